@@ -1,0 +1,33 @@
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgPool};
+
+use crate::LeaseError;
+
+/// Long enough for several processes that start together to take turns.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The migrations of schema `leases`. The table that records them lives in that schema as well, so that several
+/// crates can migrate one database without knowing of each other.
+pub fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../../migrations/leases");
+    migrator.create_schema("leases");
+    migrator.dangerous_set_table_name("leases.migrations");
+    migrator
+}
+
+/// Creates or updates schema `leases`. Safe to run from several processes at once and again and again.
+pub async fn migrate(pool: &PgPool) -> Result<(), LeaseError> {
+    let migrate = async {
+        // A connection of its own: closing it lets go of the migration lock on every path, also when a migration fails.
+        let mut connection = pool.acquire().await?.detach();
+        let migrated = migrator().run(&mut connection).await;
+        connection.close().await?;
+        migrated
+    };
+    match tokio::time::timeout(MIGRATION_TIMEOUT, migrate).await {
+        Ok(migrated) => migrated.map_err(|source| LeaseError::Migrate { source }),
+        Err(_) => Err(LeaseError::Timeout { action: "migrate schema `leases`", after: MIGRATION_TIMEOUT }),
+    }
+}
