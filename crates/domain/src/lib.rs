@@ -1,1 +1,15 @@
-//! domain
+//! The words of the product: ids, states and their transitions, plans, policies, windows.
+//!
+//! Pure: nothing here touches the network, a database, the wall clock or a global source of randomness. Time and
+//! randomness come in as arguments, so every decision can be played again.
+
+pub mod change;
+pub mod ids;
+pub mod package;
+pub mod plan;
+pub mod policy;
+pub mod quantity;
+pub mod selector;
+pub mod strategy;
+pub mod time;
+pub mod workflow;

@@ -1,1 +1,24 @@
-//! service-kit
+//! Product-free glue that every service stands on: errors, extractors, access, audit, database, serving.
+//!
+//! It knows no table but its own schema `platform`, and no word of patching.
+
+pub mod access;
+pub mod audit;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod error;
+pub mod extract;
+pub mod idempotency;
+pub mod page;
+mod problem;
+pub mod server;
+pub mod telemetry;
+
+pub use auth::{Admin, Approver, Caller, Operator, Viewer};
+pub use clock::Clock;
+pub use error::{ApiError, ApiResult};
+pub use extract::{IfMatch, Json, Path, Query};
+pub use idempotency::IdempotencyKey;

@@ -1,1 +1,13 @@
-//! test-support
+//! What tests stand on: a database of their own, and real services on free ports of 127.0.0.1.
+//!
+//! A development dependency only. Nothing here is a stand-in: the services are the real ones, over real HTTP.
+
+mod database;
+mod http;
+mod service;
+mod shared_data;
+
+pub use database::TestDatabase;
+pub use http::{Answer, Http};
+pub use service::TestService;
+pub use shared_data::shared_data;

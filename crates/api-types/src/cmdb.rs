@@ -1,0 +1,255 @@
+//! The CMDB: configuration items, relationships, impact, history, maintenance, the graph for planners.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CiType {
+    Datacenter,
+    Cluster,
+    Host,
+    Vm,
+    Service,
+    Application,
+    Database,
+    Network,
+    Storage,
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CiStatus {
+    Active,
+    Decommissioned,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateCi {
+    pub id: CiId,
+    #[serde(rename = "type")]
+    pub ci_type: CiType,
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `env`, `os`, `tier`, `owner`, `cluster`, `role`, ...
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// What tools need to know: `driver` (`model` or `ssh`), `address`, `port`, `user`, `services`, `criticality`, `min_up`, ...
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Value>,
+    /// Why it is created; kept in the history.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Changes to a CI. Absent fields stay; a tag or attribute of value `null` is removed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateCi {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    pub ci_type: Option<CiType>,
+    pub tags: BTreeMap<String, Option<String>>,
+    pub attributes: BTreeMap<String, Value>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Ci {
+    pub id: CiId,
+    #[serde(rename = "type")]
+    pub ci_type: CiType,
+    pub name: String,
+    pub status: CiStatus,
+    pub tags: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, Value>,
+    pub maintenance: Option<Maintenance>,
+    pub patch_state: Option<PatchState>,
+    /// Grows with every change; the strong ETag is `"<version>"`.
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Maintenance {
+    /// Who holds it: `run:<id>` or a person.
+    pub owner: String,
+    pub reason: String,
+    pub since: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Turns maintenance on or off. Only its owner (or an admin) may end one; it ends by itself at `expires_at`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SetMaintenance {
+    On { owner: String, reason: String, expires_at: DateTime<Utc> },
+    Off { owner: String },
+}
+
+/// The outcome of the last run, written by REPORT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PatchState {
+    /// `compliant`, `non_compliant` or `unknown`.
+    pub compliance_status: String,
+    pub current_patch_level: Option<String>,
+    pub last_scanned: Option<DateTime<Utc>>,
+    pub last_patched: Option<DateTime<Utc>>,
+    pub run_id: Option<Uuid>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationshipType {
+    Contains,
+    Runs,
+    MemberOf,
+    DependsOn,
+    ConnectedTo,
+    Uses,
+}
+
+/// How two ends of a `depends_on` bear different patch levels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compatibility {
+    #[default]
+    Compatible,
+    Degraded,
+    /// Must be patched together.
+    Incompatible,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRelationship {
+    pub source: CiId,
+    pub target: CiId,
+    #[serde(rename = "type")]
+    pub relationship_type: RelationshipType,
+    /// For `depends_on` only.
+    #[serde(default)]
+    pub compatibility: Option<Compatibility>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Relationship {
+    pub id: Uuid,
+    pub source: CiId,
+    pub target: CiId,
+    #[serde(rename = "type")]
+    pub relationship_type: RelationshipType,
+    pub compatibility: Option<Compatibility>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a CI affects (`upstream`: those who need it) and what it needs (`downstream`), with distance in edges.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Impact {
+    pub ci_id: CiId,
+    pub upstream: Vec<ImpactedCi>,
+    pub downstream: Vec<ImpactedCi>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImpactedCi {
+    pub ci_id: CiId,
+    #[serde(rename = "type")]
+    pub ci_type: CiType,
+    pub depth: u32,
+    /// The relationship by which it was reached first.
+    pub via: RelationshipType,
+}
+
+/// One entry of a CI's append-only history.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HistoryEntry {
+    pub sequence: i64,
+    pub at: DateTime<Utc>,
+    pub who: String,
+    pub action: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub why: Option<String>,
+}
+
+/// Nodes and dependency edges of a selection, in one call, for the planner.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Graph {
+    pub nodes: Vec<GraphNode>,
+    pub edges: Vec<GraphEdge>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct GraphNode {
+    pub id: CiId,
+    #[serde(rename = "type")]
+    pub ci_type: CiType,
+    pub tags: BTreeMap<String, String>,
+    /// Services (CIs of type `service`, `application`, `database`) this node runs or is a member of.
+    pub services: Vec<CiId>,
+    /// 1 (least) to 5.
+    pub criticality: u8,
+    pub attributes: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct GraphEdge {
+    /// The one that depends.
+    pub source: CiId,
+    /// The one depended on.
+    pub target: CiId,
+    pub compatibility: Compatibility,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncStatus {
+    Never,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// The last synchronisation with the sim-engine.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Sync {
+    pub status: SyncStatus,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub created: i64,
+    pub updated: i64,
+    pub unchanged: i64,
+    /// CIs of the CMDB whose machine the sim-engine does not have.
+    pub missing: Vec<CiId>,
+    pub error: Option<String>,
+}
+
+/// The result of an import: nothing is stored when `refused` is not empty.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImportReport {
+    pub format: String,
+    pub read: u64,
+    pub created: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub refused: Vec<RefusedRecord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RefusedRecord {
+    /// Line or index of the record, counted from 1.
+    pub record: u64,
+    pub reason: String,
+}

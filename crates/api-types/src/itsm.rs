@@ -1,0 +1,349 @@
+//! ITSM: changes, incidents, problems, notifications.
+
+use chrono::{DateTime, Utc};
+use domain::ids::{ChangeId, CiId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use domain::change::{ChangeKind, ChangeState};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    Low,
+    Moderate,
+    High,
+    VeryHigh,
+}
+
+/// A change request to open. It starts as `draft`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateChange {
+    pub kind: ChangeKind,
+    /// At most 160 characters.
+    pub short_description: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default = "moderate")]
+    pub risk: Risk,
+    /// On whose behalf a service opens it; others open in their own name and leave this out.
+    #[serde(default)]
+    pub requested_by: Option<String>,
+    #[serde(default)]
+    pub assignment_group: Option<String>,
+    pub ci_ids: Vec<CiId>,
+    /// Hash of the plan this change is for (64 hex digits). Approval binds to it.
+    #[serde(default)]
+    pub plan_hash: Option<String>,
+    /// The span in which the work may be done.
+    pub start_at: DateTime<Utc>,
+    pub end_at: DateTime<Utc>,
+    #[serde(default)]
+    pub implementation_plan: String,
+    #[serde(default)]
+    pub backout_plan: String,
+    #[serde(default)]
+    pub test_plan: String,
+    /// Name of the template that pre-approves a standard change.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// Addresses that get the approval request by e-mail.
+    #[serde(default)]
+    pub approver_emails: Vec<String>,
+    /// Evidence for the approver: strategy, prediction, affected services, rollback coverage.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub evidence: Value,
+}
+
+fn moderate() -> Risk {
+    Risk::Moderate
+}
+
+/// Changes to a draft or pending change. An edit of hash, CIs or span voids approvals.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateChange {
+    pub short_description: Option<String>,
+    pub description: Option<String>,
+    pub risk: Option<Risk>,
+    pub assignment_group: Option<String>,
+    pub ci_ids: Option<Vec<CiId>>,
+    pub plan_hash: Option<String>,
+    pub start_at: Option<DateTime<Utc>>,
+    pub end_at: Option<DateTime<Utc>>,
+    pub implementation_plan: Option<String>,
+    pub backout_plan: Option<String>,
+    pub test_plan: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Change {
+    pub id: ChangeId,
+    pub kind: ChangeKind,
+    pub state: ChangeState,
+    pub short_description: String,
+    pub description: String,
+    pub risk: Risk,
+    pub requested_by: String,
+    pub assignment_group: Option<String>,
+    pub ci_ids: Vec<CiId>,
+    pub plan_hash: Option<String>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: DateTime<Utc>,
+    pub implementation_plan: String,
+    pub backout_plan: String,
+    pub test_plan: String,
+    pub template: Option<String>,
+    pub approver_emails: Vec<String>,
+    #[schema(value_type = Object)]
+    pub evidence: Value,
+    pub approvals: Vec<Approval>,
+    /// Set when an emergency change was executed and must be reviewed afterwards.
+    pub review_due_at: Option<DateTime<Utc>>,
+    pub close_code: Option<CloseCode>,
+    pub close_notes: Option<String>,
+    pub work_start: Option<DateTime<Utc>>,
+    pub work_end: Option<DateTime<Utc>>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Approval {
+    pub approver: String,
+    pub decision: Decision,
+    pub comment: String,
+    /// The hash and span that were decided on; the approval is void for any other.
+    pub plan_hash: Option<String>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: DateTime<Utc>,
+    pub decided_at: DateTime<Utc>,
+    /// Voided by a later edit.
+    pub voided_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    Approved,
+    Rejected,
+}
+
+/// An approval or rejection.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Decide {
+    pub comment: String,
+    /// When given, must be the change's hash: proof that the approver saw this very plan.
+    pub plan_hash: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseCode {
+    Successful,
+    SuccessfulIssues,
+    Unsuccessful,
+}
+
+/// Completes, fails or cancels a change.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloseChange {
+    pub close_code: Option<CloseCode>,
+    pub close_notes: String,
+    /// What proves the outcome.
+    #[schema(value_type = Object)]
+    pub evidence: Value,
+}
+
+/// Starts the work of an approved change: names the plan that is about to run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExecuteChange {
+    pub plan_hash: Option<String>,
+}
+
+/// Everything that stands against a change on the same CIs in the same span; never truncated.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Conflicts {
+    pub change_id: ChangeId,
+    pub conflicts: Vec<Conflict>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Conflict {
+    /// `change` or `freeze`.
+    pub kind: String,
+    /// Id of the other change or name of the freeze.
+    pub with: String,
+    pub state: Option<ChangeState>,
+    pub ci_ids: Vec<CiId>,
+    pub start_at: DateTime<Utc>,
+    pub end_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentState {
+    Open,
+    InProgress,
+    Resolved,
+}
+
+/// An incident to open. The same `correlation_id` opens one only: asked again, that one is returned.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateIncident {
+    pub short_description: String,
+    #[serde(default)]
+    pub description: String,
+    pub severity: Severity,
+    #[serde(default)]
+    pub ci_ids: Vec<CiId>,
+    #[serde(default)]
+    pub change_id: Option<ChangeId>,
+    #[serde(default)]
+    pub correlation_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateIncident {
+    pub short_description: Option<String>,
+    pub description: Option<String>,
+    pub severity: Option<Severity>,
+    pub state: Option<IncidentState>,
+    pub assigned_to: Option<String>,
+    pub problem_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveIncident {
+    pub resolution: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Incident {
+    /// `INC0000001`.
+    pub id: String,
+    pub state: IncidentState,
+    pub short_description: String,
+    pub description: String,
+    pub severity: Severity,
+    pub ci_ids: Vec<CiId>,
+    pub change_id: Option<ChangeId>,
+    pub correlation_id: Option<String>,
+    pub problem_id: Option<String>,
+    pub opened_by: String,
+    pub assigned_to: Option<String>,
+    pub resolution: Option<String>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub resolved_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemState {
+    Open,
+    KnownError,
+    Resolved,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateProblem {
+    pub short_description: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub incident_ids: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateProblem {
+    pub short_description: Option<String>,
+    pub description: Option<String>,
+    pub state: Option<ProblemState>,
+    pub root_cause: Option<String>,
+    pub workaround: Option<String>,
+}
+
+/// A problem record: the cause behind incidents.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProblemRecord)]
+pub struct Problem {
+    /// `PRB0000001`.
+    pub id: String,
+    pub state: ProblemState,
+    pub short_description: String,
+    pub description: String,
+    pub root_cause: Option<String>,
+    pub workaround: Option<String>,
+    pub incident_ids: Vec<String>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    Email,
+    Webhook,
+}
+
+/// A notification to deliver. The same `dedupe_key` is delivered once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateNotification {
+    pub channel: Channel,
+    /// E-mail address or URL.
+    pub recipient: String,
+    pub subject: String,
+    pub body: String,
+    #[serde(default)]
+    pub dedupe_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    /// Given up after the last try.
+    Failed,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Notification {
+    pub id: Uuid,
+    pub channel: Channel,
+    pub recipient: String,
+    pub subject: String,
+    pub body: String,
+    pub state: DeliveryState,
+    pub attempts: i32,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub delivered_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,320 @@
+//! The sim-engine: virtual machines, snapshots, faults, and the inside of `model` guests.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::{ids::CiId, package::Packaging};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What makes a virtual machine exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// Rows in the database: no privileges needed, thousands of them are cheap.
+    Model,
+    /// A small real Linux on the machine of the sim-engine.
+    Linux,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerAction {
+    On,
+    Off,
+    Reset,
+}
+
+/// A virtual machine to create.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVm {
+    pub id: CiId,
+    pub driver: Driver,
+    /// OS tag as in the CMDB: `rocky9`, `debian12`, `ubuntu2204`.
+    pub os: String,
+    /// Cluster of hypervisors that carries it.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// Hypervisor that carries it.
+    #[serde(default)]
+    pub hypervisor: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub guest: GuestSpec,
+}
+
+/// The inside of a guest when it is created, and how long its operations take.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuestSpec {
+    /// Installed packages: name to version.
+    pub packages: BTreeMap<String, String>,
+    pub services: Vec<ServiceSpec>,
+    /// Seconds one package transaction takes.
+    pub patch_seconds: f64,
+    /// Seconds a reboot takes, in which the guest answers nothing.
+    pub reboot_seconds: f64,
+    /// Seconds until a draining service has no session left.
+    pub drain_seconds: f64,
+    /// Packages whose update needs a reboot to take effect.
+    pub reboot_packages: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSpec {
+    pub name: String,
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Open sessions while the service runs undrained.
+    #[serde(default)]
+    pub sessions: u32,
+}
+
+/// A virtual machine as it is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Vm {
+    pub id: CiId,
+    pub driver: Driver,
+    pub os: String,
+    pub cluster: Option<String>,
+    pub hypervisor: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub power: Power,
+    /// Whether the guest answers at this moment.
+    pub reachable: bool,
+    /// Address for SSH; a `model` VM has none.
+    pub address: Option<String>,
+    pub boot_id: Uuid,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPower {
+    pub action: PowerAction,
+}
+
+/// A snapshot to take. The same `owner` and `purpose` on the same VM give the snapshot that exists already.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSnapshot {
+    /// Who needs it: `run:<id>`.
+    pub owner: String,
+    #[serde(default)]
+    pub purpose: String,
+    /// After this time the sim-engine deletes it.
+    pub expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    pub id: Uuid,
+    pub vm_id: CiId,
+    pub owner: String,
+    pub purpose: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub size_bytes: i64,
+}
+
+/// The inside of a `model` guest.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Guest {
+    pub id: CiId,
+    pub os: String,
+    pub packaging: Packaging,
+    pub boot_id: Uuid,
+    pub booted_at: DateTime<Utc>,
+    pub reboot_pending: bool,
+    pub disk_free_percent: f64,
+    pub clock_offset_ms: i64,
+    pub packages: Vec<GuestPackage>,
+    pub services: Vec<GuestService>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuestPackage {
+    pub name: String,
+    pub version: String,
+    /// Newest version the guest's repository offers, when it is newer than the installed one.
+    pub candidate: Option<String>,
+    pub held: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuestService {
+    pub name: String,
+    pub port: Option<u16>,
+    pub active: bool,
+    /// Active, and answering as it should.
+    pub healthy: bool,
+    pub config_valid: bool,
+    pub sessions: u32,
+}
+
+/// A package transaction in a guest. Sent twice with the same id it runs once and gives the same answer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartTransaction {
+    /// `<run id>:<attempt>`.
+    pub transaction_id: String,
+    /// Package to version; a package at that version or newer already is left alone.
+    pub packages: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionState {
+    Running,
+    Completed,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Transaction {
+    pub transaction_id: String,
+    pub state: TransactionState,
+    pub changed: Vec<PackageChange>,
+    /// Why it failed, as the package manager says it.
+    pub failure: Option<String>,
+    pub reboot_pending: bool,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PackageChange {
+    pub package: String,
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceAction {
+    Start,
+    Stop,
+    Restart,
+    /// No new sessions; those open end within the guest's drain time.
+    Drain,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlService {
+    pub action: ServiceAction,
+}
+
+/// A reboot. With `boot_id` it happens only while the guest still runs under that boot: asked twice, it reboots once.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reboot {
+    pub boot_id: Option<Uuid>,
+}
+
+/// What a repository offers for an OS: package name to versions, oldest first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    pub packages: BTreeMap<String, Vec<String>>,
+}
+
+/// Kinds of faults that can be injected; the path segment of `POST /sim/inject/{kind}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The guest stops answering, until it is powered on, reset or reverted.
+    HostFailure,
+    /// A package transaction fails.
+    PatchFailure,
+    /// A service does not come back after its next start, reboot or update.
+    ServiceFailure,
+    /// Operations take `delay_seconds` longer.
+    Slow,
+    /// The disk is full: transactions fail before they change anything.
+    DiskFull,
+    /// The guest runs on and cannot be reached.
+    NetworkPartition,
+}
+
+/// A fault to inject into one VM.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateFault {
+    pub vm_id: CiId,
+    /// Chance that an operation it applies to is hit, 0 to 1.
+    #[serde(default = "certain")]
+    pub probability: f64,
+    /// How often it strikes before it is spent; absent: until deleted.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// The service for `service-failure`; absent: every service of the VM.
+    #[serde(default)]
+    pub service: Option<String>,
+    #[serde(default)]
+    pub delay_seconds: Option<f64>,
+    /// Seed of the draws when `probability` is below 1.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn certain() -> f64 {
+    1.0
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    pub id: Uuid,
+    pub kind: FaultKind,
+    pub vm_id: CiId,
+    pub probability: f64,
+    pub times_left: Option<u32>,
+    pub service: Option<String>,
+    pub delay_seconds: Option<f64>,
+    pub strikes: u32,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Everything that exists, for the CMDB's synchronisation. `version` grows with every change.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SimState {
+    pub version: i64,
+    pub vms: Vec<Vm>,
+    pub hypervisors: Vec<Hypervisor>,
+    pub clusters: Vec<Cluster>,
+}
+
+/// What changed after `since`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SimStateDiff {
+    pub since: i64,
+    pub version: i64,
+    pub changed: Vec<Vm>,
+    pub deleted: Vec<CiId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Hypervisor {
+    pub id: String,
+    pub cluster: Option<String>,
+    pub vms: Vec<CiId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Cluster {
+    pub id: String,
+    pub hypervisors: Vec<String>,
+    pub vms: Vec<CiId>,
+}

@@ -1,0 +1,229 @@
+//! Identifiers: each is its own type, parsed once at the border and trusted afterwards.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a text is not an identifier of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} `{shown}` {reason}")]
+pub struct InvalidId {
+    kind: &'static str,
+    shown: String,
+    reason: &'static str,
+}
+
+impl InvalidId {
+    fn new(kind: &'static str, text: &str, reason: &'static str) -> Self {
+        let shown = text.chars().take(64).flat_map(char::escape_default).collect();
+        Self { kind, shown, reason }
+    }
+}
+
+/// Makes a text newtype that is checked by `$check` wherever it enters: parsing, JSON, YAML.
+macro_rules! text_id {
+    ($(#[$meta:meta])* $name:ident, $check:path) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                $check(text.as_ref()).map(Self)
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+/// Makes a UUID newtype; version 7 so that ids sort by their making.
+macro_rules! uuid_id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = Uuid))]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A configuration item. RFC 1123 host name (lower case, no final dot) or IP literal, because the id of a host is
+    /// also its name in Ansible's inventory; words and patterns that mean something to Ansible are refused.
+    CiId,
+    check_ci_id
+);
+text_id!(
+    /// A patch policy: a slug such as `policy-rhel9-baseline`.
+    PolicyId,
+    check_policy_id
+);
+text_id!(
+    /// An ITSM change request, `CHG0000001`.
+    ChangeId,
+    check_change_id
+);
+text_id!(
+    /// An advisory or CVE id as its vendor writes it: `RHSA-2024:0010`, `CVE-2026-90100`.
+    AdvisoryId,
+    check_advisory_id
+);
+uuid_id!(
+    /// One run.
+    RunId
+);
+uuid_id!(
+    /// One scan.
+    ScanId
+);
+
+fn check_ci_id(text: &str) -> Result<String, InvalidId> {
+    let fail = |reason| Err(InvalidId::new("CI id", text, reason));
+    if let Ok(address) = IpAddr::from_str(text) {
+        return match address.is_loopback() || address.is_unspecified() {
+            true => fail("is an address of the controller itself; use the address the host has for others"),
+            false => Ok(address.to_string()),
+        };
+    }
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if name.is_empty() || name.len() > 253 {
+        return fail("must have 1 to 253 characters");
+    }
+    let label_is_valid = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if !name.split('.').all(label_is_valid) {
+        return fail(
+            "is not an RFC 1123 host name (letters, digits, `-`, labels parted by `.`) or an IP address",
+        );
+    }
+    if matches!(name.as_str(), "all" | "ungrouped" | "localhost") {
+        return fail("is a reserved word of Ansible's inventory");
+    }
+    if name.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
+        return fail("looks like an IP address but is none");
+    }
+    Ok(name)
+}
+
+fn check_policy_id(text: &str) -> Result<String, InvalidId> {
+    let valid = (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        && text.as_bytes()[0].is_ascii_alphanumeric();
+    match valid {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidId::new(
+            "policy id",
+            text,
+            "must be 1 to 100 of `a-z 0-9 - _`, a letter or digit first",
+        )),
+    }
+}
+
+fn check_change_id(text: &str) -> Result<String, InvalidId> {
+    let digits = text.strip_prefix("CHG").unwrap_or_default();
+    match (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidId::new("change id", text, "must be `CHG` and 7 to 12 digits")),
+    }
+}
+
+fn check_advisory_id(text: &str) -> Result<String, InvalidId> {
+    let valid = (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.' | b'/'))
+        && text.as_bytes()[0].is_ascii_alphanumeric();
+    match valid {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidId::new("advisory id", text, "must be 1 to 100 of `A-Z a-z 0-9 - _ : . /`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ci_id_is_stored_in_one_spelling() {
+        assert_eq!(CiId::new("WEB-01.").unwrap().as_str(), "web-01");
+        assert_eq!(CiId::new("2001:DB8::1").unwrap().as_str(), "2001:db8::1");
+    }
+
+    #[test]
+    fn ci_id_refuses_what_ansible_would_interpret() {
+        let long = "a".repeat(64);
+        for text in [
+            "",
+            "all",
+            "localhost",
+            "127.0.0.1",
+            "h[1:3]",
+            "-o",
+            "a b",
+            "a\0b",
+            "!h",
+            "~.*",
+            "_srv",
+            "1.2.3",
+            long.as_str(),
+        ] {
+            assert!(CiId::new(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

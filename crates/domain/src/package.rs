@@ -1,0 +1,38 @@
+//! Packages, as far as plans and drivers speak of them. Version order lives in the `advisories` crate.
+
+use serde::{Deserialize, Serialize};
+
+/// The package system of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Packaging {
+    Rpm,
+    Dpkg,
+}
+
+impl Packaging {
+    /// The package system of an OS tag such as `rhel9`, `rocky9`, `debian12`, `ubuntu2204`; `None` for what is neither.
+    pub fn of_os(os: &str) -> Option<Self> {
+        let family: String = os.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+        match family.to_ascii_lowercase().as_str() {
+            "rhel" | "rocky" | "rockylinux" | "alma" | "almalinux" | "centos" | "oracle" | "ol"
+            | "fedora" | "sles" | "suse" | "opensuse" => Some(Self::Rpm),
+            "debian" | "ubuntu" => Some(Self::Dpkg),
+            _ => None,
+        }
+    }
+}
+
+/// One package to bring from one version to another on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct PackageUpdate {
+    pub package: String,
+    /// Version at the time of planning, as the package manager writes it (`[epoch:]version-release`).
+    pub from: String,
+    /// Version to install.
+    pub to: String,
+    /// The advisories this update satisfies, in their own order of ids.
+    pub advisories: Vec<String>,
+}

@@ -1,0 +1,209 @@
+//! The plan: the immutable, hashed content of a run. Execution has no choices left to make.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    ids::{CiId, RunId},
+    package::{PackageUpdate, Packaging},
+    selector::Tags,
+    strategy::Strategy,
+    workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackMode},
+};
+
+/// A rollout as data: which hosts, which packages, in which waves, behind which gates, within which limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Plan {
+    pub intent: Intent,
+    pub strategy: Strategy,
+    pub waves: Vec<Wave>,
+    pub targets: BTreeMap<CiId, Target>,
+    /// Services that must keep `min_up` members while the plan runs.
+    pub services: BTreeMap<CiId, ServiceBudget>,
+    pub limits: Limits,
+    pub workflow: HostWorkflow,
+    pub reboot: Reboot,
+    pub rollback: Rollback,
+    /// Hours for which snapshots are kept; absent: none are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_retention_hours: Option<u32>,
+    /// Run before and after on the hosts of staging waves.
+    pub staging_tests: Vec<HostTest>,
+    pub notes: Vec<Note>,
+}
+
+/// What the plan brings about on each target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Intent {
+    /// Installs the updates of its targets.
+    Patch,
+    /// Returns the targets to the snapshots that an earlier run took.
+    Rollback { of_run: RunId, snapshots: BTreeMap<CiId, Uuid> },
+}
+
+/// One host of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Target {
+    pub os: String,
+    pub packaging: Packaging,
+    pub tags: Tags,
+    /// Operating-system services that are stopped, started and watched, in order of starting.
+    pub services: Vec<String>,
+    /// How the playbooks reach it.
+    pub connection: Connection,
+    pub updates: Vec<PackageUpdate>,
+    pub rollback_mode: RollbackMode,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Connection {
+    /// A `model` guest, through the sim-engine's API.
+    Model,
+    Ssh {
+        address: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
+}
+
+/// Hosts patched side by side, and what must hold before the next wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Wave {
+    pub name: String,
+    pub kind: WaveKind,
+    pub hosts: Vec<CiId>,
+    pub gate: Gate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum WaveKind {
+    /// Patched and tested before production; a regression stops the run.
+    Staging,
+    /// First of their cluster; one failure stops the run.
+    Pilot,
+    Batch,
+}
+
+/// What stands after a wave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Gate {
+    /// The staging tests are run again and compared with those before the wave.
+    pub tests: bool,
+    pub soak_seconds: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceBudget {
+    pub min_up: u32,
+    pub members: Vec<CiId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Limits {
+    /// Hosts down at once, those that failed and stayed down included.
+    pub max_parallel: u32,
+    /// The run halts when more hosts than this have failed.
+    pub error_threshold: u32,
+    /// How often a failed host is tried again.
+    pub retries: u32,
+}
+
+/// A remark about a plan. An `error` forbids its execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Note {
+    pub severity: NoteSeverity,
+    /// Stable name of the finding: `service-cannot-keep-min-up`.
+    pub code: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum NoteSeverity {
+    Info,
+    Warning,
+    Error,
+}
+
+/// SHA-256 of a plan's canonical JSON, as 64 hex digits: what an approver approves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
+pub struct PlanHash(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a plan hash is 64 hex digits")]
+pub struct InvalidPlanHash;
+
+impl Plan {
+    /// Canonical because every map is ordered, every list has a decided order, and fields come as declared.
+    pub fn hash(&self) -> PlanHash {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        PlanHash(hex::encode(Sha256::digest(json)))
+    }
+
+    /// The wave of a host.
+    pub fn wave_of(&self, host: &CiId) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.hosts.contains(host))
+    }
+
+    pub fn errors(&self) -> impl Iterator<Item = &Note> {
+        self.notes.iter().filter(|note| note.severity == NoteSeverity::Error)
+    }
+}
+
+impl PlanHash {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PlanHash {
+    type Err = InvalidPlanHash;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlanHash> {
+        match text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(InvalidPlanHash),
+        }
+    }
+}
+
+impl TryFrom<String> for PlanHash {
+    type Error = InvalidPlanHash;
+
+    fn try_from(text: String) -> Result<Self, InvalidPlanHash> {
+        text.parse()
+    }
+}
+
+impl From<PlanHash> for String {
+    fn from(hash: PlanHash) -> String {
+        hash.0
+    }
+}
+
+impl fmt::Display for PlanHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

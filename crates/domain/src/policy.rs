@@ -1,0 +1,235 @@
+//! Patch policies: the baseline for a group of CIs, and how a run of it goes about its work.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::PolicyId,
+    quantity::HostCount,
+    selector::{Selector, Tags},
+    strategy::Strategy,
+    time::{Crontab, MaintenanceWindow, PatchLevel, Tz},
+    workflow::{HostTest, HostWorkflow, Reboot, Rollback},
+};
+
+/// A patch policy as an operator writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Policy {
+    pub id: PolicyId,
+    pub name: String,
+    /// OS tag of the hosts it is for: `rhel9`, `debian12`, `ubuntu2204`; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_type: Option<String>,
+    /// Five-field crontab, on the clock of `time_zone`; absent: run by hand only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, example = "0 2 * * 0"))]
+    pub schedule: Option<Crontab>,
+    /// IANA name.
+    #[serde(default = "utc")]
+    #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
+    pub time_zone: Tz,
+    /// CIs that bear all of these tags.
+    pub target_ci_tags: Tags,
+    /// Month up to whose end advisories must be installed; absent: all that are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, example = "2026-02"))]
+    pub patch_level: Option<PatchLevel>,
+    #[serde(default = "yes")]
+    pub pre_patch_snapshot: bool,
+    /// `true` reboots every host, `false` those that need it; `reboot` says it more finely.
+    #[serde(default)]
+    pub reboot_required: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<Reboot>,
+    /// Hosts worked on at once, as a number or a percentage of the run's hosts.
+    #[serde(default = "one")]
+    pub max_parallel: HostCount,
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Hosts of each cluster that go first; one failure among them stops the run.
+    #[serde(default)]
+    pub pilot_host_count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staging: Option<Staging>,
+    /// Seconds to wait after each wave before the next.
+    #[serde(default)]
+    pub soak_seconds: u32,
+    /// The run halts when more hosts than this have failed.
+    #[serde(default = "one")]
+    pub error_threshold: HostCount,
+    /// How often a failed host is tried again.
+    #[serde(default)]
+    pub retries: u32,
+    #[serde(default)]
+    pub rollback: Rollback,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
+    pub window: Option<MaintenanceWindow>,
+    #[serde(default)]
+    pub change: ChangeRule,
+    #[serde(default = "default_snapshot_retention_hours")]
+    pub snapshot_retention_hours: u32,
+    /// A scan older than this says nothing about today.
+    #[serde(default = "default_max_scan_age_hours")]
+    pub max_scan_age_hours: u32,
+    #[serde(default)]
+    pub workflow: HostWorkflow,
+    /// E-mail addresses told of starts, ends and failures.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// Hosts patched and tested before any production host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Staging {
+    pub target_ci_tags: Tags,
+    /// Run on every staging host before and after its update. A test that passed before and fails after is a
+    /// regression, and with one the production waves never start.
+    #[serde(default)]
+    pub tests: Vec<HostTest>,
+}
+
+/// Which change a run opens when none is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ChangeRule {
+    /// Template that pre-approves the change (a standard change); absent: a normal change that somebody approves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standard_template: Option<String>,
+    pub approver_emails: Vec<String>,
+    /// Hours a run waits for its approval before it expires.
+    pub approval_timeout_hours: u32,
+}
+
+impl Default for ChangeRule {
+    fn default() -> Self {
+        Self { standard_template: None, approver_emails: Vec::new(), approval_timeout_hours: 72 }
+    }
+}
+
+impl Policy {
+    pub fn reboot_mode(&self) -> Reboot {
+        self.reboot.unwrap_or(if self.reboot_required { Reboot::Always } else { Reboot::IfRequired })
+    }
+
+    pub fn targets(&self) -> Selector {
+        Selector::by_tags(self.target_ci_tags.clone())
+    }
+
+    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let mut check = |wrong: bool, pointer, reason: &str| {
+            if wrong {
+                faults.push((pointer, reason.to_owned()));
+            }
+        };
+        check(self.name.trim().is_empty() || self.name.len() > 200, "/name", "must have 1 to 200 characters");
+        check(
+            self.target_ci_tags.is_empty(),
+            "/target_ci_tags",
+            "must name at least one tag; a policy for everything needs a tag that everything bears",
+        );
+        check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
+        check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
+        check(self.retries > 10, "/retries", "must be at most 10");
+        check(self.soak_seconds > 7 * 86_400, "/soak_seconds", "must be at most a week (604800)");
+        check(
+            !(1..=8760).contains(&self.snapshot_retention_hours),
+            "/snapshot_retention_hours",
+            "must be 1 to 8760",
+        );
+        check(!(1..=8760).contains(&self.max_scan_age_hours), "/max_scan_age_hours", "must be 1 to 8760");
+        check(
+            !(1..=2160).contains(&self.change.approval_timeout_hours),
+            "/change/approval_timeout_hours",
+            "must be 1 to 2160",
+        );
+        check(
+            self.workflow.min_disk_free_percent > 99,
+            "/workflow/min_disk_free_percent",
+            "must be at most 99",
+        );
+        check(
+            !(30..=86_400).contains(&self.workflow.host_timeout_seconds),
+            "/workflow/host_timeout_seconds",
+            "must be 30 to 86400",
+        );
+        check(
+            self.workflow.health_timeout_seconds > self.workflow.host_timeout_seconds,
+            "/workflow/health_timeout_seconds",
+            "must not exceed host_timeout_seconds",
+        );
+        check(
+            self.workflow.drain_timeout_seconds > self.workflow.host_timeout_seconds,
+            "/workflow/drain_timeout_seconds",
+            "must not exceed host_timeout_seconds",
+        );
+        check(
+            self.staging.as_ref().is_some_and(|staging| staging.target_ci_tags.is_empty()),
+            "/staging/target_ci_tags",
+            "must name at least one tag",
+        );
+        check(
+            self.staging.as_ref().is_some_and(|staging| staging.tests.len() > 1000),
+            "/staging/tests",
+            "must hold at most 1000 tests",
+        );
+        check(
+            self.rollback == Rollback::Auto && !self.pre_patch_snapshot,
+            "/rollback",
+            "`auto` needs a snapshot to return to: set pre_patch_snapshot, or choose `manual` or `never`",
+        );
+        faults
+    }
+}
+
+fn utc() -> Tz {
+    Tz::UTC
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> HostCount {
+    HostCount::Number(1)
+}
+
+/// 72 h: the longest life virtualisation vendors advise for a snapshot.
+fn default_snapshot_retention_hours() -> u32 {
+    72
+}
+
+fn default_max_scan_age_hours() -> u32 {
+    48
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_of_the_specification_is_accepted_as_it_stands() {
+        let text = r#"{ "id": "policy-rhel9-baseline", "name": "RHEL 9 Monthly Baseline", "os_type": "rhel9",
+            "schedule": "0 2 * * 0", "target_ci_tags": { "env": "dev", "os": "rhel9" }, "patch_level": "2026-02",
+            "pre_patch_snapshot": true, "reboot_required": true, "max_parallel": 5 }"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(policy.reboot_mode(), Reboot::Always);
+        assert_eq!(policy.faults(), []);
+    }
+
+    #[test]
+    fn automatic_rollback_without_a_snapshot_is_refused() {
+        let text =
+            r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "pre_patch_snapshot": false }"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(policy.faults()[0].0, "/rollback");
+    }
+}

@@ -1,0 +1,34 @@
+//! Which CIs are meant: by tags, by id, or both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::CiId;
+
+/// Tags of a CI: `env`, `os`, `tier`, `owner`, `cluster`, `role`, ...
+pub type Tags = BTreeMap<String, String>;
+
+/// A CI is selected when it bears every tag named, and is among `ids` when those are named. An empty selector selects
+/// nothing: "everything" must be said, not forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Selector {
+    pub tags: Tags,
+    pub ids: BTreeSet<CiId>,
+    /// Selects every managed host; the other fields narrow it.
+    pub all: bool,
+}
+
+impl Selector {
+    pub fn by_tags(tags: Tags) -> Self {
+        Self { tags, ..Self::default() }
+    }
+
+    pub fn selects(&self, id: &CiId, tags: &Tags) -> bool {
+        (self.all || !self.tags.is_empty() || !self.ids.is_empty())
+            && (self.ids.is_empty() || self.ids.contains(id))
+            && self.tags.iter().all(|(key, value)| tags.get(key) == Some(value))
+    }
+}

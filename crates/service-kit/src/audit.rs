@@ -1,0 +1,59 @@
+//! The audit log: every write leaves who, what, before, after and why, in the transaction that makes it.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::{auth::Caller, error::ApiResult};
+
+/// One write, about to be committed.
+#[derive(Debug, Default)]
+pub struct Record<'a> {
+    /// The verb: `create_policy`.
+    pub action: &'a str,
+    /// The thing: `policy/policy-rhel9-baseline`.
+    pub object: String,
+    pub before: Option<serde_json::Value>,
+    pub after: Option<serde_json::Value>,
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    pub fn new(action: &'a str, object: impl Into<String>) -> Self {
+        Self { action, object: object.into(), ..Self::default() }
+    }
+
+    pub fn before(mut self, value: &impl Serialize) -> Self {
+        self.before = serde_json::to_value(value).ok();
+        self
+    }
+
+    pub fn after(mut self, value: &impl Serialize) -> Self {
+        self.after = serde_json::to_value(value).ok();
+        self
+    }
+
+    pub fn reason(mut self, reason: Option<&'a str>) -> Self {
+        self.reason = reason;
+        self
+    }
+}
+
+/// Adds a record to the caller's transaction; if it cannot be written, the write it speaks of does not happen either.
+pub async fn record(connection: &mut PgConnection, caller: &Caller, record: Record<'_>) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO platform.audit_log (service, subject, token_id, action, object, before, after, reason, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        caller.service,
+        caller.subject,
+        caller.token_id,
+        record.action,
+        record.object,
+        record.before,
+        record.after,
+        record.reason,
+        caller.request_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Who asks: bearer tokens, stored as SHA-256, and the roles a handler demands by its argument types.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use api_types::access::Role;
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    error::{ApiError, ApiResult},
+    server::RequestId,
+};
+
+/// For this long a token that was found valid is not looked up again; a revocation takes effect within it.
+const CACHE_FOR: Duration = Duration::from_secs(5);
+/// Tokens remembered at most; beyond it the memory is cleared.
+const CACHE_ENTRIES: usize = 10_000;
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub subject: String,
+    pub roles: Vec<Role>,
+    pub token_id: Option<Uuid>,
+    /// The service that is asked.
+    pub service: &'static str,
+    pub request_id: Option<String>,
+}
+
+impl Caller {
+    /// A service acting by itself: its scheduler, its engine.
+    pub fn internal(service: &'static str, subject: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            roles: vec![Role::Service],
+            token_id: None,
+            service,
+            request_id: None,
+        }
+    }
+
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    fn may_act_as(&self, wanted: Role) -> bool {
+        self.roles.iter().any(|held| match wanted {
+            Role::Viewer => true,
+            Role::Operator => matches!(held, Role::Operator | Role::Admin | Role::Service),
+            other => *held == other,
+        })
+    }
+}
+
+/// Makes an extractor that lets only callers of a role through: the handler's signature says who may call it.
+macro_rules! role_extractor {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name(pub Caller);
+
+        impl std::ops::Deref for $name {
+            type Target = Caller;
+
+            fn deref(&self) -> &Caller {
+                &self.0
+            }
+        }
+
+        impl<S: Send + Sync> FromRequestParts<S> for $name {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+                let caller = parts.extensions.get::<Caller>().ok_or_else(|| ApiError::unauthenticated(MISSING))?;
+                match caller.may_act_as(Role::$name) {
+                    true => Ok(Self(caller.clone())),
+                    false => Err(ApiError::forbidden(format!(
+                        "this needs the role `{}`; the token of `{}` does not have it",
+                        stringify!($name).to_lowercase(),
+                        caller.subject
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+role_extractor!(
+    /// May read.
+    Viewer
+);
+role_extractor!(
+    /// May plan, run, change.
+    Operator
+);
+role_extractor!(
+    /// May approve and reject.
+    Approver
+);
+role_extractor!(
+    /// May issue and revoke tokens.
+    Admin
+);
+
+const MISSING: &str = "send a token as `Authorization: Bearer pm_...`; `patchctl token create` makes one";
+
+/// Callers by the hash of their token, with the time they were found.
+type Seen = HashMap<[u8; 32], (Instant, Caller)>;
+
+/// What the authentication layer needs.
+#[derive(Clone)]
+pub(crate) struct Authenticator {
+    pool: PgPool,
+    clock: Clock,
+    service: &'static str,
+    public_paths: &'static [&'static str],
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(
+        pool: PgPool,
+        clock: Clock,
+        service: &'static str,
+        public_paths: &'static [&'static str],
+    ) -> Self {
+        Self { pool, clock, service, public_paths, seen: Arc::default() }
+    }
+
+    fn is_public(&self, path: &str) -> bool {
+        matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs")
+            || path.starts_with("/docs/")
+            || self.public_paths.iter().any(|public| match public.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == *public,
+            })
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> ApiResult<Caller> {
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(str::trim)
+            .filter(|token| token.starts_with("pm_") && token.len() <= 200)
+            .ok_or_else(|| ApiError::unauthenticated(MISSING))?;
+        let hash = hash(token);
+        if let Some(caller) = self.remembered(&hash) {
+            return Ok(caller);
+        }
+        let row = sqlx::query!(
+            "SELECT id, subject, roles, expires_at, revoked_at FROM platform.tokens WHERE hash = $1",
+            hash.as_slice()
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| ApiError::unauthenticated("this token is not known here"))?;
+        if row.revoked_at.is_some() {
+            return Err(ApiError::unauthenticated("this token was revoked"));
+        }
+        if row.expires_at <= self.clock.now() {
+            return Err(ApiError::unauthenticated(
+                "this token has expired; `patchctl token create` makes a new one",
+            ));
+        }
+        let caller = Caller {
+            subject: row.subject,
+            roles: row.roles.iter().filter_map(|role| role_of(role)).collect(),
+            token_id: Some(row.id),
+            service: self.service,
+            request_id: None,
+        };
+        self.remember(hash, &caller);
+        Ok(caller)
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Caller> {
+        let seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        seen.get(hash).filter(|(at, _)| at.elapsed() < CACHE_FOR).map(|(_, caller)| caller.clone())
+    }
+
+    fn remember(&self, hash: [u8; 32], caller: &Caller) {
+        let mut seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if seen.len() >= CACHE_ENTRIES {
+            seen.clear();
+        }
+        seen.insert(hash, (Instant::now(), caller.clone()));
+    }
+}
+
+pub(crate) async fn authenticate(
+    State(auth): State<Authenticator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !auth.is_public(request.uri().path()) {
+        match auth.authenticate(request.headers()).await {
+            Ok(mut caller) => {
+                caller.request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
+                request.extensions_mut().insert(caller);
+            }
+            Err(error) => return error.into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+/// SHA-256 of a token: tokens carry 256 random bits, so no salt and no slow hash is needed.
+pub fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The name of a role as it is stored and sent.
+pub(crate) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Approver => "approver",
+        Role::Admin => "admin",
+        Role::Service => "service",
+    }
+}
+
+pub(crate) fn role_of(name: &str) -> Option<Role> {
+    [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Service]
+        .into_iter()
+        .find(|r| role_name(*r) == name)
+}

@@ -1,0 +1,177 @@
+//! The command line of a thin service binary: `serve | migrate | openapi | healthcheck`.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    access,
+    clock::Clock,
+    config::{DatabaseConfig, Secret, ServeConfig},
+    database,
+    server::{self, Context, Service},
+    telemetry::{self, LogFormat},
+};
+
+#[derive(Debug, Parser)]
+#[command(version, about = "A service of the patch manager")]
+struct Cli<A: clap::Args> {
+    #[command(subcommand)]
+    command: Command<A>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command<A: clap::Args> {
+    /// Serve requests until SIGTERM or ctrl-C.
+    Serve {
+        #[command(flatten)]
+        config: ServeConfig,
+        #[command(flatten)]
+        settings: A,
+    },
+    /// Bring the database to this version and make the given service token known, then exit.
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        /// File that holds the token the services present to each other.
+        #[arg(long, env = "SERVICE_TOKEN_FILE")]
+        service_token_file: Option<std::path::PathBuf>,
+        /// File that holds a token for the first administrator.
+        #[arg(long, env = "ADMIN_TOKEN_FILE")]
+        admin_token_file: Option<std::path::PathBuf>,
+    },
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Ask a running service whether it is ready; exit status 0 when it is.
+    Healthcheck {
+        /// Where it listens; its default port on this machine when unsaid.
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+/// `main` of a service binary.
+pub fn main<S: Service>() -> ExitCode {
+    let cli = Cli::<S::Settings>::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(run::<S>(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run<S: Service>(command: Command<S::Settings>) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { config, settings } => serve::<S>(config, settings).await,
+        Command::Migrate { database, service_token_file, admin_token_file } => {
+            migrate::<S>(database, service_token_file, admin_token_file).await
+        }
+        Command::Openapi => {
+            println!("{}", server::openapi::<S>().to_pretty_json()?);
+            Ok(())
+        }
+        Command::Healthcheck { url } => {
+            let base = url.unwrap_or_else(|| format!("http://127.0.0.1:{}", S::DEFAULT_PORT));
+            let answer = reqwest::Client::new()
+                .get(format!("{base}/readyz"))
+                .timeout(Duration::from_secs(5))
+                .send()
+                .await?;
+            anyhow::ensure!(
+                answer.status().is_success(),
+                "not ready: {}",
+                answer.text().await.unwrap_or_default()
+            );
+            Ok(())
+        }
+    }
+}
+
+async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow::Result<()> {
+    telemetry::start_logging(config.log_format, "info,sqlx=warn");
+    let listen = config.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], S::DEFAULT_PORT)));
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
+    let context = Context {
+        pool: pool::<S>(&config.database)?,
+        clock: Clock::system(),
+        service_token: read_token(&config.service_token_file)?,
+        shutdown: stop_signal()?,
+        tasks: TaskTracker::new(),
+    };
+    server::serve::<S>(context, listener, settings).await
+}
+
+async fn migrate<S: Service>(
+    config: DatabaseConfig,
+    service_token_file: Option<std::path::PathBuf>,
+    admin_token_file: Option<std::path::PathBuf>,
+) -> anyhow::Result<()> {
+    telemetry::start_logging(LogFormat::Text, "info,sqlx=warn");
+    let pool = pool::<S>(&config)?;
+    database::migrate(&pool, S::SCHEMA, S::migrator())
+        .await
+        .map_err(|error| anyhow::anyhow!(database::explain(&error)))?;
+    use api_types::access::Role;
+    let tokens = [
+        (service_token_file, access::service_subject("platform"), vec![Role::Service]),
+        (admin_token_file, "admin".to_owned(), vec![Role::Admin]),
+    ];
+    for (file, subject, roles) in tokens {
+        let Some(file) = file else { continue };
+        let token = read_token(&file)?;
+        let now = Utc::now();
+        let mut connection = pool.acquire().await?;
+        access::ensure_token(
+            &mut connection,
+            token.expose(),
+            &subject,
+            &roles,
+            now,
+            now + TimeDelta::days(365),
+        )
+        .await?;
+    }
+    tracing::info!("schema `{}` is at this version", S::SCHEMA);
+    Ok(())
+}
+
+fn pool<S: Service>(config: &DatabaseConfig) -> anyhow::Result<sqlx::PgPool> {
+    database::connect(config.database_url.expose(), S::NAME, config.database_max_connections).map_err(|_| {
+        anyhow::anyhow!("the database URL cannot be read; expected `postgres://user@host/database`")
+    })
+}
+
+fn read_token(file: &std::path::Path) -> anyhow::Result<Secret> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the token file `{}`", file.display()))?;
+    let token = text.trim();
+    anyhow::ensure!(token.starts_with("pm_"), "`{}` does not hold a token (`pm_...`)", file.display());
+    Ok(Secret::new(token))
+}
+
+/// A token that is cancelled at SIGTERM or ctrl-C.
+pub fn stop_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let stopping = token.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stopping.cancel();
+    });
+    Ok(token)
+}

@@ -1,0 +1,201 @@
+//! The one error a handler returns; it becomes RFC 9457 problem+json at the border.
+
+use std::{borrow::Cow, error::Error};
+
+use api_types::problem::{FieldError, Problem};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// An answer that is not a success. `detail` is for the client; `source` goes to the log alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u32>,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            source: None,
+        }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail)
+    }
+
+    /// 422: the request is readable and one field is wrong. `pointer` is a JSON pointer or a parameter name.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
+    /// 422 with all wrong fields at once.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("`{}` {}", only.pointer, only.detail),
+            many => format!("{} fields are wrong", many.len()),
+        };
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", detail) }
+    }
+
+    /// 404. `what` names the thing looked for: ``policy `x` ``.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no {what}"))
+    }
+
+    /// 409: the state of a thing does not allow what was asked.
+    pub fn conflict(kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, detail)
+    }
+
+    /// 403: known, and not allowed.
+    pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 401: who asks is not known.
+    pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+    }
+
+    /// 412: somebody changed the thing since it was read.
+    pub fn stale(current: &str) -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "stale",
+            format!(
+                "it was changed meanwhile: its ETag is now {current}; read it again and repeat the change"
+            ),
+        )
+    }
+
+    /// 503: something this service needs is away; asking again later may succeed.
+    pub fn unavailable(kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after_seconds: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail) }
+    }
+
+    /// 500: a defect or a broken invariant. The client is told nothing of its inside.
+    pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the service failed to answer; its log has the reason under this request id",
+        )
+        .with_source(source)
+    }
+
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        let is_away = matches!(error, E::PoolTimedOut | E::PoolClosed | E::Io(_) | E::WorkerCrashed)
+            || code.starts_with("57P")
+            || code.starts_with("08")
+            || code.starts_with("53");
+        if is_away {
+            Self::unavailable("database-unavailable", "the database cannot be reached; try again shortly")
+                .with_source(error)
+        } else if matches!(code.as_str(), "40001" | "40P01" | "55P03") {
+            Self::unavailable("busy", "the same data is being changed by others; try again")
+                .with_source(error)
+        } else if code == "22021" || code == "22P05" {
+            Self::invalid("", "holds a character that cannot be stored (U+0000)").with_source(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for ApiError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            let source = self.source.as_deref().map(|source| chain(source)).unwrap_or_default();
+            if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(
+                    error.kind = self.kind,
+                    error.source = source,
+                    "request failed: {}",
+                    self.detail
+                );
+            } else {
+                tracing::warn!(
+                    error.kind = self.kind,
+                    error.source = source,
+                    "request refused: {}",
+                    self.detail
+                );
+            }
+        }
+        let mut response = self.status.into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(Problem {
+            kind: format!("/problems/{}", self.kind),
+            title: self.kind.replace('-', " "),
+            status: self.status.as_u16(),
+            detail: self.detail.into_owned(),
+            instance: None,
+            request_id: None,
+            errors: self.errors,
+        });
+        response
+    }
+}
+
+/// An error and its sources in one line, for logs.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

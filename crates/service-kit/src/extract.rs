@@ -1,0 +1,195 @@
+//! Extractors that refuse with a problem naming the field.
+
+use api_types::problem::FieldError;
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{ApiError, ApiResult};
+
+/// A JSON body. 415 for another content type, 413 when too large, 400 when it is not JSON, 422 when a field is wrong.
+#[derive(Debug, Clone)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        require_json(request.headers())?;
+        let body = body(request, state).await?;
+        parse_json(&body).map(Self)
+    }
+}
+
+/// Reads a body within the limit of its route.
+pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the body is larger than this path takes",
+        ),
+        _ => ApiError::malformed("the body could not be read to its end").with_source(rejection),
+    })
+}
+
+fn require_json(headers: &HeaderMap) -> ApiResult<()> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence == "application/json" || essence.ends_with("+json") {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the body must be sent as `Content-Type: application/json`",
+        )),
+    }
+}
+
+/// Parses a JSON document, naming the wrong field by its JSON pointer.
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::malformed("the body is empty; a JSON object is expected"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer_of(error.path());
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                ApiError::invalid_fields(vec![FieldError { pointer, detail: inner.to_string() }])
+            }
+            _ => ApiError::malformed(format!("the body is not JSON: {inner}")),
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| ApiError::malformed(format!("text after the end of the JSON document: {error}")))?;
+    refuse_nul(body)?;
+    Ok(value)
+}
+
+/// U+0000 is valid in JSON and can be stored in no PostgreSQL text: it is refused here, with its place.
+fn refuse_nul(body: &[u8]) -> ApiResult<()> {
+    if !body.windows(6).any(|six| six == br"\u0000") {
+        return Ok(());
+    }
+    fn find(value: &serde_json::Value, at: &str) -> Option<String> {
+        use serde_json::Value::*;
+        match value {
+            String(text) if text.contains('\0') => Some(at.to_owned()),
+            Array(items) => items.iter().enumerate().find_map(|(i, item)| find(item, &format!("{at}/{i}"))),
+            Object(map) => map.iter().find_map(|(key, item)| {
+                let place = format!("{at}/{}", key.replace('\0', "\\u0000"));
+                if key.contains('\0') { Some(place) } else { find(item, &place) }
+            }),
+            _ => None,
+        }
+    }
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    find(&value, "").map_or(Ok(()), |pointer| {
+        Err(ApiError::invalid(pointer, "holds the character U+0000, which cannot be stored"))
+    })
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => format!("{pointer}/{index}"),
+        Segment::Map { key } => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("{pointer}/{variant}"),
+        Segment::Unknown => pointer,
+    })
+}
+
+/// Query parameters. 400 names what is wrong.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(ApiError::malformed("a query parameter holds the character U+0000"));
+        }
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
+            |rejection| ApiError::malformed(format!("query parameter: {}", crate::error::chain(&rejection))),
+        )
+    }
+}
+
+/// Path segments. A segment that cannot be an id of the wanted kind names nothing: 404.
+#[derive(Debug, Clone)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                format!("nothing can have this id: {}", crate::error::chain(&rejection)),
+            )),
+        }
+    }
+}
+
+/// The `If-Match` header of a change: the ETag that was read, `"<version>"`.
+#[derive(Debug, Clone)]
+pub struct IfMatch(Option<String>);
+
+impl IfMatch {
+    /// Compares with the version that is stored. A missing header is accepted; `*` matches whatever exists.
+    pub fn check(&self, version: i64) -> ApiResult<()> {
+        let current = etag(version);
+        match self.0.as_deref() {
+            None | Some("*") => Ok(()),
+            Some(given) if given.split(',').any(|one| one.trim() == current) => Ok(()),
+            Some(_) => Err(ApiError::stale(&current)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        match parts.headers.get(header::IF_MATCH).map(|value| value.to_str()) {
+            None => Ok(Self(None)),
+            Some(Ok(text)) if text.len() <= 200 => Ok(Self(Some(text.to_owned()))),
+            Some(_) => {
+                Err(ApiError::malformed("the header If-Match is not an ETag as this service gives it"))
+            }
+        }
+    }
+}
+
+/// The strong ETag of a stored version.
+pub fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+/// An answer with its ETag.
+#[derive(Debug)]
+pub struct Tagged<T>(pub i64, pub T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, etag(self.0))], axum::Json(self.1)).into_response()
+    }
+}

@@ -1,0 +1,288 @@
+//! One service: its routes as a table, the layers around them, and how it is started and stopped.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sqlx::{PgPool, migrate::Migrator};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
+};
+use utoipa::openapi::{
+    OpenApi,
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::{
+    access, auth,
+    clock::Clock,
+    config::Secret,
+    error::{ApiError, ApiResult},
+    extract::Json,
+    problem, telemetry,
+};
+
+/// Bodies are refused beyond this size unless a route says otherwise.
+pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
+/// An answer that has not begun by then is 503; streams that have begun go on.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body that has not arrived by then is refused.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a stop was asked for, requests and background work get this long.
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// What a service is given to work with.
+#[derive(Clone)]
+pub struct Context {
+    pub pool: PgPool,
+    pub clock: Clock,
+    /// Presented to the other services.
+    pub service_token: Secret,
+    /// Cancelled when the process is to stop.
+    pub shutdown: CancellationToken,
+    /// Background work is spawned here, so that a stop waits for it.
+    pub tasks: TaskTracker,
+}
+
+/// A service of the platform. `patchctl up` runs all four in one process, the thin binaries one each.
+#[allow(async_fn_in_trait, reason = "used with concrete types alone")]
+pub trait Service: 'static {
+    const NAME: &'static str;
+    const TITLE: &'static str;
+    const SCHEMA: &'static str;
+    const DEFAULT_PORT: u16;
+    /// Paths served without a token; a final `*` stands for anything.
+    const PUBLIC_PATHS: &'static [&'static str] = &[];
+
+    /// What it takes beside [`crate::config::ServeConfig`].
+    type Settings: clap::Args + Clone + std::fmt::Debug + Send + Sync;
+    type State: Clone + Send + Sync + 'static;
+
+    fn migrator() -> Migrator;
+    fn routes() -> OpenApiRouter<Self::State>;
+    /// Makes the state and spawns background work on `context.tasks`. The schema is migrated when this is called.
+    async fn start(context: &Context, settings: Self::Settings) -> anyhow::Result<Self::State>;
+    /// Names and base URLs of the services this one needs; `/readyz` asks them.
+    fn dependencies(settings: &Self::Settings) -> Vec<(&'static str, String)>;
+}
+
+/// The request's id: taken from `X-Request-Id` when it is sane, else made.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Arc<str>);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The contract of a service, as generated into `openapi/<service>.json`.
+pub fn openapi<S: Service>() -> OpenApi {
+    contract::<S>(S::routes().split_for_parts().1)
+}
+
+fn contract<S: Service>(own: OpenApi) -> OpenApi {
+    let mut openapi = own.merge_from(access::routes().split_for_parts().1);
+    openapi.info.title = S::TITLE.to_owned();
+    openapi.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    openapi.info.license = Some(utoipa::openapi::License::new("Apache-2.0"));
+    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
+    openapi.security = Some(vec![utoipa::openapi::security::SecurityRequirement::new("token", [""; 0])]);
+    openapi
+}
+
+/// Builds the whole router of a service around its started state.
+pub fn router<S: Service>(
+    context: &Context,
+    state: S::State,
+    dependencies: Vec<(&'static str, String)>,
+) -> Router {
+    let (own, own_contract) = S::routes().with_state(state).split_for_parts();
+    let access_state = access::AccessState { pool: context.pool.clone(), clock: context.clock.clone() };
+    let (access, _) = access::routes().with_state(access_state).split_for_parts();
+    let contract = contract::<S>(own_contract);
+    let parameters = Arc::new(QueryParameters::of(&contract));
+    let authenticator =
+        auth::Authenticator::new(context.pool.clone(), context.clock.clone(), S::NAME, S::PUBLIC_PATHS);
+    let readiness = Readiness {
+        pool: context.pool.clone(),
+        dependencies: Arc::new(dependencies),
+        client: reqwest::Client::new(),
+    };
+    own.merge(access)
+        .route_layer(middleware::from_fn_with_state(parameters, refuse_unknown_parameters))
+        .merge(Router::new().route("/readyz", get(readyz)).with_state(readiness))
+        .route("/healthz", get(async || "ok"))
+        .route(
+            "/metrics",
+            get(async || telemetry::metrics().map(|handle| handle.render()).unwrap_or_default()),
+        )
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", contract))
+        .layer(middleware::from_fn_with_state(authenticator, auth::authenticate))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::internal("a handler panicked").into_response()
+        }))
+        .layer(middleware::from_fn(problem::render_problems))
+        .layer(middleware::from_fn(async move |request: Request, next: Next| {
+            observe(S::NAME, request, next).await
+        }))
+}
+
+/// Gives the request an id, a log span and its metrics.
+async fn observe(service: &'static str, mut request: Request, next: Next) -> Response {
+    let sane = |value: &&str| (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+    let id: Arc<str> = given.map_or_else(|| Uuid::now_v7().to_string().into(), Into::into);
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let began = Instant::now();
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    let labels =
+        [("service", service.to_owned()), ("method", method.to_string()), ("path", path), ("status", status)];
+    metrics::histogram!("http_request_duration_seconds", &labels).record(began.elapsed().as_secs_f64());
+    tracing::debug!(service, http.method = %method, http.status = %labels[3].1, request.id = %id, "answered {}", labels[2].1);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Query parameters each operation takes, read from the contract itself.
+struct QueryParameters(HashMap<(Method, String), Vec<String>>);
+
+impl QueryParameters {
+    fn of(contract: &OpenApi) -> Self {
+        use utoipa::openapi::{RefOr, path::ParameterIn};
+        let mut known = HashMap::new();
+        for (path, item) in &contract.paths.paths {
+            let operations = [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ];
+            for (method, operation) in
+                operations.into_iter().filter_map(|(method, op)| op.as_ref().map(|op| (method, op)))
+            {
+                let parameters = operation.parameters.iter().flatten();
+                let names = parameters
+                    .filter_map(|parameter| match parameter {
+                        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+                            Some(parameter.name.clone())
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                known.insert((method, path.clone()), names);
+            }
+        }
+        Self(known)
+    }
+}
+
+async fn refuse_unknown_parameters(
+    State(known): State<Arc<QueryParameters>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let path =
+        request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    if !query.is_empty()
+        && let Some(names) = known.0.get(&(request.method().clone(), path))
+    {
+        let given = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split('=').next().unwrap_or(pair));
+        if let Some(unknown) = given.into_iter().find(|name| !names.iter().any(|known| known == name)) {
+            let takes = match names.is_empty() {
+                true => "none".to_owned(),
+                false => names.join(", "),
+            };
+            let shown: String = unknown.chars().take(60).collect();
+            return ApiError::malformed(format!(
+                "there is no query parameter `{shown}` here; this path takes: {takes}"
+            ))
+            .into_response();
+        }
+    }
+    next.run(request).await
+}
+
+#[derive(Clone)]
+struct Readiness {
+    pool: PgPool,
+    dependencies: Arc<Vec<(&'static str, String)>>,
+    client: reqwest::Client,
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> ApiResult<impl IntoResponse> {
+    sqlx::query_scalar!("SELECT 1 AS one").fetch_one(&readiness.pool).await?;
+    let mut report = serde_json::Map::from_iter([("database".to_owned(), "reachable".into())]);
+    for (name, url) in readiness.dependencies.iter() {
+        let asked =
+            readiness.client.get(format!("{url}/healthz")).timeout(Duration::from_secs(2)).send().await;
+        if !asked.is_ok_and(|answer| answer.status().is_success()) {
+            return Err(ApiError::unavailable(
+                "dependency-unavailable",
+                format!("the service `{name}` cannot be reached"),
+            ));
+        }
+        report.insert((*name).to_owned(), "reachable".into());
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(report)))
+}
+
+/// Migrates, starts and serves until `context.shutdown` is cancelled.
+pub async fn serve<S: Service>(
+    context: Context,
+    listener: TcpListener,
+    settings: S::Settings,
+) -> anyhow::Result<()> {
+    telemetry::metrics();
+    crate::database::migrate(&context.pool, S::SCHEMA, S::migrator())
+        .await
+        .map_err(|error| anyhow::anyhow!(crate::database::explain(&error)))?;
+    let dependencies = S::dependencies(&settings);
+    let state = S::start(&context, settings).await?;
+    let app = router::<S>(&context, state, dependencies);
+    let address = listener.local_addr()?;
+    tracing::info!(service = S::NAME, %address, "{} is listening", S::NAME);
+    let stopping = context.shutdown.clone();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned()).into_future();
+    let deadline = async {
+        context.shutdown.cancelled().await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = deadline => tracing::warn!(service = S::NAME, "requests were still open at the stop and were cut off"),
+    }
+    context.tasks.close();
+    if tokio::time::timeout(STOP_TIMEOUT, context.tasks.wait()).await.is_err() {
+        tracing::warn!(service = S::NAME, "background work was still running at the stop and was cut off");
+    }
+    Ok(())
+}

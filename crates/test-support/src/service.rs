@@ -1,0 +1,139 @@
+//! A real service on a free port.
+
+use std::time::Duration;
+
+use api_types::access::Role;
+use chrono::{TimeDelta, Utc};
+use service_kit::{
+    Clock, access,
+    config::Secret,
+    database,
+    server::{self, Context, Service},
+};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::http::Http;
+
+/// A running service and tokens for every role. Stops when dropped.
+pub struct TestService {
+    pub base: String,
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub shutdown: CancellationToken,
+    service_token: String,
+    server: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl TestService {
+    /// Starts `S` on a free port over the database at `url`, on the system's clock.
+    pub async fn start<S: Service>(url: &str, settings: S::Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_on::<S>(url, settings, listener, Clock::system()).await
+    }
+
+    /// Starts `S` on a listener and clock of the test's choice.
+    pub async fn start_on<S: Service>(
+        url: &str,
+        settings: S::Settings,
+        listener: TcpListener,
+        clock: Clock,
+    ) -> Self {
+        let pool = database::connect(url, S::NAME, 10).expect("a database URL");
+        database::migrate(&pool, S::SCHEMA, S::migrator()).await.expect("the database is migrated");
+        let service_token = token(&pool, "service:platform", &[Role::Service]).await;
+        let context = Context {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            service_token: Secret::new(service_token.clone()),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let shutdown = context.shutdown.clone();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        // `serve` is generic over async trait functions whose futures are not `Send` in the signature: it gets a thread.
+        let server = {
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                runtime.block_on(server::serve::<S>(context, listener, settings))
+            })
+        };
+        let this = Self { base, pool, clock, shutdown, service_token, server: Some(server) };
+        this.wait_until_up().await;
+        this
+    }
+
+    async fn wait_until_up(&self) {
+        for _ in 0..500 {
+            if reqwest::get(format!("{}/healthz", self.base))
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the service at {} did not come up", self.base);
+    }
+
+    /// The token services present to each other.
+    pub fn service_token(&self) -> &str {
+        &self.service_token
+    }
+
+    /// Requests in the name of `subject` with the given roles.
+    pub async fn as_role(&self, subject: &str, roles: &[Role]) -> Http {
+        Http::new(&self.base, Some(token(&self.pool, subject, roles).await))
+    }
+
+    pub async fn viewer(&self) -> Http {
+        self.as_role("vera", &[Role::Viewer]).await
+    }
+
+    pub async fn operator(&self) -> Http {
+        self.as_role("olivia", &[Role::Operator]).await
+    }
+
+    pub async fn approver(&self) -> Http {
+        self.as_role("arjun", &[Role::Approver]).await
+    }
+
+    pub async fn admin(&self) -> Http {
+        self.as_role("ada", &[Role::Admin]).await
+    }
+
+    /// Requests without a token.
+    pub fn nobody(&self) -> Http {
+        Http::new(&self.base, None)
+    }
+
+    /// Stops the service and waits until it has stopped.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        if let Some(server) = self.server.take() {
+            tokio::time::timeout(Duration::from_secs(20), server)
+                .await
+                .expect("the service stops in time")
+                .unwrap()
+                .unwrap();
+        }
+        self.pool.close().await;
+    }
+}
+
+impl Drop for TestService {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn token(pool: &PgPool, subject: &str, roles: &[Role]) -> String {
+    let secret = access::new_secret();
+    let now = Utc::now();
+    let mut connection = pool.acquire().await.expect("a connection");
+    access::ensure_token(&mut connection, &secret, subject, roles, now, now + TimeDelta::days(1))
+        .await
+        .expect("a token");
+    secret
+}
