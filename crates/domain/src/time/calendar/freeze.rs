@@ -1,0 +1,202 @@
+//! One entry of a calendar.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::super::local::{instant_of, is_representable, local_time};
+use super::CalendarError;
+use super::recurrence::{Recurrence, RecurrenceEnd};
+
+/// Longest name and uid, and longest reason, in characters.
+const MAX_NAME: usize = 200;
+const MAX_REASON: usize = 4_000;
+
+/// Longest recurring entry, in days.
+const MAX_RECURRING_DAYS: i64 = 366;
+
+/// A stretch of time, from its start to before its end. An empty one stands for its single instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    pub starts: DateTime<Utc>,
+    pub ends: DateTime<Utc>,
+}
+
+/// Whether an entry denies changes or allows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    #[default]
+    Deny,
+    Allow,
+}
+
+/// A named time in which changes are denied (or allowed), once or recurring; its fields are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FreezeFields", into = "FreezeFields")]
+pub struct Freeze(FreezeFields);
+
+/// What a freeze consists of, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeFields {
+    /// Stable identity of the entry, unique in its calendar; the UID of iCalendar.
+    pub uid: String,
+    pub name: String,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub effect: Effect,
+    /// Tags a host must have, all of them; empty means every host.
+    #[serde(default)]
+    pub scope: BTreeMap<String, String>,
+    /// Start of the (first) occurrence.
+    pub starts: DateTime<Utc>,
+    /// End of the (first) occurrence; not itself part of it.
+    pub ends: DateTime<Utc>,
+    /// Zone on whose local clock the entry recurs.
+    #[serde(default)]
+    pub time_zone: Tz,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+}
+
+impl Freeze {
+    /// Whether a host with these tags is in the scope of this entry.
+    pub fn applies_to(&self, tags: &BTreeMap<String, String>) -> bool {
+        self.scope.iter().all(|(key, value)| tags.get(key) == Some(value))
+    }
+
+    /// The first occurrence that shares time with `span`.
+    pub fn first_overlap(&self, span: Span) -> Option<Span> {
+        let Some(recurrence) = self.recurrence else {
+            return Some(self.first()).filter(|first| first.overlaps(span));
+        };
+        let ahead =
+            recurrence.first_index(self.local_first(), self.local_length(), span.starts, self.time_zone);
+        (ahead..)
+            .take(Recurrence::MAX_STEPS)
+            .map_while(|index| self.occurrence(recurrence, index))
+            .flatten()
+            .take_while(|occurrence| {
+                occurrence.starts < span.ends.max(span.starts + TimeDelta::nanoseconds(1))
+            })
+            .find(|occurrence| occurrence.overlaps(span))
+    }
+
+    /// Whether one occurrence holds all of `span`.
+    pub fn covers(&self, span: Span) -> bool {
+        let here = Span { starts: span.starts, ends: span.starts };
+        self.first_overlap(here).is_some_and(|occurrence| occurrence.ends >= span.ends)
+    }
+
+    fn first(&self) -> Span {
+        Span { starts: self.starts, ends: self.ends }
+    }
+
+    fn local_first(&self) -> chrono::NaiveDateTime {
+        local_time(self.starts, self.time_zone)
+    }
+
+    /// Length on the local clock, so that a freeze of whole days stays one through clock changes.
+    fn local_length(&self) -> TimeDelta {
+        let length = local_time(self.ends, self.time_zone) - self.local_first();
+        if length > TimeDelta::zero() { length } else { self.ends - self.starts }
+    }
+
+    /// The occurrence with this index: `None` past the end, `Some(None)` on a date that does not exist.
+    fn occurrence(&self, recurrence: Recurrence, index: u32) -> Option<Option<Span>> {
+        let first = self.local_first();
+        if index == 0 {
+            return Some(Some(self.first()));
+        }
+        if !recurrence.reaches(index, first.date()) {
+            return None;
+        }
+        let Some(date) = recurrence.date(index, first.date())? else {
+            return Some(None);
+        };
+        let local = date.and_time(first.time());
+        let starts = instant_of(local, self.time_zone)?;
+        let ends = instant_of(local + self.local_length(), self.time_zone)?;
+        let ended = matches!(recurrence.end, Some(RecurrenceEnd::Until(until)) if starts > until);
+        (!ended).then_some(Some(Span { starts, ends }))
+    }
+}
+
+impl Span {
+    fn overlaps(self, other: Self) -> bool {
+        let starts_before = self.starts < other.ends || self.starts == other.starts;
+        starts_before && self.ends > other.starts
+    }
+}
+
+impl Deref for Freeze {
+    type Target = FreezeFields;
+
+    fn deref(&self) -> &FreezeFields {
+        &self.0
+    }
+}
+
+impl TryFrom<FreezeFields> for Freeze {
+    type Error = CalendarError;
+
+    fn try_from(fields: FreezeFields) -> Result<Self, CalendarError> {
+        check_text("uid", &fields.uid, MAX_NAME)?;
+        check_text("name", &fields.name, MAX_NAME)?;
+        check_length("reason", &fields.reason, MAX_REASON)?;
+        for (key, value) in &fields.scope {
+            check_text("scope", key, MAX_NAME)?;
+            check_text("scope", value, MAX_NAME)?;
+        }
+        let (starts, ends) = (fields.starts, fields.ends);
+        for (field, instant) in [("starts", starts), ("ends", ends)] {
+            if !is_representable(instant) {
+                return Err(CalendarError::OutOfRange { field, instant });
+            }
+        }
+        if ends <= starts {
+            return Err(CalendarError::EndsBeforeStart { starts, ends });
+        }
+        if let Some(recurrence) = fields.recurrence {
+            recurrence.check(starts)?;
+            let days = (ends - starts).num_days();
+            if days > MAX_RECURRING_DAYS {
+                return Err(CalendarError::TooLongToRecur { days });
+            }
+        }
+        Ok(Self(fields))
+    }
+}
+
+impl From<Freeze> for FreezeFields {
+    fn from(freeze: Freeze) -> Self {
+        freeze.0
+    }
+}
+
+fn check_text(field: &'static str, text: &str, limit: usize) -> Result<(), CalendarError> {
+    if text.trim().is_empty() {
+        return Err(CalendarError::EmptyText { field });
+    }
+    if let Some(character) = text.chars().find(|character| character.is_control()) {
+        return Err(CalendarError::ControlCharacter { field, character });
+    }
+    check_length(field, text, limit)
+}
+
+fn check_length(field: &'static str, text: &str, limit: usize) -> Result<(), CalendarError> {
+    let forbidden = |character: &char| character.is_control() && !matches!(character, '\n' | '\t');
+    if let Some(character) = text.chars().find(forbidden) {
+        return Err(CalendarError::ControlCharacter { field, character });
+    }
+    match text.chars().count() {
+        length if length > limit => Err(CalendarError::TextTooLong { field, length, limit }),
+        _ => Ok(()),
+    }
+}

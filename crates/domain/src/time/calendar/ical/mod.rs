@@ -1,0 +1,182 @@
+//! iCalendar (RFC 5545) in and out, for the part of it that a freeze calendar needs.
+//!
+//! What would change the meaning and is not understood (`EXDATE`, `RDATE`, `BYSETPOS`, ...) is refused with its line
+//! number, never skipped: a freeze silently read wrong is worse than none.
+//!
+//! Properties of our own: `X-PATCH-SCOPE:env=prod`, one per tag, and `X-PATCH-EFFECT:DENY` or `ALLOW`.
+
+mod event;
+mod lines;
+mod time;
+mod write;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::{CalendarError, Freeze, FreezeCalendar, MAX_ENTRIES};
+use event::Event;
+use lines::{Line, content_lines};
+
+/// Largest file that is read, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting of components.
+const MAX_DEPTH: usize = 8;
+
+/// A calendar file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("iCalendar line {line}: {problem}")]
+pub struct IcalError {
+    /// Counted from 1, as an editor does.
+    pub line: usize,
+    pub problem: IcalProblem,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IcalProblem {
+    #[error("the file is {length} bytes long, at most {MAX_BYTES} are read")]
+    FileTooLong { length: usize },
+    #[error("the line is longer than {limit} bytes when unfolded")]
+    LineTooLong { limit: usize },
+    #[error("the control character {character:?} is not allowed")]
+    ControlCharacter { character: char },
+    #[error("the line is not of the form `NAME;PARAMETER=value:value`")]
+    NotAProperty,
+    #[error("`{found}` stands outside of a calendar, the file must start with `BEGIN:VCALENDAR`")]
+    OutsideCalendar { found: String },
+    #[error("`END:{found}` does not match `BEGIN:{expected}`")]
+    WrongEnd { found: String, expected: String },
+    #[error("the file ends before `END:{expected}`")]
+    Unfinished { expected: String },
+    #[error("the file holds no calendar")]
+    NoCalendar,
+    #[error("components are nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    #[error("the calendar has more than {MAX_ENTRIES} events")]
+    TooManyEvents,
+    #[error("the event has no `{property}`")]
+    Missing { property: &'static str },
+    #[error("the event has `{property}` twice")]
+    Repeated { property: String },
+    #[error("`{property}` is not supported, list the times as events of their own")]
+    Unsupported { property: String },
+    #[error("`{value}` is not a valid `{property}`, {help}")]
+    InvalidValue { property: &'static str, value: String, help: &'static str },
+    #[error("time zone `{name}` is unknown, use an IANA name such as `Europe/Berlin`")]
+    UnknownTimeZone { name: String },
+    #[error("{0}")]
+    Entry(CalendarError),
+}
+
+impl IcalProblem {
+    fn at(self, line: usize) -> IcalError {
+        IcalError { line, problem: self }
+    }
+
+    /// A refused value, shortened for the message.
+    fn invalid(property: &'static str, value: &str, help: &'static str) -> Self {
+        Self::InvalidValue { property, value: value.chars().take(80).collect(), help }
+    }
+}
+
+impl FreezeCalendar {
+    /// Reads the events of an iCalendar file; other components are ignored, cancelled events are left out.
+    ///
+    /// Times without a zone are those of `X-WR-TIMEZONE`, else of UTC.
+    pub fn from_ical(text: &str) -> Result<Self, IcalError> {
+        if text.len() > MAX_BYTES {
+            return Err(IcalProblem::FileTooLong { length: text.len() }.at(1));
+        }
+        let mut reader = Reader::default();
+        let mut last_line = 1;
+        for line in content_lines(text) {
+            let line = line?;
+            last_line = line.number;
+            reader.accept(line)?;
+        }
+        reader.finish(last_line)
+    }
+
+    /// Writes the calendar as iCalendar; `stamped_at` becomes the `DTSTAMP` of each event.
+    pub fn to_ical(&self, stamped_at: DateTime<Utc>) -> String {
+        write::calendar(self, stamped_at)
+    }
+}
+
+/// The state of reading: which components are open, and the events so far.
+#[derive(Default)]
+struct Reader {
+    open: Vec<String>,
+    default_zone: Tz,
+    event: Option<Event>,
+    entries: Vec<Freeze>,
+    seen_calendar: bool,
+}
+
+impl Reader {
+    fn accept(&mut self, line: Line) -> Result<(), IcalError> {
+        let number = line.number;
+        match line.name.as_str() {
+            "BEGIN" => self.begin(&line).map_err(|problem| problem.at(number)),
+            "END" => self.end(&line),
+            _ if self.open.is_empty() => Err(IcalProblem::OutsideCalendar { found: line.name }.at(number)),
+            "X-WR-TIMEZONE" if self.open.len() == 1 => {
+                self.default_zone = time::zone(&line.value).map_err(|problem| problem.at(number))?;
+                Ok(())
+            }
+            _ => match (&mut self.event, self.open.len()) {
+                (Some(event), 2) => event.accept(line).map_err(|problem| problem.at(number)),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn begin(&mut self, line: &Line) -> Result<(), IcalProblem> {
+        let component = line.value.trim().to_ascii_uppercase();
+        if self.open.is_empty() && component != "VCALENDAR" {
+            return Err(IcalProblem::OutsideCalendar { found: component });
+        }
+        if self.open.len() == MAX_DEPTH {
+            return Err(IcalProblem::TooDeep);
+        }
+        self.seen_calendar = true;
+        if self.open.len() == 1 && component == "VEVENT" {
+            self.event = Some(Event::new(line.number));
+        }
+        self.open.push(component);
+        Ok(())
+    }
+
+    fn end(&mut self, line: &Line) -> Result<(), IcalError> {
+        let found = line.value.trim().to_ascii_uppercase();
+        match self.open.pop() {
+            None => {
+                return Err(IcalProblem::OutsideCalendar { found: format!("END:{found}") }.at(line.number));
+            }
+            Some(expected) if expected != found => {
+                return Err(IcalProblem::WrongEnd { found, expected }.at(line.number));
+            }
+            Some(_) => {}
+        }
+        if self.open.len() == 1
+            && let Some(event) = self.event.take()
+            && let Some(entry) = event.into_freeze(self.default_zone)?
+        {
+            if self.entries.len() == MAX_ENTRIES {
+                return Err(IcalProblem::TooManyEvents.at(line.number));
+            }
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, last_line: usize) -> Result<FreezeCalendar, IcalError> {
+        if let Some(expected) = self.open.pop() {
+            return Err(IcalProblem::Unfinished { expected }.at(last_line));
+        }
+        if !self.seen_calendar {
+            return Err(IcalProblem::NoCalendar.at(last_line));
+        }
+        FreezeCalendar::new(self.entries).map_err(|error| IcalProblem::Entry(error).at(last_line))
+    }
+}
