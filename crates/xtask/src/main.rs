@@ -1,1 +1,106 @@
-fn main() {}
+//! The project's own commands: `cargo xtask demo | test | bootstrap | openapi | queries | check | bench`.
+//!
+//! Blocking code on few dependencies, because it is the first thing a fresh machine compiles. It prepares and checks;
+//! it holds no knowledge of the product beyond the names of its crates.
+
+mod architecture;
+mod bootstrap;
+mod handover;
+mod openapi;
+mod playbooks;
+mod queries;
+mod suite;
+mod task;
+mod test_step;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::bootstrap::Needs;
+use crate::suite::StepName;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Sets up, checks and shows the platform")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing: PostgreSQL's server programs and a private Ansible; can be run again and again
+    Bootstrap,
+    /// Play a whole evening on a private platform; arguments after `--` go to `patchctl demo`
+    Demo(PassedOn),
+    /// Run everything that must hold before a change lands
+    Test {
+        /// Run these steps alone
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<StepName>,
+    },
+    /// Check the rules between crates: dependency directions, purity, SQL in stores alone
+    Check,
+    /// Write openapi/<service>.json from the services
+    Openapi(Drift),
+    /// Write .sqlx/, what checked queries were checked against
+    Queries(Drift),
+    /// Measure; arguments after `--` go to the benchmark
+    Bench {
+        benchmark: handover::Benchmark,
+        #[command(flatten)]
+        passed_on: PassedOn,
+    },
+}
+
+#[derive(Args)]
+struct PassedOn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Args)]
+struct Drift {
+    /// Change nothing; fail when the committed files differ
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Bootstrap => bootstrap::run(&workspace, Needs::Checks).map(|_| ExitCode::SUCCESS),
+        Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
+        Command::Test { only } => suite::run(&workspace, &only),
+        Command::Check => report(architecture::check(&workspace)?),
+        Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
+        Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),
+        Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
+        Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
+        Command::Bench { benchmark, passed_on } => {
+            handover::bench(&workspace, benchmark, &passed_on.arguments)
+        }
+    }
+}
+
+fn report(verdict: task::Verdict) -> anyhow::Result<ExitCode> {
+    let (text, code) = match verdict {
+        task::Verdict::Passed(note) => (note, ExitCode::SUCCESS),
+        task::Verdict::Skipped(why) => (format!("skipped: {why}"), ExitCode::SUCCESS),
+        task::Verdict::Failed(details) => (details, ExitCode::FAILURE),
+    };
+    println!("{}", text.trim_end());
+    Ok(code)
+}

@@ -1,0 +1,36 @@
+//! Installs what a bare machine lacks, and says so; everything already there is left as it is.
+
+mod apt;
+mod lock;
+mod postgres;
+mod python;
+
+use anyhow::Context;
+
+use crate::workspace::Workspace;
+
+/// How much is needed: running the platform takes less than checking a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Platform,
+    Checks,
+}
+
+pub struct Installed {
+    /// One line about what is there now.
+    pub summary: String,
+}
+
+pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
+    let tools = workspace.tools();
+    std::fs::create_dir_all(&tools).with_context(|| format!("cannot create `{}`", tools.display()))?;
+    let _turn = lock::wait_for_turn(&tools)?;
+    let postgres = postgres::ensure()?;
+    let ansible = python::ensure(workspace, needs)?;
+    Ok(Installed { summary: format!("{postgres}, {ansible}") })
+}
+
+/// A line for whoever waits.
+fn say(text: &str) {
+    eprintln!("bootstrap: {text}");
+}

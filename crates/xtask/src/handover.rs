@@ -1,0 +1,51 @@
+//! Commands that prepare and then become another program, whose exit status and signals are then its own.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+use crate::bootstrap::{self, Needs};
+use crate::workspace::Workspace;
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Benchmark {
+    /// A wave through our runner against the bare `ansible-playbook` command
+    Ansible,
+}
+
+pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let installed = bootstrap::run(workspace, Needs::Platform)?;
+    eprintln!("ready: {}", installed.summary);
+    eprintln!("building patchctl; the first time this takes some minutes");
+    let status =
+        workspace.cargo().args(["build", "--package", "patchctl"]).env("SQLX_OFFLINE", "true").status()?;
+    if !status.success() {
+        bail!("patchctl does not compile; see above");
+    }
+    let mut command = Command::new(workspace.target.join("debug/patchctl"));
+    command.arg("demo").args(arguments);
+    become_program(workspace, command)
+}
+
+pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    bootstrap::run(workspace, Needs::Platform)?;
+    let (package, example) = match benchmark {
+        Benchmark::Ansible => ("ansible", "bench_wave"),
+    };
+    let mut command = workspace.cargo();
+    command
+        .args(["run", "--quiet", "--release", "--package", package, "--example", example, "--"])
+        .args(arguments);
+    become_program(workspace, command)
+}
+
+fn become_program(workspace: &Workspace, mut command: Command) -> anyhow::Result<ExitCode> {
+    if std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").is_none() {
+        command.env("PATCH_ANSIBLE_PLAYBOOK", workspace.tool("ansible-playbook"));
+    }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let error = command.exec();
+    bail!("cannot run `{program}`: {error}")
+}

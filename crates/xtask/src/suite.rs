@@ -1,0 +1,141 @@
+//! `cargo xtask test`: the steps, in the order in which a mistake costs the least time.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::bootstrap::{self, Needs};
+use crate::task::{Task, Verdict};
+use crate::workspace::Workspace;
+use crate::{architecture, openapi, playbooks, queries, test_step};
+
+const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StepName {
+    /// `cargo fmt --check`
+    Fmt,
+    /// The rules between crates
+    Check,
+    /// What the machine needs for the steps after it
+    Bootstrap,
+    /// Syntax and lint of every playbook
+    Playbooks,
+    /// .sqlx/ against the migrations
+    Queries,
+    /// Clippy without warnings
+    Clippy,
+    /// openapi/ against the services
+    Openapi,
+    /// All tests, against a PostgreSQL started for them
+    Tests,
+}
+
+impl StepName {
+    fn needs_bootstrap(self) -> bool {
+        !matches!(self, Self::Fmt | Self::Check | Self::Clippy | Self::Openapi)
+    }
+}
+
+/// Runs every step even after a failure: whoever changes something wants to hear all that is wrong with it.
+pub fn run(workspace: &Workspace, only: &[StepName]) -> anyhow::Result<ExitCode> {
+    let mut chosen: Vec<StepName> = StepName::value_variants().to_vec();
+    if !only.is_empty() {
+        let bootstrap_needed = only.iter().any(|step| step.needs_bootstrap());
+        chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
+    }
+    let mut failed = Vec::new();
+    let mut totals = None;
+    for step in chosen {
+        let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        announce(&name);
+        let started = Instant::now();
+        let verdict = perform(workspace, step, &mut totals);
+        if !conclude(&name, started.elapsed(), verdict) {
+            failed.push(name);
+            if step == StepName::Bootstrap {
+                break;
+            }
+        }
+    }
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+    }
+    // Alone on the last line, for whoever counts.
+    if let Some(totals) = totals {
+        println!("{totals}");
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn perform(
+    workspace: &Workspace,
+    step: StepName,
+    totals: &mut Option<test_step::Totals>,
+) -> anyhow::Result<Verdict> {
+    match step {
+        StepName::Fmt => format(workspace),
+        StepName::Check => architecture::check(workspace),
+        StepName::Bootstrap => {
+            bootstrap::run(workspace, Needs::Checks).map(|installed| Verdict::Passed(installed.summary))
+        }
+        StepName::Playbooks => playbooks::check(workspace),
+        StepName::Queries => queries::check(workspace),
+        StepName::Clippy => {
+            let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+            cargo(workspace, "clippy", &arguments)
+        }
+        StepName::Openapi => openapi::check(workspace),
+        StepName::Tests => {
+            let (verdict, counted) = test_step::run(workspace)?;
+            *totals = Some(counted);
+            Ok(verdict)
+        }
+    }
+}
+
+/// Names the files alone: what to change in them is the formatter's business.
+fn format(workspace: &Workspace) -> anyhow::Result<Verdict> {
+    match cargo(workspace, "fmt", &["fmt", "--all", "--", "--check", "-l"])? {
+        Verdict::Failed(files) => Ok(Verdict::Failed(format!("{files}\nrun `cargo fmt --all`"))),
+        other => Ok(other),
+    }
+}
+
+fn cargo(workspace: &Workspace, name: &str, arguments: &[&str]) -> anyhow::Result<Verdict> {
+    let mut command = workspace.cargo();
+    command.args(arguments).env("SQLX_OFFLINE", "true");
+    Ok(Task::new(name, CLIPPY_DEADLINE).run(command)?.verdict())
+}
+
+/// On a terminal the name stands there while the step runs, and is written over afterwards.
+fn announce(name: &str) {
+    if stdout().is_terminal() {
+        print!("{name}");
+        let _ = stdout().flush();
+    }
+}
+
+/// Writes the step's line; the whole output follows only when it failed.
+fn conclude(name: &str, elapsed: Duration, verdict: anyhow::Result<Verdict>) -> bool {
+    let seconds = elapsed.as_secs_f64();
+    let (word, note, details) = match verdict {
+        Ok(Verdict::Passed(note)) => ("ok", note, None),
+        Ok(Verdict::Skipped(why)) => ("skipped", why, None),
+        Ok(Verdict::Failed(details)) => ("FAILED", String::new(), Some(details)),
+        Err(error) => ("FAILED", String::new(), Some(format!("{error:#}"))),
+    };
+    let erase = if stdout().is_terminal() { "\r\x1b[K" } else { "" };
+    let line = format!("{name:<10} {word:<7} {seconds:7.1} s  {note}");
+    println!("{erase}{}", line.trim_end());
+    let Some(details) = details else {
+        return true;
+    };
+    for line in details.lines() {
+        println!("  {line}");
+    }
+    println!("  again: cargo xtask test --only {name}");
+    false
+}
