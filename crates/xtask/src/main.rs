@@ -40,6 +40,9 @@ enum Command {
         /// Run these steps alone
         #[arg(long, value_delimiter = ',')]
         only: Vec<StepName>,
+        /// Lint and test these crates alone
+        #[arg(long, short, value_delimiter = ',')]
+        package: Vec<String>,
     },
     /// Check the rules between crates: dependency directions, purity, SQL in stores alone
     Check,
@@ -83,7 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Bootstrap => bootstrap::run(&workspace, Needs::Checks).map(|_| ExitCode::SUCCESS),
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
-        Command::Test { only } => suite::run(&workspace, &only),
+        Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
         Command::Check => report(architecture::check(&workspace)?),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
         Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),

@@ -154,10 +154,13 @@ fn migrate(workspace: &Workspace, postgres: &EphemeralPostgres) -> anyhow::Resul
     if !psql.exists() {
         bail!("`{}` is missing; run `apt-get install postgresql-client` or unset PG_BINDIR", psql.display());
     }
-    for file in migrations(&workspace.root.join("migrations"))? {
+    for Migration { schema, file } in migrations(&workspace.root.join("migrations"))? {
         let mut command = Command::new(&psql);
         command
-            .args(["--no-psqlrc", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", "--file"])
+            .args(["--no-psqlrc", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1"])
+            .arg("--command")
+            .arg(format!("set client_min_messages = warning; create schema if not exists \"{schema}\""))
+            .arg("--file")
             .arg(&file)
             .arg(postgres.maintenance_url());
         let outcome = Task::quiet("psql", MIGRATION_DEADLINE).run(command)?;
@@ -168,7 +171,13 @@ fn migrate(workspace: &Workspace, postgres: &EphemeralPostgres) -> anyhow::Resul
     Ok(())
 }
 
-fn migrations(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// As the services do it: each folder is migrated into the schema of its name.
+struct Migration {
+    schema: String,
+    file: PathBuf,
+}
+
+fn migrations(root: &Path) -> anyhow::Result<Vec<Migration>> {
     let mut folders = entries(root)?;
     folders.retain(|folder| folder.is_dir());
     folders.sort_by_key(|folder| {
@@ -184,7 +193,8 @@ fn migrations(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
             name.ends_with(".sql") && !name.ends_with(".down.sql")
         });
         own.sort();
-        files.extend(own);
+        let schema = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.extend(own.into_iter().map(|file| Migration { schema: schema.clone(), file }));
     }
     Ok(files)
 }
@@ -279,8 +289,10 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let found = migrations(root.path()).unwrap();
-        let found: Vec<_> =
-            found.iter().map(|file| file.strip_prefix(root.path()).unwrap().to_str().unwrap()).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|found| found.file.strip_prefix(root.path()).unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(found, ["leases/9_z.sql", "cmdb/1_a.sql", "cmdb/2_b.sql", "zoo/1_a.sql"]);
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the steps, in the order in which a mistake costs the least time.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -40,7 +40,9 @@ impl StepName {
 }
 
 /// Runs every step even after a failure: whoever changes something wants to hear all that is wrong with it.
-pub fn run(workspace: &Workspace, only: &[StepName]) -> anyhow::Result<ExitCode> {
+///
+/// `selection` is cargo's: which crates are linted and tested.
+pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> anyhow::Result<ExitCode> {
     let mut chosen: Vec<StepName> = StepName::value_variants().to_vec();
     if !only.is_empty() {
         let bootstrap_needed = only.iter().any(|step| step.needs_bootstrap());
@@ -52,7 +54,7 @@ pub fn run(workspace: &Workspace, only: &[StepName]) -> anyhow::Result<ExitCode>
         let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         announce(&name);
         let started = Instant::now();
-        let verdict = perform(workspace, step, &mut totals);
+        let verdict = perform(workspace, step, selection, &mut totals);
         if !conclude(&name, started.elapsed(), verdict) {
             failed.push(name);
             if step == StepName::Bootstrap {
@@ -73,6 +75,7 @@ pub fn run(workspace: &Workspace, only: &[StepName]) -> anyhow::Result<ExitCode>
 fn perform(
     workspace: &Workspace,
     step: StepName,
+    selection: &[String],
     totals: &mut Option<test_step::Totals>,
 ) -> anyhow::Result<Verdict> {
     match step {
@@ -84,12 +87,16 @@ fn perform(
         StepName::Playbooks => playbooks::check(workspace),
         StepName::Queries => queries::check(workspace),
         StepName::Clippy => {
-            let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-            cargo(workspace, "clippy", &arguments)
+            let mut command = workspace.cargo();
+            command
+                .args(["clippy", "--all-targets", "--locked"])
+                .args(selection)
+                .args(["--", "-D", "warnings"]);
+            cargo("clippy", command)
         }
         StepName::Openapi => openapi::check(workspace),
         StepName::Tests => {
-            let (verdict, counted) = test_step::run(workspace)?;
+            let (verdict, counted) = test_step::run(workspace, selection)?;
             *totals = Some(counted);
             Ok(verdict)
         }
@@ -98,15 +105,16 @@ fn perform(
 
 /// Names the files alone: what to change in them is the formatter's business.
 fn format(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    match cargo(workspace, "fmt", &["fmt", "--all", "--", "--check", "-l"])? {
+    let mut command = workspace.cargo();
+    command.args(["fmt", "--all", "--", "--check", "-l"]);
+    match cargo("fmt", command)? {
         Verdict::Failed(files) => Ok(Verdict::Failed(format!("{files}\nrun `cargo fmt --all`"))),
         other => Ok(other),
     }
 }
 
-fn cargo(workspace: &Workspace, name: &str, arguments: &[&str]) -> anyhow::Result<Verdict> {
-    let mut command = workspace.cargo();
-    command.args(arguments).env("SQLX_OFFLINE", "true");
+fn cargo(name: &str, mut command: Command) -> anyhow::Result<Verdict> {
+    command.env("SQLX_OFFLINE", "true");
     Ok(Task::new(name, CLIPPY_DEADLINE).run(command)?.verdict())
 }
 

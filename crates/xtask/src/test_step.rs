@@ -26,12 +26,13 @@ impl Display for Totals {
     }
 }
 
-/// Runs every test of the workspace against one throw-away PostgreSQL; each test makes a database of its own in it.
-pub fn run(workspace: &Workspace) -> anyhow::Result<(Verdict, Totals)> {
+/// Runs every test of the selected crates against one throw-away PostgreSQL; each test makes a database of its own in it.
+pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdict, Totals)> {
     let postgres = EphemeralPostgres::start()?;
     let mut command = workspace.cargo();
     command
-        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(selection)
         .env("SQLX_OFFLINE", "true")
         .env("INSTA_UPDATE", "no")
         .env("DATABASE_URL", postgres.maintenance_url())

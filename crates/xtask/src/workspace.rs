@@ -50,6 +50,18 @@ impl Workspace {
         cargo(&self.root)
     }
 
+    /// Cargo's arguments for these crates, or for all of them.
+    pub fn select(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
+        if names.is_empty() {
+            return Ok(vec!["--workspace".to_owned()]);
+        }
+        if let Some(unknown) = names.iter().find(|name| !self.crates.contains_key(*name)) {
+            let known: Vec<&str> = self.crates.keys().map(String::as_str).collect();
+            bail!("no crate is named `{unknown}`; there are {}", known.join(", "));
+        }
+        Ok(names.iter().flat_map(|name| ["--package".to_owned(), name.clone()]).collect())
+    }
+
     /// Folder of the private tools: `PATCH_TOOLS_DIR`, else `.patch` in the workspace.
     pub fn tools(&self) -> PathBuf {
         match env::var_os("PATCH_TOOLS_DIR").filter(|dir| !dir.is_empty()) {
