@@ -171,6 +171,7 @@ fn wrong_entries_are_refused_with_the_field_named() {
     assert!(refusal("name", json!(" ")).contains("`name` is empty"));
     assert!(refusal("name", json!("a\u{0}b")).contains("`name` holds the control character"));
     assert!(refusal("uid", json!("x".repeat(201))).contains("`uid` is 201 characters"));
+    assert!(refusal("scope", json!({"a=b": "c"})).contains("`a=b`"));
     assert!(refusal("reason", json!("x".repeat(4_001))).contains("`reason`"));
     assert!(refusal("ends", json!("2026-12-23T23:00:00Z")).contains("not after its start"));
     assert!(refusal("ends", json!("2028-12-23T23:00:00Z")).contains("recurring freeze lasts"));

@@ -89,6 +89,14 @@ fn lengths_are_read() {
 }
 
 #[test]
+fn default_zone_counts_wherever_it_stands() {
+    let text = event(&["DTSTART:20260301T120000", "DURATION:PT1H"])
+        .replace("END:VCALENDAR", "X-WR-TIMEZONE:Asia/Tokyo\r\nEND:VCALENDAR");
+    let calendar = FreezeCalendar::from_ical(&text).expect("readable");
+    assert_eq!(calendar.entries()[0].starts, at("2026-03-01T03:00:00Z"));
+}
+
+#[test]
 fn refusals_name_the_line() {
     let start = "DTSTART:20260301T000000Z";
     let end = "DTEND:20260302T000000Z";

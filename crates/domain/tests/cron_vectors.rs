@@ -29,7 +29,7 @@ fn croner(list: &str, text: &str) -> BTreeSet<String> {
 
 /// Syntax that croner has and crontab does not.
 fn is_extension(pattern: &str) -> bool {
-    let upper = pattern.to_uppercase().replace("JUL", "").replace("WED", "");
+    let upper = pattern.trim().to_uppercase().replace("JUL", "").replace("WED", "");
     let single_value_step = upper
         .split([' ', ','])
         .filter_map(|item| item.split_once('/'))

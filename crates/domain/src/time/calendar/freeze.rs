@@ -82,9 +82,7 @@ impl Freeze {
             .take(Recurrence::MAX_STEPS)
             .map_while(|index| self.occurrence(recurrence, index))
             .flatten()
-            .take_while(|occurrence| {
-                occurrence.starts < span.ends.max(span.starts + TimeDelta::nanoseconds(1))
-            })
+            .take_while(|occurrence| occurrence.starts < span.ends || occurrence.starts <= span.starts)
             .find(|occurrence| occurrence.overlaps(span))
     }
 
@@ -153,6 +151,9 @@ impl TryFrom<FreezeFields> for Freeze {
         for (key, value) in &fields.scope {
             check_text("scope", key, MAX_NAME)?;
             check_text("scope", value, MAX_NAME)?;
+            if key.contains('=') {
+                return Err(CalendarError::EqualsInKey { key: key.clone() });
+            }
         }
         let (starts, ends) = (fields.starts, fields.ends);
         for (field, instant) in [("starts", starts), ("ends", ends)] {

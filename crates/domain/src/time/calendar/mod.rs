@@ -39,6 +39,8 @@ pub enum CalendarError {
     TextTooLong { field: &'static str, length: usize, limit: usize },
     #[error("`{field}` holds the control character {character:?}, remove it")]
     ControlCharacter { field: &'static str, character: char },
+    #[error("`scope` has the tag key `{key}`, use a key without `=`")]
+    EqualsInKey { key: String },
     #[error("freeze ends at {ends}, not after its start {starts}")]
     EndsBeforeStart { starts: DateTime<Utc>, ends: DateTime<Utc> },
     #[error("`{field}` {instant} is out of range, use years 1 to 9998")]

@@ -13,7 +13,7 @@ mod write;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{CalendarError, Freeze, FreezeCalendar, MAX_ENTRIES};
+use super::{CalendarError, FreezeCalendar, MAX_ENTRIES};
 use event::Event;
 use lines::{Line, content_lines};
 
@@ -109,7 +109,8 @@ struct Reader {
     open: Vec<String>,
     default_zone: Tz,
     event: Option<Event>,
-    entries: Vec<Freeze>,
+    /// Read to the end first, because the default zone may stand behind them.
+    events: Vec<Event>,
     seen_calendar: bool,
 }
 
@@ -160,12 +161,11 @@ impl Reader {
         }
         if self.open.len() == 1
             && let Some(event) = self.event.take()
-            && let Some(entry) = event.into_freeze(self.default_zone)?
         {
-            if self.entries.len() == MAX_ENTRIES {
+            if self.events.len() == MAX_ENTRIES {
                 return Err(IcalProblem::TooManyEvents.at(line.number));
             }
-            self.entries.push(entry);
+            self.events.push(event);
         }
         Ok(())
     }
@@ -177,6 +177,10 @@ impl Reader {
         if !self.seen_calendar {
             return Err(IcalProblem::NoCalendar.at(last_line));
         }
-        FreezeCalendar::new(self.entries).map_err(|error| IcalProblem::Entry(error).at(last_line))
+        let mut entries = Vec::with_capacity(self.events.len());
+        for event in self.events {
+            entries.extend(event.into_freeze(self.default_zone)?);
+        }
+        FreezeCalendar::new(entries).map_err(|error| IcalProblem::Entry(error).at(last_line))
     }
 }
