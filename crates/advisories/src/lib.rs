@@ -1,1 +1,32 @@
-//! advisories
+//! What the vendors say about their packages, and what that means for one host.
+//!
+//! Readers turn advisory feeds into [`advisory::Advisory`]; [`inventory`] describes what a host has installed;
+//! [`matching`] answers which advisories a host misses, under the packaging system's own version order. The crate
+//! is pure: no clock, no network, no database. Time comes in as an argument, and bad input is an error or a
+//! warning, never a panic.
+
+pub mod version;
+
+pub mod module_stream;
+pub mod os;
+
+pub mod advisory;
+pub mod cvss;
+pub mod severity;
+
+pub mod feed;
+
+pub mod inventory;
+pub mod matching;
+
+pub mod compliance;
+pub mod month;
+pub mod sla;
+
+pub use advisory::{Advisory, AdvisoryKind, AffectedPackage, PackageKind};
+pub use inventory::{HostFacts, InstalledPackage, Inventory};
+pub use matching::{Index, Match, match_host};
+pub use month::Month;
+pub use os::{Distribution, OsRelease};
+pub use severity::Severity;
+pub use version::{InvalidVersion, Packaging, Version, compare};

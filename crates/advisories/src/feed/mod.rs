@@ -1,0 +1,99 @@
+//! Readers of advisory feeds.
+//!
+//! Every reader works record by record with bounded memory and hands each record, or the reason why it was
+//! refused, to a callback; one bad record never loses the others. Only what makes the whole input unreadable is an
+//! error of the reader itself.
+
+mod content;
+mod limits;
+pub(crate) mod lines;
+
+pub mod epss;
+pub mod kev;
+pub mod osv;
+
+pub use content::{FeedKind, recognise};
+pub use limits::Limits;
+
+/// A record that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct RecordError {
+    /// Where it stood: file, archive entry or line number.
+    pub name: String,
+    pub reason: String,
+}
+
+impl RecordError {
+    pub(crate) fn new(name: impl Into<String>, reason: impl ToString) -> Self {
+        Self { name: name.into(), reason: reason.to_string() }
+    }
+}
+
+/// What was odd about a record that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    pub name: String,
+    pub text: String,
+}
+
+/// What a reader met. `read` is always `accepted + refused`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadReport {
+    pub read: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    /// Accepted records that their vendor has withdrawn.
+    pub withdrawn: u64,
+    /// All warnings, also those beyond the kept ones.
+    pub warning_count: u64,
+    /// The first [`Limits::warnings_kept`] warnings.
+    pub warnings: Vec<Warning>,
+    /// The callback asked to stop before the input ended.
+    pub stopped: bool,
+}
+
+impl ReadReport {
+    pub(crate) fn warn(&mut self, limits: &Limits, name: &str, text: String) {
+        self.warning_count += 1;
+        if self.warnings.len() < limits.warnings_kept {
+            self.warnings.push(Warning { name: name.to_owned(), text });
+        }
+    }
+
+    pub(crate) fn count<T>(&mut self, outcome: &Result<T, RecordError>) {
+        self.read += 1;
+        match outcome {
+            Ok(_) => self.accepted += 1,
+            Err(_) => self.refused += 1,
+        }
+    }
+}
+
+/// The input as a whole cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    #[error("cannot read the input")]
+    Input(#[source] std::io::Error),
+    #[error("cannot read the archive: {0}")]
+    Archive(String),
+    #[error("the input is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error(
+        "the archive unpacks to more than {limit} bytes, which no feed does; nothing after that was read"
+    )]
+    UnpacksTooLarge { limit: u64 },
+    #[error("the archive has {entries} entries, more than the {limit} that are read")]
+    TooManyEntries { entries: usize, limit: usize },
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// A valid CVE id: `CVE-`, four digits of the year, and four to nineteen digits.
+pub fn is_cve_id(text: &str) -> bool {
+    let Some((year, number)) = text.strip_prefix("CVE-").and_then(|rest| rest.split_once('-')) else {
+        return false;
+    };
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    year.len() == 4 && (4..=19).contains(&number.len()) && digits(year) && digits(number)
+}

@@ -1,0 +1,73 @@
+//! OSV records: one file, one a line, or the `all.zip` of an ecosystem.
+
+mod affected;
+mod archive;
+mod convert;
+mod record;
+mod text;
+mod vendor;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+
+use crate::advisory::Advisory;
+
+use super::content::without_byte_order_mark;
+use super::{Limits, ReadReport, RecordError};
+
+pub use archive::read_archive;
+pub use text::read_text;
+
+/// Takes each record, or the reason why it was refused. `Break` ends the reading.
+pub type Sink<'a> = &'a mut dyn FnMut(Result<Advisory, RecordError>) -> ControlFlow<()>;
+
+/// An advisory and what was odd about its record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Converted {
+    pub advisory: Advisory,
+    pub warnings: Vec<String>,
+}
+
+/// Reads one record. `name` says where it stood and goes into the error.
+pub fn parse_record(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
+    if bytes.len() as u64 > limits.record_bytes {
+        let reason = format!("it is larger than {} bytes", limits.record_bytes);
+        return Err(RecordError::new(name, reason));
+    }
+    let record: record::Record = serde_json::from_slice(without_byte_order_mark(bytes))
+        .map_err(|error| RecordError::new(name, format!("it is no OSV record: {error}")))?;
+    convert::convert(record, limits).map_err(|reason| RecordError::new(name, reason))
+}
+
+/// Hands one record on and counts it.
+fn deliver(
+    bytes: &[u8],
+    name: &str,
+    limits: &Limits,
+    report: &mut ReadReport,
+    sink: Sink<'_>,
+) -> ControlFlow<()> {
+    match parse_record(bytes, name, limits) {
+        Ok(converted) => {
+            for text in converted.warnings {
+                report.warn(limits, name, text);
+            }
+            report.withdrawn += u64::from(converted.advisory.withdrawn.is_some());
+            hand_over(Ok(converted.advisory), report, sink)
+        }
+        Err(error) => hand_over(Err(error), report, sink),
+    }
+}
+
+fn hand_over(
+    outcome: Result<Advisory, RecordError>,
+    report: &mut ReadReport,
+    sink: Sink<'_>,
+) -> ControlFlow<()> {
+    report.count(&outcome);
+    let flow = sink(outcome);
+    report.stopped = flow.is_break();
+    flow
+}

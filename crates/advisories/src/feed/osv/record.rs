@@ -1,0 +1,144 @@
+//! The shape of an OSV record, as far as it is read. Everything else in it is skipped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+pub(super) struct Record {
+    pub id: String,
+    pub modified: String,
+    pub published: Option<String>,
+    pub withdrawn: Option<String>,
+    #[serde(default)]
+    pub aliases: List<String, 50_000>,
+    #[serde(default)]
+    pub related: List<String, 50_000>,
+    #[serde(default)]
+    pub upstream: List<String, 50_000>,
+    pub summary: Option<String>,
+    pub details: Option<String>,
+    #[serde(default)]
+    pub severity: List<SeverityEntry, 100>,
+    #[serde(default)]
+    pub affected: List<Affected, 200_000>,
+    #[serde(default)]
+    pub references: List<ReferenceEntry, 20_000>,
+    /// Free-form; read leniently by [`DatabaseSpecific`].
+    pub database_specific: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SeverityEntry {
+    pub r#type: String,
+    pub score: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ReferenceEntry {
+    pub r#type: String,
+    pub url: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Affected {
+    /// Absent in records about repositories only.
+    pub package: Option<Package>,
+    #[serde(default)]
+    pub ranges: List<Range, 10_000>,
+    /// Free-form; read leniently by [`EcosystemSpecific`].
+    pub ecosystem_specific: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Package {
+    pub ecosystem: String,
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Range {
+    pub r#type: String,
+    #[serde(default)]
+    pub events: List<Event, 10_000>,
+}
+
+/// Each event has exactly one of these keys.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Event {
+    Introduced(String),
+    Fixed(String),
+    #[expect(dead_code, reason = "an end without a fix is only told from one with a fix")]
+    LastAffected(String),
+    #[expect(dead_code, reason = "as for `LastAffected`")]
+    Limit(String),
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct DatabaseSpecific {
+    pub severity: Option<String>,
+    pub kind: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct EcosystemSpecific {
+    pub availability: Option<String>,
+    pub ubuntu_priority: Option<String>,
+}
+
+/// SUSE names the binary packages of each source, with their versions.
+#[derive(Default, Deserialize)]
+pub(super) struct SuseSpecific {
+    #[serde(default)]
+    pub binaries: Vec<BTreeMap<String, String>>,
+}
+
+/// Free-form parts differ by vendor and are no reason to refuse a record: what does not fit is as if absent.
+pub(super) fn lenient<T: Default + for<'de> Deserialize<'de>>(raw: Option<&RawValue>) -> T {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// A list of at most `MAX` items; `null` is the empty list, as some writers put it.
+pub(super) struct List<T, const MAX: usize>(pub Vec<T>);
+
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
+    type Value = List<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX} items")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(List::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if list.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            list.push(item);
+        }
+        Ok(List(list))
+    }
+}

@@ -1,0 +1,89 @@
+//! What a host has installed, as its package manager tells it.
+
+mod tsv;
+
+use serde::{Deserialize, Serialize};
+
+use crate::module_stream::ModuleStream;
+use crate::os::OsRelease;
+use crate::version::Packaging;
+
+pub use tsv::{ReadInventory, read_tsv};
+
+/// One host: its packages and what decides which advisories apply to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    pub facts: HostFacts,
+    pub packages: Vec<InstalledPackage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    pub os: OsRelease,
+    /// Paid channels the host is subscribed to, such as `ubuntu-pro:22.04` or `rhel-eus:9.2`.
+    #[serde(default)]
+    pub channels: Vec<OsRelease>,
+    /// As `uname -r` prints it.
+    #[serde(default)]
+    pub running_kernel: Option<String>,
+    /// As `dnf module list --enabled` prints them. Optional: labels of installed packages tell most of it.
+    #[serde(default)]
+    pub enabled_modules: Vec<ModuleStream>,
+}
+
+impl HostFacts {
+    pub fn new(os: OsRelease) -> Self {
+        Self { os, channels: Vec::new(), running_kernel: None, enabled_modules: Vec::new() }
+    }
+
+    pub fn packaging(&self) -> Packaging {
+        self.os.packaging()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledPackage {
+    pub name: String,
+    /// Whole version in the package manager's own form: `1:1.36.0-4.el9_0`.
+    pub version: String,
+    #[serde(default)]
+    pub arch: Option<String>,
+    /// The source package it was built from; `None` when that has the same name.
+    #[serde(default)]
+    pub source_name: Option<String>,
+    /// The source's version; `None` when it is the same.
+    #[serde(default)]
+    pub source_version: Option<String>,
+    /// The module stream of its label, for packages of RPM modules.
+    #[serde(default)]
+    pub module: Option<ModuleStream>,
+    /// The operator told the package manager to keep this version.
+    #[serde(default)]
+    pub held: bool,
+    /// The version that the host's repositories offer now, where it was asked for.
+    #[serde(default)]
+    pub candidate: Option<String>,
+}
+
+impl InstalledPackage {
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            arch: None,
+            source_name: None,
+            source_version: None,
+            module: None,
+            held: false,
+            candidate: None,
+        }
+    }
+
+    pub fn source_name(&self) -> &str {
+        self.source_name.as_deref().unwrap_or(&self.name)
+    }
+
+    pub fn source_version(&self) -> &str {
+        self.source_version.as_deref().unwrap_or(&self.version)
+    }
+}

@@ -1,0 +1,189 @@
+//! Inventories as tab-separated lines, the form that `rpm -qa` and `dpkg-query -W` print with a query format.
+
+use std::io::BufRead;
+
+use crate::feed::{FeedError, RecordError};
+use crate::inventory::InstalledPackage;
+use crate::version::{Packaging, Version};
+
+use crate::feed::lines::{Line, read_line};
+
+const LINE_BYTES: u64 = 16 * 1024;
+/// Most packages of one host; real ones have a few thousand.
+const MAX_PACKAGES: usize = 100_000;
+
+/// The packages of an inventory and the lines that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadInventory {
+    pub packages: Vec<InstalledPackage>,
+    pub refused: Vec<RecordError>,
+}
+
+/// Reads an inventory. A first line that starts with `#` names the columns: `name`, `installed` (or `version`), and
+/// where known `candidate_from_package_manager` (or `candidate`), `arch`, `modularity`, `source`, `source_version`,
+/// `status`; other columns are skipped. Without it the columns are those of
+/// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
+pub fn read_tsv(mut source: impl BufRead, packaging: Packaging) -> Result<ReadInventory, FeedError> {
+    let mut inventory = ReadInventory::default();
+    let mut columns = Columns::of_dpkg_query();
+    let mut buffer = Vec::new();
+    for number in 1_u64.. {
+        let text = match read_line(&mut source, &mut buffer, LINE_BYTES).map_err(FeedError::Input)? {
+            Line::End => break,
+            Line::Text => std::str::from_utf8(&buffer).map_err(|_| "it is not UTF-8".to_owned()),
+            Line::TooLong => Err(format!("it is longer than {LINE_BYTES} bytes")),
+        };
+        if let Ok(text) = text {
+            let text = text.trim_end_matches('\r');
+            if let Some(header) = text.strip_prefix('#') {
+                if number == 1 {
+                    columns = Columns::of_header(header)?;
+                }
+                continue;
+            }
+            if text.trim().is_empty() {
+                continue;
+            }
+        }
+        if inventory.packages.len() == MAX_PACKAGES {
+            return Err(FeedError::Malformed(format!("the inventory has more than {MAX_PACKAGES} packages")));
+        }
+        let outcome = text.and_then(|text| columns.package(text.trim_end_matches('\r'), packaging));
+        match outcome {
+            Ok(Some(package)) => inventory.packages.push(package),
+            Ok(None) => {}
+            Err(reason) => inventory.refused.push(RecordError::new(format!("line {number}"), reason)),
+        }
+    }
+    Ok(inventory)
+}
+
+/// Positions of the columns.
+#[derive(Default)]
+struct Columns {
+    name: usize,
+    version: usize,
+    candidate: Option<usize>,
+    arch: Option<usize>,
+    modularity: Option<usize>,
+    source: Option<usize>,
+    source_version: Option<usize>,
+    status: Option<usize>,
+}
+
+impl Columns {
+    fn of_dpkg_query() -> Self {
+        Self {
+            name: 0,
+            version: 1,
+            arch: Some(2),
+            source: Some(3),
+            source_version: Some(4),
+            status: Some(5),
+            ..Self::default()
+        }
+    }
+
+    fn of_header(header: &str) -> Result<Self, FeedError> {
+        let names: Vec<&str> = header.split('\t').map(str::trim).collect();
+        let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(name));
+        let required = |wanted: &[&str]| {
+            let missing =
+                || FeedError::Malformed(format!("the inventory's header has no column `{}`", wanted[0]));
+            find(wanted).ok_or_else(missing)
+        };
+        Ok(Self {
+            name: required(&["name", "package"])?,
+            version: required(&["installed", "version"])?,
+            candidate: find(&["candidate_from_package_manager", "candidate"]),
+            arch: find(&["arch", "architecture"]),
+            modularity: find(&["modularity"]),
+            source: find(&["source"]),
+            source_version: find(&["source_version"]),
+            status: find(&["status"]),
+        })
+    }
+
+    /// `None` for packages that dpkg remembers but that are not installed.
+    fn package(&self, line: &str, packaging: Packaging) -> Result<Option<InstalledPackage>, String> {
+        if line.contains('\0') {
+            return Err("it contains a NUL character".to_owned());
+        }
+        let fields: Vec<&str> = line.split('\t').collect();
+        let field = |at: Option<usize>| {
+            at.and_then(|at| fields.get(at)).map(|text| text.trim()).filter(|text| !text.is_empty())
+        };
+        let owned = |at: Option<usize>| field(at).map(str::to_owned);
+
+        // `ii`: wanted and installed; `hi`: held; `rc`: removed, configuration kept.
+        let status = field(self.status).unwrap_or("ii");
+        if matches!(status.as_bytes().get(1), Some(b'c' | b'n')) {
+            return Ok(None);
+        }
+        let name = field(Some(self.name)).ok_or("it has no package name")?;
+        let version = field(Some(self.version)).ok_or_else(|| format!("`{name}` has no version"))?;
+        // dpkg qualifies names that are installed for several architectures: `libc6:amd64`.
+        let name = if packaging == Packaging::Dpkg { name.split(':').next().unwrap_or(name) } else { name };
+        let versions = [Some(version), field(self.source_version)];
+        for version in versions.into_iter().flatten() {
+            Version::parse(packaging, version).map_err(|error| format!("{name}: {error}"))?;
+        }
+        let module =
+            field(self.modularity).map(str::parse).transpose().map_err(|error| format!("{name}: {error}"))?;
+        let mut package = InstalledPackage::new(name, version);
+        package.arch = owned(self.arch);
+        package.source_name = owned(self.source).filter(|source| source != name);
+        package.source_version = owned(self.source_version).filter(|source| source != version);
+        package.module = module;
+        package.held = status.starts_with('h');
+        package.candidate =
+            owned(self.candidate).filter(|candidate| Version::parse(packaging, candidate).is_ok());
+        Ok(Some(package))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let text = "#name\tinstalled\tarch\tmodularity\nperl\t4:5.26-1.el8\tx86_64\t\n\
+            perl-URI\t1.73-3.module_el8.5.0+1+a\tnoarch\tperl:5.26:8050:aa\n";
+        let read = read_tsv(text.as_bytes(), Packaging::Rpm).unwrap();
+        assert!(read.refused.is_empty());
+        assert_eq!(read.packages[0].version, "4:5.26-1.el8");
+        assert_eq!(read.packages[1].module.as_ref().unwrap().to_string(), "perl:5.26");
+    }
+
+    #[test]
+    fn dpkg_query_is_read_without_header() {
+        let text = "libc6:amd64\t2.36-9\tamd64\tglibc\t2.36-9\thi \nold\t1-1\tamd64\told\t1-1\trc \nadduser\t3.134\tall\tadduser\t3.134\tii \n";
+        let read = read_tsv(text.as_bytes(), Packaging::Dpkg).unwrap();
+        assert_eq!(read.packages.len(), 2);
+        assert_eq!((read.packages[0].name.as_str(), read.packages[0].source_name()), ("libc6", "glibc"));
+        assert!(read.packages[0].held && !read.packages[1].held);
+    }
+
+    #[test]
+    fn bad_lines_do_not_lose_the_others() {
+        let text = b"#name\tinstalled\na\t1.0-\nb\nc\t1\0\n\xFF\t1\nd\t1.0\n";
+        let read = read_tsv(&text[..], Packaging::Dpkg).unwrap();
+        assert_eq!((read.packages.len(), read.refused.len()), (1, 4));
+        assert_eq!(
+            read.refused[0].to_string(),
+            "line 2: a: `1.0-` is no dpkg version: its revision is empty"
+        );
+        assert!(read_tsv(&b"#something\tinstalled\n"[..], Packaging::Dpkg).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(input in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read_tsv(&input[..], Packaging::Rpm);
+            let _ = read_tsv(&input[..], Packaging::Dpkg);
+        }
+    }
+}

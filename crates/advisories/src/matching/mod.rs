@@ -1,0 +1,195 @@
+//! Which advisories a host misses.
+//!
+//! Vendor first: a package lacks a fix when the vendor's advisory for the host's own OS release fixes it in a higher
+//! version, under that packaging system's order. Upstream version ranges are not used, because vendors backport.
+//!
+//! Two questions are kept apart. Whether the vendor has a fix is what a match says; whether the host's repositories
+//! offer it now is [`Match::installable`].
+
+mod index;
+mod installed;
+mod kernel;
+mod modularity;
+mod rule;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::advisory::{Advisory, AffectedPackage, PackageKind};
+use crate::inventory::{HostFacts, InstalledPackage, Inventory};
+use crate::version::{Packaging, Version};
+
+use index::Fix;
+use installed::Installed;
+
+pub use index::Index;
+pub use kernel::{RebootState, reboot_state};
+pub use rule::Rule;
+
+/// One fix that one package of a host lacks.
+#[derive(Clone, Debug)]
+pub struct Match<'a> {
+    pub advisory: &'a Advisory,
+    pub affected: &'a AffectedPackage,
+    pub package: &'a InstalledPackage,
+    /// Why it matches.
+    pub rule: Rule,
+    pub state: MatchState,
+    /// Whether the host's repositories offer a version with the fix; `None` when they were not asked.
+    pub installable: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MatchState {
+    Missing,
+    /// Missing, and the operator told the package manager to keep the installed version.
+    Held,
+    /// Installed, but the host still runs a kernel without it.
+    PendingReboot,
+}
+
+impl MatchState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Held => "held",
+            Self::PendingReboot => "pending_reboot",
+        }
+    }
+}
+
+impl<'a> Match<'a> {
+    /// Name of the installed package; [`AffectedPackage::package`] is what the advisory names, maybe its source.
+    pub fn package_name(&self) -> &'a str {
+        &self.package.name
+    }
+
+    pub fn installed(&self) -> &'a str {
+        &self.package.version
+    }
+
+    pub fn fixed(&self) -> &'a str {
+        self.affected.fixed.as_deref().unwrap_or_default()
+    }
+
+    /// The whole reason in one sentence.
+    pub fn explain(&self) -> String {
+        let compared = match self.affected.package_kind {
+            PackageKind::Binary => format!("{} {}", self.package.name, self.package.version),
+            PackageKind::Source => {
+                format!("source {} {}", self.package.source_name(), self.package.source_version())
+            }
+        };
+        format!(
+            "{} fixes {} in {}: {compared} is older; {}",
+            self.advisory.id,
+            self.affected.package,
+            self.fixed(),
+            self.rule
+        )
+    }
+}
+
+/// Every fix in force that the host lacks, ordered by advisory, package and fixed version, each once.
+///
+/// Of several installed versions of a package (kernels) the newest counts. Installed versions that are not valid are
+/// passed over; readers of inventories refuse them with a reason.
+pub fn match_host<'a>(index: &'a Index, inventory: &'a Inventory) -> Vec<Match<'a>> {
+    let newest = installed::newest(inventory);
+    match_packages(index, &inventory.facts, &newest)
+}
+
+/// Fixes that are installed, but not in effect until the host boots the newest installed kernel.
+pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> Vec<Match<'a>> {
+    let Some((running, newest)) = kernel::running_and_newest(inventory) else {
+        return Vec::new();
+    };
+    let missing = match_packages(index, &inventory.facts, std::slice::from_ref(&newest));
+    let is_missing = |advisory: &Advisory| missing.iter().any(|found| found.advisory.id == advisory.id);
+    let mut matches = match_packages(index, &inventory.facts, std::slice::from_ref(&running));
+    matches.retain(|found| !is_missing(found.advisory));
+    for found in &mut matches {
+        found.state = MatchState::PendingReboot;
+        found.installable = None;
+    }
+    matches
+}
+
+fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Installed<'a>]) -> Vec<Match<'a>> {
+    let mut matches: BTreeMap<(&str, &str, &str), (Match<'a>, &Version)> = BTreeMap::new();
+    for os in std::iter::once(&facts.os).chain(&facts.channels) {
+        let Some(release) = index.release(os) else { continue };
+        for item in installed {
+            let sides = [
+                (release.fixes_of_binary(&item.package.name), &item.version),
+                (release.fixes_of_source(item.package.source_name()), &item.source_version),
+            ];
+            for (fixes, version) in sides {
+                for fix in fixes {
+                    let Some(found) = judge(index, facts, installed, item, version, fix) else { continue };
+                    let key = (found.advisory.id.as_str(), found.package_name(), found.fixed());
+                    match matches.entry(key) {
+                        Entry::Vacant(place) => {
+                            place.insert((found, version));
+                        }
+                        // The package is installed for several architectures; the older one is told.
+                        Entry::Occupied(mut place) if version < place.get().1 => {
+                            place.insert((found, version));
+                        }
+                        Entry::Occupied(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    matches.into_values().map(|(found, _)| found).collect()
+}
+
+fn judge<'a>(
+    index: &'a Index,
+    facts: &HostFacts,
+    installed: &[Installed<'a>],
+    item: &Installed<'a>,
+    version: &Version,
+    fix: &'a Fix,
+) -> Option<Match<'a>> {
+    if *version >= fix.fixed || fix.introduced.as_ref().is_some_and(|introduced| version < introduced) {
+        return None;
+    }
+    let (advisory, affected) = index.resolve(fix);
+    if let (Some(fixed_arch), Some(arch)) = (&affected.arch, &item.package.arch)
+        && fixed_arch != arch
+    {
+        return None;
+    }
+    let rule = match (facts.packaging(), affected.package_kind) {
+        (Packaging::Dpkg, PackageKind::Source) => Rule::SourceVersion,
+        (Packaging::Dpkg, PackageKind::Binary) => Rule::Version(Packaging::Dpkg),
+        (Packaging::Rpm, _) => modularity::rule(facts, installed, item.package, advisory, affected)?,
+    };
+    Some(Match {
+        advisory,
+        affected,
+        package: item.package,
+        rule,
+        state: if item.package.held { MatchState::Held } else { MatchState::Missing },
+        installable: installable(facts.packaging(), item.package, affected.package_kind, &fix.fixed),
+    })
+}
+
+/// A candidate is a binary's version, so it says nothing about a source of another version.
+fn installable(
+    packaging: Packaging,
+    package: &InstalledPackage,
+    kind: PackageKind,
+    fixed: &Version,
+) -> Option<bool> {
+    if kind == PackageKind::Source && package.source_version.is_some() {
+        return None;
+    }
+    let candidate = Version::parse(packaging, package.candidate.as_deref()?).ok()?;
+    Some(candidate >= *fixed)
+}

@@ -1,0 +1,45 @@
+//! Why a fix was found to be missing.
+
+use std::fmt;
+
+use crate::module_stream::ModuleStream;
+use crate::version::Packaging;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The installed version is lower than the fixed one.
+    Version(Packaging),
+    /// The version of the source it was built from is lower than the fixed one.
+    SourceVersion,
+    /// As `Version`, and the fix was built for the module stream that the host follows.
+    ModuleStream(ModuleStream),
+    /// As `Version`, both are modular, and nothing speaks against their streams being the same, though host or feed
+    /// does not name them.
+    ModuleStreamUnproven,
+}
+
+impl Rule {
+    /// A short name for tables and filters.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Version(Packaging::Rpm) => "rpm-version",
+            Self::Version(Packaging::Dpkg) => "dpkg-version",
+            Self::SourceVersion => "dpkg-source-version",
+            Self::ModuleStream(_) => "rpm-module-stream",
+            Self::ModuleStreamUnproven => "rpm-module-stream-unproven",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(packaging) => write!(f, "compared in {packaging} order"),
+            Self::SourceVersion => f.write_str("source versions compared in dpkg order"),
+            Self::ModuleStream(stream) => write!(f, "compared in rpm order within module stream {stream}"),
+            Self::ModuleStreamUnproven => {
+                f.write_str("compared in rpm order; both are modular, the stream is not named on both sides")
+            }
+        }
+    }
+}

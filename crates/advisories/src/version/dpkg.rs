@@ -1,0 +1,70 @@
+//! dpkg: `[epoch:]upstream[-revision]`, refused exactly where `dpkg --validate-version` refuses.
+
+use debversion::Version;
+
+pub(super) fn parse(text: &str) -> Result<Version, &'static str> {
+    let text = text.trim_matches([' ', '\t']);
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    if text.contains([' ', '\t']) {
+        return Err("it contains a space");
+    }
+    let (epoch, rest) = match text.split_once(':') {
+        Some((epoch, rest)) => (Some(parse_epoch(epoch)?), rest),
+        None => (None, text),
+    };
+    if rest.is_empty() {
+        return Err("nothing follows the epoch");
+    }
+    let (upstream, revision) = match rest.rsplit_once('-') {
+        Some((upstream, revision)) => (upstream, Some(revision)),
+        None => (rest, None),
+    };
+    check_upstream(upstream)?;
+    if let Some(revision) = revision {
+        check_revision(revision)?;
+    }
+    Ok(Version { epoch, upstream_version: upstream.to_owned(), debian_revision: revision.map(str::to_owned) })
+}
+
+/// dpkg reads the epoch with `strtol`, which takes a sign, and bounds it by `INT_MAX`.
+fn parse_epoch(text: &str) -> Result<u32, &'static str> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if text.is_empty() {
+        return Err("its epoch is empty");
+    }
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("its epoch is not a number");
+    }
+    match digits.trim_start_matches('0') {
+        "" => Ok(0),
+        significant => significant
+            .parse::<i32>()
+            .map(i32::unsigned_abs)
+            .map_err(|_| "its epoch is larger than 2147483647"),
+    }
+}
+
+fn check_upstream(upstream: &str) -> Result<(), &'static str> {
+    if upstream.is_empty() {
+        return Err("its upstream version is empty");
+    }
+    if !upstream.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("its upstream version does not start with a digit");
+    }
+    if !upstream.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.~:".contains(&b)) {
+        return Err("its upstream version has a character other than letters, digits and `-+.~:`");
+    }
+    Ok(())
+}
+
+fn check_revision(revision: &str) -> Result<(), &'static str> {
+    if revision.is_empty() {
+        return Err("its revision is empty");
+    }
+    if !revision.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.~".contains(&b)) {
+        return Err("its revision has a character other than letters, digits and `+.~`");
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The crate against data that nobody in this project wrote, and against the project's own seeds.
+//!
+//! Tests that need the shared data are skipped with a message where it is absent.
+
+mod cvss;
+mod feeds;
+mod matching;
+mod seeds;
+mod shared;
+mod versions;
