@@ -80,6 +80,19 @@ pub struct UpdateChange {
     pub test_plan: Option<String>,
 }
 
+/// A template that approves standard changes as they are submitted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Template {
+    /// `monthly-baseline`.
+    pub name: String,
+    pub description: String,
+    /// The highest risk a change under this template may have.
+    pub max_risk: Risk,
+    /// The longest span a change under this template may have, in hours.
+    pub max_span_hours: u32,
+}
+
+/// A change request as it stands. Its state moves by verbs alone; what it looked like before is in the audit log.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     pub id: ChangeId,
@@ -101,6 +114,13 @@ pub struct Change {
     pub approver_emails: Vec<String>,
     #[schema(value_type = Object)]
     pub evidence: Value,
+    /// What proves the outcome; given when the change was closed.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub close_evidence: Option<Value>,
+    /// Who edited it last; like the requester, not one who may approve it.
+    #[serde(default)]
+    pub last_edited_by: Option<String>,
     pub approvals: Vec<Approval>,
     /// Set when an emergency change was executed and must be reviewed afterwards.
     pub review_due_at: Option<DateTime<Utc>>,
@@ -115,11 +135,14 @@ pub struct Change {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
+    /// Subject of the approver, or `template:<name>` for a standard change.
     pub approver: String,
     pub decision: Decision,
     pub comment: String,
-    /// The hash and span that were decided on; the approval is void for any other.
+    /// The hash, CIs and span that were decided on; the approval is void for any other.
     pub plan_hash: Option<String>,
+    #[serde(default)]
+    pub ci_ids: Vec<CiId>,
     pub start_at: DateTime<Utc>,
     pub end_at: DateTime<Utc>,
     pub decided_at: DateTime<Utc>,
