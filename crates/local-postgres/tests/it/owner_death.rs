@@ -103,7 +103,8 @@ fn killed_server_is_seen_and_started_again() {
     let postgres = EphemeralPostgres::start().unwrap();
     query(&postgres, "create table kept as select 1").unwrap();
     let pid = postgres.pid().unwrap();
-    Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+    let server = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(server, nix::sys::signal::Signal::SIGKILL).unwrap();
     eventually("the dead server is noticed", || !postgres.is_running());
     postgres.start_server().unwrap();
     assert_eq!(query(&postgres, "select count(*) from kept").unwrap(), "1");
