@@ -53,8 +53,24 @@ pub struct CreateVm {
     pub guest: GuestSpec,
 }
 
+/// Many virtual machines to create in one transaction: all of them or none. At most [`CreateVms::MOST`].
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVms {
+    pub vms: Vec<CreateVm>,
+}
+
+impl CreateVms {
+    pub const MOST: usize = 1000;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedVms {
+    pub created: usize,
+}
+
 /// The inside of a guest when it is created, and how long its operations take.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuestSpec {
     /// Installed packages: name to version.
@@ -68,9 +84,31 @@ pub struct GuestSpec {
     pub drain_seconds: f64,
     /// Packages whose update needs a reboot to take effect.
     pub reboot_packages: Vec<String>,
+    /// Packages that the package manager must not touch.
+    pub held_packages: Vec<String>,
+    /// 0 to 100.
+    pub disk_free_percent: f64,
+    /// How far the guest's clock is ahead of the true time.
+    pub clock_offset_ms: i64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+impl Default for GuestSpec {
+    fn default() -> Self {
+        Self {
+            packages: BTreeMap::new(),
+            services: Vec::new(),
+            patch_seconds: 0.0,
+            reboot_seconds: 0.0,
+            drain_seconds: 0.0,
+            reboot_packages: Vec::new(),
+            held_packages: Vec::new(),
+            disk_free_percent: 60.0,
+            clock_offset_ms: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
     pub name: String,
@@ -79,6 +117,13 @@ pub struct ServiceSpec {
     /// Open sessions while the service runs undrained.
     #[serde(default)]
     pub sessions: u32,
+    /// Whether its configuration passes the service's own check.
+    #[serde(default = "valid")]
+    pub config_valid: bool,
+}
+
+fn valid() -> bool {
+    true
 }
 
 /// A virtual machine as it is.
@@ -235,7 +280,8 @@ pub struct Repository {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The guest stops answering, until it is powered on, reset or reverted.
+    /// The guest stops answering, until it is powered on, reset or reverted. It strikes at once, and then at guest
+    /// operations until it is spent; without `times` it strikes once.
     HostFailure,
     /// A package transaction fails.
     PatchFailure,
