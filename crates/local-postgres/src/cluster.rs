@@ -186,6 +186,11 @@ impl Cluster {
     }
 }
 
+/// Whether some process owns the cluster in `root` right now.
+pub(crate) fn is_held(root: &Path) -> bool {
+    File::open(root.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// The last lines of a log from byte `from` on: what a person would look at first.
 pub(crate) fn log_tail(log: &Path, from: u64) -> String {
     let text = fs::read(log).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::unistd::geteuid;
 
 use crate::server_user::check_reachable;
-use crate::{LaunchError, Listen, LocalPostgres, LocalPostgresConfig, postmaster};
+use crate::{LaunchError, Listen, LocalPostgres, LocalPostgresConfig, cluster, postmaster};
 
 const PREFIX: &str = "patch-postgres-";
 
@@ -93,7 +93,9 @@ fn sweep(parent: &Path) {
         };
         let ours =
             entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == geteuid().as_raw());
-        if !ours || Path::new("/proc").join(owner.to_string()).exists() {
+        let owner_lives = Path::new("/proc").join(owner.to_string()).exists();
+        // Process numbers mean nothing across containers that share a temporary folder; the lock does.
+        if !ours || owner_lives || cluster::is_held(&entry.path()) {
             continue;
         }
         if postmaster::stop_leftover(&entry.path().join("data")).is_ok() {

@@ -18,7 +18,7 @@ struct Order {
 ///
 /// The kernel binds that promise (`PR_SET_PDEATHSIG`) to the THREAD that forked, not to the process: a server started
 /// from a pool thread would be stopped when the pool lets that thread go. Hence one thread that does nothing but
-/// spawn and lives as long as the process.
+/// spawn and lives as long as the process. (It ends when the process replaces itself by `exec`, and the server with it.)
 pub(crate) fn spawn_bound(mut command: Command, signal: Signal) -> io::Result<Child> {
     let owner = getpid();
     // Own process group: ctrl-C reaches the owner alone, who then stops the server in an orderly way.
