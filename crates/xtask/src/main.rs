@@ -23,7 +23,7 @@ use crate::suite::StepName;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Sets up, checks and shows the platform")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sets up, checks and shows the platform")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
