@@ -1,5 +1,7 @@
 //! An advisory, whatever feed it came from.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,11 @@ impl Advisory {
     /// Withdrawn and superseded advisories stay known, but ask for nothing.
     pub fn is_in_force(&self) -> bool {
         self.withdrawn.is_none() && self.superseded_by.is_none()
+    }
+
+    /// Fills [`Advisory::exploited`] from the CVEs that are known to be exploited.
+    pub fn mark_exploited(&mut self, known: &BTreeSet<String>) {
+        self.exploited = self.cves.iter().any(|cve| known.contains(cve));
     }
 }
 

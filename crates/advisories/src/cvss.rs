@@ -63,7 +63,7 @@ fn has_base_metrics(parsed: &Cvss, text: &str) -> bool {
         _ => &["AV", "AC", "PR", "UI", "S", "C", "I", "A"],
     };
     let stated = |metric: &&str| text.split('/').any(|part| part.split(':').next() == Some(*metric));
-    required.iter().all(|metric| stated(metric))
+    required.iter().all(stated)
 }
 
 #[cfg(test)]

@@ -45,9 +45,8 @@ pub(super) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 /// The keys of the outermost object decide. They are looked for at depth one only, so that a text which
 /// mentions a key does not mislead.
 fn recognise_json(text: &[u8]) -> Option<FeedKind> {
-    let mut keys = OuterKeys { text, at: 0, depth: 0 };
     let mut met_id = false;
-    while let Some(key) = keys.next() {
+    for key in (OuterKeys { text, at: 0, depth: 0 }) {
         match key {
             b"catalogVersion" | b"dateReleased" | b"vulnerabilities" => return Some(FeedKind::KevJson),
             // A CSAF document; read by another reader.

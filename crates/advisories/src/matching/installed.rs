@@ -13,17 +13,23 @@ use super::kernel;
 pub(super) struct Installed<'a> {
     pub package: &'a InstalledPackage,
     pub version: Version,
+    /// The source that advisories name.
+    pub source_name: String,
     pub source_version: Version,
 }
 
 impl<'a> Installed<'a> {
     pub(super) fn of(package: &'a InstalledPackage, packaging: Packaging) -> Option<Self> {
         let version = Version::parse(packaging, &package.version).ok()?;
-        let source_version = match &package.source_version {
-            Some(text) => Version::parse(packaging, text).ok()?,
-            None => version.clone(),
-        };
-        Some(Self { package, version, source_version })
+        let (source_name, source_version) =
+            match (kernel::signed_source(package.source_name()), &package.source_version) {
+                (Some(source), _) => (source, version.clone()),
+                (None, Some(text)) => {
+                    (package.source_name().to_owned(), Version::parse(packaging, text).ok()?)
+                }
+                (None, None) => (package.source_name().to_owned(), version.clone()),
+            };
+        Some(Self { package, version, source_name, source_version })
     }
 }
 

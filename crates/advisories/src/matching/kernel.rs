@@ -73,6 +73,16 @@ pub(super) fn dpkg_group(name: &str) -> String {
     }
 }
 
+/// Kernel images are signed in a source of their own that repacks the kernel's, at the version of the image; advisories
+/// name the kernel's: `linux-signed-amd64` of Debian is `linux`, `linux-signed-aws` of Ubuntu is `linux-aws`.
+pub(super) fn signed_source(source: &str) -> Option<String> {
+    match source.strip_prefix("linux-signed")? {
+        "" | "-amd64" | "-arm64" | "-i386" => Some("linux".to_owned()),
+        flavour if flavour.starts_with('-') => Some(format!("linux{flavour}")),
+        _ => None,
+    }
+}
+
 struct Kernels<'a> {
     /// `None` when the package of the running kernel has been removed.
     running: Option<Installed<'a>>,

@@ -77,19 +77,16 @@ impl<'a> Match<'a> {
 
     /// The whole reason in one sentence.
     pub fn explain(&self) -> String {
+        let package = self.package;
         let compared = match self.affected.package_kind {
-            PackageKind::Binary => format!("{} {}", self.package.name, self.package.version),
-            PackageKind::Source => {
-                format!("source {} {}", self.package.source_name(), self.package.source_version())
-            }
+            PackageKind::Binary => format!("{} {}", package.name, package.version),
+            PackageKind::Source => match kernel::signed_source(package.source_name()) {
+                Some(source) => format!("source {source} {}", package.version),
+                None => format!("source {} {}", package.source_name(), package.source_version()),
+            },
         };
-        format!(
-            "{} fixes {} in {}: {compared} is older; {}",
-            self.advisory.id,
-            self.affected.package,
-            self.fixed(),
-            self.rule
-        )
+        let (advisory, fixed_package) = (&self.advisory.id, &self.affected.package);
+        format!("{advisory} fixes {fixed_package} in {}: {compared} is older; {}", self.fixed(), self.rule)
     }
 }
 
@@ -125,7 +122,7 @@ fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Insta
         for item in installed {
             let sides = [
                 (release.fixes_of_binary(&item.package.name), &item.version),
-                (release.fixes_of_source(item.package.source_name()), &item.source_version),
+                (release.fixes_of_source(&item.source_name), &item.source_version),
             ];
             for (fixes, version) in sides {
                 for fix in fixes {

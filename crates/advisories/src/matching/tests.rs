@@ -212,7 +212,8 @@ fn newest_kernel_counts_and_the_running_one_is_pending() {
 #[test]
 fn dpkg_kernels_are_one_package_by_flavour() {
     let image = |abi: &str, version: &str| InstalledPackage {
-        source_name: Some("linux".to_owned()),
+        source_name: Some("linux-signed-amd64".to_owned()),
+        source_version: Some(version.replace('-', "+")),
         ..InstalledPackage::new(format!("linux-image-6.1.0-{abi}-amd64"), version)
     };
     let index = Index::new([advisory("DSA-1", "Debian:12", "t", &[("linux", "6.1.129-1")])]);

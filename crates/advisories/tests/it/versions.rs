@@ -1,5 +1,6 @@
 use std::cmp::Ordering::{self, Equal, Greater, Less};
 use std::path::Path;
+use std::process::Command;
 
 use advisories::version::Nevra;
 use advisories::{Packaging, compare};
@@ -86,5 +87,46 @@ fn dpkg_validity_agrees_with_dpkg() {
     let candidates = text(&folder.join("dpkg-parse-invalid-candidates.txt"));
     for line in candidates.lines().filter(|line| !line.starts_with('#')) {
         assert_eq!(compare(Packaging::Dpkg, line, "1").is_ok(), valid.contains(&line), "{line:?}");
+    }
+}
+
+/// Strings made of what versions are made of, the same in every run.
+fn made_up_versions(count: usize) -> Vec<String> {
+    const PARTS: &[u8] = b"0123450123451122..--::~+ab_^ ";
+    let mut state = 0x2026_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    (0..count).map(|_| (0..next(8) + 1).map(|_| PARTS[next(PARTS.len())] as char).collect()).collect()
+}
+
+/// Asks the machine's own dpkg, where there is one.
+#[test]
+fn dpkg_itself_agrees() {
+    let status =
+        |arguments: &[&str]| Command::new("dpkg").args(arguments).output().map(|output| output.status.code());
+    if !status(&["--version"]).is_ok_and(|code| code == Some(0)) {
+        println!("skipped: there is no dpkg on this machine");
+        return;
+    }
+    let versions = made_up_versions(400);
+    let mut valid = Vec::new();
+    for version in &versions {
+        let theirs = status(&["--validate-version", "--", version]).unwrap() == Some(0);
+        assert_eq!(compare(Packaging::Dpkg, version, "1").is_ok(), theirs, "`{version}`");
+        if theirs {
+            valid.push(version.as_str());
+        }
+    }
+    assert!(valid.len() > 50, "only {} were valid", valid.len());
+    for pair in valid.windows(2) {
+        let [a, b] = pair else { continue };
+        let (operator, ours) = match compare(Packaging::Dpkg, a, b).unwrap() {
+            Less => ("lt", "<"),
+            Equal => ("eq", "="),
+            Greater => ("gt", ">"),
+        };
+        assert_eq!(status(&["--compare-versions", a, operator, b]).unwrap(), Some(0), "{a} {ours} {b}");
     }
 }
