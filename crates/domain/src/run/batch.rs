@@ -1,0 +1,33 @@
+//! Which hosts may be taken down next: never more than the budget, never a service below its minimum.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::machine::HostRun;
+use crate::{ids::CiId, plan::Plan};
+
+/// The next hosts of a wave, in the wave's order. Hosts that are down by a failure keep their place in the budget and
+/// their absence from their services.
+pub(super) fn next_batch(
+    plan: &Plan,
+    hosts: &BTreeMap<CiId, HostRun>,
+    candidates: &[CiId],
+) -> BTreeSet<CiId> {
+    let mut down: BTreeSet<&CiId> =
+        hosts.iter().filter(|(_, host)| host.state.may_be_down()).map(|(id, _)| id).collect();
+    let mut batch = BTreeSet::new();
+    for candidate in candidates {
+        if down.len() >= plan.limits.max_parallel as usize {
+            break;
+        }
+        let keeps_services =
+            plan.services.values().filter(|service| service.members.contains(candidate)).all(|service| {
+                let down_members = service.members.iter().filter(|member| down.contains(member)).count();
+                service.members.len() >= service.min_up as usize + down_members + 1
+            });
+        if keeps_services {
+            down.insert(candidate);
+            batch.insert(candidate.clone());
+        }
+    }
+    batch
+}

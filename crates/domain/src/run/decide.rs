@@ -1,0 +1,239 @@
+//! What is to be done next: the order of stages, waves and phases, and the way down after a stop.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    action::{Action, TestPhase},
+    batch::next_batch,
+    machine::{HostRun, Phase, Progress, Run, Stop, seconds},
+    state::{HostState, Stage},
+};
+use crate::{
+    ids::CiId,
+    plan::{Intent, Plan, WaveKind},
+    workflow::Rollback,
+};
+
+impl Run {
+    /// Asks for the next action, unless one is pending or the run waits for an operator.
+    pub(super) fn advance(&mut self, plan: Option<&Plan>, now: DateTime<Utc>) {
+        while self.pending.is_none() && self.paused.is_none() {
+            let Progress::At(stage) = self.progress else { return };
+            let before = (self.progress, self.wave, self.phase, self.verified, self.stop.clone());
+            match (stage, plan) {
+                (Stage::Executing, Some(plan)) => self.advance_executing(plan, now),
+                (Stage::Verifying, Some(plan)) => self.advance_verifying(plan, now),
+                (Stage::Reporting, _) => self.ask(Action::Report, now),
+                (Stage::Alerting, _) => self.ask(Action::Alert, now),
+                (_, plan) if self.stop.is_some() => self.enter(Stage::Reporting, plan, now),
+                (Stage::Snapshotting, Some(plan)) => self.advance_snapshotting(plan, now),
+                (Stage::AwaitingApproval, _) | (Stage::Validating, _) => self.advance_approval(stage, now),
+                (_, plan) => {
+                    self.enter(Stage::Planning, plan, now);
+                    self.ask(Action::Plan, now);
+                }
+            }
+            let after = (self.progress, self.wave, self.phase, self.verified, self.stop.clone());
+            if self.pending.is_none() && before == after {
+                debug_assert!(false, "no way on from {before:?}");
+                return;
+            }
+        }
+    }
+
+    fn advance_approval(&mut self, stage: Stage, now: DateTime<Utc>) {
+        let action = match (&self.change_id, stage) {
+            (None, _) => Action::OpenChange,
+            (Some(change_id), Stage::Validating) => Action::Validate { change_id: change_id.clone() },
+            (Some(change_id), _) => Action::CheckChange { change_id: change_id.clone() },
+        };
+        self.ask(action, now);
+    }
+
+    /// Hosts snapshotted in one action: small enough that a crash repeats little, large enough to go on.
+    const SNAPSHOTS_AT_ONCE: usize = 50;
+
+    fn advance_snapshotting(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        let due = |host: &HostRun| host.state == HostState::Pending && host.snapshot.is_none();
+        let hosts: BTreeSet<CiId> = match plan.snapshot_retention_hours {
+            Some(_) => self
+                .hosts
+                .iter()
+                .filter(|(_, h)| due(h))
+                .map(|(id, _)| id.clone())
+                .take(Self::SNAPSHOTS_AT_ONCE)
+                .collect(),
+            None => BTreeSet::new(),
+        };
+        if hosts.is_empty() {
+            return self.enter(Stage::Executing, Some(plan), now);
+        }
+        for id in &hosts {
+            if let Some(host) = self.hosts.get_mut(id) {
+                host.state = HostState::Snapshotting;
+            }
+        }
+        self.ask(Action::Snapshot { hosts }, now);
+    }
+
+    fn advance_executing(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        if self.stop.is_some() {
+            return self.wind_down(plan, now);
+        }
+        let Some(wave) = plan.waves.get(self.wave) else {
+            return self.enter(Stage::Verifying, Some(plan), now);
+        };
+        let alive = || -> BTreeSet<CiId> {
+            wave.hosts
+                .iter()
+                .filter(|id| self.hosts.get(*id).is_some_and(|h| h.state != HostState::Skipped))
+                .cloned()
+                .collect()
+        };
+        match self.phase {
+            Phase::TestsBefore if wave.gate.tests && !alive().is_empty() => {
+                let hosts = alive();
+                self.ask(Action::Test { phase: TestPhase::Before, hosts }, now);
+            }
+            Phase::TestsBefore => self.phase = Phase::Patch,
+            Phase::Patch => self.advance_patching(plan, wave.kind, &wave.hosts, now),
+            Phase::TestsAfter if wave.gate.tests && !alive().is_empty() => {
+                let hosts = alive();
+                self.ask(Action::Test { phase: TestPhase::After, hosts }, now);
+            }
+            Phase::TestsAfter => self.phase = Phase::Soak,
+            Phase::Soak if wave.gate.soak_seconds > 0 => {
+                self.ask(Action::Soak { until: now + seconds(wave.gate.soak_seconds) }, now);
+            }
+            Phase::Soak => self.next_wave(),
+        }
+    }
+
+    fn advance_patching(&mut self, plan: &Plan, kind: WaveKind, wave: &[CiId], now: DateTime<Utc>) {
+        if matches!(plan.intent, Intent::Rollback { .. }) {
+            let pending = self.in_state(wave, |host| host.state == HostState::Pending);
+            let batch = next_batch(plan, &self.hosts, &pending);
+            return match (pending.is_empty(), batch.is_empty()) {
+                (true, _) => self.phase = Phase::Soak,
+                (false, true) => self.halt_for_budget(),
+                (false, false) => self.ask_rollback(batch, now),
+            };
+        }
+        let restore = self.in_state(wave, |host| host.state.is_failure() && Self::can_restore(plan, host));
+        if !restore.is_empty() {
+            return self.ask_rollback(restore.into_iter().collect(), now);
+        }
+        for id in self.in_state(wave, |host| host.state.is_failure() && host.attempts <= plan.limits.retries)
+        {
+            if let Some(host) = self.hosts.get_mut(&id) {
+                host.state = HostState::Pending;
+            }
+        }
+        let failed = self.hosts.values().filter(|host| host.state.is_failure()).count();
+        let failed_here = self.in_state(wave, |host| host.state.is_failure());
+        if kind != WaveKind::Batch && !failed_here.is_empty() {
+            let word = if kind == WaveKind::Pilot { "pilot" } else { "staging" };
+            self.stop = Some(Stop::Halted { reason: format!("{word} host `{}` failed", failed_here[0]) });
+            return;
+        }
+        if failed > plan.limits.error_threshold as usize {
+            let reason = format!(
+                "{failed} hosts have failed, more than the threshold of {}",
+                plan.limits.error_threshold
+            );
+            self.stop = Some(Stop::Halted { reason });
+            return;
+        }
+        let pending = self.in_state(wave, |host| host.state == HostState::Pending);
+        if pending.is_empty() {
+            self.phase = Phase::TestsAfter;
+            return;
+        }
+        let batch = next_batch(plan, &self.hosts, &pending);
+        if batch.is_empty() {
+            return self.halt_for_budget();
+        }
+        for id in &batch {
+            if let Some(host) = self.hosts.get_mut(id) {
+                host.attempts += 1;
+                host.end(HostState::Precheck, None);
+            }
+        }
+        self.ask(Action::Patch { hosts: batch }, now);
+    }
+
+    fn halt_for_budget(&mut self) {
+        let reason =
+            "hosts that failed and are down use up the budget: no further host can be taken down safely";
+        self.stop = Some(Stop::Halted { reason: reason.to_owned() });
+    }
+
+    /// A failed host goes back to its snapshot when the policy says so and it has not been there yet.
+    fn can_restore(plan: &Plan, host: &HostRun) -> bool {
+        plan.rollback == Rollback::Auto
+            && host.snapshot.is_some()
+            && host.was_touched()
+            && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
+    }
+
+    /// Brings a stopped execution to a stated end: hosts in hand are settled, the others are left alone.
+    fn wind_down(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        let all: Vec<CiId> = self.hosts.keys().cloned().collect();
+        let in_hand = self.in_state(&all, |host| host.state.is_working());
+        if !in_hand.is_empty() {
+            return self.ask(Action::Settle { hosts: in_hand.into_iter().collect() }, now);
+        }
+        let roll_back_all = matches!(self.stop, Some(Stop::RollBack { .. }));
+        let restore = self.in_state(&all, |host| {
+            let wanted = if roll_back_all {
+                host.was_touched() && host.snapshot.is_some()
+            } else {
+                host.state.is_failure() && Self::can_restore(plan, host)
+            };
+            wanted && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
+        });
+        if !restore.is_empty() {
+            return self.ask_rollback(restore.into_iter().collect(), now);
+        }
+        let (state, reason) = match &self.stop {
+            Some(Stop::Cancelled { .. } | Stop::RollBack { .. }) => {
+                (HostState::Cancelled, "not begun: the run was stopped")
+            }
+            _ => (HostState::Skipped, "not begun: the run halted before its wave"),
+        };
+        for host in self.hosts.values_mut().filter(|host| host.state == HostState::Pending) {
+            host.end(state, reason.to_owned());
+        }
+        self.enter(Stage::Verifying, Some(plan), now);
+    }
+
+    fn advance_verifying(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        let all: Vec<CiId> = self.hosts.keys().cloned().collect();
+        if !self.verified {
+            let reached = |host: &HostRun| {
+                host.was_touched()
+                    && matches!(
+                        host.state,
+                        HostState::Succeeded | HostState::Cancelled | HostState::RolledBack
+                    )
+            };
+            let hosts: BTreeSet<CiId> = self.in_state(&all, reached).into_iter().collect();
+            match hosts.is_empty() {
+                true => self.verified = true,
+                false => self.ask(Action::Verify { hosts }, now),
+            }
+            return;
+        }
+        let restore = self.in_state(&all, |host| host.state.is_failure() && Self::can_restore(plan, host));
+        match restore.is_empty() {
+            true => self.enter(Stage::Reporting, Some(plan), now),
+            false => self.ask_rollback(restore.into_iter().collect(), now),
+        }
+    }
+
+    fn ask_rollback(&mut self, hosts: BTreeSet<CiId>, now: DateTime<Utc>) {
+        self.ask(Action::RollBack { hosts }, now);
+    }
+}

@@ -1,0 +1,140 @@
+//! What happens to a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::state::{HostState, RunState};
+use crate::ids::{ChangeId, CiId};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The outcome of the pending action.
+    Answered {
+        step: u64,
+        answer: Answer,
+    },
+    /// A host of the pending `Patch` came to another step of its workflow.
+    HostProgressed {
+        step: u64,
+        host: CiId,
+        state: HostState,
+    },
+    /// A host of the pending `Patch` came to its end.
+    HostFinished {
+        step: u64,
+        host: CiId,
+        result: HostResult,
+    },
+    Cancel {
+        reason: String,
+    },
+    Pause {
+        reason: String,
+    },
+    Resume,
+    /// Try the failed hosts of the waves so far once more.
+    RetryFailed,
+    /// Return every host that was touched to its snapshot, and end.
+    RollBack {
+        reason: String,
+    },
+    /// The run's deadline lies in the past.
+    DeadlinePassed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The plan is made and stored.
+    Planned,
+    NothingToDo,
+    ChangeOpened {
+        change_id: ChangeId,
+    },
+    ChangeIs(Approval),
+    Valid,
+    /// It may hold later: the window is not open yet, a freeze ends.
+    NotYet {
+        reason: String,
+        retry_at: DateTime<Utc>,
+    },
+    Invalid {
+        reason: String,
+    },
+    WorkBegun,
+    Snapshots(BTreeMap<CiId, Result<Uuid, String>>),
+    Tests(BTreeMap<CiId, TestRun>),
+    /// All of the batch is over; a host of which no end was told is counted by `reason`.
+    Patched {
+        unfinished: BTreeMap<CiId, HostResult>,
+    },
+    RolledBack(BTreeMap<CiId, Result<(), String>>),
+    Soaked,
+    Settled(BTreeMap<CiId, Result<(), String>>),
+    Verified(BTreeMap<CiId, Verification>),
+    Reported,
+    Alerted,
+    /// It could not be performed, although it was tried for its whole time.
+    CouldNot {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Approval {
+    Waiting,
+    Approved,
+    Refused { reason: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostResult {
+    Succeeded,
+    Failed {
+        reason: String,
+    },
+    Unreachable {
+        reason: String,
+    },
+    TimedOut {
+        reason: String,
+    },
+    /// It was stopped on the run's own wish, between two steps.
+    Interrupted,
+}
+
+/// The tests of one host, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestRun {
+    pub passed: BTreeSet<String>,
+    pub failed: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verification {
+    Healthy,
+    Failed {
+        reason: String,
+    },
+    /// It could not be found out.
+    Inconclusive {
+        reason: String,
+    },
+}
+
+/// An event that the run's state does not allow; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the run has ended as `{}`", .0.name())]
+    Ended(RunState),
+    #[error("the run is `{}`; {reason}", state.name())]
+    NotNow { state: RunState, reason: &'static str },
+    #[error("step {given} is not the one the run waits for")]
+    StaleStep { given: u64 },
+    #[error("the answer does not fit the action `{action}`")]
+    WrongAnswer { action: &'static str },
+    #[error("host `{0}` is not among those being patched")]
+    NotInBatch(CiId),
+}

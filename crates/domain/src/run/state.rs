@@ -1,0 +1,193 @@
+//! The states of runs and hosts, as everybody sees them.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Stage {
+    Scheduled,
+    Planning,
+    AwaitingApproval,
+    Validating,
+    Snapshotting,
+    Executing,
+    Verifying,
+    Reporting,
+    Alerting,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Outcome {
+    Succeeded,
+    CompletedWithErrors,
+    Failed,
+    /// Stopped by a gate, its error threshold or its budget.
+    Halted,
+    Cancelled,
+    /// Nobody approved it in time.
+    Expired,
+    RolledBack,
+}
+
+/// A run's state in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum RunState {
+    Scheduled,
+    Planning,
+    AwaitingApproval,
+    Validating,
+    Snapshotting,
+    Executing,
+    Verifying,
+    Reporting,
+    Alerting,
+    Paused,
+    Succeeded,
+    CompletedWithErrors,
+    Failed,
+    Halted,
+    Cancelled,
+    Expired,
+    RolledBack,
+}
+
+impl RunState {
+    pub fn is_final(self) -> bool {
+        use RunState::*;
+        matches!(self, Succeeded | CompletedWithErrors | Failed | Halted | Cancelled | Expired | RolledBack)
+    }
+
+    pub fn name(self) -> &'static str {
+        use RunState::*;
+        match self {
+            Scheduled => "scheduled",
+            Planning => "planning",
+            AwaitingApproval => "awaiting_approval",
+            Validating => "validating",
+            Snapshotting => "snapshotting",
+            Executing => "executing",
+            Verifying => "verifying",
+            Reporting => "reporting",
+            Alerting => "alerting",
+            Paused => "paused",
+            Succeeded => "succeeded",
+            CompletedWithErrors => "completed_with_errors",
+            Failed => "failed",
+            Halted => "halted",
+            Cancelled => "cancelled",
+            Expired => "expired",
+            RolledBack => "rolled_back",
+        }
+    }
+}
+
+impl From<Stage> for RunState {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Scheduled => Self::Scheduled,
+            Stage::Planning => Self::Planning,
+            Stage::AwaitingApproval => Self::AwaitingApproval,
+            Stage::Validating => Self::Validating,
+            Stage::Snapshotting => Self::Snapshotting,
+            Stage::Executing => Self::Executing,
+            Stage::Verifying => Self::Verifying,
+            Stage::Reporting => Self::Reporting,
+            Stage::Alerting => Self::Alerting,
+        }
+    }
+}
+
+impl From<Outcome> for RunState {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::CompletedWithErrors => Self::CompletedWithErrors,
+            Outcome::Failed => Self::Failed,
+            Outcome::Halted => Self::Halted,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Expired => Self::Expired,
+            Outcome::RolledBack => Self::RolledBack,
+        }
+    }
+}
+
+/// The state of one host within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum HostState {
+    Pending,
+    Precheck,
+    Snapshotting,
+    Draining,
+    PreStep,
+    Patching,
+    Rebooting,
+    PostStep,
+    Verifying,
+    Succeeded,
+    Failed,
+    Skipped,
+    TimedOut,
+    Unreachable,
+    RolledBack,
+    RollbackFailed,
+    Cancelled,
+}
+
+impl HostState {
+    /// Somebody is at work on the host.
+    pub fn is_working(self) -> bool {
+        use HostState::*;
+        matches!(
+            self,
+            Precheck | Snapshotting | Draining | PreStep | Patching | Rebooting | PostStep | Verifying
+        )
+    }
+
+    pub fn is_final(self) -> bool {
+        !self.is_working() && self != Self::Pending
+    }
+
+    /// It was to be patched and is not, by a fault of its own.
+    pub fn is_failure(self) -> bool {
+        use HostState::*;
+        matches!(self, Failed | TimedOut | Unreachable | RolledBack | RollbackFailed)
+    }
+
+    /// It may be down for its services: at work, or failed and not restored.
+    pub fn may_be_down(self) -> bool {
+        use HostState::*;
+        self.is_working() || matches!(self, Failed | TimedOut | Unreachable | RollbackFailed)
+    }
+
+    pub fn name(self) -> &'static str {
+        use HostState::*;
+        match self {
+            Pending => "pending",
+            Precheck => "precheck",
+            Snapshotting => "snapshotting",
+            Draining => "draining",
+            PreStep => "pre_step",
+            Patching => "patching",
+            Rebooting => "rebooting",
+            PostStep => "post_step",
+            Verifying => "verifying",
+            Succeeded => "succeeded",
+            Failed => "failed",
+            Skipped => "skipped",
+            TimedOut => "timed_out",
+            Unreachable => "unreachable",
+            RolledBack => "rolled_back",
+            RollbackFailed => "rollback_failed",
+            Cancelled => "cancelled",
+        }
+    }
+}

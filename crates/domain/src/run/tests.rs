@@ -1,0 +1,418 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    ids::{ChangeId, CiId},
+    package::Packaging,
+    plan::{Connection, Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
+    strategy::Strategy as Order,
+    workflow::{HostWorkflow, Reboot, Rollback, RollbackMode},
+};
+
+fn id(name: &str) -> CiId {
+    CiId::new(name).unwrap()
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_770_000_000 + seconds, 0).unwrap()
+}
+
+/// Two staging hosts, one pilot, four more; a service of the last five that needs three of them.
+fn plan(rollback: Rollback, retries: u32) -> Plan {
+    let target = Target {
+        os: "debian12".to_owned(),
+        packaging: Packaging::Dpkg,
+        tags: BTreeMap::new(),
+        services: vec!["nginx".to_owned()],
+        connection: Connection::Model,
+        updates: Vec::new(),
+        rollback_mode: RollbackMode::Snapshot,
+    };
+    let wave = |name: &str, kind, hosts: &[&str]| Wave {
+        name: name.to_owned(),
+        kind,
+        hosts: hosts.iter().map(|name| id(name)).collect(),
+        gate: Gate { tests: kind == WaveKind::Staging, soak_seconds: 0 },
+    };
+    let waves = vec![
+        wave("staging", WaveKind::Staging, &["s1", "s2"]),
+        wave("pilot", WaveKind::Pilot, &["p1"]),
+        wave("batch 1", WaveKind::Batch, &["p2", "p3"]),
+        wave("batch 2", WaveKind::Batch, &["p4", "p5"]),
+    ];
+    let members = ["p1", "p2", "p3", "p4", "p5"].map(id).to_vec();
+    Plan {
+        intent: Intent::Patch,
+        strategy: Order::BatchRolling,
+        targets: waves
+            .iter()
+            .flat_map(|wave| &wave.hosts)
+            .map(|host| (host.clone(), target.clone()))
+            .collect(),
+        waves,
+        services: BTreeMap::from([(id("web"), ServiceBudget { min_up: 3, members })]),
+        limits: Limits { max_parallel: 2, error_threshold: 1, retries },
+        workflow: HostWorkflow::default(),
+        reboot: Reboot::IfRequired,
+        rollback,
+        snapshot_retention_hours: Some(72),
+        staging_tests: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// The answer that lets everything succeed.
+fn good_answer(action: &Action) -> Answer {
+    let each = |hosts: &BTreeSet<CiId>| hosts.iter().map(|host| (host.clone(), Ok(()))).collect();
+    match action {
+        Action::Plan => Answer::Planned,
+        Action::OpenChange => Answer::ChangeOpened { change_id: ChangeId::new("CHG0000001").unwrap() },
+        Action::CheckChange { .. } => Answer::ChangeIs(Approval::Approved),
+        Action::Validate { .. } => Answer::Valid,
+        Action::BeginWork { .. } => Answer::WorkBegun,
+        Action::Snapshot { hosts } => {
+            Answer::Snapshots(hosts.iter().map(|host| (host.clone(), Ok(Uuid::nil()))).collect())
+        }
+        Action::Test { hosts, .. } => {
+            let run = TestRun { passed: ["port".to_owned()].into(), failed: BTreeSet::new() };
+            Answer::Tests(hosts.iter().map(|host| (host.clone(), run.clone())).collect())
+        }
+        Action::Patch { hosts } => {
+            Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), HostResult::Succeeded)).collect() }
+        }
+        Action::RollBack { hosts } => Answer::RolledBack(each(hosts)),
+        Action::Soak { .. } => Answer::Soaked,
+        Action::Settle { hosts } => Answer::Settled(each(hosts)),
+        Action::Verify { hosts } => {
+            Answer::Verified(hosts.iter().map(|host| (host.clone(), Verification::Healthy)).collect())
+        }
+        Action::Report => Answer::Reported,
+        Action::Alert => Answer::Alerted,
+    }
+}
+
+fn bad_answer(action: &Action) -> Answer {
+    let reason = "it broke".to_owned();
+    let each =
+        |hosts: &BTreeSet<CiId>| hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
+    match action {
+        Action::CheckChange { .. } => Answer::ChangeIs(Approval::Refused { reason }),
+        Action::Validate { .. } | Action::BeginWork { .. } => Answer::Invalid { reason },
+        Action::Test { hosts, .. } => {
+            let run = TestRun { passed: BTreeSet::new(), failed: ["port".to_owned()].into() };
+            Answer::Tests(hosts.iter().map(|host| (host.clone(), run.clone())).collect())
+        }
+        Action::Patch { hosts } => {
+            let failed = |h: &CiId| (h.clone(), HostResult::Failed { reason: "postinst failed".to_owned() });
+            Answer::Patched { unfinished: hosts.iter().map(failed).collect() }
+        }
+        Action::RollBack { hosts } => Answer::RolledBack(each(hosts)),
+        Action::Settle { hosts } => Answer::Settled(each(hosts)),
+        Action::Verify { hosts } => {
+            let failed = |h: &CiId| (h.clone(), Verification::Failed { reason: "port closed".to_owned() });
+            Answer::Verified(hosts.iter().map(failed).collect())
+        }
+        _ => Answer::CouldNot { reason },
+    }
+}
+
+/// Plays a run, answering each action by `respond`, and gives the actions it asked for.
+fn play(run: &mut Run, plan: &Plan, mut respond: impl FnMut(&Action) -> Answer) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for _ in 0..500 {
+        let Some(Pending { step, action, .. }) = run.pending.clone() else { break };
+        let answer = respond(&action);
+        run.apply(Some(plan), Event::Answered { step, answer }, at(0)).unwrap();
+        actions.push(action);
+    }
+    actions
+}
+
+fn names(actions: &[Action]) -> Vec<&'static str> {
+    actions.iter().map(Action::name).collect()
+}
+
+#[test]
+fn run_goes_through_its_whole_life() {
+    let (plan, mut run) = (plan(Rollback::Auto, 0), Run::new(Rules::default(), at(0)));
+    let actions = play(&mut run, &plan, good_answer);
+    let expected = [
+        "plan",
+        "open_change",
+        "check_change",
+        "validate",
+        "begin_work",
+        "snapshot",
+        "test_before",
+        "patch",
+        "test_after",
+        "patch",
+        "patch",
+        "patch",
+        "verify",
+        "report",
+        "alert",
+    ];
+    assert_eq!(names(&actions), expected);
+    assert_eq!(run.state(), RunState::Succeeded);
+    assert!(run.hosts.values().all(|host| host.state == HostState::Succeeded && host.attempts == 1));
+}
+
+#[test]
+fn regression_in_staging_keeps_production_untouched() {
+    let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
+    play(&mut run, &plan, |action| match action {
+        Action::Test { phase: TestPhase::After, .. } => bad_answer(action),
+        _ => good_answer(action),
+    });
+    assert_eq!(run.state(), RunState::Halted);
+    assert!(
+        run.hosts
+            .iter()
+            .filter(|(id, _)| id.as_str().starts_with('p'))
+            .all(|(_, host)| host.state == HostState::Skipped)
+    );
+    assert!(run.stop.unwrap().reason().contains("2 tests passed before the update and fail after it"));
+}
+
+#[test]
+fn test_that_failed_before_is_no_regression() {
+    let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
+    play(&mut run, &plan, |action| match action {
+        Action::Test { .. } => bad_answer(action),
+        _ => good_answer(action),
+    });
+    assert_eq!(run.state(), RunState::Succeeded);
+}
+
+#[test]
+fn failed_host_is_restored_and_tried_again() {
+    let (plan, mut run) = (plan(Rollback::Auto, 1), Run::new(Rules::default(), at(0)));
+    let mut failed = false;
+    let actions = play(&mut run, &plan, |action| match action {
+        Action::Patch { hosts } if hosts.contains(&id("p2")) && !failed => {
+            failed = true;
+            let result = |h: &CiId| match h == &id("p2") {
+                true => HostResult::Failed { reason: "postinst failed".to_owned() },
+                false => HostResult::Succeeded,
+            };
+            Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
+        }
+        _ => good_answer(action),
+    });
+    assert!(actions.contains(&Action::RollBack { hosts: [id("p2")].into() }));
+    assert_eq!(run.hosts[&id("p2")].attempts, 2);
+    assert_eq!(run.state(), RunState::Succeeded);
+}
+
+#[test]
+fn pilot_that_fails_stops_the_run() {
+    let (plan, mut run) = (plan(Rollback::Auto, 0), Run::new(Rules::default(), at(0)));
+    play(&mut run, &plan, |action| match action {
+        Action::Patch { hosts } if hosts.contains(&id("p1")) => bad_answer(action),
+        _ => good_answer(action),
+    });
+    assert_eq!(run.state(), RunState::Halted);
+    assert_eq!(run.hosts[&id("p1")].state, HostState::RolledBack);
+    assert_eq!(run.hosts[&id("p2")].state, HostState::Skipped);
+}
+
+#[test]
+fn failed_host_keeps_its_place_in_the_budget() {
+    let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
+    let actions = play(&mut run, &plan, |action| match action {
+        Action::Patch { hosts } if hosts.contains(&id("p2")) => {
+            let result = |h: &CiId| match h == &id("p2") {
+                true => HostResult::Failed { reason: "postinst failed".to_owned() },
+                false => HostResult::Succeeded,
+            };
+            Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
+        }
+        _ => good_answer(action),
+    });
+    let batches: Vec<usize> = actions
+        .iter()
+        .filter_map(|a| if let Action::Patch { hosts } = a { Some(hosts.len()) } else { None })
+        .collect();
+    assert_eq!(batches, [2, 1, 2, 1, 1], "after p2 failed and stayed down only one more may be down");
+    assert_eq!(run.state(), RunState::CompletedWithErrors);
+}
+
+#[test]
+fn inconclusive_gate_pauses_and_asks() {
+    let (plan, mut run) = (plan(Rollback::Auto, 0), Run::new(Rules::default(), at(0)));
+    let mut asked = 0;
+    play(&mut run, &plan, |action| match action {
+        Action::Test { phase: TestPhase::After, .. } if asked == 0 => {
+            asked += 1;
+            Answer::CouldNot { reason: "staging is unreachable".to_owned() }
+        }
+        _ => good_answer(action),
+    });
+    assert_eq!(run.state(), RunState::Paused);
+    assert!(run.paused.as_ref().unwrap().reason.contains("staging is unreachable"));
+    run.apply(Some(&plan), Event::Resume, at(1)).unwrap();
+    play(&mut run, &plan, good_answer);
+    assert_eq!(run.state(), RunState::Succeeded);
+}
+
+#[test]
+fn answer_to_an_older_step_changes_nothing() {
+    let (plan, mut run) = (plan(Rollback::Auto, 0), Run::new(Rules::default(), at(0)));
+    run.apply(Some(&plan), Event::Answered { step: 1, answer: Answer::Planned }, at(0)).unwrap();
+    let before = run.clone();
+    let again = run.apply(Some(&plan), Event::Answered { step: 1, answer: Answer::Planned }, at(0));
+    assert_eq!(again, Err(Refused::StaleStep { given: 1 }));
+    assert_eq!(run, before);
+}
+
+#[test]
+fn run_expires_when_nobody_approves() {
+    let (plan, mut run) = (plan(Rollback::Auto, 0), Run::new(Rules::default(), at(0)));
+    for _ in 0..3 {
+        let Pending { step, action, .. } = run.pending.clone().unwrap();
+        let answer = match action {
+            Action::CheckChange { .. } => Answer::ChangeIs(Approval::Waiting),
+            _ => good_answer(&action),
+        };
+        run.apply(Some(&plan), Event::Answered { step, answer }, at(0)).unwrap();
+    }
+    run.apply(Some(&plan), Event::DeadlinePassed, at(73 * 3600)).unwrap();
+    play(&mut run, &plan, good_answer);
+    assert_eq!(run.state(), RunState::Expired);
+}
+
+/// What may come at any time.
+#[derive(Debug, Clone)]
+enum Happening {
+    Good,
+    Bad,
+    CouldNot,
+    Stale,
+    OneHostFinishes(bool),
+    Cancel,
+    Pause,
+    Resume,
+    Retry,
+    RollBack,
+    Deadline,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        12 => Just(Happening::Good),
+        2 => Just(Happening::Bad),
+        1 => Just(Happening::CouldNot),
+        1 => Just(Happening::Stale),
+        3 => any::<bool>().prop_map(Happening::OneHostFinishes),
+        1 => Just(Happening::Cancel),
+        1 => Just(Happening::Pause),
+        2 => Just(Happening::Resume),
+        1 => Just(Happening::Retry),
+        1 => Just(Happening::RollBack),
+        1 => Just(Happening::Deadline),
+    ]
+}
+
+fn event_of(run: &Run, happening: &Happening) -> Option<(Event, i64)> {
+    let pending = run.pending.as_ref();
+    let answered = |answer: Answer| pending.map(|pending| Event::Answered { step: pending.step, answer });
+    Some(match happening {
+        Happening::Good => (answered(good_answer(&pending?.action))?, 0),
+        Happening::Bad => (answered(bad_answer(&pending?.action))?, 0),
+        Happening::CouldNot => (answered(Answer::CouldNot { reason: "away".to_owned() })?, 0),
+        Happening::Stale => {
+            (Event::Answered { step: run.steps.saturating_sub(1), answer: Answer::Soaked }, 0)
+        }
+        Happening::OneHostFinishes(well) => {
+            let Pending { step, action: Action::Patch { hosts }, .. } = pending? else { return None };
+            let result = if *well {
+                HostResult::Succeeded
+            } else {
+                HostResult::Unreachable { reason: "lost".to_owned() }
+            };
+            (Event::HostFinished { step: *step, host: hosts.first()?.clone(), result }, 0)
+        }
+        Happening::Cancel => (Event::Cancel { reason: "operator".to_owned() }, 0),
+        Happening::Pause => (Event::Pause { reason: "operator".to_owned() }, 0),
+        Happening::Resume => (Event::Resume, 0),
+        Happening::Retry => (Event::RetryFailed, 0),
+        Happening::RollBack => (Event::RollBack { reason: "operator".to_owned() }, 0),
+        Happening::Deadline => (Event::DeadlinePassed, 90 * 86_400),
+    })
+}
+
+fn assert_sound(run: &Run, plan: &Plan) {
+    let ended = run.state().is_final();
+    assert_eq!(run.deadline.is_none(), ended, "every state that is not final has a deadline");
+    assert!(
+        ended || run.pending.is_some() || run.paused.is_some(),
+        "a run waits for an answer or for an operator"
+    );
+    if ended {
+        assert!(run.pending.is_none() && run.paused.is_none());
+        assert!(
+            run.hosts.values().all(|host| host.state.is_final()),
+            "{:?}",
+            run.hosts
+        );
+    }
+    if let Some(Pending { action: Action::Patch { hosts }, .. }) = &run.pending {
+        assert!(
+            run.stop.is_none() || hosts.iter().any(|h| run.hosts[h].attempts > 0),
+            "no host is begun after a stop"
+        );
+        let down = run.hosts.values().filter(|host| host.state.may_be_down()).count();
+        assert!(down <= plan.limits.max_parallel as usize, "{down} hosts are down");
+        for service in plan.services.values() {
+            let up = service.members.iter().filter(|m| !run.hosts[*m].state.may_be_down()).count();
+            assert!(up >= service.min_up as usize, "{up} members are up");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_sequence_of_events_reaches_an_illegal_state(
+        happenings in prop::collection::vec(happening(), 0..120),
+        retries in 0u32..3,
+        rollback in prop_oneof![Just(Rollback::Auto), Just(Rollback::Manual), Just(Rollback::Never)],
+        dry_run in prop::bool::weighted(0.05),
+    ) {
+        let plan = plan(rollback, retries);
+        let mut run = Run::new(Rules { dry_run, ..Rules::default() }, at(0));
+        let mut now = 0;
+        let mut production_began_after_a_failed_gate = false;
+        for happening in &happenings {
+            let Some((event, later)) = event_of(&run, happening) else { continue };
+            now += 1 + later;
+            let before = run.clone();
+            let was_halted = matches!(run.stop, Some(Stop::Halted { .. }));
+            match run.apply(Some(&plan), event, at(now)) {
+                Ok(()) => assert_sound(&run, &plan),
+                Err(_) => assert_eq!(run, before, "a refused event changes nothing"),
+            }
+            let began = run.steps > before.steps && matches!(&run.pending, Some(Pending { action: Action::Patch { .. }, .. }));
+            production_began_after_a_failed_gate |= was_halted && began;
+            // Saved and read back, it is the same run.
+            let mut again: Run = serde_json::from_value(serde_json::to_value(&run).unwrap()).unwrap();
+            again.hosts = run.hosts.clone();
+            assert_eq!(again, run);
+        }
+        assert!(!production_began_after_a_failed_gate);
+        // Whatever happened, deadlines alone bring it to its end.
+        for _ in 0..12 {
+            now += 90 * 86_400;
+            if run.apply(Some(&plan), Event::DeadlinePassed, at(now)).is_err() {
+                break;
+            }
+        }
+        assert!(run.state().is_final(), "{:?}", run.state());
+    }
+}
