@@ -63,7 +63,8 @@ fn moderate() -> Risk {
     Risk::Moderate
 }
 
-/// Changes to a draft or pending change. An edit of hash, CIs or span voids approvals.
+/// An edit of a change that has not begun. Approvals are bound to what the approver read: an edit of anything but
+/// `assignment_group` voids them, and the change waits for approval again (a standard change goes back to `draft`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpdateChange {
@@ -118,9 +119,12 @@ pub struct Change {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub close_evidence: Option<Value>,
-    /// Who edited it last; like the requester, not one who may approve it.
+    /// Who sent the request: the requester, or a service on the requester's behalf.
     #[serde(default)]
-    pub last_edited_by: Option<String>,
+    pub opened_by: String,
+    /// Everybody who edited it since; like the requester, none of them may approve it.
+    #[serde(default)]
+    pub edited_by: Vec<String>,
     pub approvals: Vec<Approval>,
     /// Set when an emergency change was executed and must be reviewed afterwards.
     pub review_due_at: Option<DateTime<Utc>>,
@@ -358,11 +362,15 @@ pub enum DeliveryState {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
+    /// Also the id of the event that a webhook gets and part of an e-mail's `Message-ID`: a delivery that had to be
+    /// repeated because its success could not be recorded is known by it.
     pub id: Uuid,
     pub channel: Channel,
     pub recipient: String,
     pub subject: String,
     pub body: String,
+    #[serde(default)]
+    pub dedupe_key: Option<String>,
     pub state: DeliveryState,
     pub attempts: i32,
     pub next_attempt_at: Option<DateTime<Utc>>,

@@ -1,1 +1,13 @@
-//! The patch-manager.
+//! The patch-manager: compliance, policies, runs, advisories, exceptions, calendars.
+
+mod advisories;
+mod compliance;
+mod policies;
+mod runs;
+mod waivers;
+
+pub use advisories::*;
+pub use compliance::*;
+pub use policies::*;
+pub use runs::*;
+pub use waivers::*;

@@ -1,0 +1,234 @@
+//! Compliance: roll-ups, the patch state of one CI, scans, inventories.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{CiId, PolicyId, ScanId},
+    selector::Selector,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComplianceStatus {
+    Compliant,
+    NonCompliant,
+    /// Never scanned, or so long ago that it says nothing about today.
+    Unknown,
+}
+
+/// Compliance of the whole fleet, by dimension. From roll-ups that change with the states themselves.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ComplianceSummary {
+    pub total: ComplianceCounts,
+    pub by_policy: BTreeMap<String, ComplianceCounts>,
+    pub by_env: BTreeMap<String, ComplianceCounts>,
+    pub by_os: BTreeMap<String, ComplianceCounts>,
+    pub by_tier: BTreeMap<String, ComplianceCounts>,
+    pub by_owner: BTreeMap<String, ComplianceCounts>,
+    pub by_cluster: BTreeMap<String, ComplianceCounts>,
+    /// Time of the oldest and the newest scan that counts.
+    pub oldest_scan: Option<DateTime<Utc>>,
+    pub newest_scan: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ComplianceCounts {
+    pub compliant: i64,
+    pub non_compliant: i64,
+    pub unknown: i64,
+    /// Compliant out of all, in percent; unknown counts as not compliant.
+    pub percent: f64,
+}
+
+/// The patch state of one CI: per policy, and the worst of them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CiCompliance {
+    pub ci_id: CiId,
+    pub os_type: String,
+    pub compliance_status: ComplianceStatus,
+    pub reason: String,
+    /// Newest month up to whose end every applicable advisory is installed; absent when not even the first is.
+    pub current_patch_level: Option<String>,
+    pub target_patch_level: Option<String>,
+    /// SHA-256 over the installed packages and versions.
+    pub package_digest: Option<String>,
+    pub last_scanned: Option<DateTime<Utc>>,
+    pub last_patched: Option<DateTime<Utc>>,
+    pub reboot_pending: bool,
+    pub pending_patches: Vec<PendingPatch>,
+    pub policies: Vec<PolicyCompliance>,
+}
+
+/// The result of one policy for one CI; no other policy's scan overwrites it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PolicyCompliance {
+    pub policy_id: PolicyId,
+    pub compliance_status: ComplianceStatus,
+    pub reason: String,
+    pub target_patch_level: Option<String>,
+    pub current_patch_level: Option<String>,
+    pub pending: i64,
+    pub last_scanned: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchStateOfPackage {
+    Missing,
+    /// The package is held back on the host.
+    Held,
+    /// Installed, and the old one still runs.
+    PendingReboot,
+    /// Excepted until the exception expires; the clock keeps running.
+    Excepted,
+}
+
+/// A fix that a CI lacks, with what proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PendingPatch {
+    pub package: String,
+    pub installed: String,
+    pub fixed: String,
+    /// What the host's own repositories offer now; absent when they offer nothing newer.
+    pub installable: Option<String>,
+    pub advisory_id: String,
+    pub cve_ids: Vec<String>,
+    pub severity: Severity,
+    /// Known to be exploited (CISA KEV).
+    pub exploited: bool,
+    pub published: DateTime<Utc>,
+    /// By when it must be fixed under the service-level agreement.
+    pub due: DateTime<Utc>,
+    pub state: PatchStateOfPackage,
+    /// The rule by which it matched.
+    pub rule: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AdvisorySeverity)]
+pub enum Severity {
+    None,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// One row of the export.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ComplianceRow {
+    pub ci_id: CiId,
+    pub policy_id: Option<PolicyId>,
+    pub os_type: String,
+    pub env: String,
+    pub compliance_status: ComplianceStatus,
+    pub reason: String,
+    pub current_patch_level: Option<String>,
+    pub target_patch_level: Option<String>,
+    pub pending: i64,
+    pub last_scanned: Option<DateTime<Utc>>,
+    pub last_patched: Option<DateTime<Utc>>,
+}
+
+/// Which CIs to scan; everything managed when empty.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StartScan {
+    pub selector: Option<Selector>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanState {
+    Queued,
+    Running,
+    Succeeded,
+    /// Some CIs could not be scanned.
+    Partial,
+    Failed,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Scan {
+    pub id: ScanId,
+    pub state: ScanState,
+    pub requested_by: String,
+    pub selector: Selector,
+    pub total: i64,
+    pub scanned: i64,
+    pub failed: i64,
+    pub failures: Vec<ScanFailure>,
+    pub error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScanFailure {
+    pub ci_id: CiId,
+    pub reason: String,
+}
+
+/// The packages of one host, as a scan found them or as an agent pushes them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    pub ci_id: CiId,
+    /// The same host and scan id are taken once.
+    #[serde(default)]
+    pub scan_id: Option<String>,
+    /// `rocky:9`, `debian:12`, `ubuntu:22.04`; or a tag such as `rocky9`.
+    pub os: String,
+    #[serde(default)]
+    pub collected_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    #[serde(default)]
+    pub running_kernel: Option<String>,
+    #[serde(default)]
+    pub reboot_pending: bool,
+    pub packages: Vec<InventoryPackage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryPackage {
+    pub name: String,
+    /// `[epoch:]version[-release]`.
+    pub version: String,
+    #[serde(default)]
+    pub arch: Option<String>,
+    #[serde(default)]
+    pub source: Option<String>,
+    #[serde(default)]
+    pub source_version: Option<String>,
+    /// Modularity label, `name:stream:...`.
+    #[serde(default)]
+    pub module: Option<String>,
+    #[serde(default)]
+    pub held: bool,
+    /// Newest version the host's repositories offer.
+    #[serde(default)]
+    pub candidate: Option<String>,
+}
+
+/// What became of pushed inventories.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct InventoryReport {
+    pub read: u64,
+    pub changed: u64,
+    pub unchanged: u64,
+    pub refused: Vec<RefusedInventory>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RefusedInventory {
+    /// Record, counted from 1.
+    pub record: u64,
+    pub reason: String,
+}

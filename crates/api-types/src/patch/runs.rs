@@ -1,0 +1,277 @@
+//! Runs: their start, their life, their report.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{ChangeId, CiId, PolicyId, RunId},
+    plan::{Plan, PlanHash, WaveKind},
+    run::{HostState, RunState, Stage},
+    selector::Selector,
+    strategy::Strategy,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A run to start: of a policy, of an advisory's remediation, or of a selection made by hand. Exactly one of
+/// `policy_id`, `advisory` and `selector`; `policy_id` may go with `advisory`, to remediate in that policy's way.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StartRun {
+    pub policy_id: Option<PolicyId>,
+    /// Advisory or CVE id: only its fixes are installed.
+    pub advisory: Option<String>,
+    pub selector: Option<Selector>,
+    /// Instead of the policy's.
+    pub strategy: Option<Strategy>,
+    /// An approved change for this very plan; without one a change is opened and its approval waited for.
+    pub change_id: Option<ChangeId>,
+    /// Ends after PLAN: nothing is touched.
+    pub dry_run: bool,
+    /// Opens an emergency change and skips waiting for the window; budgets, gates and verification stay.
+    pub emergency: bool,
+}
+
+/// Remediation of an advisory: [`StartRun`] without the selection.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Remediate {
+    /// Whose way of going about it is followed.
+    pub policy_id: Option<PolicyId>,
+    pub strategy: Option<Strategy>,
+    pub change_id: Option<ChangeId>,
+    pub dry_run: bool,
+    pub emergency: bool,
+}
+
+/// Why an operator steers a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steer {
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunTrigger {
+    Schedule,
+    Manual,
+    Advisory,
+    /// Of the failed hosts of an earlier run.
+    Retry,
+    /// Back to the snapshots of an earlier run.
+    Rollback,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunSummary {
+    pub id: RunId,
+    pub trigger: RunTrigger,
+    pub policy_id: Option<PolicyId>,
+    pub advisory: Option<String>,
+    pub strategy: Option<Strategy>,
+    pub state: RunState,
+    /// Where it works, or worked when it was paused.
+    pub stage: Option<Stage>,
+    /// Why it is paused, stopped or failed.
+    pub reason: Option<String>,
+    pub requested_by: String,
+    pub change_id: Option<ChangeId>,
+    pub plan_hash: Option<PlanHash>,
+    pub dry_run: bool,
+    pub emergency: bool,
+    /// The run this one repeats or takes back.
+    pub of_run: Option<RunId>,
+    /// The slot of the schedule it was started for.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    pub hosts: HostCounts,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// When its present state will have lasted too long.
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostCounts {
+    pub total: i64,
+    pub pending: i64,
+    pub working: i64,
+    pub succeeded: i64,
+    /// Failed, timed out, unreachable, rolled back.
+    pub failed: i64,
+    pub skipped: i64,
+    pub cancelled: i64,
+}
+
+/// A run with all that is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunDetail {
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    pub plan: Option<Plan>,
+    pub waves: Vec<WaveStatus>,
+    pub host_states: Vec<HostStatus>,
+    /// Tests of staging, before and after.
+    pub tests: TestTotals,
+    /// The last lines of its log.
+    pub log_tail: Vec<LogLine>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WaveStatus {
+    pub index: u32,
+    pub name: String,
+    pub kind: WaveKind,
+    /// `pending`, `running`, `done`.
+    pub state: String,
+    pub hosts: HostCounts,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HostStatus {
+    pub ci_id: CiId,
+    pub wave: Option<u32>,
+    pub state: HostState,
+    pub attempts: u32,
+    pub snapshot_id: Option<Uuid>,
+    pub error: Option<String>,
+    /// Packages changed by this run.
+    pub changed: Vec<ChangedPackage>,
+    pub rebooted: bool,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangedPackage {
+    pub package: String,
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TestTotals {
+    /// Tests that have a result from before the update.
+    pub before: i64,
+    pub before_passed: i64,
+    pub after: i64,
+    pub after_passed: i64,
+    /// Passed before and failed after.
+    pub regressions: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    pub sequence: i64,
+    pub at: DateTime<Utc>,
+    pub ci_id: Option<CiId>,
+    pub text: String,
+}
+
+/// An event of a run as a CloudEvent 1.0; `id` is the number to resume after.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CloudEvent {
+    pub specversion: String,
+    pub id: String,
+    pub source: String,
+    /// `patch.run.state_changed.v1`, `patch.host.state_changed.v1`, ...
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub subject: Option<String>,
+    pub time: DateTime<Utc>,
+    #[schema(value_type = Object)]
+    pub data: serde_json::Value,
+}
+
+/// The evidence a run leaves: what was planned, what happened, what proves it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunReport {
+    pub run: RunSummary,
+    pub stages: Vec<StageReport>,
+    pub waves: Vec<WaveStatus>,
+    pub hosts: Vec<HostStatus>,
+    pub tests: TestTotals,
+    pub packages_changed: i64,
+    pub reboots: i64,
+    pub compliance_before: Option<ComplianceShare>,
+    pub compliance_after: Option<ComplianceShare>,
+    pub prediction: Option<Forecast>,
+    pub actual: Actual,
+    pub incident_id: Option<String>,
+    pub snapshots: Vec<RunSnapshot>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StageReport {
+    pub stage: String,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub seconds: f64,
+}
+
+/// Compliant hosts out of a run's hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ComplianceShare {
+    pub compliant: i64,
+    pub total: i64,
+}
+
+/// What was said beforehand about a plan under one strategy.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Forecast {
+    pub strategy: Strategy,
+    pub waves: u32,
+    /// Seconds from the first wave to the end of the last.
+    pub duration_p50_seconds: f64,
+    pub duration_p95_seconds: f64,
+    pub expected_failed_hosts: f64,
+    /// 0 to 1.
+    pub halt_probability: f64,
+    pub max_hosts_down: u32,
+    /// Sum over services of seconds below `min_up`.
+    pub expected_service_down_seconds: f64,
+    /// Sum over hosts of criticality x severity x seconds until patched.
+    pub exposure: f64,
+    pub simulations: u32,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Actual {
+    pub duration_seconds: Option<f64>,
+    pub failed_hosts: i64,
+    pub halted: bool,
+    pub max_hosts_down: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunSnapshot {
+    pub ci_id: CiId,
+    pub snapshot_id: Uuid,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A what-if: the plan a run would have, under all or named strategies.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulatePlans {
+    pub policy_id: Option<PolicyId>,
+    pub advisory: Option<String>,
+    pub selector: Option<Selector>,
+    /// All when empty.
+    pub strategies: Vec<Strategy>,
+    /// Simulations per strategy, 1 to 100,000; 1,000 when unsaid.
+    pub runs: Option<u32>,
+    pub seed: u64,
+}
+
+/// The outcomes, and the one that is recommended.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanComparison {
+    pub outcomes: Vec<Forecast>,
+    pub recommended: Option<Strategy>,
+    pub why: String,
+    /// Remarks about the recommended plan.
+    pub notes: Vec<domain::plan::Note>,
+}
