@@ -1,0 +1,153 @@
+//! A run to start, and a run that goes on.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    event::{Ended, Event},
+    inventory::Inventory,
+    playbook::Playbook,
+    process::Orphan,
+    secret::Secret,
+    variables::Variables,
+};
+
+/// How many events may wait for a slow receiver before the play waits with them.
+pub(crate) const EVENT_BUFFER: usize = 256;
+
+/// What to run, on which hosts.
+#[derive(Debug, Clone)]
+pub struct PlaybookRun {
+    pub playbook: Playbook,
+    pub inventory: Inventory,
+    pub extra_vars: Variables,
+    /// Hosts in work at once: the platform's playbooks take up no further host before one is done.
+    pub forks: u16,
+    /// Folder of this run alone. The inventory, the log and the like stay in it, secrets do not.
+    pub run_dir: PathBuf,
+    pub timeout: Duration,
+    pub stop_graces: StopGraces,
+    /// More variables for the child's environment; only such as steer neither Ansible nor its programs.
+    pub environment: BTreeMap<String, String>,
+    /// Token the plugins present to the platform's services; handed over in a file.
+    pub api_token: Option<Secret>,
+    /// Host keys that are trusted; absent: those of the user the platform runs as.
+    pub known_hosts: Option<PathBuf>,
+    /// Texts to keep out of every event and log, beside the token and the keys of the inventory.
+    pub secrets: Vec<Secret>,
+}
+
+impl PlaybookRun {
+    pub fn new(playbook: Playbook, inventory: Inventory, run_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            playbook,
+            inventory,
+            extra_vars: Variables::new(),
+            forks: 24,
+            run_dir: run_dir.into(),
+            timeout: Duration::from_secs(3600),
+            stop_graces: StopGraces::default(),
+            environment: BTreeMap::new(),
+            api_token: None,
+            known_hosts: None,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// How long each way of stopping may take before the next, harder one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopGraces {
+    /// For what is being done now, such as a package transaction.
+    pub finish: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub terminate: Duration,
+}
+
+impl Default for StopGraces {
+    fn default() -> Self {
+        Self { finish: Duration::from_secs(600), terminate: Duration::from_secs(10) }
+    }
+}
+
+/// How a run is to be stopped; a later value is the harder one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum StopLevel {
+    None,
+    AtTaskBoundary,
+    AtOnce,
+}
+
+/// Stops a run from elsewhere than where its events are read.
+#[derive(Debug, Clone)]
+pub struct StopHandle(pub(crate) watch::Sender<StopLevel>);
+
+impl StopHandle {
+    /// Lets each host finish the task it is in and begins no other; harder means follow after the run's graces.
+    pub fn request(&self) {
+        self.raise(StopLevel::AtTaskBoundary);
+    }
+
+    /// Terminates without waiting for tasks to finish.
+    pub fn terminate(&self) {
+        self.raise(StopLevel::AtOnce);
+    }
+
+    fn raise(&self, level: StopLevel) {
+        self.0.send_if_modified(|current| {
+            let harder = level > *current;
+            *current = level.max(*current);
+            harder
+        });
+    }
+}
+
+/// A run that goes on. It goes on without this value too; only its events are lost then.
+#[derive(Debug)]
+pub struct RunningPlaybook {
+    pub(crate) process: Orphan,
+    pub(crate) log: PathBuf,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) stop: StopHandle,
+}
+
+impl RunningPlaybook {
+    /// Pid and start time: to be recorded, so that a later process can find this one and end it.
+    pub fn process(&self) -> Orphan {
+        self.process
+    }
+
+    /// What `ansible-playbook` prints, redacted and bounded.
+    pub fn log(&self) -> &PathBuf {
+        &self.log
+    }
+
+    /// The next event; `None` after `Event::Ended`. A receiver that does not read makes the play wait.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// The events as a channel, for `select!` and streams.
+    pub fn events(&mut self) -> &mut mpsc::Receiver<Event> {
+        &mut self.events
+    }
+
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    pub fn request_stop(&self) {
+        self.stop.request();
+    }
+
+    /// Reads to the end and gives how it was; other events are dropped.
+    pub async fn wait(&mut self) -> Option<Ended> {
+        while let Some(event) = self.next_event().await {
+            if let Event::Ended(ended) = event {
+                return Some(ended);
+            }
+        }
+        None
+    }
+}

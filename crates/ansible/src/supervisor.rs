@@ -1,0 +1,156 @@
+//! Waits for the child, stops it in steps, and says how it ended.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    future::pending,
+    io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use domain::ids::CiId;
+use tokio::{
+    process::{Child, Command},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    event::{End, Ended, Event, ExitKind},
+    event_reader::Heard,
+    process,
+    run::{StopGraces, StopLevel},
+    run_folder::{RunFolder, remove_secrets},
+};
+
+/// After SIGKILL the kernel needs no longer, unless a device hangs.
+const KILL_GRACE: Duration = Duration::from_secs(10);
+const SSH_EXIT_GRACE: Duration = Duration::from_secs(2);
+
+pub(crate) struct Supervisor {
+    pub child: Child,
+    pub pid: u32,
+    pub hosts: BTreeSet<CiId>,
+    pub folder: RunFolder,
+    pub timeout: Duration,
+    pub graces: StopGraces,
+    pub stop: watch::Receiver<StopLevel>,
+    pub exited: watch::Sender<bool>,
+    pub reader: JoinHandle<Heard>,
+    pub log: JoinHandle<()>,
+    pub events: mpsc::Sender<Event>,
+}
+
+/// Why the child was made to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Nobody,
+    Asked,
+    TimedOut,
+}
+
+/// What it took.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    StopFile,
+    Terminate,
+    Kill,
+}
+
+impl Supervisor {
+    pub async fn run(mut self) {
+        let (status, cause, means) = self.wait_for_exit().await;
+        let exit = status.map_or(ExitKind::Signal(nix::sys::signal::Signal::SIGKILL as i32), ExitKind::of);
+        let _ = self.exited.send(true);
+        // Both readers end with the pipes; workers that outlive a killed parent hold them open for a moment more.
+        let heard = self.reader.await.unwrap_or_default();
+        if timeout(SSH_EXIT_GRACE, &mut self.log).await.is_err() {
+            self.log.abort();
+        }
+        close_ssh_masters(&self.folder).await;
+        if let Err(error) = remove_secrets(self.folder.path()) {
+            tracing::error!(%error, folder = %self.folder.path().display(), "secrets of a run cannot be removed");
+        }
+        let ended = Ended {
+            end: judge(exit, cause, means, heard.stats),
+            exit,
+            unfinished: self.hosts.difference(&heard.finished).cloned().collect(),
+        };
+        let _ = self.events.send(Event::Ended(ended)).await;
+    }
+
+    async fn wait_for_exit(&mut self) -> (Option<ExitStatus>, Cause, Means) {
+        let cause = tokio::select! {
+            status = self.child.wait() => return (status.ok(), Cause::Nobody, Means::StopFile),
+            () = reached(self.stop.clone(), StopLevel::AtTaskBoundary) => Cause::Asked,
+            () = sleep(self.timeout) => Cause::TimedOut,
+        };
+        if let Err(error) = fs::File::create(self.folder.stop_file()) {
+            // Without the file no task boundary is waited for in vain: the next means follows.
+            tracing::warn!(%error, "a run cannot be asked to stop between two steps");
+        }
+        tokio::select! {
+            status = self.child.wait() => return (status.ok(), cause, Means::StopFile),
+            () = reached(self.stop.clone(), StopLevel::AtOnce) => {}
+            () = sleep(self.graces.finish) => {}
+        }
+        process::terminate(self.pid);
+        if let Ok(status) = timeout(self.graces.terminate, self.child.wait()).await {
+            return (status.ok(), cause, Means::Terminate);
+        }
+        process::kill_tree(self.pid);
+        let status = timeout(KILL_GRACE, self.child.wait()).await.ok().and_then(io::Result::ok);
+        (status, cause, Means::Kill)
+    }
+}
+
+/// Waits until a stop of this level is asked for; for ever when nobody is left to ask.
+async fn reached(mut stop: watch::Receiver<StopLevel>, level: StopLevel) {
+    if stop.wait_for(|current| *current >= level).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+fn judge(exit: ExitKind, cause: Cause, means: Means, stats: bool) -> End {
+    match (cause, means, exit) {
+        // It was through before it noticed that it should stop.
+        (_, _, ExitKind::Ok) => End::Succeeded,
+        (Cause::TimedOut, ..) => End::TimedOut,
+        (Cause::Asked, Means::StopFile, _) => End::Stopped,
+        (Cause::Asked, Means::Terminate, _) => End::Terminated,
+        (Cause::Asked, Means::Kill, _) => End::Killed,
+        (Cause::Nobody, _, ExitKind::HostsFailed | ExitKind::HostsUnreachable | ExitKind::PlayBroken)
+            if stats =>
+        {
+            End::HostsFailed
+        }
+        (Cause::Nobody, _, ExitKind::Error | ExitKind::BadOptions | ExitKind::HostsUnreachable) => {
+            End::Refused
+        }
+        (Cause::Nobody, ..) => End::Crashed,
+    }
+}
+
+/// Connections that ssh keeps for later tasks outlive Ansible; nobody will use them again.
+async fn close_ssh_masters(folder: &RunFolder) {
+    let Some(sockets) = folder.control_sockets() else { return };
+    let sockets: Vec<_> =
+        fs::read_dir(sockets).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let closing: Vec<_> =
+        sockets.iter().map(|socket| tokio::spawn(close_ssh_master(socket.clone()))).collect();
+    for close in closing {
+        let _ = close.await;
+    }
+}
+
+async fn close_ssh_master(socket: impl AsRef<Path>) {
+    let mut control_path = std::ffi::OsString::from("ControlPath=");
+    control_path.push(socket.as_ref());
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-O", "exit", "-o"]).arg(control_path).arg("unused");
+    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let _ = timeout(SSH_EXIT_GRACE, ssh.status()).await;
+}

@@ -1,0 +1,9 @@
+//! The crate against the real `ansible-playbook` and a small stand-in for the platform's services.
+
+mod fixture;
+mod inertness;
+mod orphans;
+mod patching;
+mod playbooks;
+mod stopping;
+mod stub;

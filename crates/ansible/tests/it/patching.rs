@@ -1,0 +1,207 @@
+//! The host workflow of the patch playbooks.
+
+use std::time::{Duration, Instant};
+
+use ansible::{End, Event, HostOutcomeKind, HostStatus, PackageChange, Playbook, Secret, Step};
+use serde_json::json;
+
+use crate::{
+    fixture::{Fixture, guests, play, runner},
+    stub::Guest,
+};
+
+#[tokio::test]
+async fn hosts_are_patched_rebooted_and_put_back_into_service() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(3));
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+
+    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
+    assert!(told.ended.unfinished.is_empty());
+    assert!(matches!(told.events[0], Event::PlaybookStarted { .. }));
+    for host in ["h1", "h2", "h3"] {
+        let outcome = told.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded);
+        assert!(outcome.rebooted);
+        assert_eq!(outcome.boot_id.as_deref(), Some("00000000-0000-0000-0000-000000000002"));
+        let change = PackageChange {
+            package: "openssl".into(),
+            from: "3.0.7-16.el9".into(),
+            to: "3.0.7-18.el9".into(),
+        };
+        assert_eq!(outcome.changed, [change]);
+        assert_eq!(outcome.pending, Some(Default::default()));
+    }
+    let steps: Vec<_> =
+        told.results().filter(|result| result.host.as_str() == "h1").filter_map(|r| r.step).collect();
+    assert!(steps.is_sorted(), "steps are out of order: {steps:?}");
+    let world = fixture.stub.world();
+    assert!(world.maintenance.is_empty());
+    for guest in world.guests.values() {
+        assert_eq!(guest.packages["openssl"], "3.0.7-18.el9");
+        assert_eq!(guest.packages["curl"], "7.76.1-23.el9", "a package outside of the plan was touched");
+        assert_eq!(guest.services["web"], (true, true));
+    }
+}
+
+#[tokio::test]
+async fn failed_transaction_fails_its_host_alone_and_leaves_it_in_service() {
+    let Some(runner) = runner() else { return };
+    let mut all = guests(2);
+    all[1].1.failure = Some("E: sub-process returned an error code (1)".into());
+    let fixture = Fixture::new(all);
+    let told = play(&runner, fixture.run(Playbook::PatchMixed, |_| {})).await;
+
+    assert_eq!(told.ended.end, End::HostsFailed);
+    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded);
+    let outcome = told.outcome("h2");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Patching)));
+    assert_eq!(outcome.reason.as_deref(), Some("E: sub-process returned an error code (1)"));
+    assert!(!outcome.rebooted);
+    let world = fixture.stub.world();
+    assert_eq!(world.guests["h2"].services["web"], (true, true), "its service was left stopped");
+    assert!(world.maintenance.is_empty(), "it was left in maintenance");
+}
+
+#[tokio::test]
+async fn silent_host_is_unreachable_and_the_others_go_on() {
+    let Some(runner) = runner() else { return };
+    let mut all = guests(2);
+    all[0].1.unreachable = true;
+    let fixture = Fixture::new(all);
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+
+    assert_eq!(told.ended.end, End::HostsFailed);
+    let outcome = told.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(Step::Precheck)));
+    assert_eq!(told.outcome("h2").outcome, HostOutcomeKind::Succeeded);
+}
+
+#[tokio::test]
+async fn precheck_refuses_before_anything_is_touched() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(vec![("h1".into(), Guest { disk_free_percent: 1.0, ..Guest::default() })]);
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+
+    let outcome = told.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Precheck)));
+    assert!(outcome.reason.unwrap().contains("1.0 % of the disk"));
+    assert_eq!(fixture.stub.world().writes, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn unhealthy_service_fails_the_verification() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(1));
+    fixture.stub.world().guests.get_mut("h1").unwrap().services.insert("web".into(), (true, false));
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+
+    let outcome = told.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Verifying)));
+    assert_eq!(outcome.reason.as_deref(), Some("service `web` runs and is not healthy after 3 s"));
+    assert!(outcome.rebooted, "what had been done must be told");
+}
+
+#[tokio::test]
+async fn repeated_run_neither_patches_nor_reboots_twice() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(1));
+    let before = "00000000-0000-0000-0000-000000000001";
+    let resumable = |variables: &mut ansible::Variables| {
+        variables.set("pm_boot_id_before", before).set("pm_reboot", "always");
+    };
+    play(&runner, fixture.run(Playbook::PatchRhel, resumable)).await;
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, resumable)).await;
+
+    let outcome = told.outcome("h1");
+    assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded);
+    assert!(outcome.rebooted, "the reboot of the first attempt counts");
+    assert_eq!(outcome.changed.len(), 1, "the change of the first attempt counts");
+    assert_eq!(fixture.stub.wrote("/guest/reboot"), 1);
+    assert_eq!(fixture.stub.world().guests["h1"].boot, 2);
+}
+
+#[tokio::test]
+async fn policy_that_never_reboots_is_obeyed() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(1));
+    let told = play(
+        &runner,
+        fixture.run(Playbook::PatchRhel, |v| {
+            v.set("pm_reboot", "never");
+        }),
+    )
+    .await;
+    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded);
+    assert_eq!(fixture.stub.wrote("/guest/reboot"), 0);
+}
+
+#[tokio::test]
+async fn services_that_are_gone_for_a_while_fail_nobody() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(2));
+    fixture.stub.world().gone_until = Some(Instant::now() + Duration::from_secs(4));
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
+}
+
+#[tokio::test]
+async fn no_more_hosts_are_in_work_than_forks() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(6));
+    let mut run = fixture.run(Playbook::PatchRhel, |_| {});
+    run.forks = 2;
+    let told = play(&runner, run).await;
+    assert_eq!(told.ended.end, End::Succeeded);
+    assert!(
+        fixture.stub.world().most_in_work <= 2,
+        "{} hosts were in work",
+        fixture.stub.world().most_in_work
+    );
+}
+
+#[tokio::test]
+async fn secrets_show_nowhere_and_leave_no_file() {
+    let Some(runner) = runner() else { return };
+    let mut all = guests(1);
+    all[0].1.failure = Some("login with hunter2-secret refused".into());
+    let fixture = Fixture::new(all);
+    let mut run = fixture.run(Playbook::PatchRhel, |v| {
+        v.set("pm_services", json!(["token-of-the-test"]));
+    });
+    run.secrets.push(Secret::new("hunter2-secret"));
+    let mut second = run.clone();
+    second.inventory = fixture.run(Playbook::PatchRhel, |_| {}).inventory;
+    for run in [run, second] {
+        let told = play(&runner, run).await;
+        let shown = format!("{:?}", told.events) + &fixture.log();
+        assert!(shown.contains("[redacted]"));
+        assert!(!shown.contains("hunter2-secret") && !shown.contains("token-of-the-test"));
+        assert!(!fixture.run_dir().join("token").exists());
+    }
+    assert_eq!(fixture.stub.world().refused_tokens, 0, "the plugins must know the token all the same");
+}
+
+#[tokio::test]
+async fn slow_reader_loses_nothing() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(8));
+    let tests: Vec<_> =
+        (0..80).map(|number| json!({"name": format!("t{number}"), "kind": "reachable"})).collect();
+    let run = fixture.run(Playbook::StagingTests, |v| {
+        v.set("pm_tests", tests.clone());
+    });
+    let mut running = ansible::PlaybookRunner::start(&runner, run).await.unwrap();
+    let mut count = 0;
+    while let Some(event) = crate::fixture::next(&mut running).await {
+        // More than the channel and the pipe hold are on their way while nobody reads.
+        if count == 0 {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        if let Event::HostResult(result) = event {
+            assert_ne!(result.status, HostStatus::Failed);
+            count += usize::from(result.test().is_some());
+        }
+    }
+    assert_eq!(count, 8 * 80);
+}

@@ -1,0 +1,43 @@
+"""Whether the host can be worked on now: reachable, disk, package lock, package database."""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
+
+LOCK_TIMEOUT_SECONDS = 60
+
+
+class ActionModule(HostAction):
+    def perform(self):
+        host = self._wait_for_lock()
+        free = host["disk_free_percent"]
+        if free < self.settings.min_disk_free_percent:
+            raise StepFailed(
+                f"{free:.1f} % of the disk are free and {self.settings.min_disk_free_percent:g} % are needed;"
+                " free some space and try again"
+            )
+        installed = installed_versions(host)
+        missing = sorted(set(self.settings.updates) - set(installed))
+        if missing:
+            raise StepFailed(f"package `{missing[0]}` of the plan is not installed; the host has changed since the scan")
+        known = {service["name"] for service in host["services"]}
+        absent = sorted(set(self.settings.services) - known)
+        if absent:
+            raise StepFailed(f"service `{absent[0]}` does not exist on the host")
+        return {
+            "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
+            "pm_boot_id": host["boot_id"],
+            "pm_versions": {name: installed[name] for name in self.settings.updates},
+        }
+
+    def _wait_for_lock(self):
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        while (host := self.host.inspect())["package_lock"] is not None:
+            self.check_stop()
+            if time.monotonic() > deadline:
+                raise StepFailed(f"the package lock is held by {host['package_lock']}")
+            time.sleep(2)
+        return host

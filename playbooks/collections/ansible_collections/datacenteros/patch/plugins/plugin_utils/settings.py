@@ -1,0 +1,72 @@
+"""The variables a run hands to the role: names, types, defaults and meaning, in this one place."""
+
+from __future__ import annotations
+
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
+
+# name: (type, default). Times are seconds.
+VARIABLES = {
+    # How the inside of the host is reached: `model` through the sim-engine's API, `ssh` through Ansible's modules.
+    "pm_driver": (str, "ssh"),
+    "pm_sim_url": (str, ""),
+    # Empty: no CMDB, so that maintenance is left alone.
+    "pm_cmdb_url": (str, ""),
+    # File with the bearer token. The token itself is never a variable, an argument or in the environment.
+    "pm_token_file": (str, ""),
+    "pm_vm_id": (str, ""),
+    "pm_run_id": (str, "manual"),
+    "pm_attempt": (int, 1),
+    # Package to the exact version the plan approved.
+    "pm_updates": (dict, {}),
+    # Services that are stopped for the work and must be healthy after it.
+    "pm_services": (list, []),
+    # `never`, `if_required` (asked of the host after the update) or `always`.
+    "pm_reboot": (str, "if_required"),
+    # Boot id when the run first came to the host; one that differs already means the reboot has been done.
+    "pm_boot_id_before": (str, ""),
+    "pm_tests": (list, []),
+    "pm_health_timeout_seconds": (float, 120.0),
+    # How long all services must stay healthy without a break.
+    "pm_health_stable_seconds": (float, 2.0),
+    "pm_drain_timeout_seconds": (float, 60.0),
+    "pm_patch_timeout_seconds": (float, 1800.0),
+    "pm_reboot_timeout_seconds": (float, 300.0),
+    # Maintenance ends by itself after this time, should nobody be left to end it.
+    "pm_maintenance_seconds": (float, 7200.0),
+    # How long a platform service may be gone before it counts as a failure.
+    "pm_api_retry_seconds": (float, 60.0),
+    # How long a guest may be silent, outside of a reboot, before it counts as unreachable.
+    "pm_unreachable_seconds": (float, 10.0),
+    "pm_results_dir": (str, ""),
+    "pm_snapshot_id": (str, ""),
+    "pm_min_disk_free_percent": (float, 5.0),
+    # Each a list of argument lists; no shell reads them.
+    "pm_pre_downtime_commands": (list, []),
+    "pm_pre_update_commands": (list, []),
+    "pm_post_update_commands": (list, []),
+    # When this file exists no further step is begun.
+    "pm_stop_file": (str, ""),
+}
+
+
+class Settings:
+    """`settings.reboot` is the variable `pm_reboot`, of its stated type."""
+
+    def __init__(self, task_vars):
+        self.host = str(task_vars.get("inventory_hostname", ""))
+        for name, (kind, default) in VARIABLES.items():
+            setattr(self, name[len("pm_"):], _read(name, kind, task_vars.get(name, default)))
+        self.vm_id = self.vm_id or self.host
+        self.owner = f"run:{self.run_id}"
+        if self.driver not in ("model", "ssh"):
+            raise StepFailed(f"pm_driver is `{self.driver}`; it must be `model` or `ssh`")
+        if self.reboot not in ("never", "if_required", "always"):
+            raise StepFailed(f"pm_reboot is `{self.reboot}`; it must be `never`, `if_required` or `always`")
+
+
+def _read(name, kind, value):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise StepFailed(f"{name} must be of type {kind.__name__}, not {type(value).__name__}")
+    return value
