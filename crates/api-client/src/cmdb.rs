@@ -1,1 +1,125 @@
-//! Client of the service.
+//! The CMDB: configuration items, relationships, maintenance, the graph, the Ansible inventory.
+
+use api_types::cmdb::{
+    Ci, CreateCi, CreateRelationship, Graph, GraphQuery, HistoryEntry, Impact, ImportReport, PatchState,
+    Relationship, SetMaintenance, Sync, UpdateCi,
+};
+use domain::{
+    ids::{CiId, RunId},
+    selector::Selector,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::client::{Client, ClientError, RetryRule};
+
+/// One method per verb of the CMDB. Filters are its query parameters; `tag` may be given often:
+/// `("tag", "role:web".to_owned())`.
+#[derive(Debug, Clone)]
+pub struct CmdbClient(Client);
+
+impl CmdbClient {
+    pub fn new(base: &str, token: &str) -> Self {
+        Self(Client::new("cmdb", base, token))
+    }
+
+    pub fn with_retry(self, retry: RetryRule) -> Self {
+        Self(self.0.with_retry(retry))
+    }
+
+    pub async fn create_ci(&self, request: &CreateCi) -> Result<Ci, ClientError> {
+        self.0.post("/cmdb/cis", request).await
+    }
+
+    pub async fn get_ci(&self, id: &CiId) -> Result<Ci, ClientError> {
+        self.0.get(&format!("/cmdb/cis/{id}"), &[]).await
+    }
+
+    /// In the order of their ids, up to `most`; decommissioned ones only when `status` says so.
+    pub async fn list_cis(&self, filter: &[(&str, String)], most: usize) -> Result<Vec<Ci>, ClientError> {
+        self.0.get_all("/cmdb/cis", filter, most).await
+    }
+
+    pub async fn update_ci(
+        &self,
+        id: &CiId,
+        request: &UpdateCi,
+        etag: Option<&str>,
+    ) -> Result<Ci, ClientError> {
+        self.0.patch(&format!("/cmdb/cis/{id}"), request, etag).await
+    }
+
+    /// Decommissions: the CI and its history stay, lists and plans leave it out.
+    pub async fn decommission_ci(&self, id: &CiId) -> Result<(), ClientError> {
+        self.0.delete(&format!("/cmdb/cis/{id}")).await
+    }
+
+    pub async fn list_relationships(&self, id: &CiId, most: usize) -> Result<Vec<Relationship>, ClientError> {
+        self.0.get_all(&format!("/cmdb/cis/{id}/relationships"), &[], most).await
+    }
+
+    pub async fn create_relationship(
+        &self,
+        request: &CreateRelationship,
+    ) -> Result<Relationship, ClientError> {
+        self.0.post("/cmdb/relationships", request).await
+    }
+
+    pub async fn delete_relationship(&self, id: Uuid) -> Result<(), ClientError> {
+        self.0.delete(&format!("/cmdb/relationships/{id}")).await
+    }
+
+    /// `depth` is 1 to 20; 5 when `None`.
+    pub async fn get_impact(&self, id: &CiId, depth: Option<u32>) -> Result<Impact, ClientError> {
+        let query: Vec<_> = depth.map(|depth| ("depth", depth.to_string())).into_iter().collect();
+        self.0.get(&format!("/cmdb/cis/{id}/impact"), &query).await
+    }
+
+    /// Newest first, up to `most`.
+    pub async fn list_history(&self, id: &CiId, most: usize) -> Result<Vec<HistoryEntry>, ClientError> {
+        self.0.get_all(&format!("/cmdb/cis/{id}/history"), &[], most).await
+    }
+
+    pub async fn set_maintenance(&self, id: &CiId, request: &SetMaintenance) -> Result<Ci, ClientError> {
+        self.0.put(&format!("/cmdb/cis/{id}/maintenance"), request).await
+    }
+
+    pub async fn set_patch_state(&self, id: &CiId, request: &PatchState) -> Result<Ci, ClientError> {
+        self.0.put(&format!("/cmdb/cis/{id}/patch-state"), request).await
+    }
+
+    /// Starts a synchronisation with the sim-engine; [`Self::get_sync`] tells how it goes. 409 while another one runs.
+    pub async fn start_sync(&self) -> Result<Sync, ClientError> {
+        self.0.post("/cmdb/sync", &json!({})).await
+    }
+
+    pub async fn get_sync(&self) -> Result<Sync, ClientError> {
+        self.0.get("/cmdb/sync/status", &[]).await
+    }
+
+    /// The graph of a selection of any length.
+    pub async fn get_graph(&self, selector: &Selector) -> Result<Graph, ClientError> {
+        self.0.post("/cmdb/graph", &GraphQuery { selector: selector.clone() }).await
+    }
+
+    /// Ansible's dynamic-inventory JSON; under a run id, the hosts and groups of the first answer given under it.
+    pub async fn get_ansible_inventory(
+        &self,
+        filter: &[(&str, String)],
+        run_id: Option<RunId>,
+    ) -> Result<Value, ClientError> {
+        let mut query = filter.to_vec();
+        query.extend(run_id.map(|run_id| ("run_id", run_id.to_string())));
+        self.0.get("/cmdb/ansible/inventory", &query).await
+    }
+
+    /// Imports a list whose format is recognised by its content. A dry run stores nothing and lists what would be refused.
+    pub async fn import_cis(
+        &self,
+        content_type: &str,
+        content: Vec<u8>,
+        dry_run: bool,
+    ) -> Result<ImportReport, ClientError> {
+        self.0.post_bytes(&format!("/cmdb/import?dry_run={dry_run}"), content_type, content).await
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::ids::CiId;
+use domain::{ids::CiId, selector::Selector};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -58,12 +58,16 @@ pub struct UpdateCi {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     pub ci_type: Option<CiType>,
+    /// `active` brings a decommissioned CI back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<CiStatus>,
     pub tags: BTreeMap<String, Option<String>>,
     pub attributes: BTreeMap<String, Value>,
+    /// Why it is changed; kept in the history.
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ci {
     pub id: CiId,
     #[serde(rename = "type")]
@@ -89,7 +93,8 @@ pub struct Maintenance {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Turns maintenance on or off. Only its owner (or an admin) may end one; it ends by itself at `expires_at`.
+/// Turns maintenance on or off. Only its owner (or an admin) may end one; it ends by itself at `expires_at`, at most
+/// seven days ahead. The same owner may say `on` again to move `expires_at`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SetMaintenance {
@@ -160,6 +165,9 @@ pub struct Impact {
     pub ci_id: CiId,
     pub upstream: Vec<ImpactedCi>,
     pub downstream: Vec<ImpactedCi>,
+    /// Whether a direction reached more CIs than are listed.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -184,7 +192,19 @@ pub struct HistoryEntry {
     pub why: Option<String>,
 }
 
+/// Which part of the graph is wanted, for selections too long for a URL.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GraphQuery {
+    /// The hosts and VMs meant; an empty selector is refused, `all` must be said.
+    pub selector: Selector,
+}
+
 /// Nodes and dependency edges of a selection, in one call, for the planner.
+///
+/// Nodes are the selected active hosts and VMs, the services they run or are members of, and the services those depend
+/// on, however far. Edges are every `depends_on` between nodes, and for each one between services its image on the hosts:
+/// host A depends on host B when a service on A depends on a service on B.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Graph {
     pub nodes: Vec<GraphNode>,
@@ -199,7 +219,11 @@ pub struct GraphNode {
     pub tags: BTreeMap<String, String>,
     /// Services (CIs of type `service`, `application`, `database`) this node runs or is a member of.
     pub services: Vec<CiId>,
-    /// 1 (least) to 5.
+    /// For a service: every active host and VM that runs it or is a member of it, selected or not, so that `min_up` can be
+    /// reckoned with the whole group.
+    #[serde(default)]
+    pub hosts: Vec<CiId>,
+    /// 1 (least) to 5: the attribute `criticality`, else the highest of its services, else 3.
     pub criticality: u8,
     pub attributes: BTreeMap<String, Value>,
 }
@@ -236,15 +260,23 @@ pub struct Sync {
     pub error: Option<String>,
 }
 
-/// The result of an import: nothing is stored when `refused` is not empty.
+/// The result of an import. Any refused record makes the import a 422 that names each and stores nothing; a dry run lists
+/// them here instead.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
+    /// `csv`, `json`, `ndjson`, `ansible_json`, `ansible_yaml`, `ansible_ini` or `netbox`.
     pub format: String,
+    /// Whether nothing was stored because only a look was asked for.
+    #[serde(default)]
+    pub dry_run: bool,
     pub read: u64,
     pub created: u64,
     pub updated: u64,
     pub unchanged: u64,
     pub refused: Vec<RefusedRecord>,
+    /// What was left out of records that were taken: Ansible connection settings and vaulted values, up to 1000.
+    #[serde(default)]
+    pub left_out: Vec<RefusedRecord>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
