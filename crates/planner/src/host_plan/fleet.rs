@@ -1,0 +1,132 @@
+//! The targets of a request by index, with what the strategies ask of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::ids::CiId;
+
+use super::PlanRequest;
+use crate::{
+    components::components,
+    graph::Compatibility,
+    pack::{Budgets, Unit},
+};
+
+/// Indexes follow the order of ids, so a tie broken by index is broken by id.
+pub struct Fleet<'a> {
+    pub hosts: Vec<&'a CiId>,
+    pub criticality: Vec<u8>,
+    pub severity: Vec<f64>,
+    /// Severity x criticality x (1 + number of dependencies in and out).
+    pub risk: Vec<f64>,
+    pub cluster: Vec<&'a str>,
+    /// Services of each host, by index.
+    pub services: Vec<Vec<usize>>,
+    /// Members that each service can spare: those that serve less its `min_up`.
+    pub spare: Vec<usize>,
+    /// Pairs (host, host it depends on), both targets, each once.
+    pub dependencies: BTreeSet<(usize, usize)>,
+    max_parallel: usize,
+    group: Vec<usize>,
+}
+
+impl<'a> Fleet<'a> {
+    pub fn new(request: &'a PlanRequest, max_parallel: usize) -> Self {
+        let graph = &request.graph;
+        let hosts: Vec<&CiId> = request.targets.keys().collect();
+        let index_of: BTreeMap<&CiId, usize> = hosts.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+
+        let members = graph.members();
+        let service_index: BTreeMap<&CiId, usize> =
+            members.keys().enumerate().map(|(index, service)| (*service, index)).collect();
+        let spare = members
+            .iter()
+            .map(|(service, hosts)| {
+                let up = hosts.iter().filter(|host| graph.is_up(host)).count();
+                up.saturating_sub(graph.min_up(service) as usize)
+            })
+            .collect();
+
+        let mut dependencies = BTreeSet::new();
+        let mut incompatible = Vec::new();
+        let mut degree = vec![0_u32; hosts.len()];
+        let edges: BTreeSet<_> =
+            graph.edges.iter().map(|e| (&e.source, &e.target, e.compatibility)).collect();
+        let mut counted = BTreeSet::new();
+        for (source, target, compatibility) in edges {
+            let ends = (index_of.get(source).copied(), index_of.get(target).copied());
+            if counted.insert((source, target)) {
+                [ends.0, ends.1].into_iter().flatten().for_each(|end| degree[end] += 1);
+            }
+            if let (Some(from), Some(to)) = ends {
+                if from != to {
+                    dependencies.insert((from, to));
+                }
+                if compatibility == Compatibility::Incompatible {
+                    incompatible.push((from, to));
+                }
+            }
+        }
+
+        let node = |host: &CiId| graph.hosts.get(host);
+        let criticality: Vec<u8> = hosts.iter().map(|host| node(host).map_or(1, |n| n.criticality)).collect();
+        let severity: Vec<f64> = hosts.iter().map(|host| node(host).map_or(0.0, |n| n.severity)).collect();
+        let risk = (0..hosts.len())
+            .map(|host| severity[host] * f64::from(criticality[host]) * f64::from(1 + degree[host]))
+            .collect();
+        // A host that is down already costs its services nothing more.
+        let services = hosts
+            .iter()
+            .map(|host| match node(host).filter(|node| node.up) {
+                Some(node) => node.services.iter().map(|service| service_index[service]).collect(),
+                None => Vec::new(),
+            })
+            .collect();
+        let cluster =
+            request.targets.values().map(|t| t.tags.get("cluster").map_or("", String::as_str)).collect();
+        let group = components(hosts.len(), incompatible);
+        Self {
+            hosts,
+            criticality,
+            severity,
+            risk,
+            cluster,
+            services,
+            spare,
+            dependencies,
+            max_parallel,
+            group,
+        }
+    }
+
+    pub fn budgets(&self) -> Budgets<'_> {
+        Budgets { max_parallel: self.max_parallel, spare: &self.spare }
+    }
+
+    /// The units of the given hosts: incompatible ones together if a wave can hold them, all others alone.
+    pub fn units(&self, hosts: &[usize]) -> Vec<Unit> {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for host in hosts {
+            groups.entry(self.group[*host]).or_default().push(*host);
+        }
+        let budgets = self.budgets();
+        groups
+            .into_values()
+            .flat_map(|hosts| {
+                let together = self.unit(hosts);
+                match budgets.allow(&together) || together.hosts.len() == 1 {
+                    true => vec![together],
+                    false => together.hosts.iter().map(|host| self.unit(vec![*host])).collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn unit(&self, mut hosts: Vec<usize>) -> Unit {
+        hosts.sort_unstable();
+        let mut load = BTreeMap::new();
+        for service in hosts.iter().flat_map(|host| &self.services[*host]) {
+            *load.entry(*service).or_default() += 1;
+        }
+        Unit { hosts, load }
+    }
+}

@@ -1,0 +1,170 @@
+//! Plans of hosts: which go first, which go together, and what stands between them.
+//!
+//! Every strategy keeps the same budgets: a wave has at most `max_parallel` hosts, no service loses more members than it
+//! can spare, hosts that are incompatible with each other share a wave if the budgets permit. Staging comes before
+//! pilots and pilots before all others. What a strategy decides is the order in which hosts are offered a place.
+//!
+//! | strategy | on hosts |
+//! | --- | --- |
+//! | `bigbang` | as few waves as the budgets allow: members of the tightest services are placed first |
+//! | `rolling` | most critical first, then most severe: what is exposed worst is patched soonest |
+//! | `batch_rolling` | in order of ids, whatever their importance |
+//! | `canary` | the least important member of each service, a pause, then as `rolling` |
+//! | `bluegreen` | half of each service (green), then the other half (blue), which serves meanwhile |
+//! | `dep_greedy` | a host after all hosts it depends on; of those ready, the riskiest first |
+//! | `hybrid` | riskiest first, with a pause of at least 30 s after each wave |
+//!
+//! Risk is severity x criticality x (1 + number of dependencies in and out). Ties go by id.
+
+mod fleet;
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    ids::CiId,
+    plan::{Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
+    quantity::HostCount,
+    strategy::Strategy,
+    workflow::{HostTest, HostWorkflow, Reboot, Rollback},
+};
+
+use self::fleet::Fleet;
+use crate::{graph::HostGraph, lint::lint};
+
+/// Seconds of pause after the last canary, however short the policy's soak time is.
+const CANARY_PAUSE_SECONDS: u32 = 60;
+/// Seconds of pause after each wave of `hybrid`, however short the policy's soak time is.
+const GUARDRAIL_PAUSE_SECONDS: u32 = 30;
+
+/// All that decides a plan.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    pub intent: Intent,
+    pub strategy: Strategy,
+    pub targets: BTreeMap<CiId, Target>,
+    /// Those targets that are patched and tested before all others.
+    pub staging: BTreeSet<CiId>,
+    /// Hosts of each cluster (tag `cluster`) that go before the rest of it. Hosts without the tag count as one cluster.
+    pub pilot_host_count: u32,
+    pub graph: HostGraph,
+    /// A percentage is one of the targets.
+    pub max_parallel: HostCount,
+    /// A percentage is one of the targets.
+    pub error_threshold: HostCount,
+    pub retries: u32,
+    pub soak_seconds: u32,
+    pub staging_tests: Vec<HostTest>,
+    pub workflow: HostWorkflow,
+    pub reboot: Reboot,
+    pub rollback: Rollback,
+    pub snapshot_retention_hours: Option<u32>,
+}
+
+/// Makes the plan and lints it: its `notes` hold the findings, and an `error` among them forbids its execution.
+pub fn host_plan(request: &PlanRequest) -> Plan {
+    let total = request.targets.len();
+    let limits = Limits {
+        max_parallel: saturating(request.max_parallel.of(total).max(1)),
+        error_threshold: saturating(request.error_threshold.of(total)),
+        retries: request.retries,
+    };
+    let mut plan = Plan {
+        intent: request.intent.clone(),
+        strategy: request.strategy,
+        waves: waves(request, limits.max_parallel as usize),
+        targets: request.targets.clone(),
+        services: service_budgets(request),
+        limits,
+        workflow: request.workflow.clone(),
+        reboot: request.reboot,
+        rollback: request.rollback,
+        snapshot_retention_hours: request.snapshot_retention_hours,
+        staging_tests: request.staging_tests.clone(),
+        notes: Vec::new(),
+    };
+    plan.notes = lint(&plan, &request.graph);
+    plan
+}
+
+fn waves(request: &PlanRequest, max_parallel: usize) -> Vec<Wave> {
+    let fleet = Fleet::new(request, max_parallel);
+    let (staging, production): (Vec<usize>, Vec<usize>) =
+        (0..fleet.hosts.len()).partition(|host| request.staging.contains(fleet.hosts[*host]));
+    let mut builder = Builder { request, fleet: &fleet, waves: Vec::new() };
+
+    builder.add("staging", WaveKind::Staging, order::by_strategy(&fleet, request.strategy, &staging));
+
+    let pilots = order::pilots(&fleet, &production, request.pilot_host_count as usize);
+    builder.add("pilot", WaveKind::Pilot, order::by_strategy(&fleet, request.strategy, &pilots));
+    let mut rest = without(production, &pilots);
+
+    if request.strategy == Strategy::Canary {
+        let canaries = order::canaries(&fleet, &rest, &pilots);
+        builder.add("canary", WaveKind::Pilot, order::by_strategy(&fleet, request.strategy, &canaries));
+        if let Some(last) = builder.waves.last_mut().filter(|_| !canaries.is_empty()) {
+            last.gate.soak_seconds = last.gate.soak_seconds.max(CANARY_PAUSE_SECONDS);
+        }
+        rest = without(rest, &canaries);
+    }
+    if request.strategy == Strategy::BlueGreen {
+        let green = order::green(&fleet, &rest);
+        builder.add("green", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &green));
+        let blue = without(rest, &green);
+        builder.add("blue", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &blue));
+    } else {
+        builder.add("batch", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &rest));
+    }
+    builder.finish()
+}
+
+struct Builder<'a> {
+    request: &'a PlanRequest,
+    fleet: &'a Fleet<'a>,
+    waves: Vec<Wave>,
+}
+
+impl Builder<'_> {
+    fn add(&mut self, name: &str, kind: WaveKind, waves: Vec<Vec<usize>>) {
+        let soak_seconds = match self.request.strategy {
+            Strategy::Hybrid => self.request.soak_seconds.max(GUARDRAIL_PAUSE_SECONDS),
+            _ => self.request.soak_seconds,
+        };
+        let tests = kind == WaveKind::Staging && !self.request.staging_tests.is_empty();
+        for (number, hosts) in waves.into_iter().enumerate() {
+            let hosts = hosts.into_iter().map(|host| self.fleet.hosts[host].clone()).collect();
+            let name = format!("{name}-{}", number + 1);
+            self.waves.push(Wave { name, kind, hosts, gate: Gate { tests, soak_seconds } });
+        }
+    }
+
+    /// Nothing follows the last wave, so nobody waits after it.
+    fn finish(mut self) -> Vec<Wave> {
+        if let Some(last) = self.waves.last_mut() {
+            last.gate.soak_seconds = 0;
+        }
+        self.waves
+    }
+}
+
+/// Services with at least one target among their members; the others cannot be touched.
+fn service_budgets(request: &PlanRequest) -> BTreeMap<CiId, ServiceBudget> {
+    let members = request.graph.members();
+    let touched =
+        members.into_iter().filter(|(_, hosts)| hosts.iter().any(|host| request.targets.contains_key(*host)));
+    touched
+        .map(|(service, hosts)| {
+            let members = hosts.into_iter().cloned().collect();
+            (service.clone(), ServiceBudget { min_up: request.graph.min_up(service), members })
+        })
+        .collect()
+}
+
+fn without(hosts: Vec<usize>, taken: &[usize]) -> Vec<usize> {
+    let taken: BTreeSet<usize> = taken.iter().copied().collect();
+    hosts.into_iter().filter(|host| !taken.contains(host)).collect()
+}
+
+fn saturating(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,125 @@
+//! What is wrong with a plan, whoever made it.
+//!
+//! The linter trusts nothing that the planner believed: it counts again from the plan and the graph. An `error` forbids
+//! the plan's execution; a `warning` is for the approver to weigh; an `info` is worth knowing.
+
+mod order;
+mod shape;
+
+use std::collections::BTreeSet;
+
+use domain::{
+    ids::CiId,
+    plan::{Intent, Note, NoteSeverity, Plan},
+    workflow::{Rollback, RollbackMode},
+};
+
+use crate::graph::HostGraph;
+
+/// How many names a note lists before it counts the rest.
+const NAMES_LISTED: usize = 5;
+
+/// Findings, gravest first, then by code and text.
+pub fn lint(plan: &Plan, graph: &HostGraph) -> Vec<Note> {
+    let mut findings = Findings(Vec::new());
+    shape::check(plan, &mut findings);
+    services(plan, graph, &mut findings);
+    order::check(plan, graph, &mut findings);
+    hosts(plan, graph, &mut findings);
+    let mut notes = findings.0;
+    notes.sort_by(|a, b| {
+        b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)).then_with(|| a.text.cmp(&b.text))
+    });
+    notes
+}
+
+struct Findings(Vec<Note>);
+
+impl Findings {
+    fn error(&mut self, code: &str, text: String) {
+        self.add(NoteSeverity::Error, code, text);
+    }
+
+    fn warning(&mut self, code: &str, text: String) {
+        self.add(NoteSeverity::Warning, code, text);
+    }
+
+    fn info(&mut self, code: &str, text: String) {
+        self.add(NoteSeverity::Info, code, text);
+    }
+
+    fn add(&mut self, severity: NoteSeverity, code: &str, text: String) {
+        self.0.push(Note { severity, code: code.to_owned(), text });
+    }
+}
+
+/// Each service keeps `min_up` members through every wave; the first wave that breaks this is named.
+fn services(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
+    for (service, budget) in &plan.services {
+        let up: BTreeSet<&CiId> = budget.members.iter().filter(|host| graph.is_up(host)).collect();
+        let down = budget.members.len() - up.len();
+        if down > 0 {
+            let text = format!("{down} of {} members of `{service}` are down already", budget.members.len());
+            findings.info("service-members-down", text);
+        }
+        // Only members that serve are lost to the service.
+        let taken = |hosts: &[CiId]| hosts.iter().collect::<BTreeSet<_>>().intersection(&up).count();
+        let worst = plan.waves.iter().map(|wave| (taken(&wave.hosts), wave)).max_by_key(|(taken, _)| *taken);
+        let Some((lost, wave)) = worst.filter(|(lost, _)| *lost > 0) else { continue };
+        let left = up.len() - lost;
+        if left < budget.min_up as usize {
+            let text = format!(
+                "`{service}` would keep {left} of {} members up in wave `{}`, but needs {}; add a member, lower its \
+                 min_up, or leave {} out",
+                budget.members.len(),
+                wave.name,
+                budget.min_up,
+                named(wave.hosts.iter().filter(|host| up.contains(host))),
+            );
+            findings.error("service-cannot-keep-min-up", text);
+        } else if left == 0 {
+            let text = format!("`{service}` has no member up during wave `{}`", wave.name);
+            findings.warning("service-goes-down", text);
+        }
+    }
+}
+
+/// What each host brings along by itself.
+fn hosts(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
+    let unknown = plan.targets.keys().filter(|host| !graph.hosts.contains_key(*host));
+    if let Some(hosts) = some_named(unknown) {
+        let text = format!("the graph does not know {hosts}; their services cannot be guarded");
+        findings.warning("host-not-in-graph", text);
+    }
+    if plan.intent != Intent::Patch {
+        return;
+    }
+    let no_way_back = plan.targets.iter().filter(|(_, target)| target.rollback_mode == RollbackMode::None);
+    if let Some(hosts) = some_named(no_way_back.map(|(host, _)| host)) {
+        let consequence = match plan.rollback {
+            Rollback::Auto => "a failure leaves them as they are, although the policy asks for rollback",
+            Rollback::Manual | Rollback::Never => "a failure leaves them as they are",
+        };
+        findings.warning("no-rollback", format!("{hosts} cannot be rolled back; {consequence}"));
+    }
+    let idle = plan.targets.iter().filter(|(_, target)| target.updates.is_empty());
+    if let Some(hosts) = some_named(idle.map(|(host, _)| host)) {
+        findings.info("nothing-to-install", format!("nothing is to be installed on {hosts}"));
+    }
+}
+
+/// `a, b and 3 more`; `None` for nobody.
+fn some_named<'a>(hosts: impl Iterator<Item = &'a CiId>) -> Option<String> {
+    let text = named(hosts);
+    (!text.is_empty()).then_some(text)
+}
+
+fn named<'a>(hosts: impl Iterator<Item = &'a CiId>) -> String {
+    let hosts: Vec<String> = hosts.map(|host| format!("`{host}`")).collect();
+    match hosts.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [few @ .., last] if few.len() < NAMES_LISTED => format!("{} and {last}", few.join(", ")),
+        many => format!("{} and {} more", many[..NAMES_LISTED].join(", "), many.len() - NAMES_LISTED),
+    }
+}
