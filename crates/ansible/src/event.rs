@@ -97,7 +97,7 @@ pub struct HostResult {
     /// Members `pm` and `pm_...` of the task's result.
     pub data: Option<Value>,
     pub duration_ms: u64,
-    /// Failed, and the playbook was written to go on.
+    /// Failed or unreachable, and the playbook was written to go on.
     pub ignored: bool,
 }
 
@@ -107,7 +107,7 @@ impl HostResult {
         if self.item.is_some() {
             return None;
         }
-        if self.status == HostStatus::Unreachable {
+        if self.status == HostStatus::Unreachable && !self.ignored {
             // Ansible runs nothing more on such a host, so nothing else will be said about it.
             return Some(HostOutcome {
                 outcome: HostOutcomeKind::Unreachable,

@@ -75,3 +75,29 @@ async fn play(script: Vec<Script>, events: mpsc::Sender<Event>, mut stop: watch:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{End, Ended, ExitKind, Inventory, Playbook};
+
+    #[tokio::test]
+    async fn script_waits_for_the_stop_and_runs_are_remembered() {
+        let ended = Ended { end: End::Stopped, exit: ExitKind::HostsFailed, unfinished: Default::default() };
+        let script = [Script::AwaitStop, Script::Tell(Event::Ended(ended.clone()))];
+        let runner = ScriptedRunner::new(move |_| Ok(script.to_vec()));
+        let run = PlaybookRun::new(Playbook::PatchRhel, Inventory::new(), "unused");
+        let mut running = runner.start(run).await.unwrap();
+        running.request_stop();
+        assert_eq!(running.wait().await, Some(ended));
+        assert_eq!(runner.runs()[0].playbook, Playbook::PatchRhel);
+        assert!(!running.process().is_alive());
+    }
+
+    #[tokio::test]
+    async fn author_may_refuse() {
+        let runner = ScriptedRunner::new(|_| Err("no".into()));
+        let run = PlaybookRun::new(Playbook::PatchRhel, Inventory::new(), "unused");
+        assert!(matches!(runner.start(run).await, Err(StartError::Scripted(_))));
+    }
+}

@@ -7,3 +7,4 @@ mod patching;
 mod playbooks;
 mod stopping;
 mod stub;
+mod versions;

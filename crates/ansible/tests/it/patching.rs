@@ -6,7 +6,7 @@ use ansible::{End, Event, HostOutcomeKind, HostStatus, PackageChange, Playbook, 
 use serde_json::json;
 
 use crate::{
-    fixture::{Fixture, guests, play, runner},
+    fixture::{Fixture, guests, play, runner, until},
     stub::Guest,
 };
 
@@ -92,14 +92,54 @@ async fn precheck_refuses_before_anything_is_touched() {
 #[tokio::test]
 async fn unhealthy_service_fails_the_verification() {
     let Some(runner) = runner() else { return };
-    let fixture = Fixture::new(guests(1));
-    fixture.stub.world().guests.get_mut("h1").unwrap().services.insert("web".into(), (true, false));
+    let fixture = Fixture::new(vec![("h1".into(), Guest { breaks_on_start: true, ..Guest::default() })]);
     let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
 
     let outcome = told.outcome("h1");
     assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Verifying)));
     assert_eq!(outcome.reason.as_deref(), Some("service `web` runs and is not healthy after 3 s"));
     assert!(outcome.rebooted, "what had been done must be told");
+}
+
+#[tokio::test]
+async fn ill_service_is_not_worked_on() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(1));
+    fixture.stub.world().guests.get_mut("h1").unwrap().services.insert("web".into(), (true, false));
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let outcome = told.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Precheck)));
+    assert_eq!(fixture.stub.world().writes, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn host_that_dies_in_mid_work_is_unreachable_at_that_step() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(vec![("h1".into(), Guest { dies_while_patching: true, ..Guest::default() })]);
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let outcome = told.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(Step::Patching)));
+    assert_eq!(told.ended.end, End::HostsFailed);
+}
+
+#[tokio::test]
+async fn host_that_dies_after_a_failure_keeps_the_reason_of_the_failure() {
+    let Some(runner) = runner() else { return };
+    let failure = Some("E: no space left on device".into());
+    let guest = Guest { failure, needs_reboot: false, ..Guest::default() };
+    let fixture = Fixture::new(vec![("h1".into(), guest)]);
+    let mut running =
+        ansible::PlaybookRunner::start(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await.unwrap();
+    until(&mut running, |event| {
+        matches!(event, Event::HostResult(result) if result.step == Some(Step::Patching) && result.status == HostStatus::Failed)
+    })
+    .await;
+    fixture.stub.world().guests.get_mut("h1").unwrap().unreachable = true;
+    let told = crate::fixture::listen(running).await;
+    let outcome = told.outcome("h1");
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{}", fixture.log());
+    assert_eq!(outcome.reason.as_deref(), Some("E: no space left on device"));
+    assert!(fixture.stub.world().maintenance.is_empty(), "the CMDB can be told whatever the guest does");
 }
 
 #[tokio::test]

@@ -25,6 +25,10 @@ pub struct Guest {
     /// The package manager's words when a transaction is to fail.
     pub failure: Option<String>,
     pub unreachable: bool,
+    /// Silent from the end of the first transaction on.
+    pub dies_while_patching: bool,
+    /// Services run after their next start and are not healthy.
+    pub breaks_on_start: bool,
     pub boot: u32,
     pub reboot_pending: bool,
     pub silent_until: Option<Instant>,
@@ -48,6 +52,8 @@ impl Default for Guest {
             needs_reboot: true,
             failure: None,
             unreachable: false,
+            dies_while_patching: false,
+            breaks_on_start: false,
             boot: 1,
             reboot_pending: false,
             silent_until: None,
@@ -76,6 +82,7 @@ impl Guest {
             if transaction["state"] != "running" || Instant::now() < *due {
                 continue;
             }
+            self.unreachable |= self.dies_while_patching;
             transaction["finished_at"] = "2026-01-01T00:00:01Z".into();
             if let Some(failure) = &self.failure {
                 transaction["state"] = "failed".into();
@@ -266,11 +273,11 @@ fn guest_answer(guest: &mut Guest, id: &str, method: &str, rest: &[&str], body: 
             None => problem(404, "not-found", "there is no such transaction"),
         },
         ("POST", ["guest", "services", name]) => {
-            let Some((active, _)) = guest.services.get_mut(*name) else {
+            let Some((active, healthy)) = guest.services.get_mut(*name) else {
                 return problem(404, "not-found", "there is no such service");
             };
             match body["action"].as_str() {
-                Some("start") => *active = true,
+                Some("start") => (*active, *healthy) = (true, !guest.breaks_on_start),
                 Some("stop") => *active = false,
                 Some("drain") => guest.drained_at = Some(Instant::now()),
                 _ => return problem(422, "invalid-request", "the action is unknown"),

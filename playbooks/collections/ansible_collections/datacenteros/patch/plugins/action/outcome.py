@@ -7,7 +7,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action imp
 
 class ActionModule(HostAction):
     ARGUMENTS = {"failed": False}
-    STOPPABLE = False
+    IS_STEP = False
 
     def perform(self):
         packages = self.registered("update")

@@ -1,4 +1,4 @@
-"""Whether the host can be worked on now: reachable, disk, package lock, package database."""
+"""Whether the host can be worked on now: reachable, healthy, disk, package lock, package database."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ class ActionModule(HostAction):
         missing = sorted(set(self.settings.updates) - set(installed))
         if missing:
             raise StepFailed(f"package `{missing[0]}` of the plan is not installed; the host has changed since the scan")
-        known = {service["name"] for service in host["services"]}
-        absent = sorted(set(self.settings.services) - known)
+        services = {service["name"]: service for service in host["services"] if service["name"] in self.settings.services}
+        absent = sorted(set(self.settings.services) - set(services))
         if absent:
             raise StepFailed(f"service `{absent[0]}` does not exist on the host")
+        # Stopped ones are no sign of illness: an interrupted run that is taken up again has stopped them itself.
+        ill = [name for name, service in services.items() if service["active"] and not service["healthy"]]
+        if ill:
+            raise StepFailed(f"service `{ill[0]}` is not healthy before the work; heal it first")
+        # What an interrupted dpkg left is repaired before the update; rpm has no such repair.
+        if host["packaging"] == "rpm" and host["package_database_problem"]:
+            raise StepFailed(f"the package database is damaged: {host['package_database_problem']}")
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
             "pm_boot_id": host["boot_id"],

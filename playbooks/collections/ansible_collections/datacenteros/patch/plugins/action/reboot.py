@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction
 
 
@@ -36,6 +36,6 @@ class ActionModule(HostAction):
             if host is not None and host["boot_id"] != before:
                 return host
             if time.monotonic() > deadline:
-                what = "does not answer" if host is None else "has not rebooted"
-                raise StepFailed(f"the host {what} {self.settings.reboot_timeout_seconds:g} s after the order to reboot")
+                late = f"{self.settings.reboot_timeout_seconds:g} s after the order to reboot"
+                raise HostUnreachable(late) if host is None else StepFailed(f"the host has not rebooted {late}")
             time.sleep(0.5)

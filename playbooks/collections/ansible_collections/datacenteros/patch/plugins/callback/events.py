@@ -63,7 +63,7 @@ class CallbackModule(CallbackBase):
         self._result(result, "failed", ignored=bool(ignore_errors))
 
     def v2_runner_on_unreachable(self, result):
-        self._result(result, "unreachable")
+        self._result(result, "unreachable", ignored=bool(result.task.ignore_unreachable))
 
     def v2_runner_on_skipped(self, result):
         self._result(result, "skipped")

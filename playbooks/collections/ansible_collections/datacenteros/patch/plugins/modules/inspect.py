@@ -65,7 +65,7 @@ class Inspection:
             "disk_free_percent": disk_free_percent(),
             "clock_offset_ms": self.clock_offset_ms(),
             "packages": packages,
-            "services": [self.service(name) for name in self.module.params["services"]],
+            "services": [service for service in map(self.service, self.module.params["services"]) if service],
             "listening_ports": listening_ports(),
             "package_lock": package_lock(),
             "package_database_problem": self.database_problem(),
@@ -124,9 +124,12 @@ class Inspection:
         return {tuple(row[0].rsplit(".", 1)): row[1] for row in rows if len(row) == 3 and "." in row[0]}
 
     def service(self, name):
+        """Nothing for a unit that does not exist."""
         unit = name if "." in name else name + ".service"
         _code, out, _err = self.run(["systemctl", "show", "--property=LoadState,ActiveState,SubState,NRestarts", unit])
         shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        if shown.get("LoadState", "not-found") == "not-found":
+            return None
         active = shown.get("ActiveState") == "active"
         return {
             "name": name, "port": None, "active": active, "healthy": active and shown.get("SubState") != "auto-restart",

@@ -21,16 +21,16 @@ class HostAction(ActionBase):
     TRANSFERS_FILES = False
     # Arguments the task may have, with their defaults.
     ARGUMENTS = {}
-    # Whether a requested stop keeps the step from beginning.
-    STOPPABLE = True
+    # False for what only reports: it needs no settings, and a requested stop does not keep it from reporting.
+    IS_STEP = True
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         try:
             self.task_vars = task_vars or {}
-            self.settings = Settings(self.task_vars)
             self.arguments = self._read_arguments()
-            if self.STOPPABLE:
+            if self.IS_STEP:
+                self.settings = Settings(self.task_vars)
                 self.check_stop()
             result.update(self.perform())
         except StopRequested:

@@ -21,7 +21,9 @@ class SshHost:
         `os packaging boot_id booted_at reboot_pending disk_free_percent clock_offset_ms packages services`, and beside
         it `package_lock` (who holds it) and `package_database_problem`, both absent when all is well.
         """
-        return self._module("datacenteros.patch.inspect", {"services": self.settings.services})["host"]
+        tested = [test["service"] for test in self.settings.tests if isinstance(test, dict) and "service" in test]
+        names = sorted({str(name) for name in [*self.settings.services, *tested]})
+        return self._module("datacenteros.patch.inspect", {"services": names})["host"]
 
     def try_inspect(self):
         try:
