@@ -1,0 +1,47 @@
+//! The HTTP interface: handlers extract, call the verb of the same name in `app`, and convert.
+
+mod faults;
+mod guest;
+mod params;
+mod repositories;
+mod snapshots;
+mod state;
+mod transactions;
+mod vms;
+
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
+
+use crate::service::SimState;
+
+/// Bodies that carry many machines or a whole repository.
+const LARGE_BODY: usize = 32 * 1024 * 1024;
+
+pub fn routes() -> OpenApiRouter<SimState> {
+    OpenApiRouter::new()
+        .routes(routes!(vms::list_vms, vms::create_vm))
+        .routes(routes!(vms::create_vms).layer(DefaultBodyLimit::max(LARGE_BODY)))
+        .routes(routes!(vms::get_vm, vms::delete_vm))
+        .routes(routes!(vms::set_power))
+        .routes(routes!(snapshots::list_snapshots, snapshots::create_snapshot))
+        .routes(routes!(snapshots::delete_snapshot))
+        .routes(routes!(snapshots::revert_snapshot))
+        .routes(routes!(guest::get_guest))
+        .routes(routes!(transactions::list_transactions, transactions::start_transaction))
+        .routes(routes!(transactions::get_transaction))
+        .routes(routes!(guest::control_service))
+        .routes(routes!(guest::reboot_guest))
+        .routes(routes!(state::list_hosts))
+        .routes(routes!(state::list_clusters))
+        .routes(routes!(state::get_state))
+        .routes(routes!(state::get_state_diff))
+        .routes(
+            routes!(repositories::get_repository, repositories::put_repository)
+                .layer(DefaultBodyLimit::max(LARGE_BODY)),
+        )
+        .routes(routes!(faults::list_faults))
+        .routes(routes!(faults::inject_fault, faults::delete_fault))
+}

@@ -1,0 +1,125 @@
+//! The rules, and the transactions they run in: lock the machine, settle what was due, act, store, commit.
+
+pub mod faults;
+pub mod guest;
+pub mod repositories;
+pub mod snapshots;
+mod spec;
+pub mod state;
+pub mod transactions;
+pub mod upkeep;
+pub mod vms;
+
+use api_types::problem::FieldError;
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use service_kit::{ApiError, ApiResult, Caller, audit, server::Service};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::{
+    machine::{GuestSilent, Machine},
+    service::{SimEngine, SimState},
+    store,
+};
+
+/// The machine, locked, with everything done that was due.
+async fn lock_settled(connection: &mut PgConnection, id: &CiId, now: DateTime<Utc>) -> ApiResult<Machine> {
+    let mut machine = store::machines::lock_machine(connection, id).await?;
+    machine.settle(now);
+    Ok(machine)
+}
+
+/// Stores a locked machine, with an audit record for each package transaction that ended: nobody asked for that moment.
+async fn save(connection: &mut PgConnection, machine: &mut Machine, now: DateTime<Utc>) -> ApiResult<()> {
+    for ended in &machine.ended {
+        let transaction = api_types::sim::Transaction::from(ended.clone());
+        let object = format!("vm/{}/transaction/{}", machine.id, ended.transaction_id);
+        let record = audit::Record::new("end_transaction", object).after(&transaction);
+        audit::record(connection, &this_service(), record).await?;
+    }
+    machine.updated_at = now;
+    store::machines::update_machine(connection, machine, now).await?;
+    machine.ended.clear();
+    Ok(())
+}
+
+/// A machine whose guest answers and is about to do something, locked. The blow of a fault that keeps it from answering
+/// is stored before the refusal is returned.
+async fn operate(
+    state: &SimState,
+    id: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<(Transaction<'static, Postgres>, Machine)> {
+    let mut transaction = state.pool.begin().await?;
+    let mut machine = lock_settled(&mut transaction, id, now).await?;
+    match machine.operate(now) {
+        Ok(()) => Ok((transaction, machine)),
+        Err(silent) => {
+            save(&mut transaction, &mut machine, now).await?;
+            transaction.commit().await?;
+            Err(unreachable(&silent))
+        }
+    }
+}
+
+/// A machine whose guest answers, to be read. It is locked only when reading changes it.
+async fn read(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Machine> {
+    let mut reading = store::begin_reading(&state.pool).await?;
+    let mut machine = store::machines::get_machine(&mut reading, id).await?;
+    reading.commit().await?;
+    if machine.is_idle(now) {
+        machine.reach().map_err(|silent| unreachable(&silent))?;
+        return Ok(machine);
+    }
+    let mut transaction = state.pool.begin().await?;
+    let mut machine = lock_settled(&mut transaction, id, now).await?;
+    let reached = machine.reach();
+    save(&mut transaction, &mut machine, now).await?;
+    transaction.commit().await?;
+    reached.map_err(|silent| unreachable(&silent))?;
+    Ok(machine)
+}
+
+fn unreachable(silent: &GuestSilent) -> ApiError {
+    ApiError::unavailable("guest-unreachable", silent.to_string())
+}
+
+/// The service acting by itself.
+fn this_service() -> Caller {
+    Caller::internal(SimEngine::NAME, format!("service:{}", SimEngine::NAME))
+}
+
+/// Collects everything that is wrong with a request.
+#[derive(Default)]
+struct Complaints(Vec<FieldError>);
+
+impl Complaints {
+    fn check(&mut self, holds: bool, pointer: impl Into<String>, detail: impl Into<String>) {
+        if !holds && self.0.len() < 100 {
+            self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        }
+    }
+
+    fn settle(self) -> ApiResult<()> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid_fields(self.0)),
+        }
+    }
+}
+
+/// A name without spaces and control characters, 1 to `most` bytes.
+fn is_name(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+/// A text for people, at most `most` bytes.
+fn is_text(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.chars().any(char::is_control)
+}
+
+/// One segment of a JSON pointer.
+fn pointer(segment: &str) -> String {
+    let shown: String = segment.chars().take(100).collect();
+    shown.replace('~', "~0").replace('/', "~1")
+}

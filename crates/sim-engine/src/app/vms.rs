@@ -1,0 +1,154 @@
+use api_types::{
+    page::Page,
+    sim::{CreateVm, CreateVms, CreatedVms, PowerAction, SetPower, Vm},
+};
+use domain::ids::CiId;
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    idempotency::{self, Begun},
+    page::{PageRequest, page},
+};
+
+use super::{Complaints, lock_settled, save, spec};
+use crate::{
+    service::SimState,
+    store::{self, vms::VmFilter},
+};
+
+pub async fn create_vm(
+    state: &SimState,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    request: &CreateVm,
+) -> ApiResult<Vm> {
+    let mut complaints = Complaints::default();
+    spec::check(&mut complaints, request, "");
+    complaints.settle()?;
+    let driver = state.drivers.choose(request.driver, "/driver")?;
+    let mut transaction = state.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "create_vm", key, request).await? {
+        Begun::New(ticket) => ticket,
+        Begun::Replay(vm) => return Ok(vm),
+    };
+    let machine = driver.create(request, state.clock.now()).await?;
+    let vm = machine.to_vm();
+    let inserted = store::machines::insert_machines(&mut transaction, &[machine]).await?;
+    refuse_taken(std::slice::from_ref(&request.id), &inserted)?;
+    let record = audit::Record::new("create_vm", format!("vm/{}", vm.id)).after(&vm);
+    audit::record(&mut transaction, caller, record).await?;
+    ticket.finish(&mut transaction, &vm).await?;
+    transaction.commit().await?;
+    Ok(vm)
+}
+
+pub async fn create_vms(
+    state: &SimState,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    request: &CreateVms,
+) -> ApiResult<CreatedVms> {
+    let mut complaints = Complaints::default();
+    complaints.check(
+        (1..=CreateVms::MOST).contains(&request.vms.len()),
+        "/vms",
+        format!("must be 1 to {}; send more in several requests", CreateVms::MOST),
+    );
+    for (index, vm) in request.vms.iter().enumerate().take(CreateVms::MOST) {
+        spec::check(&mut complaints, vm, &format!("/vms/{index}"));
+    }
+    complaints.settle()?;
+    let mut transaction = state.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "create_vms", key, request).await? {
+        Begun::New(ticket) => ticket,
+        Begun::Replay(created) => return Ok(created),
+    };
+    let now = state.clock.now();
+    let mut machines = Vec::with_capacity(request.vms.len());
+    for (index, vm) in request.vms.iter().enumerate() {
+        let driver = state.drivers.choose(vm.driver, &format!("/vms/{index}/driver"))?;
+        machines.push(driver.create(vm, now).await?);
+    }
+    let inserted = store::machines::insert_machines(&mut transaction, &machines).await?;
+    let ids: Vec<CiId> = request.vms.iter().map(|vm| vm.id.clone()).collect();
+    refuse_taken(&ids, &inserted)?;
+    let created = CreatedVms { created: inserted.len() };
+    audit::record(&mut transaction, caller, audit::Record::new("create_vms", "vms").after(&ids)).await?;
+    ticket.finish(&mut transaction, &created).await?;
+    transaction.commit().await?;
+    Ok(created)
+}
+
+/// Refuses a creation some of whose ids were taken, by machines that exist or by others of the same request.
+fn refuse_taken(wanted: &[CiId], inserted: &[String]) -> ApiResult<()> {
+    if wanted.len() == inserted.len() {
+        return Ok(());
+    }
+    let mut free: std::collections::BTreeSet<&str> = inserted.iter().map(String::as_str).collect();
+    let taken: Vec<&str> = wanted.iter().map(CiId::as_str).filter(|id| !free.remove(id)).collect();
+    let shown = taken.iter().take(5).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+    let more = if taken.len() > 5 { format!(" and {} more", taken.len() - 5) } else { String::new() };
+    Err(ApiError::conflict(
+        "vm-exists",
+        format!("there are VMs of these ids already: {shown}{more}; delete them first or choose other ids"),
+    ))
+}
+
+pub async fn list_vms(state: &SimState, filter: &VmFilter, request: &PageRequest) -> ApiResult<Page<Vm>> {
+    let (limit, after) = (request.limit()?, request.after::<CiId>()?);
+    let mut connection = state.pool.acquire().await?;
+    let after = after.as_ref().map(CiId::as_str);
+    let vms = store::vms::list_vms(&mut connection, filter, after, Some(limit + 1)).await?;
+    Ok(page(vms, limit, |vm: &Vm| vm.id.clone()))
+}
+
+pub async fn get_vm(state: &SimState, id: &CiId) -> ApiResult<Vm> {
+    let now = state.clock.now();
+    let mut transaction = store::begin_reading(&state.pool).await?;
+    let mut machine = store::machines::get_machine(&mut transaction, id).await?;
+    transaction.commit().await?;
+    if !machine.is_settled(now) {
+        let mut transaction = state.pool.begin().await?;
+        machine = lock_settled(&mut transaction, id, now).await?;
+        save(&mut transaction, &mut machine, now).await?;
+        transaction.commit().await?;
+    }
+    Ok(machine.to_vm())
+}
+
+pub async fn delete_vm(state: &SimState, caller: &Caller, id: &CiId) -> ApiResult<()> {
+    let mut transaction = state.pool.begin().await?;
+    let machine = store::machines::lock_machine(&mut transaction, id).await?;
+    state.drivers.of(&machine)?.delete(&machine).await?;
+    let record = audit::Record::new("delete_vm", format!("vm/{id}")).before(&machine.to_vm());
+    audit::record(&mut transaction, caller, record).await?;
+    store::machines::delete_machine(&mut transaction, id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub async fn set_power(
+    state: &SimState,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    id: &CiId,
+    action: PowerAction,
+) -> ApiResult<Vm> {
+    let now = state.clock.now();
+    let mut transaction = state.pool.begin().await?;
+    let request = (id, SetPower { action });
+    let ticket = match idempotency::begin(&mut transaction, caller, "set_power", key, &request).await? {
+        Begun::New(ticket) => ticket,
+        Begun::Replay(vm) => return Ok(vm),
+    };
+    let mut machine = lock_settled(&mut transaction, id, now).await?;
+    let before = machine.to_vm();
+    state.drivers.of(&machine)?.set_power(&mut machine, action, now).await?;
+    machine.updated_at = now;
+    let vm = machine.to_vm();
+    let record = audit::Record::new("set_power", format!("vm/{id}")).before(&before).after(&vm);
+    audit::record(&mut transaction, caller, record).await?;
+    ticket.finish(&mut transaction, &vm).await?;
+    save(&mut transaction, &mut machine, now).await?;
+    transaction.commit().await?;
+    Ok(vm)
+}

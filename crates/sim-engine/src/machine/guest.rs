@@ -1,0 +1,78 @@
+//! The inside of a guest: what is kept of it, and how it looks from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_types::sim::{FaultKind, Guest, GuestPackage, GuestSpec};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Machine,
+    package::{Offers, newest_offer},
+    service::ServiceState,
+};
+
+/// The inside of a guest. This is also what a snapshot keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestState {
+    /// Package to installed version.
+    pub packages: BTreeMap<String, String>,
+    pub held: BTreeSet<String>,
+    pub services: BTreeMap<String, ServiceState>,
+    pub reboot_pending: bool,
+    pub disk_free_percent: f64,
+    pub clock_offset_ms: i64,
+    pub patch_seconds: f64,
+    pub reboot_seconds: f64,
+    pub drain_seconds: f64,
+    pub reboot_packages: BTreeSet<String>,
+}
+
+impl From<&GuestSpec> for GuestState {
+    fn from(spec: &GuestSpec) -> Self {
+        Self {
+            packages: spec.packages.clone(),
+            held: spec.held_packages.iter().cloned().collect(),
+            services: spec
+                .services
+                .iter()
+                .map(|service| (service.name.clone(), ServiceState::from(service)))
+                .collect(),
+            reboot_pending: false,
+            disk_free_percent: spec.disk_free_percent,
+            clock_offset_ms: spec.clock_offset_ms,
+            patch_seconds: spec.patch_seconds,
+            reboot_seconds: spec.reboot_seconds,
+            drain_seconds: spec.drain_seconds,
+            reboot_packages: spec.reboot_packages.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Machine {
+    /// The guest as it looks at `now`, with the candidates that its repository `offers`.
+    pub fn to_guest(&self, offers: &Offers, now: DateTime<Utc>) -> Guest {
+        let guest = &self.guest;
+        let packages = guest.packages.iter().map(|(name, version)| GuestPackage {
+            name: name.clone(),
+            version: version.clone(),
+            candidate: newest_offer(offers, name, version),
+            held: guest.held.contains(name),
+        });
+        Guest {
+            id: self.id.clone(),
+            os: self.os.clone(),
+            packaging: self.packaging(),
+            boot_id: self.boot_id,
+            booted_at: self.booted_at,
+            reboot_pending: guest.reboot_pending,
+            disk_free_percent: match self.has_fault(FaultKind::DiskFull) {
+                true => 0.0,
+                false => guest.disk_free_percent,
+            },
+            clock_offset_ms: guest.clock_offset_ms,
+            packages: packages.collect(),
+            services: guest.services.iter().map(|(name, service)| service.to_wire(name, now)).collect(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Machines whole, as operations work on them.
+
+use std::collections::BTreeMap;
+
+use api_types::sim::TransactionState;
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use serde_json::json;
+use service_kit::{ApiError, ApiResult};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use super::{faults, name_of, of_name, transactions};
+use crate::machine::{Condition, GuestState, Machine};
+
+struct MachineRow {
+    id: String,
+    driver: String,
+    os: String,
+    cluster: Option<String>,
+    hypervisor: Option<String>,
+    tags: Json<BTreeMap<String, String>>,
+    condition: String,
+    boot_id: Uuid,
+    booted_at: DateTime<Utc>,
+    boot_due_at: Option<DateTime<Utc>>,
+    guest: Json<GuestState>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+macro_rules! machine_query {
+    ($locking:tt, $id:expr) => {
+        sqlx::query_as!(
+            MachineRow,
+            r#"SELECT id, driver, os, cluster, hypervisor, tags AS "tags: Json<BTreeMap<String, String>>",
+                      condition, boot_id, booted_at, boot_due_at, guest AS "guest: Json<GuestState>",
+                      created_at, updated_at
+               FROM sim.vms WHERE id = $1 "#
+                + $locking,
+            $id
+        )
+    };
+}
+
+/// The machine, locked until the caller's transaction ends.
+pub async fn lock_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
+    let row = machine_query!("FOR UPDATE", id.as_str()).fetch_optional(&mut *connection).await?;
+    complete(connection, row.ok_or_else(|| no_vm(id))?).await
+}
+
+/// The machine, locked; nothing when it is gone or somebody else works on it.
+pub async fn lock_free_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Option<Machine>> {
+    match machine_query!("FOR UPDATE SKIP LOCKED", id.as_str()).fetch_optional(&mut *connection).await? {
+        Some(row) => complete(connection, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The machine without a lock; read in a transaction of [`super::begin_reading`], so that its parts fit together.
+pub async fn get_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
+    let row = machine_query!("", id.as_str()).fetch_optional(&mut *connection).await?;
+    complete(connection, row.ok_or_else(|| no_vm(id))?).await
+}
+
+/// Read after the row was locked: these rows change under that lock alone.
+async fn complete(connection: &mut PgConnection, row: MachineRow) -> ApiResult<Machine> {
+    let faults = faults::list_live_faults(connection, &row.id).await?;
+    let running = transactions::find_running_transaction(connection, &row.id).await?;
+    let condition = match (row.condition.as_str(), row.boot_due_at) {
+        ("booting", Some(until)) => Condition::Booting { until },
+        ("failed", _) => Condition::Failed,
+        ("off", _) => Condition::Off,
+        _ => Condition::Up,
+    };
+    Ok(Machine {
+        id: CiId::new(&row.id).map_err(ApiError::internal)?,
+        driver: of_name(row.driver)?,
+        os: row.os,
+        cluster: row.cluster,
+        hypervisor: row.hypervisor,
+        tags: row.tags.0,
+        condition,
+        boot_id: row.boot_id,
+        booted_at: row.booted_at,
+        guest: row.guest.0,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        faults,
+        running,
+        ended: Vec::new(),
+    })
+}
+
+/// Stores what has become of a locked machine and raises the version of the state. The last statement of its transaction.
+pub async fn update_machine(
+    connection: &mut PgConnection,
+    machine: &Machine,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    for fault in &machine.faults {
+        faults::update_fault(connection, fault).await?;
+    }
+    for ended in &machine.ended {
+        transactions::update_transaction(connection, ended).await?;
+    }
+    let (condition, boot_due_at) = columns_of(machine.condition);
+    sqlx::query!(
+        "WITH raised AS (UPDATE sim.state_version SET version = version + 1 RETURNING version)
+         UPDATE sim.vms SET condition = $2, boot_id = $3, booted_at = $4, boot_due_at = $5, guest = $6,
+                            updated_at = $7, version = raised.version
+         FROM raised WHERE id = $1",
+        machine.id.as_str(),
+        condition,
+        machine.boot_id,
+        machine.booted_at,
+        boot_due_at,
+        serde_json::to_value(&machine.guest)?,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Inserts machines under a new version of the state; those whose id is taken are left out. Returns the ids inserted.
+pub async fn insert_machines(connection: &mut PgConnection, machines: &[Machine]) -> ApiResult<Vec<String>> {
+    let rows = machines.iter().map(|machine| {
+        let (condition, boot_due_at) = columns_of(machine.condition);
+        Ok(json!({
+            "id": machine.id, "driver": name_of(machine.driver)?, "os": machine.os, "cluster": machine.cluster,
+            "hypervisor": machine.hypervisor, "tags": machine.tags, "condition": condition,
+            "boot_id": machine.boot_id, "booted_at": machine.booted_at, "boot_due_at": boot_due_at,
+            "guest": machine.guest, "created_at": machine.created_at, "updated_at": machine.updated_at,
+            "version": 0,
+        }))
+    });
+    let rows = rows.collect::<ApiResult<Vec<_>>>()?;
+    let inserted = sqlx::query_scalar!(
+        "INSERT INTO sim.vms SELECT * FROM jsonb_populate_recordset(NULL::sim.vms, $1)
+         ON CONFLICT (id) DO NOTHING RETURNING id",
+        serde_json::Value::Array(rows),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query!("DELETE FROM sim.deleted_vms WHERE id = ANY($1)", &inserted)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "WITH raised AS (UPDATE sim.state_version SET version = version + 1 RETURNING version)
+         UPDATE sim.vms SET version = raised.version FROM raised WHERE id = ANY($1)",
+        &inserted,
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted)
+}
+
+/// Deletes a locked machine with all that hangs on it, and leaves the version at which it went.
+pub async fn delete_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM sim.vms WHERE id = $1", id.as_str()).execute(&mut *connection).await?;
+    sqlx::query!(
+        "WITH raised AS (UPDATE sim.state_version SET version = version + 1 RETURNING version)
+         INSERT INTO sim.deleted_vms (id, version) SELECT $1, version FROM raised",
+        id.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Machines with something due by `now`: a boot or a package transaction to end. At most `limit`.
+pub async fn list_due_machines(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> ApiResult<Vec<CiId>> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!" FROM sim.vms WHERE boot_due_at <= $1
+           UNION SELECT vm_id FROM sim.transactions WHERE state = $3 AND due_at <= $1
+           LIMIT $2"#,
+        now,
+        limit,
+        name_of(TransactionState::Running)?,
+    )
+    .fetch_all(connection)
+    .await?;
+    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+}
+
+fn columns_of(condition: Condition) -> (&'static str, Option<DateTime<Utc>>) {
+    match condition {
+        Condition::Up => ("up", None),
+        Condition::Booting { until } => ("booting", Some(until)),
+        Condition::Failed => ("failed", None),
+        Condition::Off => ("off", None),
+    }
+}
+
+fn no_vm(id: &CiId) -> ApiError {
+    ApiError::not_found(format!("VM `{id}`"))
+}

@@ -1,0 +1,63 @@
+//! The whole state and its version; hypervisors and clusters, which exist as far as machines name them.
+
+use api_types::sim::{Cluster, Hypervisor};
+use domain::ids::CiId;
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+
+pub async fn get_state_version(connection: &mut PgConnection) -> ApiResult<i64> {
+    Ok(sqlx::query_scalar!("SELECT version FROM sim.state_version").fetch_one(connection).await?)
+}
+
+/// Ids of machines that went after version `since` and have not come back.
+pub async fn list_deleted_vms(connection: &mut PgConnection, since: i64) -> ApiResult<Vec<CiId>> {
+    let ids = sqlx::query_scalar!("SELECT id FROM sim.deleted_vms WHERE version > $1 ORDER BY id", since)
+        .fetch_all(connection)
+        .await?;
+    parse(ids)
+}
+
+/// Hypervisors in the order of their ids; `None` as limit means all.
+pub async fn list_hosts(
+    connection: &mut PgConnection,
+    after: Option<&str>,
+    limit: Option<i64>,
+) -> ApiResult<Vec<Hypervisor>> {
+    let rows = sqlx::query!(
+        r#"SELECT hypervisor AS "id!", min(cluster) AS cluster, array_agg(id ORDER BY id) AS "vms!"
+           FROM sim.vms WHERE hypervisor IS NOT NULL AND ($1::text IS NULL OR hypervisor > $1)
+           GROUP BY hypervisor ORDER BY hypervisor LIMIT $2"#,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok(Hypervisor { id: row.id, cluster: row.cluster, vms: parse(row.vms)? }))
+        .collect()
+}
+
+/// Clusters in the order of their ids; `None` as limit means all.
+pub async fn list_clusters(
+    connection: &mut PgConnection,
+    after: Option<&str>,
+    limit: Option<i64>,
+) -> ApiResult<Vec<Cluster>> {
+    let rows = sqlx::query!(
+        r#"SELECT cluster AS "id!", array_agg(id ORDER BY id) AS "vms!",
+                  coalesce(array_agg(DISTINCT hypervisor) FILTER (WHERE hypervisor IS NOT NULL), '{}') AS "hypervisors!"
+           FROM sim.vms WHERE cluster IS NOT NULL AND ($1::text IS NULL OR cluster > $1)
+           GROUP BY cluster ORDER BY cluster LIMIT $2"#,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok(Cluster { id: row.id, hypervisors: row.hypervisors, vms: parse(row.vms)? }))
+        .collect()
+}
+
+fn parse(ids: Vec<String>) -> ApiResult<Vec<CiId>> {
+    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+}
