@@ -102,6 +102,17 @@ async fn unhealthy_service_fails_the_verification() {
 }
 
 #[tokio::test]
+async fn transaction_waits_for_the_package_lock() {
+    let Some(runner) = runner() else { return };
+    let fixture = Fixture::new(guests(1));
+    let until = Instant::now() + Duration::from_secs(4);
+    fixture.stub.world().guests.get_mut("h1").unwrap().locked_until = Some(until);
+    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
+    assert!(fixture.stub.wrote("/guest/transactions") > 1, "it was not locked");
+}
+
+#[tokio::test]
 async fn ill_service_is_not_worked_on() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(1));

@@ -30,6 +30,8 @@ pub struct Guest {
     /// Services run after their next start and are not healthy.
     pub breaks_on_start: bool,
     pub boot: u32,
+    /// Until then somebody else's transaction holds the package lock.
+    pub locked_until: Option<Instant>,
     pub reboot_pending: bool,
     pub silent_until: Option<Instant>,
     pub drained_at: Option<Instant>,
@@ -55,6 +57,7 @@ impl Default for Guest {
             dies_while_patching: false,
             breaks_on_start: false,
             boot: 1,
+            locked_until: None,
             reboot_pending: false,
             silent_until: None,
             drained_at: None,
@@ -261,6 +264,9 @@ fn guest_answer(guest: &mut Guest, id: &str, method: &str, rest: &[&str], body: 
         ("GET", ["guest"]) => (200, guest.json(id)),
         ("POST", ["guest", "transactions"]) => {
             let key = body["transaction_id"].as_str().unwrap_or_default().to_owned();
+            if guest.locked_until.is_some_and(|until| Instant::now() < until) {
+                return problem(409, "transaction-in-progress", "another transaction holds the package lock");
+            }
             let due = Instant::now() + guest.patch;
             let fresh = json!({
                 "transaction_id": key, "state": "running", "changed": [], "failure": null, "reboot_pending": false,

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import time
+import uuid
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
@@ -59,9 +60,11 @@ class Api:
         """Gives the answer, whatever its status; raises when the service stays away longer than allowed."""
         deadline = time.monotonic() + self.retry_seconds
         pause = 0.2
+        # The same for every try of this call: a service that had done it, and could not say so, does it once.
+        key = str(uuid.uuid4()) if method == "POST" else None
         while True:
             try:
-                answer = self._once(method, path, body)
+                answer = self._once(method, path, body, key)
                 if answer.status not in RETRIED or answer.is_guest_silent:
                     return answer
                 trouble = answer.detail
@@ -81,11 +84,13 @@ class Api:
             self.connection.close()
             self.connection = None
 
-    def _once(self, method, path, body):
+    def _once(self, method, path, body, key):
         headers = {"Accept": "application/json", "User-Agent": "datacenteros-playbook"}
         token = self._token()
         if token:
             headers["Authorization"] = "Bearer " + token
+        if key:
+            headers["Idempotency-Key"] = key
         data = None
         if body is not None:
             data = json.dumps(body).encode()

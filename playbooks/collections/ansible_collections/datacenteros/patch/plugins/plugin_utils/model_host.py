@@ -30,9 +30,16 @@ class ModelHost:
         self._patient(lambda: expect(self.api.call("POST", path, {"action": action}), f"cannot {action} service `{name}`"))
 
     def start_transaction(self, packages):
+        """The transaction, or `None` while another one holds the package lock."""
         body = {"transaction_id": self.transaction_id, "packages": packages}
         path = self.vm + "/guest/transactions"
-        return self._patient(lambda: expect(self.api.call("POST", path, body), "the package transaction was refused"))
+
+        def start():
+            answer = self.api.call("POST", path, body)
+            locked = answer.status == 409 and "transaction-in-progress" in str((answer.body or {}).get("type"))
+            return None if locked else expect(answer, "the package transaction was refused")
+
+        return self._patient(start)
 
     def find_transaction(self):
         """The transaction of this run and attempt, or `None` when it never began."""
