@@ -1,5 +1,6 @@
 //! Typed HTTP clients of the services: one module each, over one [`Client`] that knows timeouts, retries and problems.
 
+pub mod access;
 mod client;
 pub mod cmdb;
 pub mod itsm;
@@ -7,3 +8,12 @@ pub mod patch;
 pub mod sim;
 
 pub use client::{Client, ClientError, RetryRule};
+
+/// One path segment of any text; nothing in it can reach another resource.
+fn segment(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    text.bytes().fold(String::new(), |path, byte| match is_plain(byte) {
+        true => path + char::from(byte).encode_utf8(&mut [0; 4]),
+        false => path + &format!("%{byte:02X}"),
+    })
+}

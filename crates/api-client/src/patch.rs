@@ -1,1 +1,248 @@
-//! Client of the service.
+//! The patch-manager: compliance, policies, runs, plans, advisories, exceptions, calendars.
+
+use api_types::patch::{
+    AdvisoryDetail, AdvisoryImportReport, AdvisorySummary, Calendar, CiCompliance, ComplianceSummary,
+    CreateCalendar, CreateException, Exception, Inventory, InventoryReport, PlanComparison, PolicyPreview,
+    Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan, Steer,
+    StoredPolicy,
+};
+use domain::{
+    ids::{CiId, PolicyId, RunId, ScanId},
+    policy::Policy,
+};
+use reqwest::Response;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    client::{Client, ClientError, RetryRule},
+    segment,
+};
+
+/// One method per verb of the patch-manager. Filters are its query parameters: `("state", "executing".to_owned())`.
+#[derive(Debug, Clone)]
+pub struct PatchClient(Client);
+
+impl PatchClient {
+    pub fn new(base: &str, token: &str) -> Self {
+        Self(Client::new("patch-manager", base, token))
+    }
+
+    pub fn with_retry(self, retry: RetryRule) -> Self {
+        Self(self.0.with_retry(retry))
+    }
+
+    /// Compliance of the fleet, by every dimension.
+    pub async fn get_compliance(&self) -> Result<ComplianceSummary, ClientError> {
+        self.0.get("/patch/compliance", &[]).await
+    }
+
+    pub async fn get_ci_compliance(&self, id: &CiId) -> Result<CiCompliance, ClientError> {
+        self.0.get(&format!("/patch/compliance/{id}"), &[]).await
+    }
+
+    /// Starts a scan; [`Self::get_scan`] tells how it goes.
+    pub async fn start_scan(&self, request: &StartScan) -> Result<Scan, ClientError> {
+        self.0.post("/patch/compliance/scan", request).await
+    }
+
+    pub async fn get_scan(&self, id: ScanId) -> Result<Scan, ClientError> {
+        self.0.get(&format!("/patch/compliance/scans/{id}"), &[]).await
+    }
+
+    /// The whole table as text; `format` is `csv`, `json` or `ndjson`.
+    pub async fn export_compliance(
+        &self,
+        format: &str,
+        filter: &[(&str, String)],
+    ) -> Result<String, ClientError> {
+        let mut query = vec![("format", format.to_owned())];
+        query.extend_from_slice(filter);
+        self.0.get_text("/patch/compliance/export", &query).await
+    }
+
+    pub async fn push_inventory(&self, inventory: &Inventory) -> Result<InventoryReport, ClientError> {
+        self.0.post("/patch/inventory", inventory).await
+    }
+
+    /// Pushes many inventories, one JSON object a line.
+    pub async fn push_inventories(&self, ndjson: Vec<u8>) -> Result<InventoryReport, ClientError> {
+        self.0.post_bytes("/patch/inventory", "application/x-ndjson", ndjson).await
+    }
+
+    pub async fn create_policy(&self, policy: &Policy) -> Result<StoredPolicy, ClientError> {
+        self.0.post("/patch/policies", policy).await
+    }
+
+    pub async fn get_policy(&self, id: &PolicyId) -> Result<StoredPolicy, ClientError> {
+        self.0.get(&format!("/patch/policies/{id}"), &[]).await
+    }
+
+    /// In the order of their ids, up to `most`.
+    pub async fn list_policies(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<StoredPolicy>, ClientError> {
+        self.0.get_all("/patch/policies", filter, most).await
+    }
+
+    /// Changes the fields that `patch` names; the others stay.
+    pub async fn update_policy(
+        &self,
+        id: &PolicyId,
+        patch: &Value,
+        etag: Option<&str>,
+    ) -> Result<StoredPolicy, ClientError> {
+        self.0.patch(&format!("/patch/policies/{id}"), patch, etag).await
+    }
+
+    pub async fn delete_policy(&self, id: &PolicyId) -> Result<(), ClientError> {
+        self.0.delete(&format!("/patch/policies/{id}")).await
+    }
+
+    pub async fn preview_policy(&self, id: &PolicyId) -> Result<PolicyPreview, ClientError> {
+        self.0.get(&format!("/patch/policies/{id}/preview"), &[]).await
+    }
+
+    pub async fn start_run(&self, request: &StartRun) -> Result<RunSummary, ClientError> {
+        self.0.post("/patch/runs", request).await
+    }
+
+    pub async fn get_run(&self, id: RunId) -> Result<RunDetail, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}"), &[]).await
+    }
+
+    /// Newest first, up to `most`.
+    pub async fn list_runs(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<RunSummary>, ClientError> {
+        self.0.get_all("/patch/runs", filter, most).await
+    }
+
+    /// Opens the stream of a run's events (server-sent, each a CloudEvent), from the one after `last_event_id` on.
+    pub async fn open_run_events(
+        &self,
+        id: RunId,
+        last_event_id: Option<&str>,
+    ) -> Result<Response, ClientError> {
+        let mut headers = vec![("Accept", "text/event-stream".to_owned())];
+        headers.extend(last_event_id.map(|last| ("Last-Event-ID", last.to_owned())));
+        self.0.open(&format!("/patch/runs/{id}/events"), &headers).await
+    }
+
+    /// The whole log; `format` is `text` or `ndjson`.
+    pub async fn get_run_logs(&self, id: RunId, format: &str) -> Result<String, ClientError> {
+        self.0.get_text(&format!("/patch/runs/{id}/logs"), &[("format", format.to_owned())]).await
+    }
+
+    pub async fn get_run_report(&self, id: RunId) -> Result<RunReport, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}/report"), &[]).await
+    }
+
+    /// The report as text; `format` is `markdown`, `csv` or `json`.
+    pub async fn get_run_report_as(&self, id: RunId, format: &str) -> Result<String, ClientError> {
+        self.0.get_text(&format!("/patch/runs/{id}/report"), &[("format", format.to_owned())]).await
+    }
+
+    pub async fn cancel_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.steer(id, "cancel", request).await
+    }
+
+    pub async fn pause_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.steer(id, "pause", request).await
+    }
+
+    pub async fn resume_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.steer(id, "resume", request).await
+    }
+
+    /// Starts a new run of the hosts that failed.
+    pub async fn retry_failed(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.steer(id, "retry-failed", request).await
+    }
+
+    /// Starts a run that returns the hosts to their snapshots.
+    pub async fn rollback_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.steer(id, "rollback", request).await
+    }
+
+    pub async fn simulate_plans(&self, request: &SimulatePlans) -> Result<PlanComparison, ClientError> {
+        self.0.post("/patch/plans/simulate", request).await
+    }
+
+    /// Newest first, up to `most`.
+    pub async fn list_advisories(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<AdvisorySummary>, ClientError> {
+        self.0.get_all("/patch/advisories", filter, most).await
+    }
+
+    /// An advisory or a CVE, with the first page of the CIs it affects; `page_token` asks for the next.
+    pub async fn get_advisory(
+        &self,
+        id: &str,
+        page_token: Option<&str>,
+    ) -> Result<AdvisoryDetail, ClientError> {
+        let query: Vec<_> = page_token.map(|token| ("page_token", token.to_owned())).into_iter().collect();
+        self.0.get(&format!("/patch/advisories/{}", segment(id)), &query).await
+    }
+
+    /// Imports a feed whose format is recognised by its content.
+    pub async fn import_advisories(
+        &self,
+        content_type: &str,
+        content: Vec<u8>,
+    ) -> Result<AdvisoryImportReport, ClientError> {
+        self.0.post_bytes("/patch/advisories/import", content_type, content).await
+    }
+
+    pub async fn remediate_advisory(&self, id: &str, request: &Remediate) -> Result<RunSummary, ClientError> {
+        self.0.post(&format!("/patch/advisories/{}/remediate", segment(id)), request).await
+    }
+
+    pub async fn create_exception(&self, request: &CreateException) -> Result<Exception, ClientError> {
+        self.0.post("/patch/exceptions", request).await
+    }
+
+    pub async fn list_exceptions(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<Exception>, ClientError> {
+        self.0.get_all("/patch/exceptions", filter, most).await
+    }
+
+    pub async fn delete_exception(&self, id: Uuid) -> Result<(), ClientError> {
+        self.0.delete(&format!("/patch/exceptions/{id}")).await
+    }
+
+    pub async fn create_calendar(&self, request: &CreateCalendar) -> Result<Calendar, ClientError> {
+        self.0.post("/patch/calendars", request).await
+    }
+
+    pub async fn get_calendar(&self, id: Uuid) -> Result<Calendar, ClientError> {
+        self.0.get(&format!("/patch/calendars/{id}"), &[]).await
+    }
+
+    /// The calendar as iCalendar text.
+    pub async fn get_calendar_ical(&self, id: Uuid) -> Result<String, ClientError> {
+        self.0.get_text(&format!("/patch/calendars/{id}"), &[("format", "ical".to_owned())]).await
+    }
+
+    pub async fn list_calendars(&self, most: usize) -> Result<Vec<Calendar>, ClientError> {
+        self.0.get_all("/patch/calendars", &[], most).await
+    }
+
+    pub async fn delete_calendar(&self, id: Uuid) -> Result<(), ClientError> {
+        self.0.delete(&format!("/patch/calendars/{id}")).await
+    }
+
+    async fn steer(&self, id: RunId, verb: &str, request: &Steer) -> Result<RunSummary, ClientError> {
+        self.0.post(&format!("/patch/runs/{id}/{verb}"), request).await
+    }
+}

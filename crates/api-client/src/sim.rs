@@ -9,7 +9,7 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, segment};
 
 /// Lists are read to this many items.
 const MOST: usize = 100_000;
@@ -153,15 +153,6 @@ fn vm(id: &CiId, rest: &str) -> String {
 fn kind_segment(kind: FaultKind) -> String {
     let name = serde_json::to_value(kind).ok();
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned()
-}
-
-/// One path segment; nothing in it can reach another resource.
-fn segment(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().fold(String::new(), |path, byte| match is_plain(byte) {
-        true => path + char::from(byte).encode_utf8(&mut [0; 4]),
-        false => path + &format!("%{byte:02X}"),
-    })
 }
 
 #[cfg(test)]
