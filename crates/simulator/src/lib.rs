@@ -1,1 +1,17 @@
-//! simulator
+//! Plays a plan before anybody approves it: how long it takes, what may go wrong, what stays exposed meanwhile.
+//!
+//! Pure: no network, no database, no wall clock, no global source of randomness. A seed comes in as an argument and the
+//! same seed gives the same result, however many threads share the work.
+
+pub mod compare;
+pub mod distribution;
+pub mod forecast;
+pub mod random;
+pub mod statistics;
+
+mod parallel;
+
+pub use compare::{Comparison, StrategyOutcome, compare};
+pub use distribution::Distribution;
+pub use forecast::{DurationModel, Forecast, HostModel, ServiceForecast, forecast};
+pub use statistics::{Probability, Spread};

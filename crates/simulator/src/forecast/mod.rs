@@ -1,0 +1,108 @@
+//! What a plan of hosts will probably do: the very waves that would run, played many times.
+
+mod model;
+mod play;
+
+use std::collections::BTreeMap;
+
+use domain::{ids::CiId, plan::Plan};
+use planner::HostGraph;
+use serde::{Deserialize, Serialize};
+
+use self::play::{Outcome, Stage};
+use crate::{
+    parallel,
+    statistics::{Probability, Spread, percentile},
+};
+
+pub use model::{DurationModel, HostModel};
+
+/// More runs than this tell nothing more and cost memory.
+pub const MAX_RUNS: u32 = 1_000_000;
+
+/// What is to be expected of a plan; stored with the run and compared with what happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Forecast {
+    pub runs: u32,
+    pub seed: u64,
+    pub hosts: u32,
+    pub waves: u32,
+    /// From the first snapshot to the end of verification, halted runs included.
+    pub duration_seconds: Spread,
+    /// Percentiles 0 to 100 of the duration, in seconds.
+    pub duration_percentiles: Vec<f64>,
+    /// The run stops before its end: a gate, its error threshold or its budget.
+    pub halt: Probability,
+    /// At least one host ends failed.
+    pub any_failure: Probability,
+    pub failed_hosts: Spread,
+    /// Targets that end without their patch: failed, or not begun because the run halted.
+    pub unpatched_hosts: Spread,
+    /// Sum over targets of criticality x severity x seconds until patched.
+    pub exposure: Spread,
+    pub max_hosts_down: Spread,
+    /// Seconds that services spend below their `min_up`, added up.
+    pub downtime_seconds: Spread,
+    pub services: BTreeMap<CiId, ServiceForecast>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceForecast {
+    /// It falls below `min_up` at some time of the run.
+    pub below_min_up: Probability,
+    pub expected_seconds_below_min_up: f64,
+    /// The fewest members up at any time, in the worst run.
+    pub fewest_up: u32,
+}
+
+impl Forecast {
+    /// Probability that a run has ended after so many seconds, from the stored percentiles.
+    pub fn probability_ended_within(&self, seconds: f64) -> f64 {
+        let within = self.duration_percentiles.partition_point(|duration| *duration <= seconds);
+        (within.saturating_sub(1) as f64 / 100.0).min(1.0)
+    }
+}
+
+/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]). Same arguments, same forecast.
+pub fn forecast(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Forecast {
+    let runs = runs.clamp(1, MAX_RUNS);
+    let stage = Stage::new(plan, graph, model);
+    let outcomes = parallel::map(runs as usize, |run| stage.play(seed, run as u64));
+    summarize(&stage, &outcomes, seed)
+}
+
+fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
+    let spread = |metric: fn(&Outcome) -> f64| Spread::of(outcomes.iter().map(metric).collect());
+    let share = |event: fn(&Outcome) -> bool| {
+        Probability::of(outcomes.iter().filter(|outcome| event(outcome)).count(), outcomes.len())
+    };
+    let mut durations: Vec<f64> = outcomes.iter().map(|outcome| outcome.duration_seconds()).collect();
+    durations.sort_unstable_by(f64::total_cmp);
+    let services = stage.services().enumerate().map(|(index, service)| {
+        let below: Vec<f64> = outcomes.iter().map(|outcome| outcome.seconds_below(index)).collect();
+        let forecast = ServiceForecast {
+            below_min_up: Probability::of(below.iter().filter(|s| **s > 0.0).count(), outcomes.len()),
+            expected_seconds_below_min_up: below.iter().sum::<f64>() / outcomes.len().max(1) as f64,
+            fewest_up: outcomes.iter().map(|outcome| outcome.fewest_up(index)).min().unwrap_or(0),
+        };
+        (service.clone(), forecast)
+    });
+    Forecast {
+        runs: u32::try_from(outcomes.len()).unwrap_or(u32::MAX),
+        seed,
+        hosts: stage.host_count(),
+        waves: stage.wave_count(),
+        duration_seconds: Spread::of_sorted(&durations),
+        duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
+        halt: share(|outcome| outcome.halted),
+        any_failure: share(|outcome| outcome.failed > 0),
+        failed_hosts: spread(|outcome| f64::from(outcome.failed)),
+        unpatched_hosts: spread(|outcome| f64::from(outcome.unpatched)),
+        exposure: spread(|outcome| outcome.exposure),
+        max_hosts_down: spread(|outcome| f64::from(outcome.max_down)),
+        downtime_seconds: spread(Outcome::downtime_seconds),
+        services: services.collect(),
+    }
+}

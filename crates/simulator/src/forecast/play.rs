@@ -1,0 +1,417 @@
+//! One run of a plan, as the run engine would go about it.
+//!
+//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts side by side within the budgets, rollback of
+//! those that failed, retries in a further round, tests after, soak. A failed pilot or staging host halts the run, and so
+//! does the error threshold, and so does a budget used up by hosts that stay down. Time is in milliseconds.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ids::CiId,
+    plan::{Intent, Plan, WaveKind},
+    workflow::{Reboot, Rollback, RollbackMode},
+};
+use planner::HostGraph;
+
+use super::model::{DurationModel, HostModel};
+use crate::{
+    distribution::Distribution,
+    random::{Random, Xoshiro256},
+};
+
+/// As many snapshots as the engine takes in one action.
+const SNAPSHOTS_AT_ONCE: usize = 50;
+
+/// A plan by indexes, made once and played often.
+pub struct Stage<'a> {
+    plan: &'a Plan,
+    model: &'a DurationModel,
+    hosts: Vec<Host<'a>>,
+    waves: Vec<Vec<usize>>,
+    services: Vec<Service<'a>>,
+}
+
+struct Host<'a> {
+    model: &'a HostModel,
+    /// Criticality x severity.
+    weight: f64,
+    services: Vec<usize>,
+    was_up: bool,
+    can_roll_back: bool,
+}
+
+struct Service<'a> {
+    id: &'a CiId,
+    up: u32,
+    min_up: u32,
+}
+
+/// What one run came to.
+pub struct Outcome {
+    pub halted: bool,
+    pub failed: u32,
+    pub unpatched: u32,
+    pub exposure: f64,
+    pub max_down: u32,
+    duration: u64,
+    below: Vec<u64>,
+    fewest_up: Vec<u32>,
+}
+
+impl Outcome {
+    pub fn duration_seconds(&self) -> f64 {
+        self.duration as f64 / 1000.0
+    }
+
+    pub fn seconds_below(&self, service: usize) -> f64 {
+        self.below[service] as f64 / 1000.0
+    }
+
+    pub fn downtime_seconds(&self) -> f64 {
+        self.below.iter().sum::<u64>() as f64 / 1000.0
+    }
+
+    pub fn fewest_up(&self, service: usize) -> u32 {
+        self.fewest_up[service]
+    }
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(plan: &'a Plan, graph: &HostGraph, model: &'a DurationModel) -> Self {
+        let service_index: BTreeMap<&CiId, usize> =
+            plan.services.keys().enumerate().map(|(index, service)| (service, index)).collect();
+        let mut services_of: BTreeMap<&CiId, Vec<usize>> = BTreeMap::new();
+        for (service, budget) in &plan.services {
+            for member in &budget.members {
+                services_of.entry(member).or_default().push(service_index[service]);
+            }
+        }
+        let host_index: BTreeMap<&CiId, usize> =
+            plan.targets.keys().enumerate().map(|(index, host)| (host, index)).collect();
+        let hosts = plan.targets.iter().map(|(id, target)| {
+            let node = graph.hosts.get(id);
+            Host {
+                model: model.of(target),
+                weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
+                services: services_of.remove(id).unwrap_or_default(),
+                was_up: graph.is_up(id),
+                can_roll_back: plan.rollback == Rollback::Auto
+                    && target.rollback_mode == RollbackMode::Snapshot,
+            }
+        });
+        let hosts = hosts.collect();
+        let known = |wave: &Vec<CiId>| wave.iter().filter_map(|host| host_index.get(host).copied()).collect();
+        let services = plan.services.iter().map(|(id, budget)| {
+            let up = budget.members.iter().filter(|member| graph.is_up(member)).count();
+            Service { id, up: u32::try_from(up).unwrap_or(u32::MAX), min_up: budget.min_up }
+        });
+        let waves = plan.waves.iter().map(|wave| known(&wave.hosts)).collect();
+        Self { plan, model, hosts, waves, services: services.collect() }
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &'a CiId> {
+        self.services.iter().map(|service| service.id)
+    }
+
+    pub fn host_count(&self) -> u32 {
+        u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn wave_count(&self) -> u32 {
+        u32::try_from(self.waves.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn play(&self, seed: u64, run: u64) -> Outcome {
+        let mut game = Game::new(self, seed, run);
+        game.play();
+        game.outcome()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Pending,
+    Done,
+    /// Back at its snapshot: up, unpatched.
+    RolledBack,
+    /// Failed and left as it is: it holds its place in the budget.
+    Down,
+}
+
+struct Game<'s, 'a> {
+    stage: &'s Stage<'a>,
+    now: u64,
+    state: Vec<State>,
+    attempts: Vec<u32>,
+    luck: Vec<Xoshiro256>,
+    run_luck: Xoshiro256,
+    /// When each host was patched.
+    patched_at: Vec<Option<u64>>,
+    /// Times at which a host went down (+1) or came up again (-1).
+    changes: Vec<(u64, i8, usize)>,
+    down: usize,
+    members_down: Vec<u32>,
+    halted: bool,
+}
+
+impl<'s, 'a> Game<'s, 'a> {
+    fn new(stage: &'s Stage<'a>, seed: u64, run: u64) -> Self {
+        let hosts = stage.hosts.len();
+        Self {
+            stage,
+            now: 0,
+            state: vec![State::Pending; hosts],
+            attempts: vec![0; hosts],
+            luck: (0..hosts).map(|host| Xoshiro256::of(seed, run, host as u64)).collect(),
+            run_luck: Xoshiro256::of(seed, run, u64::MAX),
+            patched_at: vec![None; hosts],
+            changes: Vec::with_capacity(2 * hosts),
+            down: 0,
+            members_down: vec![0; stage.services.len()],
+            halted: false,
+        }
+    }
+
+    fn play(&mut self) {
+        let plan = self.stage.plan;
+        let is_patch = plan.intent == Intent::Patch;
+        if is_patch && plan.snapshot_retention_hours.is_some() {
+            for _ in 0..self.stage.hosts.len().div_ceil(SNAPSHOTS_AT_ONCE) {
+                self.wait(&self.stage.model.snapshots);
+            }
+        }
+        for (index, wave) in plan.waves.iter().enumerate() {
+            if wave.gate.tests {
+                self.wait(&self.stage.model.tests);
+            }
+            self.play_wave(&self.stage.waves[index], wave.kind, is_patch);
+            if self.halted {
+                break;
+            }
+            if wave.gate.tests {
+                self.wait(&self.stage.model.tests);
+            }
+            self.now += u64::from(wave.gate.soak_seconds) * 1000;
+        }
+        self.wait(&self.stage.model.verification);
+    }
+
+    fn wait(&mut self, time: &Distribution) {
+        self.now += milliseconds(time.sample(&mut self.run_luck));
+    }
+
+    fn play_wave(&mut self, wave: &[usize], kind: WaveKind, is_patch: bool) {
+        let limits = self.stage.plan.limits;
+        loop {
+            let pending: Vec<usize> =
+                wave.iter().copied().filter(|host| self.state[*host] == State::Pending).collect();
+            if pending.is_empty() {
+                return;
+            }
+            let round = self.next_round(&pending);
+            if round.is_empty() {
+                self.halted = true;
+                return;
+            }
+            let failed = match is_patch {
+                true => self.patch(&round),
+                false => self.return_to_snapshots(&round),
+            };
+            let retried = |host: &usize| is_patch && self.attempts[*host] <= limits.retries;
+            let (again, lost): (Vec<usize>, Vec<usize>) = failed.into_iter().partition(retried);
+            for host in again {
+                if self.state[host] == State::Down {
+                    self.release(host);
+                }
+                self.state[host] = State::Pending;
+            }
+            if (kind != WaveKind::Batch && !lost.is_empty())
+                || self.failed_count() > limits.error_threshold as usize
+            {
+                self.halted = true;
+                return;
+            }
+        }
+    }
+
+    /// Those that may go down now, in the wave's order, beside the hosts that failed and stayed down.
+    fn next_round(&mut self, pending: &[usize]) -> Vec<usize> {
+        let mut round = Vec::new();
+        for host in pending {
+            if self.down + round.len() >= self.stage.plan.limits.max_parallel as usize {
+                break;
+            }
+            let spared = |service: &usize| {
+                let Service { up, min_up, .. } = self.stage.services[*service];
+                !self.stage.hosts[*host].was_up || up > min_up + self.members_down[*service]
+            };
+            if self.stage.hosts[*host].services.iter().all(spared) {
+                round.push(*host);
+                self.count_members(*host, true);
+            }
+        }
+        round.iter().for_each(|host| self.count_members(*host, false));
+        round
+    }
+
+    /// One round side by side, then the rollback of those that failed. Returns the failed ones.
+    fn patch(&mut self, round: &[usize]) -> Vec<usize> {
+        let start = self.now;
+        let mut failed = Vec::new();
+        for host in round {
+            self.attempts[*host] += 1;
+            let (took, succeeded) = self.attempt(*host);
+            let end = start + took;
+            self.now = self.now.max(end);
+            self.changes.push((start, 1, *host));
+            if succeeded {
+                self.state[*host] = State::Done;
+                self.patched_at[*host] = Some(end);
+                self.changes.push((end, -1, *host));
+            } else {
+                failed.push(*host);
+            }
+        }
+        let start = self.now;
+        for host in &failed {
+            let Host { model, can_roll_back, .. } = self.stage.hosts[*host];
+            if can_roll_back {
+                let luck = &mut self.luck[*host];
+                let took = milliseconds(model.rollback.sample(luck));
+                let restored = luck.random() >= model.rollback_failure_probability;
+                self.now = self.now.max(start + took);
+                if restored {
+                    self.state[*host] = State::RolledBack;
+                    self.changes.push((start + took, -1, *host));
+                    continue;
+                }
+            }
+            self.state[*host] = State::Down;
+            self.hold(*host);
+        }
+        failed
+    }
+
+    fn return_to_snapshots(&mut self, round: &[usize]) -> Vec<usize> {
+        let start = self.now;
+        let mut failed = Vec::new();
+        for host in round {
+            let model = self.stage.hosts[*host].model;
+            let luck = &mut self.luck[*host];
+            let end = start + milliseconds(model.rollback.sample(luck));
+            let restored = luck.random() >= model.rollback_failure_probability;
+            self.now = self.now.max(end);
+            self.changes.push((start, 1, *host));
+            if restored {
+                self.state[*host] = State::Done;
+                self.patched_at[*host] = Some(end);
+                self.changes.push((end, -1, *host));
+            } else {
+                self.state[*host] = State::Down;
+                self.hold(*host);
+                failed.push(*host);
+            }
+        }
+        failed
+    }
+
+    /// Duration and success. Every attempt draws the same numbers in the same order, whatever comes of them.
+    fn attempt(&mut self, host: usize) -> (u64, bool) {
+        let plan = self.stage.plan;
+        let model = self.stage.hosts[host].model;
+        let luck = &mut self.luck[host];
+        let (update, reboot) = (model.update.sample(luck), model.reboot.sample(luck));
+        let (needs_reboot, fails, lost) = (luck.random(), luck.random(), luck.random());
+        let reboots = match plan.reboot {
+            Reboot::Never => false,
+            Reboot::IfRequired => needs_reboot < model.reboot_probability,
+            Reboot::Always => true,
+        };
+        let timeout = f64::from(plan.workflow.host_timeout_seconds);
+        let time = if reboots { update + reboot } else { update };
+        let lost = lost < model.lost_probability || time >= timeout;
+        let time = if lost { timeout } else { time };
+        (milliseconds(time), !lost && fails >= model.failure_probability)
+    }
+
+    fn hold(&mut self, host: usize) {
+        self.down += 1;
+        self.count_members(host, true);
+    }
+
+    /// A host that stayed down and is tried again: the attempt itself counts, not the failure before it.
+    fn release(&mut self, host: usize) {
+        self.down -= 1;
+        self.count_members(host, false);
+        self.changes.push((self.now, -1, host));
+    }
+
+    fn count_members(&mut self, host: usize, down: bool) {
+        let Host { services, was_up, .. } = &self.stage.hosts[host];
+        for service in services.iter().filter(|_| *was_up) {
+            let members = &mut self.members_down[*service];
+            *members = if down { *members + 1 } else { *members - 1 };
+        }
+    }
+
+    fn failed_count(&self) -> usize {
+        self.state.iter().filter(|state| matches!(state, State::RolledBack | State::Down)).count()
+    }
+
+    fn outcome(mut self) -> Outcome {
+        let still_exposed = self.now + u64::from(self.stage.model.unpatched_exposure_seconds) * 1000;
+        let exposure = (self.stage.hosts.iter().zip(&self.patched_at))
+            .map(|(host, patched)| host.weight * patched.unwrap_or(still_exposed) as f64 / 1000.0)
+            .sum();
+        let unpatched = self.patched_at.iter().filter(|patched| patched.is_none()).count();
+        let (max_down, below, fewest_up) = self.availability();
+        Outcome {
+            halted: self.halted,
+            failed: u32::try_from(self.failed_count()).unwrap_or(u32::MAX),
+            unpatched: u32::try_from(unpatched).unwrap_or(u32::MAX),
+            exposure,
+            max_down,
+            duration: self.now,
+            below,
+            fewest_up,
+        }
+    }
+
+    /// Sweeps over the changes in time: most hosts down at once, milliseconds below `min_up` and fewest members up of each
+    /// service. At one instant those that come up are counted before those that go down.
+    fn availability(&mut self) -> (u32, Vec<u64>, Vec<u32>) {
+        let services = &self.stage.services;
+        let mut up: Vec<u32> = services.iter().map(|service| service.up).collect();
+        let mut fewest = up.clone();
+        let mut below = vec![0; services.len()];
+        let mut below_since: Vec<Option<u64>> =
+            services.iter().map(|service| (service.up < service.min_up).then_some(0)).collect();
+        let (mut down, mut max_down) = (0_i64, 0_i64);
+        self.changes.sort_unstable();
+        for (time, change, host) in &self.changes {
+            down += i64::from(*change);
+            max_down = max_down.max(down);
+            let Host { services: of_host, was_up, .. } = &self.stage.hosts[*host];
+            for service in of_host.iter().copied().filter(|_| *was_up) {
+                up[service] = up[service].saturating_add_signed(-i32::from(*change));
+                fewest[service] = fewest[service].min(up[service]);
+                match (up[service] < services[service].min_up, below_since[service]) {
+                    (true, None) => below_since[service] = Some(*time),
+                    (false, Some(since)) => {
+                        below[service] += time - since;
+                        below_since[service] = None;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (service, since) in below_since.into_iter().enumerate() {
+            below[service] += since.map_or(0, |since| self.now.saturating_sub(since));
+        }
+        (u32::try_from(max_down).unwrap_or(0), below, fewest)
+    }
+}
+
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0).round() as u64
+}

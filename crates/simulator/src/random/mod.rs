@@ -1,0 +1,13 @@
+//! Sources of randomness, always seeded by the caller.
+//!
+//! They are written out here because a prediction is stored with its seed and must come out the same years later,
+//! whatever a library's next version does.
+
+mod xoshiro;
+
+pub use xoshiro::Xoshiro256;
+
+/// Uniform numbers in `[0, 1)` with 53 bits.
+pub trait Random {
+    fn random(&mut self) -> f64;
+}

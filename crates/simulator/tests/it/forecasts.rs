@@ -1,0 +1,116 @@
+use domain::{strategy::Strategy, workflow::Rollback};
+use planner::host_plan;
+use simulator::{Distribution, DurationModel, compare, forecast};
+
+use crate::fixture::{exact, id, request};
+
+#[test]
+fn plan_without_chance_is_played_to_the_second() {
+    let request = request(Strategy::Rolling);
+    let plan = host_plan(&request);
+    // db-1 web-1, db-2 web-2, web-3.
+    assert_eq!(plan.waves.len(), 3);
+    let forecast = forecast(&plan, &request.graph, &exact(), 10, 1);
+    assert_eq!(forecast.duration_seconds.p50, 10.0 + 3.0 * 150.0 + 5.0);
+    assert_eq!(
+        (forecast.halt.value, forecast.failed_hosts.mean, forecast.unpatched_hosts.max),
+        (0.0, 0.0, 0.0)
+    );
+    assert_eq!(forecast.max_hosts_down.max, 2.0);
+    assert_eq!(forecast.downtime_seconds.max, 0.0);
+    let (web, db) = (20.0, 50.0);
+    assert_eq!(forecast.exposure.mean, (web + db) * 160.0 + (web + db) * 310.0 + web * 460.0);
+    assert_eq!(forecast.services[&id("web")].fewest_up, 2);
+}
+
+#[test]
+fn failed_host_is_rolled_back_and_halts_the_run() {
+    let request = request(Strategy::Rolling);
+    let plan = host_plan(&request);
+    let mut model = exact();
+    model.host.failure_probability = 1.0;
+    let forecast = forecast(&plan, &request.graph, &model, 10, 1);
+    assert_eq!(forecast.halt.value, 1.0);
+    // Both hosts of the first wave fail, are restored side by side, and nothing else begins.
+    assert_eq!((forecast.failed_hosts.mean, forecast.unpatched_hosts.mean), (2.0, 5.0));
+    assert_eq!(forecast.duration_seconds.mean, 10.0 + 150.0 + 20.0 + 5.0);
+    assert_eq!(forecast.exposure.mean, (3.0 * 20.0 + 2.0 * 50.0) * 1185.0);
+}
+
+#[test]
+fn retry_takes_another_round() {
+    let mut request = request(Strategy::Rolling);
+    request.retries = 2;
+    let plan = host_plan(&request);
+    let mut model = exact();
+    model.host.failure_probability = 1.0;
+    let forecast = forecast(&plan, &request.graph, &model, 3, 1);
+    assert_eq!(forecast.duration_seconds.mean, 10.0 + 3.0 * 170.0 + 5.0);
+    assert_eq!(forecast.failed_hosts.mean, 2.0);
+}
+
+#[test]
+fn host_that_stays_down_costs_its_service() {
+    let mut request = request(Strategy::Rolling);
+    request.rollback = Rollback::Never;
+    request.error_threshold = domain::quantity::HostCount::Number(1);
+    let plan = host_plan(&request);
+    let mut model = exact();
+    // One in five: sometimes exactly one of web fails and the next wave finds no member to spare.
+    model.host.failure_probability = 0.2;
+    let forecast = forecast(&plan, &request.graph, &model, 500, 3);
+    let web = forecast.services[&id("web")];
+    assert_eq!(web.below_min_up.value, 0.0, "the engine halts rather than take another member");
+    assert!(forecast.halt.value > 0.5, "{:?}", forecast.halt);
+    assert_eq!(web.fewest_up, 2);
+}
+
+#[test]
+fn same_seed_same_forecast() {
+    let request = request(Strategy::Canary);
+    let plan = host_plan(&request);
+    let play = |seed| forecast(&plan, &request.graph, &DurationModel::default(), 400, seed);
+    let json = |forecast| serde_json::to_string(&forecast).unwrap();
+    assert_eq!(json(play(5)), json(play(5)));
+    assert_ne!(json(play(5)), json(play(6)));
+}
+
+#[test]
+fn forecast_survives_storage() {
+    let request = request(Strategy::Hybrid);
+    let forecast = forecast(&host_plan(&request), &request.graph, &DurationModel::default(), 50, 5);
+    let stored = serde_json::to_string(&forecast).unwrap();
+    assert_eq!(serde_json::from_str::<simulator::Forecast>(&stored).unwrap(), forecast);
+    assert!(forecast.probability_ended_within(forecast.duration_seconds.p95) >= 0.95);
+    assert_eq!(forecast.probability_ended_within(0.0), 0.0);
+}
+
+#[test]
+fn comparison_recommends_and_says_why() {
+    let comparison = compare(&request(Strategy::Rolling), &Strategy::ALL, &DurationModel::default(), 300, 11);
+    assert_eq!(comparison.outcomes.len(), 7);
+    let recommended = comparison.recommendation.unwrap();
+    let row = comparison.outcomes.iter().find(|row| row.strategy == recommended).unwrap();
+    assert!(row.pareto && row.errors == 0);
+    assert!(comparison.reason.contains(recommended.name()), "{}", comparison.reason);
+}
+
+#[test]
+fn no_strategy_is_recommended_when_all_break_a_service() {
+    let mut request = request(Strategy::Rolling);
+    request.graph.services.get_mut(&id("db")).unwrap().min_up = 2;
+    let comparison = compare(&request, &Strategy::ALL, &exact(), 3, 1);
+    assert_eq!(comparison.recommendation, None);
+    assert!(comparison.outcomes.iter().all(|row| row.errors > 0 && !row.pareto));
+}
+
+#[test]
+fn model_faults_name_their_field() {
+    let mut model = DurationModel::default();
+    assert_eq!(model.faults(), []);
+    model.by_kind.insert("debian12/db".into(), model.host.clone());
+    model.by_kind.get_mut("debian12/db").unwrap().failure_probability = 1.5;
+    model.tests = Distribution::fixed(-1.0);
+    let pointers: Vec<String> = model.faults().into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(pointers, ["/tests", "/by_kind/debian12~1db/failure_probability"]);
+}

@@ -1,0 +1,4 @@
+//! The simulator as its users see it: plans in, forecasts out.
+
+mod fixture;
+mod forecasts;
