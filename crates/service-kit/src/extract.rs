@@ -27,7 +27,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         require_json(request.headers())?;
         let body = body(request, state).await?;
-        parse_json(&body).map(Self)
+        let value = parse_json(&body)?;
+        // A structure can be read from an array of its fields in order; no path means that by its body.
+        match body.trim_ascii_start().first() {
+            Some(b'[') => Err(ApiError::invalid("", "must be an object, not an array")),
+            _ => Ok(Self(value)),
+        }
     }
 }
 
@@ -138,6 +143,13 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        if parts.uri.path().contains("%00") {
+            return Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "nothing can have this id: it holds the character U+0000",
+            ));
+        }
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(ApiError::new(
