@@ -94,7 +94,7 @@ pub struct Template {
 }
 
 /// A change request as it stands. Its state moves by verbs alone; what it looked like before is in the audit log.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     pub id: ChangeId,
     pub kind: ChangeKind,
@@ -265,7 +265,7 @@ pub struct ResolveIncident {
     pub resolution: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Incident {
     /// `INC0000001`.
     pub id: String,
@@ -315,7 +315,7 @@ pub struct UpdateProblem {
 }
 
 /// A problem record: the cause behind incidents.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ProblemRecord)]
 pub struct Problem {
     /// `PRB0000001`.
@@ -360,7 +360,7 @@ pub enum DeliveryState {
     Failed,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
     /// Also the id of the event that a webhook gets and part of an e-mail's `Message-ID`: a delivery that had to be
     /// repeated because its success could not be recorded is known by it.

@@ -51,15 +51,8 @@ pub struct IllegalChange {
 }
 
 impl ChangeVerb {
-    pub const ALL: [Self; 7] = [
-        Self::Submit,
-        Self::Approve,
-        Self::Reject,
-        Self::Execute,
-        Self::Complete,
-        Self::Fail,
-        Self::Cancel,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Submit, Self::Approve, Self::Reject, Self::Execute, Self::Complete, Self::Fail, Self::Cancel];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,50 @@
+//! The HTTP contract: handlers that extract, call `app` and convert.
+
+use axum::{
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use service_kit::extract::etag;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::app::App;
+
+mod approve_page;
+mod changes;
+mod incidents;
+mod notifications;
+mod problems;
+mod verbs;
+
+/// Every path of the service.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(changes::list_changes, changes::create_change))
+        .routes(routes!(changes::get_change, changes::update_change))
+        .routes(routes!(changes::list_conflicts))
+        .routes(routes!(changes::list_templates))
+        .routes(routes!(verbs::submit_change))
+        .routes(routes!(verbs::approve_change))
+        .routes(routes!(verbs::reject_change))
+        .routes(routes!(verbs::execute_change))
+        .routes(routes!(verbs::complete_change))
+        .routes(routes!(verbs::fail_change))
+        .routes(routes!(verbs::cancel_change))
+        .routes(routes!(incidents::list_incidents, incidents::create_incident))
+        .routes(routes!(incidents::get_incident, incidents::update_incident))
+        .routes(routes!(incidents::resolve_incident))
+        .routes(routes!(problems::list_problems, problems::create_problem))
+        .routes(routes!(problems::get_problem, problems::update_problem))
+        .routes(routes!(notifications::list_notifications, notifications::create_notification))
+        .routes(routes!(notifications::get_notification))
+        .routes(routes!(notifications::resend_notification))
+        .route("/approve/{change_id}", get(approve_page::approve_page))
+}
+
+/// 201 with the place of something that was made.
+fn created<T: Serialize>(path: String, version: i64, item: T) -> Response {
+    let headers: [(HeaderName, String); 2] = [(header::LOCATION, path), (header::ETAG, etag(version))];
+    (StatusCode::CREATED, headers, axum::Json(item)).into_response()
+}

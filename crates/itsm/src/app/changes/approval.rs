@@ -1,0 +1,111 @@
+//! Who may decide on a change, and what an approval is worth: pure rules.
+
+use api_types::itsm::{Approval, Change, Decision};
+use chrono::{DateTime, Utc};
+use domain::change::ChangeState;
+use service_kit::{ApiError, ApiResult, Caller};
+
+/// Separation of duties, by subject and not by token: who asked for a change, sent it or edited it does not decide on it.
+pub fn may_decide(change: &Change, caller: &Caller) -> ApiResult<()> {
+    let part = match &caller.subject {
+        subject if *subject == change.requested_by => "requested",
+        subject if *subject == change.opened_by => "opened",
+        subject if change.edited_by.contains(subject) => "edited",
+        _ => return Ok(()),
+    };
+    Err(ApiError::forbidden(format!(
+        "`{}` {part} change {} and cannot decide on it; ask another approver",
+        caller.subject, change.id
+    )))
+}
+
+/// The caller's decision on the change as it stands.
+pub fn decision(
+    change: &Change,
+    approver: &str,
+    decision: Decision,
+    comment: &str,
+    now: DateTime<Utc>,
+) -> Approval {
+    Approval {
+        approver: approver.to_owned(),
+        decision,
+        comment: comment.to_owned(),
+        plan_hash: change.plan_hash.clone(),
+        ci_ids: change.ci_ids.clone(),
+        start_at: change.start_at,
+        end_at: change.end_at,
+        decided_at: now,
+        voided_at: None,
+    }
+}
+
+/// The approvals that hold for the change as it stands. Edits void approvals; that hash, CIs and span are compared as
+/// well makes the work wait even if a defect let an edit through.
+pub fn live(change: &Change) -> impl Iterator<Item = &Approval> {
+    change.approvals.iter().filter(|approval| {
+        approval.decision == Decision::Approved
+            && approval.voided_at.is_none()
+            && approval.plan_hash == change.plan_hash
+            && approval.ci_ids == change.ci_ids
+            && (approval.start_at, approval.end_at) == (change.start_at, change.end_at)
+    })
+}
+
+/// Whether an approver of one would have approved the other: only who does the work may differ.
+pub fn reads_the_same(one: &Change, other: &Change) -> bool {
+    let other = Change { assignment_group: one.assignment_group.clone(), ..other.clone() };
+    *one == other
+}
+
+/// Voids what was decided, in the change as it is answered.
+pub fn void(change: &mut Change, now: DateTime<Utc>) {
+    for approval in change.approvals.iter_mut().filter(|approval| approval.voided_at.is_none()) {
+        approval.voided_at = Some(now);
+    }
+    change.state = change.state.after_edit(change.kind);
+}
+
+/// Whether work may begin on the change with the plan that is about to run.
+pub fn may_execute(change: &Change, plan_hash: Option<&str>, now: DateTime<Utc>) -> ApiResult<()> {
+    debug_assert_eq!(change.state, ChangeState::Approved);
+    match (change.plan_hash.as_deref(), plan_hash) {
+        (Some(_), None) => {
+            return Err(ApiError::invalid(
+                "/plan_hash",
+                "must name the plan that is about to run: this change is bound to one",
+            ));
+        }
+        (approved, given) if approved != given => {
+            return Err(ApiError::conflict(
+                "approval-void",
+                format!("change {} was approved for another plan; open a change for this one", change.id),
+            ));
+        }
+        _ => {}
+    }
+    if live(change).next().is_none() {
+        return Err(ApiError::conflict(
+            "approval-void",
+            format!("change {} has no approval for its present plan, CIs and span", change.id),
+        ));
+    }
+    match (change.start_at..change.end_at).contains(&now) {
+        true => Ok(()),
+        false => Err(outside_window(change, "executed", now)),
+    }
+}
+
+pub fn outside_window(change: &Change, done: &str, now: DateTime<Utc>) -> ApiError {
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    ApiError::conflict(
+        "outside-window",
+        format!(
+            "change {} can be {done} for its span from {} to {}, and it is {}; move its span to do it at another time",
+            change.id,
+            time(change.start_at),
+            time(change.end_at),
+            time(now)
+        ),
+    )
+}

@@ -1,0 +1,46 @@
+//! Templates of standard changes: work that was judged once for all, and is approved as it is submitted.
+
+use api_types::itsm::{Change, Risk, Template};
+use chrono::TimeDelta;
+use service_kit::{ApiError, ApiResult};
+
+/// The catalogue. It is part of the program: a template that an operator could add would approve by itself.
+pub fn list_templates() -> Vec<Template> {
+    vec![Template {
+        name: "monthly-baseline".to_owned(),
+        description: "scheduled installation of the month's published updates by a policy, in its window"
+            .to_owned(),
+        max_risk: Risk::Moderate,
+        max_span_hours: 24,
+    }]
+}
+
+pub fn find_template(name: &str) -> Option<Template> {
+    list_templates().into_iter().find(|template| template.name == name)
+}
+
+/// The template that approves this standard change, or why none does.
+pub fn approving_template(change: &Change) -> ApiResult<Template> {
+    let template = change.template.as_deref().and_then(find_template).ok_or_else(|| {
+        ApiError::conflict(
+            "template-missing",
+            "this standard change names no template of the catalogue; /itsm/templates lists them",
+        )
+    })?;
+    if change.risk > template.max_risk {
+        return Err(ApiError::conflict(
+            "template-does-not-fit",
+            format!("its risk is above what template `{}` approves; open a normal change", template.name),
+        ));
+    }
+    if change.end_at - change.start_at > TimeDelta::hours(i64::from(template.max_span_hours)) {
+        return Err(ApiError::conflict(
+            "template-does-not-fit",
+            format!(
+                "its span is longer than the {} hours that template `{}` approves; open a normal change",
+                template.max_span_hours, template.name
+            ),
+        ));
+    }
+    Ok(template)
+}

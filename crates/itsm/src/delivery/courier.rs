@@ -1,0 +1,152 @@
+//! One delivery from its claim to its record.
+
+use std::{sync::Arc, time::Duration};
+
+use api_types::itsm::{Channel, Notification};
+use leases::{Lease, LeaseError};
+use service_kit::{Caller, Clock, audit, server::Context};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{Receivers, mailer::Mailer, webhooks::Webhooks};
+use crate::{settings::Settings, store::notifications};
+
+/// Tries before a delivery is given up.
+const MOST_ATTEMPTS: i32 = 8;
+/// No try takes longer, whatever the other side does.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Characters of an error that are kept; the other side may send any number.
+const ERROR_LENGTH: usize = 500;
+
+/// Why a try failed. The text is shown to operators: it holds no secret and no address that may hold one.
+#[derive(Debug)]
+pub enum Undelivered {
+    /// Another try may succeed.
+    Later(String),
+    /// None will before somebody changes something.
+    Never(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("the lease does not hold")]
+    Lease(#[from] LeaseError),
+    #[error("the outcome could not be written")]
+    Database(#[from] sqlx::Error),
+    #[error("the outcome could not be audited")]
+    Audit(#[from] service_kit::ApiError),
+}
+
+/// Delivers by e-mail and webhook and records what came of it.
+#[derive(Clone)]
+pub struct Courier {
+    pub pool: PgPool,
+    clock: Clock,
+    first_retry: Duration,
+    mailer: Arc<Mailer>,
+    webhooks: Arc<Webhooks>,
+}
+
+impl Courier {
+    pub fn new(context: &Context, settings: &Settings, receivers: Arc<Receivers>) -> anyhow::Result<Self> {
+        Ok(Self {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            first_retry: settings.first_retry(),
+            mailer: Arc::new(Mailer::new(settings)?),
+            webhooks: Arc::new(Webhooks::new(settings, receivers)?),
+        })
+    }
+
+    pub async fn deliver(&self, lease: Lease<Uuid>) -> Result<(), RecordError> {
+        let mut tx = lease.begin().await?;
+        let notification = notifications::begin_attempt(&mut tx, *lease.key()).await?;
+        tx.commit().await?;
+        let outcome = match notification.attempts > MOST_ATTEMPTS {
+            true => Err(Undelivered::Never(format!(
+                "given up after {MOST_ATTEMPTS} attempts, the last of which ended without a word"
+            ))),
+            false => self.attempt(&notification, &lease).await,
+        };
+        self.record(lease, &notification, outcome).await
+    }
+
+    async fn attempt(&self, notification: &Notification, lease: &Lease<Uuid>) -> Result<(), Undelivered> {
+        let send = async {
+            match notification.channel {
+                Channel::Email => self.mailer.send(notification).await,
+                Channel::Webhook => self.webhooks.send(notification).await,
+            }
+        };
+        tokio::select! {
+            outcome = tokio::time::timeout(ATTEMPT_TIMEOUT, send) => outcome.unwrap_or_else(|_| {
+                Err(Undelivered::Later(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs())))
+            }),
+            () = lease.lapsed().cancelled_owned() => {
+                Err(Undelivered::Later("the database was away while it was sent".to_owned()))
+            }
+        }
+    }
+
+    async fn record(
+        &self,
+        lease: Lease<Uuid>,
+        notification: &Notification,
+        outcome: Result<(), Undelivered>,
+    ) -> Result<(), RecordError> {
+        let (id, attempts) = (notification.id, notification.attempts);
+        let mut tx = lease.begin().await?;
+        let ended = match outcome {
+            Ok(()) => {
+                notifications::record_delivered(&mut tx, id, self.clock.now()).await?;
+                Some("delivered".to_owned())
+            }
+            Err(Undelivered::Later(error)) if attempts < MOST_ATTEMPTS => {
+                let wait = backoff(self.first_retry, attempts);
+                notifications::record_retry(&mut tx, id, &short(&error), wait).await?;
+                tracing::debug!(notification.id = %id, attempts, "delivery failed, next try in {wait:?}: {error}");
+                None
+            }
+            Err(Undelivered::Later(error) | Undelivered::Never(error)) => {
+                notifications::record_failed(&mut tx, id, &short(&error)).await?;
+                tracing::warn!(notification.id = %id, attempts, "delivery given up: {error}");
+                Some(format!("failed: {}", short(&error)))
+            }
+        };
+        if let Some(ended) = ended {
+            let caller = Caller::internal("itsm", "service:itsm");
+            let record = audit::Record::new("deliver_notification", format!("notification/{id}"));
+            audit::record(&mut tx, &caller, record.reason(Some(&ended))).await?;
+        }
+        lease.finish(tx).await?;
+        Ok(())
+    }
+}
+
+/// The wait after the given attempt: doubled each time.
+fn backoff(first: Duration, attempts: i32) -> Duration {
+    first.saturating_mul(1 << attempts.saturating_sub(1).clamp(0, 16))
+}
+
+/// One line of bounded length: what the other side said is not trusted.
+fn short(error: &str) -> String {
+    error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_LENGTH).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_retries_spread_over_about_an_hour() {
+        let first = Settings::default().first_retry();
+        let waits: Vec<u64> = (1..MOST_ATTEMPTS).map(|attempts| backoff(first, attempts).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920]);
+    }
+
+    #[test]
+    fn errors_are_kept_short_and_in_one_line() {
+        assert_eq!(short("550\r\nX-Injected: 1"), "550  X-Injected: 1");
+        assert_eq!(short(&"x".repeat(10_000)).len(), ERROR_LENGTH);
+    }
+}

@@ -1,0 +1,246 @@
+//! Where webhooks may go. A URL is text from outside, and this process stands inside: without this guard a webhook would
+//! be a way to the database, to cloud metadata and to every host of the private network.
+//!
+//! The text is checked when a notification is queued; the addresses behind its name when it is delivered, and the
+//! connection is made to those very addresses.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::Url;
+
+use super::courier::Undelivered;
+
+const LONGEST: usize = 2000;
+const PORTS: [u16; 4] = [80, 443, 8080, 8443];
+/// Name endings that stand for this machine or the private network.
+const INNER_NAMES: [&str; 7] =
+    ["localhost", "localdomain", "local", "internal", "intranet", "lan", "home.arpa"];
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a webhook may not go to a URL.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "must be a URL `http://host/path` or `https://host/path` of at most {LONGEST} visible ASCII characters"
+    )]
+    NoUrl,
+    #[error("must not hold a user name, a password or a fragment")]
+    NotPlain,
+    #[error("must not use port {0}; webhooks go to {PORTS:?}, or to what --allow-webhook-to lists")]
+    Port(u16),
+    #[error(
+        "must not lead into this machine or a private network; list the receiver in --allow-webhook-to if it is yours"
+    )]
+    Inner,
+}
+
+/// The guard, and the receivers that an operator excepted from it.
+#[derive(Debug)]
+pub struct Receivers {
+    allowed: Vec<(String, Option<u16>)>,
+}
+
+/// A receiver that may be reached, at these addresses.
+#[derive(Debug)]
+pub struct Receiver {
+    pub url: Url,
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Receivers {
+    /// `allowed`: `host` or `host:port` each.
+    pub fn new(allowed: &[String]) -> anyhow::Result<Self> {
+        let parse = |entry: &String| {
+            let entry = entry.trim();
+            let url = Url::parse(&format!("http://{entry}/"))
+                .ok()
+                .filter(|url| url.path() == "/" && url.username().is_empty() && url.query().is_none());
+            let host = url.as_ref().and_then(Url::host_str);
+            let host = host.ok_or_else(|| {
+                anyhow::anyhow!("`--allow-webhook-to {entry}` is no receiver; expected `host` or `host:port`")
+            })?;
+            // `Url` drops the port 80 that is the scheme's own, and `host` alone means every port.
+            let port = url.as_ref().and_then(Url::port).or_else(|| entry.ends_with(":80").then_some(80));
+            Ok((host.to_owned(), port))
+        };
+        Ok(Self { allowed: allowed.iter().map(parse).collect::<anyhow::Result<_>>()? })
+    }
+
+    /// Checks what the text alone tells.
+    pub fn check(&self, text: &str) -> Result<Url, Refusal> {
+        let url = parse(text)?;
+        let (host, port) =
+            (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        if self.is_allowed(host, port) {
+            return Ok(url);
+        }
+        if !PORTS.contains(&port) {
+            return Err(Refusal::Port(port));
+        }
+        match address_of(host) {
+            Some(address) if is_inner(address) => Err(Refusal::Inner),
+            None if is_inner_name(host) => Err(Refusal::Inner),
+            _ => Ok(url),
+        }
+    }
+
+    /// Checks the text again, since what is allowed may have changed, and every address behind its name.
+    pub async fn resolve(&self, text: &str) -> Result<Receiver, Undelivered> {
+        let url = self
+            .check(text)
+            .map_err(|refusal| Undelivered::Never(format!("the receiver's URL {refusal}")))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let addresses: Vec<SocketAddr> = match address_of(&host) {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((host.as_str(), port)))
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .map(Iterator::collect)
+                .unwrap_or_default(),
+        };
+        if addresses.is_empty() {
+            return Err(Undelivered::Later("the receiver's name has no address".to_owned()));
+        }
+        // One inner address among outer ones is enough to refuse: which of them is used is not ours to say.
+        if !self.is_allowed(&host, port) && addresses.iter().any(|address| is_inner(address.ip())) {
+            return Err(Undelivered::Never(format!("the receiver's URL {}", Refusal::Inner)));
+        }
+        Ok(Receiver { url, addresses })
+    }
+
+    fn is_allowed(&self, host: &str, port: u16) -> bool {
+        self.allowed.iter().any(|(allowed, of)| allowed == host && of.is_none_or(|of| of == port))
+    }
+}
+
+/// Stricter than browsers are: what needs repair to be a URL is none.
+fn parse(text: &str) -> Result<Url, Refusal> {
+    let lower = text.to_ascii_lowercase();
+    let rest =
+        lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).ok_or(Refusal::NoUrl)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_plain_text = text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if !is_plain_text || authority.is_empty() {
+        return Err(Refusal::NoUrl);
+    }
+    if authority.contains('@') || lower.contains('#') {
+        return Err(Refusal::NotPlain);
+    }
+    let url = Url::parse(text).map_err(|_| Refusal::NoUrl)?;
+    let is_named = url.host_str().is_some_and(|host| !host.split('.').any(|label| label == "xn--"));
+    match is_named && !authority.contains('%') && url.port() != Some(0) {
+        true => Ok(url),
+        false => Err(Refusal::NoUrl),
+    }
+}
+
+/// The address that a host of a parsed URL is, in whichever notation it was written.
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Whether a name says by itself that it stands for something inside. Names without a dot are completed by the
+/// resolver's search list; names that spell an address are answered with it by public services.
+fn is_inner_name(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    let ends_inside = INNER_NAMES
+        .iter()
+        .any(|inner| name.strip_suffix(inner).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+    let numbers: Vec<bool> = name.split(['.', '-']).map(|label| label.parse::<u8>().is_ok()).collect();
+    ends_inside
+        || !name.contains('.')
+        || numbers.windows(4).any(|four| four.iter().all(|is_number| *is_number))
+}
+
+/// Everything but the addresses of the public internet (the registries of special-purpose addresses, RFC 6890).
+fn is_inner(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_inner_v4(address),
+        IpAddr::V6(address) => is_inner_v6(address),
+    }
+}
+
+fn is_inner_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    match (a, b, c) {
+        (0 | 10 | 127, ..) => true,
+        (100, 64..=127, _) => true,
+        (169, 254, _) => true,
+        (172, 16..=31, _) => true,
+        (192, 0, 0 | 2) | (192, 88, 99) | (192, 168, _) => true,
+        (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
+        // Multicast, reserved, broadcast.
+        (224.., ..) => true,
+        _ => false,
+    }
+}
+
+/// Only `2000::/3` is handed out for the public internet, and parts of it carry other addresses inside them.
+fn is_inner_v6(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    match (a, b) {
+        // Teredo, ORCHID, benchmarking and documentation.
+        (0x2001, 0..=0x1ff) | (0x2001, 0x0db8) => true,
+        // 6to4.
+        (0x2002, _) => true,
+        (0x3fff, 0..=0x0fff) => true,
+        (0x2000..=0x3fff, _) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_receivers_are_taken() {
+        let receivers = Receivers::new(&[]).unwrap();
+        for url in
+            ["https://hooks.example.org/a?b=c", "http://8.8.8.8:8080/", "https://[2a00:1450:4001::1]/x"]
+        {
+            assert!(receivers.check(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn inner_receivers_are_refused_in_every_notation() {
+        let receivers = Receivers::new(&[]).unwrap();
+        for url in [
+            "http://127.1/",
+            "http://0x7f000001/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://LOCALHOST./",
+            "http://10-0-0-1.nip.io/",
+            "http://intranet/",
+            "http://metadata.google.internal/",
+        ] {
+            assert_eq!(receivers.check(url), Err(Refusal::Inner), "{url}");
+        }
+        assert_eq!(receivers.check("https://hooks.example.org:22/"), Err(Refusal::Port(22)));
+        assert_eq!(receivers.check("https://a@hooks.example.org/"), Err(Refusal::NotPlain));
+    }
+
+    #[test]
+    fn what_an_operator_lists_is_allowed_on_its_port_alone() {
+        let receivers = Receivers::new(&["127.0.0.1:9000".to_owned(), "hooks.lan".to_owned()]).unwrap();
+        assert!(receivers.check("http://127.0.0.1:9000/x").is_ok());
+        assert!(receivers.check("http://127.0.0.1:9001/x").is_err());
+        assert!(receivers.check("http://hooks.lan:1234/x").is_ok());
+        assert!(Receivers::new(&["a b".to_owned()]).is_err());
+    }
+
+    #[tokio::test]
+    async fn name_without_an_address_may_have_one_later() {
+        let receivers = Receivers::new(&[]).unwrap();
+        assert!(matches!(
+            receivers.resolve("http://does-not-exist.invalid/").await,
+            Err(Undelivered::Later(_))
+        ));
+    }
+}

@@ -1,0 +1,58 @@
+//! How the service is started.
+
+use std::sync::Arc;
+
+use leases::{LeaseConfig, Worker};
+use service_kit::server::{Context, Service};
+use sqlx::migrate::Migrator;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    api,
+    app::App,
+    delivery::{self, Courier, Receivers},
+    settings::Settings,
+};
+
+/// The ITSM service.
+pub struct Itsm;
+
+impl Service for Itsm {
+    const NAME: &'static str = "itsm";
+    const TITLE: &'static str = "Patch manager: ITSM";
+    const SCHEMA: &'static str = "itsm";
+    const DEFAULT_PORT: u16 = 8082;
+    /// The approval page holds nothing but the means to ask for more with a token.
+    const PUBLIC_PATHS: &'static [&'static str] = &["/approve/*"];
+
+    type Settings = Settings;
+    type State = App;
+
+    fn migrator() -> Migrator {
+        sqlx::migrate!("../../migrations/itsm")
+    }
+
+    fn routes() -> OpenApiRouter<App> {
+        api::routes()
+    }
+
+    async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
+        let public_url = settings.checked_public_url()?.into();
+        let receivers = Arc::new(Receivers::new(&settings.allow_webhook_to)?);
+        let app = App {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            public_url,
+            receivers: receivers.clone(),
+        };
+        let courier = Courier::new(context, &settings, receivers)?;
+        leases::migrate(&context.pool).await?;
+        let worker = Worker::start(context.pool.clone(), LeaseConfig::named("itsm")).await?;
+        context.tasks.spawn(delivery::deliver_until(context.shutdown.clone(), worker, courier));
+        Ok(app)
+    }
+
+    fn dependencies(_: &Settings) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,72 @@
+//! What the ITSM service takes beside what every service takes.
+
+use std::{path::PathBuf, time::Duration};
+
+use service_kit::config::Secret;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Settings {
+    /// Address under which people reach this service; links in e-mails begin with it.
+    #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8082")]
+    pub public_url: String,
+
+    /// Mail server: `smtp://host:port`, with `?tls=required` for STARTTLS, or `smtps://host:port`; name and password as
+    /// `smtps://name:password@host`. Without it e-mails fail with a note to that effect and can be sent again later.
+    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<Secret>,
+
+    /// Sender of e-mails.
+    #[arg(long, env = "MAIL_FROM", default_value = "Patch Manager <patch-manager@localhost>")]
+    pub mail_from: String,
+
+    /// File that holds the secret webhooks are signed with, 16 bytes or more. Without it webhooks fail with a note to
+    /// that effect: none leaves unsigned.
+    #[arg(long, env = "WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
+
+    /// Names the secret to the receiver, so that it can be changed without a gap.
+    #[arg(long, env = "WEBHOOK_SECRET_ID", default_value = "primary")]
+    pub webhook_secret_id: String,
+
+    /// Receivers that webhooks may reach although they are on a private network or an unusual port: `host` or
+    /// `host:port`, parted by commas.
+    #[arg(long, env = "ALLOW_WEBHOOK_TO", value_delimiter = ',')]
+    pub allow_webhook_to: Vec<String>,
+
+    /// Milliseconds before a failed delivery is tried for the second time; doubled each time. The default spreads the
+    /// eight attempts over an hour.
+    #[arg(long, env = "FIRST_RETRY_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub first_retry_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8082".to_owned(),
+            smtp_url: None,
+            mail_from: "Patch Manager <patch-manager@localhost>".to_owned(),
+            webhook_secret_file: None,
+            webhook_secret_id: "primary".to_owned(),
+            allow_webhook_to: Vec::new(),
+            first_retry_ms: 30_000,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn first_retry(&self) -> Duration {
+        Duration::from_millis(self.first_retry_ms)
+    }
+
+    /// The public address without a final slash; refused when a link could not be made of it.
+    pub(crate) fn checked_public_url(&self) -> anyhow::Result<String> {
+        let url =
+            reqwest::Url::parse(&self.public_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        anyhow::ensure!(
+            url.is_some(),
+            "`--public-url {}` is no http address; give the one people reach this service under",
+            self.public_url
+        );
+        Ok(self.public_url.trim_end_matches('/').to_owned())
+    }
+}

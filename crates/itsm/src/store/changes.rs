@@ -1,0 +1,280 @@
+//! Change requests, and which of them get in each other's way.
+
+use api_types::itsm::{Change, Conflict, CreateChange};
+use chrono::{DateTime, Utc};
+use domain::{
+    change::{ChangeKind, ChangeState},
+    ids::{ChangeId, CiId},
+};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{
+    approvals,
+    words::{ci_ids, ci_names, name_of, parse},
+};
+
+struct ChangeRow {
+    number: i64,
+    id: String,
+    kind: String,
+    state: String,
+    short_description: String,
+    description: String,
+    risk: String,
+    requested_by: String,
+    opened_by: String,
+    edited_by: Vec<String>,
+    assignment_group: Option<String>,
+    ci_ids: Vec<String>,
+    plan_hash: Option<String>,
+    start_at: DateTime<Utc>,
+    end_at: DateTime<Utc>,
+    implementation_plan: String,
+    backout_plan: String,
+    test_plan: String,
+    template: Option<String>,
+    approver_emails: Vec<String>,
+    evidence: Value,
+    close_evidence: Option<Value>,
+    review_due_at: Option<DateTime<Utc>>,
+    close_code: Option<String>,
+    close_notes: Option<String>,
+    work_start: Option<DateTime<Utc>>,
+    work_end: Option<DateTime<Utc>>,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// A change and its place in lists.
+#[derive(Debug)]
+pub struct Numbered {
+    pub number: i64,
+    pub change: Change,
+}
+
+impl TryFrom<ChangeRow> for Numbered {
+    type Error = sqlx::Error;
+
+    /// Without its approvals, which are read apart.
+    fn try_from(row: ChangeRow) -> sqlx::Result<Self> {
+        let change = Change {
+            id: parse(row.id)?,
+            kind: parse(row.kind)?,
+            state: parse(row.state)?,
+            short_description: row.short_description,
+            description: row.description,
+            risk: parse(row.risk)?,
+            requested_by: row.requested_by,
+            opened_by: row.opened_by,
+            edited_by: row.edited_by,
+            assignment_group: row.assignment_group,
+            ci_ids: ci_ids(row.ci_ids)?,
+            plan_hash: row.plan_hash,
+            start_at: row.start_at,
+            end_at: row.end_at,
+            implementation_plan: row.implementation_plan,
+            backout_plan: row.backout_plan,
+            test_plan: row.test_plan,
+            template: row.template,
+            approver_emails: row.approver_emails,
+            evidence: row.evidence,
+            close_evidence: row.close_evidence,
+            approvals: Vec::new(),
+            review_due_at: row.review_due_at,
+            close_code: row.close_code.map(parse).transpose()?,
+            close_notes: row.close_notes,
+            work_start: row.work_start,
+            work_end: row.work_end,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(Self { number: row.number, change })
+    }
+}
+
+/// Who opens a change, for whom, and when.
+pub struct Opening<'a> {
+    pub requested_by: &'a str,
+    pub opened_by: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+/// Inserts a draft.
+pub async fn insert_change(
+    connection: &mut PgConnection,
+    request: &CreateChange,
+    opening: Opening<'_>,
+) -> sqlx::Result<Change> {
+    let row = sqlx::query_as!(
+        ChangeRow,
+        "INSERT INTO itsm.changes (kind, state, short_description, description, risk, requested_by, opened_by,
+             assignment_group, ci_ids, plan_hash, start_at, end_at, implementation_plan, backout_plan, test_plan,
+             template, approver_emails, evidence, created_at, updated_at)
+         VALUES ($1, 'draft', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
+         RETURNING *",
+        name_of(&request.kind)?,
+        request.short_description,
+        request.description,
+        name_of(&request.risk)?,
+        opening.requested_by,
+        opening.opened_by,
+        request.assignment_group,
+        &ci_names(&request.ci_ids),
+        request.plan_hash,
+        request.start_at,
+        request.end_at,
+        request.implementation_plan,
+        request.backout_plan,
+        request.test_plan,
+        request.template,
+        &request.approver_emails,
+        request.evidence,
+        opening.now,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Numbered::try_from(row)?.change)
+}
+
+pub async fn find_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+    let row = sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1", id.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    with_approvals(connection, row).await
+}
+
+/// Like [`find_change`]; others who want to change it wait until the end of the caller's transaction.
+pub async fn lock_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+    let row =
+        sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1 FOR NO KEY UPDATE", id.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+    with_approvals(connection, row).await
+}
+
+async fn with_approvals(
+    connection: &mut PgConnection,
+    row: Option<ChangeRow>,
+) -> sqlx::Result<Option<Change>> {
+    let Some(row) = row else { return Ok(None) };
+    let Numbered { number, mut change } = row.try_into()?;
+    change.approvals =
+        approvals::list_approvals(connection, &[number]).await?.remove(&number).unwrap_or_default();
+    Ok(Some(change))
+}
+
+/// Which changes to list; what is `None` does not matter.
+#[derive(Debug, Default)]
+pub struct ChangeFilter {
+    pub state: Option<ChangeState>,
+    pub kind: Option<ChangeKind>,
+    pub ci: Option<CiId>,
+    pub requested_by: Option<String>,
+    pub plan_hash: Option<String>,
+}
+
+/// Newest first, from below the number `before`.
+pub async fn list_changes(
+    connection: &mut PgConnection,
+    filter: &ChangeFilter,
+    limit: i64,
+    before: Option<i64>,
+) -> sqlx::Result<Vec<Numbered>> {
+    let rows = sqlx::query_as!(
+        ChangeRow,
+        "SELECT * FROM itsm.changes
+         WHERE ($1::bigint IS NULL OR number < $1) AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR kind = $3)
+           AND ($4::text IS NULL OR ci_ids @> ARRAY[$4]) AND ($5::text IS NULL OR requested_by = $5)
+           AND ($6::text IS NULL OR plan_hash = $6)
+         ORDER BY number DESC LIMIT $7",
+        before,
+        filter.state.as_ref().map(name_of).transpose()?,
+        filter.kind.as_ref().map(name_of).transpose()?,
+        filter.ci.as_ref().map(CiId::as_str),
+        filter.requested_by,
+        filter.plan_hash,
+        limit,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut changes = rows.into_iter().map(Numbered::try_from).collect::<sqlx::Result<Vec<_>>>()?;
+    let numbers: Vec<i64> = changes.iter().map(|one| one.number).collect();
+    let mut approvals = approvals::list_approvals(connection, &numbers).await?;
+    for one in &mut changes {
+        one.change.approvals = approvals.remove(&one.number).unwrap_or_default();
+    }
+    Ok(changes)
+}
+
+/// Writes what may change of a locked change. Its approvals are written apart.
+pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sqlx::Result<()> {
+    let updated = sqlx::query!(
+        "UPDATE itsm.changes SET state = $2, short_description = $3, description = $4, risk = $5, edited_by = $6,
+             assignment_group = $7, ci_ids = $8, plan_hash = $9, start_at = $10, end_at = $11,
+             implementation_plan = $12, backout_plan = $13, test_plan = $14, close_evidence = $15, review_due_at = $16,
+             close_code = $17, close_notes = $18, work_start = $19, work_end = $20, version = $21::bigint, updated_at = $22
+         WHERE id = $1 AND version = $21::bigint - 1",
+        change.id.as_str(),
+        name_of(&change.state)?,
+        change.short_description,
+        change.description,
+        name_of(&change.risk)?,
+        &change.edited_by,
+        change.assignment_group,
+        &ci_names(&change.ci_ids),
+        change.plan_hash,
+        change.start_at,
+        change.end_at,
+        change.implementation_plan,
+        change.backout_plan,
+        change.test_plan,
+        change.close_evidence,
+        change.review_due_at,
+        change.close_code.as_ref().map(name_of).transpose()?,
+        change.close_notes,
+        change.work_start,
+        change.work_end,
+        change.version,
+        change.updated_at,
+    )
+    .execute(connection)
+    .await?;
+    match updated.rows_affected() {
+        1 => Ok(()),
+        _ => Err(sqlx::Error::RowNotFound),
+    }
+}
+
+/// Other changes that are not over, share a CI with this one and overlap its span: every one of them. Spans that only
+/// touch do not overlap.
+pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> sqlx::Result<Vec<Conflict>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, state, start_at, end_at,
+               ARRAY(SELECT unnest(ci_ids) INTERSECT SELECT unnest($2::text[]) ORDER BY 1) AS "shared!: Vec<String>"
+           FROM itsm.changes
+           WHERE ci_ids && $2 AND id <> $1 AND start_at < $4 AND end_at > $3
+             AND state IN ('draft', 'pending_approval', 'approved', 'in_progress')
+           ORDER BY start_at, number"#,
+        change.id.as_str(),
+        &ci_names(&change.ci_ids),
+        change.start_at,
+        change.end_at,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Conflict {
+                kind: "change".to_owned(),
+                with: row.id,
+                state: Some(parse(row.state)?),
+                ci_ids: ci_ids(row.shared)?,
+                start_at: row.start_at,
+                end_at: row.end_at,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,19 @@
+//! The ITSM service over real HTTP and a real PostgreSQL.
+
+mod lab;
+mod mailbox;
+mod receiver;
+
+mod approve_page;
+mod bad_input;
+mod changes;
+mod conflicts;
+mod duties;
+mod execution;
+mod incidents;
+mod outbox;
+mod outbox_faults;
+mod problems;
+mod receivers_guard;
+mod roles;
+mod transitions;

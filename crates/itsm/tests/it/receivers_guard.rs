@@ -1,0 +1,75 @@
+//! Webhooks do not become a way inside.
+
+use std::io::Write;
+
+use itsm::Settings;
+use serde_json::{Value, json};
+
+use crate::{
+    lab::{Lab, eventually, with},
+    mailbox::Mailbox,
+    outbox::{queue, settings, webhook},
+    receiver::Receiver,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forbidden_receivers_are_refused_or_fail_without_a_connection() {
+    let Some(file) = test_support::shared_data("vectors/security/ssrf-webhooks.json") else { return };
+    let vectors: Vec<Value> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut secret = tempfile::NamedTempFile::new().unwrap();
+    writeln!(secret, "{}", crate::outbox::SECRET).unwrap();
+    let settings = Settings {
+        webhook_secret_file: Some(secret.path().to_owned()),
+        first_retry_ms: 1,
+        ..Settings::default()
+    };
+    let lab = Lab::with(settings).await;
+    let mut late = Vec::new();
+    for vector in &vectors {
+        let url = vector["url"].as_str().unwrap();
+        let body = json!({"channel": "webhook", "recipient": url, "subject": "x", "body": "x"});
+        let answer = lab.operator.post("/itsm/notifications", &body).await;
+        if url.contains(".test/") {
+            late.push(format!("/itsm/notifications/{}", answer.expect(201)["id"].as_str().unwrap()));
+        } else {
+            let problem = answer.expect_problem(422);
+            assert_eq!(problem["errors"][0]["pointer"], "/recipient", "{url}: {problem}");
+        }
+    }
+    assert!(vectors.len() > 60 && late.len() == 4);
+    for path in late {
+        let failed = eventually(&lab.operator, &path, |one| one["state"] == "failed").await;
+        let error = failed["last_error"].as_str().unwrap();
+        assert!(error.contains("has no address") || error.contains("private network"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receiver_that_is_not_allowed_any_more_is_refused_at_delivery() {
+    let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
+    let (allowing, _secret) = settings(&mailbox, &receiver);
+    let lab = Lab::with(Settings { allow_webhook_to: Vec::new(), ..allowing }).await;
+    lab.operator.post("/itsm/notifications", &webhook(&receiver)).await.expect_problem(422);
+    // Queued while it was allowed, by a process that is gone.
+    let insert =
+        "INSERT INTO itsm.notifications (id, channel, recipient, subject, body, next_attempt_at, created_at)
+         VALUES ($1, 'webhook', $2, 'x', 'x', now(), now())";
+    let id = uuid::Uuid::now_v7();
+    sqlx::query(insert).bind(id).bind(receiver.url()).execute(&lab.service.pool).await.unwrap();
+    let failed =
+        eventually(&lab.operator, &format!("/itsm/notifications/{id}"), |one| one["state"] == "failed").await;
+    assert!(failed["last_error"].as_str().unwrap().contains("--allow-webhook-to"), "{failed}");
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn allowed_name_is_reached_at_the_address_behind_it() {
+    let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
+    let (mut settings, _secret) = settings(&mailbox, &receiver);
+    let port = receiver.address.rsplit(':').next().unwrap();
+    settings.allow_webhook_to = vec![format!("localhost:{port}")];
+    let lab = Lab::with(settings).await;
+    let url = format!("http://localhost:{port}/hook");
+    let path = queue(&lab, &with(webhook(&receiver), &[("recipient", json!(url))])).await;
+    eventually(&lab.operator, &path, |one| one["state"] == "delivered").await;
+}
