@@ -52,7 +52,7 @@ pub async fn start_transaction(
         TransactionState::Running => StatusCode::ACCEPTED,
         TransactionState::Completed | TransactionState::Failed => StatusCode::OK,
     };
-    let location = format!("/sim/vms/{id}/guest/transactions");
+    let location = format!("/sim/vms/{id}/guest/transactions/{}", segment(&transaction.transaction_id));
     Ok((status, [(header::LOCATION, location)], Json(transaction)))
 }
 
@@ -79,4 +79,14 @@ pub async fn get_transaction(
     Path((id, transaction_id)): Path<(CiId, String)>,
 ) -> ApiResult<Json<Transaction>> {
     Ok(Json(app::transactions::get_transaction(&state, &id, &transaction_id).await?))
+}
+
+/// One segment of an address, whatever characters the id has.
+fn segment(text: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':');
+    text.bytes().fold(String::new(), |segment, byte| match is_plain(byte) {
+        true => segment + char::from(byte).encode_utf8(&mut [0; 4]),
+        false => segment + &format!("%{byte:02X}"),
+    })
 }

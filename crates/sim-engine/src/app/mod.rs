@@ -10,9 +10,10 @@ pub mod transactions;
 pub mod upkeep;
 pub mod vms;
 
-use api_types::problem::FieldError;
+use api_types::{problem::FieldError, sim::FaultKind};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
+use serde_json::json;
 use service_kit::{ApiError, ApiResult, Caller, audit, server::Service};
 use sqlx::{PgConnection, Postgres, Transaction};
 
@@ -26,33 +27,68 @@ use crate::{
 async fn lock_settled(connection: &mut PgConnection, id: &CiId, now: DateTime<Utc>) -> ApiResult<Machine> {
     let mut machine = store::machines::lock_machine(connection, id).await?;
     machine.settle(now);
+    // At once: an ended transaction must have let go of the package lock before another may take it.
+    store_news(connection, &mut machine).await?;
     Ok(machine)
 }
 
-/// Stores a locked machine, with an audit record for each package transaction that ended: nobody asked for that moment.
+/// Stores a locked machine. What comes after it in its transaction must not wait for anybody.
 async fn save(connection: &mut PgConnection, machine: &mut Machine, now: DateTime<Utc>) -> ApiResult<()> {
-    for ended in &machine.ended {
-        let transaction = api_types::sim::Transaction::from(ended.clone());
-        let object = format!("vm/{}/transaction/{}", machine.id, ended.transaction_id);
-        let record = audit::Record::new("end_transaction", object).after(&transaction);
+    store_news(connection, machine).await?;
+    machine.updated_at = now;
+    store::machines::update_machine(connection, machine, now).await
+}
+
+/// Stores and audits what nobody asked for: ends of transactions, blows of faults.
+async fn store_news(connection: &mut PgConnection, machine: &mut Machine) -> ApiResult<()> {
+    let vm = &machine.id;
+    for ended in machine.ended.drain(..) {
+        store::transactions::update_transaction(connection, &ended).await?;
+        let ended = api_types::sim::Transaction::from(ended);
+        tracing::info!(%vm, transaction = ended.transaction_id, failure = ended.failure, "a package transaction ended");
+        let object = format!("vm/{vm}/transaction/{}", ended.transaction_id);
+        let record = audit::Record::new("end_transaction", object).after(&ended);
         audit::record(connection, &this_service(), record).await?;
     }
-    machine.updated_at = now;
-    store::machines::update_machine(connection, machine, now).await?;
-    machine.ended.clear();
+    // A cut network strikes with every request; its beginning and its end are on record.
+    for (id, kind) in machine.struck.drain(..).filter(|(_, kind)| *kind != FaultKind::NetworkPartition) {
+        tracing::info!(%vm, fault = %id, ?kind, "an injected fault struck");
+        let struck = json!({ "vm_id": vm, "kind": kind });
+        let record = audit::Record::new("strike_fault", format!("fault/{id}")).after(&struck);
+        audit::record(connection, &this_service(), record).await?;
+    }
     Ok(())
 }
 
-/// A machine whose guest answers and is about to do something, locked. The blow of a fault that keeps it from answering
-/// is stored before the refusal is returned.
-async fn operate(
-    state: &SimState,
-    id: &CiId,
-    now: DateTime<Utc>,
-) -> ApiResult<(Transaction<'static, Postgres>, Machine)> {
+/// A locked machine, and the transaction that ends with the lock.
+type Held = (Transaction<'static, Postgres>, Machine);
+
+/// A machine whose guest answers, locked.
+async fn reach(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Held> {
     let mut transaction = state.pool.begin().await?;
     let mut machine = lock_settled(&mut transaction, id, now).await?;
-    match machine.operate(now) {
+    let reached = machine.reach();
+    unless_silent(reached, (transaction, machine), now).await
+}
+
+/// A machine whose guest answered and is about to do something: a fault may keep it from it.
+async fn withstand((transaction, mut machine): Held, now: DateTime<Utc>) -> ApiResult<Held> {
+    let withstood = machine.withstand(now);
+    unless_silent(withstood, (transaction, machine), now).await
+}
+
+/// A machine whose guest answers and is about to do something, locked.
+async fn operate(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Held> {
+    withstand(reach(state, id, now).await?, now).await
+}
+
+/// Goes on with a guest that answers. The blow that silenced another is stored before the refusal is returned.
+async fn unless_silent(
+    answers: Result<(), GuestSilent>,
+    (mut transaction, mut machine): Held,
+    now: DateTime<Utc>,
+) -> ApiResult<Held> {
+    match answers {
         Ok(()) => Ok((transaction, machine)),
         Err(silent) => {
             save(&mut transaction, &mut machine, now).await?;
@@ -71,12 +107,9 @@ async fn read(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Mach
         machine.reach().map_err(|silent| unreachable(&silent))?;
         return Ok(machine);
     }
-    let mut transaction = state.pool.begin().await?;
-    let mut machine = lock_settled(&mut transaction, id, now).await?;
-    let reached = machine.reach();
+    let (mut transaction, mut machine) = reach(state, id, now).await?;
     save(&mut transaction, &mut machine, now).await?;
     transaction.commit().await?;
-    reached.map_err(|silent| unreachable(&silent))?;
     Ok(machine)
 }
 

@@ -14,7 +14,7 @@ use service_kit::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Complaints, is_name, operate, pointer, read, save};
+use super::{Complaints, is_name, pointer, reach, read, save, withstand};
 use crate::{machine::PackageTransaction, service::SimState, store};
 
 const MOST_PACKAGES: usize = 5_000;
@@ -29,19 +29,15 @@ pub async fn start_transaction(
 ) -> ApiResult<Transaction> {
     check(request)?;
     let now = state.clock.now();
-    // A known id is asked for its answer; that is no operation a fault could strike.
-    read(state, id, now).await?;
-    if let Some(known) = find(state, id, &request.transaction_id).await? {
-        return Ok(known.into());
-    }
-    let (mut transaction, mut machine) = operate(state, id, now).await?;
-    // Again under the lock: another request may have started it meanwhile.
+    let (mut transaction, mut machine) = reach(state, id, now).await?;
     let known = store::transactions::find_transaction(&mut transaction, id, &request.transaction_id).await?;
     if let Some(known) = known {
+        // A known id gets its answer; that is no operation a fault could strike.
         save(&mut transaction, &mut machine, now).await?;
         transaction.commit().await?;
         return Ok(known.into());
     }
+    let (mut transaction, mut machine) = withstand((transaction, machine), now).await?;
     let packages: Vec<String> = request.packages.keys().cloned().collect();
     let offers = store::repositories::list_offers(&mut transaction, &machine.os, &packages).await?;
     let started = machine

@@ -29,6 +29,7 @@ impl Driver for ModelDriver {
             updated_at: now,
             faults: Vec::new(),
             running: None,
+            struck: Vec::new(),
             ended: Vec::new(),
         }))
     }

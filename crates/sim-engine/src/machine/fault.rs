@@ -92,15 +92,14 @@ impl Machine {
         kind: FaultKind,
         applies: impl Fn(&FaultState) -> bool,
     ) -> Vec<Hit> {
-        self.faults
-            .iter_mut()
-            .filter(|fault| fault.kind == kind && fault.is_live() && applies(fault))
-            .filter_map(|fault| {
-                fault
-                    .draw()
-                    .then(|| Hit { service: fault.service.clone(), delay_seconds: fault.delay_seconds })
-            })
-            .collect()
+        let mut hits = Vec::new();
+        for fault in &mut self.faults {
+            if fault.kind == kind && fault.is_live() && applies(fault) && fault.draw() {
+                self.struck.push((fault.id, kind));
+                hits.push(Hit { service: fault.service.clone(), delay_seconds: fault.delay_seconds });
+            }
+        }
+        hits
     }
 }
 

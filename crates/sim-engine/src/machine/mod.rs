@@ -49,6 +49,8 @@ pub struct Machine {
     pub faults: Vec<FaultState>,
     /// The package transaction that holds the guest's package lock.
     pub running: Option<PackageTransaction>,
+    /// Faults that struck since the machine was loaded, to be told of.
+    pub struck: Vec<(Uuid, FaultKind)>,
     /// Transactions that ended since the machine was loaded, to be stored.
     pub ended: Vec<PackageTransaction>,
 }
@@ -106,9 +108,8 @@ impl Machine {
         }
     }
 
-    /// Asks the guest to do something: like [`Self::reach`], and a host failure may strike.
-    pub fn operate(&mut self, now: DateTime<Utc>) -> Result<(), GuestSilent> {
-        self.reach()?;
+    /// Asks a guest that answers to do something: a waiting host failure may strike instead.
+    pub fn withstand(&mut self, now: DateTime<Utc>) -> Result<(), GuestSilent> {
         self.meet_host_failure(now);
         match self.condition {
             Condition::Failed => Err(GuestSilent::Failed(self.id.clone())),

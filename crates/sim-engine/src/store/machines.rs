@@ -88,6 +88,7 @@ async fn complete(connection: &mut PgConnection, row: MachineRow) -> ApiResult<M
         updated_at: row.updated_at,
         faults,
         running,
+        struck: Vec::new(),
         ended: Vec::new(),
     })
 }
@@ -100,9 +101,6 @@ pub async fn update_machine(
 ) -> ApiResult<()> {
     for fault in &machine.faults {
         faults::update_fault(connection, fault).await?;
-    }
-    for ended in &machine.ended {
-        transactions::update_transaction(connection, ended).await?;
     }
     let (condition, boot_due_at) = columns_of(machine.condition);
     sqlx::query!(
