@@ -75,6 +75,10 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
             serde_json::error::Category::Data => {
                 ApiError::invalid_fields(vec![FieldError { pointer, detail: inner.to_string() }])
             }
+            // A number where the name of a variant belongs is a syntax error to serde_json, and yet the body is JSON.
+            _ if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
+                ApiError::invalid(pointer, "is of the wrong type")
+            }
             _ => ApiError::malformed(format!("the body is not JSON: {inner}")),
         }
     })?;

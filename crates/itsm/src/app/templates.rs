@@ -11,7 +11,7 @@ pub fn list_templates() -> Vec<Template> {
         description: "scheduled installation of the month's published updates by a policy, in its window"
             .to_owned(),
         max_risk: Risk::Moderate,
-        max_span_hours: 24,
+        max_span_hours: 7 * 24,
     }]
 }
 

@@ -24,7 +24,6 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("a number out of range", b"{\"n\":1e999}".to_vec(), &[400, 422]),
         ("an unknown field", br#"{"approved_by":"me"}"#.to_vec(), &[422]),
         ("prototype keys", br#"{"__proto__":{"admin":true}}"#.to_vec(), &[422]),
-        ("too much", vec![b' '; 3 * 1024 * 1024], &[413]),
     ]
 }
 
@@ -77,6 +76,23 @@ async fn malformed_bodies_are_refused_everywhere_and_change_nothing() {
         }
     }
     assert_eq!(lab.operator.get(&change).await.expect(200), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn body_beyond_the_limit_is_refused_before_it_is_read() {
+    let lab = Lab::start().await;
+    for path in ["changes", "incidents", "problems", "notifications"] {
+        let request = reqwest::Client::new()
+            .post(format!("{}/itsm/{path}", lab.service.base))
+            .bearer_auth(lab.operator.token().unwrap())
+            .header("content-type", "application/json")
+            .body(vec![b' '; 3 * 1024 * 1024]);
+        // The service answers and closes at once; a client that is still sending may see the end of the connection only.
+        match request.send().await {
+            Ok(answer) => assert_eq!(answer.status(), 413),
+            Err(error) => assert!(error.is_request() || error.is_body(), "{error}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,9 @@ async fn wrong_fields_are_named_and_nothing_is_stored() {
         ("approver_emails", json!(vec!["a@example.org"; 21])),
     ] {
         let body = with(lab.normal(), &[(field, value.clone())]);
-        let problem = lab.operator.post("/itsm/changes", &body).await.expect_problem(422);
+        let answer = lab.operator.post("/itsm/changes", &body).await;
+        assert_eq!(answer.status, 422, "{field} {value}: {}", answer.text);
+        let problem = answer.expect_problem(422);
         let pointer = problem["errors"][0]["pointer"].as_str().unwrap();
         assert!(pointer.starts_with(&format!("/{field}")), "{field}: {problem}");
     }

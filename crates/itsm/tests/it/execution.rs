@@ -105,7 +105,7 @@ async fn standard_change_is_approved_by_its_template_as_it_is_submitted() {
             .expect_problem(422);
         assert_eq!(problem["errors"][0]["pointer"], "/template");
     }
-    let long = with(lab.standard(), &[("end_at", json!(lab.now() + TimeDelta::hours(24)))]);
+    let long = with(lab.standard(), &[("end_at", json!(lab.now() + TimeDelta::days(7)))]);
     let path = lab.draft(&long).await;
     let problem = lab.operator.post(&format!("{path}/submit"), &json!({})).await.expect_problem(409);
     assert_eq!(kind_of(&problem), "/problems/template-does-not-fit");
