@@ -6,6 +6,8 @@
 pub mod graph;
 pub mod host_plan;
 pub mod lint;
+pub mod scenario;
+pub mod strategy;
 
 mod components;
 mod pack;
@@ -13,3 +15,5 @@ mod pack;
 pub use graph::{Compatibility, HostEdge, HostGraph, HostNode, ServiceNode};
 pub use host_plan::{PlanRequest, host_plan};
 pub use lint::lint;
+pub use scenario::{Scenario, ScenarioError};
+pub use strategy::{NodePlan, PlanError};

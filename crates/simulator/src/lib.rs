@@ -6,7 +6,9 @@
 pub mod compare;
 pub mod distribution;
 pub mod forecast;
+pub mod output;
 pub mod random;
+pub mod reference;
 pub mod statistics;
 
 mod parallel;

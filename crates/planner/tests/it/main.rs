@@ -4,3 +4,5 @@ mod fixture;
 mod host_plans;
 mod host_plans_always;
 mod lints;
+mod scenarios;
+mod strategies;

@@ -2,3 +2,6 @@
 
 mod fixture;
 mod forecasts;
+mod oracle;
+mod references;
+mod scenarios;

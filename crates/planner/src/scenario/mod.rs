@@ -1,0 +1,146 @@
+//! A what-if scenario: nodes with their patches, dependencies between them, and a seed.
+//!
+//! Nodes and edges are addressed by their index, in the order in which the file lists them.
+
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::read::{ScenarioError, read};
+use crate::{components::components, graph::Compatibility};
+
+/// Version of a node that has its patch.
+pub const PATCHED: &str = "v_new";
+/// Version of a node that has not, and to which a rollback returns it.
+pub const UNPATCHED: &str = "v_old";
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    pub name: String,
+    pub seed: i64,
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    pub nodes: Vec<Node>,
+    pub edges: Vec<Edge>,
+    /// In the order in which nodes first name them.
+    pub services: Vec<Service>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub id: String,
+    pub kind: NodeKind,
+    /// Index into the scenario's services.
+    pub service: usize,
+    /// 1 to 5.
+    pub criticality: u8,
+    /// At least 1; stated by the author, used by nothing.
+    pub redundancy: u32,
+    pub min_up: u32,
+    /// Others are not planned, but count for their service and stay exposed.
+    pub patchable: bool,
+    pub group: Option<String>,
+    pub version: String,
+    pub health: Health,
+    pub patch: Patch,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    pub name: String,
+    /// The highest that one of its members asks for.
+    pub min_up: u32,
+    pub members: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NodeKind {
+    Host,
+    ServiceInstance,
+    Database,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Health {
+    #[default]
+    Healthy,
+    Down,
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Patch {
+    pub duration_seconds: u32,
+    pub requires_restart: bool,
+    pub requires_reboot: bool,
+    /// 0 to 1.
+    pub failure_probability: f64,
+    pub rollback_supported: bool,
+    /// 0 to 10.
+    pub severity: f64,
+}
+
+/// `source` depends on `target`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    pub source: usize,
+    pub target: usize,
+    pub compatibility: Compatibility,
+    /// For so long the ends of an incompatible edge may differ in version.
+    pub mixed_max_duration_seconds: u32,
+}
+
+impl Node {
+    /// Whether its patch takes it down.
+    pub fn goes_down(&self) -> bool {
+        self.patch.requires_restart || self.patch.requires_reboot
+    }
+
+    /// What one second without the patch weighs.
+    pub fn weight(&self) -> f64 {
+        f64::from(self.criticality) * self.patch.severity
+    }
+}
+
+impl Scenario {
+    /// Patchable nodes in file order.
+    pub fn patchable(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].patchable).collect()
+    }
+
+    /// The number of each node's incompatibility group, numbered from 0 by first node in file order.
+    pub fn groups(&self) -> Vec<usize> {
+        let incompatible = self.distinct_edges().filter(|edge| edge.2 == Compatibility::Incompatible);
+        components(self.nodes.len(), incompatible.map(|(source, target, _)| (source, target)))
+    }
+
+    /// Severity x criticality x (1 + number of distinct dependencies in and out), by node.
+    pub fn risks(&self) -> Vec<f64> {
+        let mut degree = vec![0_u32; self.nodes.len()];
+        for (source, target, _) in self.distinct_edges() {
+            degree[source] += 1;
+            degree[target] += 1;
+        }
+        let risk = |(node, degree): (&Node, u32)| {
+            node.patch.severity * f64::from(node.criticality) * f64::from(1 + degree)
+        };
+        self.nodes.iter().zip(degree).map(risk).collect()
+    }
+
+    /// Each pair of nodes once; where the file repeats a pair, its last compatibility holds.
+    pub fn distinct_edges(&self) -> impl Iterator<Item = (usize, usize, Compatibility)> {
+        let mut seen = BTreeSet::new();
+        let mut edges: Vec<_> = self
+            .edges
+            .iter()
+            .rev()
+            .filter(|edge| seen.insert((edge.source, edge.target)))
+            .map(|edge| (edge.source, edge.target, edge.compatibility))
+            .collect();
+        edges.reverse();
+        edges.into_iter()
+    }
+}
