@@ -47,8 +47,6 @@ pub struct HostWorkflow {
     /// Free disk space below which a host is not patched, in percent.
     pub min_disk_free_percent: u8,
     pub pre_downtime_commands: Vec<Command>,
-    /// Services are stopped before the update and started after it, in reverse order of stopping.
-    pub stop_services: bool,
     pub drain_timeout_seconds: u32,
     pub pre_update_commands: Vec<Command>,
     pub post_update_commands: Vec<Command>,
@@ -64,7 +62,6 @@ impl Default for HostWorkflow {
         Self {
             min_disk_free_percent: 5,
             pre_downtime_commands: Vec::new(),
-            stop_services: true,
             drain_timeout_seconds: 300,
             pre_update_commands: Vec::new(),
             post_update_commands: Vec::new(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::CiId,
     plan::{Intent, Plan, WaveKind},
-    workflow::Rollback,
+    workflow::{Rollback, RollbackMode},
 };
 
 impl Run {
@@ -56,12 +56,15 @@ impl Run {
     const SNAPSHOTS_AT_ONCE: usize = 50;
 
     fn advance_snapshotting(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        let can_be_snapshotted = |id: &CiId| {
+            plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Snapshot)
+        };
         let due = |host: &HostRun| host.state == HostState::Pending && host.snapshot.is_none();
         let hosts: BTreeSet<CiId> = match plan.snapshot_retention_hours {
             Some(_) => self
                 .hosts
                 .iter()
-                .filter(|(_, h)| due(h))
+                .filter(|(id, host)| due(host) && can_be_snapshotted(id))
                 .map(|(id, _)| id.clone())
                 .take(Self::SNAPSHOTS_AT_ONCE)
                 .collect(),

@@ -355,11 +355,7 @@ fn assert_sound(run: &Run, plan: &Plan) {
     );
     if ended {
         assert!(run.pending.is_none() && run.paused.is_none());
-        assert!(
-            run.hosts.values().all(|host| host.state.is_final()),
-            "{:?}",
-            run.hosts
-        );
+        assert!(run.hosts.values().all(|host| host.state.is_final()), "{:?}", run.hosts);
     }
     if let Some(Pending { action: Action::Patch { hosts }, .. }) = &run.pending {
         assert!(
