@@ -1,0 +1,176 @@
+//! `/cmdb/cis`.
+
+use api_types::{
+    cmdb::{Ci, CiStatus, CiType, CreateCi, HistoryEntry, UpdateCi},
+    page::Page,
+    problem::Problem,
+};
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use domain::ids::CiId;
+use serde::Deserialize;
+use service_kit::{
+    ApiResult,
+    auth::{Operator, Viewer},
+    extract::{IfMatch, Json, Path, Tagged},
+    idempotency::IdempotencyKey,
+    page::PageRequest,
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::query::{self, Query};
+use crate::{
+    app::{App, cis},
+    store::cis::CiFilter,
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct CiParams {
+    /// Only CIs of this type.
+    #[serde(rename = "type")]
+    ci_type: Option<CiType>,
+    /// Only CIs that bear this tag, as `key:value`; may be given often, and all must hold.
+    #[serde(default)]
+    tag: Vec<String>,
+    /// Short for `tag=os:<value>`.
+    os: Option<String>,
+    /// Short for `tag=env:<value>`.
+    env: Option<String>,
+    /// Part of the id, the name or a tag's value, in any case.
+    q: Option<String>,
+    /// `active` when unsaid.
+    status: Option<StatusFilter>,
+    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusFilter {
+    #[default]
+    Active,
+    Decommissioned,
+    Any,
+}
+
+impl CiParams {
+    fn filter(&self) -> ApiResult<CiFilter> {
+        let mut tags = query::tags(&self.tag)?;
+        for (key, value) in [("os", &self.os), ("env", &self.env)] {
+            if let Some(value) = value {
+                query::add_tag(&mut tags, key, value)?;
+            }
+        }
+        let status = match self.status.unwrap_or_default() {
+            StatusFilter::Active => Some(CiStatus::Active),
+            StatusFilter::Decommissioned => Some(CiStatus::Decommissioned),
+            StatusFilter::Any => None,
+        };
+        let text = self.q.clone().filter(|text| !text.is_empty());
+        Ok(CiFilter { ci_type: self.ci_type, status, tags, text })
+    }
+}
+
+/// List configuration items in the order of their ids.
+#[utoipa::path(get, path = "/cmdb/cis", tag = "cis", params(CiParams),
+    responses((status = 200, body = Page<Ci>), (status = "4XX", body = Problem)))]
+pub async fn list_cis(
+    State(app): State<App>,
+    _: Viewer,
+    Query(params): Query<CiParams>,
+) -> ApiResult<Json<Page<Ci>>> {
+    let filter = params.filter()?;
+    cis::list_cis(&app, filter, PageRequest::new(params.limit, params.page_token)).await.map(Json)
+}
+
+/// Create a configuration item.
+#[utoipa::path(post, path = "/cmdb/cis", tag = "cis", request_body = CreateCi,
+    responses((status = 201, body = Ci), (status = "4XX", body = Problem)))]
+pub async fn create_ci(
+    State(app): State<App>,
+    caller: Operator,
+    key: IdempotencyKey,
+    Json(request): Json<CreateCi>,
+) -> ApiResult<impl IntoResponse> {
+    let ci = cis::create_ci(&app, &caller, &key, request).await?;
+    let location = [(header::LOCATION, format!("/cmdb/cis/{}", ci.id))];
+    Ok((StatusCode::CREATED, location, Tagged(ci.version, ci)))
+}
+
+/// Read a configuration item.
+#[utoipa::path(get, path = "/cmdb/cis/{id}", tag = "cis", params(("id" = CiId, Path, description = "CI")),
+    responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
+pub async fn get_ci(State(app): State<App>, _: Viewer, Path(id): Path<CiId>) -> ApiResult<Tagged<Ci>> {
+    let ci = cis::get_ci(&app, &id).await?;
+    Ok(Tagged(ci.version, ci))
+}
+
+/// Change a configuration item; with `If-Match` only when nobody changed it meanwhile.
+#[utoipa::path(patch, path = "/cmdb/cis/{id}", tag = "cis", params(("id" = CiId, Path, description = "CI")),
+    request_body = UpdateCi, responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
+pub async fn update_ci(
+    State(app): State<App>,
+    caller: Operator,
+    Path(id): Path<CiId>,
+    if_match: IfMatch,
+    Json(request): Json<UpdateCi>,
+) -> ApiResult<Tagged<Ci>> {
+    let ci = cis::update_ci(&app, &caller, &id, &if_match, request).await?;
+    Ok(Tagged(ci.version, ci))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct DecommissionParams {
+    /// Why; kept in the history.
+    reason: Option<String>,
+}
+
+/// Decommission a configuration item: it and its history stay, lists and plans leave it out.
+#[utoipa::path(delete, path = "/cmdb/cis/{id}", tag = "cis",
+    params(("id" = CiId, Path, description = "CI"), DecommissionParams),
+    responses((status = 204), (status = "4XX", body = Problem)))]
+pub async fn decommission_ci(
+    State(app): State<App>,
+    caller: Operator,
+    Path(id): Path<CiId>,
+    if_match: IfMatch,
+    Query(params): Query<DecommissionParams>,
+) -> ApiResult<StatusCode> {
+    cis::decommission_ci(&app, &caller, &id, &if_match, params.reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct PageParams {
+    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    pub limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    pub page_token: Option<String>,
+}
+
+impl From<PageParams> for PageRequest {
+    fn from(params: PageParams) -> Self {
+        Self::new(params.limit, params.page_token)
+    }
+}
+
+/// Read what happened to a configuration item, newest first.
+#[utoipa::path(get, path = "/cmdb/cis/{id}/history", tag = "cis",
+    params(("id" = CiId, Path, description = "CI"), PageParams),
+    responses((status = 200, body = Page<HistoryEntry>), (status = "4XX", body = Problem)))]
+pub async fn list_history(
+    State(app): State<App>,
+    _: Viewer,
+    Path(id): Path<CiId>,
+    Query(params): Query<PageParams>,
+) -> ApiResult<Json<Page<HistoryEntry>>> {
+    cis::list_history(&app, &id, params.into()).await.map(Json)
+}

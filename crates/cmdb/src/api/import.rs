@@ -1,0 +1,86 @@
+//! `/cmdb/import`.
+
+use api_types::{cmdb::ImportReport, problem::Problem};
+use axum::{
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::Deserialize;
+use service_kit::{
+    ApiError, ApiResult,
+    auth::Operator,
+    extract::{self, Json},
+    idempotency::IdempotencyKey,
+};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::query::Query;
+use crate::app::{
+    App,
+    import::{self, Format},
+};
+
+/// A list of ten thousand hosts with their variables is some megabytes.
+const BODY_LIMIT: usize = 20 * 1024 * 1024;
+
+/// Content types under which lists come; what a list is, its content tells.
+const CONTENT_TYPES: [&str; 10] = [
+    "application/json",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/yaml",
+    "application/x-yaml",
+    "application/octet-stream",
+    "text/csv",
+    "text/plain",
+    "text/yaml",
+    "text/x-yaml",
+];
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(import_cis)).layer(DefaultBodyLimit::max(BODY_LIMIT))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ImportParams {
+    /// Store nothing and report what would be done and refused.
+    #[serde(default)]
+    dry_run: bool,
+    /// The format, where it shall not be recognised by the content.
+    format: Option<Format>,
+}
+
+/// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI) or a NetBox export.
+///
+/// All or nothing: when a record is refused, nothing is stored and the problem names every refused record.
+#[utoipa::path(post, path = "/cmdb/import", tag = "inventory", params(ImportParams),
+    request_body(content = String, content_type = "application/octet-stream", description = "the list, up to 20 MB"),
+    responses((status = 200, body = ImportReport), (status = "4XX", body = Problem)))]
+async fn import_cis(
+    State(app): State<App>,
+    caller: Operator,
+    key: IdempotencyKey,
+    Query(params): Query<ImportParams>,
+    request: Request,
+) -> ApiResult<Json<ImportReport>> {
+    check_content_type(request.headers())?;
+    let content = extract::body(request, &()).await?;
+    let mode = if params.dry_run { import::Mode::DryRun } else { import::Mode::Store };
+    import::import_cis(&app, &caller, &key, &content, params.format, mode).await.map(Json)
+}
+
+fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match CONTENT_TYPES.contains(&essence.as_str()) && !headers.contains_key(header::CONTENT_ENCODING) {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            format!("the list must be sent uncompressed as one of {}", CONTENT_TYPES.join(", ")),
+        )),
+    }
+}

@@ -1,0 +1,43 @@
+//! `/cmdb/ansible/inventory`.
+
+use api_types::problem::Problem;
+use axum::extract::State;
+use serde::Deserialize;
+use service_kit::{
+    ApiError, ApiResult,
+    auth::{Operator, Viewer},
+    extract::Json,
+};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::query::{self, Query};
+use crate::app::{
+    App,
+    inventory::{self, Freezing, Inventory},
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryParams {
+    /// Only hosts and VMs that bear this tag, as `key:value`; may be given often, and all must hold.
+    #[serde(default)]
+    tag: Vec<String>,
+    /// Fixes hosts and groups to those of the first answer given under this run; the first needs the role `operator`.
+    run_id: Option<Uuid>,
+}
+
+/// Read the inventory as Ansible's dynamic-inventory JSON, one group per tag and value.
+#[utoipa::path(get, path = "/cmdb/ansible/inventory", tag = "inventory", params(InventoryParams),
+    responses((status = 200, body = serde_json::Value, description = "groups, and `_meta.hostvars`"),
+        (status = "4XX", body = Problem)))]
+pub async fn get_ansible_inventory(
+    State(app): State<App>,
+    _: Viewer,
+    operator: Result<Operator, ApiError>,
+    Query(params): Query<InventoryParams>,
+) -> ApiResult<Json<Inventory>> {
+    let freezing = if operator.is_ok() { Freezing::Allowed } else { Freezing::Refused };
+    let tags = query::tags(&params.tag)?;
+    inventory::get_ansible_inventory(&app, &tags, params.run_id, freezing).await.map(Json)
+}

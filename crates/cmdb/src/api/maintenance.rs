@@ -1,0 +1,41 @@
+//! What others say about a configuration item: maintenance and patch state.
+
+use api_types::{
+    cmdb::{Ci, PatchState, SetMaintenance},
+    problem::Problem,
+};
+use axum::extract::State;
+use domain::ids::CiId;
+use service_kit::{
+    ApiResult,
+    auth::Operator,
+    extract::{Json, Path, Tagged},
+};
+
+use crate::app::{App, maintenance, patch_state};
+
+/// Turn maintenance on or off. Its owner may extend it; its owner or an administrator may end it.
+#[utoipa::path(put, path = "/cmdb/cis/{id}/maintenance", tag = "cis", params(("id" = CiId, Path, description = "CI")),
+    request_body = SetMaintenance, responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
+pub async fn set_maintenance(
+    State(app): State<App>,
+    caller: Operator,
+    Path(id): Path<CiId>,
+    Json(request): Json<SetMaintenance>,
+) -> ApiResult<Tagged<Ci>> {
+    let ci = maintenance::set_maintenance(&app, &caller, &id, request).await?;
+    Ok(Tagged(ci.version, ci))
+}
+
+/// Write the outcome of the last run.
+#[utoipa::path(put, path = "/cmdb/cis/{id}/patch-state", tag = "cis", params(("id" = CiId, Path, description = "CI")),
+    request_body = PatchState, responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
+pub async fn set_patch_state(
+    State(app): State<App>,
+    caller: Operator,
+    Path(id): Path<CiId>,
+    Json(request): Json<PatchState>,
+) -> ApiResult<Tagged<Ci>> {
+    let ci = patch_state::set_patch_state(&app, &caller, &id, request).await?;
+    Ok(Tagged(ci.version, ci))
+}

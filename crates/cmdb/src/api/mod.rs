@@ -1,0 +1,32 @@
+//! The routes, one file per resource.
+
+mod cis;
+mod graph;
+mod import;
+mod inventory;
+mod maintenance;
+mod query;
+mod relationships;
+mod sync;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::app::App;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(cis::list_cis, cis::create_ci))
+        .routes(routes!(cis::get_ci, cis::update_ci, cis::decommission_ci))
+        .routes(routes!(cis::list_history))
+        .routes(routes!(relationships::list_relationships))
+        .routes(routes!(relationships::create_relationship, relationships::delete_relationship_between))
+        .routes(routes!(relationships::delete_relationship))
+        .routes(routes!(graph::get_impact))
+        .routes(routes!(graph::get_graph, graph::query_graph))
+        .routes(routes!(maintenance::set_maintenance))
+        .routes(routes!(maintenance::set_patch_state))
+        .routes(routes!(sync::start_sync))
+        .routes(routes!(sync::get_sync))
+        .routes(routes!(inventory::get_ansible_inventory))
+        .merge(import::routes())
+}

@@ -1,0 +1,128 @@
+//! What a list is, told by its content.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use service_kit::{ApiError, ApiResult};
+use utoipa::ToSchema;
+
+use super::{ansible, csv, json, netbox, record::Record};
+
+/// Formats that are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A header, then one CI a line.
+    Csv,
+    /// An array of CIs as they are created over HTTP.
+    Json,
+    /// The same, one a line.
+    Ndjson,
+    /// What `ansible-inventory --list` prints.
+    AnsibleJson,
+    /// A static Ansible inventory in YAML.
+    AnsibleYaml,
+    /// A static Ansible inventory in the INI form.
+    AnsibleIni,
+    /// An export of NetBox's devices or virtual machines: `{"results": [...]}`.
+    Netbox,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::AnsibleJson => "ansible_json",
+            Self::AnsibleYaml => "ansible_yaml",
+            Self::AnsibleIni => "ansible_ini",
+            Self::Netbox => "netbox",
+        }
+    }
+}
+
+/// The content as text, without a byte order mark.
+pub fn text_of(content: &[u8]) -> ApiResult<&str> {
+    let text = std::str::from_utf8(content)
+        .map_err(|error| ApiError::malformed(format!("the list is not UTF-8: {error}")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(ApiError::malformed("the list is empty"));
+    }
+    if text.contains('\0') {
+        return Err(ApiError::invalid("", "holds the character U+0000, which cannot be stored"));
+    }
+    Ok(text)
+}
+
+/// Recognises and reads a list. A list that cannot be read as a whole is a 422 that says where.
+pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, Vec<Record>)> {
+    let format = match format {
+        Some(format) => format,
+        None => recognise(text).ok_or_else(|| {
+            ApiError::invalid(
+                "",
+                "is no list of a known kind: CSV with a header, a JSON array or NDJSON of CIs, an Ansible inventory or a NetBox export",
+            )
+        })?,
+    };
+    let records = match format {
+        Format::Csv => csv::read(text),
+        Format::Json => parse(text).and_then(json::read),
+        Format::Ndjson => json::read_lines(text),
+        Format::AnsibleJson => parse(text).and_then(ansible::read_json),
+        Format::AnsibleYaml => ansible::read_yaml(text),
+        Format::AnsibleIni => ansible::read_ini(text),
+        Format::Netbox => parse(text).and_then(netbox::read),
+    };
+    match records {
+        Ok(records) if records.is_empty() => Err(ApiError::invalid("", "names no host at all")),
+        Ok(records) => Ok((format, records)),
+        Err(why) => Err(ApiError::invalid("", format!("cannot be read as `{}`: {why}", format.name()))),
+    }
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn recognise(text: &str) -> Option<Format> {
+    let first = text.trim_start().chars().next()?;
+    if first == '{' || first == '[' {
+        if let Ok(value) = serde_json::from_str::<Value>(text) {
+            return recognise_json(&value);
+        }
+        let line = text.lines().find(|line| !line.trim().is_empty())?;
+        if serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object()) {
+            return Some(Format::Ndjson);
+        }
+        if first == '{' {
+            // Broken JSON: read as such, so that the answer says where it breaks.
+            return Some(Format::Json);
+        }
+    }
+    if csv::has_header(text) {
+        return Some(Format::Csv);
+    }
+    match ansible::looks_like_yaml(text) {
+        true => Some(Format::AnsibleYaml),
+        false => ansible::looks_like_ini(text).then_some(Format::AnsibleIni),
+    }
+}
+
+fn recognise_json(value: &Value) -> Option<Format> {
+    match value {
+        Value::Array(_) => Some(Format::Json),
+        Value::Object(fields) if fields.get("results").is_some_and(Value::is_array) => Some(Format::Netbox),
+        Value::Object(fields) if fields.get("id").is_some_and(Value::is_string) => Some(Format::Ndjson),
+        Value::Object(fields)
+            if fields.contains_key("_meta")
+                || fields.values().any(|group| {
+                    ["hosts", "children", "vars"].iter().any(|key| group.get(key).is_some())
+                }) =>
+        {
+            Some(Format::AnsibleJson)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,234 @@
+//! Rows of `cmdb.cis`.
+
+use std::collections::BTreeMap;
+
+use api_types::cmdb::{Ci, CiStatus, CiType, Maintenance, PatchState};
+use chrono::{DateTime, Utc};
+use domain::{ids::CiId, selector::Tags};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use super::words::{ci_id, json, text, word};
+
+/// Rows written by one statement.
+const BATCH: usize = 1000;
+
+/// Which CIs are listed; every condition given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct CiFilter {
+    pub ci_type: Option<CiType>,
+    /// `None`: whatever their status.
+    pub status: Option<CiStatus>,
+    pub tags: Tags,
+    /// Part of the id, the name or a tag's value, in any case.
+    pub text: Option<String>,
+}
+
+struct CiRow {
+    id: String,
+    ci_type: String,
+    name: String,
+    status: String,
+    tags: Json<Tags>,
+    attributes: Json<BTreeMap<String, Value>>,
+    maintenance: Option<Json<Maintenance>>,
+    patch_state: Option<Json<PatchState>>,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<CiRow> for Ci {
+    type Error = sqlx::Error;
+
+    fn try_from(row: CiRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: ci_id(row.id)?,
+            ci_type: word(row.ci_type)?,
+            name: row.name,
+            status: word(row.status)?,
+            tags: row.tags.0,
+            attributes: row.attributes.0,
+            maintenance: row.maintenance.map(|value| value.0),
+            patch_state: row.patch_state.map(|value| value.0),
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// A checked query over whole CIs; what follows `FROM cmdb.cis` is the argument.
+macro_rules! select_cis {
+    ($tail:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            CiRow,
+            r#"SELECT id, ci_type, name, status, tags AS "tags: Json<Tags>",
+                      attributes AS "attributes: Json<BTreeMap<String, Value>>",
+                      maintenance AS "maintenance: Json<Maintenance>", patch_state AS "patch_state: Json<PatchState>",
+                      version, created_at, updated_at
+               FROM cmdb.cis "# + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+pub async fn find_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<Ci>, sqlx::Error> {
+    let row = select_cis!("WHERE id = $1", id.as_str()).fetch_optional(connection).await?;
+    row.map(Ci::try_from).transpose()
+}
+
+/// Reads a CI and keeps others from changing it until the transaction ends.
+pub async fn lock_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<Ci>, sqlx::Error> {
+    let row = select_cis!("WHERE id = $1 FOR UPDATE", id.as_str()).fetch_optional(connection).await?;
+    row.map(Ci::try_from).transpose()
+}
+
+/// Locks those of `ids` that exist, in the order of their ids, so that two bulk writers never wait for each other.
+pub async fn lock_cis(connection: &mut PgConnection, ids: &[String]) -> Result<Vec<Ci>, sqlx::Error> {
+    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids).fetch_all(connection).await?;
+    rows.into_iter().map(Ci::try_from).collect()
+}
+
+/// Locks CIs whose maintenance has expired and that nobody else is changing at this moment.
+pub async fn lock_expired_maintenance(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Ci>, sqlx::Error> {
+    let rows = select_cis!(
+        "WHERE maintenance_expires_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Ci::try_from).collect()
+}
+
+pub async fn list_cis(
+    connection: &mut PgConnection,
+    filter: &CiFilter,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Ci>, sqlx::Error> {
+    let ci_type = filter.ci_type.as_ref().map(text).transpose()?;
+    let status = filter.status.as_ref().map(text).transpose()?;
+    let rows = select_cis!(
+        "WHERE ($1::text IS NULL OR ci_type = $1) AND ($2::text IS NULL OR status = $2) AND tags @> $3
+           AND ($4::text IS NULL OR position(lower($4) IN lower(id || ' ' || name)) > 0
+                OR EXISTS (SELECT 1 FROM jsonb_each_text(tags) AS tag WHERE position(lower($4) IN lower(tag.value)) > 0))
+           AND ($5::text IS NULL OR id > $5)
+         ORDER BY id LIMIT $6",
+        ci_type,
+        status,
+        json(&filter.tags)?,
+        filter.text,
+        after,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Ci::try_from).collect()
+}
+
+/// Inserts CIs and tells how many were new; an id that exists already is left as it is.
+pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> Result<u64, sqlx::Error> {
+    let mut inserted = 0;
+    for batch in cis.chunks(BATCH) {
+        let columns = Columns::of(batch)?;
+        inserted += sqlx::query!(
+            "INSERT INTO cmdb.cis (id, ci_type, name, status, tags, attributes, version, created_at, updated_at)
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[],
+                                  $7::bigint[], $8::timestamptz[], $9::timestamptz[])
+             ON CONFLICT (id) DO NOTHING",
+            &columns.ids,
+            &columns.ci_types,
+            &columns.names,
+            &columns.statuses,
+            &columns.tags,
+            &columns.attributes,
+            &columns.versions,
+            &columns.created,
+            &columns.updated,
+        )
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+    }
+    Ok(inserted)
+}
+
+/// Writes locked CIs back whole.
+pub async fn update_cis(connection: &mut PgConnection, cis: &[Ci]) -> Result<(), sqlx::Error> {
+    for batch in cis.chunks(BATCH) {
+        let columns = Columns::of(batch)?;
+        let updated = sqlx::query!(
+            "UPDATE cmdb.cis AS ci
+             SET ci_type = new.ci_type, name = new.name, status = new.status, tags = new.tags, attributes = new.attributes,
+                 maintenance = new.maintenance, maintenance_expires_at = new.maintenance_expires_at,
+                 patch_state = new.patch_state, version = new.version, updated_at = new.updated_at
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
+                         $8::timestamptz[], $9::jsonb[], $10::bigint[], $11::timestamptz[])
+               AS new (id, ci_type, name, status, tags, attributes, maintenance, maintenance_expires_at, patch_state,
+                       version, updated_at)
+             WHERE ci.id = new.id",
+            &columns.ids,
+            &columns.ci_types,
+            &columns.names,
+            &columns.statuses,
+            &columns.tags,
+            &columns.attributes,
+            &columns.maintenance as _,
+            &columns.maintenance_expiries as _,
+            &columns.patch_states as _,
+            &columns.versions,
+            &columns.updated,
+        )
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if updated != batch.len() as u64 {
+            return Err(sqlx::Error::RowNotFound);
+        }
+    }
+    Ok(())
+}
+
+/// The fields of many CIs, turned for `unnest`.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<String>,
+    ci_types: Vec<String>,
+    names: Vec<String>,
+    statuses: Vec<String>,
+    tags: Vec<Value>,
+    attributes: Vec<Value>,
+    maintenance: Vec<Option<Value>>,
+    maintenance_expiries: Vec<Option<DateTime<Utc>>>,
+    patch_states: Vec<Option<Value>>,
+    versions: Vec<i64>,
+    created: Vec<DateTime<Utc>>,
+    updated: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    fn of(cis: &[Ci]) -> Result<Self, sqlx::Error> {
+        let mut columns = Self::default();
+        for ci in cis {
+            columns.ids.push(ci.id.to_string());
+            columns.ci_types.push(text(&ci.ci_type)?);
+            columns.names.push(ci.name.clone());
+            columns.statuses.push(text(&ci.status)?);
+            columns.tags.push(json(&ci.tags)?);
+            columns.attributes.push(json(&ci.attributes)?);
+            columns.maintenance.push(ci.maintenance.as_ref().map(json).transpose()?);
+            columns.maintenance_expiries.push(ci.maintenance.as_ref().map(|held| held.expires_at));
+            columns.patch_states.push(ci.patch_state.as_ref().map(json).transpose()?);
+            columns.versions.push(ci.version);
+            columns.created.push(ci.created_at);
+            columns.updated.push(ci.updated_at);
+        }
+        Ok(columns)
+    }
+}

@@ -1,0 +1,133 @@
+//! What the graph of a selection is made of. Decommissioned CIs have no part in it.
+
+use std::collections::BTreeMap;
+
+use api_types::cmdb::{CiType, GraphEdge};
+use domain::{ids::CiId, selector::Tags};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use super::words::{ci_id, json, word};
+
+/// A CI as far as the graph and the inventory speak of it.
+#[derive(Debug)]
+pub struct Node {
+    pub id: CiId,
+    pub ci_type: CiType,
+    pub name: String,
+    pub tags: Tags,
+    pub attributes: BTreeMap<String, Value>,
+}
+
+struct Row {
+    id: String,
+    ci_type: String,
+    name: String,
+    tags: Json<Tags>,
+    attributes: Json<BTreeMap<String, Value>>,
+}
+
+impl TryFrom<Row> for Node {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: ci_id(row.id)?,
+            ci_type: word(row.ci_type)?,
+            name: row.name,
+            tags: row.tags.0,
+            attributes: row.attributes.0,
+        })
+    }
+}
+
+/// Active hosts and VMs that bear `tags` and, when `ids` are given, are among them.
+pub async fn list_hosts(
+    connection: &mut PgConnection,
+    tags: &Tags,
+    ids: Option<&[String]>,
+    limit: i64,
+) -> Result<Vec<Node>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, ci_type, name, tags AS "tags: Json<Tags>", attributes AS "attributes: Json<BTreeMap<String, Value>>"
+           FROM cmdb.cis
+           WHERE status = 'active' AND ci_type IN ('host', 'vm') AND tags @> $1
+             AND ($2::text[] IS NULL OR id = ANY($2))
+           ORDER BY id LIMIT $3"#,
+        json(tags)?,
+        ids,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Node::try_from).collect()
+}
+
+/// Active services, applications and databases that `hosts` run or are members of, and those they depend on, however far.
+pub async fn list_services(
+    connection: &mut PgConnection,
+    hosts: &[String],
+    limit: i64,
+) -> Result<Vec<Node>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"WITH RECURSIVE needed (id) AS (
+             SELECT r.target FROM cmdb.relationships r JOIN cmdb.cis ci ON ci.id = r.target
+             WHERE r.source = ANY($1) AND r.relationship_type IN ('runs', 'member_of')
+               AND ci.status = 'active' AND ci.ci_type IN ('service', 'application', 'database')
+             UNION
+             SELECT r.target FROM needed JOIN cmdb.relationships r ON r.source = needed.id JOIN cmdb.cis ci ON ci.id = r.target
+             WHERE r.relationship_type = 'depends_on'
+               AND ci.status = 'active' AND ci.ci_type IN ('service', 'application', 'database'))
+           SELECT ci.id, ci.ci_type, ci.name, ci.tags AS "tags: Json<Tags>",
+                  ci.attributes AS "attributes: Json<BTreeMap<String, Value>>"
+           FROM needed JOIN cmdb.cis ci ON ci.id = needed.id ORDER BY ci.id LIMIT $2"#,
+        hosts,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Node::try_from).collect()
+}
+
+/// Pairs of service and active host or VM that runs it or is a member of it.
+pub async fn list_service_hosts(
+    connection: &mut PgConnection,
+    services: &[String],
+) -> Result<Vec<(CiId, CiId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT DISTINCT r.target AS service, r.source AS host
+         FROM cmdb.relationships r JOIN cmdb.cis ci ON ci.id = r.source
+         WHERE r.target = ANY($1) AND r.relationship_type IN ('runs', 'member_of')
+           AND ci.status = 'active' AND ci.ci_type IN ('host', 'vm')
+         ORDER BY 1, 2",
+        services
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((ci_id(row.service)?, ci_id(row.host)?))).collect()
+}
+
+/// Every `depends_on` between CIs of `ids`.
+pub async fn list_dependencies(
+    connection: &mut PgConnection,
+    ids: &[String],
+) -> Result<Vec<GraphEdge>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT source, target, compatibility AS "compatibility!" FROM cmdb.relationships
+           WHERE relationship_type = 'depends_on' AND source = ANY($1) AND target = ANY($1)"#,
+        ids
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(GraphEdge {
+                source: ci_id(row.source)?,
+                target: ci_id(row.target)?,
+                compatibility: word(row.compatibility)?,
+            })
+        })
+        .collect()
+}
