@@ -6,10 +6,12 @@
 //! a deadline, and [`Event::DeadlinePassed`] always brings it nearer to its end.
 
 mod action;
+mod answers;
 mod batch;
 mod decide;
 mod event;
 mod machine;
+mod orders;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,275 @@
+//! What answers and reports of hosts change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    action::{Action, Pending, TestPhase},
+    event::{Answer, Approval, HostResult, Refused, TestRun, Verification},
+    machine::{HostRun, Phase, Run, Stop, seconds},
+    state::{HostState, Stage},
+};
+use crate::{
+    ids::CiId,
+    plan::{Intent, Plan},
+};
+
+impl Run {
+    /// Takes the answer to `action` in; gives the action back when the answer does not fit it.
+    pub(super) fn answered<'a>(
+        &mut self,
+        stage: Stage,
+        action: &'a Action,
+        answer: Answer,
+        plan: Option<&Plan>,
+        now: DateTime<Utc>,
+    ) -> Result<(), &'a Action> {
+        match (action, answer) {
+            (Action::Plan, Answer::Planned) => {
+                let Some(plan) = plan else { return Err(action) };
+                self.adopt(plan);
+                match self.rules.dry_run {
+                    true => self.enter(Stage::Reporting, Some(plan), now),
+                    false => self.enter(Stage::AwaitingApproval, Some(plan), now),
+                }
+            }
+            (Action::Plan, Answer::NothingToDo) => self.enter(Stage::Reporting, plan, now),
+            (Action::Plan | Action::OpenChange, Answer::CouldNot { reason } | Answer::Invalid { reason }) => {
+                self.stop.get_or_insert(Stop::Failed { reason });
+            }
+            (Action::OpenChange, Answer::ChangeOpened { change_id }) => self.change_id = Some(change_id),
+            (Action::CheckChange { .. }, Answer::ChangeIs(Approval::Approved)) => {
+                self.enter(Stage::Validating, plan, now)
+            }
+            (Action::CheckChange { .. }, Answer::ChangeIs(Approval::Refused { reason })) => {
+                self.stop.get_or_insert(Stop::Cancelled { reason });
+            }
+            (Action::CheckChange { .. }, Answer::ChangeIs(Approval::Waiting) | Answer::CouldNot { .. }) => {
+                self.ask_at(action.clone(), now + seconds(self.rules.poll_seconds));
+            }
+            (Action::Validate { change_id }, Answer::Valid) => {
+                self.ask(Action::BeginWork { change_id: change_id.clone() }, now)
+            }
+            (Action::Validate { .. }, Answer::NotYet { retry_at, .. }) => {
+                self.ask_at(action.clone(), retry_at.max(now))
+            }
+            (Action::BeginWork { .. }, Answer::WorkBegun) => self.enter(Stage::Snapshotting, plan, now),
+            (
+                Action::Validate { .. } | Action::BeginWork { .. },
+                Answer::Invalid { reason } | Answer::CouldNot { reason },
+            ) => {
+                self.stop.get_or_insert(Stop::Failed { reason });
+            }
+            (Action::Snapshot { hosts }, Answer::Snapshots(results)) => self.snapshots_taken(hosts, &results),
+            (Action::Snapshot { hosts }, Answer::CouldNot { reason }) => {
+                let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
+                self.snapshots_taken(hosts, &results);
+            }
+            (Action::Test { phase: TestPhase::Before, hosts }, Answer::Tests(results)) => {
+                match hosts.iter().find(|host| !results.contains_key(host)) {
+                    Some(host) => {
+                        self.pause(format!("the tests before the wave gave no result for `{host}`"), now)
+                    }
+                    None => {
+                        self.baseline = results;
+                        self.phase = Phase::Patch;
+                    }
+                }
+            }
+            (Action::Test { phase: TestPhase::After, hosts }, Answer::Tests(results)) => {
+                self.tests_after(hosts, &results, now)
+            }
+            (Action::Test { .. }, Answer::CouldNot { reason }) => {
+                self.pause(format!("the gate is inconclusive: {reason}"), now);
+            }
+            (Action::Patch { hosts }, Answer::Patched { mut unfinished }) => {
+                for host in hosts {
+                    let lost = HostResult::Failed {
+                        reason: "the playbook ended without an outcome for this host".to_owned(),
+                    };
+                    let result = unfinished.remove(host).unwrap_or(lost);
+                    if self.hosts.get(host).is_some_and(|run| run.state.is_working()) {
+                        self.end_host(host, result);
+                    }
+                }
+            }
+            (Action::Patch { hosts }, Answer::CouldNot { reason }) => {
+                for host in hosts {
+                    if self.hosts.get(host).is_some_and(|run| run.state.is_working()) {
+                        self.end_host(host, HostResult::Failed { reason: reason.clone() });
+                    }
+                }
+            }
+            (Action::RollBack { hosts }, Answer::RolledBack(results)) => self.rolled_back(hosts, &results),
+            (Action::RollBack { hosts }, Answer::CouldNot { reason }) => {
+                let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
+                self.rolled_back(hosts, &results);
+            }
+            (Action::Soak { .. }, Answer::Soaked) => self.next_wave(),
+            (Action::Settle { hosts }, Answer::Settled(results)) => self.settled(hosts, &results),
+            (Action::Settle { hosts }, Answer::CouldNot { reason }) => {
+                let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
+                self.settled(hosts, &results);
+            }
+            (Action::Verify { hosts }, Answer::Verified(results)) => self.verified(hosts, &results, now),
+            (Action::Verify { .. }, Answer::CouldNot { reason }) => {
+                self.pause(format!("verification is inconclusive: {reason}"), now);
+            }
+            (Action::Report, Answer::Reported) => self.enter(Stage::Alerting, plan, now),
+            (Action::Alert, Answer::Alerted) => self.finish(plan),
+            (Action::Report | Action::Alert, Answer::CouldNot { .. }) => {
+                self.ask_at(action.clone(), now + seconds(5))
+            }
+            _ => return Err(action),
+        }
+        debug_assert!(stage <= self.stage().unwrap_or(Stage::Alerting), "stages only go on");
+        Ok(())
+    }
+
+    /// Takes the hosts of a plan up.
+    fn adopt(&mut self, plan: &Plan) {
+        self.hosts = plan.targets.keys().map(|id| (id.clone(), HostRun::default())).collect();
+        if let Intent::Rollback { snapshots, .. } = &plan.intent {
+            for (id, host) in &mut self.hosts {
+                host.snapshot = snapshots.get(id).copied();
+            }
+        }
+    }
+
+    fn snapshots_taken(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<Uuid, String>>) {
+        for id in hosts {
+            let Some(host) = self.hosts.get_mut(id) else { continue };
+            match results.get(id) {
+                Some(Ok(snapshot)) => {
+                    host.snapshot = Some(*snapshot);
+                    host.end(HostState::Pending, None);
+                }
+                Some(Err(reason)) => {
+                    host.end(HostState::Skipped, format!("not patched: its snapshot failed: {reason}"))
+                }
+                None => host.end(HostState::Skipped, "not patched: its snapshot gave no answer".to_owned()),
+            }
+        }
+    }
+
+    fn tests_after(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, TestRun>, now: DateTime<Utc>) {
+        let mut regressions = Vec::new();
+        for host in hosts {
+            let Some(after) = results.get(host) else {
+                self.pause(
+                    format!("the gate is inconclusive: the tests after the wave gave no result for `{host}`"),
+                    now,
+                );
+                return;
+            };
+            let before = self.baseline.get(host).cloned().unwrap_or_default();
+            let lost = before.passed.iter().filter(|test| !after.passed.contains(*test));
+            regressions.extend(lost.map(|test| format!("`{test}` on `{host}`")));
+        }
+        match regressions.as_slice() {
+            [] => self.phase = Phase::Soak,
+            [first, ..] => {
+                let reason = format!(
+                    "{} tests passed before the update and fail after it, first {first}",
+                    regressions.len()
+                );
+                self.stop.get_or_insert(Stop::Halted { reason });
+            }
+        }
+    }
+
+    pub(super) fn host_progressed(&mut self, step: u64, id: &CiId, state: HostState) -> Result<(), Refused> {
+        let host = self.host_in_batch(step, id)?;
+        if state.is_working() && host.state.is_working() {
+            host.state = state;
+        }
+        Ok(())
+    }
+
+    pub(super) fn host_finished(&mut self, step: u64, id: &CiId, result: HostResult) -> Result<(), Refused> {
+        if self.host_in_batch(step, id)?.state.is_working() {
+            self.end_host(id, result);
+        }
+        Ok(())
+    }
+
+    fn host_in_batch(&mut self, step: u64, id: &CiId) -> Result<&mut HostRun, Refused> {
+        match &self.pending {
+            Some(Pending { step: current, action: Action::Patch { hosts }, .. }) if *current == step => {
+                match hosts.contains(id) {
+                    true => self.hosts.get_mut(id).ok_or_else(|| Refused::NotInBatch(id.clone())),
+                    false => Err(Refused::NotInBatch(id.clone())),
+                }
+            }
+            _ => Err(Refused::StaleStep { given: step }),
+        }
+    }
+
+    fn end_host(&mut self, id: &CiId, result: HostResult) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        match result {
+            HostResult::Succeeded => host.end(HostState::Succeeded, None),
+            HostResult::Failed { reason } => host.end(HostState::Failed, reason),
+            HostResult::Unreachable { reason } => host.end(HostState::Unreachable, reason),
+            HostResult::TimedOut { reason } => host.end(HostState::TimedOut, reason),
+            // Stays at work: `Settle` brings it to its end.
+            HostResult::Interrupted => host.error = Some("interrupted between two steps".to_owned()),
+        }
+    }
+
+    fn rolled_back(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<(), String>>) {
+        for id in hosts {
+            let Some(host) = self.hosts.get_mut(id) else { continue };
+            match results.get(id) {
+                Some(Ok(())) => host.state = HostState::RolledBack,
+                Some(Err(reason)) => host.end(HostState::RollbackFailed, reason.clone()),
+                None => host.end(HostState::RollbackFailed, "the rollback gave no answer".to_owned()),
+            }
+        }
+    }
+
+    fn settled(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<(), String>>) {
+        let timed_out = matches!(self.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
+        for id in hosts {
+            let Some(host) = self.hosts.get_mut(id) else { continue };
+            let end = if timed_out { HostState::TimedOut } else { HostState::Cancelled };
+            match results.get(id) {
+                Some(Ok(())) => {
+                    host.end(end, "interrupted; its services run and its maintenance has ended".to_owned())
+                }
+                Some(Err(reason)) => {
+                    host.end(HostState::Failed, format!("interrupted, and could not be settled: {reason}"))
+                }
+                None => host.end(HostState::Failed, "interrupted, and settling it gave no answer".to_owned()),
+            }
+        }
+    }
+
+    fn verified(
+        &mut self,
+        hosts: &BTreeSet<CiId>,
+        results: &BTreeMap<CiId, Verification>,
+        now: DateTime<Utc>,
+    ) {
+        for id in hosts {
+            let reason = match results.get(id) {
+                Some(Verification::Healthy) => continue,
+                Some(Verification::Failed { reason }) => reason.clone(),
+                Some(Verification::Inconclusive { reason }) => {
+                    self.pause(format!("verification of `{id}` is inconclusive: {reason}"), now);
+                    return;
+                }
+                None => {
+                    self.pause(format!("verification of `{id}` gave no answer"), now);
+                    return;
+                }
+            };
+            if let Some(host) = self.hosts.get_mut(id) {
+                host.end(HostState::Failed, format!("verification: {reason}"));
+            }
+        }
+        self.verified = true;
+    }
+}

@@ -1,0 +1,145 @@
+//! What operators and deadlines change.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    event::Refused,
+    machine::{Pause, Phase, Run, Stop, seconds},
+    state::{HostState, RunState, Stage},
+};
+use crate::{ids::CiId, plan::Plan};
+
+impl Run {
+    pub(super) fn stop_by_hand(&mut self, stage: Stage, stop: Stop) -> Result<(), Refused> {
+        if stage >= Stage::Reporting {
+            return Err(self.not_now("its work is done and being reported"));
+        }
+        if self.stop.is_some() {
+            return Err(self.not_now("it is stopping already"));
+        }
+        self.stop = Some(stop);
+        self.paused = None;
+        self.pending.take_if(|pending| pending.action.is_interruptible());
+        Ok(())
+    }
+
+    pub(super) fn pause_by_hand(
+        &mut self,
+        stage: Stage,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        if stage >= Stage::Verifying || self.stop.is_some() {
+            return Err(self.not_now("there is nothing left that could wait"));
+        }
+        if self.paused.is_some() {
+            return Err(self.not_now("it is paused already"));
+        }
+        self.pause(reason, now);
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, reason: String, now: DateTime<Utc>) {
+        self.paused = Some(Pause { reason, since: now });
+        self.deadline = Some(now + seconds(self.rules.paused_seconds));
+    }
+
+    pub(super) fn resume(
+        &mut self,
+        stage: Stage,
+        plan: Option<&Plan>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        if self.paused.take().is_none() {
+            return Err(self.not_now("only a paused run can be resumed"));
+        }
+        self.deadline = Some(now + self.allowance(stage, plan));
+        Ok(())
+    }
+
+    pub(super) fn retry_failed(
+        &mut self,
+        stage: Stage,
+        plan: Option<&Plan>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        let Some(plan) = plan.filter(|_| stage == Stage::Executing && self.paused.is_some()) else {
+            return Err(self.not_now("failed hosts can be tried again while it is paused in execution, or by a new run after its end"));
+        };
+        let failed: Vec<CiId> =
+            self.hosts.iter().filter(|(_, host)| host.state.is_failure()).map(|(id, _)| id.clone()).collect();
+        let Some(first) = failed.iter().filter_map(|id| plan.wave_of(id)).min() else {
+            return Err(self.not_now("no host has failed"));
+        };
+        for id in failed {
+            if let Some(host) = self.hosts.get_mut(&id) {
+                host.attempts = 0;
+                host.end(HostState::Pending, None);
+            }
+        }
+        self.wave = self.wave.min(first);
+        self.phase = Phase::Patch;
+        self.resume(stage, Some(plan), now)
+    }
+
+    pub(super) fn deadline_passed(
+        &mut self,
+        stage: Stage,
+        plan: Option<&Plan>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        if self.deadline.is_some_and(|deadline| deadline > now) {
+            return Err(self.not_now("its deadline has not come"));
+        }
+        if let Some(pause) = self.paused.take() {
+            self.stop.get_or_insert(Stop::Cancelled {
+                reason: format!("nobody resumed it in time after: {}", pause.reason),
+            });
+            self.deadline = Some(now + self.allowance(stage, plan));
+            return Ok(());
+        }
+        match stage {
+            Stage::Scheduled | Stage::Planning | Stage::Validating | Stage::Snapshotting => {
+                self.pending = None;
+                let reason = format!("it was `{}` for longer than is allowed", RunState::from(stage).name());
+                self.stop.get_or_insert(Stop::Failed { reason });
+            }
+            Stage::AwaitingApproval => {
+                self.pending = None;
+                self.stop
+                    .get_or_insert(Stop::Expired { reason: "nobody approved its change in time".to_owned() });
+            }
+            Stage::Executing if self.stop.is_none() => {
+                self.stop = Some(Stop::Halted { reason: "it took longer than its plan allows".to_owned() });
+                self.pending.take_if(|pending| pending.action.is_interruptible());
+                self.deadline = Some(now + self.allowance(Stage::Verifying, plan));
+            }
+            Stage::Executing => {
+                self.pending = None;
+                for host in self.hosts.values_mut().filter(|host| host.state.is_working()) {
+                    host.end(
+                        HostState::TimedOut,
+                        "it could not be brought to a stated end in time".to_owned(),
+                    );
+                }
+                self.enter(Stage::Verifying, plan, now);
+            }
+            Stage::Verifying => {
+                self.pending = None;
+                self.stop.get_or_insert(Stop::Failed {
+                    reason: "verification took longer than is allowed".to_owned(),
+                });
+                self.enter(Stage::Reporting, plan, now);
+            }
+            Stage::Reporting => {
+                self.pending = None;
+                self.stop.get_or_insert(Stop::Failed {
+                    reason: "its change and CIs could not be brought up to date in time".to_owned(),
+                });
+                self.enter(Stage::Alerting, plan, now);
+            }
+            Stage::Alerting => self.finish(plan),
+        }
+        Ok(())
+    }
+}
