@@ -13,6 +13,8 @@ const MAX_TAGS: usize = 64;
 const MAX_TAG_VALUE: usize = 255;
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// Deeper values could not be read back by every client once they stand inside a page.
+const MAX_DEPTH: usize = 32;
 
 /// Names Ansible gives a meaning of its own: a variable so named would change how or where code runs. Everything that
 /// begins with `ansible_` is refused beside them.
@@ -119,7 +121,7 @@ pub fn check_attributes(faults: &mut Faults, attributes: &BTreeMap<String, Value
         match check_attribute_name(name) {
             Err(why) => faults.add(pointer(), why),
             Ok(()) => {
-                if let Err(why) = check_known_attribute(name, value).and_then(|()| check_value(value)) {
+                if let Err(why) = check_known_attribute(name, value).and_then(|()| check_value(value, 1)) {
                     faults.add(pointer(), why);
                 }
             }
@@ -182,12 +184,15 @@ fn is_user(text: &str) -> bool {
         && (text.as_bytes()[0].is_ascii_lowercase() || text.starts_with('_'))
 }
 
-fn check_value(value: &Value) -> Result<(), &'static str> {
+fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
+    if depth > MAX_DEPTH {
+        return Err("is nested more than 32 deep");
+    }
     match value {
         Value::String(text) if text.contains('\0') => {
             Err("holds the character U+0000, which cannot be stored")
         }
-        Value::Array(items) => items.iter().try_for_each(check_value),
+        Value::Array(items) => items.iter().try_for_each(|item| check_value(item, depth + 1)),
         Value::Object(fields) => fields.iter().try_for_each(|(key, field)| {
             if key.contains('\0') {
                 return Err("holds the character U+0000, which cannot be stored");
@@ -197,7 +202,7 @@ fn check_value(value: &Value) -> Result<(), &'static str> {
                     "holds a key that Ansible reads as a marker (`__ansible_unsafe`, `__ansible_vault`)",
                 );
             }
-            check_value(field)
+            check_value(field, depth + 1)
         }),
         _ => Ok(()),
     }

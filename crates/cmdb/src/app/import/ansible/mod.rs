@@ -146,6 +146,10 @@ impl Inventory {
         variables.extend(self.hosts.get(host).cloned().unwrap_or_default());
 
         let own_export = variables.get("cmdb_tags").is_some_and(Value::is_object);
+        // This platform's own way to say that a host is reached from the controller; `driver` says it already.
+        if own_export && variables.get("ansible_connection").is_some_and(|connection| connection == "local") {
+            variables.remove("ansible_connection");
+        }
         if !own_export {
             take_groups(&mut wanted, groups.keys().copied());
         }
@@ -196,9 +200,6 @@ fn take_variable(wanted: &mut Wanted, name: &str, value: Value, left_out: &mut V
         ("cmdb_type", Value::String(text)) if record::ci_type(text).is_ok() => {
             wanted.ci_type = record::ci_type(text).ok();
         }
-        // This platform's own word for what is reached from the controller; `driver` says it already.
-        ("ansible_connection", Value::String(text))
-            if text == "local" && wanted.attributes.contains_key("driver") => {}
         (tag, Value::String(text)) if KNOWN_TAGS.contains(&tag) => {
             wanted.tags.insert(tag.to_owned(), text.clone());
         }

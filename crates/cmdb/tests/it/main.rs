@@ -1,0 +1,12 @@
+//! The CMDB over real HTTP and a real PostgreSQL.
+
+mod bad_input;
+mod cis;
+mod graph;
+mod import;
+mod inventory;
+mod maintenance;
+mod platform;
+mod relationships;
+mod roles;
+mod sync;
