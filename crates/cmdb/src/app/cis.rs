@@ -82,8 +82,8 @@ pub async fn update_ci(
     rules::check_reason(&mut faults, "/reason", reason.as_deref());
     faults.refuse()?;
     if after != before {
-        if after.status == CiStatus::Decommissioned {
-            after.maintenance = None;
+        if before.status != after.status {
+            maintenance::refuse_while_held(&before)?;
         }
         touch(&mut after, now);
         store::cis::update_cis(&mut transaction, std::slice::from_ref(&after)).await?;
@@ -111,9 +111,9 @@ pub async fn decommission_ci(
     let before = lock_ci(&mut transaction, id, now).await?;
     if_match.check(before.version)?;
     if before.status == CiStatus::Active {
+        maintenance::refuse_while_held(&before)?;
         let mut after = before.clone();
         after.status = CiStatus::Decommissioned;
-        after.maintenance = None;
         touch(&mut after, now);
         store::cis::update_cis(&mut transaction, std::slice::from_ref(&after)).await?;
         let mut change = Change::new("decommission_ci", id).why(reason.as_deref());

@@ -62,6 +62,11 @@ pub async fn settle_expired(connection: &mut PgConnection, ci: Ci, now: DateTime
     Ok(after)
 }
 
+/// A CI somebody is at work on is not taken away meanwhile.
+pub fn refuse_while_held(ci: &Ci) -> ApiResult<()> {
+    ci.maintenance.as_ref().map_or(Ok(()), |held| Err(held_by_another(&ci.id, held)))
+}
+
 async fn begin(
     connection: &mut PgConnection,
     caller: &Caller,

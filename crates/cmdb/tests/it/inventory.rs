@@ -3,6 +3,7 @@ use std::{
     process::Command,
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::shared_data;
 
@@ -122,6 +123,31 @@ async fn ansible_inventory_accepts_it_without_a_word() {
     assert!(variables.to_string().contains("{{ 7*7 }}"), "{variables}");
     assert!(listed["_meta"]["hostvars"]["2001:db8::1"].is_object());
     drop(folder);
+}
+
+/// Large enough to show what grows faster than the fleet; the time is printed, not judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_hosts_come_in_and_go_out() {
+    let platform = Platform::start().await;
+    let mut list = String::from("id,env,role,os,address,cores\n");
+    for n in 0..10_000 {
+        let (role, low, high) = (n % 20, n % 250, n / 250);
+        list.push_str(&format!("host-{n:05},prod,role{role},rocky9,10.0.{high}.{low},8\n"));
+    }
+    let began = std::time::Instant::now();
+    let headers = [("content-type", "text/csv")];
+    let report =
+        platform.operator.send(Method::POST, "/cmdb/import", &headers, Some(list.into_bytes())).await;
+    assert_eq!(report.expect(200)["created"], 10_000);
+    println!("imported in {:?}", began.elapsed());
+    let began = std::time::Instant::now();
+    let answer = platform.operator.get(PATH).await;
+    println!("{} bytes of inventory in {:?}", answer.text.len(), began.elapsed());
+    let inventory = answer.expect(200);
+    assert_eq!(inventory["env_prod"]["hosts"].as_array().unwrap().len(), 10_000);
+    assert_eq!(inventory["role_role7"]["hosts"].as_array().unwrap().len(), 500);
+    let graph = platform.operator.get("/cmdb/graph?tag=role:role7").await.expect(200);
+    assert_eq!(graph["nodes"].as_array().unwrap().len(), 500);
 }
 
 /// The program named by the environment, beside the one that runs playbooks, or in the workspace's own environment.

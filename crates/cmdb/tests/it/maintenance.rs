@@ -26,6 +26,7 @@ async fn maintenance_belongs_to_its_owner() {
     let since = ci["maintenance"]["since"].clone();
     operator.put(PATH, &on("run:2", soon)).await.expect_problem(409);
     operator.put(PATH, &off("run:2")).await.expect_problem(409);
+    operator.delete("/cmdb/cis/web-01").await.expect_problem(409);
     let extended = operator.put(PATH, &on("run:1", soon + TimeDelta::hours(1))).await.expect(200);
     assert_eq!(extended["maintenance"]["since"], since);
     assert_eq!(operator.put(PATH, &off("run:1")).await.expect(200)["maintenance"], Value::Null);

@@ -1,16 +1,12 @@
-//! What a CI may be made of. Every wrong field is named, not the first alone.
+//! Attributes: free in what they say, and bound in what they may do to Ansible.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use api_types::problem::FieldError;
-use domain::{ids::CiId, quantity::HostCount, selector::Tags};
+use domain::{ids::CiId, quantity::HostCount};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
 
-pub const MAX_NAME: usize = 200;
-pub const MAX_REASON: usize = 1000;
-const MAX_TAGS: usize = 64;
-const MAX_TAG_VALUE: usize = 255;
+use super::{Faults, segment};
+
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
 /// Deeper values could not be read back by every client once they stand inside a page.
@@ -37,72 +33,6 @@ const FORBIDDEN_ATTRIBUTES: [&str; 15] = [
 ];
 /// Keys that make Ansible's JSON reader take an object for something else than an object.
 const MARKERS: [&str; 2] = ["__ansible_unsafe", "__ansible_vault"];
-
-/// Wrong fields, gathered.
-#[derive(Debug, Default)]
-pub struct Faults(Vec<FieldError>);
-
-impl Faults {
-    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
-    }
-
-    /// The faults in one line, for a record of an import; `None` when there are none.
-    pub fn summary(&self) -> Option<String> {
-        let parts: Vec<String> =
-            self.0.iter().map(|fault| format!("`{}` {}", fault.pointer, fault.detail)).collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
-
-    pub fn refuse(self) -> ApiResult<()> {
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => Err(ApiError::invalid_fields(self.0)),
-        }
-    }
-}
-
-/// A text that people read: of bounded length, not empty, in one line.
-pub fn check_line(faults: &mut Faults, pointer: &str, text: &str, most: usize) {
-    if text.trim().is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        faults.add(pointer, format!("must be 1 to {most} characters without control characters"));
-    }
-}
-
-/// Why something is done: may have several lines, may be absent.
-pub fn check_reason(faults: &mut Faults, pointer: &str, text: Option<&str>) {
-    if let Some(text) = text
-        && (text.chars().count() > MAX_REASON || text.chars().any(|c| c.is_control() && c != '\n'))
-    {
-        faults.add(pointer, format!("must be at most {MAX_REASON} characters without control characters"));
-    }
-}
-
-pub fn check_tags(faults: &mut Faults, tags: &Tags) {
-    if tags.len() > MAX_TAGS {
-        faults.add("/tags", format!("has {} tags; at most {MAX_TAGS} are kept", tags.len()));
-    }
-    for (key, value) in tags {
-        let pointer = || format!("/tags/{}", segment(key));
-        if !is_tag_key(key) {
-            faults.add(
-                pointer(),
-                "is no name for a tag: use 1 to 63 of `A-Z a-z 0-9 _ . - /`, a letter, digit or `_` first",
-            );
-        } else if value.chars().count() > MAX_TAG_VALUE || value.chars().any(char::is_control) {
-            faults.add(
-                pointer(),
-                format!("must be at most {MAX_TAG_VALUE} characters without control characters"),
-            );
-        }
-    }
-}
-
-pub fn is_tag_key(key: &str) -> bool {
-    (1..=63).contains(&key.len())
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/'))
-        && (key.as_bytes()[0].is_ascii_alphanumeric() || key.starts_with('_'))
-}
 
 pub fn check_attributes(faults: &mut Faults, attributes: &BTreeMap<String, Value>) {
     if attributes.len() > MAX_ATTRIBUTES {
@@ -206,12 +136,6 @@ fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
         }),
         _ => Ok(()),
     }
-}
-
-/// A segment of a JSON pointer, short enough to be shown.
-fn segment(key: &str) -> String {
-    let shown: String = key.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect();
-    shown.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -1,0 +1,83 @@
+//! The groups of an inventory.
+
+use std::collections::BTreeMap;
+
+use crate::store::{graph::Node, inventory::Groups};
+
+/// One group per tag and value. Names that fall together after cleaning are told apart: a group must never gain hosts
+/// because two values look alike.
+pub fn groups_of(hosts: &[Node]) -> Groups {
+    let mut by_tag: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for host in hosts {
+        for (key, value) in &host.tags {
+            by_tag.entry((key, value)).or_default().push(host.id.to_string());
+        }
+    }
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for (key, value) in by_tag.keys() {
+        *taken.entry(group_name(key, value)).or_default() += 1;
+    }
+    let mut groups = Groups::new();
+    for ((key, value), members) in by_tag {
+        let name = group_name(key, value);
+        let is_exact = name == format!("{key}_{value}");
+        let name = match taken.get(&name) {
+            Some(2..) if !is_exact => format!("{name}_{:08x}", fingerprint(&format!("{key}={value}"))),
+            _ => name,
+        };
+        groups.entry(name).or_default().extend(members);
+    }
+    for members in groups.values_mut() {
+        members.sort_unstable();
+        members.dedup();
+    }
+    groups
+}
+
+/// `<tag>_<value>` in the letters a group's name may have. It holds a `_`, so it is never the name of a host.
+fn group_name(key: &str, value: &str) -> String {
+    let text = format!("{key}_{value}");
+    let clean: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    match clean.starts_with(|c: char| c.is_ascii_digit()) {
+        true => format!("_{clean}"),
+        false => clean,
+    }
+}
+
+/// FNV-1a: the same on every machine and in every version, which a group's name must be.
+fn fingerprint(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::cmdb::CiType;
+    use domain::ids::CiId;
+
+    use super::*;
+
+    fn host(id: &str, tags: &[(&str, &str)]) -> Node {
+        Node {
+            id: CiId::new(id).unwrap(),
+            ci_type: CiType::Host,
+            name: id.to_owned(),
+            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn values_that_look_alike_after_cleaning_stay_apart() {
+        let hosts = [
+            host("a", &[("env", "pre-prod")]),
+            host("b", &[("env", "pre_prod")]),
+            host("c", &[("env", "pre.prod")]),
+            host("d", &[("9", "x y")]),
+        ];
+        let groups = groups_of(&hosts);
+        assert_eq!(groups["env_pre_prod"], ["b"]);
+        assert_eq!(groups["_9_x_y"], ["d"]);
+        assert_eq!(groups.len(), 4, "{groups:?}");
+    }
+}
