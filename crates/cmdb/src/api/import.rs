@@ -68,7 +68,7 @@ async fn import_cis(
     check_content_type(request.headers())?;
     let content = extract::body(request, &()).await?;
     let mode = if params.dry_run { import::Mode::DryRun } else { import::Mode::Store };
-    import::import_cis(&app, &caller, &key, &content, params.format, mode).await.map(Json)
+    import::import_cis(&app, &caller, &key, content.to_vec(), params.format, mode).await.map(Json)
 }
 
 fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {

@@ -100,3 +100,28 @@ async fn maintenance_ends_by_itself_and_on_the_record() {
     // Another owner takes it without waiting for anybody.
     platform.operator.put(PATH, &on("run:2", clock.now() + TimeDelta::minutes(5))).await.expect(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_ask_at_once_one_gets_it() {
+    let platform = Platform::start().await;
+    platform.ci("web-01", "host", json!({})).await;
+    let soon = today() + TimeDelta::hours(1);
+    let asked: Vec<_> = (0..12)
+        .map(|n| {
+            let operator = platform.operator.clone();
+            tokio::spawn(
+                async move { operator.put(PATH, &on(&format!("run:{n}"), soon)).await.status.as_u16() },
+            )
+        })
+        .collect();
+    let mut got = 0;
+    for answer in asked {
+        match answer.await.unwrap() {
+            200 => got += 1,
+            other => assert_eq!(other, 409),
+        }
+    }
+    assert_eq!(got, 1);
+    let history = platform.operator.get("/cmdb/cis/web-01/history").await.expect(200);
+    assert_eq!(column(&history, "action"), ["begin_maintenance", "create_ci"]);
+}

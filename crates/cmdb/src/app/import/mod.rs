@@ -54,12 +54,17 @@ pub async fn import_cis(
     app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
-    content: &[u8],
+    content: Vec<u8>,
     format: Option<Format>,
     mode: Mode,
 ) -> ApiResult<ImportReport> {
-    let text = recognise::text_of(content)?;
-    let (format, records) = recognise::read(text, format)?;
+    // Twenty megabytes take a while to read, in which others want to be answered.
+    let reading = tokio::task::spawn_blocking(move || {
+        let text = recognise::text_of(&content)?.to_owned();
+        let (format, records) = recognise::read(&text, format)?;
+        Ok::<_, ApiError>((text, format, records))
+    });
+    let (text, format, records) = reading.await.map_err(ApiError::internal)??;
     if records.len() > MAX_RECORDS {
         return Err(ApiError::invalid(
             "",

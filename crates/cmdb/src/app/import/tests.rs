@@ -139,3 +139,15 @@ fn what_is_no_list_is_refused_with_its_reason() {
         assert!(read(text, None).is_err(), "{text} was accepted");
     }
 }
+
+#[test]
+fn yaml_that_grows_by_its_aliases_is_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}", level - 1);
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 9].join(", ")));
+    }
+    text.push_str("all:\n  hosts:\n    web-01: {a: *a11}\n");
+    assert!(read(&text, None).is_err());
+    assert!(read(&text, Some(Format::AnsibleYaml)).is_err());
+}

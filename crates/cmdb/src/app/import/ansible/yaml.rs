@@ -5,16 +5,35 @@ use yaml_serde::{Mapping, Value};
 
 use super::{Inventory, Variables, hosts::expand};
 
+/// YAML is read into many times its size; inventories of ten thousand hosts stay well below.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+const PARTS: [&str; 3] = ["hosts", "vars", "children"];
+
 /// Whether the text is a mapping of groups.
 pub fn looks_like_yaml(text: &str) -> bool {
+    let names_a_part = PARTS
+        .iter()
+        .any(|part| text.match_indices(part).any(|(at, _)| text[at + part.len()..].starts_with(':')));
+    if !names_a_part {
+        return false;
+    }
+    if text.len() > MAX_BYTES {
+        // Recognised all the same, so that the answer says what is wrong.
+        return true;
+    }
     let Ok(Value::Mapping(groups)) = yaml_serde::from_str::<Value>(text) else { return false };
     groups.values().any(|group| match group {
-        Value::Mapping(group) => ["hosts", "vars", "children"].iter().any(|key| group.contains_key(*key)),
+        Value::Mapping(group) => PARTS.iter().any(|part| group.contains_key(*part)),
         _ => false,
     })
 }
 
 pub fn read(text: &str) -> Result<Inventory, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!(
+            "it is larger than {MAX_BYTES} bytes; split it, or give the output of `ansible-inventory --list`"
+        ));
+    }
     let groups: Mapping = yaml_serde::from_str(text).map_err(|error| error.to_string())?;
     let mut inventory = Inventory::default();
     for (name, group) in groups {
