@@ -7,10 +7,10 @@ use domain::{
 use planner::{PlanRequest, host_plan};
 use serde::{Deserialize, Serialize};
 
-use crate::forecast::{DurationModel, Forecast, forecast};
-
-/// Differences below one part in a hundred are luck, not merit.
-const TELLING: f64 = 0.01;
+use crate::{
+    choice::{self, Candidate},
+    forecast::{DurationModel, Forecast, forecast},
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -54,8 +54,11 @@ pub fn compare(
         let forecast = forecast(&plan, &request.graph, model, runs, seed);
         outcomes.push(outcome(&plan, forecast));
     }
-    mark_pareto(&mut outcomes);
-    let (recommendation, reason) = recommend(&outcomes);
+    let candidates: Vec<Candidate> = outcomes.iter().map(candidate).collect();
+    for (outcome, pareto) in outcomes.iter_mut().zip(choice::pareto(&candidates)) {
+        outcome.pareto = pareto;
+    }
+    let (recommendation, reason) = recommend(&outcomes, &candidates);
     Comparison { outcomes, recommendation, reason }
 }
 
@@ -72,56 +75,24 @@ fn outcome(plan: &Plan, forecast: Forecast) -> StrategyOutcome {
     }
 }
 
-/// What is traded: time at P95, expected downtime, expected exposure. Less is better in each.
-fn objectives(outcome: &StrategyOutcome) -> [f64; 3] {
+fn candidate(outcome: &StrategyOutcome) -> Candidate {
     let forecast = &outcome.forecast;
-    [forecast.duration_seconds.p95, forecast.downtime_seconds.mean, forecast.exposure.mean]
-}
-
-fn mark_pareto(outcomes: &mut [StrategyOutcome]) {
-    let allowed: Vec<[f64; 3]> = outcomes.iter().filter(|o| o.errors == 0).map(objectives).collect();
-    for outcome in outcomes.iter_mut() {
-        let own = objectives(outcome);
-        let beats_it = |other: &[f64; 3]| {
-            let pairs = || other.iter().zip(&own);
-            pairs().all(|(other, own)| other <= own) && pairs().any(|(other, own)| other < own)
-        };
-        outcome.pareto = outcome.errors == 0 && !allowed.iter().any(beats_it);
+    Candidate {
+        allowed: outcome.errors == 0,
+        time_p95: forecast.duration_seconds.p95,
+        downtime: forecast.downtime_seconds.mean,
+        exposure: forecast.exposure.mean,
+        failed: forecast.failed_hosts.mean,
     }
 }
 
-/// Among the plans of the Pareto front: least downtime first; of those as good, the least product of time, exposure and
-/// hosts expected to fail, each relative to the best of the front. Ties go to the order of the table.
-fn recommend(outcomes: &[StrategyOutcome]) -> (Option<Strategy>, String) {
-    let front: Vec<&StrategyOutcome> = outcomes.iter().filter(|outcome| outcome.pareto).collect();
-    let downtime = |outcome: &StrategyOutcome| outcome.forecast.downtime_seconds.mean;
-    let least_downtime = front.iter().map(|outcome| downtime(outcome)).fold(f64::INFINITY, f64::min);
-    let calm: Vec<&StrategyOutcome> = front
-        .iter()
-        .copied()
-        .filter(|outcome| downtime(outcome) <= least_downtime * (1.0 + TELLING) + 1.0)
-        .collect();
-    let costs = |outcome: &StrategyOutcome| {
-        let forecast = &outcome.forecast;
-        [forecast.duration_seconds.p95, forecast.exposure.mean, forecast.failed_hosts.mean]
-    };
-    let mut best = [f64::INFINITY; 3];
-    for outcome in &calm {
-        let costs = costs(outcome);
-        (0..3).for_each(|index| best[index] = best[index].min(costs[index]));
-    }
-    // One is added to both sides so that a best of zero divides nothing by zero.
-    let score = |outcome: &StrategyOutcome| -> f64 {
-        costs(outcome).iter().zip(&best).map(|(cost, best)| ((cost + 1.0) / (best + 1.0)).ln()).sum()
-    };
-    let mut chosen: Option<&StrategyOutcome> = None;
-    for outcome in &calm {
-        if chosen.is_none_or(|chosen| score(outcome) < score(chosen) - TELLING * TELLING) {
-            chosen = Some(outcome);
+fn recommend(outcomes: &[StrategyOutcome], candidates: &[Candidate]) -> (Option<Strategy>, String) {
+    match choice::choose(candidates) {
+        Some(chosen) => {
+            let calm: Vec<&StrategyOutcome> =
+                choice::calmest(candidates).into_iter().map(|index| &outcomes[index]).collect();
+            (Some(outcomes[chosen].strategy), reason(&outcomes[chosen], &calm, outcomes))
         }
-    }
-    match chosen {
-        Some(chosen) => (Some(chosen.strategy), reason(chosen, &calm, outcomes)),
         None => (None, "no strategy makes a plan without errors; the notes of each plan say why".to_owned()),
     }
 }
@@ -148,7 +119,7 @@ fn reason(chosen: &StrategyOutcome, calm: &[&StrategyOutcome], all: &[StrategyOu
         ("less exposed", least(|o| o.forecast.exposure.mean)),
     ];
     for (word, rival) in rivals {
-        if let Some(rival) = rival.filter(|rival| objectives(rival) != objectives(chosen)) {
+        if let Some(rival) = rival.filter(|rival| !candidate(rival).is_as_good_in_all(&candidate(chosen))) {
             text += &format!(
                 "; `{}` is {word} ({}, exposure {:.0} against {:.0}, {:.2} failed hosts against {:.2})",
                 rival.strategy,
@@ -168,7 +139,7 @@ fn reason(chosen: &StrategyOutcome, calm: &[&StrategyOutcome], all: &[StrategyOu
     text
 }
 
-fn minutes(seconds: f64) -> String {
+pub(crate) fn minutes(seconds: f64) -> String {
     match seconds {
         ..120.0 => format!("{seconds:.0} s"),
         ..7200.0 => format!("{:.0} min", seconds / 60.0),

@@ -6,11 +6,13 @@
 pub mod compare;
 pub mod distribution;
 pub mod forecast;
+pub mod native;
 pub mod output;
 pub mod random;
 pub mod reference;
 pub mod statistics;
 
+mod choice;
 mod parallel;
 
 pub use compare::{Comparison, StrategyOutcome, compare};

@@ -71,22 +71,22 @@ pub fn run(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceR
             Action::Pause => {
                 state.pass(u64::from(step.pause_seconds));
                 state.metrics.number_of_guardrail_pauses += u64::from(step.guardrail);
-                let event = Event::of_step(state.now(), "pause", step.id.clone());
-                events.push(Event { duration: Some(u64::from(step.pause_seconds)), ..event });
+                let event = Event::of_step(state.now_ms(), "pause", step.id.clone());
+                events.push(Event { duration_ms: Some(u64::from(step.pause_seconds) * 1000), ..event });
             }
             Action::BlueGreenBuild => {
                 state.pass(duration);
                 events.push(Event {
                     node_ids: Some(names(scenario, &step.nodes)),
-                    duration: Some(duration),
-                    ..Event::of_step(state.now(), "bluegreen_build", step.id.clone())
+                    duration_ms: Some(duration * 1000),
+                    ..Event::of_step(state.now_ms(), "bluegreen_build", step.id.clone())
                 });
             }
             Action::BlueGreenSwitch => {
                 step.nodes.iter().for_each(|node| state.set_patched(*node));
                 events.push(Event {
                     node_ids: Some(names(scenario, &step.nodes)),
-                    ..Event::of_step(state.now(), "bluegreen_switch", step.id.clone())
+                    ..Event::of_step(state.now_ms(), "bluegreen_switch", step.id.clone())
                 });
             }
         }

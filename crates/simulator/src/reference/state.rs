@@ -82,8 +82,8 @@ impl<'a> State<'a> {
         state
     }
 
-    pub fn now(&self) -> u64 {
-        self.metrics.time_to_full_patch
+    pub fn now_ms(&self) -> u64 {
+        self.metrics.time_to_full_patch * 1000
     }
 
     pub fn patched_count(&self) -> usize {
@@ -122,12 +122,12 @@ impl<'a> State<'a> {
                 }
             };
             let node_id = Some(scenario.nodes[*node].id.clone());
-            events.push(Event { node_id, ..Event::of_step(self.now(), event, step.id.clone()) });
+            events.push(Event { node_id, ..Event::of_step(self.now_ms(), event, step.id.clone()) });
         }
         events.push(Event {
             node_ids: Some(names(scenario, &step.nodes)),
-            duration: Some(duration),
-            ..Event::of_step(self.now(), "patch_step_complete", step.id.clone())
+            duration_ms: Some(duration * 1000),
+            ..Event::of_step(self.now_ms(), "patch_step_complete", step.id.clone())
         });
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod forecasts;
+mod natives;
 mod oracle;
 mod references;
 mod scenarios;

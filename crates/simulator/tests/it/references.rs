@@ -79,7 +79,9 @@ fn seeded_run_draws_once_per_node_and_step() {
     let events: Vec<String> = run
         .events
         .iter()
-        .filter_map(|event| Some(format!("{} {} {}", event.time, event.event, event.node_id.as_ref()?)))
+        .filter_map(|event| {
+            Some(format!("{} {} {}", event.time_ms / 1000, event.event, event.node_id.as_ref()?))
+        })
         .collect();
     assert_eq!(events, ["180 patch_failed core-host", "180 patched sensor-1", "210 patched sensor-2"]);
     assert_eq!(run.failed_nodes, 1);

@@ -1,0 +1,119 @@
+//! Many runs of one plan, and what they say together.
+
+use planner::{NodePlan, Scenario};
+use serde::Serialize;
+
+use super::{engine::Engine, metrics::Figures, options::NativeOptions, record::Nobody, stage::Stage};
+use crate::{
+    parallel,
+    statistics::{Probability, Spread},
+};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MonteCarlo {
+    pub runs: u32,
+    pub seed: u64,
+    pub duration_seconds: Spread,
+    pub exposure: Spread,
+    pub downtime_seconds: Spread,
+    pub longest_downtime_seconds: Spread,
+    pub degraded_service_seconds: Spread,
+    pub failed_nodes: Spread,
+    pub unpatched_nodes: Spread,
+    pub rollbacks: Spread,
+    pub extra_capacity_seconds: Spread,
+    pub halt: Probability,
+    /// All patchable nodes have their patch at the end.
+    pub fully_patched: Probability,
+    /// Of these, within the deadline; absent without one.
+    pub done_in_time: Option<Probability>,
+    /// Services that fall below their `min_up` in some run, likeliest first.
+    pub services_at_risk: Vec<ServiceRisk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ServiceRisk {
+    pub service: String,
+    pub below_min_up: Probability,
+    pub expected_downtime_seconds: f64,
+}
+
+struct Run {
+    figures: Figures,
+    halted: bool,
+    failed: u32,
+    rollbacks: u32,
+    capacity: f64,
+    /// Service and milliseconds below, for those that fell.
+    fallen: Vec<(u32, u64)>,
+}
+
+/// Plays the plan `runs` times on all cores. The result depends on its arguments alone, not on the number of cores.
+pub fn monte_carlo(
+    scenario: &Scenario,
+    plan: &NodePlan,
+    options: &NativeOptions,
+    runs: u32,
+    seed: u64,
+    deadline_seconds: Option<f64>,
+) -> MonteCarlo {
+    let stage = Stage::new(scenario, options);
+    let runs = parallel::map_with(
+        parallel::cores(),
+        runs.max(1) as usize,
+        || Engine::new(&stage),
+        |engine, run| {
+            engine.play(plan, seed, run as u64, &mut Nobody);
+            let services = engine.world.services.iter().enumerate();
+            let fallen = services.filter(|(_, state)| state.below_ms > 0);
+            Run {
+                figures: engine.figures(),
+                halted: engine.counts.halted,
+                failed: engine.counts.failed,
+                rollbacks: engine.counts.rollbacks,
+                capacity: engine.counts.capacity_ms as f64 / 1000.0,
+                fallen: fallen.map(|(index, state)| (index as u32, state.below_ms)).collect(),
+            }
+        },
+    );
+    summarize(scenario, &runs, seed, deadline_seconds)
+}
+
+fn summarize(scenario: &Scenario, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {
+    let spread = |metric: fn(&Run) -> f64| Spread::of(runs.iter().map(metric).collect());
+    let share = |hits: usize| Probability::of(hits, runs.len());
+    let mut falls = vec![(0_usize, 0_u64); scenario.services.len()];
+    for (service, below) in runs.iter().flat_map(|run| &run.fallen) {
+        falls[*service as usize].0 += 1;
+        falls[*service as usize].1 += below;
+    }
+    let at_risk = scenario.services.iter().zip(falls).filter(|(_, (hits, _))| *hits > 0);
+    let mut services_at_risk: Vec<ServiceRisk> = at_risk
+        .map(|(service, (hits, below))| ServiceRisk {
+            service: service.name.clone(),
+            below_min_up: share(hits),
+            expected_downtime_seconds: below as f64 / 1000.0 / runs.len() as f64,
+        })
+        .collect();
+    services_at_risk.sort_by(|a, b| b.below_min_up.value.total_cmp(&a.below_min_up.value));
+    let in_time = |deadline: f64| {
+        runs.iter().filter(|run| run.figures.full_patch.is_some_and(|time| time <= deadline)).count()
+    };
+    MonteCarlo {
+        runs: runs.len() as u32,
+        seed,
+        duration_seconds: spread(|run| run.figures.duration),
+        exposure: spread(|run| run.figures.exposure),
+        downtime_seconds: spread(|run| run.figures.downtime),
+        longest_downtime_seconds: spread(|run| run.figures.longest_downtime),
+        degraded_service_seconds: spread(|run| run.figures.degraded_service),
+        failed_nodes: spread(|run| f64::from(run.failed)),
+        unpatched_nodes: spread(|run| f64::from(run.figures.unpatched)),
+        rollbacks: spread(|run| f64::from(run.rollbacks)),
+        extra_capacity_seconds: spread(|run| run.capacity),
+        halt: share(runs.iter().filter(|run| run.halted).count()),
+        fully_patched: share(runs.iter().filter(|run| run.figures.full_patch.is_some()).count()),
+        done_in_time: deadline_seconds.map(|deadline| share(in_time(deadline))),
+        services_at_risk,
+    }
+}
