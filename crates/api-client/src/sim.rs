@@ -9,7 +9,7 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Client, ClientError, segment};
+use crate::{Client, ClientError, RetryRule, segment};
 
 /// Lists are read to this many items.
 const MOST: usize = 100_000;
@@ -20,6 +20,10 @@ pub struct SimClient(Client);
 impl SimClient {
     pub fn new(base: &str, token: &str) -> Self {
         Self(Client::new("sim-engine", base, token))
+    }
+
+    pub fn with_retry(self, retry: RetryRule) -> Self {
+        Self(self.0.with_retry(retry))
     }
 
     /// Virtual machines; `filter` takes the query parameters of the list: `os cluster hypervisor power tag`.

@@ -1,0 +1,221 @@
+use std::path::PathBuf;
+
+use api_types::itsm::{Channel, CloseCode, IncidentState, ProblemState, Severity};
+use clap::{Args, Subcommand};
+use domain::{
+    change::ChangeState,
+    ids::{ChangeId, CiId},
+};
+use uuid::Uuid;
+
+use super::{Most, RequestFile, parse_word};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A change in YAML:
+  kind: normal
+  short_description: Patch the web tier
+  ci_ids: [web-01, web-02]
+  start_at: 2026-03-01T22:00:00Z
+  end_at: 2026-03-02T04:00:00Z
+
+Examples:
+  patchctl change list --state pending_approval
+  patchctl change approve CHG0000001 --comment 'pilots look good'
+  patchctl change conflicts CHG0000001")]
+pub enum ChangeCommand {
+    /// List changes, newest first.
+    List {
+        /// Only in this state: draft, pending_approval, approved, in_progress, completed, failed, rejected or cancelled.
+        #[arg(long, value_parser = parse_word::<ChangeState>)]
+        state: Option<ChangeState>,
+        /// Only those for this configuration item.
+        #[arg(long, value_name = "ID")]
+        ci: Option<CiId>,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show one change, with its approvals and evidence.
+    Show { id: ChangeId },
+    /// Draft a change.
+    Create {
+        #[command(flatten)]
+        request: RequestFile,
+    },
+    /// Edit a change that has not begun; voids its approvals.
+    Update {
+        id: ChangeId,
+        #[command(flatten)]
+        request: RequestFile,
+        /// Only when it still has this version.
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<i64>,
+    },
+    /// Ask for approval.
+    Submit { id: ChangeId },
+    /// Approve somebody else's change.
+    Approve {
+        id: ChangeId,
+        #[command(flatten)]
+        decision: DecisionFields,
+    },
+    /// Refuse somebody else's change.
+    Reject {
+        id: ChangeId,
+        #[command(flatten)]
+        decision: DecisionFields,
+    },
+    /// Begin the work of an approved change.
+    Execute {
+        id: ChangeId,
+        /// Hash of the plan that is about to run.
+        #[arg(long, value_name = "HASH")]
+        plan_hash: Option<String>,
+    },
+    /// Close a change as done.
+    Complete {
+        id: ChangeId,
+        #[command(flatten)]
+        close: CloseFields,
+    },
+    /// Close a change as failed.
+    Fail {
+        id: ChangeId,
+        #[command(flatten)]
+        close: CloseFields,
+    },
+    /// Withdraw a change.
+    Cancel {
+        id: ChangeId,
+        #[command(flatten)]
+        close: CloseFields,
+    },
+    /// Other changes and freezes on the same hosts in the same time.
+    Conflicts { id: ChangeId },
+    /// List the templates that pre-approve standard changes.
+    Templates,
+}
+
+#[derive(Debug, Args)]
+pub struct DecisionFields {
+    #[arg(long, default_value = "")]
+    pub comment: String,
+    /// Decide only when the change is for this very plan.
+    #[arg(long, value_name = "HASH")]
+    pub plan_hash: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CloseFields {
+    #[arg(long, default_value = "")]
+    pub notes: String,
+    /// successful, successful_issues or unsuccessful.
+    #[arg(long, value_parser = parse_word::<CloseCode>)]
+    pub code: Option<CloseCode>,
+    /// JSON or YAML file with what proves the outcome.
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// List incidents, newest first.
+    List {
+        /// Only in this state: open, in_progress or resolved.
+        #[arg(long, value_parser = parse_word::<IncidentState>)]
+        state: Option<IncidentState>,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show one incident.
+    Show { id: String },
+    /// Open an incident.
+    #[command(
+        after_help = "Example:\n  patchctl incident create 'web-07 does not boot' --severity high --ci web-07"
+    )]
+    Create {
+        short_description: String,
+        /// low, medium, high or critical.
+        #[arg(long, value_parser = parse_word::<Severity>, default_value = "medium")]
+        severity: Severity,
+        #[arg(long, default_value = "")]
+        description: String,
+        #[arg(long = "ci", value_name = "ID")]
+        ci_ids: Vec<CiId>,
+        #[arg(long, value_name = "CHG")]
+        change: Option<ChangeId>,
+    },
+    /// Change an incident.
+    Update {
+        id: String,
+        #[command(flatten)]
+        request: RequestFile,
+    },
+    /// Resolve an incident.
+    Resolve {
+        id: String,
+        /// What was done about it.
+        #[arg(long)]
+        resolution: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProblemCommand {
+    /// List problems, newest first.
+    List {
+        /// Only in this state: open, known_error or resolved.
+        #[arg(long, value_parser = parse_word::<ProblemState>)]
+        state: Option<ProblemState>,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show one problem.
+    Show { id: String },
+    /// Record the cause behind incidents.
+    Create {
+        short_description: String,
+        #[arg(long, default_value = "")]
+        description: String,
+        #[arg(long = "incident", value_name = "INC")]
+        incident_ids: Vec<String>,
+    },
+    /// Change a problem: `state`, `root_cause`, `workaround`, ...
+    Update {
+        id: String,
+        #[command(flatten)]
+        request: RequestFile,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NotificationCommand {
+    /// List notifications with their delivery, newest first.
+    List {
+        /// Only in this state: pending, delivered or failed.
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show one notification.
+    Show { id: Uuid },
+    /// Queue a notification.
+    Create {
+        /// email or webhook.
+        #[arg(long, value_parser = parse_word::<Channel>, default_value = "email")]
+        channel: Channel,
+        /// E-mail address or URL.
+        #[arg(long = "to", value_name = "RECIPIENT")]
+        recipient: String,
+        #[arg(long)]
+        subject: String,
+        #[arg(long)]
+        body: String,
+        /// The same key is delivered once.
+        #[arg(long, value_name = "KEY")]
+        dedupe_key: Option<String>,
+    },
+    /// Try a failed notification again.
+    Resend { id: Uuid },
+}

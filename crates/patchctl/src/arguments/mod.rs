@@ -1,0 +1,246 @@
+//! The command line, as data. The doc comments are the manual: `--help` prints them.
+
+mod access;
+mod advisory;
+mod cmdb;
+mod compliance;
+mod itsm;
+mod local;
+mod policy;
+mod run;
+mod selection;
+mod sim;
+mod up;
+mod waiver;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use access::{AuditArguments, TokenCommand};
+pub use advisory::{AdvisoryCommand, MatchArguments};
+pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
+pub use compliance::{ComplianceCommand, ExportFormat, InventoryCommand};
+pub use itsm::{
+    ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
+};
+pub use local::{PackagingName, ScheduleCommand, VersionCommand};
+pub use policy::PolicyCommand;
+pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, SimulateArguments, StartArguments, Way};
+pub use selection::Selection;
+pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
+pub use up::UpArguments;
+pub use waiver::{CalendarCommand, ExceptionCommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  patchctl up                                          start the platform on ports 8080 to 8083
+  patchctl ci import fleet.csv                         tell it which hosts there are
+  patchctl advisory import seeds/advisories            tell it what the vendors fixed
+  patchctl compliance scan --all --wait                look at the hosts
+  patchctl compliance                                  how compliant the fleet is
+  patchctl policy create -f policy.yaml                say how hosts are patched, and when
+  patchctl run start --policy policy-rhel9-baseline    patch them now
+  patchctl run watch RUN                               see it happen
+  patchctl change approve CHG0000001                   allow somebody else's plan
+
+Exit status: 0 done, 1 failed, 2 wrong arguments, 3 done in part.";
+
+/// Keeps fleets of Linux hosts patched under change control.
+#[derive(Debug, Parser)]
+#[command(name = "patchctl", version, after_help = EXAMPLES, max_term_width = 110, propagate_version = false)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalOptions,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalOptions {
+    /// How answers are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+
+    /// Address of the patch-manager; the other services are looked for on the three ports behind it.
+    #[arg(long, global = true, env = "PATCH_URL", value_name = "URL")]
+    pub server: Option<String>,
+
+    /// First of the four ports in a row of a platform on this machine.
+    #[arg(long, global = true, env = "PATCH_PORT_BASE", default_value_t = 8080, value_name = "PORT",
+        value_parser = clap::value_parser!(u16).range(1..=65532))]
+    pub port_base: u16,
+
+    /// Address of the CMDB, when it is not on the port behind --server.
+    #[arg(long, global = true, env = "CMDB_URL", value_name = "URL", hide_short_help = true)]
+    pub cmdb_url: Option<String>,
+
+    /// Address of ITSM, when it is not on the second port behind --server.
+    #[arg(long, global = true, env = "ITSM_URL", value_name = "URL", hide_short_help = true)]
+    pub itsm_url: Option<String>,
+
+    /// Address of the sim-engine, when it is not on the third port behind --server.
+    #[arg(long, global = true, env = "SIM_ENGINE_URL", value_name = "URL", hide_short_help = true)]
+    pub sim_engine_url: Option<String>,
+
+    /// File that holds the token to present; the admin token in the data folder when unsaid. The token itself may be given
+    /// by the environment variable PATCH_TOKEN, never as an argument.
+    #[arg(long, global = true, env = "PATCH_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Data folder of the platform on this machine; /var/lib/patch-manager for root, else
+    /// $XDG_DATA_HOME/patch-manager or ~/.local/share/patch-manager.
+    #[arg(long, global = true, env = "PATCH_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people.
+    Table,
+    /// Everything, for programs.
+    Json,
+    /// The columns of the table, parted by commas.
+    Csv,
+    /// The columns of the table, parted by tabs.
+    Tsv,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the platform: PostgreSQL and the four services, until ctrl-C or SIGTERM.
+    Up(UpArguments),
+    /// Ask the services whether they are ready.
+    Health,
+    /// How compliant the fleet is, and why not.
+    Compliance {
+        #[command(subcommand)]
+        command: Option<ComplianceCommand>,
+    },
+    /// Hand in package lists that an agent or another tool collected.
+    #[command(subcommand)]
+    Inventory(InventoryCommand),
+    /// Baselines: which hosts are patched when and how.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Runs: patching, as it happens and as it happened.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Plans, before anything is done.
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// What would happen: the outcome of a plan under each strategy (short for `plan simulate`).
+    Simulate(SimulateArguments),
+    /// What the vendors fixed, and whom it concerns.
+    #[command(subcommand)]
+    Advisory(AdvisoryCommand),
+    /// Hosts or packages that stay unpatched on purpose, for a time.
+    #[command(subcommand)]
+    Exception(ExceptionCommand),
+    /// Freeze calendars: times in which nothing starts.
+    #[command(subcommand)]
+    Calendar(CalendarCommand),
+    /// Configuration items: hosts, services, clusters.
+    #[command(subcommand)]
+    Ci(CiCommand),
+    /// How configuration items depend on each other.
+    #[command(subcommand)]
+    Relationship(RelationshipCommand),
+    /// Change requests and their approval.
+    #[command(subcommand)]
+    Change(ChangeCommand),
+    /// What went wrong.
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// The causes behind incidents.
+    #[command(subcommand)]
+    Problem(ProblemCommand),
+    /// E-mails and webhooks, sent or to be sent.
+    #[command(subcommand)]
+    Notification(NotificationCommand),
+    /// Virtual machines and their snapshots.
+    #[command(subcommand)]
+    Vm(VmCommand),
+    /// Injected faults, to see what the platform does about them.
+    #[command(subcommand)]
+    Fault(FaultCommand),
+    /// What the package repositories of model machines offer.
+    #[command(subcommand)]
+    Repository(RepositoryCommand),
+    /// Tokens: who may do what.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The audit log: who did what.
+    Audit(AuditArguments),
+    /// Crontab schedules, without a platform.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Package versions, without a platform.
+    #[command(subcommand)]
+    Version(VersionCommand),
+    /// Print the completion script of a shell.
+    #[command(after_help = "Example:\n  patchctl completions bash > /etc/bash_completion.d/patchctl")]
+    Completions { shell: clap_complete::Shell },
+}
+
+/// A file with a request, JSON or YAML.
+#[derive(Debug, Clone, Args)]
+pub struct RequestFile {
+    /// JSON or YAML file; `-` reads standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// How much of a list is wanted.
+#[derive(Debug, Clone, Args)]
+pub struct Most {
+    /// Most items to print.
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = parse_most)]
+    pub limit: usize,
+}
+
+fn parse_most(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err("must be 1 to 1000000".to_owned()),
+    }
+}
+
+/// `key=value`.
+pub fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".to_owned()),
+    }
+}
+
+/// An enum of the wire by its name there.
+pub fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
+}
+
+/// An RFC 3339 time.
+pub fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .map_err(|_| "is not an RFC 3339 time, write it like `2026-03-01T00:00:00Z`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_need_a_key() {
+        assert_eq!(parse_pair("env=a=b"), Ok(("env".into(), "a=b".into())));
+        assert!(parse_pair("=x").is_err() && parse_pair("env").is_err());
+    }
+}

@@ -1,0 +1,33 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use service_kit::{config::Secret, telemetry::LogFormat};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints the addresses of the services and then the line `ready`. The token to present is in admin-token in the data folder.
+With the private PostgreSQL, root needs a data folder that other users may pass through, such as /var/lib/patch-manager.
+
+Examples:
+  patchctl up
+  patchctl up --data-dir /srv/patch --port-base 18080
+  DATABASE_URL=postgres://patch@db.example.com/patch patchctl up --bind 0.0.0.0 --log-format json")]
+pub struct UpArguments {
+    /// PostgreSQL to use instead of the private one. Better given by the environment, where other users of the
+    /// machine cannot read it.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<Secret>,
+
+    /// Address to listen on. Requests carry tokens in the clear: beyond this machine put TLS in front.
+    #[arg(long, env = "PATCH_BIND", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub bind: IpAddr,
+
+    /// File to append the log to; standard error when unsaid. RUST_LOG says what is logged.
+    #[arg(long, env = "PATCH_LOG_FILE", value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// `text` for people, `json` for collectors.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}

@@ -1,0 +1,26 @@
+use crate::arguments::GlobalOptions;
+use crate::connect;
+use crate::failure::{ExitStatus, Outcome};
+use crate::output::Printer;
+use crate::platform::ask_readiness;
+
+/// Exit status 0 when all services are ready, 3 when some are, 1 when none is.
+pub async fn run(global: &GlobalOptions, printer: Printer) -> Outcome {
+    let client = reqwest::Client::builder().no_proxy().build().map_err(anyhow::Error::from)?;
+    let addresses = connect::addresses(global)?;
+    let mut rows = Vec::new();
+    let mut ready = 0;
+    for (service, base) in addresses.each() {
+        let asked = ask_readiness(&client, base).await;
+        ready += usize::from(asked.is_ok());
+        let state = asked.map_or_else(|reason| format!("not ready: {reason}"), |()| "ready".to_owned());
+        rows.push(vec![service.to_owned(), base.to_owned(), state]);
+    }
+    let all = rows.len();
+    printer.rows(&["service", "address", "state"], rows)?;
+    Ok(match ready {
+        0 => ExitStatus::Failed,
+        ready if ready == all => ExitStatus::Ok,
+        _ => ExitStatus::Partial,
+    })
+}

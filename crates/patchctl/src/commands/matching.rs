@@ -1,0 +1,138 @@
+//! `advisory match`: which advisories of a feed one host lacks, from files alone.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use advisories::feed::{FeedError, FeedKind, Limits, RecordError, osv, recognise};
+use advisories::inventory::read_tsv;
+use advisories::matching::match_running_kernel;
+use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, match_host};
+
+use crate::arguments::MatchArguments;
+use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::input;
+use crate::output::{Printer, clean, note};
+
+/// Refused records told one by one; beyond them only their number.
+const TOLD: usize = 10;
+/// Enough of a file to recognise its format.
+const PREFIX_BYTES: u64 = 64 * 1024;
+
+pub fn run(arguments: &MatchArguments, printer: Printer) -> Outcome {
+    let mut refused = Refused::default();
+    let mut advisories = Vec::new();
+    for feed in input::files(&arguments.feeds)? {
+        read_feed(&feed, &mut advisories, &mut refused)?;
+    }
+    let os = arguments.os.clone().map_or_else(|| os_of_feed(&advisories), Ok)?;
+    let inventory = read_inventory(arguments, os, &mut refused)?;
+    let index = Index::new(advisories);
+    let mut matches = match_host(&index, &inventory);
+    matches.extend(match_running_kernel(&index, &inventory));
+    let rows = matches.iter().map(row).collect();
+    printer.rows(&["advisory", "kind", "package", "installed", "fixed"], rows)?;
+    Ok(refused.tell())
+}
+
+fn row(found: &Match<'_>) -> Vec<String> {
+    let advisory = found.advisory;
+    [advisory.id.as_str(), advisory.kind.as_str(), found.package_name(), found.installed(), found.fixed()]
+        .map(clean)
+        .to_vec()
+}
+
+#[derive(Default)]
+struct Refused {
+    told: usize,
+    more: usize,
+}
+
+impl Refused {
+    fn add(&mut self, path: &Path, error: &RecordError) {
+        if self.told == TOLD {
+            self.more += 1;
+            return;
+        }
+        self.told += 1;
+        note(&format!("refused: {}: {}", path.display(), clean(&error.to_string())));
+    }
+
+    fn tell(&self) -> ExitStatus {
+        if self.more > 0 {
+            note(&format!("refused: {} more", self.more));
+        }
+        if self.told > 0 { ExitStatus::Partial } else { ExitStatus::Ok }
+    }
+}
+
+fn read_inventory(
+    arguments: &MatchArguments,
+    os: OsRelease,
+    refused: &mut Refused,
+) -> Result<Inventory, Failure> {
+    let mut facts = HostFacts::new(os);
+    facts.running_kernel.clone_from(&arguments.running_kernel);
+    let path = &arguments.inventory;
+    let read = match path == Path::new("-") {
+        true => read_tsv(std::io::stdin().lock(), facts.packaging()),
+        false => read_tsv(BufReader::new(open(path)?), facts.packaging()),
+    };
+    let read = read.map_err(|error| unreadable(path, &error))?;
+    read.refused.iter().for_each(|error| refused.add(path, error));
+    Ok(Inventory { facts, packages: read.packages })
+}
+
+fn read_feed(path: &Path, advisories: &mut Vec<Advisory>, refused: &mut Refused) -> Result<(), Failure> {
+    let mut prefix = Vec::new();
+    open(path)?
+        .take(PREFIX_BYTES)
+        .read_to_end(&mut prefix)
+        .map_err(|error| unreadable(path, &FeedError::Input(error)))?;
+    let mut sink = |outcome: Result<Advisory, RecordError>| {
+        match outcome {
+            Ok(advisory) => advisories.push(advisory),
+            Err(error) => refused.add(path, &error),
+        }
+        ControlFlow::Continue(())
+    };
+    let (file, limits) = (BufReader::new(open(path)?), Limits::default());
+    let read = match recognise(&prefix) {
+        Some(FeedKind::OsvArchive) => osv::read_archive(file, &limits, &mut sink),
+        Some(FeedKind::Osv) => osv::read_text(file, &path.to_string_lossy(), &limits, &mut sink),
+        _ => {
+            return Err(Failure::usage(format!(
+                "`{}` is no OSV feed; give an `all.zip`, one record, or one record a line",
+                path.display()
+            )));
+        }
+    };
+    read.map(drop).map_err(|error| unreadable(path, &error))
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| Failure::new(format!("cannot read `{}`: {error}", path.display())))
+}
+
+fn unreadable(path: &Path, error: &FeedError) -> Failure {
+    let cause = match error {
+        FeedError::Input(cause) => format!(": {cause}"),
+        _ => String::new(),
+    };
+    Failure::new(format!("`{}`: {error}{cause}", path.display()))
+}
+
+/// The release a feed is about, when it is about one alone.
+fn os_of_feed(advisories: &[Advisory]) -> Result<OsRelease, Failure> {
+    let named: BTreeSet<&OsRelease> =
+        advisories.iter().flat_map(|advisory| &advisory.affected).map(|affected| &affected.os).collect();
+    match named.iter().next() {
+        Some(os) if named.len() == 1 => Ok((*os).clone()),
+        _ => Err(Failure::usage(format!(
+            "the feed names {} OS releases; say which one the host runs with --os, such as `--os almalinux:9`",
+            named.len()
+        ))),
+    }
+}

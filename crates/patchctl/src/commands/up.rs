@@ -1,0 +1,44 @@
+//! `up`: the platform until it is told to stop.
+
+use service_kit::cli;
+
+use crate::arguments::{GlobalOptions, UpArguments};
+use crate::connect;
+use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::output::{is_terminal, note, print};
+use crate::platform::{Platform, PlatformConfig, start_logging};
+
+pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
+    start_logging(arguments.log_format, arguments.log_file.as_deref())?;
+    let stop = cli::stop_signal()?;
+    let config = PlatformConfig {
+        data_dir: connect::data_dir(global)?,
+        port_base: global.port_base,
+        bind: arguments.bind,
+        database_url: arguments.database_url,
+    };
+    let mut platform = tokio::select! {
+        started = Platform::start(&config) => started?,
+        () = stop.cancelled() => return Ok(ExitStatus::Ok),
+    };
+    tell(&platform)?;
+    let failure = tokio::select! {
+        failure = platform.failed() => Some(failure),
+        () = stop.cancelled() => None,
+    };
+    platform.stop().await;
+    failure.map_or(Ok(ExitStatus::Ok), Err)
+}
+
+/// Addresses and `ready` on standard output; the rest is for people and goes beside it.
+fn tell(platform: &Platform) -> Result<(), Failure> {
+    for (service, address) in platform.addresses.each() {
+        print(&format!("{service:<14} {address}"))?;
+    }
+    note(&format!("the admin token is in {}", platform.admin_token_file().display()));
+    // Shown once, and only to a person: what is not a terminal may be a log.
+    if platform.admin_token_is_new && is_terminal() {
+        note(&format!("admin token: {}", platform.admin_token.expose()));
+    }
+    print("ready")
+}

@@ -1,0 +1,93 @@
+//! `demo`: a whole evening on a platform of its own. Every number it prints is read back from the APIs.
+
+mod evening;
+mod screen;
+mod seeds;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use api_client::{access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, sim::SimClient};
+use api_types::access::{CreateToken, Role};
+use service_kit::cli;
+
+use crate::{
+    arguments::DemoArguments,
+    failure::{ExitStatus, Failure, Outcome},
+    platform::{Platform, PlatformConfig},
+};
+
+/// The people of the evening, each with a token of their own, and the services as they see them.
+struct Cast {
+    /// Asks for the work.
+    olivia: PatchClient,
+    olivia_cmdb: CmdbClient,
+    olivia_sim: SimClient,
+    olivia_itsm: ItsmClient,
+    /// Approves it.
+    arjun: ItsmClient,
+}
+
+pub async fn run(arguments: DemoArguments) -> Outcome {
+    let stop = cli::stop_signal()?;
+    let data_dir = arguments.data_dir.clone().unwrap_or_else(default_data_dir);
+    let port_base = match arguments.port_base {
+        Some(port_base) => port_base,
+        None => free_port_base()?,
+    };
+    let config = PlatformConfig { data_dir: data_dir.clone(), port_base, bind: IpAddr::V4(Ipv4Addr::LOCALHOST), database_url: None };
+    println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
+    let mut platform = Platform::start(&config).await?;
+    let played = tokio::select! {
+        played = play(&platform) => played,
+        failure = platform.failed() => Err(failure),
+        () = stop.cancelled() => Err(Failure::new("stopped before its end")),
+    };
+    if arguments.keep && played.is_ok() {
+        println!("\nThe platform stays up until ctrl-C. Its admin token is in {}", platform.admin_token_file().display());
+        tokio::select! {
+            () = stop.cancelled() => {}
+            failure = platform.failed() => { platform.stop().await; return Err(failure); }
+        }
+    }
+    platform.stop().await;
+    if !arguments.keep && arguments.data_dir.is_none() {
+        std::fs::remove_dir_all(&data_dir).ok();
+    }
+    played.map(|()| ExitStatus::Ok)
+}
+
+async fn play(platform: &Platform) -> Result<(), Failure> {
+    let addresses = &platform.addresses;
+    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
+    let olivia = token(&admin, "olivia", Role::Operator).await?;
+    let arjun = token(&admin, "arjun", Role::Approver).await?;
+    let cast = Cast {
+        olivia: PatchClient::new(&addresses.patch_manager, &olivia),
+        olivia_cmdb: CmdbClient::new(&addresses.cmdb, &olivia),
+        olivia_sim: SimClient::new(&addresses.sim_engine, &olivia),
+        olivia_itsm: ItsmClient::new(&addresses.itsm, &olivia),
+        arjun: ItsmClient::new(&addresses.itsm, &arjun),
+    };
+    evening::play(&cast, &addresses.patch_manager).await
+}
+
+async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
+    let request = CreateToken { subject: subject.to_owned(), roles: vec![role], expires_in_days: 1 };
+    Ok(admin.create_token(&request).await?.token)
+}
+
+fn default_data_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("patch-manager-demo-{}", std::process::id()))
+}
+
+/// Four free ports in a row, from 8080 on.
+fn free_port_base() -> Result<u16, Failure> {
+    let is_free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    (8080..9080)
+        .step_by(10)
+        .find(|base| (0..4).all(|offset| is_free(base + offset)))
+        .ok_or_else(|| Failure::new("no four free ports in a row were found from 8080 to 9080").hint("name some with --port-base"))
+}

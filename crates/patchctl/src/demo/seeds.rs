@@ -1,0 +1,74 @@
+//! The demo's fleet and advisories, built into the program from `seeds/`.
+
+use std::collections::BTreeMap;
+
+use api_types::{
+    cmdb::CreateRelationship,
+    sim::{CreateVms, Repository},
+};
+use domain::policy::Policy;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+macro_rules! seed {
+    ($path:literal) => {
+        include_bytes!(concat!("../../../../seeds/", $path)) as &[u8]
+    };
+}
+
+pub(super) const CIS: &[u8] = seed!("demo/cis.json");
+
+/// What is known before the evening: the vendor's advisories, and which of their holes are exploited.
+pub(super) const ADVISORIES: [&[u8]; 22] = [
+    seed!("advisories/DCOS-2025-0001.json"),
+    seed!("advisories/DCOS-2025-0002.json"),
+    seed!("advisories/DCOS-2025-0003.json"),
+    seed!("advisories/DCOS-2025-0004.json"),
+    seed!("advisories/DCOS-2025-0005.json"),
+    seed!("advisories/DCOS-2025-0006.json"),
+    seed!("advisories/DCOS-2025-0007.json"),
+    seed!("advisories/DCOS-2025-0008.json"),
+    seed!("advisories/DCOS-2025-0009.json"),
+    seed!("advisories/DCOS-2026-0010.json"),
+    seed!("advisories/DCOS-2026-0011.json"),
+    seed!("advisories/DCOS-2026-0012.json"),
+    seed!("advisories/DCOS-2026-0013.json"),
+    seed!("advisories/DCOS-2026-0014.json"),
+    seed!("advisories/DCOS-2026-0015.json"),
+    seed!("advisories/DCOS-2026-0016.json"),
+    seed!("advisories/DCOS-2026-0017.json"),
+    seed!("advisories/DCOS-2026-0018.json"),
+    seed!("advisories/DCOS-2026-0019.json"),
+    seed!("advisories/DCOS-2026-0020.json"),
+    seed!("advisories/DCOS-2026-0021.json"),
+    seed!("advisories/known-exploited.json"),
+];
+
+/// What arrives during the evening.
+pub(super) const INCOMING: [&[u8]; 2] =
+    [seed!("advisories/incoming/DCOS-2026-0100.json"), seed!("advisories/incoming/known-exploited.json")];
+
+pub(super) fn vms() -> Result<CreateVms, Failure> {
+    read("vms.json", seed!("demo/vms.json"))
+}
+
+pub(super) fn relationships() -> Result<Vec<CreateRelationship>, Failure> {
+    read("relationships.json", seed!("demo/relationships.json"))
+}
+
+pub(super) fn policies() -> Result<Vec<Policy>, Failure> {
+    read("policies.json", seed!("demo/policies.json"))
+}
+
+pub(super) fn repositories() -> Result<BTreeMap<String, Repository>, Failure> {
+    read("repositories.json", seed!("demo/repositories.json"))
+}
+
+pub(super) fn repositories_after_advisory() -> Result<BTreeMap<String, Repository>, Failure> {
+    read("repositories-after-advisory.json", seed!("demo/repositories-after-advisory.json"))
+}
+
+fn read<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::new(format!("the seed `{name}` cannot be read: {error}")))
+}

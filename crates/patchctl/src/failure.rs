@@ -1,0 +1,132 @@
+//! How a command ends: its exit status, and what a person is told when it went wrong.
+
+use std::process::ExitCode;
+
+use api_client::ClientError;
+use api_types::problem::Problem;
+use local_postgres::LaunchError;
+
+/// The exit statuses of every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    Ok = 0,
+    Failed = 1,
+    /// The arguments or the input given with them make no sense.
+    Usage = 2,
+    /// Some of it was done and some was not.
+    Partial = 3,
+}
+
+/// What went wrong, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    status: ExitStatus,
+    message: String,
+    details: Vec<String>,
+    hint: Option<String>,
+}
+
+pub type Outcome = Result<ExitStatus, Failure>;
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { status: ExitStatus::Failed, message: message.into(), details: Vec::new(), hint: None }
+    }
+
+    /// Arguments that clap cannot judge by itself.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { status: ExitStatus::Usage, ..Self::new(message) }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints to standard error and gives the exit status.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.message);
+        for detail in &self.details {
+            eprintln!("  {detail}");
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        self.status.into()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Refused { service, problem } => refused(service, problem),
+            ClientError::Unreachable { .. } => Self::new(error.to_string()).hint(
+                "start the platform with `patchctl up`, or name another one with --server or --port-base",
+            ),
+            ClientError::Unreadable { source, .. } => Self::new(format!("{error}: {source}"))
+                .hint("is there another program, or another version of this one, behind that address?"),
+        }
+    }
+}
+
+fn refused(service: &str, problem: &Problem) -> Failure {
+    let mut failure = Failure::new(format!("{service} refused: {}", problem.detail));
+    let fields = problem.errors.iter();
+    failure.details = fields.map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
+    failure.details.extend(problem.request_id.as_ref().map(|id| format!("request id: {id}")));
+    let hint = match problem.status {
+        401 => "give a valid token by --token-file or the environment variable PATCH_TOKEN",
+        403 => "use the token of somebody who has that role; `patchctl token create` issues tokens",
+        412 => "somebody was faster: read it again, then repeat the change",
+        429 | 502..=504 => "try again in a moment; `patchctl health` says which service is in trouble",
+        500 => "the service's log has the cause under the request id",
+        _ => return failure,
+    };
+    failure.hint(hint)
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        match &error {
+            LaunchError::Io { source, .. } => Self::new(format!("{error}: {source}")),
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::problem::FieldError;
+
+    use super::*;
+
+    #[test]
+    fn refusal_names_fields_and_request() {
+        let problem = Problem {
+            kind: "/problems/invalid".into(),
+            title: "Invalid".into(),
+            status: 422,
+            detail: "the policy is not valid".into(),
+            instance: None,
+            request_id: Some("r-1".into()),
+            errors: vec![FieldError { pointer: "/schedule".into(), detail: "has four fields".into() }],
+        };
+        let failure = refused("patch-manager", &problem);
+        assert_eq!(failure.message, "patch-manager refused: the policy is not valid");
+        assert_eq!(failure.details, ["/schedule: has four fields", "request id: r-1"]);
+        assert_eq!(failure.status, ExitStatus::Failed);
+    }
+}

@@ -1,0 +1,54 @@
+//! One value of an answer as a short text.
+
+use serde_json::Value;
+
+/// A value in one line: lists parted by commas, plain objects as `key=value`, anything deeper as JSON.
+pub fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => clean(text),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) if items.iter().all(is_plain) => {
+            items.iter().map(text_of).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(fields) if fields.values().all(is_plain) => {
+            let pairs = fields.iter().filter(|(_, value)| !value.is_null());
+            pairs.map(|(key, value)| format!("{key}={}", text_of(value))).collect::<Vec<_>>().join(" ")
+        }
+        Value::Array(_) | Value::Object(_) => clean(&value.to_string()),
+    }
+}
+
+/// Text from elsewhere must not steer the terminal: control characters become visible.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+fn is_plain(value: &Value) -> bool {
+    !value.is_array() && !value.is_object()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_become_one_line() {
+        assert_eq!(text_of(&json!(["a", 1, true])), "a, 1, true");
+        assert_eq!(text_of(&json!({ "from": "1.0", "to": null })), "from=1.0");
+        assert_eq!(text_of(&json!([{ "a": 1 }])), r#"[{"a":1}]"#);
+    }
+
+    #[test]
+    fn terminal_is_not_steered_by_text_from_elsewhere() {
+        assert_eq!(clean("a\u{1b}[31mred\nline"), "a\u{fffd}[31mred line");
+    }
+}

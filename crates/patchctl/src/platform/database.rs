@@ -1,0 +1,104 @@
+//! The database of the platform: the operator's, or a private one that is kept running.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_postgres::{LocalPostgres, LocalPostgresConfig};
+use service_kit::config::Secret;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon a private server that crashed is noticed and started again.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Four services with ten connections each, those that wait for notifications, and room for `psql`.
+const MAX_CONNECTIONS: &str = "120";
+
+pub struct Database {
+    url: Secret,
+    private: Option<(Arc<LocalPostgres>, JoinHandle<()>)>,
+}
+
+impl Database {
+    /// Uses the database at `url`, or starts the private one in `folder`. Answers only when it can be used.
+    pub async fn open(url: Option<&Secret>, folder: &Path) -> Result<Self, Failure> {
+        let database = match url {
+            Some(url) => Self { url: url.clone(), private: None },
+            None => Self::start_private(folder).await?,
+        };
+        drop(connect(&database.url).await?);
+        Ok(database)
+    }
+
+    pub fn url(&self) -> &Secret {
+        &self.url
+    }
+
+    /// Stops the private server; an operator's is left alone.
+    pub async fn stop(self) {
+        if let Some((server, watcher)) = self.private {
+            watcher.abort();
+            if tokio::task::spawn_blocking(move || server.stop_server()).await.is_err() {
+                tracing::warn!(
+                    "the private PostgreSQL did not stop in an orderly way; it recovers at the next start"
+                );
+            }
+        }
+    }
+
+    async fn start_private(folder: &Path) -> Result<Self, Failure> {
+        let mut config = LocalPostgresConfig::new(folder);
+        config.settings.insert("max_connections".to_owned(), MAX_CONNECTIONS.to_owned());
+        let started = tokio::task::spawn_blocking(move || LocalPostgres::start(config)).await;
+        let server = started.map_err(|_| Failure::new("the private PostgreSQL could not be started"))??;
+        let (url, server) = (Secret::new(server.maintenance_url()), Arc::new(server));
+        let watcher = tokio::spawn(keep_running(server.clone()));
+        Ok(Self { url, private: Some((server, watcher)) })
+    }
+}
+
+/// One connection of one's own, with the true reason when there is none.
+pub async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
+    let options: PgConnectOptions = url.expose().parse().map_err(|_| {
+        Failure::new("the database URL cannot be read; write `postgres://user@host:5432/database`")
+    })?;
+    let place = format!(
+        "`{}` on {}:{}",
+        options.get_database().unwrap_or(options.get_username()),
+        options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string()),
+        options.get_port()
+    );
+    let refused = |reason: String| {
+        Failure::new(format!(
+            "the database {place} cannot be reached ({reason}); start it, or correct --database-url or DATABASE_URL"
+        ))
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(sqlx::Error::Io(error))) => Err(refused(error.to_string())),
+        Ok(Err(sqlx::Error::Database(error))) => Err(refused(error.message().to_owned())),
+        Ok(Err(error)) => Err(refused(error.to_string())),
+        Err(_) => Err(refused(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Starts the private server again whenever it is gone; the services wait for it meanwhile.
+async fn keep_running(server: Arc<LocalPostgres>) {
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        if server.is_running() {
+            continue;
+        }
+        tracing::warn!("the private PostgreSQL has ended; starting it again");
+        let restarted = server.clone();
+        match tokio::task::spawn_blocking(move || restarted.start_server()).await {
+            Ok(Ok(())) => tracing::info!("the private PostgreSQL is back"),
+            Ok(Err(error)) => tracing::error!("the private PostgreSQL does not start: {error}"),
+            Err(_) => return,
+        }
+    }
+}

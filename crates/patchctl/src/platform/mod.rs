@@ -1,0 +1,96 @@
+//! The whole platform in this process: data folder, private PostgreSQL, and the four services with the same HTTP
+//! between them as anywhere else.
+
+mod addresses;
+mod data_dir;
+mod database;
+mod logging;
+mod readiness;
+mod services;
+mod settings;
+mod tokens;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use service_kit::config::Secret;
+
+use crate::failure::Failure;
+
+pub use addresses::Addresses;
+pub use data_dir::default_data_dir;
+pub use logging::start_logging;
+pub use readiness::ask_readiness;
+
+use data_dir::DataDir;
+use database::Database;
+use services::Services;
+
+/// After a stop was asked for, the services get this long; with the database's own stop it stays below ten seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(7);
+
+#[derive(Debug, Clone)]
+pub struct PlatformConfig {
+    pub data_dir: PathBuf,
+    /// The first of four ports in a row.
+    pub port_base: u16,
+    pub bind: IpAddr,
+    /// Instead of the private PostgreSQL.
+    pub database_url: Option<Secret>,
+}
+
+/// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
+pub struct Platform {
+    pub addresses: Addresses,
+    pub admin_token: Secret,
+    /// Whether the admin token was made, or renewed, at this start.
+    pub admin_token_is_new: bool,
+    data_dir: DataDir,
+    services: Services,
+    database: Database,
+}
+
+impl Platform {
+    /// Starts everything and returns when all four services say they are ready.
+    pub async fn start(config: &PlatformConfig) -> Result<Self, Failure> {
+        let is_private = config.database_url.is_none();
+        let data_dir = DataDir::open(&config.data_dir, is_private)?;
+        // Ports before anything that takes time or leaves traces.
+        let listeners = addresses::bind(config.bind, config.port_base).await?;
+        let addresses = Addresses::new(config.bind, config.port_base);
+        let database =
+            Database::open(config.database_url.as_ref(), &data_dir.path().join("postgres")).await?;
+        services::migrate_all(database.url()).await?;
+        let admin = tokens::admin(data_dir.path())?;
+        let service = tokens::service(data_dir.path())?;
+        tokens::make_known(database.url(), &admin, &service).await?;
+        let mut services =
+            Services::start(listeners, &addresses, database.url(), &service.secret, data_dir.path())?;
+        services.until_ready(&addresses).await?;
+        Ok(Self {
+            addresses,
+            admin_token: admin.secret,
+            admin_token_is_new: admin.is_new,
+            data_dir,
+            services,
+            database,
+        })
+    }
+
+    /// Where the admin token is kept.
+    pub fn admin_token_file(&self) -> PathBuf {
+        tokens::admin_file(self.data_dir.path())
+    }
+
+    /// Waits until a service ends by itself, which none should, and says why.
+    pub async fn failed(&mut self) -> Failure {
+        self.services.failed().await
+    }
+
+    /// Stops the services, then the private PostgreSQL. What runs now goes on at the next start.
+    pub async fn stop(self) {
+        self.services.stop(STOP_TIMEOUT).await;
+        self.database.stop().await;
+    }
+}

@@ -1,0 +1,166 @@
+//! The four services: each on a thread, with a pool and background tasks of its own, stopped together.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use patch_manager::PatchManager;
+use cmdb::Cmdb;
+use itsm::Itsm;
+use service_kit::Clock;
+use service_kit::config::Secret;
+use service_kit::database;
+use service_kit::server::{self, Context, Service};
+use sim_engine::SimEngine;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::addresses::Addresses;
+use super::readiness::ask_readiness;
+use super::settings;
+use crate::failure::Failure;
+
+/// A first start makes all tables on a slow disk within this.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const ASK_EVERY: Duration = Duration::from_millis(50);
+/// Connections of one service.
+const POOL: u32 = 20;
+
+pub struct Services {
+    running: JoinSet<anyhow::Result<()>>,
+    names: HashMap<Id, &'static str>,
+    pools: Vec<PgPool>,
+    shutdown: CancellationToken,
+    _stop_when_dropped: DropGuard,
+}
+
+/// Brings every schema to this version, one after the other, so that a refusal is told once and by name.
+pub async fn migrate_all(database_url: &Secret) -> Result<(), Failure> {
+    migrate::<Cmdb>(database_url).await?;
+    migrate::<Itsm>(database_url).await?;
+    migrate::<SimEngine>(database_url).await?;
+    migrate::<PatchManager>(database_url).await
+}
+
+async fn migrate<S: Service>(database_url: &Secret) -> Result<(), Failure> {
+    let pool = database::connect(database_url.expose(), S::NAME, 2)
+        .map_err(|_| Failure::new("the database URL cannot be read"))?;
+    let migrated = database::migrate(&pool, S::SCHEMA, S::migrator()).await;
+    pool.close().await;
+    migrated.map_err(|error| Failure::new(database::explain(&error)))
+}
+
+impl Services {
+    /// Starts all four; [`Self::until_ready`] waits for them. `listeners` are in the order of the ports.
+    pub fn start(
+        listeners: Vec<TcpListener>,
+        addresses: &Addresses,
+        database_url: &Secret,
+        service_token: &Secret,
+        data_dir: &Path,
+    ) -> Result<Self, Failure> {
+        let shutdown = CancellationToken::new();
+        let mut services = Self {
+            running: JoinSet::new(),
+            names: HashMap::new(),
+            pools: Vec::new(),
+            _stop_when_dropped: shutdown.clone().drop_guard(),
+            shutdown,
+        };
+        let [patch_manager, cmdb, itsm, sim_engine]: [TcpListener; 4] =
+            listeners.try_into().map_err(|_| Failure::new("four ports are needed"))?;
+        let common = (database_url, service_token);
+        services.serve::<SimEngine>(common, sim_engine, settings::sim_engine()?)?;
+        services.serve::<Cmdb>(common, cmdb, settings::cmdb(addresses)?)?;
+        services.serve::<Itsm>(common, itsm, settings::itsm(addresses)?)?;
+        services.serve::<PatchManager>(
+            common,
+            patch_manager,
+            settings::patch_manager(addresses, data_dir)?,
+        )?;
+        Ok(services)
+    }
+
+    fn serve<S: Service>(
+        &mut self,
+        (database_url, service_token): (&Secret, &Secret),
+        listener: TcpListener,
+        settings: S::Settings,
+    ) -> Result<(), Failure> {
+        let context = Context {
+            pool: database::connect(database_url.expose(), S::NAME, POOL)
+                .map_err(|_| Failure::new("the database URL cannot be read"))?,
+            clock: Clock::system(),
+            service_token: service_token.clone(),
+            shutdown: self.shutdown.child_token(),
+            tasks: TaskTracker::new(),
+        };
+        self.pools.push(context.pool.clone());
+        let runtime = Handle::current();
+        // `serve` is generic over async trait functions whose futures are not `Send` in the signature: it gets a thread.
+        let task = self
+            .running
+            .spawn_blocking(move || runtime.block_on(server::serve::<S>(context, listener, settings)));
+        self.names.insert(task.id(), S::NAME);
+        Ok(())
+    }
+
+    pub async fn until_ready(&mut self, addresses: &Addresses) -> Result<(), Failure> {
+        let client = reqwest::Client::new();
+        let deadline = Instant::now() + READY_TIMEOUT;
+        for (service, base) in addresses.each() {
+            loop {
+                let asked = tokio::select! {
+                    asked = ask_readiness(&client, base) => asked,
+                    failure = self.failed() => return Err(failure),
+                };
+                match asked {
+                    Ok(()) => break,
+                    Err(reason) if Instant::now() >= deadline => {
+                        return Err(Failure::new(format!(
+                            "{service} was not ready after {} s: {reason}",
+                            READY_TIMEOUT.as_secs()
+                        )));
+                    }
+                    Err(_) => tokio::time::sleep(ASK_EVERY).await,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a service ends, which none should.
+    pub async fn failed(&mut self) -> Failure {
+        let Some(ended) = self.running.join_next_with_id().await else {
+            return Failure::new("no service runs");
+        };
+        let (id, reason) = match ended {
+            Ok((id, Ok(()))) => (id, "it ended without a reason".to_owned()),
+            Ok((id, Err(error))) => (id, format!("{error:#}")),
+            Err(error) => (error.id(), "it panicked; its log says where".to_owned()),
+        };
+        Failure::new(format!("{} stopped: {reason}", self.names.get(&id).unwrap_or(&"a service")))
+    }
+
+    /// Asks all to stop and waits, but no longer than `timeout`.
+    pub async fn stop(mut self, timeout: Duration) {
+        self.shutdown.cancel();
+        let all = async {
+            while self.running.join_next().await.is_some() {}
+            for pool in &self.pools {
+                pool.close().await;
+            }
+        };
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            tracing::warn!(
+                "a service was still busy at the stop and was cut off; it goes on at the next start"
+            );
+        }
+        self.running.detach_all();
+    }
+}

@@ -1,0 +1,51 @@
+//! What each service is told when all run in one process: the addresses of the others and its place in the data folder.
+//! Everything else comes from the environment, under the names the service's own program reads.
+
+use std::env;
+use std::path::Path;
+
+use super::addresses::Addresses;
+use crate::failure::Failure;
+
+pub fn sim_engine() -> Result<sim_engine::SimSettings, Failure> {
+    from_environment()
+}
+
+pub fn cmdb(addresses: &Addresses) -> Result<cmdb::Settings, Failure> {
+    let mut settings: cmdb::Settings = from_environment()?;
+    settings.sim_engine_url = addresses.sim_engine.clone();
+    Ok(settings)
+}
+
+pub fn itsm(addresses: &Addresses) -> Result<itsm::Settings, Failure> {
+    let mut settings: itsm::Settings = from_environment()?;
+    if env::var_os("PUBLIC_URL").is_none() {
+        settings.public_url = addresses.itsm.clone();
+    }
+    Ok(settings)
+}
+
+pub fn patch_manager(addresses: &Addresses, data_dir: &Path) -> Result<patch_manager::Settings, Failure> {
+    let mut settings: patch_manager::Settings = from_environment()?;
+    settings.cmdb_url = addresses.cmdb.clone();
+    settings.itsm_url = addresses.itsm.clone();
+    settings.sim_engine_url = addresses.sim_engine.clone();
+    if env::var_os("PATCH_WORK_DIR").is_none() {
+        settings.work_dir = data_dir.join("work");
+    }
+    if env::var_os("PATCH_PUBLIC_URL").is_none() {
+        settings.public_url = addresses.patch_manager.clone();
+    }
+    Ok(settings)
+}
+
+/// The settings as the service's own program would find them when started without arguments.
+fn from_environment<A: clap::Args>() -> Result<A, Failure> {
+    let command = A::augment_args(clap::Command::new("settings").no_binary_name(true));
+    let found = command.try_get_matches_from([""; 0]).and_then(|matches| A::from_arg_matches(&matches));
+    found.map_err(|error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Failure::new(format!("the environment cannot be used: {}", first.trim_start_matches("error: ")))
+    })
+}

@@ -1,0 +1,119 @@
+//! The two tokens a platform has from the start: the administrator's, and the one its services show each other.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api_types::access::Role;
+use chrono::{TimeDelta, Utc};
+use service_kit::access;
+use service_kit::config::Secret;
+
+use super::data_dir::failed;
+use super::database;
+use crate::failure::Failure;
+
+/// How long a token is accepted.
+const VALID_FOR: TimeDelta = TimeDelta::days(365);
+/// A person has copied it elsewhere, so it changes as late as it safely can.
+const RENEW_ADMIN_AFTER: Duration = Duration::from_secs(300 * 86_400);
+/// Nobody outside uses it; a platform that is never restarted has eleven months from here.
+const RENEW_SERVICE_AFTER: Duration = Duration::from_secs(30 * 86_400);
+
+pub struct Token {
+    pub secret: Secret,
+    pub is_new: bool,
+}
+
+pub fn admin_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin-token")
+}
+
+pub fn admin(data_dir: &Path) -> Result<Token, Failure> {
+    read_or_make(&admin_file(data_dir), RENEW_ADMIN_AFTER)
+}
+
+pub fn service(data_dir: &Path) -> Result<Token, Failure> {
+    read_or_make(&data_dir.join("service-token"), RENEW_SERVICE_AFTER)
+}
+
+/// Makes both tokens accepted; those known already stay as they are.
+pub async fn make_known(database_url: &Secret, admin: &Token, service: &Token) -> Result<(), Failure> {
+    let mut connection = database::connect(database_url).await?;
+    let now = Utc::now();
+    let subjects = [
+        (admin, "admin".to_owned(), Role::Admin),
+        (service, access::service_subject("platform"), Role::Service),
+    ];
+    for (token, subject, role) in subjects {
+        let until = now + VALID_FOR;
+        access::ensure_token(&mut connection, token.secret.expose(), &subject, &[role], now, until)
+            .await
+            .map_err(|error| Failure::new(format!("cannot store the first tokens: {error}")))?;
+    }
+    Ok(())
+}
+
+fn read_or_make(path: &Path, renew_after: Duration) -> Result<Token, Failure> {
+    let age = fs::metadata(path).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+    match fs::read_to_string(path) {
+        Ok(text) if age.is_none_or(|age| age < renew_after) => {
+            let secret = text.trim();
+            if !secret.starts_with("pm_") {
+                return Err(Failure::new(format!(
+                    "`{}` does not hold a token (`pm_...`); remove the file and a new one is made",
+                    path.display()
+                )));
+            }
+            Ok(Token { secret: Secret::new(secret), is_new: false })
+        }
+        Ok(_) => make(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => make(path),
+        Err(error) => Err(failed("read", path, &error)),
+    }
+}
+
+/// Whole or not at all: a half-written token would lock everybody out.
+fn make(path: &Path) -> Result<Token, Failure> {
+    let secret = access::new_secret();
+    let fresh = path.with_extension("new");
+    let _ = fs::remove_file(&fresh);
+    OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&fresh)
+        .and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&fresh, path))
+        .map_err(|error| failed("write", path, &error))?;
+    Ok(Token { secret: Secret::new(secret), is_new: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn token_is_made_once_and_kept_from_others() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, again) = (admin(root.path()).unwrap(), admin(root.path()).unwrap());
+        assert!(first.is_new && !again.is_new);
+        assert_eq!(first.secret, again.secret);
+        assert_eq!(fs::metadata(admin_file(root.path())).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn token_near_its_end_is_renewed() {
+        let root = tempfile::tempdir().unwrap();
+        let first = admin(root.path()).unwrap();
+        let long_ago = std::time::SystemTime::now() - RENEW_ADMIN_AFTER - Duration::from_secs(60);
+        let file = OpenOptions::new().write(true).open(admin_file(root.path())).unwrap();
+        file.set_modified(long_ago).unwrap();
+        let renewed = admin(root.path()).unwrap();
+        assert!(renewed.is_new && renewed.secret != first.secret);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the events of a run say.
+
+use api_types::patch::CloudEvent;
+use domain::run::{HostState, RunState};
+use serde_json::Value;
+
+/// One event, as far as a watcher cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    Run {
+        state: RunState,
+        stage: Option<String>,
+        reason: Option<String>,
+    },
+    Host {
+        ci_id: String,
+        state: HostState,
+        error: Option<String>,
+        attempts: u64,
+    },
+    Log {
+        ci_id: Option<String>,
+        text: String,
+    },
+    /// Of a later version.
+    Unknown,
+}
+
+impl Happening {
+    pub fn of(event: &CloudEvent) -> Self {
+        let data = &event.data;
+        let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
+        let known = match event.event_type.as_str() {
+            "patch.run.state_changed.v1" => {
+                state(data).map(|state| Self::Run { state, stage: text("stage"), reason: text("reason") })
+            }
+            "patch.host.state_changed.v1" => {
+                text("ci_id").zip(state(data)).map(|(ci_id, state)| Self::Host {
+                    ci_id,
+                    state,
+                    error: text("error"),
+                    attempts: data.get("attempts").and_then(Value::as_u64).unwrap_or(0),
+                })
+            }
+            "patch.run.log.v1" => text("text").map(|line| Self::Log { ci_id: text("ci_id"), text: line }),
+            _ => None,
+        };
+        known.unwrap_or(Self::Unknown)
+    }
+}
+
+fn state<T: serde::de::DeserializeOwned>(data: &Value) -> Option<T> {
+    serde_json::from_value(data.get("state")?.clone()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(event_type: &str, data: Value) -> CloudEvent {
+        serde_json::from_value(json!({
+            "specversion": "1.0", "id": "7", "source": "/patch/runs/1", "type": event_type, "subject": null,
+            "time": "2026-03-01T00:00:00Z", "data": data,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn states_are_read_and_the_unknown_is_passed_over() {
+        let host = event(
+            "patch.host.state_changed.v1",
+            json!({ "ci_id": "web-07", "state": "patching", "attempts": 2 }),
+        );
+        let expected =
+            Happening::Host { ci_id: "web-07".into(), state: HostState::Patching, error: None, attempts: 2 };
+        assert_eq!(Happening::of(&host), expected);
+        let run =
+            event("patch.run.state_changed.v1", json!({ "state": "halted", "reason": "2 hosts failed" }));
+        assert!(matches!(Happening::of(&run), Happening::Run { state: RunState::Halted, .. }));
+        assert_eq!(
+            Happening::of(&event("patch.run.state_changed.v1", json!({ "state": "new" }))),
+            Happening::Unknown
+        );
+        assert_eq!(Happening::of(&event("patch.other.v2", json!({}))), Happening::Unknown);
+    }
+}

@@ -1,0 +1,129 @@
+//! Following a run: its event stream, taken up again after every break, and what a person sees of it.
+
+mod events;
+mod stream;
+mod view;
+
+use std::time::Duration;
+
+use api_client::patch::PatchClient;
+use api_types::patch::{CloudEvent, RunDetail, RunTrigger};
+use domain::ids::RunId;
+use domain::run::RunState;
+use tokio::time::Instant;
+
+use crate::arguments::Format;
+use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::output::{Printer, print};
+
+use events::Happening;
+use stream::{EventStream, Next};
+use view::View;
+
+/// A platform that is away longer than this is given up; the run goes on without us.
+const PATIENCE: Duration = Duration::from_secs(600);
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Follows a run until it ends. Exit status: 0 succeeded, 3 some hosts failed, 1 anything else.
+pub async fn run(client: &PatchClient, id: RunId, printer: Printer) -> Outcome {
+    let detail = client.get_run(id).await?;
+    let mut view = View::new(printer, &detail);
+    follow(client, id, "0", |event| view.show(event)).await?;
+    let ended = client.get_run(id).await?;
+    view.end(&ended);
+    Ok(status_of(&ended))
+}
+
+/// Prints the events themselves, one JSON object a line, until the run ends.
+pub async fn events(client: &PatchClient, id: RunId, after: &str) -> Outcome {
+    follow(client, id, after, print_event).await?;
+    Ok(ExitStatus::Ok)
+}
+
+fn print_event(event: &CloudEvent) -> Result<(), Failure> {
+    let text = serde_json::to_string(event);
+    print(&text.map_err(|error| Failure::new(format!("the event cannot be printed: {error}")))?)
+}
+
+/// Hands every event to `show` once, in order, until the run has ended. A stream that breaks is opened again behind the
+/// last event that was seen.
+async fn follow(
+    client: &PatchClient,
+    id: RunId,
+    after: &str,
+    mut show: impl FnMut(&CloudEvent) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut last_event_id = after.to_owned();
+    let mut wait = FIRST_WAIT;
+    let mut heard = Instant::now();
+    loop {
+        match client.open_run_events(id, Some(&last_event_id)).await {
+            Ok(response) => {
+                let mut stream = EventStream::new(response);
+                while let Next::Event(event) = stream.next().await {
+                    show(&event)?;
+                    last_event_id.clone_from(&event.id);
+                    (wait, heard) = (FIRST_WAIT, Instant::now());
+                    if is_the_end(&event) {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(error) if !error.is_transient() => return Err(error.into()),
+            Err(error) if heard.elapsed() > PATIENCE => return Err(error.into()),
+            Err(error) => tracing::debug!("{error}; opening the stream again"),
+        }
+        // The stream may have ended because there is nothing more to tell.
+        match client.get_run(id).await {
+            Ok(run) if run.summary.state.is_final() => {
+                return drain(client, id, &last_event_id, show).await;
+            }
+            Ok(_) => heard = Instant::now(),
+            Err(error) if !error.is_transient() || heard.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => {}
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// The events between the last one seen and the end, which came while the stream was down.
+async fn drain(
+    client: &PatchClient,
+    id: RunId,
+    last_event_id: &str,
+    mut show: impl FnMut(&CloudEvent) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut stream = EventStream::new(client.open_run_events(id, Some(last_event_id)).await?);
+    while let Ok(Next::Event(event)) = tokio::time::timeout(Duration::from_secs(2), stream.next()).await {
+        show(&event)?;
+        if is_the_end(&event) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn is_the_end(event: &CloudEvent) -> bool {
+    matches!(Happening::of(event), Happening::Run { state, .. } if state.is_final())
+}
+
+fn status_of(run: &RunDetail) -> ExitStatus {
+    match run.summary.state {
+        RunState::Succeeded => ExitStatus::Ok,
+        RunState::RolledBack if run.summary.trigger == RunTrigger::Rollback => ExitStatus::Ok,
+        RunState::CompletedWithErrors => ExitStatus::Partial,
+        _ => ExitStatus::Failed,
+    }
+}
+
+impl View {
+    fn new(printer: Printer, run: &RunDetail) -> Self {
+        match printer.format {
+            Format::Table if crate::output::is_terminal() => Self::live(run),
+            Format::Table => Self::lines(),
+            _ => Self::events(),
+        }
+    }
+}
