@@ -94,8 +94,8 @@ pub fn openapi<S: Service>() -> OpenApi {
 
 fn contract<S: Service>(own: OpenApi) -> OpenApi {
     let mut openapi = own.merge_from(access::routes().split_for_parts().1);
-    openapi.info.title = S::TITLE.to_owned();
-    openapi.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // Made anew: the router's own would name its authors as ours.
+    openapi.info = utoipa::openapi::Info::new(S::TITLE, env!("CARGO_PKG_VERSION"));
     openapi.info.license = Some(utoipa::openapi::License::new("Apache-2.0"));
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     openapi.components.get_or_insert_default().add_security_scheme("token", scheme);

@@ -14,7 +14,7 @@ use axum::{
     routing::post,
 };
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 #[derive(Clone)]
 pub struct Receiver {
@@ -22,11 +22,19 @@ pub struct Receiver {
     state: Arc<Mutex<Answers>>,
 }
 
+/// What a request is answered with, and when.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    AtOnce(u16),
+    /// Once the test says so.
+    OnCall(u16, Arc<Notify>),
+}
+
 #[derive(Default)]
 struct Answers {
     received: Vec<Received>,
     /// Given to the next requests; 204 when there is none left.
-    next: Vec<(u16, Duration)>,
+    next: Vec<Reply>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,8 +62,8 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
-    pub fn answer_next(&self, answers: &[(u16, Duration)]) {
-        self.state.lock().unwrap().next.extend(answers.iter().rev());
+    pub fn answer_next(&self, replies: &[Reply]) {
+        self.state.lock().unwrap().next.extend(replies.iter().rev().cloned());
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -80,7 +88,13 @@ async fn receive(State(state): State<Arc<Mutex<Answers>>>, headers: HeaderMap, b
         state.received.push(Received { headers, body: body.to_vec() });
         state.next.pop()
     };
-    let (status, wait) = answer.unwrap_or((204, Duration::ZERO));
-    tokio::time::sleep(wait).await;
+    let status = match answer {
+        None => 204,
+        Some(Reply::AtOnce(status)) => status,
+        Some(Reply::OnCall(status, call)) => {
+            call.notified().await;
+            status
+        }
+    };
     (StatusCode::from_u16(status).unwrap(), [(header::LOCATION, "/hook")]).into_response()
 }
