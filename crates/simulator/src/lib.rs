@@ -3,6 +3,7 @@
 //! Pure: no network, no database, no wall clock, no global source of randomness. A seed comes in as an argument and the
 //! same seed gives the same result, however many threads share the work.
 
+pub mod check;
 pub mod compare;
 pub mod distribution;
 pub mod forecast;

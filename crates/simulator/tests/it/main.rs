@@ -1,5 +1,6 @@
 //! The simulator as its users see it: plans in, forecasts out.
 
+mod checks;
 mod fixture;
 mod forecasts;
 mod natives;
