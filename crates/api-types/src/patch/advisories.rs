@@ -41,6 +41,9 @@ pub struct Advisory {
     pub summary: AdvisorySummary,
     pub details: String,
     pub references: Vec<String>,
+    /// Probability that one of its CVEs is exploited within 30 days (EPSS), 0 to 1; absent when no score was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploit_probability: Option<f64>,
     pub packages: Vec<AdvisoryPackage>,
 }
 

@@ -21,8 +21,8 @@ pub(super) fn next_batch(
         }
         let keeps_services =
             plan.services.values().filter(|service| service.members.contains(candidate)).all(|service| {
-                let down_members = service.members.iter().filter(|member| down.contains(member)).count();
-                service.members.len() >= service.min_up as usize + down_members + 1
+                let still_up = service.members.iter().filter(|member| !down.contains(member)).count();
+                still_up > service.min_up as usize
             });
         if keeps_services {
             down.insert(candidate);

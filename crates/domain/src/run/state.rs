@@ -162,10 +162,11 @@ impl HostState {
         matches!(self, Failed | TimedOut | Unreachable | RolledBack | RollbackFailed)
     }
 
-    /// It may be down for its services: at work, or failed and not restored.
+    /// It may be down for its services: at work, or failed and not restored. A snapshot is taken of a host that runs on.
     pub fn may_be_down(self) -> bool {
         use HostState::*;
-        self.is_working() || matches!(self, Failed | TimedOut | Unreachable | RollbackFailed)
+        self.is_working() && self != Snapshotting
+            || matches!(self, Failed | TimedOut | Unreachable | RollbackFailed)
     }
 
     pub fn name(self) -> &'static str {

@@ -1,0 +1,14 @@
+//! Bodies that are read as they come, because they may be larger than memory should hold.
+
+use axum::body::{BodyDataStream, Bytes};
+use futures::StreamExt;
+use service_kit::{ApiError, ApiResult};
+
+/// The next part of a body; `None` at its end.
+pub(super) async fn next_part(parts: &mut BodyDataStream) -> ApiResult<Option<Bytes>> {
+    let part = parts.next().await.transpose();
+    part.map_err(|error| {
+        ApiError::malformed("the body could not be read to its end: it broke off, came too slowly, or its compression is damaged")
+            .with_source(error)
+    })
+}

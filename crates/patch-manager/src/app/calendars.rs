@@ -1,0 +1,164 @@
+//! Freeze calendars: when nothing is changed, and on which hosts.
+
+use api_types::patch::{Calendar, CreateCalendar};
+use chrono::{DateTime, Utc};
+use domain::{
+    selector::Tags,
+    time::{Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
+};
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    idempotency::{self, Begun},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{service::App, store};
+
+pub(crate) async fn create_calendar(
+    app: &App,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    request: CreateCalendar,
+) -> ApiResult<Calendar> {
+    let id = Uuid::now_v7();
+    let freezes = freezes(&request, id)?;
+    let mut transaction = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "create_calendar", key, &request).await? {
+        Begun::Replay(calendar) => return Ok(calendar),
+        Begun::New(ticket) => ticket,
+    };
+    let calendar = Calendar {
+        id,
+        name: request.name,
+        reason: request.reason,
+        scope: request.scope,
+        freezes: serde_json::to_value(&freezes)?,
+        created_by: caller.subject.clone(),
+        created_at: app.clock.now(),
+    };
+    store::calendars::lock_calendars(&mut transaction).await?;
+    store::calendars::insert_calendar(&mut transaction, &calendar).await?;
+    // All calendars are judged together, so together they must make one.
+    all_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
+        true => ApiError::conflict("too-many-freezes", error.to_string()),
+        false => error,
+    })?;
+    let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
+    audit::record(&mut transaction, caller, record).await?;
+    ticket.finish(&mut transaction, &calendar).await?;
+    transaction.commit().await?;
+    Ok(calendar)
+}
+
+fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
+    if request.name.trim().is_empty()
+        || request.name.chars().count() > 200
+        || request.name.chars().any(char::is_control)
+    {
+        return Err(ApiError::invalid("/name", "must have 1 to 200 characters without control characters"));
+    }
+    if request.reason.chars().count() > 4000 {
+        return Err(ApiError::invalid("/reason", "must have at most 4000 characters"));
+    }
+    let entries = match (&request.ical, request.starts, request.ends) {
+        (None, Some(starts), Some(ends)) => vec![FreezeFields {
+            uid: id.to_string(),
+            name: request.name.clone(),
+            reason: request.reason.clone(),
+            effect: Effect::Deny,
+            scope: request.scope.clone(),
+            starts,
+            ends,
+            time_zone: domain::time::Tz::UTC,
+            recurrence: None,
+        }],
+        (Some(text), None, None) => {
+            let calendar = FreezeCalendar::from_ical(text)
+                .map_err(|error| ApiError::invalid("/ical", error.to_string()))?;
+            if calendar.entries().is_empty() {
+                return Err(ApiError::invalid("/ical", "holds no event"));
+            }
+            let entries: Vec<Freeze> = calendar.into();
+            entries.into_iter().map(|entry| scoped(entry.into(), &request.scope)).collect()
+        }
+        (Some(_), ..) => {
+            return Err(ApiError::invalid("/ical", "says when it holds; leave `starts` and `ends` out"));
+        }
+        (None, None, _) => {
+            return Err(ApiError::invalid("/starts", "is missing; name it and `ends`, or send `ical`"));
+        }
+        (None, _, None) => {
+            return Err(ApiError::invalid("/ends", "is missing; name it and `starts`, or send `ical`"));
+        }
+    };
+    let checked = entries.into_iter().map(Freeze::try_from).collect::<Result<Vec<_>, _>>();
+    let pointer = if request.ical.is_some() { "/ical" } else { "/ends" };
+    let invalid = |error: domain::time::CalendarError| ApiError::invalid(pointer, error.to_string());
+    FreezeCalendar::new(checked.map_err(invalid)?).map_err(invalid)
+}
+
+/// An event that names no scope of its own has that of its calendar.
+fn scoped(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
+    if entry.scope.is_empty() {
+        entry.scope = scope.clone();
+    }
+    entry
+}
+
+pub(crate) async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
+    let mut conn = app.pool.acquire().await?;
+    store::calendars::get_calendar(&mut conn, id).await
+}
+
+pub(crate) async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
+    let mut transaction = app.pool.begin().await?;
+    let before = store::calendars::get_calendar(&mut transaction, id).await?;
+    store::calendars::delete_calendar(&mut transaction, id).await?;
+    let record = audit::Record::new("delete_calendar", object(id)).before(&before);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// One calendar as iCalendar.
+pub(crate) fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
+    let freezes: FreezeCalendar = serde_json::from_value(calendar.freezes.clone())?;
+    Ok(freezes.to_ical(now))
+}
+
+/// All calendars as one iCalendar.
+pub(crate) async fn all_ical(app: &App) -> ApiResult<String> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(all_freezes(&mut conn).await?.to_ical(app.clock.now()))
+}
+
+/// Names of the freezes that forbid a change of a host with these tags during the span.
+pub(crate) async fn freezes_over(
+    conn: &mut PgConnection,
+    (starts, ends): (DateTime<Utc>, DateTime<Utc>),
+    tags: &Tags,
+) -> ApiResult<Vec<String>> {
+    let calendar = all_freezes(conn).await?;
+    Ok(match calendar.verdict_over(Span { starts, ends }, tags) {
+        Verdict::Permitted => Vec::new(),
+        Verdict::Frozen(freezes) => freezes.into_iter().map(|freeze| freeze.name.clone()).collect(),
+        Verdict::OutsideAllowed => {
+            let allowances = calendar
+                .entries()
+                .iter()
+                .filter(|entry| entry.effect == Effect::Allow && entry.applies_to(tags));
+            allowances.map(|entry| format!("outside of {}", entry.name)).collect()
+        }
+    })
+}
+
+async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+    let entries = store::calendars::list_freezes(conn).await?;
+    FreezeCalendar::new(entries)
+        .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))
+}
+
+fn object(id: Uuid) -> String {
+    format!("calendar/{id}")
+}

@@ -1,0 +1,19 @@
+//! The rules, each verb in one transaction.
+
+pub(crate) mod advisories;
+pub(crate) mod advisory_import;
+pub(crate) mod calendars;
+pub(crate) mod compliance;
+mod evaluation;
+pub(crate) mod exceptions;
+pub(crate) mod hosts;
+pub(crate) mod inventory;
+pub(crate) mod plans;
+pub(crate) mod playbooks;
+pub(crate) mod policies;
+pub(crate) mod remote;
+pub(crate) mod run_stream;
+pub(crate) mod runs;
+pub(crate) mod scans;
+pub(crate) mod updates;
+pub(crate) mod upkeep;

@@ -1,0 +1,180 @@
+//! REPORT and ALERT: the books are closed, and those who must know are told.
+
+use std::collections::BTreeSet;
+
+use api_types::{
+    cmdb::SetMaintenance,
+    itsm::{ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity},
+};
+use domain::{
+    ids::CiId,
+    run::{Answer, HostState, Run, Stop},
+};
+use serde_json::json;
+use service_kit::ApiResult;
+
+use super::Task;
+use crate::{
+    app::{compliance, remote},
+    engine::transition::Evidence,
+};
+
+/// CI patch states to the CMDB, maintenance ended, the change closed with its evidence.
+pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let machine = &row.machine;
+    let patched: Vec<CiId> = in_state(machine, |state| state == HostState::Succeeded);
+    if !patched.is_empty() && !row.dry_run {
+        let mut transaction = app.pool.begin().await?;
+        compliance::record_patched(&mut transaction, &patched, app.clock.now()).await?;
+        transaction.commit().await?;
+    }
+    for host in machine.hosts.iter().filter(|(_, run)| run.was_touched()).map(|(host, _)| host) {
+        end_maintenance(task, host).await?;
+        let mut connection = app.pool.acquire().await?;
+        let mut state = compliance::patch_state(&mut connection, host, app.clock.now()).await?;
+        drop(connection);
+        state.run_id = Some(row.id.0);
+        match app.cmdb.set_patch_state(host, &state).await {
+            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            // Decommissioned meanwhile: there is nothing left to keep up to date.
+            Err(error) => {
+                tracing::warn!(run.id = %row.id, "the patch state of `{host}` was not taken: {error}")
+            }
+            Ok(_) => {}
+        }
+    }
+    let closed = close_change(task).await?;
+    Ok((Answer::Reported, Evidence::logged(closed)))
+}
+
+/// Ends the run's own maintenance on a host, if it is on: also on hosts that were lost on the way.
+async fn end_maintenance(task: &Task<'_>, host: &CiId) -> ApiResult<()> {
+    let owner = format!("run:{}", task.loaded.row.id);
+    let ci = match task.app.cmdb.get_ci(host).await {
+        Ok(ci) => ci,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(remote::failed(error)),
+    };
+    if ci.maintenance.is_some_and(|maintenance| maintenance.owner == owner) {
+        task.app.cmdb.set_maintenance(host, &SetMaintenance::Off { owner }).await.map_err(remote::failed)?;
+    }
+    Ok(())
+}
+
+async fn close_change(task: &Task<'_>) -> ApiResult<String> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let Some(id) = &row.machine.change_id else { return Ok("no change was opened".to_owned()) };
+    let machine = &row.machine;
+    let change = app.itsm.get_change(id).await.map_err(remote::failed)?;
+    let count =
+        |wanted: fn(HostState) -> bool| machine.hosts.values().filter(|host| wanted(host.state)).count();
+    let (good, bad) = (count(|state| state == HostState::Succeeded), count(HostState::is_failure));
+    let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
+    let request = CloseChange {
+        close_code: Some(match (bad, &machine.stop) {
+            (0, None) => CloseCode::Successful,
+            (_, None) if good > 0 => CloseCode::SuccessfulIssues,
+            _ => CloseCode::Unsuccessful,
+        }),
+        close_notes: format!(
+            "{good} of {} hosts patched and verified, {bad} failed{why}",
+            machine.hosts.len()
+        ),
+        evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
+    };
+    let closed = match change.state {
+        ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
+            app.itsm.fail_change(id, &request).await
+        }
+        ChangeState::InProgress => app.itsm.complete_change(id, &request).await,
+        // Opened by this run and never begun: nobody shall approve what will not happen.
+        ChangeState::Draft | ChangeState::PendingApproval | ChangeState::Approved => {
+            app.itsm.cancel_change(id, &request).await
+        }
+        ChangeState::Completed | ChangeState::Failed | ChangeState::Rejected | ChangeState::Cancelled => {
+            Ok(change)
+        }
+    };
+    let closed = closed.map_err(remote::failed)?;
+    Ok(format!("change {id} is {}: {}", word(closed.state), request.close_notes))
+}
+
+fn word(state: ChangeState) -> String {
+    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// An incident if a host failed or the run was stopped by a fault; word to those the policy names.
+pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let machine = &row.machine;
+    let failed = in_state(machine, HostState::is_failure);
+    let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
+    let mut evidence = Evidence::default();
+    if !failed.is_empty() || by_fault {
+        let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!(": {}", stop.reason()));
+        let lines = failed.iter().map(|host| {
+            let run = &machine.hosts[host];
+            format!("{host}: {} ({})", run.error.as_deref().unwrap_or("failed"), run.state.name())
+        });
+        let request = CreateIncident {
+            short_description: format!(
+                "Patch run of {}: {} of {} hosts failed{why}",
+                row.policy.name,
+                failed.len(),
+                machine.hosts.len()
+            )
+            .chars()
+            .take(160)
+            .collect(),
+            description: lines.take(1000).collect::<Vec<_>>().join("\n"),
+            severity: if by_fault { Severity::High } else { Severity::Medium },
+            ci_ids: failed.clone(),
+            change_id: machine.change_id.clone(),
+            correlation_id: Some(format!("run:{}", row.id)),
+        };
+        let incident = app.itsm.create_incident(&request).await.map_err(remote::failed)?;
+        evidence
+            .log
+            .push((None, format!("incident {} is open for {} failed hosts", incident.id, failed.len())));
+        evidence.incident_id = Some(incident.id);
+    }
+    let outcome = outcome_word(machine, &failed);
+    for recipient in row.policy.notify.iter().collect::<BTreeSet<_>>() {
+        let request = CreateNotification {
+            channel: if recipient.contains("://") { Channel::Webhook } else { Channel::Email },
+            recipient: recipient.clone(),
+            subject: format!("Patch run {outcome}: {}", row.policy.name),
+            body: format!(
+                "Run {} has ended: {outcome}.\n{} hosts, {} failed.\n{}/dashboard/runs/{}\n",
+                row.id,
+                machine.hosts.len(),
+                failed.len(),
+                app.settings.public_url,
+                row.id
+            ),
+            dedupe_key: Some(format!("run:{}:{recipient}", row.id)),
+        };
+        match app.itsm.create_notification(&request).await {
+            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) => evidence.log.push((None, format!("`{recipient}` cannot be notified: {error}"))),
+            Ok(_) => {}
+        }
+    }
+    Ok((Answer::Alerted, evidence))
+}
+
+fn outcome_word(machine: &Run, failed: &[CiId]) -> &'static str {
+    match (&machine.stop, failed.is_empty()) {
+        (Some(Stop::Cancelled { .. }), _) => "cancelled",
+        (Some(Stop::Expired { .. }), _) => "expired",
+        (Some(Stop::RollBack { .. }), _) => "rolled back",
+        (Some(_), _) => "stopped",
+        (None, true) => "succeeded",
+        (None, false) => "completed with errors",
+    }
+}
+
+fn in_state(machine: &Run, wanted: fn(HostState) -> bool) -> Vec<CiId> {
+    machine.hosts.iter().filter(|(_, host)| wanted(host.state)).map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,206 @@
+//! EXECUTE: one playbook takes a whole batch of hosts through their workflow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ansible::{
+    Event as PlaybookEvent, HostOutcome, HostOutcomeKind, HostResult as TaskResult, HostStatus, Playbook,
+    Step,
+};
+use api_types::patch::ChangedPackage;
+use domain::{
+    ids::CiId,
+    package::Packaging,
+    plan::{Plan, Target},
+    run::{Answer, Event, HostResult, HostState},
+    workflow::Reboot,
+};
+use service_kit::{ApiError, ApiResult};
+
+use super::{
+    Task,
+    hosts::{host_timeout, plan_of, run_over, targets_of, updates},
+};
+use crate::{
+    engine::{
+        RETRY_AFTER,
+        playbook::{self, how_it_ended},
+        transition::{self, Evidence, TransitionError},
+    },
+    store::run_records::{self, HostFacts},
+};
+
+pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let unfinished: BTreeSet<CiId> = hosts
+        .iter()
+        .filter(|host| task.loaded.row.machine.hosts.get(*host).is_some_and(|run| run.state.is_working()))
+        .cloned()
+        .collect();
+    if unfinished.is_empty() {
+        return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
+    }
+    let boot_ids = {
+        let mut connection = task.app.pool.acquire().await?;
+        run_records::list_boot_ids(&mut connection, task.loaded.row.id).await?
+    };
+    let run = run_over(
+        task,
+        playbook_for(plan, &unfinished),
+        &unfinished,
+        host_timeout(plan),
+        |id, target, variables| {
+            variables.set("pm_updates", updates(target));
+            variables.set("pm_reboot", reboot_word(plan.reboot));
+            if let Some(boot_id) = boot_ids.get(id) {
+                variables.set("pm_boot_id_before", boot_id.as_str());
+            }
+            let workflow = &plan.workflow;
+            variables.set("pm_pre_downtime_commands", workflow.pre_downtime_commands.clone());
+            variables.set("pm_pre_update_commands", workflow.pre_update_commands.clone());
+            variables.set("pm_post_update_commands", workflow.post_update_commands.clone());
+        },
+    )?;
+    let mut playing = playbook::start(task, run).await?;
+    let mut seen: BTreeMap<CiId, HostState> = BTreeMap::new();
+    let mut ended = None;
+    while let Some(event) = playing.next().await {
+        match event {
+            PlaybookEvent::HostStarted { host, step: Some(step), .. } if unfinished.contains(&host) => {
+                let state = state_of(step);
+                if seen.insert(host.clone(), state) != Some(state) {
+                    tell(
+                        task,
+                        Event::HostProgressed { step: task.pending.step, host, state },
+                        Evidence::default(),
+                    )
+                    .await?;
+                }
+            }
+            PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
+                host_result(task, result).await?
+            }
+            PlaybookEvent::Ended(how) => ended = Some(how),
+            _ => {}
+        }
+    }
+    let reason = how_it_ended(ended.as_ref());
+    let rest = |host: &CiId| match playing.is_stopping() {
+        true => (host.clone(), HostResult::Interrupted),
+        false => (host.clone(), HostResult::Failed { reason: reason.clone() }),
+    };
+    Ok((Answer::Patched { unfinished: unfinished.iter().map(rest).collect() }, Evidence::default()))
+}
+
+/// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
+async fn host_result(task: &Task<'_>, result: TaskResult) -> ApiResult<()> {
+    let mut evidence = Evidence::default();
+    if let Some(boot_id) =
+        result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
+    {
+        if result.step == Some(Step::Precheck) {
+            evidence.boot_ids.push((result.host.clone(), boot_id.to_owned()));
+        }
+    }
+    let Some(outcome) = result.outcome() else {
+        if matches!(result.status, HostStatus::Failed) && result.item.is_none() {
+            let text = format!("{}: {}", result.task, result.message.as_deref().unwrap_or("failed"));
+            evidence.log.push((Some(result.host.clone()), text));
+        }
+        return store(task, evidence).await;
+    };
+    let (host_result, text) = judge(&outcome);
+    evidence.log.push((Some(result.host.clone()), text));
+    evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
+    tell(
+        task,
+        Event::HostFinished { step: task.pending.step, host: result.host, result: host_result },
+        evidence,
+    )
+    .await
+}
+
+fn judge(outcome: &HostOutcome) -> (HostResult, String) {
+    let reason = outcome.reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
+    let at = outcome.step.map(|step| format!("{}: ", step.name())).unwrap_or_default();
+    match outcome.outcome {
+        HostOutcomeKind::Succeeded => {
+            let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
+            (HostResult::Succeeded, format!("{} packages changed{rebooted}, healthy", outcome.changed.len()))
+        }
+        HostOutcomeKind::Failed => {
+            (HostResult::Failed { reason: format!("{at}{reason}") }, format!("failed: {at}{reason}"))
+        }
+        HostOutcomeKind::Unreachable => {
+            (HostResult::Unreachable { reason: reason.clone() }, format!("unreachable: {reason}"))
+        }
+        HostOutcomeKind::Stopped => {
+            (HostResult::Interrupted, format!("stopped before {}", at.trim_end_matches(": ")))
+        }
+    }
+}
+
+fn facts_of(outcome: &HostOutcome) -> HostFacts {
+    let changed = outcome.changed.iter();
+    HostFacts {
+        changed: changed
+            .map(|c| ChangedPackage { package: c.package.clone(), from: c.from.clone(), to: c.to.clone() })
+            .collect(),
+        rebooted: outcome.rebooted,
+    }
+}
+
+/// Stores evidence that no event goes with.
+async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
+    if evidence.boot_ids.is_empty() && evidence.log.is_empty() {
+        return Ok(());
+    }
+    transition::store_as_owner(task.app, task.lease, &evidence).await
+}
+
+/// Gives an event to the run; while the database is away it waits, and the playbook's events wait with it.
+async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
+    loop {
+        match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
+            Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),
+            Err(TransitionError::Lost) => {
+                return Err(ApiError::unavailable("lost", "the run is in other hands"));
+            }
+            Err(TransitionError::Failed(error)) if task.lease.is_alive() => {
+                tracing::warn!(run.id = %task.loaded.row.id, "an event cannot be stored yet: {error}");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            Err(TransitionError::Failed(error)) => return Err(error),
+        }
+    }
+}
+
+/// One playbook serves the whole batch; the one for both families only where both are in it.
+fn playbook_for(plan: &Plan, hosts: &BTreeSet<CiId>) -> Playbook {
+    let families: BTreeSet<Packaging> =
+        targets_of(plan, hosts).map(|(_, target): (_, &Target)| target.packaging).collect();
+    match (families.contains(&Packaging::Rpm), families.contains(&Packaging::Dpkg)) {
+        (true, false) => Playbook::PatchRhel,
+        (false, true) => Playbook::PatchUbuntu,
+        _ => Playbook::PatchMixed,
+    }
+}
+
+fn reboot_word(reboot: Reboot) -> &'static str {
+    match reboot {
+        Reboot::Never => "never",
+        Reboot::IfRequired => "if_required",
+        Reboot::Always => "always",
+    }
+}
+
+fn state_of(step: Step) -> HostState {
+    match step {
+        Step::Precheck => HostState::Precheck,
+        Step::Draining => HostState::Draining,
+        Step::PreStep => HostState::PreStep,
+        Step::Patching => HostState::Patching,
+        Step::Rebooting => HostState::Rebooting,
+        Step::PostStep => HostState::PostStep,
+        Step::Verifying => HostState::Verifying,
+    }
+}

@@ -1,0 +1,55 @@
+//! PLAN: which hosts, what each lacks, in which waves; and what is to be expected of it.
+
+use domain::run::Answer;
+use service_kit::{ApiError, ApiResult};
+
+use super::Task;
+use crate::{
+    app::{compliance, plans},
+    engine::{playbook, transition::Evidence},
+};
+
+pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let order = plans::PlanOrder::of_run(row);
+    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
+    let request = match plans::gather(app, &order, plans::Freshness::Rescan { run_dir: &run_dir }).await {
+        Ok(request) => request,
+        Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => return Err(error),
+        Err(error) => {
+            return Ok((Answer::Invalid { reason: error.to_string() }, Evidence::logged(error.to_string())));
+        }
+    };
+    if request.targets.is_empty() {
+        return Ok((
+            Answer::NothingToDo,
+            Evidence::logged("nothing to do: no selected host lacks a wanted update"),
+        ));
+    }
+    let app = app.clone();
+    let made =
+        tokio::task::spawn_blocking(move || plans::make(&request)).await.map_err(ApiError::internal)?;
+    let (plan, prediction) = made;
+    if let Some(note) = plan.errors().next() {
+        let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
+        return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let mut connection = app.pool.acquire().await?;
+    let hosts: Vec<_> = plan.targets.keys().cloned().collect();
+    let before = compliance::share(&mut connection, &hosts).await?;
+    let text = format!(
+        "planned {} hosts in {} waves by {}, plan {}; {} of {} compliant now",
+        plan.targets.len(),
+        plan.waves.len(),
+        plan.strategy,
+        &plan.hash().as_str()[..12],
+        before.compliant,
+        before.total
+    );
+    let evidence = Evidence {
+        plan: Some((plan, Some(prediction), before)),
+        log: vec![(None, text)],
+        ..Evidence::default()
+    };
+    Ok((Answer::Planned, evidence))
+}

@@ -1,0 +1,76 @@
+//! SNAPSHOT and the way back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ansible::Playbook;
+use api_types::sim::CreateSnapshot;
+use chrono::TimeDelta;
+use domain::{ids::CiId, run::Answer};
+use futures::{StreamExt, stream};
+use service_kit::ApiResult;
+use uuid::Uuid;
+
+use super::{
+    Task,
+    hosts::{host_timeout, plan_of, play_outcomes, run_over, undisturbed},
+};
+use crate::{app::remote, engine::transition::Evidence};
+
+/// Snapshots taken side by side.
+const AT_ONCE: usize = 8;
+
+/// Takes a snapshot of each host. The sim-engine knows the run's own snapshot again, so a repetition takes no second one.
+pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let hours = i64::from(plan.snapshot_retention_hours.unwrap_or(1));
+    let request = CreateSnapshot {
+        owner: format!("run:{}", task.loaded.row.id),
+        purpose: "before patching".to_owned(),
+        expires_at: task.app.clock.now() + TimeDelta::hours(hours),
+    };
+    let taken = stream::iter(hosts.iter().cloned())
+        .map(|host| async {
+            let taken = task.app.sim.create_snapshot(&host, &request).await;
+            (host, taken)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
+    for (host, taken) in taken {
+        match taken {
+            Ok(snapshot) => results.insert(host, Ok(snapshot.id)),
+            // The sim-engine being away is no fault of the host: all of it is tried again.
+            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) => results.insert(host, Err(error.to_string())),
+        };
+    }
+    let good = results.values().filter(|result| result.is_ok()).count();
+    Ok((
+        Answer::Snapshots(results),
+        Evidence::logged(format!("{good} of {} snapshots taken, kept for {hours} h", hosts.len())),
+    ))
+}
+
+/// Returns hosts to their snapshots and waits until they are healthy there.
+pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let snapshots: BTreeMap<&CiId, Uuid> = hosts
+        .iter()
+        .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
+        .collect();
+    let run = run_over(task, Playbook::RollbackSnapshot, hosts, host_timeout(plan), |id, _, variables| {
+        if let Some(snapshot) = snapshots.get(id) {
+            variables.set("pm_snapshot_id", snapshot.to_string());
+        }
+    })?;
+    let results = play_outcomes(&undisturbed(task), run, hosts).await?;
+    let restored: Vec<CiId> =
+        results.iter().filter(|(_, result)| result.is_ok()).map(|(host, _)| host.clone()).collect();
+    let lines = results.iter().map(|(host, result)| match result {
+        Ok(()) => (Some(host.clone()), "returned to its snapshot, healthy".to_owned()),
+        Err(reason) => (Some(host.clone()), format!("could not be returned to its snapshot: {reason}")),
+    });
+    let evidence = Evidence { log: lines.collect(), restored, ..Evidence::default() };
+    Ok((Answer::RolledBack(results), evidence))
+}

@@ -1,0 +1,66 @@
+//! The staging tests, before and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ansible::{Event, Playbook};
+use domain::{
+    ids::CiId,
+    run::{Answer, TestPhase, TestRun},
+};
+use service_kit::ApiResult;
+
+use super::{
+    Task,
+    hosts::{host_timeout, plan_of, run_over},
+};
+use crate::engine::{
+    playbook::{self, how_it_ended},
+    transition::Evidence,
+};
+
+/// Runs every test of the plan on every host; the answer counts only when each gave a result.
+pub(super) async fn test(
+    task: &Task<'_>,
+    phase: TestPhase,
+    hosts: &BTreeSet<CiId>,
+) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let tests = serde_json::to_value(&plan.staging_tests)?;
+    let run = run_over(task, Playbook::StagingTests, hosts, host_timeout(plan), |_, _, variables| {
+        variables.set("pm_tests", tests.clone());
+    })?;
+    let mut playing = playbook::start(task, run).await?;
+    let mut runs: BTreeMap<CiId, TestRun> = BTreeMap::new();
+    let mut results = Vec::new();
+    let mut ended = None;
+    while let Some(event) = playing.next().await {
+        match event {
+            Event::HostResult(result) => {
+                let Some(test) = result.test() else { continue };
+                let run = runs.entry(result.host.clone()).or_default();
+                match test.passed {
+                    true => run.passed.insert(test.name.clone()),
+                    false => run.failed.insert(test.name.clone()),
+                };
+                results.push((result.host, test.name, test.passed, test.detail));
+            }
+            Event::Ended(how) => ended = Some(how),
+            _ => {}
+        }
+    }
+    let expected = plan.staging_tests.len();
+    let short = hosts
+        .iter()
+        .find(|host| runs.get(*host).map_or(0, |run| run.passed.len() + run.failed.len()) < expected);
+    if let Some(host) = short {
+        let count = runs.get(host).map_or(0, |run| run.passed.len() + run.failed.len());
+        let reason =
+            format!("`{host}` gave {count} results for {expected} tests; {}", how_it_ended(ended.as_ref()));
+        return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let passed: usize = runs.values().map(|run| run.passed.len()).sum();
+    let word = if phase == TestPhase::Before { "before" } else { "after" };
+    let text = format!("{} tests run {word} the update, {passed} passed", results.len());
+    let evidence = Evidence { tests: Some((phase, results)), log: vec![(None, text)], ..Evidence::default() };
+    Ok((Answer::Tests(runs), evidence))
+}

@@ -1,0 +1,90 @@
+//! A playbook at work for a run: recorded, so that a later owner can end it; stoppable; and never left running alone.
+
+use std::{path::PathBuf, time::Duration};
+
+use ansible::{End, Ended, Event, PlaybookRun, RunningPlaybook, StopHandle};
+use domain::ids::RunId;
+use service_kit::{ApiError, ApiResult};
+use tokio::sync::watch;
+
+use super::perform::{Order, Task};
+use crate::{app::playbooks, service::App, store::run_records};
+
+/// Kills the playbook when the one who started it goes away, for whatever reason.
+struct Leash(StopHandle);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.terminate();
+    }
+}
+
+/// A playbook at work.
+pub(super) struct Playing {
+    running: RunningPlaybook,
+    orders: watch::Receiver<Order>,
+    stopping: bool,
+    _leash: Leash,
+}
+
+/// Where the files of a step's playbook lie; a second attempt has a folder of its own.
+pub(super) fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
+    let attempt = uuid::Uuid::now_v7().simple().to_string();
+    app.settings.work_dir.join("runs").join(run.to_string()).join(format!("{step:04}-{attempt}"))
+}
+
+/// Starts a playbook and records which process it is.
+pub(super) async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
+    let running = task.app.runner.start(run).await.map_err(|error| {
+        ApiError::conflict(
+            "ansible",
+            format!("the playbook cannot be started: {}", service_kit::error::chain(&error)),
+        )
+    })?;
+    let leash = Leash(running.stop_handle());
+    let process = serde_json::to_value(running.process())?;
+    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    run_records::update_step_process(&mut transaction, task.loaded.row.id, task.pending.step, Some(&process))
+        .await?;
+    transaction.commit().await?;
+    Ok(Playing { running, orders: task.orders.clone(), stopping: false, _leash: leash })
+}
+
+impl Playing {
+    /// The next event; asks the playbook to stop as soon as the run wants it to.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if !self.stopping && *self.orders.borrow_and_update() == Order::Stop {
+                self.stopping = true;
+                self.running.request_stop();
+            }
+            tokio::select! {
+                event = self.running.next_event() => return event,
+                changed = self.orders.changed(), if !self.stopping => if changed.is_err() { self.stopping = true },
+            }
+        }
+    }
+
+    /// Whether it was asked to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+}
+
+/// Why a playbook that should have said more ended, for people.
+pub(super) fn how_it_ended(ended: Option<&Ended>) -> String {
+    match ended {
+        Some(ended) => match ended.end {
+            End::Succeeded | End::HostsFailed => "the playbook ended without saying how it went".to_owned(),
+            End::Stopped | End::Terminated | End::Killed => "the playbook was stopped".to_owned(),
+            End::TimedOut => "the playbook took longer than it may".to_owned(),
+            other => format!("the playbook could not be played to its end ({other:?}, {:?})", ended.exit),
+        },
+        None => "the playbook ended without a word".to_owned(),
+    }
+}
+
+/// Room for a playbook's own start and end beside the work of its hosts.
+pub(super) const MARGIN: Duration = Duration::from_secs(120);
+
+pub(super) use playbooks::playbook_run;

@@ -1,0 +1,116 @@
+//! The service: its routes as a table, and how it starts.
+
+use std::sync::Arc;
+
+use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
+use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
+use leases::{LeaseConfig, Worker};
+use service_kit::{
+    Clock,
+    config::Secret,
+    server::{Context, Service},
+};
+use sqlx::{PgPool, migrate::Migrator};
+use tokio::sync::broadcast;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    api, app,
+    engine::{self, hub},
+    settings::Settings,
+};
+
+/// Everything a handler or a worker needs. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) cmdb: CmdbClient,
+    pub(crate) itsm: ItsmClient,
+    pub(crate) sim: SimClient,
+    pub(crate) runner: Arc<dyn PlaybookRunner>,
+    /// Owns runs and scans for this process.
+    pub(crate) worker: Worker,
+    pub(crate) service_token: Secret,
+    /// Which run has changed, for all who wait for that.
+    pub(crate) changes: broadcast::Sender<hub::Change>,
+    /// The runs this process drives.
+    pub(crate) run_tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+pub struct PatchManager;
+
+impl Service for PatchManager {
+    const NAME: &'static str = "patch-manager";
+    const TITLE: &'static str = "Patch manager";
+    const SCHEMA: &'static str = "patch";
+    const DEFAULT_PORT: u16 = 8080;
+    /// The dashboard's page holds no data: it asks for a token and reads the API with it.
+    const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*"];
+
+    type Settings = Settings;
+    type State = App;
+
+    fn migrator() -> Migrator {
+        sqlx::migrate!("../../migrations/patch")
+    }
+
+    fn routes() -> OpenApiRouter<App> {
+        api::routes()
+    }
+
+    async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
+        leases::migrate(&context.pool).await?;
+        let token = context.service_token.expose();
+        let app = App(Arc::new(Parts {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            cmdb: CmdbClient::new(&settings.cmdb_url, token),
+            itsm: ItsmClient::new(&settings.itsm_url, token),
+            sim: SimClient::new(&settings.sim_engine_url, token),
+            runner: Arc::new(runner(&settings)?),
+            worker: Worker::start(context.pool.clone(), LeaseConfig::named(Self::NAME)).await?,
+            service_token: context.service_token.clone(),
+            changes: broadcast::channel(1024).0,
+            run_tasks: TaskTracker::new(),
+            shutdown: context.shutdown.clone(),
+            tasks: context.tasks.clone(),
+            settings,
+        }));
+        app::upkeep::start(&app);
+        app::scans::start_worker(&app);
+        engine::start_worker(&app);
+        Ok(app)
+    }
+
+    fn dependencies(settings: &Settings) -> Vec<(&'static str, String)> {
+        vec![
+            ("cmdb", settings.cmdb_url.clone()),
+            ("itsm", settings.itsm_url.clone()),
+            ("sim-engine", settings.sim_engine_url.clone()),
+        ]
+    }
+}
+
+fn runner(settings: &Settings) -> anyhow::Result<AnsibleRunner> {
+    let playbooks =
+        settings.playbooks.as_ref().map_or_else(Playbooks::locate, |folder| Ok(Playbooks::at(folder)))?;
+    Ok(match &settings.ansible_playbook {
+        Some(program) => AnsibleRunner::new(program, playbooks),
+        None => AnsibleRunner::locate()?,
+    })
+}

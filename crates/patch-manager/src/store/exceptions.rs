@@ -1,0 +1,136 @@
+//! Exceptions.
+
+use api_types::patch::Exception;
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+struct Row {
+    id: Uuid,
+    owner: String,
+    reason: String,
+    expires_at: DateTime<Utc>,
+    ci_id: Option<String>,
+    advisory_id: Option<String>,
+    package: Option<String>,
+    compensating_control: Option<String>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn into_exception(self, now: DateTime<Utc>) -> ApiResult<Exception> {
+        Ok(Exception {
+            id: self.id,
+            owner: self.owner,
+            reason: self.reason,
+            ci_id: self.ci_id.map(CiId::new).transpose().map_err(ApiError::internal)?,
+            advisory_id: self.advisory_id,
+            package: self.package,
+            compensating_control: self.compensating_control,
+            created_by: self.created_by,
+            created_at: self.created_at,
+            active: self.ended_at.is_none() && self.expires_at > now,
+            expires_at: self.expires_at,
+        })
+    }
+}
+
+pub async fn insert_exception(conn: &mut PgConnection, exception: &Exception) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.exceptions
+             (id, owner, reason, expires_at, ci_id, advisory_id, package, compensating_control, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        exception.id,
+        exception.owner,
+        exception.reason,
+        exception.expires_at,
+        exception.ci_id.as_ref().map(CiId::as_str),
+        exception.advisory_id,
+        exception.package,
+        exception.compensating_control,
+        exception.created_by,
+        exception.created_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn get_exception(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> ApiResult<Exception> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, owner, reason, expires_at, ci_id, advisory_id, package, compensating_control, created_by, created_at, ended_at
+         FROM patch.exceptions WHERE id = $1",
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.ok_or_else(|| ApiError::not_found(format!("exception `{id}`")))?.into_exception(now)
+}
+
+/// Newest first.
+pub async fn list_exceptions(
+    conn: &mut PgConnection,
+    ci_id: Option<&str>,
+    active: Option<bool>,
+    now: DateTime<Utc>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> ApiResult<Vec<Exception>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, owner, reason, expires_at, ci_id, advisory_id, package, compensating_control, created_by, created_at, ended_at
+         FROM patch.exceptions
+         WHERE ($1::text IS NULL OR ci_id = $1) AND ($2::boolean IS NULL OR (ended_at IS NULL AND expires_at > $3) = $2)
+             AND ($4::uuid IS NULL OR id < $4)
+         ORDER BY id DESC LIMIT $5",
+        ci_id,
+        active,
+        now,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| row.into_exception(now)).collect()
+}
+
+/// Ends an exception; `false` when it had ended before.
+pub async fn end_exception(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> ApiResult<bool> {
+    let ended =
+        sqlx::query!("UPDATE patch.exceptions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id, now)
+            .execute(conn)
+            .await?;
+    Ok(ended.rows_affected() == 1)
+}
+
+/// Ids of exceptions whose time is over and that still count as open.
+pub async fn list_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<Uuid>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM patch.exceptions WHERE ended_at IS NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}
+
+/// Active hosts that lack something the exception speaks of.
+pub async fn list_concerned(conn: &mut PgConnection, id: Uuid) -> ApiResult<Vec<i32>> {
+    let hosts = sqlx::query_scalar!(
+        "SELECT DISTINCT h.id FROM patch.exceptions e
+         JOIN patch.advisories a ON e.advisory_id IS NULL OR a.id = e.advisory_id OR a.cves @> ARRAY[e.advisory_id]
+         JOIN patch.set_pending p ON p.advisory_no = a.no AND (e.package IS NULL OR p.package = e.package)
+         JOIN patch.hosts h ON h.set_no = p.set_no AND h.active AND (e.ci_id IS NULL OR h.ci_id = e.ci_id)
+         WHERE e.id = $1",
+        id
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
+}

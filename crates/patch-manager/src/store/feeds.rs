@@ -1,0 +1,107 @@
+//! What other feeds say about CVEs: known to be exploited, likely to be.
+
+use advisories::feed::{epss::ExploitPrediction, kev::KnownExploited};
+use chrono::{DateTime, NaiveDate, Utc};
+use service_kit::ApiResult;
+use sqlx::PgConnection;
+
+/// How many rows were new and how many changed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stored {
+    pub new: u64,
+    pub changed: u64,
+}
+
+pub async fn upsert_known_exploited(
+    conn: &mut PgConnection,
+    entries: &[KnownExploited],
+) -> ApiResult<Stored> {
+    let bodies = entries.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query_scalar!(
+        r#"INSERT INTO patch.known_exploited AS k (cve, date_added, body)
+           SELECT * FROM unnest($1::text[], $2::date[], $3::jsonb[])
+           ON CONFLICT (cve) DO UPDATE SET date_added = excluded.date_added, body = excluded.body WHERE k.body <> excluded.body
+           RETURNING xmax = 0 AS "is_new!""#,
+        &entries.iter().map(|entry| entry.cve.clone()).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.date_added).collect::<Vec<NaiveDate>>(),
+        &bodies,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(stored(&rows))
+}
+
+pub async fn upsert_predictions(conn: &mut PgConnection, entries: &[ExploitPrediction]) -> ApiResult<Stored> {
+    let rows = sqlx::query_scalar!(
+        r#"INSERT INTO patch.exploit_predictions AS e (cve, probability, percentile)
+           SELECT * FROM unnest($1::text[], $2::float8[], $3::float8[])
+           ON CONFLICT (cve) DO UPDATE SET probability = excluded.probability, percentile = excluded.percentile
+           WHERE (e.probability, e.percentile) IS DISTINCT FROM (excluded.probability, excluded.percentile)
+           RETURNING xmax = 0 AS "is_new!""#,
+        &entries.iter().map(|entry| entry.cve.clone()).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.probability).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.percentile).collect::<Vec<_>>() as &[Option<f64>],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(stored(&rows))
+}
+
+fn stored(rows: &[bool]) -> Stored {
+    let new = rows.iter().filter(|is_new| **is_new).count() as u64;
+    Stored { new, changed: rows.len() as u64 - new }
+}
+
+/// Those of these CVEs that are known to be exploited.
+pub async fn list_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<String>> {
+    let known = sqlx::query_scalar!("SELECT cve FROM patch.known_exploited WHERE cve = ANY($1)", cves)
+        .fetch_all(conn)
+        .await?;
+    Ok(known)
+}
+
+/// An advisory that fixes something known to be exploited, and does not say so yet.
+#[derive(Debug)]
+pub struct Unmarked {
+    pub no: i32,
+    pub severity: String,
+    pub published: DateTime<Utc>,
+}
+
+pub async fn list_unmarked(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<Unmarked>> {
+    let rows = sqlx::query_as!(
+        Unmarked,
+        "SELECT no, severity, published FROM patch.advisories WHERE NOT exploited AND cves && $1",
+        cves
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
+}
+
+pub async fn mark_exploited(
+    conn: &mut PgConnection,
+    numbers: &[i32],
+    due: &[DateTime<Utc>],
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.advisories a SET exploited = true, due = m.due
+         FROM unnest($1::integer[], $2::timestamptz[]) AS m (no, due) WHERE a.no = m.no",
+        numbers,
+        due
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The highest probability among CVEs, with which each advisory's is told.
+pub async fn find_probability(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Option<f64>> {
+    let probability = sqlx::query_scalar!(
+        "SELECT max(probability) FROM patch.exploit_predictions WHERE cve = ANY($1)",
+        cves
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(probability)
+}

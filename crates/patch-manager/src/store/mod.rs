@@ -1,0 +1,32 @@
+//! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
+
+pub mod advisories;
+pub mod calendars;
+pub mod compliance;
+pub mod exceptions;
+pub mod feeds;
+pub mod hosts;
+pub mod package_sets;
+pub mod policies;
+pub mod scans;
+pub mod words;
+
+pub mod run_records;
+pub mod runs;
+pub mod schedules;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Taken by every transaction that changes hosts, sets, advisories, policies or exceptions, before it reads any of them:
+/// results are computed from all of these, so two such transactions side by side could each miss the other's half.
+pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const KEY: i64 = 0x7061_7463_6801;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// The server's time, where no request brought the service's own along.
+pub async fn clock_of(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(conn).await
+}

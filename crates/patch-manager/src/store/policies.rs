@@ -1,0 +1,155 @@
+//! Policies.
+
+use advisories::OsRelease;
+use api_types::patch::StoredPolicy;
+use chrono::{DateTime, Utc};
+use domain::{ids::PolicyId, policy::Policy};
+use serde_json::Value;
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+
+struct Row {
+    body: Value,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    updated_by: String,
+}
+
+impl Row {
+    fn into_policy(self) -> ApiResult<StoredPolicy> {
+        Ok(StoredPolicy {
+            policy: serde_json::from_value(self.body)?,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            updated_by: self.updated_by,
+        })
+    }
+}
+
+pub async fn find_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<Option<StoredPolicy>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT body, version, created_at, updated_at, updated_by FROM patch.policies WHERE id = $1",
+        id.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Row::into_policy).transpose()
+}
+
+pub async fn get_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<StoredPolicy> {
+    find_policy(conn, id).await?.ok_or_else(|| ApiError::not_found(format!("policy `{id}`")))
+}
+
+/// Reads a policy that is about to be changed, and its number; nobody else changes it until the transaction ends.
+pub async fn lock_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<(i32, StoredPolicy)> {
+    let no = sqlx::query_scalar!("SELECT no FROM patch.policies WHERE id = $1 FOR UPDATE", id.as_str())
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("policy `{id}`")))?;
+    Ok((no, get_policy(conn, id).await?))
+}
+
+/// In the order of their ids.
+pub async fn list_policies(
+    conn: &mut PgConnection,
+    after: Option<&str>,
+    limit: i64,
+) -> ApiResult<Vec<StoredPolicy>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT body, version, created_at, updated_at, updated_by FROM patch.policies
+           WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2"#,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::into_policy).collect()
+}
+
+/// Enabled policies with a schedule.
+pub async fn list_scheduled(conn: &mut PgConnection) -> ApiResult<Vec<Policy>> {
+    let bodies = sqlx::query_scalar!(
+        "SELECT body FROM patch.policies WHERE body ? 'schedule' AND (body -> 'enabled')::boolean ORDER BY id"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+}
+
+/// Gives the new policy's number; `None` when the id is taken.
+pub async fn insert_policy(
+    conn: &mut PgConnection,
+    policy: &Policy,
+    by: &str,
+    now: DateTime<Utc>,
+) -> ApiResult<Option<i32>> {
+    let no = sqlx::query_scalar!(
+        "INSERT INTO patch.policies (id, body, target_tags, os_key, patch_level, level_ends, max_scan_age_hours,
+             created_at, updated_at, updated_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING no",
+        policy.id.as_str(),
+        serde_json::to_value(policy)?,
+        serde_json::to_value(&policy.target_ci_tags)?,
+        policy.os_type.as_deref().map(os_key),
+        policy.patch_level.map(|level| level.to_string()),
+        policy.patch_level.map(|level| level.end_of_month_utc()),
+        policy.max_scan_age_hours as i32,
+        now,
+        by,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(no)
+}
+
+/// Gives the new version.
+pub async fn update_policy(
+    conn: &mut PgConnection,
+    no: i32,
+    policy: &Policy,
+    by: &str,
+    now: DateTime<Utc>,
+) -> ApiResult<i64> {
+    let version = sqlx::query_scalar!(
+        "UPDATE patch.policies SET body = $2, target_tags = $3, os_key = $4, patch_level = $5, level_ends = $6,
+             max_scan_age_hours = $7, updated_at = $8, updated_by = $9, version = version + 1
+         WHERE no = $1 RETURNING version",
+        no,
+        serde_json::to_value(policy)?,
+        serde_json::to_value(&policy.target_ci_tags)?,
+        policy.os_type.as_deref().map(os_key),
+        policy.patch_level.map(|level| level.to_string()),
+        policy.patch_level.map(|level| level.end_of_month_utc()),
+        policy.max_scan_age_hours as i32,
+        now,
+        by,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(version)
+}
+
+pub async fn delete_policy(conn: &mut PgConnection, no: i32) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.policies WHERE no = $1", no).execute(conn).await?;
+    Ok(())
+}
+
+/// A run of the policy that has not ended.
+pub async fn find_open_run(conn: &mut PgConnection, policy_id: &PolicyId) -> ApiResult<Option<uuid::Uuid>> {
+    let run = sqlx::query_scalar!(
+        "SELECT id FROM patch.runs WHERE policy_id = $1 AND ended_at IS NULL LIMIT 1",
+        policy_id.as_str()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(run)
+}
+
+/// One spelling for `rocky9` and `rocky:9`; a tag that names no known release stays as it is.
+pub fn os_key(tag: &str) -> String {
+    tag.parse::<OsRelease>().map_or_else(|_| tag.trim().to_lowercase(), |os| os.to_string())
+}

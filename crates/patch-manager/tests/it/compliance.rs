@@ -1,0 +1,187 @@
+use serde_json::{Value, json};
+
+use crate::{
+    fleet::{Age, inventory},
+    platform::{Platform, eventually},
+};
+
+const WEB: &[&str] = &["openssl", "nginx", "sudo", "kernel-core"];
+const DB: &[&str] = &["libssl3", "postgresql-15", "sudo"];
+
+/// The fleet with seeded advisories; `web-1` as installed, `web-2` up to date, `db-1` as installed.
+async fn measured() -> Platform {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    platform.add_fleet().await;
+    platform.add_policy("web-baseline", json!({ "tier": "web" }), Some("2026-02")).await;
+    platform.push(&inventory("web-1", "rocky9", WEB, Age::Base)).await;
+    platform.push(&inventory("web-2", "rocky9", WEB, Age::Newest)).await;
+    platform.push(&inventory("db-1", "debian12", DB, Age::Base)).await;
+    platform
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
+    let platform = measured().await;
+    let web = platform.compliance_of("web-1").await;
+    assert_eq!((&web["compliance_status"], &web["os_type"]), (&json!("non_compliant"), &json!("rocky9")));
+    assert_eq!((&web["target_patch_level"], &web["current_patch_level"]), (&json!("2026-02"), &json!("2025-10")));
+    assert_eq!(web["last_scanned"], "2026-04-01T12:00:00Z");
+    assert_eq!(web["package_digest"].as_str().unwrap().len(), 64);
+    let pending = web["pending_patches"].as_array().unwrap();
+    let openssl: Vec<&Value> = pending.iter().filter(|patch| patch["package"] == "openssl").collect();
+    assert_eq!(openssl.len(), 1, "DCOS-2026-0100 has not been imported: {pending:?}");
+    assert_eq!(
+        openssl[0],
+        &json!({ "package": "openssl", "installed": "1:3.2.2-6.el9_5", "fixed": "1:3.2.2-6.el9_6.2",
+            "installable": "1:3.2.2-7.el9_7", "advisory_id": "DCOS-2025-0001", "cve_ids": ["CVE-2025-99001"],
+            "severity": "high", "exploited": false, "published": openssl[0]["published"], "due": openssl[0]["due"],
+            "state": "missing", "rule": "rpm-version" })
+    );
+    assert!(openssl[0]["due"].as_str().unwrap().starts_with("2025-12-04"), "high: 30 days from 2025-11-04");
+    let policy = &web["policies"][0];
+    assert_eq!((&policy["policy_id"], &policy["compliance_status"]), (&json!("web-baseline"), &json!("non_compliant")));
+    let february = pending.iter().filter(|patch| patch["published"].as_str().unwrap() < "2026-03").count();
+    assert_eq!(policy["pending"], february, "fixes of March are beyond the level");
+
+    let fresh = platform.compliance_of("web-2").await;
+    assert_eq!((&fresh["compliance_status"], &fresh["pending_patches"]), (&json!("compliant"), &json!([])));
+    assert_eq!(fresh["current_patch_level"], "2026-04");
+
+    // Debian's advisories name the source: libssl3 is built from openssl.
+    let db = platform.compliance_of("db-1").await;
+    let ssl = db["pending_patches"].as_array().unwrap().iter().find(|patch| patch["package"] == "libssl3").unwrap();
+    assert_eq!((&ssl["advisory_id"], &ssl["rule"]), (&json!("DCOS-2025-0001"), &json!("dpkg-source-version")));
+    assert_eq!(db["policies"], json!([]), "no policy selects it, and everything known is its measure");
+    assert_eq!(db["compliance_status"], "non_compliant");
+
+    platform.operator.get("/patch/compliance/nobody").await.expect_problem(404);
+    platform.operator.get("/patch/compliance/a b").await.expect_problem(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roll_ups_follow_every_change() {
+    let platform = measured().await;
+    let summary = platform.operator.get("/patch/compliance").await.expect(200);
+    assert_eq!(summary["total"], json!({ "compliant": 1, "non_compliant": 2, "unknown": 0, "percent": 33.3 }));
+    assert_eq!(summary["by_env"]["prod"], json!({ "compliant": 1, "non_compliant": 1, "unknown": 0, "percent": 50.0 }));
+    assert_eq!(summary["by_policy"]["web-baseline"]["compliant"], 1);
+    assert_eq!(summary["by_os"]["debian12"]["non_compliant"], 1);
+    assert_eq!(summary["by_owner"]["untagged"]["non_compliant"], 2);
+    assert_eq!(summary["oldest_scan"], "2026-04-01T12:00:00Z");
+    platform.expect_exact_rollups().await;
+
+    platform.push(&inventory("web-1", "rocky9", WEB, Age::Newest)).await;
+    platform.push(&inventory("db-1", "debian12", DB, Age::Newest)).await;
+    let summary = platform.operator.get("/patch/compliance").await.expect(200);
+    assert_eq!(summary["total"]["percent"], 100.0);
+    platform.expect_exact_rollups().await;
+
+    // A critical advisory arrives: those who have the package are judged anew, those who have not are left alone.
+    let report = platform.import_file("incoming/DCOS-2026-0100.json").await;
+    assert_eq!((&report["new"], &report["cis_changed"]), (&json!(1), &json!(0)), "the newest versions hold its fix");
+    platform.push(&inventory("web-1", "rocky9", WEB, Age::Base)).await;
+    let detail = platform.operator.get("/patch/advisories/CVE-2026-90100").await.expect(200);
+    assert_eq!((&detail["affected_total"], &detail["affected"][0]["ci_id"]), (&json!(1), &json!("web-1")));
+    platform.expect_exact_rollups().await;
+
+    platform.librarian.delete("/cmdb/cis/web-1").await.expect(204);
+    platform.add_policy("all-prod", json!({ "env": "prod" }), None).await;
+    let summary = platform.operator.get("/patch/compliance").await.expect(200);
+    assert_eq!(summary["total"], json!({ "compliant": 2, "non_compliant": 0, "unknown": 0, "percent": 100.0 }));
+    assert_eq!(summary["by_policy"]["all-prod"]["compliant"], 1);
+    platform.operator.get("/patch/compliance/web-1").await.expect_problem(404);
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_policy_has_a_result_of_its_own_and_the_worst_is_the_hosts() {
+    let platform = measured().await;
+    platform.add_policy("old-baseline", json!({ "env": "prod" }), Some("2025-10")).await;
+    let web = platform.compliance_of("web-1").await;
+    let results: Vec<_> =
+        web["policies"].as_array().unwrap().iter().map(|p| (p["policy_id"].clone(), p["compliance_status"].clone())).collect();
+    assert_eq!(
+        results,
+        [(json!("old-baseline"), json!("compliant")), (json!("web-baseline"), json!("non_compliant"))],
+        "nothing was published by the end of October 2025"
+    );
+    assert_eq!(web["compliance_status"], "non_compliant");
+
+    platform.operator.delete("/patch/policies/web-baseline").await.expect(204);
+    assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "compliant");
+    platform.operator.patch("/patch/policies/old-baseline", &json!({ "patch_level": "2025-11" })).await.expect(200);
+    assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "non_compliant");
+    platform.operator.patch("/patch/policies/old-baseline", &json!({ "target_ci_tags": { "env": "staging" } })).await.expect(200);
+    assert_eq!(platform.compliance_of("web-1").await["policies"], json!([]));
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_or_long_ago_scanned_is_unknown() {
+    let platform = measured().await;
+    platform.add_host("web-3", json!({ "env": "prod", "os": "rocky9", "tier": "web" })).await;
+    // Any change of policies takes the CMDB's hosts over at once.
+    platform.operator.patch("/patch/policies/web-baseline", &json!({ "max_scan_age_hours": 24 })).await.expect(200);
+    let never = platform.compliance_of("web-3").await;
+    assert_eq!((&never["compliance_status"], &never["reason"]), (&json!("unknown"), &json!("never scanned")));
+    assert_eq!(never["current_patch_level"], json!(null));
+
+    platform.advance(25);
+    let stale = platform.compliance_of("web-2").await;
+    assert_eq!(stale["compliance_status"], "unknown", "at once for one who asks");
+    assert_eq!(stale["reason"], "last scanned 25 h ago, longer than the 24 h that are allowed");
+    assert_eq!(platform.compliance_of("db-1").await["compliance_status"], "non_compliant", "48 h without a policy");
+    eventually("the roll-ups know it too", async || {
+        let summary = platform.operator.get("/patch/compliance").await.expect(200);
+        summary["by_policy"]["web-baseline"] == json!({ "compliant": 0, "non_compliant": 0, "unknown": 3, "percent": 0.0 })
+    })
+    .await;
+    platform.expect_exact_rollups().await;
+
+    platform.push(&inventory("web-2", "rocky9", WEB, Age::Newest)).await;
+    assert_eq!(platform.compliance_of("web-2").await["compliance_status"], "compliant", "unchanged, and looked at");
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn export_gives_the_table_in_three_formats() {
+    let platform = measured().await;
+    platform.add_host("evil", json!({ "env": "=cmd|' /C calc'!A0", "os": "rocky9" })).await;
+    platform.push(&inventory("evil", "rocky9", &["sudo"], Age::Newest)).await;
+
+    let csv = platform.operator.get("/patch/compliance/export").await;
+    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8");
+    let lines: Vec<&str> = csv.text.lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines[0].starts_with("ci_id,policy_id,os_type,env,compliance_status,reason,"));
+    assert!(lines[2].starts_with("evil,,rocky9,'=cmd|' /C calc'!A0,compliant,"), "{}", lines[2]);
+
+    let json = platform.operator.get("/patch/compliance/export?format=json").await.expect(200);
+    let ids: Vec<_> = json.as_array().unwrap().iter().map(|row| row["ci_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["db-1", "evil", "web-1", "web-2"]);
+    let ndjson = platform.operator.get("/patch/compliance/export?format=ndjson&policy_id=web-baseline&status=compliant").await;
+    let row: Value = serde_json::from_str(ndjson.text.trim()).unwrap();
+    assert_eq!((&row["ci_id"], &row["pending"]), (&json!("web-2"), &json!(0)));
+    let none = platform.operator.get("/patch/compliance/export?format=json&env=nowhere").await.expect(200);
+    assert_eq!(none, json!([]));
+    platform.operator.get("/patch/compliance/export?format=xml").await.expect_problem(400);
+    platform.operator.get("/patch/compliance/export?status=fine").await.expect_problem(400);
+}
+
+/// What SQL reckons and what the pure rules say must be the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_agree_with_the_pure_rules() {
+    use advisories::{Month, compliance::current_patch_level};
+    let platform = measured().await;
+    for names in [&["curl"][..], &["nginx"], &["sudo"], &["kernel-core", "redis"], &["systemd"], &[]] {
+        let names = if names.is_empty() { &["haproxy"][..] } else { names };
+        platform.push(&inventory("web-1", "rocky9", names, Age::Base)).await;
+        platform.advance(1);
+        let web = platform.compliance_of("web-1").await;
+        let missing = web["pending_patches"].as_array().unwrap().iter().map(|p| p["published"].as_str().unwrap().parse().unwrap());
+        let scanned = web["last_scanned"].as_str().unwrap().parse().unwrap();
+        let level = current_patch_level(missing, Month::of(scanned)).map(|month| month.to_string());
+        assert_eq!(web["current_patch_level"], json!(level), "{names:?}");
+    }
+}

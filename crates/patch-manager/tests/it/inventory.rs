@@ -1,0 +1,192 @@
+use reqwest::Method;
+use serde_json::{Value, json};
+use test_support::Answer;
+
+use crate::{
+    fleet::{Age, inventory},
+    platform::Platform,
+};
+
+async fn push_lines(platform: &Platform, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let mut all = vec![("content-type", "application/x-ndjson")];
+    all.extend_from_slice(headers);
+    platform.operator.send(Method::POST, "/patch/inventory", &all, Some(body)).await
+}
+
+fn lines(records: &[Value]) -> Vec<u8> {
+    records.iter().map(|record| format!("{record}\n")).collect::<String>().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_packages_twice_change_nothing() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let mut pushed = inventory("web-1", "rocky9", &["openssl", "sudo"], Age::Base);
+    pushed["scan_id"] = "scan-1".into();
+    let report = platform.push(&pushed).await;
+    assert_eq!((&report["read"], &report["changed"]), (&json!(1), &json!(1)));
+    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "the same scan is taken once");
+
+    platform.advance(1);
+    pushed["scan_id"] = "scan-2".into();
+    pushed["packages"].as_array_mut().unwrap().reverse();
+    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "order says nothing");
+    assert_eq!(platform.compliance_of("web-1").await["last_scanned"], "2026-04-01T13:00:00Z", "but it was looked at");
+
+    let mut older = inventory("web-1", "rocky9", &["openssl"], Age::Base);
+    older["collected_at"] = "2026-04-01T12:30:00Z".into();
+    assert_eq!(platform.push(&older).await["unchanged"], 1, "the past does not overwrite the present");
+    let mut ahead = older.clone();
+    ahead["collected_at"] = "2026-04-02T12:30:00Z".into();
+    let problem = platform.operator.post("/patch/inventory", &ahead).await.expect_problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/collected_at");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let mut body = lines(&[
+        inventory("web-1", "rocky9", &["openssl"], Age::Base),
+        json!({ "ci_id": "web-2", "os": "plan9", "packages": [] }),
+        inventory("stranger", "rocky9", &["openssl"], Age::Base),
+    ]);
+    body.extend_from_slice(b"\n{ not json\n");
+    body.extend(lines(&[inventory("db-1", "debian12", &["libssl3"], Age::Base)]));
+    let report = push_lines(&platform, &[], body).await.expect(200);
+    assert_eq!((&report["read"], &report["changed"]), (&json!(5), &json!(2)));
+    let refused: Vec<_> = report["refused"].as_array().unwrap().iter().map(|r| r["record"].as_u64().unwrap()).collect();
+    assert_eq!(refused.len(), 3);
+    assert!([2, 3, 4].iter().all(|record| refused.contains(record)), "{report}");
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_the_same_packages_share_one_set_until_one_changes() {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    let hosts: Vec<String> = (1..=30).map(|number| format!("clone-{number:02}")).collect();
+    for host in &hosts {
+        platform.add_host(host, json!({ "env": "prod", "os": "rocky9" })).await;
+    }
+    let records: Vec<Value> = hosts.iter().map(|host| inventory(host, "rocky9", &["openssl", "sudo"], Age::Base)).collect();
+    let report = push_lines(&platform, &[], lines(&records)).await.expect(200);
+    assert_eq!(report["changed"], 30);
+    let sets = async || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM patch.package_sets WHERE hosts > 0").fetch_one(&platform.patch.pool).await.unwrap();
+    assert_eq!(sets().await, 1);
+    let detail = platform.operator.get("/patch/advisories/DCOS-2025-0001?limit=20").await.expect(200);
+    assert_eq!((&detail["affected_total"], detail["affected"].as_array().unwrap().len()), (&json!(30), 20));
+    let token = detail["next_page_token"].as_str().unwrap();
+    let rest = platform.operator.get(&format!("/patch/advisories/DCOS-2025-0001?limit=20&page_token={token}")).await.expect(200);
+    assert_eq!((rest["affected"].as_array().unwrap().len(), rest.get("next_page_token")), (10, None));
+    assert_eq!(rest["affected"][0]["ci_id"], "clone-21");
+
+    platform.push(&inventory("clone-07", "rocky9", &["openssl", "sudo"], Age::Newest)).await;
+    assert_eq!(sets().await, 2);
+    let detail = platform.operator.get("/patch/advisories/DCOS-2025-0001").await.expect(200);
+    assert_eq!(detail["affected_total"], 29);
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kernel_that_waits_for_its_reboot_is_pending_still() {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    platform.add_fleet().await;
+    let mut pushed = inventory("web-1", "rocky9", &["kernel-core"], Age::Newest);
+    let old = inventory("web-1", "rocky9", &["kernel-core"], Age::Base)["packages"][0].clone();
+    pushed["running_kernel"] = format!("{}.x86_64", old["version"].as_str().unwrap()).into();
+    pushed["packages"].as_array_mut().unwrap().push(old);
+    platform.push(&pushed).await;
+    let web = platform.compliance_of("web-1").await;
+    assert_eq!(web["compliance_status"], "non_compliant");
+    assert!(!web["pending_patches"].as_array().unwrap().is_empty());
+    assert!(web["pending_patches"].as_array().unwrap().iter().all(|patch| patch["state"] == "pending_reboot"), "{web}");
+
+    platform.advance(1);
+    let newest = pushed["packages"][0]["version"].as_str().unwrap().to_owned();
+    pushed["running_kernel"] = format!("{newest}.x86_64").into();
+    platform.push(&pushed).await;
+    assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "compliant");
+    platform.expect_exact_rollups().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_packages_say_so() {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    platform.add_fleet().await;
+    let mut pushed = inventory("web-1", "rocky9", &["sudo"], Age::Base);
+    pushed["packages"][0]["held"] = true.into();
+    platform.push(&pushed).await;
+    let web = platform.compliance_of("web-1").await;
+    assert_eq!((&web["pending_patches"][0]["state"], &web["compliance_status"]), (&json!("held"), &json!("non_compliant")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_one_inventory_are_named() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    for (change, pointer) in [
+        (json!({ "os": "plan9" }), "/os"),
+        (json!({ "packages": [] }), "/packages"),
+        (json!({ "packages": [{ "name": "a", "version": "1:2:3" }] }), "/packages/0/version"),
+        (json!({ "packages": [{ "name": "", "version": "1" }] }), "/packages/0/name"),
+        (json!({ "packages": [{ "name": "a", "version": "1", "module": "x" }] }), "/packages/0/module"),
+        (json!({ "packages": [{ "name": "a", "version": "1", "colour": 1 }] }), "/packages/0/colour"),
+        (json!({ "boot_id": "a\nb" }), "/boot_id"),
+        (json!({ "ci_id": "stranger" }), "/ci_id"),
+        (json!({ "ci_id": "a b" }), "/ci_id"),
+    ] {
+        let mut pushed = inventory("web-1", "rocky9", &["sudo"], Age::Base);
+        for (name, value) in change.as_object().unwrap() {
+            pushed[name] = value.clone();
+        }
+        let problem = platform.operator.post("/patch/inventory", &pushed).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let send = async |headers: &[(&str, &str)], body: Vec<u8>| {
+        platform.operator.send(Method::POST, "/patch/inventory", headers, Some(body)).await
+    };
+    send(&[("content-type", "text/csv")], b"a".to_vec()).await.expect_problem(415);
+    send(&[], b"{}".to_vec()).await.expect_problem(415);
+    send(&[("content-type", "application/x-ndjson")], b"\n\n".to_vec()).await.expect_problem(400);
+    send(&[("content-type", "application/json")], vec![b' '; 9 << 20]).await.expect_problem(413);
+    let compressed = [("content-type", "application/json"), ("content-encoding", "br")];
+    send(&compressed, b"{}".to_vec()).await.expect_problem(415);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gzip_is_understood_and_its_damage_refused() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let body = lines(&[inventory("web-1", "rocky9", &["openssl"], Age::Base)]);
+    let packed = gzip(&body);
+    let report = push_lines(&platform, &[("content-encoding", "gzip")], packed.clone()).await.expect(200);
+    assert_eq!(report["changed"], 1);
+    let half = packed[..packed.len() / 2].to_vec();
+    push_lines(&platform, &[("content-encoding", "gzip")], half).await.expect_problem(400);
+}
+
+/// A gzip member of stored blocks: the container without the compression.
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut blocks = content.chunks(60_000).peekable();
+    while let Some(block) = blocks.next() {
+        packed.push(u8::from(blocks.peek().is_none()));
+        let length = u16::try_from(block.len()).unwrap();
+        packed.extend(length.to_le_bytes());
+        packed.extend((!length).to_le_bytes());
+        packed.extend_from_slice(block);
+    }
+    let mut crc = u32::MAX;
+    for byte in content {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    packed.extend((!crc).to_le_bytes());
+    packed.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+    packed
+}

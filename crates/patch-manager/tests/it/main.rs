@@ -1,0 +1,15 @@
+//! Policies, compliance, scans, inventories, advisories, exceptions and calendars over real HTTP, a real PostgreSQL, the
+//! real CMDB, and, where hosts are scanned, the real sim-engine and Ansible.
+
+mod advisories;
+mod bad_input;
+mod calendars;
+mod compliance;
+mod exceptions;
+mod feeds;
+mod fleet;
+mod inventory;
+mod platform;
+mod policies;
+mod roles;
+mod scans;

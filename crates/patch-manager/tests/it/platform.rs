@@ -1,0 +1,98 @@
+//! A patch-manager and its CMDB on one clock that the test moves.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cmdb::Cmdb;
+use patch_manager::{PatchManager, Settings};
+use service_kit::Clock;
+use tempfile::TempDir;
+use test_support::{Http, TestDatabase, TestService};
+use tokio::net::TcpListener;
+
+/// No test waits longer for something to come about in the background.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+pub struct Platform {
+    pub cmdb: TestService,
+    pub patch: TestService,
+    pub clock: Clock,
+    /// An operator of the patch-manager.
+    pub operator: Http,
+    /// An operator of the CMDB.
+    pub librarian: Http,
+    pub sim_engine_url: String,
+    pub work: TempDir,
+    pub database: TestDatabase,
+}
+
+/// Early April 2026, when the seeded advisories are some weeks old.
+pub fn april() -> DateTime<Utc> {
+    "2026-04-01T12:00:00Z".parse().unwrap()
+}
+
+impl Platform {
+    /// Without a sim-engine: nothing is scanned.
+    pub async fn start() -> Self {
+        Self::start_with("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await).await
+    }
+
+    pub async fn start_with(sim_engine_url: &str, ansible: Option<PathBuf>, database: TestDatabase) -> Self {
+        let clock = Clock::fixed(april());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = cmdb::Settings { sim_engine_url: sim_engine_url.to_owned() };
+        let cmdb = TestService::start_on::<Cmdb>(database.url(), settings, listener, clock.clone()).await;
+        let work = TempDir::new().unwrap();
+        let settings = settings(&cmdb.base, sim_engine_url, ansible, &work);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let patch = TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
+        Self {
+            operator: patch.operator().await,
+            librarian: cmdb.operator().await,
+            sim_engine_url: sim_engine_url.to_owned(),
+            cmdb,
+            patch,
+            clock,
+            work,
+            database,
+        }
+    }
+
+    /// Stops the patch-manager and starts another one on the same data.
+    pub async fn restart(self, ansible: Option<PathBuf>) -> Self {
+        let Self { cmdb, patch, clock, librarian, sim_engine_url, work, database, .. } = self;
+        patch.stop().await;
+        let settings = settings(&cmdb.base, &sim_engine_url, ansible, &work);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let patch = TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
+        Self { operator: patch.operator().await, cmdb, patch, clock, librarian, sim_engine_url, work, database }
+    }
+
+    pub fn advance(&self, hours: i64) {
+        self.clock.advance(TimeDelta::hours(hours));
+    }
+}
+
+fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work: &TempDir) -> Settings {
+    Settings {
+        cmdb_url: cmdb_url.to_owned(),
+        itsm_url: "http://127.0.0.1:9".to_owned(),
+        sim_engine_url: sim_engine_url.to_owned(),
+        ansible_playbook: ansible,
+        playbooks: None,
+        work_dir: work.path().to_owned(),
+        ssh_key_file: None,
+        ssh_user: "root".to_owned(),
+        forks: 4,
+        public_url: "http://127.0.0.1:8080".to_owned(),
+    }
+}
+
+/// Asks again and again until the answer is the wanted one.
+pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !ask().await {
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,10 @@
+//! Runs on the whole platform: the real CMDB, ITSM and sim-engine beside the patch-manager, and real Ansible.
+//!
+//! Skipped, with a message, where `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
+
+mod control;
+mod execution;
+mod lifecycle;
+mod outages;
+mod platform;
+mod schedule;
