@@ -1,6 +1,11 @@
 //! The command line of a thin service binary: `serve | migrate | openapi | healthcheck`.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
@@ -39,10 +44,10 @@ enum Command<A: clap::Args> {
         database: DatabaseConfig,
         /// File that holds the token the services present to each other.
         #[arg(long, env = "SERVICE_TOKEN_FILE")]
-        service_token_file: Option<std::path::PathBuf>,
+        service_token_file: Option<PathBuf>,
         /// File that holds a token for the first administrator.
         #[arg(long, env = "ADMIN_TOKEN_FILE")]
-        admin_token_file: Option<std::path::PathBuf>,
+        admin_token_file: Option<PathBuf>,
     },
     /// Print the OpenAPI document.
     Openapi,
@@ -117,8 +122,8 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
 
 async fn migrate<S: Service>(
     config: DatabaseConfig,
-    service_token_file: Option<std::path::PathBuf>,
-    admin_token_file: Option<std::path::PathBuf>,
+    service_token_file: Option<PathBuf>,
+    admin_token_file: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     telemetry::start_logging(LogFormat::Text, "info,sqlx=warn");
     let pool = pool::<S>(&config)?;
@@ -150,17 +155,35 @@ async fn migrate<S: Service>(
 }
 
 fn pool<S: Service>(config: &DatabaseConfig) -> anyhow::Result<sqlx::PgPool> {
-    database::connect(config.database_url.expose(), S::NAME, config.database_max_connections).map_err(|_| {
+    let url = database_url(config)?;
+    database::connect(url.expose(), S::NAME, config.database_max_connections).map_err(|_| {
         anyhow::anyhow!("the database URL cannot be read; expected `postgres://user@host/database`")
     })
 }
 
-fn read_token(file: &std::path::Path) -> anyhow::Result<Secret> {
+fn database_url(config: &DatabaseConfig) -> anyhow::Result<Secret> {
+    match (&config.database_url, &config.database_url_file) {
+        (Some(url), _) => Ok(url.clone()),
+        (None, Some(file)) => read_secret(file, "database URL", "postgres"),
+        (None, None) => anyhow::bail!("no database is named; give DATABASE_URL or --database-url-file"),
+    }
+}
+
+fn read_token(file: &Path) -> anyhow::Result<Secret> {
+    read_secret(file, "token", "pm_")
+}
+
+/// The one line of a secret's file; its beginning tells a wrong file from a right one without showing either.
+fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<Secret> {
     let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read the token file `{}`", file.display()))?;
-    let token = text.trim();
-    anyhow::ensure!(token.starts_with("pm_"), "`{}` does not hold a token (`pm_...`)", file.display());
-    Ok(Secret::new(token))
+        .with_context(|| format!("cannot read the {what} file `{}`", file.display()))?;
+    let secret = text.trim();
+    anyhow::ensure!(
+        secret.starts_with(prefix),
+        "`{}` does not hold a {what} (`{prefix}...`)",
+        file.display()
+    );
+    Ok(Secret::new(secret))
 }
 
 /// A token that is cancelled at SIGTERM or ctrl-C.
@@ -174,4 +197,34 @@ pub fn stop_signal() -> anyhow::Result<CancellationToken> {
         stopping.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_file(path: PathBuf) -> DatabaseConfig {
+        DatabaseConfig { database_url: None, database_url_file: Some(path), database_max_connections: 2 }
+    }
+
+    #[test]
+    fn database_url_comes_from_a_file_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("database-url");
+        std::fs::write(&file, "postgres://patch:hidden@db/patch\n").unwrap();
+        let url = database_url(&from_file(file)).unwrap();
+        assert_eq!(url.expose(), "postgres://patch:hidden@db/patch");
+    }
+
+    #[test]
+    fn file_that_holds_no_database_url_is_named_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let missing = database_url(&from_file(file.clone())).unwrap_err();
+        assert!(format!("{missing:#}").contains(&*file.to_string_lossy()), "{missing:#}");
+
+        std::fs::write(&file, "pm_hidden").unwrap();
+        let wrong = database_url(&from_file(file.clone())).unwrap_err().to_string();
+        assert!(wrong.contains(&*file.to_string_lossy()) && !wrong.contains("hidden"), "{wrong}");
+    }
 }

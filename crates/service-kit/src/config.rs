@@ -37,8 +37,12 @@ impl FromStr for Secret {
 pub struct DatabaseConfig {
     /// PostgreSQL to use: `postgres://user@host/database`. Better given by the environment than on the command line,
     /// where other users of the machine can read it.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Secret,
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, required_unless_present = "database_url_file")]
+    pub database_url: Option<Secret>,
+
+    /// File that holds the URL of the database, for containers, whose environment anybody who may inspect them can read.
+    #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
 
     /// Most connections this service opens.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=200))]
