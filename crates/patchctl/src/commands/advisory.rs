@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use advisories::feed::recognise;
 use api_client::patch::PatchClient;
 use api_types::patch::{AdvisoryDetail, AdvisoryImportReport, Remediate};
 
@@ -110,11 +111,15 @@ fn show(detail: &AdvisoryDetail, printer: Printer) -> Result<(), Failure> {
 
 /// Every file on its own: one that is refused does not keep the others away.
 async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Outcome {
-    let files: Vec<PathBuf> = input::files(paths)?.into_iter().filter(|file| is_feed(file, paths)).collect();
     let mut rows = Vec::new();
     let (mut done, mut refused) = (0, 0);
-    for file in &files {
+    for file in &input::files(paths)? {
         let content = input::read(file)?;
+        // A folder of feeds has other things in it, too; a file that was named is always sent.
+        if !paths.contains(file) && recognise(&content).is_none() {
+            note(&format!("passed over: {} is no feed", file.display()));
+            continue;
+        }
         match client.import_advisories(content_type(&content), content).await {
             Ok(report) => {
                 done += 1;
@@ -126,7 +131,7 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
             Err(error) if matches!(error.status(), None | Some(401 | 403)) => return Err(error.into()),
             Err(error) => {
                 refused += 1;
-                note(&format!("{}: {error}", file.display()));
+                note(&format!("refused: {}: {}", file.display(), Failure::from(error)));
             }
         }
     }
@@ -164,15 +169,6 @@ fn row(file: &Path, report: &AdvisoryImportReport) -> Vec<String> {
     let mut row = vec![file.display().to_string(), report.format.clone()];
     row.extend(numbers.map(|number| number.to_string()));
     row
-}
-
-/// A folder of feeds may have a README and other things in it; a file that was named is always sent.
-fn is_feed(file: &Path, named: &[PathBuf]) -> bool {
-    let known = ["json", "jsonl", "ndjson", "zip", "csv", "xml", "gz"];
-    named.iter().any(|path| path == file)
-        || file
-            .extension()
-            .is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 fn content_type(content: &[u8]) -> &'static str {

@@ -49,7 +49,7 @@ pub async fn run(connection: &Connection, command: FaultCommand, printer: Printe
             for fault in &faults {
                 client.delete_fault(fault.id).await?;
             }
-            note(&format!("{} faults are cleared", faults.len()));
+            note(&format!("faults cleared: {}", faults.len()));
         }
     }
     OK

@@ -55,8 +55,11 @@ fn preview(preview: &api_types::patch::PolicyPreview, printer: Printer) -> Resul
         return printer.item(preview);
     }
     let targets: Vec<&str> = preview.targets.iter().map(AsRef::as_ref).collect();
-    print(&format!("{} hosts: {}\n", targets.len(), targets.join(" ")))?;
-    printer.list(&preview.occurrences, OCCURRENCES)?;
+    print(&format!("hosts: {} {}", targets.len(), targets.join(" ")))?;
+    if !preview.occurrences.is_empty() {
+        print("\n")?;
+        printer.list(&preview.occurrences, OCCURRENCES)?;
+    }
     if !preview.conflicts.is_empty() {
         print("\n")?;
         printer.list(&preview.conflicts, CONFLICTS)?;

@@ -11,7 +11,7 @@ pub fn text_of(value: &Value) -> String {
         Value::Array(items) if items.iter().all(is_plain) => {
             items.iter().map(text_of).collect::<Vec<_>>().join(", ")
         }
-        Value::Object(fields) if fields.values().all(is_plain) => {
+        Value::Object(fields) if is_flat(value) => {
             let pairs = fields.iter().filter(|(_, value)| !value.is_null());
             pairs.map(|(key, value)| format!("{key}={}", text_of(value))).collect::<Vec<_>>().join(" ")
         }
@@ -28,6 +28,11 @@ pub fn clean(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// An object of single values: tags, counts.
+pub fn is_flat(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.values().all(is_plain))
 }
 
 fn is_plain(value: &Value) -> bool {

@@ -13,7 +13,7 @@ use crate::arguments::Format;
 use crate::failure::Failure;
 
 pub use cell::clean;
-use cell::text_of;
+use cell::{is_flat, text_of};
 
 /// Heading, and where the value stands: a JSON pointer into the item.
 pub type Column = (&'static str, &'static str);
@@ -42,8 +42,10 @@ impl Printer {
         let fields = fields_of(item)?;
         match self.format {
             Format::Table | Format::Json => {
-                let known = fields.iter().filter(|(_, value)| !is_empty(value));
-                let rows: Vec<_> = known.map(|(name, value)| vec![name.clone(), text_of(value)]).collect();
+                let mut rows = Vec::new();
+                for (name, value) in &fields {
+                    add_field(name, value, &mut rows);
+                }
                 print(&table::fields(rows))
             }
             Format::Csv | Format::Tsv => {
@@ -114,6 +116,17 @@ fn fields_of<T: Serialize>(item: &T) -> Result<IndexMap<String, Value>, Failure>
         .map_err(|error| Failure::new(format!("the answer cannot be printed: {error}")))
 }
 
+/// Fields inside fields get a line each, named by their path; what is empty says nothing.
+fn add_field(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    match value {
+        value if is_empty(value) => {}
+        Value::Object(inner) if !is_flat(value) => {
+            inner.iter().for_each(|(key, value)| add_field(&format!("{name}.{key}"), value, rows));
+        }
+        value => rows.push(vec![name.to_owned(), text_of(value)]),
+    }
+}
+
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -157,6 +170,15 @@ mod tests {
             json!({ "id": "web-07", "tags": { "os": "rocky9", "env": "prod" }, "hosts": { "failed": 2 } });
         let columns = [("id", "/id"), ("tags", "/tags"), ("failed", "/hosts/failed"), ("none", "/nothing")];
         assert_eq!(row(&item, &columns), ["web-07", "env=prod os=rocky9", "2", ""]);
+    }
+
+    #[test]
+    fn fields_inside_fields_are_named_by_their_path() {
+        let value =
+            json!({ "tags": { "env": "prod" }, "steps": { "drain": { "seconds": [3] }, "none": [] } });
+        let mut rows = Vec::new();
+        add_field("policy", &value, &mut rows);
+        assert_eq!(rows, [["policy.steps.drain.seconds", "3"], ["policy.tags", "env=prod"]]);
     }
 
     #[test]

@@ -16,7 +16,6 @@ use crate::arguments::Format;
 use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::output::{Printer, print};
 
-use events::Happening;
 use stream::{EventStream, Next};
 use view::View;
 
@@ -65,16 +64,13 @@ async fn follow(
                     show(&event)?;
                     last_event_id.clone_from(&event.id);
                     (wait, heard) = (FIRST_WAIT, Instant::now());
-                    if is_the_end(&event) {
-                        return Ok(());
-                    }
                 }
             }
             Err(error) if !error.is_transient() => return Err(error.into()),
             Err(error) if heard.elapsed() > PATIENCE => return Err(error.into()),
             Err(error) => tracing::debug!("{error}; opening the stream again"),
         }
-        // The stream may have ended because there is nothing more to tell.
+        // The service ends the stream when the run has ended and all was told; a stream may break at any time, too.
         match client.get_run(id).await {
             Ok(run) if run.summary.state.is_final() => {
                 return drain(client, id, &last_event_id, show).await;
@@ -98,15 +94,8 @@ async fn drain(
     let mut stream = EventStream::new(client.open_run_events(id, Some(last_event_id)).await?);
     while let Ok(Next::Event(event)) = tokio::time::timeout(Duration::from_secs(2), stream.next()).await {
         show(&event)?;
-        if is_the_end(&event) {
-            break;
-        }
     }
     Ok(())
-}
-
-fn is_the_end(event: &CloudEvent) -> bool {
-    matches!(Happening::of(event), Happening::Run { state, .. } if state.is_final())
 }
 
 fn status_of(run: &RunDetail) -> ExitStatus {

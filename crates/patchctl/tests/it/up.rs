@@ -1,0 +1,152 @@
+//! `up`: start, stop, going on, and every way in which it refuses to start.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::{Connection, PgConnection};
+use test_support::TestDatabase;
+
+use crate::program::{Finished, Up, finish, free_ports, patchctl, run};
+
+#[test]
+fn platform_starts_stops_in_time_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder);
+    let lines: Vec<&str> = up.stdout.lines().collect();
+    assert_eq!(lines.len(), 5, "{}", up.stdout);
+    for (line, service) in lines.iter().zip(["patch-manager", "cmdb", "itsm", "sim-engine"]) {
+        assert!(line.starts_with(service) && line.contains("http://127.0.0.1:"), "{line}");
+    }
+    let token = folder.path().join("admin-token");
+    assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = fs::read_to_string(&token).unwrap();
+    assert!(!up.stdout.contains(secret.trim()), "the token is not told to a log");
+    up.run(&["ci", "create", "web-07", "--type", "vm", "--tag", "env=prod"]).expect(0);
+
+    let second = run(&["up", "--data-dir", &up.data_dir, "--port-base", &free_ports().to_string()]).expect(1);
+    assert!(second.one_line_error().contains("runs already"));
+
+    let (status, took) = up.stop(Signal::SIGTERM);
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+
+    let up = Up::start(&folder);
+    assert_eq!(fs::read_to_string(&token).unwrap(), secret);
+    assert!(up.run(&["ci", "show", "web-07", "-o", "json"]).expect(0).stdout.contains("\"env\": \"prod\""));
+    let (status, took) = up.stop(Signal::SIGINT);
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+}
+
+#[test]
+fn private_database_that_crashed_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder);
+    let pid = fs::read_to_string(folder.path().join("postgres/data/postmaster.pid")).unwrap();
+    let pid: i32 = pid.lines().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGQUIT).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // It may still answer at first; what counts is that it is another server that answers in the end.
+    loop {
+        let now = fs::read_to_string(folder.path().join("postgres/data/postmaster.pid")).unwrap_or_default();
+        let is_another = now.lines().next().is_some_and(|line| line != pid.to_string());
+        if is_another && up.run(&["ci", "list"]).status == 0 && up.run(&["health"]).status == 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it did not come back");
+        sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn taken_port_is_named_with_the_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = free_ports();
+    let _taken = TcpListener::bind(("127.0.0.1", base + 2)).unwrap();
+    let answer = refused(&["--data-dir", folder.path().to_str().unwrap(), "--port-base", &base.to_string()]);
+    let error = answer.one_line_error();
+    assert!(error.contains(&(base + 2).to_string()) && error.contains("--port-base"), "{error}");
+}
+
+#[test]
+fn folders_of_newer_versions_and_of_others_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let file = folder.path().join("version");
+    fs::write(&file, "patch-manager-data 999\n").unwrap();
+    assert!(refused(&["--data-dir", data_dir]).one_line_error().contains("newer version"));
+    fs::write(&file, "something else\n").unwrap();
+    assert!(refused(&["--data-dir", data_dir]).one_line_error().contains("--data-dir"));
+    fs::remove_file(&file).unwrap();
+    fs::write(folder.path().join("thesis.tex"), "").unwrap();
+    assert!(refused(&["--data-dir", data_dir]).one_line_error().contains("other files"));
+}
+
+#[test]
+fn unreachable_database_is_told_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    for url in ["postgres://me:hunter2@127.0.0.1:1/patch", "postgres://me:hunter2@no-such-host.invalid/patch"]
+    {
+        let base = free_ports().to_string();
+        let mut command = patchctl(&["up", "--data-dir", data_dir, "--port-base", &base]);
+        let answer = finish(command.env("DATABASE_URL", url), "").expect(1);
+        let error = answer.one_line_error();
+        assert!(error.contains("cannot be reached") && error.contains("--database-url"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(
+        refused(&["--data-dir", data_dir, "--database-url", "nonsense"])
+            .one_line_error()
+            .contains("postgres://")
+    );
+}
+
+#[test]
+fn missing_postgres_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let base = free_ports().to_string();
+    let mut command = patchctl(&["up", "--data-dir", data_dir, "--port-base", &base]);
+    let answer = finish(command.env("PG_BINDIR", "/nonexistent"), "").expect(1);
+    assert!(answer.one_line_error().contains("initdb"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn database_of_the_operator_is_used_and_a_newer_one_refused() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = database.url().to_owned();
+    let up = Up::start_with(&folder, |command| command.env("DATABASE_URL", &url));
+    assert!(!folder.path().join("postgres").exists());
+    assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    up.run(&["health"]).expect(0);
+    assert!(up.stop(Signal::SIGTERM).0.success());
+
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::query(
+        "INSERT INTO cmdb._sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (99990101000000, 'of the future', true, '\\x00', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let base = free_ports().to_string();
+    let mut command = patchctl(&["up", "--data-dir", folder.path().to_str().unwrap(), "--port-base", &base]);
+    let answer = finish(command.env("DATABASE_URL", database.url()), "").expect(1);
+    assert!(answer.one_line_error().contains("newer version"));
+}
+
+fn refused(arguments: &[&str]) -> Finished {
+    let base = free_ports().to_string();
+    let mut all = vec!["up"];
+    all.extend(arguments);
+    if !arguments.contains(&"--port-base") {
+        all.extend(["--port-base", &base]);
+    }
+    run(&all).expect(1)
+}
