@@ -234,9 +234,9 @@ impl Question<'_> {
         // Where every unit takes one member of its own, states with equal counts are alike.
         let alike = self.loss.iter().all(|(unit, loss)| loss.len() == 1 && loss.contains(unit));
         let mut best: Option<Counterexample> = None;
-        // A step that takes nobody matters as little as one before the plan; one of them is enough.
-        let quiet = self.steps.iter().find(|(_, units)| units.is_empty()).into_iter();
-        for (step, units) in self.steps.iter().filter(|(_, units)| !units.is_empty()).chain(quiet) {
+        // Steps that take nobody are alike: failures alone can do harm, at any time.
+        let quiet = ("any step", Vec::new());
+        for (step, units) in self.steps.iter().filter(|(_, units)| !units.is_empty()).chain([&quiet]) {
             let found = match alike {
                 true => grid::search(self, units, states),
                 false => sets::search(self, units, states),

@@ -36,6 +36,8 @@ pub struct Forecast {
     pub halt: Probability,
     /// At least one host ends failed.
     pub any_failure: Probability,
+    /// Hosts on which work begins.
+    pub begun_hosts: Spread,
     pub failed_hosts: Spread,
     /// Targets that end without their patch: failed, or not begun because the run halted.
     pub unpatched_hosts: Spread,
@@ -98,6 +100,7 @@ fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
         duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
         halt: share(|outcome| outcome.halted),
         any_failure: share(|outcome| outcome.failed > 0),
+        begun_hosts: spread(|outcome| f64::from(outcome.begun)),
         failed_hosts: spread(|outcome| f64::from(outcome.failed)),
         unpatched_hosts: spread(|outcome| f64::from(outcome.unpatched)),
         exposure: spread(|outcome| outcome.exposure),

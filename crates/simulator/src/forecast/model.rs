@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::plan::Target;
+use domain::{ids::CiId, plan::Target};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
@@ -20,6 +20,8 @@ pub struct DurationModel {
     pub host: HostModel,
     /// By `os/role` or `os`, the finer one first: `debian12/db`, `rhel9`.
     pub by_kind: BTreeMap<String, HostModel>,
+    /// Before all others: hosts of which more is known than of their kind.
+    pub by_host: BTreeMap<CiId, HostModel>,
     /// One round of snapshots, of up to 50 hosts.
     pub snapshots: Distribution,
     /// One round of tests on a wave; there is one before and one after.
@@ -69,6 +71,7 @@ impl Default for DurationModel {
         Self {
             host: HostModel::default(),
             by_kind: BTreeMap::new(),
+            by_host: BTreeMap::new(),
             snapshots: Distribution::Triangular { low: 5.0, mode: 20.0, high: 60.0 },
             tests: Distribution::Triangular { low: 10.0, mode: 30.0, high: 120.0 },
             verification: Distribution::Triangular { low: 10.0, mode: 30.0, high: 120.0 },
@@ -84,8 +87,9 @@ impl DurationModel {
         role.into_iter().chain([target.os.clone()]).collect()
     }
 
-    pub fn of(&self, target: &Target) -> &HostModel {
-        Self::kinds(target).iter().find_map(|kind| self.by_kind.get(kind)).unwrap_or(&self.host)
+    pub fn of(&self, host: &CiId, target: &Target) -> &HostModel {
+        let of_kind = || Self::kinds(target).iter().find_map(|kind| self.by_kind.get(kind));
+        self.by_host.get(host).or_else(of_kind).unwrap_or(&self.host)
     }
 
     /// What is wrong with it: JSON pointer and reason.
@@ -97,7 +101,8 @@ impl DurationModel {
             faults.extend(distribution.fault().map(|fault| (pointer.to_owned(), fault.to_owned())));
         }
         let by_kind = self.by_kind.iter().map(|(kind, host)| (format!("/by_kind/{}", escaped(kind)), host));
-        for (pointer, host) in by_kind.chain([("/host".to_owned(), &self.host)]) {
+        let by_host = self.by_host.iter().map(|(id, host)| (format!("/by_host/{id}"), host));
+        for (pointer, host) in by_kind.chain(by_host).chain([("/host".to_owned(), &self.host)]) {
             faults.extend(host.faults().map(|(field, fault)| (format!("{pointer}/{field}"), fault)));
         }
         faults

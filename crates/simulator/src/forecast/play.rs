@@ -49,6 +49,7 @@ struct Service<'a> {
 /// What one run came to.
 pub struct Outcome {
     pub halted: bool,
+    pub begun: u32,
     pub failed: u32,
     pub unpatched: u32,
     pub exposure: f64,
@@ -91,7 +92,7 @@ impl<'a> Stage<'a> {
         let hosts = plan.targets.iter().map(|(id, target)| {
             let node = graph.hosts.get(id);
             Host {
-                model: model.of(target),
+                model: model.of(id, target),
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
                 services: services_of.remove(id).unwrap_or_default(),
                 was_up: graph.is_up(id),
@@ -296,6 +297,7 @@ impl<'s, 'a> Game<'s, 'a> {
         let start = self.now;
         let mut failed = Vec::new();
         for host in round {
+            self.attempts[*host] += 1;
             let model = self.stage.hosts[*host].model;
             let luck = &mut self.luck[*host];
             let end = start + milliseconds(model.rollback.sample(luck));
@@ -367,6 +369,7 @@ impl<'s, 'a> Game<'s, 'a> {
         let (max_down, below, fewest_up) = self.availability();
         Outcome {
             halted: self.halted,
+            begun: self.attempts.iter().filter(|attempts| **attempts > 0).count() as u32,
             failed: u32::try_from(self.failed_count()).unwrap_or(u32::MAX),
             unpatched: u32::try_from(unpatched).unwrap_or(u32::MAX),
             exposure,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use petgraph::{algo::kosaraju_scc, graphmap::DiGraphMap};
 use planner::{
     Compatibility, Scenario,
     scenario::{Health, NodeKind, PATCHED},
@@ -19,7 +20,10 @@ pub struct Stage<'a> {
     pub starts_down: Vec<bool>,
     /// What a host takes down with it.
     pub contained: Adjacency,
-    /// Services that depend on a service, itself left out.
+    /// The circle of each service: services that depend on each other suffer together. Mostly it is alone in it.
+    pub circle_of: Vec<u32>,
+    pub circle: Adjacency,
+    /// Circles that depend on a circle, itself left out.
     pub dependents: Adjacency,
     /// Edges that are not plainly compatible, by node, as indexes into `watched`.
     pub edges: Adjacency,
@@ -67,6 +71,14 @@ impl<'a> Stage<'a> {
                 });
             }
         }
+        let circle_of = circles(scenario.services.len(), &dependents);
+        let members: Vec<_> =
+            circle_of.iter().enumerate().map(|(service, circle)| (*circle as usize, service)).collect();
+        let between = dependents.into_iter().filter_map(|(provider, dependent)| {
+            let (provider, dependent) = (circle_of[provider] as usize, circle_of[dependent] as usize);
+            (provider != dependent).then_some((provider, dependent))
+        });
+        let between: BTreeSet<(usize, usize)> = between.collect();
         let listed = |pairs: BTreeSet<(usize, usize)>| pairs.into_iter().collect::<Vec<_>>();
         Self {
             scenario,
@@ -75,9 +87,22 @@ impl<'a> Stage<'a> {
             version,
             starts_down: nodes.iter().map(|node| node.health != Health::Healthy).collect(),
             contained: Adjacency::new(nodes.len(), &listed(contained)),
-            dependents: Adjacency::new(scenario.services.len(), &listed(dependents)),
+            dependents: Adjacency::new(scenario.services.len(), &listed(between)),
+            circle: Adjacency::new(scenario.services.len(), &members),
+            circle_of,
             edges: Adjacency::new(nodes.len(), &edges),
             watched,
         }
     }
+}
+
+/// The number of each service's circle.
+fn circles(count: usize, dependents: &BTreeSet<(usize, usize)>) -> Vec<u32> {
+    let mut graph: DiGraphMap<usize, ()> = dependents.iter().copied().collect();
+    (0..count).for_each(|service| _ = graph.add_node(service));
+    let mut circle_of = vec![0; count];
+    for (number, circle) in kosaraju_scc(&graph).into_iter().enumerate() {
+        circle.into_iter().for_each(|service| circle_of[service] = number as u32);
+    }
+    circle_of
 }

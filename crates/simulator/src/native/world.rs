@@ -17,9 +17,10 @@ pub struct World<'s, 'a> {
     mixed_since: Vec<u64>,
     degraded_edges: u32,
     degraded_edges_since: u64,
-    /// Marks services that a search has been to, by the search's number.
-    visited: Vec<u32>,
-    search: u32,
+    /// Services of each circle below their `min_up`.
+    fallen_in: Vec<u32>,
+    /// Circles that each circle depends on and that are in trouble, by a fall of their own or of those before them.
+    troubled_providers: Vec<u32>,
     pub totals: Totals,
 }
 
@@ -31,7 +32,6 @@ pub struct ServiceState {
     pub below_ms: u64,
     pub longest_below_ms: u64,
     pub falls: u32,
-    degraded_by: u32,
     degraded_since: u64,
     pub degraded_ms: u64,
 }
@@ -57,8 +57,8 @@ impl<'s, 'a> World<'s, 'a> {
             mixed_since: vec![NEVER; stage.watched.len()],
             degraded_edges: 0,
             degraded_edges_since: 0,
-            visited: vec![0; services],
-            search: 0,
+            fallen_in: vec![0; services],
+            troubled_providers: vec![0; services],
             totals: Totals::default(),
         };
         world.reset();
@@ -78,21 +78,23 @@ impl<'s, 'a> World<'s, 'a> {
         self.services.extend(stage.scenario.services.iter().map(|service| ServiceState {
             up: service.members.len() as u32,
             min_up: service.min_up,
-            below_since: if (service.members.len() as u32) < service.min_up { 0 } else { NEVER },
+            below_since: NEVER,
             below_ms: 0,
             longest_below_ms: 0,
             falls: 0,
-            degraded_by: 0,
             degraded_since: NEVER,
             degraded_ms: 0,
         }));
         self.mixed_since.fill(NEVER);
         self.degraded_edges = 0;
+        self.fallen_in.fill(0);
+        self.troubled_providers.fill(0);
         self.totals = Totals::default();
         // A service with fewer members than it needs was below before anything began: no fall, but its time counts.
         for service in 0..self.services.len() {
-            if self.services[service].below_since == 0 {
-                self.degrade_dependents(service, 0, true);
+            if self.services[service].up < self.services[service].min_up {
+                self.services[service].below_since = 0;
+                self.pass_on(service, 0, true);
             }
         }
         for node in (0..stage.starts_down.len()).filter(|node| stage.starts_down[*node]) {
@@ -146,7 +148,7 @@ impl<'s, 'a> World<'s, 'a> {
         if service.up + 1 == service.min_up {
             service.below_since = now;
             service.falls += 1;
-            self.degrade_dependents(index, now, true);
+            self.pass_on(index, now, true);
         }
     }
 
@@ -156,37 +158,50 @@ impl<'s, 'a> World<'s, 'a> {
         service.up += 1;
         if service.up == service.min_up {
             service.recover(now);
-            self.degrade_dependents(index, now, false);
+            self.pass_on(index, now, false);
         }
     }
 
-    /// All services that depend on it, directly or through others.
-    fn degrade_dependents(&mut self, fallen: usize, now: u64, begins: bool) {
-        if self.stage.dependents.of(fallen).is_empty() {
-            return;
+    /// Carries a fall or a recovery on to all services that depend on it, directly or through others. A circle passes it
+    /// on only when it changes sides itself, so many falls together cost no more than the graph has edges.
+    fn pass_on(&mut self, service: usize, now: u64, falls: bool) {
+        let circle = self.stage.circle_of[service] as usize;
+        let was_troubled = self.is_troubled(circle);
+        count(&mut self.fallen_in[circle], falls);
+        self.judge(circle, now);
+        let mut open = Vec::new();
+        if self.is_troubled(circle) != was_troubled {
+            open.push(circle);
         }
-        self.search += 1;
-        self.visited[fallen] = self.search;
-        let mut open = vec![fallen];
-        while let Some(service) = open.pop() {
-            for dependent in self.stage.dependents.of(service) {
+        while let Some(circle) = open.pop() {
+            for dependent in self.stage.dependents.of(circle) {
                 let dependent = *dependent as usize;
-                if std::mem::replace(&mut self.visited[dependent], self.search) == self.search {
-                    continue;
+                let was_troubled = self.is_troubled(dependent);
+                count(&mut self.troubled_providers[dependent], falls);
+                self.judge(dependent, now);
+                if self.is_troubled(dependent) != was_troubled {
+                    open.push(dependent);
                 }
-                open.push(dependent);
-                let state = &mut self.services[dependent];
-                if begins {
-                    state.degraded_by += 1;
-                    if state.degraded_by == 1 {
-                        state.degraded_since = now;
-                    }
-                } else {
-                    state.degraded_by -= 1;
-                    if state.degraded_by == 0 {
-                        state.degraded_ms += now - state.degraded_since;
-                    }
+            }
+        }
+    }
+
+    fn is_troubled(&self, circle: usize) -> bool {
+        self.fallen_in[circle] > 0 || self.troubled_providers[circle] > 0
+    }
+
+    /// Begins or ends the degradation of a circle's services. A service does not degrade itself.
+    fn judge(&mut self, circle: usize, now: u64) {
+        for service in self.stage.circle.of(circle) {
+            let state = &mut self.services[*service as usize];
+            let others_fallen = self.fallen_in[circle] - u32::from(state.below_since != NEVER);
+            let is_degraded = others_fallen > 0 || self.troubled_providers[circle] > 0;
+            match (state.degraded_since == NEVER, is_degraded) {
+                (true, true) => state.degraded_since = now,
+                (false, false) => {
+                    state.degraded_ms += now - std::mem::replace(&mut state.degraded_since, NEVER);
                 }
+                _ => {}
             }
         }
     }
@@ -254,11 +269,15 @@ impl<'s, 'a> World<'s, 'a> {
             if service.below_since != NEVER {
                 service.recover(now);
             }
-            if service.degraded_by > 0 {
+            if service.degraded_since != NEVER {
                 service.degraded_ms += now - service.degraded_since;
             }
         }
     }
+}
+
+fn count(number: &mut u32, up: bool) {
+    *number = if up { *number + 1 } else { *number - 1 };
 }
 
 impl ServiceState {

@@ -77,6 +77,7 @@ pub fn exact() -> DurationModel {
             rollback_failure_probability: 0.0,
         },
         by_kind: BTreeMap::new(),
+        by_host: BTreeMap::new(),
         snapshots: fixed(10.0),
         tests: fixed(5.0),
         verification: fixed(5.0),

@@ -3,6 +3,7 @@
 mod checks;
 mod fixture;
 mod forecasts;
+mod ledgers;
 mod natives;
 mod oracle;
 mod references;
