@@ -233,7 +233,9 @@ async fn log(
     text: &str,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
-    run_records::insert_log(&mut *connection, id, host, text, now).await?;
+    if !run_records::insert_log(&mut *connection, id, host, text, now).await? {
+        return Ok(());
+    }
     let data = json!({ "text": text, "ci_id": host });
     run_records::insert_event(connection, id, "patch.run.log.v1", host.map(CiId::as_str), &data, now).await
 }

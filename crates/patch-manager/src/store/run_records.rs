@@ -143,17 +143,20 @@ pub(crate) async fn list_events(
     Ok(rows.into_iter().map(|row| event((row.sequence, row.at, row.r#type, row.subject, row.data))).collect())
 }
 
-/// Adds a line to the run's log, at most 4,000 characters of it.
+/// Adds a line to the run's log, at most 4,000 characters of it. `false` when it repeats the last line: what is tried
+/// again and again is said once.
 pub(crate) async fn insert_log(
     connection: &mut PgConnection,
     id: RunId,
     host: Option<&CiId>,
     text: &str,
     now: DateTime<Utc>,
-) -> ApiResult<()> {
+) -> ApiResult<bool> {
     let text: String = text.chars().filter(|c| *c != '\0').take(4000).collect();
-    sqlx::query!(
-        "INSERT INTO patch.run_log (run_id, at, ci_id, text) VALUES ($1, $2, $3, $4)",
+    let inserted = sqlx::query!(
+        "INSERT INTO patch.run_log (run_id, at, ci_id, text)
+         SELECT $1, $2, $3, $4 WHERE $4 IS DISTINCT FROM
+             (SELECT text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT 1)",
         id.0,
         now,
         host.map(CiId::as_str),
@@ -161,7 +164,7 @@ pub(crate) async fn insert_log(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Log lines after `after`, oldest first.

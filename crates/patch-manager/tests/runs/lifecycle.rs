@@ -44,8 +44,12 @@ async fn plan_without_anything_to_do_ends_the_run() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     for host in ["h-1", "h-2"] {
-        let transaction = json!({ "transaction_id": "by hand", "packages": { "openssl": NEW } });
-        platform.sim().post(&format!("/sim/vms/{host}/guest/transactions?wait=10"), &transaction).await;
+        let transaction = json!({ "transaction_id": "by-hand", "packages": { "openssl": NEW } });
+        platform
+            .sim()
+            .post(&format!("/sim/vms/{host}/guest/transactions?wait=10"), &transaction)
+            .await
+            .expect(200);
     }
     let run = platform.run().await;
     let ended = platform.until_ended(&run).await;

@@ -1,7 +1,7 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
 use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ChangeId,
     run::{Answer, Approval},
@@ -26,7 +26,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         (false, Some(_)) => ChangeKind::Standard,
         (false, None) => ChangeKind::Normal,
     };
-    let (start_at, end_at) = span(task, now);
+    let (start_at, end_at) = span(task, kind, now);
     let what = row.advisory.as_deref().map_or_else(
         || format!("policy {}", row.policy.name),
         |advisory| format!("remediation of {advisory}"),
@@ -91,15 +91,17 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
 }
 
-/// From now until the approval has timed out and the work of all waves has had its time, or until the window's end.
-fn span(
-    task: &Task<'_>,
-    now: chrono::DateTime<chrono::Utc>,
-) -> (chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>) {
-    let policy = &task.loaded.row.policy;
-    let wait = TimeDelta::hours(i64::from(policy.change.approval_timeout_hours));
-    let start = task.loaded.row.scheduled_for.unwrap_or(now).min(now);
-    (start, now + wait + TimeDelta::days(7))
+/// From now until the approval has timed out and the work has had a week. A template allows a week in all.
+fn span(task: &Task<'_>, kind: ChangeKind, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    let row = &task.loaded.row;
+    let start = row.scheduled_for.unwrap_or(now).min(now);
+    let wait = match kind {
+        ChangeKind::Standard => TimeDelta::zero(),
+        ChangeKind::Normal | ChangeKind::Emergency => {
+            TimeDelta::hours(i64::from(row.policy.change.approval_timeout_hours))
+        }
+    };
+    (start, start + wait + TimeDelta::days(7))
 }
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {

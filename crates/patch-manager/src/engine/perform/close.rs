@@ -90,7 +90,8 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         ChangeState::InProgress => app.itsm.complete_change(id, &request).await,
         // Opened by this run and never begun: nobody shall approve what will not happen.
         ChangeState::Draft | ChangeState::PendingApproval | ChangeState::Approved => {
-            app.itsm.cancel_change(id, &request).await
+            let unused = CloseChange { close_code: None, ..request.clone() };
+            app.itsm.cancel_change(id, &unused).await
         }
         ChangeState::Completed | ChangeState::Failed | ChangeState::Rejected | ChangeState::Cancelled => {
             Ok(change)
