@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -9,13 +7,9 @@ rollout with one failing host, the proof. Every number it prints is read back fr
 
 Examples:
   patchctl demo
-  patchctl demo --keep --data-dir /srv/demo --demo-port-base 18080")]
+  patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
     /// Leave the platform up afterwards, until ctrl-C.
     #[arg(long)]
     pub keep: bool,
-
-    /// The first of four ports in a row; the first free ones from 8080 on when unsaid.
-    #[arg(long = "demo-port-base", value_name = "PORT")]
-    pub port_base: Option<u16>,
 }

@@ -4,6 +4,7 @@ mod access;
 mod advisory;
 mod cmdb;
 mod compliance;
+mod demo;
 mod itsm;
 mod local;
 mod policy;
@@ -21,6 +22,7 @@ pub use access::{AuditArguments, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, ExportFormat, InventoryCommand};
+pub use demo::DemoArguments;
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };
@@ -111,6 +113,8 @@ pub enum Format {
 pub enum Command {
     /// Start the platform: PostgreSQL and the four services, until ctrl-C or SIGTERM.
     Up(UpArguments),
+    /// Play a whole evening, from a critical advisory to the proof, on a platform of its own.
+    Demo(DemoArguments),
     /// Ask the services whether they are ready.
     Health,
     /// How compliant the fleet is, and why not.

@@ -36,6 +36,7 @@ pub async fn run(arguments: Arguments) -> Outcome {
     let connect = || Connection::new(&global);
     match command {
         Command::Up(arguments) => up::run(&global, arguments).await,
+        Command::Demo(arguments) => crate::demo::run(&global, arguments).await,
         Command::Health => health::run(&global, printer).await,
         Command::Schedule(command) => schedule::run(command),
         Command::Version(command) => version::run(command),

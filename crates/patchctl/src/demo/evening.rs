@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api_types::{
     itsm::Decide,
-    patch::{AffectedCi, PlanComparison, Remediate, RunDetail, ScanState, SimulatePlans, StartScan},
+    patch::{PlanComparison, Remediate, RunDetail, ScanState, SimulatePlans, StartScan},
     sim::{CreateFault, FaultKind},
 };
 use domain::{
@@ -33,7 +33,7 @@ pub(super) async fn play(cast: &Cast, dashboard: &str) -> Result<(), Failure> {
     let victim = inject(cast, &mut screen, run).await?;
     approve(cast, &mut screen, run).await?;
     roll_out(cast, &mut screen, run).await?;
-    prove(cast, &mut screen, run, &affected, &victim).await?;
+    prove(cast, &mut screen, run, affected, &victim).await?;
     println!("\nThe dashboard is at {dashboard}/");
     Ok(())
 }
@@ -50,7 +50,11 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
     for relationship in &relationships {
         cast.olivia_cmdb.create_relationship(relationship).await?;
     }
-    screen.say(format!("{} CIs imported into the CMDB, {} relationships", imported.created, relationships.len()));
+    screen.say(format!(
+        "{} CIs imported into the CMDB, {} relationships",
+        imported.created,
+        relationships.len()
+    ));
     for policy in seeds::policies()? {
         cast.olivia.create_policy(&policy).await?;
     }
@@ -58,7 +62,10 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
     for feed in seeds::ADVISORIES {
         advisories += cast.olivia.import_advisories("application/json", feed.to_vec()).await?.new;
     }
-    screen.say(format!("{} policies, {advisories} advisories", cast.olivia.list_policies(&[], 1000).await?.len()));
+    screen.say(format!(
+        "{} policies, {advisories} advisories",
+        cast.olivia.list_policies(&[], 1000).await?.len()
+    ));
     scan(cast, screen).await?;
     compliance(cast, screen).await
 }
@@ -74,7 +81,10 @@ async fn scan(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
                 return Ok(());
             }
             ScanState::Partial | ScanState::Failed => {
-                let reason = now.error.or(now.failures.first().map(|failure| failure.reason.clone())).unwrap_or_default();
+                let reason = now
+                    .error
+                    .or(now.failures.first().map(|failure| failure.reason.clone()))
+                    .unwrap_or_default();
                 return Err(Failure::new(format!("the scan failed for {} hosts: {reason}", now.failed)));
             }
             ScanState::Queued | ScanState::Running => wait(until, "the scan").await?,
@@ -85,13 +95,19 @@ async fn scan(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
 async fn compliance(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
     let summary = cast.olivia.get_compliance().await?;
     let rows = summary.by_env.iter().map(|(env, counts)| {
-        vec![env.clone(), format!("{:.1} %", counts.percent), counts.compliant.to_string(), counts.non_compliant.to_string(), counts.unknown.to_string()]
+        vec![
+            env.clone(),
+            format!("{:.1} %", counts.percent),
+            counts.compliant.to_string(),
+            counts.non_compliant.to_string(),
+            counts.unknown.to_string(),
+        ]
     });
     screen.table(&["env", "compliant", "hosts", "lacking", "unknown"], rows);
     Ok(())
 }
 
-async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<Vec<AffectedCi>, Failure> {
+async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
     screen.chapter("A critical advisory arrives");
     for (os, repository) in seeds::repositories_after_advisory()? {
         cast.olivia_sim.put_repository(&os, &repository).await?;
@@ -106,17 +122,33 @@ async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<Vec<AffectedCi>, F
     let exploited = if advisory.summary.exploited { ", known to be exploited" } else { "" };
     let severity = format!("{:?}", advisory.summary.severity).to_lowercase();
     screen.say(format!("{CVE}: {} ({severity}{exploited})", advisory.summary.summary));
-    let hosts: std::collections::BTreeSet<&CiId> = detail.affected.iter().map(|ci| &ci.ci_id).collect();
-    screen.say(format!("{} hosts are affected, {} package results", hosts.len(), detail.affected_total));
+    screen.say(format!(
+        "{} hosts are affected: their version is lower than the vendor's fix",
+        detail.affected_total
+    ));
     let rows = detail.affected.iter().step_by((detail.affected.len() / 4).max(1)).take(4);
-    let rows = rows.map(|ci| vec![ci.ci_id.to_string(), ci.package.clone(), ci.installed.clone(), ci.fixed.clone(), ci.due.format("%Y-%m-%d").to_string()]);
+    let rows = rows.map(|ci| {
+        vec![
+            ci.ci_id.to_string(),
+            ci.package.clone(),
+            ci.installed.clone(),
+            ci.fixed.clone(),
+            ci.due.format("%Y-%m-%d").to_string(),
+        ]
+    });
     screen.table(&["for example", "package", "installed", "fixed", "due"], rows);
-    Ok(detail.affected)
+    compliance(cast, screen).await?;
+    Ok(detail.affected_total)
 }
 
 async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
     screen.chapter("The plan is simulated under every strategy");
-    let request = SimulatePlans { policy_id: Some(policy()?), advisory: Some(CVE.to_owned()), runs: Some(1000), ..SimulatePlans::default() };
+    let request = SimulatePlans {
+        policy_id: Some(policy()?),
+        advisory: Some(CVE.to_owned()),
+        runs: Some(1000),
+        ..SimulatePlans::default()
+    };
     let comparison: PlanComparison = cast.olivia.simulate_plans(&request).await?;
     let rows = comparison.outcomes.iter().map(|outcome| {
         vec![
@@ -130,8 +162,22 @@ async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
             format!("{:.0}", outcome.exposure / 3600.0),
         ]
     });
-    screen.table(&["strategy", "waves", "P50", "P95", "down at once", "below min_up", "P(halt)", "exposure (weighted h)"], rows);
-    let chosen = comparison.recommended.ok_or_else(|| Failure::new(format!("no strategy can be recommended: {}", comparison.why)))?;
+    screen.table(
+        &[
+            "strategy",
+            "waves",
+            "P50",
+            "P95",
+            "down at once",
+            "below min_up",
+            "P(halt)",
+            "exposure (weighted h)",
+        ],
+        rows,
+    );
+    let chosen = comparison
+        .recommended
+        .ok_or_else(|| Failure::new(format!("no strategy can be recommended: {}", comparison.why)))?;
     screen.say(format!("chosen: {chosen}. {}", comparison.why));
     Ok(chosen)
 }
@@ -140,7 +186,10 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
     screen.chapter("A change request for this very plan");
     let request = Remediate { policy_id: Some(policy()?), strategy: Some(strategy), ..Remediate::default() };
     let run = cast.olivia.remediate_advisory(CVE, &request).await?;
-    let detail = until_state(cast, run.id, |run| run.summary.state == RunState::AwaitingApproval && run.summary.change_id.is_some()).await?;
+    let detail = until_state(cast, run.id, |run| {
+        run.summary.state == RunState::AwaitingApproval && run.summary.change_id.is_some()
+    })
+    .await?;
     let Some(plan) = &detail.plan else { return Err(Failure::new("the run awaits approval without a plan")) };
     screen.say(format!("run {} plans {} hosts in {} waves", run.id, plan.targets.len(), plan.waves.len()));
     let rows = plan.waves.iter().map(|wave| {
@@ -149,8 +198,12 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
     });
     screen.table(&["wave", "hosts", ""], rows);
     let change = detail.summary.change_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    let hash = detail.summary.plan_hash.as_ref().map(|hash| hash.as_str()[..12].to_owned()).unwrap_or_default();
-    screen.say(format!("change {change} asks for approval of plan {hash}, requested by {}", detail.summary.requested_by));
+    let hash =
+        detail.summary.plan_hash.as_ref().map(|hash| hash.as_str()[..12].to_owned()).unwrap_or_default();
+    screen.say(format!(
+        "change {change} asks for approval of plan {hash}, requested by {}",
+        detail.summary.requested_by
+    ));
     Ok(run.id)
 }
 
@@ -158,9 +211,17 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
 async fn inject(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<CiId, Failure> {
     let detail = cast.olivia.get_run(run).await?;
     let plan = detail.plan.ok_or_else(|| Failure::new("the run has no plan"))?;
-    let last = plan.waves.iter().rev().find(|wave| wave.kind == WaveKind::Batch).and_then(|wave| wave.hosts.last());
+    let last =
+        plan.waves.iter().rev().find(|wave| wave.kind == WaveKind::Batch).and_then(|wave| wave.hosts.last());
     let victim = last.cloned().ok_or_else(|| Failure::new("the plan has no wave beyond its pilots"))?;
-    let fault = CreateFault { vm_id: victim.clone(), probability: 1.0, times: Some(2), service: None, delay_seconds: None, seed: 0 };
+    let fault = CreateFault {
+        vm_id: victim.clone(),
+        probability: 1.0,
+        times: Some(2),
+        service: None,
+        delay_seconds: None,
+        seed: 0,
+    };
     cast.olivia_sim.inject_fault(FaultKind::PatchFailure, &fault).await?;
     screen.say(format!("(a fault is injected: the next two updates of {victim} will fail half way)"));
     Ok(victim)
@@ -169,7 +230,10 @@ async fn inject(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<CiId, Fa
 async fn approve(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Failure> {
     let detail = cast.olivia.get_run(run).await?;
     let change_id = detail.summary.change_id.ok_or_else(|| Failure::new("the run has no change"))?;
-    let decision = Decide { comment: "plan and prediction read".to_owned(), plan_hash: detail.summary.plan_hash.map(|hash| hash.to_string()) };
+    let decision = Decide {
+        comment: "plan and prediction read".to_owned(),
+        plan_hash: detail.summary.plan_hash.map(|hash| hash.to_string()),
+    };
     if cast.olivia_itsm.approve_change(&change_id, &decision).await.is_ok() {
         return Err(Failure::new("the requester could approve the change"));
     }
@@ -192,13 +256,21 @@ async fn roll_out(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Fa
         }
         lines = detail.log_tail.last().map_or(lines, |line| line.sequence);
         for wave in &detail.waves {
-            let text = format!("{} of {} patched, {} failed", wave.hosts.succeeded, wave.hosts.total, wave.hosts.failed);
-            if wave.state == "done" && states.insert(wave.index, wave.state.clone()).as_deref() != Some("done") {
+            let text = format!(
+                "{} of {} patched, {} failed",
+                wave.hosts.succeeded, wave.hosts.total, wave.hosts.failed
+            );
+            if wave.state == "done"
+                && states.insert(wave.index, wave.state.clone()).as_deref() != Some("done")
+            {
                 screen.say(format!("wave `{}`: {text}", wave.name));
             }
         }
         if detail.summary.state == RunState::Paused {
-            return Err(Failure::new(format!("the run is paused: {}", detail.summary.reason.unwrap_or_default())));
+            return Err(Failure::new(format!(
+                "the run is paused: {}",
+                detail.summary.reason.unwrap_or_default()
+            )));
         }
         if detail.summary.state.is_final() {
             return Ok(());
@@ -207,41 +279,84 @@ async fn roll_out(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Fa
     }
 }
 
-async fn prove(cast: &Cast, screen: &mut Screen, run: RunId, affected: &[AffectedCi], victim: &CiId) -> Result<(), Failure> {
+async fn prove(
+    cast: &Cast,
+    screen: &mut Screen,
+    run: RunId,
+    affected: i64,
+    victim: &CiId,
+) -> Result<(), Failure> {
     screen.chapter("The proof");
     let report = cast.olivia.get_run_report(run).await?;
-    screen.say(format!("run {}: {}", report.run.state.name(), report.run.reason.clone().unwrap_or_else(|| "every wave was played".to_owned())));
+    screen.say(format!(
+        "run {}: {}",
+        report.run.state.name(),
+        report.run.reason.clone().unwrap_or_else(|| "every wave was played".to_owned())
+    ));
     screen.say(format!(
         "{} hosts patched, {} failed; {} packages changed; {} reboots",
         report.run.hosts.succeeded, report.run.hosts.failed, report.packages_changed, report.reboots
     ));
     screen.say(format!(
         "staging: {} tests before ({} passed), {} after ({} passed), {} regressions",
-        report.tests.before, report.tests.before_passed, report.tests.after, report.tests.after_passed, report.tests.regressions
+        report.tests.before,
+        report.tests.before_passed,
+        report.tests.after,
+        report.tests.after_passed,
+        report.tests.regressions
     ));
     let host = report.hosts.iter().find(|host| &host.ci_id == victim);
     if let Some(host) = host {
-        screen.say(format!("{}: {} after {} attempts ({})", host.ci_id, host.state.name(), host.attempts, host.error.as_deref().unwrap_or("no reason")));
+        screen.say(format!(
+            "{}: {} after {} attempts ({})",
+            host.ci_id,
+            host.state.name(),
+            host.attempts,
+            host.error.as_deref().unwrap_or("no reason")
+        ));
     }
     compliance(cast, screen).await?;
     let after = cast.olivia.get_advisory(CVE, None).await?;
-    screen.say(format!("{CVE}: {} package results were affected, {} are left", affected.len(), after.affected_total));
+    screen.say(format!(
+        "{CVE}: {affected} hosts were affected, {} are left: those of development and the one that failed",
+        after.affected_total
+    ));
     if let Some(change_id) = &report.run.change_id {
         let change = cast.olivia_itsm.get_change(change_id).await?;
-        screen.say(format!("change {change_id}: {:?}, {}", change.state, change.close_notes.unwrap_or_default()));
+        screen.say(format!(
+            "change {change_id}: {:?}, {}",
+            change.state,
+            change.close_notes.unwrap_or_default()
+        ));
     }
     if let Some(id) = &report.incident_id {
         let incident = cast.olivia_itsm.get_incident(id).await?;
         screen.say(format!("incident {id}: {}", incident.short_description));
     }
     if let Some(prediction) = &report.prediction {
-        let actual = report.actual.duration_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s"));
+        let actual =
+            report.actual.duration_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s"));
         screen.table(
             &["", "predicted", "actual"],
             [
-                vec!["duration".to_owned(), format!("P50 {:.0} s, P95 {:.0} s", prediction.duration_p50_seconds, prediction.duration_p95_seconds), actual],
-                vec!["failed hosts".to_owned(), format!("{:.1}", prediction.expected_failed_hosts), report.actual.failed_hosts.to_string()],
-                vec!["down at once".to_owned(), prediction.max_hosts_down.to_string(), report.actual.max_hosts_down.to_string()],
+                vec![
+                    "duration".to_owned(),
+                    format!(
+                        "P50 {:.0} s, P95 {:.0} s",
+                        prediction.duration_p50_seconds, prediction.duration_p95_seconds
+                    ),
+                    actual,
+                ],
+                vec![
+                    "failed hosts".to_owned(),
+                    format!("{:.1}", prediction.expected_failed_hosts),
+                    report.actual.failed_hosts.to_string(),
+                ],
+                vec![
+                    "down at once".to_owned(),
+                    prediction.max_hosts_down.to_string(),
+                    report.actual.max_hosts_down.to_string(),
+                ],
             ],
         );
     }
@@ -254,16 +369,26 @@ fn check(report: &api_types::patch::RunReport, victim: &CiId) -> Result<(), Fail
     let victim_state = report.hosts.iter().find(|host| &host.ci_id == victim).map(|host| host.state);
     match () {
         () if report.tests.regressions != 0 => wrong("a staging test regressed"),
-        () if report.tests.before == 0 || report.tests.before != report.tests.after => wrong("the staging tests did not run before and after"),
-        () if report.run.state != RunState::CompletedWithErrors => wrong("the run did not end as completed with errors"),
-        () if victim_state != Some(HostState::RolledBack) => wrong("the failing host was not returned to its snapshot"),
+        () if report.tests.before == 0 || report.tests.before != report.tests.after => {
+            wrong("the staging tests did not run before and after")
+        }
+        () if report.run.state != RunState::CompletedWithErrors => {
+            wrong("the run did not end as completed with errors")
+        }
+        () if victim_state != Some(HostState::RolledBack) => {
+            wrong("the failing host was not returned to its snapshot")
+        }
         () if report.run.hosts.failed != 1 => wrong("more hosts failed than the one that was made to"),
         () if report.incident_id.is_none() => wrong("no incident was opened"),
         () => Ok(()),
     }
 }
 
-async fn until_state(cast: &Cast, run: RunId, reached: impl Fn(&RunDetail) -> bool) -> Result<RunDetail, Failure> {
+async fn until_state(
+    cast: &Cast,
+    run: RunId,
+    reached: impl Fn(&RunDetail) -> bool,
+) -> Result<RunDetail, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {
         let detail = cast.olivia.get_run(run).await?;

@@ -9,12 +9,14 @@ use std::{
     path::PathBuf,
 };
 
-use api_client::{access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, sim::SimClient};
+use api_client::{
+    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, sim::SimClient,
+};
 use api_types::access::{CreateToken, Role};
 use service_kit::cli;
 
 use crate::{
-    arguments::DemoArguments,
+    arguments::{DemoArguments, GlobalOptions},
     failure::{ExitStatus, Failure, Outcome},
     platform::{Platform, PlatformConfig},
 };
@@ -30,48 +32,54 @@ struct Cast {
     arjun: ItsmClient,
 }
 
-pub async fn run(arguments: DemoArguments) -> Outcome {
+pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
     let stop = cli::stop_signal()?;
-    let data_dir = arguments.data_dir.clone().unwrap_or_else(default_data_dir);
-    let port_base = match arguments.port_base {
-        Some(port_base) => port_base,
-        None => free_port_base()?,
+    let data_dir = global.data_dir.clone().unwrap_or_else(default_data_dir);
+    let port_base = free_port_base(global.port_base)?;
+    let config = PlatformConfig {
+        data_dir: data_dir.clone(),
+        port_base,
+        bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        database_url: None,
     };
-    let config = PlatformConfig { data_dir: data_dir.clone(), port_base, bind: IpAddr::V4(Ipv4Addr::LOCALHOST), database_url: None };
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
+    let dashboard = platform.addresses.patch_manager.clone();
+    let cast = cast(&platform).await?;
     let played = tokio::select! {
-        played = play(&platform) => played,
+        played = evening::play(&cast, &dashboard) => played,
         failure = platform.failed() => Err(failure),
         () = stop.cancelled() => Err(Failure::new("stopped before its end")),
     };
     if arguments.keep && played.is_ok() {
-        println!("\nThe platform stays up until ctrl-C. Its admin token is in {}", platform.admin_token_file().display());
+        println!(
+            "\nThe platform stays up until ctrl-C. Its admin token is in {}",
+            platform.admin_token_file().display()
+        );
         tokio::select! {
             () = stop.cancelled() => {}
             failure = platform.failed() => { platform.stop().await; return Err(failure); }
         }
     }
     platform.stop().await;
-    if !arguments.keep && arguments.data_dir.is_none() {
+    if !arguments.keep && global.data_dir.is_none() {
         std::fs::remove_dir_all(&data_dir).ok();
     }
     played.map(|()| ExitStatus::Ok)
 }
 
-async fn play(platform: &Platform) -> Result<(), Failure> {
+async fn cast(platform: &Platform) -> Result<Cast, Failure> {
     let addresses = &platform.addresses;
     let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
     let olivia = token(&admin, "olivia", Role::Operator).await?;
     let arjun = token(&admin, "arjun", Role::Approver).await?;
-    let cast = Cast {
+    Ok(Cast {
         olivia: PatchClient::new(&addresses.patch_manager, &olivia),
         olivia_cmdb: CmdbClient::new(&addresses.cmdb, &olivia),
         olivia_sim: SimClient::new(&addresses.sim_engine, &olivia),
         olivia_itsm: ItsmClient::new(&addresses.itsm, &olivia),
         arjun: ItsmClient::new(&addresses.itsm, &arjun),
-    };
-    evening::play(&cast, &addresses.patch_manager).await
+    })
 }
 
 async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
@@ -83,11 +91,14 @@ fn default_data_dir() -> PathBuf {
     std::env::temp_dir().join(format!("patch-manager-demo-{}", std::process::id()))
 }
 
-/// Four free ports in a row, from 8080 on.
-fn free_port_base() -> Result<u16, Failure> {
+/// Four free ports in a row, from `first` on.
+fn free_port_base(first: u16) -> Result<u16, Failure> {
     let is_free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    (8080..9080)
+    (first..first.saturating_add(1000).min(65_530))
         .step_by(10)
         .find(|base| (0..4).all(|offset| is_free(base + offset)))
-        .ok_or_else(|| Failure::new("no four free ports in a row were found from 8080 to 9080").hint("name some with --port-base"))
+        .ok_or_else(|| {
+            Failure::new(format!("no four free ports in a row were found from {first} on"))
+                .hint("name others with --port-base")
+        })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, presets};
 
 /// Prints as things happen, with the time since the start.
 pub(super) struct Screen {
@@ -26,7 +26,9 @@ impl Screen {
 
     pub(super) fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled).set_header(header.to_vec());
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(header.to_vec());
         for row in rows {
             table.add_row(row);
         }

@@ -70,5 +70,6 @@ pub(super) fn repositories_after_advisory() -> Result<BTreeMap<String, Repositor
 }
 
 fn read<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| Failure::new(format!("the seed `{name}` cannot be read: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::new(format!("the seed `{name}` cannot be read: {error}")))
 }
