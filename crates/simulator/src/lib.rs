@@ -7,6 +7,7 @@ pub mod check;
 pub mod compare;
 pub mod distribution;
 pub mod forecast;
+pub mod layered;
 pub mod ledger;
 pub mod native;
 pub mod output;

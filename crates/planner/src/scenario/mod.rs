@@ -2,13 +2,17 @@
 //!
 //! Nodes and edges are addressed by their index, in the order in which the file lists them.
 
+mod convert;
 mod read;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::read::{ScenarioError, read};
+pub use self::{
+    convert::from_graph,
+    read::{ScenarioError, read},
+};
 use crate::{components::components, graph::Compatibility};
 
 /// Version of a node that has its patch.
@@ -130,17 +134,14 @@ impl Scenario {
         self.nodes.iter().zip(degree).map(risk).collect()
     }
 
-    /// Each pair of nodes once; where the file repeats a pair, its last compatibility holds.
+    /// Each pair of nodes once, in order of the pairs; where the file repeats a pair, its last compatibility holds.
     pub fn distinct_edges(&self) -> impl Iterator<Item = (usize, usize, Compatibility)> {
-        let mut seen = BTreeSet::new();
-        let mut edges: Vec<_> = self
-            .edges
-            .iter()
-            .rev()
-            .filter(|edge| seen.insert((edge.source, edge.target)))
-            .map(|edge| (edge.source, edge.target, edge.compatibility))
-            .collect();
-        edges.reverse();
-        edges.into_iter()
+        let numbered = self.edges.iter().enumerate();
+        let mut edges: Vec<(usize, usize, usize)> =
+            numbered.map(|(index, edge)| (edge.source, edge.target, usize::MAX - index)).collect();
+        edges.sort_unstable();
+        edges.dedup_by_key(|(source, target, _)| (*source, *target));
+        let compatibility = |index: usize| self.edges[usize::MAX - index].compatibility;
+        edges.into_iter().map(move |(source, target, index)| (source, target, compatibility(index)))
     }
 }

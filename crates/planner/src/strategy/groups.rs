@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BinaryHeap},
 };
 
 use super::{Action, GUARDRAIL_PAUSE_SECONDS, PlanError, Step};
@@ -18,12 +18,18 @@ struct Group {
 
 fn groups(scenario: &Scenario) -> Vec<Group> {
     let (number_of, risks) = (scenario.groups(), scenario.risks());
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut index_of = vec![None; scenario.nodes.len()];
     for node in scenario.patchable() {
-        groups.entry(number_of[node]).or_default().push(node);
+        let number = number_of[node];
+        let index = *index_of[number].get_or_insert_with(|| {
+            groups.push(Group { number, nodes: Vec::new(), risk: f64::NEG_INFINITY });
+            groups.len() - 1
+        });
+        groups[index].nodes.push(node);
+        groups[index].risk = groups[index].risk.max(risks[node]);
     }
-    let risk = |nodes: &[usize]| nodes.iter().map(|node| risks[*node]).fold(f64::NEG_INFINITY, f64::max);
-    groups.into_iter().map(|(number, nodes)| Group { number, risk: risk(&nodes), nodes }).collect()
+    groups
 }
 
 /// A group that is ready; the greatest is taken first.
@@ -61,27 +67,30 @@ pub fn dep_greedy(scenario: &Scenario) -> Result<Vec<Step>, PlanError> {
     for (index, group) in groups.iter().enumerate() {
         group.nodes.iter().for_each(|node| group_of[*node] = Some(index));
     }
-    let mut edges = BTreeSet::new();
+    let mut edges = Vec::with_capacity(scenario.edges.len());
     for edge in &scenario.edges {
         if let (Some(dependent), Some(provider)) = (group_of[edge.source], group_of[edge.target])
             && dependent != provider
         {
-            edges.insert((provider, dependent));
+            edges.push((provider, dependent));
         }
     }
+    edges.sort_unstable();
+    edges.dedup();
     let mut missing = vec![0_usize; groups.len()];
     edges.iter().for_each(|(_, dependent)| missing[*dependent] += 1);
 
     let ready =
         |index: usize| Ready { risk: groups[index].risk, name: groups[index].number.to_string(), index };
-    let mut heap: std::collections::BinaryHeap<Ready> =
+    let mut heap: BinaryHeap<Ready> =
         (0..groups.len()).filter(|index| missing[*index] == 0).map(ready).collect();
     let mut steps = Vec::with_capacity(groups.len());
     while let Some(Ready { index, .. }) = heap.pop() {
         let mut nodes = groups[index].nodes.clone();
         nodes.sort_unstable_by(|a, b| scenario.nodes[*a].id.cmp(&scenario.nodes[*b].id));
         steps.push(Step::patch("patch-1", nodes));
-        for (_, dependent) in edges.range((index, 0)..(index + 1, 0)) {
+        let first = edges.partition_point(|(provider, _)| *provider < index);
+        for (_, dependent) in edges[first..].iter().take_while(|(provider, _)| *provider == index) {
             missing[*dependent] -= 1;
             if missing[*dependent] == 0 {
                 heap.push(ready(*dependent));
@@ -95,12 +104,7 @@ pub fn dep_greedy(scenario: &Scenario) -> Result<Vec<Step>, PlanError> {
 }
 
 /// The nodes of one cycle: from any group that never became ready, back along what it waits for, until a group repeats.
-fn cycle(
-    scenario: &Scenario,
-    groups: &[Group],
-    edges: &BTreeSet<(usize, usize)>,
-    missing: &[usize],
-) -> Vec<String> {
+fn cycle(scenario: &Scenario, groups: &[Group], edges: &[(usize, usize)], missing: &[usize]) -> Vec<String> {
     let mut waits_for = BTreeMap::new();
     for (provider, dependent) in edges.iter().filter(|(provider, _)| missing[*provider] > 0) {
         waits_for.entry(*dependent).or_insert(*provider);

@@ -7,7 +7,7 @@ use planner::{
 };
 use serde::Serialize;
 
-use super::{MonteCarlo, NativeOptions, monte_carlo};
+use super::{MonteCarlo, NativeOptions, Simulation};
 use crate::{
     choice::{self, Candidate},
     compare::minutes,
@@ -40,9 +40,10 @@ pub fn compare(
     seed: u64,
     deadline_seconds: Option<f64>,
 ) -> ScenarioComparison {
+    let simulation = Simulation::new(scenario, options);
     let outcome = |strategy: &Strategy| {
         let plan = plan(scenario, *strategy, batch_size, StepIds::Unique);
-        let play = |plan: &NodePlan| monte_carlo(scenario, plan, options, runs, seed, deadline_seconds);
+        let play = |plan: &NodePlan| simulation.monte_carlo(plan, runs, seed, deadline_seconds);
         ScenarioOutcome {
             strategy: *strategy,
             refused: plan.as_ref().err().map(PlanError::to_string),

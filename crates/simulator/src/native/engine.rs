@@ -62,7 +62,7 @@ enum Mode {
 
 impl<'s, 'a> Engine<'s, 'a> {
     pub fn new(stage: &'s Stage<'a>) -> Self {
-        let nodes = stage.scenario.nodes.len();
+        let nodes = stage.nodes.len();
         Self {
             stage,
             world: World::new(stage),
@@ -184,37 +184,32 @@ impl<'s, 'a> Engine<'s, 'a> {
         if windows.is_empty() {
             return Some(self.now);
         }
-        let needed = self.nominal_ms(node);
+        let needed = self.stage.nodes[node].nominal_ms;
         let fits = windows.iter().map(|window| (self.now.max(window.opens * 1000), window.closes * 1000));
         fits.into_iter().find(|(begin, closes)| begin + needed <= *closes).map(|(begin, _)| begin)
-    }
-
-    fn nominal_ms(&self, node: usize) -> u64 {
-        u64::from(self.stage.scenario.nodes[node].patch.duration_seconds) * 1000
     }
 
     /// Draws what will become of the attempt and puts its end into the queue. Each attempt has luck of its own, so that
     /// nothing around it changes it.
     fn begin(&mut self, node: usize, mode: Mode) {
-        let (patch, options) = (&self.stage.scenario.nodes[node].patch, self.stage.options);
+        let (facts, options) = (self.stage.nodes[node], self.stage.options);
         let attempt = u64::from(self.attempts[node]);
         self.attempts[node] += 1;
         self.counts.retries += u32::from(attempt > 0);
         let mut luck = Xoshiro256::of(self.seed, self.run, attempt << 32 | node as u64);
-        let fails = luck.random() < patch.failure_probability;
-        let nominal = self.nominal_ms(node);
-        let took = match nominal {
+        let fails = luck.random() < facts.failure_probability;
+        let took = match facts.nominal_ms {
             0 => 0,
             nominal => (nominal as f64 * options.duration_factor.sample(&mut luck)).round() as u64,
         };
-        if mode == Mode::InPlace && self.stage.scenario.nodes[node].goes_down() {
+        if mode == Mode::InPlace && facts.goes_down {
             self.world.take_down(node, self.now);
         }
         if !fails {
             let ending = if mode == Mode::Build { Ending::Built } else { Ending::Patched };
             return self.push(self.now + took, node, ending);
         }
-        let way = Way::draw(&options.failure_mix, patch.requires_reboot, luck.random());
+        let way = Way::draw(&options.failure_mix, facts.reboots, luck.random());
         let noticed = self.now
             + match way {
                 Way::Patch => (took as f64 * luck.random()).round() as u64,
@@ -225,7 +220,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         if mode == Mode::Build {
             return self.push(noticed, node, Ending::BuildFailed);
         }
-        match patch.rollback_supported && way != Way::Lost {
+        match facts.rollback_supported && way != Way::Lost {
             true => {
                 let rollback = (took as f64 * options.rollback_factor).round() as u64;
                 self.push(noticed + rollback, node, Ending::RolledBack);
@@ -240,7 +235,7 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     fn end(&mut self, node: usize, ending: Ending, step: &Step, record: &mut impl Record) {
-        let goes_down = self.stage.scenario.nodes[node].goes_down();
+        let goes_down = self.stage.nodes[node].goes_down;
         let may_retry = self.attempts[node] <= self.stage.options.retries;
         let event = match ending {
             Ending::Patched => {

@@ -65,9 +65,8 @@ pub struct Figures {
 impl Engine<'_, '_> {
     pub fn figures(&self) -> Figures {
         let horizon = self.now + u64::from(self.stage.options.unpatched_exposure_seconds) * 1000;
-        let nodes = self.stage.scenario.nodes.iter();
         let (mut exposure, mut unpatched, mut last) = (0.0, 0, 0);
-        for ((node, patched_at), weight) in nodes.zip(&self.world.patched_at).zip(&self.stage.weight) {
+        for (node, patched_at) in self.stage.nodes.iter().zip(&self.world.patched_at) {
             let until = match (*patched_at, node.patchable) {
                 (NEVER, true) => {
                     unpatched += 1;
@@ -80,7 +79,7 @@ impl Engine<'_, '_> {
                     time
                 }
             };
-            exposure += weight * seconds(until);
+            exposure += node.weight * seconds(until);
         }
         let services = &self.world.services;
         Figures {

@@ -19,13 +19,17 @@ mod world;
 pub use self::{
     compare::{ScenarioComparison, ScenarioOutcome, compare},
     metrics::{NativeMetrics, ServiceDowntime},
-    monte_carlo::{MonteCarlo, ServiceRisk, monte_carlo},
+    monte_carlo::{MonteCarlo, ServiceRisk},
     options::{FailureMix, NativeOptions, Window},
 };
 
 use planner::{NodePlan, Scenario};
 
-use self::{engine::Engine, record::Log, stage::Stage};
+use self::{
+    engine::Engine,
+    record::{Log, Nobody},
+    stage::Stage,
+};
 use crate::output::Event;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,11 +38,42 @@ pub struct NativeRun {
     pub events: Vec<Event>,
 }
 
-/// Plays the plan once and keeps every event.
+/// A scenario made ready to play; the work of that is shared by all plans and runs.
+pub struct Simulation<'a>(Stage<'a>);
+
+impl<'a> Simulation<'a> {
+    pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
+        Self(Stage::new(scenario, options))
+    }
+
+    /// Plays the plan once and keeps every event.
+    pub fn run(&self, plan: &NodePlan, seed: u64) -> NativeRun {
+        let mut log = Log::new(self.0.scenario);
+        let mut engine = Engine::new(&self.0);
+        engine.play(plan, seed, 0, &mut log);
+        NativeRun { metrics: engine.metrics(), events: log.events }
+    }
+
+    /// Plays the plan once for its figures alone.
+    pub fn measure(&self, plan: &NodePlan, seed: u64) -> NativeMetrics {
+        let mut engine = Engine::new(&self.0);
+        engine.play(plan, seed, 0, &mut Nobody);
+        engine.metrics()
+    }
+
+    /// Plays the plan `runs` times on all cores. The result depends on its arguments alone, not on the number of cores.
+    pub fn monte_carlo(
+        &self,
+        plan: &NodePlan,
+        runs: u32,
+        seed: u64,
+        deadline_seconds: Option<f64>,
+    ) -> MonteCarlo {
+        monte_carlo::play(&self.0, plan, runs, seed, deadline_seconds)
+    }
+}
+
+/// [`Simulation::run`] for one plan.
 pub fn run(scenario: &Scenario, plan: &NodePlan, options: &NativeOptions, seed: u64) -> NativeRun {
-    let stage = Stage::new(scenario, options);
-    let mut log = Log::new(scenario);
-    let mut engine = Engine::new(&stage);
-    engine.play(plan, seed, 0, &mut log);
-    NativeRun { metrics: engine.metrics(), events: log.events }
+    Simulation::new(scenario, options).run(plan, seed)
 }

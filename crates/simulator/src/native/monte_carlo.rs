@@ -3,7 +3,7 @@
 use planner::{NodePlan, Scenario};
 use serde::Serialize;
 
-use super::{engine::Engine, metrics::Figures, options::NativeOptions, record::Nobody, stage::Stage};
+use super::{engine::Engine, metrics::Figures, record::Nobody, stage::Stage};
 use crate::{
     parallel,
     statistics::{Probability, Spread},
@@ -48,20 +48,17 @@ struct Run {
     fallen: Vec<(u32, u64)>,
 }
 
-/// Plays the plan `runs` times on all cores. The result depends on its arguments alone, not on the number of cores.
-pub fn monte_carlo(
-    scenario: &Scenario,
+pub fn play(
+    stage: &Stage,
     plan: &NodePlan,
-    options: &NativeOptions,
     runs: u32,
     seed: u64,
     deadline_seconds: Option<f64>,
 ) -> MonteCarlo {
-    let stage = Stage::new(scenario, options);
     let runs = parallel::map_with(
         parallel::cores(),
         runs.max(1) as usize,
-        || Engine::new(&stage),
+        || Engine::new(stage),
         |engine, run| {
             engine.play(plan, seed, run as u64, &mut Nobody);
             let services = engine.world.services.iter().enumerate();
@@ -76,7 +73,7 @@ pub fn monte_carlo(
             }
         },
     );
-    summarize(scenario, &runs, seed, deadline_seconds)
+    summarize(stage.scenario, &runs, seed, deadline_seconds)
 }
 
 fn summarize(scenario: &Scenario, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {

@@ -1,11 +1,11 @@
 //! What does not change from run to run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use petgraph::{algo::kosaraju_scc, graphmap::DiGraphMap};
 use planner::{
     Compatibility, Scenario,
-    scenario::{Health, NodeKind, PATCHED},
+    scenario::{Health, Node, NodeKind, PATCHED},
 };
 
 use super::{adjacency::Adjacency, options::NativeOptions};
@@ -13,11 +13,9 @@ use super::{adjacency::Adjacency, options::NativeOptions};
 pub struct Stage<'a> {
     pub scenario: &'a Scenario,
     pub options: &'a NativeOptions,
-    /// Criticality x severity, by node.
-    pub weight: Vec<f64>,
+    pub nodes: Vec<NodeFacts>,
     /// Version at the start, by number; [`PATCHED_VERSION`] for those that have their patch.
     pub version: Vec<u32>,
-    pub starts_down: Vec<bool>,
     /// What a host takes down with it.
     pub contained: Adjacency,
     /// The circle of each service: services that depend on each other suffer together. Mostly it is alone in it.
@@ -31,6 +29,21 @@ pub struct Stage<'a> {
 }
 
 pub const PATCHED_VERSION: u32 = 0;
+
+/// What a run asks of a node again and again, close together in memory.
+#[derive(Clone, Copy)]
+pub struct NodeFacts {
+    pub nominal_ms: u64,
+    pub failure_probability: f64,
+    /// Criticality x severity.
+    pub weight: f64,
+    pub service: u32,
+    pub goes_down: bool,
+    pub reboots: bool,
+    pub rollback_supported: bool,
+    pub patchable: bool,
+    pub starts_down: bool,
+}
 
 #[derive(Clone, Copy)]
 pub struct Watched {
@@ -50,15 +63,14 @@ impl<'a> Stage<'a> {
         });
         let version = version.collect();
 
-        let mut contained = BTreeSet::new();
-        let mut dependents = BTreeSet::new();
+        let (mut contained, mut dependents) = (Vec::new(), Vec::new());
         let (mut watched, mut edges) = (Vec::new(), Vec::new());
         for edge in &scenario.edges {
             let (source, target) = (&nodes[edge.source], &nodes[edge.target]);
             if target.kind == NodeKind::Host && source.kind != NodeKind::Host {
-                contained.insert((edge.target, edge.source));
+                contained.push((edge.target, edge.source));
             } else if source.service != target.service {
-                dependents.insert((target.service, source.service));
+                dependents.push((target.service, source.service));
             }
             if edge.compatibility != Compatibility::Compatible && edge.source != edge.target {
                 edges.push((edge.source, watched.len()));
@@ -71,6 +83,10 @@ impl<'a> Stage<'a> {
                 });
             }
         }
+        for pairs in [&mut contained, &mut dependents] {
+            pairs.sort_unstable();
+            pairs.dedup();
+        }
         let circle_of = circles(scenario.services.len(), &dependents);
         let members: Vec<_> =
             circle_of.iter().enumerate().map(|(service, circle)| (*circle as usize, service)).collect();
@@ -78,16 +94,16 @@ impl<'a> Stage<'a> {
             let (provider, dependent) = (circle_of[provider] as usize, circle_of[dependent] as usize);
             (provider != dependent).then_some((provider, dependent))
         });
-        let between: BTreeSet<(usize, usize)> = between.collect();
-        let listed = |pairs: BTreeSet<(usize, usize)>| pairs.into_iter().collect::<Vec<_>>();
+        let mut between: Vec<(usize, usize)> = between.collect();
+        between.sort_unstable();
+        between.dedup();
         Self {
             scenario,
             options,
-            weight: nodes.iter().map(|node| node.weight()).collect(),
+            nodes: nodes.iter().map(NodeFacts::of).collect(),
             version,
-            starts_down: nodes.iter().map(|node| node.health != Health::Healthy).collect(),
-            contained: Adjacency::new(nodes.len(), &listed(contained)),
-            dependents: Adjacency::new(scenario.services.len(), &listed(between)),
+            contained: Adjacency::new(nodes.len(), &contained),
+            dependents: Adjacency::new(scenario.services.len(), &between),
             circle: Adjacency::new(scenario.services.len(), &members),
             circle_of,
             edges: Adjacency::new(nodes.len(), &edges),
@@ -96,8 +112,24 @@ impl<'a> Stage<'a> {
     }
 }
 
+impl NodeFacts {
+    fn of(node: &Node) -> Self {
+        Self {
+            nominal_ms: u64::from(node.patch.duration_seconds) * 1000,
+            failure_probability: node.patch.failure_probability,
+            weight: node.weight(),
+            service: node.service as u32,
+            goes_down: node.goes_down(),
+            reboots: node.patch.requires_reboot,
+            rollback_supported: node.patch.rollback_supported,
+            patchable: node.patchable,
+            starts_down: node.health != Health::Healthy,
+        }
+    }
+}
+
 /// The number of each service's circle.
-fn circles(count: usize, dependents: &BTreeSet<(usize, usize)>) -> Vec<u32> {
+fn circles(count: usize, dependents: &[(usize, usize)]) -> Vec<u32> {
     let mut graph: DiGraphMap<usize, ()> = dependents.iter().copied().collect();
     (0..count).for_each(|service| _ = graph.add_node(service));
     let mut circle_of = vec![0; count];

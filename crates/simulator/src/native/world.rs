@@ -97,7 +97,7 @@ impl<'s, 'a> World<'s, 'a> {
                 self.pass_on(service, 0, true);
             }
         }
-        for node in (0..stage.starts_down.len()).filter(|node| stage.starts_down[*node]) {
+        for node in (0..stage.nodes.len()).filter(|node| stage.nodes[*node].starts_down) {
             self.take_down(node, 0);
         }
         self.services.iter_mut().for_each(|service| service.falls = 0);
@@ -142,7 +142,7 @@ impl<'s, 'a> World<'s, 'a> {
     }
 
     fn lose_member(&mut self, node: usize, now: u64) {
-        let index = self.stage.scenario.nodes[node].service;
+        let index = self.stage.nodes[node].service as usize;
         let service = &mut self.services[index];
         service.up -= 1;
         if service.up + 1 == service.min_up {
@@ -153,7 +153,7 @@ impl<'s, 'a> World<'s, 'a> {
     }
 
     fn gain_member(&mut self, node: usize, now: u64) {
-        let index = self.stage.scenario.nodes[node].service;
+        let index = self.stage.nodes[node].service as usize;
         let service = &mut self.services[index];
         service.up += 1;
         if service.up == service.min_up {

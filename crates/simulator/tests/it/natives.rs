@@ -6,7 +6,7 @@ use planner::{
 };
 use proptest::prelude::*;
 use simulator::{
-    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Window},
+    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Simulation, Window},
     reference,
 };
 
@@ -127,6 +127,30 @@ edges: [{source: a, target: h}, {source: f, target: a}]
 }
 
 #[test]
+fn graph_of_the_cmdb_is_played_as_a_scenario() {
+    let request = crate::fixture::request(Strategy::BigBang);
+    let patch = planner::scenario::Patch {
+        duration_seconds: 60,
+        requires_restart: false,
+        requires_reboot: true,
+        failure_probability: 0.0,
+        rollback_supported: true,
+        severity: 0.0,
+    };
+    let patches = request.targets.keys().map(|host| (host.clone(), patch)).collect();
+    let scenario = scenario::from_graph("fleet", &request.graph, &patches);
+    let metrics = measure(&scenario, Strategy::BigBang, &NativeOptions::exact());
+    let below: Vec<(&str, f64)> = metrics
+        .services
+        .iter()
+        .filter(|service| service.downtime_seconds > 0.0)
+        .map(|service| (service.service.as_str(), service.downtime_seconds))
+        .collect();
+    assert_eq!(below, [("service:db", 60.0), ("service:web", 60.0)]);
+    assert_eq!(metrics.exposure, (3.0 * 20.0 + 2.0 * 50.0) * 60.0);
+}
+
+#[test]
 fn attempts_wait_for_a_window_that_holds_them() {
     let scenario = with_failure(shop(), 0.0);
     let windows = vec![Window { opens: 1000, closes: 1090 }, Window { opens: 5000, closes: 5300 }];
@@ -146,9 +170,11 @@ fn many_runs_say_the_same_whatever_the_order() {
     let scenario = shop();
     let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
     let options = NativeOptions::default();
-    let once = native::monte_carlo(&scenario, &plan, &options, 400, 9, Some(300.0));
-    assert_eq!(once, native::monte_carlo(&scenario, &plan, &options, 400, 9, Some(300.0)));
-    let single = native::run(&scenario, &plan, &options, 9).metrics;
+    let simulation = Simulation::new(&scenario, &options);
+    let once = simulation.monte_carlo(&plan, 400, 9, Some(300.0));
+    assert_eq!(once, simulation.monte_carlo(&plan, 400, 9, Some(300.0)));
+    let single = simulation.measure(&plan, 9);
+    assert_eq!(single, simulation.run(&plan, 9).metrics);
     assert!(once.duration_seconds.max >= single.duration_seconds);
     assert!(once.done_in_time.unwrap().value <= once.fully_patched.value);
 }
