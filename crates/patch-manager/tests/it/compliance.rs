@@ -25,7 +25,10 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
     let platform = measured().await;
     let web = platform.compliance_of("web-1").await;
     assert_eq!((&web["compliance_status"], &web["os_type"]), (&json!("non_compliant"), &json!("rocky9")));
-    assert_eq!((&web["target_patch_level"], &web["current_patch_level"]), (&json!("2026-02"), &json!("2025-10")));
+    assert_eq!(
+        (&web["target_patch_level"], &web["current_patch_level"]),
+        (&json!("2026-02"), &json!("2025-10"))
+    );
     assert_eq!(web["last_scanned"], "2026-04-01T12:00:00Z");
     assert_eq!(web["package_digest"].as_str().unwrap().len(), 64);
     let pending = web["pending_patches"].as_array().unwrap();
@@ -40,7 +43,10 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
     );
     assert!(openssl[0]["due"].as_str().unwrap().starts_with("2025-12-04"), "high: 30 days from 2025-11-04");
     let policy = &web["policies"][0];
-    assert_eq!((&policy["policy_id"], &policy["compliance_status"]), (&json!("web-baseline"), &json!("non_compliant")));
+    assert_eq!(
+        (&policy["policy_id"], &policy["compliance_status"]),
+        (&json!("web-baseline"), &json!("non_compliant"))
+    );
     let february = pending.iter().filter(|patch| patch["published"].as_str().unwrap() < "2026-03").count();
     assert_eq!(policy["pending"], february, "fixes of March are beyond the level");
 
@@ -50,8 +56,12 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
 
     // Debian's advisories name the source: libssl3 is built from openssl.
     let db = platform.compliance_of("db-1").await;
-    let ssl = db["pending_patches"].as_array().unwrap().iter().find(|patch| patch["package"] == "libssl3").unwrap();
-    assert_eq!((&ssl["advisory_id"], &ssl["rule"]), (&json!("DCOS-2025-0001"), &json!("dpkg-source-version")));
+    let ssl =
+        db["pending_patches"].as_array().unwrap().iter().find(|patch| patch["package"] == "libssl3").unwrap();
+    assert_eq!(
+        (&ssl["advisory_id"], &ssl["rule"]),
+        (&json!("DCOS-2025-0001"), &json!("dpkg-source-version"))
+    );
     assert_eq!(db["policies"], json!([]), "no policy selects it, and everything known is its measure");
     assert_eq!(db["compliance_status"], "non_compliant");
 
@@ -63,8 +73,14 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
 async fn roll_ups_follow_every_change() {
     let platform = measured().await;
     let summary = platform.operator.get("/patch/compliance").await.expect(200);
-    assert_eq!(summary["total"], json!({ "compliant": 1, "non_compliant": 2, "unknown": 0, "percent": 33.3 }));
-    assert_eq!(summary["by_env"]["prod"], json!({ "compliant": 1, "non_compliant": 1, "unknown": 0, "percent": 50.0 }));
+    assert_eq!(
+        summary["total"],
+        json!({ "compliant": 1, "non_compliant": 2, "unknown": 0, "percent": 33.3 })
+    );
+    assert_eq!(
+        summary["by_env"]["prod"],
+        json!({ "compliant": 1, "non_compliant": 1, "unknown": 0, "percent": 50.0 })
+    );
     assert_eq!(summary["by_policy"]["web-baseline"]["compliant"], 1);
     assert_eq!(summary["by_os"]["debian12"]["non_compliant"], 1);
     assert_eq!(summary["by_owner"]["untagged"]["non_compliant"], 2);
@@ -79,7 +95,11 @@ async fn roll_ups_follow_every_change() {
 
     // A critical advisory arrives: those who have the package are judged anew, those who have not are left alone.
     let report = platform.import_file("incoming/DCOS-2026-0100.json").await;
-    assert_eq!((&report["new"], &report["cis_changed"]), (&json!(1), &json!(0)), "the newest versions hold its fix");
+    assert_eq!(
+        (&report["new"], &report["cis_changed"]),
+        (&json!(1), &json!(0)),
+        "the newest versions hold its fix"
+    );
     platform.push(&inventory("web-1", "rocky9", WEB, Age::Base)).await;
     let detail = platform.operator.get("/patch/advisories/CVE-2026-90100").await.expect(200);
     assert_eq!((&detail["affected_total"], &detail["affected"][0]["ci_id"]), (&json!(1), &json!("web-1")));
@@ -88,7 +108,10 @@ async fn roll_ups_follow_every_change() {
     platform.librarian.delete("/cmdb/cis/web-1").await.expect(204);
     platform.add_policy("all-prod", json!({ "env": "prod" }), None).await;
     let summary = platform.operator.get("/patch/compliance").await.expect(200);
-    assert_eq!(summary["total"], json!({ "compliant": 2, "non_compliant": 0, "unknown": 0, "percent": 100.0 }));
+    assert_eq!(
+        summary["total"],
+        json!({ "compliant": 2, "non_compliant": 0, "unknown": 0, "percent": 100.0 })
+    );
     assert_eq!(summary["by_policy"]["all-prod"]["compliant"], 1);
     platform.operator.get("/patch/compliance/web-1").await.expect_problem(404);
     platform.expect_exact_rollups().await;
@@ -99,8 +122,12 @@ async fn each_policy_has_a_result_of_its_own_and_the_worst_is_the_hosts() {
     let platform = measured().await;
     platform.add_policy("old-baseline", json!({ "env": "prod" }), Some("2025-10")).await;
     let web = platform.compliance_of("web-1").await;
-    let results: Vec<_> =
-        web["policies"].as_array().unwrap().iter().map(|p| (p["policy_id"].clone(), p["compliance_status"].clone())).collect();
+    let results: Vec<_> = web["policies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["policy_id"].clone(), p["compliance_status"].clone()))
+        .collect();
     assert_eq!(
         results,
         [(json!("old-baseline"), json!("compliant")), (json!("web-baseline"), json!("non_compliant"))],
@@ -110,9 +137,17 @@ async fn each_policy_has_a_result_of_its_own_and_the_worst_is_the_hosts() {
 
     platform.operator.delete("/patch/policies/web-baseline").await.expect(204);
     assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "compliant");
-    platform.operator.patch("/patch/policies/old-baseline", &json!({ "patch_level": "2025-11" })).await.expect(200);
+    platform
+        .operator
+        .patch("/patch/policies/old-baseline", &json!({ "patch_level": "2025-11" }))
+        .await
+        .expect(200);
     assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "non_compliant");
-    platform.operator.patch("/patch/policies/old-baseline", &json!({ "target_ci_tags": { "env": "staging" } })).await.expect(200);
+    platform
+        .operator
+        .patch("/patch/policies/old-baseline", &json!({ "target_ci_tags": { "env": "staging" } }))
+        .await
+        .expect(200);
     assert_eq!(platform.compliance_of("web-1").await["policies"], json!([]));
     platform.expect_exact_rollups().await;
 }
@@ -122,7 +157,11 @@ async fn what_was_never_or_long_ago_scanned_is_unknown() {
     let platform = measured().await;
     platform.add_host("web-3", json!({ "env": "prod", "os": "rocky9", "tier": "web" })).await;
     // Any change of policies takes the CMDB's hosts over at once.
-    platform.operator.patch("/patch/policies/web-baseline", &json!({ "max_scan_age_hours": 24 })).await.expect(200);
+    platform
+        .operator
+        .patch("/patch/policies/web-baseline", &json!({ "max_scan_age_hours": 24 }))
+        .await
+        .expect(200);
     let never = platform.compliance_of("web-3").await;
     assert_eq!((&never["compliance_status"], &never["reason"]), (&json!("unknown"), &json!("never scanned")));
     assert_eq!(never["current_patch_level"], json!(null));
@@ -131,16 +170,25 @@ async fn what_was_never_or_long_ago_scanned_is_unknown() {
     let stale = platform.compliance_of("web-2").await;
     assert_eq!(stale["compliance_status"], "unknown", "at once for one who asks");
     assert_eq!(stale["reason"], "last scanned 25 h ago, longer than the 24 h that are allowed");
-    assert_eq!(platform.compliance_of("db-1").await["compliance_status"], "non_compliant", "48 h without a policy");
+    assert_eq!(
+        platform.compliance_of("db-1").await["compliance_status"],
+        "non_compliant",
+        "48 h without a policy"
+    );
     eventually("the roll-ups know it too", async || {
         let summary = platform.operator.get("/patch/compliance").await.expect(200);
-        summary["by_policy"]["web-baseline"] == json!({ "compliant": 0, "non_compliant": 0, "unknown": 3, "percent": 0.0 })
+        summary["by_policy"]["web-baseline"]
+            == json!({ "compliant": 0, "non_compliant": 0, "unknown": 3, "percent": 0.0 })
     })
     .await;
     platform.expect_exact_rollups().await;
 
     platform.push(&inventory("web-2", "rocky9", WEB, Age::Newest)).await;
-    assert_eq!(platform.compliance_of("web-2").await["compliance_status"], "compliant", "unchanged, and looked at");
+    assert_eq!(
+        platform.compliance_of("web-2").await["compliance_status"],
+        "compliant",
+        "unchanged, and looked at"
+    );
     platform.expect_exact_rollups().await;
 }
 
@@ -160,7 +208,10 @@ async fn export_gives_the_table_in_three_formats() {
     let json = platform.operator.get("/patch/compliance/export?format=json").await.expect(200);
     let ids: Vec<_> = json.as_array().unwrap().iter().map(|row| row["ci_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["db-1", "evil", "web-1", "web-2"]);
-    let ndjson = platform.operator.get("/patch/compliance/export?format=ndjson&policy_id=web-baseline&status=compliant").await;
+    let ndjson = platform
+        .operator
+        .get("/patch/compliance/export?format=ndjson&policy_id=web-baseline&status=compliant")
+        .await;
     let row: Value = serde_json::from_str(ndjson.text.trim()).unwrap();
     assert_eq!((&row["ci_id"], &row["pending"]), (&json!("web-2"), &json!(0)));
     let none = platform.operator.get("/patch/compliance/export?format=json&env=nowhere").await.expect(200);
@@ -179,7 +230,11 @@ async fn levels_agree_with_the_pure_rules() {
         platform.push(&inventory("web-1", "rocky9", names, Age::Base)).await;
         platform.advance(1);
         let web = platform.compliance_of("web-1").await;
-        let missing = web["pending_patches"].as_array().unwrap().iter().map(|p| p["published"].as_str().unwrap().parse().unwrap());
+        let missing = web["pending_patches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["published"].as_str().unwrap().parse().unwrap());
         let scanned = web["last_scanned"].as_str().unwrap().parse().unwrap();
         let level = current_patch_level(missing, Month::of(scanned)).map(|month| month.to_string());
         assert_eq!(web["current_patch_level"], json!(level), "{names:?}");

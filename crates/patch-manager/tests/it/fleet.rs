@@ -20,11 +20,12 @@ pub enum Age {
     Newest,
 }
 
-/// Packages of an OS (`rocky:9`), as the seeds' tables have them.
+/// Packages of an OS (`rocky9`), as the seeds' tables have them.
 pub fn packages(os: &str, names: &[&str], age: Age) -> Vec<Value> {
     let table: Value = serde_json::from_slice(&fs::read(seeds().join("packages.json")).unwrap()).unwrap();
+    let release = os.parse::<advisories::OsRelease>().unwrap().to_string();
     let package = |name: &&str| {
-        let entry = &table[os][*name];
+        let entry = &table[&release][*name];
         let fixed = entry["fixed_versions"].as_array().unwrap();
         let version = match age {
             Age::Base => entry["base_version"].clone(),

@@ -31,7 +31,11 @@ async fn the_same_packages_twice_change_nothing() {
     pushed["scan_id"] = "scan-2".into();
     pushed["packages"].as_array_mut().unwrap().reverse();
     assert_eq!(platform.push(&pushed).await["unchanged"], 1, "order says nothing");
-    assert_eq!(platform.compliance_of("web-1").await["last_scanned"], "2026-04-01T13:00:00Z", "but it was looked at");
+    assert_eq!(
+        platform.compliance_of("web-1").await["last_scanned"],
+        "2026-04-01T13:00:00Z",
+        "but it was looked at"
+    );
 
     let mut older = inventory("web-1", "rocky9", &["openssl"], Age::Base);
     older["collected_at"] = "2026-04-01T12:30:00Z".into();
@@ -55,7 +59,8 @@ async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
     body.extend(lines(&[inventory("db-1", "debian12", &["libssl3"], Age::Base)]));
     let report = push_lines(&platform, &[], body).await.expect(200);
     assert_eq!((&report["read"], &report["changed"]), (&json!(5), &json!(2)));
-    let refused: Vec<_> = report["refused"].as_array().unwrap().iter().map(|r| r["record"].as_u64().unwrap()).collect();
+    let refused: Vec<_> =
+        report["refused"].as_array().unwrap().iter().map(|r| r["record"].as_u64().unwrap()).collect();
     assert_eq!(refused.len(), 3);
     assert!([2, 3, 4].iter().all(|record| refused.contains(record)), "{report}");
     platform.expect_exact_rollups().await;
@@ -69,15 +74,25 @@ async fn hosts_of_the_same_packages_share_one_set_until_one_changes() {
     for host in &hosts {
         platform.add_host(host, json!({ "env": "prod", "os": "rocky9" })).await;
     }
-    let records: Vec<Value> = hosts.iter().map(|host| inventory(host, "rocky9", &["openssl", "sudo"], Age::Base)).collect();
+    let records: Vec<Value> =
+        hosts.iter().map(|host| inventory(host, "rocky9", &["openssl", "sudo"], Age::Base)).collect();
     let report = push_lines(&platform, &[], lines(&records)).await.expect(200);
     assert_eq!(report["changed"], 30);
-    let sets = async || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM patch.package_sets WHERE hosts > 0").fetch_one(&platform.patch.pool).await.unwrap();
+    let sets = async || {
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM patch.package_sets WHERE hosts > 0")
+            .fetch_one(&platform.patch.pool)
+            .await
+            .unwrap()
+    };
     assert_eq!(sets().await, 1);
     let detail = platform.operator.get("/patch/advisories/DCOS-2025-0001?limit=20").await.expect(200);
     assert_eq!((&detail["affected_total"], detail["affected"].as_array().unwrap().len()), (&json!(30), 20));
     let token = detail["next_page_token"].as_str().unwrap();
-    let rest = platform.operator.get(&format!("/patch/advisories/DCOS-2025-0001?limit=20&page_token={token}")).await.expect(200);
+    let rest = platform
+        .operator
+        .get(&format!("/patch/advisories/DCOS-2025-0001?limit=20&page_token={token}"))
+        .await
+        .expect(200);
     assert_eq!((rest["affected"].as_array().unwrap().len(), rest.get("next_page_token")), (10, None));
     assert_eq!(rest["affected"][0]["ci_id"], "clone-21");
 
@@ -101,7 +116,10 @@ async fn a_kernel_that_waits_for_its_reboot_is_pending_still() {
     let web = platform.compliance_of("web-1").await;
     assert_eq!(web["compliance_status"], "non_compliant");
     assert!(!web["pending_patches"].as_array().unwrap().is_empty());
-    assert!(web["pending_patches"].as_array().unwrap().iter().all(|patch| patch["state"] == "pending_reboot"), "{web}");
+    assert!(
+        web["pending_patches"].as_array().unwrap().iter().all(|patch| patch["state"] == "pending_reboot"),
+        "{web}"
+    );
 
     platform.advance(1);
     let newest = pushed["packages"][0]["version"].as_str().unwrap().to_owned();
@@ -120,7 +138,10 @@ async fn held_packages_say_so() {
     pushed["packages"][0]["held"] = true.into();
     platform.push(&pushed).await;
     let web = platform.compliance_of("web-1").await;
-    assert_eq!((&web["pending_patches"][0]["state"], &web["compliance_status"]), (&json!("held"), &json!("non_compliant")));
+    assert_eq!(
+        (&web["pending_patches"][0]["state"], &web["compliance_status"]),
+        (&json!("held"), &json!("non_compliant"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +151,7 @@ async fn faults_of_one_inventory_are_named() {
     for (change, pointer) in [
         (json!({ "os": "plan9" }), "/os"),
         (json!({ "packages": [] }), "/packages"),
-        (json!({ "packages": [{ "name": "a", "version": "1:2:3" }] }), "/packages/0/version"),
+        (json!({ "packages": [{ "name": "a", "version": "1 2" }] }), "/packages/0/version"),
         (json!({ "packages": [{ "name": "", "version": "1" }] }), "/packages/0/name"),
         (json!({ "packages": [{ "name": "a", "version": "1", "module": "x" }] }), "/packages/0/module"),
         (json!({ "packages": [{ "name": "a", "version": "1", "colour": 1 }] }), "/packages/0/colour"),

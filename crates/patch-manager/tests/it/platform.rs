@@ -40,12 +40,13 @@ impl Platform {
     pub async fn start_with(sim_engine_url: &str, ansible: Option<PathBuf>, database: TestDatabase) -> Self {
         let clock = Clock::fixed(april());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let settings = cmdb::Settings { sim_engine_url: sim_engine_url.to_owned() };
-        let cmdb = TestService::start_on::<Cmdb>(database.url(), settings, listener, clock.clone()).await;
+        let of_cmdb = cmdb::Settings { sim_engine_url: sim_engine_url.to_owned() };
+        let cmdb = TestService::start_on::<Cmdb>(database.url(), of_cmdb, listener, clock.clone()).await;
         let work = TempDir::new().unwrap();
         let settings = settings(&cmdb.base, sim_engine_url, ansible, &work);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let patch = TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
+        let patch =
+            TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
         Self {
             operator: patch.operator().await,
             librarian: cmdb.operator().await,
@@ -64,8 +65,18 @@ impl Platform {
         patch.stop().await;
         let settings = settings(&cmdb.base, &sim_engine_url, ansible, &work);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let patch = TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
-        Self { operator: patch.operator().await, cmdb, patch, clock, librarian, sim_engine_url, work, database }
+        let patch =
+            TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
+        Self {
+            operator: patch.operator().await,
+            cmdb,
+            patch,
+            clock,
+            librarian,
+            sim_engine_url,
+            work,
+            database,
+        }
     }
 
     pub fn advance(&self, hours: i64) {

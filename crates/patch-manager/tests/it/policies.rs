@@ -14,12 +14,18 @@ async fn policy_of_the_specification_is_created_read_changed_and_deleted() {
     assert_eq!(created.headers["location"], "/patch/policies/policy-rhel9-baseline");
     assert_eq!(created.headers["etag"], "\"1\"");
     let created = created.expect(201);
-    assert_eq!((&created["version"], &created["max_parallel"], &created["updated_by"]), (&json!(1), &json!(5), &json!("olivia")));
+    assert_eq!(
+        (&created["version"], &created["max_parallel"], &created["updated_by"]),
+        (&json!(1), &json!(5), &json!("olivia"))
+    );
 
     let path = "/patch/policies/policy-rhel9-baseline";
     assert_eq!(operator.get(path).await.expect(200), created);
     let changed = operator.patch(path, &json!({ "max_parallel": "20%", "schedule": null })).await.expect(200);
-    assert_eq!((&changed["version"], &changed["max_parallel"], changed.get("schedule")), (&json!(2), &json!("20%"), None));
+    assert_eq!(
+        (&changed["version"], &changed["max_parallel"], changed.get("schedule")),
+        (&json!(2), &json!("20%"), None)
+    );
     assert_eq!(changed["patch_level"], "2026-02", "what is not named stays");
 
     operator.delete(path).await.expect(204);
@@ -49,7 +55,8 @@ async fn faults_are_named_by_their_pointers() {
         let mut policy = json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" } });
         policy[field] = value;
         let problem = operator.post("/patch/policies", &policy).await.expect_problem(422);
-        let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+        let pointers: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
         assert!(pointers.contains(&json!(pointer)), "{field}: {problem}");
     }
     let list = operator.get("/patch/policies").await.expect(200);
@@ -84,7 +91,10 @@ async fn changes_to_what_was_not_read_are_refused() {
     };
     patch("\"1\"", json!({ "retries": 1 })).await.expect(200);
     patch("\"1\"", json!({ "retries": 2 })).await.expect_problem(412);
-    operator.send(Method::DELETE, "/patch/policies/p", &[("if-match", "\"1\"")], None).await.expect_problem(412);
+    operator
+        .send(Method::DELETE, "/patch/policies/p", &[("if-match", "\"1\"")], None)
+        .await
+        .expect_problem(412);
     patch("\"2\"", json!({ "id": "q" })).await.expect_problem(422);
     patch("\"2\"", json!({ "retries": 99 })).await.expect_problem(422);
     patch("\"2\"", json!({ "nothing": 1 })).await.expect_problem(422);
@@ -101,7 +111,8 @@ async fn policies_come_in_pages() {
     let ids: Vec<_> = first["items"].as_array().unwrap().iter().map(|p| p["id"].clone()).collect();
     assert_eq!(ids, ["a", "b"]);
     let token = first["next_page_token"].as_str().unwrap();
-    let second = platform.operator.get(&format!("/patch/policies?limit=2&page_token={token}")).await.expect(200);
+    let second =
+        platform.operator.get(&format!("/patch/policies?limit=2&page_token={token}")).await.expect(200);
     assert_eq!(second["items"][0]["id"], "c");
     assert_eq!(second.get("next_page_token"), None);
     platform.operator.get("/patch/policies?limit=0").await.expect_problem(422);
@@ -139,11 +150,17 @@ async fn preview_tells_targets_occurrences_conflicts_and_precedence() {
 
     let preview = platform.operator.get("/patch/policies/broad/preview").await.expect(200);
     assert_eq!(preview["targets"], json!(["web-1", "web-2"]));
-    let local: Vec<_> = preview["occurrences"].as_array().unwrap().iter().map(|o| o["local"].clone()).collect();
+    let local: Vec<_> =
+        preview["occurrences"].as_array().unwrap().iter().map(|o| o["local"].clone()).collect();
     assert_eq!(
         local,
-        ["2026-04-05T02:00:00+02:00", "2026-04-12T02:00:00+02:00", "2026-04-19T02:00:00+02:00",
-            "2026-04-26T02:00:00+02:00", "2026-05-03T02:00:00+02:00"]
+        [
+            "2026-04-05T02:00:00+02:00",
+            "2026-04-12T02:00:00+02:00",
+            "2026-04-19T02:00:00+02:00",
+            "2026-04-26T02:00:00+02:00",
+            "2026-05-03T02:00:00+02:00"
+        ]
     );
     assert_eq!(preview["occurrences"][0]["at"], "2026-04-05T00:00:00Z");
     assert_eq!(preview["conflicts"][0]["policy_id"], "narrow");

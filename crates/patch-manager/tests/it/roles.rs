@@ -45,7 +45,9 @@ async fn reading_needs_a_token_and_writing_an_operator() {
     let headers = [("content-type", "application/json")];
     let body = json!({}).to_string().into_bytes();
     for (method, path) in writes {
-        let send = async |http: &test_support::Http| http.send(method.clone(), &path, &headers, Some(body.clone())).await;
+        let send = async |http: &test_support::Http| {
+            http.send(method.clone(), &path, &headers, Some(body.clone())).await
+        };
         send(&nobody).await.expect_problem(401);
         send(&viewer).await.expect_problem(403);
         send(&approver).await.expect_problem(403);
@@ -59,7 +61,10 @@ async fn writes_are_audited() {
     platform.operator.patch("/patch/policies/p", &json!({ "retries": 1 })).await.expect(200);
     let log = platform.patch.admin().await.get("/access/audit?object=policy/p").await.expect(200);
     let records = log["items"].as_array().unwrap();
-    assert_eq!((&records[0]["action"], &records[1]["action"]), (&json!("update_policy"), &json!("create_policy")));
+    assert_eq!(
+        (&records[0]["action"], &records[1]["action"]),
+        (&json!("update_policy"), &json!("create_policy"))
+    );
     assert_eq!((&records[0]["before"]["retries"], &records[0]["after"]["retries"]), (&json!(0), &json!(1)));
     assert_eq!(records[0]["subject"], "olivia");
 }

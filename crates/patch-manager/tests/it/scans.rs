@@ -1,0 +1,177 @@
+//! Scans by Ansible of guests of the real sim-engine.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sim_engine::{SimEngine, SimSettings};
+use test_support::{Http, TestDatabase, TestService};
+
+use crate::platform::{Platform, eventually};
+
+/// `ansible-playbook`, or `None` with a message on a machine without it.
+fn ansible() -> Option<PathBuf> {
+    let found = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from).or_else(|| {
+        Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook"))
+    });
+    let found = found.filter(|program| program.is_file());
+    if found.is_none() {
+        eprintln!("skipped: there is no ansible-playbook; `cargo xtask bootstrap` installs it");
+    }
+    found
+}
+
+struct Laboratory {
+    platform: Platform,
+    sim: TestService,
+    hypervisor: Http,
+}
+
+async fn laboratory(ansible: PathBuf) -> Laboratory {
+    let database = TestDatabase::create().await;
+    let sim = TestService::start::<SimEngine>(database.url(), SimSettings {}).await;
+    let platform = Platform::start_with(&sim.base, Some(ansible), database).await;
+    platform.import_seeds().await;
+    Laboratory { platform, hypervisor: sim.operator().await, sim }
+}
+
+impl Laboratory {
+    async fn add_guest(&self, id: &str, env: &str, packages: Value) {
+        let vm = json!({ "id": id, "driver": "model", "os": "rocky9", "guest": { "packages": packages } });
+        self.hypervisor.post("/sim/vms", &vm).await.expect(201);
+        self.platform.add_host(id, json!({ "env": env, "os": "rocky9" })).await;
+    }
+
+    async fn start_scan(&self, request: &Value) -> String {
+        let started = self.platform.operator.post("/patch/compliance/scan", request).await;
+        let location = started.headers["location"].to_str().unwrap().to_owned();
+        assert_eq!(started.expect(202)["state"], "queued");
+        location
+    }
+
+    async fn finish(&self, scan: &str) -> Value {
+        eventually("the scan has ended", async || self.read(scan).await["finished_at"].is_string()).await;
+        self.read(scan).await
+    }
+
+    async fn read(&self, scan: &str) -> Value {
+        self.platform.operator.get(scan).await.expect(200)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_fills_the_table_and_names_those_it_could_not_reach() {
+    let Some(ansible) = ansible() else { return };
+    let lab = laboratory(ansible).await;
+    lab.add_guest("web-1", "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
+    lab.add_guest("web-2", "prod", json!({ "sudo": "1.9.5p2-10.el9_6.2" })).await;
+    lab.add_guest("lost", "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
+    lab.add_guest("dev-1", "dev", json!({ "sudo": "1.9.5p2-10.el9" })).await;
+    lab.platform.add_host("odd", json!({ "env": "prod", "os": "plan9" })).await;
+    lab.platform
+        .librarian
+        .post("/cmdb/cis", &json!({ "id": "far", "type": "host", "tags": { "env": "prod", "os": "rocky9" } }))
+        .await
+        .expect(201);
+    lab.hypervisor.post("/sim/inject/network-partition", &json!({ "vm_id": "lost" })).await.expect(201);
+
+    let scan = lab.start_scan(&json!({ "selector": { "tags": { "env": "prod" } } })).await;
+    let ended = lab.finish(&scan).await;
+    assert_eq!(
+        (&ended["state"], &ended["total"], &ended["scanned"], &ended["failed"]),
+        (&json!("partial"), &json!(5), &json!(2), &json!(3)),
+        "{ended}"
+    );
+    let failed: Vec<_> =
+        ended["failures"].as_array().unwrap().iter().map(|f| f["ci_id"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["far", "lost", "odd"]);
+    assert!(ended["failures"][0]["reason"].as_str().unwrap().contains("key"), "{ended}");
+    assert!(ended["failures"][2]["reason"].as_str().unwrap().contains("plan9"), "{ended}");
+    assert_eq!(ended["requested_by"], "olivia");
+
+    assert_eq!(
+        lab.platform.compliance_of("web-1").await["pending_patches"][0]["advisory_id"],
+        "DCOS-2026-0011"
+    );
+    assert_eq!(lab.platform.compliance_of("web-2").await["compliance_status"], "compliant");
+    for unscanned in ["lost", "dev-1", "odd"] {
+        assert_eq!(lab.platform.compliance_of(unscanned).await["compliance_status"], "unknown");
+    }
+    lab.platform.expect_exact_rollups().await;
+    let left: Vec<_> = walk(lab.platform.work.path());
+    assert!(left.iter().all(|path| !path.ends_with(".json")), "files of the scan are left: {left:?}");
+    lab.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_goes_on_after_the_service_was_restarted() {
+    let Some(ansible) = ansible() else { return };
+    let mut lab = laboratory(ansible.clone()).await;
+    for number in 1..=3 {
+        lab.add_guest(&format!("web-{number}"), "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
+    }
+    let scan = lab.start_scan(&json!({ "selector": { "all": true } })).await;
+    lab.platform = lab.platform.restart(Some(ansible)).await;
+    let ended = lab.finish(&scan).await;
+    assert_eq!((&ended["state"], &ended["scanned"]), (&json!("succeeded"), &json!(3)), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_waits_for_a_cmdb_that_is_away() {
+    let Some(ansible) = ansible() else { return };
+    let lab = laboratory(ansible).await;
+    let Laboratory { platform, .. } = lab;
+    let Platform { cmdb, operator, patch, .. } = platform;
+    cmdb.stop().await;
+    let started = operator.post("/patch/compliance/scan", &json!({})).await.expect(202);
+    let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(operator.get(&path).await.expect(200)["state"], "queued");
+    patch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_starts_one_scan() {
+    let platform = Platform::start().await;
+    let headers = [("content-type", "application/json"), ("idempotency-key", "scan-1")];
+    let send = async |body: &str| {
+        let body = Some(body.as_bytes().to_vec());
+        platform.operator.send(Method::POST, "/patch/compliance/scan", &headers, body).await
+    };
+    let first = send("{}").await.expect(202);
+    assert_eq!(send("{}").await.expect(202)["id"], first["id"]);
+    send(r#"{"selector":{"all":true}}"#).await.expect_problem(422);
+    let problem = platform
+        .operator
+        .post("/patch/compliance/scan", &json!({ "selector": {} }))
+        .await
+        .expect_problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/selector");
+    platform
+        .operator
+        .get(&format!("/patch/compliance/scans/{}", uuid::Uuid::now_v7()))
+        .await
+        .expect_problem(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_of_nothing_succeeds() {
+    let platform = Platform::start().await;
+    let started = platform.operator.post("/patch/compliance/scan", &json!({})).await.expect(202);
+    let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
+    eventually("the scan has ended", async || {
+        platform.operator.get(&path).await.expect(200)["state"] == "succeeded"
+    })
+    .await;
+}
+
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => found.extend(walk(&entry.path())),
+            false => found.push(entry.path().display().to_string()),
+        }
+    }
+    found
+}
