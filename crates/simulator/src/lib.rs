@@ -11,6 +11,7 @@ pub mod layered;
 pub mod ledger;
 pub mod native;
 pub mod output;
+pub mod plot;
 pub mod random;
 pub mod reference;
 pub mod replay;

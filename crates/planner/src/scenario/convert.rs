@@ -10,6 +10,9 @@ use crate::graph::{Compatibility, HostGraph};
 /// Each host becomes a node of its own, patchable if it has a patch; each of its memberships becomes an instance that the
 /// host contains, so that taking the host down takes its services' members down. Instances are never patched themselves
 /// and weigh nothing: the host's criticality says it all.
+///
+/// The strategies for nodes know nothing of containment: give the scenario the waves of a plan of hosts instead
+/// ([`of_waves`](crate::strategy::of_waves)).
 pub fn from_graph(name: &str, graph: &HostGraph, patches: &BTreeMap<CiId, Patch>) -> Scenario {
     let mut scenario = Scenario {
         name: name.to_owned(),

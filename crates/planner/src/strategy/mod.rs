@@ -6,7 +6,12 @@
 mod batches;
 mod groups;
 
-use domain::strategy::Strategy;
+use std::collections::HashMap;
+
+use domain::{
+    plan::{Plan, WaveKind},
+    strategy::Strategy,
+};
 use serde::Serialize;
 
 use crate::scenario::Scenario;
@@ -112,6 +117,26 @@ pub fn plan(
         }
     }
     Ok(NodePlan { strategy, steps })
+}
+
+/// The waves of a plan of hosts as steps over a scenario made [from their graph](crate::scenario::from_graph), so that the
+/// very plan can be simulated, checked and drawn. Pilots gate as canaries do; soak times become pauses.
+pub fn of_waves(scenario: &Scenario, plan: &Plan) -> NodePlan {
+    let nodes = scenario.nodes.iter().enumerate();
+    let index_of: HashMap<&str, usize> = nodes.map(|(index, node)| (node.id.as_str(), index)).collect();
+    let mut steps = Vec::new();
+    for wave in &plan.waves {
+        let hosts = wave.hosts.iter().filter_map(|host| index_of.get(host.as_str()).copied()).collect();
+        let action = match wave.kind {
+            WaveKind::Staging | WaveKind::Pilot => Action::PatchCanary,
+            WaveKind::Batch => Action::Patch,
+        };
+        steps.push(Step::new(&wave.name, action, hosts));
+        if wave.gate.soak_seconds > 0 {
+            steps.push(Step::pause(format!("{}-soak", wave.name), wave.gate.soak_seconds, true));
+        }
+    }
+    NodePlan { strategy: plan.strategy, steps }
 }
 
 impl Step {

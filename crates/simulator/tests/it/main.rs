@@ -6,5 +6,6 @@ mod forecasts;
 mod ledgers;
 mod natives;
 mod oracle;
+mod plots;
 mod references;
 mod scenarios;

@@ -148,6 +148,11 @@ fn graph_of_the_cmdb_is_played_as_a_scenario() {
         .collect();
     assert_eq!(below, [("service:db", 60.0), ("service:web", 60.0)]);
     assert_eq!(metrics.exposure, (3.0 * 20.0 + 2.0 * 50.0) * 60.0);
+
+    // The host planner, unlike the strategies for nodes, knows what the hosts carry.
+    let waves = planner::strategy::of_waves(&scenario, &planner::host_plan(&request));
+    let metrics = native::run(&scenario, &waves, &NativeOptions::exact(), 1).metrics;
+    assert_eq!((metrics.downtime_seconds, metrics.duration_seconds), (0.0, 180.0));
 }
 
 #[test]
