@@ -3,11 +3,13 @@
 //! A development dependency only. Nothing here is a stand-in: the services are the real ones, over real HTTP.
 
 mod database;
+mod desk;
 mod http;
 mod service;
 mod shared_data;
 
 pub use database::TestDatabase;
+pub use desk::{Desk, NEW, OLD};
 pub use http::{Answer, Http};
 pub use service::TestService;
 pub use shared_data::shared_data;

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::platform::{OLD, platform};
+use test_support::OLD;
+
+use crate::platform::platform;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_run_ends_in_a_stated_safe_state() {
@@ -12,7 +14,7 @@ async fn cancelled_run_ends_in_a_stated_safe_state() {
     platform.approve(&run).await;
     platform.until(&run, "patching", |run| run["host_states"].to_string().contains("\"patching\"")).await;
     platform
-        .patch()
+        .patch
         .post(&format!("/patch/runs/{run}/cancel"), &json!({ "reason": "wrong night" }))
         .await
         .expect(202);
@@ -25,14 +27,14 @@ async fn cancelled_run_ends_in_a_stated_safe_state() {
     );
     // The transaction that was under way has finished: it is there whole or not at all.
     for host in ["h-1", "h-2", "h-3", "h-4"] {
-        let history = platform.sim().get(&format!("/sim/vms/{host}/guest/transactions")).await.expect(200);
+        let history = platform.sim.get(&format!("/sim/vms/{host}/guest/transactions")).await.expect(200);
         assert!(
             history["items"].as_array().unwrap().iter().all(|t| t["state"] == "completed"),
             "{history:#}"
         );
     }
     platform.assert_settled(&run).await;
-    platform.patch().post(&format!("/patch/runs/{run}/cancel"), &json!({})).await.expect_problem(409);
+    platform.patch.post(&format!("/patch/runs/{run}/cancel"), &json!({})).await.expect_problem(409);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +44,7 @@ async fn paused_run_begins_no_host_until_it_is_resumed() {
     let run = platform.run().await;
     platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
     platform
-        .patch()
+        .patch
         .post(&format!("/patch/runs/{run}/pause"), &json!({ "reason": "dinner" }))
         .await
         .expect(202);
@@ -52,12 +54,12 @@ async fn paused_run_begins_no_host_until_it_is_resumed() {
         (Some("paused"), Some("awaiting_approval"))
     );
     let change = paused["change_id"].as_str().unwrap();
-    platform.approver().post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect(200);
+    platform.approver.post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect(200);
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     assert_eq!(platform.get(&run).await["state"], "paused");
-    platform.patch().post(&format!("/patch/runs/{run}/resume"), &json!({})).await.expect(202);
+    platform.patch.post(&format!("/patch/runs/{run}/resume"), &json!({})).await.expect(202);
     assert_eq!(platform.until_ended(&run).await["state"], "succeeded");
-    platform.patch().post(&format!("/patch/runs/{run}/resume"), &json!({})).await.expect_problem(409);
+    platform.patch.post(&format!("/patch/runs/{run}/resume"), &json!({})).await.expect_problem(409);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +67,7 @@ async fn failed_hosts_of_an_ended_run_are_tried_again_by_a_new_one() {
     let platform = platform!();
     platform.fleet(3, 0).await;
     platform
-        .sim()
+        .sim
         .post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 }))
         .await
         .expect(201);
@@ -73,7 +75,7 @@ async fn failed_hosts_of_an_ended_run_are_tried_again_by_a_new_one() {
     platform.approve(&run).await;
     platform.until_state(&run, "completed_with_errors").await;
     let again =
-        platform.patch().post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect(202);
+        platform.patch.post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect(202);
     let again_id = again["id"].as_str().unwrap();
     assert_eq!((again["trigger"].as_str(), again["of_run"].as_str()), (Some("retry"), Some(run.as_str())));
     platform.approve(again_id).await;
@@ -90,7 +92,7 @@ async fn ended_run_is_taken_back_by_a_new_one_under_change_control() {
     platform.approve(&run).await;
     platform.until_state(&run, "succeeded").await;
     let back = platform
-        .patch()
+        .patch
         .post(&format!("/patch/runs/{run}/rollback"), &json!({ "reason": "regret" }))
         .await
         .expect(202);
@@ -99,7 +101,7 @@ async fn ended_run_is_taken_back_by_a_new_one_under_change_control() {
     let ended = platform.until_ended(back_id).await;
     assert_eq!(ended["state"], "rolled_back", "{ended:#}");
     for host in ["h-1", "h-2"] {
-        let guest = platform.sim().get(&format!("/sim/vms/{host}/guest")).await.expect(200);
+        let guest = platform.sim.get(&format!("/sim/vms/{host}/guest")).await.expect(200);
         assert_eq!(guest["packages"][0]["version"], OLD, "{guest:#}");
     }
 }
@@ -111,11 +113,11 @@ async fn open_run_is_rolled_back_on_the_spot() {
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until(&run, "half done", |run| run["hosts"]["succeeded"].as_i64() >= Some(2)).await;
-    platform.patch().post(&format!("/patch/runs/{run}/rollback"), &json!({})).await.expect(202);
+    platform.patch.post(&format!("/patch/runs/{run}/rollback"), &json!({})).await.expect(202);
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "rolled_back", "{ended:#}");
     for host in ["h-1", "h-2", "h-3", "h-4"] {
-        let guest = platform.sim().get(&format!("/sim/vms/{host}/guest")).await.expect(200);
+        let guest = platform.sim.get(&format!("/sim/vms/{host}/guest")).await.expect(200);
         assert_eq!(guest["packages"][0]["version"], OLD, "{host}: {guest:#}");
     }
 }
@@ -127,12 +129,12 @@ async fn same_idempotency_key_starts_one_run() {
     let headers = [("content-type", "application/json"), ("idempotency-key", "tonight")];
     let start = async |body: &str| {
         let body = Some(body.as_bytes().to_vec());
-        platform.patch().send(reqwest::Method::POST, "/patch/runs", &headers, body).await
+        platform.patch.send(reqwest::Method::POST, "/patch/runs", &headers, body).await
     };
     let first = start(r#"{"policy_id":"p","dry_run":true}"#).await.expect(202);
     let second = start(r#"{"policy_id":"p","dry_run":true}"#).await.expect(202);
     assert_eq!(first["id"], second["id"]);
     start(r#"{"policy_id":"p"}"#).await.expect_problem(422);
-    let runs = platform.patch().get("/patch/runs").await.expect(200);
+    let runs = platform.patch.get("/patch/runs").await.expect(200);
     assert_eq!(runs["items"].as_array().map(Vec::len), Some(1));
 }

@@ -14,7 +14,7 @@ async fn failed_host_is_tried_again_as_often_as_the_policy_says() {
     platform.fleet(3, 0).await;
     platform.policy(json!({ "retries": 1 })).await;
     platform
-        .sim()
+        .sim
         .post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 }))
         .await
         .expect(201);
@@ -35,7 +35,7 @@ async fn pilot_that_fails_stops_the_run() {
     let planned = platform.until(&run, "planned", |run| run["change_id"].is_string()).await;
     let pilot = planned["plan"]["waves"][0]["hosts"][0].as_str().unwrap().to_owned();
     assert_eq!(planned["plan"]["waves"][0]["kind"], "pilot");
-    platform.sim().post("/sim/inject/patch-failure", &json!({ "vm_id": pilot })).await.expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": pilot })).await.expect(201);
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "halted");
@@ -52,7 +52,7 @@ async fn error_threshold_halts_the_run() {
     let run = platform.run().await;
     let planned = platform.until(&run, "planned", |run| run["change_id"].is_string()).await;
     let first = planned["plan"]["waves"][0]["hosts"][0].as_str().unwrap().to_owned();
-    platform.sim().post("/sim/inject/patch-failure", &json!({ "vm_id": first })).await.expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": first })).await.expect(201);
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "halted");
@@ -66,17 +66,17 @@ async fn regression_in_staging_keeps_production_untouched() {
     platform.fleet(3, 0).await;
     let tags = json!({ "env": "staging", "os": "debian12" });
     let vm = json!({ "id": "s-1", "driver": "model", "os": "debian12", "tags": tags, "guest": {
-        "packages": { "openssl": crate::platform::OLD }, "patch_seconds": 0.3,
+        "packages": { "openssl": test_support::OLD }, "patch_seconds": 0.3,
         "services": [{ "name": "nginx", "port": 443 }, { "name": "worker", "port": 9000 }] } });
-    platform.sim().post("/sim/vms", &vm).await.expect(201);
+    platform.sim.post("/sim/vms", &vm).await.expect(201);
     let ci = json!({ "id": "s-1", "type": "vm", "tags": tags, "attributes": { "driver": "model", "services": ["nginx"] } });
-    platform.cmdb().post("/cmdb/cis", &ci).await.expect(201);
+    platform.cmdb.post("/cmdb/cis", &ci).await.expect(201);
     // The service nobody watches does not come back after the update: only the tests see it.
     let tests = json!([{ "name": "worker is active", "kind": "service_active", "service": "worker" },
         { "name": "reachable", "kind": "reachable" }]);
     platform.policy(json!({ "staging": { "target_ci_tags": { "env": "staging" }, "tests": tests }, "rollback": "manual" })).await;
     platform
-        .sim()
+        .sim
         .post("/sim/inject/service-failure", &json!({ "vm_id": "s-1", "service": "worker" }))
         .await
         .expect(201);
@@ -97,7 +97,7 @@ async fn host_that_is_lost_ends_unreachable_and_never_as_success() {
     platform.policy(json!({ "rollback": "manual" })).await;
     let run = platform.run().await;
     platform.until(&run, "planned", |run| run["change_id"].is_string()).await;
-    platform.sim().post("/sim/inject/network-partition", &json!({ "vm_id": "h-1" })).await.expect(201);
+    platform.sim.post("/sim/inject/network-partition", &json!({ "vm_id": "h-1" })).await.expect(201);
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
     assert_eq!(host(&ended, "h-1")["state"], "unreachable", "{ended:#}");

@@ -17,7 +17,7 @@ async fn run_outlives_an_absence_of_itsm() {
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until(&run, "executing", |run| run["state"] == "executing").await;
-    platform.itsm.take().unwrap().stop().await;
+    platform.itsm_service.take().unwrap().stop().await;
     tokio::time::sleep(AWAY).await;
     let waiting = platform.get(&run).await;
     assert!(waiting["ended_at"].is_null(), "a run does not end with its change open: {waiting:#}");
@@ -33,7 +33,7 @@ async fn run_outlives_an_absence_of_the_sim_engine() {
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until(&run, "patching", |run| run["host_states"].to_string().contains("\"patching\"")).await;
-    platform.sim.take().unwrap().stop().await;
+    platform.sim_service.take().unwrap().stop().await;
     tokio::time::sleep(AWAY).await;
     platform.start_sim().await;
     let ended = platform.until_ended(&run).await;
@@ -61,7 +61,7 @@ async fn run_outlives_an_absence_of_postgresql() {
     })
     .await
     .unwrap();
-    let away = platform.patch().get("/patch/runs").await;
+    let away = platform.patch.get("/patch/runs").await;
     assert_eq!(away.status, 503, "{}", away.text);
     assert_eq!(away.headers["content-type"], "application/problem+json");
     tokio::time::sleep(AWAY).await;

@@ -21,22 +21,22 @@ async fn occurrence_fires_once_however_many_replicas_look() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let replica = platform.another_patch(listener).await;
     let policy = json!({ "id": "p", "name": "p", "target_ci_tags": { "env": "prod" }, "schedule": "0 2 * * 0", "time_zone": "Europe/Berlin" });
-    platform.patch().post("/patch/policies", &policy).await.expect(201);
+    platform.patch.post("/patch/policies", &policy).await.expect(201);
     // Both have looked at the schedule before its slot comes.
     tokio::time::sleep(Duration::from_secs(11)).await;
     clock.advance(TimeDelta::minutes(2));
     tokio::time::sleep(Duration::from_secs(11)).await;
-    let runs = platform.patch().get("/patch/runs").await.expect(200);
+    let runs = platform.patch.get("/patch/runs").await.expect(200);
     let runs = runs["items"].as_array().unwrap();
     assert_eq!(runs.len(), 1, "{runs:#?}");
     assert_eq!(runs[0]["trigger"], "schedule");
     assert_eq!(runs[0]["scheduled_for"], "2026-03-01T01:00:00Z");
     // A restart does not fire it again.
-    platform.patch.take().unwrap().stop().await;
+    platform.patch_service.take().unwrap().stop().await;
     platform.start_patch().await;
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert_eq!(
-        platform.patch().get("/patch/runs").await.expect(200)["items"].as_array().map(Vec::len),
+        platform.patch.get("/patch/runs").await.expect(200)["items"].as_array().map(Vec::len),
         Some(1)
     );
     replica.stop().await;

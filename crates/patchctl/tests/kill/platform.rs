@@ -1,0 +1,132 @@
+//! `patchctl up` as a child process that can be killed.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::json;
+use test_support::{Desk, Http};
+
+pub struct KillablePlatform {
+    data_dir: tempfile::TempDir,
+    port_base: u16,
+    ansible: PathBuf,
+    child: Child,
+    pub desk: Desk,
+}
+
+impl KillablePlatform {
+    /// Starts it, or gives `None` with a message where Ansible is missing.
+    pub async fn start(name: &str) -> Option<Self> {
+        let ansible = ansible_playbook()?;
+        let data_dir = tempfile::Builder::new().prefix(&format!("killed-{name}-")).tempdir().unwrap();
+        // The private PostgreSQL runs under another user when the tests run as root: it must be able to pass.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(data_dir.path(), open).unwrap();
+        let port_base = free_port_base();
+        let child = spawn(data_dir.path().join("data"), port_base, &ansible);
+        let unknown = Http::new("http://127.0.0.1:1", None);
+        let nobody = Desk { patch: unknown.clone(), cmdb: unknown.clone(), itsm: unknown.clone(), sim: unknown.clone(), approver: unknown };
+        let mut platform = Self { data_dir, port_base, ansible, child, desk: nobody };
+        platform.until_ready().await;
+        platform.desk = platform.new_desk().await;
+        Some(platform)
+    }
+
+    async fn new_desk(&self) -> Desk {
+        let token = std::fs::read_to_string(self.data_dir.path().join("data/admin-token")).unwrap();
+        let admin = Http::new(&self.url(0), Some(token.trim().to_owned()));
+        let operator = token_of(&admin, "olivia", "operator").await;
+        let approver = token_of(&admin, "arjun", "approver").await;
+        let at = |offset: u16, token: &String| Http::new(&self.url(offset), Some(token.clone()));
+        Desk { patch: at(0, &operator), cmdb: at(1, &operator), itsm: at(2, &operator), sim: at(3, &operator), approver: at(2, &approver) }
+    }
+
+    fn url(&self, offset: u16) -> String {
+        format!("http://127.0.0.1:{}", self.port_base + offset)
+    }
+
+    async fn until_ready(&mut self) {
+        for _ in 0..600 {
+            assert!(self.child.try_wait().unwrap().is_none(), "`patchctl up` has ended");
+            let mut ready = 0;
+            for offset in 0..4 {
+                let answer = reqwest::get(format!("{}/readyz", self.url(offset))).await;
+                ready += u32::from(answer.is_ok_and(|answer| answer.status().is_success()));
+            }
+            if ready == 4 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("`patchctl up` is not ready after a minute");
+    }
+
+    /// SIGKILL, which nothing can prepare for, and a fresh start on the same data.
+    pub async fn kill_and_start(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.data_dir.path().join("data"), self.port_base, &self.ansible);
+        self.until_ready().await;
+    }
+
+    /// SIGTERM; it must end in time.
+    pub async fn stop(mut self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        for _ in 0..150 {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("`patchctl up` did not stop within 15 s of SIGTERM");
+    }
+}
+
+impl Drop for KillablePlatform {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn spawn(data_dir: PathBuf, port_base: u16, ansible: &PathBuf) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_patchctl"))
+        .args(["up", "--port-base", &port_base.to_string(), "--data-dir"])
+        .arg(data_dir)
+        .env("PATCH_ANSIBLE_PLAYBOOK", ansible)
+        .env_remove("DATABASE_URL")
+        .env("RUST_LOG", "warn,sqlx=error")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn token_of(admin: &Http, subject: &str, role: &str) -> String {
+    let token = json!({ "subject": subject, "roles": [role], "expires_in_days": 1 });
+    admin.post("/access/tokens", &token).await.expect(201)["token"].as_str().unwrap().to_owned()
+}
+
+fn ansible_playbook() -> Option<PathBuf> {
+    let named = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from);
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook");
+    let found = named.into_iter().chain([own]).find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("skipped: ansible-playbook is not installed; `cargo xtask bootstrap` installs it");
+    }
+    found
+}
+
+/// Four free ports in a row; tests side by side look in different places.
+fn free_port_base() -> u16 {
+    let start = 20_000 + (uuid::Uuid::new_v4().as_u128() % 30_000) as u16;
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    (start..start + 4000).step_by(4).find(|base| (0..4).all(|offset| is_free(base + offset))).expect("four free ports in a row")
+}

@@ -1,0 +1,156 @@
+//! A person's desk: a platform as its clients see it, with the small fleet that tests of runs work on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::Http;
+
+/// Package version of the fleet at first, and the one that fixes it.
+pub const OLD: &str = "3.0.17-1~deb12u3";
+pub const NEW: &str = "3.0.18-1~deb12u2";
+
+/// Requests to each service in the operator's name, and to ITSM in the approver's.
+#[derive(Clone)]
+pub struct Desk {
+    pub patch: Http,
+    pub cmdb: Http,
+    pub itsm: Http,
+    pub sim: Http,
+    pub approver: Http,
+}
+
+impl Desk {
+    /// `count` production hosts `h-1`... that all lack the fix of `DCOS-2026-0100`, in a service that needs `min_up`.
+    pub async fn fleet(&self, count: usize, min_up: usize) {
+        let repository = json!({ "packages": { "openssl": [OLD, NEW] } });
+        self.sim.put("/sim/repositories/debian12", &repository).await.expect(200);
+        let names: Vec<String> = (1..=count).map(|n| format!("h-{n}")).collect();
+        let tags = json!({ "env": "prod", "os": "debian12", "cluster": "c-1" });
+        let vm = |name: &String| {
+            json!({ "id": name, "driver": "model", "os": "debian12", "tags": tags, "guest": {
+                "packages": { "openssl": OLD }, "services": [{ "name": "nginx", "port": 443, "sessions": 3 }],
+                "patch_seconds": 0.6, "reboot_seconds": 0.5, "drain_seconds": 0.2 } })
+        };
+        let vms: Vec<Value> = names.iter().map(vm).collect();
+        self.sim.post("/sim/vms/bulk", &json!({ "vms": vms })).await.expect(201);
+        let service = json!({ "id": "svc-web", "type": "service", "attributes": { "min_up": min_up } });
+        self.cmdb.post("/cmdb/cis", &service).await.expect(201);
+        for name in &names {
+            let ci = json!({ "id": name, "type": "vm", "tags": tags, "attributes": { "driver": "model", "services": ["nginx"] } });
+            self.cmdb.post("/cmdb/cis", &ci).await.expect(201);
+            let runs = json!({ "source": name, "target": "svc-web", "type": "runs" });
+            self.cmdb.post("/cmdb/relationships", &runs).await.expect(201);
+        }
+        let advisory = json!({ "schema_version": "1.7.0", "id": "TEST-2026-0001", "modified": "2026-03-10T09:00:00Z",
+            "published": "2026-03-10T09:00:00Z", "upstream": ["CVE-2026-91000"], "summary": "openssl: a hole",
+            "affected": [{ "package": { "ecosystem": "Debian:12", "name": "openssl" },
+                "ranges": [{ "type": "ECOSYSTEM", "events": [{ "introduced": "0" }, { "fixed": NEW }] }] }],
+            "database_specific": { "kind": "security", "severity": "CRITICAL" } });
+        self.patch.post("/patch/advisories/import", &advisory).await.expect(200);
+        self.policy(json!({})).await;
+    }
+
+    /// The policy `p` for the fleet, with `more` over its defaults.
+    pub async fn policy(&self, more: Value) {
+        let mut policy = json!({ "id": "p", "name": "p", "target_ci_tags": { "env": "prod" }, "max_parallel": 2,
+            "error_threshold": 1, "workflow": { "health_timeout_seconds": 30, "drain_timeout_seconds": 10, "host_timeout_seconds": 300 } });
+        policy.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        let made = self.patch.post("/patch/policies", &policy).await;
+        if made.status == 409 {
+            self.patch.patch("/patch/policies/p", &more).await.expect(200);
+        } else {
+            made.expect(201);
+        }
+    }
+
+    /// Starts a run of the policy and gives its id.
+    pub async fn run(&self) -> String {
+        let run = self.patch.post("/patch/runs", &json!({ "policy_id": "p" })).await.expect(202);
+        run["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn get(&self, run: &str) -> Value {
+        self.patch.get(&format!("/patch/runs/{run}")).await.expect(200)
+    }
+
+    /// Waits until the run is as wanted; fails with the run when it is not in time.
+    pub async fn until(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = tokio::time::Instant::now() + Duration::from_secs(120);
+        let mut last = Value::Null;
+        while tokio::time::Instant::now() < until {
+            let answer = self.patch.get(&format!("/patch/runs/{run}")).await;
+            if answer.status == 200 {
+                last = answer.json;
+                if wanted(&last) {
+                    return last;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the run is not {what}: {last:#}");
+    }
+
+    pub async fn until_state(&self, run: &str, state: &str) -> Value {
+        self.until(run, state, |run| run["state"] == state).await
+    }
+
+    /// Waits for the end, whatever it is.
+    pub async fn until_ended(&self, run: &str) -> Value {
+        self.until(run, "ended", |run| !run["ended_at"].is_null()).await
+    }
+
+    pub async fn approve(&self, run: &str) -> String {
+        let run = self
+            .until(run, "awaiting approval", |run| {
+                run["state"] == "awaiting_approval" && run["change_id"].is_string()
+            })
+            .await;
+        let change = run["change_id"].as_str().unwrap().to_owned();
+        self.approver.post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect(200);
+        change
+    }
+
+    /// What must hold after the end of any run: one transaction per host that was patched, no host in maintenance,
+    /// services running, no change at work, every snapshot with an owner and an expiry.
+    pub async fn assert_settled(&self, run: &str) {
+        let run = self.get(run).await;
+        for host in run["host_states"].as_array().unwrap() {
+            let id = host["ci_id"].as_str().unwrap();
+            let ci = self.cmdb.get(&format!("/cmdb/cis/{id}")).await.expect(200);
+            assert!(ci["maintenance"].is_null(), "{id} is in maintenance after the run: {ci:#}");
+            let history = self.sim.get(&format!("/sim/vms/{id}/guest/transactions")).await;
+            if history.status == 200 {
+                let items = history.json["items"].as_array().cloned().unwrap_or_default();
+                let done = items
+                    .iter()
+                    .filter(|t| t["state"] == "completed" && !t["changed"].as_array().unwrap().is_empty());
+                assert!(done.count() <= 1, "{id} was patched twice: {items:#?}");
+                let guest = self.sim.get(&format!("/sim/vms/{id}/guest")).await.expect(200);
+                assert!(
+                    guest["services"].as_array().unwrap().iter().all(|s| s["active"] == true),
+                    "{id}: {guest:#}"
+                );
+            }
+            let snapshots = self.sim.get(&format!("/sim/vms/{id}/snapshots")).await;
+            if snapshots.status == 200 {
+                let own = format!("run:{}", run["id"].as_str().unwrap());
+                let of_run = snapshots.json["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|s| s["owner"] == own.as_str())
+                    .count();
+                assert!(of_run <= 1, "{id} has {of_run} snapshots of one run");
+            }
+        }
+        if let Some(change) = run["change_id"].as_str() {
+            let change = self.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+            assert!(
+                !["in_progress", "approved", "pending_approval", "draft"]
+                    .contains(&change["state"].as_str().unwrap()),
+                "{change:#}"
+            );
+        }
+    }
+}
