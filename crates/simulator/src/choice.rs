@@ -2,6 +2,9 @@
 
 /// Differences below one part in a hundred are luck, not merit.
 const TELLING: f64 = 0.01;
+/// So little of the services' time below `min_up` is no reason to choose another plan: the services keep three nines
+/// while the run lasts.
+const TOLERABLE: f64 = 0.001;
 
 /// A plan as far as the choice goes. Less is better in every number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,6 +13,8 @@ pub struct Candidate {
     pub allowed: bool,
     pub time_p95: f64,
     pub downtime: f64,
+    /// Seconds of all services while the run lasts; `downtime` is a part of it.
+    pub service_time: f64,
     pub exposure: f64,
     pub failed: f64,
 }
@@ -36,12 +41,16 @@ pub fn pareto(candidates: &[Candidate]) -> Vec<bool> {
     candidates.iter().map(on_front).collect()
 }
 
-/// Those of the front with the least downtime, give or take what cannot be told apart.
+/// Those of the front with tolerable downtime, and those with the least of all, give or take what cannot be told apart.
 pub fn calmest(candidates: &[Candidate]) -> Vec<usize> {
     let front = pareto(candidates);
     let front = || (0..candidates.len()).filter(|index| front[*index]);
     let least = front().map(|index| candidates[index].downtime).fold(f64::INFINITY, f64::min);
-    front().filter(|index| candidates[*index].downtime <= least * (1.0 + TELLING) + 1.0).collect()
+    let is_calm = |index: &usize| {
+        let Candidate { downtime, service_time, .. } = candidates[*index];
+        downtime <= least * (1.0 + TELLING) + 1.0 || downtime <= service_time * TOLERABLE
+    };
+    front().filter(is_calm).collect()
 }
 
 /// Of the calmest the one with the least product of time, exposure and hosts expected to fail, each relative to the best
@@ -74,7 +83,7 @@ mod tests {
     use super::*;
 
     fn candidate(time_p95: f64, downtime: f64, exposure: f64) -> Candidate {
-        Candidate { allowed: true, time_p95, downtime, exposure, failed: 0.0 }
+        Candidate { allowed: true, time_p95, downtime, service_time: 10.0 * time_p95, exposure, failed: 0.0 }
     }
 
     #[test]
@@ -90,5 +99,12 @@ mod tests {
         let calm = candidate(10.0, 0.0, 50.0);
         assert_eq!(choose(&[candidate(5.0, 90.0, 20.0), calm, calm]), Some(1));
         assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn a_blink_of_downtime_is_tolerated_for_less_exposure() {
+        let never = candidate(2000.0, 0.0, 500.0);
+        assert_eq!(choose(&[never, candidate(1990.0, 15.0, 100.0)]), Some(1));
+        assert_eq!(choose(&[never, candidate(1990.0, 25.0, 100.0)]), Some(0));
     }
 }

@@ -81,6 +81,7 @@ fn candidate(outcome: &StrategyOutcome) -> Candidate {
         allowed: outcome.errors == 0,
         time_p95: forecast.duration_seconds.p95,
         downtime: forecast.downtime_seconds.mean,
+        service_time: forecast.duration_seconds.mean * forecast.services.len() as f64,
         exposure: forecast.exposure.mean,
         failed: forecast.failed_hosts.mean,
     }

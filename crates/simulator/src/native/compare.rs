@@ -53,7 +53,8 @@ pub fn compare(
         }
     };
     let mut outcomes: Vec<ScenarioOutcome> = strategies.iter().map(outcome).collect();
-    let candidates: Vec<Candidate> = outcomes.iter().map(candidate).collect();
+    let services = scenario.services.len() as f64;
+    let candidates: Vec<Candidate> = outcomes.iter().map(|outcome| candidate(outcome, services)).collect();
     for (outcome, pareto) in outcomes.iter_mut().zip(choice::pareto(&candidates)) {
         outcome.pareto = pareto;
     }
@@ -65,12 +66,13 @@ pub fn compare(
     ScenarioComparison { recommendation: chosen.map(|outcome| outcome.strategy), reason, outcomes }
 }
 
-fn candidate(outcome: &ScenarioOutcome) -> Candidate {
+fn candidate(outcome: &ScenarioOutcome, services: f64) -> Candidate {
     let figure = |metric: fn(&MonteCarlo) -> f64| outcome.result.as_ref().map_or(f64::INFINITY, metric);
     Candidate {
         allowed: outcome.result.is_some(),
         time_p95: figure(|result| result.duration_seconds.p95),
         downtime: figure(|result| result.downtime_seconds.mean),
+        service_time: figure(|result| result.duration_seconds.mean) * services,
         exposure: figure(|result| result.exposure.mean),
         failed: figure(|result| result.failed_nodes.mean),
     }

@@ -9,7 +9,7 @@ use plotters::{
     prelude::*,
 };
 
-use self::series::{Bar, Outcome};
+use self::series::{Bar, Line, Outcome};
 use crate::{native::ScenarioComparison, output::Event};
 
 const WIDTH: u32 = 1000;
@@ -34,20 +34,21 @@ pub fn gantt(events: &[Event]) -> Result<String, PlotError> {
     let height = 110 + 16 * rows.len().max(4) as u32;
     draw(height, |area| {
         let label = |row: &f64| {
-            let row = row.floor();
-            let name = (row >= 0.0).then(|| rows.get(row as usize)).flatten();
-            name.map_or(String::new(), |name| (*name).to_owned())
+            let name = rows.iter().enumerate().find(|(index, _)| *index as f64 == *row);
+            name.map_or(String::new(), |(_, name)| (*name).to_owned())
         };
         let mut chart = ChartBuilder::on(area)
             .caption("Nodes over time", ("sans-serif", 18))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(150)
-            .build_cartesian_2d(0.0..end, rows.len().max(1) as f64..0.0)
+            .build_cartesian_2d(0.0..end, rows.len().max(1) as f64 - 0.4..-0.6)
             .map_err(failed)?;
         chart
             .configure_mesh()
             .x_desc("seconds")
+            .light_line_style(WHITE)
+            .x_label_formatter(&whole)
             .y_labels(rows.len() + 1)
             .y_label_formatter(&label)
             .disable_y_mesh()
@@ -60,7 +61,7 @@ pub fn gantt(events: &[Event]) -> Result<String, PlotError> {
                 Outcome::RolledBack => RGBColor(255, 165, 0).mix(0.8),
                 Outcome::Failed => RED.mix(0.7),
             };
-            Some(Rectangle::new([(bar.from, row + 0.15), (bar.to, row + 0.85)], colour.filled()))
+            Some(Rectangle::new([(bar.from, row - 0.35), (bar.to, row + 0.35)], colour.filled()))
         };
         chart.draw_series(bars.iter().filter_map(rectangle)).map_err(failed)?;
         Ok(())
@@ -98,6 +99,9 @@ pub fn pareto(comparison: &ScenarioComparison) -> Result<String, PlotError> {
         let mut chart = chart(area, "Strategies", right * 1.25, top * 1.1)?;
         chart
             .configure_mesh()
+            .light_line_style(WHITE)
+            .x_label_formatter(&whole)
+            .y_label_formatter(&whole)
             .x_desc("seconds until the end (P95)")
             .y_desc("expected exposure")
             .draw()
@@ -115,13 +119,20 @@ pub fn pareto(comparison: &ScenarioComparison) -> Result<String, PlotError> {
     })
 }
 
-fn lines_chart(title: &str, what: &str, lines: &[(String, Vec<(f64, f64)>)]) -> Result<String, PlotError> {
+fn lines_chart(title: &str, what: &str, lines: &[Line]) -> Result<String, PlotError> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let right = points().map(|point| point.0).fold(1.0, f64::max);
     let top = points().map(|point| point.1).fold(1.0, f64::max);
     draw(420, |area| {
         let mut chart = chart(area, title, right, top * 1.05)?;
-        chart.configure_mesh().x_desc("seconds").y_desc(what).draw().map_err(failed)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_label_formatter(&whole)
+            .x_desc("seconds")
+            .y_desc(what)
+            .draw()
+            .map_err(failed)?;
         for (index, (name, points)) in lines.iter().enumerate() {
             let colour = Palette99::pick(index).to_rgba();
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
@@ -133,6 +144,7 @@ fn lines_chart(title: &str, what: &str, lines: &[(String, Vec<(f64, f64)>)]) -> 
         }
         chart
             .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK)
             .draw()
@@ -160,6 +172,10 @@ fn draw(height: u32, content: impl FnOnce(&Area) -> Result<(), PlotError>) -> Re
         area.present().map_err(failed)?;
     }
     Ok(svg)
+}
+
+fn whole(number: &f64) -> String {
+    format!("{number:.0}")
 }
 
 fn failed(error: impl std::fmt::Display) -> PlotError {

@@ -9,6 +9,9 @@ use planner::{
 
 use crate::output::Event;
 
+/// A name and its points, in seconds and whatever is measured.
+pub type Line = (String, Vec<(f64, f64)>);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Patched,
@@ -81,12 +84,7 @@ pub fn exposure(scenario: &Scenario, events: &[Event]) -> Vec<(f64, f64)> {
 }
 
 /// Steps of the number of members up, for the services that come nearest to their `min_up` or fall furthest below it.
-pub fn capacity(
-    scenario: &Scenario,
-    plan: &NodePlan,
-    events: &[Event],
-    most: usize,
-) -> Vec<(String, Vec<(f64, f64)>)> {
+pub fn capacity(scenario: &Scenario, plan: &NodePlan, events: &[Event], most: usize) -> Vec<Line> {
     let index_of: HashMap<&str, usize> =
         scenario.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
     let in_place: HashMap<&str, bool> =
@@ -135,18 +133,18 @@ pub fn capacity(
             }
         }
     }
-    let mut named: Vec<(f64, String, Vec<(f64, f64)>)> = lines
+    let mut named: Vec<(f64, Line)> = lines
         .into_iter()
         .zip(&scenario.services)
         .map(|(mut line, service)| {
             line.push((end, line.last().map_or(0.0, |point| point.1)));
             let lowest = line.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
             let name = format!("{} (needs {})", service.name, service.min_up);
-            (lowest - f64::from(service.min_up), name, line)
+            (lowest - f64::from(service.min_up), (name, line))
         })
         .collect();
     named.sort_by(|a, b| a.0.total_cmp(&b.0));
-    named.into_iter().take(most).map(|(_, name, line)| (name, line)).collect()
+    named.into_iter().take(most).map(|(_, line)| line).collect()
 }
 
 fn seconds(event: &Event) -> f64 {
