@@ -129,7 +129,7 @@ CREATE TABLE patch.hosts (
     set_no          integer REFERENCES patch.package_sets (no),
     -- The worst of its policies' results.
     status          text NOT NULL DEFAULT 'unknown' CHECK (status IN ('compliant', 'non_compliant', 'unknown'))
-);
+) WITH (fillfactor = 85);
 CREATE INDEX hosts_set ON patch.hosts (set_no, ci_id);
 CREATE INDEX hosts_tags ON patch.hosts USING gin (tags jsonb_path_ops);
 

@@ -172,3 +172,6 @@ fn names(hosts: &[CiId]) -> Vec<String> {
 fn ci_id(text: &str) -> ApiResult<CiId> {
     CiId::new(text).map_err(ApiError::internal)
 }
+
+#[cfg(test)]
+mod tests;
