@@ -34,6 +34,8 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
         .args(["test", "--locked", "--no-fail-fast"])
         .args(selection)
         .env("SQLX_OFFLINE", "true")
+        // Tests of whole runs wait more than they work.
+        .env("RUST_TEST_THREADS", "4")
         .env("INSTA_UPDATE", "no")
         .env("DATABASE_URL", postgres.maintenance_url())
         .env("PATCH_TEST_DATABASE_URL", postgres.maintenance_url())
