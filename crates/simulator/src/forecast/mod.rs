@@ -75,6 +75,17 @@ pub fn forecast(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32
     summarize(&stage, &outcomes, seed)
 }
 
+/// When each of the runs was done, in seconds and rising; infinite for those that halted.
+pub fn done_times(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Vec<f64> {
+    let stage = Stage::new(plan, graph, model);
+    let mut times = parallel::map(runs.clamp(1, MAX_RUNS) as usize, |run| {
+        let outcome = stage.play(seed, run as u64);
+        if outcome.halted { f64::INFINITY } else { outcome.duration_seconds() }
+    });
+    times.sort_unstable_by(f64::total_cmp);
+    times
+}
+
 fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
     let spread = |metric: fn(&Outcome) -> f64| Spread::of(outcomes.iter().map(metric).collect());
     let share = |event: fn(&Outcome) -> bool| {

@@ -3,6 +3,7 @@
 mod checks;
 mod fixture;
 mod forecasts;
+mod inverses;
 mod ledgers;
 mod natives;
 mod oracle;
