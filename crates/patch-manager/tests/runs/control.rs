@@ -66,16 +66,11 @@ async fn paused_run_begins_no_host_until_it_is_resumed() {
 async fn failed_hosts_of_an_ended_run_are_tried_again_by_a_new_one() {
     let platform = platform!();
     platform.fleet(3, 0).await;
-    platform
-        .sim
-        .post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 }))
-        .await
-        .expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 })).await.expect(201);
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until_state(&run, "completed_with_errors").await;
-    let again =
-        platform.patch.post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect(202);
+    let again = platform.patch.post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect(202);
     let again_id = again["id"].as_str().unwrap();
     assert_eq!((again["trigger"].as_str(), again["of_run"].as_str()), (Some("retry"), Some(run.as_str())));
     platform.approve(again_id).await;

@@ -13,11 +13,7 @@ async fn failed_host_is_tried_again_as_often_as_the_policy_says() {
     let platform = platform!();
     platform.fleet(3, 0).await;
     platform.policy(json!({ "retries": 1 })).await;
-    platform
-        .sim
-        .post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 }))
-        .await
-        .expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 })).await.expect(201);
     let run = platform.run().await;
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;

@@ -140,7 +140,8 @@ impl Platform {
         let issuer = self.patch_service.as_ref().unwrap();
         let operator = issuer.as_role("olivia", &[Role::Operator]).await;
         let approver = issuer.as_role("arjun", &[Role::Approver]).await;
-        let at = |address: SocketAddr, person: &Http| Http::new(&url(address), person.token().map(str::to_owned));
+        let at =
+            |address: SocketAddr, person: &Http| Http::new(&url(address), person.token().map(str::to_owned));
         Desk {
             patch: at(self.addresses.patch, &operator),
             cmdb: at(self.addresses.cmdb, &operator),

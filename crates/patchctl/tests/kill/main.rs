@@ -20,7 +20,11 @@ async fn killed_when(name: &str, fleet: usize, reached: impl Fn(&Value) -> bool)
         platform.kill_and_start().await;
         killed = true;
     }
-    let waiting = desk.until(&run, "awaiting approval", |run| run["state"] == "awaiting_approval" && run["change_id"].is_string()).await;
+    let waiting = desk
+        .until(&run, "awaiting approval", |run| {
+            run["state"] == "awaiting_approval" && run["change_id"].is_string()
+        })
+        .await;
     if !killed && reached(&waiting) {
         platform.kill_and_start().await;
         killed = true;
@@ -42,7 +46,9 @@ fn in_state(state: &'static str) -> impl Fn(&Value) -> bool {
 }
 
 fn a_host_is(state: &'static str) -> impl Fn(&Value) -> bool {
-    move |run| run["host_states"].as_array().is_some_and(|hosts| hosts.iter().any(|host| host["state"] == state))
+    move |run| {
+        run["host_states"].as_array().is_some_and(|hosts| hosts.iter().any(|host| host["state"] == state))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +63,10 @@ async fn killed_while_awaiting_approval() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_approval_and_snapshots() {
-    killed_when("validating", 3, |run| ["validating", "snapshotting", "executing"].contains(&run["state"].as_str().unwrap_or_default())).await;
+    killed_when("validating", 3, |run| {
+        ["validating", "snapshotting", "executing"].contains(&run["state"].as_str().unwrap_or_default())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +96,10 @@ async fn killed_while_verifying() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_reporting_or_alerting() {
-    killed_when("reporting", 2, |run| ["reporting", "alerting"].contains(&run["state"].as_str().unwrap_or_default())).await;
+    killed_when("reporting", 2, |run| {
+        ["reporting", "alerting"].contains(&run["state"].as_str().unwrap_or_default())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,13 @@ impl KillablePlatform {
         let port_base = free_port_base();
         let child = spawn(data_dir.path().join("data"), port_base, &ansible);
         let unknown = Http::new("http://127.0.0.1:1", None);
-        let nobody = Desk { patch: unknown.clone(), cmdb: unknown.clone(), itsm: unknown.clone(), sim: unknown.clone(), approver: unknown };
+        let nobody = Desk {
+            patch: unknown.clone(),
+            cmdb: unknown.clone(),
+            itsm: unknown.clone(),
+            sim: unknown.clone(),
+            approver: unknown,
+        };
         let mut platform = Self { data_dir, port_base, ansible, child, desk: nobody };
         platform.until_ready().await;
         platform.desk = platform.new_desk().await;
@@ -46,7 +52,13 @@ impl KillablePlatform {
         let operator = token_of(&admin, "olivia", "operator").await;
         let approver = token_of(&admin, "arjun", "approver").await;
         let at = |offset: u16, token: &String| Http::new(&self.url(offset), Some(token.clone()));
-        Desk { patch: at(0, &operator), cmdb: at(1, &operator), itsm: at(2, &operator), sim: at(3, &operator), approver: at(2, &approver) }
+        Desk {
+            patch: at(0, &operator),
+            cmdb: at(1, &operator),
+            itsm: at(2, &operator),
+            sim: at(3, &operator),
+            approver: at(2, &approver),
+        }
     }
 
     fn url(&self, offset: u16) -> String {
@@ -128,5 +140,8 @@ fn ansible_playbook() -> Option<PathBuf> {
 fn free_port_base() -> u16 {
     let start = 20_000 + (uuid::Uuid::new_v4().as_u128() % 30_000) as u16;
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    (start..start + 4000).step_by(4).find(|base| (0..4).all(|offset| is_free(base + offset))).expect("four free ports in a row")
+    (start..start + 4000)
+        .step_by(4)
+        .find(|base| (0..4).all(|offset| is_free(base + offset)))
+        .expect("four free ports in a row")
 }
