@@ -23,7 +23,7 @@ mod parallel;
 
 pub use compare::{Comparison, StrategyOutcome, compare};
 pub use distribution::Distribution;
-pub use forecast::{DurationModel, Forecast, HostModel, ServiceForecast, forecast};
+pub use forecast::{DurationModel, Forecast, HostModel, ServiceForecast, forecast, window_note};
 pub use inverse::{Answer, Deadline, Inverse, meet_deadline};
 pub use ledger::{Actual, Calibration, HostObservation, calibrate, refit};
 pub use replay::{Observed, replay};

@@ -5,7 +5,10 @@ mod play;
 
 use std::collections::BTreeMap;
 
-use domain::{ids::CiId, plan::Plan};
+use domain::{
+    ids::CiId,
+    plan::{Note, NoteSeverity, Plan},
+};
 use planner::HostGraph;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +68,25 @@ impl Forecast {
         let within = self.duration_percentiles.partition_point(|duration| *duration <= seconds);
         (within.saturating_sub(1) as f64 / 100.0).min(1.0)
     }
+}
+
+/// A note for the plan when its run will probably not fit into the window left: an error if it is more likely late than
+/// not, a warning while one run in twenty is late.
+pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
+    let in_time = forecast.probability_ended_within(window_seconds);
+    let severity = match in_time {
+        0.95.. => return None,
+        0.5.. => NoteSeverity::Warning,
+        _ => NoteSeverity::Error,
+    };
+    let text = format!(
+        "the window leaves {window_seconds:.0} s, but the run takes {:.0} s at its median and {:.0} s at P95: {:.0} % of \
+         runs are done in time",
+        forecast.duration_seconds.p50,
+        forecast.duration_seconds.p95,
+        in_time * 100.0,
+    );
+    Some(Note { severity, code: "window-too-short".to_owned(), text })
 }
 
 /// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]). Same arguments, same forecast.

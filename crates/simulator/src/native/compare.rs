@@ -7,7 +7,7 @@ use planner::{
 };
 use serde::Serialize;
 
-use super::{MonteCarlo, NativeOptions, Simulation};
+use super::{MonteCarlo, NativeOptions, Sampling, Simulation};
 use crate::{
     choice::{self, Candidate},
     compare::minutes,
@@ -36,14 +36,12 @@ pub fn compare(
     strategies: &[Strategy],
     batch_size: usize,
     options: &NativeOptions,
-    runs: u32,
-    seed: u64,
-    deadline_seconds: Option<f64>,
+    sampling: &Sampling,
 ) -> ScenarioComparison {
     let simulation = Simulation::new(scenario, options);
     let outcome = |strategy: &Strategy| {
         let plan = plan(scenario, *strategy, batch_size, StepIds::Unique);
-        let play = |plan: &NodePlan| simulation.monte_carlo(plan, runs, seed, deadline_seconds);
+        let play = |plan: &NodePlan| simulation.monte_carlo(plan, sampling);
         ScenarioOutcome {
             strategy: *strategy,
             refused: plan.as_ref().err().map(PlanError::to_string),

@@ -19,7 +19,7 @@ mod world;
 pub use self::{
     compare::{ScenarioComparison, ScenarioOutcome, compare},
     metrics::{NativeMetrics, ServiceDowntime},
-    monte_carlo::{MonteCarlo, ServiceRisk},
+    monte_carlo::{MonteCarlo, Sampling, ServiceRisk},
     options::{FailureMix, NativeOptions, Window},
 };
 
@@ -61,15 +61,9 @@ impl<'a> Simulation<'a> {
         engine.metrics()
     }
 
-    /// Plays the plan `runs` times on all cores. The result depends on its arguments alone, not on the number of cores.
-    pub fn monte_carlo(
-        &self,
-        plan: &NodePlan,
-        runs: u32,
-        seed: u64,
-        deadline_seconds: Option<f64>,
-    ) -> MonteCarlo {
-        monte_carlo::play(&self.0, plan, runs, seed, deadline_seconds)
+    /// Plays the plan many times on all cores. The result depends on its arguments alone, not on the number of cores.
+    pub fn monte_carlo(&self, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+        monte_carlo::play(&self.0, plan, sampling)
     }
 }
 

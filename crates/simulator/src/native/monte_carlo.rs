@@ -9,6 +9,23 @@ use crate::{
     statistics::{Probability, Spread},
 };
 
+/// How often, with which luck, and who watches.
+#[derive(Clone, Copy)]
+pub struct Sampling<'a> {
+    pub runs: u32,
+    pub seed: u64,
+    /// If there is one, the share of runs that have patched everything by then is told.
+    pub deadline_seconds: Option<f64>,
+    /// Called after each run, from several threads; for a progress bar.
+    pub watch: &'a (dyn Fn() + Sync),
+}
+
+impl Sampling<'_> {
+    pub fn new(runs: u32, seed: u64) -> Self {
+        Self { runs, seed, deadline_seconds: None, watch: &|| {} }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MonteCarlo {
     pub runs: u32,
@@ -48,19 +65,15 @@ struct Run {
     fallen: Vec<(u32, u64)>,
 }
 
-pub fn play(
-    stage: &Stage,
-    plan: &NodePlan,
-    runs: u32,
-    seed: u64,
-    deadline_seconds: Option<f64>,
-) -> MonteCarlo {
+pub fn play(stage: &Stage, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+    let Sampling { runs, seed, deadline_seconds, watch } = *sampling;
     let runs = parallel::map_with(
         parallel::cores(),
         runs.max(1) as usize,
         || Engine::new(stage),
         |engine, run| {
             engine.play(plan, seed, run as u64, &mut Nobody);
+            watch();
             let services = engine.world.services.iter().enumerate();
             let fallen = services.filter(|(_, state)| state.below_ms > 0);
             Run {

@@ -5,6 +5,8 @@ use planner::{NodePlan, Scenario};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::native::ScenarioComparison;
+
 /// Something that happened, one line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
@@ -91,4 +93,50 @@ pub fn report_md(rows: &[(String, String)]) -> String {
         list(summary),
         list(downtime)
     )
+}
+
+/// The strategies as a table, with the recommendation and its reason. Times in seconds.
+pub fn comparison_md(scenario: &Scenario, comparison: &ScenarioComparison) -> String {
+    let mut text = format!(
+        "# Strategies for {}\n\n| strategy | time P50 | time P95 | downtime | exposure | halts | failed | extra capacity | \
+         front |\n| --- | --: | --: | --: | --: | --: | --: | --: | --- |\n",
+        scenario.name
+    );
+    let mut remarks = String::new();
+    for outcome in &comparison.outcomes {
+        let name = outcome.strategy.name();
+        match &outcome.result {
+            Some(result) => {
+                text += &format!(
+                    "| {name} | {:.0} | {:.0} | {:.1} | {:.0} | {:.1} % | {:.2} | {:.0} | {} |\n",
+                    result.duration_seconds.p50,
+                    result.duration_seconds.p95,
+                    result.downtime_seconds.mean,
+                    result.exposure.mean,
+                    result.halt.value * 100.0,
+                    result.failed_nodes.mean,
+                    result.extra_capacity_seconds.mean,
+                    if outcome.pareto { "yes" } else { "" },
+                );
+                for risk in result.services_at_risk.iter().take(3) {
+                    remarks += &format!(
+                        "- {name}: `{}` falls below its min_up in {:.1} % of runs ({:.1} to {:.1} %)\n",
+                        risk.service,
+                        risk.below_min_up.value * 100.0,
+                        risk.below_min_up.low * 100.0,
+                        risk.below_min_up.high * 100.0,
+                    );
+                }
+            }
+            None => {
+                text += &format!("| {name} | | | | | | | | |\n");
+                let refused = outcome.refused.as_deref().unwrap_or("no plan");
+                remarks += &format!("- {name}: {refused}\n");
+            }
+        }
+    }
+    if !remarks.is_empty() {
+        text += &format!("\n## Remarks\n\n{remarks}");
+    }
+    text + &format!("\n## Recommendation\n\n{}\n", comparison.reason)
 }

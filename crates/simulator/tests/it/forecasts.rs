@@ -1,6 +1,6 @@
-use domain::{strategy::Strategy, workflow::Rollback};
+use domain::{plan::NoteSeverity, strategy::Strategy, workflow::Rollback};
 use planner::host_plan;
-use simulator::{Distribution, DurationModel, compare, forecast};
+use simulator::{Distribution, DurationModel, compare, forecast, window_note};
 
 use crate::fixture::{exact, id, request};
 
@@ -83,6 +83,16 @@ fn forecast_survives_storage() {
     assert_eq!(serde_json::from_str::<simulator::Forecast>(&stored).unwrap(), forecast);
     assert!(forecast.probability_ended_within(forecast.duration_seconds.p95) >= 0.95);
     assert_eq!(forecast.probability_ended_within(0.0), 0.0);
+}
+
+#[test]
+fn short_window_is_noted_by_its_gravity() {
+    let request = request(Strategy::Rolling);
+    let forecast = forecast(&host_plan(&request), &request.graph, &DurationModel::default(), 500, 5);
+    let severity = |seconds| window_note(&forecast, seconds).map(|note| note.severity);
+    assert_eq!(severity(forecast.duration_seconds.max), None);
+    assert_eq!(severity(forecast.duration_seconds.p50 + 60.0), Some(NoteSeverity::Warning));
+    assert_eq!(severity(60.0), Some(NoteSeverity::Error));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use domain::strategy::Strategy;
 use planner::{
     Scenario, scenario,
@@ -6,7 +8,7 @@ use planner::{
 };
 use proptest::prelude::*;
 use simulator::{
-    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Simulation, Window},
+    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Sampling, Simulation, Window},
     reference,
 };
 
@@ -176,8 +178,12 @@ fn many_runs_say_the_same_whatever_the_order() {
     let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
     let options = NativeOptions::default();
     let simulation = Simulation::new(&scenario, &options);
-    let once = simulation.monte_carlo(&plan, 400, 9, Some(300.0));
-    assert_eq!(once, simulation.monte_carlo(&plan, 400, 9, Some(300.0)));
+    let watched = AtomicU32::new(0);
+    let watch = || _ = watched.fetch_add(1, Ordering::Relaxed);
+    let sampling = Sampling { deadline_seconds: Some(300.0), watch: &watch, ..Sampling::new(400, 9) };
+    let once = simulation.monte_carlo(&plan, &sampling);
+    assert_eq!(once, simulation.monte_carlo(&plan, &sampling));
+    assert_eq!(watched.into_inner(), 800);
     let single = simulation.measure(&plan, 9);
     assert_eq!(single, simulation.run(&plan, 9).metrics);
     assert!(once.duration_seconds.max >= single.duration_seconds);
@@ -186,7 +192,8 @@ fn many_runs_say_the_same_whatever_the_order() {
 
 #[test]
 fn comparison_covers_all_strategies_and_gives_a_reason() {
-    let comparison = native::compare(&shop(), &Strategy::ALL, 2, &NativeOptions::default(), 200, 3, None);
+    let comparison =
+        native::compare(&shop(), &Strategy::ALL, 2, &NativeOptions::default(), &Sampling::new(200, 3));
     assert!(comparison.outcomes.iter().all(|outcome| outcome.result.is_some()));
     let chosen = comparison.recommendation.unwrap();
     assert!(comparison.reason.contains(chosen.name()), "{}", comparison.reason);

@@ -4,7 +4,7 @@ use planner::{
     strategy::{StepIds, plan},
 };
 use simulator::{
-    native::{self, NativeOptions},
+    native::{self, NativeOptions, Sampling},
     output, plot,
 };
 
@@ -22,7 +22,7 @@ fn every_picture_is_drawn_and_escaped() {
     let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
     let options = NativeOptions::exact();
     let events = native::run(&scenario, &plan, &options, 1).events;
-    let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, 20, 1, None);
+    let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, &Sampling::new(20, 1));
     let gantt = plot::gantt(&events).unwrap();
     let capacity = plot::capacity(&scenario, &plan, &events).unwrap();
     let exposure = plot::exposure(&scenario, &events).unwrap();
@@ -34,6 +34,17 @@ fn every_picture_is_drawn_and_escaped() {
     assert!(["w1", "w2", "d1"].iter().all(|node| gantt.contains(node)), "{gantt}");
     assert!(capacity.contains("web (needs 1)") && capacity.contains("&lt;db&gt;"), "{capacity}");
     assert!(Strategy::ALL.iter().all(|strategy| pareto.contains(strategy.name())));
+}
+
+#[test]
+fn comparison_is_told_as_a_table() {
+    let scenario = scenario::read("s.yaml", YAML).unwrap();
+    let options = NativeOptions::exact();
+    let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, &Sampling::new(20, 1));
+    let report = output::comparison_md(&scenario, &comparison);
+    assert!(report.starts_with("# Strategies for <shop & co>\n\n| strategy |"), "{report}");
+    assert!(report.contains("| rolling | 80 | 80 |"), "{report}");
+    assert!(report.contains("## Recommendation\n\n`"), "{report}");
 }
 
 #[test]
