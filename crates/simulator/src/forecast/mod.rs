@@ -2,6 +2,7 @@
 
 mod model;
 mod play;
+mod stage;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use domain::{
 use planner::HostGraph;
 use serde::{Deserialize, Serialize};
 
-use self::play::{Outcome, Stage};
+use self::stage::{Outcome, Stage};
 use crate::{
     parallel,
     statistics::{Probability, Spread, percentile},

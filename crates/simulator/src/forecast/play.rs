@@ -4,16 +4,12 @@
 //! those that failed, retries in a further round, tests after, soak. A failed pilot or staging host halts the run, and so
 //! does the error threshold, and so does a budget used up by hosts that stay down. Time is in milliseconds.
 
-use std::collections::BTreeMap;
-
 use domain::{
-    ids::CiId,
-    plan::{Intent, Plan, WaveKind},
-    workflow::{Reboot, Rollback, RollbackMode},
+    plan::{Intent, WaveKind},
+    workflow::Reboot,
 };
-use planner::HostGraph;
 
-use super::model::{DurationModel, HostModel};
+use super::stage::{Host, Outcome, Service, Stage};
 use crate::{
     distribution::Distribution,
     random::{Random, Xoshiro256},
@@ -21,113 +17,6 @@ use crate::{
 
 /// As many snapshots as the engine takes in one action.
 const SNAPSHOTS_AT_ONCE: usize = 50;
-
-/// A plan by indexes, made once and played often.
-pub struct Stage<'a> {
-    plan: &'a Plan,
-    model: &'a DurationModel,
-    hosts: Vec<Host<'a>>,
-    waves: Vec<Vec<usize>>,
-    services: Vec<Service<'a>>,
-}
-
-struct Host<'a> {
-    model: &'a HostModel,
-    /// Criticality x severity.
-    weight: f64,
-    services: Vec<usize>,
-    was_up: bool,
-    can_roll_back: bool,
-}
-
-struct Service<'a> {
-    id: &'a CiId,
-    up: u32,
-    min_up: u32,
-}
-
-/// What one run came to.
-pub struct Outcome {
-    pub halted: bool,
-    pub begun: u32,
-    pub failed: u32,
-    pub unpatched: u32,
-    pub exposure: f64,
-    pub max_down: u32,
-    duration: u64,
-    below: Vec<u64>,
-    fewest_up: Vec<u32>,
-}
-
-impl Outcome {
-    pub fn duration_seconds(&self) -> f64 {
-        self.duration as f64 / 1000.0
-    }
-
-    pub fn seconds_below(&self, service: usize) -> f64 {
-        self.below[service] as f64 / 1000.0
-    }
-
-    pub fn downtime_seconds(&self) -> f64 {
-        self.below.iter().sum::<u64>() as f64 / 1000.0
-    }
-
-    pub fn fewest_up(&self, service: usize) -> u32 {
-        self.fewest_up[service]
-    }
-}
-
-impl<'a> Stage<'a> {
-    pub fn new(plan: &'a Plan, graph: &HostGraph, model: &'a DurationModel) -> Self {
-        let service_index: BTreeMap<&CiId, usize> =
-            plan.services.keys().enumerate().map(|(index, service)| (service, index)).collect();
-        let mut services_of: BTreeMap<&CiId, Vec<usize>> = BTreeMap::new();
-        for (service, budget) in &plan.services {
-            for member in &budget.members {
-                services_of.entry(member).or_default().push(service_index[service]);
-            }
-        }
-        let host_index: BTreeMap<&CiId, usize> =
-            plan.targets.keys().enumerate().map(|(index, host)| (host, index)).collect();
-        let hosts = plan.targets.iter().map(|(id, target)| {
-            let node = graph.hosts.get(id);
-            Host {
-                model: model.of(id, target),
-                weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
-                services: services_of.remove(id).unwrap_or_default(),
-                was_up: graph.is_up(id),
-                can_roll_back: plan.rollback == Rollback::Auto
-                    && target.rollback_mode == RollbackMode::Snapshot,
-            }
-        });
-        let hosts = hosts.collect();
-        let known = |wave: &Vec<CiId>| wave.iter().filter_map(|host| host_index.get(host).copied()).collect();
-        let services = plan.services.iter().map(|(id, budget)| {
-            let up = budget.members.iter().filter(|member| graph.is_up(member)).count();
-            Service { id, up: u32::try_from(up).unwrap_or(u32::MAX), min_up: budget.min_up }
-        });
-        let waves = plan.waves.iter().map(|wave| known(&wave.hosts)).collect();
-        Self { plan, model, hosts, waves, services: services.collect() }
-    }
-
-    pub fn services(&self) -> impl Iterator<Item = &'a CiId> {
-        self.services.iter().map(|service| service.id)
-    }
-
-    pub fn host_count(&self) -> u32 {
-        u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
-    }
-
-    pub fn wave_count(&self) -> u32 {
-        u32::try_from(self.waves.len()).unwrap_or(u32::MAX)
-    }
-
-    pub fn play(&self, seed: u64, run: u64) -> Outcome {
-        let mut game = Game::new(self, seed, run);
-        game.play();
-        game.outcome()
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -139,7 +28,7 @@ enum State {
     Down,
 }
 
-struct Game<'s, 'a> {
+pub struct Game<'s, 'a> {
     stage: &'s Stage<'a>,
     now: u64,
     state: Vec<State>,
@@ -156,7 +45,7 @@ struct Game<'s, 'a> {
 }
 
 impl<'s, 'a> Game<'s, 'a> {
-    fn new(stage: &'s Stage<'a>, seed: u64, run: u64) -> Self {
+    pub fn new(stage: &'s Stage<'a>, seed: u64, run: u64) -> Self {
         let hosts = stage.hosts.len();
         Self {
             stage,
@@ -173,7 +62,7 @@ impl<'s, 'a> Game<'s, 'a> {
         }
     }
 
-    fn play(&mut self) {
+    pub fn play(&mut self) {
         let plan = self.stage.plan;
         let is_patch = plan.intent == Intent::Patch;
         if is_patch && plan.snapshot_retention_hours.is_some() {
@@ -360,7 +249,7 @@ impl<'s, 'a> Game<'s, 'a> {
         self.state.iter().filter(|state| matches!(state, State::RolledBack | State::Down)).count()
     }
 
-    fn outcome(mut self) -> Outcome {
+    pub fn outcome(mut self) -> Outcome {
         let still_exposed = self.now + u64::from(self.stage.model.unpatched_exposure_seconds) * 1000;
         let exposure = (self.stage.hosts.iter().zip(&self.patched_at))
             .map(|(host, patched)| host.weight * patched.unwrap_or(still_exposed) as f64 / 1000.0)
