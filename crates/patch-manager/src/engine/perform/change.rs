@@ -19,14 +19,13 @@ use crate::{
 /// Opens the change for the run's plan and submits it. Asked again after a crash it finds the change it opened.
 pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
-    let now = app.clock.now();
     let rule = &row.policy.change;
     let kind = match (row.emergency, &rule.standard_template) {
         (true, _) => ChangeKind::Emergency,
         (false, Some(_)) => ChangeKind::Standard,
         (false, None) => ChangeKind::Normal,
     };
-    let (start_at, end_at) = span(task, kind, now);
+    let (start_at, end_at) = span(task, kind);
     let what = row.advisory.as_deref().map_or_else(
         || format!("policy {}", row.policy.name),
         |advisory| format!("remediation of {advisory}"),
@@ -91,10 +90,14 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
 }
 
-/// From now until the approval has timed out and the work has had a week. A template allows a week in all.
-fn span(task: &Task<'_>, kind: ChangeKind, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+/// From the beginning of the run until the approval has timed out and the work has had a week. A template allows a week
+/// in all.
+///
+/// From the run's record alone, not from the clock: asked again after a crash the request is the same, and only the same
+/// request gets the change that was opened under its idempotency key.
+fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
     let row = &task.loaded.row;
-    let start = row.scheduled_for.unwrap_or(now).min(now);
+    let start = row.scheduled_for.unwrap_or(row.created_at).min(row.created_at);
     let wait = match kind {
         ChangeKind::Standard => TimeDelta::zero(),
         ChangeKind::Normal | ChangeKind::Emergency => {
