@@ -3,11 +3,13 @@
 mod advisories;
 mod compliance;
 mod policies;
+mod predictions;
 mod runs;
 mod waivers;
 
 pub use advisories::*;
 pub use compliance::*;
 pub use policies::*;
+pub use predictions::*;
 pub use runs::*;
 pub use waivers::*;

@@ -234,6 +234,9 @@ pub struct Forecast {
     /// Sum over hosts of criticality x severity x seconds until patched.
     pub exposure: f64,
     pub simulations: u32,
+    /// Attempts on hosts the durations were learnt from; 0: the stated prior alone.
+    #[serde(default)]
+    pub observations: i64,
 }
 
 /// What came of it.

@@ -9,6 +9,7 @@ mod exceptions;
 mod inventory;
 mod plans;
 mod policies;
+mod predictions;
 mod run_text;
 mod runs;
 mod scans;
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(policies::routes())
         .merge(runs::routes())
         .merge(plans::routes())
+        .merge(predictions::routes())
         .merge(advisories::routes())
         .merge(exceptions::routes())
         .merge(calendars::routes())

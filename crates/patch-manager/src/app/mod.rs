@@ -11,6 +11,7 @@ pub(crate) mod inventory;
 pub(crate) mod plans;
 pub(crate) mod playbooks;
 pub(crate) mod policies;
+pub(crate) mod predictions;
 pub(crate) mod remote;
 pub(crate) mod run_stream;
 pub(crate) mod runs;

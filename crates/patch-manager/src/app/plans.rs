@@ -24,7 +24,7 @@ use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{hosts, policies, remote, scans, updates};
+use super::{hosts, policies, predictions, remote, scans, updates};
 use crate::{
     service::App,
     store::{
@@ -267,21 +267,23 @@ pub(crate) fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> Hos
     result
 }
 
-/// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
-pub(crate) fn make(request: &PlanRequest) -> (Plan, Forecast) {
-    let plan = host_plan(request);
-    let forecast = simulator::forecast(
-        &plan,
-        &request.graph,
-        &DurationModel::default(),
-        PREDICTION_RUNS,
-        PREDICTION_SEED,
-    );
-    let forecast = wire_forecast(plan.strategy, &forecast);
-    (plan, forecast)
+/// A plan with what is to be expected of it.
+pub(crate) struct Made {
+    pub plan: Plan,
+    pub forecast: simulator::Forecast,
+    /// The same, as it is shown.
+    pub shown: Forecast,
 }
 
-fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast) -> Forecast {
+/// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
+pub(crate) fn make(request: &PlanRequest, durations: &DurationModel, observations: i64) -> Made {
+    let plan = host_plan(request);
+    let forecast = simulator::forecast(&plan, &request.graph, durations, PREDICTION_RUNS, PREDICTION_SEED);
+    let shown = wire_forecast(plan.strategy, &forecast, observations);
+    Made { plan, forecast, shown }
+}
+
+fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {
     Forecast {
         strategy,
         waves: forecast.waves,
@@ -293,6 +295,7 @@ fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast) -> Forecast
         expected_service_down_seconds: forecast.downtime_seconds.mean,
         exposure: forecast.exposure.mean,
         simulations: forecast.runs,
+        observations,
     }
 }
 
@@ -319,21 +322,26 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         rollback_of: None,
     };
     let gathered = gather(app, &order, Freshness::AsKnown).await?;
-    let strategies =
-        if request.strategies.is_empty() { Strategy::ALL.to_vec() } else { request.strategies.clone() };
+    let mut strategies = if request.strategies.is_empty() { Strategy::ALL.to_vec() } else { request.strategies.clone() };
+    // Of plans that are as good as each other the first is recommended: let it be what the policy says.
+    strategies.sort_by_key(|strategy| *strategy != order.policy.strategy);
+    let mut connection = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(&mut connection, &gathered.targets).await?;
+    drop(connection);
     let seed = request.seed;
     let compared = tokio::task::spawn_blocking(move || {
-        let comparison = simulator::compare(&gathered, &strategies, &DurationModel::default(), runs, seed);
+        let comparison = simulator::compare(&gathered, &strategies, &durations, runs, seed);
         let notes =
             comparison.recommendation.map(|strategy| host_plan(&PlanRequest { strategy, ..gathered }).notes);
         (comparison, notes.unwrap_or_default())
     });
-    let (comparison, notes) = compared.await.map_err(ApiError::internal)?;
+    let (mut comparison, notes) = compared.await.map_err(ApiError::internal)?;
+    comparison.outcomes.sort_by_key(|outcome| outcome.strategy);
     Ok(PlanComparison {
         outcomes: comparison
             .outcomes
             .iter()
-            .map(|outcome| wire_forecast(outcome.strategy, &outcome.forecast))
+            .map(|outcome| wire_forecast(outcome.strategy, &outcome.forecast, observations))
             .collect(),
         recommended: comparison.recommendation,
         why: comparison.reason,

@@ -9,7 +9,7 @@ use domain::{
     ids::{CiId, RunId},
     plan::Plan,
     policy::Policy,
-    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run},
+    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, Stop},
     selector::Selector,
 };
 use service_kit::{
@@ -452,6 +452,23 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         tests,
         actual,
     })
+}
+
+/// What came of a run's prediction, once its hosts are verified. A run that touched nothing has nothing to score, and one
+/// that people stopped says nothing of its plan.
+pub(crate) async fn actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
+    let report = get_run_report(app, id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let machine = runs::get_run(&mut connection, id).await?.machine;
+    let halted = matches!(machine.stop, Some(Stop::Halted { .. }));
+    if machine.stop.is_some() && !halted || report.run.dry_run {
+        return Ok(None);
+    }
+    Ok(report.actual.duration_seconds.map(|duration_seconds| simulator::Actual {
+        duration_seconds,
+        failed_hosts: u32::try_from(report.actual.failed_hosts).unwrap_or(u32::MAX),
+        halted,
+    }))
 }
 
 /// How long each state lasted; a state that was entered twice is listed twice.

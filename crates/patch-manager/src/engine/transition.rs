@@ -18,15 +18,27 @@ use super::hub;
 use crate::{
     service::{App, PatchManager},
     store::{
+        predictions,
         run_records::{self, HostFacts},
         runs::{self, Planned, RunRow},
     },
 };
 
+/// The plan, with what was known and said when it was made.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanEvidence {
+    pub plan: Plan,
+    pub forecast: simulator::Forecast,
+    pub shown: Forecast,
+    pub compliance_before: ComplianceShare,
+}
+
 /// What an event leaves beside the machine's own memory, written in the same transaction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
-    pub plan: Option<(Plan, Option<Forecast>, ComplianceShare)>,
+    pub plan: Option<PlanEvidence>,
+    /// What came of the prediction.
+    pub actual: Option<simulator::Actual>,
     pub host_facts: Vec<(CiId, HostFacts)>,
     pub boot_ids: Vec<(CiId, String)>,
     /// Hosts back at their snapshots: what was changed on them is undone.
@@ -127,16 +139,21 @@ pub(crate) async fn apply(
     let Loaded { row, plan } = load(&mut *connection, id).await?;
     let before = row.machine;
     let mut run = before.clone();
-    let plan = evidence.plan.as_ref().map(|(plan, ..)| plan).or(plan.as_ref());
+    let plan = evidence.plan.as_ref().map(|made| &made.plan).or(plan.as_ref());
     let answered = match &event {
         Event::Answered { step, answer } => Some((*step, answer.clone())),
         _ => None,
     };
     run.apply(plan, event, now)?;
-    if let Some((plan, prediction, compliance_before)) = &evidence.plan {
-        let planned =
-            Planned { plan, prediction: prediction.as_ref(), compliance_before: *compliance_before };
+    if let Some(made) = &evidence.plan {
+        let planned = Planned {
+            plan: &made.plan,
+            prediction: Some(&made.shown),
+            compliance_before: made.compliance_before,
+        };
         runs::insert_plan(&mut *connection, id, &planned, now).await?;
+        predictions::insert_prediction(&mut *connection, id, &made.forecast, made.shown.observations, now)
+            .await?;
     }
     runs::update_machine(&mut *connection, id, &run, now).await?;
     save_hosts(&mut *connection, id, &before, &run, plan, now).await?;
@@ -218,6 +235,9 @@ async fn save_evidence(
             evidence.incident_id.as_deref(),
         )
         .await?;
+    }
+    if let Some(actual) = evidence.actual {
+        predictions::record_outcome(&mut *connection, id, actual, now).await?;
     }
     for (host, text) in &evidence.log {
         log(&mut *connection, id, host.as_ref(), text, now).await?;

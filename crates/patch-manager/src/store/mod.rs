@@ -8,6 +8,7 @@ pub mod feeds;
 pub mod hosts;
 pub mod package_sets;
 pub mod policies;
+pub(crate) mod predictions;
 pub mod scans;
 pub mod words;
 
@@ -24,6 +25,19 @@ pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     const KEY: i64 = 0x7061_7463_6801;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).fetch_one(conn).await?;
     Ok(())
+}
+
+const IMPORTS: i64 = 0x7061_7463_6802;
+
+/// One import at a time, and nobody else evaluates what it has made due: its report says how many CIs it changed.
+pub async fn lock_imports(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", IMPORTS).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// [`lock_imports`], unless an import is at work.
+pub async fn try_lock_imports(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, IMPORTS).fetch_one(conn).await
 }
 
 /// The server's time, where no request brought the service's own along.

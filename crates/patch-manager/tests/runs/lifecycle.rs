@@ -37,6 +37,9 @@ async fn run_patches_every_host_once_and_closes_its_books() {
     assert_eq!(report["compliance_after"]["compliant"], 4);
     assert!(report["prediction"]["duration_p95_seconds"].as_f64().unwrap() > 0.0);
     assert!(report["actual"]["max_hosts_down"].as_i64().unwrap() <= 2);
+    let ledger = platform.patch.get("/patch/predictions").await.expect(200);
+    assert_eq!(ledger["items"][0]["run_id"].as_str(), Some(run.as_str()));
+    assert_eq!(ledger["calibration"]["runs"], 1, "the prediction is held against what happened");
     let text = platform.patch.get(&format!("/patch/runs/{run}/report?format=markdown")).await;
     assert!(text.text.starts_with(&format!("# Run {run}: succeeded")), "{}", text.text);
 }

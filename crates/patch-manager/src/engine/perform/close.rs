@@ -15,7 +15,7 @@ use service_kit::ApiResult;
 
 use super::Task;
 use crate::{
-    app::{compliance, remote},
+    app::{compliance, remote, runs},
     engine::transition::Evidence,
 };
 
@@ -45,7 +45,8 @@ pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         }
     }
     let closed = close_change(task).await?;
-    Ok((Answer::Reported, Evidence::logged(closed)))
+    let actual = runs::actual(task.app, row.id).await?;
+    Ok((Answer::Reported, Evidence { actual, ..Evidence::logged(closed) }))
 }
 
 /// Ends the run's own maintenance on a host, if it is on: also on hosts that were lost on the way.

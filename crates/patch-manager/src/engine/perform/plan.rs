@@ -5,8 +5,15 @@ use service_kit::{ApiError, ApiResult};
 
 use super::Task;
 use crate::{
-    app::{compliance, plans},
-    engine::{playbook, transition::Evidence},
+    app::{
+        compliance,
+        plans::{self, Made},
+        predictions,
+    },
+    engine::{
+        playbook,
+        transition::{Evidence, PlanEvidence},
+    },
 };
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -26,10 +33,11 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             Evidence::logged("nothing to do: no selected host lacks a wanted update"),
         ));
     }
-    let app = app.clone();
-    let made =
-        tokio::task::spawn_blocking(move || plans::make(&request)).await.map_err(ApiError::internal)?;
-    let (plan, prediction) = made;
+    let mut connection = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(&mut connection, &request.targets).await?;
+    drop(connection);
+    let made = tokio::task::spawn_blocking(move || plans::make(&request, &durations, observations));
+    let Made { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
@@ -47,7 +55,7 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         before.total
     );
     let evidence = Evidence {
-        plan: Some((plan, Some(prediction), before)),
+        plan: Some(PlanEvidence { plan, forecast, shown, compliance_before: before }),
         log: vec![(None, text)],
         ..Evidence::default()
     };
