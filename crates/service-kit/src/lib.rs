@@ -16,6 +16,7 @@ pub mod page;
 mod problem;
 pub mod server;
 pub mod telemetry;
+mod unread;
 
 pub use auth::{Admin, Approver, Caller, Operator, Viewer};
 pub use clock::Clock;

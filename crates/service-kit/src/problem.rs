@@ -9,11 +9,12 @@ use axum::{
     response::Response,
 };
 
-use crate::server::RequestId;
+use crate::{server::RequestId, unread::Unread};
 
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
+    let (request, unread) = Unread::keep(request);
     let instance = request.uri().path().to_owned();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
     let mut response = next.run(request).await;
@@ -29,6 +30,9 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    if !unread.drain().await {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
 }
