@@ -56,6 +56,8 @@ pub(crate) async fn import_advisories(
     let (sender, mut records) = mpsc::channel::<Result<Record, RecordError>>(2 * BATCH);
     let (kind, file) =
         tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
+    let mut only_import = app.pool.begin().await?;
+    store::lock_imports(&mut only_import).await?;
     let reading = tokio::task::spawn_blocking(move || read(kind, file, &limits, &sender));
 
     let mut import = Import {
@@ -86,7 +88,7 @@ pub(crate) async fn import_advisories(
         Err(error) => return Err(ApiError::invalid("", error.to_string())),
     }
     report.cis_changed = remarked + evaluation::evaluate_due(app).await?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = only_import;
     let record =
         audit::Record::new("import_advisories", format!("feed/{}", report.format)).after(&summary(&report));
     audit::record(&mut transaction, caller, record).await?;

@@ -30,8 +30,6 @@ use crate::{
     store::{self, policies::os_key},
 };
 
-/// Wakes those who wait for schedules.
-const CHANNEL: &str = "patch_policies";
 const OCCURRENCES_SHOWN: usize = 5;
 /// Policies compared with a previewed one.
 const MOST_POLICIES: i64 = 10_000;
@@ -59,7 +57,6 @@ pub(crate) async fn create_policy(
     store::compliance::recompute(&mut transaction, &selected, now).await?;
     let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
-    leases::notify(&mut transaction, CHANNEL, policy.id.as_str()).await?;
     let stored = get_policy(&mut transaction, &policy.id).await?;
     ticket.finish(&mut transaction, &stored).await?;
     transaction.commit().await?;
@@ -92,7 +89,6 @@ pub(crate) async fn update_policy(
     recompute(&mut transaction, concerned, now).await?;
     let record = audit::Record::new("update_policy", object(id)).before(&before.policy).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
-    leases::notify(&mut transaction, CHANNEL, id.as_str()).await?;
     let stored = get_policy(&mut transaction, id).await?;
     transaction.commit().await?;
     Ok(stored)
@@ -120,7 +116,6 @@ pub(crate) async fn delete_policy(
     recompute(&mut transaction, concerned, now).await?;
     let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
     audit::record(&mut transaction, caller, record).await?;
-    leases::notify(&mut transaction, CHANNEL, id.as_str()).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -41,12 +41,20 @@ async fn look_after(app: App) {
 async fn look(app: &App) -> ApiResult<()> {
     exceptions::end_expired(app).await?;
     forget_stale(app).await?;
-    // Left over when an import was interrupted between storing and evaluating.
-    evaluation::evaluate_due(app).await?;
+    evaluate_left_over(app).await?;
     let mut transaction = app.pool.begin().await?;
     store::lock_results(&mut transaction).await?;
     store::package_sets::delete_unused(&mut transaction, BATCH).await?;
     transaction.commit().await?;
+    Ok(())
+}
+
+/// What an import that was interrupted has stored and not evaluated.
+async fn evaluate_left_over(app: &App) -> ApiResult<()> {
+    let mut no_import = app.pool.begin().await?;
+    if store::try_lock_imports(&mut no_import).await? {
+        evaluation::evaluate_due(app).await?;
+    }
     Ok(())
 }
 

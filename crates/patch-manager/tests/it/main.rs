@@ -11,5 +11,6 @@ mod fleet;
 mod inventory;
 mod platform;
 mod policies;
+mod real_feeds;
 mod roles;
 mod scans;
