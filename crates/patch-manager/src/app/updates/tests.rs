@@ -101,7 +101,10 @@ async fn a_package_goes_as_far_as_is_wanted_and_no_further() {
         "the highest fixed version, although the repository offers a newer one"
     );
     let november = Wanted::Level(Some("2025-11".parse().unwrap()));
-    assert_eq!(planned(&pool, "web-1", november).await, [update("curl", "7.76.1-31.el9_6.1", &["DCOS-2025-0002"])]);
+    assert_eq!(
+        planned(&pool, "web-1", november).await,
+        [update("curl", "7.76.1-31.el9_6.1", &["DCOS-2025-0002"])]
+    );
     let hole = [update("sudo", "1.9.5p2-10.el9_6.2", &["DCOS-2026-0011"])];
     for name in ["CVE-2026-90011", "DCOS-2026-0011"] {
         assert_eq!(planned(&pool, "web-1", Wanted::Advisory(name.to_owned())).await, hole);
@@ -156,7 +159,9 @@ async fn the_newest_of_several_installed_versions_is_told() {
     let mut conn = pool.acquire().await.unwrap();
     let installed = installed_versions(&mut conn, &[id("web-1")]).await.unwrap();
     assert_eq!(installed[&id("web-1")]["kernel-core"], "5.14.0-611.16.1.el9_7");
-    assert!(is_at_least(Packaging::Rpm, "1:1.0-1", "2.0-1") && !is_at_least(Packaging::Dpkg, "1.0~rc1", "1.0"));
+    assert!(
+        is_at_least(Packaging::Rpm, "1:1.0-1", "2.0-1") && !is_at_least(Packaging::Dpkg, "1.0~rc1", "1.0")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
