@@ -19,6 +19,10 @@ pub struct UpArguments {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<Secret>,
 
+    /// File that holds the database URL instead.
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
+
     /// Address to listen on. Requests carry tokens in the clear: beyond this machine put TLS in front.
     #[arg(long, env = "PATCH_BIND", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub bind: IpAddr,

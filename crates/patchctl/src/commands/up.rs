@@ -1,10 +1,12 @@
 //! `up`: the platform until it is told to stop.
 
 use service_kit::cli;
+use service_kit::config::Secret;
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
 use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::input;
 use crate::output::{is_terminal, note, print};
 use crate::platform::{Platform, PlatformConfig, start_logging};
 
@@ -15,7 +17,7 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
         data_dir: connect::data_dir(global)?,
         port_base: global.port_base,
         bind: arguments.bind,
-        database_url: arguments.database_url,
+        database_url: database_url(&arguments)?,
     };
     let mut platform = tokio::select! {
         started = Platform::start(&config) => started?,
@@ -28,6 +30,14 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
     };
     platform.stop().await;
     failure.map_or(Ok(ExitStatus::Ok), Err)
+}
+
+fn database_url(arguments: &UpArguments) -> Result<Option<Secret>, Failure> {
+    match (&arguments.database_url, &arguments.database_url_file) {
+        (Some(url), _) => Ok(Some(url.clone())),
+        (None, Some(file)) => Ok(Some(Secret::new(input::read_text(file)?.trim()))),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Addresses and `ready` on standard output; the rest is for people and goes beside it.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use patch_manager::PatchManager;
 use cmdb::Cmdb;
 use itsm::Itsm;
+use patch_manager::PatchManager;
 use service_kit::Clock;
 use service_kit::config::Secret;
 use service_kit::database;
@@ -36,6 +36,8 @@ pub struct Services {
     names: HashMap<Id, &'static str>,
     pools: Vec<PgPool>,
     shutdown: CancellationToken,
+    /// Stops the patch-manager alone.
+    first: CancellationToken,
     _stop_when_dropped: DropGuard,
 }
 
@@ -69,17 +71,20 @@ impl Services {
             running: JoinSet::new(),
             names: HashMap::new(),
             pools: Vec::new(),
+            first: shutdown.child_token(),
             _stop_when_dropped: shutdown.clone().drop_guard(),
             shutdown,
         };
         let [patch_manager, cmdb, itsm, sim_engine]: [TcpListener; 4] =
             listeners.try_into().map_err(|_| Failure::new("four ports are needed"))?;
-        let common = (database_url, service_token);
-        services.serve::<SimEngine>(common, sim_engine, settings::sim_engine()?)?;
-        services.serve::<Cmdb>(common, cmdb, settings::cmdb(addresses)?)?;
-        services.serve::<Itsm>(common, itsm, settings::itsm(addresses)?)?;
+        let all = services.shutdown.clone();
+        let first = services.first.clone();
+        let common = |shutdown: &CancellationToken| (database_url, service_token, shutdown.child_token());
+        services.serve::<SimEngine>(common(&all), sim_engine, settings::sim_engine()?)?;
+        services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
+        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses)?)?;
         services.serve::<PatchManager>(
-            common,
+            common(&first),
             patch_manager,
             settings::patch_manager(addresses, data_dir)?,
         )?;
@@ -88,7 +93,7 @@ impl Services {
 
     fn serve<S: Service>(
         &mut self,
-        (database_url, service_token): (&Secret, &Secret),
+        (database_url, service_token, shutdown): (&Secret, &Secret, CancellationToken),
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
@@ -97,7 +102,7 @@ impl Services {
                 .map_err(|_| Failure::new("the database URL cannot be read"))?,
             clock: Clock::system(),
             service_token: service_token.clone(),
-            shutdown: self.shutdown.child_token(),
+            shutdown,
             tasks: TaskTracker::new(),
         };
         self.pools.push(context.pool.clone());
@@ -149,6 +154,9 @@ impl Services {
 
     /// Asks all to stop and waits, but no longer than `timeout`.
     pub async fn stop(mut self, timeout: Duration) {
+        // The one that calls the others goes first, while they can still answer what it has asked.
+        self.first.cancel();
+        let _ = tokio::time::timeout(timeout / 2, self.running.join_next()).await;
         self.shutdown.cancel();
         let all = async {
             while self.running.join_next().await.is_some() {}
@@ -156,7 +164,7 @@ impl Services {
                 pool.close().await;
             }
         };
-        if tokio::time::timeout(timeout, all).await.is_err() {
+        if tokio::time::timeout(timeout / 2, all).await.is_err() {
             tracing::warn!(
                 "a service was still busy at the stop and was cut off; it goes on at the next start"
             );

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::{clean, print};
 
 /// Hosts at work that get a line of their own; the bar counts the others.
-const LINES: usize = 30;
+const LINES: usize = 15;
 
 pub enum View {
     Live(Live),
@@ -91,17 +91,21 @@ impl Live {
                 self.bar.set_message(format!("{}{}", state.name(), reason.unwrap_or_default()));
             }
             Happening::Host { ci_id, state, .. } if state.is_working() => self.work(&ci_id, state),
-            Happening::Host { ci_id, state, error, .. } if state.is_final() => {
-                if let Some(line) = self.working.remove(&ci_id) {
-                    line.finish_and_clear();
-                }
+            Happening::Host { ci_id, state: HostState::Pending, .. } => self.rest(&ci_id),
+            Happening::Host { ci_id, state, error, .. } => {
+                self.rest(&ci_id);
                 self.say(&host_line(&ci_id, state, error.as_deref()));
                 self.ended.insert(ci_id, state);
                 self.count();
             }
-            Happening::Host { .. } | Happening::Unknown => {}
             Happening::Log { ci_id: None, text } => self.say(&clean(&text)),
-            Happening::Log { .. } => {}
+            Happening::Log { .. } | Happening::Unknown => {}
+        }
+    }
+
+    fn rest(&mut self, ci_id: &str) {
+        if let Some(line) = self.working.remove(ci_id) {
+            line.finish_and_clear();
         }
     }
 
@@ -144,6 +148,8 @@ fn line_of(event: &CloudEvent) -> Option<String> {
             let reason = reason.map(|reason| format!(": {}", clean(&reason)));
             Some(format!("{at} run {}{}", state.name(), reason.unwrap_or_default()))
         }
+        // Every host of a plan begins so; only one that waits for another attempt is worth a line.
+        Happening::Host { state: HostState::Pending, attempts: 0, .. } => None,
         Happening::Host { ci_id, state, error, .. } => {
             Some(format!("{at} {}", host_line(&ci_id, state, error.as_deref())))
         }

@@ -75,7 +75,8 @@ fn policy_is_created_changed_previewed_and_run() {
     let id = runs[0]["id"].as_str().unwrap();
     let events = up.run(&["run", "events", id]).expect(0).stdout;
     let states = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = states.filter(|event| event["type"] == "patch.run.state_changed.v1").last().unwrap();
+    let last =
+        states.filter(|event| event["type"] == "patch.run.state_changed.v1").reduce(|_, last| last).unwrap();
     assert_eq!(last["data"]["state"], "succeeded");
     assert_eq!(up.run(&["run", "watch", id]).status, 0);
     up.run(&["run", "logs", id]).expect(0);

@@ -3,5 +3,7 @@
 mod answers;
 mod commands;
 mod program;
+mod simulate;
 mod up;
 mod usage;
+mod watch;

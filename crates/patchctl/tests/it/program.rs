@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
-const END_TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a finished program left.
 #[derive(Debug)]
@@ -70,12 +71,32 @@ pub fn finish(command: &mut Command, input: &str) -> Finished {
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
+    let pid = Pid::from_raw(child.id().try_into().expect("a process number"));
+    let (ended, is_ended) = std::sync::mpsc::channel::<()>();
+    // Nothing asked here takes this long; what does is ended, and its exit status tells.
+    let watchdog = std::thread::spawn(move || {
+        if is_ended.recv_timeout(END_TIMEOUT).is_err_and(|error| error == RecvTimeoutError::Timeout) {
+            kill(pid, Signal::SIGKILL).ok();
+        }
+    });
     let output = child.wait_with_output().expect("it ends");
+    drop(ended);
+    watchdog.join().ok();
     writer.join().ok();
     Finished {
         status: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// A program that runs beside the test, ended with it.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 
@@ -94,8 +115,16 @@ impl Up {
     }
 
     pub fn start_with(folder: &TempDir, prepare: impl Fn(&mut Command) -> &mut Command) -> Self {
-        let data_dir = folder.path().to_str().expect("UTF-8").to_owned();
-        let port_base = free_ports().to_string();
+        Self::start_at(folder, &free_ports().to_string(), prepare)
+    }
+
+    /// Starts on ports that were used before.
+    pub fn start_at(
+        folder: &TempDir,
+        port_base: &str,
+        prepare: impl Fn(&mut Command) -> &mut Command,
+    ) -> Self {
+        let (data_dir, port_base) = (folder.path().to_str().expect("UTF-8").to_owned(), port_base.to_owned());
         let output = File::create(folder.path().with_extension("out")).expect("a file");
         let errors = File::create(folder.path().with_extension("err")).expect("a file");
         let mut command = patchctl(&["up", "--data-dir", &data_dir, "--port-base", &port_base]);
@@ -146,6 +175,13 @@ impl Up {
             sleep(Duration::from_millis(20));
         }
         panic!("it did not stop");
+    }
+
+    /// A command against this platform that is not waited for; its output is piped.
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--data-dir", &self.data_dir, "--port-base", &self.port_base]);
+        Running(patchctl(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"))
     }
 
     fn pid(&self) -> Pid {

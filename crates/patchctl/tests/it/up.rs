@@ -116,12 +116,40 @@ fn missing_postgres_is_told() {
     assert!(answer.one_line_error().contains("initdb"));
 }
 
+#[test]
+fn service_that_cannot_start_ends_the_platform_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let base = free_ports().to_string();
+    let arguments = ["up", "--data-dir", data_dir, "--port-base", &base];
+    let answer = finish(patchctl(&arguments).env("PUBLIC_URL", "nonsense"), "").expect(1);
+    assert!(
+        answer.stderr.contains("error: itsm stopped: ") && answer.stderr.contains("nonsense"),
+        "{answer:?}"
+    );
+    assert!(answer.stdout.is_empty(), "{answer:?}");
+
+    let answer = finish(patchctl(&arguments).env("PATCH_FORKS", "many"), "").expect(1);
+    assert!(
+        answer.stderr.contains("error: the environment cannot be used: ")
+            && answer.stderr.contains("--forks"),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn database_of_the_operator_is_used_and_a_newer_one_refused() {
     let database = TestDatabase::create().await;
     let folder = tempfile::tempdir().unwrap();
     let url = database.url().to_owned();
     let up = Up::start_with(&folder, |command| command.env("DATABASE_URL", &url));
+    let (status, _) = up.stop(Signal::SIGTERM);
+    assert!(status.success());
+
+    let file = folder.path().with_extension("url");
+    fs::write(&file, format!("{url}\n")).unwrap();
+    let up = Up::start_with(&folder, |command| command.env("DATABASE_URL_FILE", &file));
+    fs::remove_file(&file).unwrap();
     assert!(!folder.path().join("postgres").exists());
     assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
     up.run(&["health"]).expect(0);

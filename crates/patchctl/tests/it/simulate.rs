@@ -1,0 +1,168 @@
+//! Simulations of scenarios in files: no platform runs here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::program::{Finished, run};
+
+const SCENARIO: &str = "\
+name: shop
+seed: 4
+nodes:
+  - { id: web-1, type: SERVICE_INSTANCE, service: web, min_up: 1, patch: &patch { patch_duration_seconds: 60,
+      requires_restart: true, failure_probability: 0.2, severity: 5 } }
+  - { id: web-2, type: SERVICE_INSTANCE, service: web, min_up: 1, patch: *patch }
+  - { id: db-1, type: DATABASE, service: db, criticality: 5, min_up: 1, patch: *patch }
+  - { id: db-2, type: DATABASE, service: db, criticality: 5, min_up: 1, patch: *patch }
+edges:
+  - { source: web-1, target: db-1, compatibility: DEGRADED }
+  - { source: web-2, target: db-2 }
+";
+
+struct Desk {
+    folder: TempDir,
+    file: String,
+    out: String,
+}
+
+impl Desk {
+    fn new(scenario: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scenario.yaml");
+        fs::write(&file, scenario).unwrap();
+        let out = folder.path().join("out");
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        Self { file: text(&file), out: text(&out), folder }
+    }
+
+    fn simulate(&self, arguments: &[&str]) -> Finished {
+        run(&[&["simulate", "-f", &self.file], arguments].concat())
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join("out").join(name)).unwrap_or_else(|error| {
+            panic!("{name}: {error}");
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.folder.path().join("out").join(name).exists()
+    }
+}
+
+/// The folder of shared test data, if this machine has it.
+fn shared_data() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let folder = std::env::var_os("PATCH_SHARED_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let folder = folder.join("patchplanner");
+    if !folder.is_dir() {
+        println!("skipped: {} is not there; set PATCH_SHARED_DATA", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn reference_figures_are_written_for_every_strategy_and_batch_size() {
+    let Some(folder) = shared_data() else { return };
+    let mut expected = csv::Reader::from_path(folder.join("expected-p0-p1.csv")).unwrap();
+    let mut compared = 0;
+    for row in expected.deserialize() {
+        let row: BTreeMap<String, String> = row.unwrap();
+        let yaml = fs::read_to_string(folder.join(format!("{}.yaml", row["scenario"]))).unwrap();
+        let probability = if row["run"] == "p0" { "0.0" } else { "1.0" };
+        let fixed = |line: &str| match line.split_once("failure_probability:") {
+            Some((indent, _)) => format!("{indent}failure_probability: {probability}\n"),
+            None => format!("{line}\n"),
+        };
+        let desk = Desk::new(&yaml.lines().map(fixed).collect::<String>());
+        let (strategy, batch_size) = row["strategy"].split_once("_sorted-b").unwrap_or((&row["strategy"], "2"));
+        let ask =
+            ["--reference", "--strategy", strategy, "--batch-size", batch_size, "--out", &desk.out];
+        let answer = desk.simulate(&ask);
+        let plan: serde_json::Value = serde_json::from_str(&desk.read("plan.json")).unwrap();
+        assert_eq!(plan["steps"].as_array().unwrap().len().to_string(), row["steps"], "{row:?}");
+        if let Some((_, why)) = row["error"].split_once(": ") {
+            let answer = answer.expect(3);
+            assert!(answer.stderr.contains(why), "{row:?}: {answer:?}");
+            assert!(desk.read("report.md").contains(why) && !desk.has("metrics.csv"), "{row:?}");
+        } else {
+            answer.expect(0);
+            let metrics = desk.read("metrics.csv");
+            let found: BTreeMap<&str, &str> =
+                metrics.lines().map(|line| line.trim_end().split_once(',').unwrap()).collect();
+            assert_eq!(found["metric"], "value");
+            let own = ["scenario", "strategy", "run", "steps", "nodes_v_new_at_end", "nodes_failed_at_end", "error"];
+            for (name, value) in row.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+                assert_eq!(found[name.as_str()], value, "{name} in {row:?}");
+            }
+            assert!(desk.read("events.jsonl").lines().all(|line| line.starts_with("{\"time\":")), "{row:?}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 60, "rows compared");
+}
+
+#[test]
+fn refused_plan_says_which_service_and_leaves_no_old_figures() {
+    let desk = Desk::new(SCENARIO);
+    let ask = |strategy: &str| {
+        desk.simulate(&["--reference", "--strategy", strategy, "--out", &desk.out])
+    };
+    ask("rolling").expect(0);
+    assert!(desk.read("metrics.csv").contains("time_to_full_patch,120\r\n"));
+    let refused = ask("bigbang").expect(3);
+    assert!(refused.stderr.contains("`bigbang`") && refused.stderr.contains("service=web healthy=0 min_up=1"));
+    assert!(desk.read("report.md").contains("service=db") && !desk.has("metrics.csv") && desk.has("plan.json"));
+}
+
+#[test]
+fn seeds_differ_and_each_repeats() {
+    let desk = Desk::new(SCENARIO);
+    let ask = |seed: &str| {
+        let answer = desk.simulate(&["--reference", "--strategy", "rolling", "--seed", seed, "-o", "csv"]);
+        answer.expect(0).stdout
+    };
+    assert_eq!(ask("7"), ask("7"));
+    assert!((0..20).map(|seed| ask(&seed.to_string())).any(|answer| answer != ask("7")));
+    let own = desk.simulate(&["--reference", "--strategy", "rolling", "-o", "csv"]).expect(0).stdout;
+    assert_eq!(own, ask("4"), "the scenario's own seed is taken when none is said");
+    assert_eq!(ask("-7"), ask("7"), "as Python does");
+}
+
+#[test]
+fn several_strategies_of_the_reference_stand_side_by_side() {
+    let desk = Desk::new(SCENARIO);
+    let answer = desk.simulate(&["--reference", "-o", "csv", "--out", &desk.out]).expect(3);
+    let header = answer.stdout.lines().next().unwrap();
+    assert!(header.starts_with("metric,rolling,batch_rolling,canary,bluegreen"), "{header}");
+    assert!(!header.contains("bigbang") && desk.has("bigbang/report.md") && desk.has("canary/metrics.csv"));
+}
+
+#[test]
+fn fault_in_a_scenario_is_told_with_file_line_and_field() {
+    let desk = Desk::new(&SCENARIO.replace("target: db-2", "target: db-3"));
+    let answer = desk.simulate(&["--strategy", "rolling", "--reference"]).expect(1);
+    let place = format!("{}:11: edges[1].target: there is no node `db-3`", desk.file);
+    assert!(answer.one_line_error().contains(&place), "{answer:?}");
+
+    fs::write(&desk.file, SCENARIO.replace("criticality: 5", "criticality: 6")).unwrap();
+    assert!(desk.simulate(&[]).expect(1).one_line_error().contains("criticality: must be 1 to 5, but is 6"));
+    fs::write(&desk.file, "").unwrap();
+    assert!(desk.simulate(&[]).expect(1).one_line_error().contains("holds no scenario"));
+}
+
+#[test]
+fn file_and_fleet_exclude_each_other() {
+    let desk = Desk::new(SCENARIO);
+    desk.simulate(&["--policy", "p"]).expect(2);
+    desk.simulate(&["--all"]).expect(2);
+    desk.simulate(&["--strategy", "slowly"]).expect(2);
+    desk.simulate(&["--reference", "--runs", "5"]).expect(2);
+    desk.simulate(&["--batch-size", "0"]).expect(2);
+    run(&["simulate", "--policy", "p", "--reference"]).expect(2);
+    assert!(run(&["simulate"]).expect(2).stderr.contains("-f scenario.yaml"));
+}
