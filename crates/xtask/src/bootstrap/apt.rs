@@ -16,25 +16,39 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 const UPDATE_ATTEMPTS: u32 = 6;
 const UPDATE_PAUSE: Duration = Duration::from_secs(10);
 
-/// Installs Debian packages without anything merely recommended.
-pub fn install(packages: &[&str]) -> anyhow::Result<()> {
-    let list = packages.join(" ");
-    if !Path::new("/usr/bin/apt-get").exists() {
-        bail!(
-            "`{list}` is missing and this machine has no apt-get; install it with the system's own package manager"
-        );
+#[derive(Default)]
+pub struct Apt {
+    lists_are_fresh: bool,
+}
+
+impl Apt {
+    pub fn is_available() -> bool {
+        Path::new("/usr/bin/apt-get").exists()
     }
-    update(&list)?;
-    say(&format!("installing {list} with apt-get"));
-    let mut command = as_root("apt-get")?;
-    command
-        .args(["install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"])
-        .args(packages);
-    let outcome = Task::new("apt-get install", INSTALL_DEADLINE).run(command)?;
-    if !outcome.success {
-        bail!("`apt-get install {list}` failed:\n{}", outcome.all());
+
+    /// Installs Debian packages without anything merely recommended.
+    pub fn install(&mut self, packages: &[&str]) -> anyhow::Result<()> {
+        let list = packages.join(" ");
+        if !Self::is_available() {
+            bail!(
+                "`{list}` is missing and this machine has no apt-get; install it with the system's own package manager"
+            );
+        }
+        if !self.lists_are_fresh {
+            update(&list)?;
+            self.lists_are_fresh = true;
+        }
+        say(&format!("installing {list} with apt-get"));
+        let mut command = as_root("apt-get")?;
+        command
+            .args(["install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"])
+            .args(packages);
+        let outcome = Task::new("apt-get install", INSTALL_DEADLINE).run(command)?;
+        if !outcome.success {
+            bail!("`apt-get install {list}` failed:\n{}", outcome.all());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn update(wanted_for: &str) -> anyhow::Result<()> {

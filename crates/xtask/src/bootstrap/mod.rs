@@ -7,6 +7,7 @@ mod python;
 
 use anyhow::Context;
 
+use self::apt::Apt;
 use crate::workspace::Workspace;
 
 /// How much is needed: running the platform takes less than checking a change.
@@ -25,8 +26,9 @@ pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
     let tools = workspace.tools();
     std::fs::create_dir_all(&tools).with_context(|| format!("cannot create `{}`", tools.display()))?;
     let _turn = lock::wait_for_turn(&tools)?;
-    let postgres = postgres::ensure()?;
-    let ansible = python::ensure(workspace, needs)?;
+    let mut apt = Apt::default();
+    let postgres = postgres::ensure(&mut apt)?;
+    let ansible = python::ensure(workspace, needs, &mut apt)?;
     Ok(Installed { summary: format!("{postgres}, {ansible}") })
 }
 

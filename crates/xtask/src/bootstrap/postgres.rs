@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, bail};
 
-use super::{apt, say};
+use super::apt::{Apt, as_root};
+use super::say;
 
 /// Debian's package makes and starts a cluster of its own on port 5432 unless told not to. Nobody needs it here.
 const CLUSTER_POLICY: &str = "/etc/postgresql-common/createcluster.conf";
@@ -12,14 +13,14 @@ const NO_MAIN_CLUSTER: &str = "# Written before PostgreSQL was installed for pri
                                # the package itself makes and starts none.\n\
                                create_main_cluster = false\n";
 
-pub fn ensure() -> anyhow::Result<String> {
+pub fn ensure(apt: &mut Apt) -> anyhow::Result<String> {
     if local_postgres::find_bin_dir().is_err() {
         if std::env::var_os("PG_BINDIR").is_some_and(|dir| !dir.is_empty()) {
             bail!("PG_BINDIR is set, but holds no PostgreSQL server; correct or unset it");
         }
         say("PostgreSQL is missing");
         forbid_main_cluster()?;
-        apt::install(&["postgresql"])?;
+        apt.install(&["postgresql"])?;
     }
     let bin_dir = local_postgres::find_bin_dir()?;
     Ok(format!("PostgreSQL in {}", bin_dir.display()))
@@ -30,7 +31,7 @@ fn forbid_main_cluster() -> anyhow::Result<()> {
         return Ok(());
     }
     let script = format!("mkdir -p /etc/postgresql-common && cat > {CLUSTER_POLICY}");
-    let mut child = apt::as_root("sh")?
+    let mut child = as_root("sh")?
         .args(["-c", &script])
         .stdin(Stdio::piped())
         .spawn()

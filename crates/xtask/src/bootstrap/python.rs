@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{Needs, apt, say};
+use super::apt::Apt;
+use super::{Needs, say};
 use crate::task::{Outcome, Task};
 use crate::workspace::Workspace;
 
@@ -18,14 +19,14 @@ const QUICK: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Makes the private environment hold exactly the pinned packages.
-pub fn ensure(workspace: &Workspace, needs: Needs) -> anyhow::Result<String> {
+pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Result<String> {
     let environment = workspace.tools().join("venv");
     let wanted = Wanted::read(workspace, needs)?;
     if !wanted.is_installed_in(&environment) {
         say(&format!("{} is missing or out of date in {}", wanted.what, environment.display()));
         // Started anew when it does not run: its interpreter may have been removed or the folder moved.
         if !runs(&environment) {
-            create(&environment)?;
+            create(&environment, apt)?;
         }
         install(&environment, &wanted)?;
     }
@@ -82,21 +83,21 @@ fn runs(environment: &Path) -> bool {
     python.exists() && pip.contains(&*environment.to_string_lossy()) && succeeds(command)
 }
 
-fn create(environment: &Path) -> anyhow::Result<()> {
+fn create(environment: &Path, apt: &mut Apt) -> anyhow::Result<()> {
     let python = match find_python()? {
         Some(python) => python,
         None => {
             say("Python is missing");
-            apt::install(&["python3", "python3-venv"])?;
+            apt.install(&["python3", "python3-venv"])?;
             find_python()?.context("python3 is still missing after its installation")?
         }
     };
     say(&format!("making a private Python environment with {python}"));
     let mut outcome = make(&python, environment)?;
-    if !outcome.success && python == "python3" && Path::new("/usr/bin/apt-get").exists() {
+    if !outcome.success && python == "python3" && Apt::is_available() {
         // Debian keeps the part that brings pip into a new environment in a package of its own.
         say("Python lacks its venv module");
-        apt::install(&["python3-venv"])?;
+        apt.install(&["python3-venv"])?;
         outcome = make(&python, environment)?;
     }
     if !outcome.success {
@@ -148,7 +149,7 @@ fn install(environment: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     }
     let mut command = Command::new(environment.join("bin/python"));
     command
-        .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
+        .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
         .args(["--retries", "5", "--timeout", "60", "--requirement"])
         .arg(&wanted.file);
     let outcome = Task::new("pip install", INSTALL_DEADLINE).run(command)?;
