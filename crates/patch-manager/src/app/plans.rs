@@ -144,7 +144,8 @@ async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Targe
         (None, false) => hosts::targets(app, &Selector { all: true, ..Selector::default() }).await?,
     };
     if let Some(os) = &order.policy.os_type {
-        targets.retain(|_, target| &target.os == os);
+        let wanted = crate::store::policies::os_key(os);
+        targets.retain(|_, target| crate::store::policies::os_key(&target.os) == wanted);
     }
     let mut staging = BTreeSet::new();
     if let Some(rule) = &order.policy.staging {
@@ -322,7 +323,8 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         rollback_of: None,
     };
     let gathered = gather(app, &order, Freshness::AsKnown).await?;
-    let mut strategies = if request.strategies.is_empty() { Strategy::ALL.to_vec() } else { request.strategies.clone() };
+    let mut strategies =
+        if request.strategies.is_empty() { Strategy::ALL.to_vec() } else { request.strategies.clone() };
     // Of plans that are as good as each other the first is recommended: let it be what the policy says.
     strategies.sort_by_key(|strategy| *strategy != order.policy.strategy);
     let mut connection = app.pool.acquire().await?;

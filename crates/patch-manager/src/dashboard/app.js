@@ -37,7 +37,7 @@ const figure = (value, label) => element("div", { className: "figure" }, element
 function table(columns, rows, empty) {
   if (rows.length === 0) return element("p", {}, empty);
   const head = element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)));
-  const body = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell))));
+  const body = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", { className: String(cell).length > 50 ? "text" : "" }, cell))));
   return element("div", { className: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
 }
 
@@ -47,7 +47,7 @@ function shares(title, groups) {
     return [name || "(none)", bar, `${counts.percent.toFixed(1)} %`, counts.compliant, counts.non_compliant, counts.unknown].map((cell) =>
       typeof cell === "number" ? String(cell) : cell);
   });
-  return [element("h2", {}, title), table([title.replace("By ", ""), "", "compliant", "hosts", "lacking", "unknown"], rows, "Nothing is known yet.")];
+  return [element("h2", {}, title), table([title.replace("By ", ""), "", "share", "compliant", "lacking", "unknown"], rows, "Nothing is known yet.")];
 }
 
 async function showFleet() {
@@ -60,7 +60,7 @@ async function showFleet() {
   ]);
   return [
     element("h1", {}, "Fleet"),
-    element("div", { className: "figures" }, figure(`${total.percent.toFixed(1)} %`, "compliant"), figure(total.compliant, "results compliant"),
+    element("div", { className: "figures" }, figure(`${total.percent.toFixed(1)} %`, "compliant"), figure(total.compliant, "hosts compliant"),
       figure(total.non_compliant, "lacking patches"), figure(total.unknown, "unknown")),
     element("h2", {}, "Runs"),
     table(["run", "of", "state", "strategy", "patched", "failed", "by", "started"], rows, "No run was started yet."),

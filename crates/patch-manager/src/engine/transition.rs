@@ -19,7 +19,7 @@ use crate::{
     service::{App, PatchManager},
     store::{
         predictions,
-        run_records::{self, HostFacts},
+        run_records::{self, HostFacts, TestRecord},
         runs::{self, Planned, RunRow},
     },
 };
@@ -43,7 +43,7 @@ pub(crate) struct Evidence {
     pub boot_ids: Vec<(CiId, String)>,
     /// Hosts back at their snapshots: what was changed on them is undone.
     pub restored: Vec<CiId>,
-    pub tests: Option<(TestPhase, Vec<(CiId, String, bool, String)>)>,
+    pub tests: Option<(TestPhase, Vec<TestRecord>)>,
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub log: Vec<(Option<CiId>, String)>,

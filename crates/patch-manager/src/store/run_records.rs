@@ -155,8 +155,9 @@ pub(crate) async fn insert_log(
     let text: String = text.chars().filter(|c| *c != '\0').take(4000).collect();
     let inserted = sqlx::query!(
         "INSERT INTO patch.run_log (run_id, at, ci_id, text)
-         SELECT $1, $2, $3, $4 WHERE $4 IS DISTINCT FROM
-             (SELECT text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT 1)",
+         SELECT $1, $2, $3, $4 WHERE NOT EXISTS
+             (SELECT FROM (SELECT ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT 1) last
+              WHERE last.text = $4 AND last.ci_id IS NOT DISTINCT FROM $3)",
         id.0,
         now,
         host.map(CiId::as_str),
@@ -205,18 +206,27 @@ fn log_line(sequence: i64, at: DateTime<Utc>, ci_id: Option<String>, text: Strin
     Ok(LogLine { sequence, at, ci_id: ci_id.map(CiId::new).transpose().map_err(ApiError::internal)?, text })
 }
 
+/// One test on one host.
+#[derive(Debug, Clone)]
+pub(crate) struct TestRecord {
+    pub host: CiId,
+    pub test: String,
+    pub passed: bool,
+    pub detail: String,
+}
+
 /// Stores the tests of hosts in one phase.
 pub(crate) async fn upsert_tests(
     connection: &mut PgConnection,
     id: RunId,
     phase: TestPhase,
-    results: &[(CiId, String, bool, String)],
+    results: &[TestRecord],
 ) -> ApiResult<()> {
-    let hosts: Vec<String> = results.iter().map(|(host, ..)| host.to_string()).collect();
-    let tests: Vec<String> = results.iter().map(|(_, test, ..)| test.clone()).collect();
-    let passed: Vec<bool> = results.iter().map(|(_, _, passed, _)| *passed).collect();
+    let hosts: Vec<String> = results.iter().map(|result| result.host.to_string()).collect();
+    let tests: Vec<String> = results.iter().map(|result| result.test.clone()).collect();
+    let passed: Vec<bool> = results.iter().map(|result| result.passed).collect();
     let details: Vec<String> =
-        results.iter().map(|(.., detail)| detail.chars().take(500).collect()).collect();
+        results.iter().map(|result| result.detail.chars().take(500).collect()).collect();
     match phase {
         TestPhase::Before => sqlx::query!(
             "INSERT INTO patch.run_tests (run_id, ci_id, test, before, before_detail)

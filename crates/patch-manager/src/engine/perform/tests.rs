@@ -13,9 +13,12 @@ use super::{
     Task,
     hosts::{host_timeout, plan_of, run_over},
 };
-use crate::engine::{
-    playbook::{self, how_it_ended},
-    transition::Evidence,
+use crate::{
+    engine::{
+        playbook::{self, how_it_ended},
+        transition::Evidence,
+    },
+    store::run_records::TestRecord,
 };
 
 /// Runs every test of the plan on every host; the answer counts only when each gave a result.
@@ -42,7 +45,7 @@ pub(super) async fn test(
                     true => run.passed.insert(test.name.clone()),
                     false => run.failed.insert(test.name.clone()),
                 };
-                results.push((result.host, test.name, test.passed, test.detail));
+                results.push(TestRecord { host: result.host, test: test.name, passed: test.passed, detail: test.detail });
             }
             Event::Ended(how) => ended = Some(how),
             _ => {}
