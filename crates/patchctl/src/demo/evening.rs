@@ -103,7 +103,7 @@ async fn compliance(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
             counts.unknown.to_string(),
         ]
     });
-    screen.table(&["env", "compliant", "hosts", "lacking", "unknown"], rows);
+    screen.table(&["env", "share", "compliant", "lacking", "unknown"], rows);
     Ok(())
 }
 
@@ -180,7 +180,9 @@ async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
         .ok_or_else(|| Failure::new(format!("no strategy can be recommended: {}", comparison.why)))?;
     screen.say(format!("chosen: {chosen}. {}", comparison.why));
     match comparison.outcomes.iter().map(|outcome| outcome.observations).max() {
-        Some(observations @ 1..) => screen.say(format!("durations are learnt from {observations} attempts on hosts")),
+        Some(observations @ 1..) => {
+            screen.say(format!("durations are learnt from {observations} attempts on hosts"))
+        }
         _ => screen.say("durations are the stated prior for model hosts: nothing was observed yet"),
     }
     Ok(chosen)
