@@ -51,8 +51,52 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
             variables.set("pm_reboot", reboot_word(plan.reboot));
-            if result.step == Some(Step::Precheck)
-        && let Some(boot_id) = result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
+            if let Some(boot_id) = boot_ids.get(id) {
+                variables.set("pm_boot_id_before", boot_id.as_str());
+            }
+            let workflow = &plan.workflow;
+            variables.set("pm_pre_downtime_commands", workflow.pre_downtime_commands.clone());
+            variables.set("pm_pre_update_commands", workflow.pre_update_commands.clone());
+            variables.set("pm_post_update_commands", workflow.post_update_commands.clone());
+        },
+    )?;
+    let mut playing = playbook::start(task, run).await?;
+    let mut seen: BTreeMap<CiId, HostState> = BTreeMap::new();
+    let mut ended = None;
+    while let Some(event) = playing.next().await {
+        match event {
+            PlaybookEvent::HostStarted { host, step: Some(step), .. } if unfinished.contains(&host) => {
+                let state = state_of(step);
+                if seen.insert(host.clone(), state) != Some(state) {
+                    tell(
+                        task,
+                        Event::HostProgressed { step: task.pending.step, host, state },
+                        Evidence::default(),
+                    )
+                    .await?;
+                }
+            }
+            PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
+                host_result(task, result).await?
+            }
+            PlaybookEvent::Ended(how) => ended = Some(how),
+            _ => {}
+        }
+    }
+    let reason = how_it_ended(ended.as_ref());
+    let rest = |host: &CiId| match playing.is_stopping() {
+        true => (host.clone(), HostResult::Interrupted),
+        false => (host.clone(), HostResult::Failed { reason: reason.clone() }),
+    };
+    Ok((Answer::Patched { unfinished: unfinished.iter().map(rest).collect() }, Evidence::default()))
+}
+
+/// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
+async fn host_result(task: &Task<'_>, result: TaskResult) -> ApiResult<()> {
+    let mut evidence = Evidence::default();
+    if result.step == Some(Step::Precheck)
+        && let Some(boot_id) =
+            result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
     {
         evidence.boot_ids.push((result.host.clone(), boot_id.to_owned()));
     }

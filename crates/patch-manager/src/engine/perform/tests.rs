@@ -45,7 +45,12 @@ pub(super) async fn test(
                     true => run.passed.insert(test.name.clone()),
                     false => run.failed.insert(test.name.clone()),
                 };
-                results.push(TestRecord { host: result.host, test: test.name, passed: test.passed, detail: test.detail });
+                results.push(TestRecord {
+                    host: result.host,
+                    test: test.name,
+                    passed: test.passed,
+                    detail: test.detail,
+                });
             }
             Event::Ended(how) => ended = Some(how),
             _ => {}
