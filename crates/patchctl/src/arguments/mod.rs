@@ -11,6 +11,7 @@ mod policy;
 mod run;
 mod selection;
 mod sim;
+mod simulate;
 mod up;
 mod waiver;
 
@@ -28,9 +29,10 @@ pub use itsm::{
 };
 pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
-pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, SimulateArguments, StartArguments, Way};
+pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, StartArguments, Way};
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
+pub use simulate::{ScenarioArguments, SimulateArguments};
 pub use up::UpArguments;
 pub use waiver::{CalendarCommand, ExceptionCommand};
 
@@ -134,7 +136,7 @@ pub enum Command {
     /// Plans, before anything is done.
     #[command(subcommand)]
     Plan(PlanCommand),
-    /// What would happen: the outcome of a plan under each strategy (short for `plan simulate`).
+    /// What would happen: the outcome of a plan under each strategy, of the fleet or of a scenario in a file.
     Simulate(SimulateArguments),
     /// What the vendors fixed, and whom it concerns.
     #[command(subcommand)]

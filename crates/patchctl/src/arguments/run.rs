@@ -4,7 +4,7 @@ use domain::{
     strategy::Strategy,
 };
 
-use super::{Most, Selection};
+use super::{Most, Selection, SimulateArguments};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -145,34 +145,4 @@ pub struct Way {
 pub enum PlanCommand {
     /// What would happen: the outcome of a plan under each strategy.
     Simulate(SimulateArguments),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  patchctl simulate --policy policy-prod
-  patchctl simulate --tag env=prod --advisory CVE-2026-90100 --strategy hybrid --strategy rolling --runs 10000")]
-pub struct SimulateArguments {
-    /// The plan of this policy.
-    #[arg(long, value_name = "ID")]
-    pub policy: Option<PolicyId>,
-
-    /// The plan that remediates this advisory or CVE.
-    #[arg(long, value_name = "ID")]
-    pub advisory: Option<String>,
-
-    #[command(flatten)]
-    pub selection: Selection,
-
-    /// Only this strategy; given often, each of them. All when unsaid.
-    #[arg(long = "strategy")]
-    pub strategies: Vec<Strategy>,
-
-    /// Simulations per strategy; 1000 when unsaid.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub runs: Option<u32>,
-
-    /// The same seed gives the same answer.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
 }

@@ -21,6 +21,7 @@ mod relationship;
 mod repository;
 mod run;
 mod schedule;
+mod simulate;
 mod up;
 mod version;
 mod vm;
@@ -47,8 +48,8 @@ pub async fn run(arguments: Arguments) -> Outcome {
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
         Command::Policy(command) => policy::run(&connect()?, command, printer).await,
         Command::Run(command) => run::run(&connect()?, command, printer).await,
-        Command::Plan(command) => plan::run(&connect()?, command, printer).await,
-        Command::Simulate(arguments) => plan::simulate(&connect()?, arguments, printer).await,
+        Command::Plan(command) => plan::run(connect, command, printer).await,
+        Command::Simulate(arguments) => simulate::run(connect, arguments, printer).await,
         Command::Exception(command) => exception::run(&connect()?, command, printer).await,
         Command::Calendar(command) => calendar::run(&connect()?, command, printer).await,
 

@@ -79,9 +79,9 @@ fn reference_figures_are_written_for_every_strategy_and_batch_size() {
             None => format!("{line}\n"),
         };
         let desk = Desk::new(&yaml.lines().map(fixed).collect::<String>());
-        let (strategy, batch_size) = row["strategy"].split_once("_sorted-b").unwrap_or((&row["strategy"], "2"));
-        let ask =
-            ["--reference", "--strategy", strategy, "--batch-size", batch_size, "--out", &desk.out];
+        let (strategy, batch_size) =
+            row["strategy"].split_once("_sorted-b").unwrap_or((&row["strategy"], "2"));
+        let ask = ["--reference", "--strategy", strategy, "--batch-size", batch_size, "--out", &desk.out];
         let answer = desk.simulate(&ask);
         let plan: serde_json::Value = serde_json::from_str(&desk.read("plan.json")).unwrap();
         assert_eq!(plan["steps"].as_array().unwrap().len().to_string(), row["steps"], "{row:?}");
@@ -95,7 +95,15 @@ fn reference_figures_are_written_for_every_strategy_and_batch_size() {
             let found: BTreeMap<&str, &str> =
                 metrics.lines().map(|line| line.trim_end().split_once(',').unwrap()).collect();
             assert_eq!(found["metric"], "value");
-            let own = ["scenario", "strategy", "run", "steps", "nodes_v_new_at_end", "nodes_failed_at_end", "error"];
+            let own = [
+                "scenario",
+                "strategy",
+                "run",
+                "steps",
+                "nodes_v_new_at_end",
+                "nodes_failed_at_end",
+                "error",
+            ];
             for (name, value) in row.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
                 assert_eq!(found[name.as_str()], value, "{name} in {row:?}");
             }
@@ -109,14 +117,16 @@ fn reference_figures_are_written_for_every_strategy_and_batch_size() {
 #[test]
 fn refused_plan_says_which_service_and_leaves_no_old_figures() {
     let desk = Desk::new(SCENARIO);
-    let ask = |strategy: &str| {
-        desk.simulate(&["--reference", "--strategy", strategy, "--out", &desk.out])
-    };
+    let ask = |strategy: &str| desk.simulate(&["--reference", "--strategy", strategy, "--out", &desk.out]);
     ask("rolling").expect(0);
     assert!(desk.read("metrics.csv").contains("time_to_full_patch,120\r\n"));
     let refused = ask("bigbang").expect(3);
-    assert!(refused.stderr.contains("`bigbang`") && refused.stderr.contains("service=web healthy=0 min_up=1"));
-    assert!(desk.read("report.md").contains("service=db") && !desk.has("metrics.csv") && desk.has("plan.json"));
+    assert!(
+        refused.stderr.contains("`bigbang`") && refused.stderr.contains("service=web healthy=0 min_up=1")
+    );
+    assert!(
+        desk.read("report.md").contains("service=db") && !desk.has("metrics.csv") && desk.has("plan.json")
+    );
 }
 
 #[test]
@@ -165,4 +175,88 @@ fn file_and_fleet_exclude_each_other() {
     desk.simulate(&["--batch-size", "0"]).expect(2);
     run(&["simulate", "--policy", "p", "--reference"]).expect(2);
     assert!(run(&["simulate"]).expect(2).stderr.contains("-f scenario.yaml"));
+}
+
+#[test]
+fn strategies_are_compared_with_figures_texts_and_pictures() {
+    let desk = Desk::new(SCENARIO);
+    let ask = ["--strategy", "all", "--runs", "40", "--seed", "3", "--out", &desk.out];
+    let answer = desk.simulate(&ask).expect(0);
+    assert!(answer.stdout.contains("MINUTES P95") && answer.stdout.contains("recommended: "), "{answer:?}");
+    assert_eq!(answer.stderr, "", "no bar without a terminal");
+    for strategy in ["bigbang", "rolling", "batch_rolling", "canary", "bluegreen", "dep_greedy", "hybrid"] {
+        for file in ["plan.json", "events.jsonl", "metrics.csv", "monte_carlo.json", "report.md"] {
+            assert!(!desk.read(&format!("{strategy}/{file}")).is_empty(), "{strategy}/{file}");
+        }
+        for plot in ["gantt", "capacity", "exposure"] {
+            assert!(desk.read(&format!("{strategy}/{plot}.svg")).starts_with("<svg"), "{strategy}/{plot}");
+        }
+    }
+    assert!(desk.read("pareto.svg").starts_with("<svg") && desk.read("report.md").contains("Recommendation"));
+    assert_eq!(desk.simulate(&ask).expect(0).stdout, answer.stdout, "the same seed gives the same answer");
+}
+
+#[test]
+fn one_strategy_has_the_folder_to_itself_and_programs_read_json() {
+    let desk = Desk::new(SCENARIO);
+    let ask = ["--strategy", "rolling", "--runs", "20", "-o", "json", "--out", &desk.out];
+    let answer: serde_json::Value = serde_json::from_str(&desk.simulate(&ask).expect(0).stdout).unwrap();
+    assert_eq!(answer["recommendation"], "rolling");
+    assert_eq!((&answer["seed"], &answer["outcomes"][0]["result"]["runs"]), (&4.into(), &20.into()));
+    assert!(desk.has("plan.json") && desk.has("gantt.svg") && !desk.has("rolling"));
+}
+
+#[test]
+fn checker_proves_or_shows_the_shortest_way_to_break_it() {
+    let desk = Desk::new(SCENARIO);
+    let ask = |strategy: &str, failures: &str| {
+        desk.simulate(&["--strategy", strategy, "--check", failures, "--runs", "1"])
+    };
+    assert!(ask("rolling", "0").expect(0).stdout.contains("proven"));
+    let broken = ask("rolling", "1").expect(3).stdout;
+    assert!(broken.contains("begins") && broken.contains("fails") && broken.contains("needs 1"), "{broken}");
+    assert!(ask("bigbang", "0").expect(3).stdout.contains("in `patch-1`: "));
+}
+
+#[test]
+fn deadline_tells_who_meets_it_and_what_helps_the_others() {
+    let sure = SCENARIO.replace("failure_probability: 0.2", "failure_probability: 0");
+    let desk = Desk::new(&sure);
+    let ask = |deadline: &str, more: &[&str]| {
+        let ask = ["--strategy", "rolling", "--runs", "50", "--deadline", deadline, "-o", "json"];
+        let answer = desk.simulate(&[&ask, more].concat()).expect(0).stdout;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer["deadline"]["strategies"][0].clone()
+    };
+    assert_eq!(ask("250", &[])["verdict"], "meets");
+    assert_eq!(ask("20", &[])["verdict"], "needs_time");
+    let parallel = ask("250", &["--max-parallel", "1"]);
+    assert_eq!((&parallel["verdict"], &parallel["max_parallel"]), (&"needs_parallel".into(), &2.into()));
+}
+
+#[test]
+fn options_file_steers_the_play_and_its_faults_are_named() {
+    let desk = Desk::new(SCENARIO);
+    let options = desk.folder.path().join("options.yaml");
+    let options = options.to_str().unwrap();
+    fs::write(
+        options,
+        "windows: [{ opens: 0, closes: 61 }]\nduration_factor: { kind: fixed, seconds: 1.0 }\n",
+    )
+    .unwrap();
+    let ask = ["--strategy", "rolling", "--runs", "20", "-o", "json", "--options", options];
+    let answer: serde_json::Value = serde_json::from_str(&desk.simulate(&ask).expect(0).stdout).unwrap();
+    assert_eq!(answer["outcomes"][0]["result"]["halt"]["value"], 1.0, "the second batch finds no window");
+    fs::write(options, "windows: [{ opens: 9, closes: 3 }]\n").unwrap();
+    assert!(desk.simulate(&ask).expect(2).stderr.contains("windows must follow each other"));
+}
+
+#[test]
+fn cycle_refuses_one_strategy_and_the_others_are_still_compared() {
+    let cyclic = format!("{SCENARIO}  - {{ source: db-1, target: web-1 }}\n");
+    let desk = Desk::new(&cyclic);
+    let answer = desk.simulate(&["--runs", "10", "--out", &desk.out]).expect(3);
+    assert!(answer.stdout.contains("dep_greedy: refused, dependency cycle"), "{answer:?}");
+    assert!(desk.read("dep_greedy/report.md").contains("cycle") && !desk.has("dep_greedy/plan.json"));
+    assert!(desk.has("rolling/plan.json"));
 }

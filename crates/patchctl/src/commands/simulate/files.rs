@@ -1,0 +1,118 @@
+//! A comparison of strategies as files: figures, texts and pictures.
+
+use domain::strategy::Strategy;
+use planner::NodePlan;
+use simulator::native::{MonteCarlo, NativeOptions, ScenarioOutcome, Simulation};
+use simulator::{output, plot};
+
+use super::native::Answer;
+use super::{Folder, Question, table};
+use crate::failure::Failure;
+
+/// What a strategy without a plan does not leave behind.
+const OF_PLAN: [&str; 7] = [
+    "plan.json",
+    "events.jsonl",
+    "metrics.csv",
+    "monte_carlo.json",
+    "gantt.svg",
+    "capacity.svg",
+    "exposure.svg",
+];
+
+pub fn write(
+    question: &Question,
+    options: &NativeOptions,
+    answer: &Answer,
+    folder: &Folder,
+) -> Result<(), Failure> {
+    let comparison = comparison(question, answer);
+    let simulation = Simulation::new(&question.scenario, options);
+    for outcome in &answer.comparison.outcomes {
+        let folder = folder.of(outcome.strategy, question.is_about_one())?;
+        let report = match (&outcome.plan, &outcome.result) {
+            (Some(plan), Some(result)) => of_plan(question, &simulation, plan, result, &folder)?,
+            _ => refused(outcome, &folder)?,
+        };
+        let report = if question.is_about_one() { format!("{comparison}\n{report}") } else { report };
+        folder.write("report.md", &report)?;
+    }
+    if !question.is_about_one() {
+        folder.write("report.md", &comparison)?;
+        folder.draw("pareto.svg", plot::pareto(&answer.comparison))?;
+    }
+    Ok(())
+}
+
+/// The report of all strategies together.
+fn comparison(question: &Question, answer: &Answer) -> String {
+    let mut text = output::comparison_md(&question.scenario, &answer.comparison);
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let items: String = lines.iter().map(|line| format!("- {line}\n")).collect();
+            text += &format!("\n## {title}\n\n{items}");
+        }
+    };
+    section("Availability", table::checks(answer));
+    if let Some(deadline) = &answer.deadline {
+        let title =
+            format!("Done within {:.0} s in {:.0} % of runs", deadline.seconds, deadline.confidence * 100.0);
+        section(&title, deadline.lines());
+    }
+    text
+}
+
+/// Writes the first of the sampled runs with all its events, and gives the text of its report.
+fn of_plan(
+    question: &Question,
+    simulation: &Simulation,
+    plan: &NodePlan,
+    result: &MonteCarlo,
+    folder: &Folder,
+) -> Result<String, Failure> {
+    let scenario = &question.scenario;
+    let run = simulation.run(plan, result.seed);
+    let rows = run.metrics.rows();
+    folder.write("plan.json", &output::plan_json(scenario, plan))?;
+    folder.write("events.jsonl", &output::events_jsonl(&run.events))?;
+    folder.write("metrics.csv", &output::metrics_csv(&rows))?;
+    let figures = serde_json::to_string_pretty(result);
+    let figures = figures.map_err(|error| Failure::new(format!("cannot write the figures: {error}")))?;
+    folder.write("monte_carlo.json", &(figures + "\n"))?;
+    folder.draw("gantt.svg", plot::gantt(&run.events))?;
+    folder.draw("capacity.svg", plot::capacity(scenario, plan, &run.events))?;
+    folder.draw("exposure.svg", plot::exposure(scenario, &run.events))?;
+    Ok(output::report_md(&rows) + &samples(plan.strategy, result))
+}
+
+/// How the run that the report tells of stands among all.
+fn samples(strategy: Strategy, result: &MonteCarlo) -> String {
+    let mut text = format!(
+        "\n## Samples\n\nThe run above is the first of {} under {strategy} with seed {}. All together:\n\n\
+         | metric | mean | P50 | P95 | interval of P95 | most |\n| --- | --: | --: | --: | --: | --: |\n",
+        result.runs, result.seed
+    );
+    for (name, spread) in [
+        ("duration_seconds", &result.duration_seconds),
+        ("exposure", &result.exposure),
+        ("downtime_seconds", &result.downtime_seconds),
+        ("longest_downtime_seconds", &result.longest_downtime_seconds),
+        ("degraded_service_seconds", &result.degraded_service_seconds),
+        ("failed_nodes", &result.failed_nodes),
+        ("unpatched_nodes", &result.unpatched_nodes),
+        ("rollbacks", &result.rollbacks),
+        ("extra_capacity_seconds", &result.extra_capacity_seconds),
+    ] {
+        text += &format!(
+            "| {name} | {:.2} | {:.2} | {:.2} | {:.2} to {:.2} | {:.2} |\n",
+            spread.mean, spread.p50, spread.p95, spread.p95_low, spread.p95_high, spread.max
+        );
+    }
+    text
+}
+
+fn refused(outcome: &ScenarioOutcome, folder: &Folder) -> Result<String, Failure> {
+    folder.remove(&OF_PLAN)?;
+    let why = outcome.refused.as_deref().unwrap_or("there is no plan");
+    Ok(format!("# Patch Strategy Report\n\n## Refused\n\n{}: {why}\n", outcome.strategy))
+}

@@ -1,0 +1,79 @@
+//! `simulate`: what would happen, to the fleet by asking the platform, to a scenario in a file without one.
+
+mod deadline;
+mod files;
+mod fleet;
+mod folder;
+mod native;
+mod reference;
+mod table;
+
+use std::path::Path;
+
+use domain::strategy::Strategy;
+use planner::{Scenario, scenario};
+
+use self::folder::Folder;
+use crate::arguments::{ScenarioArguments, SimulateArguments};
+use crate::connect::Connection;
+use crate::failure::{Failure, Outcome};
+use crate::input;
+use crate::output::Printer;
+
+const BATCH_SIZE: u32 = 2;
+
+pub async fn run(
+    connect: impl FnOnce() -> Result<Connection, Failure>,
+    arguments: SimulateArguments,
+    printer: Printer,
+) -> Outcome {
+    if let Some(file) = arguments.scenario.file.clone() {
+        return of_scenario(&file, arguments, printer);
+    }
+    let has_selection = arguments.selection.selector().is_some();
+    if arguments.policy.is_none() && arguments.advisory.is_none() && !has_selection {
+        let message = "say what would be patched: --policy, --advisory, --tag, --ci or --all";
+        return Err(Failure::usage(message).hint("`-f scenario.yaml` simulates a file without a platform"));
+    }
+    fleet::run(&connect()?, arguments, printer).await
+}
+
+/// A scenario and what is asked about it.
+struct Question {
+    scenario: Scenario,
+    strategies: Vec<Strategy>,
+    seed: i64,
+    runs: Option<u32>,
+    arguments: ScenarioArguments,
+}
+
+fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> Outcome {
+    let yaml = input::read_text(file)?;
+    let scenario = scenario::read(&file.to_string_lossy(), &yaml);
+    let scenario = scenario.map_err(|error| Failure::new(error.to_string()))?;
+    let question = Question {
+        strategies: arguments.strategies(),
+        seed: arguments.seed.unwrap_or(scenario.seed),
+        runs: arguments.runs,
+        arguments: arguments.scenario,
+        scenario,
+    };
+    match question.arguments.reference {
+        true => reference::run(&question, printer),
+        false => native::run(&question, printer),
+    }
+}
+
+impl Question {
+    fn batch_size(&self) -> usize {
+        self.arguments.batch_size.unwrap_or(BATCH_SIZE) as usize
+    }
+
+    fn is_about_one(&self) -> bool {
+        self.strategies.len() == 1
+    }
+
+    fn folder(&self) -> Result<Option<Folder>, Failure> {
+        self.arguments.out.as_deref().map(Folder::create).transpose()
+    }
+}
