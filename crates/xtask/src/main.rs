@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bootstrap;
+mod complaints;
 mod handover;
 mod openapi;
 mod playbooks;

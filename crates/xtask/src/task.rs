@@ -12,6 +12,8 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::complaints::complaints;
+
 const POLL: Duration = Duration::from_millis(50);
 /// Where no line can be redrawn (a log file), a sign of life comes this often.
 const LOG_HEARTBEAT: Duration = Duration::from_secs(30);
@@ -105,8 +107,13 @@ impl Outcome {
         self.interleaved.join("\n")
     }
 
+    /// The same without the lines that say that something went well.
+    pub fn complaints(&self) -> String {
+        complaints(&self.all())
+    }
+
     pub fn verdict(&self) -> Verdict {
-        if self.success { Verdict::Passed(String::new()) } else { Verdict::Failed(self.all()) }
+        if self.success { Verdict::Passed(String::new()) } else { Verdict::Failed(self.complaints()) }
     }
 }
 

@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
     let verdict = if outcome.success {
         Verdict::Passed(totals.to_string())
     } else {
-        Verdict::Failed(without_passes(&outcome.all()))
+        Verdict::Failed(outcome.complaints())
     };
     Ok((verdict, totals))
 }
@@ -73,12 +73,6 @@ impl Totals {
     }
 }
 
-/// The hundreds of lines about tests that passed would hide the one that did not.
-fn without_passes(output: &str) -> String {
-    let is_pass = |line: &&str| line.starts_with("test ") && line.ends_with("... ok");
-    output.lines().filter(|line| !is_pass(line) && !line.is_empty()).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,11 +87,5 @@ mod tests {
         totals.add("test some::name ... ok");
         assert_eq!(totals, Totals { passed: 22, failed: 2, ignored: 1 });
         assert_eq!(totals.to_string(), "22 passed, 2 failed, 1 ignored");
-    }
-
-    #[test]
-    fn failures_are_shown_without_the_passes() {
-        let shown = without_passes("test a ... ok\ntest b ... FAILED\n\nfailures:\n");
-        assert_eq!(shown, "test b ... FAILED\nfailures:");
     }
 }
