@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 pub enum Benchmark {
     /// A wave through our runner against the bare `ansible-playbook` command
     Ansible,
+    /// All strategies on graphs of up to 100,000 nodes, Monte Carlo, and SimPy on the same model
+    Simulate,
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
@@ -30,11 +32,17 @@ pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitC
 }
 
 pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    bootstrap::run(workspace, Needs::Platform)?;
-    let (package, example) = match benchmark {
-        Benchmark::Ansible => ("ansible", "bench_wave"),
-    };
     let mut command = workspace.cargo();
+    let (package, example) = match benchmark {
+        Benchmark::Ansible => {
+            bootstrap::run(workspace, Needs::Platform)?;
+            ("ansible", "bench_wave")
+        }
+        Benchmark::Simulate => {
+            command.env("PATCH_BENCH_PYTHON", bootstrap::bench_python(workspace)?);
+            ("simulator", "bench_simulate")
+        }
+    };
     command
         .args(["run", "--quiet", "--release", "--package", package, "--example", example, "--"])
         .args(arguments);

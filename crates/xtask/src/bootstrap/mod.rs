@@ -5,6 +5,9 @@ mod lock;
 mod postgres;
 mod python;
 
+use std::fs::File;
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use self::apt::Apt;
@@ -23,13 +26,24 @@ pub struct Installed {
 }
 
 pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
-    let tools = workspace.tools();
-    std::fs::create_dir_all(&tools).with_context(|| format!("cannot create `{}`", tools.display()))?;
-    let _turn = lock::wait_for_turn(&tools)?;
+    let _turn = turn(workspace)?;
     let mut apt = Apt::default();
     let postgres = postgres::ensure(&mut apt)?;
     let ansible = python::ensure(workspace, needs, &mut apt)?;
     Ok(Installed { summary: format!("{postgres}, {ansible}") })
+}
+
+/// A Python with what our simulator is measured against, apart from the environment that patches hosts.
+pub fn bench_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let _turn = turn(workspace)?;
+    python::ensure_bench(workspace)
+}
+
+/// The folder of the private tools, to ourselves.
+fn turn(workspace: &Workspace) -> anyhow::Result<File> {
+    let tools = workspace.tools();
+    std::fs::create_dir_all(&tools).with_context(|| format!("cannot create `{}`", tools.display()))?;
+    lock::wait_for_turn(&tools)
 }
 
 /// A line for whoever waits.

@@ -15,6 +15,8 @@ const OLDEST_PYTHON: (u32, u32) = (3, 11);
 const CANDIDATES: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 const PLATFORM_MARKER: &str = "installed-platform";
 const CHECKS_MARKER: &str = "installed-checks";
+const BENCH_MARKER: &str = "installed-bench";
+const BENCH_REQUIREMENTS: &str = "crates/simulator/examples/simpy/requirements.txt";
 const QUICK: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 
@@ -144,7 +146,7 @@ fn version(python: &str) -> Option<(u32, u32)> {
 
 fn install(environment: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     say(&format!("installing {} with pip", wanted.what));
-    for marker in [PLATFORM_MARKER, CHECKS_MARKER] {
+    for marker in [PLATFORM_MARKER, CHECKS_MARKER, BENCH_MARKER] {
         let _ = fs::remove_file(environment.join(marker));
     }
     let mut command = Command::new(environment.join("bin/python"));
