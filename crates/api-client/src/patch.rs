@@ -3,7 +3,7 @@
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImportReport, AdvisorySummary, Calendar, CiCompliance, ComplianceSummary,
     CreateCalendar, CreateException, Exception, Inventory, InventoryReport, PlanComparison, PolicyPreview,
-    Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan, Steer,
+    PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan, Steer,
     StoredPolicy,
 };
 use domain::{
@@ -171,6 +171,24 @@ impl PatchClient {
 
     pub async fn simulate_plans(&self, request: &SimulatePlans) -> Result<PlanComparison, ClientError> {
         self.0.post("/patch/plans/simulate", request).await
+    }
+
+    /// Predictions that have their outcome, newest first, up to `most`; the calibration covers more than these.
+    pub async fn list_predictions(&self, most: usize) -> Result<PredictionLedger, ClientError> {
+        let mut ledger = PredictionLedger { calibration: None, items: Vec::new(), next_page_token: None };
+        loop {
+            let wanted = (most - ledger.items.len()).min(1000);
+            let mut query = vec![("limit", wanted.to_string())];
+            query.extend(ledger.next_page_token.take().map(|token| ("page_token", token)));
+            let page: PredictionLedger = self.0.get("/patch/predictions", &query).await?;
+            ledger.items.extend(page.items);
+            ledger.calibration = ledger.calibration.or(page.calibration);
+            ledger.next_page_token = page.next_page_token;
+            if ledger.next_page_token.is_none() || ledger.items.len() >= most {
+                ledger.items.truncate(most);
+                return Ok(ledger);
+            }
+        }
     }
 
     /// Newest first, up to `most`.

@@ -8,6 +8,7 @@ mod demo;
 mod itsm;
 mod local;
 mod policy;
+mod predictions;
 mod run;
 mod selection;
 mod sim;
@@ -29,6 +30,7 @@ pub use itsm::{
 };
 pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
+pub use predictions::PredictionsArguments;
 pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, StartArguments, Way};
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
@@ -138,6 +140,8 @@ pub enum Command {
     Plan(PlanCommand),
     /// What would happen: the outcome of a plan under each strategy, of the fleet or of a scenario in a file.
     Simulate(SimulateArguments),
+    /// How well the predictions of runs came true.
+    Predictions(PredictionsArguments),
     /// What the vendors fixed, and whom it concerns.
     #[command(subcommand)]
     Advisory(AdvisoryCommand),

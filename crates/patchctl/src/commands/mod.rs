@@ -16,6 +16,7 @@ mod matching;
 mod notification;
 mod plan;
 mod policy;
+mod predictions;
 mod problem;
 mod relationship;
 mod repository;
@@ -50,6 +51,7 @@ pub async fn run(arguments: Arguments) -> Outcome {
         Command::Run(command) => run::run(&connect()?, command, printer).await,
         Command::Plan(command) => plan::run(connect, command, printer).await,
         Command::Simulate(arguments) => simulate::run(connect, arguments, printer).await,
+        Command::Predictions(arguments) => predictions::run(&connect()?, arguments, printer).await,
         Command::Exception(command) => exception::run(&connect()?, command, printer).await,
         Command::Calendar(command) => calendar::run(&connect()?, command, printer).await,
 

@@ -83,6 +83,9 @@ fn policy_is_created_changed_previewed_and_run() {
     assert!(up.run(&["run", "report", id]).expect(0).stdout.starts_with('#'));
     up.run(&["simulate", "--policy", "policy-rhel9-baseline", "--strategy", "rolling", "--runs", "10"])
         .expect(0);
+    let ledger = json(&up.run(&["predictions", "-o", "json"]).expect(0));
+    assert!(ledger["items"].is_array(), "{ledger}");
+    assert!(up.run(&["predictions"]).expect(0).stdout.contains("predict"));
     up.run(&["policy", "delete", "policy-rhel9-baseline"]).expect(0);
     assert_eq!(up.run(&["run", "start", "--policy", "policy-rhel9-baseline"]).status, 1);
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
+use test_support::shared_data;
 
 use crate::program::{Finished, run};
 
@@ -53,21 +54,9 @@ impl Desk {
     }
 }
 
-/// The folder of shared test data, if this machine has it.
-fn shared_data() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let folder = std::env::var_os("PATCH_SHARED_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let folder = folder.join("patchplanner");
-    if !folder.is_dir() {
-        println!("skipped: {} is not there; set PATCH_SHARED_DATA", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
 #[test]
 fn reference_figures_are_written_for_every_strategy_and_batch_size() {
-    let Some(folder) = shared_data() else { return };
+    let Some(folder) = shared_data("patchplanner") else { return };
     let mut expected = csv::Reader::from_path(folder.join("expected-p0-p1.csv")).unwrap();
     let mut compared = 0;
     for row in expected.deserialize() {
