@@ -380,7 +380,7 @@ fn waves(plan: Option<&Plan>, hosts: &[HostStatus], row: &RunRow) -> Vec<WaveSta
         let counts = counts_of(of_wave(index).map(|host| host.state));
         let is_current = row.machine.wave == index as usize
             && matches!(row.machine.progress, Progress::At(domain::run::Stage::Executing));
-        let state = match (is_current, counts.pending == 0) {
+        let state = match (is_current, counts.pending + counts.working == 0) {
             (true, _) => "running",
             (false, true) => "done",
             (false, false) => "pending",

@@ -58,13 +58,13 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
     for policy in seeds::policies()? {
         cast.olivia.create_policy(&policy).await?;
     }
-    let mut advisories = 0;
     for feed in seeds::ADVISORIES {
-        advisories += cast.olivia.import_advisories("application/json", feed.to_vec()).await?.new;
+        cast.olivia.import_advisories("application/json", feed.to_vec()).await?;
     }
     screen.say(format!(
-        "{} policies, {advisories} advisories",
-        cast.olivia.list_policies(&[], 1000).await?.len()
+        "{} policies, {} advisories",
+        cast.olivia.list_policies(&[], 1000).await?.len(),
+        cast.olivia.list_advisories(&[], 1000).await?.len()
     ));
     scan(cast, screen).await?;
     compliance(cast, screen).await

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use crate::output::columns;
 
 /// Prints as things happen, with the time since the start.
 pub(super) struct Screen {
@@ -24,15 +24,8 @@ impl Screen {
         println!("   {:>5.1} s  {}", self.began.elapsed().as_secs_f64(), text.as_ref());
     }
 
-    pub(super) fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(header.to_vec());
-        for row in rows {
-            table.add_row(row);
-        }
-        for line in table.lines() {
+    pub(super) fn table(&self, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+        for line in columns(headings, rows.into_iter().collect()).lines() {
             println!("            {line}");
         }
     }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 
 pub use cell::clean;
 use cell::{is_flat, text_of};
+pub use table::columns;
 
 /// Heading, and where the value stands: a JSON pointer into the item.
 pub type Column = (&'static str, &'static str);
