@@ -36,7 +36,7 @@ pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
 /// A Python with what our simulator is measured against, apart from the environment that patches hosts.
 pub fn bench_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let _turn = turn(workspace)?;
-    python::ensure_bench(workspace)
+    python::ensure_bench(workspace, &mut Apt::default())
 }
 
 /// The folder of the private tools, to ourselves.

@@ -24,15 +24,30 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Result<String> {
     let environment = workspace.tools().join("venv");
     let wanted = Wanted::read(workspace, needs)?;
-    if !wanted.is_installed_in(&environment) {
+    provide(&environment, &wanted, apt)?;
+    Ok(format!("{} in {}", wanted.what, environment.display()))
+}
+
+/// The interpreter of an environment of its own for benchmarks.
+pub fn ensure_bench(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<PathBuf> {
+    let environment = workspace.tools().join("bench-venv");
+    let file = workspace.root.join(BENCH_REQUIREMENTS);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let wanted = Wanted { what: "SimPy".to_owned(), file, markers: vec![(BENCH_MARKER, text)] };
+    provide(&environment, &wanted, apt)?;
+    Ok(environment.join("bin/python"))
+}
+
+fn provide(environment: &Path, wanted: &Wanted, apt: &mut Apt) -> anyhow::Result<()> {
+    if !wanted.is_installed_in(environment) {
         say(&format!("{} is missing or out of date in {}", wanted.what, environment.display()));
         // Started anew when it does not run: its interpreter may have been removed or the folder moved.
-        if !runs(&environment) {
-            create(&environment, apt)?;
+        if !runs(environment) {
+            create(environment, apt)?;
         }
-        install(&environment, &wanted)?;
+        install(environment, wanted)?;
     }
-    Ok(format!("{} in {}", wanted.what, environment.display()))
+    Ok(())
 }
 
 struct Wanted {
