@@ -85,7 +85,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Bootstrap => bootstrap::run(&workspace, Needs::Checks).map(|_| ExitCode::SUCCESS),
+        Command::Bootstrap => {
+            let installed = bootstrap::run(&workspace, Needs::Checks)?;
+            report(task::Verdict::Passed(format!("ready: {}", installed.summary)))
+        }
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
         Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
         Command::Check => report(architecture::check(&workspace)?),
