@@ -56,8 +56,10 @@ pub fn run(question: &Question, printer: Printer) -> Outcome {
         deadline::answer(question, seconds, &options, &sampling, &comparison, &more)
     });
     bar.set_message("checking");
-    let checks =
-        question.arguments.check.map_or_else(Vec::new, |failures| checks(question, failures, &comparison));
+    let checks = match question.arguments.check {
+        Some(failures) => checks(question, options.max_parallel, failures, &comparison),
+        None => Vec::new(),
+    };
     bar.finish_and_clear();
     let (nodes, edges) = (scenario.nodes.len(), scenario.edges.len());
     let answer = Answer { scenario: scenario.name.clone(), nodes, edges, seed, comparison, checks, deadline };
@@ -83,11 +85,16 @@ fn options(question: &Question) -> Result<NativeOptions, Failure> {
     Ok(options)
 }
 
-fn checks(question: &Question, failures: u32, comparison: &ScenarioComparison) -> Vec<Checked> {
+fn checks(
+    question: &Question,
+    max_parallel: Option<u32>,
+    failures: u32,
+    comparison: &ScenarioComparison,
+) -> Vec<Checked> {
     let outcomes = comparison.outcomes.iter();
     let planned = outcomes.filter_map(|outcome| Some((outcome.strategy, outcome.plan.as_ref()?)));
     let check = |(strategy, plan)| {
-        let verdict = check_nodes(&question.scenario, plan, question.arguments.max_parallel, failures);
+        let verdict = check_nodes(&question.scenario, plan, max_parallel, failures);
         Checked { strategy, failures, verdict }
     };
     planned.map(check).collect()
