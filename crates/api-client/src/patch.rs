@@ -3,8 +3,8 @@
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImportReport, AdvisorySummary, Calendar, CiCompliance, ComplianceSummary,
     CreateCalendar, CreateException, Exception, Inventory, InventoryReport, PlanComparison, PolicyPreview,
-    PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan, Steer,
-    StoredPolicy,
+    PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan,
+    Steer, StoredPolicy,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
