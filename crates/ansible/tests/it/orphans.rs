@@ -54,6 +54,8 @@ fn run_ends_when_its_owner_is_killed() {
     let mut owner = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "orphans::owner_of_a_run", "--nocapture"])
         .env(ROLE, &note)
+        // What it cannot clean up goes with this test's own folder.
+        .env("TMPDIR", folder.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

@@ -105,9 +105,16 @@ async fn unhealthy_service_fails_the_verification() {
 async fn transaction_waits_for_the_package_lock() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(1));
-    let until = Instant::now() + Duration::from_secs(4);
-    fixture.stub.world().guests.get_mut("h1").unwrap().locked_until = Some(until);
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let lock =
+        |until: Option<Instant>| fixture.stub.world().guests.get_mut("h1").unwrap().locked_until = until;
+    lock(Some(Instant::now() + Duration::from_secs(600)));
+    let unlock = async {
+        while fixture.stub.wrote("/guest/transactions") == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        lock(None);
+    };
+    let (told, ()) = tokio::join!(play(&runner, fixture.run(Playbook::PatchRhel, |_| {})), unlock);
     assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
     assert!(fixture.stub.wrote("/guest/transactions") > 1, "it was not locked");
 }

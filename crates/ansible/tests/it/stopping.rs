@@ -80,7 +80,8 @@ async fn timeout_ends_a_run_that_goes_on_for_ever() {
     let Some(runner) = runner() else { return };
     let fixture = slow_guest(Duration::from_secs(60));
     let mut run = fixture.run(Playbook::PatchRhel, |_| {});
-    run.timeout = Duration::from_secs(3);
+    // Long enough that the transaction is under way on a busy machine too.
+    run.timeout = Duration::from_secs(20);
     run.stop_graces.finish = Duration::from_millis(200);
     let told = listen(runner.start(run).await.unwrap()).await;
     assert_eq!(told.ended.end, End::TimedOut);

@@ -100,7 +100,7 @@ pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_
         target.updates = pending.remove(id).unwrap_or_default();
         !target.updates.is_empty()
     });
-    if order.policy.pre_patch_snapshot {
+    if order.policy.pre_patch_snapshot && !targets.is_empty() {
         choose_rollback_modes(app, &mut targets).await?;
     }
     request(app, order, Intent::Patch, targets, staging, &severities).await

@@ -15,6 +15,14 @@ async fn malformed_bodies_are_refused_everywhere() {
         (Method::POST, "/patch/inventory"),
         (Method::POST, "/patch/exceptions"),
         (Method::POST, "/patch/calendars"),
+        (Method::POST, "/patch/runs"),
+        (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/cancel"),
+        (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/pause"),
+        (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/resume"),
+        (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/retry-failed"),
+        (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/rollback"),
+        (Method::POST, "/patch/advisories/CVE-2026-90100/remediate"),
+        (Method::POST, "/patch/plans/simulate"),
     ];
     let deep = "[".repeat(100_000).into_bytes();
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();

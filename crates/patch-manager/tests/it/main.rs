@@ -1,4 +1,4 @@
-//! Policies, compliance, scans, inventories, advisories, exceptions and calendars over real HTTP, a real PostgreSQL, the
+//! Policies, compliance, scans, inventories, advisories, exceptions, calendars and the reading of runs over real HTTP, a real PostgreSQL, the
 //! real CMDB, and, where hosts are scanned, the real sim-engine and Ansible.
 
 mod advisories;
@@ -13,4 +13,5 @@ mod platform;
 mod policies;
 mod real_feeds;
 mod roles;
+mod runs;
 mod scans;

@@ -24,6 +24,12 @@ async fn reading_needs_a_token_and_writing_an_operator() {
         format!("/patch/exceptions/{ID}"),
         "/patch/calendars".to_owned(),
         format!("/patch/calendars/{ID}"),
+        "/patch/runs".to_owned(),
+        format!("/patch/runs/{ID}"),
+        format!("/patch/runs/{ID}/events"),
+        format!("/patch/runs/{ID}/logs"),
+        format!("/patch/runs/{ID}/report"),
+        "/patch/predictions".to_owned(),
     ];
     for path in reads {
         nobody.get(&path).await.expect_problem(401);
@@ -41,6 +47,13 @@ async fn reading_needs_a_token_and_writing_an_operator() {
         (Method::DELETE, format!("/patch/exceptions/{ID}")),
         (Method::POST, "/patch/calendars".to_owned()),
         (Method::DELETE, format!("/patch/calendars/{ID}")),
+        (Method::POST, "/patch/runs".to_owned()),
+        (Method::POST, format!("/patch/runs/{ID}/cancel")),
+        (Method::POST, format!("/patch/runs/{ID}/pause")),
+        (Method::POST, format!("/patch/runs/{ID}/resume")),
+        (Method::POST, format!("/patch/runs/{ID}/retry-failed")),
+        (Method::POST, format!("/patch/runs/{ID}/rollback")),
+        (Method::POST, "/patch/advisories/CVE-2026-90100/remediate".to_owned()),
     ];
     let headers = [("content-type", "application/json")];
     let body = json!({}).to_string().into_bytes();

@@ -24,7 +24,7 @@ const POLICY: &str = "policy-prod-baseline";
 /// The evening is over by then, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub(super) async fn play(cast: &Cast, dashboard: &str) -> Result<(), Failure> {
+pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
     let mut screen = Screen::new();
     fleet(cast, &mut screen).await?;
     let affected = advisory(cast, &mut screen).await?;
@@ -34,7 +34,6 @@ pub(super) async fn play(cast: &Cast, dashboard: &str) -> Result<(), Failure> {
     approve(cast, &mut screen, run).await?;
     roll_out(cast, &mut screen, run).await?;
     prove(cast, &mut screen, run, affected, &victim).await?;
-    println!("\nThe dashboard is at {dashboard}/");
     Ok(())
 }
 
@@ -324,7 +323,7 @@ async fn prove(
     compliance(cast, screen).await?;
     let after = cast.olivia.get_advisory(CVE, None).await?;
     screen.say(format!(
-        "{CVE}: {affected} hosts were affected, {} are left: those of development and the one that failed",
+        "{CVE}: {affected} hosts were affected, {} are left: the one that failed, and the six of development, whose policies stop at February",
         after.affected_total
     ));
     if let Some(change_id) = &report.run.change_id {

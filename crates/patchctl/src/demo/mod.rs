@@ -47,13 +47,18 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
     let dashboard = platform.addresses.patch_manager.clone();
     let cast = cast(&platform).await?;
     let played = tokio::select! {
-        played = evening::play(&cast, &dashboard) => played,
+        played = evening::play(&cast) => played,
         failure = platform.failed() => Err(failure),
         () = stop.cancelled() => Err(Failure::new("stopped before its end")),
     };
+    if !arguments.keep && played.is_ok() {
+        println!(
+            "\nThe platform is stopped now; with --keep it stays up, with its dashboard at {dashboard}/"
+        );
+    }
     if arguments.keep && played.is_ok() {
         println!(
-            "\nThe platform stays up until ctrl-C. Its admin token is in {}",
+            "\nThe dashboard is at {dashboard}/ until ctrl-C; sign in with the admin token in {}",
             platform.admin_token_file().display()
         );
         tokio::select! {

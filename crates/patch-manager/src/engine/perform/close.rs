@@ -136,9 +136,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             correlation_id: Some(format!("run:{}", row.id)),
         };
         let incident = app.itsm.create_incident(&request).await.map_err(remote::failed)?;
-        evidence
-            .log
-            .push((None, format!("incident {} is open for {} failed hosts", incident.id, failed.len())));
+        evidence.log.push((None, format!("incident {} is open: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
     let outcome = outcome_word(machine, &failed);
