@@ -390,18 +390,10 @@ fn waves(plan: Option<&Plan>, hosts: &[HostStatus], row: &RunRow) -> Vec<WaveSta
     (0..).zip(&plan.waves).map(status).collect()
 }
 
-pub(crate) fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
+fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
     let mut counts = HostCounts::default();
     for state in states {
-        counts.total += 1;
-        *match state {
-            HostState::Pending => &mut counts.pending,
-            HostState::Succeeded => &mut counts.succeeded,
-            HostState::Skipped => &mut counts.skipped,
-            HostState::Cancelled => &mut counts.cancelled,
-            state if state.is_failure() => &mut counts.failed,
-            _ => &mut counts.working,
-        } += 1;
+        run_records::add_hosts(&mut counts, state, 1);
     }
     counts
 }

@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::RunId,
-    run::{Answer, Event, Pending},
+    run::{Answer, Event, Pending, Run},
 };
 use leases::Lease;
 use service_kit::ApiError;
@@ -111,8 +111,9 @@ async fn act(
     if loaded.row.machine.stop.is_some() {
         order.send_replace(Order::Stop);
     }
+    // Moves on while the action is performed: a stop that was asked for has a deadline of its own.
+    let mut deadline = loaded.row.machine.deadline;
     let (answer, evidence) = loop {
-        let deadline = loaded.row.machine.deadline;
         tokio::select! {
             done = &mut work => match done {
                 Ok(done) => break done,
@@ -122,15 +123,22 @@ async fn act(
                     break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
                 }
             },
-            () = hub::changed(changes, run) => match still_wanted(app, run, pending).await {
-                Ok(Wanted::Yes) => {}
-                Ok(Wanted::Stopping) => { order.send_replace(Order::Stop); }
-                Ok(Wanted::No) => return Ok(Turn::Again),
+            () = hub::changed(changes, run) => match look(app, run).await {
+                Ok(machine) => {
+                    deadline = machine.deadline;
+                    match wanted(&machine, pending) {
+                        Wanted::Yes => {}
+                        Wanted::Stopping => { order.send_replace(Order::Stop); }
+                        Wanted::No => return Ok(Turn::Again),
+                    }
+                }
                 Err(error) => tracing::debug!(run.id = %run, "the run cannot be looked at now: {error}"),
             },
-            () = sleep_until(app, deadline), if deadline.is_some_and(|deadline| deadline > app.clock.now()) => {
+            () = sleep_until(app, deadline), if deadline.is_some() => {
                 match transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await {
-                    Ok(_) | Err(TransitionError::Refused(_)) => {}
+                    Ok(machine) => deadline = machine.deadline,
+                    // Somebody moved it meanwhile: the next look tells where to.
+                    Err(TransitionError::Refused(_)) => deadline = None,
                     Err(error) => return Err(error),
                 }
             }
@@ -173,16 +181,17 @@ enum Wanted {
     No,
 }
 
-async fn still_wanted(app: &App, run: RunId, pending: &Pending) -> Result<Wanted, ApiError> {
+async fn look(app: &App, run: RunId) -> Result<Run, ApiError> {
     let mut connection = app.pool.acquire().await?;
-    let row = crate::store::runs::get_run(&mut connection, run).await?;
-    Ok(match &row.machine.pending {
-        Some(current) if current.step == pending.step => match row.machine.stop {
-            Some(_) => Wanted::Stopping,
-            None => Wanted::Yes,
-        },
+    Ok(crate::store::runs::get_run(&mut connection, run).await?.machine)
+}
+
+fn wanted(machine: &Run, pending: &Pending) -> Wanted {
+    match (&machine.pending, &machine.stop) {
+        (Some(current), None) if current.step == pending.step => Wanted::Yes,
+        (Some(current), Some(_)) if current.step == pending.step => Wanted::Stopping,
         _ => Wanted::No,
-    })
+    }
 }
 
 /// Waits for an instant of the service's clock, which a test may move: looked at again every second.

@@ -421,6 +421,19 @@ pub(crate) async fn list_state_changes(
     Ok(rows.into_iter().map(|row| (row.at, row.state)).collect())
 }
 
+/// Counts `hosts` more in this state.
+pub(crate) fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
+    counts.total += hosts;
+    *match state {
+        HostState::Pending => &mut counts.pending,
+        HostState::Succeeded => &mut counts.succeeded,
+        HostState::Skipped => &mut counts.skipped,
+        HostState::Cancelled => &mut counts.cancelled,
+        state if state.is_failure() => &mut counts.failed,
+        _ => &mut counts.working,
+    } += hosts;
+}
+
 /// How the hosts of runs stand.
 pub(crate) async fn count_hosts(
     connection: &mut PgConnection,
@@ -436,15 +449,7 @@ pub(crate) async fn count_hosts(
     for row in rows {
         let of_run = counts.entry(RunId(row.run_id)).or_default();
         let state: HostState = word(&row.state)?;
-        of_run.total += row.count;
-        *match state {
-            HostState::Pending => &mut of_run.pending,
-            HostState::Succeeded => &mut of_run.succeeded,
-            HostState::Skipped => &mut of_run.skipped,
-            HostState::Cancelled => &mut of_run.cancelled,
-            state if state.is_failure() => &mut of_run.failed,
-            _ => &mut of_run.working,
-        } += row.count;
+        add_hosts(of_run, state, row.count);
     }
     Ok(counts)
 }
