@@ -89,12 +89,18 @@ async fn work(url: &str, name: &str, manner: Manner, limit: u32) {
     let config = if manner == Manner::Defaults { LeaseConfig::named(name) } else { quick_config(name) };
     let worker = Worker::start(pool.clone(), config).await.unwrap();
     let mut wakeups = Wakeups::listen(&pool, JOBS_CHANNEL);
-    let mut id = None;
+    let mut life = None;
     loop {
-        if !worker.is_alive() && id.take().is_some() {
-            println!("lapsed");
-        } else if worker.is_alive() && id.replace(worker.id()) != Some(worker.id()) {
-            println!("registered {}", worker.id());
+        let now = worker.is_alive().then(|| worker.id());
+        if now != life {
+            // The next life may begin before this loop has seen the end of the one before.
+            if life.is_some() {
+                println!("lapsed");
+            }
+            if let Some(id) = now {
+                println!("registered {id}");
+            }
+            life = now;
         }
         wakeups.next().await;
         for lease in worker.claim(&JOBS, limit).await.unwrap_or_default() {
