@@ -8,6 +8,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod contract;
 pub mod database;
 pub mod error;
 pub mod extract;

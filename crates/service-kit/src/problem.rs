@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{server::RequestId, unread::Unread};
 
-pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let (request, unread) = Unread::keep(request);
@@ -20,7 +20,7 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error()
-        || response.headers().get(header::CONTENT_TYPE) == Some(&CONTENT_TYPE)
+        || response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == CONTENT_TYPE)
     {
         return response;
     }
@@ -29,7 +29,7 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     problem.request_id = request_id;
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
-    parts.headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     if !unread.drain().await {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

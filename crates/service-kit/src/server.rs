@@ -1,7 +1,6 @@
 //! One service: its routes as a table, the layers around them, and how it is started and stopped.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +8,7 @@ use std::{
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -21,10 +20,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
-use utoipa::openapi::{
-    OpenApi,
-    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -32,6 +28,7 @@ use crate::{
     access, auth,
     clock::Clock,
     config::Secret,
+    contract::{self, QueryParameters, refuse_unknown_parameters},
     error::{ApiError, ApiResult},
     extract::Json,
     problem, telemetry,
@@ -89,18 +86,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The contract of a service, as generated into `openapi/<service>.json`.
 pub fn openapi<S: Service>() -> OpenApi {
-    contract::<S>(S::routes().split_for_parts().1)
-}
-
-fn contract<S: Service>(own: OpenApi) -> OpenApi {
-    let mut openapi = own.merge_from(access::routes().split_for_parts().1);
-    // Made anew: the router's own would name its authors as ours.
-    openapi.info = utoipa::openapi::Info::new(S::TITLE, env!("CARGO_PKG_VERSION"));
-    openapi.info.license = Some(utoipa::openapi::License::new("Apache-2.0"));
-    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
-    openapi.security = Some(vec![utoipa::openapi::security::SecurityRequirement::new("token", [""; 0])]);
-    openapi
+    contract::complete::<S>(S::routes().split_for_parts().1)
 }
 
 /// Builds the whole router of a service around its started state.
@@ -112,7 +98,7 @@ pub fn router<S: Service>(
     let (own, own_contract) = S::routes().with_state(state).split_for_parts();
     let access_state = access::AccessState { pool: context.pool.clone(), clock: context.clock.clone() };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
-    let contract = contract::<S>(own_contract);
+    let contract = contract::complete::<S>(own_contract);
     let parameters = Arc::new(QueryParameters::of(&contract));
     let authenticator =
         auth::Authenticator::new(context.pool.clone(), context.clock.clone(), S::NAME, S::PUBLIC_PATHS);
@@ -165,70 +151,6 @@ async fn observe(service: &'static str, mut request: Request, next: Next) -> Res
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
-}
-
-/// Query parameters each operation takes, read from the contract itself.
-struct QueryParameters(HashMap<(Method, String), Vec<String>>);
-
-impl QueryParameters {
-    fn of(contract: &OpenApi) -> Self {
-        use utoipa::openapi::{RefOr, path::ParameterIn};
-        let mut known = HashMap::new();
-        for (path, item) in &contract.paths.paths {
-            let operations = [
-                (Method::GET, &item.get),
-                (Method::POST, &item.post),
-                (Method::PUT, &item.put),
-                (Method::PATCH, &item.patch),
-                (Method::DELETE, &item.delete),
-            ];
-            for (method, operation) in
-                operations.into_iter().filter_map(|(method, op)| op.as_ref().map(|op| (method, op)))
-            {
-                let parameters = operation.parameters.iter().flatten();
-                let names = parameters
-                    .filter_map(|parameter| match parameter {
-                        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
-                            Some(parameter.name.clone())
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                known.insert((method, path.clone()), names);
-            }
-        }
-        Self(known)
-    }
-}
-
-async fn refuse_unknown_parameters(
-    State(known): State<Arc<QueryParameters>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let path =
-        request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
-    if !query.is_empty()
-        && let Some(names) = known.0.get(&(request.method().clone(), path))
-    {
-        let given = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split('=').next().unwrap_or(pair));
-        if let Some(unknown) = given.into_iter().find(|name| !names.iter().any(|known| known == name)) {
-            let takes = match names.is_empty() {
-                true => "none".to_owned(),
-                false => names.join(", "),
-            };
-            let shown: String = unknown.chars().take(60).collect();
-            return ApiError::malformed(format!(
-                "there is no query parameter `{shown}` here; this path takes: {takes}"
-            ))
-            .into_response();
-        }
-    }
-    next.run(request).await
 }
 
 #[derive(Clone)]
