@@ -187,7 +187,7 @@ fn ask_simpy(python: &std::ffi::OsStr, scenario: &Scenario, plan: &NodePlan) -> 
         "runs": SIMPY_RUNS,
         "nodes": nodes.collect::<Vec<_>>(),
         "min_up": scenario.services.iter().map(|service| service.min_up).collect::<Vec<_>>(),
-        "steps": plan.steps.iter().map(|step| &step.nodes).collect::<Vec<_>>(),
+        "steps": plan.steps.iter().map(|step| plan.node_numbers(step)).collect::<Vec<_>>(),
     });
     let mut child = Command::new(python)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/simpy/model.py"))

@@ -115,33 +115,44 @@ impl Scenario {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].patchable).collect()
     }
 
-    /// The number of each node's incompatibility group, numbered from 0 by first node in file order.
-    pub fn groups(&self) -> Vec<usize> {
-        let incompatible = self.distinct_edges().filter(|edge| edge.2 == Compatibility::Incompatible);
-        components(self.nodes.len(), incompatible.map(|(source, target, _)| (source, target)))
-    }
-
-    /// Severity x criticality x (1 + number of distinct dependencies in and out), by node.
-    pub fn risks(&self) -> Vec<f64> {
+    /// The number of each node's incompatibility group, numbered from 0 by first node in file order; and the risk of each
+    /// node: severity x criticality x (1 + number of distinct dependencies in and out).
+    pub fn groups_and_risks(&self) -> (Vec<usize>, Vec<f64>) {
+        let edges = self.distinct_edges();
+        let incompatible = edges.iter().filter(|edge| edge.2 == Compatibility::Incompatible);
+        let groups = components(self.nodes.len(), incompatible.map(|(source, target, _)| (*source, *target)));
         let mut degree = vec![0_u32; self.nodes.len()];
-        for (source, target, _) in self.distinct_edges() {
+        for (source, target, _) in edges {
             degree[source] += 1;
             degree[target] += 1;
         }
         let risk = |(node, degree): (&Node, u32)| {
             node.patch.severity * f64::from(node.criticality) * f64::from(1 + degree)
         };
-        self.nodes.iter().zip(degree).map(risk).collect()
+        (groups, self.nodes.iter().zip(degree).map(risk).collect())
     }
 
     /// Each pair of nodes once, in order of the pairs; where the file repeats a pair, its last compatibility holds.
-    pub fn distinct_edges(&self) -> impl Iterator<Item = (usize, usize, Compatibility)> {
-        let numbered = self.edges.iter().enumerate();
-        let mut edges: Vec<(usize, usize, usize)> =
-            numbered.map(|(index, edge)| (edge.source, edge.target, usize::MAX - index)).collect();
-        edges.sort_unstable();
-        edges.dedup_by_key(|(source, target, _)| (*source, *target));
-        let compatibility = |index: usize| self.edges[usize::MAX - index].compatibility;
-        edges.into_iter().map(move |(source, target, index)| (source, target, compatibility(index)))
+    pub fn distinct_edges(&self) -> Vec<(usize, usize, Compatibility)> {
+        // Sorted by source without comparing; then each source's few by target, the last of a pair first.
+        let mut start = vec![0_u32; self.nodes.len() + 1];
+        self.edges.iter().for_each(|edge| start[edge.source + 1] += 1);
+        (0..self.nodes.len()).for_each(|node| start[node + 1] += start[node]);
+        let mut next = start.clone();
+        let mut keys = vec![0_u64; self.edges.len()];
+        for (index, edge) in self.edges.iter().enumerate() {
+            let left = (self.edges.len() - 1 - index) as u64;
+            keys[next[edge.source] as usize] = (edge.target as u64) << 32 | left;
+            next[edge.source] += 1;
+        }
+        let edge = |key: &u64| &self.edges[self.edges.len() - 1 - *key as u32 as usize];
+        for node in 0..self.nodes.len() {
+            keys[start[node] as usize..start[node + 1] as usize].sort_unstable();
+        }
+        keys.dedup_by(|later, first| {
+            *later >> 32 == *first >> 32 && edge(later).source == edge(first).source
+        });
+        let distinct = keys.iter().map(edge);
+        distinct.map(|edge| (edge.source, edge.target, edge.compatibility)).collect()
     }
 }

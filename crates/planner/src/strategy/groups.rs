@@ -1,113 +1,159 @@
 //! Strategies that go by incompatibility groups.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BinaryHeap},
-};
+use std::collections::{BTreeMap, BinaryHeap};
 
-use super::{Action, GUARDRAIL_PAUSE_SECONDS, PlanError, Step};
+use super::{
+    Action, GUARDRAIL_PAUSE_SECONDS, NodePlan, PlanError, StepName,
+    ground::{Ground, ordered},
+    step::Part,
+};
 use crate::scenario::Scenario;
 
-struct Group {
-    /// Its number among all groups of the scenario.
-    number: usize,
-    /// Patchable nodes, in file order.
-    nodes: Vec<usize>,
-    risk: f64,
+/// Those groups of a scenario that have patchable nodes, in file order.
+pub struct Groups {
+    /// The number of each among all groups of the scenario.
+    number: Vec<u32>,
+    /// The highest of its nodes.
+    risk: Vec<u64>,
+    start: Vec<u32>,
+    /// Patchable nodes, group by group, in file order.
+    nodes: Vec<u32>,
+    /// The group of each patchable node.
+    of_node: Vec<u32>,
 }
 
-fn groups(scenario: &Scenario) -> Vec<Group> {
-    let (number_of, risks) = (scenario.groups(), scenario.risks());
-    let mut groups: Vec<Group> = Vec::new();
-    let mut index_of = vec![None; scenario.nodes.len()];
-    for node in scenario.patchable() {
-        let number = number_of[node];
-        let index = *index_of[number].get_or_insert_with(|| {
-            groups.push(Group { number, nodes: Vec::new(), risk: f64::NEG_INFINITY });
-            groups.len() - 1
-        });
-        groups[index].nodes.push(node);
-        groups[index].risk = groups[index].risk.max(risks[node]);
-    }
-    groups
-}
+const NONE: u32 = u32::MAX;
 
-/// A group that is ready; the greatest is taken first.
-struct Ready {
-    risk: f64,
-    /// Groups of equal risk go by the text of their number: `10` before `2`.
-    name: String,
-    index: usize,
-}
-
-impl Ord for Ready {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.risk.total_cmp(&other.risk).then_with(|| other.name.cmp(&self.name))
-    }
-}
-
-impl PartialOrd for Ready {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Ready {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Ready {}
-
-/// One group a step, a group after all those it depends on, of the ready ones the riskiest first.
-pub fn dep_greedy(scenario: &Scenario) -> Result<Vec<Step>, PlanError> {
-    let groups = groups(scenario);
-    let mut group_of = vec![None; scenario.nodes.len()];
-    for (index, group) in groups.iter().enumerate() {
-        group.nodes.iter().for_each(|node| group_of[*node] = Some(index));
-    }
-    let mut edges = Vec::with_capacity(scenario.edges.len());
-    for edge in &scenario.edges {
-        if let (Some(dependent), Some(provider)) = (group_of[edge.source], group_of[edge.target])
-            && dependent != provider
-        {
-            edges.push((provider, dependent));
+impl Groups {
+    pub fn new(scenario: &Scenario) -> Self {
+        let (number_of, risks) = scenario.groups_and_risks();
+        let count = number_of.len();
+        let patchable = || scenario.nodes.iter().zip(0..).filter(|(node, _)| node.patchable).map(|(_, n)| n);
+        let mut index_of = vec![NONE; count];
+        let mut groups = Self {
+            number: Vec::with_capacity(count),
+            risk: Vec::with_capacity(count),
+            start: Vec::with_capacity(count + 1),
+            nodes: vec![0; count],
+            of_node: vec![NONE; count],
+        };
+        for node in patchable() {
+            let number = number_of[node];
+            if index_of[number] == NONE {
+                index_of[number] = groups.number.len() as u32;
+                groups.number.push(number as u32);
+                groups.risk.push(0);
+                groups.start.push(0);
+            }
+            let group = index_of[number] as usize;
+            groups.of_node[node] = group as u32;
+            groups.risk[group] = groups.risk[group].max(ordered(risks[node]));
+            groups.start[group] += 1;
         }
+        let mut next = 0;
+        for start in &mut groups.start {
+            (*start, next) = (next, next + *start);
+        }
+        groups.start.push(next);
+        let mut next = groups.start.clone();
+        for node in patchable() {
+            let next = &mut next[groups.of_node[node] as usize];
+            groups.nodes[*next as usize] = node as u32;
+            *next += 1;
+        }
+        groups
     }
-    edges.sort_unstable();
-    edges.dedup();
-    let mut missing = vec![0_usize; groups.len()];
-    edges.iter().for_each(|(_, dependent)| missing[*dependent] += 1);
 
-    let ready =
-        |index: usize| Ready { risk: groups[index].risk, name: groups[index].number.to_string(), index };
-    let mut heap: BinaryHeap<Ready> =
-        (0..groups.len()).filter(|index| missing[*index] == 0).map(ready).collect();
-    let mut steps = Vec::with_capacity(groups.len());
-    while let Some(Ready { index, .. }) = heap.pop() {
-        let mut nodes = groups[index].nodes.clone();
-        nodes.sort_unstable_by(|a, b| scenario.nodes[*a].id.cmp(&scenario.nodes[*b].id));
-        steps.push(Step::patch("patch-1", nodes));
-        let first = edges.partition_point(|(provider, _)| *provider < index);
-        for (_, dependent) in edges[first..].iter().take_while(|(provider, _)| *provider == index) {
-            missing[*dependent] -= 1;
-            if missing[*dependent] == 0 {
-                heap.push(ready(*dependent));
+    fn count(&self) -> usize {
+        self.number.len()
+    }
+
+    fn of(&self, group: usize) -> &[u32] {
+        &self.nodes[self.start[group] as usize..self.start[group + 1] as usize]
+    }
+
+    /// Pairs of groups of which the first depends on the second; as often as the file says it.
+    fn dependencies<'a>(&'a self, scenario: &'a Scenario) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let groups = scenario.edges.iter().map(|edge| (self.of_node[edge.source], self.of_node[edge.target]));
+        groups
+            .filter(|(dependent, provider)| *dependent != NONE && *provider != NONE && dependent != provider)
+    }
+}
+
+/// As many groups have room in a number beside risk and name.
+const MOST_GROUPS: u128 = (1 << 29) - 1;
+/// After every [`text_order`]: base 11, ten places.
+const LAST_TEXT: u64 = 11_u64.pow(10);
+
+/// A number whose order is that of the decimal texts: 10 before 2.
+fn text_order(number: u32) -> u64 {
+    let digits = number.checked_ilog10().unwrap_or(0);
+    // Base 11, ten places, left aligned; an absent digit comes before all others.
+    let all = (0..=digits).rev().map(|place| u64::from(number / 10_u32.pow(place) % 10) + 1);
+    all.chain(std::iter::repeat(0)).take(10).fold(0, |order, digit| order * 11 + digit)
+}
+
+/// One group a step, a group after all those it depends on, of the ready ones the riskiest first; of equal risk by the
+/// text of its number.
+pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError> {
+    let groups = ground.groups();
+    let dependencies = || groups.dependencies(ground.scenario);
+    let mut missing = vec![0_u32; groups.count()];
+    let mut first = vec![0_u32; groups.count() + 1];
+    for (dependent, provider) in dependencies() {
+        missing[dependent as usize] += 1;
+        first[provider as usize + 1] += 1;
+    }
+    (0..groups.count()).for_each(|group| first[group + 1] += first[group]);
+    let mut dependents = vec![0_u32; first[groups.count()] as usize];
+    let mut next = first.clone();
+    for (dependent, provider) in dependencies() {
+        let next = &mut next[provider as usize];
+        dependents[*next as usize] = dependent;
+        *next += 1;
+    }
+
+    // Risk, name and index in one number: the riskiest is the greatest, of equal risk the first by name.
+    let ready = |group: usize| {
+        let name = LAST_TEXT - text_order(groups.number[group]);
+        u128::from(groups.risk[group]) << 64 | u128::from(name) << 29 | group as u128
+    };
+    let mut heap: BinaryHeap<u128> =
+        (0..groups.count()).filter(|group| missing[*group] == 0).map(ready).collect();
+    plan.reserve(groups.count(), groups.nodes.len());
+    while let Some(next) = heap.pop() {
+        let group = (next & MOST_GROUPS) as usize;
+        let name = StepName::Numbered(Action::Patch, plan.steps.len() as u32 + 1);
+        match groups.of(group) {
+            [node] => plan.add(name, Action::Patch, [*node as usize]),
+            nodes => {
+                let mut nodes: Vec<usize> = nodes.iter().map(|node| *node as usize).collect();
+                nodes.sort_unstable_by_key(|node| ground.rank[*node]);
+                plan.add(name, Action::Patch, nodes);
+            }
+        }
+        for dependent in &dependents[first[group] as usize..first[group + 1] as usize] {
+            let dependent = *dependent as usize;
+            missing[dependent] -= 1;
+            if missing[dependent] == 0 {
+                heap.push(ready(dependent));
             }
         }
     }
-    match steps.len() == groups.len() {
-        true => Ok(steps),
-        false => Err(PlanError::DependencyCycle(cycle(scenario, &groups, &edges, &missing))),
+    match plan.steps.len() == groups.count() {
+        true => Ok(()),
+        false => Err(PlanError::DependencyCycle(cycle(ground.scenario, groups, &missing))),
     }
 }
 
 /// The nodes of one cycle: from any group that never became ready, back along what it waits for, until a group repeats.
-fn cycle(scenario: &Scenario, groups: &[Group], edges: &[(usize, usize)], missing: &[usize]) -> Vec<String> {
-    let mut waits_for = BTreeMap::new();
-    for (provider, dependent) in edges.iter().filter(|(provider, _)| missing[*provider] > 0) {
-        waits_for.entry(*dependent).or_insert(*provider);
+fn cycle(scenario: &Scenario, groups: &Groups, missing: &[u32]) -> Vec<String> {
+    let mut waits_for: BTreeMap<usize, usize> = BTreeMap::new();
+    for (dependent, provider) in groups.dependencies(scenario) {
+        if missing[provider as usize] > 0 {
+            let first = waits_for.entry(dependent as usize).or_insert(provider as usize);
+            *first = (*first).min(provider as usize);
+        }
     }
     let mut path: Vec<usize> = Vec::new();
     let mut at = missing.iter().position(|count| *count > 0);
@@ -119,26 +165,46 @@ fn cycle(scenario: &Scenario, groups: &[Group], edges: &[(usize, usize)], missin
         path.push(group);
         at = waits_for.get(&group).copied();
     }
-    path.iter().map(|group| format!("`{}`", scenario.nodes[groups[*group].nodes[0]].id)).collect()
+    let id = |group: &usize| &scenario.nodes[groups.of(*group)[0] as usize].id;
+    path.iter().map(|group| format!("`{}`", id(group))).collect()
 }
 
 /// Riskiest group first. A group whose services cannot spare it gets a second set and a switch, any other is patched
 /// at once; a pause after each.
-pub fn hybrid(scenario: &Scenario) -> Vec<Step> {
-    let mut groups = groups(scenario);
-    let first_id = |group: &Group| group.nodes.iter().map(|node| scenario.nodes[*node].id.as_str()).min();
-    groups.sort_by(|a, b| b.risk.total_cmp(&a.risk).then_with(|| first_id(a).cmp(&first_id(b))));
-    let mut steps = Vec::new();
-    for (index, Group { nodes, .. }) in groups.into_iter().enumerate() {
-        let name = format!("group-{}", index + 1);
-        let min_up = nodes.iter().map(|node| scenario.nodes[*node].min_up).max().unwrap_or(0);
+pub fn hybrid(ground: &Ground, plan: &mut NodePlan) {
+    let groups = ground.groups();
+    let first_id = |group: usize| groups.of(group).iter().map(|node| ground.rank[*node as usize]).min();
+    // A rank belongs to one group, so no two keys are the same.
+    let mut order: Vec<(u64, u32, u32)> = (0..groups.count())
+        .map(|group| (!groups.risk[group], first_id(group).unwrap_or(0), group as u32))
+        .collect();
+    order.sort_unstable();
+    plan.reserve(3 * order.len(), 2 * groups.nodes.len());
+    for ((.., group), number) in order.into_iter().zip(1..) {
+        let nodes = groups.of(group as usize);
+        let members = || nodes.iter().map(|node| *node as usize);
+        let min_up = members().map(|node| ground.scenario.nodes[node].min_up).max().unwrap_or(0);
+        let name = |part| StepName::Group(number, part);
         if min_up as usize >= nodes.len() {
-            steps.push(Step::new(format!("{name}-bluegreen-build"), Action::BlueGreenBuild, nodes.clone()));
-            steps.push(Step::new(format!("{name}-bluegreen-switch"), Action::BlueGreenSwitch, nodes));
+            plan.add(name(Part::Build), Action::BlueGreenBuild, members());
+            plan.add(name(Part::Switch), Action::BlueGreenSwitch, members());
         } else {
-            steps.push(Step::patch(format!("{name}-rolling"), nodes));
+            plan.add(name(Part::Rolling), Action::Patch, members());
         }
-        steps.push(Step::pause(format!("{name}-cooldown"), GUARDRAIL_PAUSE_SECONDS, true));
+        plan.pause(name(Part::Cooldown), GUARDRAIL_PAUSE_SECONDS, true);
     }
-    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text_order;
+
+    #[test]
+    fn numbers_are_ordered_as_texts() {
+        let mut numbers: Vec<u32> = (0..1200).chain([99_999, 1_000_000, u32::MAX - 1]).collect();
+        let mut texts = numbers.clone();
+        numbers.sort_by_key(|number| text_order(*number));
+        texts.sort_by_key(|number| number.to_string());
+        assert_eq!(numbers, texts);
+    }
 }

@@ -4,16 +4,19 @@
 //! tools. Plans of real hosts, with budgets and gates, are made by [`host_plan`](crate::host_plan).
 
 mod batches;
+mod ground;
 mod groups;
+mod step;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     plan::{Plan, WaveKind},
     strategy::Strategy,
 };
-use serde::Serialize;
 
+pub use self::step::{Action, NodePlan, Step, StepName};
+use self::{ground::Ground, step::Part};
 use crate::scenario::Scenario;
 
 /// Seconds between the canaries and the rest.
@@ -21,60 +24,12 @@ const CANARY_PAUSE_SECONDS: u32 = 60;
 /// Seconds after each group of `hybrid`.
 const GUARDRAIL_PAUSE_SECONDS: u32 = 30;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodePlan {
-    pub strategy: Strategy,
-    pub steps: Vec<Step>,
-}
-
-/// Steps run one after the other; the nodes of a step side by side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    pub id: String,
-    pub action: Action,
-    /// Indexes into the scenario's nodes.
-    pub nodes: Vec<usize>,
-    pub pause_seconds: u32,
-    /// A pause that stands there for safety and is counted.
-    pub guardrail: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    Patch,
-    PatchCanary,
-    Pause,
-    /// A second, patched set is built beside the first.
-    #[serde(rename = "bluegreen_build")]
-    BlueGreenBuild,
-    /// The second set takes over.
-    #[serde(rename = "bluegreen_switch")]
-    BlueGreenSwitch,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error("dependency cycle detected through {}; cannot build a dependency-aware plan", .0.join(", "))]
     DependencyCycle(Vec<String>),
     #[error("the batch size must be at least 1")]
     EmptyBatch,
-}
-
-impl Action {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Patch => "patch",
-            Self::PatchCanary => "patch_canary",
-            Self::Pause => "pause",
-            Self::BlueGreenBuild => "bluegreen_build",
-            Self::BlueGreenSwitch => "bluegreen_switch",
-        }
-    }
-
-    pub fn patches_in_place(self) -> bool {
-        matches!(self, Self::Patch | Self::PatchCanary)
-    }
 }
 
 /// Whether each step has an id of its own.
@@ -85,38 +40,48 @@ pub enum StepIds {
     Reference,
 }
 
-/// The plan of one strategy. `batch_size` matters to `batch_rolling` alone.
+/// Plans a scenario under one strategy after the other; what they all need to know of it is found out once.
+pub struct Planner<'a>(Ground<'a>);
+
+impl<'a> Planner<'a> {
+    pub fn new(scenario: &'a Scenario) -> Self {
+        Self(Ground::new(scenario))
+    }
+
+    /// The plan of one strategy. `batch_size` matters to `batch_rolling` alone.
+    pub fn plan(&self, strategy: Strategy, batch_size: usize, ids: StepIds) -> Result<NodePlan, PlanError> {
+        let ground = &self.0;
+        let mut plan = NodePlan::new(strategy);
+        match strategy {
+            Strategy::BigBang => {
+                plan.add(StepName::Numbered(Action::Patch, 1), Action::Patch, ground.patchable())
+            }
+            Strategy::Rolling => batches::rolling(ground, &mut plan),
+            Strategy::BatchRolling if batch_size == 0 => return Err(PlanError::EmptyBatch),
+            Strategy::BatchRolling => batches::batch_rolling(ground, batch_size, &mut plan),
+            Strategy::Canary => batches::canary(ground, &mut plan),
+            Strategy::BlueGreen => {
+                plan.add(StepName::Whole(Part::Build), Action::BlueGreenBuild, ground.patchable());
+                plan.add(StepName::Whole(Part::Switch), Action::BlueGreenSwitch, ground.patchable());
+            }
+            Strategy::DepGreedy => groups::dep_greedy(ground, &mut plan)?,
+            Strategy::Hybrid => groups::hybrid(ground, &mut plan),
+        }
+        if ids == StepIds::Reference && matches!(strategy, Strategy::Canary | Strategy::DepGreedy) {
+            plan.number_all_as_first();
+        }
+        Ok(plan)
+    }
+}
+
+/// [`Planner::plan`] for one plan.
 pub fn plan(
     scenario: &Scenario,
     strategy: Strategy,
     batch_size: usize,
     ids: StepIds,
 ) -> Result<NodePlan, PlanError> {
-    let mut steps = match strategy {
-        Strategy::BigBang => vec![Step::patch("patch-1", scenario.patchable())],
-        Strategy::Rolling => numbered(batches::rolling(scenario)),
-        Strategy::BatchRolling if batch_size == 0 => return Err(PlanError::EmptyBatch),
-        Strategy::BatchRolling => numbered(batches::batch_rolling(scenario, batch_size)),
-        Strategy::Canary => batches::canary(scenario),
-        Strategy::BlueGreen => {
-            let all = scenario.patchable();
-            vec![
-                Step::new("bluegreen-build", Action::BlueGreenBuild, all.clone()),
-                Step::new("bluegreen-switch", Action::BlueGreenSwitch, all),
-            ]
-        }
-        Strategy::DepGreedy => groups::dep_greedy(scenario)?,
-        Strategy::Hybrid => groups::hybrid(scenario),
-    };
-    if ids == StepIds::Unique {
-        for action in [Action::Patch, Action::PatchCanary] {
-            let same_name = |step: &&mut Step| step.action == action && step.id.starts_with("patch");
-            for (number, step) in steps.iter_mut().filter(same_name).enumerate() {
-                step.id = format!("{}-{}", action.name(), number + 1);
-            }
-        }
-    }
-    Ok(NodePlan { strategy, steps })
+    Planner::new(scenario).plan(strategy, batch_size, ids)
 }
 
 /// The waves of a plan of hosts as steps over a scenario made [from their graph](crate::scenario::from_graph), so that the
@@ -124,36 +89,18 @@ pub fn plan(
 pub fn of_waves(scenario: &Scenario, plan: &Plan) -> NodePlan {
     let nodes = scenario.nodes.iter().enumerate();
     let index_of: HashMap<&str, usize> = nodes.map(|(index, node)| (node.id.as_str(), index)).collect();
-    let mut steps = Vec::new();
+    let mut steps = NodePlan::new(plan.strategy);
     for wave in &plan.waves {
-        let hosts = wave.hosts.iter().filter_map(|host| index_of.get(host.as_str()).copied()).collect();
+        let hosts = wave.hosts.iter().filter_map(|host| index_of.get(host.as_str()).copied());
         let action = match wave.kind {
             WaveKind::Staging | WaveKind::Pilot => Action::PatchCanary,
             WaveKind::Batch => Action::Patch,
         };
-        steps.push(Step::new(&wave.name, action, hosts));
+        steps.add(StepName::Text(Arc::new(wave.name.clone())), action, hosts);
         if wave.gate.soak_seconds > 0 {
-            steps.push(Step::pause(format!("{}-soak", wave.name), wave.gate.soak_seconds, true));
+            let name = format!("{}-soak", wave.name);
+            steps.pause(StepName::Text(Arc::new(name)), wave.gate.soak_seconds, true);
         }
     }
-    NodePlan { strategy: plan.strategy, steps }
-}
-
-impl Step {
-    fn new(id: impl Into<String>, action: Action, nodes: Vec<usize>) -> Self {
-        Self { id: id.into(), action, nodes, pause_seconds: 0, guardrail: false }
-    }
-
-    fn patch(id: impl Into<String>, nodes: Vec<usize>) -> Self {
-        Self::new(id, Action::Patch, nodes)
-    }
-
-    fn pause(id: impl Into<String>, pause_seconds: u32, guardrail: bool) -> Self {
-        Self { id: id.into(), action: Action::Pause, nodes: Vec::new(), pause_seconds, guardrail }
-    }
-}
-
-fn numbered(batches: Vec<Vec<usize>>) -> Vec<Step> {
-    let numbers = 1..;
-    batches.into_iter().zip(numbers).map(|(nodes, n)| Step::patch(format!("patch-{n}"), nodes)).collect()
+    steps
 }

@@ -15,8 +15,8 @@ fn steps(scenario: &Scenario, strategy: Strategy, batch_size: usize) -> Vec<Stri
     plan.steps
         .iter()
         .map(|step| {
-            let nodes: Vec<&str> = step.nodes.iter().map(|node| scenario.nodes[*node].id.as_str()).collect();
-            format!("{}: {}", step.id, nodes.join(" "))
+            let nodes: Vec<&str> = plan.nodes_of(step).map(|node| scenario.nodes[node].id.as_str()).collect();
+            format!("{}: {}", step.name, nodes.join(" "))
         })
         .collect()
 }
@@ -53,7 +53,7 @@ fn step_ids_are_unique_unless_the_reference_is_asked_for() {
         ["patch_canary-1: w3", "pause-canary: ", "patch-1: w1 w2", "patch-2: d1"]
     );
     let reference = plan(&scenario, Strategy::Canary, 2, StepIds::Reference).unwrap();
-    assert_eq!(reference.steps[3].id, "patch-1");
+    assert_eq!(reference.steps[3].name.to_string(), "patch-1");
 }
 
 #[test]

@@ -103,7 +103,7 @@ struct Question<'a> {
     /// What each unit (a host, a node) takes from the service when it goes down. Others take nothing.
     loss: BTreeMap<usize, BTreeSet<usize>>,
     /// Name and units of each step that concern this service.
-    steps: Vec<(&'a str, Vec<usize>)>,
+    steps: Vec<(String, Vec<usize>)>,
     max_parallel: usize,
     failures: usize,
     /// Nobody is taken down when the service could not spare it, given who has failed by then.
@@ -141,7 +141,7 @@ pub fn check_hosts(plan: &Plan, graph: &HostGraph, failures: u32) -> Verdict {
             service: service.as_str(),
             min_up: budget.min_up as usize,
             loss: up.iter().map(|host| (*host, BTreeSet::from([*host]))).collect(),
-            steps: plan.waves.iter().map(|wave| (wave.name.as_str(), of_wave(&wave.hosts))).collect(),
+            steps: plan.waves.iter().map(|wave| (wave.name.clone(), of_wave(&wave.hosts))).collect(),
             max_parallel: plan.limits.max_parallel as usize,
             failures: failures as usize,
             guarded: true,
@@ -179,8 +179,8 @@ pub fn check_nodes(
             }
         }
         let steps = plan.steps.iter().filter(|step| step.action.patches_in_place()).map(|step| {
-            let concerned = |node: &&usize| nodes[**node].goes_down() && loss.contains_key(*node);
-            (step.id.as_str(), step.nodes.iter().filter(concerned).copied().collect())
+            let concerned = |node: &usize| nodes[*node].goes_down() && loss.contains_key(node);
+            (step.name.to_string(), plan.nodes_of(step).filter(concerned).collect())
         });
         Question {
             service: &service.name,
@@ -235,7 +235,7 @@ impl Question<'_> {
         let alike = self.loss.iter().all(|(unit, loss)| loss.len() == 1 && loss.contains(unit));
         let mut best: Option<Counterexample> = None;
         // Steps that take nobody are alike: failures alone can do harm, at any time.
-        let quiet = ("any step", Vec::new());
+        let quiet = ("any step".to_owned(), Vec::new());
         for (step, units) in self.steps.iter().filter(|(_, units)| !units.is_empty()).chain([&quiet]) {
             let found = match alike {
                 true => grid::search(self, units, states),

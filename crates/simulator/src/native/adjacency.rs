@@ -7,21 +7,104 @@ pub struct Adjacency {
 
 impl Adjacency {
     /// The second of each pair is listed under the first, in the order of the pairs.
-    pub fn new(count: usize, pairs: &[(usize, usize)]) -> Self {
+    pub fn new(count: usize, pairs: &[(u32, u32)]) -> Self {
         let mut start = vec![0_u32; count + 1];
-        pairs.iter().for_each(|(from, _)| start[from + 1] += 1);
+        pairs.iter().for_each(|(from, _)| start[*from as usize + 1] += 1);
         (0..count).for_each(|index| start[index + 1] += start[index]);
         let mut next = start.clone();
         let mut items = vec![0_u32; pairs.len()];
         for (from, to) in pairs {
-            items[next[*from] as usize] = *to as u32;
-            next[*from] += 1;
+            items[next[*from as usize] as usize] = *to;
+            next[*from as usize] += 1;
         }
         Self { start, items }
     }
 
+    #[inline]
     pub fn of(&self, index: usize) -> &[u32] {
         &self.items[self.start[index] as usize..self.start[index + 1] as usize]
+    }
+
+    /// The circle of each index: all that reach each other bear one number (R. Tarjan, 1972).
+    pub fn circles(&self) -> Vec<u32> {
+        let count = self.start.len() - 1;
+        let mut search = Search {
+            circle_of: vec![NONE; count],
+            found: vec![NONE; count],
+            lowest: vec![0; count],
+            open: Vec::new(),
+            circles: 0,
+            next: 0,
+        };
+        // Index and how many of its neighbours have been looked at: a path instead of a recursion.
+        let mut path: Vec<(u32, u32)> = Vec::new();
+        for root in 0..count as u32 {
+            if search.found[root as usize] == NONE {
+                search.enter(root);
+                path.push((root, 0));
+            }
+            while let Some((at, looked)) = path.last_mut() {
+                let at = *at;
+                match self.of(at as usize).get(*looked as usize).copied() {
+                    Some(neighbour) => {
+                        *looked += 1;
+                        if search.found[neighbour as usize] == NONE {
+                            search.enter(neighbour);
+                            path.push((neighbour, 0));
+                        } else if search.circle_of[neighbour as usize] == NONE {
+                            search.lower(at, search.found[neighbour as usize]);
+                        }
+                    }
+                    None => {
+                        path.pop();
+                        search.leave(at);
+                        if let Some((before, _)) = path.last() {
+                            search.lower(*before, search.lowest[at as usize]);
+                        }
+                    }
+                }
+            }
+        }
+        search.circle_of
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+struct Search {
+    circle_of: Vec<u32>,
+    /// When each was found first.
+    found: Vec<u32>,
+    /// The earliest found that it reaches.
+    lowest: Vec<u32>,
+    open: Vec<u32>,
+    circles: u32,
+    next: u32,
+}
+
+impl Search {
+    fn enter(&mut self, index: u32) {
+        (self.found[index as usize], self.lowest[index as usize]) = (self.next, self.next);
+        self.next += 1;
+        self.open.push(index);
+    }
+
+    fn lower(&mut self, index: u32, reached: u32) {
+        let lowest = &mut self.lowest[index as usize];
+        *lowest = (*lowest).min(reached);
+    }
+
+    fn leave(&mut self, index: u32) {
+        if self.lowest[index as usize] != self.found[index as usize] {
+            return;
+        }
+        while let Some(member) = self.open.pop() {
+            self.circle_of[member as usize] = self.circles;
+            if member == index {
+                break;
+            }
+        }
+        self.circles += 1;
     }
 }
 
@@ -33,5 +116,17 @@ mod tests {
     fn neighbours_keep_their_order() {
         let adjacency = Adjacency::new(3, &[(2, 1), (0, 2), (2, 0)]);
         assert_eq!((adjacency.of(0), adjacency.of(1), adjacency.of(2)), (&[2][..], &[][..], &[1, 0][..]));
+    }
+
+    #[test]
+    fn those_that_reach_each_other_are_a_circle() {
+        let pairs = [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (4, 3), (5, 4), (5, 5)];
+        let circles = Adjacency::new(7, &pairs).circles();
+        assert!(circles[0] == circles[1] && circles[1] == circles[2], "{circles:?}");
+        assert_eq!(circles[3], circles[4]);
+        let mut distinct = circles.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 4, "{circles:?}");
     }
 }

@@ -1,32 +1,41 @@
-//! Plays the steps of a plan: starts attempts, takes events from the queue in order of time, and decides when to stop.
+//! Plays the steps of a plan: starts attempts, takes events from the agenda in order of time, and decides when to stop.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use planner::strategy::{Action, Step};
+
+use super::{
+    agenda::Agenda,
+    attempt::{self, Ending, Mode},
+    course::{Course, Leg, Stop},
+    record::Record,
+    stage::{NEVER, Stage},
+    world::{NOBODY, World},
 };
-
-use planner::{
-    NodePlan,
-    strategy::{Action, Step},
-};
-
-use super::{options::FailureMix, record::Record, stage::Stage, world::World};
-use crate::random::{Random, Xoshiro256};
+use crate::random::RunLuck;
 
 pub struct Engine<'s, 'a> {
     pub stage: &'s Stage<'a>,
-    pub world: World<'s, 'a>,
+    start: &'s World,
+    pub world: World,
     pub now: u64,
     pub counts: Counts,
-    /// Ends of attempts by time; at one time in the order in which they began.
-    queue: BinaryHeap<Reverse<(u64, u64, u32, Ending)>>,
-    sequence: u64,
-    waiting: VecDeque<usize>,
-    attempts: Vec<u32>,
-    /// Nodes whose second self stands ready for the switch.
-    built: Vec<bool>,
-    seed: u64,
-    run: u64,
+    agenda: Agenda,
+    luck: RunLuck,
+    /// Places in the plan whose nodes may begin now as far as is known; first of all the earliest.
+    ready: BinaryHeap<Reverse<u32>>,
+    /// Places whose nodes wait for the next window.
+    for_window: Vec<u32>,
+    /// Nodes of each step that have not ended, and when its first began.
+    left: Vec<(u32, u64)>,
+    /// Ends that each step still waits for.
+    missing: Vec<u32>,
+    /// The first step with nodes that have not ended.
+    turn: u32,
+    /// Places from here on have not been looked at.
+    cursor: u32,
+    /// When the next window is looked for.
+    awaited: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -39,265 +48,357 @@ pub struct Counts {
     pub guardrail_pauses: u32,
     /// Node-milliseconds of second sets.
     pub capacity_ms: u64,
+    /// Node-milliseconds of attempts that outlasted their window.
+    pub overrun_ms: u64,
 }
 
-/// How an attempt ends.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Ending {
-    Patched,
-    RolledBack,
-    Failed,
-    Built,
-    BuildFailed,
-    /// No attempt: a window opens.
-    WindowOpens,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    InPlace,
-    /// A second self is built; the first goes on serving.
-    Build,
+/// What a node waits for.
+enum Wait {
+    /// Its service.
+    Service,
+    /// A node that it depends on, or its turn: it is remembered elsewhere.
+    Turn,
+    Window(u64),
+    /// No window is left that could hold it.
+    Nothing,
 }
 
 impl<'s, 'a> Engine<'s, 'a> {
-    pub fn new(stage: &'s Stage<'a>) -> Self {
-        let nodes = stage.nodes.len();
+    pub fn new(stage: &'s Stage<'a>, start: &'s World) -> Self {
         Self {
             stage,
-            world: World::new(stage),
+            start,
+            world: start.clone(),
             now: 0,
             counts: Counts::default(),
-            queue: BinaryHeap::new(),
-            sequence: 0,
-            waiting: VecDeque::new(),
-            attempts: vec![0; nodes],
-            built: vec![false; nodes],
-            seed: 0,
-            run: 0,
+            agenda: Agenda::default(),
+            luck: RunLuck::new(0, 0),
+            ready: BinaryHeap::new(),
+            for_window: Vec::new(),
+            left: Vec::new(),
+            missing: Vec::new(),
+            turn: 0,
+            cursor: 0,
+            awaited: NEVER,
         }
     }
 
     /// Plays a plan from the start. May be called again and again.
-    pub fn play(&mut self, plan: &NodePlan, seed: u64, run: u64, record: &mut impl Record) {
-        (self.seed, self.run, self.now, self.sequence) = (seed, run, 0, 0);
+    pub fn play(&mut self, course: &Course, seed: u64, run: u64, record: &mut impl Record) {
+        self.world.restore(self.start);
+        self.luck = RunLuck::new(seed, run);
+        (self.now, self.awaited) = (0, NEVER);
         self.counts = Counts::default();
-        self.attempts.fill(0);
-        self.built.fill(false);
-        self.world.reset();
+        self.left.clear();
+        self.left.extend(course.plan.steps.iter().map(|step| (step.size() as u32, NOT_BEGUN)));
+        if let Some(order) = &course.order {
+            self.missing.clone_from(&order.missing);
+        }
         let mut build_began = 0;
-        for step in &plan.steps {
+        for leg in &course.legs {
             let began = self.now;
+            let step = &course.plan.steps[leg.first_step as usize];
             match step.action {
-                Action::Patch | Action::PatchCanary => {
-                    let failed_before = self.counts.failed;
-                    self.work(step, Mode::InPlace, record);
-                    record.step(self.now, "patch_step_complete", &step.id, Some(self.now - began));
-                    let gate = step.action == Action::PatchCanary && self.stage.options.canaries_gate;
-                    self.counts.halted |= gate && self.counts.failed > failed_before;
-                }
+                Action::Patch | Action::PatchCanary => self.work(course, leg, Mode::InPlace, record),
                 Action::BlueGreenBuild => {
                     build_began = began;
                     let failed_before = self.counts.failed;
-                    self.work(step, Mode::Build, record);
-                    record.step(self.now, "bluegreen_build", &step.id, Some(self.now - began));
+                    self.work(course, leg, Mode::Build, record);
                     if self.counts.failed > failed_before {
                         // Half a set does not take over. What was built is thrown away.
                         self.counts.halted = true;
-                        self.counts.capacity_ms += step.nodes.len() as u64 * (self.now - began);
+                        self.counts.capacity_ms += step.size() as u64 * (self.now - began);
                     }
                 }
-                Action::BlueGreenSwitch => self.switch(step, build_began, record),
+                Action::BlueGreenSwitch => self.switch(course, step, build_began, record),
                 Action::Pause => {
                     self.now += u64::from(step.pause_seconds) * 1000;
                     self.counts.guardrail_pauses += u32::from(step.guardrail);
-                    record.step(self.now, "pause", &step.id, Some(self.now - began));
+                    record.step(self.now, "pause", &step.name, Some(self.now - began));
                 }
             }
             if self.counts.halted {
-                record.step(self.now, "halted", &step.id, None);
+                let step = &course.plan.steps[self.turn.clamp(leg.first_step, leg.end_step - 1) as usize];
+                record.step(self.now, "halted", &step.name, None);
                 break;
             }
         }
-        self.world.close(self.now);
+        self.world.close(self.stage, self.now);
     }
 
-    fn switch(&mut self, step: &Step, build_began: u64, record: &mut impl Record) {
-        for node in step.nodes.iter().filter(|node| self.built[**node]) {
-            self.world.set_patched(*node, self.now);
-            self.world.bring_up(*node, self.now);
-            record.node(self.now, "patched", &step.id, *node);
+    fn switch(&mut self, course: &Course, step: &Step, build_began: u64, record: &mut impl Record) {
+        for node in course.plan.nodes_of(step) {
+            if !self.world.nodes[node].built {
+                continue;
+            }
+            self.world.set_patched(self.stage, node, self.now);
+            self.world.bring_up(self.stage, node, self.now);
+            record.node(self.now, "patched", &step.name, node);
         }
         let kept = u64::from(self.stage.options.bluegreen_keep_seconds) * 1000;
-        self.counts.capacity_ms += step.nodes.len() as u64 * (self.now - build_began + kept);
-        record.step(self.now, "bluegreen_switch", &step.id, None);
+        self.counts.capacity_ms += step.size() as u64 * (self.now - build_began + kept);
+        record.step(self.now, "bluegreen_switch", &step.name, None);
     }
 
-    /// Works on the nodes of a step side by side until all have ended.
-    fn work(&mut self, step: &Step, mode: Mode, record: &mut impl Record) {
-        let places = self.stage.options.max_parallel.map_or(usize::MAX, |max| max as usize);
+    /// Works on the nodes of a leg, new ones beginning as others end, until all have ended.
+    fn work(&mut self, course: &Course, leg: &Leg, mode: Mode, record: &mut impl Record) {
+        self.turn = leg.first_step;
+        self.agenda.clear();
+        self.ready.clear();
+        self.for_window.clear();
+        if leg.is_flow() {
+            for (service, width) in course.widths_of(leg) {
+                let service = &mut self.world.services[*service as usize];
+                (service.width, service.working) = (*width, 0);
+            }
+        }
+        self.cursor = leg.first;
         let mut running = 0;
-        let mut waits_for_window = false;
-        self.waiting.clear();
-        self.waiting.extend(&step.nodes);
         loop {
-            while running < places
-                && !waits_for_window
-                && let Some(node) = self.waiting.front().copied()
-            {
-                if self.counts.halted {
-                    self.waiting.clear();
-                    break;
+            while running < leg.places && !self.counts.halted {
+                let place = match self.ready.pop() {
+                    Some(Reverse(place)) => place,
+                    None if self.cursor < leg.end => {
+                        self.cursor += 1;
+                        self.cursor - 1
+                    }
+                    None => break,
+                };
+                let node = course.stops[place as usize].node as usize;
+                if self.world.nodes[node].begun {
+                    continue;
                 }
-                match self.may_begin(node) {
-                    Some(begin) if begin == self.now => {
-                        self.waiting.pop_front();
-                        running += 1;
-                        self.begin(node, mode);
-                        record.node(self.now, "started", &step.id, node);
-                    }
-                    Some(begin) => {
-                        waits_for_window = true;
-                        self.push(begin, node, Ending::WindowOpens);
-                    }
+                match self.waits_for(course, leg, place, node) {
                     None => {
-                        self.counts.out_of_windows = true;
-                        self.counts.halted = true;
+                        running += 1;
+                        self.begin(course, leg, place, mode, record);
+                    }
+                    Some(Wait::Service) => self.park(course, place, node),
+                    Some(Wait::Turn) => {}
+                    Some(Wait::Window(opens)) => {
+                        self.for_window.push(place);
+                        if opens < self.awaited {
+                            self.awaited = opens;
+                            self.agenda.push(opens, Ending::WindowOpens.of(0));
+                        }
+                    }
+                    Some(Wait::Nothing) => (self.counts.out_of_windows, self.counts.halted) = (true, true),
+                }
+            }
+            let Some((time, event)) = self.agenda.pop() else { break };
+            let (place, ending) = Ending::read(event);
+            if ending == Ending::WindowOpens {
+                self.awaited = NEVER;
+                if !self.counts.halted {
+                    self.now = time;
+                    self.ready.extend(self.for_window.drain(..).map(Reverse));
+                }
+                continue;
+            }
+            self.now = time;
+            running -= 1;
+            self.end(course, leg, place, ending, record);
+            if leg.is_flow() && self.left[self.turn as usize].0 == 0 {
+                self.next_turn(course, leg);
+            }
+        }
+        if leg.first == leg.end {
+            self.tell_end(course, leg.first_step, record);
+        }
+    }
+
+    /// `None`: it may begin. Those of the step whose turn it is begin as the plan says, whatever that costs; those of later
+    /// steps only where their service spares them and what they depend on has ended.
+    fn waits_for(&self, course: &Course, leg: &Leg, place: u32, node: usize) -> Option<Wait> {
+        let state = &self.world.nodes[node];
+        if leg.is_flow() {
+            let step = course.stops[place as usize].step;
+            let service = &self.world.services[state.service as usize];
+            if step != self.turn {
+                if course.order.is_some() {
+                    // A group goes together, so it waits for its turn.
+                    let is_group = course.plan.steps[step as usize].size() > 1;
+                    if is_group || self.missing[step as usize] > 0 {
+                        return Some(Wait::Turn);
                     }
                 }
-            }
-            let Some(Reverse((time, _, node, ending))) = self.queue.pop() else { return };
-            self.now = time;
-            match ending {
-                Ending::WindowOpens => waits_for_window = false,
-                _ => {
-                    running -= 1;
-                    self.end(node as usize, ending, step, record);
+                if state.goes_down() && service.up <= service.min_up {
+                    return Some(Wait::Service);
                 }
             }
-        }
-    }
-
-    /// When the next attempt on the node may begin; `None` if no window is left that could hold it.
-    fn may_begin(&self, node: usize) -> Option<u64> {
-        let windows = &self.stage.options.windows;
-        if windows.is_empty() {
-            return Some(self.now);
-        }
-        let needed = self.stage.nodes[node].nominal_ms;
-        let fits = windows.iter().map(|window| (self.now.max(window.opens * 1000), window.closes * 1000));
-        fits.into_iter().find(|(begin, closes)| begin + needed <= *closes).map(|(begin, _)| begin)
-    }
-
-    /// Draws what will become of the attempt and puts its end into the queue. Each attempt has luck of its own, so that
-    /// nothing around it changes it.
-    fn begin(&mut self, node: usize, mode: Mode) {
-        let (facts, options) = (self.stage.nodes[node], self.stage.options);
-        let attempt = u64::from(self.attempts[node]);
-        self.attempts[node] += 1;
-        self.counts.retries += u32::from(attempt > 0);
-        let mut luck = Xoshiro256::of(self.seed, self.run, attempt << 32 | node as u64);
-        let fails = luck.random() < facts.failure_probability;
-        let took = match facts.nominal_ms {
-            0 => 0,
-            nominal => (nominal as f64 * options.duration_factor.sample(&mut luck)).round() as u64,
-        };
-        if mode == Mode::InPlace && facts.goes_down {
-            self.world.take_down(node, self.now);
-        }
-        if !fails {
-            let ending = if mode == Mode::Build { Ending::Built } else { Ending::Patched };
-            return self.push(self.now + took, node, ending);
-        }
-        let way = Way::draw(&options.failure_mix, facts.reboots, luck.random());
-        let noticed = self.now
-            + match way {
-                Way::Patch => (took as f64 * luck.random()).round() as u64,
-                Way::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
-                Way::Health => took + u64::from(options.health_timeout_seconds) * 1000,
-                Way::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
-            };
-        if mode == Mode::Build {
-            return self.push(noticed, node, Ending::BuildFailed);
-        }
-        match facts.rollback_supported && way != Way::Lost {
-            true => {
-                let rollback = (took as f64 * options.rollback_factor).round() as u64;
-                self.push(noticed + rollback, node, Ending::RolledBack);
+            if service.working >= service.width {
+                return Some(Wait::Service);
             }
-            false => self.push(noticed, node, Ending::Failed),
+        }
+        match self.stage.options.windows.is_empty() {
+            true => None,
+            false => self.waits_for_window(u64::from(state.nominal_seconds) * 1000),
         }
     }
 
-    fn push(&mut self, time: u64, node: usize, ending: Ending) {
-        self.sequence += 1;
-        self.queue.push(Reverse((time, self.sequence, node as u32, ending)));
+    fn waits_for_window(&self, needed: u64) -> Option<Wait> {
+        let windows = self.stage.options.windows.iter();
+        let fits = windows.map(|window| (self.now.max(window.opens * 1000), window.closes * 1000));
+        match fits.into_iter().find(|(begin, closes)| begin + needed <= *closes) {
+            Some((begin, _)) if begin == self.now => None,
+            Some((begin, _)) => Some(Wait::Window(begin)),
+            None => Some(Wait::Nothing),
+        }
     }
 
-    fn end(&mut self, node: usize, ending: Ending, step: &Step, record: &mut impl Record) {
-        let goes_down = self.stage.nodes[node].goes_down;
-        let may_retry = self.attempts[node] <= self.stage.options.retries;
-        let event = match ending {
+    /// Lets the node wait until its service can spare it; those whose turn it is before all others.
+    fn park(&mut self, course: &Course, place: u32, node: usize) {
+        let state = &mut self.world.nodes[node];
+        if std::mem::replace(&mut state.parked, true) {
+            return;
+        }
+        state.next_parked = NOBODY;
+        let service = &mut self.world.services[state.service as usize];
+        if service.first_parked == NOBODY {
+            (service.first_parked, service.last_parked) = (place, place);
+        } else if course.stops[place as usize].step == self.turn {
+            state.next_parked = service.first_parked;
+            service.first_parked = place;
+        } else {
+            let last = course.stops[service.last_parked as usize].node;
+            service.last_parked = place;
+            self.world.nodes[last as usize].next_parked = place;
+        }
+    }
+
+    /// Who waited longest for the service is looked at again.
+    fn unpark(&mut self, course: &Course, service: usize) {
+        let service = &mut self.world.services[service];
+        while service.first_parked != NOBODY {
+            let place = service.first_parked;
+            let node = &mut self.world.nodes[course.stops[place as usize].node as usize];
+            service.first_parked = node.next_parked;
+            node.parked = false;
+            if !node.begun {
+                self.ready.push(Reverse(place));
+                return;
+            }
+        }
+    }
+
+    /// The step before is done. Whoever of the next was looked at before its turn is looked at again.
+    fn next_turn(&mut self, course: &Course, leg: &Leg) {
+        while self.turn + 1 < leg.end_step && self.left[self.turn as usize].0 == 0 {
+            self.turn += 1;
+        }
+        let step = &course.plan.steps[self.turn as usize];
+        for place in step.places().take_while(|place| *place < self.cursor) {
+            if !self.world.nodes[course.stops[place as usize].node as usize].begun {
+                self.ready.push(Reverse(place));
+            }
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, course: &Course, leg: &Leg, place: u32, mode: Mode, record: &mut impl Record) {
+        let Stop { node, step } = course.stops[place as usize];
+        let node = node as usize;
+        let state = &mut self.world.nodes[node];
+        let number = state.attempts;
+        state.attempts += 1;
+        state.begun = true;
+        self.counts.retries += u32::from(number > 0);
+        let luck = self.luck.of(u64::from(number) << 32 | node as u64);
+        let (takes, ending) = attempt::draw(self.stage, state, mode, luck);
+        if leg.is_flow() {
+            self.world.services[state.service as usize].working += 1;
+        }
+        if mode == Mode::InPlace && state.goes_down() {
+            self.world.take_down(self.stage, node, self.now);
+        }
+        let began = &mut self.left[step as usize].1;
+        *began = (*began).min(self.now);
+        self.agenda.push(self.now + takes, ending.of(place));
+        if !self.stage.options.windows.is_empty() {
+            let mut windows = self.stage.options.windows.iter();
+            let closes = windows.find(|window| window.closes * 1000 > self.now).map(|window| window.closes);
+            let over = closes.map_or(0, |closes| (self.now + takes).saturating_sub(closes * 1000));
+            self.counts.overrun_ms += over;
+        }
+        record.node(self.now, "started", &course.plan.steps[step as usize].name, node);
+    }
+
+    #[inline]
+    fn end(&mut self, course: &Course, leg: &Leg, place: u32, ending: Ending, record: &mut impl Record) {
+        let Stop { node, step } = course.stops[place as usize];
+        let node = node as usize;
+        let (goes_down, service) =
+            (self.world.nodes[node].goes_down(), self.world.nodes[node].service as usize);
+        match ending {
             Ending::Patched => {
-                self.world.set_patched(node, self.now);
+                self.world.set_patched(self.stage, node, self.now);
                 if goes_down {
-                    self.world.bring_up(node, self.now);
+                    self.world.bring_up(self.stage, node, self.now);
                 }
-                "patched"
             }
             Ending::RolledBack => {
                 self.counts.rollbacks += 1;
                 if goes_down {
-                    self.world.bring_up(node, self.now);
+                    self.world.bring_up(self.stage, node, self.now);
                 }
-                "rollback"
             }
-            Ending::Failed => {
-                self.world.take_down(node, self.now);
-                "patch_failed"
-            }
-            Ending::Built => {
-                self.built[node] = true;
-                "built"
-            }
-            Ending::BuildFailed => "build_failed",
-            // No attempt ends by it.
-            Ending::WindowOpens => return,
-        };
-        record.node(self.now, event, &step.id, node);
-        match ending {
-            Ending::RolledBack | Ending::BuildFailed if may_retry && !self.counts.halted => {
-                self.waiting.push_front(node);
-            }
-            Ending::RolledBack | Ending::BuildFailed | Ending::Failed => {
+            Ending::Failed => self.world.take_down(self.stage, node, self.now),
+            Ending::Built => self.world.nodes[node].built = true,
+            Ending::BuildFailed | Ending::WindowOpens => {}
+        }
+        record.node(self.now, ending.event(), &course.plan.steps[step as usize].name, node);
+        if leg.is_flow() {
+            self.world.services[service].working -= 1;
+        }
+        let may_retry = matches!(ending, Ending::RolledBack | Ending::BuildFailed)
+            && self.world.nodes[node].attempts <= self.stage.options.retries
+            && !self.counts.halted;
+        if may_retry {
+            self.world.nodes[node].begun = false;
+            self.ready.push(Reverse(place));
+        } else {
+            if matches!(ending, Ending::RolledBack | Ending::BuildFailed | Ending::Failed) {
                 self.counts.failed += 1;
-                let most = self.stage.options.max_failures;
-                self.counts.halted |= most.is_some_and(|most| self.counts.failed > most);
+                let options = self.stage.options;
+                let gates = course.action(leg) == Action::PatchCanary && options.canaries_gate;
+                self.counts.halted |=
+                    gates || options.max_failures.is_some_and(|most| self.counts.failed > most);
             }
-            _ => {}
+            self.finish(course, place, step, record);
         }
+        if leg.is_flow() {
+            self.unpark(course, service);
+        }
+    }
+
+    /// The node has ended for good: its step counts it, and steps that waited for it are told.
+    fn finish(&mut self, course: &Course, place: u32, step: u32, record: &mut impl Record) {
+        let left = &mut self.left[step as usize].0;
+        *left -= 1;
+        if *left == 0 {
+            self.tell_end(course, step, record);
+        }
+        if let Some(order) = &course.order {
+            for dependent in order.dependents.of(place as usize) {
+                let missing = &mut self.missing[*dependent as usize];
+                *missing -= 1;
+                if *missing == 0 {
+                    let places = course.plan.steps[*dependent as usize].places();
+                    self.ready.extend(places.filter(|place| *place < self.cursor).map(Reverse));
+                }
+            }
+        }
+    }
+
+    fn tell_end(&self, course: &Course, step: u32, record: &mut impl Record) {
+        let began = self.left[step as usize].1.min(self.now);
+        let step = &course.plan.steps[step as usize];
+        let event = match step.action {
+            Action::BlueGreenBuild => "bluegreen_build",
+            _ => "patch_step_complete",
+        };
+        record.step(self.now, event, &step.name, Some(self.now - began));
     }
 }
 
-/// The ways in which an attempt fails.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Patch,
-    Reboot,
-    Health,
-    Lost,
-}
-
-impl Way {
-    fn draw(mix: &FailureMix, reboots: bool, draw: f64) -> Self {
-        let reboot = if reboots { mix.reboot } else { 0.0 };
-        let mut left = draw * (mix.patch + reboot + mix.health + mix.lost);
-        for (way, share) in [(Self::Patch, mix.patch), (Self::Reboot, reboot), (Self::Health, mix.health)] {
-            if left < share {
-                return way;
-            }
-            left -= share;
-        }
-        Self::Lost
-    }
-}
+const NOT_BEGUN: u64 = u64::MAX;

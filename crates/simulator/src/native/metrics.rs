@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{engine::Engine, world::NEVER};
+use super::{engine::Engine, stage::NEVER};
 
 /// Times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,8 +66,8 @@ impl Engine<'_, '_> {
     pub fn figures(&self) -> Figures {
         let horizon = self.now + u64::from(self.stage.options.unpatched_exposure_seconds) * 1000;
         let (mut exposure, mut unpatched, mut last) = (0.0, 0, 0);
-        for (node, patched_at) in self.stage.nodes.iter().zip(&self.world.patched_at) {
-            let until = match (*patched_at, node.patchable) {
+        for (weight, node) in self.stage.weights.iter().zip(&self.world.nodes) {
+            let until = match (node.patched_at, node.is_patchable()) {
                 (NEVER, true) => {
                     unpatched += 1;
                     horizon
@@ -79,7 +79,7 @@ impl Engine<'_, '_> {
                     time
                 }
             };
-            exposure += node.weight * seconds(until);
+            exposure += weight * seconds(until);
         }
         let services = &self.world.services;
         Figures {
@@ -88,20 +88,21 @@ impl Engine<'_, '_> {
             exposure,
             downtime: seconds(services.iter().map(|service| service.below_ms).sum()),
             longest_downtime: seconds(services.iter().map(|s| s.longest_below_ms).max().unwrap_or(0)),
-            degraded_service: seconds(services.iter().map(|service| service.degraded_ms).sum()),
+            degraded_service: seconds(self.world.degraded.iter().map(|service| service.ms).sum()),
             unpatched,
         }
     }
 
     pub fn metrics(&self) -> NativeMetrics {
         let (figures, counts, totals) = (self.figures(), self.counts, self.world.totals);
-        let services = self.stage.scenario.services.iter().zip(&self.world.services);
+        let services = self.stage.scenario.services.iter();
+        let services = services.zip(self.world.services.iter().zip(&self.world.degraded));
         let services: Vec<ServiceDowntime> = services
-            .map(|(service, state)| ServiceDowntime {
+            .map(|(service, (state, degraded))| ServiceDowntime {
                 service: service.name.clone(),
                 downtime_seconds: seconds(state.below_ms),
                 longest_downtime_seconds: seconds(state.longest_below_ms),
-                degraded_seconds: seconds(state.degraded_ms),
+                degraded_seconds: seconds(degraded.ms),
                 availability_violations: state.falls,
             })
             .collect();

@@ -3,7 +3,7 @@
 use planner::{NodePlan, Scenario};
 use serde::Serialize;
 
-use super::{engine::Engine, metrics::Figures, record::Nobody, stage::Stage};
+use super::{course::Course, engine::Engine, metrics::Figures, record::Nobody, stage::Stage, world::World};
 use crate::{
     parallel,
     statistics::{Probability, Spread},
@@ -65,14 +65,15 @@ struct Run {
     fallen: Vec<(u32, u64)>,
 }
 
-pub fn play(stage: &Stage, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+    let course = Course::new(stage, plan);
     let Sampling { runs, seed, deadline_seconds, watch } = *sampling;
     let runs = parallel::map_with(
         parallel::cores(),
         runs.max(1) as usize,
-        || Engine::new(stage),
+        || Engine::new(stage, start),
         |engine, run| {
-            engine.play(plan, seed, run as u64, &mut Nobody);
+            engine.play(&course, seed, run as u64, &mut Nobody);
             watch();
             let services = engine.world.services.iter().enumerate();
             let fallen = services.filter(|(_, state)| state.below_ms > 0);

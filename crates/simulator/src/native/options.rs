@@ -9,8 +9,10 @@ use crate::distribution::Distribution;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NativeOptions {
-    /// Nodes worked on at once; absent: all of a step.
+    /// Nodes worked on at once; absent: as many as the largest step has.
     pub max_parallel: Option<u32>,
+    /// Each step waits for the whole step before. Otherwise nodes begin as soon as places and services allow.
+    pub step_barriers: bool,
     /// Multiplies the nominal duration of an attempt.
     pub duration_factor: Distribution,
     pub failure_mix: FailureMix,
@@ -62,6 +64,7 @@ impl Default for NativeOptions {
     fn default() -> Self {
         Self {
             max_parallel: None,
+            step_barriers: false,
             duration_factor: Distribution::Triangular { low: 0.8, mode: 1.0, high: 2.0 },
             failure_mix: FailureMix::default(),
             rollback_factor: 0.5,

@@ -1,20 +1,20 @@
 //! Who listens to a run: somebody who keeps every event, or nobody.
 
-use planner::Scenario;
+use planner::{Scenario, strategy::StepName};
 
 use crate::output::Event;
 
 pub trait Record {
-    fn node(&mut self, now: u64, event: &'static str, step_id: &str, node: usize);
-    fn step(&mut self, now: u64, event: &'static str, step_id: &str, duration_ms: Option<u64>);
+    fn node(&mut self, now: u64, event: &'static str, step: &StepName, node: usize);
+    fn step(&mut self, now: u64, event: &'static str, step: &StepName, duration_ms: Option<u64>);
 }
 
 /// Thousands of runs are played to nobody.
 pub struct Nobody;
 
 impl Record for Nobody {
-    fn node(&mut self, _: u64, _: &'static str, _: &str, _: usize) {}
-    fn step(&mut self, _: u64, _: &'static str, _: &str, _: Option<u64>) {}
+    fn node(&mut self, _: u64, _: &'static str, _: &StepName, _: usize) {}
+    fn step(&mut self, _: u64, _: &'static str, _: &StepName, _: Option<u64>) {}
 }
 
 pub struct Log<'a> {
@@ -29,12 +29,12 @@ impl<'a> Log<'a> {
 }
 
 impl Record for Log<'_> {
-    fn node(&mut self, now: u64, event: &'static str, step_id: &str, node: usize) {
+    fn node(&mut self, now: u64, event: &'static str, step: &StepName, node: usize) {
         let node_id = Some(self.scenario.nodes[node].id.clone());
-        self.events.push(Event { node_id, ..Event::of_step(now, event, step_id.to_owned()) });
+        self.events.push(Event { node_id, ..Event::of_step(now, event, step.to_string()) });
     }
 
-    fn step(&mut self, now: u64, event: &'static str, step_id: &str, duration_ms: Option<u64>) {
-        self.events.push(Event { duration_ms, ..Event::of_step(now, event, step_id.to_owned()) });
+    fn step(&mut self, now: u64, event: &'static str, step: &StepName, duration_ms: Option<u64>) {
+        self.events.push(Event { duration_ms, ..Event::of_step(now, event, step.to_string()) });
     }
 }

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use petgraph::{algo::kosaraju_scc, graphmap::DiGraphMap};
 use planner::{
     Compatibility, Scenario,
     scenario::{Health, Node, NodeKind, PATCHED},
 };
 
 use super::{adjacency::Adjacency, options::NativeOptions};
+use crate::distribution::Sampler;
 
 pub struct Stage<'a> {
     pub scenario: &'a Scenario,
     pub options: &'a NativeOptions,
-    pub nodes: Vec<NodeFacts>,
-    /// Version at the start, by number; [`PATCHED_VERSION`] for those that have their patch.
-    pub version: Vec<u32>,
+    pub nodes: Vec<NodeState>,
+    /// Criticality x severity.
+    pub weights: Vec<f64>,
+    pub duration_factor: Sampler,
     /// What a host takes down with it.
     pub contained: Adjacency,
     /// The circle of each service: services that depend on each other suffer together. Mostly it is alone in it.
@@ -23,118 +24,205 @@ pub struct Stage<'a> {
     pub circle: Adjacency,
     /// Circles that depend on a circle, itself left out.
     pub dependents: Adjacency,
-    /// Edges that are not plainly compatible, by node, as indexes into `watched`.
-    pub edges: Adjacency,
-    pub watched: Vec<Watched>,
+    /// Edges that are not plainly compatible, node by node; each stands with both of its ends.
+    links: Vec<Link>,
 }
 
 pub const PATCHED_VERSION: u32 = 0;
+/// No time: not yet, or not at present.
+pub const NEVER: u64 = u64::MAX;
 
-/// What a run asks of a node again and again, close together in memory.
+/// All that an event about a node touches, on one line of the cache: what it is, and how it stands in a run.
 #[derive(Clone, Copy)]
-pub struct NodeFacts {
-    pub nominal_ms: u64,
+#[repr(align(64))]
+pub struct NodeState {
     pub failure_probability: f64,
-    /// Criticality x severity.
-    pub weight: f64,
+    pub nominal_seconds: u32,
     pub service: u32,
-    pub goes_down: bool,
-    pub reboots: bool,
-    pub rollback_supported: bool,
-    pub patchable: bool,
-    pub starts_down: bool,
+    /// Its part of [`Stage::edges`].
+    first_edge: u32,
+    end_edge: u32,
+    flags: u8,
+    /// An attempt runs, or none will follow.
+    pub begun: bool,
+    /// It waits for its service to spare it.
+    pub parked: bool,
+    /// Its second self stands ready for the switch.
+    pub built: bool,
+    pub attempts: u32,
+    /// Since when it is down by itself.
+    pub down_since: u64,
+    pub patched_at: u64,
+    pub version: u32,
+    pub first_version: u32,
+    /// How many of the hosts that contain it are down.
+    pub hosts_down: u32,
+    /// The place of whoever waits behind it.
+    pub next_parked: u32,
 }
 
+const GOES_DOWN: u8 = 1;
+const REBOOTS: u8 = 2;
+const ROLLBACK_SUPPORTED: u8 = 4;
+const PATCHABLE: u8 = 8;
+const STARTS_DOWN: u8 = 16;
+const STANDS_ALONE: u8 = 32;
+
+/// An edge that is not plainly compatible, as one of its ends sees it.
 #[derive(Clone, Copy)]
-pub struct Watched {
-    pub source: u32,
-    pub target: u32,
+pub struct Link {
+    pub other: u32,
     pub incompatible: bool,
-    pub allowed_ms: u64,
+    pub allowed_seconds: u32,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
         let nodes = &scenario.nodes;
-        let mut numbers: BTreeMap<&str, u32> = BTreeMap::from([(PATCHED, PATCHED_VERSION)]);
-        let version = nodes.iter().map(|node| {
-            let next = numbers.len() as u32;
-            *numbers.entry(&node.version).or_insert(next)
-        });
-        let version = version.collect();
-
+        let mut states: Vec<NodeState> = nodes.iter().zip(versions(nodes)).map(NodeState::of).collect();
         let (mut contained, mut dependents) = (Vec::new(), Vec::new());
-        let (mut watched, mut edges) = (Vec::new(), Vec::new());
         for edge in &scenario.edges {
             let (source, target) = (&nodes[edge.source], &nodes[edge.target]);
             if target.kind == NodeKind::Host && source.kind != NodeKind::Host {
-                contained.push((edge.target, edge.source));
+                contained.push((edge.target as u32, edge.source as u32));
+                states[edge.source].flags &= !STANDS_ALONE;
+                states[edge.target].flags &= !STANDS_ALONE;
             } else if source.service != target.service {
-                dependents.push((target.service, source.service));
-            }
-            if edge.compatibility != Compatibility::Compatible && edge.source != edge.target {
-                edges.push((edge.source, watched.len()));
-                edges.push((edge.target, watched.len()));
-                watched.push(Watched {
-                    source: edge.source as u32,
-                    target: edge.target as u32,
-                    incompatible: edge.compatibility == Compatibility::Incompatible,
-                    allowed_ms: u64::from(edge.mixed_max_duration_seconds) * 1000,
-                });
+                dependents.push((target.service as u32, source.service as u32));
             }
         }
-        for pairs in [&mut contained, &mut dependents] {
-            pairs.sort_unstable();
-            pairs.dedup();
-        }
-        let circle_of = circles(scenario.services.len(), &dependents);
-        let members: Vec<_> =
-            circle_of.iter().enumerate().map(|(service, circle)| (*circle as usize, service)).collect();
+        let services = scenario.services.len();
+        distinct(&mut contained);
+        distinct(&mut dependents);
+        let circle_of = Adjacency::new(services, &dependents).circles();
+        let members: Vec<(u32, u32)> = circle_of.iter().copied().zip(0..).collect();
         let between = dependents.into_iter().filter_map(|(provider, dependent)| {
-            let (provider, dependent) = (circle_of[provider] as usize, circle_of[dependent] as usize);
+            let (provider, dependent) = (circle_of[provider as usize], circle_of[dependent as usize]);
             (provider != dependent).then_some((provider, dependent))
         });
-        let mut between: Vec<(usize, usize)> = between.collect();
-        between.sort_unstable();
-        between.dedup();
+        let mut between: Vec<(u32, u32)> = between.collect();
+        distinct(&mut between);
         Self {
             scenario,
             options,
-            nodes: nodes.iter().map(NodeFacts::of).collect(),
-            version,
+            duration_factor: Sampler::new(&options.duration_factor),
+            links: links(scenario, &mut states),
+            weights: nodes.iter().map(Node::weight).collect(),
+            nodes: states,
             contained: Adjacency::new(nodes.len(), &contained),
-            dependents: Adjacency::new(scenario.services.len(), &between),
-            circle: Adjacency::new(scenario.services.len(), &members),
+            dependents: Adjacency::new(services, &between),
+            circle: Adjacency::new(services, &members),
             circle_of,
-            edges: Adjacency::new(nodes.len(), &edges),
-            watched,
         }
+    }
+
+    #[inline]
+    pub fn links_of(&self, node: &NodeState) -> &[Link] {
+        &self.links[node.first_edge as usize..node.end_edge as usize]
     }
 }
 
-impl NodeFacts {
-    fn of(node: &Node) -> Self {
+/// The links of all nodes, of which each learns its own part.
+fn links(scenario: &Scenario, nodes: &mut [NodeState]) -> Vec<Link> {
+    let watched = || {
+        let edges = scenario.edges.iter();
+        edges.filter(|e| e.compatibility != Compatibility::Compatible && e.source != e.target)
+    };
+    for edge in watched() {
+        nodes[edge.source].end_edge += 1;
+        nodes[edge.target].end_edge += 1;
+    }
+    let mut next = 0;
+    for node in nodes.iter_mut() {
+        let count = node.end_edge;
+        (node.first_edge, node.end_edge) = (next, next);
+        next += count;
+    }
+    let mut links = vec![Link { other: 0, incompatible: false, allowed_seconds: 0 }; next as usize];
+    for edge in watched() {
+        for (end, other) in [(edge.source, edge.target), (edge.target, edge.source)] {
+            links[nodes[end].end_edge as usize] = Link {
+                other: other as u32,
+                incompatible: edge.compatibility == Compatibility::Incompatible,
+                allowed_seconds: edge.mixed_max_duration_seconds,
+            };
+            nodes[end].end_edge += 1;
+        }
+    }
+    links
+}
+
+impl NodeState {
+    /// Up and idle; whoever starts down is taken down afterwards.
+    fn of((node, version): (&Node, u32)) -> Self {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         Self {
-            nominal_ms: u64::from(node.patch.duration_seconds) * 1000,
             failure_probability: node.patch.failure_probability,
-            weight: node.weight(),
+            nominal_seconds: node.patch.duration_seconds,
             service: node.service as u32,
-            goes_down: node.goes_down(),
-            reboots: node.patch.requires_reboot,
-            rollback_supported: node.patch.rollback_supported,
-            patchable: node.patchable,
-            starts_down: node.health != Health::Healthy,
+            first_edge: 0,
+            end_edge: 0,
+            begun: false,
+            parked: false,
+            built: false,
+            attempts: 0,
+            down_since: NEVER,
+            patched_at: if version == PATCHED_VERSION { 0 } else { NEVER },
+            version,
+            first_version: version,
+            hosts_down: 0,
+            next_parked: 0,
+            flags: flag(node.goes_down(), GOES_DOWN)
+                | flag(node.patch.requires_reboot, REBOOTS)
+                | flag(node.patch.rollback_supported, ROLLBACK_SUPPORTED)
+                | flag(node.patchable, PATCHABLE)
+                | flag(node.health != Health::Healthy, STARTS_DOWN)
+                | STANDS_ALONE,
         }
+    }
+
+    pub fn goes_down(&self) -> bool {
+        self.flags & GOES_DOWN != 0
+    }
+
+    pub fn reboots(&self) -> bool {
+        self.flags & REBOOTS != 0
+    }
+
+    pub fn rollback_supported(&self) -> bool {
+        self.flags & ROLLBACK_SUPPORTED != 0
+    }
+
+    pub fn is_patchable(&self) -> bool {
+        self.flags & PATCHABLE != 0
+    }
+
+    pub fn starts_down(&self) -> bool {
+        self.flags & STARTS_DOWN != 0
+    }
+
+    /// It contains nothing and nothing contains it: taking it down costs its own service a member and no other.
+    pub fn stands_alone(&self) -> bool {
+        self.flags & STANDS_ALONE != 0
     }
 }
 
-/// The number of each service's circle.
-fn circles(count: usize, dependents: &[(usize, usize)]) -> Vec<u32> {
-    let mut graph: DiGraphMap<usize, ()> = dependents.iter().copied().collect();
-    (0..count).for_each(|service| _ = graph.add_node(service));
-    let mut circle_of = vec![0; count];
-    for (number, circle) in kosaraju_scc(&graph).into_iter().enumerate() {
-        circle.into_iter().for_each(|service| circle_of[service] = number as u32);
-    }
-    circle_of
+fn versions(nodes: &[Node]) -> Vec<u32> {
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::from([(PATCHED, PATCHED_VERSION)]);
+    // Nodes beside each other mostly have the same.
+    let mut last = (PATCHED, PATCHED_VERSION);
+    let number = |node| {
+        let Node { version, .. }: &Node = node;
+        if version != last.0 {
+            let next = numbers.len() as u32;
+            last = (version, *numbers.entry(version).or_insert(next));
+        }
+        last.1
+    };
+    nodes.iter().map(number).collect()
+}
+
+fn distinct(pairs: &mut Vec<(u32, u32)>) {
+    pairs.sort_unstable();
+    pairs.dedup();
 }

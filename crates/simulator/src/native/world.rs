@@ -1,39 +1,55 @@
 //! The state of all nodes and services, and what has been measured of it. Every change costs what it touches.
 
-use super::stage::{PATCHED_VERSION, Stage};
+use super::stage::{Link, NEVER, NodeState, PATCHED_VERSION, Stage};
 
-/// No time: not yet, or not at present.
-pub const NEVER: u64 = u64::MAX;
+/// No place in the plan.
+pub const NOBODY: u32 = u32::MAX;
 
-pub struct World<'s, 'a> {
-    stage: &'s Stage<'a>,
-    /// Since when each node is down by itself.
-    down_since: Vec<u64>,
-    /// How many of the hosts that contain it are down.
-    hosts_down: Vec<u32>,
-    pub patched_at: Vec<u64>,
-    version: Vec<u32>,
+#[derive(Clone)]
+pub struct World {
+    pub nodes: Vec<NodeState>,
     pub services: Vec<ServiceState>,
-    mixed_since: Vec<u64>,
+    pub degraded: Vec<Degraded>,
+    circles: Vec<Circle>,
+    /// Edges whose ends differ in version; the degraded ones of them apart.
+    mixed_edges: u32,
     degraded_edges: u32,
     degraded_edges_since: u64,
-    /// Services of each circle below their `min_up`.
-    fallen_in: Vec<u32>,
-    /// Circles that each circle depends on and that are in trouble, by a fall of their own or of those before them.
-    troubled_providers: Vec<u32>,
+    /// Circles whose trouble is being passed on.
+    open: Vec<u32>,
     pub totals: Totals,
 }
 
 #[derive(Clone, Copy)]
 pub struct ServiceState {
-    up: u32,
-    min_up: u32,
+    pub up: u32,
+    pub min_up: u32,
+    /// Members that are being worked on, and how many of them the plan takes at once.
+    pub working: u32,
+    pub width: u32,
     below_since: u64,
     pub below_ms: u64,
     pub longest_below_ms: u64,
     pub falls: u32,
-    degraded_since: u64,
-    pub degraded_ms: u64,
+    /// The first and the last of those that wait for the service to spare them.
+    pub first_parked: u32,
+    pub last_parked: u32,
+}
+
+/// Since when a service suffers from those that it depends on, and for how long it has.
+#[derive(Clone, Copy)]
+pub struct Degraded {
+    since: u64,
+    pub ms: u64,
+}
+
+/// Services that depend on each other.
+#[derive(Clone, Copy, Default)]
+struct Circle {
+    /// How many of them are below their `min_up`.
+    fallen: u32,
+    /// Circles that it depends on and that are in trouble, by a fall of their own or of those before them.
+    troubled_providers: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -44,209 +60,207 @@ pub struct Totals {
     pub incompatibility_violations: u32,
 }
 
-impl<'s, 'a> World<'s, 'a> {
-    pub fn new(stage: &'s Stage<'a>) -> Self {
-        let (nodes, services) = (stage.scenario.nodes.len(), stage.scenario.services.len());
-        let mut world = Self {
-            stage,
-            down_since: vec![NEVER; nodes],
-            hosts_down: vec![0; nodes],
-            patched_at: vec![NEVER; nodes],
-            version: vec![0; nodes],
-            services: Vec::with_capacity(services),
-            mixed_since: vec![NEVER; stage.watched.len()],
-            degraded_edges: 0,
-            degraded_edges_since: 0,
-            fallen_in: vec![0; services],
-            troubled_providers: vec![0; services],
-            totals: Totals::default(),
-        };
-        world.reset();
-        world
-    }
-
-    /// Back to the start of a run, without new memory.
-    pub fn reset(&mut self) {
-        let stage = self.stage;
-        self.down_since.fill(NEVER);
-        self.hosts_down.fill(0);
-        self.version.copy_from_slice(&stage.version);
-        for (patched_at, version) in self.patched_at.iter_mut().zip(&stage.version) {
-            *patched_at = if *version == PATCHED_VERSION { 0 } else { NEVER };
-        }
-        self.services.clear();
-        self.services.extend(stage.scenario.services.iter().map(|service| ServiceState {
+impl World {
+    /// As it stands before a run.
+    pub fn new(stage: &Stage) -> Self {
+        let services = stage.scenario.services.iter().map(|service| ServiceState {
             up: service.members.len() as u32,
             min_up: service.min_up,
+            working: 0,
+            width: 0,
             below_since: NEVER,
             below_ms: 0,
             longest_below_ms: 0,
             falls: 0,
-            degraded_since: NEVER,
-            degraded_ms: 0,
-        }));
-        self.mixed_since.fill(NEVER);
-        self.degraded_edges = 0;
-        self.fallen_in.fill(0);
-        self.troubled_providers.fill(0);
-        self.totals = Totals::default();
+            first_parked: NOBODY,
+            last_parked: NOBODY,
+        });
+        let mut world = Self {
+            nodes: stage.nodes.clone(),
+            services: services.collect(),
+            degraded: vec![Degraded { since: NEVER, ms: 0 }; stage.scenario.services.len()],
+            circles: vec![Circle::default(); stage.scenario.services.len()],
+            mixed_edges: 0,
+            degraded_edges: 0,
+            degraded_edges_since: 0,
+            open: Vec::new(),
+            totals: Totals::default(),
+        };
         // A service with fewer members than it needs was below before anything began: no fall, but its time counts.
-        for service in 0..self.services.len() {
-            if self.services[service].up < self.services[service].min_up {
-                self.services[service].below_since = 0;
-                self.pass_on(service, 0, true);
+        for service in 0..world.services.len() {
+            if world.services[service].up < world.services[service].min_up {
+                world.services[service].below_since = 0;
+                world.pass_on(stage, service, 0, true);
             }
         }
-        for node in (0..stage.nodes.len()).filter(|node| stage.nodes[*node].starts_down) {
-            self.take_down(node, 0);
+        for node in (0..stage.nodes.len()).filter(|node| stage.nodes[*node].starts_down()) {
+            world.take_down(stage, node, 0);
         }
-        self.services.iter_mut().for_each(|service| service.falls = 0);
-        for edge in 0..stage.watched.len() {
-            self.note_edge(edge, 0);
+        world.services.iter_mut().for_each(|service| service.falls = 0);
+        for node in 0..world.nodes.len() {
+            for link in stage.links_of(&world.nodes[node]) {
+                // Each edge is seen from both of its ends, and counts once.
+                if node < link.other as usize
+                    && world.nodes[node].version != world.nodes[link.other as usize].version
+                {
+                    world.begin_mixing(link, 0);
+                }
+            }
         }
+        world
     }
 
-    pub fn take_down(&mut self, node: usize, now: u64) {
-        if self.down_since[node] != NEVER {
+    /// Back to the start of a run, without new memory.
+    pub fn restore(&mut self, start: &Self) {
+        self.nodes.copy_from_slice(&start.nodes);
+        self.services.copy_from_slice(&start.services);
+        self.degraded.copy_from_slice(&start.degraded);
+        self.circles.copy_from_slice(&start.circles);
+        (self.mixed_edges, self.degraded_edges) = (start.mixed_edges, start.degraded_edges);
+        self.degraded_edges_since = start.degraded_edges_since;
+        self.totals = start.totals;
+    }
+
+    pub fn take_down(&mut self, stage: &Stage, node: usize, now: u64) {
+        let state = &mut self.nodes[node];
+        if state.down_since != NEVER {
             return;
         }
-        self.down_since[node] = now;
-        if self.hosts_down[node] == 0 {
-            self.lose_member(node, now);
+        state.down_since = now;
+        if state.hosts_down == 0 {
+            self.lose_member(stage, node, now);
         }
-        for contained in self.stage.contained.of(node) {
+        if self.nodes[node].stands_alone() {
+            return;
+        }
+        for contained in stage.contained.of(node) {
             let contained = *contained as usize;
-            self.hosts_down[contained] += 1;
-            if self.hosts_down[contained] == 1 && self.down_since[contained] == NEVER {
-                self.lose_member(contained, now);
+            let state = &mut self.nodes[contained];
+            state.hosts_down += 1;
+            if state.hosts_down == 1 && state.down_since == NEVER {
+                self.lose_member(stage, contained, now);
             }
         }
     }
 
-    pub fn bring_up(&mut self, node: usize, now: u64) {
-        let since = std::mem::replace(&mut self.down_since[node], NEVER);
+    pub fn bring_up(&mut self, stage: &Stage, node: usize, now: u64) {
+        let state = &mut self.nodes[node];
+        let since = std::mem::replace(&mut state.down_since, NEVER);
         if since == NEVER {
             return;
         }
         self.totals.unavailable_node_ms += now - since;
-        if self.hosts_down[node] == 0 {
-            self.gain_member(node, now);
+        if state.hosts_down == 0 {
+            self.gain_member(stage, node, now);
         }
-        for contained in self.stage.contained.of(node) {
+        if self.nodes[node].stands_alone() {
+            return;
+        }
+        for contained in stage.contained.of(node) {
             let contained = *contained as usize;
-            self.hosts_down[contained] -= 1;
-            if self.hosts_down[contained] == 0 && self.down_since[contained] == NEVER {
-                self.gain_member(contained, now);
+            let state = &mut self.nodes[contained];
+            state.hosts_down -= 1;
+            if state.hosts_down == 0 && state.down_since == NEVER {
+                self.gain_member(stage, contained, now);
             }
         }
     }
 
-    fn lose_member(&mut self, node: usize, now: u64) {
-        let index = self.stage.nodes[node].service as usize;
+    fn lose_member(&mut self, stage: &Stage, node: usize, now: u64) {
+        let index = self.nodes[node].service as usize;
         let service = &mut self.services[index];
         service.up -= 1;
         if service.up + 1 == service.min_up {
             service.below_since = now;
             service.falls += 1;
-            self.pass_on(index, now, true);
+            self.pass_on(stage, index, now, true);
         }
     }
 
-    fn gain_member(&mut self, node: usize, now: u64) {
-        let index = self.stage.nodes[node].service as usize;
+    fn gain_member(&mut self, stage: &Stage, node: usize, now: u64) {
+        let index = self.nodes[node].service as usize;
         let service = &mut self.services[index];
         service.up += 1;
         if service.up == service.min_up {
             service.recover(now);
-            self.pass_on(index, now, false);
+            self.pass_on(stage, index, now, false);
         }
     }
 
     /// Carries a fall or a recovery on to all services that depend on it, directly or through others. A circle passes it
     /// on only when it changes sides itself, so many falls together cost no more than the graph has edges.
-    fn pass_on(&mut self, service: usize, now: u64, falls: bool) {
-        let circle = self.stage.circle_of[service] as usize;
-        let was_troubled = self.is_troubled(circle);
-        count(&mut self.fallen_in[circle], falls);
-        self.judge(circle, now);
-        let mut open = Vec::new();
-        if self.is_troubled(circle) != was_troubled {
-            open.push(circle);
+    fn pass_on(&mut self, stage: &Stage, service: usize, now: u64, falls: bool) {
+        let circle = stage.circle_of[service] as usize;
+        let was_troubled = self.circles[circle].is_troubled();
+        count(&mut self.circles[circle].fallen, falls);
+        self.judge(stage, circle, now);
+        if self.circles[circle].is_troubled() != was_troubled {
+            self.open.push(circle as u32);
         }
-        while let Some(circle) = open.pop() {
-            for dependent in self.stage.dependents.of(circle) {
+        while let Some(circle) = self.open.pop() {
+            for dependent in stage.dependents.of(circle as usize) {
                 let dependent = *dependent as usize;
-                let was_troubled = self.is_troubled(dependent);
-                count(&mut self.troubled_providers[dependent], falls);
-                self.judge(dependent, now);
-                if self.is_troubled(dependent) != was_troubled {
-                    open.push(dependent);
+                let was_troubled = self.circles[dependent].is_troubled();
+                count(&mut self.circles[dependent].troubled_providers, falls);
+                let is_troubled = self.circles[dependent].is_troubled();
+                self.judge(stage, dependent, now);
+                if is_troubled != was_troubled {
+                    self.open.push(dependent as u32);
                 }
             }
         }
     }
 
-    fn is_troubled(&self, circle: usize) -> bool {
-        self.fallen_in[circle] > 0 || self.troubled_providers[circle] > 0
-    }
-
     /// Begins or ends the degradation of a circle's services. A service does not degrade itself.
-    fn judge(&mut self, circle: usize, now: u64) {
-        for service in self.stage.circle.of(circle) {
-            let state = &mut self.services[*service as usize];
-            let others_fallen = self.fallen_in[circle] - u32::from(state.below_since != NEVER);
-            let is_degraded = others_fallen > 0 || self.troubled_providers[circle] > 0;
-            match (state.degraded_since == NEVER, is_degraded) {
-                (true, true) => state.degraded_since = now,
-                (false, false) => {
-                    state.degraded_ms += now - std::mem::replace(&mut state.degraded_since, NEVER);
-                }
+    fn judge(&mut self, stage: &Stage, circle: usize, now: u64) {
+        let Circle { fallen, troubled_providers } = self.circles[circle];
+        for service in stage.circle.of(circle) {
+            let is_below = self.services[*service as usize].below_since != NEVER;
+            let is_degraded = fallen > u32::from(is_below) || troubled_providers > 0;
+            let state = &mut self.degraded[*service as usize];
+            match (state.since == NEVER, is_degraded) {
+                (true, true) => state.since = now,
+                (false, false) => state.ms += now - std::mem::replace(&mut state.since, NEVER),
                 _ => {}
             }
         }
     }
 
-    pub fn is_patched(&self, node: usize) -> bool {
-        self.patched_at[node] != NEVER
-    }
-
-    pub fn set_patched(&mut self, node: usize, now: u64) {
-        if self.is_patched(node) {
+    pub fn set_patched(&mut self, stage: &Stage, node: usize, now: u64) {
+        let state = &mut self.nodes[node];
+        if state.patched_at != NEVER {
             return;
         }
-        self.patched_at[node] = now;
-        self.version[node] = PATCHED_VERSION;
-        for edge in self.stage.edges.of(node) {
-            self.note_edge(*edge as usize, now);
-        }
-    }
-
-    /// Begins or ends the mixing of an edge, if its ends' versions say so.
-    fn note_edge(&mut self, index: usize, now: u64) {
-        let edge = self.stage.watched[index];
-        let differs = self.version[edge.source as usize] != self.version[edge.target as usize];
-        let since = self.mixed_since[index];
-        match (since == NEVER, differs) {
-            (true, true) => {
-                self.mixed_since[index] = now;
-                if !edge.incompatible {
-                    self.degraded_edges += 1;
-                    if self.degraded_edges == 1 {
-                        self.degraded_edges_since = now;
-                    }
-                }
+        let before = std::mem::replace(&mut state.version, PATCHED_VERSION);
+        state.patched_at = now;
+        for link in stage.links_of(&stage.nodes[node]) {
+            let other = &self.nodes[link.other as usize];
+            match (before != other.version, PATCHED_VERSION != other.version) {
+                (false, true) => self.begin_mixing(link, now),
+                // A node unpatched so far has the version it began with.
+                (true, false) if before != other.first_version => self.end_mixing(link, 0, now),
+                (true, false) => self.end_mixing(link, other.patched_at, now),
+                _ => {}
             }
-            (false, false) => self.end_mixing(index, now),
-            _ => {}
         }
     }
 
-    fn end_mixing(&mut self, index: usize, now: u64) {
-        let edge = self.stage.watched[index];
-        let mixed = now - std::mem::replace(&mut self.mixed_since[index], NEVER);
-        self.totals.mixed_edge_ms += mixed;
-        if edge.incompatible {
-            self.totals.incompatibility_violations += u32::from(mixed > edge.allowed_ms);
+    fn begin_mixing(&mut self, link: &Link, now: u64) {
+        self.mixed_edges += 1;
+        if !link.incompatible {
+            self.degraded_edges += 1;
+            if self.degraded_edges == 1 {
+                self.degraded_edges_since = now;
+            }
+        }
+    }
+
+    fn end_mixing(&mut self, link: &Link, began: u64, now: u64) {
+        self.mixed_edges -= 1;
+        self.totals.mixed_edge_ms += now - began;
+        if link.incompatible {
+            let allowed = u64::from(link.allowed_seconds) * 1000;
+            self.totals.incompatibility_violations += u32::from(now - began > allowed);
         } else {
             self.degraded_edges -= 1;
             if self.degraded_edges == 0 {
@@ -256,21 +270,34 @@ impl<'s, 'a> World<'s, 'a> {
     }
 
     /// Closes every account at the end of the run.
-    pub fn close(&mut self, now: u64) {
-        for since in &self.down_since {
-            self.totals.unavailable_node_ms += if *since == NEVER { 0 } else { now - since };
+    pub fn close(&mut self, stage: &Stage, now: u64) {
+        for NodeState { down_since, .. } in &self.nodes {
+            self.totals.unavailable_node_ms += if *down_since == NEVER { 0 } else { now - down_since };
         }
-        for edge in 0..self.mixed_since.len() {
-            if self.mixed_since[edge] != NEVER {
-                self.end_mixing(edge, now);
-            }
+        if self.mixed_edges > 0 {
+            (0..self.nodes.len()).for_each(|node| self.close_edges(stage, node, now));
         }
         for service in &mut self.services {
             if service.below_since != NEVER {
                 service.recover(now);
             }
-            if service.degraded_since != NEVER {
-                service.degraded_ms += now - service.degraded_since;
+        }
+        for degraded in self.degraded.iter_mut().filter(|degraded| degraded.since != NEVER) {
+            degraded.ms += now - degraded.since;
+        }
+    }
+
+    /// Ends the mixing of those edges whose first end the node is.
+    fn close_edges(&mut self, stage: &Stage, node: usize, now: u64) {
+        for link in stage.links_of(&stage.nodes[node]).iter().filter(|link| node < link.other as usize) {
+            let (own, other) = (&self.nodes[node], &self.nodes[link.other as usize]);
+            if own.version != other.version {
+                let began = match own.first_version == other.first_version {
+                    // Only one of them is patched; the other never is.
+                    true => own.patched_at.min(other.patched_at),
+                    false => 0,
+                };
+                self.end_mixing(link, began, now);
             }
         }
     }
@@ -278,6 +305,12 @@ impl<'s, 'a> World<'s, 'a> {
 
 fn count(number: &mut u32, up: bool) {
     *number = if up { *number + 1 } else { *number - 1 };
+}
+
+impl Circle {
+    fn is_troubled(self) -> bool {
+        self.fallen > 0 || self.troubled_providers > 0
+    }
 }
 
 impl ServiceState {

@@ -47,10 +47,10 @@ pub fn plan_json(scenario: &Scenario, plan: &NodePlan) -> String {
         .steps
         .iter()
         .map(|step| {
-            let nodes: Vec<&str> = step.nodes.iter().map(|node| scenario.nodes[*node].id.as_str()).collect();
+            let nodes: Vec<&str> = plan.nodes_of(step).map(|node| scenario.nodes[node].id.as_str()).collect();
             let metadata = if step.guardrail { json!({ "guardrail": true }) } else { json!({}) };
             json!({
-                "step_id": step.id,
+                "step_id": step.name,
                 "action": step.action,
                 "node_ids": nodes,
                 "pause_seconds": step.pause_seconds,

@@ -87,8 +87,8 @@ pub fn exposure(scenario: &Scenario, events: &[Event]) -> Vec<(f64, f64)> {
 pub fn capacity(scenario: &Scenario, plan: &NodePlan, events: &[Event], most: usize) -> Vec<Line> {
     let index_of: HashMap<&str, usize> =
         scenario.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();
-    let in_place: HashMap<&str, bool> =
-        plan.steps.iter().map(|step| (step.id.as_str(), step.action.patches_in_place())).collect();
+    let in_place: HashMap<String, bool> =
+        plan.steps.iter().map(|step| (step.name.to_string(), step.action.patches_in_place())).collect();
     let mut taken_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut hosts_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for edge in &scenario.edges {

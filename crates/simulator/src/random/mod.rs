@@ -3,9 +3,11 @@
 //! They are written out here because a prediction is stored with its seed and must come out the same years later,
 //! whatever a library's next version does.
 
+mod luck;
 mod mersenne;
 mod xoshiro;
 
+pub use luck::{Luck, RunLuck};
 pub use mersenne::PythonRandom;
 pub use xoshiro::Xoshiro256;
 

@@ -1,27 +1,27 @@
-//! The sum over unpatched nodes of criticality x severity, at any time.
+//! The sum over unpatched nodes of criticality x severity, at any time, without walking them all.
 
 use planner::Scenario;
 
+use super::ordered_sum::OrderedSum;
+
 /// The reference adds floats in file order for every interval, and where severities are no binary fractions the last
-/// digits depend on that order. Where all of them are (7.5 is, 6.1 is not), any order gives the same sum, and the sum
-/// is kept up to date instead of being made anew.
+/// digits depend on that order. Where all of them are (7.5 is, 6.1 is not), any order gives the same sum.
 pub enum Exposure {
     Exact { sixteenths: u64 },
-    InOrder { weights: Vec<f64>, exposed: Vec<bool> },
+    InOrder(Box<OrderedSum>),
 }
 
 /// Resolution of exact sums; ten million nodes of the highest weight still fit a float's 53 bits.
 const PARTS: f64 = 16.0;
 
 impl Exposure {
-    pub fn new(scenario: &Scenario, exposed: Vec<bool>) -> Self {
-        let weights: Vec<f64> = scenario.nodes.iter().map(|node| node.weight()).collect();
-        match weights.iter().all(|weight| (weight * PARTS).fract() == 0.0) {
-            true => {
-                let exposed = weights.iter().zip(&exposed).filter(|(_, exposed)| **exposed);
-                Self::Exact { sixteenths: exposed.map(|(weight, _)| (weight * PARTS) as u64).sum() }
-            }
-            false => Self::InOrder { weights, exposed },
+    pub fn new(scenario: &Scenario, exposed: &[bool]) -> Self {
+        let all = scenario.nodes.iter().map(|node| node.weight());
+        let weights =
+            || all.clone().zip(exposed).map(|(weight, exposed)| if *exposed { weight } else { 0.0 });
+        match all.clone().all(|weight| (weight * PARTS).fract() == 0.0) {
+            true => Self::Exact { sixteenths: weights().map(|weight| (weight * PARTS) as u64).sum() },
+            false => Self::InOrder(Box::new(OrderedSum::new(weights().collect()))),
         }
     }
 
@@ -30,16 +30,14 @@ impl Exposure {
         match self {
             Self::Exact { sixteenths } if is_exposed => *sixteenths += (weight * PARTS) as u64,
             Self::Exact { sixteenths } => *sixteenths -= (weight * PARTS) as u64,
-            Self::InOrder { exposed, .. } => exposed[node] = is_exposed,
+            Self::InOrder(sum) => sum.set(node, if is_exposed { weight } else { 0.0 }),
         }
     }
 
-    pub fn rate(&self) -> f64 {
+    pub fn rate(&mut self) -> f64 {
         match self {
             Self::Exact { sixteenths } => *sixteenths as f64 / PARTS,
-            Self::InOrder { weights, exposed } => {
-                weights.iter().zip(exposed).filter(|(_, exposed)| **exposed).fold(0.0, |sum, (w, _)| sum + w)
-            }
+            Self::InOrder(sum) => sum.total(),
         }
     }
 }

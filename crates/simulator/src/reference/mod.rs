@@ -5,6 +5,7 @@
 //! compared with other people's to the last digit. What the rules leave out is what the native mode is for.
 
 mod exposure;
+mod ordered_sum;
 mod state;
 
 use planner::{
@@ -62,31 +63,32 @@ pub fn run(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceR
     let mut state = State::new(scenario);
     let mut events = Vec::new();
     for step in &plan.steps {
-        let longest = step.nodes.iter().map(|node| scenario.nodes[*node].patch.duration_seconds).max();
+        let longest = plan.nodes_of(step).map(|node| scenario.nodes[node].patch.duration_seconds).max();
         let duration = u64::from(longest.unwrap_or(0));
         match step.action {
             Action::Patch | Action::PatchCanary => {
-                state.patch(step, duration, &mut random, &mut events)?;
+                let nodes = plan.node_numbers(step);
+                state.patch(&step.name.to_string(), nodes, duration, &mut random, &mut events)?;
             }
             Action::Pause => {
                 state.pass(u64::from(step.pause_seconds));
                 state.metrics.number_of_guardrail_pauses += u64::from(step.guardrail);
-                let event = Event::of_step(state.now_ms(), "pause", step.id.clone());
+                let event = Event::of_step(state.now_ms(), "pause", step.name.to_string());
                 events.push(Event { duration_ms: Some(u64::from(step.pause_seconds) * 1000), ..event });
             }
             Action::BlueGreenBuild => {
                 state.pass(duration);
                 events.push(Event {
-                    node_ids: Some(names(scenario, &step.nodes)),
+                    node_ids: Some(names(scenario, plan.node_numbers(step))),
                     duration_ms: Some(duration * 1000),
-                    ..Event::of_step(state.now_ms(), "bluegreen_build", step.id.clone())
+                    ..Event::of_step(state.now_ms(), "bluegreen_build", step.name.to_string())
                 });
             }
             Action::BlueGreenSwitch => {
-                step.nodes.iter().for_each(|node| state.set_patched(*node));
+                plan.nodes_of(step).for_each(|node| state.set_patched(node));
                 events.push(Event {
-                    node_ids: Some(names(scenario, &step.nodes)),
-                    ..Event::of_step(state.now_ms(), "bluegreen_switch", step.id.clone())
+                    node_ids: Some(names(scenario, plan.node_numbers(step))),
+                    ..Event::of_step(state.now_ms(), "bluegreen_switch", step.name.to_string())
                 });
             }
         }
@@ -96,8 +98,8 @@ pub fn run(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceR
     Ok(ReferenceRun { metrics: state.finish(), events, patched_nodes, failed_nodes })
 }
 
-fn names(scenario: &Scenario, nodes: &[usize]) -> Vec<String> {
-    nodes.iter().map(|node| scenario.nodes[*node].id.clone()).collect()
+fn names(scenario: &Scenario, nodes: &[u32]) -> Vec<String> {
+    nodes.iter().map(|node| scenario.nodes[*node as usize].id.clone()).collect()
 }
 
 impl ReferenceMetrics {

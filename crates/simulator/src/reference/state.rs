@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use planner::{
     Compatibility, Scenario,
     scenario::{Health, PATCHED, UNPATCHED},
-    strategy::Step,
 };
 
 use super::{ReferenceMetrics, Refused, exposure::Exposure, names};
@@ -61,12 +60,12 @@ impl<'a> State<'a> {
                 edges_of[edge.target].push(index);
             }
         }
-        let exposed = version.iter().map(|version| *version != PATCHED_VERSION).collect();
+        let exposed: Vec<bool> = version.iter().map(|version| *version != PATCHED_VERSION).collect();
         let mut state = Self {
             scenario,
             health,
             metrics: ReferenceMetrics::default(),
-            exposure: Exposure::new(scenario, exposed),
+            exposure: Exposure::new(scenario, &exposed),
             version,
             healthy,
             below,
@@ -92,48 +91,49 @@ impl<'a> State<'a> {
 
     pub fn patch(
         &mut self,
-        step: &Step,
+        step_id: &str,
+        nodes: &[u32],
         duration: u64,
         random: &mut PythonRandom,
         events: &mut Vec<Event>,
     ) -> Result<(), Refused> {
         let scenario = self.scenario;
-        let down: Vec<usize> =
-            step.nodes.iter().copied().filter(|node| scenario.nodes[*node].goes_down()).collect();
-        self.check(step, &down)?;
+        let each = || nodes.iter().map(|node| *node as usize);
+        let down: Vec<usize> = each().filter(|node| scenario.nodes[*node].goes_down()).collect();
+        self.check(step_id, &down)?;
         self.pass(duration);
         self.metrics.node_unavailability_seconds += down.len() as u64 * duration;
         down.iter().for_each(|node| self.set_health(*node, Health::Healthy));
-        for node in &step.nodes {
-            let patch = &scenario.nodes[*node].patch;
+        for node in each() {
+            let patch = &scenario.nodes[node].patch;
             let event = match (random.random() < patch.failure_probability, patch.rollback_supported) {
                 (false, _) => {
-                    self.set_version(*node, PATCHED_VERSION);
+                    self.set_version(node, PATCHED_VERSION);
                     "patched"
                 }
                 (true, true) => {
                     self.metrics.rollback_count += 1;
-                    self.set_version(*node, UNPATCHED_VERSION);
+                    self.set_version(node, UNPATCHED_VERSION);
                     "rollback"
                 }
                 (true, false) => {
-                    self.set_health(*node, Health::Failed);
+                    self.set_health(node, Health::Failed);
                     "patch_failed"
                 }
             };
-            let node_id = Some(scenario.nodes[*node].id.clone());
-            events.push(Event { node_id, ..Event::of_step(self.now_ms(), event, step.id.clone()) });
+            let node_id = Some(scenario.nodes[node].id.clone());
+            events.push(Event { node_id, ..Event::of_step(self.now_ms(), event, step_id.to_owned()) });
         }
         events.push(Event {
-            node_ids: Some(names(scenario, &step.nodes)),
+            node_ids: Some(names(scenario, nodes)),
             duration_ms: Some(duration * 1000),
-            ..Event::of_step(self.now_ms(), "patch_step_complete", step.id.clone())
+            ..Event::of_step(self.now_ms(), "patch_step_complete", step_id.to_owned())
         });
         Ok(())
     }
 
     /// Every service is looked at, but only those that lose members now or were low before can be low.
-    fn check(&self, step: &Step, down: &[usize]) -> Result<(), Refused> {
+    fn check(&self, step_id: &str, down: &[usize]) -> Result<(), Refused> {
         let mut lost: BTreeMap<usize, u32> = self.below.iter().map(|service| (*service, 0)).collect();
         for node in down.iter().filter(|node| self.health[**node] == Health::Healthy) {
             *lost.entry(self.scenario.nodes[*node].service).or_default() += 1;
@@ -149,7 +149,7 @@ impl<'a> State<'a> {
             .collect();
         match violations.is_empty() {
             true => Ok(()),
-            false => Err(Refused { step_id: step.id.clone(), violations }),
+            false => Err(Refused { step_id: step_id.to_owned(), violations }),
         }
     }
 

@@ -78,7 +78,11 @@ fn rolled_back_node_is_tried_again_and_then_given_up() {
     };
     let metrics = measure(&scenario, Strategy::Rolling, &options);
     assert_eq!((metrics.rollbacks, metrics.retries, metrics.failed_nodes), (15, 10, 5));
-    // Each attempt of db: 100 s, 10 s until noticed, 50 s back. Three attempts in two batches, then web's third batch.
+    // Each attempt of db: 100 s, 10 s until noticed, 50 s back; two nodes, three attempts each. web is done before.
+    assert_eq!(metrics.duration_seconds, 2.0 * 3.0 * 160.0);
+    // Batch after batch, the third of web comes after the second of db.
+    let in_batches = NativeOptions { step_barriers: true, ..options };
+    let metrics = measure(&scenario, Strategy::Rolling, &in_batches);
     assert_eq!(metrics.duration_seconds, 2.0 * 3.0 * 160.0 + 3.0 * 70.0);
     assert_eq!((metrics.unpatched_nodes, metrics.time_to_full_patch_seconds), (5, None));
     let exposed = metrics.duration_seconds + 86_400.0;
@@ -163,10 +167,10 @@ fn attempts_wait_for_a_window_that_holds_them() {
     let windows = vec![Window { opens: 1000, closes: 1090 }, Window { opens: 5000, closes: 5300 }];
     let options = NativeOptions { windows, ..NativeOptions::exact() };
     let run = play(&scenario, Strategy::Rolling, &options);
-    // db needs 100 s: d1 waits for the second window although web would fit into the first.
+    // db needs 100 s and waits for the second window; two of web fit into the first, one after the other.
     let starts: Vec<u64> =
         run.events.iter().filter(|e| e.event == "started").map(|e| e.time_ms / 1000).collect();
-    assert_eq!(starts, [5000, 5000, 5100, 5100, 5200]);
+    assert_eq!(starts, [1000, 1040, 5000, 5000, 5100]);
     let closed = NativeOptions { windows: vec![Window { opens: 0, closes: 50 }], ..NativeOptions::exact() };
     let metrics = measure(&scenario, Strategy::Rolling, &closed);
     assert!(metrics.halted && metrics.out_of_windows && metrics.unpatched_nodes == 5);
@@ -226,12 +230,15 @@ fn any_plan(scenario: &Scenario, strategy: usize) -> Option<NodePlan> {
 
 proptest! {
     #[test]
-    fn without_chance_it_agrees_with_the_reference(scenario in any_scenario(), strategy in 0..7_usize) {
+    fn step_by_step_without_chance_it_agrees_with_the_reference(
+        scenario in any_scenario(), strategy in 0..7_usize
+    ) {
         let scenario = with_failure(tame(scenario), 0.0);
         if let Some(plan) = any_plan(&scenario, strategy)
             && let Ok(reference) = reference::run(&scenario, &plan, 1)
         {
-            let native = native::run(&scenario, &plan, &NativeOptions::exact(), 1).metrics;
+            let options = NativeOptions { step_barriers: true, ..NativeOptions::exact() };
+            let native = native::run(&scenario, &plan, &options, 1).metrics;
             prop_assert_eq!(native.duration_seconds, reference.metrics.time_to_full_patch as f64);
             prop_assert_eq!(u64::from(native.guardrail_pauses), reference.metrics.number_of_guardrail_pauses);
             prop_assert!(native.downtime_seconds == 0.0 || plan.steps.iter().all(|s| !s.action.patches_in_place()));
@@ -239,6 +246,25 @@ proptest! {
             prop_assert!(native.exposure <= reference.metrics.exposure_window_weighted + 1e-6);
             prop_assert!(native.node_unavailability_seconds
                 <= reference.metrics.node_unavailability_seconds as f64);
+        }
+    }
+
+    /// Whatever flows into each other, a plan that keeps every `min_up` step by step keeps it then too, and patches all.
+    #[test]
+    fn flowing_steps_take_no_service_below_what_the_steps_keep(
+        scenario in any_scenario(), strategy in 0..7_usize, max_parallel in prop::option::of(1..6_u32)
+    ) {
+        let scenario = with_failure(tame(scenario), 0.0);
+        if let Some(plan) = any_plan(&scenario, strategy)
+            && reference::run(&scenario, &plan, 1).is_ok()
+        {
+            let options = NativeOptions { max_parallel, ..NativeOptions::exact() };
+            let NativeRun { metrics, events } = native::run(&scenario, &plan, &options, 1);
+            prop_assert!(metrics.availability_violations == 0
+                || plan.steps.iter().all(|step| !step.action.patches_in_place()));
+            prop_assert_eq!(metrics.unpatched_nodes, 0);
+            let ended = events.iter().filter(|event| event.event == "patch_step_complete").count();
+            prop_assert_eq!(ended, plan.steps.iter().filter(|step| step.action.patches_in_place()).count());
         }
     }
 
@@ -270,6 +296,22 @@ proptest! {
         }
         prop_assert!((metrics.exposure - exposure).abs() <= exposure * 1e-9);
 
+        // By `dep_greedy` nobody begins before all that it depends on has ended.
+        if plan.strategy == Strategy::DepGreedy {
+            let time = |node: usize, names: &[&str]| {
+                let of_node = |e: &&simulator::output::Event| {
+                    e.node_id.as_ref() == Some(&scenario.nodes[node].id) && names.contains(&e.event)
+                };
+                (events.iter().position(|e| of_node(&e)), events.iter().rposition(|e| of_node(&e)))
+            };
+            let step_of = |node| plan.steps.iter().position(|step| plan.nodes_of(step).any(|n| n == node));
+            for edge in scenario.edges.iter().filter(|edge| step_of(edge.target) < step_of(edge.source)) {
+                let began = time(edge.source, &["started"]).0;
+                let ended = time(edge.target, &["patched", "rollback", "patch_failed"]).1;
+                prop_assert!(began.is_none() || step_of(edge.target).is_none() || ended < began);
+            }
+        }
+
         // Never more attempts at once than allowed.
         let mut running = 0_i32;
         for event in events.iter().filter(|event| event.node_id.is_some()) {
@@ -277,7 +319,7 @@ proptest! {
                 "started" => running += 1,
                 // Those of a switch were attempts when they were built.
                 "patched" if plan.steps.iter().any(|s| {
-                    s.id == event.step_id && !s.action.patches_in_place()
+                    s.name.to_string() == event.step_id && !s.action.patches_in_place()
                 }) => {}
                 _ => running -= 1,
             }

@@ -71,7 +71,7 @@ fn play(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceMetr
         violated: BTreeSet::new(),
     };
     for step in &plan.steps {
-        let nodes = || step.nodes.iter().map(|node| (*node, &scenario.nodes[*node]));
+        let nodes = || plan.nodes_of(step).map(|node| (node, &scenario.nodes[node]));
         let longest = nodes().map(|(_, node)| node.patch.duration_seconds).max().unwrap_or(0);
         match step.action {
             Action::Pause => {
@@ -170,7 +170,7 @@ proptest! {
     fn batches_from_queues_are_those_of_repeated_passes(scenario in any_scenario(), size in 1..5_usize) {
         for (strategy, size) in [(Strategy::Rolling, usize::MAX), (Strategy::BatchRolling, size)] {
             let plan = plan(&scenario, strategy, size, StepIds::Reference).unwrap();
-            let batches: Vec<Vec<usize>> = plan.steps.into_iter().map(|step| step.nodes).collect();
+            let batches: Vec<Vec<usize>> = plan.steps.iter().map(|step| plan.nodes_of(step).collect()).collect();
             prop_assert_eq!(batches, plain_batches(&scenario, size));
         }
     }
@@ -180,10 +180,10 @@ proptest! {
         if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2, StepIds::Unique) {
             let takes_part = |action: Action| action.patches_in_place() || action == Action::BlueGreenSwitch;
             let steps = plan.steps.iter().filter(|step| takes_part(step.action));
-            let mut planned: Vec<usize> = steps.flat_map(|step| step.nodes.clone()).collect();
+            let mut planned: Vec<usize> = steps.flat_map(|step| plan.nodes_of(step)).collect();
             planned.sort_unstable();
             prop_assert_eq!(planned, scenario.patchable());
-            let ids: BTreeSet<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+            let ids: BTreeSet<String> = plan.steps.iter().map(|step| step.name.to_string()).collect();
             prop_assert_eq!(ids.len(), plan.steps.len());
         }
     }

@@ -61,7 +61,7 @@ pub fn answer(
             return Verdict::Meets;
         }
         let needed = options.max_parallel.and_then(|current| {
-            let widest = plan.steps.iter().map(|step| step.nodes.len()).max()? as u32;
+            let widest = plan.steps.iter().map(|step| step.size()).max()? as u32;
             smallest(current, widest, |max_parallel| meets(plan, max_parallel))
         });
         match needed {
