@@ -63,6 +63,10 @@ pub struct Policy {
     pub retries: u32,
     #[serde(default)]
     pub rollback: Rollback,
+    /// For how long after a run its hosts must be able to go back; a run whose snapshots would not last that long is
+    /// refused when it is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_window_hours: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
     pub window: Option<MaintenanceWindow>,
@@ -75,9 +79,15 @@ pub struct Policy {
     pub max_scan_age_hours: u32,
     #[serde(default)]
     pub workflow: HostWorkflow,
-    /// E-mail addresses told of starts, ends and failures.
+    /// E-mail addresses and webhooks told of starts, ends and failures.
     #[serde(default)]
     pub notify: Vec<String>,
+    /// Of what they are told.
+    #[serde(default, skip_serializing_if = "Notices::is_default")]
+    pub notices: Notices,
+    /// Where the keys of real hosts come from, when not from the service's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultSource>,
     #[serde(default = "yes")]
     pub enabled: bool,
 }
@@ -92,6 +102,53 @@ pub struct Staging {
     /// regression, and with one the production waves never start.
     #[serde(default)]
     pub tests: Vec<HostTest>,
+}
+
+/// Of what a policy's recipients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Notices {
+    pub start: NoticeScope,
+    pub success: NoticeScope,
+    /// Alerts. A pilot that fails stops the rollout, other hosts do beyond `error_threshold`.
+    pub failure: NoticeScope,
+}
+
+/// How finely recipients are told of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum NoticeScope {
+    None,
+    /// Once for the run.
+    Run,
+    /// For each host, and for the run.
+    Host,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self { start: NoticeScope::Run, success: NoticeScope::Run, failure: NoticeScope::Host }
+    }
+}
+
+impl Notices {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where in which Vault the keys lie. Who the platform is there, it is told at its start or with the run; never here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VaultSource {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The key of a host lies at `<prefix>/<host>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_path_prefix: Option<String>,
 }
 
 /// Which change a run opens when none is given.
@@ -123,11 +180,11 @@ impl Policy {
     }
 
     /// What is wrong beyond the shape of single fields: JSON pointer and reason.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        let mut check = |wrong: bool, pointer, reason: &str| {
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults: Vec<(String, String)> = Vec::new();
+        let mut check = |wrong: bool, pointer: &str, reason: &str| {
             if wrong {
-                faults.push((pointer, reason.to_owned()));
+                faults.push((pointer.to_owned(), reason.to_owned()));
             }
         };
         check(self.name.trim().is_empty() || self.name.len() > 200, "/name", "must have 1 to 200 characters");
@@ -152,26 +209,6 @@ impl Policy {
             "must be 1 to 2160",
         );
         check(
-            self.workflow.min_disk_free_percent > 99,
-            "/workflow/min_disk_free_percent",
-            "must be at most 99",
-        );
-        check(
-            !(30..=86_400).contains(&self.workflow.host_timeout_seconds),
-            "/workflow/host_timeout_seconds",
-            "must be 30 to 86400",
-        );
-        check(
-            self.workflow.health_timeout_seconds > self.workflow.host_timeout_seconds,
-            "/workflow/health_timeout_seconds",
-            "must not exceed host_timeout_seconds",
-        );
-        check(
-            self.workflow.drain_timeout_seconds > self.workflow.host_timeout_seconds,
-            "/workflow/drain_timeout_seconds",
-            "must not exceed host_timeout_seconds",
-        );
-        check(
             self.staging.as_ref().is_some_and(|staging| staging.target_ci_tags.is_empty()),
             "/staging/target_ci_tags",
             "must name at least one tag",
@@ -186,6 +223,13 @@ impl Policy {
             "/rollback",
             "`auto` needs a snapshot to return to: set pre_patch_snapshot, or choose `manual` or `never`",
         );
+        check(
+            self.rollback_window_hours.is_some_and(|hours| hours == 0 || hours > 8760),
+            "/rollback_window_hours",
+            "must be 1 to 8760",
+        );
+        let of_workflow = self.workflow.faults().into_iter();
+        faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));
         faults
     }
 }

@@ -11,6 +11,7 @@ mod engine;
 mod service;
 mod settings;
 mod store;
+mod vault;
 
 pub use service::PatchManager;
 pub use settings::Settings;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+pub use crate::vault::VaultSettings;
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
     /// Where the CMDB answers.
@@ -40,7 +42,39 @@ pub struct Settings {
     #[arg(long, env = "PATCH_FORKS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub forks: u16,
 
+    /// Folder of the programs that policies may name as maintenance hooks; they run as this service. Without it policies
+    /// with hooks are refused.
+    #[arg(long, env = "PATCH_HOOKS_DIR")]
+    pub hooks_dir: Option<PathBuf>,
+
+    /// Hours for which the files of playbooks are kept after the end of their run.
+    #[arg(long, env = "PATCH_KEEP_RUN_FILES_HOURS", default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub keep_run_files_hours: u32,
+
+    #[command(flatten)]
+    pub vault: VaultSettings,
+
     /// Address under which people reach the dashboard; used in mails.
     #[arg(long, env = "PATCH_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cmdb_url: "http://127.0.0.1:8081".to_owned(),
+            itsm_url: "http://127.0.0.1:8082".to_owned(),
+            sim_engine_url: "http://127.0.0.1:8083".to_owned(),
+            ansible_playbook: None,
+            playbooks: None,
+            work_dir: "/var/lib/patch-manager/work".into(),
+            ssh_key_file: None,
+            ssh_user: "root".to_owned(),
+            forks: 24,
+            hooks_dir: None,
+            keep_run_files_hours: 168,
+            vault: VaultSettings::default(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+        }
+    }
 }

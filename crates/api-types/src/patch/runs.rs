@@ -7,6 +7,7 @@ use domain::{
     run::{HostState, RunState, Stage},
     selector::Selector,
     strategy::Strategy,
+    workflow::WorkflowStep,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -141,6 +142,33 @@ pub struct HostStatus {
     pub rebooted: bool,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// The steps of its latest attempt, in their order.
+    #[serde(default)]
+    pub steps: Vec<HostStep>,
+}
+
+/// One step of the work on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HostStep {
+    pub step: WorkflowStep,
+    pub state: HostStepState,
+    pub tries: u32,
+    /// Why it failed or was passed over.
+    pub detail: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostStepState {
+    Running,
+    Succeeded,
+    Failed,
+    /// It failed, and the policy lets the host go on without it.
+    PassedOver,
+    /// There was nothing to do.
+    Skipped,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -175,7 +203,7 @@ pub struct CloudEvent {
     pub specversion: String,
     pub id: String,
     pub source: String,
-    /// `patch.run.state_changed.v1`, `patch.host.state_changed.v1`, ...
+    /// `patch.run.state_changed.v1`, `patch.host.state_changed.v1`, `patch.host.step_changed.v1`, ...
     #[serde(rename = "type")]
     pub event_type: String,
     pub subject: Option<String>,

@@ -63,6 +63,10 @@ impl Run {
                 self.stop.get_or_insert(Stop::Failed { reason });
             }
             (Action::Snapshot { hosts }, Answer::Snapshots(results)) => self.snapshots_taken(hosts, &results),
+            // Their way back does not hold: nothing is begun.
+            (Action::Snapshot { .. }, Answer::Invalid { reason }) => {
+                self.stop.get_or_insert(Stop::Failed { reason });
+            }
             (Action::Snapshot { hosts }, Answer::CouldNot { reason }) => {
                 let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
                 self.snapshots_taken(hosts, &results);
@@ -88,6 +92,7 @@ impl Run {
                 for host in hosts {
                     let lost = HostResult::Failed {
                         reason: "the playbook ended without an outcome for this host".to_owned(),
+                        step: None,
                     };
                     let result = unfinished.remove(host).unwrap_or(lost);
                     if self.hosts.get(host).is_some_and(|run| run.state.is_working()) {
@@ -98,7 +103,7 @@ impl Run {
             (Action::Patch { hosts }, Answer::CouldNot { reason }) => {
                 for host in hosts {
                     if self.hosts.get(host).is_some_and(|run| run.state.is_working()) {
-                        self.end_host(host, HostResult::Failed { reason: reason.clone() });
+                        self.end_host(host, HostResult::Failed { reason: reason.clone(), step: None });
                     }
                 }
             }
@@ -211,7 +216,10 @@ impl Run {
         let Some(host) = self.hosts.get_mut(id) else { return };
         match result {
             HostResult::Succeeded => host.end(HostState::Succeeded, None),
-            HostResult::Failed { reason } => host.end(HostState::Failed, reason),
+            HostResult::Failed { reason, step } => {
+                host.end(HostState::Failed, reason);
+                host.failed_step = step;
+            }
             HostResult::Unreachable { reason } => host.end(HostState::Unreachable, reason),
             HostResult::TimedOut { reason } => host.end(HostState::TimedOut, reason),
             // Stays at work: `Settle` brings it to its end.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::CiId,
     plan::{Intent, Plan, WaveKind},
-    workflow::{Rollback, RollbackMode},
+    workflow::{OnFailure, Rollback, RollbackMode},
 };
 
 impl Run {
@@ -173,9 +173,14 @@ impl Run {
         self.stop = Some(Stop::Halted { reason: reason.to_owned() });
     }
 
-    /// A failed host goes back to its snapshot when the policy says so and it has not been there yet.
+    /// A failed host goes back to its snapshot when the step that failed or else the policy says so, and it has not been
+    /// there yet.
     fn can_restore(plan: &Plan, host: &HostRun) -> bool {
-        plan.rollback == Rollback::Auto
+        let wanted = match host.failed_step {
+            Some(step) => plan.workflow.rule(step, plan.rollback).on_failure == OnFailure::Rollback,
+            None => plan.rollback == Rollback::Auto,
+        };
+        wanted
             && host.snapshot.is_some()
             && host.was_touched()
             && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::state::{HostState, RunState};
-use crate::ids::{ChangeId, CiId};
+use crate::{
+    ids::{ChangeId, CiId},
+    workflow::WorkflowStep,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -94,6 +97,9 @@ pub enum HostResult {
     Succeeded,
     Failed {
         reason: String,
+        /// The step that failed, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<WorkflowStep>,
     },
     Unreachable {
         reason: String,

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     ids::{ChangeId, CiId},
     plan::{Intent, Plan},
+    workflow::WorkflowStep,
 };
 
 /// A run's whole memory between two events.
@@ -137,11 +138,14 @@ pub struct HostRun {
     pub attempts: u32,
     pub snapshot: Option<Uuid>,
     pub error: Option<String>,
+    /// The step of its workflow at which it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_step: Option<WorkflowStep>,
 }
 
 impl Default for HostRun {
     fn default() -> Self {
-        Self { state: HostState::Pending, attempts: 0, snapshot: None, error: None }
+        Self { state: HostState::Pending, attempts: 0, snapshot: None, error: None, failed_step: None }
     }
 }
 
@@ -154,6 +158,7 @@ impl HostRun {
     pub(super) fn end(&mut self, state: HostState, error: impl Into<Option<String>>) {
         self.state = state;
         self.error = error.into();
+        self.failed_step = None;
     }
 }
 

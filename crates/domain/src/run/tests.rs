@@ -107,7 +107,9 @@ fn bad_answer(action: &Action) -> Answer {
             Answer::Tests(hosts.iter().map(|host| (host.clone(), run.clone())).collect())
         }
         Action::Patch { hosts } => {
-            let failed = |h: &CiId| (h.clone(), HostResult::Failed { reason: "postinst failed".to_owned() });
+            let failed = |h: &CiId| {
+                (h.clone(), HostResult::Failed { reason: "postinst failed".to_owned(), step: None })
+            };
             Answer::Patched { unfinished: hosts.iter().map(failed).collect() }
         }
         Action::RollBack { hosts } => Answer::RolledBack(each(hosts)),
@@ -197,7 +199,7 @@ fn failed_host_is_restored_and_tried_again() {
         Action::Patch { hosts } if hosts.contains(&id("p2")) && !failed => {
             failed = true;
             let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned() },
+                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
                 false => HostResult::Succeeded,
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
@@ -227,7 +229,7 @@ fn failed_host_keeps_its_place_in_the_budget() {
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) => {
             let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned() },
+                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
                 false => HostResult::Succeeded,
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }

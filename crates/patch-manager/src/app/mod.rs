@@ -8,6 +8,7 @@ mod evaluation;
 pub(crate) mod exceptions;
 pub(crate) mod hosts;
 pub(crate) mod inventory;
+pub(crate) mod keys;
 pub(crate) mod plans;
 pub(crate) mod playbooks;
 pub(crate) mod policies;

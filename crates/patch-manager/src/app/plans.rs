@@ -69,7 +69,7 @@ impl PlanOrder {
 
 /// Whether hosts are scanned before the plan is made.
 pub(crate) enum Freshness<'a> {
-    Rescan { run_dir: &'a Path },
+    Rescan { run: &'a RunRow, run_dir: &'a Path },
     AsKnown,
 }
 
@@ -84,8 +84,8 @@ pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_
         return gather_rollback(app, order, of_run).await;
     }
     let (mut targets, staging) = select(app, order).await?;
-    if let Freshness::Rescan { run_dir } = freshness {
-        rescan(app, &targets, run_dir).await?;
+    if let Freshness::Rescan { run, run_dir } = freshness {
+        rescan(app, run, &targets, run_dir).await?;
     }
     let wanted = match &order.advisory {
         Some(id) => updates::Wanted::Advisory(id.clone()),
@@ -96,6 +96,9 @@ pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_
     let mut pending = updates::pending_updates(&mut connection, &ids, &wanted).await?;
     let severities = updates::severities(&mut connection, &ids).await?;
     drop(connection);
+    for target in targets.values_mut() {
+        choose_services(&order.policy.workflow.services, target);
+    }
     targets.retain(|id, target| {
         target.updates = pending.remove(id).unwrap_or_default();
         !target.updates.is_empty()
@@ -104,6 +107,15 @@ pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_
         choose_rollback_modes(app, &mut targets).await?;
     }
     request(app, order, Intent::Patch, targets, staging, &severities).await
+}
+
+/// The services a policy names are those of them that the host is known to have, or all where nothing is known of it.
+fn choose_services(wanted: &[String], target: &mut Target) {
+    match (wanted.is_empty(), target.services.is_empty()) {
+        (true, _) => {}
+        (false, true) => target.services = wanted.to_vec(),
+        (false, false) => target.services.retain(|service| wanted.contains(service)),
+    }
 }
 
 /// A host can go back where the sim-engine has its machine; which hosts cannot is known before anybody approves.
@@ -159,7 +171,7 @@ async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Targe
 }
 
 /// Scans those of the hosts whose last scan says little about now.
-async fn rescan(app: &App, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
+async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut connection = app.pool.acquire().await?;
@@ -173,7 +185,7 @@ async fn rescan(app: &App, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> 
     if stale.is_empty() {
         return Ok(());
     }
-    let failed = scans::scan_hosts(app, &stale, run_dir, SCAN_TIMEOUT).await?;
+    let failed = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
     for (host, reason) in failed.iter().filter_map(|(host, result)| Some((host, result.as_ref().err()?))) {
         tracing::warn!("`{host}` is planned by its last scan, because it cannot be scanned now: {reason}");
     }

@@ -34,6 +34,8 @@ const OCCURRENCES_SHOWN: usize = 5;
 /// Policies compared with a previewed one.
 const MOST_POLICIES: i64 = 10_000;
 const LONGEST_TAG: usize = 200;
+/// Those ITSM asks for one approval at most.
+const MOST_APPROVERS: usize = 20;
 
 pub(crate) async fn create_policy(
     app: &App,
@@ -41,7 +43,7 @@ pub(crate) async fn create_policy(
     key: &IdempotencyKey,
     policy: Policy,
 ) -> ApiResult<StoredPolicy> {
-    check(&policy)?;
+    check(app, &policy)?;
     hosts::try_synchronise(app).await;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -81,7 +83,7 @@ pub(crate) async fn update_policy(
     if policy.id != *id {
         return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
     }
-    check(&policy)?;
+    check(app, &policy)?;
     let mut concerned: BTreeSet<i32> =
         store::compliance::list_measured(&mut transaction, no).await?.into_iter().collect();
     store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
@@ -145,12 +147,9 @@ fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
     parse_json(&serde_json::to_vec(&fields)?)
 }
 
-fn check(policy: &Policy) -> ApiResult<()> {
-    let mut faults: Vec<FieldError> = policy
-        .faults()
-        .into_iter()
-        .map(|(pointer, detail)| FieldError { pointer: pointer.to_owned(), detail })
-        .collect();
+fn check(app: &App, policy: &Policy) -> ApiResult<()> {
+    let mut faults: Vec<FieldError> =
+        policy.faults().into_iter().map(|(pointer, detail)| FieldError { pointer, detail }).collect();
     let mut fault =
         |pointer: String, detail: &str| faults.push(FieldError { pointer, detail: detail.to_owned() });
     let staging = policy.staging.iter().map(|staging| ("/staging/target_ci_tags", &staging.target_ci_tags));
@@ -170,16 +169,36 @@ fn check(policy: &Policy) -> ApiResult<()> {
             "names no operating system release known here; write it as `rhel9` or `debian12`",
         );
     }
-    for (pointer, addresses) in
-        [("/notify", &policy.notify), ("/change/approver_emails", &policy.change.approver_emails)]
-    {
-        if addresses.len() > 50 {
-            fault(pointer.to_owned(), "must name at most 50 addresses");
+    if policy.notify.len() > 50 {
+        fault("/notify".to_owned(), "must name at most 50 addresses");
+    }
+    for (position, recipient) in policy.notify.iter().enumerate() {
+        if !is_address(recipient) && !is_webhook(recipient) {
+            fault(format!("/notify/{position}"), "is neither an e-mail address nor an http address");
         }
-        for (position, address) in addresses.iter().enumerate().filter(|(_, address)| !is_address(address)) {
-            let _ = address;
-            fault(format!("{pointer}/{position}"), "is no e-mail address");
+    }
+    let approvers = &policy.change.approver_emails;
+    if approvers.len() > MOST_APPROVERS {
+        fault("/change/approver_emails".to_owned(), "must name at most 20 addresses");
+    }
+    for (position, address) in approvers.iter().enumerate() {
+        if !is_address(address) {
+            fault(format!("/change/approver_emails/{position}"), "is no e-mail address");
         }
+    }
+    if !policy.workflow.maintenance_hooks.is_empty() && app.settings.hooks_dir.is_none() {
+        fault(
+            "/workflow/maintenance_hooks".to_owned(),
+            "needs the folder its programs lie in: start the service with --hooks-dir",
+        );
+    }
+    let address = policy.vault.as_ref().and_then(|vault| vault.address.as_deref());
+    if address.is_some_and(|address| !is_webhook(address)) {
+        fault("/vault/address".to_owned(), "is no http or https address");
+    }
+    let prefix = policy.vault.as_ref().and_then(|vault| vault.secret_path_prefix.as_deref());
+    if prefix.is_some_and(|prefix| !is_secret_path(prefix)) {
+        fault("/vault/secret_path_prefix".to_owned(), "must be names parted by `/`, of `a-z A-Z 0-9 . _ -`");
     }
     match faults.is_empty() {
         true => Ok(()),
@@ -198,6 +217,23 @@ fn is_address(text: &str) -> bool {
             && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
     };
     text.len() <= 254 && is_plain(local) && is_plain(domain)
+}
+
+fn is_webhook(text: &str) -> bool {
+    text.len() <= 2000
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        && reqwest::Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.password().is_none()
+        })
+}
+
+/// A path below a mount that cannot leave it.
+fn is_secret_path(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    text.len() <= 200 && text.split('/').all(is_name)
 }
 
 /// What the policy means now: targets from the CMDB as it is, occurrences on the policy's own clock, and the policies

@@ -27,7 +27,7 @@ use crate::{
     },
     service::App,
     store::{
-        run_records,
+        host_steps, run_records,
         runs::{self, RunFilter, RunRow},
     },
 };
@@ -144,6 +144,7 @@ fn new_run(
         compliance_after: None,
         incident_id: None,
         max_hosts_down: 0,
+        holds_vault_token: false,
         created_at: now,
         started_at: None,
         ended_at: None,
@@ -330,7 +331,11 @@ pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
     let mut connection = app.pool.acquire().await?;
     let row = runs::get_run(&mut connection, id).await?;
     let plan = runs::find_plan(&mut connection, id).await?;
-    let host_states = run_records::list_host_statuses(&mut connection, id).await?;
+    let mut host_states = run_records::list_host_statuses(&mut connection, id).await?;
+    let mut steps = host_steps::list_host_steps(&mut connection, id).await?;
+    for host in &mut host_states {
+        host.steps = steps.remove(&host.ci_id).unwrap_or_default();
+    }
     let waves = waves(plan.as_ref(), &host_states, &row);
     Ok(RunDetail {
         tests: run_records::get_test_totals(&mut connection, id).await?,

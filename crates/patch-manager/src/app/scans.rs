@@ -32,9 +32,13 @@ use uuid::Uuid;
 use super::{
     hosts,
     inventory::{self, Observation},
+    keys::{self, Keys},
     playbooks,
 };
-use crate::{service::App, store};
+use crate::{
+    service::App,
+    store::{self, runs::RunRow},
+};
 
 const CHANNEL: &str = "patch_scans";
 const SCANS: LeasedTable =
@@ -189,7 +193,7 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     let (targets, mut refused) =
         hosts::split_targets(hosts::list_managed(app, &Selector { ids, ..Selector::default() }).await?);
     let work_dir = app.settings.work_dir.join("scans").join(id.to_string());
-    let results = scan_hosts(app, &targets, &work_dir, CHUNK_TIMEOUT).await?;
+    let results = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
     let outcomes: Vec<(String, Option<String>)> = names
         .into_iter()
         .map(|name| {
@@ -252,14 +256,16 @@ async fn finish(
 /// Looks at these hosts now and takes in what is found; each host's reason when it could not be looked at.
 pub(crate) async fn scan_hosts(
     app: &App,
+    run: Option<&RunRow>,
     targets: &BTreeMap<CiId, Target>,
     work_dir: &Path,
     timeout: Duration,
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+    let keys = Keys::gather(app, run, keys::entered(app, targets)).await;
     let mut results = BTreeMap::new();
     let (mut within_reach, mut chunks) = (BTreeMap::new(), Vec::new());
     for (id, target) in targets {
-        match playbooks::reach(app, target) {
+        match playbooks::reach(app, id, target, &keys) {
             Ok(_) => drop(within_reach.insert(id, target)),
             Err(error) => drop(results.insert(id.clone(), Err(error.to_string()))),
         }
@@ -269,7 +275,7 @@ pub(crate) async fn scan_hosts(
     }
     chunks.extend(Some(within_reach).filter(|chunk| !chunk.is_empty()));
     for chunk in chunks {
-        results.extend(scan_chunk(app, &chunk, work_dir, timeout).await?);
+        results.extend(scan_chunk(app, &chunk, &keys, work_dir, timeout).await?);
     }
     Ok(results)
 }
@@ -277,6 +283,7 @@ pub(crate) async fn scan_hosts(
 async fn scan_chunk(
     app: &App,
     chunk: &BTreeMap<&CiId, &Target>,
+    keys: &Keys,
     work_dir: &Path,
     timeout: Duration,
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
@@ -288,7 +295,7 @@ async fn scan_chunk(
     let variables = |_: &CiId, _: &Target| Variables::new();
     let targets = chunk.iter().map(|(id, target)| (*id, *target));
     let mut run =
-        playbooks::playbook_run(app, Playbook::ScanCompliance, targets, variables, run_dir, timeout)?;
+        playbooks::playbook_run(app, Playbook::ScanCompliance, targets, keys, variables, run_dir, timeout)?;
     // Looking changes nothing: there is nothing to finish before a stop.
     run.stop_graces = StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) };
     run.extra_vars.set("pm_run_id", scan_id.as_str());

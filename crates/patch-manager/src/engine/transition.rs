@@ -18,6 +18,7 @@ use super::hub;
 use crate::{
     service::{App, PatchManager},
     store::{
+        host_steps::{self, StepRecord},
         predictions,
         run_records::{self, HostFacts, TestRecord},
         runs::{self, Planned, RunRow},
@@ -39,6 +40,8 @@ pub(crate) struct Evidence {
     pub plan: Option<PlanEvidence>,
     /// What came of the prediction.
     pub actual: Option<simulator::Actual>,
+    /// Steps of hosts that began or ended.
+    pub steps: Vec<StepRecord>,
     pub host_facts: Vec<(CiId, HostFacts)>,
     pub boot_ids: Vec<(CiId, String)>,
     /// Hosts back at their snapshots: what was changed on them is undone.
@@ -217,6 +220,14 @@ async fn save_evidence(
 ) -> ApiResult<()> {
     for (host, boot_id) in &evidence.boot_ids {
         run_records::keep_boot_id(&mut *connection, id, host, boot_id).await?;
+    }
+    for record in &evidence.steps {
+        host_steps::upsert_host_step(&mut *connection, id, record, now).await?;
+        let data = json!({ "ci_id": record.host, "step": record.step, "state": record.state,
+            "attempt": record.attempt, "tries": record.tries, "detail": record.detail });
+        let host = Some(record.host.as_str());
+        run_records::insert_event(&mut *connection, id, "patch.host.step_changed.v1", host, &data, now)
+            .await?;
     }
     for (host, facts) in &evidence.host_facts {
         run_records::update_host_facts(&mut *connection, id, host, facts).await?;

@@ -12,6 +12,7 @@ pub(crate) mod predictions;
 pub mod scans;
 pub mod words;
 
+pub mod host_steps;
 pub mod run_records;
 pub mod runs;
 pub mod schedules;

@@ -367,6 +367,7 @@ pub(crate) async fn list_host_statuses(
             rebooted: row.rebooted,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            steps: Vec::new(),
         });
     }
     Ok(hosts)

@@ -8,7 +8,7 @@ use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
     plan::{Plan, PlanHash},
     policy::Policy,
-    run::{HostRun, HostState, Run, RunState, Stage},
+    run::{HostRun, Run, RunState, Stage},
     selector::Selector,
     strategy::Strategy,
 };
@@ -42,6 +42,8 @@ pub(crate) struct RunRow {
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub max_hosts_down: i32,
+    /// It came with a Vault token of its own, which lies in a file of this machine.
+    pub holds_vault_token: bool,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
@@ -71,6 +73,7 @@ struct RawRun {
     compliance_after: Option<serde_json::Value>,
     incident_id: Option<String>,
     max_hosts_down: i32,
+    holds_vault_token: bool,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
@@ -103,6 +106,7 @@ impl TryFrom<RawRun> for RunRow {
             compliance_after: optional(raw.compliance_after)?,
             incident_id: raw.incident_id,
             max_hosts_down: raw.max_hosts_down,
+            holds_vault_token: raw.holds_vault_token,
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -131,8 +135,9 @@ fn optional<T: DeserializeOwned>(value: Option<serde_json::Value>) -> ApiResult<
 pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO patch.runs (id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
-             scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at,
+             holds_vault_token)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          ON CONFLICT (policy_id, scheduled_for) DO NOTHING",
         run.id.0,
         name(&run.trigger)?,
@@ -152,6 +157,7 @@ pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> A
         run.machine.deadline,
         run.machine.change_id.as_ref().map(ChangeId::as_str),
         run.created_at,
+        run.holds_vault_token,
     )
     .execute(connection)
     .await?;
@@ -163,7 +169,7 @@ pub(crate) async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiRes
         RawRun,
         "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
-             compliance_after, incident_id, max_hosts_down, created_at, started_at, ended_at
+             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
          FROM patch.runs WHERE id = $1",
         id.0
     )
@@ -206,7 +212,7 @@ pub(crate) async fn list_runs(
         RawRun,
         "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
-             compliance_after, incident_id, max_hosts_down, created_at, started_at, ended_at
+             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
          FROM patch.runs
          WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR policy_id = $2)
              AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR advisory = $4)
@@ -328,20 +334,23 @@ pub(crate) async fn list_machine_hosts(
     id: RunId,
 ) -> ApiResult<BTreeMap<CiId, HostRun>> {
     let rows = sqlx::query!(
-        "SELECT ci_id, state, attempts, snapshot_id, error FROM patch.run_hosts WHERE run_id = $1",
+        "SELECT ci_id, state, attempts, snapshot_id, error, failed_step FROM patch.run_hosts WHERE run_id = $1",
         id.0
     )
     .fetch_all(connection)
     .await?;
-    let host = |row: (String, String, i32, Option<Uuid>, Option<String>)| -> ApiResult<(CiId, HostRun)> {
-        let (ci_id, state, attempts, snapshot, error) = row;
-        let state: HostState = word(&state)?;
-        let attempts = u32::try_from(attempts).unwrap_or_default();
-        Ok((CiId::new(ci_id).map_err(ApiError::internal)?, HostRun { state, attempts, snapshot, error }))
-    };
-    rows.into_iter()
-        .map(|row| host((row.ci_id, row.state, row.attempts, row.snapshot_id, row.error)))
-        .collect()
+    let mut hosts = BTreeMap::new();
+    for row in rows {
+        let host = HostRun {
+            state: word(&row.state)?,
+            attempts: u32::try_from(row.attempts).unwrap_or_default(),
+            snapshot: row.snapshot_id,
+            error: row.error,
+            failed_step: row.failed_step.as_deref().map(word).transpose()?,
+        };
+        hosts.insert(CiId::new(row.ci_id).map_err(ApiError::internal)?, host);
+    }
+    Ok(hosts)
 }
 
 /// Writes the hosts that changed, in one statement.
@@ -358,15 +367,17 @@ pub(crate) async fn upsert_machine_hosts(
         hosts.iter().map(|(_, host, _)| i32::try_from(host.attempts).unwrap_or(i32::MAX)).collect();
     let snapshots: Vec<Option<Uuid>> = hosts.iter().map(|(_, host, _)| host.snapshot).collect();
     let errors: Vec<Option<String>> = hosts.iter().map(|(_, host, _)| host.error.clone()).collect();
+    let failed_steps: Vec<Option<String>> =
+        hosts.iter().map(|(_, host, _)| host.failed_step.map(|step| step.name().to_owned())).collect();
     let finals: Vec<bool> = hosts.iter().map(|(_, host, _)| host.state.is_final()).collect();
     sqlx::query!(
-        r#"INSERT INTO patch.run_hosts AS existing (run_id, ci_id, wave, state, attempts, snapshot_id, error, started_at, ended_at)
-         SELECT $1, ci_id, wave, state, attempts, snapshot_id, error,
+        r#"INSERT INTO patch.run_hosts AS existing (run_id, ci_id, wave, state, attempts, snapshot_id, error, failed_step, started_at, ended_at)
+         SELECT $1, ci_id, wave, state, attempts, snapshot_id, error, failed_step,
              CASE WHEN attempts > 0 THEN $9::timestamptz END, CASE WHEN final THEN $9::timestamptz END
-         FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::uuid[], $7::text[], $8::boolean[])
-             AS given (ci_id, wave, state, attempts, snapshot_id, error, final)
+         FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::uuid[], $7::text[], $8::boolean[], $10::text[])
+             AS given (ci_id, wave, state, attempts, snapshot_id, error, final, failed_step)
          ON CONFLICT (run_id, ci_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
-             snapshot_id = excluded.snapshot_id, error = excluded.error,
+             snapshot_id = excluded.snapshot_id, error = excluded.error, failed_step = excluded.failed_step,
              started_at = coalesce(existing.started_at, excluded.started_at), ended_at = excluded.ended_at"#,
         id.0,
         &ids,
@@ -377,6 +388,7 @@ pub(crate) async fn upsert_machine_hosts(
         errors.as_slice() as &[Option<String>],
         &finals,
         now,
+        failed_steps.as_slice() as &[Option<String>],
     )
     .execute(connection)
     .await?;

@@ -92,10 +92,8 @@ fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work
         ansible_playbook: ansible,
         playbooks: None,
         work_dir: work.path().to_owned(),
-        ssh_key_file: None,
-        ssh_user: "root".to_owned(),
         forks: 4,
-        public_url: "http://127.0.0.1:8080".to_owned(),
+        ..Settings::default()
     }
 }
 

@@ -8,3 +8,4 @@ mod lifecycle;
 mod outages;
 mod platform;
 mod schedule;
+mod workflow;

@@ -127,10 +127,9 @@ impl Platform {
             ansible_playbook: Some(self.ansible.clone()),
             playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
             work_dir: self.work_dir.path().to_owned(),
-            ssh_key_file: None,
-            ssh_user: "root".to_owned(),
             forks: 8,
             public_url: url(self.addresses.patch),
+            ..patch_manager::Settings::default()
         };
         TestService::start_on::<PatchManager>(&self.database_url, settings, listener, self.clock.clone())
             .await

@@ -1,6 +1,6 @@
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{
-    ids::{ChangeId, PolicyId, RunId},
+    ids::{ChangeId, CiId, PolicyId, RunId},
     strategy::Strategy,
 };
 
@@ -27,6 +27,13 @@ pub enum RunCommand {
     },
     /// Show one run: its state, waves and hosts.
     Show { id: RunId },
+    /// Show the steps of the work on each host, of its latest attempt.
+    Steps {
+        id: RunId,
+        /// Only of this host.
+        #[arg(long, value_name = "ID")]
+        host: Option<CiId>,
+    },
     /// Start a run of a policy, of an advisory's remediation, or of hosts chosen by hand.
     Start(StartArguments),
     /// Follow a run, host by host. Exit status: 0 succeeded, 1 ended otherwise, 3 some hosts failed.

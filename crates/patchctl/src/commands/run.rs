@@ -1,6 +1,8 @@
 use api_client::patch::PatchClient;
-use api_types::patch::{RunDetail, StartRun, Steer};
-use domain::ids::RunId;
+use api_types::patch::{HostStatus, HostStep, RunDetail, StartRun, Steer};
+use domain::ids::{CiId, RunId};
+use domain::workflow::WorkflowStep;
+use serde::Serialize;
 
 use super::{OK, filter};
 use crate::arguments::{LogFormat, ReportFormat, RunCommand, StartArguments};
@@ -37,10 +39,36 @@ const HOSTS: &[Column] = &[
     ("host", "/ci_id"),
     ("wave", "/wave"),
     ("state", "/state"),
+    ("step", "/step"),
     ("attempts", "/attempts"),
     ("rebooted", "/rebooted"),
     ("error", "/error"),
 ];
+
+const STEPS: &[Column] = &[
+    ("host", "/ci_id"),
+    ("step", "/step"),
+    ("state", "/state"),
+    ("tries", "/tries"),
+    ("seconds", "/seconds"),
+    ("detail", "/detail"),
+];
+
+/// A host with the step it is at, or came to last.
+#[derive(Serialize)]
+struct ShownHost<'a> {
+    #[serde(flatten)]
+    host: &'a HostStatus,
+    step: Option<WorkflowStep>,
+}
+
+#[derive(Serialize)]
+struct ShownStep<'a> {
+    ci_id: &'a CiId,
+    #[serde(flatten)]
+    step: &'a HostStep,
+    seconds: Option<f64>,
+}
 
 pub async fn run(connection: &Connection, command: RunCommand, printer: Printer) -> Outcome {
     let client = connection.patch();
@@ -50,6 +78,7 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             printer.list(&client.list_runs(&filter, most.limit).await?, RUNS)?;
         }
         RunCommand::Show { id } => show(&client.get_run(id).await?, printer)?,
+        RunCommand::Steps { id, host } => steps(&client.get_run(id).await?, host.as_ref(), printer)?,
         RunCommand::Start(arguments) => return start(&client, arguments, printer).await,
         RunCommand::Watch { id } => return watch::run(&client, id, printer).await,
         RunCommand::Cancel { id, reason } => {
@@ -106,7 +135,10 @@ fn show(run: &RunDetail, printer: Printer) -> Result<(), Failure> {
     }
     if !run.host_states.is_empty() {
         print("\n")?;
-        printer.list(&run.host_states, HOSTS)?;
+        let step_of = |host: &HostStatus| host.steps.last().map(|step| step.step);
+        let hosts: Vec<_> =
+            run.host_states.iter().map(|host| ShownHost { host, step: step_of(host) }).collect();
+        printer.list(&hosts, HOSTS)?;
     }
     if run.tests.before + run.tests.after > 0 {
         let tests = &run.tests;
@@ -119,6 +151,18 @@ fn show(run: &RunDetail, printer: Printer) -> Result<(), Failure> {
         print("\n")?;
     }
     run.log_tail.iter().try_for_each(|line| print(&clean(&line.text)))
+}
+
+fn steps(run: &RunDetail, host: Option<&CiId>, printer: Printer) -> Result<(), Failure> {
+    let chosen = run.host_states.iter().filter(|status| host.is_none_or(|host| *host == status.ci_id));
+    let seconds = |step: &HostStep| {
+        step.ended_at.map(|ended| (ended - step.started_at).num_milliseconds() as f64 / 1000.0)
+    };
+    let rows: Vec<_> = chosen
+        .flat_map(|status| status.steps.iter().map(|step| (&status.ci_id, step)))
+        .map(|(ci_id, step)| ShownStep { ci_id, step, seconds: seconds(step) })
+        .collect();
+    printer.list(&rows, STEPS)
 }
 
 async fn report(

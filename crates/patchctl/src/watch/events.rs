@@ -1,7 +1,8 @@
 //! What the events of a run say.
 
-use api_types::patch::CloudEvent;
+use api_types::patch::{CloudEvent, HostStepState};
 use domain::run::{HostState, RunState};
+use domain::workflow::WorkflowStep;
 use serde_json::Value;
 
 /// One event, as far as a watcher cares.
@@ -17,6 +18,12 @@ pub enum Happening {
         state: HostState,
         error: Option<String>,
         attempts: u64,
+    },
+    Step {
+        ci_id: String,
+        step: WorkflowStep,
+        state: HostStepState,
+        detail: Option<String>,
     },
     Log {
         ci_id: Option<String>,
@@ -42,6 +49,10 @@ impl Happening {
                     attempts: data.get("attempts").and_then(Value::as_u64).unwrap_or(0),
                 })
             }
+            "patch.host.step_changed.v1" => text("ci_id")
+                .zip(word(data, "step"))
+                .zip(state(data))
+                .map(|((ci_id, step), state)| Self::Step { ci_id, step, state, detail: text("detail") }),
             "patch.run.log.v1" => text("text").map(|line| Self::Log { ci_id: text("ci_id"), text: line }),
             _ => None,
         };
@@ -50,7 +61,11 @@ impl Happening {
 }
 
 fn state<T: serde::de::DeserializeOwned>(data: &Value) -> Option<T> {
-    serde_json::from_value(data.get("state")?.clone()).ok()
+    word(data, "state")
+}
+
+fn word<T: serde::de::DeserializeOwned>(data: &Value, name: &str) -> Option<T> {
+    serde_json::from_value(data.get(name)?.clone()).ok()
 }
 
 #[cfg(test)]
@@ -76,6 +91,17 @@ mod tests {
         let expected =
             Happening::Host { ci_id: "web-07".into(), state: HostState::Patching, error: None, attempts: 2 };
         assert_eq!(Happening::of(&host), expected);
+        let step = event(
+            "patch.host.step_changed.v1",
+            json!({ "ci_id": "web-07", "step": "drain", "state": "failed", "detail": "busy" }),
+        );
+        let expected = Happening::Step {
+            ci_id: "web-07".into(),
+            step: WorkflowStep::Drain,
+            state: HostStepState::Failed,
+            detail: Some("busy".into()),
+        };
+        assert_eq!(Happening::of(&step), expected);
         let run =
             event("patch.run.state_changed.v1", json!({ "state": "halted", "reason": "2 hosts failed" }));
         assert!(matches!(Happening::of(&run), Happening::Run { state: RunState::Halted, .. }));

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_types::patch::{CloudEvent, RunDetail};
+use api_types::patch::{CloudEvent, HostStepState, RunDetail};
 use domain::run::HostState;
+use domain::workflow::WorkflowStep;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::events::Happening;
@@ -98,6 +99,15 @@ impl Live {
                 self.ended.insert(ci_id, state);
                 self.count();
             }
+            Happening::Step { ci_id, step, state: HostStepState::Running, .. } => {
+                if let Some(line) = self.working.get(&ci_id) {
+                    line.set_message(step.name());
+                }
+            }
+            Happening::Step { ci_id, step, state: HostStepState::PassedOver, detail } => {
+                self.say(&step_line(&ci_id, step, "passed over", detail.as_deref()));
+            }
+            Happening::Step { .. } => {}
             Happening::Log { ci_id: None, text } => self.say(&clean(&text)),
             Happening::Log { .. } | Happening::Unknown => {}
         }
@@ -150,6 +160,17 @@ fn line_of(event: &CloudEvent) -> Option<String> {
         }
         // Every host of a plan begins so; only one that waits for another attempt is worth a line.
         Happening::Host { state: HostState::Pending, attempts: 0, .. } => None,
+        // Its steps say it more finely.
+        Happening::Host { state, .. } if state.is_working() && state != HostState::Snapshotting => None,
+        Happening::Step { ci_id, step, state, detail } => {
+            let word = match state {
+                HostStepState::Running => "",
+                HostStepState::Failed => "failed",
+                HostStepState::PassedOver => "passed over",
+                HostStepState::Succeeded | HostStepState::Skipped => return None,
+            };
+            Some(format!("{at} {}", step_line(&ci_id, step, word, detail.as_deref())))
+        }
         Happening::Host { ci_id, state, error, .. } => {
             Some(format!("{at} {}", host_line(&ci_id, state, error.as_deref())))
         }
@@ -164,6 +185,12 @@ fn line_of(event: &CloudEvent) -> Option<String> {
 fn host_line(ci_id: &str, state: HostState, error: Option<&str>) -> String {
     let error = error.map(|error| format!(": {}", clean(error)));
     format!("{:<24} {}{}", clean(ci_id), state.name(), error.unwrap_or_default())
+}
+
+fn step_line(ci_id: &str, step: WorkflowStep, word: &str, detail: Option<&str>) -> String {
+    let detail = detail.map(|detail| format!(": {}", clean(detail)));
+    let line = format!("{:<24} {} {word}{}", clean(ci_id), step.name(), detail.unwrap_or_default());
+    line.trim_end().to_owned()
 }
 
 /// The templates are ours and valid; a plain bar would do just as well.

@@ -6,6 +6,7 @@ mod hosts;
 mod patch;
 mod plan;
 mod snapshot;
+mod step_watch;
 mod tests;
 mod verify;
 

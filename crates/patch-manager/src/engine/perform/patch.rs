@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::{
     Event as PlaybookEvent, HostOutcome, HostOutcomeKind, HostResult as TaskResult, HostStatus, Playbook,
-    Step,
 };
-use api_types::patch::ChangedPackage;
+use api_types::patch::{ChangedPackage, HostStepState};
 use domain::{
     ids::CiId,
     package::Packaging,
     plan::{Plan, Target},
     run::{Answer, Event, HostResult, HostState},
-    workflow::Reboot,
+    workflow::{Reboot, WorkflowStep},
 };
 use service_kit::{ApiError, ApiResult};
 
 use super::{
     Task,
-    hosts::{host_timeout, plan_of, run_over, targets_of, updates},
+    hosts::{host_timeout, keys_of, plan_of, run_over, targets_of, updates},
+    step_watch::{StepWatch, step_of},
 };
 use crate::{
     engine::{
@@ -26,7 +26,10 @@ use crate::{
         playbook::{self, how_it_ended},
         transition::{self, Evidence, TransitionError},
     },
-    store::run_records::{self, HostFacts},
+    store::{
+        host_steps::StepRecord,
+        run_records::{self, HostFacts},
+    },
 };
 
 pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
@@ -36,6 +39,10 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         .filter(|host| task.loaded.row.machine.hosts.get(*host).is_some_and(|run| run.state.is_working()))
         .cloned()
         .collect();
+    let (keys, unfinished, out_of_reach) = keys_of(task, &unfinished).await?;
+    for (host, reason) in out_of_reach {
+        refuse(task, host, reason).await?;
+    }
     if unfinished.is_empty() {
         return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
     }
@@ -47,6 +54,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         task,
         playbook_for(plan, &unfinished),
         &unfinished,
+        &keys,
         host_timeout(plan),
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
@@ -60,24 +68,28 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
             variables.set("pm_post_update_commands", workflow.post_update_commands.clone());
         },
     )?;
+    let machine = &task.loaded.row.machine;
+    let attempts = machine.hosts.iter().map(|(host, run)| (host.clone(), run.attempts)).collect();
+    let mut steps = StepWatch::new(attempts);
     let mut playing = playbook::start(task, run).await?;
     let mut seen: BTreeMap<CiId, HostState> = BTreeMap::new();
     let mut ended = None;
     while let Some(event) = playing.next().await {
         match event {
-            PlaybookEvent::HostStarted { host, step: Some(step), .. } if unfinished.contains(&host) => {
-                let state = state_of(step);
-                if seen.insert(host.clone(), state) != Some(state) {
-                    tell(
-                        task,
-                        Event::HostProgressed { step: task.pending.step, host, state },
-                        Evidence::default(),
-                    )
-                    .await?;
+            PlaybookEvent::HostStarted { host, task: name, .. } if unfinished.contains(&host) => {
+                let evidence = Evidence { steps: steps.begins(&host, &name), ..Evidence::default() };
+                let state = step_of(&name).map(WorkflowStep::host_state);
+                match state.filter(|state| seen.get(&host) != Some(state)) {
+                    Some(state) => {
+                        seen.insert(host.clone(), state);
+                        let event = Event::HostProgressed { step: task.pending.step, host, state };
+                        tell(task, event, evidence).await?;
+                    }
+                    None => store(task, evidence).await?,
                 }
             }
             PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
-                host_result(task, result).await?
+                host_result(task, &mut steps, result).await?
             }
             PlaybookEvent::Ended(how) => ended = Some(how),
             _ => {}
@@ -86,15 +98,30 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     let reason = how_it_ended(ended.as_ref());
     let rest = |host: &CiId| match playing.is_stopping() {
         true => (host.clone(), HostResult::Interrupted),
-        false => (host.clone(), HostResult::Failed { reason: reason.clone() }),
+        false => (host.clone(), HostResult::Failed { reason: reason.clone(), step: None }),
     };
     Ok((Answer::Patched { unfinished: unfinished.iter().map(rest).collect() }, Evidence::default()))
 }
 
+/// Ends a host that nothing was done to, because there is no way in.
+async fn refuse(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
+    let attempt = task.loaded.row.machine.hosts.get(&host).map_or(1, |run| run.attempts);
+    let (step, detail) = (WorkflowStep::Precheck, Some(reason.clone()));
+    let record =
+        StepRecord { host: host.clone(), attempt, step, state: HostStepState::Failed, tries: 1, detail };
+    let evidence = Evidence {
+        steps: vec![record],
+        log: vec![(Some(host.clone()), format!("not touched: {reason}"))],
+        ..Evidence::default()
+    };
+    let result = HostResult::Failed { reason: format!("not touched: {reason}"), step: Some(step) };
+    tell(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
+}
+
 /// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
-async fn host_result(task: &Task<'_>, result: TaskResult) -> ApiResult<()> {
-    let mut evidence = Evidence::default();
-    if result.step == Some(Step::Precheck)
+async fn host_result(task: &Task<'_>, steps: &mut StepWatch, result: TaskResult) -> ApiResult<()> {
+    let mut evidence = Evidence { steps: steps.ends(&result).into_iter().collect(), ..Evidence::default() };
+    if step_of(&result.task) == Some(WorkflowStep::Precheck)
         && let Some(boot_id) =
             result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
     {
@@ -107,7 +134,9 @@ async fn host_result(task: &Task<'_>, result: TaskResult) -> ApiResult<()> {
         }
         return store(task, evidence).await;
     };
-    let (host_result, text) = judge(&outcome);
+    evidence.steps.extend(steps.closes(&result.host));
+    let failed_step = steps.step_of_host(&result.host);
+    let (host_result, text) = judge(&outcome, failed_step);
     evidence.log.push((Some(result.host.clone()), text));
     evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
     tell(
@@ -118,9 +147,9 @@ async fn host_result(task: &Task<'_>, result: TaskResult) -> ApiResult<()> {
     .await
 }
 
-fn judge(outcome: &HostOutcome) -> (HostResult, String) {
+fn judge(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
     let reason = outcome.reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
-    let at = outcome.step.map(|step| format!("{}: ", step.name())).unwrap_or_default();
+    let at = failed_step.map(|step| format!("{}: ", step.name())).unwrap_or_default();
     match outcome.outcome {
         HostOutcomeKind::Succeeded => {
             let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
@@ -133,7 +162,8 @@ fn judge(outcome: &HostOutcome) -> (HostResult, String) {
             )
         }
         HostOutcomeKind::Failed => {
-            (HostResult::Failed { reason: format!("{at}{reason}") }, format!("failed: {at}{reason}"))
+            let result = HostResult::Failed { reason: format!("{at}{reason}"), step: failed_step };
+            (result, format!("failed: {at}{reason}"))
         }
         HostOutcomeKind::Unreachable => {
             (HostResult::Unreachable { reason: reason.clone() }, format!("unreachable: {reason}"))
@@ -156,7 +186,7 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
 
 /// Stores evidence that no event goes with.
 async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
-    if evidence.boot_ids.is_empty() && evidence.log.is_empty() {
+    if evidence.boot_ids.is_empty() && evidence.log.is_empty() && evidence.steps.is_empty() {
         return Ok(());
     }
     transition::store_as_owner(task.app, task.lease, &evidence).await
@@ -195,17 +225,5 @@ fn reboot_word(reboot: Reboot) -> &'static str {
         Reboot::Never => "never",
         Reboot::IfRequired => "if_required",
         Reboot::Always => "always",
-    }
-}
-
-fn state_of(step: Step) -> HostState {
-    match step {
-        Step::Precheck => HostState::Precheck,
-        Step::Draining => HostState::Draining,
-        Step::PreStep => HostState::PreStep,
-        Step::Patching => HostState::Patching,
-        Step::Rebooting => HostState::Rebooting,
-        Step::PostStep => HostState::PostStep,
-        Step::Verifying => HostState::Verifying,
     }
 }

@@ -20,7 +20,9 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
     let order = plans::PlanOrder::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let request = match plans::gather(app, &order, plans::Freshness::Rescan { run_dir: &run_dir }).await {
+    let request = match plans::gather(app, &order, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
+        .await
+    {
         Ok(request) => request,
         Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => return Err(error),
         Err(error) => {

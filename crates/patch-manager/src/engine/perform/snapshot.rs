@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Task,
-    hosts::{host_timeout, plan_of, play_outcomes, run_over, undisturbed},
+    hosts::{plan_of, play_outcomes, undisturbed},
 };
 use crate::{app::remote, engine::transition::Evidence};
 
@@ -54,17 +54,17 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
 
 /// Returns hosts to their snapshots and waits until they are healthy there.
 pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
     let snapshots: BTreeMap<&CiId, Uuid> = hosts
         .iter()
         .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
         .collect();
-    let run = run_over(task, Playbook::RollbackSnapshot, hosts, host_timeout(plan), |id, _, variables| {
+    let task = &undisturbed(task);
+    let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, _, variables| {
         if let Some(snapshot) = snapshots.get(id) {
             variables.set("pm_snapshot_id", snapshot.to_string());
         }
-    })?;
-    let results = play_outcomes(&undisturbed(task), run, hosts).await?;
+    })
+    .await?;
     let restored: Vec<CiId> =
         results.iter().filter(|(_, result)| result.is_ok()).map(|(host, _)| host.clone()).collect();
     let lines = results.iter().map(|(host, result)| match result {

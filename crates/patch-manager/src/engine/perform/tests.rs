@@ -11,7 +11,7 @@ use service_kit::ApiResult;
 
 use super::{
     Task,
-    hosts::{host_timeout, plan_of, run_over},
+    hosts::{host_timeout, keys_of, plan_of, run_over},
 };
 use crate::{
     engine::{
@@ -29,7 +29,13 @@ pub(super) async fn test(
 ) -> ApiResult<(Answer, Evidence)> {
     let plan = plan_of(task)?;
     let tests = serde_json::to_value(&plan.staging_tests)?;
-    let run = run_over(task, Playbook::StagingTests, hosts, host_timeout(plan), |_, _, variables| {
+    let (keys, _, out_of_reach) = keys_of(task, hosts).await?;
+    if let Some((host, reason)) = out_of_reach.into_iter().next() {
+        let reason = format!("`{host}` cannot be tested: {reason}");
+        return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let timeout = host_timeout(plan);
+    let run = run_over(task, Playbook::StagingTests, hosts, &keys, timeout, |_, _, variables| {
         variables.set("pm_tests", tests.clone());
     })?;
     let mut playing = playbook::start(task, run).await?;

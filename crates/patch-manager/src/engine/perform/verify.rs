@@ -27,7 +27,7 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         .map(|(id, target)| (id.clone(), target.clone()))
         .collect();
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let scanned = scans::scan_hosts(app, &targets, &run_dir, host_timeout(plan)).await?;
+    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, host_timeout(plan)).await?;
     let mut connection = app.pool.acquire().await?;
     let installed =
         updates::installed_versions(&mut connection, &hosts.iter().cloned().collect::<Vec<_>>()).await?;

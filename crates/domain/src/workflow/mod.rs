@@ -1,0 +1,238 @@
+//! What is done to one host: the steps of its workflow, as data.
+
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use step::{OnFailure, StepRule, StepSettings, WorkflowStep};
+
+/// Whether and when a host is rebooted after its update.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Reboot {
+    Never,
+    /// The host is asked after the update.
+    #[default]
+    IfRequired,
+    Always,
+}
+
+/// What happens to a host that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Rollback {
+    /// It is returned to its snapshot at once.
+    #[default]
+    Auto,
+    /// It stays as it is until an operator asks for `rollback`.
+    Manual,
+    Never,
+}
+
+/// By which means one host can be rolled back; decided when the run is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum RollbackMode {
+    Snapshot,
+    None,
+}
+
+/// A program with its arguments; never a line for a shell.
+pub type Command = Vec<String>;
+
+/// The workflow of a host around its update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct HostWorkflow {
+    /// Free disk space below which a host is not patched, in percent.
+    pub min_disk_free_percent: u8,
+    pub pre_downtime_commands: Vec<Command>,
+    pub drain_timeout_seconds: u32,
+    pub pre_update_commands: Vec<Command>,
+    pub post_update_commands: Vec<Command>,
+    pub health_timeout_seconds: u32,
+    /// For this long all services must be healthy without a break.
+    pub health_stable_seconds: u32,
+    /// A host is given this long for its whole workflow.
+    pub host_timeout_seconds: u32,
+    /// Timeouts, tries and consequences of single steps, where they differ from the defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = std::collections::HashMap<String, StepSettings>))]
+    pub steps: BTreeMap<WorkflowStep, StepSettings>,
+    /// What says that a host has no work left; absent: what its services say themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+    #[serde(skip_serializing_if = "MaintenanceHooks::is_empty")]
+    pub maintenance_hooks: MaintenanceHooks,
+    /// Services that are stopped, started and watched: those of them that the CMDB names for a host, or all of them where
+    /// it names none. Empty: those the CMDB names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+/// Asked again and again until it says yes or the step's time is over. `{host}` stands for the host's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Drain {
+    /// Runs on the host; ends with 0 once it is drained.
+    Command(Command),
+    /// Asked by the platform; answers 2xx once the host is drained.
+    Url(String),
+}
+
+/// Programs of the platform's hook folder that tell monitoring of maintenance: the program's name in that folder, then
+/// its arguments, in which `{host}` stands for the host's id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MaintenanceHooks {
+    pub on: Vec<Command>,
+    pub off: Vec<Command>,
+}
+
+impl MaintenanceHooks {
+    pub fn is_empty(&self) -> bool {
+        self.on.is_empty() && self.off.is_empty()
+    }
+}
+
+impl Default for HostWorkflow {
+    fn default() -> Self {
+        Self {
+            min_disk_free_percent: 5,
+            pre_downtime_commands: Vec::new(),
+            drain_timeout_seconds: 300,
+            pre_update_commands: Vec::new(),
+            post_update_commands: Vec::new(),
+            health_timeout_seconds: 600,
+            health_stable_seconds: 0,
+            host_timeout_seconds: 3600,
+            steps: BTreeMap::new(),
+            drain: None,
+            maintenance_hooks: MaintenanceHooks::default(),
+            services: Vec::new(),
+        }
+    }
+}
+
+/// Commands of one phase, words of one command and bytes of one word at most.
+const COMMANDS: usize = 50;
+const WORDS: usize = 100;
+const WORD_BYTES: usize = 4096;
+
+impl HostWorkflow {
+    /// What holds for a step under a policy that rolls back as said.
+    pub fn rule(&self, step: WorkflowStep, rollback: Rollback) -> StepRule {
+        let mut settings = self.steps.get(&step).copied().unwrap_or_default();
+        settings.timeout_seconds = settings.timeout_seconds.or(match step {
+            WorkflowStep::Drain => Some(self.drain_timeout_seconds),
+            WorkflowStep::Health => Some(self.health_timeout_seconds),
+            _ => None,
+        });
+        settings.rule(step, self.host_timeout_seconds, rollback)
+    }
+
+    /// What is wrong beyond the shape of single fields: JSON pointer below the workflow, and reason.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut check = |wrong: bool, pointer: &str, reason: &str| {
+            if wrong {
+                faults.push((pointer.to_owned(), reason.to_owned()));
+            }
+        };
+        let host_timeout = self.host_timeout_seconds;
+        check(self.min_disk_free_percent > 99, "/min_disk_free_percent", "must be at most 99");
+        check(!(30..=86_400).contains(&host_timeout), "/host_timeout_seconds", "must be 30 to 86400");
+        let too_long = "must not exceed host_timeout_seconds";
+        check(self.health_timeout_seconds > host_timeout, "/health_timeout_seconds", too_long);
+        check(self.drain_timeout_seconds > host_timeout, "/drain_timeout_seconds", too_long);
+        if let Some(Drain::Url(url)) = &self.drain {
+            let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+            let is_plain = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+                && url.len() <= 2000
+                && !url.contains(|c: char| c.is_whitespace() || c.is_control());
+            check(!is_plain, "/drain/url", "must be an http or https address of at most 2000 characters");
+        }
+        check(self.services.len() > 100, "/services", "must name at most 100 services");
+        for (position, service) in self.services.iter().enumerate() {
+            check(!is_service(service), &format!("/services/{position}"), "is no name of a service");
+        }
+        let drain = match &self.drain {
+            Some(Drain::Command(command)) => std::slice::from_ref(command),
+            _ => &[],
+        };
+        for (pointer, commands) in [
+            ("/pre_downtime_commands", self.pre_downtime_commands.as_slice()),
+            ("/pre_update_commands", &self.pre_update_commands),
+            ("/post_update_commands", &self.post_update_commands),
+            ("/maintenance_hooks/on", &self.maintenance_hooks.on),
+            ("/maintenance_hooks/off", &self.maintenance_hooks.off),
+            ("/drain/command", drain),
+        ] {
+            check(commands.len() > COMMANDS, pointer, "must hold at most 50 commands");
+            for (position, command) in commands.iter().enumerate() {
+                let at = format!("{pointer}/{position}");
+                let at = if pointer == "/drain/command" { pointer } else { &at };
+                check(command.len() > WORDS, at, "must have at most 100 words");
+                check(command.first().is_none_or(String::is_empty), at, "must begin with a program");
+                let is_odd = |word: &String| word.len() > WORD_BYTES || word.contains('\0');
+                check(command.iter().any(is_odd), at, "holds a word of more than 4096 bytes or with a NUL");
+                let is_hook = pointer.starts_with("/maintenance_hooks");
+                let is_foreign = is_hook && !command.first().is_some_and(|program| is_hook_name(program));
+                check(is_foreign, at, "must begin with the name of a file in the platform's hook folder");
+            }
+        }
+        for (step, settings) in &self.steps {
+            for (field, reason) in settings.faults(*step, host_timeout) {
+                faults.push((format!("/steps/{}/{field}", step.name()), reason));
+            }
+        }
+        faults
+    }
+}
+
+/// A unit of systemd as far as names go: nothing an option, a path or a pattern could be.
+fn is_service(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
+    (1..=255).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
+}
+
+/// A file of one folder, never a way out of it.
+fn is_hook_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (1..=100).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
+}
+
+/// One test of a host, run by Ansible before and after its update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct HostTest {
+    pub name: String,
+    #[serde(flatten)]
+    pub check: HostCheck,
+}
+
+/// What a test looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum HostCheck {
+    Reachable,
+    ServiceActive { service: String },
+    PortOpen { port: u16 },
+    ConfigValid { service: String },
+    PackageInstalled { package: String },
+    DiskFree { percent: u8 },
+    ClockSynchronised { max_offset_ms: u32 },
+    NoRebootPending,
+    PackageDatabaseConsistent,
+}
