@@ -140,9 +140,24 @@ pub struct Vm {
     pub reachable: bool,
     /// Address for SSH; a `model` VM has none.
     pub address: Option<String>,
+    /// How a `linux` VM is entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshAccess>,
     pub boot_id: Uuid,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// How a real guest is entered over SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SshAccess {
+    pub address: String,
+    pub port: u16,
+    pub user: String,
+    /// The guest's public host key, as it stands in a file of known hosts after the address: `ssh-ed25519 AAAA...`.
+    pub host_key: String,
+    /// Where the private key lies on the machine of the sim-engine, for its user alone.
+    pub key_file: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -1,5 +1,7 @@
 //! How the sim-engine is put together.
 
+use std::path::PathBuf;
+
 use service_kit::{
     Clock,
     server::{Context, Service},
@@ -12,7 +14,17 @@ use crate::{api, app, driver::Drivers};
 pub struct SimEngine;
 
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct SimSettings {}
+pub struct SimSettings {
+    /// Folder of a fleet of real hosts on this machine, for the driver `linux`; it needs root. Without it there is no such
+    /// driver.
+    #[arg(long, env = "PATCH_FLEET_DIR")]
+    pub fleet_dir: Option<PathBuf>,
+
+    /// Folder of the images those hosts are made from, made once where it has none; fleets may share it. `images` in the
+    /// fleet's folder when unsaid.
+    #[arg(long, env = "PATCH_FLEET_IMAGES")]
+    pub fleet_images: Option<PathBuf>,
+}
 
 #[derive(Clone)]
 pub struct SimState {
@@ -38,13 +50,18 @@ impl Service for SimEngine {
         api::routes()
     }
 
-    async fn start(context: &Context, _: SimSettings) -> anyhow::Result<SimState> {
+    async fn start(context: &Context, settings: SimSettings) -> anyhow::Result<SimState> {
+        let linux = settings.fleet_dir.map(|folder| {
+            let images = settings.fleet_images.unwrap_or_else(|| folder.join("images"));
+            (folder, images)
+        });
         let state = SimState {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
-            drivers: Drivers::available(),
+            drivers: Drivers::available(linux),
         };
         context.tasks.spawn(app::upkeep::run(state.clone(), context.shutdown.clone()));
+        context.tasks.spawn(app::watch::run(state.clone(), context.shutdown.clone()));
         Ok(state)
     }
 

@@ -4,12 +4,14 @@
 
 mod database;
 mod desk;
+mod fleet;
 mod http;
 mod service;
 mod shared_data;
 
 pub use database::TestDatabase;
 pub use desk::{Desk, NEW, OLD};
+pub use fleet::TestFleet;
 pub use http::{Answer, Http};
 pub use service::TestService;
 pub use shared_data::shared_data;

@@ -107,7 +107,7 @@ impl Platform {
     pub async fn start_sim(&mut self) {
         let listener = TcpListener::bind(self.addresses.sim).await.unwrap();
         // The guests' time is real: what they do takes real seconds.
-        let settings = sim_engine::SimSettings {};
+        let settings = sim_engine::SimSettings::default();
         self.sim_service = Some(
             TestService::start_on::<SimEngine>(&self.database_url, settings, listener, Clock::system()).await,
         );

@@ -67,6 +67,14 @@ pub async fn inject_fault(
         created_at: now,
     };
     store::faults::insert_fault(&mut transaction, &fault).await?;
+    let driver = state.drivers.of(&machine)?;
+    if driver.has_real_guests() && request.probability < 1.0 {
+        return Err(ApiError::invalid(
+            "/probability",
+            "must be 1 for a real host: its faults strike or do not exist",
+        ));
+    }
+    driver.arm(&machine, &fault).await?;
     machine.faults.push(fault.clone());
     if kind == FaultKind::HostFailure {
         machine.meet_host_failure(now);
@@ -121,6 +129,9 @@ pub async fn delete_fault(state: &SimState, caller: &Caller, id: Uuid) -> ApiRes
     let mut machine = lock_settled(&mut transaction, &vm_id, now).await?;
     // Read again under the lock: it may have gone or struck meanwhile.
     let fault = store::faults::find_fault(&mut transaction, id).await?.ok_or_else(unknown)?;
+    if let Some(driver) = state.drivers.find(machine.driver) {
+        driver.disarm(&machine, &fault).await?;
+    }
     store::faults::delete_fault(&mut transaction, id).await?;
     machine.faults.retain(|known| known.id != id);
     let record = audit::Record::new("delete_fault", format!("fault/{id}")).before(&Fault::from(fault));

@@ -9,6 +9,7 @@ pub mod state;
 pub mod transactions;
 pub mod upkeep;
 pub mod vms;
+pub mod watch;
 
 use api_types::{problem::FieldError, sim::FaultKind};
 use chrono::{DateTime, Utc};
@@ -67,6 +68,7 @@ type Held = (Transaction<'static, Postgres>, Machine);
 async fn reach(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Held> {
     let mut transaction = state.pool.begin().await?;
     let mut machine = lock_settled(&mut transaction, id, now).await?;
+    refuse_real_guest(state, &machine)?;
     let reached = machine.reach();
     unless_silent(reached, (transaction, machine), now).await
 }
@@ -103,6 +105,7 @@ async fn read(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Mach
     let mut reading = store::begin_reading(&state.pool).await?;
     let mut machine = store::machines::get_machine(&mut reading, id).await?;
     reading.commit().await?;
+    refuse_real_guest(state, &machine)?;
     if machine.is_idle(now) {
         machine.reach().map_err(|silent| unreachable(&silent))?;
         return Ok(machine);
@@ -111,6 +114,20 @@ async fn read(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Mach
     save(&mut transaction, &mut machine, now).await?;
     transaction.commit().await?;
     Ok(machine)
+}
+
+/// The inside of a real guest is not the sim-engine's to show.
+fn refuse_real_guest(state: &SimState, machine: &Machine) -> ApiResult<()> {
+    match state.drivers.of(machine)?.has_real_guests() {
+        true => Err(ApiError::conflict(
+            "real-guest",
+            format!(
+                "the inside of `{}` is entered over SSH; how, stands in `ssh` of `/sim/vms/{0}`",
+                machine.id
+            ),
+        )),
+        false => Ok(()),
+    }
 }
 
 fn unreachable(silent: &GuestSilent) -> ApiError {

@@ -3,6 +3,7 @@ use api_types::{
     sim::{CreateVm, CreateVms, CreatedVms, PowerAction, SetPower, Vm},
 };
 use domain::ids::CiId;
+use futures::{StreamExt, stream};
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
@@ -11,9 +12,13 @@ use service_kit::{
 
 use super::{Complaints, lock_settled, save, spec};
 use crate::{
+    machine::Machine,
     service::SimState,
     store::{self, vms::VmFilter},
 };
+
+/// Real hosts boot faster side by side, up to what a small machine carries.
+const MADE_AT_ONCE: usize = 8;
 
 pub async fn create_vm(
     state: &SimState,
@@ -32,13 +37,37 @@ pub async fn create_vm(
     };
     let machine = driver.create(request, state.clock.now()).await?;
     let vm = machine.to_vm();
-    let inserted = store::machines::insert_machines(&mut transaction, &[machine]).await?;
-    refuse_taken(std::slice::from_ref(&request.id), &inserted)?;
-    let record = audit::Record::new("create_vm", format!("vm/{}", vm.id)).after(&vm);
-    audit::record(&mut transaction, caller, record).await?;
-    ticket.finish(&mut transaction, &vm).await?;
-    transaction.commit().await?;
-    Ok(vm)
+    let machines = [machine];
+    let stored = async {
+        let inserted = store::machines::insert_machines(&mut transaction, &machines).await?;
+        refuse_taken(std::slice::from_ref(&request.id), &inserted)?;
+        let record = audit::Record::new("create_vm", format!("vm/{}", vm.id)).after(&vm);
+        audit::record(&mut transaction, caller, record).await?;
+        ticket.finish(&mut transaction, &vm).await?;
+        transaction.commit().await?;
+        Ok(vm)
+    };
+    match stored.await {
+        Err(error) => Err(unmake(state, &machines, error).await),
+        stored => stored,
+    }
+}
+
+/// Removes machines that were made and cannot be stored; gives back why they cannot.
+async fn unmake(state: &SimState, machines: &[Machine], why: ApiError) -> ApiError {
+    for machine in machines {
+        let deleted = match state.drivers.of(machine) {
+            Ok(driver) => driver.delete(machine).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            tracing::warn!(
+                "what was made of `{}` is removed later, for now it cannot be: {error}",
+                machine.id
+            );
+        }
+    }
+    why
 }
 
 pub async fn create_vms(
@@ -62,20 +91,43 @@ pub async fn create_vms(
         Begun::New(ticket) => ticket,
         Begun::Replay(created) => return Ok(created),
     };
-    let now = state.clock.now();
-    let mut machines = Vec::with_capacity(request.vms.len());
-    for (index, vm) in request.vms.iter().enumerate() {
-        let driver = state.drivers.choose(vm.driver, &format!("/vms/{index}/driver"))?;
-        machines.push(driver.create(vm, now).await?);
+    let machines = make_all(state, &request.vms).await?;
+    let stored = async {
+        let inserted = store::machines::insert_machines(&mut transaction, &machines).await?;
+        let ids: Vec<CiId> = request.vms.iter().map(|vm| vm.id.clone()).collect();
+        refuse_taken(&ids, &inserted)?;
+        let created = CreatedVms { created: inserted.len() };
+        audit::record(&mut transaction, caller, audit::Record::new("create_vms", "vms").after(&ids)).await?;
+        ticket.finish(&mut transaction, &created).await?;
+        transaction.commit().await?;
+        Ok(created)
+    };
+    match stored.await {
+        Err(error) => Err(unmake(state, &machines, error).await),
+        stored => stored,
     }
-    let inserted = store::machines::insert_machines(&mut transaction, &machines).await?;
-    let ids: Vec<CiId> = request.vms.iter().map(|vm| vm.id.clone()).collect();
-    refuse_taken(&ids, &inserted)?;
-    let created = CreatedVms { created: inserted.len() };
-    audit::record(&mut transaction, caller, audit::Record::new("create_vms", "vms").after(&ids)).await?;
-    ticket.finish(&mut transaction, &created).await?;
-    transaction.commit().await?;
-    Ok(created)
+}
+
+/// Makes machines side by side: all of them or none.
+async fn make_all(state: &SimState, requests: &[CreateVm]) -> ApiResult<Vec<Machine>> {
+    let now = state.clock.now();
+    let mut creations = Vec::with_capacity(requests.len());
+    for (index, vm) in requests.iter().enumerate() {
+        creations.push(state.drivers.choose(vm.driver, &format!("/vms/{index}/driver"))?.create(vm, now));
+    }
+    let outcomes: Vec<_> = stream::iter(creations).buffered(MADE_AT_ONCE).collect().await;
+    let mut made = Vec::with_capacity(outcomes.len());
+    let mut failure = None;
+    for outcome in outcomes {
+        match outcome {
+            Ok(machine) => made.push(machine),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        Some(error) => Err(unmake(state, &made, error).await),
+        None => Ok(made),
+    }
 }
 
 /// Refuses a creation some of whose ids were taken, by machines that exist or by others of the same request.
@@ -106,9 +158,16 @@ pub async fn get_vm(state: &SimState, id: &CiId) -> ApiResult<Vm> {
     let mut transaction = store::begin_reading(&state.pool).await?;
     let mut machine = store::machines::get_machine(&mut transaction, id).await?;
     transaction.commit().await?;
-    if !machine.is_settled(now) {
+    let differs = match state.drivers.find(machine.driver) {
+        Some(driver) => driver.observe(&mut machine, now).await?,
+        None => false,
+    };
+    if differs || !machine.is_settled(now) {
         let mut transaction = state.pool.begin().await?;
         machine = lock_settled(&mut transaction, id, now).await?;
+        if let Some(driver) = state.drivers.find(machine.driver) {
+            driver.observe(&mut machine, now).await?;
+        }
         save(&mut transaction, &mut machine, now).await?;
         transaction.commit().await?;
     }

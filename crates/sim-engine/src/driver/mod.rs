@@ -1,17 +1,25 @@
 //! What makes machines exist: one trait, one implementation per hypervisor.
 
+mod linux;
 mod model;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::ready,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use api_types::sim::{self, CreateVm, PowerAction};
 use chrono::{DateTime, Utc};
+use domain::ids::CiId;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 
-use crate::machine::Machine;
+use crate::machine::{FaultState, Machine};
 
+pub use linux::LinuxDriver;
 pub use model::ModelDriver;
 
 /// An operation of a hypervisor. It may take its time and may be repeated after a crash: the machine's row is locked while
@@ -50,6 +58,35 @@ pub trait Driver: Send + Sync {
     ) -> Operation<'a, ()>;
 
     fn delete_snapshot(&self, image: Image) -> Operation<'_, ()>;
+
+    /// Whether the inside of its machines is entered by itself, over SSH, and not through the sim-engine.
+    fn has_real_guests(&self) -> bool {
+        false
+    }
+
+    /// Makes the machine what it is found to be at this moment; whether anything differs is returned.
+    fn observe<'a>(&'a self, _: &'a mut Machine, _: DateTime<Utc>) -> Operation<'a, bool> {
+        Box::pin(ready(Ok(false)))
+    }
+
+    /// Injects a fault that the machine meets by itself.
+    fn arm<'a>(&'a self, _: &'a Machine, _: &'a FaultState) -> Operation<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn disarm<'a>(&'a self, _: &'a Machine, _: &'a FaultState) -> Operation<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Machines that exist beside their rows.
+    fn list_machines(&self) -> Operation<'_, BTreeSet<CiId>> {
+        Box::pin(ready(Ok(BTreeSet::new())))
+    }
+
+    /// Removes what is left of a machine that has no row.
+    fn discard<'a>(&'a self, _: &'a CiId) -> Operation<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// The drivers of this installation.
@@ -57,10 +94,14 @@ pub trait Driver: Send + Sync {
 pub struct Drivers(Arc<BTreeMap<&'static str, Box<dyn Driver>>>);
 
 impl Drivers {
-    /// Those that work wherever PostgreSQL does.
-    pub fn available() -> Self {
-        let model: Box<dyn Driver> = Box::new(ModelDriver);
-        Self(Arc::new(BTreeMap::from([(name(sim::Driver::Model), model)])))
+    /// `model`, which works wherever PostgreSQL does, and `linux` where it was given a folder, and one for its images.
+    pub fn available(linux: Option<(PathBuf, PathBuf)>) -> Self {
+        let mut drivers: BTreeMap<&'static str, Box<dyn Driver>> = BTreeMap::new();
+        drivers.insert(name(sim::Driver::Model), Box::new(ModelDriver));
+        if let Some((folder, images)) = linux {
+            drivers.insert(name(sim::Driver::Linux), Box::new(LinuxDriver::open(folder, images)));
+        }
+        Self(Arc::new(drivers))
     }
 
     /// The driver of a machine to be made; `pointer` is where the request names it.
@@ -70,9 +111,13 @@ impl Drivers {
             ApiError::invalid(
                 pointer,
                 format!(
-                    "names the driver `{}`, which this sim-engine does not have; it has: {}",
+                    "names the driver `{}`, which this sim-engine does not have; it has: {}{}",
                     name(driver),
-                    known.join(", ")
+                    known.join(", "),
+                    match driver {
+                        sim::Driver::Linux => "; start it with --fleet-dir to give it the driver `linux`",
+                        sim::Driver::Model => "",
+                    }
                 ),
             )
         })
@@ -96,7 +141,7 @@ impl Drivers {
         })
     }
 
-    fn find(&self, driver: sim::Driver) -> Option<&dyn Driver> {
+    pub fn find(&self, driver: sim::Driver) -> Option<&dyn Driver> {
         self.0.get(name(driver)).map(AsRef::as_ref)
     }
 }

@@ -5,33 +5,15 @@ use std::future::ready;
 use api_types::sim::{CreateVm, PowerAction};
 use chrono::{DateTime, Utc};
 use service_kit::ApiResult;
-use uuid::Uuid;
 
 use super::{Driver, Image, Operation};
-use crate::machine::{Condition, GuestState, Machine};
+use crate::machine::{GuestState, Machine};
 
 pub struct ModelDriver;
 
 impl Driver for ModelDriver {
     fn create<'a>(&'a self, request: &'a CreateVm, now: DateTime<Utc>) -> Operation<'a, Machine> {
-        done(Ok(Machine {
-            id: request.id.clone(),
-            driver: request.driver,
-            os: request.os.clone(),
-            cluster: request.cluster.clone(),
-            hypervisor: request.hypervisor.clone(),
-            tags: request.tags.clone(),
-            condition: Condition::Up,
-            boot_id: Uuid::now_v7(),
-            booted_at: now,
-            guest: GuestState::from(&request.guest),
-            created_at: now,
-            updated_at: now,
-            faults: Vec::new(),
-            running: None,
-            struck: Vec::new(),
-            ended: Vec::new(),
-        }))
+        done(Ok(Machine::new(request, now)))
     }
 
     fn delete<'a>(&'a self, _: &'a Machine) -> Operation<'a, ()> {

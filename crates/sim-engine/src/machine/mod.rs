@@ -9,7 +9,7 @@ mod service;
 
 use std::collections::BTreeMap;
 
-use api_types::sim::{Driver, FaultKind, Power, Vm};
+use api_types::sim::{CreateVm, Driver, FaultKind, Power, SshAccess, Vm};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{ids::CiId, package::Packaging};
 use uuid::Uuid;
@@ -42,6 +42,8 @@ pub struct Machine {
     pub condition: Condition,
     pub boot_id: Uuid,
     pub booted_at: DateTime<Utc>,
+    /// How it is entered when its inside is real.
+    pub ssh: Option<SshAccess>,
     pub guest: GuestState,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -69,6 +71,29 @@ pub enum GuestSilent {
 }
 
 impl Machine {
+    /// A new machine that runs.
+    pub fn new(request: &CreateVm, now: DateTime<Utc>) -> Self {
+        Self {
+            id: request.id.clone(),
+            driver: request.driver,
+            os: request.os.clone(),
+            cluster: request.cluster.clone(),
+            hypervisor: request.hypervisor.clone(),
+            tags: request.tags.clone(),
+            condition: Condition::Up,
+            boot_id: Uuid::now_v7(),
+            booted_at: now,
+            ssh: None,
+            guest: GuestState::from(&request.guest),
+            created_at: now,
+            updated_at: now,
+            faults: Vec::new(),
+            running: None,
+            struck: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
     /// Does what was due by `now`: ends the running transaction, finishes the boot.
     pub fn settle(&mut self, now: DateTime<Utc>) {
         if let Some(running) = self.running.take_if(|running| running.due_at <= now) {
@@ -144,7 +169,8 @@ impl Machine {
             tags: self.tags.clone(),
             power: if self.condition == Condition::Off { Power::Off } else { Power::On },
             reachable: self.condition == Condition::Up && !cut_off,
-            address: None,
+            address: self.ssh.as_ref().map(|ssh| ssh.address.clone()),
+            ssh: self.ssh.clone(),
             boot_id: self.boot_id,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -53,6 +53,18 @@ impl Machine {
         self.booted_at = now;
     }
 
+    /// Becomes what a machine that lives by itself was found to be; whether anything differs is returned.
+    pub fn find(&mut self, condition: Condition, boot_id: Option<Uuid>, now: DateTime<Utc>) -> bool {
+        let rebooted = boot_id.filter(|found| *found != self.boot_id);
+        let changed = condition != self.condition || rebooted.is_some();
+        self.condition = condition;
+        if let Some(boot_id) = rebooted {
+            self.boot_id = boot_id;
+            self.booted_at = now;
+        }
+        changed
+    }
+
     fn boot(&mut self, now: DateTime<Utc>) {
         let until = now + seconds(self.guest.reboot_seconds) + seconds(self.delay());
         self.condition = Condition::Booting { until };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::sim::TransactionState;
+use api_types::sim::{SshAccess, TransactionState};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde_json::json;
@@ -23,6 +23,7 @@ struct MachineRow {
     condition: String,
     boot_id: Uuid,
     booted_at: DateTime<Utc>,
+    ssh: Option<Json<SshAccess>>,
     boot_due_at: Option<DateTime<Utc>>,
     guest: Json<GuestState>,
     created_at: DateTime<Utc>,
@@ -34,7 +35,7 @@ macro_rules! machine_query {
         sqlx::query_as!(
             MachineRow,
             r#"SELECT id, driver, os, cluster, hypervisor, tags AS "tags: Json<BTreeMap<String, String>>",
-                      condition, boot_id, booted_at, boot_due_at, guest AS "guest: Json<GuestState>",
+                      condition, boot_id, booted_at, ssh AS "ssh: Json<SshAccess>", boot_due_at, guest AS "guest: Json<GuestState>",
                       created_at, updated_at
                FROM sim.vms WHERE id = $1 "#
                 + $locking,
@@ -83,6 +84,7 @@ async fn complete(connection: &mut PgConnection, row: MachineRow) -> ApiResult<M
         condition,
         boot_id: row.boot_id,
         booted_at: row.booted_at,
+        ssh: row.ssh.map(|ssh| ssh.0),
         guest: row.guest.0,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -129,7 +131,7 @@ pub async fn insert_machines(connection: &mut PgConnection, machines: &[Machine]
             "id": machine.id, "driver": name_of(machine.driver)?, "os": machine.os, "cluster": machine.cluster,
             "hypervisor": machine.hypervisor, "tags": machine.tags, "condition": condition,
             "boot_id": machine.boot_id, "booted_at": machine.booted_at, "boot_due_at": boot_due_at,
-            "guest": machine.guest, "created_at": machine.created_at, "updated_at": machine.updated_at,
+            "ssh": machine.ssh, "guest": machine.guest, "created_at": machine.created_at, "updated_at": machine.updated_at,
             "version": 0,
         }))
     });
@@ -183,6 +185,17 @@ pub async fn list_due_machines(
     )
     .fetch_all(connection)
     .await?;
+    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+}
+
+/// Machines of a driver.
+pub async fn list_machines_of(
+    connection: &mut PgConnection,
+    driver: api_types::sim::Driver,
+) -> ApiResult<Vec<CiId>> {
+    let ids = sqlx::query_scalar!("SELECT id FROM sim.vms WHERE driver = $1 ORDER BY id", name_of(driver)?)
+        .fetch_all(connection)
+        .await?;
     ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::sim::{Power, Vm};
+use api_types::sim::{Power, SshAccess, Vm};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use service_kit::{ApiError, ApiResult};
@@ -33,6 +33,7 @@ struct VmRow {
     tags: Json<BTreeMap<String, String>>,
     condition: String,
     cut_off: bool,
+    ssh: Option<Json<SshAccess>>,
     boot_id: Uuid,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -51,7 +52,8 @@ impl TryFrom<VmRow> for Vm {
             tags: row.tags.0,
             power: if row.condition == "off" { Power::Off } else { Power::On },
             reachable: row.condition == "up" && !row.cut_off,
-            address: None,
+            address: row.ssh.as_ref().map(|ssh| ssh.address.clone()),
+            ssh: row.ssh.map(|ssh| ssh.0),
             boot_id: row.boot_id,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -72,7 +74,7 @@ pub async fn list_vms(
         r#"SELECT id, driver, os, cluster, hypervisor, tags AS "tags: Json<BTreeMap<String, String>>", condition,
                   id IN (SELECT vm_id FROM sim.faults WHERE kind = 'network-partition' AND probability >= 1
                          AND times_left IS DISTINCT FROM 0) AS "cut_off!",
-                  boot_id, created_at, updated_at
+                  ssh AS "ssh: Json<SshAccess>", boot_id, created_at, updated_at
            FROM sim.vms
            WHERE ($1::text IS NULL OR id > $1) AND ($2::text IS NULL OR os = $2)
              AND ($3::text IS NULL OR cluster = $3) AND ($4::text IS NULL OR hypervisor = $4)

@@ -1,0 +1,252 @@
+# The packages of the laboratory, and the repositories they are offered in.
+#
+# They are small and our own; what they stand for has given them their names and versions. Those with a port bring a
+# service that listens there. All ask `/usr/lib/fleet/fault` whether an injected fault wants to strike.
+
+FLEET_SUITES="main security updates slow broken"
+
+# define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [reboot] [slow] [refuses]
+# makes one version of a package, by the function `make` of the family at hand.
+define() {
+    local name=$1 version=$2 suite=$3 port= unit= requires= body=
+    shift 3
+    for word; do
+        case $word in
+        port=*) port=${word#port=} ;;
+        unit=*) unit=${word#unit=} ;;
+        requires=*) requires=${word#requires=} ;;
+        reboot) body='echo "*** System restart required ***" > /run/reboot-required; echo '$name' >> /run/reboot-required.pkgs' ;;
+        slow) body='i=0; while [ $i -lt 20 ]; do echo "configuring step $i"; sleep 1; i=$((i+1)); done' ;;
+        refuses) body='[ -e /etc/'$name'/allow ] || { echo "'$name': refused" >&2; exit 1; }' ;;
+        esac
+    done
+    make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body"
+}
+
+# What a package installs, below FOLDER.
+content() {
+    local folder=$1 name=$2 version=$3 port=$4 unit=$5 units=$6
+    mkdir -p "$folder/usr/share/$name" "$folder/etc/$name"
+    echo "$name $version" >"$folder/usr/share/$name/version"
+    echo "# settings of $name" >"$folder/etc/$name/$name.conf"
+    head -c 60000 /dev/urandom >"$folder/usr/share/$name/payload"
+    [ -n "$port" ] || return 0
+    mkdir -p "$folder/$units"
+    cat >"$folder/$units/$unit.service" <<UNIT
+[Unit]
+Description=$unit of the laboratory
+After=network.target
+[Service]
+ExecStartPre=/usr/lib/fleet/fault service $unit
+ExecStart=/usr/bin/busybox httpd -f -p $port -h /usr/share/$name
+Restart=no
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+# The shell lines after the files are there: restart what runs already.
+after_install() {
+    local name=$1 port=$2 unit=$3 body=$4
+    [ -z "$body" ] || echo "$body"
+    [ -z "$port" ] || echo "if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl try-restart $unit.service || true; fi"
+}
+
+make_deb() {
+    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7
+    local folder=$work/deb/$name-$version
+    content "$folder" "$name" "$version" "$port" "$unit" lib/systemd/system
+    mkdir -p "$folder/DEBIAN" "$repository/apt/pool/$suite"
+    echo "/etc/$name/$name.conf" >"$folder/DEBIAN/conffiles"
+    {
+        printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Fleet <fleet@example.com>\n' "$name" "$version"
+        [ -z "$requires" ] || printf 'Depends: %s\n' "$requires"
+        printf 'Section: misc\nPriority: optional\nDescription: %s of the laboratory\n' "$name"
+    } >"$folder/DEBIAN/control"
+    {
+        printf '#!/bin/sh\nset -e\n[ "$1" = configure ] || exit 0\n/usr/lib/fleet/fault package %s\n' "$name"
+        after_install "$name" "$port" "$unit" "$body"
+    } >"$folder/DEBIAN/postinst"
+    chmod 755 "$folder/DEBIAN/postinst"
+    dpkg-deb --root-owner-group -Zgzip -b "$folder" "$repository/apt/pool/$suite/${name}_${version/:/%3a}_all.deb" >/dev/null
+}
+
+make_rpm() {
+    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7
+    local folder=$work/rpm/$name-$version epoch= plain=$version
+    case $version in *:*) epoch=${version%%:*} plain=${version#*:} ;; esac
+    content "$folder" "$name" "$version" "$port" "$unit" usr/lib/systemd/system
+    {
+        printf 'Name: %s\n%sVersion: %s\nRelease: %s\nSummary: %s of the laboratory\nLicense: Apache-2.0\nBuildArch: noarch\n' \
+            "$name" "${epoch:+Epoch: $epoch
+}" "${plain%-*}" "${plain##*-}" "$name"
+        [ -z "$requires" ] || printf 'Requires: %s\n' "$requires"
+        printf '%%description\nOf the laboratory.\n%%install\ncp -a %s/. %%{buildroot}/\n' "$folder"
+        printf '%%pre\n[ ! -x /usr/lib/fleet/fault ] || /usr/lib/fleet/fault package %s\n' "$name"
+        case $body in *refused*) echo "$body" ;; esac
+        printf '%%post\n'
+        case $body in *refused*) echo : ;; *) after_install "$name" "$port" "$unit" "$body" ;; esac
+        printf '%%files\n/usr/share/%s\n%%config(noreplace) /etc/%s/%s.conf\n' "$name" "$name" "$name"
+        [ -z "$port" ] || echo "/usr/lib/systemd/system/$unit.service"
+    } >"$folder.spec"
+    mkdir -p "$repository/rpm/$suite"
+    rpmbuild --quiet -bb --define "_topdir $work/rpm/top" --define "_rpmdir $repository/rpm/$suite" \
+        --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' --define '_binary_payload w1.gzdio' \
+        "$folder.spec" >/dev/null
+}
+
+# Those that both families have under one name; the release suffix differs.
+define_demo_packages() {
+    local s=$1
+    define demo-tools "2.0-1$s" main
+    define demo-tools "2.1-1$s" updates
+    define demo-kernel "6.1.140-1$s" main reboot
+    define demo-kernel "6.1.147-1$s" security reboot
+    define demo-slow "1.0-1$s" main
+    define demo-slow "1.1-1$s" slow slow
+    define demo-broken "1.0-1$s" main
+    define demo-broken "1.1-1$s" broken refuses
+    define api "1.4.0-1$s" main port=8080 unit=api
+    define api "1.4.1-1$s" updates port=8080 unit=api
+}
+
+define_debian_packages() {
+    make() { make_deb "$@"; }
+    define_demo_packages ""
+    define openssl "3.0.15-1~deb12u1" main
+    define openssl "3.0.17-1~deb12u3" main
+    define openssl "3.0.18-1~deb12u2" security
+    define curl "7.88.1-10+deb12u12" main
+    define curl "7.88.1-10+deb12u14" main
+    define nginx "1.22.1-9+deb12u3" main port=443 requires=openssl
+    define nginx "1.22.1-9+deb12u4" main port=443 requires=openssl
+    define haproxy "2.6.12-1+deb12u2" main
+    define postgresql-15 "15.14-0+deb12u1" main port=5432 unit=postgresql
+    define postgresql-15 "15.15-0+deb12u1" main port=5432 unit=postgresql
+    define redis-server "5:7.0.15-1~deb12u6" main port=6379 unit=redis
+    define linux-image-amd64 "6.1.159-1" main reboot
+}
+
+define_rocky_packages() {
+    make() { make_rpm "$@"; }
+    define_demo_packages .el9
+    define openssl "1:3.2.2-6.el9_6.2" main
+    define openssl "1:3.2.2-7.el9_7" security
+    define openssl-libs "1:3.2.2-6.el9_6.2" main
+    define openssl-libs "1:3.2.2-7.el9_7" security
+    define curl "7.76.1-34.el9_7.2" main
+    define libcurl "7.76.1-34.el9_7.2" main
+    define nginx "1:1.20.1-24.el9_7" main port=443 requires=openssl-libs
+    define nginx "1:1.20.1-24.el9_7.1" main port=443 requires=openssl-libs
+    define haproxy "2.4.22-4.el9_6.1" main
+    define postgresql-server "13.23-2.el9_7" main port=5432 unit=postgresql
+    define redis "6.2.20-2.el9_7" main port=6379
+    # The userland is Debian's; these say under which names a RHEL-like host would have it.
+    define sudo "1.9.5p2-10.el9_6.2" main
+    define systemd "252-55.el9_7.3" main
+    define openssh "8.7p1-48.el9_7" main
+    define openssh-server "8.7p1-48.el9_7" main
+    define kernel "5.14.0-611.16.1.el9_7" main reboot
+    define kernel "5.14.0-611.24.1.el9_7" security reboot
+}
+
+# What lets rpm know of the userland that did not come as rpms.
+make_userland_rpm() {
+    mkdir -p "$work/rpm"
+    cat >"$work/rpm/userland.spec" <<'SPEC'
+Name: fleet-userland
+Version: 9.4
+Release: 1.el9
+Summary: what the userland below provides
+License: Apache-2.0
+BuildArch: noarch
+Provides: /bin/sh
+Provides: /usr/bin/sh
+Provides: bash
+Provides: system-release = 9.4
+Provides: system-release(releasever) = 9
+%description
+Of the laboratory.
+%files
+SPEC
+    mkdir -p "$repository/rpm/main"
+    rpmbuild --quiet -bb --define "_topdir $work/rpm/top" --define "_rpmdir $repository/rpm/main" \
+        --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' "$work/rpm/userland.spec" >/dev/null
+}
+
+advisory() {
+    local id=$1 type=$2 severity=$3 cve=$4 name=$5 version=$6 reboot=${7:-} epoch=0 plain reference=
+    [ -z "$cve" ] || reference="<reference href='https://example.com/$cve' id='$cve' type='cve' title='$cve'/>"
+    case $version in *:*) epoch=${version%%:*} ;; esac
+    plain=${version#*:}
+    cat <<XML
+  <update from="fleet@example.com" status="final" type="$type" version="1">
+    <id>$id</id><title>$name $type update</title><issued date="2026-03-10 09:00:00"/><updated date="2026-03-10 09:00:00"/>
+    <severity>$severity</severity><release>Fleet 9</release><summary>$name $type update</summary><description>$name $type update</description>
+    <references>$reference</references>
+    <pkglist><collection short="fleet-9"><name>fleet-9</name>
+      <package name="$name" version="${plain%-*}" release="${plain##*-}" epoch="$epoch" arch="noarch" src="$name-$plain.src.rpm"><filename>$name-$plain.noarch.rpm</filename>${reboot:+<reboot_suggested>True</reboot_suggested>}</package>
+    </collection></pkglist>
+  </update>
+XML
+}
+
+index_rpms() {
+    local suite
+    for suite in $FLEET_SUITES; do
+        mkdir -p "$repository/rpm/$suite"
+        createrepo_c -q "$repository/rpm/$suite"
+    done
+    {
+        echo '<?xml version="1.0" encoding="UTF-8"?><updates>'
+        advisory FLSA-2026:0001 security Critical CVE-2026-90100 openssl "1:3.2.2-7.el9_7"
+        advisory FLSA-2026:0002 security Critical CVE-2026-90100 openssl-libs "1:3.2.2-7.el9_7"
+        advisory FLSA-2026:0003 security Important CVE-2026-91003 kernel "5.14.0-611.24.1.el9_7" reboot
+        advisory FLSA-2026:0004 security Moderate CVE-2026-91004 demo-kernel "6.1.147-1.el9" reboot
+        echo '</updates>'
+    } >"$work/rpm/updateinfo.xml"
+    modifyrepo_c --mdtype=updateinfo "$work/rpm/updateinfo.xml" "$repository/rpm/security/repodata" >/dev/null
+    {
+        echo '<?xml version="1.0" encoding="UTF-8"?><updates>'
+        advisory FLBA-2026:0005 bugfix None "" demo-tools "2.1-1.el9"
+        advisory FLBA-2026:0006 bugfix None "" api "1.4.1-1.el9"
+        echo '</updates>'
+    } >"$work/rpm/updateinfo.xml"
+    modifyrepo_c --mdtype=updateinfo "$work/rpm/updateinfo.xml" "$repository/rpm/updates/repodata" >/dev/null
+}
+
+index_debs() {
+    local suite folder keys=$work/keys
+    mkdir -m 700 "$keys"
+    gpg --homedir "$keys" --batch --quiet --passphrase '' --quick-gen-key 'Fleet <fleet@example.com>' rsa3072 sign never
+    gpg --homedir "$keys" --batch --export >"$repository/archive.gpg"
+    for suite in $FLEET_SUITES; do
+        folder=$repository/apt/dists/fleet-$suite
+        mkdir -p "$folder/main/binary-amd64" "$folder/main/binary-all" "$repository/apt/pool/$suite"
+        (cd "$repository/apt" && dpkg-scanpackages -m "pool/$suite" 2>/dev/null) >"$folder/main/binary-amd64/Packages"
+        gzip -9kf "$folder/main/binary-amd64/Packages"
+        (
+            cd "$folder"
+            {
+                printf 'Origin: Fleet\nLabel: Fleet-%s\nSuite: fleet-%s\nCodename: fleet-%s\n' "$suite" "$suite" "$suite"
+                printf 'Architectures: amd64 all\nComponents: main\nDate: %s\nSHA256:\n' "$(date -Ru)"
+                find main -type f | sort | while read -r file; do
+                    echo " $(sha256sum "$file" | cut -d' ' -f1) $(stat -c%s "$file") $file"
+                done
+            } >Release
+            gpg --homedir "$keys" --batch --yes --clearsign -o InRelease Release
+        )
+    done
+    # The key has signed all it ever will; an agent of gpg would outlive this shell.
+    gpgconf --homedir "$keys" --kill gpg-agent
+}
+
+build_packages() {
+    local repository=$1/repository work=$1/packages
+    mkdir -p "$work/deb" "$work/rpm"
+    define_debian_packages
+    index_debs
+    make_userland_rpm
+    define_rocky_packages
+    index_rpms
+}
