@@ -37,9 +37,84 @@ pub struct Advisory {
     pub exploited: bool,
     pub references: Vec<Reference>,
     pub affected: Vec<AffectedPackage>,
+    /// Packages of which the vendor says that they do not have the flaw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_affected: Vec<NotAffected>,
+    /// The feed splits its notices by repository or source package: this edition names some of the packages only, and
+    /// is added to what is known.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_part: bool,
+    /// The feed gives no times; those here are when it was read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_undated: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Advisory {
+    /// An advisory of which nothing is known but its id and when it was published.
+    pub fn new(id: String, published: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            source: String::new(),
+            kind: AdvisoryKind::Security,
+            cves: Vec::new(),
+            aliases: Vec::new(),
+            related: Vec::new(),
+            summary: String::new(),
+            details: String::new(),
+            severity: Severity::Unknown,
+            cvss: Vec::new(),
+            published,
+            modified: published,
+            withdrawn: None,
+            superseded_by: None,
+            exploited: false,
+            references: Vec::new(),
+            affected: Vec::new(),
+            not_affected: Vec::new(),
+            is_part: false,
+            is_undated: false,
+        }
+    }
+
+    /// Adds what another part of the same notice says; see [`Advisory::is_part`]. Where both speak of one package, the
+    /// part modified last counts, the other one of two modified at the same time.
+    pub fn absorb(&mut self, other: Self) {
+        let (mut newer, older) = match self.modified > other.modified {
+            true => (self.clone(), other),
+            false => (other, self.clone()),
+        };
+        let places: BTreeSet<_> = newer.affected.iter().map(AffectedPackage::place).collect();
+        let kept: Vec<AffectedPackage> =
+            older.affected.iter().filter(|package| !places.contains(&package.place())).cloned().collect();
+        newer.affected.extend(kept);
+        newer.affected.sort_by(|a, b| (a.place(), &a.fixed).cmp(&(b.place(), &b.fixed)));
+        let cves: BTreeSet<String> = newer.cves.drain(..).chain(older.cves).collect();
+        newer.cves = cves.into_iter().collect();
+        newer.published = newer.published.min(older.published);
+        newer.severity = newer.severity.max(older.severity);
+        for package in older.not_affected {
+            if !newer.not_affected.contains(&package) {
+                newer.not_affected.push(package);
+            }
+        }
+        for reference in older.references {
+            if !newer.references.contains(&reference) {
+                newer.references.push(reference);
+            }
+        }
+        if newer.summary.is_empty() {
+            newer.summary = older.summary;
+        }
+        if newer.details.is_empty() {
+            newer.details = older.details;
+        }
+        *self = newer;
+    }
+
     /// Withdrawn and superseded advisories stay known, but ask for nothing.
     pub fn is_in_force(&self) -> bool {
         self.withdrawn.is_none() && self.superseded_by.is_none()
@@ -91,6 +166,23 @@ pub struct AffectedPackage {
     /// The module streams that the fix is for, any of them. Empty when it is not modular, and when it is but the
     /// feed does not name the stream.
     pub modules: Vec<ModuleStream>,
+}
+
+impl AffectedPackage {
+    fn place(&self) -> (&OsRelease, &str, PackageKind, Option<&str>) {
+        (&self.os, &self.package, self.package_kind, self.arch.as_deref())
+    }
+}
+
+/// A package that the vendor looked at and found without the flaw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotAffected {
+    pub os: OsRelease,
+    pub package: String,
+    /// The build that was looked at; `None` when all of them are meant.
+    pub version: Option<String>,
+    /// The vendor's word for why, as `vulnerable_code_not_present`.
+    pub reason: Option<String>,
 }
 
 /// What the package's name is the name of: Debian and Ubuntu fix sources, RPM vendors name what is installed.

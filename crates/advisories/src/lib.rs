@@ -9,6 +9,7 @@ pub mod version;
 
 pub mod module_stream;
 pub mod os;
+pub mod purl;
 
 pub mod advisory;
 pub mod cvss;

@@ -3,13 +3,45 @@
 /// The feeds that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedKind {
-    /// The `all.zip` of an OSV ecosystem.
-    OsvArchive,
+    /// A zip of many documents: the `all.zip` of an OSV ecosystem, a vendor's folder of CSAF.
+    Archive,
     /// One OSV record, or one a line.
     Osv,
+    /// One CSAF document: an advisory, or VEX.
+    Csaf,
+    UpdateInfo,
+    DebianTracker,
+    DebianList,
+    DebianSources,
+    DebianTable,
     KevJson,
     KevCsv,
     EpssCsv,
+    Nvd,
+}
+
+impl FeedKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Archive => "zip",
+            Self::Osv => "osv",
+            Self::Csaf => "csaf",
+            Self::UpdateInfo => "updateinfo",
+            Self::DebianTracker => "debian-tracker",
+            Self::DebianList => "debian-list",
+            Self::DebianSources => "debian-sources",
+            Self::DebianTable => "debian-table",
+            Self::KevJson => "kev-json",
+            Self::KevCsv => "kev-csv",
+            Self::EpssCsv => "epss-csv",
+            Self::Nvd => "nvd",
+        }
+    }
+
+    /// Whether it tells of packages that are fixed, not of CVEs alone.
+    pub fn has_advisories(self) -> bool {
+        !matches!(self, Self::KevJson | Self::KevCsv | Self::EpssCsv | Self::Nvd)
+    }
 }
 
 /// How much of a file is enough to recognise it, in bytes.
@@ -21,21 +53,41 @@ const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 pub fn recognise(prefix: &[u8]) -> Option<FeedKind> {
     let prefix = &prefix[..prefix.len().min(PREFIX_BYTES)];
     if prefix.starts_with(b"PK\x03\x04") || prefix.starts_with(b"PK\x05\x06") {
-        return Some(FeedKind::OsvArchive);
+        return Some(FeedKind::Archive);
     }
     let text = without_byte_order_mark(prefix).trim_ascii_start();
-    if text.starts_with(b"{") {
-        return recognise_json(text);
+    match text.first()? {
+        b'{' => recognise_json(text),
+        b'<' => contains(text, b"<updates").then_some(FeedKind::UpdateInfo),
+        b'[' => is_debian_list(text).then_some(FeedKind::DebianList),
+        _ => recognise_lines(text),
     }
-    let first_line = |text: &[u8]| text.split(|b| *b == b'\n').next().map(<[u8]>::to_ascii_lowercase);
-    if text.starts_with(b"#model_version:") {
+}
+
+fn recognise_lines(text: &[u8]) -> Option<FeedKind> {
+    let header = text.split(|b| *b == b'\n').next()?.to_ascii_lowercase();
+    if text.starts_with(b"#model_version:") || header.starts_with(b"cve,epss") {
         return Some(FeedKind::EpssCsv);
     }
-    let header = first_line(text)?;
     if header.starts_with(b"cveid,") {
         return Some(FeedKind::KevCsv);
     }
-    header.starts_with(b"cve,epss").then_some(FeedKind::EpssCsv)
+    if header.starts_with(b"#source\t") {
+        return Some(FeedKind::DebianTable);
+    }
+    let is_index = text.starts_with(b"Package: ") || text.starts_with(b"Format: ");
+    (is_index && contains(text, b"\nVersion: ") && contains(text, b"\nDirectory: "))
+        .then_some(FeedKind::DebianSources)
+}
+
+/// `[05 Sep 2026] DSA-...`, which is no JSON.
+fn is_debian_list(text: &[u8]) -> bool {
+    let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    [&b"] DSA-"[..], b"] DLA-", b"] DTSA-", b"] ELA-"].iter().any(|mark| contains(line, mark))
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
 }
 
 pub(super) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
@@ -48,15 +100,24 @@ fn recognise_json(text: &[u8]) -> Option<FeedKind> {
     let mut met_id = false;
     for key in (OuterKeys { text, at: 0, depth: 0 }) {
         match key {
-            b"catalogVersion" | b"dateReleased" | b"vulnerabilities" => return Some(FeedKind::KevJson),
-            // A CSAF document; read by another reader.
-            b"document" => return None,
+            b"catalogVersion" | b"dateReleased" => return Some(FeedKind::KevJson),
+            b"resultsPerPage" | b"totalResults" => return Some(FeedKind::Nvd),
+            b"document" => return Some(FeedKind::Csaf),
             b"affected" | b"schema_version" | b"modified" => return Some(FeedKind::Osv),
+            // Three formats have such a list; what stands first in it tells them apart, unless another key does.
+            b"vulnerabilities" if contains(text, b"\"cveID\"") => return Some(FeedKind::KevJson),
+            b"vulnerabilities" if contains(text, b"\"product_status\"") => return Some(FeedKind::Csaf),
+            b"vulnerabilities" if contains(text, b"\"descriptions\"") => return Some(FeedKind::Nvd),
             b"id" => met_id = true,
             _ => {}
         }
     }
-    met_id.then_some(FeedKind::Osv)
+    if met_id {
+        return Some(FeedKind::Osv);
+    }
+    // A source, an issue of it, and the releases that it is in.
+    let is_tracker = contains(text, b"\"releases\"") && contains(text, b"\"repositories\"");
+    is_tracker.then_some(FeedKind::DebianTracker)
 }
 
 struct OuterKeys<'a> {
@@ -111,18 +172,32 @@ mod tests {
     #[test]
     fn feeds_are_told_by_content() {
         for (content, expected) in [
-            (&b"PK\x03\x04rest"[..], Some(FeedKind::OsvArchive)),
+            (&b"PK\x03\x04rest"[..], Some(FeedKind::Archive)),
             (b"{\"id\":\"ALSA-2026:1\",\"affected\":[]}", Some(FeedKind::Osv)),
             (b"\xEF\xBB\xBF{\n \"schema_version\": \"1.6.0\"", Some(FeedKind::Osv)),
             (b"{\"title\":\"t\",\"catalogVersion\":\"2025.08.25\"", Some(FeedKind::KevJson)),
-            (b"{\"document\":{\"id\":\"x\",\"affected\":1}}", None),
+            (b"{\"document\":{\"id\":\"x\",\"affected\":1}}", Some(FeedKind::Csaf)),
             (b"{\"other\":{\"id\":\"ALSA\"}}", None),
             (b"cveID,vendorProject,product", Some(FeedKind::KevCsv)),
             (b"#model_version:v2025.03.14,score_date:2025-12-26", Some(FeedKind::EpssCsv)),
             (b"cve,epss\nCVE-2020-5902,0.6", Some(FeedKind::EpssCsv)),
             (b"", None),
             (b"{\"id\\", None),
-            (b"<updates>", None),
+            (b"<?xml version=\"1.0\"?>\n<updates>", Some(FeedKind::UpdateInfo)),
+            (b"<html>", None),
+            (b"{\"resultsPerPage\":1,\"vulnerabilities\":[", Some(FeedKind::Nvd)),
+            (
+                b"{\"vulnerabilities\":[{\"cve\":{\"id\":\"CVE-2026-90001\",\"descriptions\":[",
+                Some(FeedKind::Nvd),
+            ),
+            (
+                b"{\"aom\":{\"CVE-2026-90001\":{\"releases\":{\"bookworm\":{\"repositories\":{",
+                Some(FeedKind::DebianTracker),
+            ),
+            (b"[05 Sep 2026] DSA-9001-1 aom - security update\n", Some(FeedKind::DebianList)),
+            (b"[{\"id\":1}]", None),
+            (b"Package: aom\nBinary: a\nVersion: 1\nDirectory: pool\n", Some(FeedKind::DebianSources)),
+            (b"#source\tversion\tdistribution\n", Some(FeedKind::DebianTable)),
         ] {
             assert_eq!(recognise(content), expected, "{}", String::from_utf8_lossy(content));
         }

@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 pub struct Limits {
     /// Largest single record in bytes, unpacked. Real advisories stay below 5 MB.
     pub record_bytes: u64,
+    /// Largest CSAF document, and largest entry of a source in Debian's tracker: those of kernels are as large as all others
+    /// together.
+    pub csaf_bytes: u64,
     /// Largest file that must be held as a whole (KEV).
     pub document_bytes: u64,
     /// Most entries of an archive; the largest ecosystems have some 60,000.
@@ -24,6 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             record_bytes: 16 << 20,
+            csaf_bytes: 32 << 20,
             document_bytes: 64 << 20,
             archive_entries: 500_000,
             archive_ratio: 100,

@@ -4,16 +4,29 @@
 //! refused, to a callback; one bad record never loses the others. Only what makes the whole input unreadable is an
 //! error of the reader itself.
 
+mod any;
+mod budget;
 mod content;
 mod limits;
 pub(crate) mod lines;
+mod list;
+mod packed;
+mod rating;
+mod text;
+mod vendor;
 
+pub mod csaf;
+pub mod debian;
 pub mod epss;
 pub mod kev;
+pub mod nvd;
 pub mod osv;
+pub mod updateinfo;
 
-pub use content::{FeedKind, recognise};
+pub use any::{FeedRecord, read_feed, recognise_feed};
+pub use content::{FeedKind, PREFIX_BYTES, recognise};
 pub use limits::Limits;
+pub use packed::Packing;
 
 /// A record that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +58,8 @@ pub struct ReadReport {
     pub refused: u64,
     /// Accepted records that their vendor has withdrawn.
     pub withdrawn: u64,
+    /// Accepted records that another one has taken the place of.
+    pub superseded: u64,
     /// All warnings, also those beyond the kept ones.
     pub warning_count: u64,
     /// The first [`Limits::warnings_kept`] warnings.

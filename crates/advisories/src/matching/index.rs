@@ -31,15 +31,18 @@ pub(super) struct Fix {
 
 impl Index {
     /// Of advisories with the same id the one modified last counts, the later of two modified at the same time.
-    /// Withdrawn and superseded ones are known but have no fixes.
+    /// Parts of one notice are put together. Withdrawn and superseded ones are known but have no fixes.
     pub fn new(advisories: impl IntoIterator<Item = Advisory>) -> Self {
         let mut index = Self::default();
         let mut position_of: HashMap<String, usize> = HashMap::new();
         for advisory in advisories {
             match position_of.get(&advisory.id) {
                 Some(&position) => {
-                    if index.advisories[position].modified <= advisory.modified {
-                        index.advisories[position] = advisory;
+                    let known = &mut index.advisories[position];
+                    if advisory.is_part && known.is_part {
+                        known.absorb(advisory);
+                    } else if known.modified <= advisory.modified {
+                        *known = advisory;
                     }
                 }
                 None => {

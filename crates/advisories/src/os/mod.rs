@@ -2,6 +2,7 @@
 
 mod distribution;
 mod ecosystem;
+mod product;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use crate::version::Packaging;
 
 pub use distribution::Distribution;
 pub use ecosystem::{UnknownEcosystem, from_osv_ecosystem};
+pub use product::{from_cpe, from_product_name, version_of_rpm_release};
 
 /// A release for which a vendor publishes fixes: `almalinux:9`, `debian:12`, `ubuntu:22.04`, `sles:15.3`.
 ///

@@ -1,7 +1,10 @@
 use std::fs;
+use std::ops::ControlFlow;
 
-use advisories::feed::{FeedKind, Limits, epss, kev, recognise};
-use advisories::{AdvisoryKind, PackageKind, Severity};
+use advisories::feed::{
+    FeedKind, FeedRecord, Limits, ReadReport, RecordError, epss, kev, read_feed, recognise, recognise_feed,
+};
+use advisories::{Advisory, AdvisoryKind, PackageKind, Severity};
 
 use crate::shared::{files, folder, inventory, read_osv, rows};
 
@@ -95,4 +98,68 @@ fn inventories_of_real_hosts_are_read() {
     }
     assert_eq!(hosts, 27);
     assert_eq!(inventory(&folder.join("this-debian12-vm.dpkg.tsv"), "debian:12").packages.len(), 790);
+}
+
+/// What any feed has, however it is packed, and what was said about it.
+fn read_any(path: &std::path::Path) -> (FeedKind, Vec<FeedRecord>, Vec<RecordError>, ReadReport) {
+    let limits = Limits { now: Some("2026-11-01T00:00:00Z".parse().unwrap()), ..Limits::default() };
+    let (mut records, mut refused) = (Vec::new(), Vec::new());
+    let mut file = fs::File::open(path).unwrap();
+    let kind = recognise_feed(&mut file, &limits).unwrap();
+    let kind = kind.unwrap_or_else(|| panic!("{} was not recognised", path.display()));
+    let report = read_feed(kind, file, &path.display().to_string(), &limits, &mut |outcome| {
+        match outcome {
+            Ok(record) => records.push(record),
+            Err(error) => refused.push(error),
+        }
+        ControlFlow::Continue(())
+    });
+    (kind, records, refused, report.unwrap())
+}
+
+fn advisories(records: Vec<FeedRecord>) -> Vec<Advisory> {
+    let advisory = |record| match record {
+        FeedRecord::Advisory(advisory) => *advisory,
+        other => panic!("{other:?} is no advisory"),
+    };
+    records.into_iter().map(advisory).collect()
+}
+
+#[test]
+fn csaf_documents_of_two_vendors_are_read() {
+    let Some(folder) = folder().map(|folder| folder.join("advisories/csaf")) else { return };
+    let (mut read, mut withdrawn, mut with_fixes, mut spared) = (0, 0, 0, 0);
+    for file in files(&folder) {
+        let (kind, records, refused, report) = read_any(&file);
+        assert_eq!((kind, refused.len()), (FeedKind::Csaf, 0), "{}: {refused:?}", file.display());
+        for advisory in advisories(records) {
+            read += 1;
+            withdrawn += report.withdrawn;
+            with_fixes += usize::from(advisory.affected.iter().any(|one| one.fixed.is_some()));
+            spared += usize::from(!advisory.not_affected.is_empty());
+        }
+    }
+    assert_eq!((read, withdrawn, with_fixes, spared), (52, 3, 17, 5));
+}
+
+#[test]
+fn updateinfo_of_rebuilds_is_read() {
+    let Some(folder) = folder().map(|folder| folder.join("advisories/updateinfo")) else { return };
+    for file in files(&folder) {
+        let (kind, records, refused, report) = read_any(&file);
+        assert_eq!((kind, refused.len(), report.warning_count), (FeedKind::UpdateInfo, 0, 0), "{report:?}");
+        for advisory in advisories(records) {
+            assert!(!advisory.affected.is_empty());
+        }
+    }
+}
+
+#[test]
+fn tables_of_debian_are_read() {
+    let Some(folder) = folder().map(|folder| folder.join("advisories")) else { return };
+    for (file, count) in [("bookworm-security-sources.tsv", 627), ("debian12-security-changelog.tsv", 77)] {
+        let (kind, records, refused, report) = read_any(&folder.join(file));
+        assert_eq!((kind, refused.len(), report.warning_count), (FeedKind::DebianTable, 0, 0), "{refused:?}");
+        assert_eq!(records.len(), count, "{file}");
+    }
 }

@@ -44,7 +44,7 @@ pub fn read_osv(path: &Path) -> (Vec<Advisory>, Vec<RecordError>, ReadReport) {
     let limits = Limits::default();
     let name = path.file_name().unwrap().to_string_lossy();
     let report = match recognise(&bytes) {
-        Some(FeedKind::OsvArchive) => read_archive(std::io::Cursor::new(bytes), &limits, &mut sink),
+        Some(FeedKind::Archive) => read_archive(std::io::Cursor::new(bytes), &limits, &mut sink),
         Some(FeedKind::Osv) => read_text(&bytes[..], &name, &limits, &mut sink),
         other => panic!("{} was recognised as {other:?}", path.display()),
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use advisories::{
-    Advisory, AdvisoryKind, AffectedPackage, OsRelease, PackageKind, Severity, module_stream::ModuleStream,
+    Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream,
 };
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
@@ -184,25 +184,7 @@ pub async fn load_fixes(
 
 /// An advisory without the texts that matching does not read.
 fn bare(id: String, published: DateTime<Utc>, modified: DateTime<Utc>) -> Advisory {
-    Advisory {
-        id,
-        source: String::new(),
-        kind: AdvisoryKind::Security,
-        cves: Vec::new(),
-        aliases: Vec::new(),
-        related: Vec::new(),
-        summary: String::new(),
-        details: String::new(),
-        severity: Severity::Unknown,
-        cvss: Vec::new(),
-        published,
-        modified,
-        withdrawn: None,
-        superseded_by: None,
-        exploited: false,
-        references: Vec::new(),
-        affected: Vec::new(),
-    }
+    Advisory { modified, ..Advisory::new(id, published) }
 }
 
 fn kind_name(kind: PackageKind) -> &'static str {

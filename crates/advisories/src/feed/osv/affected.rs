@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::advisory::{AffectedPackage, PackageKind};
+use crate::feed::text::is_package_name;
 use crate::module_stream::{ModuleStream, is_modular};
 use crate::os::{Distribution, OsRelease, from_osv_ecosystem};
 use crate::version::{Packaging, Version};
 
 use super::record::{Affected, EcosystemSpecific, Event, Range, SuseSpecific, lenient};
-
-const MAX_PACKAGE_BYTES: usize = 256;
 
 pub(super) struct AffectedReader {
     pub packages: Vec<AffectedPackage>,
@@ -151,9 +150,4 @@ impl AffectedReader {
             self.warnings.push(text);
         }
     }
-}
-
-fn is_package_name(name: &str) -> bool {
-    (1..=MAX_PACKAGE_BYTES).contains(&name.len())
-        && !name.chars().any(|c| c.is_control() || c.is_whitespace())
 }

@@ -1,12 +1,13 @@
-//! The `all.zip` of an ecosystem: thousands of small files, read one after the other.
+//! A zip of thousands of small files, read one after the other: the `all.zip` of an OSV ecosystem, or a vendor's folder of
+//! CSAF documents.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use zip::ZipArchive;
 
-use crate::feed::{FeedError, Limits, ReadReport, RecordError};
+use crate::feed::{FeedError, FeedKind, Limits, ReadReport, RecordError, csaf, recognise};
 
-use super::{Sink, deliver, hand_over};
+use super::{Converted, Sink, deliver, hand_over, parse_record};
 
 /// Reads every `.json` entry. Memory is bounded by one entry plus the archive's directory, and the bytes unpacked by
 /// the archive's own size, so that neither a large entry nor a large archive in a small one can fill the machine.
@@ -33,7 +34,9 @@ pub fn read_archive(
             return Err(FeedError::UnpacksTooLarge { limit: unpacked_limit });
         }
         let flow = match outcome {
-            Ok(Entry::Record) => deliver(&buffer, &name, limits, &mut report, sink),
+            Ok(Entry::Record) => {
+                deliver(parse_entry(&buffer, &name, limits), &name, limits, &mut report, sink)
+            }
             Ok(Entry::Folder) => continue,
             Ok(Entry::Other) => {
                 report.warn(limits, &name, "it is no `.json` file and was skipped".to_owned());
@@ -46,6 +49,13 @@ pub fn read_archive(
         }
     }
     Ok(report)
+}
+
+fn parse_entry(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
+    match recognise(bytes) {
+        Some(FeedKind::Csaf) => csaf::parse_document(bytes, name, limits),
+        _ => parse_record(bytes, name, limits),
+    }
 }
 
 enum Entry {

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
-
 use crate::advisory::{Advisory, Reference};
-use crate::cvss::CvssVector;
+use crate::feed::rating::{cvss_vectors, severity_of};
+use crate::feed::text::{MAX_ID_BYTES, check_id, clean, instant, is_url, warn_of_future};
+use crate::feed::vendor::{kind_from_word, source_and_kind};
 use crate::feed::{Limits, is_cve_id};
 use crate::module_stream::streams_in_title;
-use crate::severity::Severity;
 
 use super::Converted;
 use super::affected::AffectedReader;
 use super::record::{DatabaseSpecific, Record, ReferenceEntry, SeverityEntry, lenient};
-use super::vendor::{kind_from_word, source_and_kind};
-
-const MAX_ID_BYTES: usize = 256;
 
 pub(super) fn convert(record: Record, limits: &Limits) -> Result<Converted, String> {
     let mut warnings = Vec::new();
@@ -24,14 +20,13 @@ pub(super) fn convert(record: Record, limits: &Limits) -> Result<Converted, Stri
     let published = record.published.as_deref().map(|text| instant("published", text)).transpose()?;
     let published = published.unwrap_or(modified);
     let withdrawn = record.withdrawn.as_deref().map(|text| instant("withdrawn", text)).transpose()?;
-    if limits.now.is_some_and(|now| published > now) {
-        warnings.push(format!("it was published in the future, at {}", published.to_rfc3339()));
-    }
+    warn_of_future(published, modified, limits, &mut warnings);
 
     let summary = clean(record.summary.unwrap_or_default(), "summary", &mut warnings);
     let details = clean(record.details.unwrap_or_default(), "details", &mut warnings);
     let database: DatabaseSpecific = lenient(record.database_specific.as_deref());
-    let cvss = cvss_vectors(&record.severity.0, &mut warnings);
+    let vectors = record.severity.0.iter().filter(|entry| entry.r#type.starts_with("CVSS"));
+    let cvss = cvss_vectors(vectors.map(|entry| entry.score.as_str()), &mut warnings);
     let (source, kind) = source_and_kind(&record.id);
     let kind = database.kind.as_deref().and_then(kind_from_word).unwrap_or(kind);
 
@@ -62,67 +57,18 @@ pub(super) fn convert(record: Record, limits: &Limits) -> Result<Converted, Stri
         published,
         modified,
         withdrawn,
-        superseded_by: None,
+        superseded_by: database.superseded_by.filter(|id| check_id(id).is_ok()),
         exploited: false,
         references: record.references.0.into_iter().filter_map(reference).collect(),
         affected: reader.packages,
+        ..Advisory::new(String::new(), modified)
     };
     Ok(Converted { advisory, warnings })
-}
-
-fn check_id(id: &str) -> Result<(), String> {
-    if id.trim().is_empty() {
-        return Err("its id is empty".to_owned());
-    }
-    if id.len() > MAX_ID_BYTES {
-        return Err(format!("its id is longer than {MAX_ID_BYTES} bytes"));
-    }
-    // Real feeds have ids with inner spaces, so only what breaks lines and terminals is refused.
-    if id.trim() != id || id.chars().any(char::is_control) {
-        return Err(format!("its id {id:?} has a control character or outer space"));
-    }
-    Ok(())
-}
-
-fn instant(field: &str, text: &str) -> Result<DateTime<Utc>, String> {
-    DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc()).map_err(|_| {
-        let shown: String = text.chars().take(40).collect();
-        format!("`{field}` is {shown:?}, which is no RFC 3339 time")
-    })
-}
-
-/// NUL cannot be stored by PostgreSQL and means nothing in a text.
-fn clean(text: String, field: &str, warnings: &mut Vec<String>) -> String {
-    if !text.contains('\0') {
-        return text;
-    }
-    warnings.push(format!("`{field}` contained NUL characters, which were replaced"));
-    text.replace('\0', "\u{FFFD}")
-}
-
-fn cvss_vectors(entries: &[SeverityEntry], warnings: &mut Vec<String>) -> Vec<CvssVector> {
-    let mut vectors = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.r#type.starts_with("CVSS")) {
-        match entry.score.parse() {
-            Ok(vector) => vectors.push(vector),
-            Err(error) => warnings.push(format!("{error}; it was left out")),
-        }
-    }
-    vectors
 }
 
 /// Vendors state their own rating as a severity of another type, `Ubuntu` for one.
 fn vendor_severity(entries: &[SeverityEntry]) -> Option<String> {
     entries.iter().find(|entry| !entry.r#type.starts_with("CVSS")).map(|entry| entry.score.clone())
-}
-
-/// The vendor's word goes before the title's (`Important: ...`, `... (Important)`), and both before a computed score.
-fn severity_of(vendor_word: Option<&str>, summary: &str, cvss: &[CvssVector]) -> Severity {
-    let in_front = || summary.split_once(':').and_then(|(word, _)| word.parse().ok());
-    let at_end = || summary.trim_end().strip_suffix(')')?.rsplit_once('(')?.1.parse().ok();
-    let computed = || cvss.iter().map(CvssVector::severity).max();
-    let from_word = vendor_word.and_then(|word| word.parse().ok());
-    from_word.or_else(in_front).or_else(at_end).or_else(computed).unwrap_or_default()
 }
 
 /// Takes the CVEs out of the lists, wherever a vendor puts them, and leaves the other ids.
@@ -147,8 +93,6 @@ fn cves_and_others<const N: usize>(id: &str, lists: [Vec<String>; N]) -> (Vec<St
 }
 
 fn reference(entry: ReferenceEntry) -> Option<Reference> {
-    let printable =
-        |text: &str| !text.is_empty() && text.len() <= 2048 && !text.chars().any(char::is_control);
-    (printable(&entry.url) && printable(&entry.r#type))
+    (is_url(&entry.url) && is_url(&entry.r#type))
         .then(|| Reference { kind: entry.r#type.to_ascii_lowercase(), url: entry.url })
 }

@@ -5,7 +5,6 @@ mod archive;
 mod convert;
 mod record;
 mod text;
-mod vendor;
 
 #[cfg(test)]
 mod tests;
@@ -42,19 +41,20 @@ pub fn parse_record(bytes: &[u8], name: &str, limits: &Limits) -> Result<Convert
 }
 
 /// Hands one record on and counts it.
-fn deliver(
-    bytes: &[u8],
+pub(super) fn deliver(
+    outcome: Result<Converted, RecordError>,
     name: &str,
     limits: &Limits,
     report: &mut ReadReport,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
-    match parse_record(bytes, name, limits) {
+    match outcome {
         Ok(converted) => {
             for text in converted.warnings {
                 report.warn(limits, name, text);
             }
             report.withdrawn += u64::from(converted.advisory.withdrawn.is_some());
+            report.superseded += u64::from(converted.advisory.superseded_by.is_some());
             hand_over(Ok(converted.advisory), report, sink)
         }
         Err(error) => hand_over(Err(error), report, sink),

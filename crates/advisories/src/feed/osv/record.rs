@@ -1,12 +1,11 @@
 //! The shape of an OSV record, as far as it is read. Everything else in it is skipped.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::feed::list::List;
 
 #[derive(Deserialize)]
 pub(super) struct Record {
@@ -83,6 +82,8 @@ pub(super) enum Event {
 pub(super) struct DatabaseSpecific {
     pub severity: Option<String>,
     pub kind: Option<String>,
+    /// Id of the advisory that replaces this one.
+    pub superseded_by: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -101,44 +102,4 @@ pub(super) struct SuseSpecific {
 /// Free-form parts differ by vendor and are no reason to refuse a record: what does not fit is as if absent.
 pub(super) fn lenient<T: Default + for<'de> Deserialize<'de>>(raw: Option<&RawValue>) -> T {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
-}
-
-/// A list of at most `MAX` items; `null` is the empty list, as some writers put it.
-pub(super) struct List<T, const MAX: usize>(pub Vec<T>);
-
-impl<T, const MAX: usize> Default for List<T, MAX> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
-    }
-}
-
-struct ListVisitor<T, const MAX: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T, MAX> {
-    type Value = List<T, MAX>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {MAX} items")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(List::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            if list.len() == MAX {
-                return Err(A::Error::invalid_length(MAX + 1, &self));
-            }
-            list.push(item);
-        }
-        Ok(List(list))
-    }
 }

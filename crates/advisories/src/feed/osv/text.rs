@@ -9,7 +9,7 @@ use crate::feed::content::without_byte_order_mark;
 use crate::feed::lines::{Line, read_line};
 use crate::feed::{FeedError, Limits, ReadReport, RecordError};
 
-use super::{Sink, deliver, hand_over};
+use super::{Sink, deliver, hand_over, parse_record};
 
 /// Reads a single record or NDJSON. Blank lines are skipped; lines and records are bounded by
 /// [`Limits::record_bytes`].
@@ -37,7 +37,8 @@ pub fn read_text(
         if !one_a_line || second.is_none() {
             return read_document(lines, first, name, limits, report, sink);
         }
-        let flow = deliver(&first, &format!("{name}:{first_number}"), limits, &mut report, sink);
+        let place = format!("{name}:{first_number}");
+        let flow = deliver(parse_record(&first, &place, limits), &place, limits, &mut report, sink);
         match (flow, second) {
             (ControlFlow::Continue(()), Some(content)) => line = content,
             _ => return Ok(report),
@@ -47,7 +48,9 @@ pub fn read_text(
     loop {
         let place = format!("{name}:{}", lines.number);
         let flow = match line {
-            Content::Text => deliver(&lines.buffer, &place, limits, &mut report, sink),
+            Content::Text => {
+                deliver(parse_record(&lines.buffer, &place, limits), &place, limits, &mut report, sink)
+            }
             Content::TooLong => {
                 let reason = format!("the line is longer than {} bytes", limits.record_bytes);
                 hand_over(Err(RecordError::new(place, reason)), &mut report, sink)
@@ -77,7 +80,7 @@ fn read_document(
     document.push(b'\n');
     let room = (limits.record_bytes + 1).saturating_sub(document.len() as u64);
     lines.source.take(room).read_to_end(&mut document).map_err(FeedError::Input)?;
-    let _ = deliver(&document, name, limits, &mut report, sink);
+    let _ = deliver(parse_record(&document, name, limits), name, limits, &mut report, sink);
     Ok(report)
 }
 

@@ -1,0 +1,34 @@
+//! CSAF 2.0: a vendor's advisories, and VEX documents, which tell of one vulnerability where it is and where it is not.
+
+mod convert;
+mod document;
+mod products;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+
+use super::content::without_byte_order_mark;
+use super::osv::{Converted, Sink, deliver};
+use super::{FeedError, Limits, ReadReport, RecordError};
+
+/// Reads one document. `name` says where it stood and goes into the error.
+pub fn parse_document(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
+    if bytes.len() as u64 > limits.csaf_bytes {
+        let reason = format!("it is larger than {} bytes", limits.csaf_bytes);
+        return Err(RecordError::new(name, reason));
+    }
+    let document: document::Document = serde_json::from_slice(without_byte_order_mark(bytes))
+        .map_err(|error| RecordError::new(name, format!("it is no CSAF document: {error}")))?;
+    convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
+}
+
+/// Reads a file that is one document, of at most [`Limits::csaf_bytes`].
+pub fn read(source: impl Read, name: &str, limits: &Limits, sink: Sink<'_>) -> Result<ReadReport, FeedError> {
+    let mut report = ReadReport::default();
+    let mut bytes = Vec::new();
+    source.take(limits.csaf_bytes + 1).read_to_end(&mut bytes).map_err(FeedError::Input)?;
+    let _ = deliver(parse_document(&bytes, name, limits), name, limits, &mut report, sink);
+    Ok(report)
+}

@@ -1,0 +1,29 @@
+//! How severe an advisory is, from what its feed says about that.
+
+use crate::cvss::CvssVector;
+use crate::severity::Severity;
+
+/// Vectors that are none are left out, with a warning.
+pub(super) fn cvss_vectors<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    warnings: &mut Vec<String>,
+) -> Vec<CvssVector> {
+    let mut vectors: Vec<CvssVector> = Vec::new();
+    for text in texts {
+        match text.parse() {
+            Ok(vector) if !vectors.contains(&vector) => vectors.push(vector),
+            Ok(_) => {}
+            Err(error) => warnings.push(format!("{error}; it was left out")),
+        }
+    }
+    vectors
+}
+
+/// The vendor's word goes before the title's (`Important: ...`, `... (Important)`), and both before a computed score.
+pub(super) fn severity_of(vendor_word: Option<&str>, summary: &str, cvss: &[CvssVector]) -> Severity {
+    let in_front = || summary.split_once(':').and_then(|(word, _)| word.parse().ok());
+    let at_end = || summary.trim_end().strip_suffix(')')?.rsplit_once('(')?.1.parse().ok();
+    let computed = || cvss.iter().map(CvssVector::severity).max();
+    let from_word = vendor_word.and_then(|word| word.parse().ok());
+    from_word.or_else(in_front).or_else(at_end).or_else(computed).unwrap_or_default()
+}

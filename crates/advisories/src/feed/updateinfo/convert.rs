@@ -1,0 +1,174 @@
+//! From an `<update>` to the product's own advisory.
+
+use std::collections::BTreeSet;
+
+use crate::advisory::{Advisory, AdvisoryKind, AffectedPackage, PackageKind, Reference};
+use crate::feed::Limits;
+use crate::feed::osv::Converted;
+use crate::feed::rating::severity_of;
+use crate::feed::text::{check_id, clean, is_package_name, is_url, loose_instant, shown, warn_of_future};
+use crate::feed::vendor::source_and_kind;
+use crate::module_stream::{ModuleStream, is_modular, streams_in_title};
+use crate::os::{Distribution, OsRelease, from_product_name, version_of_rpm_release};
+use crate::version::{Packaging, Version};
+
+use super::update::{Collection, Update, UpdatePackage};
+
+pub(super) fn convert(mut update: Update, limits: &Limits) -> Result<Converted, String> {
+    let mut warnings = Vec::new();
+    let id = update.id.take().ok_or("it has no id")?;
+    check_id(&id)?;
+    let issued = update.issued.as_deref().map(|text| loose_instant("issued", text)).transpose()?;
+    let updated = update.updated.as_deref().filter(|text| !text.trim().is_empty());
+    let updated = updated.map(|text| loose_instant("updated", text)).transpose()?;
+    let (published, modified) = match (issued, updated) {
+        (Some(issued), Some(updated)) => (issued, issued.max(updated)),
+        (Some(one), None) | (None, Some(one)) => (one, one),
+        (None, None) => return Err("it has neither `issued` nor `updated`".to_owned()),
+    };
+    warn_of_future(published, modified, limits, &mut warnings);
+
+    let (source, kind) = source_and_kind(&id);
+    let kind = match update.kind.as_deref() {
+        Some("security") => AdvisoryKind::Security,
+        Some("bugfix" | "recommended") => AdvisoryKind::Bugfix,
+        Some("enhancement" | "newpackage" | "feature" | "optional") => AdvisoryKind::Enhancement,
+        _ => kind,
+    };
+    let title = update.title.take().or_else(|| update.summary.clone()).unwrap_or_default();
+    let summary = clean(title, "title", &mut warnings);
+    let word = update.severity.as_deref();
+    let severity = match kind {
+        AdvisoryKind::Security => severity_of(word, &summary, &[]),
+        _ => word.and_then(|word| word.parse().ok()).unwrap_or_default(),
+    };
+    let withdrawn = matches!(update.status.as_deref(), Some("retracted" | "obsolete" | "unpushed"));
+    let cves = update.cves();
+    let references = update.references.iter().filter(|reference| is_url(&reference.href));
+    let references = references.map(|reference| Reference {
+        kind: if is_url(&reference.kind) { reference.kind.to_ascii_lowercase() } else { "web".to_owned() },
+        url: reference.href.clone(),
+    });
+    let references = references.collect();
+    let related = update.references.iter().filter(|reference| check_id(&reference.id).is_ok());
+    let related =
+        related.map(|reference| reference.id.clone()).filter(|other| *other != id && !cves.contains(other));
+    let related: BTreeSet<String> = related.collect();
+
+    let details = clean(update.description.take().unwrap_or_default(), "description", &mut warnings);
+    let affected = packages(&id, &update, &summary, &mut warnings);
+    let advisory = Advisory {
+        source,
+        kind,
+        cves,
+        related: related.into_iter().collect(),
+        summary,
+        details,
+        severity,
+        modified,
+        withdrawn: withdrawn.then_some(modified),
+        references,
+        affected,
+        is_part: true,
+        ..Advisory::new(id, published)
+    };
+    Ok(Converted { advisory, warnings })
+}
+
+fn packages(id: &str, update: &Update, title: &str, warnings: &mut Vec<String>) -> Vec<AffectedPackage> {
+    let streams = streams_in_title(title);
+    let mut said: BTreeSet<String> = BTreeSet::new();
+    let mut found: Vec<AffectedPackage> = Vec::new();
+    for collection in &update.collections {
+        for package in collection.packages.iter().filter(|package| package.arch != "src") {
+            match affected(id, update, collection, package, &streams) {
+                // Repositories of several architectures in one file name a package of none of them in each.
+                Ok(package) if found.contains(&package) => {}
+                Ok(package) => found.push(package),
+                Err(reason) => drop(said.insert(reason)),
+            }
+        }
+    }
+    warnings.extend(said.into_iter().take(100));
+    found
+}
+
+fn affected(
+    id: &str,
+    update: &Update,
+    collection: &Collection,
+    package: &UpdatePackage,
+    streams: &[ModuleStream],
+) -> Result<AffectedPackage, String> {
+    if !is_package_name(&package.name) {
+        return Err(format!("{:?} is no package name, it is not matched", shown(&package.name)));
+    }
+    let os = os_of(id, update, collection, package)
+        .ok_or("packages of which no OS release is told are not matched".to_owned())?;
+    if package.version.is_empty() {
+        return Err(format!("`{}` has no version, it is not matched", shown(&package.name)));
+    }
+    let mut fixed = match package.release.is_empty() {
+        true => package.version.clone(),
+        false => format!("{}-{}", package.version, package.release),
+    };
+    if !package.epoch.trim_start_matches('0').is_empty() {
+        fixed = format!("{}:{fixed}", package.epoch);
+    }
+    Version::parse(Packaging::Rpm, &fixed)
+        .map_err(|error| format!("{error}; this fix of `{}` is not matched", package.name))?;
+    let named = collection.module.as_ref().and_then(|(name, stream)| format!("{name}:{stream}").parse().ok());
+    let modules = match named {
+        Some(stream) if is_modular(&fixed) => vec![stream],
+        None if is_modular(&fixed) => streams.to_vec(),
+        _ => Vec::new(),
+    };
+    Ok(AffectedPackage {
+        os,
+        package: package.name.clone(),
+        package_kind: PackageKind::Binary,
+        introduced: None,
+        fixed: Some(fixed),
+        arch: (!package.arch.is_empty()).then(|| package.arch.clone()),
+        modules,
+    })
+}
+
+/// The vendor stands in the advisory's id; its release in the update, or else in the package's own.
+fn os_of(id: &str, update: &Update, collection: &Collection, package: &UpdatePackage) -> Option<OsRelease> {
+    if let Some(os) = update.release.as_deref().and_then(from_product_name) {
+        return Some(os);
+    }
+    let distribution = match id.split(['-', ':']).next()? {
+        prefix if prefix.starts_with("AL") => Distribution::AlmaLinux,
+        prefix if prefix.starts_with("RL") || prefix.starts_with("RX") => Distribution::Rocky,
+        prefix if prefix.starts_with("RH") => Distribution::Rhel,
+        prefix if prefix.starts_with("EL") => Distribution::Oracle,
+        "FEDORA" => Distribution::Fedora,
+        "CESA" | "CEBA" | "CEEA" => Distribution::CentOs,
+        "SUSE" | "openSUSE" => return suse(update, collection),
+        _ => return None,
+    };
+    let version = version_of_rpm_release(&package.release)?;
+    OsRelease::new(distribution, version).ok()
+}
+
+/// `SLE-Module-Basesystem-15-SP3`, `SLE-SERVER 12-SP5`, `openSUSE Leap 15.5`, wherever SUSE put it.
+fn suse(update: &Update, collection: &Collection) -> Option<OsRelease> {
+    [update.release.as_deref(), Some(collection.name.as_str())].into_iter().flatten().find_map(|text| {
+        let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').collect();
+        let number = |word: &&&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.len() <= 5;
+        let version = words.iter().find(number)?;
+        if words.contains(&"Leap") {
+            return OsRelease::new(Distribution::OpenSuseLeap, version).ok();
+        }
+        if !words.contains(&"SLE") && !words.contains(&"SLES") {
+            return None;
+        }
+        let long_term = words.contains(&"LTSS");
+        let distribution = if long_term { Distribution::SlesLtss } else { Distribution::Sles };
+        let pack = words.iter().find_map(|word| word.strip_prefix("SP").filter(|rest| !rest.is_empty()));
+        let version = pack.map_or_else(|| (*version).to_owned(), |pack| format!("{version}.{pack}"));
+        OsRelease::new(distribution, &version).ok()
+    })
+}

@@ -1,0 +1,140 @@
+//! Names of OS releases in other catalogues: CPEs, names of products, repositories of updates.
+
+use super::{Distribution, OsRelease, from_osv_ecosystem};
+
+/// CPE vendor and product of distributions.
+const PRODUCTS: [(&str, &str, Distribution); 12] = [
+    ("almalinux", "almalinux", Distribution::AlmaLinux),
+    ("alma", "almalinux", Distribution::AlmaLinux),
+    ("centos", "centos", Distribution::CentOs),
+    ("debian", "debian_linux", Distribution::Debian),
+    ("fedoraproject", "fedora", Distribution::Fedora),
+    ("opensuse", "leap", Distribution::OpenSuseLeap),
+    ("oracle", "linux", Distribution::Oracle),
+    ("resf", "rocky_linux", Distribution::Rocky),
+    ("rocky", "rocky", Distribution::Rocky),
+    ("suse", "sles", Distribution::Sles),
+    ("suse", "sles-ltss", Distribution::SlesLtss),
+    ("canonical", "ubuntu_linux", Distribution::Ubuntu),
+];
+
+/// Reads both spellings of a CPE: `cpe:/o:redhat:enterprise_linux:9::baseos`, `cpe:2.3:o:debian:debian_linux:12:...`.
+pub fn from_cpe(cpe: &str) -> Option<OsRelease> {
+    let rest = cpe.strip_prefix("cpe:/").or_else(|| cpe.strip_prefix("cpe:2.3:"))?;
+    let (_, rest) = rest.split_once(':')?;
+    let (vendor, tail) = rest.split_once(':')?;
+    if vendor == "redhat" {
+        return from_osv_ecosystem(&format!("Red Hat:{tail}")).ok();
+    }
+    let mut parts = tail.split(':');
+    let (product, version) = (parts.next()?, parts.next()?);
+    let service_pack = parts.next().and_then(|update| update.strip_prefix("sp"));
+    if vendor == "suse" && product.starts_with("sle-module-") {
+        return release(Distribution::Sles, version, service_pack);
+    }
+    if (vendor, product) == ("opensuse", "tumbleweed") {
+        return OsRelease::new(Distribution::OpenSuseTumbleweed, "rolling").ok();
+    }
+    let known = PRODUCTS.iter().find(|(v, p, _)| *v == vendor && *p == product);
+    known.and_then(|(.., distribution)| release(*distribution, version, service_pack))
+}
+
+fn release(distribution: Distribution, version: &str, service_pack: Option<&str>) -> Option<OsRelease> {
+    match service_pack {
+        Some(number) => OsRelease::new(distribution, &format!("{version}.{number}")).ok(),
+        None => OsRelease::new(distribution, version).ok(),
+    }
+}
+
+/// Reads names of products as people do: `SUSE Linux Enterprise Server 15 SP3`, `openSUSE Leap 15.5`, `Rocky Linux 9`,
+/// `Red Hat Enterprise Linux 9`, `Ubuntu 22.04 LTS`.
+pub fn from_product_name(name: &str) -> Option<OsRelease> {
+    if let Some(product) = name.strip_prefix("SUSE ") {
+        return from_osv_ecosystem(&format!("SUSE:{product}")).ok();
+    }
+    if let Some(product) = name.strip_prefix("openSUSE ") {
+        return from_osv_ecosystem(&format!("openSUSE:{product}")).ok();
+    }
+    let (name, version) = name.trim_end_matches(" LTS").rsplit_once(' ')?;
+    let name = name.to_ascii_lowercase();
+    let name = match name.as_str() {
+        "red hat enterprise linux" => "rhel",
+        "oracle linux" => "oracle",
+        "rocky linux" => "rocky",
+        "debian gnu/linux" => "debian",
+        other => other,
+    };
+    OsRelease::new(Distribution::from_name(name)?, version).ok()
+}
+
+/// The release that an rpm's own release was built for: `27.el9_4` for 9, `12.fc39` for 39.
+pub fn version_of_rpm_release(release: &str) -> Option<&str> {
+    ["el", "fc"].iter().find_map(|mark| {
+        let after = release.match_indices(mark).find_map(|(at, _)| {
+            let in_front = release[..at].chars().next_back();
+            let rest = &release[at + mark.len()..];
+            let starts = in_front.is_none_or(|c| !c.is_ascii_alphanumeric());
+            (starts && rest.starts_with(|c: char| c.is_ascii_digit())).then_some(rest)
+        })?;
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        Some(&after[..end])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(os: Option<OsRelease>) -> Option<String> {
+        os.map(|os| os.to_string())
+    }
+
+    #[test]
+    fn cpes_stand_for_releases() {
+        for (cpe, expected) in [
+            ("cpe:/a:redhat:enterprise_linux:9::appstream", Some("rhel:9")),
+            ("cpe:/o:redhat:enterprise_linux:7::server", Some("rhel:7")),
+            ("cpe:/a:redhat:rhel_eus:9.2::appstream", Some("rhel-eus:9.2")),
+            ("cpe:2.3:o:debian:debian_linux:12:*:*:*:*:*:*:*", Some("debian:12")),
+            ("cpe:/o:suse:sles:15:sp3", Some("sles:15.3")),
+            ("cpe:/o:suse:sle-module-basesystem:15:sp3", Some("sles:15.3")),
+            ("cpe:/o:opensuse:leap:15.5", Some("opensuse-leap:15.5")),
+            ("cpe:/a:redhat:jboss_core_services:1", None),
+            ("cpe:/", None),
+            ("", None),
+        ] {
+            assert_eq!(tag(from_cpe(cpe)).as_deref(), expected, "{cpe}");
+        }
+    }
+
+    #[test]
+    fn names_stand_for_releases() {
+        for (name, expected) in [
+            ("SUSE Linux Enterprise Server 11 SP2-LTSS", Some("sles-ltss:11.2")),
+            ("openSUSE Leap 42.1", Some("opensuse-leap:42.1")),
+            ("Red Hat Enterprise Linux 9", Some("rhel:9")),
+            ("Rocky Linux 9", Some("rocky:9")),
+            ("Ubuntu 22.04 LTS", Some("ubuntu:22.04")),
+            ("JBoss 9", None),
+            ("", None),
+        ] {
+            assert_eq!(tag(from_product_name(name)).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn release_of_a_build_names_its_version() {
+        for (release, expected) in [
+            ("27.el9_4", Some("9")),
+            ("1.el10", Some("10")),
+            ("3.module+el8.10.0+22680+748527fd", Some("8")),
+            ("3.module_el8.5.0+1", Some("8")),
+            ("12.fc39", Some("39")),
+            ("1", None),
+            ("3.del9", None),
+            ("1.elx", None),
+        ] {
+            assert_eq!(version_of_rpm_release(release), expected, "{release}");
+        }
+    }
+}
