@@ -1,10 +1,12 @@
 //! The patch-manager: compliance, policies, runs, plans, advisories, exceptions, calendars.
 
+use std::time::Duration;
+
 use api_types::patch::{
-    AdvisoryDetail, AdvisoryImportReport, AdvisorySummary, Calendar, CiCompliance, ComplianceSummary,
-    CreateCalendar, CreateException, Exception, Inventory, InventoryReport, PlanComparison, PolicyPreview,
-    PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan, SimulatePlans, StartRun, StartScan,
-    Steer, StoredPolicy,
+    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, Calendar, CiCompliance,
+    ComplianceSummary, CreateCalendar, CreateException, Exception, Inventory, InventoryReport,
+    PlanComparison, PolicyPreview, PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan,
+    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -210,13 +212,43 @@ impl PatchClient {
         self.0.get(&format!("/patch/advisories/{}", segment(id)), &query).await
     }
 
-    /// Imports a feed whose format is recognised by its content.
+    /// Sends a feed, whose format is recognised by its content, and does not wait until it is imported.
+    pub async fn start_import(
+        &self,
+        content_type: &str,
+        content: Vec<u8>,
+    ) -> Result<AdvisoryImport, ClientError> {
+        self.0.post_bytes("/patch/advisories/import?wait_seconds=0", content_type, content).await
+    }
+
+    pub async fn get_import(&self, id: Uuid) -> Result<AdvisoryImport, ClientError> {
+        self.0.get(&format!("/patch/advisories/imports/{id}"), &[]).await
+    }
+
+    pub async fn list_imports(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<AdvisoryImport>, ClientError> {
+        self.0.get_all("/patch/advisories/imports", filter, most).await
+    }
+
+    /// Imports a feed and waits until it has ended; `tell` hears how far it has come.
     pub async fn import_advisories(
         &self,
         content_type: &str,
         content: Vec<u8>,
-    ) -> Result<AdvisoryImportReport, ClientError> {
-        self.0.post_bytes("/patch/advisories/import", content_type, content).await
+        mut tell: impl FnMut(&AdvisoryImport),
+    ) -> Result<AdvisoryImport, ClientError> {
+        const ASK_EVERY: Duration = Duration::from_millis(200);
+        let mut import = self.start_import(content_type, content).await?;
+        while import.status == AdvisoryImportStatus::Running {
+            tell(&import);
+            tokio::time::sleep(ASK_EVERY).await;
+            import = self.get_import(import.id).await?;
+        }
+        tell(&import);
+        Ok(import)
     }
 
     pub async fn remediate_advisory(&self, id: &str, request: &Remediate) -> Result<RunSummary, ClientError> {

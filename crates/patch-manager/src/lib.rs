@@ -14,4 +14,4 @@ mod store;
 mod vault;
 
 pub use service::PatchManager;
-pub use settings::Settings;
+pub use settings::{FeedSettings, Settings};

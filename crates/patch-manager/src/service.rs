@@ -40,6 +40,7 @@ pub struct Parts {
     pub(crate) changes: broadcast::Sender<hub::Change>,
     /// The runs this process drives.
     pub(crate) run_tasks: TaskTracker,
+    pub(crate) imports: app::feed_imports::Turns,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -87,11 +88,13 @@ impl Service for PatchManager {
             service_token: context.service_token.clone(),
             changes: broadcast::channel(1024).0,
             run_tasks: TaskTracker::new(),
+            imports: app::feed_imports::Turns::default(),
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),
             settings,
         }));
         app::upkeep::start(&app);
+        app::feed_folder::start(&app);
         app::scans::start_worker(&app);
         engine::start_worker(&app);
         Ok(app)

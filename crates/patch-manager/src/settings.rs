@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domain::time::Crontab;
+
 pub use crate::vault::VaultSettings;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +59,35 @@ pub struct Settings {
     /// Address under which people reach the dashboard; used in mails.
     #[arg(long, env = "PATCH_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
+
+    #[command(flatten)]
+    pub feeds: FeedSettings,
+}
+
+/// Where feeds of advisories come from without anybody sending them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FeedSettings {
+    /// Folder whose feeds are imported as they appear or change; none is watched when unsaid.
+    #[arg(long, env = "PATCH_FEEDS_DIR")]
+    pub feeds_dir: Option<PathBuf>,
+
+    /// Five-field crontab expression in UTC: the folder is looked at then alone, not all the time.
+    #[arg(long, env = "PATCH_FEEDS_SCHEDULE")]
+    pub feeds_schedule: Option<Crontab>,
+
+    /// Largest feed, as it is sent.
+    #[arg(long, env = "PATCH_FEED_MAX_BYTES", default_value_t = FeedSettings::MAX_BYTES)]
+    pub feed_max_bytes: u64,
+}
+
+impl FeedSettings {
+    const MAX_BYTES: u64 = 256 << 20;
+}
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self { feeds_dir: None, feeds_schedule: None, feed_max_bytes: Self::MAX_BYTES }
+    }
 }
 
 impl Default for Settings {
@@ -75,6 +106,7 @@ impl Default for Settings {
             keep_run_files_hours: 168,
             vault: VaultSettings::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            feeds: FeedSettings::default(),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Advisories as they are read.
 
+use std::collections::BTreeSet;
+
+use advisories::{advisory::NotAffected, feed};
 use api_types::{
     page::Page,
-    patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi},
+    patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
 };
 use chrono::{DateTime, Utc};
 use domain::ids::{AdvisoryId, CiId};
@@ -53,6 +56,7 @@ pub(crate) async fn get_advisory(
     let rows =
         store::advisories::list_affected(&mut conn, &numbers, after.as_deref(), limit + 1, app.clock.now())
             .await?;
+    let cves: BTreeSet<String> = found.iter().flat_map(|(_, _, stored)| stored.cves.clone()).collect();
     let mut advisories = Vec::new();
     for (_, summary, stored) in found {
         let exploit_probability = store::feeds::find_probability(&mut conn, &stored.cves).await?;
@@ -64,13 +68,38 @@ pub(crate) async fn get_advisory(
         advisories.push(Advisory {
             packages: packages.collect(),
             references: stored.references.into_iter().map(|reference| reference.url).collect(),
+            not_affected: stored.not_affected.into_iter().map(spared).collect(),
+            superseded_by: stored.superseded_by,
             details: stored.details,
             exploit_probability,
             summary,
         });
     }
+    let notes = store::feeds::list_notes(&mut conn, &cves.into_iter().collect::<Vec<_>>()).await?;
+    let notes = notes.into_iter().map(cve_note).collect();
     let (affected, next_page_token) = page_of_cis(rows, limit)?;
-    Ok(AdvisoryDetail { id: id.to_string(), advisories, affected_total, affected, next_page_token })
+    Ok(AdvisoryDetail { id: id.to_string(), advisories, notes, affected_total, affected, next_page_token })
+}
+
+fn spared(package: NotAffected) -> SparedPackage {
+    SparedPackage {
+        os: package.os.to_string(),
+        package: package.package,
+        version: package.version,
+        reason: package.reason,
+    }
+}
+
+fn cve_note(note: feed::nvd::CveNote) -> CveNote {
+    let best = note.cvss.into_iter().next();
+    CveNote {
+        cve_id: note.cve,
+        description: note.description,
+        severity: words::severity(note.severity.as_str()),
+        score: best.as_ref().map(|vector| vector.score),
+        vector: best.map(|vector| vector.vector),
+        rejected: note.rejected,
+    }
 }
 
 /// A page ends between CIs, not between the rows of one.

@@ -1,25 +1,25 @@
-//! Import of feeds: OSV advisories, known exploited vulnerabilities, exploit predictions. Recognised by content.
-//!
-//! Records are stored in batches, each in its own transaction: one bad record never loses the others, and an import that
-//! is cut off can simply be sent again.
+//! Import of feeds, whichever they are: records are read by one thread and stored in batches, each in its own transaction.
+//! One bad record never loses the others, and an import that is cut off goes on from there when the feed is sent again:
+//! what is stored already is unchanged.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{BufReader, Read, Seek},
+    io::{self, Read, Seek, SeekFrom},
     ops::ControlFlow,
-    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use advisories::{
     Advisory, Severity,
-    feed::{
-        FeedKind, Limits, ReadReport, RecordError, epss, epss::ExploitPrediction, kev, kev::KnownExploited,
-        osv, recognise,
-    },
+    feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
     sla::SlaPolicy,
 };
 use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
+use chrono::{DateTime, Utc};
 use service_kit::{ApiError, ApiResult, Caller, audit};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -34,40 +34,59 @@ use crate::{
 /// Records stored in one transaction.
 const BATCH: usize = 500;
 /// Refusals and warnings named in a report; all are counted.
-const SHOWN: usize = 100;
-/// Bytes by which a feed is recognised.
-const PREFIX: u64 = 64 * 1024;
+const SHOWN: usize = 1000;
 
-/// One record of whichever feed.
-enum Record {
-    Advisory(Box<Advisory>),
-    Exploited(KnownExploited),
-    Prediction(ExploitPrediction),
+/// How far an import has come, for whoever watches it.
+#[derive(Clone, Default)]
+pub(crate) struct Progress {
+    bytes_read: Arc<AtomicU64>,
+    report: Arc<Mutex<AdvisoryImportReport>>,
 }
 
-/// Imports the feed in a file.
+impl Progress {
+    pub(crate) fn new(kind: FeedKind) -> Self {
+        let progress = Self::default();
+        progress.change(|report| report.format = kind.as_str().to_owned());
+        progress
+    }
+
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn report(&self) -> AdvisoryImportReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut AdvisoryImportReport)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Imports the feed in a file. What was read before a fault is stored, and counted in `progress`.
 pub(crate) async fn import_advisories(
     app: &App,
     caller: &Caller,
+    kind: FeedKind,
     file: File,
+    progress: &Progress,
 ) -> ApiResult<AdvisoryImportReport> {
     let now = app.clock.now();
     let limits = Limits { now: Some(now), warnings_kept: SHOWN, ..Limits::default() };
-    let (sender, mut records) = mpsc::channel::<Result<Record, RecordError>>(2 * BATCH);
-    let (kind, file) =
-        tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
     let mut only_import = app.pool.begin().await?;
     store::lock_imports(&mut only_import).await?;
-    let reading = tokio::task::spawn_blocking(move || read(kind, file, &limits, &sender));
+    let (sender, mut records) = mpsc::channel::<Result<FeedRecord, RecordError>>(2 * BATCH);
+    let source = Watched { file, bytes_read: Arc::clone(&progress.bytes_read) };
+    let reading = tokio::task::spawn_blocking(move || read(kind, source, &limits, &sender));
 
-    let mut import = Import {
-        report: AdvisoryImportReport { format: format_name(kind).to_owned(), ..Default::default() },
-        remarked: 0,
-    };
+    let mut import = Import { progress: progress.clone(), now, remarked: 0 };
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(record) = records.recv().await {
         match record {
-            Ok(record) => batch.push(record),
+            Ok(record) => {
+                import.count_read(&record);
+                batch.push(record);
+            }
             Err(error) => import.refuse(error),
         }
         if batch.len() == BATCH {
@@ -78,16 +97,18 @@ pub(crate) async fn import_advisories(
     if !batch.is_empty() {
         import.store(app, batch).await?;
     }
-    let Import { mut report, remarked } = import;
+    let remarked = import.remarked;
     match read {
-        Ok(read) => conclude(&mut report, read),
+        Ok(read) => progress.change(|report| tell_warnings(report, read)),
         // Records before the fault are stored: the import can be repeated, and says what it could not read.
-        Err(error) if report.new + report.changed + report.unchanged > 0 => {
-            report.warnings.push(error.to_string())
+        Err(error) if progress.report().read > 0 => {
+            progress.change(|report| report.warnings.push(fault(&error)));
         }
-        Err(error) => return Err(ApiError::invalid("", error.to_string())),
+        Err(error) => return Err(ApiError::invalid("", fault(&error))),
     }
-    report.cis_changed = remarked + evaluation::evaluate_due(app).await?;
+    let cis_changed = remarked + evaluation::evaluate_due(app).await?;
+    progress.change(|report| report.cis_changed = cis_changed);
+    let report = progress.report();
     let mut transaction = only_import;
     let record =
         audit::Record::new("import_advisories", format!("feed/{}", report.format)).after(&summary(&report));
@@ -96,63 +117,52 @@ pub(crate) async fn import_advisories(
     Ok(report)
 }
 
-fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
-    let mut prefix = Vec::new();
-    file.rewind().map_err(ApiError::internal)?;
-    file.by_ref().take(PREFIX).read_to_end(&mut prefix).map_err(ApiError::internal)?;
-    file.rewind().map_err(ApiError::internal)?;
-    if prefix.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::malformed("the body is empty; a feed is expected"));
-    }
-    let kind = recognise(&prefix).ok_or_else(|| {
-        ApiError::invalid("", "is no feed known here; send OSV (JSON, one record a line, or a zip of them), the KEV catalogue or EPSS scores")
-    })?;
-    Ok((kind, file))
-}
-
 fn read(
     kind: FeedKind,
-    file: File,
+    source: Watched,
     limits: &Limits,
-    sender: &mpsc::Sender<Result<Record, RecordError>>,
-) -> Result<ReadReport, advisories::feed::FeedError> {
+    sender: &mpsc::Sender<Result<FeedRecord, RecordError>>,
+) -> Result<ReadReport, FeedError> {
     // A receiver that is gone has given the import up.
-    let send = |record| match sender.blocking_send(record) {
+    read_feed(kind, source, "record", limits, &mut |record| match sender.blocking_send(record) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
-    };
-    let mut advisory = |record: Result<Advisory, RecordError>| {
-        send(record.map(|advisory| Record::Advisory(Box::new(advisory))))
-    };
-    match kind {
-        FeedKind::OsvArchive => osv::read_archive(BufReader::new(file), limits, &mut advisory),
-        FeedKind::Osv => osv::read_text(BufReader::new(file), "record", limits, &mut advisory),
-        FeedKind::KevJson | FeedKind::KevCsv => kev::read(file, limits, &mut |record| {
-            let _ = send(record.map(Record::Exploited));
-        }),
-        FeedKind::EpssCsv => epss::read(BufReader::new(file), limits, &mut |record| {
-            let _ = send(record.map(Record::Prediction));
-        }),
+    })
+}
+
+/// What is wrong with the input as a whole. Of a packed one that cannot be unpacked, the cause says what.
+fn fault(error: &FeedError) -> String {
+    match error {
+        FeedError::Input(cause) => format!("{error}: {cause}"),
+        other => other.to_string(),
     }
 }
 
-fn format_name(kind: FeedKind) -> &'static str {
-    match kind {
-        FeedKind::OsvArchive => "osv-archive",
-        FeedKind::Osv => "osv",
-        FeedKind::KevJson => "kev-json",
-        FeedKind::KevCsv => "kev-csv",
-        FeedKind::EpssCsv => "epss-csv",
+/// A file that tells how much of it was read.
+struct Watched {
+    file: File,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }
 
-fn conclude(report: &mut AdvisoryImportReport, read: ReadReport) {
-    report.read = read.read;
-    report.withdrawn = read.withdrawn;
-    report
-        .warnings
-        .extend(read.warnings.into_iter().map(|warning| format!("{}: {}", warning.name, warning.text)));
-    let more = read.warning_count.saturating_sub(report.warnings.len() as u64);
+impl Seek for Watched {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}
+
+fn tell_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
+    let kept = read.warnings.len() as u64;
+    let texts = read.warnings.into_iter().map(|warning| format!("{}: {}", warning.name, warning.text));
+    report.warnings.extend(texts);
+    let more = read.warning_count.saturating_sub(kept);
     if more > 0 {
         report.warnings.push(format!("{more} more warnings"));
     }
@@ -167,35 +177,53 @@ fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
 }
 
 struct Import {
-    report: AdvisoryImportReport,
+    progress: Progress,
+    now: DateTime<Utc>,
     /// CIs with pending fixes that are now known to be exploited.
     remarked: u64,
 }
 
 impl Import {
-    fn refuse(&mut self, error: RecordError) {
-        match self.report.refused.len() < SHOWN {
-            true => self.report.refused.push(RefusedAdvisory { record: error.name, reason: error.reason }),
-            false => self.report.refused_more += 1,
-        }
+    fn count_read(&self, record: &FeedRecord) {
+        let (withdrawn, superseded) = match record {
+            FeedRecord::Advisory(one) => (one.withdrawn.is_some(), one.superseded_by.is_some()),
+            FeedRecord::Note(note) => (note.rejected, false),
+            FeedRecord::Exploited(_) | FeedRecord::Prediction(_) => (false, false),
+        };
+        self.progress.change(|report| {
+            report.read += 1;
+            report.withdrawn += u64::from(withdrawn);
+            report.superseded += u64::from(superseded);
+        });
+    }
+
+    fn refuse(&self, error: RecordError) {
+        self.progress.change(|report| {
+            report.read += 1;
+            match report.refused.len() < SHOWN {
+                true => report.refused.push(RefusedAdvisory { record: error.name, reason: error.reason }),
+                false => report.refused_more += 1,
+            }
+        });
     }
 
     /// Stores one batch; a feed has records of one kind only.
-    async fn store(&mut self, app: &App, batch: Vec<Record>) -> ApiResult<()> {
-        let (mut advisories, mut exploited, mut predictions) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    async fn store(&mut self, app: &App, batch: Vec<FeedRecord>) -> ApiResult<()> {
         let count = batch.len() as u64;
+        let mut advisories = BTreeMap::new();
+        let (mut exploited, mut predictions, mut notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for record in batch {
             match record {
-                Record::Advisory(advisory) => self.keep_newest(&mut advisories, *advisory),
-                Record::Exploited(entry) => drop(exploited.insert(entry.cve.clone(), entry)),
-                Record::Prediction(entry) => drop(predictions.insert(entry.cve.clone(), entry)),
+                FeedRecord::Advisory(advisory) => self.gather(&mut advisories, *advisory),
+                FeedRecord::Exploited(entry) => drop(exploited.insert(entry.cve.clone(), entry)),
+                FeedRecord::Prediction(entry) => drop(predictions.insert(entry.cve.clone(), entry)),
+                FeedRecord::Note(note) => drop(notes.insert(note.cve.clone(), *note)),
             }
         }
         let mut transaction = app.pool.begin().await?;
         store::lock_results(&mut transaction).await?;
         if !advisories.is_empty() {
-            self.store_advisories(&mut transaction, advisories.into_values().collect()).await?;
+            self.store_advisories(&mut transaction, advisories).await?;
         }
         if !exploited.is_empty() {
             let entries: Vec<_> = exploited.into_values().collect();
@@ -209,35 +237,58 @@ impl Import {
             let stored = store::feeds::upsert_predictions(&mut transaction, &entries).await?;
             self.count(count, stored);
         }
+        if !notes.is_empty() {
+            let notes: Vec<_> = notes.into_values().collect();
+            let stored = store::feeds::upsert_notes(&mut transaction, &notes).await?;
+            self.count(count, stored);
+        }
         transaction.commit().await?;
         Ok(())
     }
 
-    fn count(&mut self, records: u64, stored: store::feeds::Stored) {
-        self.report.new += stored.new;
-        self.report.changed += stored.changed;
-        self.report.unchanged += records.saturating_sub(stored.new + stored.changed);
+    fn count(&self, records: u64, stored: store::feeds::Stored) {
+        self.progress.change(|report| {
+            report.new += stored.new;
+            report.changed += stored.changed;
+            report.unchanged += records.saturating_sub(stored.new + stored.changed);
+        });
     }
 
-    fn keep_newest(&mut self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
-        match advisories.get(&advisory.id) {
-            Some(other) if other.modified > advisory.modified => self.report.unchanged += 1,
-            Some(_) => {
-                self.report.unchanged += 1;
-                advisories.insert(advisory.id.clone(), advisory);
-            }
+    fn count_unchanged(&self) {
+        self.progress.change(|report| report.unchanged += 1);
+    }
+
+    /// Of editions of one notice the newest counts, of its parts all together.
+    fn gather(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
+        match advisories.get_mut(&advisory.id) {
             None => drop(advisories.insert(advisory.id.clone(), advisory)),
+            Some(known) => {
+                self.count_unchanged();
+                if known.is_part && advisory.is_part {
+                    known.absorb(advisory);
+                } else if known.modified <= advisory.modified {
+                    if known.modified == advisory.modified && *known != advisory {
+                        let text = format!(
+                            "{}: met twice with different content; the later one counts",
+                            advisory.id
+                        );
+                        self.progress.change(|report| report.warnings.push(text));
+                    }
+                    *known = advisory;
+                }
+            }
         }
     }
 
     async fn store_advisories(
-        &mut self,
+        &self,
         conn: &mut PgConnection,
-        advisories: Vec<Advisory>,
+        mut advisories: BTreeMap<String, Advisory>,
     ) -> ApiResult<()> {
-        let ids: Vec<String> = advisories.iter().map(|advisory| advisory.id.clone()).collect();
-        let cves: BTreeSet<String> = advisories.iter().flat_map(|advisory| advisory.cves.clone()).collect();
-        let cves: Vec<String> = cves.into_iter().collect();
+        self.add_to_known_parts(conn, &mut advisories).await?;
+        let ids: Vec<String> = advisories.keys().cloned().collect();
+        let cves: BTreeSet<&String> = advisories.values().flat_map(|advisory| &advisory.cves).collect();
+        let cves: Vec<String> = cves.into_iter().cloned().collect();
         let exploited: BTreeSet<String> =
             store::feeds::list_exploited(conn, &cves).await?.into_iter().collect();
         let known: BTreeMap<String, store::advisories::KnownAdvisory> =
@@ -247,16 +298,20 @@ impl Import {
                 .map(|known| (known.id.clone(), known))
                 .collect();
         let mut fresh = Vec::new();
-        for mut advisory in advisories {
-            let digest = Sha256::digest(serde_json::to_vec(&advisory)?).to_vec();
+        for mut advisory in advisories.into_values() {
+            let digest = digest(&advisory)?;
             match known.get(&advisory.id) {
-                // An older edition never replaces a newer one.
-                Some(known) if known.digest == digest || known.modified > advisory.modified => {
-                    self.report.unchanged += 1;
+                Some(known) if known.digest == digest => {
+                    self.count_unchanged();
                     continue;
                 }
-                Some(_) => self.report.changed += 1,
-                None => self.report.new += 1,
+                // An older edition never replaces a newer one; one dated in the future is no newer than today.
+                Some(known) if known.modified.min(self.now) > advisory.modified => {
+                    self.count_unchanged();
+                    continue;
+                }
+                Some(_) => self.progress.change(|report| report.changed += 1),
+                None => self.progress.change(|report| report.new += 1),
             }
             advisory.mark_exploited(&exploited);
             let due = SlaPolicy::default().due(advisory.published, advisory.severity, advisory.exploited);
@@ -281,6 +336,39 @@ impl Import {
         }
         Ok(())
     }
+
+    /// Puts parts together with what earlier imports brought of the same notices.
+    async fn add_to_known_parts(
+        &self,
+        conn: &mut PgConnection,
+        advisories: &mut BTreeMap<String, Advisory>,
+    ) -> ApiResult<()> {
+        let parts = advisories.values().filter(|advisory| advisory.is_part);
+        let ids: Vec<String> = parts.map(|advisory| advisory.id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for mut known in store::feeds::list_parts(conn, &ids).await? {
+            if let Some(part) = advisories.remove(&known.id) {
+                known.exploited = false;
+                known.absorb(part);
+                advisories.insert(known.id.clone(), known);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What decides whether an edition is another one. Times that a feed does not give are those of its reading, and the mark
+/// of exploitation comes from elsewhere.
+fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
+    let mut told = advisory.clone();
+    told.exploited = false;
+    if told.is_undated {
+        (told.published, told.modified) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+        told.withdrawn = told.withdrawn.map(|_| DateTime::UNIX_EPOCH);
+    }
+    Ok(Sha256::digest(serde_json::to_vec(&told)?).to_vec())
 }
 
 /// Marks advisories for vulnerabilities that are now known to be exploited, and gives how many CIs lack one of them.
@@ -299,10 +387,4 @@ async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u
         .collect();
     store::feeds::mark_exploited(conn, &numbers, &due).await?;
     Ok(u64::try_from(store::advisories::count_affected(conn, &numbers).await?).unwrap_or_default())
-}
-
-/// A file that has no name and goes when it is closed.
-pub(crate) fn temporary_file(folder: &Path) -> std::io::Result<File> {
-    std::fs::create_dir_all(folder)?;
-    tempfile::tempfile_in(folder)
 }

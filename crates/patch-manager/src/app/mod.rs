@@ -6,6 +6,8 @@ pub(crate) mod calendars;
 pub(crate) mod compliance;
 mod evaluation;
 pub(crate) mod exceptions;
+pub(crate) mod feed_folder;
+pub(crate) mod feed_imports;
 pub(crate) mod hosts;
 pub(crate) mod inventory;
 pub(crate) mod keys;

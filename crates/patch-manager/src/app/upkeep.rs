@@ -5,7 +5,7 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, hosts};
+use super::{evaluation, exceptions, feed_imports, hosts};
 use crate::{service::App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -42,6 +42,7 @@ async fn look(app: &App) -> ApiResult<()> {
     exceptions::end_expired(app).await?;
     forget_stale(app).await?;
     evaluate_left_over(app).await?;
+    feed_imports::look_after_imports(app).await?;
     let mut transaction = app.pool.begin().await?;
     store::lock_results(&mut transaction).await?;
     store::package_sets::delete_unused(&mut transaction, BATCH).await?;

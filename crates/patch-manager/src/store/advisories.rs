@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{
-    Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream,
-};
+use advisories::{Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream};
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -1,6 +1,9 @@
 //! What other feeds say about CVEs: known to be exploited, likely to be.
 
-use advisories::feed::{epss::ExploitPrediction, kev::KnownExploited};
+use advisories::{
+    Advisory,
+    feed::{epss::ExploitPrediction, kev::KnownExploited, nvd::CveNote},
+};
 use chrono::{DateTime, NaiveDate, Utc};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
@@ -104,4 +107,43 @@ pub async fn find_probability(conn: &mut PgConnection, cves: &[String]) -> ApiRe
     .fetch_one(conn)
     .await?;
     Ok(probability)
+}
+
+/// Stores what is said of CVEs; what was said later stays.
+pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResult<Stored> {
+    let bodies = notes.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query_scalar!(
+        r#"INSERT INTO patch.cve_notes AS n (cve, modified, body)
+           SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[])
+           ON CONFLICT (cve) DO UPDATE SET modified = excluded.modified, body = excluded.body
+           WHERE n.body <> excluded.body AND n.modified <= excluded.modified
+           RETURNING xmax = 0 AS "is_new!""#,
+        &notes.iter().map(|note| note.cve.clone()).collect::<Vec<_>>(),
+        &notes.iter().map(|note| note.modified).collect::<Vec<_>>(),
+        &bodies,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(stored(&rows))
+}
+
+pub async fn list_notes(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<CveNote>> {
+    let bodies = sqlx::query_scalar!(
+        "SELECT body FROM patch.cve_notes WHERE cve = ANY($1) ORDER BY cve LIMIT 500",
+        cves
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+}
+
+/// Stored advisories that come in parts, as they are put together so far.
+pub async fn list_parts(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<Advisory>> {
+    let bodies = sqlx::query_scalar!(
+        "SELECT body FROM patch.advisories WHERE id = ANY($1) AND body @> '{\"is_part\": true}'",
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
 }

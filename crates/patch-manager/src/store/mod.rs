@@ -4,6 +4,7 @@ pub mod advisories;
 pub mod calendars;
 pub mod compliance;
 pub mod exceptions;
+pub mod feed_imports;
 pub mod feeds;
 pub mod hosts;
 pub mod package_sets;

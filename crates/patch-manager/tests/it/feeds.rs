@@ -3,9 +3,11 @@ use std::fs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use patch_manager::FeedSettings;
+
 use crate::{
     fleet::{Age, import, inventory, seeds},
-    platform::Platform,
+    platform::{Platform, eventually},
 };
 
 fn record(name: &str) -> Value {
@@ -145,7 +147,9 @@ async fn what_is_no_feed_is_refused() {
         (&b""[..], 400),
         (b"  \n", 400),
         (b"<updates>", 422),
-        (b"{\"document\":{}}", 422),
+        (b"{\"document\":{}}", 200),
+        (b"<html>", 422),
+        (b"\x1f\x8bnonsense", 422),
         (b"PK\x03\x04 but no archive", 422),
         (b"{\"catalogVersion\": 1}", 422),
         (b"cve,epss\n", 200),
@@ -160,4 +164,136 @@ async fn what_is_no_feed_is_refused() {
         .send(Method::POST, "/patch/advisories/import", &[], Some(large))
         .await
         .expect_problem(413);
+    let headers = [("content-encoding", "br")];
+    let encoded =
+        platform.operator.send(Method::POST, "/patch/advisories/import", &headers, Some(b"x".to_vec()));
+    encoded.await.expect_problem(415);
+}
+
+/// Waits until an import has ended, and gives it.
+async fn ended(platform: &Platform, id: &str) -> Value {
+    let mut import = Value::Null;
+    eventually("the import ends", async || {
+        import = platform.operator.get(&format!("/patch/advisories/imports/{id}")).await.expect(200);
+        import["status"] != "running"
+    })
+    .await;
+    import
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_goes_on_when_nobody_waits_for_it() {
+    let platform = Platform::start().await;
+    let feed = record("DCOS-2026-0010.json").to_string().into_bytes();
+    let path = "/patch/advisories/import?wait_seconds=0";
+    let answer = platform.operator.send(Method::POST, path, &[], Some(feed)).await;
+    let location = answer.headers["location"].to_str().unwrap().to_owned();
+    let begun = answer.expect(202);
+    assert_eq!((&begun["status"], &begun["report"]["format"]), (&json!("running"), &json!("osv")));
+    assert_eq!(location, format!("/patch/advisories/imports/{}", begun["id"].as_str().unwrap()));
+    let import = ended(&platform, begun["id"].as_str().unwrap()).await;
+    assert_eq!((&import["status"], &import["report"]["new"]), (&json!("succeeded"), &json!(1)));
+    assert_eq!(import["bytes_read"], import["bytes_total"]);
+    let list = platform.operator.get("/patch/advisories/imports?limit=1").await.expect(200);
+    assert_eq!(list["items"][0]["id"], begun["id"]);
+
+    let broken = platform
+        .operator
+        .send(Method::POST, path, &[], Some(b"PK\x03\x04 no archive".to_vec()))
+        .await
+        .expect(202);
+    let import = ended(&platform, broken["id"].as_str().unwrap()).await;
+    assert_eq!(import["status"], "failed");
+    assert!(import["problem"].as_str().unwrap().contains("cannot read the archive"), "{import}");
+    platform
+        .operator
+        .get("/patch/advisories/imports/018f0000-0000-7000-8000-000000000000")
+        .await
+        .expect_problem(404);
+    platform
+        .operator
+        .send(Method::POST, "/patch/advisories/import?wait_seconds=21", &[], None)
+        .await
+        .expect_problem(422);
+}
+
+const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?><updates><update status="final" type="security">
+    <id>RLSA-2026:9001</id><title>Important: sudo security update</title><severity>Important</severity>
+    <issued date="2026-03-20 00:00:00"/><release>Rocky Linux 9</release>
+    <references><reference href="https://vendor.example/x" id="CVE-2026-90055" type="cve"/></references>
+    <pkglist><collection short="baseos"><package name="PACKAGE" epoch="0" version="99" release="1.el9" arch="x86_64"/></collection></pkglist>
+    </update></updates>"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_one_notice_come_together() {
+    let platform = Platform::start().await;
+    for package in ["sudo", "sudo-logsrvd"] {
+        let report = import(&platform.operator, XML.replace("PACKAGE", package).into_bytes()).await;
+        assert_eq!((&report["format"], &report["read"]), (&json!("updateinfo"), &json!(1)));
+    }
+    let detail = platform.operator.get("/patch/advisories/RLSA-2026:9001").await.expect(200);
+    let names: Vec<&str> = detail["advisories"][0]["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["package"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["sudo", "sudo-logsrvd"]);
+    let again = import(&platform.operator, XML.replace("PACKAGE", "sudo").into_bytes()).await;
+    assert_eq!((&again["unchanged"], &again["changed"]), (&json!(1), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_on_cves_are_told_and_never_matched() {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    let page = r#"{"resultsPerPage":2,"format":"NVD_CVE","vulnerabilities":[
+        {"cve":{"id":"CVE-2026-90011","published":"2026-01-13T09:00:00.000","descriptions":[{"lang":"en","value":"A hole in sudo."}],
+         "metrics":{"cvssMetricV31":[{"type":"Primary","cvssData":{"vectorString":"CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H"}}]}}},
+        {"cve":{"id":"nonsense","published":"2026-01-13T09:00:00.000"}}]}"#;
+    let report = import(&platform.operator, page.as_bytes().to_vec()).await;
+    assert_eq!((&report["format"], &report["new"]), (&json!("nvd"), &json!(1)));
+    assert_eq!(report["refused"].as_array().unwrap().len(), 1);
+    let detail = platform.operator.get("/patch/advisories/CVE-2026-90011").await.expect(200);
+    assert_eq!(
+        (&detail["notes"][0]["score"], &detail["notes"][0]["description"]),
+        (&json!(7.8), &json!("A hole in sudo."))
+    );
+    assert_eq!(import(&platform.operator, page.as_bytes().to_vec()).await["unchanged"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_without_dates_ends_a_notice_once() {
+    let platform = Platform::start().await;
+    let document = r#"{"document":{"category":"csaf_vex","csaf_version":"2.0","title":"x","publisher":{"name":"Red Hat Product Security"},
+        "tracking":{"id":"CVE-2026-90066","status":"final","initial_release_date":"2026-01-01T00:00:00Z","current_release_date":"2026-01-01T00:00:00Z"}}}"#;
+    assert_eq!(import(&platform.operator, document.as_bytes().to_vec()).await["new"], 1);
+    let deleted = br#"{"document":{"tracking":{"id":"CVE-2026-90066","status":"deleted"}}}"#.to_vec();
+    let report = import(&platform.operator, deleted.clone()).await;
+    assert_eq!((&report["changed"], &report["withdrawn"]), (&json!(1), &json!(1)));
+    platform.advance(24);
+    assert_eq!(import(&platform.operator, deleted).await["unchanged"], 1);
+    assert_eq!(import(&platform.operator, document.as_bytes().to_vec()).await["unchanged"], 1);
+    let detail = platform.operator.get("/patch/advisories/REDHAT-CVE-2026-90066").await.expect(200);
+    assert!(detail["advisories"][0]["withdrawn"].is_string(), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watched_folder_is_imported_without_hands() {
+    let folder = tempfile::tempdir().unwrap();
+    let feeds = FeedSettings { feeds_dir: Some(folder.path().to_owned()), ..FeedSettings::default() };
+    let platform = Platform::start_with_feeds(feeds).await;
+    let file = folder.path().join("sudo.xml");
+    fs::write(folder.path().join("notes.txt"), "no feed").unwrap();
+    fs::write(&file, XML.replace("PACKAGE", "sudo")).unwrap();
+    let imports =
+        async || platform.operator.get("/patch/advisories/imports").await.expect(200)["items"].clone();
+    eventually("the file is imported", async || imports().await[0]["status"] == "succeeded").await;
+    let first = imports().await;
+    assert_eq!((&first[0]["report"]["new"], first.as_array().unwrap().len()), (&json!(1), 1));
+    assert_eq!(first[0]["origin"], file.display().to_string());
+
+    fs::write(&file, XML.replace("PACKAGE", "sudo-again")).unwrap();
+    eventually("the changed file is imported", async || imports().await[0]["report"]["changed"] == 1).await;
+    assert_eq!(imports().await.as_array().unwrap().len(), 2);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cmdb::Cmdb;
-use patch_manager::{PatchManager, Settings};
+use patch_manager::{FeedSettings, PatchManager, Settings};
 use service_kit::Clock;
 use tempfile::TempDir;
 use test_support::{Http, TestDatabase, TestService};
@@ -37,13 +37,29 @@ impl Platform {
         Self::start_with("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await).await
     }
 
+    /// As [`Platform::start`], with feeds that nobody sends.
+    pub async fn start_with_feeds(feeds: FeedSettings) -> Self {
+        Self::start_all("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await, feeds)
+            .await
+    }
+
     pub async fn start_with(sim_engine_url: &str, ansible: Option<PathBuf>, database: TestDatabase) -> Self {
+        let feeds = FeedSettings { feed_max_bytes: 64 << 20, ..FeedSettings::default() };
+        Self::start_all(sim_engine_url, ansible, database, feeds).await
+    }
+
+    async fn start_all(
+        sim_engine_url: &str,
+        ansible: Option<PathBuf>,
+        database: TestDatabase,
+        feeds: FeedSettings,
+    ) -> Self {
         let clock = Clock::fixed(april());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let of_cmdb = cmdb::Settings { sim_engine_url: sim_engine_url.to_owned() };
         let cmdb = TestService::start_on::<Cmdb>(database.url(), of_cmdb, listener, clock.clone()).await;
         let work = TempDir::new().unwrap();
-        let settings = settings(&cmdb.base, sim_engine_url, ansible, &work);
+        let settings = Settings { feeds, ..settings(&cmdb.base, sim_engine_url, ansible, &work) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let patch =
             TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
@@ -93,6 +109,7 @@ fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work
         playbooks: None,
         work_dir: work.path().to_owned(),
         forks: 4,
+        feeds: FeedSettings { feed_max_bytes: 64 << 20, ..FeedSettings::default() },
         ..Settings::default()
     }
 }

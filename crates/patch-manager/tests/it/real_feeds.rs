@@ -47,7 +47,7 @@ async fn whole_feed_of_almalinux_judges_a_real_host_as_the_matching_does() {
     let report = import(&platform.operator, archive.clone()).await;
     assert_eq!(
         (&report["format"], &report["cis_changed"], &report["refused"]),
-        (&json!("osv-archive"), &json!(1), &json!([]))
+        (&json!("zip"), &json!(1), &json!([]))
     );
 
     let mut stored: Vec<Advisory> = Vec::new();

@@ -40,11 +40,19 @@ pub enum AdvisoryCommand {
     },
     /// Show an advisory or a CVE, and the hosts it concerns.
     Show { id: String },
-    /// Import feeds: OSV files or `all.zip`, KEV, EPSS; folders are read file by file. Exit status 3 when some records
-    /// were refused.
+    /// Import feeds, recognised by their content; folders are read file by file.
+    ///
+    /// OSV and CSAF (single, or many in a zip), updateinfo.xml, Debian's tracker, lists of notices and indexes of sources,
+    /// KEV, EPSS, pages of the NVD; any of them packed with gzip or xz. How far it is shows on a terminal. Exit status 3
+    /// when some records were refused; sending the same again goes on where an import broke off.
     Import {
         #[arg(required = true, value_name = "FILE|DIR|ZIP")]
         paths: Vec<PathBuf>,
+    },
+    /// List imports, newest first: how far they are, and what became of them.
+    Imports {
+        #[command(flatten)]
+        most: Most,
     },
     /// Start the remediation of an advisory or CVE: scan, staging tests, rolling deployment, verification, as one run.
     Remediate {

@@ -143,7 +143,7 @@ pub enum Command {
     /// How well the predictions of runs came true.
     Predictions(PredictionsArguments),
     /// What the vendors fixed, and whom it concerns.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "advisories")]
     Advisory(AdvisoryCommand),
     /// Hosts or packages that stay unpatched on purpose, for a time.
     #[command(subcommand)]

@@ -1,8 +1,9 @@
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use advisories::feed::recognise;
+use advisories::feed::{Limits, recognise_feed};
 use api_client::patch::PatchClient;
-use api_types::patch::{AdvisoryDetail, AdvisoryImportReport, Remediate};
+use api_types::patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, Remediate};
 
 use super::{OK, filter, matching, word};
 use crate::arguments::{AdvisoryCommand, Format};
@@ -20,6 +21,18 @@ const ADVISORIES: &[Column] = &[
     ("published", "/published"),
     ("cves", "/cve_ids"),
     ("summary", "/summary"),
+];
+
+const IMPORTS: &[Column] = &[
+    ("id", "/id"),
+    ("status", "/status"),
+    ("origin", "/origin"),
+    ("format", "/report/format"),
+    ("read", "/report/read"),
+    ("new", "/report/new"),
+    ("changed", "/report/changed"),
+    ("started", "/started_at"),
+    ("problem", "/problem"),
 ];
 
 const PACKAGES: &[Column] = &[("os", "/os"), ("package", "/package"), ("fixed", "/fixed")];
@@ -54,6 +67,9 @@ pub async fn run(
             printer.list(&client()?.list_advisories(&filter, most.limit).await?, ADVISORIES)?;
         }
         AdvisoryCommand::Show { id } => show(&whole(&client()?, &id).await?, printer)?,
+        AdvisoryCommand::Imports { most } => {
+            printer.list(&client()?.list_imports(&[], most.limit).await?, IMPORTS)?;
+        }
         AdvisoryCommand::Import { paths } => return import(&client()?, &paths, printer).await,
         AdvisoryCommand::Remediate { id, policy, way, watch } => {
             let request = Remediate {
@@ -116,16 +132,24 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
     for file in &input::files(paths)? {
         let content = input::read(file)?;
         // A folder of feeds has other things in it, too; a file that was named is always sent.
-        if !paths.contains(file) && recognise(&content).is_none() {
+        if !paths.contains(file) && !is_feed(&content) {
             note(&format!("passed over: {} is no feed", file.display()));
             continue;
         }
-        match client.import_advisories(content_type(&content), content).await {
-            Ok(report) => {
-                done += 1;
-                refused += report.refused.len() as u64 + report.refused_more;
-                tell_refusals(file, &report);
-                rows.push(row(file, &report));
+        let mut line = ProgressLine::new(file);
+        match client.import_advisories(content_type(&content), content, |import| line.tell(import)).await {
+            Ok(import) => {
+                line.clear();
+                match import.problem {
+                    None => done += 1,
+                    Some(problem) => {
+                        refused += 1;
+                        note(&format!("refused: {}: {}", file.display(), clean(&problem)));
+                    }
+                }
+                refused += import.report.refused.len() as u64 + import.report.refused_more;
+                tell_refusals(file, &import.report);
+                rows.push(row(file, &import.report));
             }
             // Whoever is not there, or lets nobody in, gives the same answer for every file.
             Err(error) if matches!(error.status(), None | Some(401 | 403)) => return Err(error.into()),
@@ -136,7 +160,18 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
         }
     }
     printer.rows(
-        &["file", "format", "read", "new", "changed", "unchanged", "withdrawn", "refused", "hosts changed"],
+        &[
+            "file",
+            "format",
+            "read",
+            "new",
+            "changed",
+            "unchanged",
+            "withdrawn",
+            "superseded",
+            "refused",
+            "hosts changed",
+        ],
         rows,
     )?;
     Ok(match (done, refused) {
@@ -144,6 +179,46 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
         (_, 0) => ExitStatus::Ok,
         _ => ExitStatus::Partial,
     })
+}
+
+fn is_feed(content: &[u8]) -> bool {
+    let kind = recognise_feed(std::io::Cursor::new(content), &Limits::default());
+    kind.is_ok_and(|kind| kind.is_some())
+}
+
+/// How far an import is, on one line of a terminal; silent where nobody looks.
+struct ProgressLine<'a> {
+    file: &'a Path,
+    is_shown: bool,
+}
+
+impl<'a> ProgressLine<'a> {
+    fn new(file: &'a Path) -> Self {
+        Self { file, is_shown: false }
+    }
+
+    fn tell(&mut self, import: &AdvisoryImport) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let share = 100 * import.bytes_read.max(0) / import.bytes_total.max(1);
+        let report = &import.report;
+        let file = clean(&self.file.display().to_string());
+        eprint!(
+            "\r\x1b[2K{file}: {}% read, {} records, {} new, {} changed",
+            share.min(100),
+            report.read,
+            report.new,
+            report.changed
+        );
+        self.is_shown = true;
+    }
+
+    fn clear(&mut self) {
+        if self.is_shown {
+            eprint!("\r\x1b[2K");
+        }
+    }
 }
 
 fn tell_refusals(file: &Path, report: &AdvisoryImportReport) {
@@ -163,6 +238,7 @@ fn row(file: &Path, report: &AdvisoryImportReport) -> Vec<String> {
         report.changed,
         report.unchanged,
         report.withdrawn,
+        report.superseded,
         refused,
         report.cis_changed,
     ];

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use advisories::feed::{FeedError, FeedKind, Limits, RecordError, osv, recognise};
+use advisories::feed::{
+    FeedError, FeedRecord, Limits, RecordError, read_feed as read_feed_of, recognise_feed,
+};
 use advisories::inventory::read_tsv;
 use advisories::matching::match_running_kernel;
 use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, match_host};
+use chrono::Utc;
 
 use crate::arguments::MatchArguments;
 use crate::failure::{ExitStatus, Failure, Outcome};
@@ -18,8 +21,6 @@ use crate::output::{Printer, clean, note};
 
 /// Refused records told one by one; beyond them only their number.
 const TOLD: usize = 10;
-/// Enough of a file to recognise its format.
-const PREFIX_BYTES: u64 = 64 * 1024;
 
 pub fn run(arguments: &MatchArguments, printer: Printer) -> Outcome {
     let mut refused = Refused::default();
@@ -86,29 +87,23 @@ fn read_inventory(
 }
 
 fn read_feed(path: &Path, advisories: &mut Vec<Advisory>, refused: &mut Refused) -> Result<(), Failure> {
-    let mut prefix = Vec::new();
-    open(path)?
-        .take(PREFIX_BYTES)
-        .read_to_end(&mut prefix)
-        .map_err(|error| unreadable(path, &FeedError::Input(error)))?;
-    let mut sink = |outcome: Result<Advisory, RecordError>| {
+    let limits = Limits { now: Some(Utc::now()), ..Limits::default() };
+    let file = open(path)?;
+    let kind = recognise_feed(&file, &limits).map_err(|error| unreadable(path, &FeedError::Input(error)))?;
+    let Some(kind) = kind.filter(|kind| kind.has_advisories()) else {
+        return Err(Failure::usage(format!(
+            "`{}` is no feed of advisories; give OSV, CSAF, updateinfo.xml or what Debian publishes, as it is, in a zip, or packed",
+            path.display()
+        )));
+    };
+    let read = read_feed_of(kind, file, &path.to_string_lossy(), &limits, &mut |outcome| {
         match outcome {
-            Ok(advisory) => advisories.push(advisory),
+            Ok(FeedRecord::Advisory(advisory)) => advisories.push(*advisory),
+            Ok(_) => {}
             Err(error) => refused.add(path, &error),
         }
         ControlFlow::Continue(())
-    };
-    let (file, limits) = (BufReader::new(open(path)?), Limits::default());
-    let read = match recognise(&prefix) {
-        Some(FeedKind::OsvArchive) => osv::read_archive(file, &limits, &mut sink),
-        Some(FeedKind::Osv) => osv::read_text(file, &path.to_string_lossy(), &limits, &mut sink),
-        _ => {
-            return Err(Failure::usage(format!(
-                "`{}` is no OSV feed; give an `all.zip`, one record, or one record a line",
-                path.display()
-            )));
-        }
-    };
+    });
     read.map(drop).map_err(|error| unreadable(path, &error))
 }
 

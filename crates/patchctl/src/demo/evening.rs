@@ -58,7 +58,7 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
         cast.olivia.create_policy(&policy).await?;
     }
     for feed in seeds::ADVISORIES {
-        cast.olivia.import_advisories("application/json", feed.to_vec()).await?;
+        cast.olivia.import_advisories("application/json", feed.to_vec(), |_| {}).await?;
     }
     screen.say(format!(
         "{} policies, {} advisories",
@@ -112,7 +112,7 @@ async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
         cast.olivia_sim.put_repository(&os, &repository).await?;
     }
     for feed in seeds::INCOMING {
-        cast.olivia.import_advisories("application/json", feed.to_vec()).await?;
+        cast.olivia.import_advisories("application/json", feed.to_vec(), |_| {}).await?;
     }
     let detail = cast.olivia.get_advisory(CVE, None).await?;
     let Some(advisory) = detail.advisories.first() else {
