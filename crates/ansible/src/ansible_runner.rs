@@ -6,6 +6,7 @@ use std::{
     process::Stdio,
 };
 
+use domain::ids::CiId;
 use serde_json::Value;
 use tokio::{
     net::unix::pipe,
@@ -21,10 +22,12 @@ use crate::{
     playbook::Playbooks,
     process::{Orphan, start_time},
     run::{EVENT_BUFFER, PlaybookRun, RunningPlaybook, StopHandle, StopLevel},
-    run_folder::RunFolder,
+    run_folder::{RunFolder, remove_secrets},
     runner::{PlaybookRunner, StartFuture},
     secret::Redactor,
     spawner,
+    ssh::SshConnection,
+    ssh_files::SshFiles,
     supervisor::Supervisor,
 };
 
@@ -56,6 +59,24 @@ impl AnsibleRunner {
         }
         let folder_error = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
         let folder = RunFolder::prepare(run.run_dir.clone()).map_err(folder_error)?;
+        let path = folder.path().to_owned();
+        let started = self.start_in(folder, playbook, run).await;
+        if started.is_err()
+            && let Err(error) = remove_secrets(&path)
+        {
+            tracing::error!(%error, folder = %path.display(), "secrets of a run cannot be removed");
+        }
+        started
+    }
+
+    /// The caller removes the secrets when this fails; when it does not, the supervisor does.
+    async fn start_in(
+        &self,
+        folder: RunFolder,
+        playbook: PathBuf,
+        run: PlaybookRun,
+    ) -> Result<RunningPlaybook, StartError> {
+        let folder_error = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
         write_files(&folder, &run)?;
 
         let spawn_error = |source| StartError::Spawn { program: self.program.clone(), source };
@@ -67,7 +88,6 @@ impl AnsibleRunner {
             playbooks: &self.playbooks,
             folder: &folder,
             forks: run.forks.max(1),
-            known_hosts: run.known_hosts.as_deref(),
             events_pipe: spawner::number(&events_write),
             extra: &run.environment,
         };
@@ -78,8 +98,8 @@ impl AnsibleRunner {
         command.env_clear().envs(settings.environment()?).stdin(Stdio::null());
         command.stdout(output_write.try_clone().map_err(spawn_error)?).stderr(output_write);
 
-        let secrets =
-            run.secrets.iter().chain(&run.api_token).chain(run.inventory.secret_keys().map(|(_, key)| key));
+        let keys = run.inventory.ssh_hosts().filter_map(|(_, ssh)| ssh.key.secret());
+        let secrets = run.secrets.iter().chain(&run.api_token).chain(keys);
         let redactor = Redactor::new(secrets);
         let log = OutputLog::create(&folder.log(), redactor.clone()).map_err(folder_error)?;
         let events_pipe = pipe::Receiver::from_owned_fd(events_read.into()).map_err(spawn_error)?;
@@ -98,7 +118,7 @@ impl AnsibleRunner {
         let supervisor = Supervisor {
             child,
             pid,
-            hosts: run.inventory.hosts().cloned().collect(),
+            inventory: run.inventory,
             folder,
             timeout: run.timeout,
             graces: run.stop_graces,
@@ -135,10 +155,10 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
         folder.write_secret(&folder.token(), token).map_err(failed)?;
         variables.set("pm_token_file", folder.token().to_string_lossy().into_owned());
     }
-    for (host, key) in run.inventory.secret_keys() {
-        folder.write_secret(&folder.key(host), key).map_err(failed)?;
-    }
-    let inventory = run.inventory.to_wire(|host| folder.key(host))?;
+    let ssh_files = SshFiles::of(&run.inventory, folder);
+    ssh_files.write(&run.inventory, folder).map_err(failed)?;
+    let arguments = |host: &CiId, ssh: &SshConnection| ssh_files.arguments(folder, host, ssh);
+    let inventory = run.inventory.to_wire(|host| folder.key(host), arguments)?;
     folder.write_json(&folder.inventory(), &inventory).map_err(failed)?;
     folder.write_json(&folder.variables(), &Value::Object(variables.to_wire()?)).map_err(failed)?;
     std::fs::write(folder.configuration(), "[defaults]\n").map_err(failed)

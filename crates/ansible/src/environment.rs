@@ -14,7 +14,6 @@ pub(crate) struct ChildSettings<'a> {
     pub playbooks: &'a Playbooks,
     pub folder: &'a RunFolder,
     pub forks: u16,
-    pub known_hosts: Option<&'a Path>,
     pub events_pipe: String,
     pub extra: &'a BTreeMap<String, String>,
 }
@@ -73,16 +72,11 @@ impl ChildSettings<'_> {
     }
 
     fn ssh_arguments(&self) -> String {
-        // Five seconds three times: a host that went silent is noticed after fifteen, not when TCP gives up.
-        let mut arguments =
-            String::from("-o ServerAliveInterval=5 -o ServerAliveCountMax=3 -o BatchMode=yes");
+        // Ansible splits this text as a shell would.
+        let configuration = self.folder.ssh_configuration();
+        let mut arguments = format!("-F '{}'", configuration.to_string_lossy().replace('\'', "'\\''"));
         if self.folder.control_sockets().is_some() {
             arguments.push_str(" -o ControlMaster=auto -o ControlPersist=60s");
-        }
-        if let Some(known_hosts) = self.known_hosts {
-            // Ansible splits this text as a shell would, and ssh splits the value once more.
-            let path = known_hosts.to_string_lossy().replace('\\', "\\\\").replace('\'', "'\\''");
-            arguments.push_str(&format!(" -o 'UserKnownHostsFile=\"{path}\"'"));
         }
         arguments
     }

@@ -6,6 +6,8 @@ use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ssh::HostKey;
+
 /// A step of the work on a host, as the names of tasks begin with it: `patching | install the planned versions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +40,13 @@ impl Step {
         Self::of_name(step)
     }
 
+    /// The step of the host's workflow that a task does, by its name in the policy: `draining | stop services` is
+    /// `stop_services`.
+    pub fn in_workflow(task: &str) -> Option<String> {
+        let (stage, step) = task.split_once(" | ")?;
+        Self::of_name(stage).map(|_| step.replace(' ', "_"))
+    }
+
     fn of_name(name: &str) -> Option<Self> {
         use Step::*;
         [Precheck, Draining, PreStep, Patching, Rebooting, PostStep, Verifying]
@@ -66,6 +75,11 @@ pub enum Event {
         step: Option<Step>,
     },
     HostResult(HostResult),
+    /// The host was entered for the first time: its key is to be remembered, so that another one is refused from now on.
+    HostKeyLearned {
+        host: CiId,
+        key: HostKey,
+    },
     NoHostsMatched,
     Stats {
         hosts: BTreeMap<CiId, HostStats>,
@@ -156,6 +170,22 @@ pub struct HostOutcome {
     /// Planned packages that are not installed yet; `None` when nobody has looked.
     #[serde(default)]
     pub pending: Option<BTreeMap<String, String>>,
+    /// The step of the workflow in which it failed or stopped, by its name in the policy: `stop_services`.
+    #[serde(default)]
+    pub workflow_step: Option<String>,
+    /// What the policy wants after a failure of this step: `abort` or `rollback`.
+    #[serde(default)]
+    pub on_failure: Option<String>,
+    /// Steps that failed and were passed over, because the policy says `continue`.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A step that failed without failing its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    pub step: String,
+    pub reason: String,
 }
 
 /// A step nobody knows is no step, rather than a reason to lose the outcome.

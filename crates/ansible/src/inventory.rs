@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    net::IpAddr,
     path::PathBuf,
-    str::FromStr,
 };
 
 use domain::ids::CiId;
@@ -13,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::StartError,
-    secret::Secret,
+    ssh::{SshConnection, SshKey, shown},
     variables::{Variables, inert_text},
 };
 
@@ -30,59 +27,10 @@ pub enum InvalidInventory {
     Address(String),
     #[error("user `{0}` must be 1 to 32 of `a-z 0-9 _ -` with a letter or `_` first")]
     User(String),
-}
-
-/// Where a host listens for SSH: an IP address or a host name, never something a shell or ssh would read otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-impl FromStr for Address {
-    type Err = InvalidInventory;
-
-    fn from_str(text: &str) -> Result<Self, InvalidInventory> {
-        // Other than a host's id, an address may be a loopback one: hosts of a laboratory live on this machine.
-        match IpAddr::from_str(text) {
-            Ok(address) => Ok(Self(address.to_string())),
-            Err(_) => match CiId::new(text) {
-                Ok(name) => Ok(Self(name.into())),
-                Err(_) => Err(InvalidInventory::Address(
-                    text.chars().take(64).flat_map(char::escape_default).collect(),
-                )),
-            },
-        }
-    }
-}
-
-/// The private key a host is entered with.
-#[derive(Debug, Clone)]
-pub enum SshKey {
-    File(PathBuf),
-    /// Lives in a 0600 file for the time of the run.
-    Secret(Secret),
-}
-
-/// How a real host is entered. These are the only values that become Ansible's connection variables.
-#[derive(Debug, Clone)]
-pub struct SshConnection {
-    address: Address,
-    port: u16,
-    user: String,
-    key: SshKey,
-    escalate: bool,
-}
-
-impl SshConnection {
-    pub fn new(address: Address, port: u16, user: &str, key: SshKey) -> Result<Self, InvalidInventory> {
-        let valid = (1..=32).contains(&user.len())
-            && user.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
-            && (user.as_bytes()[0].is_ascii_lowercase() || user.starts_with('_'));
-        match valid {
-            true => Ok(Self { address, port, user: user.to_owned(), key, escalate: user != "root" }),
-            false => {
-                Err(InvalidInventory::User(user.chars().take(64).flat_map(char::escape_default).collect()))
-            }
-        }
-    }
+    #[error("host key `{0}` is no public key; write it as `ssh-ed25519 AAAA...`, as `ssh-keyscan` shows it")]
+    HostKey(String),
+    #[error("Python `{0}` must be a path such as `/usr/bin/python3`")]
+    Python(String),
 }
 
 /// How the inside of a host is reached.
@@ -90,7 +38,7 @@ impl SshConnection {
 pub enum Connection {
     /// From the controller through an HTTP API; nothing is run on a remote machine.
     Controller,
-    Ssh(SshConnection),
+    Ssh(Box<SshConnection>),
 }
 
 #[derive(Debug, Clone)]
@@ -132,9 +80,7 @@ impl Inventory {
             && !matches!(group, "all" | "ungrouped" | "localhost");
         // A group named as a host would make patterns ambiguous.
         if !valid || self.hosts.keys().any(|host| host.as_str() == group) {
-            return Err(InvalidInventory::Group(
-                group.chars().take(64).flat_map(char::escape_default).collect(),
-            ));
+            return Err(InvalidInventory::Group(shown(group)));
         }
         if !self.hosts.contains_key(host) {
             return Err(InvalidInventory::UnknownHost(host.clone()));
@@ -151,16 +97,21 @@ impl Inventory {
         self.hosts.get(host).map(|host| &host.variables)
     }
 
-    /// The keys that have to be written to files, and to be kept out of events and logs.
-    pub(crate) fn secret_keys(&self) -> impl Iterator<Item = (&CiId, &Secret)> {
+    /// The hosts that are entered over SSH.
+    pub(crate) fn ssh_hosts(&self) -> impl Iterator<Item = (&CiId, &SshConnection)> {
         self.hosts.iter().filter_map(|(id, host)| match &host.connection {
-            Connection::Ssh(SshConnection { key: SshKey::Secret(key), .. }) => Some((id, key)),
-            _ => None,
+            Connection::Ssh(ssh) => Some((id, &**ssh)),
+            Connection::Controller => None,
         })
     }
 
-    /// The inventory as Ansible's `yaml` inventory plugin reads it. `key_file` says where the key of a host was written.
-    pub(crate) fn to_wire(&self, key_file: impl Fn(&CiId) -> PathBuf) -> Result<Value, StartError> {
+    /// The inventory as Ansible's `yaml` inventory plugin reads it. `key_file` says where the key of a host was written,
+    /// `arguments` how ssh is to be called for it.
+    pub(crate) fn to_wire(
+        &self,
+        key_file: impl Fn(&CiId) -> PathBuf,
+        arguments: impl Fn(&CiId, &SshConnection) -> String,
+    ) -> Result<Value, StartError> {
         let mut hosts = Map::new();
         for (id, host) in &self.hosts {
             let mut variables = host.variables.to_wire()?;
@@ -171,15 +122,19 @@ impl Inventory {
                 Connection::Ssh(ssh) => {
                     let key = match &ssh.key {
                         SshKey::File(path) => path.clone(),
-                        SshKey::Secret(_) => key_file(id),
+                        SshKey::Secret(_) | SshKey::Signed { .. } => key_file(id),
                     };
                     variables.insert("ansible_connection".into(), "ssh".into());
-                    variables.insert("ansible_host".into(), inert_text(&ssh.address.0));
+                    variables.insert("ansible_host".into(), inert_text(&ssh.address.to_string()));
                     variables.insert("ansible_port".into(), ssh.port.into());
                     variables.insert("ansible_user".into(), inert_text(&ssh.user));
                     variables
                         .insert("ansible_ssh_private_key_file".into(), inert_text(&key.to_string_lossy()));
-                    variables.insert("ansible_become".into(), ssh.escalate.into());
+                    variables.insert("ansible_become".into(), ssh.escalates().into());
+                    variables.insert("ansible_ssh_common_args".into(), inert_text(&arguments(id, ssh)));
+                    if let Some(python) = &ssh.python {
+                        variables.insert("ansible_python_interpreter".into(), inert_text(python));
+                    }
                 }
             }
             hosts.insert(id.to_string(), Value::Object(variables));
@@ -194,42 +149,34 @@ impl Inventory {
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{secret::Secret, ssh::HostKeyRule};
 
     #[test]
     fn a_host_is_entered_only_by_what_was_typed_for_it() {
         let id = CiId::new("web-01").unwrap();
         let mut inventory = Inventory::new();
         let key = SshKey::Secret(Secret::new("key"));
-        let ssh = SshConnection::new("127.0.0.1".parse().unwrap(), 2201, "ops", key).unwrap();
-        inventory.add_host(id.clone(), Connection::Ssh(ssh), Variables::new()).unwrap();
+        let address = "127.0.0.1".parse().unwrap();
+        let ssh = SshConnection::new(address, 2201, "ops", key, HostKeyRule::Learn).unwrap();
+        let ssh = ssh.with_python(Some("/usr/bin/python3.9")).unwrap();
+        inventory.add_host(id.clone(), Connection::Ssh(Box::new(ssh)), Variables::new()).unwrap();
         inventory.add_to_group("packaging_dpkg", &id).unwrap();
-        let wire = inventory.to_wire(|id| PathBuf::from(format!("/run/keys/{id}"))).unwrap();
-        assert_eq!(wire["all"]["hosts"]["web-01"]["ansible_host"]["__ansible_unsafe"], "127.0.0.1");
-        assert_eq!(
-            wire["all"]["hosts"]["web-01"]["ansible_ssh_private_key_file"]["__ansible_unsafe"],
-            "/run/keys/web-01"
-        );
+        let key_file = |id: &CiId| PathBuf::from(format!("/run/keys/{id}"));
+        let wire = inventory.to_wire(key_file, |id, _| format!("-o HostKeyAlias={id}")).unwrap();
+        let host = &wire["all"]["hosts"]["web-01"];
+        assert_eq!(host["ansible_host"]["__ansible_unsafe"], "127.0.0.1");
+        assert_eq!(host["ansible_ssh_private_key_file"]["__ansible_unsafe"], "/run/keys/web-01");
+        assert_eq!(host["ansible_ssh_common_args"]["__ansible_unsafe"], "-o HostKeyAlias=web-01");
+        assert_eq!(host["ansible_python_interpreter"]["__ansible_unsafe"], "/usr/bin/python3.9");
+        assert_eq!(host["ansible_become"], true);
         assert_eq!(wire["all"]["children"]["packaging_dpkg"]["hosts"]["web-01"], json!({}));
     }
 
     #[test]
-    fn addresses_users_and_groups_cannot_carry_more_than_they_are() {
-        for text in ["", "-oProxyCommand=x", "a b", "user@host", "host:22", "$(x)"] {
-            assert!(text.parse::<Address>().is_err(), "{text:?} was accepted");
-        }
-        for user in ["", "-x", "Root", "a b", "0x"] {
-            let ssh = SshConnection::new("10.0.0.1".parse().unwrap(), 22, user, SshKey::File("k".into()));
-            assert!(ssh.is_err(), "{user:?} was accepted");
-        }
+    fn groups_cannot_carry_more_than_they_are() {
         let id = CiId::new("web").unwrap();
         let mut inventory = Inventory::new();
         inventory.add_host(id.clone(), Connection::Controller, Variables::new()).unwrap();

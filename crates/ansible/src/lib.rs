@@ -13,15 +13,18 @@ mod event;
 mod inventory;
 mod playbook;
 mod secret;
+mod ssh;
 mod variables;
 
 mod environment;
 mod event_reader;
 mod lines;
 mod output_log;
+mod private_folder;
 mod process;
 mod run_folder;
 mod spawner;
+mod ssh_files;
 mod supervisor;
 
 mod ansible_runner;
@@ -33,9 +36,9 @@ pub use ansible_runner::AnsibleRunner;
 pub use error::StartError;
 pub use event::{
     End, Ended, Event, ExitKind, HostOutcome, HostOutcomeKind, HostResult, HostStats, HostStatus,
-    PackageChange, Step, TestResult,
+    PackageChange, PassedOver, Step, TestResult,
 };
-pub use inventory::{Address, Connection, InvalidInventory, Inventory, SshConnection, SshKey};
+pub use inventory::{Connection, InvalidInventory, Inventory};
 pub use playbook::{Playbook, Playbooks, UnknownPlaybook};
 pub use process::{Orphan, OrphanEnd};
 pub use run::{PlaybookRun, RunningPlaybook, StopGraces, StopHandle};
@@ -43,4 +46,5 @@ pub use run_folder::remove_secrets;
 pub use runner::{PlaybookRunner, StartFuture};
 pub use scripted::{Script, ScriptedRunner};
 pub use secret::Secret;
+pub use ssh::{Address, HostKey, HostKeyRule, Jump, SshConnection, SshKey};
 pub use variables::{InvalidVariable, Variables};

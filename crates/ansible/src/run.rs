@@ -32,8 +32,6 @@ pub struct PlaybookRun {
     pub environment: BTreeMap<String, String>,
     /// Token the plugins present to the platform's services; handed over in a file.
     pub api_token: Option<Secret>,
-    /// Host keys that are trusted; absent: those of the user the platform runs as.
-    pub known_hosts: Option<PathBuf>,
     /// Texts to keep out of every event and log, beside the token and the keys of the inventory.
     pub secrets: Vec<Secret>,
 }
@@ -50,7 +48,6 @@ impl PlaybookRun {
             stop_graces: StopGraces::default(),
             environment: BTreeMap::new(),
             api_token: None,
-            known_hosts: None,
             secrets: Vec::new(),
         }
     }

@@ -3,21 +3,25 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
 use domain::ids::CiId;
 use serde_json::Value;
 
-use crate::secret::Secret;
+use crate::{private_folder, secret::Secret};
 
+/// Name of the private folder, or of the link to it, within the run's folder.
+const PRIVATE: &str = "private";
 /// Longest folder for ssh's control sockets: their addresses end at 107 bytes, and ssh adds a name and a suffix.
 const LONGEST_CONTROL_FOLDER: usize = 70;
 
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder {
     path: PathBuf,
+    /// Secrets and ssh's sockets; in memory where that can be.
+    private: PathBuf,
 }
 
 impl RunFolder {
@@ -26,7 +30,15 @@ impl RunFolder {
         DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o700))?;
         // Relative paths would be looked up from wherever Ansible happens to be.
-        let folder = Self { path: path.canonicalize()? };
+        let path = path.canonicalize()?;
+        remove_secrets(&path)?;
+        let link = path.join(PRIVATE);
+        let private = match private_folder::create() {
+            // Through the link a later process finds what this one may have no time to remove.
+            Some(private) => symlink(&private, &link).map(|()| private)?,
+            None => DirBuilder::new().mode(0o700).create(&link).map(|()| link)?,
+        };
+        let folder = Self { path, private };
         DirBuilder::new().recursive(true).mode(0o700).create(folder.keys())?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder.temporary())?;
         match fs::remove_file(folder.stop_file()) {
@@ -60,25 +72,42 @@ impl RunFolder {
     }
 
     pub fn token(&self) -> PathBuf {
-        self.path.join("token")
+        self.private.join("token")
     }
 
     pub fn key(&self, host: &CiId) -> PathBuf {
         self.keys().join(host.as_str())
     }
 
+    /// Where ssh looks for it, next to the key.
+    pub fn certificate(&self, host: &CiId) -> PathBuf {
+        self.keys().join(format!("{host}-cert.pub"))
+    }
+
+    pub fn known_hosts(&self) -> PathBuf {
+        self.path.join("known_hosts")
+    }
+
+    pub fn ssh_configuration(&self) -> PathBuf {
+        self.private.join("ssh_config")
+    }
+
     pub fn temporary(&self) -> PathBuf {
         self.path.join("tmp")
     }
 
-    /// `None` when the run's folder lies too deep for sockets.
+    /// `None` when the folder lies too deep for sockets.
     pub fn control_sockets(&self) -> Option<PathBuf> {
-        let folder = self.path.join("cp");
+        let folder = self.private.join("cp");
         (folder.as_os_str().len() <= LONGEST_CONTROL_FOLDER).then_some(folder)
     }
 
     pub fn write_json(&self, path: &Path, value: &Value) -> io::Result<()> {
         create_private(path)?.write_all(value.to_string().as_bytes())
+    }
+
+    pub fn write_text(&self, path: &Path, text: &str) -> io::Result<()> {
+        create_private(path)?.write_all(text.as_bytes())
     }
 
     pub fn write_secret(&self, path: &Path, secret: &Secret) -> io::Result<()> {
@@ -89,19 +118,21 @@ impl RunFolder {
     }
 
     fn keys(&self) -> PathBuf {
-        self.path.join("keys")
+        self.private.join("keys")
     }
 }
 
-/// Removes token and keys that a run left in its folder; for runs whose process did not live to do it.
+/// Removes token and keys of a run; also for runs whose process did not live to do it.
 pub fn remove_secrets(run_dir: &Path) -> io::Result<()> {
-    for removal in [fs::remove_file(run_dir.join("token")), fs::remove_dir_all(run_dir.join("keys"))] {
-        match removal {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    let link = run_dir.join(PRIVATE);
+    match fs::read_link(&link) {
+        Ok(private) => {
+            private_folder::remove(&private)?;
+            fs::remove_file(&link)
         }
+        // No link: the folder itself, or nothing.
+        Err(_) => private_folder::remove(&link),
     }
-    Ok(())
 }
 
 /// A new, empty file that only its owner reads, also when an older one of laxer mode was there.

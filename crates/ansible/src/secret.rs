@@ -2,17 +2,19 @@
 
 use std::{borrow::Cow, fmt};
 
+use zeroize::Zeroizing;
+
 /// Shorter texts are not taken out of logs: they are no secrets, and half the words would go with them.
 const SHORTEST_REDACTED: usize = 4;
 const REPLACEMENT: &str = "[redacted]";
 
-/// A text that shows in no `Debug`, event or log.
+/// A text that shows in no `Debug`, event or log, and whose memory is overwritten when nobody needs it any more.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The secret itself; whoever calls this answers for where it goes.

@@ -1,7 +1,6 @@
 //! Waits for the child, stops it in steps, and says how it ended.
 
 use std::{
-    collections::BTreeSet,
     fs,
     future::pending,
     io,
@@ -10,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use domain::ids::CiId;
 use tokio::{
     process::{Child, Command},
     sync::{mpsc, watch},
@@ -21,9 +19,11 @@ use tokio::{
 use crate::{
     event::{End, Ended, Event, ExitKind},
     event_reader::Heard,
+    inventory::Inventory,
     process,
     run::{StopGraces, StopLevel},
     run_folder::{RunFolder, remove_secrets},
+    ssh_files::learned_keys,
 };
 
 /// After SIGKILL the kernel needs no longer, unless a device hangs.
@@ -33,7 +33,7 @@ const SSH_EXIT_GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Supervisor {
     pub child: Child,
     pub pid: u32,
-    pub hosts: BTreeSet<CiId>,
+    pub inventory: Inventory,
     pub folder: RunFolder,
     pub timeout: Duration,
     pub graces: StopGraces,
@@ -70,6 +70,9 @@ impl Supervisor {
         if timeout(SSH_EXIT_GRACE, &mut self.log).await.is_err() {
             self.log.abort();
         }
+        for (host, key) in learned_keys(&self.inventory, &self.folder) {
+            let _ = self.events.send(Event::HostKeyLearned { host, key }).await;
+        }
         close_ssh_masters(&self.folder).await;
         if let Err(error) = remove_secrets(self.folder.path()) {
             tracing::error!(%error, folder = %self.folder.path().display(), "secrets of a run cannot be removed");
@@ -77,7 +80,12 @@ impl Supervisor {
         let ended = Ended {
             end: judge(exit, cause, means, heard.stats),
             exit,
-            unfinished: self.hosts.difference(&heard.finished).cloned().collect(),
+            unfinished: self
+                .inventory
+                .hosts()
+                .filter(|host| !heard.finished.contains(*host))
+                .cloned()
+                .collect(),
         };
         let _ = self.events.send(Event::Ended(ended)).await;
     }

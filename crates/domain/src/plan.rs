@@ -74,7 +74,29 @@ pub enum Connection {
         port: Option<u16>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
+        /// Public key the host proves itself with: `ssh-ed25519 AAAA...`; absent: the one it shows first is pinned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host_key: Option<String>,
+        /// Host through which it is reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        jump: Option<JumpHost>,
+        /// Path of the Python that runs Ansible's modules on it; absent: Ansible looks for one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        python: Option<String>,
     },
+}
+
+/// A host that only passes connections on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct JumpHost {
+    pub address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
 }
 
 /// Hosts patched side by side, and what must hold before the next wave.

@@ -8,7 +8,7 @@ use crate::{
     selector::{Selector, Tags},
     strategy::Strategy,
     time::{Crontab, MaintenanceWindow, PatchLevel, Tz},
-    workflow::{HostTest, HostWorkflow, Reboot, Rollback},
+    workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
 };
 
 /// A patch policy as an operator writes it.
@@ -67,6 +67,9 @@ pub struct Policy {
     /// refused when it is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_window_hours: Option<u32>,
+    /// Where packages can be downgraded, that may be the way back instead of the snapshot.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollback_preference: RollbackPreference,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
     pub window: Option<MaintenanceWindow>,
@@ -219,9 +222,11 @@ impl Policy {
             "must hold at most 1000 tests",
         );
         check(
-            self.rollback == Rollback::Auto && !self.pre_patch_snapshot,
+            self.rollback == Rollback::Auto
+                && !self.pre_patch_snapshot
+                && self.rollback_preference == RollbackPreference::Snapshot,
             "/rollback",
-            "`auto` needs a snapshot to return to: set pre_patch_snapshot, or choose `manual` or `never`",
+            "`auto` needs a snapshot to return to: set pre_patch_snapshot, prefer `downgrade`, or choose `manual` or `never`",
         );
         check(
             self.rollback_window_hours.is_some_and(|hours| hours == 0 || hours > 8760),
@@ -232,6 +237,11 @@ impl Policy {
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));
         faults
     }
+}
+
+/// Left out where it says nothing, so that what was stored before the field existed reads back as it was.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn utc() -> Tz {

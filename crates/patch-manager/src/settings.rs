@@ -40,6 +40,10 @@ pub struct Settings {
     #[arg(long, env = "PATCH_SSH_USER", default_value = "root")]
     pub ssh_user: String,
 
+    /// Whether the key a host shows first is taken and pinned in the CMDB; `false` enters only hosts whose key the CMDB knows.
+    #[arg(long, env = "PATCH_SSH_LEARN_HOST_KEYS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub ssh_learn_host_keys: bool,
+
     /// Hosts one playbook works on at once; beyond what the machine's cores can do, more only helps against waiting.
     #[arg(long, env = "PATCH_FORKS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub forks: u16,
@@ -101,6 +105,7 @@ impl Default for Settings {
             work_dir: "/var/lib/patch-manager/work".into(),
             ssh_key_file: None,
             ssh_user: "root".to_owned(),
+            ssh_learn_host_keys: true,
             forks: 24,
             hooks_dir: None,
             keep_run_files_hours: 168,

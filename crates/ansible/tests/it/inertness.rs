@@ -141,7 +141,7 @@ async fn files_are_for_the_owner_alone_and_the_environment_is_not_inherited() {
     let program = fixture.folder.path().join("ansible-playbook");
     fs::write(
         &program,
-        "#!/bin/sh\nenv > environment\nls -l /proc/self/fd > descriptors\nstat -c '%a %n' * > modes\n",
+        "#!/bin/sh\nenv > environment\nls -l /proc/self/fd > descriptors\nstat -c '%a %n' * private/* > modes\n",
     )
     .unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
@@ -149,7 +149,13 @@ async fn files_are_for_the_owner_alone_and_the_environment_is_not_inherited() {
     let told = listen(runner.start(fixture.run(Playbook::PatchRhel, |_| {})).await.unwrap()).await;
     assert_eq!(told.ended.unfinished.len(), 1, "a run that told nothing has finished nothing");
     let read = |name: &str| fs::read_to_string(fixture.run_dir().join(name)).unwrap();
-    for file in ["600 inventory.json", "600 variables.json", "600 token", "600 output.log"] {
+    for file in [
+        "600 inventory.json",
+        "600 variables.json",
+        "600 private/token",
+        "600 output.log",
+        "600 private/ssh_config",
+    ] {
         assert!(read("modes").contains(file), "{}", read("modes"));
     }
     assert!(!read("environment").contains("CARGO") && !read("environment").contains("token-of-the-test"));

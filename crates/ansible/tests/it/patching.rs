@@ -235,7 +235,7 @@ async fn secrets_show_nowhere_and_leave_no_file() {
         let shown = format!("{:?}", told.events) + &fixture.log();
         assert!(shown.contains("[redacted]"));
         assert!(!shown.contains("hunter2-secret") && !shown.contains("token-of-the-test"));
-        assert!(!fixture.run_dir().join("token").exists());
+        assert!(!fixture.run_dir().join("private").exists());
     }
     assert_eq!(fixture.stub.world().refused_tokens, 0, "the plugins must know the token all the same");
 }

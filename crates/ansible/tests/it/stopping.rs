@@ -72,7 +72,7 @@ async fn run_that_does_not_stop_in_time_is_terminated() {
     assert_eq!((told.ended.end, told.ended.exit), (End::Terminated, ExitKind::Signal(15)));
     assert!(told.ended.unfinished.contains(&id("h1")));
     assert!(!process.is_alive());
-    assert!(!fixture.run_dir().join("token").exists());
+    assert!(!fixture.run_dir().join("private").exists());
 }
 
 #[tokio::test]

@@ -215,6 +215,9 @@ pub struct InventoryPackage {
     /// Newest version the host's repositories offer.
     #[serde(default)]
     pub candidate: Option<String>,
+    /// Whether the repositories still offer the installed version too, so that an update can be undone by them.
+    #[serde(default)]
+    pub returnable: bool,
 }
 
 /// What became of pushed inventories.

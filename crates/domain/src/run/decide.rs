@@ -124,7 +124,7 @@ impl Run {
                 (false, false) => self.ask_rollback(batch, now),
             };
         }
-        let restore = self.in_state(wave, |host| host.state.is_failure() && Self::can_restore(plan, host));
+        let restore = self.restorable(plan, wave);
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);
         }
@@ -173,17 +173,30 @@ impl Run {
         self.stop = Some(Stop::Halted { reason: reason.to_owned() });
     }
 
-    /// A failed host goes back to its snapshot when the step that failed or else the policy says so, and it has not been
-    /// there yet.
+    /// The failed hosts that go back, because the step that failed or else the policy says so, and they have not been there yet.
+    fn restorable(&self, plan: &Plan, ids: &[CiId]) -> Vec<CiId> {
+        let mut failed = self.in_state(ids, |host| host.state.is_failure() && Self::can_restore(plan, host));
+        failed.retain(|id| self.has_way_back(plan, id));
+        failed
+    }
+
     fn can_restore(plan: &Plan, host: &HostRun) -> bool {
         let wanted = match host.failed_step {
             Some(step) => plan.workflow.rule(step, plan.rollback).on_failure == OnFailure::Rollback,
             None => plan.rollback == Rollback::Auto,
         };
-        wanted
-            && host.snapshot.is_some()
-            && host.was_touched()
-            && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
+        wanted && Self::can_go_back(host)
+    }
+
+    fn can_go_back(host: &HostRun) -> bool {
+        host.was_touched() && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
+    }
+
+    /// Its snapshot, or its package manager where the plan says so.
+    fn has_way_back(&self, plan: &Plan, id: &CiId) -> bool {
+        let downgrades =
+            plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Downgrade);
+        downgrades || self.hosts.get(id).is_some_and(|host| host.snapshot.is_some())
     }
 
     /// Brings a stopped execution to a stated end: hosts in hand are settled, the others are left alone.
@@ -194,14 +207,11 @@ impl Run {
             return self.ask(Action::Settle { hosts: in_hand.into_iter().collect() }, now);
         }
         let roll_back_all = matches!(self.stop, Some(Stop::RollBack { .. }));
-        let restore = self.in_state(&all, |host| {
-            let wanted = if roll_back_all {
-                host.was_touched() && host.snapshot.is_some()
-            } else {
-                host.state.is_failure() && Self::can_restore(plan, host)
-            };
-            wanted && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
-        });
+        let mut restore = match roll_back_all {
+            true => self.in_state(&all, Self::can_go_back),
+            false => self.restorable(plan, &all),
+        };
+        restore.retain(|id| self.has_way_back(plan, id));
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);
         }
@@ -234,7 +244,7 @@ impl Run {
             }
             return;
         }
-        let restore = self.in_state(&all, |host| host.state.is_failure() && Self::can_restore(plan, host));
+        let restore = self.restorable(plan, &all);
         match restore.is_empty() {
             true => self.enter(Stage::Reporting, Some(plan), now),
             false => self.ask_rollback(restore.into_iter().collect(), now),

@@ -414,3 +414,18 @@ proptest! {
         assert!(run.state().is_final(), "{:?}", run.state());
     }
 }
+
+#[test]
+fn host_whose_packages_can_be_downgraded_goes_back_without_a_snapshot() {
+    let mut plan = plan(Rollback::Auto, 0);
+    plan.targets.get_mut(&id("p1")).unwrap().rollback_mode = RollbackMode::Downgrade;
+    let mut run = Run::new(Rules::default(), at(0));
+    let actions = play(&mut run, &plan, |action| match action {
+        Action::Patch { hosts } if hosts.contains(&id("p1")) => bad_answer(action),
+        _ => good_answer(action),
+    });
+    let snapshotted =
+        actions.iter().any(|a| matches!(a, Action::Snapshot { hosts } if hosts.contains(&id("p1"))));
+    assert!(!snapshotted, "a snapshot that nobody needs was taken");
+    assert_eq!(run.hosts[&id("p1")].state, HostState::RolledBack);
+}

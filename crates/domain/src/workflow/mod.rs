@@ -41,7 +41,21 @@ pub enum Rollback {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RollbackMode {
     Snapshot,
+    /// The package manager goes back to the versions before, which the host's repositories still offer.
+    Downgrade,
     None,
+}
+
+/// Which way back a policy prefers, where a host has both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum RollbackPreference {
+    /// The whole machine goes back, with all that happened on it meanwhile.
+    #[default]
+    Snapshot,
+    /// The packages alone go back; data written meanwhile stays.
+    Downgrade,
 }
 
 /// A program with its arguments; never a line for a shell.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::remote;
+use super::{playbooks::HOST_KEY, remote};
 use crate::{
     service::App,
     store::{self, hosts::HostRecord, policies::os_key},
@@ -116,6 +116,9 @@ fn connection(ci: &Ci) -> Connection {
             address: text("address").unwrap_or_else(|| ci.id.to_string()),
             port: ci.attributes.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
             user: text("user"),
+            host_key: text(HOST_KEY),
+            jump: ci.attributes.get("jump_host").and_then(|jump| serde_json::from_value(jump.clone()).ok()),
+            python: text("python"),
         },
     }
 }

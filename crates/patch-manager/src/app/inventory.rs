@@ -35,6 +35,8 @@ pub(crate) struct Observation {
     pub collected_at: DateTime<Utc>,
     pub reboot_pending: bool,
     pub boot_id: Option<String>,
+    /// Packages that the repositories can take back to the installed version.
+    pub returnable: Vec<String>,
     pub inventory: Inventory,
 }
 
@@ -74,6 +76,14 @@ pub(crate) fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Obs
             return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
         }
     }
+    let mut returnable: Vec<String> = pushed
+        .packages
+        .iter()
+        .filter(|package| package.returnable)
+        .map(|package| package.name.clone())
+        .collect();
+    returnable.sort();
+    returnable.dedup();
     let mut packages = Vec::with_capacity(pushed.packages.len());
     for (position, package) in pushed.packages.into_iter().enumerate() {
         let package = installed(package, &os)
@@ -90,6 +100,7 @@ pub(crate) fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Obs
         collected_at: collected_at.min(now),
         reboot_pending: pushed.reboot_pending,
         boot_id: pushed.boot_id,
+        returnable,
         inventory: Inventory { facts, packages },
     })
 }
@@ -196,6 +207,7 @@ fn host_scan(host_id: i32, observation: &Observation) -> HostScan {
         scanned_at: observation.collected_at,
         reboot_pending: observation.reboot_pending,
         boot_id: observation.boot_id.clone(),
+        returnable: observation.returnable.clone(),
     }
 }
 

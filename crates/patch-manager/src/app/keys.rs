@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ansible::SshKey;
+use ansible::{Secret, SshKey};
 use domain::{
     ids::CiId,
     plan::{Connection, Target},
@@ -83,7 +83,12 @@ async fn read(session: Arc<VaultSession>, (id, user): (CiId, String)) -> (CiId, 
 }
 
 fn ssh_key(key: &HostKey) -> SshKey {
-    SshKey::Secret(key.private_key.clone())
+    match &key.certificate {
+        Some(certificate) => {
+            SshKey::Signed { key: key.private_key.clone(), certificate: Secret::new(certificate.as_str()) }
+        }
+        None => SshKey::Secret(key.private_key.clone()),
+    }
 }
 
 async fn open(app: &App, run: Option<&RunRow>) -> Result<VaultSession, String> {

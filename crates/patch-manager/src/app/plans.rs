@@ -16,7 +16,7 @@ use domain::{
     policy::Policy,
     selector::Selector,
     strategy::Strategy,
-    workflow::RollbackMode,
+    workflow::{RollbackMode, RollbackPreference},
 };
 use planner::{HostEdge, HostGraph, HostNode, PlanRequest, ServiceNode, host_plan};
 use serde_json::json;
@@ -103,9 +103,7 @@ pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_
         target.updates = pending.remove(id).unwrap_or_default();
         !target.updates.is_empty()
     });
-    if order.policy.pre_patch_snapshot && !targets.is_empty() {
-        choose_rollback_modes(app, &mut targets).await?;
-    }
+    choose_rollback_modes(app, &order.policy, &mut targets).await?;
     request(app, order, Intent::Patch, targets, staging, &severities).await
 }
 
@@ -118,12 +116,31 @@ fn choose_services(wanted: &[String], target: &mut Target) {
     }
 }
 
-/// A host can go back where the sim-engine has its machine; which hosts cannot is known before anybody approves.
-async fn choose_rollback_modes(app: &App, targets: &mut BTreeMap<CiId, Target>) -> ApiResult<()> {
+/// How each host can go back is known before anybody approves: to a snapshot where the sim-engine has its machine, by its
+/// package manager where the last scan found the versions of today still on offer.
+async fn choose_rollback_modes(
+    app: &App,
+    policy: &Policy,
+    targets: &mut BTreeMap<CiId, Target>,
+) -> ApiResult<()> {
+    if policy.rollback_preference == RollbackPreference::Downgrade && !targets.is_empty() {
+        let ids: Vec<CiId> = targets.keys().cloned().collect();
+        let mut connection = app.pool.acquire().await?;
+        let offered = crate::store::hosts::list_returnable(&mut connection, &ids).await?;
+        for (id, target) in &mut *targets {
+            let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
+            if target.updates.iter().all(|update| can_return(&update.package)) {
+                target.rollback_mode = RollbackMode::Downgrade;
+            }
+        }
+    }
+    if !policy.pre_patch_snapshot || targets.values().all(|t| t.rollback_mode == RollbackMode::Downgrade) {
+        return Ok(());
+    }
     let machines = app.sim.get_state().await.map_err(remote::failed)?.vms;
     let machines: BTreeSet<CiId> = machines.into_iter().map(|machine| machine.id).collect();
     for (id, target) in targets {
-        if machines.contains(id) {
+        if target.rollback_mode == RollbackMode::None && machines.contains(id) {
             target.rollback_mode = RollbackMode::Snapshot;
         }
     }

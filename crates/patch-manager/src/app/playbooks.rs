@@ -2,16 +2,25 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ansible::{Connection as Reach, Inventory, Playbook, PlaybookRun, Secret, SshConnection, Variables};
+use ansible::{
+    Connection as Reach, HostKeyRule, InvalidInventory, Inventory, Jump, Playbook, PlaybookRun, Secret,
+    SshConnection, Variables,
+};
+use api_client::ClientError;
+use api_types::cmdb::UpdateCi;
 use domain::{
     ids::CiId,
     package::Packaging,
-    plan::{Connection, Target},
+    plan::{Connection, JumpHost, Target},
 };
 use service_kit::{ApiError, ApiResult};
 
 use super::keys::Keys;
 use crate::service::App;
+
+const SSH_PORT: u16 = 22;
+/// Attribute of a CI.
+pub(crate) const HOST_KEY: &str = "host_key";
 
 /// A playbook over `targets`; `variables` gives what is particular to each host beside how it is reached.
 pub(crate) fn playbook_run<'a>(
@@ -49,7 +58,9 @@ pub(crate) fn playbook_run<'a>(
 
 /// How a target is entered, or why it cannot be.
 pub(crate) fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
-    let Connection::Ssh { address, port, user } = &target.connection else { return Ok(Reach::Controller) };
+    let Connection::Ssh { address, port, user, host_key, jump, python } = &target.connection else {
+        return Ok(Reach::Controller);
+    };
     if let Some(trouble) = keys.trouble(id) {
         return Err(ApiError::conflict("no-ssh-key", trouble.to_owned()));
     }
@@ -59,11 +70,51 @@ pub(crate) fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiRe
             "real hosts need a private key to enter them with: start the service with --ssh-key-file or --vault-address",
         )
     })?;
-    let address = address
-        .parse()
-        .map_err(|error: ansible::InvalidInventory| ApiError::conflict("bad-address", error.to_string()))?;
     let user = user.as_deref().or(user_of_key).unwrap_or(&app.settings.ssh_user);
-    SshConnection::new(address, port.unwrap_or(22), user, key)
-        .map(Reach::Ssh)
-        .map_err(|error| ApiError::conflict("bad-address", error.to_string()))
+    let connect = || -> Result<SshConnection, InvalidInventory> {
+        let host_key = match host_key {
+            Some(key) => HostKeyRule::Known(key.parse()?),
+            None if app.settings.ssh_learn_host_keys => HostKeyRule::Learn,
+            None => HostKeyRule::Refuse,
+        };
+        let port = port.unwrap_or(SSH_PORT);
+        SshConnection::new(address.parse()?, port, user, key.clone(), host_key)?
+            .through(jump.as_ref().map(|jump| through(jump, user)).transpose()?)
+            .with_python(python.as_deref())
+    };
+    connect()
+        .map(|ssh| Reach::Ssh(Box::new(ssh)))
+        .map_err(|error| ApiError::conflict("bad-connection", error.to_string()))
+}
+
+/// The host in between; entered as the user of the host behind it, when it names none.
+fn through(jump: &JumpHost, user: &str) -> Result<Jump, InvalidInventory> {
+    let user = jump.user.as_deref().unwrap_or(user);
+    // Nobody would see its key to pin it, so that one is never learned.
+    let host_key = jump.host_key.as_deref().unwrap_or_default().parse()?;
+    Jump::new(jump.address.parse()?, jump.port.unwrap_or(SSH_PORT), user, host_key)
+}
+
+/// Remembers in the CMDB the key by which a host was first met. A key that is known already is never replaced.
+pub(crate) async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
+    let pin = async {
+        let ci = app.cmdb.get_ci(host).await?;
+        if ci.attributes.contains_key(HOST_KEY) {
+            return Ok(());
+        }
+        let request = UpdateCi {
+            attributes: [(HOST_KEY.to_owned(), key.as_str().into())].into(),
+            reason: Some("the key it showed when it was first entered".to_owned()),
+            ..UpdateCi::default()
+        };
+        // Only if nobody has changed it since it was read.
+        app.cmdb.update_ci(host, &request, Some(&format!("\"{}\"", ci.version))).await.map(drop)
+    };
+    match pin.await {
+        Ok(()) => tracing::info!("the host key of `{host}` is pinned in the CMDB"),
+        Err(error) => {
+            let error: ClientError = error;
+            tracing::warn!("the host key of `{host}` cannot be pinned now and is learned again: {error}");
+        }
+    }
 }

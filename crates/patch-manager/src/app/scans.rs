@@ -373,6 +373,7 @@ async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, 
                     failures.insert(result.host, reason);
                 }
             }
+            Event::HostKeyLearned { host, key } => playbooks::pin_host_key(app, &host, &key).await,
             Event::Ended(ended) => {
                 for host in ended.unfinished {
                     failures

@@ -24,6 +24,7 @@ pub(super) struct Playing {
     running: RunningPlaybook,
     orders: watch::Receiver<Order>,
     stopping: bool,
+    app: App,
     _leash: Leash,
 }
 
@@ -47,7 +48,13 @@ pub(super) async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playin
     run_records::update_step_process(&mut transaction, task.loaded.row.id, task.pending.step, Some(&process))
         .await?;
     transaction.commit().await?;
-    Ok(Playing { running, orders: task.orders.clone(), stopping: false, _leash: leash })
+    Ok(Playing {
+        running,
+        orders: task.orders.clone(),
+        stopping: false,
+        app: task.app.clone(),
+        _leash: leash,
+    })
 }
 
 impl Playing {
@@ -59,7 +66,12 @@ impl Playing {
                 self.running.request_stop();
             }
             tokio::select! {
-                event = self.running.next_event() => return event,
+                event = self.running.next_event() => match event {
+                    Some(Event::HostKeyLearned { host, key }) => {
+                        playbooks::pin_host_key(&self.app, &host, &key).await;
+                    }
+                    event => return event,
+                },
                 changed = self.orders.changed(), if !self.stopping => if changed.is_err() { self.stopping = true },
             }
         }

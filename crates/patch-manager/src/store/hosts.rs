@@ -1,10 +1,11 @@
 //! Hosts as the CMDB named them last, and when they were looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use domain::ids::CiId;
 use serde_json::Value;
-use service_kit::ApiResult;
+use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 /// A host or VM of the CMDB.
@@ -38,6 +39,8 @@ pub struct HostScan {
     pub scanned_at: DateTime<Utc>,
     pub reboot_pending: bool,
     pub boot_id: Option<String>,
+    /// Packages whose installed version the host's repositories still offer.
+    pub returnable: Vec<String>,
 }
 
 /// Gives the hosts that are new or changed.
@@ -119,20 +122,43 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
     let times: Vec<DateTime<Utc>> = scans.iter().map(|scan| scan.scanned_at).collect();
     let reboots: Vec<bool> = scans.iter().map(|scan| scan.reboot_pending).collect();
     let boots: Vec<Option<String>> = scans.iter().map(|scan| scan.boot_id.clone()).collect();
+    let returnable = scans.iter().map(|scan| serde_json::to_value(&scan.returnable));
+    let returnable = returnable.collect::<Result<Vec<Value>, _>>()?;
     sqlx::query!(
-        "INSERT INTO patch.host_scans (host_id, scan_id, last_scanned, reboot_pending, boot_id)
-         SELECT * FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[])
+        "INSERT INTO patch.host_scans (host_id, scan_id, last_scanned, reboot_pending, boot_id, returnable)
+         SELECT * FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::jsonb[])
          ON CONFLICT (host_id) DO UPDATE SET scan_id = excluded.scan_id, last_scanned = excluded.last_scanned,
-             reboot_pending = excluded.reboot_pending, boot_id = excluded.boot_id",
+             reboot_pending = excluded.reboot_pending, boot_id = excluded.boot_id, returnable = excluded.returnable",
         &hosts,
         &scan_ids as &[Option<String>],
         &times,
         &reboots,
         &boots as &[Option<String>],
+        &returnable,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The packages of these hosts whose installed version their repositories still offered when they were last scanned.
+pub async fn list_returnable(
+    conn: &mut PgConnection,
+    hosts: &[CiId],
+) -> ApiResult<BTreeMap<CiId, BTreeSet<String>>> {
+    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        "SELECT h.ci_id, s.returnable FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
+         WHERE h.ci_id = ANY($1)",
+        &names
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok((CiId::new(row.ci_id).map_err(ApiError::internal)?, serde_json::from_value(row.returnable)?))
+        })
+        .collect()
 }
 
 pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: DateTime<Utc>) -> ApiResult<()> {

@@ -88,8 +88,7 @@ impl<'a> Stage<'a> {
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
                 services: services_of.remove(id).unwrap_or_default(),
                 was_up: graph.is_up(id),
-                can_roll_back: plan.rollback == Rollback::Auto
-                    && target.rollback_mode == RollbackMode::Snapshot,
+                can_roll_back: plan.rollback == Rollback::Auto && target.rollback_mode != RollbackMode::None,
             }
         });
         let hosts = hosts.collect();

@@ -63,7 +63,7 @@ pub fn check_attributes(faults: &mut Faults, attributes: &BTreeMap<String, Value
 pub fn check_attribute_name(name: &str) -> Result<(), &'static str> {
     if name.starts_with("ansible_") || FORBIDDEN_ATTRIBUTES.contains(&name) {
         return Err(
-            "has a meaning of its own to Ansible and is refused; connections are described by `driver`, `address`, `port`, `user`",
+            "has a meaning of its own to Ansible and is refused; connections are described by `driver`, `address`, `port`, `user`, `host_key`, `jump_host`, `python`",
         );
     }
     if name.starts_with("cmdb_") {
@@ -84,6 +84,9 @@ fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> 
         "driver" => matches!(value.as_str(), Some("model" | "ssh")),
         "address" => value.as_str().is_some_and(is_address),
         "user" => value.as_str().is_some_and(is_user),
+        "host_key" => value.as_str().is_some_and(is_host_key),
+        "python" => value.as_str().is_some_and(is_program),
+        "jump_host" => is_jump_host(value),
         "port" => value.as_u64().is_some_and(|port| (1..=65535).contains(&port)),
         "criticality" => value.as_u64().is_some_and(|level| (1..=5).contains(&level)),
         "min_up" => {
@@ -98,6 +101,13 @@ fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> 
         (_, "address") => Err("must be an IP address or an RFC 1123 host name"),
         (_, "user") => Err("must be 1 to 32 of `a-z 0-9 _ -`, a letter or `_` first"),
         (_, "port") => Err("must be a number from 1 to 65535"),
+        (_, "host_key") => {
+            Err("must be the host's public key, as `ssh-keyscan` shows it: `ssh-ed25519 AAAA...`")
+        }
+        (_, "python") => Err("must be a path such as `/usr/bin/python3`"),
+        (_, "jump_host") => {
+            Err("must be an object of `address` and `host_key`, with `port` and `user` where they differ")
+        }
         (_, "criticality") => Err("must be a number from 1 (least) to 5"),
         _ => Err("must be a number of hosts or a percentage such as `\"50%\"`"),
     }
@@ -106,6 +116,34 @@ fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> 
 /// An address may be a loopback one, other than a host's id: hosts of a laboratory live on the machine itself.
 pub fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || CiId::new(text).is_ok()
+}
+
+/// `ssh-ed25519 AAAA...`, with a comment or without.
+fn is_host_key(text: &str) -> bool {
+    let mut words = text.split(' ');
+    let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    text.len() <= 4096
+        && !text.chars().any(char::is_control)
+        && ["ssh-", "ecdsa-", "sk-"].iter().any(|start| kind.starts_with(start))
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-@.".contains(&b))
+        && key.starts_with("AAAA")
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+}
+
+fn is_program(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() <= 200
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b))
+}
+
+fn is_jump_host(value: &Value) -> bool {
+    let Some(fields) = value.as_object() else { return false };
+    let known = ["address", "port", "user", "host_key"];
+    let has = |name: &str| fields.contains_key(name);
+    fields.keys().all(|name| known.contains(&name.as_str()))
+        && has("address")
+        && has("host_key")
+        && fields.iter().all(|(name, field)| check_known_attribute(name, field).is_ok())
 }
 
 fn is_user(text: &str) -> bool {
@@ -173,6 +211,9 @@ mod tests {
     fn attributes_the_platform_acts_upon_have_their_kind_of_value() {
         let good = json!({"driver": "model", "address": "127.0.0.1", "port": 22, "user": "ops", "criticality": 5, "min_up": "50%"});
         assert_eq!(faults_of(good), None);
+        let reached = json!({"host_key": "ssh-ed25519 AAAAC3Nz root@web", "python": "/usr/bin/python3.9",
+            "jump_host": {"address": "bastion", "user": "ops", "port": 2222, "host_key": "ssh-rsa AAAAB3Nz"}});
+        assert_eq!(faults_of(reached), None);
         for (name, value) in [
             ("driver", json!("telnet")),
             ("address", json!("-oProxyCommand=x")),
@@ -180,6 +221,11 @@ mod tests {
             ("port", json!(0)),
             ("user", json!("a b")),
             ("criticality", json!(6)),
+            ("host_key", json!("ssh-ed25519 AAAA\n* ssh-rsa AAAA")),
+            ("host_key", json!("AAAA")),
+            ("python", json!("python3 -c x")),
+            ("jump_host", json!({"address": "bastion"})),
+            ("jump_host", json!({"address": "bastion", "host_key": "ssh-rsa AAAA", "command": "x"})),
             ("min_up", json!("0%")),
             ("min_up", json!(-1)),
         ] {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ansible::Playbook;
 use api_types::sim::CreateSnapshot;
 use chrono::TimeDelta;
-use domain::{ids::CiId, run::Answer};
+use domain::{ids::CiId, plan::Target, run::Answer};
 use futures::{StreamExt, stream};
 use service_kit::ApiResult;
 use uuid::Uuid;
@@ -52,24 +52,34 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     ))
 }
 
-/// Returns hosts to their snapshots and waits until they are healthy there.
+/// What a downgrade goes back to: name to version.
+fn versions_before(target: &Target) -> serde_json::Map<String, serde_json::Value> {
+    target.updates.iter().map(|update| (update.package.clone(), update.from.clone().into())).collect()
+}
+
+/// Returns hosts to their snapshots, or their packages to the versions before, and waits until they are healthy there.
 pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let snapshots: BTreeMap<&CiId, Uuid> = hosts
         .iter()
         .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
         .collect();
     let task = &undisturbed(task);
-    let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, _, variables| {
-        if let Some(snapshot) = snapshots.get(id) {
-            variables.set("pm_snapshot_id", snapshot.to_string());
+    let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, target, variables| {
+        match snapshots.get(id) {
+            Some(snapshot) => drop(variables.set("pm_snapshot_id", snapshot.to_string())),
+            // The plan found that the packages can go back by themselves.
+            None => drop(variables.set("pm_downgrades", versions_before(target))),
         }
     })
     .await?;
     let restored: Vec<CiId> =
         results.iter().filter(|(_, result)| result.is_ok()).map(|(host, _)| host.clone()).collect();
     let lines = results.iter().map(|(host, result)| match result {
-        Ok(()) => (Some(host.clone()), "returned to its snapshot, healthy".to_owned()),
-        Err(reason) => (Some(host.clone()), format!("could not be returned to its snapshot: {reason}")),
+        Ok(()) if snapshots.contains_key(host) => {
+            (Some(host.clone()), "returned to its snapshot, healthy".to_owned())
+        }
+        Ok(()) => (Some(host.clone()), "returned to the packages before, healthy".to_owned()),
+        Err(reason) => (Some(host.clone()), format!("could not be rolled back: {reason}")),
     });
     let evidence = Evidence { log: lines.collect(), restored, ..Evidence::default() };
     Ok((Answer::RolledBack(results), evidence))

@@ -1,0 +1,204 @@
+//! How a real host is entered: address, user, keys of both sides, the host in between. Nothing here can carry an option.
+
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+
+use domain::ids::CiId;
+
+use crate::{inventory::InvalidInventory, secret::Secret};
+
+/// What a host proves itself with is no longer than this; an RSA key of 16384 bits is not.
+const LONGEST_HOST_KEY: usize = 4096;
+const LONGEST_PATH: usize = 200;
+
+/// Where a host listens for SSH: an IP address or a host name, never something a shell or ssh would read otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address(String);
+
+impl FromStr for Address {
+    type Err = InvalidInventory;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInventory> {
+        // Other than a host's id, an address may be a loopback one: hosts of a laboratory live on this machine.
+        match IpAddr::from_str(text) {
+            Ok(address) => Ok(Self(address.to_string())),
+            Err(_) => match CiId::new(text) {
+                Ok(name) => Ok(Self(name.into())),
+                Err(_) => Err(InvalidInventory::Address(shown(text))),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Public key of a host, `ssh-ed25519 AAAA...`, as files of known hosts have it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostKey(String);
+
+impl FromStr for HostKey {
+    type Err = InvalidInventory;
+
+    /// A comment behind the key is left out.
+    fn from_str(text: &str) -> Result<Self, InvalidInventory> {
+        let mut words = text.split_ascii_whitespace();
+        let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let kind_fits = ["ssh-", "ecdsa-", "sk-"].iter().any(|start| kind.starts_with(start))
+            && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-@.".contains(&b));
+        let key_fits =
+            key.starts_with("AAAA") && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
+        match kind_fits && key_fits && text.len() <= LONGEST_HOST_KEY {
+            true => Ok(Self(format!("{kind} {key}"))),
+            false => Err(InvalidInventory::HostKey(shown(text))),
+        }
+    }
+}
+
+impl HostKey {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which key a host has to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKeyRule {
+    Known(HostKey),
+    /// None is known: the first one is taken and told as [`crate::Event::HostKeyLearned`].
+    Learn,
+    /// None is known, and none is learned: the host is not entered.
+    Refuse,
+}
+
+/// The private key a host is entered with.
+#[derive(Debug, Clone)]
+pub enum SshKey {
+    File(PathBuf),
+    /// Lives in a 0600 file, in memory where the machine has such a file system, for the time of the run.
+    Secret(Secret),
+    /// The same with a certificate that vouches for it: one line, `ssh-ed25519-cert-v01@openssh.com AAAA...`.
+    Signed {
+        key: Secret,
+        certificate: Secret,
+    },
+}
+
+impl SshKey {
+    /// What must stay out of events and logs.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::File(_) => None,
+            Self::Secret(key) | Self::Signed { key, .. } => Some(key),
+        }
+    }
+}
+
+/// A host that only passes connections on; entered with the key of the host behind it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Jump {
+    pub(crate) address: Address,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) host_key: HostKey,
+}
+
+impl Jump {
+    pub fn new(address: Address, port: u16, user: &str, host_key: HostKey) -> Result<Self, InvalidInventory> {
+        Ok(Self { address, port, user: check_user(user)?, host_key })
+    }
+}
+
+/// How a real host is entered. These are the only values that become Ansible's connection variables.
+#[derive(Debug, Clone)]
+pub struct SshConnection {
+    pub(crate) address: Address,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) key: SshKey,
+    pub(crate) host_key: HostKeyRule,
+    pub(crate) jump: Option<Jump>,
+    pub(crate) python: Option<String>,
+}
+
+impl SshConnection {
+    pub fn new(
+        address: Address,
+        port: u16,
+        user: &str,
+        key: SshKey,
+        host_key: HostKeyRule,
+    ) -> Result<Self, InvalidInventory> {
+        Ok(Self { address, port, user: check_user(user)?, key, host_key, jump: None, python: None })
+    }
+
+    pub fn through(mut self, jump: Option<Jump>) -> Self {
+        self.jump = jump;
+        self
+    }
+
+    /// With this Python for Ansible's modules; absent: Ansible looks for one.
+    pub fn with_python(mut self, path: Option<&str>) -> Result<Self, InvalidInventory> {
+        let fits = |path: &str| {
+            path.starts_with('/')
+                && path.len() <= LONGEST_PATH
+                && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b))
+        };
+        match path {
+            Some(path) if !fits(path) => Err(InvalidInventory::Python(shown(path))),
+            path => {
+                self.python = path.map(str::to_owned);
+                Ok(self)
+            }
+        }
+    }
+
+    /// Anybody but root becomes root for the work.
+    pub(crate) fn escalates(&self) -> bool {
+        self.user != "root"
+    }
+}
+
+fn check_user(user: &str) -> Result<String, InvalidInventory> {
+    let valid = (1..=32).contains(&user.len())
+        && user.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && (user.as_bytes()[0].is_ascii_lowercase() || user.starts_with('_'));
+    if valid { Ok(user.to_owned()) } else { Err(InvalidInventory::User(shown(user))) }
+}
+
+/// What was refused, harmless to print.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_carry_more_than_it_is() {
+        for text in ["", "-oProxyCommand=x", "a b", "user@host", "host:22", "$(x)"] {
+            assert!(text.parse::<Address>().is_err(), "{text:?} was accepted");
+        }
+        for text in
+            ["", "ssh-ed25519", "ssh-ed25519 x", "ssh-rsa AAAA\n* ssh-rsa", "-o AAAA", "ssh-$(x) AAAA"]
+        {
+            let parsed = text.parse::<HostKey>();
+            assert!(parsed.as_ref().map_or(true, |key| !key.as_str().contains('*')), "{text:?} was accepted");
+        }
+        let connection = |user: &str| {
+            let address = "10.0.0.1".parse().unwrap();
+            SshConnection::new(address, 22, user, SshKey::File("k".into()), HostKeyRule::Learn)
+        };
+        for user in ["", "-x", "Root", "a b", "0x"] {
+            assert!(connection(user).is_err(), "{user:?} was accepted");
+        }
+        for python in ["python3", "/usr/bin/python3 -c x", "/a\nb", ""] {
+            assert!(connection("ops").unwrap().with_python(Some(python)).is_err(), "{python:?} was accepted");
+        }
+        let key: HostKey = "ssh-ed25519 AAAAC3Nza+/= root@web-01".parse().unwrap();
+        assert_eq!(key.as_str(), "ssh-ed25519 AAAAC3Nza+/=");
+    }
+}
