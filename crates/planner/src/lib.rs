@@ -7,6 +7,7 @@ pub mod graph;
 pub mod host_plan;
 pub mod lint;
 pub mod scenario;
+pub mod schedule;
 pub mod strategy;
 
 mod components;
@@ -14,6 +15,7 @@ mod pack;
 
 pub use graph::{Compatibility, HostEdge, HostGraph, HostNode, ServiceNode};
 pub use host_plan::{PlanRequest, host_plan};
-pub use lint::lint;
+pub use lint::{lint, lint_schedule};
 pub use scenario::{Scenario, ScenarioError};
+pub use schedule::{Openings, Schedule};
 pub use strategy::{NodePlan, PlanError};

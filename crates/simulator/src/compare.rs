@@ -4,12 +4,12 @@ use domain::{
     plan::{NoteSeverity, Plan, PlanHash},
     strategy::Strategy,
 };
-use planner::{PlanRequest, host_plan};
+use planner::{PlanRequest, Schedule, host_plan, lint::sorted, lint_schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     choice::{self, Candidate},
-    forecast::{DurationModel, Forecast, forecast},
+    forecast::{DurationModel, Forecast, forecast_within, window_note},
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,26 @@ pub struct StrategyOutcome {
     pub forecast: Forecast,
 }
 
-/// Plans and plays the request under each strategy, all with the same luck. The request's own strategy plays no part.
+/// The plan of a request with all notes about it, those about its time among them, and what is to be expected of it.
+pub fn plan_and_forecast(
+    request: &PlanRequest,
+    model: &DurationModel,
+    schedule: Option<&Schedule>,
+    runs: u32,
+    seed: u64,
+) -> (Plan, Forecast) {
+    let mut plan = host_plan(request);
+    let forecast = forecast_within(&plan, &request.graph, model, schedule, runs, seed);
+    if let Some(schedule) = schedule {
+        plan.notes.extend(lint_schedule(&plan, schedule));
+        let window = schedule.first_window_seconds();
+        plan.notes.extend(window.and_then(|seconds| window_note(&forecast, seconds)));
+        plan.notes = sorted(plan.notes);
+    }
+    (plan, forecast)
+}
+
+/// [`compare_within`] of plans that may run at any time.
 pub fn compare(
     request: &PlanRequest,
     strategies: &[Strategy],
@@ -46,12 +65,23 @@ pub fn compare(
     runs: u32,
     seed: u64,
 ) -> Comparison {
+    compare_within(request, strategies, model, None, runs, seed)
+}
+
+/// Plans and plays the request under each strategy, all with the same luck. The request's own strategy plays no part.
+pub fn compare_within(
+    request: &PlanRequest,
+    strategies: &[Strategy],
+    model: &DurationModel,
+    schedule: Option<&Schedule>,
+    runs: u32,
+    seed: u64,
+) -> Comparison {
     let mut request = request.clone();
     let mut outcomes: Vec<StrategyOutcome> = Vec::new();
     for strategy in strategies {
         request.strategy = *strategy;
-        let plan = host_plan(&request);
-        let forecast = forecast(&plan, &request.graph, model, runs, seed);
+        let (plan, forecast) = plan_and_forecast(&request, model, schedule, runs, seed);
         outcomes.push(outcome(&plan, forecast));
     }
     let candidates: Vec<Candidate> = outcomes.iter().map(candidate).collect();

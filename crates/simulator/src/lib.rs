@@ -21,9 +21,11 @@ pub mod statistics;
 mod choice;
 mod parallel;
 
-pub use compare::{Comparison, StrategyOutcome, compare};
+pub use compare::{Comparison, StrategyOutcome, compare, compare_within, plan_and_forecast};
 pub use distribution::Distribution;
-pub use forecast::{DurationModel, Forecast, HostModel, ServiceForecast, forecast, window_note};
+pub use forecast::{
+    DurationModel, Forecast, HostModel, ServiceForecast, forecast, forecast_within, window_note,
+};
 pub use inverse::{Answer, Deadline, Inverse, meet_deadline};
 pub use ledger::{Actual, Calibration, HostObservation, calibrate, refit};
 pub use replay::{Observed, replay};

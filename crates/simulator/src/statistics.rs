@@ -11,6 +11,11 @@ const Z: f64 = 1.959_963_985;
 pub struct Spread {
     pub mean: f64,
     pub p50: f64,
+    /// The true P50 lies between these with 95 % confidence.
+    #[serde(default)]
+    pub p50_low: f64,
+    #[serde(default)]
+    pub p50_high: f64,
     pub p95: f64,
     /// The true P95 lies between these with 95 % confidence.
     pub p95_low: f64,
@@ -28,15 +33,22 @@ impl Spread {
     pub fn of_sorted(values: &[f64]) -> Self {
         let Some(max) = values.last().copied() else { return Self::default() };
         let count = values.len() as f64;
-        // Ranks of order statistics that enclose the quantile (binomial, by its normal approximation).
-        let half_width = Z * (count * 0.95 * 0.05).sqrt();
         let rank = |rank: f64| values[(rank.max(1.0) as usize).min(values.len()) - 1];
+        // Ranks of order statistics that enclose the quantile (binomial, by its normal approximation).
+        let interval = |share: f64| {
+            let half_width = Z * (count * share * (1.0 - share)).sqrt();
+            let (low, high) = (count * share - half_width, count * share + half_width);
+            (rank(low.floor()), rank(high.ceil() + 1.0))
+        };
+        let ((p50_low, p50_high), (p95_low, p95_high)) = (interval(0.5), interval(0.95));
         Self {
             mean: values.iter().sum::<f64>() / count,
             p50: percentile(values, 50.0),
+            p50_low,
+            p50_high,
             p95: percentile(values, 95.0),
-            p95_low: rank((count * 0.95 - half_width).floor()),
-            p95_high: rank((count * 0.95 + half_width).ceil() + 1.0),
+            p95_low,
+            p95_high,
             max,
         }
     }
@@ -78,6 +90,7 @@ mod tests {
     fn percentiles_are_values_that_occurred() {
         let spread = Spread::of((1..=100).rev().map(f64::from).collect());
         assert_eq!((spread.mean, spread.p50, spread.p95, spread.max), (50.5, 50.0, 95.0, 100.0));
+        assert_eq!((spread.p50_low, spread.p50_high), (40.0, 61.0));
         assert!(spread.p95_low <= 91.0 && spread.p95_high == 100.0, "{spread:?}");
         assert_eq!(Spread::of(vec![]), Spread::default());
         assert_eq!(Spread::of(vec![3.0]).p95_low, 3.0);

@@ -257,6 +257,12 @@ pub struct Forecast {
     /// 0 to 1.
     pub halt_probability: f64,
     pub max_hosts_down: u32,
+    /// Hosts on which work begins before the run ends or halts.
+    #[serde(default)]
+    pub expected_begun_hosts: f64,
+    /// 0 to 1: everything is done before the first maintenance window closes; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_in_window_probability: Option<f64>,
     /// Sum over services of seconds below `min_up`.
     pub expected_service_down_seconds: f64,
     /// Sum over hosts of criticality x severity x seconds until patched.
@@ -283,18 +289,30 @@ pub struct RunSnapshot {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A what-if: the plan a run would have, under all or named strategies.
+/// A what-if: the plan a run would have, under all or named strategies; or a finished run once more; or a scenario.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatePlans {
     pub policy_id: Option<PolicyId>,
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
+    /// A finished run under other strategies, with the durations and faults that its hosts had; instead of all above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// A scenario as YAML; instead of all above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
     /// All when empty.
     pub strategies: Vec<Strategy>,
     /// Simulations per strategy, 1 to 100,000; 1,000 when unsaid.
     pub runs: Option<u32>,
     pub seed: u64,
+    /// What it takes for the recommended strategy to be done after so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<f64>,
+    /// The share of runs that must meet the deadline, above 0 and below 1; 0.95 when unsaid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
 }
 
 /// The outcomes, and the one that is recommended.
@@ -305,4 +323,37 @@ pub struct PlanComparison {
     pub why: String,
     /// Remarks about the recommended plan.
     pub notes: Vec<domain::plan::Note>,
+    /// Of a replay, where each strategy would have stopped; of a scenario, why a strategy has no plan.
+    #[serde(default)]
+    pub remarks: Vec<String>,
+    /// The answer to the deadline, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DeadlineAnswer>,
+}
+
+/// From a deadline back to the plan.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DeadlineAnswer {
+    pub strategy: Strategy,
+    pub seconds: f64,
+    pub confidence: f64,
+    pub meets: bool,
+    /// The fewest hosts at once that meet it; absent if no number does, or none is needed.
+    pub max_parallel: Option<u32>,
+    /// The shortest window that is enough at the present parallelism; absent if none is long enough.
+    pub window_seconds: Option<f64>,
+    /// The answer in a sentence, or why nothing helps.
+    pub why: String,
+    /// What was tried, by rising parallelism.
+    pub tried: Vec<DeadlineTry>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DeadlineTry {
+    pub max_parallel: u32,
+    pub waves: u32,
+    /// Share of runs that are done by the deadline.
+    pub done_in_time: f64,
+    /// The window that the confidence needs; absent if none is long enough.
+    pub window_seconds: Option<f64>,
 }

@@ -8,13 +8,15 @@ use axum::extract::State;
 use service_kit::{ApiResult, Json, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::plans, service::App};
+use crate::{app::what_if, service::App};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate_plans))
 }
 
-/// Plan and simulate on the live CMDB, under all or named strategies. Nothing is stored and nothing is touched.
+/// Plan and simulate under all or named strategies: the hosts of now, a finished run, or a scenario.
+///
+/// Nothing is stored and nothing is touched.
 #[utoipa::path(post, path = "/patch/plans/simulate", tag = "plans", request_body = SimulatePlans,
     responses((status = 200, body = PlanComparison), (status = "4XX", body = Problem)))]
 async fn simulate_plans(
@@ -22,5 +24,5 @@ async fn simulate_plans(
     _: Viewer,
     Json(request): Json<SimulatePlans>,
 ) -> ApiResult<Json<PlanComparison>> {
-    plans::simulate_plans(&app, &request).await.map(Json)
+    what_if::simulate_plans(&app, &request).await.map(Json)
 }

@@ -153,7 +153,8 @@ pub(crate) async fn freezes_over(
     })
 }
 
-async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+/// The freezes of all calendars together.
+pub(crate) async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
     let entries = store::calendars::list_freezes(conn).await?;
     FreezeCalendar::new(entries)
         .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))

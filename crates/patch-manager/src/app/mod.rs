@@ -21,3 +21,4 @@ pub(crate) mod runs;
 pub(crate) mod scans;
 pub(crate) mod updates;
 pub(crate) mod upkeep;
+pub(crate) mod what_if;

@@ -8,7 +8,7 @@ use std::{
 
 use api_types::{
     cmdb::{CiType, Compatibility, Graph},
-    patch::{Forecast, PlanComparison, SimulatePlans},
+    patch::Forecast,
 };
 use domain::{
     ids::{CiId, RunId},
@@ -18,13 +18,13 @@ use domain::{
     strategy::Strategy,
     workflow::{RollbackMode, RollbackPreference},
 };
-use planner::{HostEdge, HostGraph, HostNode, PlanRequest, ServiceNode, host_plan};
+use planner::{HostEdge, HostGraph, HostNode, PlanRequest, Schedule, ServiceNode};
 use serde_json::json;
 use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{hosts, policies, predictions, remote, scans, updates};
+use super::{calendars, hosts, remote, scans, updates};
 use crate::{
     service::App,
     store::{
@@ -37,7 +37,7 @@ use crate::{
 const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Plays of a plan behind a prediction: enough that its P95 is known to about a percent.
-const PREDICTION_RUNS: u32 = 1000;
+pub(crate) const PREDICTION_RUNS: u32 = 1000;
 /// Fixed, so that the same plan gets the same prediction.
 const PREDICTION_SEED: u64 = 0;
 
@@ -305,15 +305,37 @@ pub(crate) struct Made {
     pub shown: Forecast,
 }
 
+/// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
+pub(crate) async fn schedule(
+    app: &App,
+    connection: &mut sqlx::PgConnection,
+    policy: &Policy,
+) -> ApiResult<Option<Schedule>> {
+    let freezes = calendars::all_freezes(connection).await?;
+    if policy.window.is_none() && freezes.entries().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
+}
+
 /// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
-pub(crate) fn make(request: &PlanRequest, durations: &DurationModel, observations: i64) -> Made {
-    let plan = host_plan(request);
-    let forecast = simulator::forecast(&plan, &request.graph, durations, PREDICTION_RUNS, PREDICTION_SEED);
+pub(crate) fn make(
+    request: &PlanRequest,
+    durations: &DurationModel,
+    observations: i64,
+    schedule: Option<&Schedule>,
+) -> Made {
+    let (plan, forecast) =
+        simulator::plan_and_forecast(request, durations, schedule, PREDICTION_RUNS, PREDICTION_SEED);
     let shown = wire_forecast(plan.strategy, &forecast, observations);
     Made { plan, forecast, shown }
 }
 
-fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {
+pub(crate) fn wire_forecast(
+    strategy: Strategy,
+    forecast: &simulator::Forecast,
+    observations: i64,
+) -> Forecast {
     Forecast {
         strategy,
         waves: forecast.waves,
@@ -322,60 +344,11 @@ fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observation
         expected_failed_hosts: forecast.failed_hosts.mean,
         halt_probability: forecast.halt.value,
         max_hosts_down: forecast.max_hosts_down.max as u32,
+        expected_begun_hosts: forecast.begun_hosts.mean,
+        done_in_window_probability: forecast.done_in_window.map(|share| share.value),
         expected_service_down_seconds: forecast.downtime_seconds.mean,
         exposure: forecast.exposure.mean,
         simulations: forecast.runs,
         observations,
     }
-}
-
-/// What-if: the hosts and updates of now, under all or the named strategies.
-pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiResult<PlanComparison> {
-    let runs = request.runs.unwrap_or(PREDICTION_RUNS);
-    if !(1..=100_000).contains(&runs) {
-        return Err(ApiError::invalid("/runs", "must be 1 to 100000"));
-    }
-    let policy = match &request.policy_id {
-        Some(id) => {
-            let mut connection = app.pool.acquire().await?;
-            policies::get_policy(&mut connection, id).await?.policy
-        }
-        None if request.advisory.is_some() || request.selector.is_some() => ad_hoc_policy()?,
-        None => return Err(ApiError::invalid("", "must name a policy_id, an advisory or a selector")),
-    };
-    let order = PlanOrder {
-        policy,
-        by_policy: request.policy_id.is_some(),
-        advisory: request.advisory.clone(),
-        selector: request.selector.clone(),
-        strategy: None,
-        rollback_of: None,
-    };
-    let gathered = gather(app, &order, Freshness::AsKnown).await?;
-    let mut strategies =
-        if request.strategies.is_empty() { Strategy::ALL.to_vec() } else { request.strategies.clone() };
-    // Of plans that are as good as each other the first is recommended: let it be what the policy says.
-    strategies.sort_by_key(|strategy| *strategy != order.policy.strategy);
-    let mut connection = app.pool.acquire().await?;
-    let (durations, observations) = predictions::duration_model(&mut connection, &gathered.targets).await?;
-    drop(connection);
-    let seed = request.seed;
-    let compared = tokio::task::spawn_blocking(move || {
-        let comparison = simulator::compare(&gathered, &strategies, &durations, runs, seed);
-        let notes =
-            comparison.recommendation.map(|strategy| host_plan(&PlanRequest { strategy, ..gathered }).notes);
-        (comparison, notes.unwrap_or_default())
-    });
-    let (mut comparison, notes) = compared.await.map_err(ApiError::internal)?;
-    comparison.outcomes.sort_by_key(|outcome| outcome.strategy);
-    Ok(PlanComparison {
-        outcomes: comparison
-            .outcomes
-            .iter()
-            .map(|outcome| wire_forecast(outcome.strategy, &outcome.forecast, observations))
-            .collect(),
-        recommended: comparison.recommendation,
-        why: comparison.reason,
-        notes,
-    })
 }

@@ -24,11 +24,13 @@ const CALIBRATED: i64 = 1000;
 
 /// Durations for a plan of these targets, and from how many observations they come.
 pub(crate) async fn duration_model(
+    app: &App,
     connection: &mut PgConnection,
     targets: &BTreeMap<CiId, Target>,
 ) -> ApiResult<(DurationModel, i64)> {
     let observations = predictions::list_host_observations(&mut *connection, OBSERVATIONS).await?;
     let mut model = refit(&prior(targets), &observations);
+    model.forks = u32::from(app.settings.forks.max(1));
     let steps = [
         (&mut model.snapshots, vec!["snapshot"]),
         (&mut model.tests, vec!["test_before", "test_after"]),

@@ -82,8 +82,8 @@ pub(crate) async fn list_scored(
     Ok(scored)
 }
 
-/// What the newest attempts on hosts have shown, oldest first. A host that rebooted shows no duration of its update
-/// alone, and one that was tried again none of a single attempt.
+/// What the newest attempts on hosts have shown, oldest first. A host that was tried again shows no duration of a single
+/// attempt, and one that rebooted shows that of its update alone only where its reboot was timed.
 pub(crate) async fn list_host_observations(
     connection: &mut PgConnection,
     limit: i64,
@@ -92,7 +92,10 @@ pub(crate) async fn list_host_observations(
         r#"SELECT host.state, host.attempts, host.rebooted,
              plan.plan -> 'targets' -> host.ci_id ->> 'os' AS "os!",
              plan.plan -> 'targets' -> host.ci_id -> 'tags' ->> 'role' AS role,
-             extract(epoch FROM host.ended_at - host.started_at)::float8 AS seconds
+             extract(epoch FROM host.ended_at - host.started_at)::float8 AS seconds,
+             (SELECT extract(epoch FROM step.ended_at - step.started_at)::float8 FROM patch.run_host_steps step
+              WHERE step.run_id = host.run_id AND step.ci_id = host.ci_id AND step.attempt = host.attempts
+                AND step.step = 'reboot' AND step.state = 'succeeded') AS reboot_seconds
          FROM patch.run_hosts host JOIN patch.plans plan USING (run_id)
          WHERE host.ended_at IS NOT NULL AND host.started_at IS NOT NULL
          ORDER BY host.ended_at DESC LIMIT $1"#,
@@ -104,11 +107,15 @@ pub(crate) async fn list_host_observations(
     for row in rows.into_iter().rev() {
         let state: domain::run::HostState = word(&row.state)?;
         let kinds = row.role.map(|role| format!("{}/{role}", row.os)).into_iter().chain([row.os.clone()]);
-        let was_plain = state == domain::run::HostState::Succeeded && row.attempts == 1 && !row.rebooted;
+        let succeeded_at_once = state == domain::run::HostState::Succeeded && row.attempts == 1;
+        let reboot_seconds = row.reboot_seconds.filter(|_| row.rebooted && succeeded_at_once);
+        let rebooting = if row.rebooted { reboot_seconds } else { Some(0.0) };
+        let update_seconds =
+            row.seconds.zip(rebooting).map(|(whole, rebooting)| (whole - rebooting).max(0.0));
         observations.push(HostObservation {
             kinds: kinds.collect(),
-            update_seconds: row.seconds.filter(|_| was_plain),
-            reboot_seconds: None,
+            update_seconds: update_seconds.filter(|_| succeeded_at_once),
+            reboot_seconds,
             rollback_seconds: None,
             failed: state.is_failure(),
             lost: state == domain::run::HostState::Unreachable,

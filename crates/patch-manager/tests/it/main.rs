@@ -15,3 +15,4 @@ mod real_feeds;
 mod roles;
 mod runs;
 mod scans;
+mod what_if;

@@ -54,6 +54,16 @@ async fn error_threshold_halts_the_run() {
     assert_eq!(ended["state"], "halted");
     assert!(ended["reason"].as_str().unwrap().contains("threshold"));
     assert_eq!(ended["hosts"]["skipped"], 4);
+
+    // The run once more: one after the other it would have come as far, and no fault appears that it did not have.
+    let asked = json!({ "replay_of": run, "strategies": ["rolling", "bigbang"], "deadline_seconds": 3600 });
+    let replayed = platform.patch.post("/patch/plans/simulate", &asked).await.expect(200);
+    let remarks: Vec<&str> =
+        replayed["remarks"].as_array().unwrap().iter().filter_map(|remark| remark.as_str()).collect();
+    assert_eq!(remarks.len(), 3, "{replayed:#}");
+    assert!(remarks[0].starts_with("as it went, by") && remarks[0].ends_with("1 failed"), "{remarks:?}");
+    assert!(remarks[1..].iter().all(|remark| remark.contains("would have stopped after")), "{remarks:?}");
+    assert!(replayed["deadline"]["why"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

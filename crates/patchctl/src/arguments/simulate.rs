@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use domain::{
-    ids::PolicyId,
+    ids::{PolicyId, RunId},
     strategy::{Strategy, UnknownStrategy},
 };
 
@@ -14,6 +14,8 @@ use super::Selection;
 Examples:
   patchctl simulate --policy policy-prod
   patchctl simulate --tag env=prod --advisory CVE-2026-90100 --strategy hybrid,rolling --runs 10000
+  patchctl simulate --policy policy-prod --deadline 7200 --confidence 0.99
+  patchctl simulate --replay 01900000-0000-7000-8000-000000000001
   patchctl simulate -f scenario.yaml --strategy all --runs 10000 --out results
   patchctl simulate -f scenario.yaml --strategy rolling --check 1
   patchctl simulate -f scenario.yaml --strategy rolling --reference --seed 7 --out results
@@ -31,6 +33,10 @@ pub struct SimulateArguments {
     #[command(flatten)]
     pub selection: Selection,
 
+    /// This finished run once more under other strategies, with the durations and faults that its hosts had.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["policy", "advisory", "tags", "ids", "all"])]
+    pub replay: Option<RunId>,
+
     /// bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid, several parted by commas, or all. All
     /// when unsaid.
     #[arg(long = "strategy", value_name = "NAME", value_delimiter = ',')]
@@ -44,6 +50,15 @@ pub struct SimulateArguments {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<i64>,
 
+    /// What it takes to be done after so many seconds: fewer or more hosts at once, or a longer window; of a scenario,
+    /// which strategies have patched everything by then.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub deadline: Option<f64>,
+
+    /// The share of runs that must meet the deadline, 0 to 1; 0.95 when unsaid.
+    #[arg(long, value_name = "SHARE", requires = "deadline", value_parser = parse_share)]
+    pub confidence: Option<f64>,
+
     #[command(flatten)]
     pub scenario: ScenarioArguments,
 }
@@ -51,7 +66,7 @@ pub struct SimulateArguments {
 /// Questions about a scenario need no platform.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A scenario from a file, without a platform")]
-#[group(multiple = true, conflicts_with_all = ["policy", "advisory", "tags", "ids", "all"])]
+#[group(multiple = true, conflicts_with_all = ["policy", "advisory", "tags", "ids", "all", "replay"])]
 pub struct ScenarioArguments {
     /// Simulate the nodes and edges of this YAML file; `-` reads standard input.
     #[arg(short, long, value_name = "FILE")]
@@ -73,14 +88,6 @@ pub struct ScenarioArguments {
     /// Prove that no service falls below its min_up while K nodes fail, or show how it does.
     #[arg(long, value_name = "K", requires = "file", value_parser = clap::value_parser!(u32).range(0..=20))]
     pub check: Option<u32>,
-
-    /// Which strategies have patched everything after so many seconds, and what would help the others.
-    #[arg(long, value_name = "SECONDS", requires = "file", value_parser = parse_seconds)]
-    pub deadline: Option<f64>,
-
-    /// The share of runs that must meet the deadline, 0 to 1; 0.95 when unsaid.
-    #[arg(long, value_name = "SHARE", requires = "deadline", value_parser = parse_share)]
-    pub confidence: Option<f64>,
 
     /// Nodes worked on at once; when unsaid all of a step.
     #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u32).range(1..))]

@@ -4,6 +4,7 @@
 //! the plan's execution; a `warning` is for the approver to weigh; an `info` is worth knowing.
 
 mod order;
+mod schedule;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use domain::{
     workflow::{Rollback, RollbackMode},
 };
 
-use crate::graph::HostGraph;
+use crate::{graph::HostGraph, schedule::Schedule};
 
 /// How many names a note lists before it counts the rest.
 const NAMES_LISTED: usize = 5;
@@ -26,7 +27,18 @@ pub fn lint(plan: &Plan, graph: &HostGraph) -> Vec<Note> {
     services(plan, graph, &mut findings);
     order::check(plan, graph, &mut findings);
     hosts(plan, graph, &mut findings);
-    let mut notes = findings.0;
+    sorted(findings.0)
+}
+
+/// Findings about the time of a plan's run, in the same order.
+pub fn lint_schedule(plan: &Plan, schedule: &Schedule) -> Vec<Note> {
+    let mut findings = Findings(Vec::new());
+    schedule::check(plan, schedule, &mut findings);
+    sorted(findings.0)
+}
+
+/// Gravest first, then by code and text.
+pub fn sorted(mut notes: Vec<Note>) -> Vec<Note> {
     notes.sort_by(|a, b| {
         b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)).then_with(|| a.text.cmp(&b.text))
     });

@@ -84,3 +84,22 @@ fn gravest_findings_come_first() {
     let severities: Vec<NoteSeverity> = lint(&plan, &graph).iter().map(|note| note.severity).collect();
     assert!(severities.is_sorted_by(|a, b| a >= b), "{severities:?}");
 }
+
+#[test]
+fn time_is_looked_at_host_by_host() {
+    let (plan, _) = plan();
+    let lint = |freezes: serde_json::Value| {
+        let window = serde_json::from_value(serde_json::json!({
+            "opens": {"days": ["Sat"], "at": "22:00"}, "duration_minutes": 240, "time_zone": "UTC",
+        }));
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let freezes = serde_json::from_value(freezes).unwrap();
+        let schedule = planner::Schedule::planned_at(now, Some(window.unwrap()), freezes);
+        let codes = planner::lint_schedule(&plan, &schedule).into_iter().map(|note| note.code);
+        codes.collect::<Vec<String>>()
+    };
+    let freeze = |ends: &str| serde_json::json!([{"uid": "a", "name": "a", "starts": "2026-11-21T00:00:00Z", "ends": ends}]);
+    assert_eq!(lint(serde_json::json!([])), Vec::<String>::new());
+    assert_eq!(lint(freeze("2026-11-21T23:00:00Z")), ["frozen-at-start"]);
+    assert_eq!(lint(freeze("2028-11-21T23:00:00Z")), ["frozen-throughout"]);
+}

@@ -10,7 +10,7 @@ use domain::{
     ids::CiId,
     plan::{Note, NoteSeverity, Plan},
 };
-use planner::HostGraph;
+use planner::{HostGraph, Schedule};
 use serde::{Deserialize, Serialize};
 
 use self::stage::{Outcome, Stage};
@@ -38,6 +38,12 @@ pub struct Forecast {
     pub duration_percentiles: Vec<f64>,
     /// The run stops before its end: a gate, its error threshold or its budget.
     pub halt: Probability,
+    /// It ends without halt before the first window closes; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_in_window: Option<Probability>,
+    /// Hosts are left out because no window is left that could hold them.
+    #[serde(default)]
+    pub out_of_windows: Probability,
     /// At least one host ends failed.
     pub any_failure: Probability,
     /// Hosts on which work begins.
@@ -74,7 +80,10 @@ impl Forecast {
 /// A note for the plan when its run will probably not fit into the window left: an error if it is more likely late than
 /// not, a warning while one run in twenty is late.
 pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
-    let in_time = forecast.probability_ended_within(window_seconds);
+    let in_time = match forecast.done_in_window {
+        Some(share) => share.value,
+        None => forecast.probability_ended_within(window_seconds),
+    };
     let severity = match in_time {
         0.95.. => return None,
         0.5.. => NoteSeverity::Warning,
@@ -90,17 +99,31 @@ pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     Some(Note { severity, code: "window-too-short".to_owned(), text })
 }
 
-/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]). Same arguments, same forecast.
+/// [`forecast_within`] of a plan that may run at any time.
 pub fn forecast(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Forecast {
+    forecast_within(plan, graph, model, None, runs, seed)
+}
+
+/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]), from the schedule's beginning. No host is begun that
+/// does not fit into its opening by what it is expected to take; it goes on with the next one. Same arguments, same
+/// forecast.
+pub fn forecast_within(
+    plan: &Plan,
+    graph: &HostGraph,
+    model: &DurationModel,
+    schedule: Option<&Schedule>,
+    runs: u32,
+    seed: u64,
+) -> Forecast {
     let runs = runs.clamp(1, MAX_RUNS);
-    let stage = Stage::new(plan, graph, model);
+    let stage = Stage::new(plan, graph, model, schedule);
     let outcomes = parallel::map(runs as usize, |run| stage.play(seed, run as u64));
     summarize(&stage, &outcomes, seed)
 }
 
 /// When each of the runs was done, in seconds and rising; infinite for those that halted.
 pub fn done_times(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Vec<f64> {
-    let stage = Stage::new(plan, graph, model);
+    let stage = Stage::new(plan, graph, model, None);
     let mut times = parallel::map(runs.clamp(1, MAX_RUNS) as usize, |run| {
         let outcome = stage.play(seed, run as u64);
         if outcome.halted { f64::INFINITY } else { outcome.duration_seconds() }
@@ -133,6 +156,8 @@ fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
         duration_seconds: Spread::of_sorted(&durations),
         duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
         halt: share(|outcome| outcome.halted),
+        done_in_window: stage.window_ms.map(|_| share(|outcome| outcome.done_in_window)),
+        out_of_windows: share(|outcome| outcome.out_of_windows),
         any_failure: share(|outcome| outcome.failed > 0),
         begun_hosts: spread(|outcome| f64::from(outcome.begun)),
         failed_hosts: spread(|outcome| f64::from(outcome.failed)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ids::CiId, plan::Target};
+use domain::{ids::CiId, plan::Target, workflow::Reboot};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
@@ -22,6 +22,8 @@ pub struct DurationModel {
     pub by_kind: BTreeMap<String, HostModel>,
     /// Before all others: hosts of which more is known than of their kind.
     pub by_host: BTreeMap<CiId, HostModel>,
+    /// Hosts that the executor works on side by side; of a larger wave others begin as these end.
+    pub forks: u32,
     /// One round of snapshots, of up to 50 hosts.
     pub snapshots: Distribution,
     /// One round of tests on a wave; there is one before and one after.
@@ -72,6 +74,7 @@ impl Default for DurationModel {
             host: HostModel::default(),
             by_kind: BTreeMap::new(),
             by_host: BTreeMap::new(),
+            forks: 24,
             snapshots: Distribution::Triangular { low: 5.0, mode: 20.0, high: 60.0 },
             tests: Distribution::Triangular { low: 10.0, mode: 30.0, high: 120.0 },
             verification: Distribution::Triangular { low: 10.0, mode: 30.0, high: 120.0 },
@@ -92,9 +95,22 @@ impl DurationModel {
         self.by_host.get(host).or_else(of_kind).unwrap_or(&self.host)
     }
 
+    /// What a host is expected to take, in seconds; who may begin in a window is judged by it.
+    pub fn expected_seconds(host: &HostModel, reboot: Reboot) -> f64 {
+        let reboots = match reboot {
+            Reboot::Never => 0.0,
+            Reboot::IfRequired => host.reboot_probability,
+            Reboot::Always => 1.0,
+        };
+        host.update.mean() + reboots * host.reboot.mean()
+    }
+
     /// What is wrong with it: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
+        if self.forks == 0 {
+            faults.push(("/forks".to_owned(), "must be at least 1".to_owned()));
+        }
         let named =
             [("/snapshots", &self.snapshots), ("/tests", &self.tests), ("/verification", &self.verification)];
         for (pointer, distribution) in named {

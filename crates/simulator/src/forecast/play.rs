@@ -4,6 +4,8 @@
 //! those that failed, retries in a further round, tests after, soak. A failed pilot or staging host halts the run, and so
 //! does the error threshold, and so does a budget used up by hosts that stay down. Time is in milliseconds.
 
+use std::{cmp::Reverse, collections::BinaryHeap};
+
 use domain::{
     plan::{Intent, WaveKind},
     workflow::Reboot,
@@ -21,6 +23,8 @@ const SNAPSHOTS_AT_ONCE: usize = 50;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
+    /// No window is left that could hold it.
+    LeftOut,
     Done,
     /// Back at its snapshot: up, unpatched.
     RolledBack,
@@ -42,6 +46,27 @@ pub struct Game<'s, 'a> {
     down: usize,
     members_down: Vec<u32>,
     halted: bool,
+    out_of_windows: bool,
+}
+
+/// Where hosts are worked on: one begins when another has ended.
+struct Places(BinaryHeap<Reverse<u64>>);
+
+impl Places {
+    fn new(forks: u32, now: u64, hosts: usize) -> Self {
+        Self(vec![Reverse(now); hosts.min(forks.max(1) as usize)].into())
+    }
+
+    /// When a place is free.
+    fn next(&self) -> u64 {
+        self.0.peek().map_or(0, |free| free.0)
+    }
+
+    fn take_until(&mut self, end: u64) {
+        if let Some(mut first) = self.0.peek_mut() {
+            first.0 = end;
+        }
+    }
 }
 
 impl<'s, 'a> Game<'s, 'a> {
@@ -59,6 +84,7 @@ impl<'s, 'a> Game<'s, 'a> {
             down: 0,
             members_down: vec![0; stage.services.len()],
             halted: false,
+            out_of_windows: false,
         }
     }
 
@@ -146,12 +172,14 @@ impl<'s, 'a> Game<'s, 'a> {
 
     /// One round side by side, then the rollback of those that failed. Returns the failed ones.
     fn patch(&mut self, round: &[usize]) -> Vec<usize> {
-        let start = self.now;
         let mut failed = Vec::new();
+        let mut places = Places::new(self.stage.model.forks, self.now, round.len());
         for host in round {
+            let Some(start) = self.may_begin(*host, places.next()) else { continue };
             self.attempts[*host] += 1;
             let (took, succeeded) = self.attempt(*host);
             let end = start + took;
+            places.take_until(end);
             self.now = self.now.max(end);
             self.changes.push((start, 1, *host));
             if succeeded {
@@ -182,15 +210,28 @@ impl<'s, 'a> Game<'s, 'a> {
         failed
     }
 
+    /// When the host's next opening lets it begin that has a place by then; `None` leaves it out.
+    fn may_begin(&mut self, host: usize, free: u64) -> Option<u64> {
+        let Host { openings, expected_ms, .. } = self.stage.hosts[host];
+        let begins = self.stage.openings[openings].next_fit(free, expected_ms);
+        if begins.is_none() {
+            self.state[host] = State::LeftOut;
+            self.out_of_windows = true;
+        }
+        begins
+    }
+
     fn return_to_snapshots(&mut self, round: &[usize]) -> Vec<usize> {
-        let start = self.now;
         let mut failed = Vec::new();
+        let mut places = Places::new(self.stage.model.forks, self.now, round.len());
         for host in round {
+            let Some(start) = self.may_begin(*host, places.next()) else { continue };
             self.attempts[*host] += 1;
             let model = self.stage.hosts[*host].model;
             let luck = &mut self.luck[*host];
             let end = start + milliseconds(model.rollback.sample(luck));
             let restored = luck.random() >= model.rollback_failure_probability;
+            places.take_until(end);
             self.now = self.now.max(end);
             self.changes.push((start, 1, *host));
             if restored {
@@ -258,6 +299,10 @@ impl<'s, 'a> Game<'s, 'a> {
         let (max_down, below, fewest_up) = self.availability();
         Outcome {
             halted: self.halted,
+            out_of_windows: self.out_of_windows,
+            done_in_window: !self.halted
+                && !self.out_of_windows
+                && self.stage.window_ms.is_some_and(|closes| self.now <= closes),
             begun: self.attempts.iter().filter(|attempts| **attempts > 0).count() as u32,
             failed: u32::try_from(self.failed_count()).unwrap_or(u32::MAX),
             unpatched: u32::try_from(unpatched).unwrap_or(u32::MAX),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use domain::{
     ids::CiId,
-    plan::Plan,
+    plan::{Intent, Plan},
+    selector::Tags,
     workflow::{Rollback, RollbackMode},
 };
-use planner::HostGraph;
+use planner::{HostGraph, Openings, Schedule};
 
 use super::{
     model::{DurationModel, HostModel},
@@ -21,6 +22,10 @@ pub struct Stage<'a> {
     pub hosts: Vec<Host<'a>>,
     pub waves: Vec<Vec<usize>>,
     pub services: Vec<Service<'a>>,
+    /// Different ones only; hosts name theirs by index.
+    pub openings: Vec<Openings>,
+    /// When the first window closes; absent without a schedule.
+    pub window_ms: Option<u64>,
 }
 
 pub struct Host<'a> {
@@ -30,6 +35,8 @@ pub struct Host<'a> {
     pub services: Vec<usize>,
     pub was_up: bool,
     pub can_roll_back: bool,
+    pub openings: usize,
+    pub expected_ms: u64,
 }
 
 pub struct Service<'a> {
@@ -41,6 +48,9 @@ pub struct Service<'a> {
 /// What one run came to.
 pub struct Outcome {
     pub halted: bool,
+    /// Hosts were left out because no window was left that could hold them.
+    pub out_of_windows: bool,
+    pub done_in_window: bool,
     pub begun: u32,
     pub failed: u32,
     pub unpatched: u32,
@@ -70,7 +80,14 @@ impl Outcome {
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(plan: &'a Plan, graph: &HostGraph, model: &'a DurationModel) -> Self {
+    pub fn new(
+        plan: &'a Plan,
+        graph: &HostGraph,
+        model: &'a DurationModel,
+        schedule: Option<&Schedule>,
+    ) -> Self {
+        let mut openings: Vec<Openings> = Vec::new();
+        let mut openings_of: BTreeMap<&Tags, usize> = BTreeMap::new();
         let service_index: BTreeMap<&CiId, usize> =
             plan.services.keys().enumerate().map(|(index, service)| (service, index)).collect();
         let mut services_of: BTreeMap<&CiId, Vec<usize>> = BTreeMap::new();
@@ -83,8 +100,22 @@ impl<'a> Stage<'a> {
             plan.targets.keys().enumerate().map(|(index, host)| (host, index)).collect();
         let hosts = plan.targets.iter().map(|(id, target)| {
             let node = graph.hosts.get(id);
+            let index = *openings_of.entry(&target.tags).or_insert_with(|| {
+                let own = schedule.map_or_else(Openings::always, |schedule| schedule.openings(&target.tags));
+                openings.iter().position(|known| *known == own).unwrap_or_else(|| {
+                    openings.push(own);
+                    openings.len() - 1
+                })
+            });
+            let own_model = model.of(id, target);
+            let expected_seconds = match plan.intent {
+                Intent::Patch => DurationModel::expected_seconds(own_model, plan.reboot),
+                Intent::Rollback { .. } => own_model.rollback.mean(),
+            };
             Host {
-                model: model.of(id, target),
+                openings: index,
+                expected_ms: (expected_seconds * 1000.0) as u64,
+                model: own_model,
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
                 services: services_of.remove(id).unwrap_or_default(),
                 was_up: graph.is_up(id),
@@ -92,13 +123,15 @@ impl<'a> Stage<'a> {
             }
         });
         let hosts = hosts.collect();
+        let closings = openings.iter().filter_map(Openings::first_closing_ms);
+        let window_ms = schedule.and_then(|_| closings.max());
         let known = |wave: &Vec<CiId>| wave.iter().filter_map(|host| host_index.get(host).copied()).collect();
         let services = plan.services.iter().map(|(id, budget)| {
             let up = budget.members.iter().filter(|member| graph.is_up(member)).count();
             Service { id, up: u32::try_from(up).unwrap_or(u32::MAX), min_up: budget.min_up }
         });
         let waves = plan.waves.iter().map(|wave| known(&wave.hosts)).collect();
-        Self { plan, model, hosts, waves, services: services.collect() }
+        Self { plan, model, hosts, waves, services: services.collect(), openings, window_ms }
     }
 
     pub fn services(&self) -> impl Iterator<Item = &'a CiId> {

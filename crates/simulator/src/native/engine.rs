@@ -43,6 +43,7 @@ pub struct Counts {
     pub halted: bool,
     pub out_of_windows: bool,
     pub rollbacks: u32,
+    pub begun: u32,
     pub retries: u32,
     pub failed: u32,
     pub guardrail_pauses: u32,
@@ -303,6 +304,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         state.attempts += 1;
         state.begun = true;
         self.counts.retries += u32::from(number > 0);
+        self.counts.begun += u32::from(number == 0);
         let luck = self.luck.of(u64::from(number) << 32 | node as u64);
         let (takes, ending) = attempt::draw(self.stage, state, mode, luck);
         if leg.is_flow() {

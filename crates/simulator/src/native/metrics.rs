@@ -16,6 +16,8 @@ pub struct NativeMetrics {
     pub halted: bool,
     /// The halt came because no window was left.
     pub out_of_windows: bool,
+    /// Node-seconds of attempts that outlasted the window in which they began.
+    pub overrun_seconds: f64,
     pub failed_nodes: u32,
     pub unpatched_nodes: u32,
     pub rollbacks: u32,
@@ -29,6 +31,8 @@ pub struct NativeMetrics {
     /// Times that a service fell below its `min_up`.
     pub availability_violations: u32,
     pub node_unavailability_seconds: f64,
+    /// The most nodes that were down at once.
+    pub most_nodes_down: u32,
     /// Seconds of all services below their `min_up`, added up.
     pub downtime_seconds: f64,
     /// The longest that one service was below without a break.
@@ -112,6 +116,7 @@ impl Engine<'_, '_> {
             exposure: figures.exposure,
             halted: counts.halted,
             out_of_windows: counts.out_of_windows,
+            overrun_seconds: seconds(counts.overrun_ms),
             failed_nodes: counts.failed,
             unpatched_nodes: figures.unpatched,
             rollbacks: counts.rollbacks,
@@ -122,6 +127,7 @@ impl Engine<'_, '_> {
             incompatibility_violations: totals.incompatibility_violations,
             availability_violations: services.iter().map(|service| service.availability_violations).sum(),
             node_unavailability_seconds: seconds(totals.unavailable_node_ms),
+            most_nodes_down: totals.most_down,
             downtime_seconds: figures.downtime,
             longest_downtime_seconds: figures.longest_downtime,
             degraded_service_seconds: figures.degraded_service,
@@ -142,6 +148,7 @@ impl NativeMetrics {
         row("exposure", self.exposure.to_string());
         row("halted", self.halted.to_string());
         row("out_of_windows", self.out_of_windows.to_string());
+        row("overrun_seconds", self.overrun_seconds.to_string());
         row("failed_nodes", self.failed_nodes.to_string());
         row("unpatched_nodes", self.unpatched_nodes.to_string());
         row("rollbacks", self.rollbacks.to_string());
@@ -152,6 +159,7 @@ impl NativeMetrics {
         row("incompatibility_violations", self.incompatibility_violations.to_string());
         row("availability_violations", self.availability_violations.to_string());
         row("node_unavailability_seconds", self.node_unavailability_seconds.to_string());
+        row("most_nodes_down", self.most_nodes_down.to_string());
         row("degraded_service_seconds", self.degraded_service_seconds.to_string());
         row("extra_capacity_seconds", self.extra_capacity_seconds.to_string());
         row("downtime_seconds", self.downtime_seconds.to_string());
@@ -165,6 +173,6 @@ impl NativeMetrics {
     }
 }
 
-fn seconds(milliseconds: u64) -> f64 {
+pub fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
 }

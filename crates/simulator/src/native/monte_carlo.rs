@@ -1,9 +1,16 @@
 //! Many runs of one plan, and what they say together.
 
-use planner::{NodePlan, Scenario};
+use planner::NodePlan;
 use serde::Serialize;
 
-use super::{course::Course, engine::Engine, metrics::Figures, record::Nobody, stage::Stage, world::World};
+use super::{
+    course::Course,
+    engine::{Counts, Engine},
+    metrics::{Figures, seconds},
+    record::Nobody,
+    stage::Stage,
+    world::{Totals, World},
+};
 use crate::{
     parallel,
     statistics::{Probability, Spread},
@@ -35,15 +42,30 @@ pub struct MonteCarlo {
     pub downtime_seconds: Spread,
     pub longest_downtime_seconds: Spread,
     pub degraded_service_seconds: Spread,
+    pub mixed_version_seconds: Spread,
+    /// Seconds with at least one degraded edge.
+    pub degraded_seconds: Spread,
+    pub incompatibility_violations: Spread,
+    pub availability_violations: Spread,
+    pub node_unavailability_seconds: Spread,
+    pub most_nodes_down: Spread,
+    pub overrun_seconds: Spread,
+    /// Nodes on which work begins.
+    pub begun_nodes: Spread,
     pub failed_nodes: Spread,
     pub unpatched_nodes: Spread,
     pub rollbacks: Spread,
+    pub retries: Spread,
     pub extra_capacity_seconds: Spread,
     pub halt: Probability,
     /// All patchable nodes have their patch at the end.
     pub fully_patched: Probability,
     /// Of these, within the deadline; absent without one.
     pub done_in_time: Option<Probability>,
+    /// Of these, before the first window closes; absent without windows.
+    pub done_in_window: Option<Probability>,
+    /// The run halts because no window is left that could hold the next attempt.
+    pub out_of_windows: Probability,
     /// Services that fall below their `min_up` in some run, likeliest first.
     pub services_at_risk: Vec<ServiceRisk>,
 }
@@ -57,10 +79,9 @@ pub struct ServiceRisk {
 
 struct Run {
     figures: Figures,
-    halted: bool,
-    failed: u32,
-    rollbacks: u32,
-    capacity: f64,
+    counts: Counts,
+    totals: Totals,
+    falls: u32,
     /// Service and milliseconds below, for those that fell.
     fallen: Vec<(u32, u64)>,
 }
@@ -79,18 +100,18 @@ pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) 
             let fallen = services.filter(|(_, state)| state.below_ms > 0);
             Run {
                 figures: engine.figures(),
-                halted: engine.counts.halted,
-                failed: engine.counts.failed,
-                rollbacks: engine.counts.rollbacks,
-                capacity: engine.counts.capacity_ms as f64 / 1000.0,
+                counts: engine.counts,
+                totals: engine.world.totals,
+                falls: engine.world.services.iter().map(|service| service.falls).sum(),
                 fallen: fallen.map(|(index, state)| (index as u32, state.below_ms)).collect(),
             }
         },
     );
-    summarize(stage.scenario, &runs, seed, deadline_seconds)
+    summarize(stage, &runs, seed, deadline_seconds)
 }
 
-fn summarize(scenario: &Scenario, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {
+fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {
+    let scenario = stage.scenario;
     let spread = |metric: fn(&Run) -> f64| Spread::of(runs.iter().map(metric).collect());
     let share = |hits: usize| Probability::of(hits, runs.len());
     let mut falls = vec![(0_usize, 0_u64); scenario.services.len()];
@@ -118,11 +139,22 @@ fn summarize(scenario: &Scenario, runs: &[Run], seed: u64, deadline_seconds: Opt
         downtime_seconds: spread(|run| run.figures.downtime),
         longest_downtime_seconds: spread(|run| run.figures.longest_downtime),
         degraded_service_seconds: spread(|run| run.figures.degraded_service),
-        failed_nodes: spread(|run| f64::from(run.failed)),
+        mixed_version_seconds: spread(|run| seconds(run.totals.mixed_edge_ms)),
+        degraded_seconds: spread(|run| seconds(run.totals.degraded_ms)),
+        incompatibility_violations: spread(|run| f64::from(run.totals.incompatibility_violations)),
+        availability_violations: spread(|run| f64::from(run.falls)),
+        node_unavailability_seconds: spread(|run| seconds(run.totals.unavailable_node_ms)),
+        most_nodes_down: spread(|run| f64::from(run.totals.most_down)),
+        overrun_seconds: spread(|run| seconds(run.counts.overrun_ms)),
+        begun_nodes: spread(|run| f64::from(run.counts.begun)),
+        failed_nodes: spread(|run| f64::from(run.counts.failed)),
         unpatched_nodes: spread(|run| f64::from(run.figures.unpatched)),
-        rollbacks: spread(|run| f64::from(run.rollbacks)),
-        extra_capacity_seconds: spread(|run| run.capacity),
-        halt: share(runs.iter().filter(|run| run.halted).count()),
+        rollbacks: spread(|run| f64::from(run.counts.rollbacks)),
+        retries: spread(|run| f64::from(run.counts.retries)),
+        extra_capacity_seconds: spread(|run| seconds(run.counts.capacity_ms)),
+        halt: share(runs.iter().filter(|run| run.counts.halted).count()),
+        out_of_windows: share(runs.iter().filter(|run| run.counts.out_of_windows).count()),
+        done_in_window: stage.options.windows.first().map(|window| share(in_time(window.closes as f64))),
         fully_patched: share(runs.iter().filter(|run| run.figures.full_patch.is_some()).count()),
         done_in_time: deadline_seconds.map(|deadline| share(in_time(deadline))),
         services_at_risk,

@@ -1,5 +1,8 @@
 //! What the scenario does not say: how attempts vary, fail and are tried again, and within which limits.
 
+use std::collections::BTreeMap;
+
+use planner::{Schedule, schedule::Opening};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
@@ -34,6 +37,9 @@ pub struct NativeOptions {
     pub bluegreen_keep_seconds: u32,
     /// Attempts begin in these only, and only if their nominal duration fits; none: at any time.
     pub windows: Vec<Window>,
+    /// Windows and freezes by the calendar instead. Freezes for hosts with certain tags alone do not count: nodes have no
+    /// tags.
+    pub calendar: Option<Schedule>,
     /// For so many seconds after the run's end a node that it left unpatched stays exposed.
     pub unpatched_exposure_seconds: u32,
 }
@@ -76,6 +82,7 @@ impl Default for NativeOptions {
             canaries_gate: true,
             bluegreen_keep_seconds: 600,
             windows: Vec::new(),
+            calendar: None,
             unpatched_exposure_seconds: 86_400,
         }
     }
@@ -93,6 +100,23 @@ impl NativeOptions {
         Self { duration_factor: Distribution::fixed(1.0), ..Self::default() }
     }
 
+    /// The windows that the calendar comes to, in seconds since its beginning.
+    pub fn with_windows_of_calendar(mut self) -> Self {
+        if let Some(calendar) = self.calendar.take() {
+            let openings = calendar.openings(&BTreeMap::new());
+            let seconds = |opening: &Opening| Window {
+                opens: opening.opens_ms.div_ceil(1000),
+                closes: opening.closes_ms / 1000,
+            };
+            self.windows = openings.spans().iter().map(seconds).collect();
+            if self.windows.is_empty() {
+                // Frozen throughout: a window that holds nothing.
+                self.windows.push(Window { opens: 0, closes: 0 });
+            }
+        }
+        self
+    }
+
     /// What is wrong: field and reason.
     pub fn faults(&self) -> Vec<(&'static str, &'static str)> {
         let mix = self.failure_mix;
@@ -105,6 +129,11 @@ impl NativeOptions {
             (self.max_parallel == Some(0), ("max_parallel", "must be at least 1")),
             (!(0.0..=100.0).contains(&self.rollback_factor), ("rollback_factor", "must be 0 to 100")),
             (wrong_mix, ("failure_mix", "must hold shares of at least 0, one beside reboot above it")),
+            (self.retries > 1000, ("retries", "must be at most 1000")),
+            (
+                self.calendar.is_some() && !self.windows.is_empty(),
+                ("calendar", "must not stand beside windows; give one of them"),
+            ),
             (!in_order || !open, ("windows", "must follow each other and close after they open")),
         ];
         let wrong = checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, fault)| fault);

@@ -55,6 +55,8 @@ struct Circle {
 #[derive(Clone, Copy, Default)]
 pub struct Totals {
     pub unavailable_node_ms: u64,
+    down: u32,
+    pub most_down: u32,
     pub mixed_edge_ms: u64,
     pub degraded_ms: u64,
     pub incompatibility_violations: u32,
@@ -127,6 +129,8 @@ impl World {
             return;
         }
         state.down_since = now;
+        self.totals.down += 1;
+        self.totals.most_down = self.totals.most_down.max(self.totals.down);
         if state.hosts_down == 0 {
             self.lose_member(stage, node, now);
         }
@@ -150,6 +154,7 @@ impl World {
             return;
         }
         self.totals.unavailable_node_ms += now - since;
+        self.totals.down -= 1;
         if state.hosts_down == 0 {
             self.gain_member(stage, node, now);
         }

@@ -78,6 +78,7 @@ pub fn exact() -> DurationModel {
         },
         by_kind: BTreeMap::new(),
         by_host: BTreeMap::new(),
+        forks: 24,
         snapshots: fixed(10.0),
         tests: fixed(5.0),
         verification: fixed(5.0),

@@ -1,6 +1,6 @@
 use domain::{plan::NoteSeverity, strategy::Strategy, workflow::Rollback};
-use planner::host_plan;
-use simulator::{Distribution, DurationModel, compare, forecast, window_note};
+use planner::{Schedule, host_plan};
+use simulator::{Distribution, DurationModel, compare, forecast, forecast_within, window_note};
 
 use crate::fixture::{exact, id, request};
 
@@ -123,4 +123,53 @@ fn model_faults_name_their_field() {
     model.tests = Distribution::fixed(-1.0);
     let pointers: Vec<String> = model.faults().into_iter().map(|(pointer, _)| pointer).collect();
     assert_eq!(pointers, ["/tests", "/by_kind/debian12~1db/failure_probability"]);
+}
+
+/// Saturdays 22:00 UTC for so many minutes; each host takes 150 s.
+fn saturdays(minutes: u32, freezes: &str) -> Schedule {
+    let window = serde_json::from_value(serde_json::json!({
+        "opens": {"days": ["Sat"], "at": "22:00"}, "duration_minutes": minutes, "time_zone": "UTC",
+    }));
+    let now = "2026-11-20T12:00:00Z".parse().unwrap();
+    Schedule::planned_at(now, Some(window.unwrap()), serde_json::from_str(freezes).unwrap())
+}
+
+#[test]
+fn work_stops_with_the_window_and_goes_on_with_the_next() {
+    let request = request(Strategy::Rolling);
+    let plan = host_plan(&request);
+    let within = |minutes, freezes| {
+        forecast_within(&plan, &request.graph, &exact(), Some(&saturdays(minutes, freezes)), 5, 1)
+    };
+    let long = within(60, "[]");
+    assert_eq!((long.done_in_window.unwrap().value, long.duration_seconds.p50), (1.0, 465.0));
+    // The third wave, begun at 310 s, would end after the window of 420 s: it waits for a week.
+    let short = within(7, "[]");
+    assert_eq!((short.done_in_window.unwrap().value, short.unpatched_hosts.max), (0.0, 0.0));
+    assert_eq!(short.duration_seconds.p50, 7.0 * 86_400.0 + 150.0 + 5.0);
+    assert_eq!(window_note(&short, 420.0).unwrap().severity, NoteSeverity::Error);
+    // No window ever holds a host.
+    let never = within(2, "[]");
+    assert_eq!(
+        (never.out_of_windows.value, never.begun_hosts.max, never.unpatched_hosts.max),
+        (1.0, 0.0, 5.0)
+    );
+    // A freeze for the first five minutes leaves time for two waves.
+    let frozen = within(
+        12,
+        r#"[{"uid": "a", "name": "a", "starts": "2026-11-21T21:00:00Z", "ends": "2026-11-21T22:05:00Z"}]"#,
+    );
+    assert_eq!(frozen.duration_seconds.p50, 7.0 * 86_400.0 + 150.0 + 5.0);
+}
+
+#[test]
+fn hosts_of_a_large_wave_begin_as_others_end() {
+    let mut request = request(Strategy::BigBang);
+    request.graph.services.values_mut().for_each(|service| service.min_up = 0);
+    let plan = host_plan(&request);
+    assert_eq!(plan.waves.len(), 1);
+    let model = DurationModel { forks: 2, ..exact() };
+    // Five hosts by two places: three rounds of 150 s, since all take the same.
+    assert_eq!(forecast(&plan, &request.graph, &model, 2, 1).duration_seconds.p50, 10.0 + 3.0 * 150.0 + 5.0);
+    assert_eq!(forecast(&plan, &request.graph, &model, 2, 1).max_hosts_down.max, 2.0);
 }

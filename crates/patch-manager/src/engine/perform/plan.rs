@@ -36,9 +36,16 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         ));
     }
     let mut connection = app.pool.acquire().await?;
-    let (durations, observations) = predictions::duration_model(&mut connection, &request.targets).await?;
+    let (durations, observations) =
+        predictions::duration_model(app, &mut connection, &request.targets).await?;
+    let schedule = match row.emergency {
+        true => None,
+        false => plans::schedule(app, &mut connection, &row.policy).await?,
+    };
     drop(connection);
-    let made = tokio::task::spawn_blocking(move || plans::make(&request, &durations, observations));
+    let made = tokio::task::spawn_blocking(move || {
+        plans::make(&request, &durations, observations, schedule.as_ref())
+    });
     let Made { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);

@@ -49,7 +49,7 @@ pub fn answer(
     comparison: &ScenarioComparison,
     more: &dyn Fn(),
 ) -> DeadlineAnswer {
-    let confidence = question.arguments.confidence.unwrap_or(CONFIDENCE);
+    let confidence = question.confidence.unwrap_or(CONFIDENCE);
     let in_time = |result: &MonteCarlo| result.done_in_time.map_or(0.0, |share| share.value);
     let meets = |plan: &NodePlan, max_parallel: u32| {
         more();

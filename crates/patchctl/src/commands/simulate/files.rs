@@ -89,7 +89,8 @@ fn of_plan(
 fn samples(strategy: Strategy, result: &MonteCarlo) -> String {
     let mut text = format!(
         "\n## Samples\n\nThe run above is the first of {} under {strategy} with seed {}. All together:\n\n\
-         | metric | mean | P50 | P95 | interval of P95 | most |\n| --- | --: | --: | --: | --: | --: |\n",
+         | metric | mean | P50 | interval of P50 | P95 | interval of P95 | most |\n\
+         | --- | --: | --: | --: | --: | --: | --: |\n",
         result.runs, result.seed
     );
     for (name, spread) in [
@@ -98,15 +99,43 @@ fn samples(strategy: Strategy, result: &MonteCarlo) -> String {
         ("downtime_seconds", &result.downtime_seconds),
         ("longest_downtime_seconds", &result.longest_downtime_seconds),
         ("degraded_service_seconds", &result.degraded_service_seconds),
+        ("mixed_version_seconds", &result.mixed_version_seconds),
+        ("degraded_seconds", &result.degraded_seconds),
+        ("incompatibility_violations", &result.incompatibility_violations),
+        ("availability_violations", &result.availability_violations),
+        ("node_unavailability_seconds", &result.node_unavailability_seconds),
+        ("most_nodes_down", &result.most_nodes_down),
+        ("overrun_seconds", &result.overrun_seconds),
         ("failed_nodes", &result.failed_nodes),
         ("unpatched_nodes", &result.unpatched_nodes),
         ("rollbacks", &result.rollbacks),
+        ("retries", &result.retries),
         ("extra_capacity_seconds", &result.extra_capacity_seconds),
     ] {
         text += &format!(
-            "| {name} | {:.2} | {:.2} | {:.2} | {:.2} to {:.2} | {:.2} |\n",
-            spread.mean, spread.p50, spread.p95, spread.p95_low, spread.p95_high, spread.max
+            "| {name} | {:.2} | {:.2} | {:.2} to {:.2} | {:.2} | {:.2} to {:.2} | {:.2} |\n",
+            spread.mean,
+            spread.p50,
+            spread.p50_low,
+            spread.p50_high,
+            spread.p95,
+            spread.p95_low,
+            spread.p95_high,
+            spread.max
         );
+    }
+    text += "\n| probability | value | interval |\n| --- | --: | --: |\n";
+    let shares = [
+        ("halts", Some(result.halt)),
+        ("everything patched", Some(result.fully_patched)),
+        ("done by the deadline", result.done_in_time),
+        ("done within the first window", result.done_in_window),
+        ("out of windows", result.done_in_window.map(|_| result.out_of_windows)),
+    ];
+    for (name, share) in shares {
+        if let Some(share) = share {
+            text += &format!("| {name} | {:.4} | {:.4} to {:.4} |\n", share.value, share.low, share.high);
+        }
     }
     text
 }

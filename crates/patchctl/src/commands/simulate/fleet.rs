@@ -1,6 +1,7 @@
 //! The plan of real hosts, as the platform would simulate it.
 
 use api_types::patch::{PlanComparison, SimulatePlans};
+use domain::plan::NoteSeverity;
 
 use crate::arguments::{Format, SimulateArguments};
 use crate::commands::OK;
@@ -11,9 +12,19 @@ use crate::output::{Printer, clean, print};
 pub async fn run(connection: &Connection, arguments: SimulateArguments, printer: Printer) -> Outcome {
     let selector = arguments.selection.selector();
     let strategies = arguments.strategies();
-    let SimulateArguments { policy, advisory, runs, seed, .. } = arguments;
-    let seed = seed.unwrap_or(0).unsigned_abs();
-    let request = SimulatePlans { policy_id: policy, advisory, selector, strategies, runs, seed };
+    let SimulateArguments { policy, advisory, replay, runs, seed, deadline, confidence, .. } = arguments;
+    let request = SimulatePlans {
+        policy_id: policy,
+        advisory,
+        selector,
+        replay_of: replay,
+        scenario: None,
+        strategies,
+        runs,
+        seed: seed.unwrap_or(0).unsigned_abs(),
+        deadline_seconds: deadline,
+        confidence,
+    };
     show(&connection.patch().simulate_plans(&request).await?, printer)?;
     OK
 }
@@ -29,9 +40,11 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
         "minutes p95",
         "failed hosts",
         "halt %",
+        "begun",
         "hosts down",
         "service down s",
         "exposure",
+        "in window %",
     ];
     let rows = comparison.outcomes.iter().map(|outcome| {
         vec![
@@ -41,9 +54,13 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
             format!("{:.1}", outcome.duration_p95_seconds / 60.0),
             format!("{:.2}", outcome.expected_failed_hosts),
             format!("{:.1}", outcome.halt_probability * 100.0),
+            format!("{:.1}", outcome.expected_begun_hosts),
             outcome.max_hosts_down.to_string(),
             format!("{:.0}", outcome.expected_service_down_seconds),
             format!("{:.0}", outcome.exposure),
+            outcome
+                .done_in_window_probability
+                .map_or(String::new(), |probability| format!("{:.1}", probability * 100.0)),
         ]
     });
     printer.rows(&headings, rows.collect())?;
@@ -51,5 +68,18 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
         return Ok(());
     }
     let recommended = comparison.recommended.map_or("none".to_owned(), |strategy| strategy.to_string());
-    print(&format!("\nrecommended: {recommended}; {}", clean(&comparison.why)))
+    let mut lines: Vec<String> = comparison.remarks.iter().map(|remark| clean(remark)).collect();
+    for note in &comparison.notes {
+        let severity = match note.severity {
+            NoteSeverity::Error => "error",
+            NoteSeverity::Warning => "warning",
+            NoteSeverity::Info => "note",
+        };
+        lines.push(format!("{severity} ({}): {}", clean(&note.code), clean(&note.text)));
+    }
+    if let Some(deadline) = &comparison.deadline {
+        lines.push(format!("deadline, by {}: {}", deadline.strategy, clean(&deadline.why)));
+    }
+    lines.push(format!("recommended: {recommended}; {}", clean(&comparison.why)));
+    print(&format!("\n{}", lines.join("\n")))
 }

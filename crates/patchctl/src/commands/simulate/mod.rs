@@ -31,8 +31,10 @@ pub async fn run(
         return of_scenario(&file, arguments, printer);
     }
     let has_selection = arguments.selection.selector().is_some();
-    if arguments.policy.is_none() && arguments.advisory.is_none() && !has_selection {
-        let message = "say what would be patched: --policy, --advisory, --tag, --ci or --all";
+    let is_named = arguments.policy.is_some() || arguments.advisory.is_some() || arguments.replay.is_some();
+    if !is_named && !has_selection {
+        let message =
+            "say what would be patched: --policy, --advisory, --tag, --ci or --all, or a run to --replay";
         return Err(Failure::usage(message).hint("`-f scenario.yaml` simulates a file without a platform"));
     }
     fleet::run(&connect()?, arguments, printer).await
@@ -44,6 +46,8 @@ struct Question {
     strategies: Vec<Strategy>,
     seed: i64,
     runs: Option<u32>,
+    deadline: Option<f64>,
+    confidence: Option<f64>,
     arguments: ScenarioArguments,
 }
 
@@ -55,6 +59,8 @@ fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> O
         strategies: arguments.strategies(),
         seed: arguments.seed.unwrap_or(scenario.seed),
         runs: arguments.runs,
+        deadline: arguments.deadline,
+        confidence: arguments.confidence,
         arguments: arguments.scenario,
         scenario,
     };

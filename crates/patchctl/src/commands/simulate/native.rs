@@ -47,7 +47,7 @@ pub fn run(question: &Question, printer: Printer) -> Outcome {
     let (runs, seed) = (question.runs.unwrap_or(RUNS), question.seed.unsigned_abs());
     let bar = progress(u64::from(runs) * question.strategies.len() as u64);
     let watch = || bar.inc(1);
-    let deadline_seconds = question.arguments.deadline;
+    let deadline_seconds = question.deadline;
     let sampling = Sampling { deadline_seconds, watch: &watch, ..Sampling::new(runs, seed) };
     let Question { scenario, strategies, .. } = question;
     let comparison = native::compare(scenario, strategies, question.batch_size(), &options, &sampling);
@@ -82,7 +82,7 @@ fn options(question: &Question) -> Result<NativeOptions, Failure> {
         }
     }
     options.max_parallel = question.arguments.max_parallel.or(options.max_parallel);
-    Ok(options)
+    Ok(options.with_windows_of_calendar())
 }
 
 fn checks(

@@ -1,0 +1,65 @@
+//! A scenario from the request's body.
+
+use api_types::patch::{Forecast, PlanComparison, SimulatePlans};
+use service_kit::{ApiError, ApiResult};
+use simulator::native::{self, NativeOptions, Sampling, ScenarioOutcome};
+
+use super::{runs, strategies};
+
+/// Nodes of the batches of `batch_rolling`.
+const BATCH_SIZE: usize = 2;
+/// Nodes played in all runs of all strategies: some ten seconds of work. `patchctl simulate -f` knows no such limit.
+const MOST_PLAYED: u64 = 50_000_000;
+
+pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult<PlanComparison> {
+    if request.deadline_seconds.is_some() {
+        let reason = "is for hosts; `patchctl simulate -f --deadline` answers it for a scenario";
+        return Err(ApiError::invalid("/deadline_seconds", reason));
+    }
+    let (strategies, runs, seed) = (strategies(request), runs(request), request.seed);
+    let simulated = tokio::task::spawn_blocking(move || {
+        let scenario = planner::scenario::read("scenario", &yaml)
+            .map_err(|error| ApiError::invalid("/scenario", error.to_string()))?;
+        let played = scenario.nodes.len() as u64 * u64::from(runs) * strategies.len() as u64;
+        if played > MOST_PLAYED {
+            let reason = format!(
+                "{played} nodes would be played in all, at most {MOST_PLAYED} are; ask for fewer runs or strategies"
+            );
+            return Err(ApiError::invalid("/runs", reason));
+        }
+        let options = NativeOptions::default();
+        Ok(native::compare(&scenario, &strategies, BATCH_SIZE, &options, &Sampling::new(runs, seed)))
+    });
+    let comparison = simulated.await.map_err(ApiError::internal)??;
+    let refused = comparison.outcomes.iter();
+    let refused =
+        refused.filter_map(|outcome| Some(format!("`{}`: {}", outcome.strategy, outcome.refused.as_ref()?)));
+    Ok(PlanComparison {
+        remarks: refused.collect(),
+        outcomes: comparison.outcomes.iter().filter_map(forecast).collect(),
+        recommended: comparison.recommendation,
+        why: comparison.reason,
+        notes: Vec::new(),
+        deadline: None,
+    })
+}
+
+/// Nodes stand for hosts, steps for waves.
+fn forecast(outcome: &ScenarioOutcome) -> Option<Forecast> {
+    let (plan, result) = (outcome.plan.as_ref()?, outcome.result.as_ref()?);
+    Some(Forecast {
+        strategy: outcome.strategy,
+        waves: plan.steps.len() as u32,
+        duration_p50_seconds: result.duration_seconds.p50,
+        duration_p95_seconds: result.duration_seconds.p95,
+        expected_failed_hosts: result.failed_nodes.mean,
+        halt_probability: result.halt.value,
+        max_hosts_down: result.most_nodes_down.max as u32,
+        expected_begun_hosts: result.begun_nodes.mean,
+        done_in_window_probability: result.done_in_window.map(|share| share.value),
+        expected_service_down_seconds: result.downtime_seconds.mean,
+        exposure: result.exposure.mean,
+        simulations: result.runs,
+        observations: 0,
+    })
+}

@@ -1,0 +1,200 @@
+//! When hosts may be worked on: maintenance windows less freezes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::time::{FreezeCalendar, MaintenanceWindow, Span, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// How far ahead openings are looked for.
+const HORIZON: TimeDelta = TimeDelta::days(366);
+/// As many openings are looked at; a run that needs more is not planned but hoped for.
+const MOST_OPENINGS: usize = 60;
+/// Windows that open again before they close are one opening; of these no more are put together.
+const MOST_LOOKED_AT: usize = 1_000;
+
+/// Windows, freezes and the beginning from which both are looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// When the run may begin at the earliest. All openings are told in seconds since then.
+    pub begins: DateTime<Utc>,
+    /// Absent: at any time that no freeze denies.
+    #[serde(default)]
+    pub window: Option<MaintenanceWindow>,
+    #[serde(default)]
+    pub freezes: FreezeCalendar,
+}
+
+/// Stretches of time in which new work may begin and has to end, in order and apart from each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Openings {
+    spans: Vec<Opening>,
+    /// So much must be left for new work to begin.
+    cutoff_ms: u64,
+}
+
+/// Milliseconds since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    pub opens_ms: u64,
+    pub closes_ms: u64,
+}
+
+impl Schedule {
+    /// The schedule of a run that is planned now: it begins when the window is open.
+    pub fn planned_at(
+        now: DateTime<Utc>,
+        window: Option<MaintenanceWindow>,
+        freezes: FreezeCalendar,
+    ) -> Self {
+        let begins = window.as_ref().map_or(Some(now), |window| window.next_start(now)).unwrap_or(now);
+        Self { begins, window, freezes }
+    }
+
+    /// How long the first window is open from the beginning on; absent without windows.
+    pub fn first_window_seconds(&self) -> Option<f64> {
+        self.window.as_ref()?;
+        self.windows().first().map(|(opens, closes)| (*closes - *opens).num_milliseconds() as f64 / 1000.0)
+    }
+
+    /// For hosts with these tags.
+    pub fn openings(&self, tags: &BTreeMap<String, String>) -> Openings {
+        let cutoff = self.window.as_ref().map_or(TimeDelta::zero(), MaintenanceWindow::cutoff);
+        let mut spans = Vec::new();
+        for (opens, closes) in self.windows() {
+            self.permitted(opens, closes, tags, &mut spans);
+            if spans.len() >= MOST_OPENINGS {
+                break;
+            }
+        }
+        Openings { spans, cutoff_ms: cutoff.num_milliseconds().max(0) as u64 }
+    }
+
+    /// Where windows touch or overlap they are one.
+    fn windows(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        let end = self.begins.checked_add_signed(HORIZON).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let Some(window) = &self.window else { return vec![(self.begins, end)] };
+        let mut windows: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+        let open_now = window.remaining_at(self.begins).map(|left| (self.begins, self.begins + left));
+        let mut next = open_now.or_else(|| opening_after(window, self.begins));
+        for _ in 0..MOST_LOOKED_AT {
+            let Some((opens, closes)) = next.filter(|(opens, _)| *opens < end) else { break };
+            match windows.last_mut() {
+                Some(last) if last.1 >= opens => last.1 = last.1.max(closes),
+                _ => windows.push((opens, closes)),
+            }
+            if windows.len() >= MOST_OPENINGS {
+                break;
+            }
+            next = opening_after(window, opens);
+        }
+        windows
+    }
+
+    /// The parts of a window that the freezes leave.
+    fn permitted(
+        &self,
+        opens: DateTime<Utc>,
+        closes: DateTime<Utc>,
+        tags: &BTreeMap<String, String>,
+        spans: &mut Vec<Opening>,
+    ) {
+        let is_permitted =
+            |starts, ends| self.freezes.verdict_over(Span { starts, ends }, tags) == Verdict::Permitted;
+        let since = |instant: DateTime<Utc>| (instant - self.begins).num_milliseconds().max(0) as u64;
+        let mut from = opens;
+        while let Some(starts) = self.freezes.next_permitted(from, tags).filter(|starts| *starts < closes)
+            && spans.len() < MOST_OPENINGS
+        {
+            // What is permitted as a whole is permitted in every part, so the end is found by halving, to the second.
+            let (mut low, mut high) = (0, (closes - starts).num_seconds());
+            if !is_permitted(starts, closes) {
+                while high - low > 1 {
+                    let middle = low + (high - low) / 2;
+                    match is_permitted(starts, starts + TimeDelta::seconds(middle)) {
+                        true => low = middle,
+                        false => high = middle,
+                    }
+                }
+            }
+            let ends = if is_permitted(starts, closes) { closes } else { starts + TimeDelta::seconds(low) };
+            if ends > starts {
+                spans.push(Opening { opens_ms: since(starts), closes_ms: since(ends) });
+            }
+            from = ends + TimeDelta::seconds(1);
+        }
+    }
+}
+
+fn opening_after(window: &MaintenanceWindow, after: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    window.next_open(after).map(|opens| (opens, opens + window.duration()))
+}
+
+impl Openings {
+    pub fn always() -> Self {
+        Self { spans: vec![Opening { opens_ms: 0, closes_ms: u64::MAX }], cutoff_ms: 0 }
+    }
+
+    pub fn spans(&self) -> &[Opening] {
+        &self.spans
+    }
+
+    /// The first time, `from` or later, at which work that takes so long may begin and end in one opening.
+    pub fn next_fit(&self, from_ms: u64, needed_ms: u64) -> Option<u64> {
+        let needed = needed_ms.max(self.cutoff_ms);
+        let first = self.spans.partition_point(|span| span.closes_ms <= from_ms);
+        let begins = self.spans[first..].iter().map(|span| (span.opens_ms.max(from_ms), span.closes_ms));
+        begins.into_iter().find(|(begins, closes)| begins.saturating_add(needed) <= *closes).map(|(b, _)| b)
+    }
+
+    /// When the first opening closes.
+    pub fn first_closing_ms(&self) -> Option<u64> {
+        self.spans.first().map(|span| span.closes_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Saturdays 22:00 to 02:00 UTC, seen from a Friday.
+    fn schedule(freezes: &str) -> Schedule {
+        let window = serde_json::from_str(
+            r#"{"opens": {"days": ["Sat"], "at": "22:00"}, "duration_minutes": 240, "time_zone": "UTC"}"#,
+        );
+        let freezes = serde_json::from_str(freezes).unwrap();
+        Schedule::planned_at("2026-11-20T12:00:00Z".parse().unwrap(), Some(window.unwrap()), freezes)
+    }
+
+    fn hours(openings: &Openings, count: usize) -> Vec<(f64, f64)> {
+        let hours = |ms: u64| ms as f64 / 3_600_000.0;
+        let spans = openings.spans().iter().take(count);
+        spans.map(|span| (hours(span.opens_ms), hours(span.closes_ms))).collect()
+    }
+
+    #[test]
+    fn run_begins_with_its_window_and_goes_on_with_the_next() {
+        let schedule = schedule("[]");
+        assert_eq!(schedule.begins.to_rfc3339(), "2026-11-21T22:00:00+00:00");
+        let openings = schedule.openings(&BTreeMap::new());
+        assert_eq!(hours(&openings, 2), [(0.0, 4.0), (168.0, 172.0)]);
+        let hour = 3_600_000;
+        assert_eq!(openings.next_fit(0, hour), Some(0));
+        assert_eq!(openings.next_fit(3 * hour, hour), Some(3 * hour));
+        assert_eq!(openings.next_fit(3 * hour + 1, hour), Some(168 * hour));
+        assert_eq!(openings.next_fit(0, 5 * hour), None);
+    }
+
+    #[test]
+    fn freezes_cut_windows_of_the_hosts_they_are_for() {
+        let schedule = schedule(
+            r#"[{"uid": "a", "name": "close of books", "starts": "2026-11-21T23:00:00Z",
+                 "ends": "2026-11-22T00:30:00Z", "scope": {"env": "prod"}}]"#,
+        );
+        let prod = schedule.openings(&BTreeMap::from([("env".to_owned(), "prod".to_owned())]));
+        assert_eq!(hours(&prod, 3), [(0.0, 1.0), (2.5, 4.0), (168.0, 172.0)]);
+        let test = schedule.openings(&BTreeMap::from([("env".to_owned(), "test".to_owned())]));
+        assert_eq!(hours(&test, 1), [(0.0, 4.0)]);
+    }
+}
