@@ -23,6 +23,7 @@ class ActionModule(HostAction):
             "rebooted": bool(reboot.get("pm_rebooted")),
             # What of the plan is not installed; `None` when nobody has looked.
             "pending": verify.get("pm_pending"),
+            "passed_over": self._passed_over(),
         }
         if not self.arguments["failed"]:
             return {"pm": outcome}
@@ -30,12 +31,35 @@ class ActionModule(HostAction):
         task = self.task_vars.get("ansible_failed_task")
         name = getattr(task, "name", None) or (task.get("name") if isinstance(task, dict) else "") or ""
         step = name.partition(" | ")[0].rpartition(" : ")[2]
+        # What did not succeed in recovering is part of what somebody has to know.
+        left = [
+            f"{what} failed: {self.registered(name).get('msg')}"
+            for name, what in (("restarted", "starting its services"), ("released", "ending its maintenance"))
+            if self.registered(name).get("msg") and self._is_failed(self.registered(name))
+        ]
         outcome.update(
             outcome="stopped" if result.get("pm_stopped") else "failed",
             step=step,
-            reason=str(result.get("msg") or "the step failed"),
+            workflow_step=result.get("pm_step"),
+            on_failure=result.get("pm_on_failure"),
+            reason="; ".join([str(result.get("msg") or "the step failed"), *left]),
         )
+        if result.get("pm_changed"):
+            outcome["changed"] = result["pm_changed"]
         return {"failed": True, "msg": f"{step}: {outcome['reason']}", "pm": outcome}
+
+    def _passed_over(self):
+        """Steps that failed and were passed over."""
+        results = [(name[len("managed_host_"):], value) for name, value in self.task_vars.items() if name.startswith("managed_host_")]
+        return [
+            {"step": value.get("pm_step") or name, "reason": str(value.get("msg"))}
+            for name, value in sorted(results)
+            if isinstance(value, dict) and value.get("pm_continued")
+        ]
+
+    @staticmethod
+    def _is_failed(result):
+        return bool(result.get("pm_recovery_failed") or result.get("unreachable") or result.get("failed"))
 
     @staticmethod
     def _latest(name, *results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, segment
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
 
@@ -31,19 +32,32 @@ class ActionModule(HostAction):
         ill = [name for name, service in services.items() if service["active"] and not service["healthy"]]
         if ill:
             raise StepFailed(f"service `{ill[0]}` is not healthy before the work; heal it first")
-        # What an interrupted dpkg left is repaired before the update; rpm has no such repair.
-        if host["packaging"] == "rpm" and host["package_database_problem"]:
-            raise StepFailed(f"the package database is damaged: {host['package_database_problem']}")
+        self._check_maintenance()
+        # What an interrupted update left in the package database is repaired before the update.
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
             "pm_boot_id": host["boot_id"],
             "pm_versions": {name: installed[name] for name in self.settings.updates},
         }
 
+    def _check_maintenance(self):
+        settings = self.settings
+        if not settings.cmdb_url:
+            return
+        api = Api("CMDB", settings.cmdb_url, settings.token_file, settings.api_retry_seconds)
+        answer = api.get(f"/cmdb/cis/{segment(settings.host)}")
+        held = (answer.body or {}).get("maintenance") if answer.ok and isinstance(answer.body, dict) else None
+        if held and held.get("owner") != settings.owner:
+            raise StepFailed(f"the host is in maintenance by {held.get('owner')}; wait for its end, or end it in the CMDB")
+
     def _wait_for_lock(self):
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while (host := self.host.inspect())["package_lock"] is not None:
             self.check_stop()
+            # The run's own transaction, begun by an earlier life of it, is waited for by the update.
+            own = self.host.last_transaction()[0] if self.settings.driver == "ssh" else None
+            if own is not None and own["state"] == "running":
+                return host
             if time.monotonic() > deadline:
                 raise StepFailed(f"the package lock is held by {host['package_lock']}")
             time.sleep(2)

@@ -17,7 +17,7 @@ class ActionModule(HostAction):
             raise StepFailed("pm_results_dir is not set; there is nowhere to write the scan to")
         if os.sep in self.settings.host:
             raise StepFailed(f"`{self.settings.host}` cannot be the name of a file")
-        host = self.host.inspect()
+        host = self.host.inspect(refresh=True)
         scan = {
             "host": self.settings.host,
             "scanned_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -46,4 +46,6 @@ def _package(package):
         "source_version": package.get("source_version") or package["version"],
         "candidate": package.get("candidate"),
         "held": bool(package.get("held")),
+        "module": package.get("module"),
+        "returnable": bool(package.get("returnable")),
     }

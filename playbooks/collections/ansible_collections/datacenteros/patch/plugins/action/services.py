@@ -1,4 +1,4 @@
-"""Drains, stops or starts the services the run names, in their order; starts go the other way round."""
+"""Stops or starts the services the run names, in their order; starts go the other way round."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ActionModule(HostAction):
         if not names:
             return {"skipped": True, "msg": "no service is named"}
         state = self.arguments["state"]
-        if state == "drained":
-            return self._drain(names)
         if state not in ("started", "stopped"):
-            raise StepFailed(f"services can be `drained`, `stopped` or `started`, not `{state}`")
+            raise StepFailed(f"services can be `stopped` or `started`, not `{state}`")
         wanted = state == "started"
+        if not wanted and self.settings.driver == "model":
+            self._let_sessions_end(names)
         active = self._active()
         # What depends on others comes first in the list, so it goes down first and comes up last.
         order = reversed(names) if wanted else names
@@ -29,11 +29,10 @@ class ActionModule(HostAction):
             self.host.control_service(name, "start" if wanted else "stop")
         return {"changed": bool(due), "msg": f"{state}: {', '.join(due) or 'all were'}"}
 
-    def _drain(self, names):
+    def _let_sessions_end(self, names):
+        """A model guest's services are asked to take no more; those of a real host have `pm_drain`."""
         active = self._active()
         draining = [name for name in names if active.get(name)]
-        if self.settings.driver != "model":
-            return {"skipped": True, "msg": "the pre-downtime commands drain a real host"}
         for name in draining:
             self.host.control_service(name, "drain")
         deadline = time.monotonic() + self.settings.drain_timeout_seconds
@@ -41,11 +40,11 @@ class ActionModule(HostAction):
             services = self.host.inspect()["services"]
             left = sum(service["sessions"] for service in services if service["name"] in draining)
             if left == 0:
-                return {"changed": bool(draining), "msg": f"drained: {', '.join(draining) or 'nothing ran'}"}
+                return
             self.check_stop()
             if time.monotonic() > deadline:
                 raise StepFailed(f"{left} sessions are left after {self.settings.drain_timeout_seconds:g} s of draining")
             time.sleep(0.3)
 
     def _active(self):
-        return {service["name"]: service["active"] for service in self.host.inspect()["services"]}
+        return {service["name"]: service["active"] for service in self.host.inspect(packages=False)["services"]}

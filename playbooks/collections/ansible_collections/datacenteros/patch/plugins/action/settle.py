@@ -8,7 +8,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action imp
 class ActionModule(HostAction):
     def perform(self):
         transaction = self.host.settle_packages() or {}
-        host = self.host.inspect()
+        host = self.host.inspect(packages=False)
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
             "pm_boot_id": host["boot_id"],

@@ -1,33 +1,75 @@
-"""Brings a `model` guest's packages to the planned versions, in one transaction that is waited for to its end."""
+"""Brings the packages of a host to the planned versions, in one transaction that is waited for to its end.
+
+The transaction is known by run, attempt and try. Whoever finds it again, after a lost connection or a crash of the
+controller, waits for it or takes over what it has done; it is never done twice.
+"""
 
 from __future__ import annotations
 
 import time
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least
 
-# As long as the tasks for real hosts wait for apt and dnf.
 LOCK_TIMEOUT_SECONDS = 120
 
 
 class ActionModule(HostAction):
     def perform(self):
+        if self.settings.driver == "model":
+            return self._patch_model()
+        return self._patch_host()
+
+    def _patch_model(self):
         if not self.settings.updates:
             return {"skipped": True, "msg": "the plan names no package", "pm_changed": []}
-        transaction = self.host.finish_transaction(self._start())
+        transaction = self.host.finish_transaction(self._start(), self.tries)
         if transaction is None:
             raise StepFailed("the guest has forgotten the package transaction; it may have been returned to a snapshot")
-        changed = transaction["changed"]
-        if transaction["state"] != "completed":
-            raise StepFailed(transaction.get("failure") or "the package transaction failed", pm_changed=changed)
-        return {"changed": bool(changed), "msg": f"{len(changed)} packages changed", "pm_changed": changed}
+        return _result(transaction)
 
     def _start(self):
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-        while (transaction := self.host.start_transaction(self.settings.updates)) is None:
+        while (transaction := self.host.start_transaction(self.settings.updates, self.tries)) is None:
             self.check_stop()
             if time.monotonic() > deadline:
                 raise StepFailed(f"another package transaction holds the lock for more than {LOCK_TIMEOUT_SECONDS} s")
             time.sleep(0.5)
         return transaction
+
+    def _patch_host(self):
+        settings = self.settings
+        due = self._due() if settings.selection == "planned" else {}
+        # With nothing due only an earlier life of this run can have something to tell.
+        if settings.selection == "planned" and not due:
+            known = self.host.finish_transaction(self.host.find_transaction(self.tries), self.tries)
+            changed = known["changed"] if known else []
+            return {"changed": False, "msg": "every planned version is installed", "pm_changed": changed}
+        order = {"packages": due, "selection": settings.selection, "advisories": settings.advisories}
+        transaction = self.host.begin_transaction(self.tries, order)
+        result = _result(transaction)
+        missing = self._due() if settings.selection == "planned" else {}
+        if missing:
+            name, wanted = next(iter(sorted(missing.items())))
+            found = self.installed.get(name)
+            raise StepFailed(f"`{name}` is at {found} after the update, wanted {wanted}", pm_changed=transaction["changed"])
+        return result
+
+    def _due(self):
+        """The planned packages that are below their planned version."""
+        host = self.host.inspect()
+        self.installed = installed_versions(host)
+        return {
+            name: str(version)
+            for name, version in self.settings.updates.items()
+            if not is_at_least(host["packaging"], self.installed.get(name), str(version))
+        }
+
+
+def _result(transaction):
+    changed = transaction["changed"]
+    if transaction["state"] != "completed":
+        raise StepFailed(transaction.get("failure") or "the package transaction failed", pm_changed=changed)
+    repaired = f"; {transaction['repaired']}" if transaction.get("repaired") else ""
+    return {"changed": bool(changed), "msg": f"{len(changed)} packages changed{repaired}", "pm_changed": changed}

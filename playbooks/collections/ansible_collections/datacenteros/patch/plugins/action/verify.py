@@ -44,11 +44,14 @@ class ActionModule(HostAction):
 
     def _wait_until_stable(self, host, facts):
         deadline = time.monotonic() + self.settings.health_timeout_seconds
-        healthy_since = None
+        healthy_since, lives = None, None
         while True:
             now = time.monotonic()
             troubles = [_trouble(name, host) for name in self.settings.services]
             troubles = [trouble for trouble in troubles if trouble]
+            before, lives = lives, {service["name"]: service.get("life") for service in host["services"]}
+            if not troubles and before is not None and before != lives:
+                troubles = ["a service was started anew meanwhile"]
             if troubles:
                 healthy_since = None
             else:
@@ -60,7 +63,7 @@ class ActionModule(HostAction):
                 why = troubles[0] if troubles else "the services do not stay healthy"
                 raise StepFailed(f"{why} after {self.settings.health_timeout_seconds:g} s", **facts)
             time.sleep(min(0.5, max(0.05, self.settings.health_stable_seconds)))
-            host = self.host.inspect()
+            host = self.host.inspect(packages=False)
 
 
 def _trouble(name, host):

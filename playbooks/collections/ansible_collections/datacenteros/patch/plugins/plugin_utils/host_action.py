@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import (
     HostUnreachable,
@@ -12,7 +14,8 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import (
 )
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.model_host import ModelHost
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.settings import Settings
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.ssh_host import SshHost
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.ssh_host import SshHost, explain
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.steps import rule_of_task
 
 
 class HostAction(ActionBase):
@@ -26,19 +29,24 @@ class HostAction(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
+        self.task_vars = task_vars or {}
+        self.rule, self.tries = None, 0
         try:
-            self.task_vars = task_vars or {}
             self.arguments = self._read_arguments()
             if self.IS_STEP:
                 self.settings = Settings(self.task_vars)
-                self.check_stop()
-            result.update(self.perform())
+                self.rule = rule_of_task(self._task.name, self.settings.steps)
+            result.update(self._try_until_done())
         except StopRequested:
             result.update(failed=True, pm_stopped=True, msg="the run was asked to stop before this step")
+        except AnsibleConnectionFailure as error:
+            result.update(unreachable=True, msg=explain(str(error), self.task_vars))
         except HostUnreachable as error:
             result.update(unreachable=True, msg=f"the host does not answer: {error}")
         except StepFailed as error:
-            result.update(failed=True, msg=str(error), **error.facts)
+            result.update(self._failed(error), **error.facts)
+        if self.rule is not None:
+            result.update(pm_tries=max(self.tries, 1), pm_step=self.rule.name)
         return result
 
     def perform(self):
@@ -58,10 +66,42 @@ class HostAction(ActionBase):
         if self.settings.stop_file and os.path.exists(self.settings.stop_file):
             raise StopRequested
 
+    def pause(self, seconds):
+        """Sleeps, and wakes up at once when the run is asked to stop."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.check_stop()
+            time.sleep(min(left, 0.5))
+
     def registered(self, name):
         """Result of an earlier task of the role on this host; empty when it did not run."""
         value = self.task_vars.get("managed_host_" + name)
         return value if isinstance(value, dict) else {}
+
+    def _try_until_done(self):
+        if not self.IS_STEP:
+            return self.perform()
+        while True:
+            self.check_stop()
+            self.tries += 1
+            try:
+                if self.rule is None:
+                    return self.perform()
+                with self.rule.limited():
+                    return self.perform()
+            except StepFailed:
+                if self.rule is None or self.tries > self.rule.retries:
+                    raise
+            self.pause(self.rule.pause_after(self.tries))
+
+    def _failed(self, error):
+        """Without a rule a failure is a failure; with one the policy says what follows."""
+        if self.rule is None:
+            return {"failed": True, "msg": str(error), "pm_recovery_failed": True}
+        times = f" ({self.tries} tries)" if self.tries > 1 else ""
+        if self.rule.on_failure == "continue":
+            return {"failed": False, "pm_continued": True, "msg": f"failed and passed over{times}: {error}"}
+        return {"failed": True, "msg": f"{error}{times}", "pm_on_failure": self.rule.on_failure}
 
     def _read_arguments(self):
         unknown = sorted(set(self._task.args) - set(self.ARGUMENTS))

@@ -14,8 +14,8 @@ class ModelHost:
         self.api = Api("sim-engine", settings.sim_url, settings.token_file, settings.api_retry_seconds)
         self.vm = "/sim/vms/" + segment(settings.vm_id)
 
-    def inspect(self):
-        """The guest as it is; see `inspect` of the `ssh` host for the shape."""
+    def inspect(self, packages=True, refresh=False):
+        """The guest as it is, whatever is asked for; see `inspect` of the `ssh` host for the shape."""
         guest = self._patient(lambda: expect(self.api.get(self.vm + "/guest"), "the guest cannot be read"))
         # A model guest has one package database and one writer, so neither lock nor damage exists in it.
         return {"package_lock": None, "package_database_problem": None, **guest}
@@ -29,9 +29,9 @@ class ModelHost:
         path = f"{self.vm}/guest/services/{segment(name)}"
         self._patient(lambda: expect(self.api.call("POST", path, {"action": action}), f"cannot {action} service `{name}`"))
 
-    def start_transaction(self, packages):
+    def start_transaction(self, packages, number=1):
         """The transaction, or `None` while another one holds the package lock."""
-        body = {"transaction_id": self.transaction_id, "packages": packages}
+        body = {"transaction_id": self.transaction_name(number), "packages": packages}
         path = self.vm + "/guest/transactions"
 
         def start():
@@ -41,9 +41,9 @@ class ModelHost:
 
         return self._patient(start)
 
-    def find_transaction(self):
-        """The transaction of this run and attempt, or `None` when it never began."""
-        path = f"{self.vm}/guest/transactions/{segment(self.transaction_id)}"
+    def find_transaction(self, number=1):
+        """The transaction of this run, attempt and try, or `None` when it never began."""
+        path = f"{self.vm}/guest/transactions/{segment(self.transaction_name(number))}"
 
         def read():
             answer = self.api.get(path)
@@ -51,7 +51,7 @@ class ModelHost:
 
         return self._patient(read)
 
-    def finish_transaction(self, transaction):
+    def finish_transaction(self, transaction, number=1):
         """Waits until the transaction runs no more. A stop does not end the waiting: half a transaction is no state."""
         deadline = time.monotonic() + self.settings.patch_timeout_seconds
         pause = 0.1
@@ -60,7 +60,7 @@ class ModelHost:
                 raise StepFailed(f"the package transaction still runs after {self.settings.patch_timeout_seconds:g} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
-            transaction = self.find_transaction()
+            transaction = self.find_transaction(number)
         return transaction
 
     def reboot(self, boot_id):
@@ -75,11 +75,14 @@ class ModelHost:
         expect(self.api.call("POST", path), "the snapshot cannot be restored")
 
     def settle_packages(self):
-        return self.finish_transaction(self.find_transaction())
+        number = 1
+        while self.find_transaction(number + 1) is not None:
+            number += 1
+        return self.finish_transaction(self.find_transaction(number), number)
 
-    @property
-    def transaction_id(self):
-        return f"{self.settings.run_id}:{self.settings.attempt}"
+    def transaction_name(self, number):
+        name = f"{self.settings.run_id}:{self.settings.attempt}"
+        return name if number == 1 else f"{name}:{number}"
 
     def _patient(self, call):
         """A guest may be silent for a moment; only one that stays silent is unreachable."""

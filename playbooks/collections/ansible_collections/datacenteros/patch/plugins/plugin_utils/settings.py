@@ -29,6 +29,18 @@ VARIABLES = {
     # How long all services must stay healthy without a break.
     "pm_health_stable_seconds": (float, 2.0),
     "pm_drain_timeout_seconds": (float, 60.0),
+    # `planned`: the versions of pm_updates. `security`, `advisories` (of pm_advisories) or `all`: what the host's
+    # repositories offer of that level.
+    "pm_selection": (str, "planned"),
+    "pm_advisories": (list, []),
+    # Package to the version it had before, for a rollback by the package manager.
+    "pm_downgrades": (dict, {}),
+    # By the name of a step: `timeout_seconds` of one try, `retries`, `backoff_seconds`, `on_failure`.
+    "pm_steps": (dict, {}),
+    # `command` (a list, run on the host) or `url`: says by status 0 or 2xx that the host is drained.
+    "pm_drain": (dict, {}),
+    # `on` and `off`: lists of argument lists, run on the controller to tell monitoring.
+    "pm_maintenance_hooks": (dict, {}),
     "pm_patch_timeout_seconds": (float, 1800.0),
     "pm_reboot_timeout_seconds": (float, 300.0),
     # Maintenance ends by itself after this time, should nobody be left to end it.
@@ -60,11 +72,15 @@ class Settings:
         self.owner = f"run:{self.run_id}"
         if self.driver not in ("model", "ssh"):
             raise StepFailed(f"pm_driver is `{self.driver}`; it must be `model` or `ssh`")
+        if self.selection not in ("planned", "security", "advisories", "all"):
+            raise StepFailed(f"pm_selection is `{self.selection}`; it must be `planned`, `security`, `advisories` or `all`")
         if self.reboot not in ("never", "if_required", "always"):
             raise StepFailed(f"pm_reboot is `{self.reboot}`; it must be `never`, `if_required` or `always`")
 
 
 def _read(name, kind, value):
+    if value is None:
+        value = VARIABLES[name][1]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

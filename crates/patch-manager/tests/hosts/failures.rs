@@ -1,0 +1,139 @@
+//! Every step of the workflow fails once: the host is in service afterwards, out of maintenance, or somebody is told.
+
+use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
+use serde_json::json;
+
+use crate::lab::{ALL, Lab, Told};
+
+/// Makes one step of a host fail, by its variables or by what was done to the host before.
+fn break_step(step: &str, variables: &mut Variables, hooks: &mut serde_json::Value) {
+    let failing = json!([["false"]]);
+    match step {
+        "precheck" => variables.set("pm_min_disk_free_percent", 99.99),
+        "pre_downtime" => variables.set("pm_pre_downtime_commands", failing),
+        "maintenance_on" => {
+            hooks["on"] = json!([["/bin/false"]]);
+            variables
+        }
+        "drain" => variables.set("pm_drain", json!({ "command": ["false"] })),
+        "pre_update" => variables.set("pm_pre_update_commands", failing),
+        "reboot" => variables.set("pm_reboot", "always").set("pm_reboot_timeout_seconds", 6),
+        "post_update" => variables.set("pm_post_update_commands", failing),
+        "health" => variables.set("pm_post_update_commands", json!([["systemctl", "stop", "nginx"]])),
+        "maintenance_off" => {
+            hooks["off"] = json!([["/bin/false"]]);
+            variables
+        }
+        "update, not offered" => variables.set("pm_updates", json!({ "openssl": "9:9.9-9" })),
+        _ => variables,
+    };
+}
+
+async fn play(lab: &Lab, steps: [&str; 4]) -> Told {
+    let step_of = |host: &str| steps[ALL.iter().position(|each| *each == host).unwrap()];
+    let run = lab.run(Playbook::PatchMixed, &ALL, &lab.run_id(), |host, variables| {
+        let marker = lab.folder.path().join(host);
+        let mut hooks = json!({ "on": [["touch", marker]], "off": [["rm", "-f", marker]] });
+        variables.set("pm_reboot", "never").set("pm_health_timeout_seconds", 3);
+        let rule =
+            json!({ "timeout_seconds": 60, "retries": 0, "backoff_seconds": 0, "on_failure": "rollback" });
+        let short = json!({ "timeout_seconds": 4, "on_failure": "rollback" });
+        variables.set(
+            "pm_steps",
+            json!({ "update": rule, "drain": short, "pre_update": { "on_failure": "abort" } }),
+        );
+        break_step(step_of(host), variables, &mut hooks);
+        variables.set("pm_maintenance_hooks", hooks);
+    });
+    lab.play(run).await
+}
+
+fn failed(told: &Told, host: &str, step: &str) -> HostOutcome {
+    let outcome = told.outcome(host);
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{step} on {host}: {}", told.why());
+    assert_eq!(outcome.workflow_step.as_deref(), Some(step), "{host}: {:?}", outcome.reason);
+    outcome
+}
+
+pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
+    let refuse = "mkdir -p /run/systemd/system/nginx.service.d && printf '[Unit]\\nRefuseManualStop=yes\\n' > /run/systemd/system/nginx.service.d/refuse.conf && systemctl daemon-reload";
+    let broken = lab.inject("patch-failure", json!({ "vm_id": "deb-02", "times": 1 })).await;
+    lab.ssh("rpm-01", refuse).await;
+    let told = play(lab, ["precheck", "update", "stop_services", "drain"]).await;
+    lab.ssh("rpm-01", "rm -r /run/systemd/system/nginx.service.d && systemctl daemon-reload").await;
+    lab.end(&broken).await;
+    failed(&told, "deb-01", "precheck");
+    assert_eq!(failed(&told, "deb-02", "update").on_failure.as_deref(), Some("rollback"));
+    failed(&told, "rpm-01", "stop_services");
+    failed(&told, "rpm-02", "drain");
+    in_service(lab, &told).await;
+    assert_eq!(lab.ssh("deb-02", "dpkg --audit").await, "", "what a failed update left is repaired");
+
+    lab.ssh("deb-02", "systemctl mask --runtime reboot.target && systemctl daemon-reload").await;
+    let broken = lab.inject("service-failure", json!({ "vm_id": "rpm-01", "service": "nginx" })).await;
+    let told = play(lab, ["pre_downtime", "reboot", "start_services", "maintenance_on"]).await;
+    lab.end(&broken).await;
+    lab.ssh("deb-02", "systemctl unmask --runtime reboot.target && systemctl daemon-reload").await;
+    failed(&told, "deb-01", "pre_downtime");
+    failed(&told, "deb-02", "reboot");
+    let outcome = failed(&told, "rpm-01", "start_services");
+    assert!(outcome.reason.unwrap().contains("starting its services failed"), "nobody is told");
+    failed(&told, "rpm-02", "maintenance_on");
+    lab.ssh("rpm-01", "systemctl reset-failed; systemctl start nginx").await;
+    in_service(lab, &told).await;
+
+    let told = play(lab, ["pre_update", "post_update", "health", "maintenance_off"]).await;
+    assert_eq!(failed(&told, "deb-01", "pre_update").on_failure.as_deref(), Some("abort"));
+    failed(&told, "deb-02", "post_update");
+    failed(&told, "rpm-01", "health");
+    let outcome = failed(&told, "rpm-02", "maintenance_off");
+    assert!(outcome.reason.unwrap().contains("ending its maintenance failed"), "nobody is told");
+    std::fs::remove_file(lab.folder.path().join("rpm-02")).unwrap();
+    in_service(lab, &told).await;
+
+    let told = play(lab, ["update, not offered"; 4]).await;
+    for host in ALL {
+        let outcome = failed(&told, host, "update");
+        assert!(outcome.changed.is_empty(), "{host}");
+    }
+    in_service(lab, &told).await;
+    lab.take_back(&ALL).await;
+}
+
+async fn in_service(lab: &Lab, told: &Told) {
+    for host in ALL {
+        let state = lab.ssh(host, "systemctl is-active nginx || true").await;
+        assert_eq!(state, "active", "{host} is not in service: {}", told.why());
+        assert!(!lab.folder.path().join(host).exists(), "{host} is in maintenance: {}", told.why());
+    }
+}
+
+pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
+    let run = lab.run(Playbook::PatchMixed, &["deb-01", "rpm-01"], &lab.run_id(), |_, variables| {
+        let second_time = json!([["/bin/sh", "-c", "test -e /run/tried || { touch /run/tried; exit 1; }"]]);
+        variables
+            .set("pm_reboot", "never")
+            .set("pm_pre_update_commands", second_time)
+            .set("pm_post_update_commands", json!([["false"]]))
+            .set("pm_pre_downtime_commands", json!([["sleep", "60"]]))
+            .set("pm_steps", json!({
+                "pre_downtime": { "timeout_seconds": 2, "on_failure": "continue" },
+                "pre_update": { "timeout_seconds": 30, "retries": 2, "backoff_seconds": 1, "on_failure": "abort" },
+                "post_update": { "retries": 1, "backoff_seconds": 0, "on_failure": "continue" },
+            }));
+    });
+    let told = lab.play(run).await;
+    for host in ["deb-01", "rpm-01"] {
+        let outcome = told.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        let passed_over: Vec<_> = outcome.passed_over.iter().map(|each| each.step.as_str()).collect();
+        assert_eq!(passed_over, ["post_update", "pre_downtime"], "{host}");
+        let tries = |task: &str| {
+            let result = told.results(host).find(|result| result.task == task).unwrap();
+            result.data.as_ref().unwrap()["pm_tries"].as_u64()
+        };
+        assert_eq!(tries("pre_step | pre update"), Some(2), "{host}");
+        assert_eq!(tries("post_step | post update"), Some(2), "{host}");
+    }
+    lab.take_back(&["deb-01", "rpm-01"]).await;
+}

@@ -1,0 +1,279 @@
+//! Four hosts, and playbooks on them.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use ansible::{
+    AnsibleRunner, Connection, Ended, Event, HostKeyRule, HostOutcome, HostOutcomeKind, HostResult,
+    Inventory, Playbook, PlaybookRun, PlaybookRunner, RunningPlaybook, Secret, SshConnection, SshKey,
+    Variables,
+};
+use domain::ids::CiId;
+use serde_json::{Value, json};
+use sim_engine::{SimEngine, SimSettings};
+use tempfile::TempDir;
+use test_support::{Http, TestDatabase, TestFleet, TestService};
+
+pub const DEBIAN: [&str; 2] = ["deb-01", "deb-02"];
+pub const ROCKY: [&str; 2] = ["rpm-01", "rpm-02"];
+pub const ALL: [&str; 4] = ["deb-01", "deb-02", "rpm-01", "rpm-02"];
+const EVENT_DEADLINE: Duration = Duration::from_secs(180);
+
+pub struct Lab {
+    pub runner: AnsibleRunner,
+    pub operator: Http,
+    vms: BTreeMap<String, Value>,
+    _service: TestService,
+    fleet: TestFleet,
+    _database: TestDatabase,
+    pub folder: TempDir,
+    runs: AtomicU32,
+}
+
+impl Lab {
+    pub async fn open() -> Option<Self> {
+        let fleet = TestFleet::new()?;
+        let runner = match AnsibleRunner::locate() {
+            Ok(runner) => runner,
+            Err(error) => {
+                eprintln!("skipped: {error}");
+                return None;
+            }
+        };
+        let database = TestDatabase::create().await;
+        let settings = SimSettings {
+            fleet_dir: Some(fleet.folder().to_path_buf()),
+            fleet_images: Some(fleet.images().to_path_buf()),
+        };
+        let service = TestService::start::<SimEngine>(database.url(), settings).await;
+        let operator = service.operator().await;
+        let mut lab = Self {
+            runner,
+            operator,
+            vms: BTreeMap::new(),
+            _service: service,
+            fleet,
+            _database: database,
+            folder: TempDir::new().unwrap(),
+            runs: AtomicU32::new(0),
+        };
+        lab.create_hosts().await;
+        Some(lab)
+    }
+
+    async fn create_hosts(&mut self) {
+        let vm = |id: &str| {
+            let os = if DEBIAN.contains(&id) { "debian12" } else { "rocky9" };
+            json!({ "id": id, "driver": "linux", "os": os, "guest": { "services": [{ "name": "nginx", "port": 443 }] } })
+        };
+        for host in ALL {
+            let until = Instant::now() + Duration::from_secs(120);
+            let created = loop {
+                let answer = self.operator.post("/sim/vms", &vm(host)).await;
+                let is_opening = answer.status == 503 && answer.json["type"] == "/problems/fleet-opening";
+                if !is_opening || Instant::now() > until {
+                    break answer.expect(201);
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            self.vms.insert(host.to_owned(), created);
+        }
+    }
+
+    pub async fn close(self) {
+        for id in ALL {
+            self.operator.delete(&format!("/sim/vms/{id}")).await.expect(204);
+        }
+    }
+
+    /// An id no other run has, nor its transactions on the hosts.
+    pub fn run_id(&self) -> String {
+        format!("run-{}", self.runs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn access(&self, host: &str, field: &str) -> String {
+        self.vms[host]["ssh"][field].as_str().unwrap().to_owned()
+    }
+
+    /// The host's key, handed over as a secret.
+    pub fn key(&self, host: &str) -> SshKey {
+        SshKey::Secret(Secret::new(std::fs::read_to_string(self.access(host, "key_file")).unwrap()))
+    }
+
+    pub fn connection(&self, host: &str, host_key: HostKeyRule) -> SshConnection {
+        let address = self.access(host, "address").parse().unwrap();
+        SshConnection::new(address, 22, &self.access(host, "user"), self.key(host), host_key).unwrap()
+    }
+
+    /// A playbook over hosts that are entered as they are known; `adjust` may change their variables.
+    pub fn run(
+        &self,
+        playbook: Playbook,
+        hosts: &[&str],
+        run_id: &str,
+        adjust: impl Fn(&str, &mut Variables),
+    ) -> PlaybookRun {
+        let known = |host: &str| HostKeyRule::Known(self.access(host, "host_key").parse().unwrap());
+        let connections = hosts.iter().map(|host| (*host, self.connection(host, known(host))));
+        self.run_by(playbook, connections, run_id, adjust)
+    }
+
+    pub fn run_by<'a>(
+        &self,
+        playbook: Playbook,
+        connections: impl IntoIterator<Item = (&'a str, SshConnection)>,
+        run_id: &str,
+        adjust: impl Fn(&str, &mut Variables),
+    ) -> PlaybookRun {
+        let mut inventory = Inventory::new();
+        for (host, connection) in connections {
+            let mut variables = Variables::new();
+            variables
+                .set("pm_driver", "ssh")
+                .set("pm_vm_id", host)
+                .set("pm_services", json!(["nginx"]))
+                .set("pm_updates", openssl(host));
+            adjust(host, &mut variables);
+            inventory.add_host(id(host), Connection::Ssh(Box::new(connection)), variables).unwrap();
+            let group = if DEBIAN.contains(&host) { "packaging_dpkg" } else { "packaging_rpm" };
+            inventory.add_to_group(group, &id(host)).unwrap();
+        }
+        let folder = format!("{run_id}-{}", self.runs.fetch_add(1, Ordering::Relaxed));
+        let mut run = PlaybookRun::new(playbook, inventory, self.folder.path().join(folder));
+        run.timeout = Duration::from_secs(300);
+        run.extra_vars.set("pm_run_id", run_id).set("pm_health_stable_seconds", 0.5);
+        run
+    }
+
+    pub async fn play(&self, run: PlaybookRun) -> Told {
+        let log = run.run_dir.join("output.log");
+        let mut told = listen(self.runner.start(run).await.unwrap()).await;
+        told.log = log;
+        told
+    }
+
+    /// Runs a line in a host, which must succeed, and gives what it printed.
+    pub async fn ssh(&self, host: &str, line: &str) -> String {
+        let mut command = self.fleet.ssh(&self.access(host, "address"), &self.access(host, "host_key"));
+        command.arg(line);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "`{line}` on {host}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    pub async fn version(&self, host: &str, package: &str) -> String {
+        let line = match DEBIAN.contains(&host) {
+            true => format!("dpkg-query -W -f '${{Version}}' {package}"),
+            false => {
+                format!("rpm -q --qf '%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}}' {package}")
+            }
+        };
+        self.ssh(host, &line).await
+    }
+
+    pub async fn until(&self, host: &str, line: &str) {
+        let until = Instant::now() + Duration::from_secs(90);
+        let line = format!("{line} && echo yes || true");
+        while !self.ssh(host, &line).await.ends_with("yes") {
+            assert!(Instant::now() < until, "`{line}` does not come true on {host}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    pub async fn inject(&self, kind: &str, body: Value) -> Value {
+        self.operator.post(&format!("/sim/inject/{kind}"), &body).await.expect(201)
+    }
+
+    pub async fn end(&self, fault: &Value) {
+        let fault = fault["id"].as_str().unwrap();
+        self.operator.delete(&format!("/sim/inject/{fault}")).await.expect(204);
+    }
+
+    /// Back to the older versions, by the package manager, with the services running.
+    pub async fn take_back(&self, hosts: &[&str]) {
+        let run = self.run(Playbook::RollbackSnapshot, hosts, &self.run_id(), |host, variables| {
+            variables.set("pm_downgrades", old_openssl(host));
+        });
+        let told = self.play(run).await;
+        for host in hosts {
+            assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        }
+    }
+}
+
+pub fn id(name: &str) -> CiId {
+    CiId::new(name).unwrap()
+}
+
+/// The update every run here brings about.
+pub fn openssl(host: &str) -> Value {
+    match DEBIAN.contains(&host) {
+        true => json!({ "openssl": "3.0.18-1~deb12u2" }),
+        false => json!({ "openssl": "1:3.2.2-7.el9_7" }),
+    }
+}
+
+pub fn old_openssl(host: &str) -> Value {
+    match DEBIAN.contains(&host) {
+        true => json!({ "openssl": "3.0.17-1~deb12u3" }),
+        false => json!({ "openssl": "1:3.2.2-6.el9_6.2" }),
+    }
+}
+
+/// Everything a run told.
+pub struct Told {
+    pub events: Vec<Event>,
+    pub ended: Ended,
+    pub log: PathBuf,
+}
+
+impl Told {
+    pub fn results<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a HostResult> {
+        self.events.iter().filter_map(move |event| match event {
+            Event::HostResult(result) if result.host.as_str() == host => Some(result),
+            _ => None,
+        })
+    }
+
+    /// The host's one last word.
+    pub fn outcome(&self, host: &str) -> HostOutcome {
+        let outcomes: Vec<_> = self.results(host).filter_map(HostResult::outcome).collect();
+        assert_eq!(outcomes.len(), 1, "{host} must have one last word: {}", self.why());
+        outcomes.into_iter().next().unwrap()
+    }
+
+    pub fn why(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+pub async fn next(running: &mut RunningPlaybook) -> Option<Event> {
+    tokio::time::timeout(EVENT_DEADLINE, running.next_event()).await.expect("an event in time")
+}
+
+pub async fn listen(mut running: RunningPlaybook) -> Told {
+    let log = running.log().clone();
+    let mut events = Vec::new();
+    while let Some(event) = next(&mut running).await {
+        if let Event::Ended(ended) = event {
+            return Told { events, ended, log };
+        }
+        events.push(event);
+    }
+    panic!("the stream ended without `Ended`: {events:#?}");
+}
+
+/// Reads until the task begins on a host.
+pub async fn until_task(running: &mut RunningPlaybook, task: &str) {
+    while let Some(event) = next(running).await {
+        assert!(!matches!(event, Event::Ended(_)), "the run ended before `{task}`");
+        if matches!(&event, Event::HostStarted { task: begun, .. } if begun == task) {
+            return;
+        }
+    }
+}

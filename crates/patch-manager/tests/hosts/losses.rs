@@ -1,0 +1,153 @@
+//! Work that is stopped, abandoned or cut off in the middle of a package transaction.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use ansible::{Event, HostOutcomeKind, HostStatus, Playbook, PlaybookRunner, RunningPlaybook, Step};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, listen, next, openssl};
+
+const PAIR: [&str; 2] = ["deb-01", "rpm-01"];
+
+async fn slow(lab: &Lab, hosts: &[&str], seconds: u32) -> Vec<Value> {
+    let mut faults = Vec::new();
+    for host in hosts {
+        let fault = json!({ "vm_id": host, "delay_seconds": seconds, "times": 1 });
+        faults.push(lab.inject("slow", fault).await);
+    }
+    faults
+}
+
+/// Starts a run, and returns when the package managers of all its hosts are in the middle of their transactions.
+async fn in_transaction(lab: &Lab, hosts: &[&str], run_id: &str, attempt: u32) -> RunningPlaybook {
+    let run = lab.run(Playbook::PatchMixed, hosts, run_id, |_, variables| {
+        variables.set("pm_reboot", "never").set("pm_attempt", attempt);
+    });
+    let mut running = lab.runner.start(run).await.unwrap();
+    crate::lab::until_task(&mut running, "patching | update").await;
+    for host in hosts {
+        lab.until(
+            host,
+            &format!("grep -q installing {} && test -s /run/fleet-faults/strikes", record(run_id, attempt)),
+        )
+        .await;
+    }
+    running
+}
+
+fn record(run_id: &str, attempt: u32) -> String {
+    format!("/var/lib/patch-manager/transactions/{run_id}_{attempt}.json")
+}
+
+async fn forget_strikes(lab: &Lab, hosts: &[&str], faults: Vec<Value>) {
+    for fault in &faults {
+        lab.end(fault).await;
+    }
+    for host in hosts {
+        lab.ssh(host, "rm -f /run/fleet-faults/strikes").await;
+    }
+}
+
+async fn settle(lab: &Lab, hosts: &[&str], run_id: &str) {
+    let told = lab.play(lab.run(Playbook::SettleHost, hosts, run_id, |_, _| {})).await;
+    for host in hosts {
+        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
+    }
+}
+
+pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) {
+    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 5).await);
+    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
+    running.request_stop();
+    let told = listen(running).await;
+    for host in PAIR {
+        let outcome = told.outcome(host);
+        assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(Step::Rebooting)));
+        assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
+        assert!(outcome.changed.iter().any(|change| change.package == "openssl"), "{host}");
+    }
+    settle(lab, &PAIR, &run_id).await;
+    forget_strikes(lab, &PAIR, faults).await;
+    lab.take_back(&PAIR).await;
+}
+
+pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
+    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 6).await);
+    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
+    let killed = Command::new("kill").args(["-KILL", &running.process().pid.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let told = listen(running).await;
+    assert_eq!(told.ended.unfinished.len(), 2, "nobody can know how it ended");
+
+    // The next owner plays the same step again: run and attempt are the same.
+    let told = lab
+        .play(lab.run(Playbook::PatchMixed, &PAIR, &run_id, |_, variables| {
+            variables.set("pm_reboot", "never");
+        }))
+        .await;
+    for host in PAIR {
+        let outcome = told.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert!(
+            outcome.changed.iter().any(|change| change.package == "openssl"),
+            "{host} does not tell what was done"
+        );
+        lab.ssh(host, &format!("grep -q '\"began_times\": 1' {}", record(&run_id, 1))).await;
+        assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
+    }
+    forget_strikes(lab, &PAIR, faults).await;
+    lab.take_back(&PAIR).await;
+}
+
+pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
+    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 600).await);
+    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
+    for host in PAIR {
+        lab.inject("host-failure", json!({ "vm_id": host })).await;
+    }
+    let told = listen(running).await;
+    for host in PAIR {
+        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Unreachable, "{}", told.why());
+        lab.operator.post(&format!("/sim/vms/{host}/power"), &json!({ "action": "on" })).await.expect(200);
+        lab.until(host, "systemctl is-active nginx").await;
+    }
+    let told = lab
+        .play(lab.run(Playbook::PatchMixed, &PAIR, &run_id, |_, variables| {
+            variables.set("pm_reboot", "never").set("pm_attempt", 2);
+        }))
+        .await;
+    for host in PAIR {
+        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
+    }
+    assert_eq!(lab.ssh("deb-01", "dpkg --audit").await, "");
+    assert_eq!(lab.ssh("rpm-01", "dnf -q -C repoquery --duplicates").await, "");
+    forget_strikes(lab, &PAIR, faults).await;
+    lab.take_back(&PAIR).await;
+}
+
+pub async fn partition_ends_as_unreachable(lab: &Lab) {
+    let (run_id, faults) = (lab.run_id(), slow(lab, &["deb-02"], 30).await);
+    let mut running = in_transaction(lab, &["deb-02"], &run_id, 1).await;
+    let cut = lab.inject("network-partition", json!({ "vm_id": "deb-02" })).await;
+    let began = Instant::now();
+    let mut outcome = None;
+    while let Some(event) = next(&mut running).await {
+        if let Event::HostResult(result) = &event {
+            assert!(outcome.is_none() || result.status == HostStatus::Unreachable, "{event:?}");
+            outcome = outcome.or_else(|| result.outcome());
+        }
+    }
+    println!("a host that went silent was noticed after {:.1} s", began.elapsed().as_secs_f64());
+    assert_eq!(outcome.unwrap().outcome, HostOutcomeKind::Unreachable);
+    // Generous, because the machine may be busy; an idle one takes twelve seconds.
+    assert!(began.elapsed() < Duration::from_secs(60));
+    lab.end(&cut).await;
+    settle(lab, &["deb-02"], &run_id).await;
+    forget_strikes(lab, &["deb-02"], faults).await;
+    lab.take_back(&["deb-02"]).await;
+}

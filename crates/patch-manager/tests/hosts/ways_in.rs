@@ -1,0 +1,81 @@
+//! How hosts are entered, and when they are not.
+
+use ansible::{End, Event, HostKeyRule, HostOutcomeKind, Jump, Playbook};
+
+use crate::lab::{ALL, Lab};
+
+/// Root and a user with sudo, another port, another host in between, a key that is learned.
+pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
+    lab.ssh("deb-01", "id ops 2>/dev/null || useradd -m -s /bin/bash -p '*' ops; install -d -m 700 -o ops /home/ops/.ssh; install -m 600 -o ops /root/.ssh/authorized_keys /home/ops/.ssh/; echo 'ops ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/ops").await;
+    lab.ssh(
+        "rpm-01",
+        "printf 'Port 22\\nPort 2222\\n' > /etc/ssh/sshd_config.d/port.conf; systemctl restart ssh",
+    )
+    .await;
+    let known = |host: &str| HostKeyRule::Known(lab.access(host, "host_key").parse().unwrap());
+    let connect = |host: &str, port: u16, user: &str, rule: HostKeyRule| {
+        let address = lab.access(host, "address").parse().unwrap();
+        let connection = ansible::SshConnection::new(address, port, user, lab.key(host), rule).unwrap();
+        connection.with_python(Some("/usr/bin/python3")).unwrap()
+    };
+    let bastion = || {
+        let (address, key) = (lab.access("deb-01", "address"), lab.access("deb-01", "host_key"));
+        Jump::new(address.parse().unwrap(), 22, "ops", key.parse().unwrap()).unwrap()
+    };
+    let connections = [
+        ("deb-01", connect("deb-01", 22, "ops", known("deb-01"))),
+        ("deb-02", connect("deb-02", 22, "root", known("deb-02")).through(Some(bastion()))),
+        ("rpm-01", connect("rpm-01", 2222, "root", known("rpm-01"))),
+        ("rpm-02", connect("rpm-02", 22, "root", HostKeyRule::Learn).through(Some(bastion()))),
+    ];
+    let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, variables| {
+        variables.set("pm_reboot", "never");
+    });
+    let run_dir = run.run_dir.clone();
+    let told = lab.play(run).await;
+    assert_eq!(told.ended.end, End::Succeeded, "{}", told.why());
+    for host in ALL {
+        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded);
+    }
+    let learned: Vec<_> = told
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::HostKeyLearned { host, key } => Some((host.as_str(), key.as_str().to_owned())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(learned, [("rpm-02", lab.access("rpm-02", "host_key"))], "what is known is not learned");
+
+    assert!(std::fs::symlink_metadata(run_dir.join("private")).is_err(), "secrets were left");
+    let own = format!("-{}-", std::process::id());
+    let left: Vec<_> = std::fs::read_dir("/dev/shm")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("patch-run-") && name.contains(&own))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let masters = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        std::fs::read_to_string(entry.ok()?.path().join("cmdline")).ok().filter(|line| line.contains(&own))
+    });
+    let masters: Vec<_> = masters.filter(|line| line.contains("ssh") && line.contains("patch-run")).collect();
+    assert!(masters.is_empty(), "connections were left open: {masters:?}");
+    lab.take_back(&ALL).await;
+}
+
+pub async fn another_host_key_is_refused(lab: &Lab) {
+    let other = HostKeyRule::Known(lab.access("deb-02", "host_key").parse().unwrap());
+    let connections = [
+        ("deb-01", lab.connection("deb-01", other)),
+        ("rpm-01", lab.connection("rpm-01", HostKeyRule::Refuse)),
+    ];
+    let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, _| {});
+    let told = lab.play(run).await;
+    for (host, said) in [("deb-01", "shows another host key"), ("rpm-01", "is not known and none is learned")]
+    {
+        let outcome = told.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Unreachable, "{host}");
+        let reason = outcome.reason.unwrap();
+        assert!(reason.contains(said), "{host}: {reason}");
+    }
+}

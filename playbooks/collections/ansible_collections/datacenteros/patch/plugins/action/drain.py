@@ -1,0 +1,56 @@
+"""Waits until the work that the host had taken on is done: a command on the host or a URL says when."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from urllib.parse import urlsplit
+
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.datacenteros.patch.plugins.action.commands import check_command
+
+PAUSE_SECONDS = 2
+CALL_TIMEOUT_SECONDS = 10
+
+
+class ActionModule(HostAction):
+    def perform(self):
+        drain = self.settings.drain
+        if not drain:
+            return {"skipped": True, "msg": "nothing says when the host is drained"}
+        asks = self._ask_url if "url" in drain else self._ask_command
+        if asks == self._ask_command and self.settings.driver == "model":
+            return {"skipped": True, "msg": "a model guest runs no commands"}
+        limit = (self.rule.timeout_seconds if self.rule else None) or self.settings.drain_timeout_seconds
+        began = time.monotonic()
+        while (trouble := asks(drain)) is not None:
+            if time.monotonic() - began + PAUSE_SECONDS > limit:
+                raise StepFailed(f"the host is not drained after {limit:g} s: {trouble}")
+            self.pause(PAUSE_SECONDS)
+        return {"msg": f"drained after {time.monotonic() - began:.0f} s"}
+
+    def _ask_command(self, drain):
+        check_command(drain.get("command"))
+        try:
+            self.host.run_command(drain["command"], CALL_TIMEOUT_SECONDS)
+        except StepFailed as error:
+            return str(error)
+        return None
+
+    @staticmethod
+    def _ask_url(drain):
+        parts = urlsplit(str(drain["url"]))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StepFailed("the URL that says when the host is drained is not an http(s) URL")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname, parts.port, timeout=CALL_TIMEOUT_SECONDS)
+        try:
+            query = f"?{parts.query}" if parts.query else ""
+            connection.request("GET", (parts.path or "/") + query, headers={"User-Agent": "datacenteros-playbook"})
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return str(error) or type(error).__name__
+        finally:
+            connection.close()
+        return None if 200 <= status < 300 else f"it answers {status}"

@@ -1,0 +1,170 @@
+"""rpm with dnf: what is installed and on offer, and the commands that change it."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+
+try:
+    import sqlite3
+except ImportError:  # Some distributions pack it apart.
+    sqlite3 = None
+
+FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}"
+# As `needs-restarting` of dnf's own plugins holds it: a host that runs older ones has to be rebooted.
+CORE = {
+    "kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "systemd", "udev", "openssl-libs", "gnutls", "dbus",
+    "dbus-broker",
+}
+HISTORY = "/var/lib/dnf/history.sqlite"
+
+
+class Rpm:
+    KIND = "rpm"
+    QUERY = "rpm"
+    LOCKS = ("/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
+
+    def __init__(self, run):
+        self.run = run
+        self.dnf = next((tool for tool in ("dnf", "yum") if shutil.which(tool)), None)
+
+    def missing_tool(self):
+        return None if self.dnf else "dnf"
+
+    def installed(self):
+        # Older rpm does not know the label, and then refuses the whole question.
+        code, out, _err = self.run(["rpm", "-qa", "--qf", FIELDS + "|%{MODULARITYLABEL}\n"])
+        if code != 0 or "unknown tag" in out:
+            _code, out, _err = self.run(["rpm", "-qa", "--qf", FIELDS + "\n"])
+        packages = []
+        for line in out.splitlines():
+            name, version, arch, source, installed_at, module = (line + "|" * 5).split("|")[:6]
+            if name == "gpg-pubkey" or not version:
+                continue
+            packages.append({
+                "name": name, "version": version, "arch": arch, "source": re.sub(r"-[^-]+-[^-]+\.src\.rpm$", "", source),
+                "source_version": version, "module": None if module in ("", "(none)") else module,
+                "installed_at": int(installed_at) if installed_at.isdigit() else 0,
+            })
+        return packages
+
+    def describe(self, packages):
+        """Adds what is on offer, what is held, and whether there is a way back to the installed version."""
+        offers = self._repoquery("--upgrades", "--latest-limit=1")
+        candidates = {(name, arch): version for name, arch, version in offers}
+        kept = set(self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))) if offers else set()
+        held = self._held()
+        for package in packages:
+            key = (package["name"], package["arch"])
+            package["candidate"] = candidates.get(key)
+            package["held"] = any(fnmatch.fnmatchcase(package["name"], pattern) for pattern in held)
+            package["returnable"] = (*key, re.sub(r"\A0:", "", package["version"])) in kept
+
+    def _repoquery(self, *arguments):
+        """Rows `(name, arch, [epoch:]version-release)` from the lists as they were last fetched."""
+        if not self.dnf:
+            return []
+        form = "%{name}|%{arch}|%{evr}\\n"
+        code, out, _err = self.run([self.dnf, "-q", "-C", "repoquery", "--qf", form, *arguments])
+        rows = (tuple(line.strip().split("|")) for line in out.splitlines()) if code == 0 else ()
+        return [(name, arch, re.sub(r"\A0:", "", version)) for name, arch, version in (r for r in rows if len(r) == 3)]
+
+    @staticmethod
+    def _held():
+        """Names and patterns that dnf leaves alone: its locked versions and its excluded packages."""
+        held = []
+        for path in ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list"):
+            for line in _lines(path):
+                match = re.match(r"([^!#\s]+?)-(?:\d+:)?[^-\s]+-[^-\s]+\Z", line.strip())
+                held.extend(match.groups() if match else ())
+        for line in _lines("/etc/dnf/dnf.conf"):
+            key, _, value = line.partition("=")
+            if key.strip() in ("exclude", "excludepkgs"):
+                held.extend(value.replace(",", " ").split())
+        return held
+
+    def refresh(self):
+        return self.run([self.dnf, "-q", "makecache", "--refresh"])
+
+    def database_problem(self):
+        code, out, err = self.run(["rpm", "--verifydb"])
+        if code != 0:
+            return (out + err).strip()[:500] or "exit status {0}".format(code)
+        twice = self._twice()
+        return "installed in two versions after an interrupted update: {0}".format(", ".join(twice)[:400]) if twice else None
+
+    def _twice(self):
+        """Packages in two versions that may have only one; kernels may have several."""
+        if not self.dnf:
+            return []
+        code, out, _err = self.run([self.dnf, "-q", "-C", "repoquery", "--duplicates", "--qf", "%{name}\\n"])
+        return sorted({line.strip() for line in out.splitlines() if line.strip()}) if code == 0 else []
+
+    def repair(self):
+        """Ends what an interrupted rpm left; gives what was done, and the trouble that is left."""
+        if self.database_problem() is None:
+            return None, None
+        if self.run(["rpm", "--verifydb"])[0] != 0:
+            self.run(["rpm", "--rebuilddb"])
+        if self._twice():
+            # Takes the older one out, and puts the newer one's files in once more.
+            self.run([self.dnf, "-y", "-q", "remove", "--duplicates"])
+        return "completed what an interrupted rpm had left", self.database_problem()
+
+    def exact(self, wanted, tag, downgrade=False):
+        """The command that brings installed packages to these versions, every architecture of them."""
+        specifications = {
+            "{0}-{1}.{2}".format(package["name"], wanted[package["name"]], package["arch"])
+            for package in self.installed() if package["name"] in wanted
+        }
+        verb = "downgrade" if downgrade else "install"
+        return [self.dnf, "-y", "-q", self._tagged(tag), verb, *sorted(specifications)]
+
+    def selected(self, selection, advisories, tag):
+        """The command for a level instead of exact versions, or the reason why there is none."""
+        which = {"all": [], "security": ["--security"], "advisories": ["--advisory=" + ",".join(advisories)]}[selection]
+        return [self.dnf, "-y", "-q", self._tagged(tag), *which, "upgrade"], None
+
+    @staticmethod
+    def _tagged(tag):
+        return "--comment=patch-manager {0}".format(tag)
+
+    @staticmethod
+    def was_done(tag):
+        """Whether dnf's history tells of a transaction of this name, and of its end."""
+        if sqlite3 is None:
+            return None
+        try:
+            history = sqlite3.connect("file:{0}?mode=ro".format(HISTORY), uri=True, timeout=5)
+            query = "SELECT state FROM trans WHERE comment = ? ORDER BY id DESC LIMIT 1"
+            row = history.execute(query, ("patch-manager {0}".format(tag),)).fetchone()
+            history.close()
+        except sqlite3.Error:
+            return None
+        # 1 is `done`.
+        return None if row is None else row[0] == 1
+
+    def reboot_pending(self, booted_at):
+        if any(os.path.exists(path) for path in ("/run/reboot-required", "/var/run/reboot-required")):
+            return True
+        if shutil.which("needs-restarting"):
+            return self.run(["needs-restarting", "-r"])[0] == 1
+        return any(package["name"] in CORE and package["installed_at"] > booted_at for package in self.installed())
+
+    def kernels(self):
+        """Releases of the installed kernels, as `uname -r` would name them."""
+        named = ("kernel-core", "kernel-rt-core", "kernel-default")
+        return sorted(
+            "{0}.{1}".format(package["version"].partition(":")[2] or package["version"], package["arch"])
+            for package in self.installed() if package["name"] in named
+        )
+
+
+def _lines(path):
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except OSError:
+        return []

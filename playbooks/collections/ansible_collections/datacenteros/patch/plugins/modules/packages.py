@@ -1,0 +1,128 @@
+#!/usr/bin/python
+"""Begins a package transaction on a real host, or tells what became of one."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: packages
+short_description: Package transactions that are known by name and done once
+description:
+  - The transaction goes on when the connection is lost. Beginning one of a name that is known begins nothing.
+options:
+  name:
+    description: What the transaction is known by.
+    type: str
+    required: true
+  begin:
+    description: Without it the module only looks.
+    type: bool
+    default: false
+  mode:
+    description: What is done after an interrupted package database was repaired.
+    type: str
+    choices: [upgrade, downgrade, repair]
+    default: upgrade
+  packages:
+    description: Names of installed packages and the versions to bring them to.
+    type: dict
+    default: {}
+  undo:
+    description: Names of earlier transactions, the first one first, whose changes a downgrade takes back.
+    type: list
+    elements: str
+    default: []
+  selection:
+    description: Either the versions of I(packages), or what the host's repositories offer.
+    type: str
+    choices: [planned, security, advisories, all]
+    default: planned
+  advisories:
+    description: Ids, for the selection of that name.
+    type: list
+    elements: str
+    default: []
+  wait_seconds:
+    description: How long to wait for the end before answering.
+    type: float
+    default: 0
+author:
+  - Patch Manager
+"""
+EXAMPLES = r"""
+- name: Bring a package to a version
+  datacenteros.patch.packages:
+    name: "run-1:1"
+    begin: true
+    packages: {openssl: 3.0.7-18.el9}
+    wait_seconds: 10
+"""
+RETURN = r"""
+transaction:
+  description: State, phase, changed packages and failure; absent when it never began.
+  type: dict
+  returned: always
+"""
+
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import ENVIRONMENT, package_system
+from ansible_collections.datacenteros.patch.plugins.module_utils.transactions import Transaction
+
+# Nothing that a package manager reads as an option, a path, a pattern or a list.
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~:^_-]*\Z")
+ADVISORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*\Z")
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "begin": {"type": "bool", "default": False},
+            "mode": {"type": "str", "choices": ["upgrade", "downgrade", "repair"], "default": "upgrade"},
+            "packages": {"type": "dict", "default": {}},
+            "undo": {"type": "list", "elements": "str", "default": []},
+            "selection": {"type": "str", "choices": ["planned", "security", "advisories", "all"], "default": "planned"},
+            "advisories": {"type": "list", "elements": "str", "default": []},
+            "wait_seconds": {"type": "float", "default": 0.0},
+        },
+    )
+    parameters = module.params
+    try:
+        transaction = Transaction(parameters["name"])
+        if parameters["begin"]:
+            begin(module, transaction, parameters)
+        record = transaction.wait(parameters["wait_seconds"])
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+    if record is not None:
+        record.pop("before", None)
+    module.exit_json(changed=bool(record and record["changed"]), transaction=record)
+
+
+def begin(module, transaction, parameters):
+    module.run_command_environ_update = ENVIRONMENT
+    system = package_system(module.run_command)
+    missing = "dpkg or rpm" if system is None else system.missing_tool()
+    if missing:
+        module.fail_json(msg="the host has no {0}; nothing can be installed on it".format(missing))
+    packages = {str(name): str(version) for name, version in parameters["packages"].items()}
+    # The versions before the first of them are the ones to go back to.
+    for name in reversed(parameters["undo"]):
+        undone = Transaction(name).look() or {}
+        packages.update({change["package"]: change["from"] for change in undone.get("changed", [])})
+    for name, version in packages.items():
+        if not PACKAGE.match(name) or not VERSION.match(version):
+            raise ValueError("`{0}` at `{1}` is not a package and a version".format(name, version))
+    for advisory in parameters["advisories"]:
+        if not ADVISORY.match(advisory):
+            raise ValueError("`{0}` is not the id of an advisory".format(advisory))
+    transaction.begin({
+        "mode": parameters["mode"], "packages": packages, "selection": parameters["selection"],
+        "advisories": parameters["advisories"],
+    })
+
+
+if __name__ == "__main__":
+    main()
