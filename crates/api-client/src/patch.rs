@@ -67,6 +67,18 @@ impl PatchClient {
         self.0.post("/patch/inventory", inventory).await
     }
 
+    /// Pushes what another tool tells of one host; `query` names it (`ci_id`, `os`, ...).
+    pub async fn push_foreign_inventory(
+        &self,
+        content_type: &str,
+        query: &[(&str, String)],
+        content: Vec<u8>,
+    ) -> Result<InventoryReport, ClientError> {
+        let pairs = query.iter().map(|(key, value)| format!("{key}={}", segment(value)));
+        let path = format!("/patch/inventory?{}", pairs.collect::<Vec<_>>().join("&"));
+        self.0.post_bytes(&path, content_type, content).await
+    }
+
     /// Pushes many inventories, one JSON object a line.
     pub async fn push_inventories(&self, ndjson: Vec<u8>) -> Result<InventoryReport, ClientError> {
         self.0.post_bytes("/patch/inventory", "application/x-ndjson", ndjson).await

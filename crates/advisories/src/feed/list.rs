@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 /// A list of at most `MAX` items; `null` is the empty list, as some writers put it.
-pub(super) struct List<T, const MAX: usize>(pub Vec<T>);
+pub(crate) struct List<T, const MAX: usize>(pub Vec<T>);
 
 impl<T, const MAX: usize> Default for List<T, MAX> {
     fn default() -> Self {

@@ -9,7 +9,7 @@ mod budget;
 mod content;
 mod limits;
 pub(crate) mod lines;
-mod list;
+pub(crate) mod list;
 mod packed;
 mod rating;
 mod text;
@@ -24,6 +24,7 @@ pub mod osv;
 pub mod updateinfo;
 
 pub use any::{FeedRecord, read_feed, recognise_feed};
+pub(crate) use content::without_byte_order_mark;
 pub use content::{FeedKind, PREFIX_BYTES, recognise};
 pub use limits::Limits;
 pub use packed::Packing;

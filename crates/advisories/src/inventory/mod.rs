@@ -1,14 +1,30 @@
 //! What a host has installed, as its package manager tells it.
 
+mod format;
+mod sbom;
 mod tsv;
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed::RecordError;
 use crate::module_stream::ModuleStream;
 use crate::os::OsRelease;
 use crate::version::Packaging;
 
-pub use tsv::{ReadInventory, read_tsv};
+pub use format::{InventoryFormat, read_inventory};
+pub use tsv::read_tsv;
+
+/// Most packages of one host; real ones have a few thousand.
+const MAX_PACKAGES: usize = 100_000;
+
+/// What stands in an inventory, and the lines or parts of it that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadInventory {
+    /// The release that the inventory itself names, or that it was read for.
+    pub os: Option<OsRelease>,
+    pub packages: Vec<InstalledPackage>,
+    pub refused: Vec<RecordError>,
+}
 
 /// One host: its packages and what decides which advisories apply to them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,29 +3,24 @@
 use std::io::BufRead;
 
 use crate::feed::{FeedError, RecordError};
-use crate::inventory::InstalledPackage;
-use crate::version::{Packaging, Version};
+use crate::inventory::{InstalledPackage, MAX_PACKAGES, ReadInventory};
+use crate::version::{Nevra, Packaging, Version};
 
 use crate::feed::lines::{Line, read_line};
 
 const LINE_BYTES: u64 = 16 * 1024;
-/// Most packages of one host; real ones have a few thousand.
-const MAX_PACKAGES: usize = 100_000;
-
-/// The packages of an inventory and the lines that were refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReadInventory {
-    pub packages: Vec<InstalledPackage>,
-    pub refused: Vec<RecordError>,
-}
-
 /// Reads an inventory. A first line that starts with `#` names the columns: `name`, `installed` (or `version`), and
 /// where known `candidate_from_package_manager` (or `candidate`), `arch`, `modularity`, `source`, `source_version`,
 /// `status`; other columns are skipped. Without it the columns are those of
-/// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
+/// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`, or
+/// of `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'`. What rpm does not
+/// know it writes as `(none)`, which is the same as nothing.
 pub fn read_tsv(mut source: impl BufRead, packaging: Packaging) -> Result<ReadInventory, FeedError> {
     let mut inventory = ReadInventory::default();
-    let mut columns = Columns::of_dpkg_query();
+    let mut columns = match packaging {
+        Packaging::Dpkg => Columns::of_dpkg_query(),
+        Packaging::Rpm => Columns::of_rpm_query(),
+    };
     let mut buffer = Vec::new();
     for number in 1_u64.. {
         let text = match read_line(&mut source, &mut buffer, LINE_BYTES).map_err(FeedError::Input)? {
@@ -68,6 +63,7 @@ struct Columns {
     modularity: Option<usize>,
     source: Option<usize>,
     source_version: Option<usize>,
+    source_rpm: Option<usize>,
     status: Option<usize>,
 }
 
@@ -80,6 +76,17 @@ impl Columns {
             source: Some(3),
             source_version: Some(4),
             status: Some(5),
+            ..Self::default()
+        }
+    }
+
+    fn of_rpm_query() -> Self {
+        Self {
+            name: 0,
+            version: 1,
+            arch: Some(2),
+            source_rpm: Some(3),
+            modularity: Some(4),
             ..Self::default()
         }
     }
@@ -97,7 +104,8 @@ impl Columns {
             version: required(&["installed", "version"])?,
             candidate: find(&["candidate_from_package_manager", "candidate"]),
             arch: find(&["arch", "architecture"]),
-            modularity: find(&["modularity"]),
+            modularity: find(&["modularity", "modularitylabel"]),
+            source_rpm: find(&["sourcerpm", "source_rpm"]),
             source: find(&["source"]),
             source_version: find(&["source_version"]),
             status: find(&["status"]),
@@ -111,7 +119,8 @@ impl Columns {
         }
         let fields: Vec<&str> = line.split('\t').collect();
         let field = |at: Option<usize>| {
-            at.and_then(|at| fields.get(at)).map(|text| text.trim()).filter(|text| !text.is_empty())
+            let text = at.and_then(|at| fields.get(at)).map(|text| text.trim());
+            text.filter(|text| !text.is_empty() && *text != "(none)")
         };
         let owned = |at: Option<usize>| field(at).map(str::to_owned);
 
@@ -121,7 +130,20 @@ impl Columns {
             return Ok(None);
         }
         let name = field(Some(self.name)).ok_or("it has no package name")?;
+        if packaging == Packaging::Rpm && fields.len() == 1 && Nevra::parse(name).arch.is_some() {
+            // Without its epoch a package would seem older than it is.
+            return Err(format!(
+                "`{name}` does not tell its epoch; print `%{{NAME}}\\t%{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\\t%{{ARCH}}`"
+            ));
+        }
         let version = field(Some(self.version)).ok_or_else(|| format!("`{name}` has no version"))?;
+        let version = match packaging {
+            // An epoch that is absent is 0, and one way to write it is enough.
+            Packaging::Rpm => {
+                version.strip_prefix("0:").or(version.strip_prefix("(none):")).unwrap_or(version)
+            }
+            Packaging::Dpkg => version,
+        };
         // dpkg qualifies names that are installed for several architectures: `libc6:amd64`.
         let name = if packaging == Packaging::Dpkg { name.split(':').next().unwrap_or(name) } else { name };
         let versions = [Some(version), field(self.source_version)];
@@ -132,14 +154,32 @@ impl Columns {
             field(self.modularity).map(str::parse).transpose().map_err(|error| format!("{name}: {error}"))?;
         let mut package = InstalledPackage::new(name, version);
         package.arch = owned(self.arch);
-        package.source_name = owned(self.source).filter(|source| source != name);
-        package.source_version = owned(self.source_version).filter(|source| source != version);
+        let of_rpm = field(self.source_rpm).and_then(|file| source_rpm(file, version));
+        let (source, source_version) = match of_rpm {
+            Some((source, source_version)) => (Some(source), source_version),
+            None => (owned(self.source), owned(self.source_version)),
+        };
+        package.source_name = source.filter(|source| source != name);
+        package.source_version = source_version.filter(|source| source != version);
         package.module = module;
         package.held = status.starts_with('h');
         package.candidate =
             owned(self.candidate).filter(|candidate| Version::parse(packaging, candidate).is_ok());
         Ok(Some(package))
     }
+}
+
+/// Name and version of a source in the name of its file, `bash-5.1.8-9.el9.src.rpm`, which leaves out the epoch. All builds
+/// of a source have its epoch but for a few that have one of their own, so the build's is taken.
+pub(super) fn source_rpm(file: &str, version: &str) -> Option<(String, Option<String>)> {
+    let parts = Nevra::parse(file.strip_suffix(".rpm")?);
+    let name = parts.name.filter(|_| matches!(parts.arch, Some("src" | "nosrc")))?;
+    let (epoch, own) = version.split_once(':').map_or((None, version), |(epoch, own)| (Some(epoch), own));
+    let source_version = (own != parts.evr).then(|| match epoch {
+        Some(epoch) => format!("{epoch}:{}", parts.evr),
+        None => parts.evr.to_owned(),
+    });
+    Some((name.to_owned(), source_version))
 }
 
 #[cfg(test)]
@@ -165,6 +205,32 @@ mod tests {
         assert_eq!(read.packages.len(), 2);
         assert_eq!((read.packages[0].name.as_str(), read.packages[0].source_name()), ("libc6", "glibc"));
         assert!(read.packages[0].held && !read.packages[1].held);
+    }
+
+    #[test]
+    fn rpm_query_is_read_without_header() {
+        let text = "bash\t0:5.1.8-9.el9\tx86_64\tbash-5.1.8-9.el9.src.rpm\t(none)\n\
+            openssl-libs\t1:3.0.7-24.el9\tx86_64\topenssl-3.0.7-24.el9.src.rpm\t(none)\n\
+            perl-libs\t4:5.32.1-481.el9\tx86_64\tperl-5.32.2-481.el9.src.rpm\tperl:5.32:8:aa\n\
+            gpg-pubkey\t0:b86b3716-61e69f29\t(none)\t(none)\t(none)\n\
+            zlib-1.2.11-40.el9.x86_64\n";
+        let read = read_tsv(text.as_bytes(), Packaging::Rpm).unwrap();
+        let told: Vec<_> = read
+            .packages
+            .iter()
+            .map(|one| (one.name.as_str(), one.version.as_str(), one.source_name(), one.source_version()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("bash", "5.1.8-9.el9", "bash", "5.1.8-9.el9"),
+                ("openssl-libs", "1:3.0.7-24.el9", "openssl", "1:3.0.7-24.el9"),
+                ("perl-libs", "4:5.32.1-481.el9", "perl", "4:5.32.2-481.el9"),
+                ("gpg-pubkey", "b86b3716-61e69f29", "gpg-pubkey", "b86b3716-61e69f29"),
+            ]
+        );
+        assert_eq!(read.packages[2].module.as_ref().unwrap().to_string(), "perl:5.32");
+        assert!(read.refused[0].to_string().contains("does not tell its epoch"), "{:?}", read.refused);
     }
 
     #[test]

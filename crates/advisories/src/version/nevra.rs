@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use super::{InvalidVersion, Packaging, compare};
 
 /// Only these endings are architectures: a release such as `12.fc39` ends in a dot and a word as well.
-const ARCHITECTURES: [&str; 20] = [
+const ARCHITECTURES: [&str; 21] = [
     "aarch64", "alpha", "armhfp", "armv7hl", "athlon", "i386", "i486", "i586", "i686", "ia64", "noarch",
-    "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "src", "x86_64",
+    "nosrc", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "src", "x86_64",
 ];
 
 /// The parts of a package's full name, borrowed from the text. Absent parts are `None`.

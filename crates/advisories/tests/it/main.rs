@@ -4,6 +4,7 @@
 
 mod cvss;
 mod feeds;
+mod fuzz;
 mod matching;
 mod seeds;
 mod shared;

@@ -1,7 +1,11 @@
 //! `/patch/inventory`: packages pushed by agents and other tools.
 
+use advisories::{
+    InstalledPackage, OsRelease,
+    inventory::{InventoryFormat, read_inventory},
+};
 use api_types::{
-    patch::{Inventory, InventoryReport},
+    patch::{Inventory, InventoryPackage, InventoryReport},
     problem::Problem,
 };
 use axum::{
@@ -9,8 +13,12 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use service_kit::{ApiError, ApiResult, Caller, Json, Operator, extract::parse_json};
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use serde::Deserialize;
+use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json};
 use tower_http::decompression::RequestDecompressionLayer;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::body_parts::next_part;
@@ -21,6 +29,8 @@ use crate::{
 
 /// One inventory, unpacked.
 const RECORD_BYTES: usize = 8 << 20;
+/// What another tool tells of one host: SBOMs name each file, too.
+const FOREIGN_BYTES: usize = 32 << 20;
 /// All inventories of one request, unpacked.
 const BODY_BYTES: usize = 512 << 20;
 /// Inventories stored in one transaction.
@@ -30,48 +40,169 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(push_inventory)).layer(RequestDecompressionLayer::new())
 }
 
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct InventoryParams {
+    /// The host, for forms that do not name it.
+    ci_id: Option<CiId>,
+    /// Its OS release, `rocky:9`; an SBOM may tell it itself.
+    os: Option<String>,
+    /// The same host and scan id are taken once.
+    scan_id: Option<String>,
+    /// When it was seen; now when unsaid.
+    collected_at: Option<DateTime<Utc>>,
+    /// As `uname -r` prints it.
+    running_kernel: Option<String>,
+}
+
 /// Push package inventories: one as JSON, or many as `application/x-ndjson`, one a line; gzip is understood.
 ///
+/// One host's may also be what its package manager prints (`text/tab-separated-values`), or an SBOM
+/// (`application/vnd.cyclonedx+json`, `application/spdx+json`); these do not name the host, so that query parameters do. The
+/// lines are those of
+/// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
+/// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
+///
 /// A fault of a single inventory is the answer (422). Of many, each refused one is named in the report and the others
-/// are taken. The same host and scan id are taken once, and an inventory older than what is known changes nothing.
-#[utoipa::path(post, path = "/patch/inventory", tag = "inventory",
-    request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"))),
+/// are taken; so are lines and parts. The same host and scan id are taken once, and an inventory older than what is known
+/// changes nothing.
+#[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
+    request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
+        (String = "application/vnd.cyclonedx+json"), (String = "application/spdx+json"))),
     responses((status = 200, body = InventoryReport), (status = "4XX", body = Problem)))]
 async fn push_inventory(
     State(app): State<App>,
     caller: Operator,
+    Query(params): Query<InventoryParams>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<InventoryReport>> {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let report = match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()
-    {
-        "application/json" => push_one(&app, &caller, body).await?,
+    let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let foreign = match content_type.as_str() {
+        "text/tab-separated-values" | "text/plain" => InventoryFormat::Tsv,
+        "application/vnd.cyclonedx+json" => InventoryFormat::CycloneDx,
+        "application/spdx+json" => InventoryFormat::Spdx,
+        "application/json" => {
+            let whole = receive(body, RECORD_BYTES).await?;
+            return push_json(&app, &caller, params, whole).await.map(Json);
+        }
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-            push_many(&app, &caller, body).await?
+            refuse_params(&params)?;
+            return push_many(&app, &caller, body).await.map(Json);
         }
         _ => {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
-                "send `application/json` for one inventory or `application/x-ndjson` for many",
+                "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
+                 `application/vnd.cyclonedx+json` and `application/spdx+json` for what other tools tell of one host",
             ));
         }
     };
-    Ok(Json(report))
+    let whole = receive(body, FOREIGN_BYTES).await?;
+    push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
 }
 
-async fn push_one(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {
+/// JSON may be an SBOM under its general name.
+async fn push_json(
+    app: &App,
+    caller: &Caller,
+    params: InventoryParams,
+    whole: Vec<u8>,
+) -> ApiResult<InventoryReport> {
+    match InventoryFormat::recognise(&whole[..whole.len().min(4096)]) {
+        Some(format @ (InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
+            push_foreign(app, caller, format, params, &whole).await
+        }
+        _ => {
+            refuse_params(&params)?;
+            inventory::push_inventory(app, caller, parse_json::<Inventory>(&whole)?).await
+        }
+    }
+}
+
+/// What other tools tell of one host. Lines and parts that cannot be read are named, and lose no others.
+async fn push_foreign(
+    app: &App,
+    caller: &Caller,
+    format: InventoryFormat,
+    params: InventoryParams,
+    whole: &[u8],
+) -> ApiResult<InventoryReport> {
+    let ci_id = params
+        .ci_id
+        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host, which this form does not"))?;
+    let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
+    let os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
+    if format == InventoryFormat::Tsv && os.is_none() {
+        return Err(ApiError::invalid(
+            "os",
+            "must name the host's OS release, such as `rocky:9`, which lines do not",
+        ));
+    }
+    let read = read_inventory(whole, format, os.as_ref())
+        .map_err(|error| ApiError::invalid("", error.to_string()))?;
+    let os = read.os.map(|os| os.to_string()).unwrap_or_default();
+    let pushed = Inventory {
+        ci_id,
+        scan_id: params.scan_id,
+        os,
+        collected_at: params.collected_at,
+        boot_id: None,
+        running_kernel: params.running_kernel,
+        reboot_pending: false,
+        packages: read.packages.into_iter().map(package).collect(),
+    };
+    if pushed.packages.is_empty()
+        && let Some(first) = read.refused.first()
+    {
+        return Err(ApiError::invalid("", format!("has no package that can be read; {first}")));
+    }
+    let mut report = inventory::push_inventory(app, caller, pushed).await?;
+    for refused in read.refused {
+        inventory::refuse(&mut report, 1, refused.to_string());
+    }
+    Ok(report)
+}
+
+fn package(package: InstalledPackage) -> InventoryPackage {
+    InventoryPackage {
+        name: package.name,
+        version: package.version,
+        arch: package.arch,
+        source: package.source_name,
+        source_version: package.source_version,
+        module: package.module.map(|module| module.to_string()),
+        held: package.held,
+        candidate: package.candidate,
+    }
+}
+
+fn refuse_params(params: &InventoryParams) -> ApiResult<()> {
+    match *params == InventoryParams::default() {
+        true => Ok(()),
+        false => Err(ApiError::malformed(
+            "an inventory in the platform's own form says all of this itself; leave the query parameters out",
+        )),
+    }
+}
+
+async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
     let mut parts = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(part) = next_part(&mut parts).await? {
-        if whole.len() + part.len() > RECORD_BYTES {
-            return Err(too_large("the inventory is larger than 8 MiB"));
+        if whole.len() + part.len() > most {
+            return Err(ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                format!("the inventory is larger than {} MiB", most >> 20),
+            ));
         }
         whole.extend_from_slice(&part);
     }
-    inventory::push_inventory(app, caller, parse_json::<Inventory>(&whole)?).await
+    Ok(whole)
 }
 
 async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {

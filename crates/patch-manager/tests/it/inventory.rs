@@ -1,9 +1,11 @@
+use std::fs;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::Answer;
 
 use crate::{
-    fleet::{Age, inventory},
+    fleet::{Age, inventory, seeds},
     platform::Platform,
 };
 
@@ -210,4 +212,62 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     packed.extend((!crc).to_le_bytes());
     packed.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
     packed
+}
+
+/// What other tools tell of a host, and how it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_package_managers_and_scanners_print_is_taken() {
+    let platform = Platform::start().await;
+    let samples = seeds().join("../feeds/inventories");
+    let cases = [
+        ("rpm-qa.tsv", "text/tab-separated-values", "&os=almalinux:9"),
+        ("dpkg-query.tsv", "text/plain; charset=utf-8", "&os=debian:12"),
+        ("cyclonedx.json", "application/vnd.cyclonedx+json", ""),
+        ("cyclonedx.json", "application/json", ""),
+        ("spdx.json", "application/spdx+json", "&scan_id=s-1"),
+    ];
+    for (number, (file, content_type, query)) in cases.into_iter().enumerate() {
+        let host = format!("host-{number}");
+        platform.add_host(&host, json!({ "env": "prod", "os": "alma9" })).await;
+        let content = fs::read(samples.join(file)).unwrap();
+        let path = format!("/patch/inventory?ci_id={host}{query}");
+        let headers = [("content-type", content_type)];
+        let report = platform.operator.send(Method::POST, &path, &headers, Some(content)).await.expect(200);
+        assert_eq!((&report["changed"], &report["refused"]), (&json!(1), &json!([])), "{file}: {report}");
+        let told = platform.compliance_of(&host).await;
+        assert!(told["last_scanned"].is_string(), "{file}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_inventories_say_whose_they_are_and_lose_bad_lines_alone() {
+    let platform = Platform::start().await;
+    platform.add_host("web-1", json!({ "env": "prod", "os": "alma9" })).await;
+    let lines = "bash\t0:5.1.8-9.el9\tx86_64\nzlib-1.2.11-40.el9.x86_64\n";
+    let push = async |query: &str, content_type: &str, body: &str| {
+        let path = format!("/patch/inventory{query}");
+        let headers = [("content-type", content_type)];
+        platform.operator.send(Method::POST, &path, &headers, Some(body.as_bytes().to_vec())).await
+    };
+    let tsv = "text/tab-separated-values";
+    let report = push("?ci_id=web-1&os=almalinux:9", tsv, lines).await.expect(200);
+    assert_eq!(report["changed"], 1);
+    assert!(report["refused"][0]["reason"].as_str().unwrap().contains("does not tell its epoch"), "{report}");
+    for (query, content_type, body, status) in [
+        ("", tsv, lines, 422),
+        ("?ci_id=web-1", tsv, lines, 422),
+        ("?ci_id=web-1&os=plan9:4", tsv, lines, 422),
+        ("?ci_id=nobody&os=almalinux:9", tsv, lines, 422),
+        ("?ci_id=web-1&os=almalinux:9", tsv, "zlib-1.2.11-40.el9.x86_64\n", 422),
+        ("?ci_id=web-1&os=almalinux:9", tsv, "", 422),
+        ("?ci_id=web-1", "application/spdx+json", "{}", 422),
+        ("?ci_id=web-1", "application/vnd.cyclonedx+json", "{\"components\":", 422),
+        ("?ci_id=web-1", "application/json", "{\"ci_id\":\"web-1\"}", 400),
+        ("?ci_id=web-1", "application/x-ndjson", "{}", 400),
+        ("?ci_id=web-1", "application/xml", "<x/>", 415),
+        ("?ci=web-1", tsv, lines, 400),
+    ] {
+        let answer = push(query, content_type, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{query} {content_type} {body}: {}", answer.text);
+    }
 }

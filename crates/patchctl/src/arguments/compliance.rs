@@ -49,12 +49,36 @@ pub enum ExportFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum InventoryCommand {
-    /// Hand in the packages of one host (a JSON or YAML object) or of many (NDJSON, one object a line).
+    /// Hand in the packages of one host, or of many (NDJSON, one object a line). The form is told by the content.
+    ///
+    /// The platform's own form (JSON or YAML) names the host; of SBOMs (CycloneDX, SPDX in JSON) and of what a package
+    /// manager prints, --ci says whose it is.
     #[command(after_help = "\
-Example of one line:
-  {\"ci_id\":\"web-07\",\"os\":\"rocky:9\",\"packages\":[{\"name\":\"openssl\",\"version\":\"1:3.0.7-24.el9\"}]}")]
+Examples:
+  patchctl inventory push fleet.ndjson
+  {\"ci_id\":\"web-07\",\"os\":\"rocky:9\",\"packages\":[{\"name\":\"openssl\",\"version\":\"1:3.0.7-24.el9\"}]}
+
+  ssh web-07 rpm -qa --qf \"'%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SOURCERPM}\\t%{MODULARITYLABEL}\\n'\" |
+    patchctl inventory push --ci web-07 --os rocky:9 -
+
+  ssh db-01 dpkg-query -W -f=\"'\\${Package}\\t\\${Version}\\t\\${Architecture}\\t\\${source:Package}\\t\\${source:Version}\\t\\${db:Status-Abbrev}\\n'\" |
+    patchctl inventory push --ci db-01 --os debian:12 -
+
+  patchctl inventory push --ci web-07 sbom.cdx.json")]
     Push {
         /// `-` reads standard input.
         file: PathBuf,
+        /// The host, where the file does not name it.
+        #[arg(long, value_name = "CI")]
+        ci: Option<CiId>,
+        /// Its OS release, such as `rocky:9`; an SBOM may tell it itself.
+        #[arg(long, requires = "ci")]
+        os: Option<String>,
+        /// The same host and scan id are taken once.
+        #[arg(long, requires = "ci", value_name = "ID")]
+        scan_id: Option<String>,
+        /// Kernel the host runs, as `uname -r` prints it.
+        #[arg(long, requires = "ci", value_name = "RELEASE")]
+        running_kernel: Option<String>,
     },
 }

@@ -1,21 +1,53 @@
+use advisories::inventory::InventoryFormat;
 use api_types::patch::Inventory;
 
+use super::filter;
 use crate::arguments::InventoryCommand;
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Outcome};
+use crate::failure::{ExitStatus, Failure, Outcome};
 use crate::input;
 use crate::output::Printer;
 
 pub async fn run(connection: &Connection, command: InventoryCommand, printer: Printer) -> Outcome {
-    let InventoryCommand::Push { file } = command;
+    let InventoryCommand::Push { file, ci, os, scan_id, running_kernel } = command;
     let bytes = input::read(&file)?;
     let client = connection.patch();
-    let report = match is_ndjson(&bytes) {
-        true => client.push_inventories(bytes).await?,
-        false => client.push_inventory(&input::parse_request::<Inventory>(&file, bytes)?).await?,
+    let report = match (ci, InventoryFormat::recognise(&bytes[..bytes.len().min(4096)])) {
+        (Some(ci), Some(format)) => {
+            let query = filter([
+                ("ci_id", Some(ci.to_string())),
+                ("os", os),
+                ("scan_id", scan_id),
+                ("running_kernel", running_kernel),
+            ]);
+            client.push_foreign_inventory(content_type(format), &query, bytes).await?
+        }
+        (Some(_), None) => {
+            let form = "this one names its host itself, leave --ci out";
+            return Err(Failure::usage(format!(
+                "`{}` is no SBOM and no list of packages; {form}",
+                file.display()
+            )));
+        }
+        (None, Some(InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
+            return Err(Failure::usage(format!(
+                "`{}` is an SBOM; say with --ci whose it is",
+                file.display()
+            )));
+        }
+        (None, _) if is_ndjson(&bytes) => client.push_inventories(bytes).await?,
+        (None, _) => client.push_inventory(&input::parse_request::<Inventory>(&file, bytes)?).await?,
     };
     printer.item(&report)?;
     Ok(if report.refused.is_empty() { ExitStatus::Ok } else { ExitStatus::Partial })
+}
+
+fn content_type(format: InventoryFormat) -> &'static str {
+    match format {
+        InventoryFormat::Tsv => "text/tab-separated-values",
+        InventoryFormat::CycloneDx => "application/vnd.cyclonedx+json",
+        InventoryFormat::Spdx => "application/spdx+json",
+    }
 }
 
 /// More than one line, and the first is a whole JSON object.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use advisories::feed::{
     FeedError, FeedRecord, Limits, RecordError, read_feed as read_feed_of, recognise_feed,
 };
-use advisories::inventory::read_tsv;
+use advisories::inventory::{InventoryFormat, read_inventory as read_inventory_of};
 use advisories::matching::match_running_kernel;
 use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, match_host};
 use chrono::Utc;
@@ -77,11 +76,15 @@ fn read_inventory(
     let mut facts = HostFacts::new(os);
     facts.running_kernel.clone_from(&arguments.running_kernel);
     let path = &arguments.inventory;
-    let read = match path == Path::new("-") {
-        true => read_tsv(std::io::stdin().lock(), facts.packaging()),
-        false => read_tsv(BufReader::new(open(path)?), facts.packaging()),
-    };
-    let read = read.map_err(|error| unreadable(path, &error))?;
+    let bytes = input::read(path)?;
+    let format = InventoryFormat::recognise(&bytes[..bytes.len().min(4096)]).ok_or_else(|| {
+        Failure::usage(format!(
+            "`{}` is no list of packages and no SBOM (CycloneDX or SPDX in JSON)",
+            path.display()
+        ))
+    })?;
+    let read =
+        read_inventory_of(&bytes, format, Some(&facts.os)).map_err(|error| unreadable(path, &error))?;
     read.refused.iter().for_each(|error| refused.add(path, error));
     Ok(Inventory { facts, packages: read.packages })
 }

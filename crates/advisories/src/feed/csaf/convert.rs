@@ -234,7 +234,9 @@ impl PackageReader {
         if component.is_none() {
             self.warn(format!("its product tree has no {:?}", shown(product_id)));
         }
-        component
+        // Ids and package URLs may hold anything; these are stored.
+        let is_fit = |text: &Option<String>| text.as_deref().is_none_or(is_package_name);
+        component.filter(|component| is_fit(&component.arch) && is_fit(&component.version))
     }
 
     fn add_fixed(&mut self, component: Component) {
@@ -275,7 +277,12 @@ impl PackageReader {
     fn add_not_affected(&mut self, component: Component, reason: Option<&str>) {
         let Component { os: Some(os), package: Some(package), version, .. } = component else { return };
         if is_package_name(&package) && self.seen.insert((os.to_string(), package.clone(), version.clone())) {
-            self.not_affected.push(NotAffected { os, package, version, reason: reason.map(str::to_owned) });
+            self.not_affected.push(NotAffected {
+                os,
+                package,
+                version,
+                reason: reason.filter(|reason| is_package_name(reason)).map(str::to_owned),
+            });
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use crate::advisory::Advisory;
 use crate::feed::osv::{Converted, Sink, deliver};
-use crate::feed::text::{is_package_name, shown};
+use crate::feed::text::{check_id, is_package_name, shown};
 use crate::feed::{FeedError, Limits, ReadReport, RecordError};
 use crate::os::OsRelease;
 use crate::version::{Packaging, Version};
@@ -104,6 +104,8 @@ pub(super) fn newest_in_suite(
         return Err(format!("{:?} is no package name", shown(source)));
     }
     Version::parse(Packaging::Dpkg, version).map_err(|error| error.to_string())?;
+    let id = suite_id(os, source, version);
+    check_id(&id)?;
     let read_at = limits.now.unwrap_or_default();
     let advisory = Advisory {
         source: "debian".to_owned(),
@@ -111,12 +113,12 @@ pub(super) fn newest_in_suite(
         affected: vec![source_fix(os.clone(), source, Some(version))],
         is_part: true,
         is_undated: true,
-        ..Advisory::new(suite_id(os, source, version), read_at)
+        ..Advisory::new(id, read_at)
     };
     Ok(Converted { advisory, warnings: Vec::new() })
 }
 
 /// Debian has no id for it; the same version in the same suite is the same notice, whichever file tells of it.
-pub(super) fn suite_id(os: &OsRelease, source: &str, version: &str) -> String {
+fn suite_id(os: &OsRelease, source: &str, version: &str) -> String {
     format!("DEBIAN-SECURITY-{}-{source}-{version}", os.version())
 }

@@ -105,6 +105,13 @@ fn affected(
     }
     let os = os_of(id, update, collection, package)
         .ok_or("packages of which no OS release is told are not matched".to_owned())?;
+    if !package.arch.is_empty() && !is_package_name(&package.arch) {
+        return Err(format!(
+            "{:?} is no architecture, `{}` is not matched",
+            shown(&package.arch),
+            package.name
+        ));
+    }
     if package.version.is_empty() {
         return Err(format!("`{}` has no version, it is not matched", shown(&package.name)));
     }

@@ -1,0 +1,65 @@
+//! Which form an inventory has, told by its content.
+
+use crate::feed::FeedError;
+use crate::os::OsRelease;
+
+use super::{ReadInventory, read_tsv, sbom};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InventoryFormat {
+    /// Lines of `rpm -qa` or `dpkg-query -W` with a query format, or with a first line that names the columns.
+    Tsv,
+    CycloneDx,
+    Spdx,
+}
+
+impl InventoryFormat {
+    /// `None` for other JSON, which may be the platform's own form. `beginning` need not be all of it.
+    pub fn recognise(beginning: &[u8]) -> Option<Self> {
+        let text = crate::feed::without_byte_order_mark(beginning).trim_ascii_start();
+        let has = |wanted: &[u8]| text.windows(wanted.len()).any(|window| window == wanted);
+        match text.first()? {
+            b'{' if has(b"\"bomFormat\"") && has(b"CycloneDX") => Some(Self::CycloneDx),
+            b'{' if has(b"\"spdxVersion\"") => Some(Self::Spdx),
+            b'{' | b'[' | b'<' => None,
+            _ => Some(Self::Tsv),
+        }
+    }
+}
+
+/// Reads an inventory of any form. `os` is needed for lines, which do not tell it; of an SBOM it goes before what that says.
+pub fn read_inventory(
+    bytes: &[u8],
+    format: InventoryFormat,
+    os: Option<&OsRelease>,
+) -> Result<ReadInventory, FeedError> {
+    match (format, os) {
+        (InventoryFormat::Tsv, Some(os)) => {
+            read_tsv(bytes, os.packaging()).map(|read| ReadInventory { os: Some(os.clone()), ..read })
+        }
+        (InventoryFormat::Tsv, None) => Err(FeedError::Malformed(
+            "the lines do not tell the OS release; say which one the host runs".to_owned(),
+        )),
+        (InventoryFormat::CycloneDx, os) => sbom::read_cyclonedx(bytes, os),
+        (InventoryFormat::Spdx, os) => sbom::read_spdx(bytes, os),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_told_by_content() {
+        for (content, expected) in [
+            (&b"{\"bomFormat\": \"CycloneDX\"}"[..], Some(InventoryFormat::CycloneDx)),
+            (b"{\"spdxVersion\":\"SPDX-2.3\"", Some(InventoryFormat::Spdx)),
+            (b"{\"ci_id\":\"web-1\"}", None),
+            (b"adduser\t3.134\tall\n", Some(InventoryFormat::Tsv)),
+            (b"#name\tinstalled\n", Some(InventoryFormat::Tsv)),
+            (b"", None),
+        ] {
+            assert_eq!(InventoryFormat::recognise(content), expected, "{}", String::from_utf8_lossy(content));
+        }
+    }
+}
