@@ -177,6 +177,8 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         module: package.module.map(|module| module.to_string()),
         held: package.held,
         candidate: package.candidate,
+        // Neither form tells what else the repositories offer.
+        returnable: false,
     }
 }
 
