@@ -118,7 +118,9 @@ pub(super) fn newest_in_suite(
     Ok(Converted { advisory, warnings: Vec::new() })
 }
 
-/// Debian has no id for it; the same version in the same suite is the same notice, whichever file tells of it.
+/// Debian has no id for it; the same version in the same suite is the same notice, whichever file tells of it. Ids are parts
+/// of addresses, so that what stands there for something else is written otherwise; no version has an underscore.
 fn suite_id(os: &OsRelease, source: &str, version: &str) -> String {
+    let (source, version) = (source.replace('+', "__"), version.replace('~', "_").replace('+', "__"));
     format!("DEBIAN-SECURITY-{}-{source}-{version}", os.version())
 }

@@ -64,7 +64,7 @@ fn index_of_sources_tells_the_newest_versions() {
     let report = report.unwrap();
     assert_eq!((report.read, report.accepted, report.refused), (5, 3, 2));
     let first = met[0].as_ref().unwrap();
-    assert_eq!(first.id, "DEBIAN-SECURITY-12-aom-3.6.0-1+deb12u3");
+    assert_eq!(first.id, "DEBIAN-SECURITY-12-aom-3.6.0-1__deb12u3");
     assert_eq!(fixes(first), ["debian:12 aom 3.6.0-1+deb12u3"]);
     assert_eq!(fixes(met[1].as_ref().unwrap()), ["debian:12 apt 2.6.2"]);
     assert!(read_all!(read_sources, "Package: apt\nVersion: 2.6.2\n").0.is_err());
