@@ -18,7 +18,11 @@ pub enum Benchmark {
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let installed = bootstrap::run(workspace, Needs::Platform)?;
+    let needs = match arguments.iter().any(|argument| argument == "real" || argument == "--hosts=real") {
+        true => Needs::RealHosts,
+        false => Needs::Platform,
+    };
+    let installed = bootstrap::run(workspace, needs)?;
     eprintln!("ready: {}", installed.summary);
     eprintln!("building patchctl; the first time this takes some minutes");
     let status =
@@ -52,6 +56,9 @@ pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) 
 fn become_program(workspace: &Workspace, mut command: Command) -> anyhow::Result<ExitCode> {
     if std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").is_none() {
         command.env("PATCH_ANSIBLE_PLAYBOOK", workspace.tool("ansible-playbook"));
+    }
+    if std::env::var_os("PATCH_FLEET_IMAGES").is_none() {
+        command.env("PATCH_FLEET_IMAGES", workspace.fleet_images());
     }
     let program = command.get_program().to_string_lossy().into_owned();
     let error = command.exec();

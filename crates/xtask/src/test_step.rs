@@ -40,7 +40,8 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
         .env("DATABASE_URL", postgres.maintenance_url())
         .env("PATCH_TEST_DATABASE_URL", postgres.maintenance_url())
         .env("PATCH_ANSIBLE_PLAYBOOK", workspace.tool("ansible-playbook"))
-        .env("PATCH_TEST_PYTHON", workspace.tool("python"));
+        .env("PATCH_TEST_PYTHON", workspace.tool("python"))
+        .env("PATCH_FLEET_IMAGES", workspace.fleet_images());
     let mut totals = Totals::default();
     let mut count = |line: &str| totals.add(line);
     let outcome = Task::new("tests", DEADLINE).watched_by(&mut count).run(command)?;

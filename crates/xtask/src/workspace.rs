@@ -75,6 +75,11 @@ impl Workspace {
         self.tools().join("venv/bin").join(name)
     }
 
+    /// Folder of the images of real hosts.
+    pub fn fleet_images(&self) -> PathBuf {
+        self.tools().join("fleet")
+    }
+
     pub fn playbooks(&self) -> PathBuf {
         self.root.join("playbooks")
     }

@@ -1,4 +1,4 @@
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -7,9 +7,23 @@ rollout with one failing host, the proof. Every number it prints is read back fr
 
 Examples:
   patchctl demo
+  patchctl demo --hosts real
   patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
     /// Leave the platform up afterwards, until ctrl-C.
     #[arg(long)]
     pub keep: bool,
+
+    /// What the hosts are: rows of the sim-engine, or 27 small real systems on this machine, which need root and a minute
+    /// for their images the first time.
+    #[arg(long, value_enum, default_value_t)]
+    pub hosts: DemoHosts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DemoHosts {
+    #[default]
+    Model,
+    /// 24 production and 3 staging hosts with apt or dnf, entered over SSH.
+    Real,
 }

@@ -18,6 +18,7 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
         port_base: global.port_base,
         bind: arguments.bind,
         database_url: database_url(&arguments)?,
+        fleet_dir: None,
     };
     let mut platform = tokio::select! {
         started = Platform::start(&config) => started?,

@@ -15,14 +15,14 @@ use domain::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Cast, screen::Screen, seeds};
-use crate::failure::Failure;
+use super::{Cast, real, screen::Screen, seeds};
+use crate::{arguments::DemoHosts, failure::Failure};
 
 /// The advisory of the evening.
 const CVE: &str = "CVE-2026-90100";
 const POLICY: &str = "policy-prod-baseline";
 /// The evening is over by then, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
     let mut screen = Screen::new();
@@ -30,22 +30,34 @@ pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
     let affected = advisory(cast, &mut screen).await?;
     let strategy = decide(cast, &mut screen).await?;
     let run = open(cast, &mut screen, strategy).await?;
+    let before = real::versions(cast).await?;
     let victim = inject(cast, &mut screen, run).await?;
     approve(cast, &mut screen, run).await?;
     roll_out(cast, &mut screen, run).await?;
     prove(cast, &mut screen, run, affected, &victim).await?;
-    Ok(())
+    real::compare(cast, &screen, &before, &victim).await
 }
 
 async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
     screen.chapter("The fleet");
-    for (os, repository) in seeds::repositories()? {
-        cast.olivia_sim.put_repository(&os, &repository).await?;
-    }
-    let created = cast.olivia_sim.create_vms(&seeds::vms()?).await?;
-    screen.say(format!("{} virtual machines run in the sim-engine", created.created));
-    let imported = cast.olivia_cmdb.import_cis("application/json", seeds::CIS.to_vec(), false).await?;
-    let relationships = seeds::relationships()?;
+    let cis = match cast.hosts {
+        DemoHosts::Model => {
+            for (os, repository) in seeds::repositories()? {
+                cast.olivia_sim.put_repository(&os, &repository).await?;
+            }
+            let created = cast.olivia_sim.create_vms(&seeds::vms(cast.hosts)?).await?;
+            screen.say(format!("{} virtual machines run in the sim-engine", created.created));
+            seeds::CIS.to_vec()
+        }
+        DemoHosts::Real => {
+            screen.say("real hosts are made, and their images first, where this machine has none yet");
+            let made = real::create(cast).await?;
+            screen.say(format!("{} real hosts answer over SSH", made.len()));
+            real::cis(&made)?
+        }
+    };
+    let imported = cast.olivia_cmdb.import_cis("application/json", cis, false).await?;
+    let relationships = seeds::relationships(cast.hosts)?;
     for relationship in &relationships {
         cast.olivia_cmdb.create_relationship(relationship).await?;
     }
@@ -54,7 +66,7 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
         imported.created,
         relationships.len()
     ));
-    for policy in seeds::policies()? {
+    for policy in seeds::policies(cast.hosts)? {
         cast.olivia.create_policy(&policy).await?;
     }
     for feed in seeds::ADVISORIES {
@@ -108,8 +120,10 @@ async fn compliance(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
 
 async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
     screen.chapter("A critical advisory arrives");
-    for (os, repository) in seeds::repositories_after_advisory()? {
-        cast.olivia_sim.put_repository(&os, &repository).await?;
+    if cast.hosts == DemoHosts::Model {
+        for (os, repository) in seeds::repositories_after_advisory()? {
+            cast.olivia_sim.put_repository(&os, &repository).await?;
+        }
     }
     for feed in seeds::INCOMING {
         cast.olivia.import_advisories("application/json", feed.to_vec(), |_| {}).await?;
@@ -222,13 +236,14 @@ async fn inject(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<CiId, Fa
     let fault = CreateFault {
         vm_id: victim.clone(),
         probability: 1.0,
-        times: Some(2),
+        // In a real host each of its packages meets the fault.
+        times: (cast.hosts == DemoHosts::Model).then_some(2),
         service: None,
         delay_seconds: None,
         seed: 0,
     };
     cast.olivia_sim.inject_fault(FaultKind::PatchFailure, &fault).await?;
-    screen.say(format!("(a fault is injected: the next two updates of {victim} will fail half way)"));
+    screen.say(format!("(a fault is injected: the next updates of {victim} will fail half way)"));
     Ok(victim)
 }
 
@@ -323,8 +338,12 @@ async fn prove(
     compliance(cast, screen).await?;
     let after = cast.olivia.get_advisory(CVE, None).await?;
     screen.say(format!(
-        "{CVE}: {affected} hosts were affected, {} are left: the one that failed, and the six of development, whose policies stop at February",
-        after.affected_total
+        "{CVE}: {affected} hosts were affected, {} are left: the one that failed{}",
+        after.affected_total,
+        match cast.hosts {
+            DemoHosts::Model => ", and the six of development, whose policies stop at February",
+            DemoHosts::Real => "",
+        }
     ));
     if let Some(change_id) = &report.run.change_id {
         let change = cast.olivia_itsm.get_change(change_id).await?;

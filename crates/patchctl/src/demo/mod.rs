@@ -1,6 +1,7 @@
 //! `demo`: a whole evening on a platform of its own. Every number it prints is read back from the APIs.
 
 mod evening;
+mod real;
 mod screen;
 mod seeds;
 
@@ -16,13 +17,14 @@ use api_types::access::{CreateToken, Role};
 use service_kit::cli;
 
 use crate::{
-    arguments::{DemoArguments, GlobalOptions},
+    arguments::{DemoArguments, DemoHosts, GlobalOptions},
     failure::{ExitStatus, Failure, Outcome},
     platform::{Platform, PlatformConfig},
 };
 
 /// The people of the evening, each with a token of their own, and the services as they see them.
 struct Cast {
+    hosts: DemoHosts,
     /// Asks for the work.
     olivia: PatchClient,
     olivia_cmdb: CmdbClient,
@@ -41,11 +43,12 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
         port_base,
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         database_url: None,
+        fleet_dir: (arguments.hosts == DemoHosts::Real).then(|| data_dir.join("fleet")),
     };
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
     let dashboard = platform.addresses.patch_manager.clone();
-    let cast = cast(&platform).await?;
+    let cast = cast(&platform, arguments.hosts).await?;
     let played = tokio::select! {
         played = evening::play(&cast) => played,
         failure = platform.failed() => Err(failure),
@@ -66,6 +69,11 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
             failure = platform.failed() => { platform.stop().await; return Err(failure); }
         }
     }
+    if arguments.hosts == DemoHosts::Real {
+        // Real hosts would outlive the platform.
+        println!("The real hosts are taken down");
+        real::take_down(&cast).await;
+    }
     platform.stop().await;
     if !arguments.keep && global.data_dir.is_none() {
         std::fs::remove_dir_all(&data_dir).ok();
@@ -73,12 +81,13 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
     played.map(|()| ExitStatus::Ok)
 }
 
-async fn cast(platform: &Platform) -> Result<Cast, Failure> {
+async fn cast(platform: &Platform, hosts: DemoHosts) -> Result<Cast, Failure> {
     let addresses = &platform.addresses;
     let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
     let olivia = token(&admin, "olivia", Role::Operator).await?;
     let arjun = token(&admin, "arjun", Role::Approver).await?;
     Ok(Cast {
+        hosts,
         olivia: PatchClient::new(&addresses.patch_manager, &olivia),
         olivia_cmdb: CmdbClient::new(&addresses.cmdb, &olivia),
         olivia_sim: SimClient::new(&addresses.sim_engine, &olivia),

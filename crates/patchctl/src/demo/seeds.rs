@@ -9,7 +9,7 @@ use api_types::{
 use domain::policy::Policy;
 use serde::de::DeserializeOwned;
 
-use crate::failure::Failure;
+use crate::{arguments::DemoHosts, failure::Failure};
 
 macro_rules! seed {
     ($path:literal) => {
@@ -18,6 +18,7 @@ macro_rules! seed {
 }
 
 pub(super) const CIS: &[u8] = seed!("demo/cis.json");
+pub(super) const REAL_CIS: &[u8] = seed!("fleet/cis.json");
 
 /// What is known before the evening: the vendor's advisories, and which of their holes are exploited.
 pub(super) const ADVISORIES: [&[u8]; 22] = [
@@ -49,16 +50,25 @@ pub(super) const ADVISORIES: [&[u8]; 22] = [
 pub(super) const INCOMING: [&[u8]; 2] =
     [seed!("advisories/incoming/DCOS-2026-0100.json"), seed!("advisories/incoming/known-exploited.json")];
 
-pub(super) fn vms() -> Result<CreateVms, Failure> {
-    read("vms.json", seed!("demo/vms.json"))
+pub(super) fn vms(hosts: DemoHosts) -> Result<CreateVms, Failure> {
+    match hosts {
+        DemoHosts::Model => read("demo/vms.json", seed!("demo/vms.json")),
+        DemoHosts::Real => read("fleet/vms.json", seed!("fleet/vms.json")),
+    }
 }
 
-pub(super) fn relationships() -> Result<Vec<CreateRelationship>, Failure> {
-    read("relationships.json", seed!("demo/relationships.json"))
+pub(super) fn relationships(hosts: DemoHosts) -> Result<Vec<CreateRelationship>, Failure> {
+    match hosts {
+        DemoHosts::Model => read("demo/relationships.json", seed!("demo/relationships.json")),
+        DemoHosts::Real => read("fleet/relationships.json", seed!("fleet/relationships.json")),
+    }
 }
 
-pub(super) fn policies() -> Result<Vec<Policy>, Failure> {
-    read("policies.json", seed!("demo/policies.json"))
+pub(super) fn policies(hosts: DemoHosts) -> Result<Vec<Policy>, Failure> {
+    match hosts {
+        DemoHosts::Model => read("demo/policies.json", seed!("demo/policies.json")),
+        DemoHosts::Real => read("fleet/policies.json", seed!("fleet/policies.json")),
+    }
 }
 
 pub(super) fn repositories() -> Result<BTreeMap<String, Repository>, Failure> {

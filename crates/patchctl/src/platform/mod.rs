@@ -38,6 +38,8 @@ pub struct PlatformConfig {
     pub bind: IpAddr,
     /// Instead of the private PostgreSQL.
     pub database_url: Option<Secret>,
+    /// Folder of a fleet of real hosts, when there is to be one; else what the environment says.
+    pub fleet_dir: Option<PathBuf>,
 }
 
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
@@ -65,8 +67,14 @@ impl Platform {
         let admin = tokens::admin(data_dir.path())?;
         let service = tokens::service(data_dir.path())?;
         tokens::make_known(database.url(), &admin, &service).await?;
-        let mut services =
-            Services::start(listeners, &addresses, database.url(), &service.secret, data_dir.path())?;
+        let mut services = Services::start(
+            listeners,
+            &addresses,
+            database.url(),
+            &service.secret,
+            data_dir.path(),
+            config.fleet_dir.as_deref(),
+        )?;
         services.until_ready(&addresses).await?;
         Ok(Self {
             addresses,

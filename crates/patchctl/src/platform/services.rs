@@ -65,6 +65,7 @@ impl Services {
         database_url: &Secret,
         service_token: &Secret,
         data_dir: &Path,
+        fleet_dir: Option<&Path>,
     ) -> Result<Self, Failure> {
         let shutdown = CancellationToken::new();
         let mut services = Self {
@@ -80,14 +81,12 @@ impl Services {
         let all = services.shutdown.clone();
         let first = services.first.clone();
         let common = |shutdown: &CancellationToken| (database_url, service_token, shutdown.child_token());
-        services.serve::<SimEngine>(common(&all), sim_engine, settings::sim_engine()?)?;
+        let sim_settings = settings::sim_engine(fleet_dir)?;
+        let patch_settings = settings::patch_manager(addresses, data_dir, &sim_settings)?;
+        services.serve::<SimEngine>(common(&all), sim_engine, sim_settings)?;
         services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
         services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses)?)?;
-        services.serve::<PatchManager>(
-            common(&first),
-            patch_manager,
-            settings::patch_manager(addresses, data_dir)?,
-        )?;
+        services.serve::<PatchManager>(common(&first), patch_manager, patch_settings)?;
         Ok(services)
     }
 

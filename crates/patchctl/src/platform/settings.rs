@@ -7,8 +7,12 @@ use std::path::Path;
 use super::addresses::Addresses;
 use crate::failure::Failure;
 
-pub fn sim_engine() -> Result<sim_engine::SimSettings, Failure> {
-    from_environment()
+pub fn sim_engine(fleet_dir: Option<&Path>) -> Result<sim_engine::SimSettings, Failure> {
+    let mut settings: sim_engine::SimSettings = from_environment()?;
+    if let Some(dir) = fleet_dir {
+        settings.fleet_dir = Some(dir.to_path_buf());
+    }
+    Ok(settings)
 }
 
 pub fn cmdb(addresses: &Addresses) -> Result<cmdb::Settings, Failure> {
@@ -25,11 +29,20 @@ pub fn itsm(addresses: &Addresses) -> Result<itsm::Settings, Failure> {
     Ok(settings)
 }
 
-pub fn patch_manager(addresses: &Addresses, data_dir: &Path) -> Result<patch_manager::Settings, Failure> {
+pub fn patch_manager(
+    addresses: &Addresses,
+    data_dir: &Path,
+    sim_engine: &sim_engine::SimSettings,
+) -> Result<patch_manager::Settings, Failure> {
     let mut settings: patch_manager::Settings = from_environment()?;
     settings.cmdb_url = addresses.cmdb.clone();
     settings.itsm_url = addresses.itsm.clone();
     settings.sim_engine_url = addresses.sim_engine.clone();
+    // The fleet's own hosts are entered with the fleet's own key, which the sim-engine makes.
+    if let (None, Some(dir)) = (&settings.ssh_key_file, &sim_engine.fleet_dir) {
+        settings.ssh_key_file =
+            Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).join("id_ed25519"));
+    }
     if env::var_os("PATCH_WORK_DIR").is_none() {
         settings.work_dir = data_dir.join("work");
     }

@@ -1,6 +1,7 @@
 //! Installs what a bare machine lacks, and says so; everything already there is left as it is.
 
 mod apt;
+mod fleet;
 mod lock;
 mod postgres;
 mod python;
@@ -17,6 +18,9 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     Platform,
+    /// Also the images of real hosts, which must be possible here.
+    RealHosts,
+    /// Also the linters, and the images of real hosts where they are possible.
     Checks,
 }
 
@@ -30,7 +34,11 @@ pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
     let mut apt = Apt::default();
     let postgres = postgres::ensure(&mut apt)?;
     let ansible = python::ensure(workspace, needs, &mut apt)?;
-    Ok(Installed { summary: format!("{postgres}, {ansible}") })
+    let fleet = match needs {
+        Needs::Platform => String::new(),
+        Needs::RealHosts | Needs::Checks => format!(", {}", fleet::ensure(workspace, needs, &mut apt)?),
+    };
+    Ok(Installed { summary: format!("{postgres}, {ansible}{fleet}") })
 }
 
 /// A Python with what our simulator is measured against, apart from the environment that patches hosts.

@@ -68,7 +68,7 @@ impl Wanted {
         let core = base.lines().find(|line| line.starts_with("ansible-core==")).unwrap_or("ansible-core");
         let core = core.replace("==", " ");
         Ok(match needs {
-            Needs::Platform => {
+            Needs::Platform | Needs::RealHosts => {
                 let file = playbooks.join("requirements.txt");
                 Self { what: core, file, markers: vec![(PLATFORM_MARKER, base)] }
             }

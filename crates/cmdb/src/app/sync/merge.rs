@@ -44,6 +44,11 @@ impl Machine {
         if let Some(address) = vm.address.as_deref().filter(|address| rules::is_address(address)) {
             attributes.insert("address".to_owned(), address.into());
         }
+        if let Some(ssh) = &vm.ssh {
+            attributes.insert("port".to_owned(), ssh.port.into());
+            attributes.insert("user".to_owned(), ssh.user.as_str().into());
+            attributes.insert("host_key".to_owned(), ssh.host_key.as_str().into());
+        }
         Self { tags, attributes }
     }
 }

@@ -1,0 +1,149 @@
+//! The evening on real hosts: making them, telling the CMDB how they are entered, reading their packages back by SSH.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
+
+use api_client::ClientError;
+use api_types::sim::{CreateVms, SshAccess, Vm};
+use domain::ids::CiId;
+use futures::{StreamExt, stream};
+use serde_json::Value;
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Cast, screen::Screen, seeds};
+use crate::{arguments::DemoHosts, failure::Failure};
+
+/// Images are made within this, with a far mirror too.
+const OPENING: Duration = Duration::from_secs(1800);
+/// So many boot well within the time of one request.
+const MADE_AT_ONCE: usize = 6;
+const ASKED_AT_ONCE: usize = 6;
+const ANSWER: Duration = Duration::from_secs(30);
+/// The package that the evening is about, asked in the words of each family.
+const READ: &str = "if command -v dpkg-query >/dev/null; then dpkg-query -W -f '${Version}' openssl; \
+                    else rpm -qa --qf '%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}' openssl; fi";
+
+pub(super) async fn create(cast: &Cast) -> Result<Vec<Vm>, Failure> {
+    let seeds = seeds::vms(DemoHosts::Real)?.vms;
+    for some in seeds.chunks(MADE_AT_ONCE) {
+        let request = CreateVms { vms: some.to_vec() };
+        let until = Instant::now() + OPENING;
+        loop {
+            match cast.olivia_sim.create_vms(&request).await {
+                Ok(_) => break,
+                Err(error) if is_opening(&error) && Instant::now() < until => {
+                    sleep(Duration::from_secs(1)).await
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(cast.olivia_sim.list_vms(&[]).await?)
+}
+
+fn is_opening(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { problem, .. } if problem.kind.ends_with("fleet-opening"))
+}
+
+/// The seed's CIs, with how each host is entered: as an inventory of one's own servers would say it.
+pub(super) fn cis(hosts: &[Vm]) -> Result<Vec<u8>, Failure> {
+    let unreadable =
+        |error: serde_json::Error| Failure::new(format!("the seed `fleet/cis.json` cannot be read: {error}"));
+    let mut cis: Vec<Value> = serde_json::from_slice(seeds::REAL_CIS).map_err(unreadable)?;
+    for ci in &mut cis {
+        let vm = hosts.iter().find(|vm| ci["id"] == vm.id.as_str());
+        if let (Some(ssh), Some(attributes)) =
+            (vm.and_then(|vm| vm.ssh.as_ref()), ci.get_mut("attributes").and_then(Value::as_object_mut))
+        {
+            attributes.insert("address".to_owned(), ssh.address.as_str().into());
+            attributes.insert("port".to_owned(), ssh.port.into());
+            attributes.insert("user".to_owned(), ssh.user.as_str().into());
+            attributes.insert("host_key".to_owned(), ssh.host_key.as_str().into());
+        }
+    }
+    serde_json::to_vec(&cis).map_err(unreadable)
+}
+
+/// The version of openssl that each production host says it has; nothing to ask of model hosts.
+pub(super) async fn versions(cast: &Cast) -> Result<BTreeMap<CiId, String>, Failure> {
+    if cast.hosts == DemoHosts::Model {
+        return Ok(BTreeMap::new());
+    }
+    let vms = cast.olivia_sim.list_vms(&[]).await?;
+    let production = vms.into_iter().filter(|vm| vm.tags.get("env").is_some_and(|env| env == "prod"));
+    let asked = production.filter_map(|vm| vm.ssh.map(|ssh| read_version(vm.id, ssh)));
+    stream::iter(asked).buffered(ASKED_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+async fn read_version(id: CiId, ssh: SshAccess) -> Result<(CiId, String), Failure> {
+    let failed = |why: String| Failure::new(format!("`{id}` cannot be asked over SSH: {why}"));
+    let known = Path::new(&ssh.key_file).with_file_name(format!("known_hosts.{id}"));
+    std::fs::write(&known, format!("{} {}\n", ssh.address, ssh.host_key))
+        .map_err(|error| failed(error.to_string()))?;
+    let mut command = Command::new("ssh");
+    command.args([
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=10",
+    ]);
+    command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+    command.args(["-i", &ssh.key_file, "-p", &ssh.port.to_string(), "-l", &ssh.user, &ssh.address, READ]);
+    let answer = timeout(ANSWER, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
+    let output = match answer {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(failed(error.to_string())),
+        Err(_) => return Err(failed(format!("no answer within {} s", ANSWER.as_secs()))),
+    };
+    match output.status.success() {
+        true => Ok((id, String::from_utf8_lossy(&output.stdout).trim().to_owned())),
+        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}
+
+/// Asks the hosts themselves again: all but the one that failed have another version than before.
+pub(super) async fn compare(
+    cast: &Cast,
+    screen: &Screen,
+    before: &BTreeMap<CiId, String>,
+    victim: &CiId,
+) -> Result<(), Failure> {
+    let after = versions(cast).await?;
+    let mut changes: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for (id, old) in before {
+        let new = after.get(id).map_or("unknown", String::as_str);
+        *changes.entry((old, new)).or_default() += 1;
+        if (old == new) != (id == victim) {
+            return Err(Failure::new(format!(
+                "the evening went wrong: openssl of `{id}` went from {old} to {new}"
+            )));
+        }
+    }
+    if !changes.is_empty() {
+        screen.say("openssl, as dpkg-query and rpm on the hosts themselves say over SSH:");
+        let rows = changes
+            .into_iter()
+            .map(|((old, new), hosts)| vec![hosts.to_string(), old.to_owned(), new.to_owned()]);
+        screen.table(&["hosts", "before", "after"], rows);
+    }
+    Ok(())
+}
+
+/// Deletes all hosts. What cannot be deleted is told, and removed by the next fleet that starts on the machine.
+pub(super) async fn take_down(cast: &Cast) {
+    let vms = match cast.olivia_sim.list_vms(&[]).await {
+        Ok(vms) => vms,
+        Err(error) => return eprintln!("the real hosts cannot be taken down: {error}"),
+    };
+    for vm in vms {
+        if let Err(error) = cast.olivia_sim.delete_vm(&vm.id).await {
+            eprintln!("`{}` cannot be taken down: {error}", vm.id);
+        }
+    }
+}
