@@ -13,6 +13,7 @@ use serde::Deserialize;
 use service_kit::{ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, page::PageRequest};
 use uuid::Uuid;
 
+use super::to_the_end;
 use crate::{app, service::SimState};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -52,7 +53,8 @@ pub async fn inject_fault(
     Path(kind): Path<FaultKind>,
     Json(request): Json<CreateFault>,
 ) -> ApiResult<impl IntoResponse> {
-    let fault = app::faults::inject_fault(&state, &caller, &key, kind, &request).await?;
+    let injecting = async move { app::faults::inject_fault(&state, &caller, &key, kind, &request).await };
+    let fault = to_the_end(injecting).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/sim/inject/{}", fault.id))], Json(fault)))
 }
 
@@ -64,6 +66,6 @@ pub async fn delete_fault(
     caller: Operator,
     Path(id): Path<Uuid>,
 ) -> ApiResult<StatusCode> {
-    app::faults::delete_fault(&state, &caller, id).await?;
+    to_the_end(async move { app::faults::delete_fault(&state, &caller, id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,10 @@ mod state;
 mod transactions;
 mod vms;
 
+use std::future::Future;
+
 use axum::extract::DefaultBodyLimit;
+use service_kit::{ApiError, ApiResult};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt},
     routes,
@@ -19,6 +22,14 @@ use crate::service::SimState;
 
 /// Bodies that carry many machines or a whole repository.
 const LARGE_BODY: usize = 32 * 1024 * 1024;
+
+/// Lets an operation come to its end even when whoever asked for it has gone: what it does to a real machine cannot be left
+/// half way, and the same request sent again gets its answer.
+async fn to_the_end<T: Send + 'static>(
+    operation: impl Future<Output = ApiResult<T>> + Send + 'static,
+) -> ApiResult<T> {
+    tokio::spawn(operation).await.map_err(ApiError::internal)?
+}
 
 pub fn routes() -> OpenApiRouter<SimState> {
     OpenApiRouter::new()

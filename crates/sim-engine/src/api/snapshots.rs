@@ -12,7 +12,7 @@ use domain::ids::CiId;
 use service_kit::{ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer};
 use uuid::Uuid;
 
-use super::params::PageParams;
+use super::{params::PageParams, to_the_end};
 use crate::{app, service::SimState};
 
 /// List the snapshots of a virtual machine, oldest first.
@@ -39,7 +39,9 @@ pub async fn create_snapshot(
     Path(id): Path<CiId>,
     Json(request): Json<CreateSnapshot>,
 ) -> ApiResult<impl IntoResponse> {
-    let (snapshot, is_new) = app::snapshots::create_snapshot(&state, &caller, &key, &id, &request).await?;
+    let vm = id.clone();
+    let taking = async move { app::snapshots::create_snapshot(&state, &caller, &key, &vm, &request).await };
+    let (snapshot, is_new) = to_the_end(taking).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/sim/vms/{id}/snapshots/{}", snapshot.id);
     Ok((status, [(header::LOCATION, location)], Json(snapshot)))
@@ -68,5 +70,7 @@ pub async fn revert_snapshot(
     key: IdempotencyKey,
     Path((id, snapshot_id)): Path<(CiId, Uuid)>,
 ) -> ApiResult<Json<Vm>> {
-    Ok(Json(app::snapshots::revert_snapshot(&state, &caller, &key, &id, snapshot_id).await?))
+    let reverting =
+        async move { app::snapshots::revert_snapshot(&state, &caller, &key, &id, snapshot_id).await };
+    Ok(Json(to_the_end(reverting).await?))
 }

@@ -16,6 +16,7 @@ use service_kit::{
     ApiError, ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, page::PageRequest,
 };
 
+use super::to_the_end;
 use crate::{app, service::SimState, store::vms::VmFilter};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -72,7 +73,8 @@ pub async fn create_vm(
     key: IdempotencyKey,
     Json(request): Json<CreateVm>,
 ) -> ApiResult<impl IntoResponse> {
-    let vm = app::vms::create_vm(&state, &caller, &key, &request).await?;
+    let creating = async move { app::vms::create_vm(&state, &caller, &key, &request).await };
+    let vm = to_the_end(creating).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/sim/vms/{}", vm.id))], Json(vm)))
 }
 
@@ -85,7 +87,8 @@ pub async fn create_vms(
     key: IdempotencyKey,
     Json(request): Json<CreateVms>,
 ) -> ApiResult<impl IntoResponse> {
-    Ok((StatusCode::CREATED, Json(app::vms::create_vms(&state, &caller, &key, &request).await?)))
+    let creating = async move { app::vms::create_vms(&state, &caller, &key, &request).await };
+    Ok((StatusCode::CREATED, Json(to_the_end(creating).await?)))
 }
 
 /// Read a virtual machine.
@@ -103,7 +106,7 @@ pub async fn delete_vm(
     caller: Operator,
     Path(id): Path<CiId>,
 ) -> ApiResult<StatusCode> {
-    app::vms::delete_vm(&state, &caller, &id).await?;
+    to_the_end(async move { app::vms::delete_vm(&state, &caller, &id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -118,5 +121,6 @@ pub async fn set_power(
     Path(id): Path<CiId>,
     Json(request): Json<SetPower>,
 ) -> ApiResult<Json<Vm>> {
-    Ok(Json(app::vms::set_power(&state, &caller, &key, &id, request.action).await?))
+    let switching = async move { app::vms::set_power(&state, &caller, &key, &id, request.action).await };
+    Ok(Json(to_the_end(switching).await?))
 }

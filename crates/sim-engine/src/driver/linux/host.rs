@@ -348,11 +348,12 @@ impl<'a> Host<'a> {
             layers.iter().map(|layer| record.images.join(layer).display().to_string()).collect();
         // Paths of a fleet hold no quotes, and the other words are our own.
         format!(
-            "name='{}'\nlower='{}'\ncgroup='{}'\nlink={}\nbridge={}\naddress={}\nprefix={PREFIX_LENGTH}\ngateway={}\n",
+            "name='{}'\nlower='{}'\ncgroup='{}'\nlink={}\nmac={}\nbridge={}\naddress={}\nprefix={PREFIX_LENGTH}\ngateway={}\n",
             self.id.as_str(),
             lower.join(":"),
             group.path().display(),
             network.link(record.number),
+            network.hardware_address(record.number),
             network.bridge(),
             network.address(record.number),
             network.gateway(),

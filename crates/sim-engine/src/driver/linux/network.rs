@@ -73,6 +73,11 @@ impl Network {
         format!("pm{}h{host}", self.number)
     }
 
+    /// The hardware address of a host's interface, one of those anybody may choose.
+    pub fn hardware_address(self, host: u8) -> String {
+        format!("02:50:4d:00:{:02x}:{host:02x}", self.number)
+    }
+
     /// The machine, which serves the package repositories there.
     pub fn gateway(self) -> Ipv4Addr {
         self.address(1)

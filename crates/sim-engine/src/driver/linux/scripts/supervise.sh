@@ -7,7 +7,7 @@
 set -euo pipefail
 host=$1
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# name, lower, cgroup, link, bridge, address, prefix, gateway
+# name, lower, cgroup, link, mac, bridge, address, prefix, gateway
 . "$host/settings"
 
 machine_ip() { nsenter --net=/proc/self/fd/9 ip "$@"; }
@@ -17,7 +17,8 @@ ended() { echo "$1" >"$host/ended.new" && mv "$host/ended.new" "$host/ended"; }
 connect() {
     # The interface of a life before may still be on its way out.
     machine_ip link delete "$link" 2>/dev/null || true
-    machine_ip link add "$link" type veth peer name eth0 netns $$
+    # Its hardware address is that of its last life too: neighbours go on knowing it.
+    machine_ip link add "$link" type veth peer name eth0 address "$mac" netns $$
     machine_ip link set "$link" master "$bridge"
     [ -e "$host/cut" ] || machine_ip link set "$link" up
     exec 9<&-
