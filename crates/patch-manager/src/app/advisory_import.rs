@@ -386,5 +386,5 @@ async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u
         })
         .collect();
     store::feeds::mark_exploited(conn, &numbers, &due).await?;
-    Ok(u64::try_from(store::advisories::count_affected(conn, &numbers).await?).unwrap_or_default())
+    Ok(u64::try_from(store::affected::count_affected(conn, &numbers).await?).unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, feed_imports, hosts};
+use super::{evaluation, exceptions, feed_imports, hosts, reckoning};
 use crate::{service::App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -43,11 +43,24 @@ async fn look(app: &App) -> ApiResult<()> {
     forget_stale(app).await?;
     evaluate_left_over(app).await?;
     feed_imports::look_after_imports(app).await?;
-    let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
-    store::package_sets::delete_unused(&mut transaction, BATCH).await?;
-    transaction.commit().await?;
-    Ok(())
+    drop_unused_sets(app).await
+}
+
+async fn drop_unused_sets(app: &App) -> ApiResult<()> {
+    let mut conn = app.pool.acquire().await?;
+    if !store::package_sets::any_left(&mut conn).await? {
+        return Ok(());
+    }
+    drop(conn);
+    loop {
+        let mut transaction = app.pool.begin().await?;
+        store::exclude_scans(&mut transaction).await?;
+        let seen = store::package_sets::delete_unused(&mut transaction, BATCH).await?;
+        transaction.commit().await?;
+        if seen < BATCH as u64 {
+            return Ok(());
+        }
+    }
 }
 
 /// What an import that was interrupted has stored and not evaluated.
@@ -68,9 +81,10 @@ async fn forget_stale(app: &App) -> ApiResult<()> {
         if seen.is_empty() {
             return Ok(());
         }
-        store::lock_results(&mut transaction).await?;
+        store::exclude_scans(&mut transaction).await?;
         let stale = store::compliance::list_stale(&mut transaction, now, BATCH).await?;
-        store::compliance::recompute(&mut transaction, &stale, now).await?;
+        let edition = app.measures.current(&mut transaction).await?;
+        reckoning::reckon(&mut transaction, &edition, &stale, now).await?;
         transaction.commit().await?;
         if !stale.is_empty() {
             tracing::info!("{} results rest on scans that are too old", stale.len());
