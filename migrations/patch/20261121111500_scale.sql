@@ -1,6 +1,9 @@
 -- The layout for a million hosts that differ from each other: everything that repeats is a number, what a scan touches
 -- is narrow, what is asked by advisory is stored by advisory, and counters have shards so that scans go side by side.
 
+-- A large fleet takes longer to move than a request may take.
+SET LOCAL statement_timeout = 0;
+
 -- Each installed package once, however many hosts have it. Rows are facts: they are never changed.
 CREATE TABLE patch.packages (
     no      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

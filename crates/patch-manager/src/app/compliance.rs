@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How a value that a CI has no tag for is called in roll-ups.
-const UNTAGGED: &str = "untagged";
+pub(crate) const UNTAGGED: &str = "untagged";
 
 pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
     let mut conn = app.pool.acquire().await?;
@@ -321,12 +321,23 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     text
 }
 
+/// A candidate is a binary's version: of a fix in a source of another version it says nothing.
+fn installable_now(finding: &Finding) -> Option<bool> {
+    finding.candidate.as_ref()?;
+    match &finding.target {
+        None => Some(false),
+        Some(target) if *target == finding.fixed => Some(true),
+        Some(_) => None,
+    }
+}
+
 fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
     PendingPatch {
         package: finding.package.clone(),
         installed: finding.installed.clone(),
         fixed: finding.fixed.clone(),
         installable: finding.candidate.clone(),
+        installable_now: installable_now(finding),
         advisory_id: finding.advisory_id.clone(),
         cve_ids: finding.cves.clone(),
         severity: words::severity(&finding.severity),

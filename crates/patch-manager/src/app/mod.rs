@@ -23,6 +23,7 @@ pub(crate) mod run_stream;
 pub(crate) mod runs;
 pub(crate) mod scans;
 pub(crate) mod seldom;
+pub(crate) mod timeliness;
 pub(crate) mod updates;
 pub(crate) mod upkeep;
 pub(crate) mod what_if;

@@ -130,6 +130,7 @@ pub struct Finding {
     pub installed: String,
     pub fixed: String,
     pub candidate: Option<String>,
+    pub target: Option<String>,
     pub state: String,
     pub rule: String,
     pub cves: Vec<String>,
@@ -142,7 +143,7 @@ pub struct Finding {
 pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
     let rows = sqlx::query_as!(
         Finding,
-        "SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.state, f.rule,
+        "SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target, f.state, f.rule,
              a.cves, a.severity, a.exploited, a.published, a.due
          FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)",
         numbers

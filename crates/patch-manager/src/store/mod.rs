@@ -16,6 +16,7 @@ pub(crate) mod predictions;
 pub mod results;
 pub mod rollups;
 pub mod scans;
+pub mod timeliness;
 pub mod words;
 
 pub mod host_steps;
