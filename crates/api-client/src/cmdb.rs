@@ -1,9 +1,10 @@
 //! The CMDB: configuration items, relationships, maintenance, the graph, the Ansible inventory.
 
 use api_types::cmdb::{
-    Ci, CreateCi, CreateRelationship, Graph, GraphQuery, HistoryEntry, Impact, ImportReport, PatchState,
-    Relationship, SetMaintenance, Sync, UpdateCi,
+    Ci, CiChanges, CreateCi, CreateRelationship, Graph, GraphQuery, HistoryEntry, Impact, ImportReport,
+    PatchState, Relationship, SetMaintenance, Sync, UpdateCi,
 };
+use api_types::page::Page;
 use domain::{
     ids::{CiId, RunId},
     selector::Selector,
@@ -38,6 +39,20 @@ impl CmdbClient {
     /// In the order of their ids, up to `most`; decommissioned ones only when `status` says so.
     pub async fn list_cis(&self, filter: &[(&str, String)], most: usize) -> Result<Vec<Ci>, ClientError> {
         self.0.get_all("/cmdb/cis", filter, most).await
+    }
+
+    /// One page of [`Self::list_cis`], of a thousand at most.
+    pub async fn list_page_of_cis(&self, page_token: Option<&str>) -> Result<Page<Ci>, ClientError> {
+        let mut query = vec![("limit", "1000".to_owned())];
+        query.extend(page_token.map(|token| ("page_token", token.to_owned())));
+        self.0.get("/cmdb/cis", &query).await
+    }
+
+    /// What has changed since a token was given; without one, nothing and the first token. 409 when the token is not one
+    /// of this CMDB's.
+    pub async fn list_changes(&self, since: Option<&str>) -> Result<CiChanges, ClientError> {
+        let query: Vec<_> = since.map(|token| ("since", token.to_owned())).into_iter().collect();
+        self.0.get("/cmdb/changes", &query).await
     }
 
     pub async fn update_ci(

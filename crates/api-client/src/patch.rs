@@ -6,7 +6,7 @@ use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, Calendar, CiCompliance,
     ComplianceSummary, CreateCalendar, CreateException, Exception, Inventory, InventoryReport,
     PlanComparison, PolicyPreview, PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan,
-    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
+    ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -37,6 +37,20 @@ impl PatchClient {
     /// Compliance of the fleet, by every dimension.
     pub async fn get_compliance(&self) -> Result<ComplianceSummary, ClientError> {
         self.0.get("/patch/compliance", &[]).await
+    }
+
+    /// `months` of repairs; a year when `None`.
+    pub async fn get_timeliness(&self, months: Option<u32>) -> Result<TimelinessReport, ClientError> {
+        let query: Vec<_> = months.map(|months| ("months", months.to_string())).into_iter().collect();
+        self.0.get("/patch/compliance/timeliness", &query).await
+    }
+
+    pub async fn get_service_levels(&self) -> Result<ServiceLevels, ClientError> {
+        self.0.get("/patch/service-levels", &[]).await
+    }
+
+    pub async fn set_service_levels(&self, levels: &ServiceLevels) -> Result<ServiceLevels, ClientError> {
+        self.0.put("/patch/service-levels", levels).await
     }
 
     pub async fn get_ci_compliance(&self, id: &CiId) -> Result<CiCompliance, ClientError> {

@@ -50,6 +50,17 @@ pub struct CreateCi {
     pub reason: Option<String>,
 }
 
+/// What has changed since a token was given.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CiChanges {
+    /// The CIs that have changed, as they are now, decommissioned ones too; the same change may be told twice.
+    pub items: Vec<Ci>,
+    /// What to ask with next time.
+    pub next_token: String,
+    /// There is more to be had at once.
+    pub more: bool,
+}
+
 /// Changes to a CI. Absent fields stay; a tag or attribute of value `null` is removed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
 use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
+use chrono::{DateTime, Utc};
 use leases::{LeaseConfig, Worker};
 use service_kit::{
     Clock,
@@ -16,7 +17,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    api, app,
+    api,
+    app::{self, measures::Measures, seldom::Seldom},
     engine::{self, hub},
     settings::Settings,
 };
@@ -32,6 +34,10 @@ pub struct Parts {
     pub(crate) cmdb: CmdbClient,
     pub(crate) itsm: ItsmClient,
     pub(crate) sim: SimClient,
+    /// What hosts are measured against, remembered.
+    pub(crate) measures: Measures,
+    /// Times of the oldest and the newest scan.
+    pub(crate) scan_range: Seldom<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)>,
     pub(crate) runner: Arc<dyn PlaybookRunner>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
@@ -83,6 +89,8 @@ impl Service for PatchManager {
             cmdb: CmdbClient::new(&settings.cmdb_url, token),
             itsm: ItsmClient::new(&settings.itsm_url, token),
             sim: SimClient::new(&settings.sim_engine_url, token),
+            measures: Measures::default(),
+            scan_range: Seldom::default(),
             runner: Arc::new(runner(&settings)?),
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(Self::NAME)).await?,
             service_token: context.service_token.clone(),

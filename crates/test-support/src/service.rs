@@ -82,6 +82,11 @@ impl TestService {
         &self.service_token
     }
 
+    /// A token of `subject` with the given roles.
+    pub async fn token(&self, subject: &str, roles: &[Role]) -> String {
+        token(&self.pool, subject, roles).await
+    }
+
     /// Requests in the name of `subject` with the given roles.
     pub async fn as_role(&self, subject: &str, roles: &[Role]) -> Http {
         Http::new(&self.base, Some(token(&self.pool, subject, roles).await))

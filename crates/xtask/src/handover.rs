@@ -15,6 +15,9 @@ pub enum Benchmark {
     Ansible,
     /// All strategies on graphs of up to 100,000 nodes, Monte Carlo, and SimPy on the same model
     Simulate,
+    /// Compliance at scale beside the obvious ways, on the same data; `-- --cis 1000000` for the whole (100,000 when
+    /// unsaid: some minutes)
+    Compliance,
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
@@ -45,6 +48,11 @@ pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) 
         Benchmark::Simulate => {
             command.env("PATCH_BENCH_PYTHON", bootstrap::bench_python(workspace)?);
             ("simulator", "bench_simulate")
+        }
+        Benchmark::Compliance => {
+            bootstrap::run(workspace, Needs::Platform)?;
+            command.env("SQLX_OFFLINE", "true");
+            ("patch-manager", "bench_compliance")
         }
     };
     command

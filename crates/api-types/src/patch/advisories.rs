@@ -33,7 +33,7 @@ pub struct AdvisoryDetail {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<CveNote>,
     pub affected_total: i64,
-    /// One page of the affected CIs, in order of their ids.
+    /// One page of the affected CIs, in the order in which they became known.
     pub affected: Vec<AffectedCi>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,

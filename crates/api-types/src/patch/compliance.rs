@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use domain::{
     ids::{CiId, PolicyId, ScanId},
     selector::Selector,
@@ -94,6 +94,10 @@ pub struct PendingPatch {
     pub fixed: String,
     /// What the host's own repositories offer now; absent when they offer nothing newer.
     pub installable: Option<String>,
+    /// Whether what they offer has the fix: that a fix applies and that it can be had now are two facts. Absent when the
+    /// repositories were not asked or their answer does not tell.
+    #[serde(default)]
+    pub installable_now: Option<bool>,
     pub advisory_id: String,
     pub cve_ids: Vec<String>,
     pub severity: Severity,
@@ -116,6 +120,50 @@ pub enum Severity {
     Medium,
     High,
     Critical,
+}
+
+/// Days from publication until a fix must be installed. Exploitation only ever shortens the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceLevels {
+    /// For what is known to be exploited, whatever its severity.
+    pub exploited_days: u32,
+    pub critical_days: u32,
+    pub high_days: u32,
+    pub other_days: u32,
+}
+
+/// How service levels are kept, by dimension.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TimelinessReport {
+    pub as_of: DateTime<Utc>,
+    /// First day of the months whose repairs count.
+    pub repairs_since: NaiveDate,
+    pub service_levels: ServiceLevels,
+    pub total: Timeliness,
+    pub by_policy: BTreeMap<String, Timeliness>,
+    pub by_env: BTreeMap<String, Timeliness>,
+    pub by_os: BTreeMap<String, Timeliness>,
+    pub by_tier: BTreeMap<String, Timeliness>,
+    pub by_owner: BTreeMap<String, Timeliness>,
+    pub by_cluster: BTreeMap<String, Timeliness>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timeliness {
+    pub hosts: i64,
+    /// Hosts that lack a fix whose due date has passed, and for which nothing is excepted.
+    pub hosts_in_breach: i64,
+    /// Fixes that scans found installed after they had been lacking.
+    pub fixes_installed: i64,
+    /// Of these, installed after their due date.
+    pub fixes_installed_late: i64,
+    /// From publication to the scan that found the fix; absent when nothing was repaired.
+    pub mean_days_to_patch: Option<f64>,
+    /// Host-CVE-days of exposure that go on, counted from publication: a host with two open CVEs adds two a day.
+    pub open_cve_days: f64,
+    /// Host-CVE-days of what has been repaired.
+    pub closed_cve_days: f64,
 }
 
 /// One row of the export.

@@ -1,5 +1,6 @@
 //! The routes, one file per resource.
 
+mod changes;
 mod cis;
 mod graph;
 mod import;
@@ -18,6 +19,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cis::list_cis, cis::create_ci))
         .routes(routes!(cis::get_ci, cis::update_ci, cis::decommission_ci))
         .routes(routes!(cis::list_history))
+        .routes(routes!(changes::list_changes))
         .routes(routes!(relationships::list_relationships))
         .routes(routes!(relationships::create_relationship, relationships::delete_relationship_between))
         .routes(routes!(relationships::delete_relationship))

@@ -1,5 +1,6 @@
 //! The rules of the CMDB. Each verb owns its transaction: change, history and audit record are one.
 
+pub mod changes;
 pub mod cis;
 pub mod graph;
 pub mod impact;

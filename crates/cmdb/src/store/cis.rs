@@ -78,6 +78,12 @@ pub async fn find_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<
     row.map(Ci::try_from).transpose()
 }
 
+/// In the order of their ids.
+pub async fn find_cis(connection: &mut PgConnection, ids: &[String]) -> Result<Vec<Ci>, sqlx::Error> {
+    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id", ids).fetch_all(connection).await?;
+    rows.into_iter().map(Ci::try_from).collect()
+}
+
 /// Reads a CI and keeps others from changing it until the transaction ends.
 pub async fn lock_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<Ci>, sqlx::Error> {
     let row = select_cis!("WHERE id = $1 FOR UPDATE", id.as_str()).fetch_optional(connection).await?;

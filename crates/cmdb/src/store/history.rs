@@ -67,3 +67,56 @@ pub async fn list_history(
     .fetch_all(connection)
     .await
 }
+
+/// Up to where changes have been told: every transaction below is, and of this one the entries up to the sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeCursor {
+    pub transaction: String,
+    pub sequence: i64,
+}
+
+/// The first transaction that may still be open, and whether `transaction` can have been one of this server's.
+pub async fn get_horizon(
+    connection: &mut PgConnection,
+    transaction: Option<&str>,
+) -> Result<(String, bool), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "horizon!",
+               coalesce($1::text::xid8 <= pg_snapshot_xmax(pg_current_snapshot()), true) AS "is_known!""#,
+        transaction
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((row.horizon, row.is_known))
+}
+
+/// An entry of the history: which CI, and where it stands.
+#[derive(Debug)]
+pub struct ChangedCi {
+    pub ci_id: String,
+    pub transaction: String,
+    pub sequence: i64,
+    /// No entry can come before it any more.
+    pub is_final: bool,
+}
+
+/// Entries after a cursor, in the order of transactions.
+pub async fn list_changes(
+    connection: &mut PgConnection,
+    after: &ChangeCursor,
+    horizon: &str,
+    limit: i64,
+) -> Result<Vec<ChangedCi>, sqlx::Error> {
+    sqlx::query_as!(
+        ChangedCi,
+        r#"SELECT ci_id, transaction::text AS "transaction!", sequence, transaction < $3::text::xid8 AS "is_final!"
+           FROM cmdb.history WHERE (transaction, sequence) > ($1::text::xid8, $2)
+           ORDER BY transaction, sequence LIMIT $4"#,
+        after.transaction,
+        after.sequence,
+        horizon,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}

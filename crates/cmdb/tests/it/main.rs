@@ -1,6 +1,7 @@
 //! The CMDB over real HTTP and a real PostgreSQL.
 
 mod bad_input;
+mod changes;
 mod cis;
 mod graph;
 mod import;

@@ -33,8 +33,9 @@ const RECORD_BYTES: usize = 8 << 20;
 const FOREIGN_BYTES: usize = 32 << 20;
 /// All inventories of one request, unpacked.
 const BODY_BYTES: usize = 512 << 20;
-/// Inventories stored in one transaction.
-const BATCH: usize = 200;
+/// Inventories stored in one transaction, and packages of all of them: whichever is reached first.
+const BATCH: usize = 2000;
+const BATCH_PACKAGES: usize = 200_000;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(push_inventory)).layer(RequestDecompressionLayer::new())
@@ -208,7 +209,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
 }
 
 async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {
-    let mut push = Push { app, caller, report: InventoryReport::default(), batch: Vec::new() };
+    let mut push = Push { app, caller, report: InventoryReport::default(), batch: Vec::new(), packages: 0 };
     let mut parts = body.into_data_stream();
     let (mut line, mut is_too_long, mut total) = (Vec::new(), false, 0_usize);
     while let Some(part) = next_part(&mut parts).await? {
@@ -242,6 +243,7 @@ struct Push<'a> {
     caller: &'a Caller,
     report: InventoryReport,
     batch: Vec<(u64, Observation)>,
+    packages: usize,
 }
 
 impl Push<'_> {
@@ -259,10 +261,13 @@ impl Push<'_> {
             }),
         };
         match observed {
-            Ok(observation) => self.batch.push((record, observation)),
+            Ok(observation) => {
+                self.packages += observation.inventory.packages.len();
+                self.batch.push((record, observation));
+            }
             Err(reason) => inventory::refuse(&mut self.report, record, reason),
         }
-        match self.batch.len() >= BATCH {
+        match self.batch.len() >= BATCH || self.packages >= BATCH_PACKAGES {
             true => self.flush().await,
             false => Ok(()),
         }
@@ -270,6 +275,7 @@ impl Push<'_> {
 
     async fn flush(&mut self) -> ApiResult<()> {
         let batch = std::mem::take(&mut self.batch);
+        self.packages = 0;
         if !batch.is_empty() {
             inventory::push_batch(self.app, self.caller, &batch, &mut self.report).await?;
         }

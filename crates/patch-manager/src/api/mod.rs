@@ -13,6 +13,7 @@ mod predictions;
 mod run_text;
 mod runs;
 mod scans;
+mod timeliness;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,6 +22,7 @@ use crate::service::App;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(compliance::routes())
+        .merge(timeliness::routes())
         .merge(scans::routes())
         .merge(inventory::routes())
         .merge(policies::routes())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use advisories::{advisory::NotAffected, feed};
+use advisories::{Advisory as StoredAdvisory, advisory::NotAffected, feed};
 use api_types::{
     page::Page,
     patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
@@ -14,11 +14,7 @@ use sqlx::PgConnection;
 
 use crate::{
     service::App,
-    store::{
-        self,
-        advisories::{AdvisoryFilter, AffectedRow},
-        words,
-    },
+    store::{self, advisories::AdvisoryFilter, dictionary::Finding, words},
 };
 
 /// Advisories shown for one CVE; no CVE has been fixed by as many.
@@ -45,17 +41,19 @@ pub(crate) async fn get_advisory(
     id: &AdvisoryId,
     request: &PageRequest,
 ) -> ApiResult<AdvisoryDetail> {
-    let (limit, after) = (request.limit()?, request.after::<String>()?);
+    let (limit, after) = (request.limit()?, request.after::<i32>()?);
+    let now = app.clock.now();
     let mut conn = app.pool.acquire().await?;
     let found = store::advisories::find_advisories(&mut conn, id.as_str(), MOST).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
+    let affected_total = count_affected(&mut conn, &found).await?;
     let numbers: Vec<i32> = found.iter().map(|(no, ..)| *no).collect();
-    let affected_total = store::advisories::count_affected(&mut conn, &numbers).await?;
-    let rows =
-        store::advisories::list_affected(&mut conn, &numbers, after.as_deref(), limit + 1, app.clock.now())
-            .await?;
+    let hosts =
+        store::affected::list_affected_hosts(&mut conn, &numbers, after.unwrap_or(0), limit + 1).await?;
+    let cut = page(hosts, limit, |host| *host);
+    let affected = affected_cis(app, &mut conn, &numbers, &cut.items, now).await?;
     let cves: BTreeSet<String> = found.iter().flat_map(|(_, _, stored)| stored.cves.clone()).collect();
     let mut advisories = Vec::new();
     for (_, summary, stored) in found {
@@ -77,7 +75,7 @@ pub(crate) async fn get_advisory(
     }
     let notes = store::feeds::list_notes(&mut conn, &cves.into_iter().collect::<Vec<_>>()).await?;
     let notes = notes.into_iter().map(cve_note).collect();
-    let (affected, next_page_token) = page_of_cis(rows, limit)?;
+    let next_page_token = cut.next_page_token;
     Ok(AdvisoryDetail { id: id.to_string(), advisories, notes, affected_total, affected, next_page_token })
 }
 
@@ -102,30 +100,66 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     }
 }
 
-/// A page ends between CIs, not between the rows of one.
-fn page_of_cis(rows: Vec<AffectedRow>, limit: i64) -> ApiResult<(Vec<AffectedCi>, Option<String>)> {
-    let mut groups: Vec<Vec<AffectedRow>> = Vec::new();
-    for row in rows {
-        match groups.last_mut().filter(|group| group[0].ci_id == row.ci_id) {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
+/// How many CIs lack one of these. Each advisory's are counted already; those of advisories for the same release
+/// overlap, and are counted together.
+async fn count_affected(
+    conn: &mut PgConnection,
+    found: &[(i32, AdvisorySummary, StoredAdvisory)],
+) -> ApiResult<i64> {
+    let releases_of: Vec<(i32, BTreeSet<String>)> = found
+        .iter()
+        .map(|(no, _, advisory)| (*no, advisory.affected.iter().map(|one| one.os.to_string()).collect()))
+        .collect();
+    let (mut apart, mut together) = (Vec::new(), Vec::new());
+    for (no, releases) in &releases_of {
+        let overlaps = releases_of.iter().any(|(other, theirs)| other != no && !releases.is_disjoint(theirs));
+        match overlaps {
+            true => together.push(*no),
+            false => apart.push(*no),
         }
     }
-    let cut = page(groups, limit, |group| group[0].ci_id.clone());
-    let affected = cut.items.into_iter().flatten().map(affected_ci).collect::<ApiResult<_>>()?;
-    Ok((affected, cut.next_page_token))
+    let mut count = 0;
+    for no in apart {
+        count += store::affected::count_affected(conn, &[no]).await?;
+    }
+    if !together.is_empty() {
+        count += store::affected::count_affected(conn, &together).await?;
+    }
+    Ok(count)
 }
 
-fn affected_ci(row: AffectedRow) -> ApiResult<AffectedCi> {
-    Ok(AffectedCi {
-        ci_id: CiId::new(&row.ci_id).map_err(ApiError::internal)?,
-        advisory_id: row.advisory_id,
-        package: row.package,
-        installed: row.installed,
-        fixed: row.fixed,
-        state: words::package_state(&row.state),
-        due: row.due,
-    })
+/// What these hosts lack of these advisories.
+async fn affected_cis(
+    app: &App,
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    hosts: &[i32],
+    now: DateTime<Utc>,
+) -> ApiResult<Vec<AffectedCi>> {
+    let rows = store::affected::list_host_findings(conn, hosts).await?;
+    let edition = app.measures.current(conn).await?;
+    let lacks: Vec<i32> = rows.iter().flat_map(|(.., lacks)| lacks.iter().copied()).collect();
+    let findings = edition.findings(conn, &lacks).await?;
+    let mut affected = Vec::new();
+    for (_, ci_id, lacks) in &rows {
+        let concerned = lacks.iter().filter_map(|no| findings.get(no));
+        let mut concerned: Vec<&Finding> =
+            concerned.map(AsRef::as_ref).filter(|one| advisories.contains(&one.advisory_no)).collect();
+        concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
+        for finding in concerned {
+            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id, finding, now);
+            affected.push(AffectedCi {
+                ci_id: CiId::new(ci_id).map_err(ApiError::internal)?,
+                advisory_id: finding.advisory_id.clone(),
+                package: finding.package.clone(),
+                installed: finding.installed.clone(),
+                fixed: finding.fixed.clone(),
+                state: words::package_state(if excepted { "excepted" } else { &finding.state }),
+                due: finding.due,
+            });
+        }
+    }
+    Ok(affected)
 }
 
 /// Refuses an advisory or CVE id that nothing stored goes by.

@@ -16,7 +16,6 @@ use std::{
 use advisories::{
     Advisory, Severity,
     feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
-    sla::SlaPolicy,
 };
 use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
 use chrono::{DateTime, Utc};
@@ -297,6 +296,7 @@ impl Import {
                 .into_iter()
                 .map(|known| (known.id.clone(), known))
                 .collect();
+        let levels = store::timeliness::get_service_levels(conn).await?;
         let mut fresh = Vec::new();
         for mut advisory in advisories.into_values() {
             let digest = digest(&advisory)?;
@@ -314,7 +314,7 @@ impl Import {
                 None => self.progress.change(|report| report.new += 1),
             }
             advisory.mark_exploited(&exploited);
-            let due = SlaPolicy::default().due(advisory.published, advisory.severity, advisory.exploited);
+            let due = levels.due(advisory.published, advisory.severity, advisory.exploited);
             fresh.push(NewAdvisory { advisory, digest, due });
         }
         if fresh.is_empty() {
@@ -378,13 +378,14 @@ async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u
         return Ok(0);
     }
     let numbers: Vec<i32> = unmarked.iter().map(|one| one.no).collect();
+    let levels = store::timeliness::get_service_levels(conn).await?;
     let due: Vec<_> = unmarked
         .iter()
         .map(|one| {
             let severity: Severity = one.severity.parse().unwrap_or_default();
-            SlaPolicy::default().due(one.published, severity, true)
+            levels.due(one.published, severity, true)
         })
         .collect();
     store::feeds::mark_exploited(conn, &numbers, &due).await?;
-    Ok(u64::try_from(store::advisories::count_affected(conn, &numbers).await?).unwrap_or_default())
+    Ok(u64::try_from(store::affected::count_affected(conn, &numbers).await?).unwrap_or_default())
 }

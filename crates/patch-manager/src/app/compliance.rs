@@ -1,5 +1,7 @@
 //! Compliance as it is read: roll-ups, one CI, rows of the export.
 
+use std::time::Instant;
+
 use api_types::{
     cmdb::PatchState,
     patch::{
@@ -12,22 +14,35 @@ use domain::ids::{CiId, PolicyId};
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
+use super::{
+    measures::{Edition, Measures},
+    reckoning::DEFAULT_SCAN_AGE_HOURS,
+};
 use crate::{
     service::App,
     store::{
         self,
-        compliance::{PendingOfHost, ResultFilter, ResultRow},
+        compliance::{CiRecord, ResultFilter, ResultRow},
+        dictionary::Finding,
         words,
     },
 };
 
 /// How a value that a CI has no tag for is called in roll-ups.
-const UNTAGGED: &str = "untagged";
+pub(crate) const UNTAGGED: &str = "untagged";
 
 pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
     let mut conn = app.pool.acquire().await?;
-    let cells = store::compliance::list_rollup(&mut conn).await?;
-    let (oldest_scan, newest_scan) = store::compliance::find_scan_range(&mut conn).await?;
+    let cells = store::rollups::list_rollup(&mut conn).await?;
+    let (oldest_scan, newest_scan) = match app.scan_range.recall() {
+        Some(range) => range,
+        None => {
+            let began = Instant::now();
+            let range = store::compliance::find_scan_range(&mut conn).await?;
+            app.scan_range.remember(range, began.elapsed());
+            range
+        }
+    };
     let mut summary = ComplianceSummary {
         total: ComplianceCounts::default(),
         by_policy: Default::default(),
@@ -80,49 +95,109 @@ fn set_percent(counts: &mut ComplianceCounts) {
 
 pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<CiCompliance> {
     let mut conn = app.pool.acquire().await?;
-    ci_compliance(&mut conn, ci_id, app.clock.now()).await
+    ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await
 }
 
-async fn ci_compliance(conn: &mut PgConnection, ci_id: &CiId, now: DateTime<Utc>) -> ApiResult<CiCompliance> {
-    let name = [ci_id.to_string()];
-    let host = store::hosts::find_hosts(conn, &name).await?.pop().ok_or_else(|| {
+/// From one read of the database; what repeats from CI to CI is remembered.
+async fn ci_compliance(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    ci_id: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<CiCompliance> {
+    let record = store::compliance::find_ci(conn, ci_id.as_str()).await?.ok_or_else(|| {
         ApiError::not_found(format!(
             "managed host `{ci_id}`: it is no active host or VM with an `os` tag in the CMDB"
         ))
     })?;
-    let rows = store::compliance::list_results_of(conn, ci_id.as_str()).await?;
-    let pending = store::compliance::list_pending_of(conn, &name, now).await?;
-    let package_digest = store::compliance::find_package_digest(conn, ci_id.as_str()).await?;
+    let edition = measures.edition(conn, record.edition).await?;
+    let numbers = record.findings.as_deref().unwrap_or_default();
+    let findings = edition.findings(conn, numbers).await?;
+    let mut findings: Vec<&Finding> = findings.values().map(AsRef::as_ref).collect();
+    findings.sort_unstable_by_key(|one| (one.due, &one.advisory_id, &one.package, &one.fixed));
+    let rows = result_rows(&edition, ci_id, &record);
     let worst = rows.iter().max_by_key(|row| badness(live_status(row, now)));
     let status = worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now));
     let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now));
+    let pending = findings.into_iter().map(|finding| {
+        let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
+        pending_patch(finding, excepted)
+    });
     Ok(CiCompliance {
         ci_id: ci_id.clone(),
-        os_type: host.os,
         compliance_status: status,
         reason,
         current_patch_level: worst.and_then(|row| row.current_level.clone()),
         target_patch_level: worst.and_then(|row| row.target_level.clone()),
-        package_digest,
-        last_scanned: host.last_scanned,
-        last_patched: host.last_patched,
-        reboot_pending: host.reboot_pending,
-        pending_patches: pending.into_iter().map(pending_patch).collect(),
+        package_digest: record.package_digest.as_deref().map(hex),
+        last_scanned: record.last_scanned,
+        last_patched: record.last_patched,
+        reboot_pending: record.reboot_pending,
+        pending_patches: pending.collect(),
         policies: rows
             .iter()
             .filter(|row| row.policy_id.is_some())
             .map(|row| result(row, now))
             .collect::<ApiResult<_>>()?,
+        os_type: record.os,
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The results of a CI in the order of their policies' ids; those of policies that are gone are passed over.
+fn result_rows(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Vec<ResultRow> {
+    let (Some(policies), Some(statuses), Some(targets), Some(levels), Some(pending), Some(excepted)) = (
+        &record.policy_nos,
+        &record.statuses,
+        &record.target_levels,
+        &record.current_levels,
+        &record.pending,
+        &record.excepted,
+    ) else {
+        return Vec::new();
+    };
+    let mut rows = Vec::with_capacity(policies.len());
+    for (at, &policy_no) in policies.iter().enumerate() {
+        let policy = edition.policy(policy_no);
+        if policy.is_none() && policy_no != 0 {
+            continue;
+        }
+        rows.push(ResultRow {
+            ci_id: ci_id.to_string(),
+            os: record.os.clone(),
+            env: record.env.clone(),
+            policy_id: policy.map(|policy| policy.id.clone()),
+            policy_no,
+            status: statuses[at].clone(),
+            target_level: targets[at].clone(),
+            current_level: levels[at].clone(),
+            pending: pending[at],
+            excepted: excepted[at],
+            max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
+            last_scanned: record.last_scanned,
+            last_patched: record.last_patched,
+            reboot_pending: record.reboot_pending,
+        });
+    }
+    rows.sort_by(|a, b| a.policy_id.cmp(&b.policy_id));
+    rows
 }
 
 /// The state of a CI as the CMDB keeps it, without the run that brought it about.
 pub(crate) async fn patch_state(
     conn: &mut PgConnection,
+    measures: &Measures,
     ci_id: &CiId,
     now: DateTime<Utc>,
 ) -> ApiResult<PatchState> {
-    let state = ci_compliance(conn, ci_id, now).await?;
+    let state = ci_compliance(conn, measures, ci_id, now).await?;
     Ok(PatchState {
         compliance_status: words::status_name(state.compliance_status).to_owned(),
         current_patch_level: state.current_patch_level,
@@ -246,19 +321,30 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     text
 }
 
-fn pending_patch(row: PendingOfHost) -> PendingPatch {
+/// A candidate is a binary's version: of a fix in a source of another version it says nothing.
+fn installable_now(finding: &Finding) -> Option<bool> {
+    finding.candidate.as_ref()?;
+    match &finding.target {
+        None => Some(false),
+        Some(target) if *target == finding.fixed => Some(true),
+        Some(_) => None,
+    }
+}
+
+fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
     PendingPatch {
-        package: row.package,
-        installed: row.installed,
-        fixed: row.fixed,
-        installable: row.candidate,
-        advisory_id: row.advisory_id,
-        cve_ids: row.cves,
-        severity: words::severity(&row.severity),
-        exploited: row.exploited,
-        published: row.published,
-        due: row.due,
-        state: words::package_state(&row.state),
-        rule: row.rule,
+        package: finding.package.clone(),
+        installed: finding.installed.clone(),
+        fixed: finding.fixed.clone(),
+        installable: finding.candidate.clone(),
+        installable_now: installable_now(finding),
+        advisory_id: finding.advisory_id.clone(),
+        cve_ids: finding.cves.clone(),
+        severity: words::severity(&finding.severity),
+        exploited: finding.exploited,
+        published: finding.published,
+        due: finding.due,
+        state: words::package_state(if excepted { "excepted" } else { &finding.state }),
+        rule: finding.rule.clone(),
     }
 }

@@ -1,86 +1,217 @@
-//! What package sets lack: stored advisories matched with stored packages.
+//! What package sets lack: stored advisories matched with packages, a set at a time, however many hosts have it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
-use advisories::{Index, Match, PackageKind, match_host, matching::match_running_kernel};
+use advisories::{
+    HostFacts, InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
+};
 use service_kit::ApiResult;
+use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::{
+    measures::{Edition, FixIndex, Measures},
+    reckoning,
+};
 use crate::{
     service::App,
     store::{
         self,
-        package_sets::{PendingRow, StoredSet},
+        affected::Pair,
+        dictionary::{ContentDigest, NewFinding, by_digest},
     },
 };
 
-/// Sets evaluated in one transaction, which keeps other writers waiting.
-const BATCH: i64 = 200;
+/// Who changes a policy waits this long for its results at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Sets, and hosts, evaluated in one transaction, which keeps inventories waiting.
+const BATCH: i64 = 2000;
 
-/// Evaluates every set that is due, and gives the hosts whose pending fixes changed by it.
+/// Evaluates everything that is due, and gives the hosts whose pending fixes changed by it.
 pub(crate) async fn evaluate_due(app: &App) -> ApiResult<u64> {
     let mut changed_hosts = 0;
+    while let Some(changed) = evaluate_due_sets(app).await? {
+        changed_hosts += changed;
+    }
+    while reckon_due_hosts(app).await? {}
+    Ok(changed_hosts)
+}
+
+/// Reckons hosts that a change has made due, for as long as its maker can be asked to wait; the rest, and what fails now,
+/// is left to the upkeep.
+pub(crate) async fn try_reckon(app: &App) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        let mut transaction = app.pool.begin().await?;
-        store::lock_results(&mut transaction).await?;
-        let sets = store::package_sets::list_due(&mut transaction, BATCH).await?;
-        if sets.is_empty() {
-            return Ok(changed_hosts);
+        match reckon_due_hosts(app).await {
+            Ok(true) if Instant::now() < deadline => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!("results are reckoned later: {}", service_kit::error::chain(&error));
+                return;
+            }
         }
-        let changed = evaluate(&mut transaction, &sets).await?;
-        let hosts = store::hosts::list_with_sets(&mut transaction, &changed).await?;
-        store::compliance::recompute(&mut transaction, &hosts, app.clock.now()).await?;
+    }
+}
+
+/// Reckons hosts that are due, for a change of what they are measured against that leaves what they lack.
+pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
+    let mut transaction = app.pool.begin().await?;
+    store::exclude_scans(&mut transaction).await?;
+    let hosts = store::hosts::take_due(&mut transaction, BATCH).await?;
+    if hosts.is_empty() {
+        return Ok(false);
+    }
+    let edition = app.measures.current(&mut transaction).await?;
+    reckoning::reckon(&mut transaction, &edition, &hosts, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// One batch; `None` when no set is due.
+async fn evaluate_due_sets(app: &App) -> ApiResult<Option<u64>> {
+    let mut transaction = app.pool.begin().await?;
+    let conn = &mut *transaction;
+    store::exclude_scans(conn).await?;
+    let sets = store::package_sets::take_due(conn, BATCH).await?;
+    if sets.is_empty() {
+        store::package_sets::forget_changed_advisories(conn).await?;
         transaction.commit().await?;
-        changed_hosts += hosts.len() as u64;
+        return Ok(None);
     }
-}
-
-/// Evaluates sets, and gives those whose pending fixes changed. The caller holds [`store::lock_results`].
-pub(crate) async fn evaluate(conn: &mut PgConnection, sets: &[StoredSet]) -> ApiResult<Vec<i32>> {
-    let releases: BTreeSet<String> = sets.iter().map(|set| set.inventory.facts.os.to_string()).collect();
-    let names: BTreeSet<&String> = sets.iter().flat_map(|set| &set.names).collect();
-    let releases: Vec<String> = releases.into_iter().collect();
-    let names: Vec<String> = names.into_iter().cloned().collect();
-    let (fixes, numbers) = store::advisories::load_fixes(conn, &releases, &names).await?;
-    let index = Index::new(fixes);
-    let mut rows = Vec::new();
-    for set in sets {
-        let mut matches = match_host(&index, &set.inventory);
-        matches.extend(match_running_kernel(&index, &set.inventory));
-        for found in &matches {
-            let Some(&advisory_no) = numbers.get(&found.advisory.id) else { continue };
-            rows.push(pending_row(set.no, advisory_no, found));
+    let mut changed_advisories = store::package_sets::list_changed_advisories(conn).await?;
+    changed_advisories.sort_unstable();
+    let edition = app.measures.current(conn).await?;
+    let fixes = edition.fixes.of_advisories(conn, &changed_advisories).await?;
+    let touched = Touched::by(&fixes);
+    let wanted: Vec<i32> = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
+    let packages = app.measures.packages(conn, &wanted).await?;
+    let mut matched = Vec::with_capacity(sets.len());
+    for set in &sets {
+        let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
+        let packages = of_set.filter(|package| touched.concerns(package)).cloned().collect();
+        matched.push(lacking(&fixes, &Inventory { facts: set.facts.0.clone(), packages }));
+    }
+    let numbered = number_findings(conn, &app.measures, &matched).await?;
+    let before: Vec<i32> = sets.iter().flat_map(|set| set.findings.iter().copied()).collect();
+    let known = edition.findings(conn, &before).await?;
+    let is_changed = |no: &i32| {
+        known.get(no).is_none_or(|finding| changed_advisories.binary_search(&finding.advisory_no).is_ok())
+    };
+    // What other advisories say of the set still holds.
+    let mut fresh: BTreeMap<i32, (&[i32], Vec<i32>)> = BTreeMap::new();
+    for (set, found) in sets.iter().zip(numbered) {
+        let mut findings: Vec<i32> = set.findings.iter().copied().filter(|no| !is_changed(no)).collect();
+        findings.extend(found);
+        findings.sort_unstable();
+        if findings != set.findings {
+            fresh.insert(set.no, (&set.findings, findings));
         }
     }
-    rows.sort();
-    rows.dedup_by(|a, b| {
-        (a.set_no, a.advisory_no, &a.package, &a.fixed) == (b.set_no, b.advisory_no, &b.package, &b.fixed)
-    });
-    let mut seen = HashSet::new();
-    for row in &mut rows {
-        row.is_first = seen.insert((row.set_no, row.advisory_no));
+    let rows: Vec<(i32, &[i32])> =
+        fresh.iter().map(|(no, (_, findings))| (*no, findings.as_slice())).collect();
+    store::package_sets::put_findings(conn, &rows).await?;
+    let of_sets: Vec<i32> = fresh.keys().copied().collect();
+    let hosts = store::affected::list_hosts_of_sets(conn, &of_sets).await?;
+    let all: Vec<i32> =
+        fresh.values().flat_map(|(before, after)| before.iter().chain(after).copied()).collect();
+    let advisory_of = AdvisoryOf::load(conn, &edition, &all).await?;
+    let mut changes = PairChanges::default();
+    for (set_no, host) in &hosts {
+        if let Some((before, after)) = fresh.get(set_no) {
+            changes.add(*host, &advisory_of.of(before), &advisory_of.of(after));
+        }
     }
-
-    let all: Vec<i32> = sets.iter().map(|set| set.no).collect();
-    let before = store::package_sets::list_pending_rows(conn, &all).await?;
-    let (before, after) = (by_set(&before), by_set(&rows));
-    let changed: Vec<i32> = all.iter().copied().filter(|no| before.get(no) != after.get(no)).collect();
-    let differs: HashSet<i32> = changed.iter().copied().collect();
-    let fresh: Vec<PendingRow> = rows.iter().filter(|row| differs.contains(&row.set_no)).cloned().collect();
-    store::package_sets::replace_pending(conn, &changed, &fresh).await?;
-    store::package_sets::mark_evaluated(conn, &all).await?;
-    Ok(changed)
+    changes.write(conn).await?;
+    let mut concerned: Vec<i32> = hosts.iter().map(|(_, host)| *host).collect();
+    concerned.sort_unstable();
+    reckoning::reckon(conn, &edition, &concerned, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(Some(concerned.len() as u64))
 }
 
-fn by_set(rows: &[PendingRow]) -> HashMap<i32, Vec<&PendingRow>> {
-    let mut sets = HashMap::<i32, Vec<&PendingRow>>::new();
-    for row in rows {
-        sets.entry(row.set_no).or_default().push(row);
+/// Which packages a change of advisories can concern.
+struct Touched(HashSet<String>);
+
+impl Touched {
+    fn by(fixes: &FixIndex) -> Self {
+        let affected = fixes.index.advisories().iter().flat_map(|advisory| &advisory.affected);
+        Self(affected.map(|affected| affected.package.clone()).collect())
     }
-    sets
+
+    /// Kernels and packages of modules say something about others, too.
+    fn concerns(&self, package: &InstalledPackage) -> bool {
+        self.0.contains(&package.name)
+            || self.0.contains(package.source_name())
+            || package.module.is_some()
+            || ["kernel", "linux"]
+                .iter()
+                .any(|start| package.name.starts_with(start) || package.source_name().starts_with(start))
+    }
 }
 
-fn pending_row(set_no: i32, advisory_no: i32, found: &Match<'_>) -> PendingRow {
+/// Evaluates new sets; gives the numbers of what each lacks, in order.
+pub(crate) async fn evaluate_new(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    edition: &Edition,
+    inventories: &[&Inventory],
+) -> ApiResult<Vec<Vec<i32>>> {
+    let mut names_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for inventory in inventories {
+        let HostFacts { os, channels, .. } = &inventory.facts;
+        for release in std::iter::once(os).chain(channels) {
+            let names = names_of.entry(release.to_string()).or_default();
+            for name in inventory.packages.iter().flat_map(known_names) {
+                if !names.contains(name.as_ref()) {
+                    names.insert(name.into_owned());
+                }
+            }
+        }
+    }
+    let mut fixes = HashMap::new();
+    for (release, names) in &names_of {
+        fixes.insert(release.clone(), edition.fixes.of_release(conn, release, names).await?);
+    }
+    let mut matched = Vec::with_capacity(inventories.len());
+    for inventory in inventories {
+        let mut found = Vec::new();
+        let HostFacts { os, channels, .. } = &inventory.facts;
+        for release in std::iter::once(os).chain(channels) {
+            if let Some(fixes) = fixes.get(&release.to_string()) {
+                found.extend(lacking(fixes, inventory));
+            }
+        }
+        matched.push(found);
+    }
+    number_findings(conn, measures, &matched).await
+}
+
+/// Every name under which an advisory could speak of a package.
+pub(crate) fn known_names(package: &InstalledPackage) -> Vec<std::borrow::Cow<'_, str>> {
+    let source = package.source_name();
+    let mut names = vec![package.name.as_str().into()];
+    if source != package.name {
+        names.push(source.into());
+    }
+    // Kernel images are signed in sources of their own, and advisories name the kernel's.
+    if let Some(flavour) = source.strip_prefix("linux-signed") {
+        names.push("linux".into());
+        names.push(format!("linux{flavour}").into());
+    }
+    names
+}
+
+fn lacking(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
+    let mut matches = match_host(&fixes.index, inventory);
+    matches.extend(match_running_kernel(&fixes.index, inventory));
+    let numbered = matches.iter().filter_map(|found| Some((*fixes.numbers.get(&found.advisory.id)?, found)));
+    numbered.map(|(advisory_no, found)| new_finding(advisory_no, found)).collect()
+}
+
+fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
     let package = found.package;
     // The fixed version of a source is none of its packages' where their versions differ.
     let is_installable_name =
@@ -90,17 +221,112 @@ fn pending_row(set_no: i32, advisory_no: i32, found: &Match<'_>) -> PendingRow {
         (true, _) => Some(found.fixed().to_owned()),
         (false, _) => package.candidate.clone(),
     };
-    PendingRow {
-        set_no,
+    NewFinding {
         advisory_no,
         package: package.name.clone(),
-        fixed: found.fixed().to_owned(),
         installed: package.version.clone(),
+        fixed: found.fixed().to_owned(),
         candidate: package.candidate.clone(),
         target,
         state: found.state.as_str().to_owned(),
         rule: found.rule.as_str().to_owned(),
-        published: found.advisory.published,
-        is_first: false,
+    }
+}
+
+fn digest(finding: &NewFinding) -> ContentDigest {
+    let mut hash = Sha256::new();
+    hash.update(finding.advisory_no.to_le_bytes());
+    for text in [&finding.package, &finding.installed, &finding.fixed, &finding.state, &finding.rule] {
+        hash.update(text);
+        hash.update([0]);
+    }
+    for text in [&finding.candidate, &finding.target] {
+        hash.update([u8::from(text.is_some())]);
+        hash.update(text.as_deref().unwrap_or_default());
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+/// The numbers of findings, in order and each once; those that are new get one.
+async fn number_findings(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    findings: &[Vec<NewFinding>],
+) -> ApiResult<Vec<Vec<i32>>> {
+    let digests: Vec<Vec<ContentDigest>> =
+        findings.iter().map(|of_set| of_set.iter().map(digest).collect()).collect();
+    let mut missing: BTreeMap<ContentDigest, &NewFinding> = BTreeMap::new();
+    let mut numbers: HashMap<ContentDigest, i32> = HashMap::new();
+    for (of_set, digests) in findings.iter().zip(&digests) {
+        let known = measures.known_findings(digests);
+        for ((finding, digest), known) in of_set.iter().zip(digests).zip(known) {
+            match known {
+                Some(number) => drop(numbers.insert(*digest, number)),
+                None => drop(missing.insert(*digest, finding)),
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        let stored = by_digest(store::dictionary::find_findings(conn, &wanted).await?);
+        measures.remember_findings(&stored);
+        missing.retain(|digest, _| !stored.contains_key(digest));
+        numbers.extend(stored);
+    }
+    if !missing.is_empty() {
+        let new: Vec<(ContentDigest, NewFinding)> =
+            missing.iter().map(|(digest, finding)| (*digest, (*finding).clone())).collect();
+        let inserted = by_digest(store::dictionary::insert_findings(conn, &new).await?);
+        missing.retain(|digest, _| !inserted.contains_key(digest));
+        numbers.extend(inserted);
+        // Somebody else was faster; that transaction has ended, or there would be an answer still to wait for.
+        let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        if !rest.is_empty() {
+            numbers.extend(by_digest(store::dictionary::find_findings(conn, &rest).await?));
+        }
+    }
+    let in_order = |digests: &Vec<ContentDigest>| {
+        let mut found: Vec<i32> = digests.iter().filter_map(|digest| numbers.get(digest).copied()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    };
+    Ok(digests.iter().map(in_order).collect())
+}
+
+/// The advisories of findings.
+pub(crate) struct AdvisoryOf(HashMap<i32, i32>);
+
+impl AdvisoryOf {
+    pub(crate) async fn load(
+        conn: &mut PgConnection,
+        edition: &Edition,
+        findings: &[i32],
+    ) -> ApiResult<Self> {
+        let found = edition.findings(conn, findings).await?;
+        Ok(Self(found.into_iter().map(|(no, finding)| (no, finding.advisory_no)).collect()))
+    }
+
+    pub(crate) fn of(&self, findings: &[i32]) -> BTreeSet<i32> {
+        findings.iter().filter_map(|no| self.0.get(no).copied()).collect()
+    }
+}
+
+/// Which hosts come to lack something of an advisory, and which lack it no more.
+#[derive(Default)]
+pub(crate) struct PairChanges {
+    new: Vec<Pair>,
+    old: Vec<Pair>,
+}
+
+impl PairChanges {
+    pub(crate) fn add(&mut self, host: i32, before: &BTreeSet<i32>, after: &BTreeSet<i32>) {
+        self.new.extend(after.difference(before).map(|advisory| (*advisory, host)));
+        self.old.extend(before.difference(after).map(|advisory| (*advisory, host)));
+    }
+
+    pub(crate) async fn write(self, conn: &mut PgConnection) -> ApiResult<()> {
+        store::affected::change_pairs(conn, self.new, self.old).await
     }
 }

@@ -6,9 +6,9 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::evaluation;
 use crate::{
     service::{App, PatchManager},
     store,
@@ -49,11 +49,12 @@ pub(crate) async fn create_exception(
     };
     store::lock_results(&mut transaction).await?;
     store::exceptions::insert_exception(&mut transaction, &exception).await?;
-    reckon(&mut transaction, exception.id, now).await?;
+    store::exceptions::mark_concerned(&mut transaction, exception.id).await?;
     let record = audit::Record::new("create_exception", object(exception.id)).after(&exception);
     audit::record(&mut transaction, caller, record).await?;
     ticket.finish(&mut transaction, &exception).await?;
     transaction.commit().await?;
+    evaluation::try_reckon(app).await;
     Ok(exception)
 }
 
@@ -99,11 +100,12 @@ pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> Ap
     store::lock_results(&mut transaction).await?;
     let before = store::exceptions::get_exception(&mut transaction, id, now).await?;
     if store::exceptions::end_exception(&mut transaction, id, now).await? {
-        reckon(&mut transaction, id, now).await?;
+        store::exceptions::mark_concerned(&mut transaction, id).await?;
         let record = audit::Record::new("delete_exception", object(id)).before(&before);
         audit::record(&mut transaction, caller, record).await?;
     }
     transaction.commit().await?;
+    evaluation::try_reckon(app).await;
     Ok(())
 }
 
@@ -118,7 +120,7 @@ pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
         let mut transaction = app.pool.begin().await?;
         store::lock_results(&mut transaction).await?;
         if store::exceptions::end_exception(&mut transaction, id, now).await? {
-            reckon(&mut transaction, id, now).await?;
+            store::exceptions::mark_concerned(&mut transaction, id).await?;
             audit::record(&mut transaction, &caller, audit::Record::new("expire_exception", object(id)))
                 .await?;
         }
@@ -126,11 +128,6 @@ pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
         tracing::info!(exception.id = %id, "exception `{id}` has expired");
     }
     Ok(())
-}
-
-async fn reckon(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> ApiResult<()> {
-    let hosts = store::exceptions::list_concerned(conn, id).await?;
-    store::compliance::recompute(conn, &hosts, now).await
 }
 
 fn object(id: Uuid) -> String {

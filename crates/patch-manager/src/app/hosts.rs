@@ -1,9 +1,9 @@
 //! The hosts that are managed: active hosts and VMs of the CMDB that say which operating system they run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api_types::cmdb::{Ci, CiStatus, CiType};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::CiId,
     package::Packaging,
@@ -12,21 +12,31 @@ use domain::{
     workflow::RollbackMode,
 };
 use serde_json::Value;
-use service_kit::ApiResult;
+use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use super::{playbooks::HOST_KEY, remote};
+use super::{
+    evaluation::{AdvisoryOf, PairChanges},
+    playbooks::HOST_KEY,
+    reckoning::{self, count_known_host},
+    remote,
+};
 use crate::{
     service::App,
-    store::{self, hosts::HostRecord, policies::os_key},
+    store::{
+        self,
+        hosts::{HostRecord, KnownHost},
+        policies::os_key,
+        rollups::Changes,
+    },
 };
 
 /// Hosts read from the CMDB at most.
 const MOST: usize = 1_000_000;
 /// Up to this many CIs named by id are asked for one by one.
 const FEW: usize = 50;
-/// Hosts stored in one statement.
-const BATCH: usize = 1000;
+/// All hosts of the CMDB are compared this often, although its changes are followed.
+const LIST_EVERY: TimeDelta = TimeDelta::hours(6);
 
 /// The managed hosts that a selector means now, read from the CMDB.
 pub(crate) async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
@@ -139,22 +149,128 @@ pub(crate) async fn scanned_since(
     Ok(fresh.filter_map(|host| CiId::new(host.ci_id).ok()).collect())
 }
 
-/// Makes the hosts known here those of the CMDB, and reckons new and changed ones anew.
+/// Follows the CMDB: what has changed there since it was asked last, or everything when that cannot be told.
 pub(crate) async fn synchronise(app: &App) -> ApiResult<()> {
-    let listed = list_managed(app, &Selector { all: true, ..Selector::default() }).await?;
-    let records: Vec<HostRecord> = listed.into_iter().map(record).collect();
-    let ids: Vec<String> = records.iter().map(|record| record.ci_id.clone()).collect();
-    let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
-    let mut changed = Vec::new();
-    for batch in records.chunks(BATCH) {
-        changed.extend(store::hosts::upsert_hosts(&mut transaction, batch).await?);
+    let now = app.clock.now();
+    let cursor = store::hosts::find_cursor(&mut *app.pool.acquire().await?).await?;
+    if let Some((token, listed_at)) = cursor
+        && listed_at > now - LIST_EVERY
+    {
+        match follow(app, token).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.status().is_client_error() => {
+                tracing::warn!("changes of the CMDB cannot be followed; all its hosts are read: {error}");
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let gone = store::hosts::deactivate_others(&mut transaction, &ids).await?;
-    store::compliance::recompute(&mut transaction, &changed, app.clock.now()).await?;
-    transaction.commit().await?;
-    if gone > 0 || !changed.is_empty() {
-        tracing::info!("took {} new or changed hosts over from the CMDB; {gone} are gone", changed.len());
+    list_whole(app, now).await
+}
+
+async fn follow(app: &App, mut token: String) -> ApiResult<()> {
+    loop {
+        let changes = app.cmdb.list_changes(Some(&token)).await.map_err(refused)?;
+        let (managed, others): (Vec<Ci>, Vec<Ci>) = changes.items.into_iter().partition(is_managed);
+        let others: Vec<String> = others.into_iter().map(|ci| ci.id.into()).collect();
+        let mut transaction = app.pool.begin().await?;
+        store::lock_synchronisation(&mut transaction).await?;
+        let gone = store::hosts::list_active(&mut transaction, &others).await?;
+        take_over(&mut transaction, app, managed, gone).await?;
+        if changes.next_token != token {
+            store::hosts::put_cursor(&mut transaction, &changes.next_token, None).await?;
+        }
+        transaction.commit().await?;
+        token = changes.next_token;
+        if !changes.more {
+            return Ok(());
+        }
+    }
+}
+
+/// A refusal of the CMDB's is not one of ours, but it tells that the token is of no use.
+fn refused(error: api_client::ClientError) -> ApiError {
+    match error.status() {
+        Some(409 | 422) => ApiError::conflict("unknown-token", error.to_string()),
+        _ => remote::failed(error),
+    }
+}
+
+/// Page by page, so that a million hosts fit. What changes meanwhile is told by the token that was taken before.
+async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
+    let token = app.cmdb.list_changes(None).await.map_err(remote::failed)?.next_token;
+    let (mut page_token, mut after): (Option<String>, Option<String>) = (None, None);
+    loop {
+        let page = app.cmdb.list_page_of_cis(page_token.as_deref()).await.map_err(remote::failed)?;
+        let until = page.next_page_token.as_ref().and(page.items.last()).map(|ci| ci.id.to_string());
+        let managed: Vec<Ci> = page.items.into_iter().filter(is_managed).collect();
+        let listed: Vec<String> = managed.iter().map(|ci| ci.id.to_string()).collect();
+        let mut transaction = app.pool.begin().await?;
+        store::lock_synchronisation(&mut transaction).await?;
+        let gone =
+            store::hosts::list_absent(&mut transaction, after.as_deref(), until.as_deref(), &listed).await?;
+        take_over(&mut transaction, app, managed, gone).await?;
+        if until.is_none() {
+            store::hosts::put_cursor(&mut transaction, &token, Some(now)).await?;
+        }
+        transaction.commit().await?;
+        if until.is_none() {
+            return Ok(());
+        }
+        (page_token, after) = (page.next_page_token, until);
+    }
+}
+
+/// Makes hosts known here what they are in the CMDB, and those that are gone there gone, with all counts.
+async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
+    let records: Vec<HostRecord> = managed.into_iter().map(record).collect();
+    let names: Vec<String> = records.iter().map(|record| record.ci_id.clone()).collect();
+    store::share_results(conn).await?;
+    let mut concerned = store::hosts::list_numbers(conn, &names).await?;
+    concerned.extend(&gone);
+    concerned.sort_unstable();
+    store::hosts::lock_hosts(conn, &concerned).await?;
+    let known = store::hosts::list_known(conn, &concerned).await?;
+    let known_as: HashMap<&str, &KnownHost> = known.iter().map(|host| (host.ci_id.as_str(), host)).collect();
+    let differs = |record: &HostRecord| {
+        known_as
+            .get(record.ci_id.as_str())
+            .is_none_or(|host| !host.active || host.tags.0 != record.tags || host.driver != record.driver)
+    };
+    let fresh: Vec<HostRecord> = records.into_iter().filter(differs).collect();
+    let (mut counts, mut pairs) = (Changes::new(), PairChanges::default());
+    let edition = app.measures.current(conn).await?;
+    let lacks: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
+    let advisory_of = AdvisoryOf::load(conn, &edition, &lacks).await?;
+    let nothing = BTreeSet::new();
+    for host in known.iter().filter(|host| host.active && gone.binary_search(&host.id).is_ok()) {
+        count_known_host(&mut counts, &host.tags.0, &host.status, -1);
+        pairs.add(host.id, &advisory_of.of(&host.findings), &nothing);
+    }
+    for record in &fresh {
+        let host = known_as.get(record.ci_id.as_str()).copied();
+        if let Some(host) = host.filter(|host| host.active) {
+            count_known_host(&mut counts, &host.tags.0, &host.status, -1);
+        }
+        count_known_host(&mut counts, &record.tags, host.map_or("unknown", |host| &host.status), 1);
+        if let Some(host) = host.filter(|host| !host.active) {
+            pairs.add(host.id, &nothing, &advisory_of.of(&host.findings));
+        }
+    }
+    store::hosts::deactivate_hosts(conn, &gone).await?;
+    let mut changed: Vec<i32> =
+        fresh.iter().filter_map(|record| known_as.get(record.ci_id.as_str()).map(|host| host.id)).collect();
+    changed.extend(store::hosts::upsert_hosts(conn, &fresh).await?);
+    store::rollups::count(conn, &counts).await?;
+    pairs.write(conn).await?;
+    changed.extend(&gone);
+    changed.sort_unstable();
+    reckoning::reckon(conn, &edition, &changed, app.clock.now()).await?;
+    if !changed.is_empty() {
+        tracing::info!(
+            "took {} new or changed hosts over from the CMDB; {} are gone",
+            fresh.len(),
+            gone.len()
+        );
     }
     Ok(())
 }

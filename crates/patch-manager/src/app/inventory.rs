@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use advisories::{HostFacts, InstalledPackage, Inventory, OsRelease, Version, module_stream::ModuleStream};
+use advisories::{
+    HostFacts, InstalledPackage, Inventory, Month, OsRelease, Version, module_stream::ModuleStream,
+};
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage, InventoryReport, RefusedInventory};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::CiId;
@@ -10,13 +12,20 @@ use service_kit::{ApiError, ApiResult, Caller, audit};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{evaluation, hosts};
+use super::{
+    evaluation::{self, AdvisoryOf, PairChanges},
+    hosts,
+    measures::{Edition, Measures},
+    reckoning::{self, DEFAULT_SCAN_AGE_HOURS},
+    repairs::{self, Repaired},
+};
 use crate::{
     service::App,
     store::{
         self,
-        hosts::HostScan,
-        package_sets::{NewSet, StoredSet},
+        dictionary::{ContentDigest, NewPackage, by_digest},
+        hosts::{Host, HostScan},
+        package_sets::NewSet,
     },
 };
 
@@ -24,6 +33,10 @@ use crate::{
 const MOST_PACKAGES: usize = 20_000;
 /// How far a collector's clock may be ahead.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// Up to this many different scans are touched one after the other.
+const FEW_SCANS: usize = 8;
+/// Tries of a transaction that others stood in the way of.
+const TRIES: u32 = 5;
 /// Refusals named in one report.
 const REFUSALS_SHOWN: usize = 1000;
 
@@ -140,21 +153,64 @@ fn is_word(text: &str) -> bool {
     (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// Stores observations and what follows from them. The caller holds [`store::lock_results`].
+/// Stores observations and what follows from them. The caller holds [`store::share_results`].
+///
+/// In two steps: what has not changed since the host was seen last is only touched; the rest is locked, matched and
+/// written, as far as it differs from what is stored.
 pub(crate) async fn ingest(
     conn: &mut PgConnection,
+    measures: &Measures,
     observations: &[Observation],
     now: DateTime<Utc>,
 ) -> ApiResult<Ingested> {
     let mut report = Ingested::default();
-    let ids: Vec<String> = observations.iter().map(|one| one.ci_id.to_string()).collect();
-    let known: HashMap<String, store::hosts::Host> = store::hosts::find_hosts(conn, &ids)
+    let edition = measures.current(conn).await?;
+    let mut ids: Vec<String> = observations.iter().map(|one| one.ci_id.to_string()).collect();
+    // In order: neighbours are read together.
+    ids.sort_unstable();
+    ids.dedup();
+    let known: HashMap<String, Host> = store::hosts::find_hosts(conn, &ids)
         .await?
         .into_iter()
         .map(|host| (host.ci_id.clone(), host))
         .collect();
-    // Of several observations of a host the newest counts.
-    let mut newest: BTreeMap<i32, (&Observation, &store::hosts::Host)> = BTreeMap::new();
+    let newest = newest_of_each(observations, &known, &mut report);
+    let (mut same, mut differing) = (Vec::new(), Vec::new());
+    for (observation, host) in newest.into_values() {
+        let digest = digest(&observation.inventory);
+        let is_same = host.digest.as_deref() == Some(digest.as_slice())
+            && host.reboot_pending == observation.reboot_pending
+            && host.boot_id == observation.boot_id
+            && host.returnable.0 == observation.returnable;
+        match is_same {
+            true => same.push((observation, host)),
+            false => differing.push(Differing { observation, host, digest }),
+        }
+    }
+    report.unchanged += same.len() as u64;
+    let refreshable: Vec<i32> = same
+        .iter()
+        .filter(|(_, host)| needs_reckoning(&edition, host, now))
+        .map(|(_, host)| host.id)
+        .collect();
+    let mut reckoned: Vec<i32> = differing.iter().map(|one| one.host.id).chain(refreshable).collect();
+    reckoned.sort_unstable();
+    store::hosts::lock_hosts(conn, &reckoned).await?;
+    touch(conn, &same).await?;
+    let moved = store_differing(conn, measures, &edition, differing, now).await?;
+    report.changed += moved.changed;
+    report.unchanged += moved.unchanged;
+    reckoning::reckon(conn, &edition, &reckoned, now).await?;
+    Ok(report)
+}
+
+/// Of several observations of a host the newest counts.
+fn newest_of_each<'a>(
+    observations: &'a [Observation],
+    known: &'a HashMap<String, Host>,
+    report: &mut Ingested,
+) -> BTreeMap<i32, (&'a Observation, &'a Host)> {
+    let mut newest: BTreeMap<i32, (&Observation, &Host)> = BTreeMap::new();
     for observation in observations {
         let Some(host) = known.get(observation.ci_id.as_str()) else {
             report.unknown.insert(observation.ci_id.clone());
@@ -176,33 +232,114 @@ pub(crate) async fn ingest(
             }
         }
     }
-    let sets = store_sets(conn, newest.values().map(|(observation, _)| &observation.inventory)).await?;
-    let (mut moved, mut moved_to, mut same) = (Vec::new(), Vec::new(), Vec::new());
-    for (&id, (observation, host)) in &newest {
-        let set_no = sets.get(&digest(&observation.inventory)).copied();
-        match set_no == host.set_no {
-            true => same.push(id),
-            false => {
-                moved.push(id);
-                moved_to.extend(set_no);
-            }
+    newest
+}
+
+/// Whether a host's results change although its packages are the same: one of them may be unknown for the age of the
+/// scan before, or the month has changed since.
+fn needs_reckoning(edition: &Edition, host: &Host, now: DateTime<Utc>) -> bool {
+    let Some(scanned) = host.last_scanned else { return true };
+    let shortest = edition.policies.iter().map(|policy| policy.max_scan_age_hours);
+    let shortest = shortest.min().unwrap_or(DEFAULT_SCAN_AGE_HOURS).min(DEFAULT_SCAN_AGE_HOURS);
+    host.status == "unknown"
+        || scanned < now - TimeDelta::hours(i64::from(shortest))
+        || Month::of(scanned) != Month::of(now)
+}
+
+/// Scans of one time and id are touched by one statement.
+async fn touch(conn: &mut PgConnection, same: &[(&Observation, &Host)]) -> ApiResult<()> {
+    let mut scans: BTreeMap<(DateTime<Utc>, Option<&str>), Vec<i32>> = BTreeMap::new();
+    for (observation, host) in same {
+        scans.entry((observation.collected_at, observation.scan_id.as_deref())).or_default().push(host.id);
+    }
+    if scans.len() <= FEW_SCANS {
+        for ((scanned_at, scan_id), hosts) in scans {
+            store::hosts::touch_scans(conn, &hosts, scan_id, scanned_at).await?;
+        }
+        return Ok(());
+    }
+    let mut touched = Vec::with_capacity(same.len());
+    for ((at, scan_id), hosts) in scans {
+        touched.extend(hosts.into_iter().map(|host| (host, at, scan_id.map(str::to_owned))));
+    }
+    store::hosts::touch_each(conn, touched).await
+}
+
+/// An observation that says something new about its host.
+struct Differing<'a> {
+    observation: &'a Observation,
+    host: &'a Host,
+    digest: Vec<u8>,
+}
+
+/// Stores what differs; the hosts are locked.
+async fn store_differing(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    edition: &Edition,
+    mut differing: Vec<Differing<'_>>,
+    now: DateTime<Utc>,
+) -> ApiResult<Ingested> {
+    let mut report = Ingested::default();
+    if differing.is_empty() {
+        return Ok(report);
+    }
+    let ids: Vec<i32> = differing.iter().map(|one| one.host.id).collect();
+    let stands: HashMap<i32, (Option<i32>, Option<DateTime<Utc>>)> = store::hosts::list_scans(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
+        .collect();
+    // Somebody may have brought something newer between the look and the lock.
+    differing.retain(|one| {
+        let (_, scanned) = stands.get(&one.host.id).copied().unwrap_or_default();
+        scanned.is_none_or(|last| last <= one.observation.collected_at)
+    });
+    report.unchanged = (ids.len() - differing.len()) as u64;
+    let (numbers, mut findings) = store_sets(conn, measures, edition, &differing).await?;
+    let before: BTreeSet<i32> = stands.values().filter_map(|(set_no, _)| *set_no).collect();
+    let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
+    findings.extend(store::package_sets::list_findings(conn, &before).await?);
+    let lacks: Vec<i32> = findings.values().flatten().copied().collect();
+    let advisory_of = AdvisoryOf::load(conn, edition, &lacks).await?;
+
+    let (mut changes, mut scans, mut left) = (PairChanges::default(), Vec::new(), Vec::new());
+    let mut repaired = Vec::new();
+    for one in &differing {
+        let Some(&set_no) = numbers.get(&one.digest) else {
+            return Err(ApiError::internal("a package set was not stored"));
+        };
+        scans.push(host_scan(one, set_no));
+        let (stood, _) = stands.get(&one.host.id).copied().unwrap_or_default();
+        if stood == Some(set_no) {
+            report.unchanged += 1;
+            continue;
+        }
+        report.changed += 1;
+        left.extend(stood);
+        let lacks = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
+        let (had, has) = (stood.map(lacks).unwrap_or_default(), lacks(set_no));
+        let (before, after) = (advisory_of.of(had), advisory_of.of(has));
+        changes.add(one.host.id, &before, &after);
+        let gone: Vec<i32> = before.difference(&after).copied().collect();
+        if !gone.is_empty() {
+            repaired.push(Repaired { host_id: one.host.id, had, gone, at: one.observation.collected_at });
         }
     }
-    report.changed += moved.len() as u64;
-    report.unchanged += same.len() as u64;
-    let mut reckoned = store::compliance::list_refreshable(conn, &same, now).await?;
-    reckoned.extend(&moved);
-    store::hosts::set_package_sets(conn, &moved, &moved_to).await?;
-    let scans: Vec<HostScan> =
-        newest.iter().map(|(&id, (observation, _))| host_scan(id, observation)).collect();
+    changes.write(conn).await?;
+    repairs::count(conn, edition, &repaired, now).await?;
     store::hosts::record_scans(conn, &scans).await?;
-    store::compliance::recompute(conn, &reckoned, now).await?;
+    if !left.is_empty() {
+        store::package_sets::note_left(conn, &left).await?;
+    }
     Ok(report)
 }
 
-fn host_scan(host_id: i32, observation: &Observation) -> HostScan {
+fn host_scan(one: &Differing<'_>, set_no: i32) -> HostScan {
+    let observation = one.observation;
     HostScan {
-        host_id,
+        host_id: one.host.id,
+        set_no,
         scan_id: observation.scan_id.clone(),
         scanned_at: observation.collected_at,
         reboot_pending: observation.reboot_pending,
@@ -211,35 +348,135 @@ fn host_scan(host_id: i32, observation: &Observation) -> HostScan {
     }
 }
 
-/// Stores and evaluates those sets that are new; gives the numbers of all by digest.
-async fn store_sets<'a>(
+/// Stores and evaluates those sets that are new; gives the numbers of all by digest, and what each of them lacks.
+async fn store_sets(
     conn: &mut PgConnection,
-    inventories: impl Iterator<Item = &'a Inventory>,
-) -> ApiResult<HashMap<Vec<u8>, i32>> {
-    let wanted: BTreeMap<Vec<u8>, &Inventory> =
-        inventories.map(|inventory| (digest(inventory), inventory)).collect();
-    let digests: Vec<Vec<u8>> = wanted.keys().cloned().collect();
+    measures: &Measures,
+    edition: &Edition,
+    differing: &[Differing<'_>],
+) -> ApiResult<(HashMap<Vec<u8>, i32>, HashMap<i32, Vec<i32>>)> {
+    let wanted: BTreeMap<&Vec<u8>, &Inventory> =
+        differing.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
+    let digests: Vec<Vec<u8>> = wanted.keys().map(|digest| (*digest).clone()).collect();
     let mut numbers: HashMap<Vec<u8>, i32> =
         store::package_sets::find_sets(conn, &digests).await?.into_iter().collect();
-    let mut new = Vec::new();
-    for (digest, inventory) in wanted {
-        if numbers.contains_key(&digest) {
-            continue;
-        }
-        let set = NewSet {
+    let known: Vec<i32> = numbers.values().copied().collect();
+    let mut findings: HashMap<i32, Vec<i32>> =
+        store::package_sets::list_findings(conn, &known).await?.into_iter().collect();
+    let new: Vec<(&Vec<u8>, &Inventory)> =
+        wanted.into_iter().filter(|(digest, _)| !numbers.contains_key(*digest)).collect();
+    if new.is_empty() {
+        return Ok((numbers, findings));
+    }
+    let inventories: Vec<&Inventory> = new.iter().map(|(_, inventory)| *inventory).collect();
+    let packages = number_packages(conn, measures, &inventories).await?;
+    let sets: Vec<NewSet> = new
+        .iter()
+        .zip(packages)
+        .map(|((digest, inventory), packages)| NewSet {
+            digest: (*digest).clone(),
             package_digest: package_digest(inventory),
-            names: names(inventory),
-            inventory: inventory.clone(),
-            digest: digest.clone(),
-        };
-        let no = store::package_sets::insert_set(conn, &set).await?;
-        numbers.insert(digest, no);
-        new.push(StoredSet { no, inventory: set.inventory, names: set.names });
+            facts: inventory.facts.clone(),
+            packages,
+        })
+        .collect();
+    let inserted: HashMap<Vec<u8>, i32> =
+        store::package_sets::insert_sets(conn, &sets).await?.into_iter().collect();
+    let (mut fresh, mut inventories) = (Vec::new(), Vec::new());
+    for (digest, inventory) in new {
+        if let Some(&no) = inserted.get(digest) {
+            fresh.push(no);
+            inventories.push(inventory);
+        }
     }
-    if !new.is_empty() {
-        evaluation::evaluate(conn, &new).await?;
+    let lacking = evaluation::evaluate_new(conn, measures, edition, &inventories).await?;
+    let rows: Vec<(i32, &[i32])> = fresh.iter().copied().zip(lacking.iter().map(Vec::as_slice)).collect();
+    store::package_sets::put_findings(conn, &rows).await?;
+    findings.extend(fresh.into_iter().zip(lacking));
+    numbers.extend(inserted);
+    // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
+    let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
+    if !rest.is_empty() {
+        let theirs = store::package_sets::find_sets(conn, &rest).await?;
+        let of_theirs: Vec<i32> = theirs.iter().map(|(_, no)| *no).collect();
+        findings.extend(store::package_sets::list_findings(conn, &of_theirs).await?);
+        numbers.extend(theirs);
     }
-    Ok(numbers)
+    Ok((numbers, findings))
+}
+
+/// The dictionary's numbers of the packages of each inventory; those that are new get one.
+async fn number_packages(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    inventories: &[&Inventory],
+) -> ApiResult<Vec<Vec<i32>>> {
+    let digests: Vec<Vec<ContentDigest>> = inventories
+        .iter()
+        .map(|inventory| {
+            let os = inventory.facts.os.to_string();
+            inventory.packages.iter().map(|package| content_digest(&os, package)).collect()
+        })
+        .collect();
+    let mut numbers: HashMap<ContentDigest, i32> = HashMap::new();
+    let mut missing: BTreeMap<ContentDigest, (&OsRelease, &InstalledPackage)> = BTreeMap::new();
+    for (inventory, digests) in inventories.iter().zip(&digests) {
+        let known = measures.known_packages(digests);
+        for ((package, digest), known) in inventory.packages.iter().zip(digests).zip(known) {
+            match known {
+                Some(number) => drop(numbers.insert(*digest, number)),
+                None => drop(missing.insert(*digest, (&inventory.facts.os, package))),
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        let stored = by_digest(store::dictionary::find_packages(conn, &wanted).await?);
+        measures.remember_packages(&stored);
+        missing.retain(|digest, _| !stored.contains_key(digest));
+        numbers.extend(stored);
+    }
+    if !missing.is_empty() {
+        let new: Vec<(ContentDigest, NewPackage)> = missing
+            .iter()
+            .map(|(digest, (os, package))| {
+                let names = evaluation::known_names(package).into_iter().map(|name| name.into_owned());
+                let new =
+                    NewPackage { os: os.to_string(), names: names.collect(), package: (*package).clone() };
+                (*digest, new)
+            })
+            .collect();
+        let inserted = by_digest(store::dictionary::insert_packages(conn, &new).await?);
+        missing.retain(|digest, _| !inserted.contains_key(digest));
+        numbers.extend(inserted);
+        let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        if !rest.is_empty() {
+            numbers.extend(by_digest(store::dictionary::find_packages(conn, &rest).await?));
+        }
+    }
+    Ok(digests
+        .iter()
+        .map(|of_set| of_set.iter().filter_map(|digest| numbers.get(digest).copied()).collect())
+        .collect())
+}
+
+/// Of everything that decides what a package lacks.
+fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
+    let mut hash = Sha256::new();
+    let optional = |text: &Option<String>| text.clone();
+    let module = package.module.as_ref().map(ToString::to_string);
+    hash.update(os);
+    for text in [Some(package.name.clone()), Some(package.version.clone())] {
+        hash.update([0]);
+        hash.update(text.unwrap_or_default());
+    }
+    let rest = [&package.arch, &package.source_name, &package.source_version, &package.candidate];
+    for text in rest.into_iter().map(optional).chain([module]) {
+        hash.update([0, u8::from(text.is_some())]);
+        hash.update(text.unwrap_or_default());
+    }
+    hash.update([u8::from(package.held)]);
+    hash.finalize().into()
 }
 
 /// Of everything that decides what a host lacks. Packages are in order, so equal hosts have equal digests.
@@ -248,28 +485,16 @@ fn digest(inventory: &Inventory) -> Vec<u8> {
     Sha256::digest(json).to_vec()
 }
 
-fn package_digest(inventory: &Inventory) -> String {
+fn package_digest(inventory: &Inventory) -> Vec<u8> {
     let mut hash = Sha256::new();
     for package in &inventory.packages {
-        let arch = package.arch.as_deref().unwrap_or_default();
-        hash.update(format!("{}\t{}\t{arch}\n", package.name, package.version));
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Every name under which an advisory could speak of one of the packages.
-fn names(inventory: &Inventory) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    for package in &inventory.packages {
-        names.insert(package.name.clone());
-        let source = package.source_name();
-        names.insert(source.to_owned());
-        // Kernel images are signed in sources of their own, and advisories name the kernel's.
-        if let Some(flavour) = source.strip_prefix("linux-signed") {
-            names.extend(["linux".to_owned(), format!("linux{flavour}")]);
+        for text in
+            [&package.name, "\t", &package.version, "\t", package.arch.as_deref().unwrap_or_default(), "\n"]
+        {
+            hash.update(text);
         }
     }
-    names.into_iter().collect()
+    hash.finalize().to_vec()
 }
 
 /// Takes one pushed inventory; a fault of it is the answer.
@@ -316,20 +541,47 @@ async fn commit(
     observations: &[Observation],
     report: &mut InventoryReport,
 ) -> ApiResult<BTreeSet<CiId>> {
-    let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
-    let ingested = ingest(&mut transaction, observations, app.clock.now()).await?;
-    if ingested.changed > 0 {
-        let object = match observations {
-            [only] => format!("inventory/{}", only.ci_id),
-            many => format!("inventory/{} hosts", many.len()),
-        };
-        audit::record(&mut transaction, caller, audit::Record::new("push_inventory", object)).await?;
-    }
-    transaction.commit().await?;
+    let ingested = take_in(app, Some(caller), observations).await?;
     report.changed += ingested.changed;
     report.unchanged += ingested.unchanged;
     Ok(ingested.unknown)
+}
+
+/// [`ingest`] in a transaction of its own; what a caller changed is audited.
+pub(crate) async fn take_in(
+    app: &App,
+    caller: Option<&Caller>,
+    observations: &[Observation],
+) -> ApiResult<Ingested> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut transaction = app.pool.begin().await?;
+        store::share_results(&mut transaction).await?;
+        let taken = ingest(&mut transaction, &app.measures, observations, app.clock.now()).await;
+        match taken {
+            Ok(ingested) => {
+                if let Some(caller) = caller.filter(|_| ingested.changed > 0) {
+                    let object = match observations {
+                        [only] => format!("inventory/{}", only.ci_id),
+                        many => format!("inventory/{} hosts", many.len()),
+                    };
+                    let record = audit::Record::new("push_inventory", object);
+                    audit::record(&mut transaction, caller, record).await?;
+                }
+                transaction.commit().await?;
+                return Ok(ingested);
+            }
+            // Two batches with the same hosts touched them in different order; the other one has won.
+            Err(error) if tries < TRIES && store::is_deadlock(&error) => {
+                transaction.rollback().await?;
+                tracing::debug!(
+                    "inventories of the same hosts came twice at once; the later ones are taken again"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 pub(crate) fn refuse(report: &mut InventoryReport, record: u64, reason: String) {

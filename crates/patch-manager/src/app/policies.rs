@@ -1,6 +1,6 @@
 //! Policies: who may have which, and what follows from a change for the hosts they measure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use advisories::OsRelease;
 use api_types::{
@@ -20,11 +20,10 @@ use service_kit::{
     extract::parse_json,
     idempotency::{self, Begun},
 };
-use sqlx::PgConnection;
 
 pub(crate) use crate::store::policies::{find_policy, get_policy};
 
-use super::hosts;
+use super::{evaluation, hosts};
 use crate::{
     service::App,
     store::{self, policies::os_key},
@@ -55,13 +54,13 @@ pub(crate) async fn create_policy(
     let no = store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now)
         .await?
         .ok_or_else(|| ApiError::conflict("exists", format!("there is a policy `{}` already", policy.id)))?;
-    let selected = store::hosts::list_selected(&mut transaction, no).await?;
-    store::compliance::recompute(&mut transaction, &selected, now).await?;
+    store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
     let stored = get_policy(&mut transaction, &policy.id).await?;
     ticket.finish(&mut transaction, &stored).await?;
     transaction.commit().await?;
+    evaluation::try_reckon(app).await;
     Ok(stored)
 }
 
@@ -84,15 +83,14 @@ pub(crate) async fn update_policy(
         return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
     }
     check(app, &policy)?;
-    let mut concerned: BTreeSet<i32> =
-        store::compliance::list_measured(&mut transaction, no).await?.into_iter().collect();
+    store::hosts::mark_measured(&mut transaction, no).await?;
     store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
-    concerned.extend(store::hosts::list_selected(&mut transaction, no).await?);
-    recompute(&mut transaction, concerned, now).await?;
+    store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("update_policy", object(id)).before(&before.policy).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
     let stored = get_policy(&mut transaction, id).await?;
     transaction.commit().await?;
+    evaluation::try_reckon(app).await;
     Ok(stored)
 }
 
@@ -102,7 +100,6 @@ pub(crate) async fn delete_policy(
     id: &PolicyId,
     if_match: &IfMatch,
 ) -> ApiResult<()> {
-    let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     store::lock_results(&mut transaction).await?;
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
@@ -113,21 +110,13 @@ pub(crate) async fn delete_policy(
             format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
         ));
     }
-    let concerned = store::compliance::list_measured(&mut transaction, no).await?;
+    store::hosts::mark_measured(&mut transaction, no).await?;
     store::policies::delete_policy(&mut transaction, no).await?;
-    recompute(&mut transaction, concerned, now).await?;
     let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
+    evaluation::try_reckon(app).await;
     Ok(())
-}
-
-async fn recompute(
-    conn: &mut PgConnection,
-    hosts: impl IntoIterator<Item = i32>,
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
-    store::compliance::recompute(conn, &hosts.into_iter().collect::<Vec<_>>(), now).await
 }
 
 fn object(id: &PolicyId) -> String {

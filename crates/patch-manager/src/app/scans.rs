@@ -341,10 +341,7 @@ async fn take_in(
 }
 
 async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
-    let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
-    let ingested = inventory::ingest(&mut transaction, observations, app.clock.now()).await?;
-    transaction.commit().await?;
+    let ingested = inventory::take_in(app, None, observations).await?;
     Ok(ingested.unknown)
 }
 

@@ -2,9 +2,10 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
 };
 
+use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
 use domain::{
     ids::CiId,
@@ -113,11 +114,15 @@ pub(crate) async fn installed_versions(
     hosts: &[CiId],
 ) -> ApiResult<BTreeMap<CiId, BTreeMap<String, String>>> {
     let sets = store::package_sets::list_sets_of(conn, &names(hosts)).await?;
+    let numbers: BTreeSet<i32> = sets.iter().flat_map(|(.., numbers)| numbers.iter().copied()).collect();
+    let numbers: Vec<i32> = numbers.into_iter().collect();
+    let packages: BTreeMap<i32, InstalledPackage> =
+        store::dictionary::load_packages(conn, &numbers).await?.into_iter().collect();
     let mut installed = BTreeMap::new();
-    for (host, inventory) in sets {
-        let packaging = domain_packaging(inventory.facts.packaging());
+    for (host, facts, numbers) in sets {
+        let packaging = domain_packaging(facts.packaging());
         let mut versions: BTreeMap<String, String> = BTreeMap::new();
-        for package in inventory.packages {
+        for package in numbers.iter().filter_map(|no| packages.get(no)).cloned() {
             match versions.entry(package.name) {
                 Entry::Vacant(place) => {
                     place.insert(package.version);

@@ -5,11 +5,13 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, feed_imports, hosts};
+use super::{evaluation, exceptions, feed_imports, hosts, reckoning};
 use crate::{service::App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const SYNCHRONISE_EVERY: Duration = Duration::from_secs(30);
+/// Looking for scans that are too old takes at most this part of the time.
+const FORGET_SHARE: u32 = 50;
 /// Hosts made `unknown`, and sets dropped, in one transaction.
 const BATCH: i64 = 5000;
 
@@ -25,12 +27,20 @@ pub(crate) fn start(app: &App) {
 async fn look_after(app: App) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut synchronise_at = Instant::now();
+    let (mut synchronise_at, mut forget_at) = (Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
             hosts::try_synchronise(&app).await;
             synchronise_at = Instant::now() + SYNCHRONISE_EVERY;
+        }
+        // Every host is looked at for it: on a large fleet that takes long, and is done seldom.
+        if Instant::now() >= forget_at {
+            let began = Instant::now();
+            if let Err(error) = forget_stale(&app).await {
+                tracing::warn!("scans that are too old are looked for later: {}", chain(&error));
+            }
+            forget_at = Instant::now() + began.elapsed() * FORGET_SHARE;
         }
         if let Err(error) = look(&app).await {
             tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
@@ -40,14 +50,26 @@ async fn look_after(app: App) {
 
 async fn look(app: &App) -> ApiResult<()> {
     exceptions::end_expired(app).await?;
-    forget_stale(app).await?;
     evaluate_left_over(app).await?;
     feed_imports::look_after_imports(app).await?;
-    let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
-    store::package_sets::delete_unused(&mut transaction, BATCH).await?;
-    transaction.commit().await?;
-    Ok(())
+    drop_unused_sets(app).await
+}
+
+async fn drop_unused_sets(app: &App) -> ApiResult<()> {
+    let mut conn = app.pool.acquire().await?;
+    if !store::package_sets::any_left(&mut conn).await? {
+        return Ok(());
+    }
+    drop(conn);
+    loop {
+        let mut transaction = app.pool.begin().await?;
+        store::exclude_scans(&mut transaction).await?;
+        let seen = store::package_sets::delete_unused(&mut transaction, BATCH).await?;
+        transaction.commit().await?;
+        if seen < BATCH as u64 {
+            return Ok(());
+        }
+    }
 }
 
 /// What an import that was interrupted has stored and not evaluated.
@@ -68,9 +90,10 @@ async fn forget_stale(app: &App) -> ApiResult<()> {
         if seen.is_empty() {
             return Ok(());
         }
-        store::lock_results(&mut transaction).await?;
+        store::exclude_scans(&mut transaction).await?;
         let stale = store::compliance::list_stale(&mut transaction, now, BATCH).await?;
-        store::compliance::recompute(&mut transaction, &stale, now).await?;
+        let edition = app.measures.current(&mut transaction).await?;
+        reckoning::reckon(&mut transaction, &edition, &stale, now).await?;
         transaction.commit().await?;
         if !stale.is_empty() {
             tracing::info!("{} results rest on scans that are too old", stale.len());

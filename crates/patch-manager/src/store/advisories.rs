@@ -78,12 +78,6 @@ pub async fn upsert_advisories(conn: &mut PgConnection, new: &[NewAdvisory]) -> 
     .await?;
     let number_of: HashMap<String, i32> = numbers.into_iter().map(|row| (row.id, row.no)).collect();
     let numbers: Vec<i32> = number_of.values().copied().collect();
-    sqlx::query!(
-        "INSERT INTO patch.advisory_counts (advisory_no) SELECT unnest($1::integer[]) ON CONFLICT DO NOTHING",
-        &numbers
-    )
-    .execute(&mut *conn)
-    .await?;
     sqlx::query!("DELETE FROM patch.advisory_packages WHERE advisory_no = ANY($1)", &numbers)
         .execute(&mut *conn)
         .await?;
@@ -138,6 +132,21 @@ pub async fn list_places(conn: &mut PgConnection, ids: &[String]) -> ApiResult<V
     Ok(rows.into_iter().map(|row| (row.os, row.package)).collect())
 }
 
+/// A package of an advisory in force.
+struct FixRow {
+    no: i32,
+    id: String,
+    published: DateTime<Utc>,
+    modified: DateTime<Utc>,
+    os: String,
+    package: String,
+    package_kind: String,
+    introduced: Option<String>,
+    fixed: Option<String>,
+    arch: Option<String>,
+    modules: Vec<String>,
+}
+
 /// Advisories in force, as far as matching needs them, and their numbers by id.
 pub async fn load_fixes(
     conn: &mut PgConnection,
@@ -145,7 +154,8 @@ pub async fn load_fixes(
     names: &[String],
 ) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>)> {
     // All packages of a matching advisory on the release come along: which module stream a fix is for shows in others.
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        FixRow,
         "SELECT a.no, a.id, a.published, a.modified, p.os, p.package, p.package_kind, p.introduced, p.fixed, p.arch, p.modules
          FROM patch.advisory_packages p JOIN patch.advisories a ON a.no = p.advisory_no
          WHERE a.in_force AND p.fixed IS NOT NULL AND p.os = ANY($1) AND p.advisory_no IN (
@@ -156,6 +166,27 @@ pub async fn load_fixes(
     )
     .fetch_all(conn)
     .await?;
+    fixes_of(rows)
+}
+
+/// [`load_fixes`] of these advisories alone; those no longer in force are absent.
+pub async fn load_fixes_of(
+    conn: &mut PgConnection,
+    advisories: &[i32],
+) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>)> {
+    let rows = sqlx::query_as!(
+        FixRow,
+        "SELECT a.no, a.id, a.published, a.modified, p.os, p.package, p.package_kind, p.introduced, p.fixed, p.arch, p.modules
+         FROM patch.advisory_packages p JOIN patch.advisories a ON a.no = p.advisory_no
+         WHERE a.in_force AND p.fixed IS NOT NULL AND a.no = ANY($1) ORDER BY a.no, p.position",
+        advisories
+    )
+    .fetch_all(conn)
+    .await?;
+    fixes_of(rows)
+}
+
+fn fixes_of(rows: Vec<FixRow>) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>)> {
     let mut found: BTreeMap<i32, Advisory> = BTreeMap::new();
     let mut numbers = HashMap::new();
     for row in rows {
@@ -246,8 +277,9 @@ pub async fn list_advisories(
     let pattern = filter.text.as_deref().map(like_pattern);
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, c.hosts
-           FROM patch.advisories a JOIN patch.advisory_counts c ON c.advisory_no = a.no
+        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, c.hosts AS "hosts!"
+           FROM patch.advisories a CROSS JOIN LATERAL (
+               SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
            WHERE ($1::timestamptz IS NULL OR (a.published, a.no) < ($1, $2))
              AND (cardinality($3::text[]) = 0 OR a.severity = ANY($3)) AND ($4::boolean IS NULL OR a.exploited = $4)
              AND (($5::text IS NULL AND $6::text IS NULL) OR EXISTS (
@@ -283,9 +315,11 @@ pub async fn find_advisories(
     limit: i64,
 ) -> ApiResult<Vec<(i32, AdvisorySummary, Advisory)>> {
     let rows = sqlx::query!(
-        "SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, c.hosts, a.body
-         FROM patch.advisories a JOIN patch.advisory_counts c ON c.advisory_no = a.no
-         WHERE a.id = $1 OR a.cves @> ARRAY[$1::text] ORDER BY a.published DESC, a.no DESC LIMIT $2",
+        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn,
+               c.hosts AS "hosts!", a.body
+           FROM patch.advisories a CROSS JOIN LATERAL (
+               SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
+           WHERE a.id = $1 OR a.cves @> ARRAY[$1::text] ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
         id,
         limit
     )
@@ -311,58 +345,4 @@ pub async fn find_advisories(
             Ok((no, summary, advisory))
         })
         .collect()
-}
-
-/// A CI that lacks a fix of one of some advisories.
-#[derive(Debug, Clone)]
-pub struct AffectedRow {
-    pub ci_id: String,
-    pub advisory_id: String,
-    pub package: String,
-    pub installed: String,
-    pub fixed: String,
-    pub state: String,
-    pub due: DateTime<Utc>,
-}
-
-/// Active CIs that lack a fix of these advisories: `limit` CIs in the order of their ids after `after`, with all their rows.
-pub async fn list_affected(
-    conn: &mut PgConnection,
-    advisories: &[i32],
-    after: Option<&str>,
-    limit: i64,
-    now: DateTime<Utc>,
-) -> ApiResult<Vec<AffectedRow>> {
-    let rows = sqlx::query_as!(
-        AffectedRow,
-        r#"WITH cis AS (
-               SELECT h.ci_id, h.set_no FROM patch.hosts h
-               WHERE h.active AND ($2::text IS NULL OR h.ci_id > $2)
-                 AND h.set_no IN (SELECT set_no FROM patch.set_pending WHERE advisory_no = ANY($1))
-               ORDER BY h.ci_id LIMIT $3)
-           SELECT c.ci_id, a.id AS advisory_id, p.package, p.installed, p.fixed, a.due,
-               CASE WHEN patch.is_excepted(c.ci_id, a.id, a.cves, p.package, $4) THEN 'excepted' ELSE p.state END AS "state!"
-           FROM cis c JOIN patch.set_pending p ON p.set_no = c.set_no AND p.advisory_no = ANY($1)
-           JOIN patch.advisories a ON a.no = p.advisory_no
-           ORDER BY c.ci_id, a.id, p.package, p.fixed"#,
-        advisories,
-        after,
-        limit,
-        now
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows)
-}
-
-/// CIs that lack a fix of any of these advisories.
-pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiResult<i64> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT coalesce(sum(s.hosts), 0)::bigint AS "hosts!" FROM patch.package_sets s
-           WHERE s.no IN (SELECT set_no FROM patch.set_pending WHERE advisory_no = ANY($1))"#,
-        advisories
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(count)
 }

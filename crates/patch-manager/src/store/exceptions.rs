@@ -120,17 +120,19 @@ pub async fn list_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i6
     Ok(ids)
 }
 
-/// Active hosts that lack something the exception speaks of.
-pub async fn list_concerned(conn: &mut PgConnection, id: Uuid) -> ApiResult<Vec<i32>> {
-    let hosts = sqlx::query_scalar!(
-        "SELECT DISTINCT h.id FROM patch.exceptions e
+/// Puts the active hosts that lack something the exception speaks of on the list of due hosts.
+pub async fn mark_concerned(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.due_hosts
+         SELECT DISTINCT t.host_id FROM patch.exceptions e
          JOIN patch.advisories a ON e.advisory_id IS NULL OR a.id = e.advisory_id OR a.cves @> ARRAY[e.advisory_id]
-         JOIN patch.set_pending p ON p.advisory_no = a.no AND (e.package IS NULL OR p.package = e.package)
-         JOIN patch.hosts h ON h.set_no = p.set_no AND h.active AND (e.ci_id IS NULL OR h.ci_id = e.ci_id)
-         WHERE e.id = $1",
+         JOIN patch.affected t ON t.advisory_no = a.no
+         WHERE e.id = $1 AND (e.ci_id IS NULL OR t.host_id = (SELECT h.id FROM patch.hosts h WHERE h.ci_id = e.ci_id))
+             AND (e.package IS NULL OR EXISTS (SELECT FROM patch.findings f WHERE f.advisory_no = a.no AND f.package = e.package))
+         ON CONFLICT DO NOTHING",
         id
     )
-    .fetch_all(conn)
+    .execute(conn)
     .await?;
-    Ok(hosts)
+    Ok(())
 }

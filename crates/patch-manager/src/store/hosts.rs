@@ -1,12 +1,12 @@
-//! Hosts as the CMDB named them last, and when they were looked at.
+//! Hosts as the CMDB named them last, and what was seen of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::ids::CiId;
+use domain::{ids::CiId, selector::Tags};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 /// A host or VM of the CMDB.
 #[derive(Debug, Clone)]
@@ -23,18 +23,22 @@ pub struct HostRecord {
 pub struct Host {
     pub id: i32,
     pub ci_id: String,
-    pub os: String,
-    pub set_no: Option<i32>,
+    /// Of the packages it has, when it was seen.
+    pub digest: Option<Vec<u8>>,
+    pub status: String,
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
-    pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub boot_id: Option<String>,
+    /// Packages whose installed version the host's repositories still offer.
+    pub returnable: Json<Vec<String>>,
 }
 
 /// What a scan says about the host itself.
 #[derive(Debug, Clone)]
 pub struct HostScan {
     pub host_id: i32,
+    pub set_no: i32,
     pub scan_id: Option<String>,
     pub scanned_at: DateTime<Utc>,
     pub reboot_pending: bool,
@@ -43,7 +47,64 @@ pub struct HostScan {
     pub returnable: Vec<String>,
 }
 
-/// Gives the hosts that are new or changed.
+/// A host as it stands here, active or not.
+#[derive(Debug, Clone)]
+pub struct KnownHost {
+    pub id: i32,
+    pub ci_id: String,
+    pub active: bool,
+    pub driver: String,
+    pub os_key: String,
+    pub tags: Json<Tags>,
+    pub status: String,
+    pub findings: Vec<i32>,
+}
+
+/// Keeps others from changing these hosts until the transaction ends. Whoever changes a host, its results or its
+/// counters has it locked; all lock in the order of numbers.
+pub async fn lock_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()> {
+    sqlx::query!(
+        "SELECT host_id FROM patch.host_scans WHERE host_id = ANY($1) ORDER BY host_id FOR UPDATE",
+        hosts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// Numbers of those of these CIs that are known, whether active or not.
+pub async fn list_numbers(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
+    let ids = sqlx::query_scalar!("SELECT id FROM patch.hosts WHERE ci_id = ANY($1) ORDER BY id", ci_ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(ids)
+}
+
+/// Numbers of the active hosts among these CIs.
+pub async fn list_active(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM patch.hosts WHERE active AND ci_id = ANY($1) ORDER BY id",
+        ci_ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}
+
+pub async fn list_known(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<KnownHost>> {
+    let hosts = sqlx::query_as!(
+        KnownHost,
+        r#"SELECT h.id, h.ci_id, h.active, h.driver, h.os_key, h.tags AS "tags: Json<Tags>", s.status, coalesce(f.findings, '{}') AS "findings!"
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
+           WHERE h.id = ANY($1) ORDER BY h.id"#,
+        hosts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
+}
+
+/// Writes hosts as the CMDB has them now, in the given order; gives the numbers of those that are new.
 pub async fn upsert_hosts(conn: &mut PgConnection, hosts: &[HostRecord]) -> ApiResult<Vec<i32>> {
     let column = |field: fn(&HostRecord) -> &str| -> Vec<String> {
         hosts.iter().map(|host| field(host).to_owned()).collect()
@@ -53,13 +114,12 @@ pub async fn upsert_hosts(conn: &mut PgConnection, hosts: &[HostRecord]) -> ApiR
     };
     let tags =
         hosts.iter().map(|host| serde_json::to_value(&host.tags)).collect::<Result<Vec<Value>, _>>()?;
-    let ids = sqlx::query_scalar!(
-        "INSERT INTO patch.hosts AS h (ci_id, os, os_key, driver, env, tier, owner, cluster, tags)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
-         ON CONFLICT (ci_id) DO UPDATE SET active = true, os = excluded.os, os_key = excluded.os_key, driver = excluded.driver,
-             env = excluded.env, tier = excluded.tier, owner = excluded.owner, cluster = excluded.cluster, tags = excluded.tags
-         WHERE NOT h.active OR h.tags <> excluded.tags OR h.driver <> excluded.driver
-         RETURNING id",
+    let rows = sqlx::query!(
+        r#"INSERT INTO patch.hosts AS h (ci_id, os, os_key, driver, env, tier, owner, cluster, tags)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[])
+           ON CONFLICT (ci_id) DO UPDATE SET active = true, os = excluded.os, os_key = excluded.os_key, driver = excluded.driver,
+               env = excluded.env, tier = excluded.tier, owner = excluded.owner, cluster = excluded.cluster, tags = excluded.tags
+           RETURNING id, xmax = 0 AS "is_new!""#,
         &column(|host| &host.ci_id),
         &column(|host| &host.os),
         &column(|host| &host.os_key),
@@ -70,32 +130,54 @@ pub async fn upsert_hosts(conn: &mut PgConnection, hosts: &[HostRecord]) -> ApiR
         &tag("cluster"),
         &tags,
     )
-    .fetch_all(conn)
-    .await?;
-    Ok(ids)
-}
-
-/// Takes the hosts that are not among `listed` out of all counts. What is known of them stays, should they come back.
-pub async fn deactivate_others(conn: &mut PgConnection, listed: &[String]) -> ApiResult<u64> {
-    let gone = sqlx::query_scalar!(
-        "UPDATE patch.hosts h SET active = false
-         WHERE h.active AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS l (ci_id) WHERE l.ci_id = h.ci_id) RETURNING h.id",
-        listed
-    )
     .fetch_all(&mut *conn)
     .await?;
-    sqlx::query!("DELETE FROM patch.compliance WHERE host_id = ANY($1)", &gone).execute(conn).await?;
-    Ok(gone.len() as u64)
+    let new: Vec<i32> = rows.iter().filter(|row| row.is_new).map(|row| row.id).collect();
+    sqlx::query!(
+        "INSERT INTO patch.host_scans (host_id) SELECT unnest($1::integer[]) ON CONFLICT DO NOTHING",
+        &new
+    )
+    .execute(conn)
+    .await?;
+    Ok(new)
+}
+
+/// Takes hosts out of everything that is asked. What was seen of them stays, should they come back.
+pub async fn deactivate_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()> {
+    sqlx::query!("UPDATE patch.hosts SET active = false WHERE id = ANY($1) AND active", hosts)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Active hosts between two names that are not among `listed`. `None`: from the first, up to the last.
+pub async fn list_absent(
+    conn: &mut PgConnection,
+    after: Option<&str>,
+    until: Option<&str>,
+    listed: &[String],
+) -> ApiResult<Vec<i32>> {
+    let absent = sqlx::query_scalar!(
+        "SELECT h.id FROM patch.hosts h
+         WHERE h.active AND ($1::text IS NULL OR h.ci_id > $1) AND ($2::text IS NULL OR h.ci_id <= $2) AND h.ci_id <> ALL($3)
+         ORDER BY h.id",
+        after,
+        until,
+        listed
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(absent)
 }
 
 /// Active hosts among these.
 pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<Host>> {
     let hosts = sqlx::query_as!(
         Host,
-        r#"SELECT h.id, h.ci_id, h.os, h.set_no, s.scan_id AS "scan_id?", s.last_scanned AS "last_scanned?",
-               s.last_patched AS "last_patched?", coalesce(s.reboot_pending, false) AS "reboot_pending!"
-           FROM patch.hosts h LEFT JOIN patch.host_scans s ON s.host_id = h.id
-           WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id"#,
+        r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status, s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
+               s.returnable AS "returnable: Json<Vec<String>>"
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.package_sets p ON p.no = s.set_no
+           WHERE h.active AND h.ci_id = ANY($1)"#,
         ci_ids
     )
     .fetch_all(conn)
@@ -103,21 +185,67 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
     Ok(hosts)
 }
 
-/// Gives the hosts these sets to have.
-pub async fn set_package_sets(conn: &mut PgConnection, hosts: &[i32], sets: &[i32]) -> ApiResult<()> {
+/// The scan each of these hosts stands at: set, time and scan id. To be asked once they are locked.
+pub async fn list_scans(
+    conn: &mut PgConnection,
+    hosts: &[i32],
+) -> ApiResult<Vec<(i32, Option<i32>, Option<DateTime<Utc>>)>> {
+    let rows = sqlx::query!(
+        "SELECT host_id, set_no, last_scanned FROM patch.host_scans WHERE host_id = ANY($1)",
+        hosts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.host_id, row.set_no, row.last_scanned)).collect())
+}
+
+/// Remembers that these hosts were seen and had not changed.
+pub async fn touch_scans(
+    conn: &mut PgConnection,
+    hosts: &[i32],
+    scan_id: Option<&str>,
+    scanned_at: DateTime<Utc>,
+) -> ApiResult<()> {
     sqlx::query!(
-        "UPDATE patch.hosts h SET set_no = n.set_no FROM unnest($1::integer[], $2::integer[]) AS n (id, set_no)
-         WHERE h.id = n.id AND h.set_no IS DISTINCT FROM n.set_no",
+        "UPDATE patch.host_scans SET last_scanned = $2, scan_id = $3
+         WHERE host_id = ANY($1) AND (last_scanned IS NULL OR last_scanned <= $2)",
         hosts,
-        sets
+        scanned_at,
+        scan_id
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
+/// [`touch_scans`] where each host has a time and scan id of its own.
+pub async fn touch_each(
+    conn: &mut PgConnection,
+    scans: Vec<(i32, DateTime<Utc>, Option<String>)>,
+) -> ApiResult<()> {
+    let mut columns: (Vec<i32>, Vec<DateTime<Utc>>, Vec<Option<String>>) = Default::default();
+    for (host, at, scan_id) in scans {
+        columns.0.push(host);
+        columns.1.push(at);
+        columns.2.push(scan_id);
+    }
+    sqlx::query!(
+        "UPDATE patch.host_scans s SET last_scanned = n.last_scanned, scan_id = n.scan_id
+         FROM unnest($1::integer[], $2::timestamptz[], $3::text[]) AS n (host_id, last_scanned, scan_id)
+         WHERE s.host_id = n.host_id AND (s.last_scanned IS NULL OR s.last_scanned <= n.last_scanned)",
+        &columns.0,
+        &columns.1,
+        &columns.2 as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes what scans saw. Hosts must be locked.
 pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiResult<()> {
     let hosts: Vec<i32> = scans.iter().map(|scan| scan.host_id).collect();
+    let sets: Vec<i32> = scans.iter().map(|scan| scan.set_no).collect();
     let scan_ids: Vec<Option<String>> = scans.iter().map(|scan| scan.scan_id.clone()).collect();
     let times: Vec<DateTime<Utc>> = scans.iter().map(|scan| scan.scanned_at).collect();
     let reboots: Vec<bool> = scans.iter().map(|scan| scan.reboot_pending).collect();
@@ -125,11 +253,13 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
     let returnable = scans.iter().map(|scan| serde_json::to_value(&scan.returnable));
     let returnable = returnable.collect::<Result<Vec<Value>, _>>()?;
     sqlx::query!(
-        "INSERT INTO patch.host_scans (host_id, scan_id, last_scanned, reboot_pending, boot_id, returnable)
-         SELECT * FROM unnest($1::integer[], $2::text[], $3::timestamptz[], $4::boolean[], $5::text[], $6::jsonb[])
-         ON CONFLICT (host_id) DO UPDATE SET scan_id = excluded.scan_id, last_scanned = excluded.last_scanned,
-             reboot_pending = excluded.reboot_pending, boot_id = excluded.boot_id, returnable = excluded.returnable",
+        "UPDATE patch.host_scans s SET set_no = n.set_no, scan_id = n.scan_id, last_scanned = n.last_scanned,
+             reboot_pending = n.reboot_pending, boot_id = n.boot_id, returnable = n.returnable
+         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::timestamptz[], $5::boolean[], $6::text[], $7::jsonb[])
+             AS n (host_id, set_no, scan_id, last_scanned, reboot_pending, boot_id, returnable)
+         WHERE s.host_id = n.host_id",
         &hosts,
+        &sets,
         &scan_ids as &[Option<String>],
         &times,
         &reboots,
@@ -163,8 +293,8 @@ pub async fn list_returnable(
 
 pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!(
-        "INSERT INTO patch.host_scans (host_id, last_patched) SELECT id, $2 FROM patch.hosts WHERE ci_id = ANY($1)
-         ON CONFLICT (host_id) DO UPDATE SET last_patched = greatest(patch.host_scans.last_patched, excluded.last_patched)",
+        "UPDATE patch.host_scans s SET last_patched = greatest(s.last_patched, $2) FROM patch.hosts h
+         WHERE h.ci_id = ANY($1) AND s.host_id = h.id",
         ci_ids,
         at
     )
@@ -173,22 +303,61 @@ pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: Date
     Ok(())
 }
 
-/// Active hosts that a policy selects.
-pub async fn list_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult<Vec<i32>> {
-    let ids = sqlx::query_scalar!(
-        "SELECT h.id FROM patch.policies p JOIN patch.hosts h ON h.tags @> p.target_tags AND (p.os_key IS NULL OR p.os_key = h.os_key)
-         WHERE p.no = $1 AND h.active",
+/// Puts the active hosts that a policy selects on the list of due hosts.
+pub async fn mark_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.due_hosts
+         SELECT h.id FROM patch.policies p JOIN patch.hosts h ON h.tags @> p.target_tags AND (p.os_key IS NULL OR p.os_key = h.os_key)
+         WHERE p.no = $1 AND h.active ON CONFLICT DO NOTHING",
         policy_no
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Puts the hosts with results of a policy on the list of due hosts.
+pub async fn mark_measured(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.due_hosts SELECT host_id FROM patch.compliance WHERE policy_no = $1 ON CONFLICT DO NOTHING",
+        policy_no
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes hosts off the list of due ones.
+pub async fn take_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<i32>> {
+    let mut hosts = sqlx::query_scalar!(
+        "DELETE FROM patch.due_hosts WHERE host_id IN (SELECT host_id FROM patch.due_hosts ORDER BY host_id LIMIT $1) RETURNING host_id",
+        limit
     )
     .fetch_all(conn)
     .await?;
-    Ok(ids)
+    hosts.sort_unstable();
+    Ok(hosts)
 }
 
-/// Active hosts with one of these sets.
-pub async fn list_with_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<i32>> {
-    let ids = sqlx::query_scalar!("SELECT id FROM patch.hosts WHERE active AND set_no = ANY($1)", sets)
-        .fetch_all(conn)
-        .await?;
-    Ok(ids)
+/// How far the CMDB was followed, and when it was compared whole.
+pub async fn find_cursor(conn: &mut PgConnection) -> ApiResult<Option<(String, DateTime<Utc>)>> {
+    let row = sqlx::query!("SELECT token, listed_at FROM patch.cmdb_cursor").fetch_optional(conn).await?;
+    Ok(row.map(|row| (row.token, row.listed_at)))
+}
+
+/// `listed_at` where all hosts were compared just now.
+pub async fn put_cursor(
+    conn: &mut PgConnection,
+    token: &str,
+    listed_at: Option<DateTime<Utc>>,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.cmdb_cursor AS c (token, listed_at) VALUES ($1, coalesce($2::timestamptz, '-infinity'))
+         ON CONFLICT (singleton) DO UPDATE SET token = excluded.token, listed_at = coalesce($2, c.listed_at)",
+        token,
+        listed_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

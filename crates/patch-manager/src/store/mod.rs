@@ -1,16 +1,22 @@
 //! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
 
 pub mod advisories;
+pub mod affected;
 pub mod calendars;
 pub mod compliance;
+pub mod dictionary;
 pub mod exceptions;
 pub mod feed_imports;
 pub mod feeds;
 pub mod hosts;
+pub mod measures;
 pub mod package_sets;
 pub mod policies;
 pub(crate) mod predictions;
+pub mod results;
+pub mod rollups;
 pub mod scans;
+pub mod timeliness;
 pub mod words;
 
 pub mod host_steps;
@@ -19,12 +25,35 @@ pub mod runs;
 pub mod schedules;
 
 use chrono::{DateTime, Utc};
+use service_kit::ApiError;
 use sqlx::PgConnection;
 
-/// Taken by every transaction that changes hosts, sets, advisories, policies or exceptions, before it reads any of them:
-/// results are computed from all of these, so two such transactions side by side could each miss the other's half.
+const RESULTS: i64 = 0x7061_7463_6801;
+
+/// Taken by every transaction that stores what hosts have: they go side by side, ordered by the rows of their hosts.
+pub async fn share_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", RESULTS).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// Taken by every transaction that changes what hosts are measured against (advisories, policies, exceptions), before it
+/// reads any of it: whoever stores what hosts have sees all of the change or nothing. To be held shortly; what follows
+/// for hosts is put on the lists of due sets and hosts.
 pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    const KEY: i64 = 0x7061_7463_6801;
+    exclude_scans(&mut *conn).await?;
+    sqlx::query!("UPDATE patch.edition SET number = number + 1").execute(conn).await?;
+    Ok(())
+}
+
+/// [`lock_results`] for who changes nothing that hosts are measured against.
+pub async fn exclude_scans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", RESULTS).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// One look at the CMDB is taken over at a time.
+pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const KEY: i64 = 0x7061_7463_6803;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).fetch_one(conn).await?;
     Ok(())
 }
@@ -45,4 +74,12 @@ pub async fn try_lock_imports(conn: &mut PgConnection) -> Result<bool, sqlx::Err
 /// The server's time, where no request brought the service's own along.
 pub async fn clock_of(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(conn).await
+}
+
+/// Whether a transaction was ended because it and another one waited for each other: it can simply be tried again.
+pub fn is_deadlock(error: &ApiError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    source
+        .and_then(sqlx::Error::as_database_error)
+        .is_some_and(|error| error.code().as_deref() == Some("40P01"))
 }

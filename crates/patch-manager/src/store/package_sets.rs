@@ -1,42 +1,26 @@
-//! Package sets and what each of them lacks.
+//! Package sets, what each of them lacks, and which wait to be evaluated.
 
-use advisories::{InstalledPackage, Inventory, OsRelease};
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
-use sqlx::PgConnection;
+use advisories::HostFacts;
+use service_kit::ApiResult;
+use sqlx::{PgConnection, types::Json};
 
 /// A set to store.
 #[derive(Debug, Clone)]
 pub struct NewSet {
     pub digest: Vec<u8>,
-    pub package_digest: String,
-    pub inventory: Inventory,
-    pub names: Vec<String>,
+    pub package_digest: Vec<u8>,
+    pub facts: HostFacts,
+    /// Numbers of its packages in the dictionary.
+    pub packages: Vec<i32>,
 }
 
 /// A set to evaluate.
 #[derive(Debug, Clone)]
 pub struct StoredSet {
     pub no: i32,
-    pub inventory: Inventory,
-    pub names: Vec<String>,
-}
-
-/// A fix that a set lacks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PendingRow {
-    pub set_no: i32,
-    pub advisory_no: i32,
-    pub package: String,
-    pub fixed: String,
-    pub installed: String,
-    pub candidate: Option<String>,
-    pub target: Option<String>,
-    pub state: String,
-    pub rule: String,
-    pub published: DateTime<Utc>,
-    pub is_first: bool,
+    pub facts: Json<HostFacts>,
+    pub packages: Vec<i32>,
+    pub findings: Vec<i32>,
 }
 
 /// Numbers of the sets that are stored already, by digest.
@@ -47,139 +31,162 @@ pub async fn find_sets(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResul
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Stores a set that is not stored yet; it still has to be evaluated.
-pub async fn insert_set(conn: &mut PgConnection, set: &NewSet) -> ApiResult<i32> {
-    let no = sqlx::query_scalar!(
-        "INSERT INTO patch.package_sets (digest, package_digest, os, running_kernel, packages, names)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING no",
-        set.digest,
-        set.package_digest,
-        set.inventory.facts.os.to_string(),
-        set.inventory.facts.running_kernel,
-        serde_json::to_value(&set.inventory.packages)?,
-        &set.names,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(no)
-}
-
-/// Sets whose evaluation is due, the first ones by number.
-pub async fn list_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<StoredSet>> {
-    struct Row {
-        no: i32,
-        os: String,
-        running_kernel: Option<String>,
-        packages: Value,
-        names: Vec<String>,
-    }
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT no, os, running_kernel, packages, names FROM patch.package_sets WHERE is_due ORDER BY no LIMIT $1",
-        limit
+/// Stores sets; those that somebody else stored meanwhile are left out.
+pub async fn insert_sets(conn: &mut PgConnection, sets: &[NewSet]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
+    let facts = sets.iter().map(|set| serde_json::to_value(&set.facts)).collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query!(
+        "INSERT INTO patch.package_sets (digest, package_digest, os, facts, package_nos)
+         SELECT digest, package_digest, os, facts, packages::integer[]
+         FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::jsonb[], $5::text[])
+             AS t (digest, package_digest, os, facts, packages) ORDER BY digest
+         ON CONFLICT (digest) DO NOTHING RETURNING digest, no",
+        &sets.iter().map(|set| set.digest.clone()).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.package_digest.clone()).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.facts.os.to_string()).collect::<Vec<_>>(),
+        &facts,
+        &sets.iter().map(|set| array_text(&set.packages)).collect::<Vec<_>>(),
     )
     .fetch_all(conn)
     .await?;
-    let set = |row: Row| -> ApiResult<StoredSet> {
-        let os: OsRelease = row.os.parse().map_err(ApiError::internal)?;
-        let packages: Vec<InstalledPackage> = serde_json::from_value(row.packages)?;
-        let mut facts = advisories::HostFacts::new(os);
-        facts.running_kernel = row.running_kernel;
-        Ok(StoredSet { no: row.no, inventory: Inventory { facts, packages }, names: row.names })
-    };
-    rows.into_iter().map(set).collect()
+    Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
+}
+
+/// An array of arrays cannot travel unless all are as long; their texts can.
+fn array_text(numbers: &[i32]) -> String {
+    let mut text = String::with_capacity(numbers.len() * 7 + 2);
+    text.push('{');
+    for (position, number) in numbers.iter().enumerate() {
+        if position > 0 {
+            text.push(',');
+        }
+        text.push_str(&number.to_string());
+    }
+    text.push('}');
+    text
+}
+
+/// What these sets lack, by set.
+pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
+    let rows = sqlx::query!("SELECT set_no, findings FROM patch.set_findings WHERE set_no = ANY($1)", sets)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.set_no, row.findings)).collect())
+}
+
+/// Says what sets lack now.
+pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, &[i32])]) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.set_findings (set_no, findings)
+         SELECT set_no, findings::integer[] FROM unnest($1::integer[], $2::text[]) AS t (set_no, findings)
+         ON CONFLICT (set_no) DO UPDATE SET findings = excluded.findings",
+        &findings.iter().map(|(no, _)| *no).collect::<Vec<_>>(),
+        &findings.iter().map(|(_, findings)| array_text(findings)).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Makes every set due that has one of these packages on one of these releases.
 pub async fn mark_due(conn: &mut PgConnection, releases: &[String], names: &[String]) -> ApiResult<u64> {
-    let marked = sqlx::query!(
-        "UPDATE patch.package_sets SET is_due = true WHERE NOT is_due AND os = ANY($1) AND names && $2",
+    // The numbers first: the index on sets is of use only for numbers that are known when the plan is made.
+    let packages = sqlx::query_scalar!(
+        "SELECT no FROM patch.packages WHERE os = ANY($1) AND names && $2",
         releases,
         names
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    if packages.is_empty() {
+        return Ok(0);
+    }
+    let marked = sqlx::query!(
+        "INSERT INTO patch.due_sets SELECT no FROM patch.package_sets WHERE package_nos && $1 ON CONFLICT DO NOTHING",
+        &packages
     )
     .execute(conn)
     .await?;
     Ok(marked.rows_affected())
 }
 
-pub async fn mark_evaluated(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
-    sqlx::query!("UPDATE patch.package_sets SET is_due = false WHERE no = ANY($1) AND is_due", sets)
+/// Takes sets off the list of due ones.
+pub async fn take_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<StoredSet>> {
+    let sets = sqlx::query_as!(
+        StoredSet,
+        r#"WITH taken AS (
+               DELETE FROM patch.due_sets WHERE set_no IN (SELECT set_no FROM patch.due_sets ORDER BY set_no LIMIT $1)
+               RETURNING set_no)
+           SELECT s.no, s.facts AS "facts: Json<HostFacts>", s.package_nos AS packages, coalesce(f.findings, '{}') AS "findings!"
+           FROM taken t JOIN patch.package_sets s ON s.no = t.set_no LEFT JOIN patch.set_findings f ON f.set_no = s.no
+           ORDER BY s.no"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(sets)
+}
+
+/// Advisories that have changed since every set was evaluated last.
+pub async fn list_changed_advisories(conn: &mut PgConnection) -> ApiResult<Vec<i32>> {
+    let numbers =
+        sqlx::query_scalar!("SELECT advisory_no FROM patch.changed_advisories").fetch_all(conn).await?;
+    Ok(numbers)
+}
+
+/// Once no set is due any more.
+pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.changed_advisories WHERE NOT EXISTS (SELECT FROM patch.due_sets)")
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// Drops sets that no host has any more.
-pub async fn delete_unused(conn: &mut PgConnection, limit: i64) -> ApiResult<u64> {
-    let deleted = sqlx::query!(
-        "DELETE FROM patch.package_sets WHERE no IN (
-             SELECT no FROM patch.package_sets s
-             WHERE s.hosts = 0 AND NOT EXISTS (SELECT FROM patch.hosts h WHERE h.set_no = s.no) LIMIT $1)",
-        limit
-    )
-    .execute(conn)
-    .await?;
-    Ok(deleted.rows_affected())
-}
-
-/// In the order of the rows themselves.
-pub async fn list_pending_rows(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<PendingRow>> {
-    let mut rows = sqlx::query_as!(
-        PendingRow,
-        "SELECT set_no, advisory_no, package, fixed, installed, candidate, target, state, rule, published, is_first
-         FROM patch.set_pending WHERE set_no = ANY($1)",
-        sets
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.sort();
-    Ok(rows)
-}
-
-/// Replaces what these sets lack.
-pub async fn replace_pending(conn: &mut PgConnection, sets: &[i32], rows: &[PendingRow]) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM patch.set_pending WHERE set_no = ANY($1)", sets).execute(&mut *conn).await?;
-    let text = |field: fn(&PendingRow) -> &str| -> Vec<String> {
-        rows.iter().map(|row| field(row).to_owned()).collect()
-    };
-    let optional = |field: fn(&PendingRow) -> &Option<String>| -> Vec<Option<String>> {
-        rows.iter().map(|row| field(row).clone()).collect()
-    };
-    sqlx::query!(
-        "INSERT INTO patch.set_pending
-             (set_no, advisory_no, package, fixed, installed, candidate, target, state, rule, published, is_first)
-         SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-             $8::text[], $9::text[], $10::timestamptz[], $11::boolean[])",
-        &rows.iter().map(|row| row.set_no).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.advisory_no).collect::<Vec<_>>(),
-        &text(|row| &row.package),
-        &text(|row| &row.fixed),
-        &text(|row| &row.installed),
-        &optional(|row| &row.candidate) as &[Option<String>],
-        &optional(|row| &row.target) as &[Option<String>],
-        &text(|row| &row.state),
-        &text(|row| &row.rule),
-        &rows.iter().map(|row| row.published).collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.is_first).collect::<Vec<_>>(),
-    )
-    .execute(conn)
-    .await?;
+/// Remembers sets that hosts have left.
+pub async fn note_left(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
+    sqlx::query!("INSERT INTO patch.left_sets SELECT unnest($1::integer[])", sets).execute(conn).await?;
     Ok(())
 }
 
-/// The packages of active hosts among these, by CI.
-pub async fn list_sets_of(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<(String, Inventory)>> {
+pub async fn any_left(conn: &mut PgConnection) -> ApiResult<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM patch.left_sets) AS "any!""#)
+        .fetch_one(conn)
+        .await?;
+    Ok(any)
+}
+
+/// Drops those of the sets that hosts have left that no host has any more; gives how many were looked at. Nobody may
+/// take inventories in meanwhile: one could just be about to give such a set to a host.
+pub async fn delete_unused(conn: &mut PgConnection, limit: i64) -> ApiResult<u64> {
+    let left = sqlx::query_scalar!(
+        "DELETE FROM patch.left_sets WHERE ctid = ANY(ARRAY(SELECT ctid FROM patch.left_sets LIMIT $1)) RETURNING set_no",
+        limit
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "WITH unused AS (
+             DELETE FROM patch.package_sets s
+             WHERE s.no = ANY($1) AND NOT EXISTS (SELECT FROM patch.host_scans h WHERE h.set_no = s.no) RETURNING no)
+         DELETE FROM patch.set_findings f USING unused WHERE f.set_no = unused.no",
+        &left
+    )
+    .execute(conn)
+    .await?;
+    Ok(left.len() as u64)
+}
+
+/// Package numbers of active hosts among these, with their facts, by CI.
+pub async fn list_sets_of(
+    conn: &mut PgConnection,
+    ci_ids: &[String],
+) -> ApiResult<Vec<(String, HostFacts, Vec<i32>)>> {
     let rows = sqlx::query!(
-        "SELECT h.ci_id, s.os, s.packages FROM patch.hosts h JOIN patch.package_sets s ON s.no = h.set_no
-         WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id",
+        r#"SELECT h.ci_id, p.facts AS "facts: Json<HostFacts>", p.package_nos FROM patch.hosts h
+           JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets p ON p.no = s.set_no
+           WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id"#,
         ci_ids
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let facts = advisories::HostFacts::new(row.os.parse().map_err(ApiError::internal)?);
-            Ok((row.ci_id, Inventory { facts, packages: serde_json::from_value(row.packages)? }))
-        })
-        .collect()
+    Ok(rows.into_iter().map(|row| (row.ci_id, row.facts.0, row.package_nos)).collect())
 }

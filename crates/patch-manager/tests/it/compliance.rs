@@ -240,3 +240,40 @@ async fn levels_agree_with_the_pure_rules() {
         assert_eq!(web["current_patch_level"], json!(level), "{names:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_levels_say_what_is_overdue_and_repairs_are_counted() {
+    let platform = measured().await;
+    let ask = async || platform.operator.get("/patch/compliance/timeliness").await.expect(200);
+    let report = ask().await;
+    assert_eq!(report["service_levels"]["critical_days"], 7);
+    let breaches = report["total"]["hosts_in_breach"].as_i64().unwrap();
+    assert!(breaches > 0 && report["total"]["open_cve_days"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["total"]["mean_days_to_patch"], json!(null));
+
+    let levels =
+        json!({ "exploited_days": 3000, "critical_days": 3000, "high_days": 3000, "other_days": 3000 });
+    platform.operator.put("/patch/service-levels", &levels).await.expect_problem(403);
+    let admin = platform.patch.admin().await;
+    let wrong = json!({ "exploited_days": 0, "critical_days": 1, "high_days": 1, "other_days": 1 });
+    let problem = admin.put("/patch/service-levels", &wrong).await.expect_problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/exploited_days");
+    assert_eq!(admin.put("/patch/service-levels", &levels).await.expect(200), levels);
+    assert_eq!(platform.operator.get("/patch/service-levels").await.expect(200), levels);
+    assert_eq!(ask().await["total"]["hosts_in_breach"], 0, "every due date has moved");
+
+    platform.advance(1);
+    platform.push(&inventory("web-1", "rocky9", &["openssl"], Age::Base)).await;
+    let before = ask().await["total"]["fixes_installed"].as_i64().unwrap();
+    platform.advance(1);
+    platform.push(&inventory("web-1", "rocky9", &["openssl"], Age::Newest)).await;
+    let repaired = ask().await;
+    let of_env = &repaired["by_env"]["prod"];
+    assert!(of_env["fixes_installed"].as_i64().unwrap() > before, "{repaired}");
+    assert!(
+        of_env["mean_days_to_patch"].as_f64().unwrap() > 0.0 && of_env["fixes_installed_late"] == 0,
+        "{of_env}"
+    );
+    platform.operator.get("/patch/compliance/timeliness?months=0").await.expect_problem(422);
+    platform.expect_exact_rollups().await;
+}

@@ -91,15 +91,16 @@ impl Platform {
     pub async fn expect_exact_rollups(&self) {
         let drift = sqlx::query_scalar::<_, i64>(
             "WITH counted AS (
-                 SELECT d.dimension, d.value, h.status, count(*) AS hosts
-                 FROM patch.hosts h CROSS JOIN LATERAL (VALUES ('total', ''), ('env', h.env), ('os', h.os), ('tier', h.tier),
+                 SELECT d.dimension, d.value, s.status, count(*) AS hosts
+                 FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id CROSS JOIN LATERAL (VALUES ('total', ''), ('env', h.env), ('os', h.os), ('tier', h.tier),
                      ('owner', h.owner), ('cluster', h.cluster)) AS d (dimension, value)
                  WHERE h.active GROUP BY 1, 2, 3
                  UNION ALL
                  SELECT 'policy', policy_no::text, status, count(*) FROM patch.compliance WHERE policy_no > 0 GROUP BY 1, 2, 3
              )
              SELECT count(*) FROM counted c
-             FULL JOIN (SELECT * FROM patch.compliance_rollup WHERE hosts <> 0) r USING (dimension, value, status)
+             FULL JOIN (SELECT dimension, value, status, sum(hosts) AS hosts FROM patch.compliance_rollup
+                        GROUP BY 1, 2, 3 HAVING sum(hosts) <> 0) r USING (dimension, value, status)
              WHERE c.hosts IS DISTINCT FROM r.hosts",
         )
         .fetch_one(&self.patch.pool)
@@ -107,9 +108,15 @@ impl Platform {
         .unwrap();
         assert_eq!(drift, 0, "the roll-ups differ from what they sum up");
         let drift = sqlx::query_scalar::<_, i64>(
-            "SELECT count(*) FROM patch.advisory_counts c WHERE c.hosts <> (
-                 SELECT count(DISTINCT h.id) FROM patch.set_pending p JOIN patch.hosts h ON h.set_no = p.set_no AND h.active
-                 WHERE p.advisory_no = c.advisory_no)",
+            "WITH lacking AS (
+                 SELECT DISTINCT f.advisory_no, h.id AS host_id FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
+                 JOIN patch.set_findings sf ON sf.set_no = s.set_no JOIN patch.findings f ON f.no = ANY(sf.findings)
+                 WHERE h.active
+             ), counted AS (SELECT advisory_no, sum(hosts) AS hosts FROM patch.advisory_counts GROUP BY 1 HAVING sum(hosts) <> 0)
+             SELECT (SELECT count(*) FROM (SELECT advisory_no, count(*) AS hosts FROM lacking GROUP BY 1) l
+                     FULL JOIN counted c USING (advisory_no) WHERE l.hosts IS DISTINCT FROM c.hosts)
+                  + (SELECT count(*) FROM lacking l FULL JOIN patch.affected a USING (advisory_no, host_id)
+                     WHERE l IS NULL OR a IS NULL)",
         )
         .fetch_one(&self.patch.pool)
         .await

@@ -81,7 +81,7 @@ async fn hosts_of_the_same_packages_share_one_set_until_one_changes() {
     let report = push_lines(&platform, &[], lines(&records)).await.expect(200);
     assert_eq!(report["changed"], 30);
     let sets = async || {
-        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM patch.package_sets WHERE hosts > 0")
+        sqlx::query_scalar::<_, i64>("SELECT count(DISTINCT set_no) FROM patch.host_scans")
             .fetch_one(&platform.patch.pool)
             .await
             .unwrap()

@@ -14,5 +14,6 @@ mod policies;
 mod real_feeds;
 mod roles;
 mod runs;
+mod scale;
 mod scans;
 mod what_if;

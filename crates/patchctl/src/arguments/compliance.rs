@@ -27,6 +27,25 @@ pub enum ComplianceCommand {
     },
     /// How a scan goes.
     ScanStatus { id: ScanId },
+    /// What is overdue, how long repairs took, and how long hosts are exposed.
+    Timeliness {
+        /// Months of repairs that count, this one among them; 12 when unsaid.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=120))]
+        months: Option<u32>,
+    },
+    /// Days from publication until a fix must be installed; options change them.
+    ServiceLevels {
+        /// For what is known to be exploited, whatever its severity.
+        #[arg(long, value_name = "DAYS")]
+        exploited: Option<u32>,
+        #[arg(long, value_name = "DAYS")]
+        critical: Option<u32>,
+        #[arg(long, value_name = "DAYS")]
+        high: Option<u32>,
+        /// For every other severity.
+        #[arg(long, value_name = "DAYS")]
+        other: Option<u32>,
+    },
     /// Print the whole table.
     Export {
         #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_client::patch::PatchClient;
-use api_types::patch::{CiCompliance, ComplianceCounts, ComplianceSummary, Scan, ScanState, StartScan};
+use api_types::patch::{
+    CiCompliance, ComplianceCounts, ComplianceSummary, Scan, ScanState, ServiceLevels, StartScan, Timeliness,
+    TimelinessReport,
+};
 use tokio::time::Instant;
 
 use super::{OK, filter};
@@ -48,6 +51,23 @@ pub async fn run(connection: &Connection, command: Option<ComplianceCommand>, pr
             tell_scan(&scan, printer)?;
             return Ok(status_of(&scan));
         }
+        ComplianceCommand::Timeliness { months } => {
+            timeliness(&client.get_timeliness(months).await?, printer)?;
+        }
+        ComplianceCommand::ServiceLevels { exploited, critical, high, other } => {
+            let before = client.get_service_levels().await?;
+            let wanted = ServiceLevels {
+                exploited_days: exploited.unwrap_or(before.exploited_days),
+                critical_days: critical.unwrap_or(before.critical_days),
+                high_days: high.unwrap_or(before.high_days),
+                other_days: other.unwrap_or(before.other_days),
+            };
+            let levels = match wanted == before {
+                true => before,
+                false => client.set_service_levels(&wanted).await?,
+            };
+            printer.item(&levels)?;
+        }
         ComplianceCommand::ScanStatus { id } => tell_scan(&client.get_scan(id).await?, printer)?,
         ComplianceCommand::Export { format, policy, env } => {
             let filter = filter([("policy_id", policy.map(|id| id.to_string())), ("env", env)]);
@@ -92,6 +112,44 @@ fn counts(dimension: &str, value: &str, counts: &ComplianceCounts) -> Vec<String
     row.extend(numbers);
     row.push(format!("{:.1}", counts.percent));
     row
+}
+
+fn timeliness(report: &TimelinessReport, printer: Printer) -> Result<(), Failure> {
+    if printer.format == Format::Json {
+        return printer.json(report);
+    }
+    let dimensions = [
+        ("policy", &report.by_policy),
+        ("env", &report.by_env),
+        ("os", &report.by_os),
+        ("tier", &report.by_tier),
+        ("owner", &report.by_owner),
+        ("cluster", &report.by_cluster),
+    ];
+    let row = |dimension: &str, value: &str, kept: &Timeliness| {
+        let mean = kept.mean_days_to_patch.map_or("-".to_owned(), |days| format!("{days:.1}"));
+        let counts = [kept.hosts, kept.hosts_in_breach, kept.fixes_installed, kept.fixes_installed_late];
+        let mut row = vec![dimension.to_owned(), clean(value)];
+        row.extend(counts.map(|count| count.to_string()));
+        row.extend([mean, format!("{:.1}", kept.open_cve_days), format!("{:.1}", kept.closed_cve_days)]);
+        row
+    };
+    let mut rows = vec![row("all", "", &report.total)];
+    for (dimension, values) in dimensions {
+        rows.extend(values.iter().map(|(value, kept)| row(dimension, value, kept)));
+    }
+    let columns = [
+        "by",
+        "value",
+        "hosts",
+        "in breach",
+        "fixed",
+        "late",
+        "days to patch",
+        "open CVE-days",
+        "closed CVE-days",
+    ];
+    printer.rows(&columns, rows)
 }
 
 fn show(compliance: &CiCompliance, printer: Printer) -> Result<(), Failure> {

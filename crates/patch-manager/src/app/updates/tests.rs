@@ -15,7 +15,7 @@ use test_support::TestDatabase;
 
 use super::*;
 use crate::{
-    app::{calendars, compliance, inventory},
+    app::{calendars, compliance, inventory, measures::Measures},
     service::PatchManager,
     store::{advisories::NewAdvisory, hosts::HostRecord},
 };
@@ -67,8 +67,9 @@ async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
         serde_json::from_value(json!({ "ci_id": host, "os": os, "packages": packages })).unwrap();
     let observation = inventory::observe(pushed, april()).unwrap();
     let mut transaction = pool.begin().await.unwrap();
-    store::lock_results(&mut transaction).await.unwrap();
-    let ingested = inventory::ingest(&mut transaction, &[observation], april()).await.unwrap();
+    store::share_results(&mut transaction).await.unwrap();
+    let ingested =
+        inventory::ingest(&mut transaction, &Measures::default(), &[observation], april()).await.unwrap();
     assert_eq!(ingested.changed, 1);
     transaction.commit().await.unwrap();
 }
@@ -173,7 +174,8 @@ async fn share_and_patch_state_follow_the_results() {
     let share = compliance::share(&mut conn, &[id("web-1"), id("web-2")]).await.unwrap();
     assert_eq!((share.compliant, share.total), (1, 2));
     compliance::record_patched(&mut conn, &[id("web-1")], april()).await.unwrap();
-    let state = compliance::patch_state(&mut conn, &id("web-1"), april()).await.unwrap();
+    let state =
+        compliance::patch_state(&mut conn, &Measures::default(), &id("web-1"), april()).await.unwrap();
     assert_eq!((state.compliance_status.as_str(), state.last_patched), ("compliant", Some(april())));
     assert_eq!(state.current_patch_level.as_deref(), Some("2026-04"));
 }

@@ -32,7 +32,8 @@ pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     for host in machine.hosts.iter().filter(|(_, run)| run.was_touched()).map(|(host, _)| host) {
         end_maintenance(task, host).await?;
         let mut connection = app.pool.acquire().await?;
-        let mut state = compliance::patch_state(&mut connection, host, app.clock.now()).await?;
+        let mut state =
+            compliance::patch_state(&mut connection, &app.measures, host, app.clock.now()).await?;
         drop(connection);
         state.run_id = Some(row.id.0);
         match app.cmdb.set_patch_state(host, &state).await {

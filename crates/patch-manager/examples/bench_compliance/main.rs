@@ -1,0 +1,573 @@
+//! Compliance at scale, beside the obvious ways on the same data in the same run.
+//!
+//! `cargo xtask bench compliance [--cis N]`: 100,000 CIs when unsaid, which takes some minutes; a million is the whole.
+//! It starts a PostgreSQL of its own (durable, as in operation), a CMDB and a patch-manager, and goes through their HTTP
+//! interfaces with all middleware. CPU seconds are those of the server, the services and the client together.
+
+mod fleet;
+mod measure;
+mod obvious;
+mod table;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use cmdb::Cmdb;
+use local_postgres::{LocalPostgres, LocalPostgresConfig};
+use measure::{Cpu, Load, load, median, memory_megabytes};
+use patch_manager::{PatchManager, Settings};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use table::Table;
+use test_support::{Http, TestService};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask bench compliance")]
+struct Arguments {
+    /// Configuration items; each lacks 20 fixes
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
+    cis: u64,
+}
+
+#[derive(Parser)]
+struct ServiceArguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Hosts whose inventories are made, sent and measured at once.
+const CHUNK: usize = 20_000;
+/// Inventories of one request.
+const REQUEST: usize = 5_000;
+const LOAD_LASTS: Duration = Duration::from_secs(5);
+/// No step of the benchmark waits longer.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+struct Bench {
+    cis: usize,
+    cpu: Cpu,
+    pool: PgPool,
+    /// As large as a service's own.
+    bare_pool: PgPool,
+    cmdb: TestService,
+    patch: TestService,
+    operator: Http,
+    viewer_token: String,
+    client: reqwest::Client,
+    /// How often each host's packages have changed.
+    rounds: Vec<u32>,
+    table: Table,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cis = Arguments::parse().cis as usize;
+    let folder = tempfile::Builder::new().prefix("bench-compliance-").tempdir()?;
+    let config =
+        LocalPostgresConfig { settings: settings(), ..LocalPostgresConfig::new(folder.path().join("db")) };
+    let server = tokio::task::spawn_blocking(move || LocalPostgres::start(config)).await??;
+    let pool = PgPoolOptions::new().max_connections(8).connect(&server.url("postgres")).await?;
+    sqlx::raw_sql("CREATE DATABASE bench").execute(&pool).await?;
+    let url = server.url("bench");
+    let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect(&url).await?;
+    let cmdb = TestService::start::<Cmdb>(&url, cmdb::Settings { sim_engine_url: nowhere() }).await;
+    let work = folder.path().join("work").display().to_string();
+    let arguments =
+        ["bench", "--cmdb-url", &cmdb.base, "--work-dir", &work, "--ansible-playbook", "/bin/false"];
+    let settings = ServiceArguments::try_parse_from(arguments)?.settings;
+    fill_cmdb(&pool, cis).await?;
+    let began = Instant::now();
+    let patch = TestService::start::<PatchManager>(&url, settings).await;
+    let operator = patch.operator().await;
+    let viewer_token = patch.token("vera", &[api_types::access::Role::Viewer]).await;
+    let mut bench = Bench {
+        cis,
+        cpu: Cpu::of_server(&folder.path().join("db")),
+        pool,
+        bare_pool: PgPoolOptions::new().max_connections(10).connect_lazy(&url)?,
+        cmdb,
+        patch,
+        operator,
+        viewer_token,
+        client: reqwest::Client::new(),
+        rounds: vec![0; cis],
+        table: Table::default(),
+    };
+    bench.wait_for_hosts(began).await?;
+    bench.run().await?;
+    println!(
+        "\n{cis} CIs, {} pending patches each, no two alike; {}",
+        fleet::PENDING,
+        bench.version().await?
+    );
+    bench.table.print();
+    bench.patch.stop().await;
+    bench.cmdb.stop().await;
+    Ok(())
+}
+
+fn nowhere() -> String {
+    "http://127.0.0.1:9".to_owned()
+}
+
+fn settings() -> BTreeMap<String, String> {
+    [
+        ("shared_buffers", "2GB"),
+        ("max_wal_size", "8GB"),
+        ("work_mem", "32MB"),
+        ("maintenance_work_mem", "512MB"),
+        ("checkpoint_timeout", "15min"),
+        ("max_connections", "60"),
+        ("shared_preload_libraries", "pg_stat_statements"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// Straight into the CMDB's table: how it takes hosts in is not what is measured.
+async fn fill_cmdb(pool: &PgPool, cis: usize) -> anyhow::Result<()> {
+    let fill = format!(
+        "INSERT INTO cmdb.cis (id, ci_type, name, tags, created_at, updated_at)
+         SELECT 'host-' || lpad(n::text, 7, '0'), 'vm', 'host-' || n, {}, now(), now() FROM generate_series(0, {} - 1) n",
+        fleet::tags_sql(),
+        cis
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(pool).await?;
+    Ok(())
+}
+
+impl Bench {
+    async fn version(&self) -> anyhow::Result<String> {
+        Ok(sqlx::query_scalar("SELECT split_part(version(), ' on ', 1)").fetch_one(&self.pool).await?)
+    }
+
+    fn address(&self) -> String {
+        self.patch.base.trim_start_matches("http://").to_owned()
+    }
+
+    async fn wait_for_hosts(&mut self, began: Instant) -> anyhow::Result<()> {
+        loop {
+            let known: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM patch.cmdb_cursor").fetch_one(&self.pool).await?;
+            if known > 0 {
+                break;
+            }
+            ensure!(began.elapsed() < PATIENCE, "the CMDB was not taken over in time");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        eprintln!("{} CIs taken over from the CMDB in {:.0} s", self.cis, began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn run(&mut self) -> anyhow::Result<()> {
+        for env in fleet::ENVIRONMENTS {
+            let policy =
+                json!({ "id": format!("baseline-{env}"), "name": env, "target_ci_tags": { "env": env } });
+            self.operator.post("/patch/policies", &policy).await.expect(201);
+        }
+        sqlx::raw_sql("CREATE EXTENSION pg_stat_statements").execute(&self.pool).await?;
+        obvious::make_tables(&self.pool).await?;
+        eprintln!("advisories");
+        self.import(fleet::feed()).await?;
+        self.ingestion().await?;
+        self.expect_exact().await?;
+        eprintln!("the wide table");
+        sqlx::raw_sql("VACUUM ANALYZE").execute(&self.pool).await?;
+        obvious::fill(&self.pool).await?;
+        self.roll_ups().await?;
+        self.one_ci().await?;
+        self.affected().await?;
+        self.export().await?;
+        self.late_advisory().await?;
+        self.expect_exact().await
+    }
+
+    async fn import(&self, feed: String) -> anyhow::Result<()> {
+        let request = self
+            .client
+            .request(Method::POST, format!("{}/patch/advisories/import", self.patch.base))
+            .bearer_auth(self.operator_token().await)
+            .header("content-type", "application/octet-stream")
+            .body(feed)
+            .send()
+            .await?;
+        // Of a million CIs the answer may not be waited for; the work goes on.
+        ensure!(
+            request.status().is_success() || request.status().as_u16() == 503,
+            "{}",
+            request.text().await?
+        );
+        Ok(())
+    }
+
+    async fn operator_token(&self) -> String {
+        self.patch.token("olivia", &[api_types::access::Role::Operator]).await
+    }
+
+    /// Sends the inventories of hosts; CPU and wall seconds of the sending, and the seconds of COPY where asked for.
+    async fn push(&self, hosts: &[usize], with_copy: bool) -> anyhow::Result<(f64, f64, f64)> {
+        let token = self.operator_token().await;
+        let (mut cpu, mut wall, mut copy) = (0.0, 0.0, 0.0);
+        for chunk in hosts.chunks(CHUNK) {
+            let lines: Vec<String> =
+                chunk.iter().map(|host| fleet::inventory(*host, self.rounds[*host])).collect();
+            let bodies: Vec<String> = lines.chunks(REQUEST).map(|lines| lines.join("\n")).collect();
+            if with_copy {
+                let rows: Vec<Vec<u8>> = lines.chunks(CHUNK / 2).map(obvious::copy_rows).collect();
+                let burnt = self.cpu.seconds();
+                let copies = rows.into_iter().map(|rows| obvious::copy(&self.pool, rows));
+                futures::future::try_join_all(copies).await?;
+                copy += self.cpu.seconds() - burnt;
+            }
+            let (burnt, began) = (self.cpu.seconds(), Instant::now());
+            let halves: Vec<Vec<String>> =
+                bodies.chunks(bodies.len().div_ceil(2)).map(<[String]>::to_vec).collect();
+            let senders = halves.into_iter().map(|bodies| self.send(bodies, &token));
+            futures::future::try_join_all(senders).await?;
+            cpu += self.cpu.seconds() - burnt;
+            wall += began.elapsed().as_secs_f64();
+        }
+        Ok((cpu, wall, copy))
+    }
+
+    async fn send(&self, bodies: Vec<String>, token: &str) -> anyhow::Result<()> {
+        for body in bodies {
+            let request = self
+                .client
+                .post(format!("{}/patch/inventory", self.patch.base))
+                .bearer_auth(token)
+                .header("content-type", "application/x-ndjson")
+                .body(body);
+            let answer = request.send().await?;
+            let status = answer.status();
+            let report: Value = answer.json().await.context("the report of a push")?;
+            ensure!(status.is_success() && report["refused"] == json!([]), "{status}: {report}");
+        }
+        Ok(())
+    }
+
+    async fn ingestion(&mut self) -> anyhow::Result<()> {
+        eprintln!("ingestion");
+        let all: Vec<usize> = (0..self.cis).collect();
+        sqlx::raw_sql("SELECT pg_stat_statements_reset()").execute(&self.pool).await?;
+        let before = memory_megabytes();
+        let (first, wall, copy) = self.push(&all, true).await?;
+        let grown = memory_megabytes() - before;
+        let reference = copy / self.cis as f64;
+        let roll_ups: f64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(total_exec_time), 0) / 1000 FROM pg_stat_statements
+             WHERE query ~ 'INSERT INTO patch.(compliance_rollup|advisory_counts)'",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        self.ingested("first load", first, wall, reference, 0.15);
+        let share = roll_ups / first;
+        let shown = format!("{:.1} % of the load", share * 100.0);
+        self.table.add(
+            "roll-ups and counters, first load",
+            shown,
+            String::new(),
+            String::new(),
+            "<= 10 %",
+            Some(share <= 0.10),
+        );
+        self.table.add(
+            "memory grown by it",
+            format!("{grown:.0} MB"),
+            String::new(),
+            String::new(),
+            "bounded",
+            Some(grown < 600.0),
+        );
+
+        let (same, wall, _) = self.push(&all, false).await?;
+        self.ingested("again, nothing changed", same, wall, reference, 1.0);
+        for (name, every, target) in [("again, 2 % changed", 50, 0.75), ("again, 20 % changed", 5, 0.40)] {
+            (0..self.cis).filter(|host| host % every == 1).for_each(|host| self.rounds[host] += 1);
+            let (changed, wall, _) = self.push(&all, false).await?;
+            self.ingested(name, changed, wall, reference, target);
+        }
+        Ok(())
+    }
+
+    fn ingested(&mut self, what: &str, cpu: f64, wall: f64, reference: f64, target: f64) {
+        let each = cpu / self.cis as f64;
+        let ours = format!("{:.1} us CPU, {:.0}/s", each * 1e6, self.cis as f64 / wall);
+        let share = reference / each;
+        self.table.add(
+            &format!("inventories: {what}"),
+            ours,
+            format!("COPY {:.1} us CPU", reference * 1e6),
+            format!("{:.0} %", share * 100.0),
+            &format!(">= {:.0} %", target * 100.0),
+            Some(share >= target),
+        );
+    }
+
+    async fn roll_ups(&mut self) -> anyhow::Result<()> {
+        eprintln!("roll-ups");
+        let plain = obvious::group_by(&self.pool, 7).await?;
+        let ours = self.time_of("/patch/compliance", 200).await?;
+        self.compare("GET /patch/compliance, median", ours, plain, 300.0);
+        Ok(())
+    }
+
+    /// Median of the time that an answer takes.
+    async fn time_of(&self, path: &str, rounds: usize) -> anyhow::Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let began = Instant::now();
+            let answer = self
+                .client
+                .get(format!("{}{path}", self.patch.base))
+                .bearer_auth(&self.viewer_token)
+                .send()
+                .await?
+                .error_for_status()?;
+            answer.bytes().await?;
+            times.push(began.elapsed());
+        }
+        Ok(median(times))
+    }
+
+    fn compare(&mut self, what: &str, ours: Duration, plain: Duration, target: f64) {
+        let ratio = plain.as_secs_f64() / ours.as_secs_f64();
+        self.table.add(
+            what,
+            milliseconds(ours),
+            milliseconds(plain),
+            format!("1/{ratio:.0}"),
+            &format!("<= 1/{target:.0}"),
+            Some(ratio >= target),
+        );
+    }
+
+    async fn one_ci(&mut self) -> anyhow::Result<()> {
+        eprintln!("one CI");
+        let bare = obvious::serve_bare(self.bare_pool.clone()).await?;
+        let cis = self.cis;
+        let anyone = move |number: usize| fleet::ci_id(number.wrapping_mul(2_654_435_761) % cis);
+        let (mut ours, mut plain): (Vec<Load>, Vec<Load>) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let path = move |number| format!("/ci/{}", anyone(number));
+            plain.push(load(&self.cpu, &bare, None, LOAD_LASTS, path).await?);
+            let path = move |number| format!("/patch/compliance/{}", anyone(number));
+            ours.push(load(&self.cpu, &self.address(), Some(&self.viewer_token), LOAD_LASTS, path).await?);
+        }
+        // The middle one of three rounds, turn and turn about: a busy machine hits both alike.
+        let middle = |loads: &mut Vec<Load>| {
+            loads.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+            loads[loads.len() / 2]
+        };
+        let (ours, plain) = (middle(&mut ours), middle(&mut plain));
+        let shown = |load: &Load| format!("{:.0}/s, {:.0} us CPU", load.per_second, load.cpu * 1e6);
+        let ratio = ours.per_second / plain.per_second;
+        self.table.add(
+            "GET /patch/compliance/{ci_id}, requests",
+            shown(&ours),
+            shown(&plain),
+            format!("{:.0} %", ratio * 100.0),
+            ">= 80 %",
+            Some(ratio >= 0.8),
+        );
+        let tail = ours.p99.as_secs_f64() / plain.p99.as_secs_f64();
+        self.table.add(
+            "GET /patch/compliance/{ci_id}, P99",
+            milliseconds(ours.p99),
+            milliseconds(plain.p99),
+            format!("{tail:.2}"),
+            "<= 1.5",
+            Some(tail <= 1.5),
+        );
+        Ok(())
+    }
+
+    async fn affected(&mut self) -> anyhow::Result<()> {
+        eprintln!("affected CIs");
+        for (name, cve) in
+            [("rare", fleet::RARE_CVE), ("1 %", fleet::MIDDLE_CVE), ("95 %", fleet::COMMON_CVE)]
+        {
+            let (page, count) = obvious::affected(&self.pool, cve, 3).await?;
+            let ours = self.time_of(&format!("/patch/advisories/{cve}?limit=100"), 100).await?;
+            self.compare(&format!("affected by a CVE, {name}: page and total"), ours, page + count, 200.0);
+            self.table.add(
+                &format!("  jsonb with GIN, {name}"),
+                String::new(),
+                format!("{} + {}", milliseconds(page), milliseconds(count)),
+                String::new(),
+                "",
+                None,
+            );
+        }
+        let path = format!("/patch/advisories/{}", fleet::COMMON_CVE);
+        let depth = self.cis * 9 / 10;
+        let (mut seen, mut token) = (0, String::new());
+        while seen < depth {
+            let page: Value = self.operator.get(&format!("{path}?limit=1000{token}")).await.expect(200);
+            seen += page["affected"].as_array().map_or(0, Vec::len);
+            token =
+                format!("&page_token={}", page["next_page_token"].as_str().context("the list ended early")?);
+        }
+        let first = self.time_of(&format!("{path}?limit=100"), 100).await?;
+        let deep = self.time_of(&format!("{path}?limit=100{token}"), 100).await?;
+        let ratio = deep.as_secs_f64() / first.as_secs_f64();
+        self.table.add(
+            &format!("page at depth {depth} beside page 1"),
+            milliseconds(deep),
+            milliseconds(first),
+            format!("{ratio:.2}"),
+            "<= 2",
+            Some(ratio <= 2.0),
+        );
+        Ok(())
+    }
+
+    async fn export(&mut self) -> anyhow::Result<()> {
+        eprintln!("export");
+        for format in ["csv", "json", "ndjson"] {
+            let (before, began) = (memory_megabytes(), Instant::now());
+            let mut answer = self
+                .client
+                .get(format!("{}/patch/compliance/export?format={format}", self.patch.base))
+                .bearer_auth(&self.viewer_token)
+                .send()
+                .await?
+                .error_for_status()?;
+            let (mut rows, mut most) = (0, before);
+            while let Some(piece) = answer.chunk().await? {
+                rows += piece.iter().filter(|byte| **byte == b'\n').count();
+                most = most.max(memory_megabytes());
+            }
+            let expected = self.cis + usize::from(format == "csv");
+            ensure!(rows == expected, "the export has {rows} rows, not {expected}");
+            let rate = self.cis as f64 / began.elapsed().as_secs_f64();
+            let ours = format!("{rate:.0} rows/s");
+            let grown = format!("{:.0} MB more", most - before);
+            self.table.add(
+                &format!("export as {format}"),
+                ours,
+                grown,
+                String::new(),
+                "constant",
+                Some(most - before < 64.0),
+            );
+        }
+        Ok(())
+    }
+
+    async fn late_advisory(&mut self) -> anyhow::Result<()> {
+        eprintln!("a new advisory");
+        let sample: Vec<String> = (0..300).map(|place| fleet::ci_id(place * 997 % self.cis)).collect();
+        let each = obvious::judge_each(&self.pool, &sample).await?;
+        let done = Arc::new(AtomicBool::new(false));
+        let reads = tokio::spawn(read_meanwhile(
+            self.client.clone(),
+            format!("{}/patch/compliance", self.patch.base),
+            self.viewer_token.clone(),
+            self.cis,
+            done.clone(),
+        ));
+        let began = Instant::now();
+        self.import(fleet::late_advisory()).await?;
+        loop {
+            let detail: Value = self.operator.get("/patch/advisories/BENCH-LATE?limit=1").await.expect(200);
+            let due: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM patch.due_sets").fetch_one(&self.pool).await?;
+            if detail["affected_total"] == self.cis && due == 0 {
+                break;
+            }
+            ensure!(began.elapsed() < PATIENCE, "the new advisory was not evaluated in time");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let took = began.elapsed();
+        done.store(true, Ordering::Relaxed);
+        let mut times = reads.await??;
+        times.sort_unstable();
+        let ours = took / self.cis as u32;
+        let ratio = each.as_secs_f64() / ours.as_secs_f64();
+        self.table.add(
+            "new advisory for all, each host",
+            format!("{:.1} us", ours.as_secs_f64() * 1e6),
+            format!("{:.0} us", each.as_secs_f64() * 1e6),
+            format!("1/{ratio:.0}"),
+            "<= 1/50",
+            Some(ratio >= 50.0),
+        );
+        let whole = took.as_secs_f64() * 1e6 / self.cis as f64;
+        self.table.add(
+            "  in all, and for a million",
+            format!("{:.1} s, {whole:.0} s", took.as_secs_f64()),
+            String::new(),
+            String::new(),
+            "< 60 s",
+            Some(whole < 60.0),
+        );
+        let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
+        let shown = format!("{} / {}", milliseconds(at(0.5)), milliseconds(at(0.99)));
+        self.table.add(
+            "  reads meanwhile, P50 / P99",
+            shown,
+            String::new(),
+            String::new(),
+            "fast",
+            Some(at(0.99) < Duration::from_millis(100)),
+        );
+        Ok(())
+    }
+
+    /// Counters say what counting says.
+    async fn expect_exact(&self) -> anyhow::Result<()> {
+        let drift: i64 = sqlx::query_scalar(
+            "WITH counted AS (
+                 SELECT d.dimension, d.value, s.status, count(*) AS hosts
+                 FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id CROSS JOIN LATERAL (VALUES ('total', ''), ('env', h.env),
+                     ('os', h.os), ('tier', h.tier), ('owner', h.owner), ('cluster', h.cluster)) AS d (dimension, value)
+                 WHERE h.active GROUP BY 1, 2, 3
+                 UNION ALL
+                 SELECT 'policy', policy_no::text, status, count(*) FROM patch.compliance WHERE policy_no > 0 GROUP BY 1, 2, 3
+             ), rolled AS (SELECT dimension, value, status, sum(hosts) AS hosts FROM patch.compliance_rollup GROUP BY 1, 2, 3 HAVING sum(hosts) <> 0)
+             SELECT (SELECT count(*) FROM counted c FULL JOIN rolled r USING (dimension, value, status) WHERE c.hosts IS DISTINCT FROM r.hosts)
+                  + (SELECT count(*) FROM (SELECT advisory_no, count(*) AS hosts FROM patch.affected GROUP BY 1) a
+                     FULL JOIN (SELECT advisory_no, sum(hosts) AS hosts FROM patch.advisory_counts GROUP BY 1 HAVING sum(hosts) <> 0) c
+                     USING (advisory_no) WHERE a.hosts IS DISTINCT FROM c.hosts)",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        ensure!(drift == 0, "{drift} counters are not what counting says");
+        eprintln!("  every counter is exact");
+        Ok(())
+    }
+}
+
+/// Reads CIs one after the other until `done`; the times they took.
+async fn read_meanwhile(
+    client: reqwest::Client,
+    base: String,
+    token: String,
+    cis: usize,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<Vec<Duration>> {
+    let (mut times, mut number) = (Vec::new(), 0_usize);
+    while !done.load(Ordering::Relaxed) {
+        let ci = fleet::ci_id(number.wrapping_mul(2_654_435_761) % cis);
+        let began = Instant::now();
+        let answer =
+            client.get(format!("{base}/{ci}")).bearer_auth(&token).send().await?.error_for_status()?;
+        answer.bytes().await?;
+        times.push(began.elapsed());
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(times)
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}

@@ -1,0 +1,205 @@
+//! What hosts are measured against, remembered: policies, exceptions, findings, fixes.
+//!
+//! A memory is of one edition (`patch.edition`) and is given up when the stored number is another. Whoever stores
+//! results reads the number under the shared lock, so that nothing changes until it commits; whoever only reads gets
+//! the number together with the rows it belongs to.
+
+mod fixes;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, RwLock},
+};
+
+use advisories::InstalledPackage;
+use chrono::{DateTime, Utc};
+use domain::selector::Tags;
+use service_kit::ApiResult;
+use sqlx::PgConnection;
+
+pub(crate) use self::fixes::{FixIndex, Fixes};
+use crate::store::{
+    self,
+    dictionary::{ContentDigest, Finding},
+    measures::{OpenException, Yardstick},
+};
+
+/// Rows of each dictionary remembered at most; beyond it the memory is cleared.
+const REMEMBERED: usize = 400_000;
+
+/// One for the process. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Measures(Arc<Memories>);
+
+#[derive(Default)]
+struct Memories {
+    current: Mutex<Option<Arc<Edition>>>,
+    /// Numbers mean the same in every edition.
+    packages: RwLock<HashMap<ContentDigest, i32>>,
+    package_bodies: RwLock<HashMap<i32, Arc<InstalledPackage>>>,
+    findings: RwLock<HashMap<ContentDigest, i32>>,
+}
+
+/// What holds in one edition.
+pub(crate) struct Edition {
+    number: i64,
+    pub policies: Vec<Yardstick>,
+    exceptions: Vec<OpenException>,
+    findings: RwLock<HashMap<i32, Arc<Finding>>>,
+    pub fixes: Fixes,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Measures {
+    /// The edition that is stored now.
+    pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Edition>> {
+        let number = store::measures::get_edition(conn).await?;
+        self.edition(conn, number).await
+    }
+
+    /// The edition of this number, or a newer one where that is what is stored by now.
+    pub(crate) async fn edition(&self, conn: &mut PgConnection, number: i64) -> ApiResult<Arc<Edition>> {
+        if let Some(known) = locked(&self.0.current).as_ref().filter(|known| known.number == number) {
+            return Ok(known.clone());
+        }
+        let number = store::measures::get_edition(conn).await?;
+        let edition = Arc::new(Edition {
+            number,
+            policies: store::measures::list_yardsticks(conn).await?,
+            exceptions: store::measures::list_open_exceptions(conn).await?,
+            findings: RwLock::default(),
+            fixes: Fixes::default(),
+        });
+        let mut current = locked(&self.0.current);
+        // A reader that was slow does not bring an old edition back.
+        if current.as_ref().is_none_or(|known| known.number < number) {
+            *current = Some(edition.clone());
+        }
+        Ok(edition)
+    }
+
+    pub(crate) fn known_packages(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+        look_up(&self.0.packages, digests)
+    }
+
+    /// Only what is committed may be remembered.
+    pub(crate) fn remember_packages(&self, rows: &HashMap<ContentDigest, i32>) {
+        remember(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
+    }
+
+    pub(crate) fn known_findings(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+        look_up(&self.0.findings, digests)
+    }
+
+    /// Only what is committed may be remembered.
+    pub(crate) fn remember_findings(&self, rows: &HashMap<ContentDigest, i32>) {
+        remember(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
+    }
+
+    /// Packages by their numbers; numbers that are not stored are absent.
+    pub(crate) async fn packages(
+        &self,
+        conn: &mut PgConnection,
+        numbers: &[i32],
+    ) -> ApiResult<HashMap<i32, Arc<InstalledPackage>>> {
+        let (mut found, missing) = recall(&self.0.package_bodies, numbers);
+        if !missing.is_empty() {
+            let loaded = store::dictionary::load_packages(conn, &missing).await?;
+            let loaded: Vec<_> = loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect();
+            remember(&self.0.package_bodies, loaded.iter().cloned());
+            found.extend(loaded);
+        }
+        Ok(found)
+    }
+}
+
+impl Edition {
+    /// Findings by their numbers; numbers that are not stored are absent.
+    pub(crate) async fn findings(
+        &self,
+        conn: &mut PgConnection,
+        numbers: &[i32],
+    ) -> ApiResult<HashMap<i32, Arc<Finding>>> {
+        let (mut found, missing) = recall(&self.findings, numbers);
+        if !missing.is_empty() {
+            let loaded = store::dictionary::load_findings(conn, &missing).await?;
+            let loaded: Vec<_> = loaded.into_iter().map(|finding| (finding.no, Arc::new(finding))).collect();
+            remember(&self.findings, loaded.iter().cloned());
+            found.extend(loaded);
+        }
+        Ok(found)
+    }
+
+    /// The policies that select a host.
+    pub(crate) fn policies_of<'a>(
+        &'a self,
+        tags: &'a Tags,
+        os_key: &'a str,
+    ) -> impl Iterator<Item = &'a Yardstick> {
+        self.policies.iter().filter(move |policy| {
+            policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
+                && policy.target_tags.0.iter().all(|(key, value)| tags.get(key) == Some(value))
+        })
+    }
+
+    pub(crate) fn policy(&self, no: i32) -> Option<&Yardstick> {
+        self.policies.iter().find(|policy| policy.no == no)
+    }
+
+    pub(crate) fn has_exceptions(&self) -> bool {
+        !self.exceptions.is_empty()
+    }
+
+    /// Whether a finding is excepted on a CI. An exception for a CVE covers an advisory only together with exceptions
+    /// for its other CVEs: what was not excepted must not vanish behind what was.
+    pub(crate) fn is_excepted(&self, ci_id: &str, finding: &Finding, now: DateTime<Utc>) -> bool {
+        let open: Vec<Option<&str>> = self
+            .exceptions
+            .iter()
+            .filter(|one| {
+                one.expires_at > now
+                    && one.ci_id.as_deref().is_none_or(|wanted| wanted == ci_id)
+                    && one.package.as_deref().is_none_or(|wanted| wanted == finding.package)
+            })
+            .map(|one| one.advisory_id.as_deref())
+            .collect();
+        let names = |id: &str| open.contains(&Some(id));
+        open.contains(&None)
+            || names(&finding.advisory_id)
+            || (!finding.cves.is_empty() && finding.cves.iter().all(|cve| names(cve)))
+    }
+}
+
+fn look_up(memory: &RwLock<HashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+    let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    digests.iter().map(|digest| memory.get(digest).copied()).collect()
+}
+
+fn remember<K: std::hash::Hash + Eq, V>(
+    memory: &RwLock<HashMap<K, V>>,
+    rows: impl ExactSizeIterator<Item = (K, V)>,
+) {
+    let mut memory = memory.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if memory.len() + rows.len() > REMEMBERED {
+        memory.clear();
+    }
+    memory.extend(rows);
+}
+
+/// What is remembered under these numbers, and the numbers under which nothing is.
+fn recall<V>(memory: &RwLock<HashMap<i32, Arc<V>>>, numbers: &[i32]) -> (HashMap<i32, Arc<V>>, Vec<i32>) {
+    let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (mut found, mut missing) = (HashMap::new(), Vec::new());
+    for number in numbers {
+        match memory.get(number) {
+            Some(value) => drop(found.insert(*number, value.clone())),
+            None => missing.push(*number),
+        }
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    (found, missing)
+}

@@ -1,0 +1,159 @@
+//! What repeats from host to host, by number: installed packages, and the fixes they lack.
+//!
+//! Rows are facts and are never changed or deleted; a number once read means the same for ever.
+
+use std::collections::HashMap;
+
+use advisories::InstalledPackage;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use service_kit::ApiResult;
+use sqlx::{PgConnection, types::Json};
+
+/// Identifies the content of a dictionary row.
+pub type ContentDigest = [u8; 32];
+
+/// A package to number.
+#[derive(Debug, Clone)]
+pub struct NewPackage {
+    pub os: String,
+    pub names: Vec<String>,
+    pub package: InstalledPackage,
+}
+
+/// A fix that an installed package lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFinding {
+    pub advisory_no: i32,
+    pub package: String,
+    pub installed: String,
+    pub fixed: String,
+    pub candidate: Option<String>,
+    pub target: Option<String>,
+    pub state: String,
+    pub rule: String,
+}
+
+pub async fn find_packages(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
+    let rows = sqlx::query!("SELECT digest, no FROM patch.packages WHERE digest = ANY($1)", digests)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
+}
+
+/// Numbers packages that have none; those that somebody else numbered meanwhile are left out.
+pub async fn insert_packages(
+    conn: &mut PgConnection,
+    new: &[(ContentDigest, NewPackage)],
+) -> ApiResult<Vec<(Vec<u8>, i32)>> {
+    let bodies = new
+        .iter()
+        .map(|(_, one)| serde_json::to_value(&one.package))
+        .collect::<Result<Vec<Value>, serde_json::Error>>()?;
+    let names = new
+        .iter()
+        .map(|(_, one)| serde_json::to_value(&one.names))
+        .collect::<Result<Vec<Value>, serde_json::Error>>()?;
+    let rows = sqlx::query!(
+        "INSERT INTO patch.packages (digest, os, names, body)
+         SELECT digest, os, ARRAY(SELECT jsonb_array_elements_text(names)), body
+         FROM unnest($1::bytea[], $2::text[], $3::jsonb[], $4::jsonb[]) AS t (digest, os, names, body) ORDER BY digest
+         ON CONFLICT (digest) DO NOTHING RETURNING digest, no",
+        &new.iter().map(|(digest, _)| digest.to_vec()).collect::<Vec<_>>(),
+        &new.iter().map(|(_, one)| one.os.clone()).collect::<Vec<_>>(),
+        &names,
+        &bodies,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
+}
+
+pub async fn load_packages(
+    conn: &mut PgConnection,
+    numbers: &[i32],
+) -> ApiResult<Vec<(i32, InstalledPackage)>> {
+    let rows = sqlx::query!(
+        r#"SELECT no, body AS "body: Json<InstalledPackage>" FROM patch.packages WHERE no = ANY($1)"#,
+        numbers
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.no, row.body.0)).collect())
+}
+
+pub async fn find_findings(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
+    let rows = sqlx::query!("SELECT digest, no FROM patch.findings WHERE digest = ANY($1)", digests)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
+}
+
+/// Numbers findings that have none; those that somebody else numbered meanwhile are left out.
+pub async fn insert_findings(
+    conn: &mut PgConnection,
+    new: &[(ContentDigest, NewFinding)],
+) -> ApiResult<Vec<(Vec<u8>, i32)>> {
+    let text = |field: fn(&NewFinding) -> &str| -> Vec<String> {
+        new.iter().map(|(_, one)| field(one).to_owned()).collect()
+    };
+    let optional = |field: fn(&NewFinding) -> &Option<String>| -> Vec<Option<String>> {
+        new.iter().map(|(_, one)| field(one).clone()).collect()
+    };
+    let rows = sqlx::query!(
+        "INSERT INTO patch.findings (digest, advisory_no, package, installed, fixed, candidate, target, state, rule)
+         SELECT * FROM unnest($1::bytea[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::text[]) AS t (digest) ORDER BY digest
+         ON CONFLICT (digest) DO NOTHING RETURNING digest, no",
+        &new.iter().map(|(digest, _)| digest.to_vec()).collect::<Vec<_>>(),
+        &new.iter().map(|(_, one)| one.advisory_no).collect::<Vec<_>>(),
+        &text(|one| &one.package),
+        &text(|one| &one.installed),
+        &text(|one| &one.fixed),
+        &optional(|one| &one.candidate) as &[Option<String>],
+        &optional(|one| &one.target) as &[Option<String>],
+        &text(|one| &one.state),
+        &text(|one| &one.rule),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
+}
+
+/// A finding with what its advisory says of it now.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub no: i32,
+    pub advisory_no: i32,
+    pub advisory_id: String,
+    pub package: String,
+    pub installed: String,
+    pub fixed: String,
+    pub candidate: Option<String>,
+    pub target: Option<String>,
+    pub state: String,
+    pub rule: String,
+    pub cves: Vec<String>,
+    pub severity: String,
+    pub exploited: bool,
+    pub published: DateTime<Utc>,
+    pub due: DateTime<Utc>,
+}
+
+pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
+    let rows = sqlx::query_as!(
+        Finding,
+        "SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target, f.state, f.rule,
+             a.cves, a.severity, a.exploited, a.published, a.due
+         FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)",
+        numbers
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
+}
+
+/// By digest, for look-ups.
+pub fn by_digest(rows: Vec<(Vec<u8>, i32)>) -> HashMap<ContentDigest, i32> {
+    rows.into_iter().filter_map(|(digest, no)| Some((digest.try_into().ok()?, no))).collect()
+}

@@ -1,0 +1,123 @@
+//! One result per host and policy, as they are written.
+
+use chrono::{DateTime, Utc};
+use domain::selector::Tags;
+use service_kit::ApiResult;
+use sqlx::{PgConnection, types::Json};
+
+/// A host to reckon the results of.
+#[derive(Debug, Clone)]
+pub struct MeasuredHost {
+    pub id: i32,
+    pub ci_id: String,
+    pub active: bool,
+    pub os_key: String,
+    pub tags: Json<Tags>,
+    pub set_no: Option<i32>,
+    pub status: String,
+    pub last_scanned: Option<DateTime<Utc>>,
+    pub findings: Vec<i32>,
+}
+
+/// In the order of their numbers.
+pub async fn list_measured_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<MeasuredHost>> {
+    let hosts = sqlx::query_as!(
+        MeasuredHost,
+        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status, s.last_scanned,
+               coalesce(f.findings, '{}') AS "findings!"
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
+           WHERE h.id = ANY($1) ORDER BY h.id"#,
+        hosts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
+}
+
+/// A stored result. Policy 0 is the measure of hosts that no policy selects: everything known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredResult {
+    pub host_id: i32,
+    pub policy_no: i32,
+    pub status: String,
+    pub target_level: Option<String>,
+    pub current_level: Option<String>,
+    pub pending: i32,
+    pub excepted: i32,
+    /// When the first of what is asked and not excepted falls due.
+    pub next_due: Option<DateTime<Utc>>,
+    /// CVEs of what is asked.
+    pub open_cves: i32,
+    /// Sum of their times of publication, in seconds since 1970.
+    pub published_sum: i64,
+}
+
+pub async fn list_stored(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<StoredResult>> {
+    let results = sqlx::query_as!(
+        StoredResult,
+        "SELECT host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum
+         FROM patch.compliance WHERE host_id = ANY($1)",
+        hosts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(results)
+}
+
+pub async fn delete_results(conn: &mut PgConnection, results: &[(i32, i32)]) -> ApiResult<()> {
+    if results.is_empty() {
+        return Ok(());
+    }
+    let (hosts, policies): (Vec<i32>, Vec<i32>) = results.iter().copied().unzip();
+    sqlx::query!(
+        "DELETE FROM patch.compliance c USING unnest($1::integer[], $2::integer[]) AS o (host_id, policy_no)
+         WHERE c.host_id = o.host_id AND c.policy_no = o.policy_no",
+        &hosts,
+        &policies
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -> ApiResult<()> {
+    if results.is_empty() {
+        return Ok(());
+    }
+    let optional = |field: fn(&StoredResult) -> &Option<String>| -> Vec<Option<String>> {
+        results.iter().map(|one| field(one).clone()).collect()
+    };
+    sqlx::query!(
+        "INSERT INTO patch.compliance
+             (host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum)
+         SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[],
+             $8::timestamptz[], $9::integer[], $10::bigint[])
+         ON CONFLICT (host_id, policy_no) DO UPDATE SET status = excluded.status, target_level = excluded.target_level,
+             current_level = excluded.current_level, pending = excluded.pending, excepted = excluded.excepted,
+             next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum",
+        &results.iter().map(|one| one.host_id).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.policy_no).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.status.clone()).collect::<Vec<_>>(),
+        &optional(|one| &one.target_level) as &[Option<String>],
+        &optional(|one| &one.current_level) as &[Option<String>],
+        &results.iter().map(|one| one.pending).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.excepted).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.next_due).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &results.iter().map(|one| one.open_cves).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.published_sum).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The worst of each host's results.
+pub async fn set_statuses(conn: &mut PgConnection, status: &str, hosts: &[i32]) -> ApiResult<()> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!("UPDATE patch.host_scans SET status = $1 WHERE host_id = ANY($2)", status, hosts)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Counters that change in the transaction of what they count.
+//!
+//! Each has shards, and a transaction writes one shard alone (`patch.own_shard`): writers side by side do not wait for
+//! each other's counters. Who reads adds the shards up.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use service_kit::ApiResult;
+use sqlx::PgConnection;
+
+/// Dimension, value and status.
+pub type CellKey = (&'static str, String, &'static str);
+
+/// By how much cells change.
+pub type Changes = BTreeMap<CellKey, i64>;
+
+pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> {
+    let changes: Vec<_> = changes.iter().filter(|(_, change)| **change != 0).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO patch.compliance_rollup AS r (dimension, value, status, shard, hosts)
+         SELECT n.dimension, n.value, n.status, o.shard, n.hosts
+         FROM (SELECT patch.own_shard() AS shard) o,
+             unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS n (dimension, value, status, hosts)
+         ON CONFLICT (dimension, value, status, shard) DO UPDATE SET hosts = r.hosts + excluded.hosts",
+        &changes.iter().map(|((dimension, ..), _)| (*dimension).to_owned()).collect::<Vec<_>>(),
+        &changes.iter().map(|((_, value, _), _)| value.clone()).collect::<Vec<_>>(),
+        &changes.iter().map(|((.., status), _)| (*status).to_owned()).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, change)| **change).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One cell of the roll-ups; policies by their ids.
+#[derive(Debug)]
+pub struct Cell {
+    pub dimension: String,
+    pub value: String,
+    pub status: String,
+    pub hosts: i64,
+}
+
+pub async fn list_rollup(conn: &mut PgConnection) -> ApiResult<Vec<Cell>> {
+    let cells = sqlx::query_as!(
+        Cell,
+        r#"SELECT r.dimension, CASE r.dimension WHEN 'policy' THEN p.id ELSE r.value END AS "value!", r.status,
+               sum(r.hosts)::bigint AS "hosts!"
+           FROM patch.compliance_rollup r LEFT JOIN patch.policies p ON r.dimension = 'policy' AND p.no::text = r.value
+           WHERE r.dimension <> 'policy' OR p.id IS NOT NULL
+           GROUP BY 1, 2, 3 HAVING sum(r.hosts) <> 0"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(cells)
+}
+
+/// Fixes that were installed, in sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repairs {
+    pub fixes: i64,
+    /// Installed after their due date.
+    pub late: i64,
+    /// From publication to repair.
+    pub seconds: i64,
+    /// The same once for each CVE.
+    pub cve_seconds: i64,
+}
+
+impl Repairs {
+    pub fn add(&mut self, other: Self) {
+        self.fixes += other.fixes;
+        self.late += other.late;
+        self.seconds += other.seconds;
+        self.cve_seconds += other.cve_seconds;
+    }
+}
+
+/// Adds repairs to those of a month, by dimension and value.
+pub async fn count_repairs(
+    conn: &mut PgConnection,
+    month: NaiveDate,
+    repairs: &BTreeMap<(&'static str, String), Repairs>,
+) -> ApiResult<()> {
+    if repairs.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO patch.repairs AS r (month, dimension, value, shard, fixes, late, seconds, cve_seconds)
+         SELECT $1, n.dimension, n.value, o.shard, n.fixes, n.late, n.seconds, n.cve_seconds
+         FROM (SELECT patch.own_shard() AS shard) o, unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+             AS n (dimension, value, fixes, late, seconds, cve_seconds)
+         ON CONFLICT (month, dimension, value, shard) DO UPDATE SET fixes = r.fixes + excluded.fixes, late = r.late + excluded.late,
+             seconds = r.seconds + excluded.seconds, cve_seconds = r.cve_seconds + excluded.cve_seconds",
+        month,
+        &repairs.keys().map(|(dimension, _)| (*dimension).to_owned()).collect::<Vec<_>>(),
+        &repairs.keys().map(|(_, value)| value.clone()).collect::<Vec<_>>(),
+        &repairs.values().map(|one| one.fixes).collect::<Vec<_>>(),
+        &repairs.values().map(|one| one.late).collect::<Vec<_>>(),
+        &repairs.values().map(|one| one.seconds).collect::<Vec<_>>(),
+        &repairs.values().map(|one| one.cve_seconds).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
