@@ -40,24 +40,22 @@ pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitC
 
 pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = workspace.cargo();
-    let (package, example) = match benchmark {
+    let of_release = match benchmark {
         Benchmark::Ansible => {
             bootstrap::run(workspace, Needs::Platform)?;
-            ("ansible", "bench_wave")
+            ["run", "--release", "--package", "ansible", "--example", "bench_wave"].as_slice()
         }
         Benchmark::Simulate => {
             command.env("PATCH_BENCH_PYTHON", bootstrap::bench_python(workspace)?);
-            ("simulator", "bench_simulate")
+            &["bench", "--package", "simulator", "--bench", "simulate"]
         }
         Benchmark::Compliance => {
             bootstrap::run(workspace, Needs::Platform)?;
             command.env("SQLX_OFFLINE", "true");
-            ("patch-manager", "bench_compliance")
+            &["run", "--release", "--package", "patch-manager", "--example", "bench_compliance"]
         }
     };
-    command
-        .args(["run", "--quiet", "--release", "--package", package, "--example", example, "--"])
-        .args(arguments);
+    command.args(of_release).args(["--quiet", "--"]).args(arguments);
     become_program(workspace, command)
 }
 
