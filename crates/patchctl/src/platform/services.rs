@@ -82,7 +82,7 @@ impl Services {
         let common = |shutdown: &CancellationToken| (database_url, service_token, shutdown.child_token());
         services.serve::<SimEngine>(common(&all), sim_engine, settings::sim_engine()?)?;
         services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
-        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses)?)?;
+        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses, data_dir)?)?;
         services.serve::<PatchManager>(
             common(&first),
             patch_manager,
