@@ -5,13 +5,14 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, feed_imports, hosts, reckoning};
+use super::{evaluation, exceptions, feed_imports, hosts, reckoning, run_files};
 use crate::{service::App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const SYNCHRONISE_EVERY: Duration = Duration::from_secs(30);
 /// Looking for scans that are too old takes at most this part of the time.
 const FORGET_SHARE: u32 = 50;
+const TEND_FILES_EVERY: Duration = Duration::from_secs(300);
 /// Hosts made `unknown`, and sets dropped, in one transaction.
 const BATCH: i64 = 5000;
 
@@ -27,7 +28,8 @@ pub(crate) fn start(app: &App) {
 async fn look_after(app: App) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut synchronise_at, mut forget_at) = (Instant::now(), Instant::now());
+    let (mut synchronise_at, mut forget_at, mut tend_files_at) =
+        (Instant::now(), Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
@@ -42,10 +44,21 @@ async fn look_after(app: App) {
             }
             forget_at = Instant::now() + began.elapsed() * FORGET_SHARE;
         }
+        if Instant::now() >= tend_files_at {
+            if let Err(error) = tend_files(&app).await {
+                tracing::warn!("upkeep of the files of runs failed and is tried again: {}", chain(&error));
+            }
+            tend_files_at = Instant::now() + TEND_FILES_EVERY;
+        }
         if let Err(error) = look(&app).await {
             tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
         }
     }
+}
+
+async fn tend_files(app: &App) -> ApiResult<()> {
+    run_files::tend_tokens(app).await?;
+    run_files::prune(app).await
 }
 
 async fn look(app: &App) -> ApiResult<()> {

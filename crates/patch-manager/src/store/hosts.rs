@@ -199,6 +199,17 @@ pub async fn list_scans(
     Ok(rows.into_iter().map(|row| (row.host_id, row.set_no, row.last_scanned)).collect())
 }
 
+/// The tags of those of these CIs that are known here.
+pub async fn find_tags(
+    conn: &mut PgConnection,
+    ci_ids: &[String],
+) -> ApiResult<BTreeMap<String, BTreeMap<String, String>>> {
+    let rows = sqlx::query!("SELECT ci_id, tags FROM patch.hosts WHERE ci_id = ANY($1)", ci_ids)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter().map(|row| Ok((row.ci_id, serde_json::from_value(row.tags)?))).collect()
+}
+
 /// Remembers that these hosts were seen and had not changed.
 pub async fn touch_scans(
     conn: &mut PgConnection,

@@ -10,6 +10,7 @@ pub mod feed_imports;
 pub mod feeds;
 pub mod hosts;
 pub mod measures;
+pub(crate) mod notices;
 pub mod package_sets;
 pub mod policies;
 pub(crate) mod predictions;
@@ -20,6 +21,7 @@ pub mod timeliness;
 pub mod words;
 
 pub mod host_steps;
+pub(crate) mod reboots;
 pub mod run_records;
 pub mod runs;
 pub mod schedules;
