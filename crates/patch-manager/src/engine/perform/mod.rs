@@ -46,6 +46,10 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
+        Action::Open { .. } | Action::Check { .. } => Ok((
+            Answer::CouldNot { reason: "this plan has no customers".to_owned() },
+            Evidence::logged("asked about customers by a plan that has none"),
+        )),
         Action::Snapshot { hosts } => snapshot::snapshot(&task, hosts).await,
         Action::Test { phase, hosts } => tests::test(&task, *phase, hosts).await,
         Action::Patch { hosts } => patch::patch(&task, hosts).await,
