@@ -6,6 +6,7 @@ pub mod cmdb;
 pub mod itsm;
 pub mod patch;
 pub mod sim;
+pub mod sim_customers;
 
 pub use client::{Client, ClientError, RetryRule};
 
