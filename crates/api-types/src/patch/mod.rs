@@ -4,6 +4,7 @@ mod advisories;
 mod compliance;
 mod policies;
 mod predictions;
+mod releases;
 mod runs;
 mod waivers;
 
@@ -11,5 +12,6 @@ pub use advisories::*;
 pub use compliance::*;
 pub use policies::*;
 pub use predictions::*;
+pub use releases::*;
 pub use runs::*;
 pub use waivers::*;

@@ -61,6 +61,8 @@ pub enum RunTrigger {
     Retry,
     /// Back to the snapshots of an earlier run.
     Rollback,
+    /// Of a product release.
+    Release,
 }
 
 /// A run in a list.
