@@ -5,6 +5,7 @@ mod client;
 pub mod cmdb;
 pub mod itsm;
 pub mod patch;
+pub mod releases;
 pub mod sim;
 pub mod sim_customers;
 

@@ -353,7 +353,6 @@ pub struct CustomerDeployment {
 
 /// What a webhook's receiver says of a deployment, signed like the request was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DeploymentCallback {
     pub state: DeploymentState,
     #[serde(default)]

@@ -241,7 +241,7 @@ pub struct StageReport {
 }
 
 /// Compliant hosts out of a run's hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ComplianceShare {
     pub compliant: i64,
     pub total: i64,

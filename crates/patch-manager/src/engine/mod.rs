@@ -8,6 +8,7 @@ mod drive;
 pub(crate) mod hub;
 mod perform;
 mod playbook;
+pub(crate) mod release;
 mod scheduler;
 pub(crate) mod transition;
 
@@ -30,6 +31,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn start_worker(app: &App) {
     app.tasks.spawn(hub::pass_on(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
+    app.tasks.spawn(release::watch::run(app.clone()));
     app.tasks.spawn(own_runs(app.clone()));
 }
 

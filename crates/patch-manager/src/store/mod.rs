@@ -3,6 +3,8 @@
 pub mod advisories;
 pub mod calendars;
 pub mod compliance;
+pub mod customers;
+pub mod deployments;
 pub mod exceptions;
 pub mod feed_imports;
 pub mod feeds;
@@ -10,6 +12,7 @@ pub mod hosts;
 pub mod package_sets;
 pub mod policies;
 pub(crate) mod predictions;
+pub mod releases;
 pub mod scans;
 pub mod words;
 
