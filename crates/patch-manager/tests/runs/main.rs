@@ -7,5 +7,7 @@ mod execution;
 mod lifecycle;
 mod outages;
 mod platform;
+mod release_faults;
+mod releases;
 mod schedule;
 mod workflow;

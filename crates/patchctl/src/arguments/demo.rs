@@ -1,4 +1,4 @@
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -7,9 +7,22 @@ rollout with one failing host, the proof. Every number it prints is read back fr
 
 Examples:
   patchctl demo
+  patchctl demo --scene releases
   patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
+    /// What is played.
+    #[arg(long, value_enum, default_value_t = Scene::Evening)]
+    pub scene: Scene,
+
     /// Leave the platform up afterwards, until ctrl-C.
     #[arg(long)]
     pub keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scene {
+    /// A critical advisory for a fleet of hosts, from its arrival to the proof.
+    Evening,
+    /// Four product releases to twenty customers, tier by tier: weeks on a clock of its own, in under a minute.
+    Releases,
 }

@@ -25,7 +25,7 @@ pub use access::{AuditArguments, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, ExportFormat, InventoryCommand};
-pub use demo::DemoArguments;
+pub use demo::{DemoArguments, Scene};
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };

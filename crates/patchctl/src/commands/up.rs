@@ -1,7 +1,7 @@
 //! `up`: the platform until it is told to stop.
 
-use service_kit::cli;
 use service_kit::config::Secret;
+use service_kit::{Clock, cli};
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
@@ -18,6 +18,8 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
         port_base: global.port_base,
         bind: arguments.bind,
         database_url: database_url(&arguments)?,
+        clock: Clock::system(),
+        release_checks: None,
     };
     let mut platform = tokio::select! {
         started = Platform::start(&config) => started?,

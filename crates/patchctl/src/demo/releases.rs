@@ -1,5 +1,5 @@
-//! The scene of releases: a security patch, a bug fix, a performance patch and an emergency for twenty customers, over a
-//! week of a clock that is moved on whenever everybody waits.
+//! The scene of releases: a security patch, a bug fix, a performance patch and an emergency for twenty customers, over
+//! weeks of a clock that is moved on whenever everybody waits.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,8 +7,8 @@ use api_client::{itsm::ItsmClient, releases::ReleasesClient, sim_customers::SimC
 use api_types::{
     itsm::Decide,
     patch::{
-        ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, ReleaseRunStatus, ReleaseStatus,
-        RollBackRelease, TickItem, TickState, WatchState,
+        ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, ReleaseRunStatus,
+        ReleaseStatus, RollBackRelease, TickItem, TickState, WatchState,
     },
     sim_customers::{CustomerFault, CustomerFaultKind, PutCustomerFaults, PutSimCustomer},
 };
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Real time between two looks at what happens.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// While something is young, the clock goes by minutes, so that nobody's health is looked at too seldom.
-const YOUNG: TimeDelta = TimeDelta::minutes(12);
+const YOUNG: TimeDelta = TimeDelta::minutes(8);
 /// The customer that the bug fix does not agree with.
 const VICTIM: &str = "freshbyte";
 
@@ -105,15 +105,18 @@ async fn set_the_stage(stage: &Stage) -> Result<(), Failure> {
     let customers: Seed = read("customers.yaml", CUSTOMERS)?;
     let policies: Seed = read("release-policies.yaml", POLICIES)?;
     for customer in &customers.customers {
-        let health = Baseline { error_rate_percent: Some(0.4), latency_ms: Some(120.0), throughput: Some(250.0) };
-        let request = PutSimCustomer { version: customer.current_version, health, deploy_seconds: 60 };
+        let health =
+            Baseline { error_rate_percent: Some(0.4), latency_ms: Some(120.0), throughput: Some(250.0) };
+        let request = PutSimCustomer { version: customer.current_version, health, deploy_seconds: 0 };
         stage.sim.put_customer(&customer.slug, &request).await?;
     }
     let mut tiers: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for customer in &customers.customers {
         tiers.entry(customer.tier).or_default().push(customer.name.as_str());
     }
-    let rows = tiers.into_iter().map(|(tier, names)| vec![tier.to_string(), names.len().to_string(), names.join(", ")]);
+    let rows = tiers
+        .into_iter()
+        .map(|(tier, names)| vec![tier.to_string(), names.len().to_string(), names.join(", ")]);
     let table = columns(&["tier", "customers", ""], rows.collect());
     let config = ApplyConfig {
         customers: Some(customers.customers),
@@ -121,7 +124,11 @@ async fn set_the_stage(stage: &Stage) -> Result<(), Failure> {
         dry_run: false,
     };
     let diff = stage.olivia.apply_release_config(&config).await?;
-    stage.say(format!("{} customers created, {} fields of the policies changed", diff.created.len(), diff.changed.len()));
+    stage.say(format!(
+        "{} customers created, {} fields of the policies changed",
+        diff.created.len(),
+        diff.changed.len()
+    ));
     stage.show(&table);
     Ok(())
 }
@@ -139,7 +146,10 @@ async fn register(stage: &Stage, version: Version, kind: ReleaseKind, notes: &st
         allow_gap: false,
     };
     let release = stage.olivia.create_release(&request).await?;
-    stage.say(format!("{version} is registered: {} urgency, based on {}", release.urgency, release.base_version));
+    stage.say(format!(
+        "{version} is registered: {} urgency, based on {}",
+        release.urgency, release.base_version
+    ));
     Ok(())
 }
 
@@ -171,7 +181,8 @@ async fn forecast(stage: &Stage, version: Version) -> Result<DateTime<Utc>, Fail
 async fn security(stage: &Stage) -> Result<(), Failure> {
     stage.chapter("2. v1.0.1, a security patch: critical, within the hour");
     let version = Version::new(1, 0, 1);
-    register(stage, version, ReleaseKind::Security, "Session tokens were accepted after their logout").await?;
+    register(stage, version, ReleaseKind::Security, "Session tokens were accepted after their logout")
+        .await?;
     tick(stage, version).await?;
     forecast(stage, version).await?;
     let began = stage.clock.now();
@@ -190,16 +201,23 @@ async fn bug_fix(stage: &Stage) -> Result<(), Failure> {
     tick(stage, version).await?;
     forecast(stage, version).await?;
     let victim = CiId::new(VICTIM).map_err(|error| Failure::new(error.to_string()))?;
-    let fault = CustomerFault { kind: CustomerFaultKind::ErrorRate, version: Some(version), after_seconds: 240 };
+    let fault =
+        CustomerFault { kind: CustomerFaultKind::ErrorRate, version: Some(version), after_seconds: 240 };
     stage.sim.put_customer_faults(&victim, &PutCustomerFaults { faults: vec![fault] }).await?;
-    stage.say(format!("(a fault is injected: at {VICTIM}, {version} will lose one request in ten after four minutes)"));
+    stage.say(format!(
+        "(a fault is injected: at {VICTIM}, {version} will lose one request in ten after four minutes)"
+    ));
     let run = stage.olivia.deploy_release(version, &DeployRelease::default()).await?;
     let status = until_end(stage, version, run.run.id).await?;
     expect(&status, run.run.id, RunState::CompletedWithErrors, 19)?;
     let customer = status.customers.iter().find(|customer| customer.customer == victim);
     match customer {
-        Some(customer) if customer.state == Some(HostState::RolledBack) && customer.current_version == Version::new(1, 0, 1) => {
-            stage.say(format!("{VICTIM} runs {} again; the other 19 run {version}", customer.current_version));
+        Some(customer)
+            if customer.state == Some(HostState::RolledBack)
+                && customer.current_version == Version::new(1, 0, 1) =>
+        {
+            stage
+                .say(format!("{VICTIM} runs {} again; the other 19 run {version}", customer.current_version));
         }
         _ => return Err(Failure::new(format!("{VICTIM} was not taken back by its health"))),
     }
@@ -239,8 +257,12 @@ async fn emergency(stage: &Stage) -> Result<(), Failure> {
     let change = loop {
         let status = stage.olivia.get_release_status(version).await?;
         match of(&status, run.run.id)?.run.run.change_id.clone() {
-            Some(change) if of(&status, run.run.id)?.run.run.state == RunState::AwaitingApproval => break change,
-            _ if stage.began.elapsed() > PATIENCE => return Err(Failure::new("the emergency's change was not opened in time")),
+            Some(change) if of(&status, run.run.id)?.run.run.state == RunState::AwaitingApproval => {
+                break change;
+            }
+            _ if stage.began.elapsed() > PATIENCE => {
+                return Err(Failure::new("the emergency's change was not opened in time"));
+            }
             _ => sleep(LOOK_EVERY).await,
         }
     };
@@ -272,7 +294,9 @@ async fn prove(stage: &Stage) -> Result<(), Failure> {
             deployments += 1;
             *seen.entry(deployment.version).or_insert(0) += 1;
         }
-        let twice = seen.iter().find(|(version, count)| **count > 1 && !(customer.id.as_str() == VICTIM && **version == Version::new(1, 0, 1)));
+        let twice = seen.iter().find(|(version, count)| {
+            **count > 1 && !(customer.id.as_str() == VICTIM && **version == Version::new(1, 0, 1))
+        });
         if let Some((version, count)) = twice {
             return Err(Failure::new(format!("{} was brought to {version} {count} times", customer.id)));
         }
@@ -314,7 +338,10 @@ async fn until_end(stage: &Stage, version: Version, run: RunId) -> Result<Releas
         told = now.log_tail.last().map_or(told, |line| line.sequence);
         let state = now.run.run.state;
         if state == RunState::Paused {
-            return Err(Failure::new(format!("the rollout is paused: {}", now.run.run.reason.clone().unwrap_or_default())));
+            return Err(Failure::new(format!(
+                "the rollout is paused: {}",
+                now.run.run.reason.clone().unwrap_or_default()
+            )));
         }
         if state.is_final() {
             return Ok(status);
@@ -333,12 +360,15 @@ fn step(status: &ReleaseStatus, run: &ReleaseRunStatus, now: DateTime<Utc>) -> T
     if run.run.run.state != RunState::Executing {
         return TimeDelta::seconds(1);
     }
-    let Some(until) = run.waits_until.filter(|until| *until > now) else { return TimeDelta::seconds(10) };
+    let Some(until) = run.waits_until.filter(|until| *until > now) else { return TimeDelta::seconds(1) };
     let is_young = status.customers.iter().any(|customer| {
-        let is_unsure = customer.watch.as_ref().is_some_and(|watch| !matches!(watch.state, WatchState::Well | WatchState::Ended));
+        let is_unsure = customer
+            .watch
+            .as_ref()
+            .is_some_and(|watch| !matches!(watch.state, WatchState::Well | WatchState::Ended));
         is_unsure || customer.deployed_at.is_some_and(|at| now - at < YOUNG)
     });
-    let most = if is_young { TimeDelta::minutes(1) } else { TimeDelta::hours(1) };
+    let most = if is_young { TimeDelta::minutes(1) } else { TimeDelta::hours(6) };
     (until - now).min(most)
 }
 
@@ -364,5 +394,6 @@ fn expect(status: &ReleaseStatus, run: RunId, state: RunState, deployed: usize) 
 }
 
 fn read(name: &str, text: &str) -> Result<Seed, Failure> {
-    yaml_serde::from_str(text).map_err(|error| Failure::new(format!("the seed `{name}` cannot be read: {error}")))
+    yaml_serde::from_str(text)
+        .map_err(|error| Failure::new(format!("the seed `{name}` cannot be read: {error}")))
 }

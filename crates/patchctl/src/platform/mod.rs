@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use service_kit::config::Secret;
+use service_kit::{Clock, config::Secret};
 
 use crate::failure::Failure;
 
@@ -38,6 +38,10 @@ pub struct PlatformConfig {
     pub bind: IpAddr,
     /// Instead of the private PostgreSQL.
     pub database_url: Option<Secret>,
+    /// What the services go by: the system's clock but in demonstrations.
+    pub clock: Clock,
+    /// Folder of the checks that release policies may name, where the environment names none.
+    pub release_checks: Option<PathBuf>,
 }
 
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
@@ -65,8 +69,7 @@ impl Platform {
         let admin = tokens::admin(data_dir.path())?;
         let service = tokens::service(data_dir.path())?;
         tokens::make_known(database.url(), &admin, &service).await?;
-        let mut services =
-            Services::start(listeners, &addresses, database.url(), &service.secret, data_dir.path())?;
+        let mut services = Services::start(listeners, &addresses, database.url(), &service.secret, config)?;
         services.until_ready(&addresses).await?;
         Ok(Self {
             addresses,

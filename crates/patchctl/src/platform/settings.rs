@@ -2,8 +2,8 @@
 //! Everything else comes from the environment, under the names the service's own program reads.
 
 use std::env;
-use std::path::Path;
 
+use super::PlatformConfig;
 use super::addresses::Addresses;
 use crate::failure::Failure;
 
@@ -25,14 +25,18 @@ pub fn itsm(addresses: &Addresses) -> Result<itsm::Settings, Failure> {
     Ok(settings)
 }
 
-pub fn patch_manager(addresses: &Addresses, data_dir: &Path) -> Result<patch_manager::Settings, Failure> {
+pub fn patch_manager(
+    addresses: &Addresses,
+    config: &PlatformConfig,
+) -> Result<patch_manager::Settings, Failure> {
     let mut settings: patch_manager::Settings = from_environment()?;
     settings.cmdb_url = addresses.cmdb.clone();
     settings.itsm_url = addresses.itsm.clone();
     settings.sim_engine_url = addresses.sim_engine.clone();
     if env::var_os("PATCH_WORK_DIR").is_none() {
-        settings.work_dir = data_dir.join("work");
+        settings.work_dir = config.data_dir.join("work");
     }
+    settings.release_checks = settings.release_checks.or_else(|| config.release_checks.clone());
     if env::var_os("PATCH_PUBLIC_URL").is_none() {
         settings.public_url = addresses.patch_manager.clone();
     }

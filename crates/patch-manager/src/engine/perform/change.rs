@@ -118,10 +118,11 @@ fn what_of(plan: &Plan) -> String {
     format!("{} {word}", plan.subjects().len())
 }
 
-/// How long the waves of a plan may wait for their conditions.
+/// How long the waves of a plan may wait for their conditions, within what the template of releases approves.
 fn longest_wait(plan: &Plan) -> TimeDelta {
     let waits = plan.waves.iter().filter_map(|wave| wave.start.as_ref());
-    waits.map(|start| TimeDelta::seconds(i64::from(start.longest_wait_seconds))).sum()
+    let waits: TimeDelta = waits.map(|start| TimeDelta::seconds(i64::from(start.longest_wait_seconds))).sum();
+    waits.min(TimeDelta::days(90))
 }
 
 /// From the beginning of the run until the approval has timed out and the work has had a week. A template allows a week

@@ -2,7 +2,7 @@
 
 pub(crate) mod picture;
 pub(crate) mod timeline;
-mod views;
+pub(crate) mod views;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
