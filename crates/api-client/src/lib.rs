@@ -5,7 +5,9 @@ mod client;
 pub mod cmdb;
 pub mod itsm;
 pub mod patch;
+pub mod releases;
 pub mod sim;
+pub mod sim_customers;
 
 pub use client::{Client, ClientError, RetryRule};
 

@@ -9,3 +9,4 @@ pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod sim;
+pub mod sim_customers;

@@ -9,6 +9,7 @@ pub mod package;
 pub mod plan;
 pub mod policy;
 pub mod quantity;
+pub mod release;
 pub mod run;
 pub mod selector;
 pub mod strategy;

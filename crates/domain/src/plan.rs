@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     ids::{CiId, RunId},
     package::{PackageUpdate, Packaging},
+    release::{Check, Deployment, WaveStart},
     selector::Tags,
     strategy::Strategy,
     workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackMode},
@@ -37,7 +38,7 @@ pub struct Plan {
 }
 
 /// What the plan brings about on each target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Intent {
@@ -45,6 +46,8 @@ pub enum Intent {
     Patch,
     /// Returns the targets to the snapshots that an earlier run took.
     Rollback { of_run: RunId, snapshots: BTreeMap<CiId, Uuid> },
+    /// Brings customers to a version of the product, or back from it. Its hosts are customers.
+    Deploy(Box<Deployment>),
 }
 
 /// One host of a plan.
@@ -100,13 +103,19 @@ pub struct JumpHost {
 }
 
 /// Hosts patched side by side, and what must hold before the next wave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Wave {
     pub name: String,
     pub kind: WaveKind,
     pub hosts: Vec<CiId>,
     pub gate: Gate,
+    /// What must hold before its first and each further host is begun; absent: it begins when the one before is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<WaveStart>,
+    /// Must pass after its hosts are done, before the next wave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +190,22 @@ impl Plan {
     pub fn hash(&self) -> PlanHash {
         let json = serde_json::to_vec(self).unwrap_or_default();
         PlanHash(hex::encode(Sha256::digest(json)))
+    }
+
+    /// All that the plan works on: hosts, or customers.
+    pub fn subjects(&self) -> Vec<&CiId> {
+        match &self.intent {
+            Intent::Deploy(deployment) => deployment.customers.keys().collect(),
+            Intent::Patch | Intent::Rollback { .. } => self.targets.keys().collect(),
+        }
+    }
+
+    /// What is deployed to customers, when that is what the plan is for.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        match &self.intent {
+            Intent::Deploy(deployment) => Some(deployment),
+            Intent::Patch | Intent::Rollback { .. } => None,
+        }
     }
 
     /// The wave of a host.

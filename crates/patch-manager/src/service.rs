@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
-use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
+use anyhow::Context as _;
+use api_client::{
+    RetryRule, cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient, sim_customers::SimCustomersClient,
+};
 use chrono::{DateTime, Utc};
 use leases::{LeaseConfig, Worker};
 use service_kit::{
     Clock,
     config::Secret,
+    outbound::Receivers,
     server::{Context, Service},
 };
 use sqlx::{PgPool, migrate::Migrator};
@@ -38,6 +42,10 @@ pub struct Parts {
     pub(crate) measures: Measures,
     /// Times of the oldest and the newest scan.
     pub(crate) scan_range: Seldom<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)>,
+    pub(crate) sim_customers: SimCustomersClient,
+    /// What of the outside may be reached.
+    pub(crate) outbound: Receivers,
+    pub(crate) webhook_secret: Option<Secret>,
     pub(crate) runner: Arc<dyn PlaybookRunner>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
@@ -66,8 +74,8 @@ impl Service for PatchManager {
     const TITLE: &'static str = "Patch manager";
     const SCHEMA: &'static str = "patch";
     const DEFAULT_PORT: u16 = 8080;
-    /// The dashboard's page holds no data: it asks for a token and reads the API with it.
-    const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*"];
+    /// The dashboard's page holds no data: it asks for a token and reads the API with it. Callbacks bear a signature.
+    const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*", "/patch/callbacks/*"];
 
     type Settings = Settings;
     type State = App;
@@ -91,6 +99,11 @@ impl Service for PatchManager {
             sim: SimClient::new(&settings.sim_engine_url, token),
             measures: Measures::default(),
             scan_range: Seldom::default(),
+            // A look at a customer's health is one look: whoever does not answer is not asked again behind its back.
+            sim_customers: SimCustomersClient::new(&settings.sim_engine_url, token)
+                .with_retry(RetryRule::NONE),
+            outbound: Receivers::new(&settings.allow_outbound_to)?,
+            webhook_secret: webhook_secret(&settings)?,
             runner: Arc::new(runner(&settings)?),
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(Self::NAME)).await?,
             service_token: context.service_token.clone(),
@@ -115,6 +128,18 @@ impl Service for PatchManager {
             ("sim-engine", settings.sim_engine_url.clone()),
         ]
     }
+}
+
+fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<Secret>> {
+    let Some(file) = &settings.webhook_secret_file else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the webhook secret file `{}`", file.display()))?;
+    anyhow::ensure!(
+        text.trim().len() >= 16,
+        "the secret in `{}` is too short; it needs 16 bytes or more",
+        file.display()
+    );
+    Ok(Some(Secret::new(text.trim())))
 }
 
 fn runner(settings: &Settings) -> anyhow::Result<AnsibleRunner> {

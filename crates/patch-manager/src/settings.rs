@@ -57,6 +57,19 @@ pub struct Settings {
     #[arg(long, env = "PATCH_KEEP_RUN_FILES_HOURS", default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub keep_run_files_hours: u32,
 
+    /// Folder of the programs and playbooks that release policies may name as checks; they run as this service.
+    #[arg(long, env = "PATCH_RELEASE_CHECKS")]
+    pub release_checks: Option<PathBuf>,
+
+    /// File that holds the secret with which deployers' webhooks and their callbacks are signed, 16 bytes or more.
+    #[arg(long, env = "PATCH_WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
+
+    /// Customers' endpoints and deployers that may be reached although they are on a private network or an unusual port:
+    /// `host` or `host:port`, parted by commas.
+    #[arg(long, env = "PATCH_ALLOW_OUTBOUND_TO", value_delimiter = ',')]
+    pub allow_outbound_to: Vec<String>,
+
     #[command(flatten)]
     pub vault: VaultSettings,
 
@@ -108,6 +121,9 @@ impl Default for Settings {
             ssh_learn_host_keys: true,
             forks: 24,
             hooks_dir: None,
+            release_checks: None,
+            webhook_secret_file: None,
+            allow_outbound_to: Vec::new(),
             keep_run_files_hours: 168,
             vault: VaultSettings::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),

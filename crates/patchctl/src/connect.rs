@@ -11,6 +11,7 @@ use api_client::access::AccessClient;
 use api_client::cmdb::CmdbClient;
 use api_client::itsm::ItsmClient;
 use api_client::patch::PatchClient;
+use api_client::releases::ReleasesClient;
 use api_client::sim::SimClient;
 use reqwest::Url;
 
@@ -34,6 +35,10 @@ impl Connection {
 
     pub fn patch(&self) -> PatchClient {
         PatchClient::new(&self.addresses.patch_manager, &self.token).with_retry(RETRY)
+    }
+
+    pub fn releases(&self) -> ReleasesClient {
+        ReleasesClient::new(&self.addresses.patch_manager, &self.token).with_retry(RETRY)
     }
 
     pub fn cmdb(&self) -> CmdbClient {

@@ -13,6 +13,7 @@ pub mod database;
 pub mod error;
 pub mod extract;
 pub mod idempotency;
+pub mod outbound;
 pub mod page;
 mod problem;
 pub mod server;

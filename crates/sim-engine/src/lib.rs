@@ -8,6 +8,7 @@ mod service;
 
 mod api;
 mod app;
+mod customer;
 mod driver;
 mod machine;
 mod store;

@@ -67,6 +67,8 @@ pub enum RunTrigger {
     Retry,
     /// Back to the snapshots of an earlier run.
     Rollback,
+    /// Of a product release.
+    Release,
 }
 
 /// A run in a list.
@@ -245,7 +247,7 @@ pub struct StageReport {
 }
 
 /// Compliant hosts out of a run's hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ComplianceShare {
     pub compliant: i64,
     pub total: i64,

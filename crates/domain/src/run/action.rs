@@ -38,6 +38,15 @@ pub enum Action {
     Snapshot {
         hosts: BTreeSet<CiId>,
     },
+    /// Find out which of these hosts of a wave may be begun now: delays, windows, notices, freezes.
+    Open {
+        wave: usize,
+        hosts: BTreeSet<CiId>,
+    },
+    /// Perform the checks of a wave.
+    Check {
+        wave: usize,
+    },
     Test {
         phase: TestPhase,
         hosts: BTreeSet<CiId>,
@@ -84,6 +93,8 @@ impl Action {
             Self::Validate { .. } => "validate",
             Self::BeginWork { .. } => "begin_work",
             Self::Snapshot { .. } => "snapshot",
+            Self::Open { .. } => "open",
+            Self::Check { .. } => "check",
             Self::Test { phase: TestPhase::Before, .. } => "test_before",
             Self::Test { phase: TestPhase::After, .. } => "test_after",
             Self::Patch { .. } => "patch",
@@ -104,6 +115,8 @@ impl Action {
                 | Self::CheckChange { .. }
                 | Self::Validate { .. }
                 | Self::Soak { .. }
+                | Self::Open { .. }
+                | Self::Check { .. }
                 | Self::Test { .. }
         )
     }

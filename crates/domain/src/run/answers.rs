@@ -32,6 +32,8 @@ impl Run {
                 self.adopt(plan);
                 match self.rules.dry_run {
                     true => self.enter(Stage::Reporting, Some(plan), now),
+                    // Checks alone change nothing that somebody would have to approve.
+                    false if self.hosts.is_empty() => self.enter(Stage::Executing, Some(plan), now),
                     false => self.enter(Stage::AwaitingApproval, Some(plan), now),
                 }
             }
@@ -112,7 +114,37 @@ impl Run {
                 let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
                 self.rolled_back(hosts, &results);
             }
-            (Action::Soak { .. }, Answer::Soaked) => self.next_wave(),
+            (Action::Soak { .. }, Answer::Soaked) => self.next_wave(now),
+            (Action::Open { wave, hosts: asked }, Answer::Admitted { hosts, left_out }) => {
+                for (id, reason) in left_out {
+                    if let Some(host) =
+                        self.hosts.get_mut(&id).filter(|host| host.state == HostState::Pending)
+                    {
+                        host.end(HostState::Skipped, reason);
+                    }
+                }
+                // Nobody now and nobody never: asked again, but not at once.
+                if hosts.is_empty() && self.hosts.values().any(|host| host.state == HostState::Pending) {
+                    let pending =
+                        |id: &CiId| self.hosts.get(id).is_some_and(|h| h.state == HostState::Pending);
+                    let rest: BTreeSet<CiId> = asked.iter().filter(|id| pending(id)).cloned().collect();
+                    if !rest.is_empty() {
+                        self.ask_at(Action::Open { wave: *wave, hosts: rest }, now + seconds(30));
+                    }
+                }
+                self.admitted = hosts;
+            }
+            (Action::Open { .. }, Answer::NotYet { retry_at, .. }) => {
+                self.ask_at(action.clone(), retry_at.max(now));
+            }
+            (Action::Open { .. }, Answer::CouldNot { .. }) => self.ask_at(action.clone(), now + seconds(30)),
+            (Action::Check { .. }, Answer::Valid) => self.phase = Phase::Soak,
+            (Action::Open { .. } | Action::Check { .. }, Answer::Invalid { reason }) => {
+                self.stop.get_or_insert(Stop::Halted { reason });
+            }
+            (Action::Check { .. }, Answer::CouldNot { reason }) => {
+                self.pause(format!("the gate is inconclusive: {reason}"), now);
+            }
             (Action::Settle { hosts }, Answer::Settled(results)) => self.settled(hosts, &results),
             (Action::Settle { hosts }, Answer::CouldNot { reason }) => {
                 let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
@@ -135,7 +167,7 @@ impl Run {
 
     /// Takes the hosts of a plan up.
     fn adopt(&mut self, plan: &Plan) {
-        self.hosts = plan.targets.keys().map(|id| (id.clone(), HostRun::default())).collect();
+        self.hosts = plan.subjects().into_iter().map(|id| (id.clone(), HostRun::default())).collect();
         if let Intent::Rollback { snapshots, .. } = &plan.intent {
             for (id, host) in &mut self.hosts {
                 host.snapshot = snapshots.get(id).copied();
@@ -197,6 +229,17 @@ impl Run {
         if self.host_in_batch(step, id)?.state.is_working() {
             self.end_host(id, result);
         }
+        Ok(())
+    }
+
+    /// A host that was done is done no more; what waits for conditions or time is asked again after it was seen to.
+    pub(super) fn host_unhealthy(&mut self, stage: Stage, id: &CiId, reason: String) -> Result<(), Refused> {
+        if stage >= Stage::Reporting {
+            return Err(self.not_now("its work is done and being reported"));
+        }
+        let done = self.hosts.get_mut(id).filter(|host| host.state == HostState::Succeeded);
+        done.ok_or_else(|| Refused::NotDone(id.clone()))?.end(HostState::Failed, reason);
+        self.pending.take_if(|pending| matches!(pending.action, Action::Open { .. } | Action::Soak { .. }));
         Ok(())
     }
 

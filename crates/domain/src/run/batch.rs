@@ -12,8 +12,14 @@ pub(super) fn next_batch(
     hosts: &BTreeMap<CiId, HostRun>,
     candidates: &[CiId],
 ) -> BTreeSet<CiId> {
-    let mut down: BTreeSet<&CiId> =
-        hosts.iter().filter(|(_, host)| host.state.may_be_down()).map(|(id, _)| id).collect();
+    // A customer that failed takes nobody else's place: each has an installation of its own.
+    let is_apart = plan.deployment().is_some();
+    let is_down = |host: &HostRun| host.state.is_working() || !is_apart && host.state.may_be_down();
+    let mut down: BTreeSet<&CiId> = hosts
+        .iter()
+        .filter(|(_, host)| is_down(host) && host.state.may_be_down())
+        .map(|(id, _)| id)
+        .collect();
     let mut batch = BTreeSet::new();
     for candidate in candidates {
         if down.len() >= plan.limits.max_parallel as usize {

@@ -88,6 +88,9 @@ impl Run {
         let Some(wave) = plan.waves.get(self.wave) else {
             return self.enter(Stage::Verifying, Some(plan), now);
         };
+        if self.phase == Phase::Soak && self.restore_unhealthy(plan, now) {
+            return;
+        }
         let alive = || -> BTreeSet<CiId> {
             wave.hosts
                 .iter()
@@ -102,6 +105,7 @@ impl Run {
             }
             Phase::TestsBefore => self.phase = Phase::Patch,
             Phase::Patch => self.advance_patching(plan, wave.kind, &wave.hosts, now),
+            Phase::TestsAfter if !wave.checks.is_empty() => self.ask(Action::Check { wave: self.wave }, now),
             Phase::TestsAfter if wave.gate.tests && !alive().is_empty() => {
                 let hosts = alive();
                 self.ask(Action::Test { phase: TestPhase::After, hosts }, now);
@@ -110,7 +114,7 @@ impl Run {
             Phase::Soak if wave.gate.soak_seconds > 0 => {
                 self.ask(Action::Soak { until: now + seconds(wave.gate.soak_seconds) }, now);
             }
-            Phase::Soak => self.next_wave(),
+            Phase::Soak => self.next_wave(now),
         }
     }
 
@@ -123,6 +127,9 @@ impl Run {
                 (false, true) => self.halt_for_budget(),
                 (false, false) => self.ask_rollback(batch, now),
             };
+        }
+        if self.restore_unhealthy(plan, now) {
+            return;
         }
         let restore = self.restorable(plan, wave);
         if !restore.is_empty() {
@@ -154,7 +161,15 @@ impl Run {
             self.phase = Phase::TestsAfter;
             return;
         }
-        let batch = next_batch(plan, &self.hosts, &pending);
+        let admitted = match self.is_conditional(plan) {
+            true => pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect(),
+            false => pending.clone(),
+        };
+        if admitted.is_empty() {
+            let hosts = pending.into_iter().collect();
+            return self.ask(Action::Open { wave: self.wave, hosts }, now);
+        }
+        let batch = next_batch(plan, &self.hosts, &admitted);
         if batch.is_empty() {
             return self.halt_for_budget();
         }
@@ -165,6 +180,39 @@ impl Run {
             }
         }
         self.ask(Action::Patch { hosts: batch }, now);
+    }
+
+    /// Whether the hosts of the present wave begin only when conditions of their own hold.
+    fn is_conditional(&self, plan: &Plan) -> bool {
+        plan.waves.get(self.wave).is_some_and(|wave| wave.start.is_some())
+    }
+
+    /// Customers are watched on while later waves wait: one of an earlier wave may have to go back.
+    fn restore_unhealthy(&mut self, plan: &Plan, now: DateTime<Utc>) -> bool {
+        if plan.deployment().is_none() {
+            return false;
+        }
+        let all: Vec<CiId> = self.hosts.keys().cloned().collect();
+        let restore = self.restorable(plan, &all);
+        if !restore.is_empty() {
+            self.ask_rollback(restore.into_iter().collect(), now);
+            return true;
+        }
+        let failed = self.hosts.values().filter(|host| host.state.is_failure()).count();
+        let first_of_demo =
+            plan.waves.iter().filter(|wave| wave.kind != WaveKind::Batch).find_map(|wave| {
+                self.in_state(&wave.hosts, |host| host.state.is_failure()).into_iter().next()
+            });
+        let reason = match first_of_demo {
+            Some(customer) => format!("`{customer}` failed, which goes before all others"),
+            None if failed > plan.limits.error_threshold as usize => {
+                let threshold = plan.limits.error_threshold;
+                format!("{failed} customers have failed, more than the threshold of {threshold}")
+            }
+            None => return false,
+        };
+        self.stop = Some(Stop::Halted { reason });
+        true
     }
 
     fn halt_for_budget(&mut self) {
@@ -192,11 +240,13 @@ impl Run {
         host.was_touched() && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
     }
 
-    /// Its snapshot, or its package manager where the plan says so.
+    /// Its snapshot, or its package manager where the plan says so; a customer goes back by deploying what it ran before.
     fn has_way_back(&self, plan: &Plan, id: &CiId) -> bool {
         let downgrades =
             plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Downgrade);
-        downgrades || self.hosts.get(id).is_some_and(|host| host.snapshot.is_some())
+        downgrades
+            || plan.deployment().is_some()
+            || self.hosts.get(id).is_some_and(|host| host.snapshot.is_some())
     }
 
     /// Brings a stopped execution to a stated end: hosts in hand are settled, the others are left alone.

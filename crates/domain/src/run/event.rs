@@ -31,6 +31,11 @@ pub enum Event {
         host: CiId,
         result: HostResult,
     },
+    /// A host that was done shows that it was not done well.
+    HostUnhealthy {
+        host: CiId,
+        reason: String,
+    },
     Cancel {
         reason: String,
     },
@@ -67,6 +72,11 @@ pub enum Answer {
         reason: String,
     },
     WorkBegun,
+    /// These may be begun now; those not at all, each with its reason.
+    Admitted {
+        hosts: BTreeSet<CiId>,
+        left_out: BTreeMap<CiId, String>,
+    },
     Snapshots(BTreeMap<CiId, Result<Uuid, String>>),
     Tests(BTreeMap<CiId, TestRun>),
     /// All of the batch is over; a host of which no end was told is counted by `reason`.
@@ -141,6 +151,8 @@ pub enum Refused {
     StaleStep { given: u64 },
     #[error("the answer does not fit the action `{action}`")]
     WrongAnswer { action: &'static str },
+    #[error("host `{0}` has not been done by this run")]
+    NotDone(CiId),
     #[error("host `{0}` is not among those being patched")]
     NotInBatch(CiId),
 }

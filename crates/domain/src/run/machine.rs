@@ -1,6 +1,6 @@
 //! The decisions: which event is allowed when, and what is to be done next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ids::{ChangeId, CiId},
-    plan::{Intent, Plan},
+    plan::{Intent, Plan, Wave},
     workflow::WorkflowStep,
 };
 
@@ -35,6 +35,12 @@ pub struct Run {
     /// Tests that passed before the present wave, per host.
     pub baseline: BTreeMap<CiId, TestRun>,
     pub verified: bool,
+    /// Hosts of the present wave that may be begun, where its start is a matter of conditions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub admitted: BTreeSet<CiId>,
+    /// When each wave that is over was over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves_ended: Vec<DateTime<Utc>>,
     pub rules: Rules,
     /// Kept beside the rest, one row a host.
     #[serde(skip)]
@@ -177,6 +183,8 @@ impl Run {
             change_id: None,
             baseline: BTreeMap::new(),
             verified: false,
+            admitted: BTreeSet::new(),
+            waves_ended: Vec::new(),
             rules,
             hosts: BTreeMap::new(),
         };
@@ -221,6 +229,7 @@ impl Run {
             }
             Event::HostProgressed { step, host, state } => self.host_progressed(step, &host, state)?,
             Event::HostFinished { step, host, result } => self.host_finished(step, &host, result)?,
+            Event::HostUnhealthy { host, reason } => self.host_unhealthy(stage, &host, reason)?,
             Event::Cancel { reason } => self.stop_by_hand(stage, Stop::Cancelled { reason })?,
             Event::RollBack { reason } => self.stop_by_hand(stage, Stop::RollBack { reason })?,
             Event::Pause { reason } => self.pause_by_hand(stage, reason, now)?,
@@ -239,10 +248,12 @@ impl Run {
         }
     }
 
-    pub(super) fn next_wave(&mut self) {
+    pub(super) fn next_wave(&mut self, now: DateTime<Utc>) {
         self.wave += 1;
         self.phase = Phase::TestsBefore;
         self.baseline.clear();
+        self.admitted.clear();
+        self.waves_ended.push(now);
     }
 
     pub(super) fn in_state(&self, ids: &[CiId], wanted: impl Fn(&HostRun) -> bool) -> Vec<CiId> {
@@ -315,10 +326,15 @@ impl Run {
 
 /// Each wave may use the whole time of its hosts once per try, its tests and its soak; an hour is for the rest.
 fn execution_allowance(plan: &Plan) -> TimeDelta {
-    let per_wave = |soak: u32| {
-        seconds(plan.workflow.host_timeout_seconds) * (plan.limits.retries as i32 + 2) + seconds(soak)
+    let per_wave = |wave: &Wave| {
+        let waits = wave.start.as_ref().map_or(0, |start| start.longest_wait_seconds);
+        let checks = wave.checks.iter().map(|check| seconds(check.timeout_seconds)).sum::<TimeDelta>();
+        seconds(plan.workflow.host_timeout_seconds) * (plan.limits.retries as i32 + 2)
+            + seconds(wave.gate.soak_seconds)
+            + seconds(waits)
+            + checks
     };
-    plan.waves.iter().fold(TimeDelta::hours(1), |sum, wave| sum + per_wave(wave.gate.soak_seconds))
+    plan.waves.iter().fold(TimeDelta::hours(1), |sum, wave| sum + per_wave(wave))
 }
 
 pub(super) fn seconds(seconds: u32) -> TimeDelta {

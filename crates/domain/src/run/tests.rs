@@ -37,6 +37,8 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         kind,
         hosts: hosts.iter().map(|name| id(name)).collect(),
         gate: Gate { tests: kind == WaveKind::Staging, soak_seconds: 0 },
+        start: None,
+        checks: Vec::new(),
     };
     let waves = vec![
         wave("staging", WaveKind::Staging, &["s1", "s2"]),
@@ -91,6 +93,8 @@ fn good_answer(action: &Action) -> Answer {
             Answer::Verified(hosts.iter().map(|host| (host.clone(), Verification::Healthy)).collect())
         }
         Action::Report => Answer::Reported,
+        Action::Open { hosts, .. } => Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new() },
+        Action::Check { .. } => Answer::Valid,
         Action::Alert => Answer::Alerted,
     }
 }

@@ -6,13 +6,23 @@ use service_kit::{ApiError, ApiResult};
 
 /// The catalogue. It is part of the program: a template that an operator could add would approve by itself.
 pub fn list_templates() -> Vec<Template> {
-    vec![Template {
-        name: "monthly-baseline".to_owned(),
-        description: "scheduled installation of the month's published updates by a policy, in its window"
-            .to_owned(),
-        max_risk: Risk::Moderate,
-        max_span_hours: 7 * 24,
-    }]
+    vec![
+        Template {
+            name: "monthly-baseline".to_owned(),
+            description: "scheduled installation of the month's published updates by a policy, in its window"
+                .to_owned(),
+            max_risk: Risk::Moderate,
+            max_span_hours: 7 * 24,
+        },
+        Template {
+            name: "product-release".to_owned(),
+            description:
+                "rollout of a product's patch release to customers, tier by tier, by its type's rules"
+                    .to_owned(),
+            max_risk: Risk::Moderate,
+            max_span_hours: 100 * 24,
+        },
+    ]
 }
 
 pub fn find_template(name: &str) -> Option<Template> {

@@ -31,6 +31,16 @@ pub enum Undelivered {
     Never(String),
 }
 
+impl From<service_kit::outbound::Unresolved> for Undelivered {
+    fn from(unresolved: service_kit::outbound::Unresolved) -> Self {
+        use service_kit::outbound::Unresolved;
+        match unresolved {
+            Unresolved::Never(reason) => Self::Never(reason),
+            Unresolved::Later(reason) => Self::Later(reason),
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error("the lease does not hold")]

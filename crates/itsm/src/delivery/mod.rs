@@ -6,7 +6,6 @@
 
 mod courier;
 mod mailer;
-mod receivers;
 mod webhooks;
 
 use std::time::Duration;
@@ -19,7 +18,7 @@ use uuid::Uuid;
 use crate::store::notifications::{CHANNEL, DELIVERIES};
 
 pub use courier::Courier;
-pub use receivers::Receivers;
+pub use service_kit::outbound::Receivers;
 
 /// Deliveries under way at once.
 const AT_ONCE: usize = 16;

@@ -1,21 +1,17 @@
 //! Webhooks: CloudEvents in JSON, signed, to receivers that may be reached.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use api_types::itsm::Notification;
 use chrono::SecondsFormat;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::{
-    Client, StatusCode,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect,
-};
+use reqwest::StatusCode;
 use serde_json::json;
-use service_kit::config::Secret;
+use service_kit::{config::Secret, outbound::Receivers};
 use sha2::Sha256;
 
-use super::{courier::Undelivered, receivers::Receivers};
+use super::courier::Undelivered;
 use crate::settings::Settings;
 
 /// From the connection to the head of the answer; its body is not read.
@@ -61,12 +57,8 @@ impl Webhooks {
         let receiver = self.receivers.resolve(&notification.recipient).await?;
         let body = self.event(notification).to_string();
         // A client for this delivery alone: it connects to the addresses that were checked and to no others.
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(TIMEOUT)
-            .dns_resolver(Arc::new(Checked(receiver.addresses)))
-            .build()
+        let client = receiver
+            .client(TIMEOUT)
             .map_err(|_| Undelivered::Later("no HTTP client could be made".to_owned()))?;
         let answer = client
             .post(receiver.url)
@@ -111,16 +103,5 @@ impl Webhooks {
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
         mac.update(body);
         format!("a=sha256&id={}&s={}", self.secret_id, hex::encode(mac.finalize().into_bytes()))
-    }
-}
-
-/// Answers every name with the addresses that were checked: between the check and the connection no name server is
-/// asked again.
-struct Checked(Vec<SocketAddr>);
-
-impl Resolve for Checked {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(self.0.clone().into_iter());
-        Box::pin(std::future::ready(Ok(addresses)))
     }
 }

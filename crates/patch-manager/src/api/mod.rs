@@ -4,12 +4,14 @@ mod advisories;
 mod body_parts;
 mod calendars;
 mod compliance;
+mod customers;
 mod dashboard;
 mod exceptions;
 mod inventory;
 mod plans;
 mod policies;
 mod predictions;
+mod releases;
 mod run_text;
 mod runs;
 mod scans;
@@ -32,5 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(advisories::routes())
         .merge(exceptions::routes())
         .merge(calendars::routes())
+        .merge(customers::routes())
+        .merge(releases::routes())
         .merge(dashboard::routes())
 }

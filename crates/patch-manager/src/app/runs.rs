@@ -123,6 +123,25 @@ pub(crate) async fn start_scheduled(
     insert(connection, caller, &row).await
 }
 
+/// Stores the run of a product release, in the transaction that records what it was asked for.
+pub(crate) async fn start_release(
+    app: &App,
+    connection: &mut PgConnection,
+    caller: &Caller,
+    request: &StartRun,
+    policy: Policy,
+    trigger: RunTrigger,
+) -> ApiResult<RunSummary> {
+    let row = new_run(app, caller, request, policy, trigger, &Origin::default());
+    insert(&mut *connection, caller, &row).await?;
+    summary(connection, row).await
+}
+
+pub(crate) async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
+    let row = runs::get_run(&mut *connection, id).await?;
+    summary(connection, row).await
+}
+
 async fn policy_of(connection: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
     if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
         return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));

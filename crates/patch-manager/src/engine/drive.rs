@@ -197,14 +197,10 @@ fn wanted(machine: &Run, pending: &Pending) -> Wanted {
     }
 }
 
-/// Waits for an instant of the service's clock, which a test may move: looked at again every second.
+/// Waits for an instant of the service's clock, which may be moved.
 async fn sleep_until(app: &App, until: Option<DateTime<Utc>>) {
-    loop {
-        let Some(until) = until else { return std::future::pending().await };
-        let left = (until - app.clock.now()).to_std().unwrap_or_default();
-        if left.is_zero() {
-            return;
-        }
-        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+    match until {
+        Some(until) => app.clock.sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }

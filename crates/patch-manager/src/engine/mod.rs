@@ -9,6 +9,7 @@ pub(crate) mod hub;
 mod notices;
 mod perform;
 mod playbook;
+pub(crate) mod release;
 mod scheduler;
 pub(crate) mod transition;
 
@@ -32,6 +33,7 @@ pub(crate) fn start_worker(app: &App) {
     app.tasks.spawn(hub::pass_on(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
     app.tasks.spawn(notices::hand_over(app.clone()));
+    app.tasks.spawn(release::watch::run(app.clone()));
     app.tasks.spawn(own_runs(app.clone()));
 }
 

@@ -30,8 +30,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct PlanEvidence {
     pub plan: Plan,
-    pub forecast: simulator::Forecast,
-    pub shown: Forecast,
+    /// What is expected of it, and the same as it is shown; of hosts alone.
+    pub forecast: Option<(simulator::Forecast, Forecast)>,
     pub compliance_before: ComplianceShare,
 }
 
@@ -157,12 +157,13 @@ pub(crate) async fn apply(
     if let Some(made) = &evidence.plan {
         let planned = Planned {
             plan: &made.plan,
-            prediction: Some(&made.shown),
+            prediction: made.forecast.as_ref().map(|(_, shown)| shown),
             compliance_before: made.compliance_before,
         };
         runs::insert_plan(&mut *connection, id, &planned, now).await?;
-        predictions::insert_prediction(&mut *connection, id, &made.forecast, made.shown.observations, now)
-            .await?;
+        if let Some((forecast, shown)) = &made.forecast {
+            predictions::insert_prediction(&mut *connection, id, forecast, shown.observations, now).await?;
+        }
     }
     runs::update_machine(&mut *connection, id, &run, now).await?;
     save_hosts(&mut *connection, id, before, &run, plan, now).await?;

@@ -7,6 +7,8 @@ mod execution;
 mod lifecycle;
 mod outages;
 mod platform;
+mod release_faults;
+mod releases;
 mod schedule;
 mod system_patch;
 mod workflow;

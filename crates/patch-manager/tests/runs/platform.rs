@@ -22,6 +22,9 @@ pub fn ansible_playbook() -> Option<PathBuf> {
     found
 }
 
+/// What deployers and their callbacks sign with.
+pub const WEBHOOK_SECRET: &str = "a secret for tests alone";
+
 pub struct Platform {
     pub database: Option<TestDatabase>,
     pub database_url: String,
@@ -121,7 +124,11 @@ impl Platform {
 
     /// One more patch-manager on the same database.
     pub async fn another_patch(&self, listener: TcpListener) -> TestService {
+        let secret = self.work_dir.path().join("webhook-secret");
+        std::fs::write(&secret, WEBHOOK_SECRET).unwrap();
         let settings = patch_manager::Settings {
+            webhook_secret_file: Some(secret),
+            allow_outbound_to: vec!["127.0.0.1".to_owned()],
             cmdb_url: url(self.addresses.cmdb),
             itsm_url: url(self.addresses.itsm),
             sim_engine_url: url(self.addresses.sim),

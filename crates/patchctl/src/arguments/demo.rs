@@ -8,8 +8,13 @@ rollout with one failing host, the proof. Every number it prints is read back fr
 Examples:
   patchctl demo
   patchctl demo --hosts real
+  patchctl demo --scene releases
   patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
+    /// What is played.
+    #[arg(long, value_enum, default_value_t = Scene::Evening)]
+    pub scene: Scene,
+
     /// Leave the platform up afterwards, until ctrl-C.
     #[arg(long)]
     pub keep: bool,
@@ -26,4 +31,12 @@ pub enum DemoHosts {
     Model,
     /// 24 production and 3 staging hosts with apt or dnf, entered over SSH.
     Real,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scene {
+    /// A critical advisory for a fleet of hosts, from its arrival to the proof.
+    Evening,
+    /// Four product releases to twenty customers, tier by tier: weeks on a clock of its own, in under a minute.
+    Releases,
 }

@@ -9,6 +9,7 @@ mod itsm;
 mod local;
 mod policy;
 mod predictions;
+mod release;
 mod run;
 mod selection;
 mod sim;
@@ -24,13 +25,14 @@ pub use access::{AuditArguments, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, ExportFormat, InventoryCommand};
-pub use demo::{DemoArguments, DemoHosts};
+pub use demo::{DemoArguments, DemoHosts, Scene};
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };
 pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
+pub use release::{PlanArguments, ReleaseCommand, SimulateRelease};
 pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, StartArguments, Way};
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
@@ -142,6 +144,9 @@ pub enum Command {
     Simulate(SimulateArguments),
     /// How well the predictions of runs came true.
     Predictions(PredictionsArguments),
+    /// Releases of a product to its customers, tier by tier.
+    #[command(subcommand)]
+    Release(Box<ReleaseCommand>),
     /// What the vendors fixed, and whom it concerns.
     #[command(subcommand, alias = "advisories")]
     Advisory(AdvisoryCommand),

@@ -19,6 +19,7 @@ mod policy;
 mod predictions;
 mod problem;
 mod relationship;
+pub(crate) mod release;
 mod repository;
 mod run;
 mod schedule;
@@ -46,6 +47,7 @@ pub async fn run(arguments: Arguments) -> Outcome {
         Command::Completions { shell } => completions::run(shell),
         Command::Advisory(command) => advisory::run(connect, command, printer).await,
 
+        Command::Release(command) => release::run(&connect()?, *command, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
         Command::Policy(command) => policy::run(&connect()?, command, printer).await,

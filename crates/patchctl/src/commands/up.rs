@@ -1,7 +1,7 @@
 //! `up`: the platform until it is told to stop.
 
-use service_kit::cli;
 use service_kit::config::Secret;
+use service_kit::{Clock, cli};
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
@@ -19,6 +19,8 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
         bind: arguments.bind,
         database_url: database_url(&arguments)?,
         fleet_dir: None,
+        clock: Clock::system(),
+        release_checks: None,
     };
     let mut platform = tokio::select! {
         started = Platform::start(&config) => started?,

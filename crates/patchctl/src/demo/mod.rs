@@ -2,22 +2,26 @@
 
 mod evening;
 mod real;
+mod releases;
 mod screen;
 mod seeds;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
 };
 
 use api_client::{
-    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, sim::SimClient,
+    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, releases::ReleasesClient,
+    sim::SimClient, sim_customers::SimCustomersClient,
 };
 use api_types::access::{CreateToken, Role};
-use service_kit::cli;
+use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
+use service_kit::{Clock, cli};
 
 use crate::{
-    arguments::{DemoArguments, DemoHosts, GlobalOptions},
+    arguments::{DemoArguments, DemoHosts, GlobalOptions, Scene},
     failure::{ExitStatus, Failure, Outcome},
     platform::{Platform, PlatformConfig},
 };
@@ -44,13 +48,29 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         database_url: None,
         fleet_dir: (arguments.hosts == DemoHosts::Real).then(|| data_dir.join("fleet")),
+        clock: match arguments.scene {
+            Scene::Evening => Clock::system(),
+            Scene::Releases => Clock::fixed(next_monday(Utc::now())),
+        },
+        release_checks: match arguments.scene {
+            Scene::Evening => None,
+            Scene::Releases => Some(data_dir.join("releases/checks")),
+        },
     };
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
     let dashboard = platform.addresses.patch_manager.clone();
     let cast = cast(&platform, arguments.hosts).await?;
+    let stage = stage(&platform, &config).await?;
+    write_checks(&data_dir)?;
+    let scene = async {
+        match arguments.scene {
+            Scene::Evening => evening::play(&cast).await,
+            Scene::Releases => releases::play(&stage).await,
+        }
+    };
     let played = tokio::select! {
-        played = evening::play(&cast) => played,
+        played = scene => played,
         failure = platform.failed() => Err(failure),
         () = stop.cancelled() => Err(Failure::new("stopped before its end")),
     };
@@ -96,8 +116,42 @@ async fn cast(platform: &Platform, hosts: DemoHosts) -> Result<Cast, Failure> {
     })
 }
 
+async fn stage(platform: &Platform, config: &PlatformConfig) -> Result<releases::Stage, Failure> {
+    let addresses = &platform.addresses;
+    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
+    let olivia = token(&admin, "olivia", Role::Operator).await?;
+    let arjun = token(&admin, "arjun", Role::Approver).await?;
+    Ok(releases::Stage {
+        clock: config.clock.clone(),
+        olivia: ReleasesClient::new(&addresses.patch_manager, &olivia),
+        sim: SimCustomersClient::new(&addresses.sim_engine, &olivia),
+        arjun: ItsmClient::new(&addresses.itsm, &arjun),
+        began: tokio::time::Instant::now(),
+    })
+}
+
+/// The scene begins on a Monday morning, so that its weekdays are the same whenever it is played.
+fn next_monday(now: DateTime<Utc>) -> DateTime<Utc> {
+    let days = 7 - i64::from(now.weekday().num_days_from_monday());
+    let nine = NaiveTime::from_hms_opt(9, 0, 0).unwrap_or_default();
+    (now.date_naive() + TimeDelta::days(days)).and_time(nine).and_utc()
+}
+
+/// Where the server looks for the checks of its release policies.
+fn write_checks(data_dir: &Path) -> Result<(), Failure> {
+    let folder = data_dir.join("releases");
+    for (name, text) in releases::CHECK_FILES {
+        let file = folder.join(name);
+        let written = std::fs::create_dir_all(file.parent().unwrap_or(&folder))
+            .and_then(|()| std::fs::write(&file, text))
+            .and_then(|()| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)));
+        written.map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
 async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
-    let request = CreateToken { subject: subject.to_owned(), roles: vec![role], expires_in_days: 1 };
+    let request = CreateToken { subject: subject.to_owned(), roles: vec![role], expires_in_days: 60 };
     Ok(admin.create_token(&request).await?.token)
 }
 

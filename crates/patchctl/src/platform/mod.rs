@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use service_kit::config::Secret;
+use service_kit::{Clock, config::Secret};
 
 use crate::failure::Failure;
 
@@ -40,6 +40,10 @@ pub struct PlatformConfig {
     pub database_url: Option<Secret>,
     /// Folder of a fleet of real hosts, when there is to be one; else what the environment says.
     pub fleet_dir: Option<PathBuf>,
+    /// What the services go by: the system's clock but in demonstrations.
+    pub clock: Clock,
+    /// Folder of the checks that release policies may name, where the environment names none.
+    pub release_checks: Option<PathBuf>,
 }
 
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
@@ -67,14 +71,7 @@ impl Platform {
         let admin = tokens::admin(data_dir.path())?;
         let service = tokens::service(data_dir.path())?;
         tokens::make_known(database.url(), &admin, &service).await?;
-        let mut services = Services::start(
-            listeners,
-            &addresses,
-            database.url(),
-            &service.secret,
-            data_dir.path(),
-            config.fleet_dir.as_deref(),
-        )?;
+        let mut services = Services::start(listeners, &addresses, database.url(), &service.secret, config)?;
         services.until_ready(&addresses).await?;
         Ok(Self {
             addresses,

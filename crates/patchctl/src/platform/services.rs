@@ -1,7 +1,6 @@
 //! The four services: each on a thread, with a pool and background tasks of its own, stopped together.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use cmdb::Cmdb;
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::PlatformConfig;
 use super::addresses::Addresses;
 use super::readiness::ask_readiness;
 use super::settings;
@@ -64,8 +64,7 @@ impl Services {
         addresses: &Addresses,
         database_url: &Secret,
         service_token: &Secret,
-        data_dir: &Path,
-        fleet_dir: Option<&Path>,
+        config: &PlatformConfig,
     ) -> Result<Self, Failure> {
         let shutdown = CancellationToken::new();
         let mut services = Self {
@@ -80,26 +79,28 @@ impl Services {
             listeners.try_into().map_err(|_| Failure::new("four ports are needed"))?;
         let all = services.shutdown.clone();
         let first = services.first.clone();
-        let common = |shutdown: &CancellationToken| (database_url, service_token, shutdown.child_token());
-        let sim_settings = settings::sim_engine(fleet_dir)?;
-        let patch_settings = settings::patch_manager(addresses, data_dir, &sim_settings)?;
+        let common = |shutdown: &CancellationToken| {
+            (database_url, service_token, config.clock.clone(), shutdown.child_token())
+        };
+        let sim_settings = settings::sim_engine(config.fleet_dir.as_deref())?;
+        let patch_settings = settings::patch_manager(addresses, config, &sim_settings)?;
         services.serve::<SimEngine>(common(&all), sim_engine, sim_settings)?;
         services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
-        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses, data_dir)?)?;
+        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses, &config.data_dir)?)?;
         services.serve::<PatchManager>(common(&first), patch_manager, patch_settings)?;
         Ok(services)
     }
 
     fn serve<S: Service>(
         &mut self,
-        (database_url, service_token, shutdown): (&Secret, &Secret, CancellationToken),
+        (database_url, service_token, clock, shutdown): (&Secret, &Secret, Clock, CancellationToken),
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
         let context = Context {
             pool: database::connect(database_url.expose(), S::NAME, POOL)
                 .map_err(|_| Failure::new("the database URL cannot be read"))?,
-            clock: Clock::system(),
+            clock,
             service_token: service_token.clone(),
             shutdown,
             tasks: TaskTracker::new(),

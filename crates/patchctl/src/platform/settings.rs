@@ -4,6 +4,7 @@
 use std::env;
 use std::path::Path;
 
+use super::PlatformConfig;
 use super::addresses::Addresses;
 use super::tokens;
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ pub fn itsm(addresses: &Addresses, data_dir: &Path) -> Result<itsm::Settings, Fa
 
 pub fn patch_manager(
     addresses: &Addresses,
-    data_dir: &Path,
+    config: &PlatformConfig,
     sim_engine: &sim_engine::SimSettings,
 ) -> Result<patch_manager::Settings, Failure> {
     let mut settings: patch_manager::Settings = from_environment()?;
@@ -49,8 +50,9 @@ pub fn patch_manager(
             Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).join("id_ed25519"));
     }
     if env::var_os("PATCH_WORK_DIR").is_none() {
-        settings.work_dir = data_dir.join("work");
+        settings.work_dir = config.data_dir.join("work");
     }
+    settings.release_checks = settings.release_checks.or_else(|| config.release_checks.clone());
     if env::var_os("PATCH_PUBLIC_URL").is_none() {
         settings.public_url = addresses.patch_manager.clone();
     }

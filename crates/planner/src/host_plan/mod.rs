@@ -134,7 +134,8 @@ impl Builder<'_> {
         for (number, hosts) in waves.into_iter().enumerate() {
             let hosts = hosts.into_iter().map(|host| self.fleet.hosts[host].clone()).collect();
             let name = format!("{name}-{}", number + 1);
-            self.waves.push(Wave { name, kind, hosts, gate: Gate { tests, soak_seconds } });
+            let gate = Gate { tests, soak_seconds };
+            self.waves.push(Wave { name, kind, hosts, gate, start: None, checks: Vec::new() });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The HTTP interface: handlers extract, call the verb of the same name in `app`, and convert.
 
+mod customers;
 mod faults;
 mod guest;
 mod params;
@@ -54,6 +55,12 @@ pub fn routes() -> OpenApiRouter<SimState> {
             routes!(repositories::get_repository, repositories::put_repository)
                 .layer(DefaultBodyLimit::max(LARGE_BODY)),
         )
+        .routes(routes!(customers::list_customers))
+        .routes(routes!(customers::get_customer, customers::put_customer, customers::delete_customer))
+        .routes(routes!(customers::put_customer_faults))
+        .routes(routes!(customers::start_deployment))
+        .routes(routes!(customers::get_deployment))
+        .routes(routes!(customers::get_customer_health))
         .routes(routes!(faults::list_faults))
         .routes(routes!(faults::inject_fault, faults::delete_fault))
 }

@@ -1,5 +1,6 @@
 //! The rules, and the transactions they run in: lock the machine, settle what was due, act, store, commit.
 
+pub mod customers;
 pub mod faults;
 pub mod guest;
 pub mod repositories;

@@ -1,5 +1,6 @@
 //! All SQL of the sim-engine.
 
+pub mod customers;
 pub mod faults;
 pub mod machines;
 pub mod repositories;

@@ -109,7 +109,7 @@ impl<'a> Stage<'a> {
             });
             let own_model = model.of(id, target);
             let expected_seconds = match plan.intent {
-                Intent::Patch => DurationModel::expected_seconds(own_model, plan.reboot),
+                Intent::Patch | Intent::Deploy(_) => DurationModel::expected_seconds(own_model, plan.reboot),
                 Intent::Rollback { .. } => own_model.rollback.mean(),
             };
             Host {

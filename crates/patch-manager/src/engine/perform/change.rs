@@ -4,6 +4,7 @@ use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ChangeId,
+    plan::Plan,
     run::{Answer, Approval},
 };
 use serde_json::json;
@@ -34,13 +35,22 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
     let request = CreateChange {
         kind,
-        short_description: format!("Patch {} hosts: {what}", plan.targets.len()).chars().take(160).collect(),
-        description: format!(
-            "Run {} installs {packages} package updates on {} hosts in {} waves.",
-            row.id,
-            plan.targets.len(),
-            plan.waves.len()
-        ),
+        short_description: short_description(plan, &what).chars().take(160).collect(),
+        description: match plan.deployment() {
+            Some(deployment) => format!(
+                "Run {} brings {} to {} customers in {} waves, each at the delays and in the windows of the plan.",
+                row.id,
+                deployment.version,
+                deployment.customers.len(),
+                plan.waves.len()
+            ),
+            None => format!(
+                "Run {} installs {packages} package updates on {} hosts in {} waves.",
+                row.id,
+                plan.targets.len(),
+                plan.waves.len()
+            ),
+        },
         risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
             Risk::High
         } else {
@@ -48,12 +58,15 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         },
         requested_by: Some(row.requested_by.clone()),
         assignment_group: None,
-        ci_ids: plan.targets.keys().cloned().collect(),
+        ci_ids: plan.subjects().into_iter().cloned().collect(),
         plan_hash: Some(plan.hash().to_string()),
         start_at,
         end_at,
         implementation_plan: waves.collect::<Vec<_>>().join("; "),
         backout_plan: match plan.snapshot_retention_hours {
+            _ if plan.deployment().is_some() => {
+                "A customer that is not well is returned to the version it ran before.".to_owned()
+            }
             Some(hours) => {
                 format!("Each host is returned to the snapshot taken before its update, kept for {hours} h.")
             }
@@ -90,6 +103,28 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
 }
 
+fn short_description(plan: &Plan, what: &str) -> String {
+    match plan.deployment() {
+        Some(deployment) => {
+            format!("{} to {} customers: {what}", deployment.version, deployment.customers.len())
+        }
+        None => format!("Patch {} hosts: {what}", plan.targets.len()),
+    }
+}
+
+/// `12 hosts`, `20 customers`.
+fn what_of(plan: &Plan) -> String {
+    let word = if plan.deployment().is_some() { "customers" } else { "hosts" };
+    format!("{} {word}", plan.subjects().len())
+}
+
+/// How long the waves of a plan may wait for their conditions, within what the template of releases approves.
+fn longest_wait(plan: &Plan) -> TimeDelta {
+    let waits = plan.waves.iter().filter_map(|wave| wave.start.as_ref());
+    let waits: TimeDelta = waits.map(|start| TimeDelta::seconds(i64::from(start.longest_wait_seconds))).sum();
+    waits.min(TimeDelta::days(90))
+}
+
 /// From the beginning of the run until the approval has timed out and the work has had a week. A template allows a week
 /// in all.
 ///
@@ -104,7 +139,10 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
             TimeDelta::hours(i64::from(row.policy.change.approval_timeout_hours))
         }
     };
-    (start, start + wait + TimeDelta::days(7))
+    (
+        start,
+        start + wait + TimeDelta::days(7) + task.loaded.plan.as_ref().map(longest_wait).unwrap_or_default(),
+    )
 }
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
@@ -164,7 +202,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     if change.plan_hash.as_deref() != Some(hash.as_str()) {
         return invalid(format!("change {id} is approved for another plan"));
     }
-    if let Some(uncovered) = plan.targets.keys().find(|target| !change.ci_ids.contains(target)) {
+    if let Some(uncovered) = plan.subjects().into_iter().find(|target| !change.ci_ids.contains(target)) {
         return invalid(format!("change {id} does not cover `{uncovered}`"));
     }
     if now >= change.end_at {
@@ -196,16 +234,20 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
             }
         }
     }
-    let held =
-        run_records::lock_hosts(&mut transaction, row.id, &plan.targets.keys().cloned().collect(), now)
-            .await?;
+    let held = run_records::lock_hosts(
+        &mut transaction,
+        row.id,
+        &plan.subjects().into_iter().cloned().collect(),
+        now,
+    )
+    .await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
         return not_yet(format!("`{host}` is in the hands of run {other}"), 1);
     }
     Ok((
         Answer::Valid,
-        Evidence::logged(format!("valid: change {id} covers {} hosts and this plan", plan.targets.len())),
+        Evidence::logged(format!("valid: change {id} covers {} and this plan", what_of(plan))),
     ))
 }
 

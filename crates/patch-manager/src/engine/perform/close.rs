@@ -17,7 +17,7 @@ use service_kit::ApiResult;
 use super::{Task, reboots};
 use crate::{
     app::{compliance, remote, runs},
-    engine::transition::Evidence,
+    engine::{release::after_the_end, transition::Evidence},
 };
 
 /// CI patch states to the CMDB, maintenance ended, the change closed with its evidence.
@@ -25,12 +25,15 @@ pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
     let machine = &row.machine;
     let patched: Vec<CiId> = in_state(machine, |state| state == HostState::Succeeded);
-    if !patched.is_empty() && !row.dry_run {
+    // A customer is no CI: where it is, its own record says.
+    let is_release = task.loaded.plan.as_ref().is_some_and(|plan| plan.deployment().is_some());
+    if !patched.is_empty() && !row.dry_run && !is_release {
         let mut transaction = app.pool.begin().await?;
         compliance::record_patched(&mut transaction, &patched, app.clock.now()).await?;
         transaction.commit().await?;
     }
-    for host in machine.hosts.iter().filter(|(_, run)| run.was_touched()).map(|(host, _)| host) {
+    for host in machine.hosts.iter().filter(|(_, run)| run.was_touched() && !is_release).map(|(host, _)| host)
+    {
         end_maintenance(task, host).await?;
         let mut connection = app.pool.acquire().await?;
         let mut state =
@@ -47,7 +50,7 @@ pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         }
     }
     let closed = close_change(task).await?;
-    let actual = runs::actual(task.app, row.id).await?;
+    let actual = if is_release { None } else { runs::actual(task.app, row.id).await? };
     Ok((Answer::Reported, Evidence { actual, ..Evidence::logged(closed) }))
 }
 
@@ -81,8 +84,12 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             _ => CloseCode::Unsuccessful,
         }),
         close_notes: format!(
-            "{good} of {} hosts patched and verified, {bad} failed{why}",
-            machine.hosts.len()
+            "{good} of {} {} and verified, {bad} failed{why}",
+            machine.hosts.len(),
+            match task.loaded.plan.as_ref().and_then(|plan| plan.deployment()) {
+                Some(_) => "customers deployed to",
+                None => "hosts patched",
+            }
         ),
         evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
     };
@@ -175,6 +182,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             Ok(_) => {}
         }
     }
+    evidence.log.extend(after_the_end(task).await?);
     Ok((Answer::Alerted, evidence))
 }
 

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The plan of a run that has got as far as touching hosts.
-pub(super) fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
+pub(in crate::engine) fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
     task.loaded
         .plan
         .as_ref()

@@ -17,7 +17,13 @@ use leases::Lease;
 use service_kit::ApiResult;
 use tokio::sync::watch;
 
-use super::transition::{Evidence, Loaded};
+pub(super) use hosts::plan_of;
+pub(super) use patch::tell;
+
+use super::{
+    release,
+    transition::{Evidence, Loaded},
+};
 use crate::service::App;
 
 /// What the run wants of the action under way.
@@ -41,20 +47,28 @@ pub(super) struct Task<'a> {
 
 pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.began_before, "{}", task.pending.action.name());
+    if release::is_about_customers(&task) {
+        return release::perform(&task).await;
+    }
     match &task.pending.action {
-        Action::Plan => plan::plan(&task).await,
+        Action::Plan => match release::plan(&task).await? {
+            Some(planned) => Ok(planned),
+            None => plan::plan(&task).await,
+        },
         Action::OpenChange => change::open_change(&task).await,
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
+        Action::Open { .. } | Action::Check { .. } => Ok((
+            Answer::CouldNot { reason: "this plan has no customers".to_owned() },
+            Evidence::logged("asked about customers by a plan that has none"),
+        )),
         Action::Snapshot { hosts } => snapshot::snapshot(&task, hosts).await,
         Action::Test { phase, hosts } => tests::test(&task, *phase, hosts).await,
         Action::Patch { hosts } => patch::patch(&task, hosts).await,
         Action::RollBack { hosts } => snapshot::roll_back(&task, hosts).await,
         Action::Soak { until } => {
-            while task.app.clock.now() < *until {
-                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            }
+            task.app.clock.sleep_until(*until).await;
             Ok((Answer::Soaked, Evidence::default()))
         }
         Action::Settle { hosts } => hosts::settle(&task, hosts).await,

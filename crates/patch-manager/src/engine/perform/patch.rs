@@ -195,7 +195,7 @@ async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
 }
 
 /// Gives an event to the run; while the database is away it waits, and the playbook's events wait with it.
-async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
+pub(in crate::engine) async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
     loop {
         match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
             Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),

@@ -67,7 +67,7 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         before.total
     );
     let evidence = Evidence {
-        plan: Some(PlanEvidence { plan, forecast, shown, compliance_before: before }),
+        plan: Some(PlanEvidence { plan, forecast: Some((forecast, shown)), compliance_before: before }),
         log: vec![(None, text)],
         ..Evidence::default()
     };

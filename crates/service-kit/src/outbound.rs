@@ -1,17 +1,21 @@
-//! Where webhooks may go. A URL is text from outside, and this process stands inside: without this guard a webhook would
+//! Where requests to the outside may go: webhooks, health endpoints, deployers. A URL is text from outside, and this process stands inside: without this guard a webhook would
 //! be a way to the database, to cloud metadata and to every host of the private network.
 //!
-//! The text is checked when a notification is queued; the addresses behind its name when it is delivered, and the
-//! connection is made to those very addresses.
+//! The text is checked when it is taken in; the addresses behind its name when it is used, and the connection is made
+//! to those very addresses.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
-use reqwest::Url;
+use std::sync::Arc;
 
-use super::courier::Undelivered;
+use reqwest::{
+    Client, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
 
 const LONGEST: usize = 2000;
 const PORTS: [u16; 4] = [80, 443, 8080, 8443];
@@ -35,6 +39,15 @@ pub enum Refusal {
         "must not lead into this machine or a private network; list the receiver in --allow-webhook-to if it is yours"
     )]
     Inner,
+}
+
+/// Why a receiver cannot be reached: it never may, or its name has no address for now.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    #[error("{0}")]
+    Never(String),
+    #[error("{0}")]
+    Later(String),
 }
 
 /// The guard, and the receivers that an operator excepted from it.
@@ -88,10 +101,9 @@ impl Receivers {
     }
 
     /// Checks the text again, since what is allowed may have changed, and every address behind its name.
-    pub async fn resolve(&self, text: &str) -> Result<Receiver, Undelivered> {
-        let url = self
-            .check(text)
-            .map_err(|refusal| Undelivered::Never(format!("the receiver's URL {refusal}")))?;
+    pub async fn resolve(&self, text: &str) -> Result<Receiver, Unresolved> {
+        let url =
+            self.check(text).map_err(|refusal| Unresolved::Never(format!("the receiver's URL {refusal}")))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let port = url.port_or_known_default().unwrap_or_default();
         let addresses: Vec<SocketAddr> = match address_of(&host) {
@@ -104,17 +116,41 @@ impl Receivers {
                 .unwrap_or_default(),
         };
         if addresses.is_empty() {
-            return Err(Undelivered::Later("the receiver's name has no address".to_owned()));
+            return Err(Unresolved::Later("the receiver's name has no address".to_owned()));
         }
         // One inner address among outer ones is enough to refuse: which of them is used is not ours to say.
         if !self.is_allowed(&host, port) && addresses.iter().any(|address| is_inner(address.ip())) {
-            return Err(Undelivered::Never(format!("the receiver's URL {}", Refusal::Inner)));
+            return Err(Unresolved::Never(format!("the receiver's URL {}", Refusal::Inner)));
         }
         Ok(Receiver { url, addresses })
     }
 
     fn is_allowed(&self, host: &str, port: u16) -> bool {
         self.allowed.iter().any(|(allowed, of)| allowed == host && of.is_none_or(|of| of == port))
+    }
+}
+
+impl Receiver {
+    /// A client for this receiver alone: it connects to the addresses that were checked and to no others, and follows no
+    /// redirect, which would lead past the check.
+    pub fn client(&self, connect_timeout: Duration) -> reqwest::Result<Client> {
+        Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(connect_timeout)
+            .dns_resolver(Arc::new(Checked(self.addresses.clone())))
+            .build()
+    }
+}
+
+/// Answers every name with the addresses that were checked: between the check and the connection no name server is
+/// asked again.
+struct Checked(Vec<SocketAddr>);
+
+impl Resolve for Checked {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Addrs = Box::new(self.0.clone().into_iter());
+        Box::pin(std::future::ready(Ok(addresses)))
     }
 }
 
@@ -240,7 +276,7 @@ mod tests {
         let receivers = Receivers::new(&[]).unwrap();
         assert!(matches!(
             receivers.resolve("http://does-not-exist.invalid/").await,
-            Err(Undelivered::Later(_))
+            Err(Unresolved::Later(_))
         ));
     }
 }

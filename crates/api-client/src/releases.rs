@@ -1,0 +1,182 @@
+//! Product releases and customers of the patch-manager.
+
+use api_types::patch::{
+    ApplyConfig, ConfigDiff, CreateRelease, CustomerDeployment, CustomerHealthDetail, DeployRelease,
+    EmergencyRelease, IssueReport, MetricsReport, PlanRelease, Release, ReleasePlan, ReleaseRun,
+    ReleaseStatus, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, StoredCustomer,
+    StoredReleasePolicies, TickItem, UpdateRelease,
+};
+use domain::{
+    ids::CiId,
+    release::{Customer, Version},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, ClientError, RetryRule},
+    segment,
+};
+
+/// One method per verb.
+#[derive(Debug, Clone)]
+pub struct ReleasesClient(Client);
+
+impl ReleasesClient {
+    pub fn new(base: &str, token: &str) -> Self {
+        Self(Client::new("patch-manager", base, token))
+    }
+
+    pub fn with_retry(self, retry: RetryRule) -> Self {
+        Self(self.0.with_retry(retry))
+    }
+
+    /// In the order of their slugs, up to `most`.
+    pub async fn list_customers(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<StoredCustomer>, ClientError> {
+        self.0.get_all("/patch/customers", filter, most).await
+    }
+
+    pub async fn create_customer(&self, customer: &Customer) -> Result<StoredCustomer, ClientError> {
+        self.0.post("/patch/customers", customer).await
+    }
+
+    pub async fn get_customer(&self, slug: &CiId) -> Result<StoredCustomer, ClientError> {
+        self.0.get(&format!("/patch/customers/{slug}"), &[]).await
+    }
+
+    pub async fn update_customer(
+        &self,
+        slug: &CiId,
+        changes: &Value,
+        etag: Option<&str>,
+    ) -> Result<StoredCustomer, ClientError> {
+        self.0.patch(&format!("/patch/customers/{slug}"), changes, etag).await
+    }
+
+    pub async fn delete_customer(&self, slug: &CiId) -> Result<(), ClientError> {
+        self.0.delete(&format!("/patch/customers/{slug}")).await
+    }
+
+    pub async fn get_customer_health(&self, slug: &CiId) -> Result<CustomerHealthDetail, ClientError> {
+        self.0.get(&format!("/patch/customers/{slug}/health"), &[]).await
+    }
+
+    pub async fn report_issue(&self, slug: &CiId, report: &ReportIssue) -> Result<IssueReport, ClientError> {
+        self.0.post(&format!("/patch/customers/{slug}/reports"), report).await
+    }
+
+    /// Newest first, up to `most`.
+    pub async fn list_deployments(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<CustomerDeployment>, ClientError> {
+        self.0.get_all("/patch/deployments", filter, most).await
+    }
+
+    pub async fn get_release_policies(&self) -> Result<StoredReleasePolicies, ClientError> {
+        self.0.get("/patch/release-policies", &[]).await
+    }
+
+    pub async fn apply_release_config(&self, config: &ApplyConfig) -> Result<ConfigDiff, ClientError> {
+        self.0.post("/patch/release-config/apply", config).await
+    }
+
+    /// Highest version first, up to `most`.
+    pub async fn list_releases(&self, most: usize) -> Result<Vec<Release>, ClientError> {
+        self.0.get_all("/patch/releases", &[], most).await
+    }
+
+    pub async fn create_release(&self, release: &CreateRelease) -> Result<Release, ClientError> {
+        self.0.post("/patch/releases", release).await
+    }
+
+    pub async fn get_release(&self, version: Version) -> Result<Release, ClientError> {
+        self.0.get(&at(version, ""), &[]).await
+    }
+
+    pub async fn update_release(
+        &self,
+        version: Version,
+        changes: &UpdateRelease,
+        etag: Option<&str>,
+    ) -> Result<Release, ClientError> {
+        self.0.patch(&at(version, ""), changes, etag).await
+    }
+
+    pub async fn tick_item(
+        &self,
+        version: Version,
+        item: &str,
+        tick: &TickItem,
+    ) -> Result<Release, ClientError> {
+        self.0.put(&at(version, &format!("/checklist/{}", segment(item))), tick).await
+    }
+
+    pub async fn plan_release(
+        &self,
+        version: Version,
+        request: &PlanRelease,
+    ) -> Result<ReleasePlan, ClientError> {
+        self.0.post(&at(version, "/plan"), request).await
+    }
+
+    pub async fn validate_release(&self, version: Version) -> Result<ReleaseRun, ClientError> {
+        self.0.post(&at(version, "/validate"), &json!({})).await
+    }
+
+    pub async fn deploy_release(
+        &self,
+        version: Version,
+        request: &DeployRelease,
+    ) -> Result<ReleaseRun, ClientError> {
+        self.0.post(&at(version, "/deploy"), request).await
+    }
+
+    pub async fn deploy_emergency_release(
+        &self,
+        version: Version,
+        request: &EmergencyRelease,
+    ) -> Result<ReleaseRun, ClientError> {
+        self.0.post(&at(version, "/emergency"), request).await
+    }
+
+    pub async fn roll_back_release(
+        &self,
+        version: Version,
+        request: &RollBackRelease,
+    ) -> Result<Vec<ReleaseRun>, ClientError> {
+        self.0.post(&at(version, "/rollback"), request).await
+    }
+
+    pub async fn sign_off_release(
+        &self,
+        version: Version,
+        request: &SignOff,
+    ) -> Result<Release, ClientError> {
+        self.0.post(&at(version, "/sign-off"), request).await
+    }
+
+    pub async fn get_release_status(&self, version: Version) -> Result<ReleaseStatus, ClientError> {
+        self.0.get(&at(version, "/status"), &[]).await
+    }
+
+    pub async fn get_release_timeline(&self, version: Version) -> Result<ReleaseTimeline, ClientError> {
+        self.0.get(&at(version, "/timeline"), &[]).await
+    }
+
+    pub async fn get_release_metrics(&self, version: Version) -> Result<MetricsReport, ClientError> {
+        self.0.get(&at(version, "/metrics"), &[]).await
+    }
+
+    pub async fn get_metrics(&self) -> Result<MetricsReport, ClientError> {
+        self.0.get("/patch/release-metrics", &[]).await
+    }
+}
+
+fn at(version: Version, rest: &str) -> String {
+    format!("/patch/releases/{version}{rest}")
+}

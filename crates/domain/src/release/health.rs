@@ -1,0 +1,268 @@
+//! What a customer's health says about the version it runs.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::version::Version;
+
+/// From which deviation on a version is taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct HealthRules {
+    pub poll_seconds: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Percentage points above the baseline.
+    pub error_rate_points: f64,
+    /// Latency above, or throughput below, the baseline.
+    pub slower_percent: f64,
+    /// Samples in a row that must deviate before error rate and latency count: a single spike is no trend.
+    pub deviations: u32,
+}
+
+impl Default for HealthRules {
+    fn default() -> Self {
+        Self { poll_seconds: 60, failures: 3, error_rate_points: 5.0, slower_percent: 20.0, deviations: 2 }
+    }
+}
+
+/// A customer that is well.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Baseline {
+    /// Share of requests that fail, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_rate_percent: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// Requests a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
+}
+
+/// One look at a customer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct HealthSample {
+    pub at: DateTime<Utc>,
+    /// Why the look failed; absent when the customer said it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What it says it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_rate_percent: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
+}
+
+/// What is remembered between looks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Judge {
+    pub failures: u32,
+    pub deviations: u32,
+    /// The last look found nothing wrong.
+    pub well: bool,
+    pub looks: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Judgement {
+    Well,
+    /// Something is wrong, not for long enough to act.
+    Doubtful {
+        reason: String,
+    },
+    /// Take the version back.
+    Unhealthy {
+        reason: String,
+    },
+}
+
+/// What one sample shows by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    Well,
+    Failure(String),
+    Deviation(String),
+}
+
+impl Baseline {
+    /// From a sample of a customer that is well.
+    pub fn of(sample: &HealthSample) -> Self {
+        Self {
+            error_rate_percent: sample.error_rate_percent,
+            latency_ms: sample.latency_ms,
+            throughput: sample.throughput,
+        }
+    }
+
+    pub fn fault(&self) -> Option<String> {
+        let wrong = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
+        if wrong(self.error_rate_percent, 100.0) {
+            return Some("`error_rate_percent` must be 0 to 100".to_owned());
+        }
+        (wrong(self.latency_ms, 1e9) || wrong(self.throughput, 1e12))
+            .then(|| "`latency_ms` and `throughput` must be 0 or more".to_owned())
+    }
+}
+
+impl HealthSample {
+    pub fn failed(at: DateTime<Utc>, reason: impl Into<String>) -> Self {
+        Self {
+            at,
+            failure: Some(reason.into()),
+            version: None,
+            error_rate_percent: None,
+            latency_ms: None,
+            throughput: None,
+        }
+    }
+
+    /// The sample on its own: numbers that cannot be are a failure, for an endpoint that lies about one thing is not
+    /// believed about the others.
+    pub fn finding(
+        &self,
+        rules: &HealthRules,
+        baseline: Option<&Baseline>,
+        deployed: Option<Version>,
+    ) -> Finding {
+        if let Some(failure) = &self.failure {
+            return Finding::Failure(failure.clone());
+        }
+        let said = Baseline::of(self);
+        if let Some(fault) = said.fault() {
+            return Finding::Failure(format!("its health cannot be true: {fault}"));
+        }
+        if let (Some(version), Some(deployed)) = (self.version, deployed)
+            && version != deployed
+        {
+            return Finding::Failure(format!("it says it runs {version}, and {deployed} was deployed"));
+        }
+        let Some(baseline) = baseline else { return Finding::Well };
+        if let (Some(now), Some(before)) = (said.error_rate_percent, baseline.error_rate_percent)
+            && now - before > rules.error_rate_points
+        {
+            return Finding::Deviation(format!(
+                "error rate {now:.1} %, {:.1} points above its baseline of {before:.1} %",
+                now - before
+            ));
+        }
+        let slower = 1.0 + rules.slower_percent / 100.0;
+        if let (Some(now), Some(before)) = (said.latency_ms, baseline.latency_ms)
+            && before > 0.0
+            && now > before * slower
+        {
+            let percent = (now / before - 1.0) * 100.0;
+            return Finding::Deviation(format!(
+                "latency {now:.0} ms, {percent:.0} % above its baseline of {before:.0} ms"
+            ));
+        }
+        if let (Some(now), Some(before)) = (said.throughput, baseline.throughput)
+            && now < before * (1.0 - rules.slower_percent / 100.0)
+        {
+            let percent = (1.0 - now / before) * 100.0;
+            return Finding::Deviation(format!(
+                "throughput {now:.0}/s, {percent:.0} % below its baseline of {before:.0}/s"
+            ));
+        }
+        Finding::Well
+    }
+}
+
+impl Judge {
+    /// Takes one more look in.
+    pub fn take(&mut self, finding: Finding, rules: &HealthRules) -> Judgement {
+        self.looks = self.looks.saturating_add(1);
+        self.well = finding == Finding::Well;
+        let (count, most, reason) = match finding {
+            Finding::Well => {
+                (self.failures, self.deviations) = (0, 0);
+                return Judgement::Well;
+            }
+            Finding::Failure(reason) => {
+                self.failures += 1;
+                self.deviations = 0;
+                (self.failures, rules.failures, reason)
+            }
+            Finding::Deviation(reason) => {
+                self.deviations += 1;
+                self.failures = 0;
+                (self.deviations, rules.deviations, reason)
+            }
+        };
+        match count >= most.max(1) {
+            true if count > 1 => Judgement::Unhealthy { reason: format!("{count} times in a row: {reason}") },
+            true => Judgement::Unhealthy { reason },
+            false => Judgement::Doubtful { reason: format!("{reason} ({count} of {most})") },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(error_rate_percent: f64, latency_ms: f64) -> HealthSample {
+        HealthSample {
+            at: DateTime::<Utc>::UNIX_EPOCH,
+            failure: None,
+            version: Some(Version::new(1, 0, 1)),
+            error_rate_percent: Some(error_rate_percent),
+            latency_ms: Some(latency_ms),
+            throughput: None,
+        }
+    }
+
+    fn judged(samples: &[HealthSample]) -> Judgement {
+        let (rules, mut judge) = (HealthRules::default(), Judge::default());
+        let baseline = Baseline { error_rate_percent: Some(0.5), latency_ms: Some(100.0), throughput: None };
+        let take = |sample: &HealthSample| {
+            let finding = sample.finding(&rules, Some(&baseline), Some(Version::new(1, 0, 1)));
+            judge.take(finding, &rules)
+        };
+        samples.iter().map(take).last().unwrap()
+    }
+
+    #[test]
+    fn three_failures_in_a_row_are_enough_and_two_are_not() {
+        let failure = HealthSample::failed(DateTime::<Utc>::UNIX_EPOCH, "no answer within 5 s");
+        let well = sample(0.5, 100.0);
+        assert!(matches!(judged(&[failure.clone(), failure.clone()]), Judgement::Doubtful { .. }));
+        let interrupted = [failure.clone(), failure.clone(), well, failure.clone(), failure.clone()];
+        assert!(matches!(judged(&interrupted), Judgement::Doubtful { .. }));
+        let reason = "3 times in a row: no answer within 5 s".to_owned();
+        assert_eq!(judged(&[failure.clone(), failure.clone(), failure]), Judgement::Unhealthy { reason });
+    }
+
+    #[test]
+    fn thresholds_are_those_of_the_workflow() {
+        for (error_rate, latency, is_unhealthy) in
+            [(5.5, 100.0, false), (5.6, 100.0, true), (0.5, 120.0, false), (0.5, 121.0, true)]
+        {
+            let judgement = judged(&[sample(error_rate, latency), sample(error_rate, latency)]);
+            assert_eq!(
+                matches!(judgement, Judgement::Unhealthy { .. }),
+                is_unhealthy,
+                "{error_rate} {latency}"
+            );
+        }
+    }
+
+    #[test]
+    fn endpoint_that_lies_is_not_well() {
+        let mut other_version = sample(0.5, 100.0);
+        other_version.version = Some(Version::new(1, 0, 0));
+        for lie in [other_version, sample(-1.0, 100.0), sample(f64::NAN, 100.0), sample(0.5, f64::INFINITY)] {
+            assert!(matches!(judged(&[lie.clone(), lie.clone(), lie]), Judgement::Unhealthy { .. }));
+        }
+    }
+}
