@@ -11,6 +11,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import H
 # One question about a transaction waits this long on the host, so that a long one costs few connections.
 LOOK_SECONDS = 8
 # What a host does not get over by being asked again.
+SILENCES = ("not responding", "timed out")
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
 
@@ -148,14 +149,15 @@ class SshHost:
         return self._module("datacenteros.patch.packages", arguments)["transaction"]
 
     def _module(self, name, arguments):
-        """A host may be silent for a moment; only one that stays silent since its last answer is unreachable."""
-        answered = time.monotonic()
+        """A host that starts anew refuses connections for a moment; one that went silent has been waited for already."""
+        first_failure = None
         while True:
             try:
                 return self._once(name, arguments)
             except (AnsibleConnectionFailure, HostUnreachable) as error:
-                is_refusal = any(refusal in str(error) for refusal in REFUSALS)
-                if is_refusal or time.monotonic() - answered > self.settings.unreachable_seconds:
+                first_failure = first_failure or time.monotonic()
+                is_final = any(text in str(error) for text in (*REFUSALS, *SILENCES))
+                if is_final or time.monotonic() - first_failure > self.settings.unreachable_seconds:
                     raise
             self.action._connection.reset()
             time.sleep(1)
