@@ -2,8 +2,8 @@
 
 use api_types::itsm::{
     Change, CloseChange, Conflicts, CreateChange, CreateIncident, CreateNotification, CreateProblem, Decide,
-    ExecuteChange, Incident, Notification, Problem, ResolveIncident, Template, UpdateChange, UpdateIncident,
-    UpdateProblem,
+    ExecuteChange, Incident, Notification, Problem, ResolveIncident, ReviewChange, Template, UpdateChange,
+    UpdateIncident, UpdateProblem,
 };
 use domain::ids::ChangeId;
 use serde::Serialize;
@@ -86,6 +86,10 @@ impl ItsmClient {
 
     pub async fn cancel_change(&self, id: &ChangeId, request: &CloseChange) -> Result<Change, ClientError> {
         self.verb(id, "cancel", request).await
+    }
+
+    pub async fn review_change(&self, id: &ChangeId, request: &ReviewChange) -> Result<Change, ClientError> {
+        self.verb(id, "review", request).await
     }
 
     pub async fn list_conflicts(&self, id: &ChangeId) -> Result<Conflicts, ClientError> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use api_types::patch::{
-    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, Calendar, CiCompliance,
-    ComplianceSummary, CreateCalendar, CreateException, Exception, Inventory, InventoryReport,
-    PlanComparison, PolicyPreview, PredictionLedger, Remediate, RunDetail, RunReport, RunSummary, Scan,
-    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
+    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
+    CiCompliance, ComplianceSummary, CreateCalendar, CreateException, Exception, FreezeConflicts, Inventory,
+    InventoryReport, PlanComparison, PolicyPreview, PredictionLedger, Remediate, RunDetail, RunReport,
+    RunSummary, Scan, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -285,6 +285,11 @@ impl PatchClient {
 
     pub async fn create_calendar(&self, request: &CreateCalendar) -> Result<Calendar, ClientError> {
         self.0.post("/patch/calendars", request).await
+    }
+
+    /// The freezes that fall on CIs in a span.
+    pub async fn find_freezes(&self, request: &AskFreezes) -> Result<FreezeConflicts, ClientError> {
+        self.0.post("/patch/calendars/conflicts", request).await
     }
 
     pub async fn get_calendar(&self, id: Uuid) -> Result<Calendar, ClientError> {

@@ -2,8 +2,8 @@
 
 use api_types::sim::{
     Cluster, ControlService, CreateFault, CreateSnapshot, CreateVm, CreateVms, CreatedVms, Fault, FaultKind,
-    Guest, GuestService, Hypervisor, PowerAction, Reboot, Repository, ServiceAction, SetPower, SimState,
-    SimStateDiff, Snapshot, StartTransaction, Transaction, Vm,
+    Guest, GuestService, Hypervisor, PowerAction, Reboot, Rehearsal, Repository, ServiceAction, SetPower,
+    SimState, SimStateDiff, Snapshot, StartTransaction, Transaction, Vm,
 };
 use domain::ids::CiId;
 use serde_json::json;
@@ -66,6 +66,11 @@ impl SimClient {
 
     pub async fn delete_snapshot(&self, id: &CiId, snapshot: Uuid) -> Result<(), ClientError> {
         self.0.delete(&vm(id, &format!("/snapshots/{snapshot}"))).await
+    }
+
+    /// Tries the way back on a clone, where the machine's driver can make one.
+    pub async fn rehearse_revert(&self, id: &CiId, snapshot: Uuid) -> Result<Rehearsal, ClientError> {
+        self.0.post(&vm(id, &format!("/snapshots/{snapshot}/rehearse")), &json!({})).await
     }
 
     pub async fn revert_snapshot(&self, id: &CiId, snapshot: Uuid) -> Result<Vm, ClientError> {

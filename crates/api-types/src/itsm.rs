@@ -128,6 +128,12 @@ pub struct Change {
     pub approvals: Vec<Approval>,
     /// Set when an emergency change was executed and must be reviewed afterwards.
     pub review_due_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub reviewed_by: Option<String>,
+    #[serde(default)]
+    pub reviewed_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub review_notes: Option<String>,
     pub close_code: Option<CloseCode>,
     pub close_notes: Option<String>,
     pub work_start: Option<DateTime<Utc>>,
@@ -187,6 +193,39 @@ pub struct CloseChange {
     /// What proves the outcome.
     #[schema(value_type = Object)]
     pub evidence: Value,
+}
+
+/// The review of an emergency change after its end: what was found, by somebody who had no part in it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReviewChange {
+    pub notes: String,
+}
+
+/// What the link of an approval request proves itself with: the part behind `#link=`.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadByLink {
+    pub token: String,
+}
+
+/// A decision by the link of an approval request; each link decides once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideByLink {
+    pub token: String,
+    pub decision: Decision,
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// A change as the holder of a link reads it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LinkedChange {
+    pub change: Change,
+    /// In whose name the link decides.
+    pub approver: String,
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Starts the work of an approved change: names the plan that is about to run.

@@ -189,6 +189,15 @@ pub struct Snapshot {
     pub size_bytes: i64,
 }
 
+/// What came of trying the way back to a snapshot on a clone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rehearsal {
+    /// The machine's driver can clone; otherwise nothing was tried.
+    pub cloned: bool,
+    /// From the order to the clone's being back.
+    pub seconds: Option<f64>,
+}
+
 /// The inside of a `model` guest.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Guest {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_client::patch::PatchClient;
 use leases::{LeaseConfig, Worker};
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
@@ -9,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     api,
-    app::App,
+    app::{App, changes::LinkSigner},
     delivery::{self, Courier, Receivers},
     settings::Settings,
 };
@@ -38,14 +39,21 @@ impl Service for Itsm {
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
         let public_url = settings.checked_public_url()?.into();
+        let links = LinkSigner::from_file(settings.approval_key_file.as_deref())?;
         let receivers = Arc::new(Receivers::new(&settings.allow_webhook_to)?);
         let app = App {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             public_url,
             receivers: receivers.clone(),
+            calendars: settings
+                .patch_manager_url
+                .as_deref()
+                .map(|url| PatchClient::new(url, context.service_token.expose())),
+            links: links.clone(),
+            link_hours: settings.approval_link_hours,
         };
-        let courier = Courier::new(context, &settings, receivers)?;
+        let courier = Courier::new(context, &settings, receivers, links)?;
         leases::migrate(&context.pool).await?;
         let worker = Worker::start(context.pool.clone(), LeaseConfig::named("itsm")).await?;
         context.tasks.spawn(delivery::deliver_until(context.shutdown.clone(), worker, courier));

@@ -33,6 +33,19 @@ pub struct Settings {
     #[arg(long, env = "ALLOW_WEBHOOK_TO", value_delimiter = ',')]
     pub allow_webhook_to: Vec<String>,
 
+    /// File that holds the key approval links are signed with, 32 bytes or more. Without it e-mails carry no link that
+    /// decides, and approvers need tokens.
+    #[arg(long, env = "APPROVAL_KEY_FILE")]
+    pub approval_key_file: Option<PathBuf>,
+
+    /// Hours for which an approval link decides; never beyond the span of its change.
+    #[arg(long, env = "APPROVAL_LINK_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub approval_link_hours: u32,
+
+    /// Where the patch-manager answers: its freezes are among the conflicts of a change. Without it only changes are.
+    #[arg(long, env = "PATCH_MANAGER_URL")]
+    pub patch_manager_url: Option<String>,
+
     /// Milliseconds before a failed delivery is tried for the second time; doubled each time. The default spreads the
     /// eight attempts over an hour.
     #[arg(long, env = "FIRST_RETRY_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
@@ -48,6 +61,9 @@ impl Default for Settings {
             webhook_secret_file: None,
             webhook_secret_id: "primary".to_owned(),
             allow_webhook_to: Vec::new(),
+            approval_key_file: None,
+            approval_link_hours: 72,
+            patch_manager_url: None,
             first_retry_ms: 30_000,
         }
     }

@@ -166,7 +166,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 }
 
 /// The `If-Match` header of a change: the ETag that was read, `"<version>"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct IfMatch(Option<String>);
 
 impl IfMatch {

@@ -5,6 +5,7 @@ mod compliance;
 mod policies;
 mod predictions;
 mod runs;
+mod system_patch;
 mod waivers;
 
 pub use advisories::*;
@@ -12,4 +13,5 @@ pub use compliance::*;
 pub use policies::*;
 pub use predictions::*;
 pub use runs::*;
+pub use system_patch::{CommandLine, SystemPatch};
 pub use waivers::*;

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::SystemPatch;
+
 /// A run to start: of a policy, of an advisory's remediation, or of a selection made by hand. Exactly one of
 /// `policy_id`, `advisory` and `selector`; `policy_id` may go with `advisory`, to remediate in that policy's way.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -30,6 +32,10 @@ pub struct StartRun {
     pub dry_run: bool,
     /// Opens an emergency change and skips waiting for the window; budgets, gates and verification stay.
     pub emergency: bool,
+    /// Instead of an advisory and a selector: the input of the system patching workflow. `policy_id` may go with it, to
+    /// patch in that policy's way otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<SystemPatch>,
 }
 
 /// Remediation of an advisory: [`StartRun`] without the selection.

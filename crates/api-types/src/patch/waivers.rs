@@ -60,6 +60,31 @@ pub struct CreateCalendar {
     pub ical: Option<String>,
 }
 
+/// CIs and a span, held against the freezes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskFreezes {
+    /// At most 20,000.
+    pub ci_ids: Vec<CiId>,
+    pub starts: DateTime<Utc>,
+    pub ends: DateTime<Utc>,
+}
+
+/// The freezes that stand against a change; every one, and each of its times.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FreezeConflicts {
+    pub freezes: Vec<FreezeConflict>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FreezeConflict {
+    pub name: String,
+    /// Those of the CIs that it holds for.
+    pub ci_ids: Vec<CiId>,
+    pub starts: DateTime<Utc>,
+    pub ends: DateTime<Utc>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Calendar {
     pub id: Uuid,

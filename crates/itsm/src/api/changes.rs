@@ -84,7 +84,8 @@ pub async fn get_change(
 /// Edit a change whose work has not begun. An edit of anything but `assignment_group` voids its approvals: the change
 /// waits for approval again, a standard change goes back to `draft`.
 #[utoipa::path(patch, path = "/itsm/changes/{id}", tag = "changes", request_body = UpdateChange,
-    params(("id" = String, Path, description = "change")),
+    params(("id" = String, Path, description = "change"),
+        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
     responses((status = 200, body = Change), (status = "4XX", body = Problem)))]
 pub async fn update_change(
     State(app): State<App>,
@@ -97,7 +98,8 @@ pub async fn update_change(
     Ok(Tagged(change.version, change))
 }
 
-/// List every other change that is not over, shares a CI with this one and overlaps its span; not paged.
+/// List what stands against a change: every other change that is not over, shares a CI with it and overlaps its span, and
+/// every freeze that falls on them; not paged.
 #[utoipa::path(get, path = "/itsm/changes/{id}/conflicts", tag = "changes",
     params(("id" = String, Path, description = "change")),
     responses((status = 200, body = Conflicts), (status = "4XX", body = Problem)))]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_client::patch::PatchClient;
 use service_kit::Clock;
 use sqlx::PgPool;
 
@@ -21,6 +22,11 @@ pub struct App {
     pub clock: Clock,
     pub public_url: Arc<str>,
     pub receivers: Arc<Receivers>,
+    pub links: changes::LinkSigner,
+    /// Who keeps the freezes.
+    pub calendars: Option<PatchClient>,
+    /// How long a link may decide.
+    pub link_hours: u32,
 }
 
 /// What a request that makes something ended with.

@@ -30,7 +30,7 @@ pub async fn create_notification(
         Begun::Replay(made) => return Ok(made),
         Begun::New(ticket) => ticket,
     };
-    let made = match notifications::insert_notification(&mut tx, &request, app.clock.now()).await? {
+    let made = match notifications::insert_notification(&mut tx, &request, None, app.clock.now()).await? {
         Some(notification) => {
             let record =
                 audit::Record::new("create_notification", object(notification.id)).after(&notification);

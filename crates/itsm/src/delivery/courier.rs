@@ -9,7 +9,11 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Receivers, mailer::Mailer, webhooks::Webhooks};
-use crate::{settings::Settings, store::notifications};
+use crate::{
+    app::changes::{LinkSigner, with_link},
+    settings::Settings,
+    store::{links, notifications},
+};
 
 /// Tries before a delivery is given up.
 const MOST_ATTEMPTS: i32 = 8;
@@ -45,28 +49,49 @@ pub struct Courier {
     first_retry: Duration,
     mailer: Arc<Mailer>,
     webhooks: Arc<Webhooks>,
+    links: LinkSigner,
+    public_url: Arc<str>,
 }
 
 impl Courier {
-    pub fn new(context: &Context, settings: &Settings, receivers: Arc<Receivers>) -> anyhow::Result<Self> {
+    pub fn new(
+        context: &Context,
+        settings: &Settings,
+        receivers: Arc<Receivers>,
+        links: LinkSigner,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             first_retry: settings.first_retry(),
             mailer: Arc::new(Mailer::new(settings)?),
             webhooks: Arc::new(Webhooks::new(settings, receivers)?),
+            links,
+            public_url: settings.checked_public_url()?.into(),
         })
     }
 
     pub async fn deliver(&self, lease: Lease<Uuid>) -> Result<(), RecordError> {
         let mut tx = lease.begin().await?;
         let notification = notifications::begin_attempt(&mut tx, *lease.key()).await?;
+        let link = match notifications::find_approval_link(&mut tx, *lease.key()).await? {
+            Some(id) => links::find_link(&mut tx, id).await?,
+            None => None,
+        };
         tx.commit().await?;
+        // What leaves the house, and is neither stored nor shown.
+        let outgoing = match link.and_then(|link| Some((self.links.token(&link)?, link))) {
+            Some((token, link)) => Notification {
+                body: with_link(&notification.body, &self.public_url, &link.change_id, &token),
+                ..notification.clone()
+            },
+            None => notification.clone(),
+        };
         let outcome = match notification.attempts > MOST_ATTEMPTS {
             true => Err(Undelivered::Never(format!(
                 "given up after {MOST_ATTEMPTS} attempts, the last of which ended without a word"
             ))),
-            false => self.attempt(&notification, &lease).await,
+            false => self.attempt(&outgoing, &lease).await,
         };
         self.record(lease, &notification, outcome).await
     }

@@ -38,6 +38,9 @@ struct ChangeRow {
     evidence: Value,
     close_evidence: Option<Value>,
     review_due_at: Option<DateTime<Utc>>,
+    reviewed_by: Option<String>,
+    reviewed_at: Option<DateTime<Utc>>,
+    review_notes: Option<String>,
     close_code: Option<String>,
     close_notes: Option<String>,
     work_start: Option<DateTime<Utc>>,
@@ -83,6 +86,9 @@ impl TryFrom<ChangeRow> for Numbered {
             close_evidence: row.close_evidence,
             approvals: Vec::new(),
             review_due_at: row.review_due_at,
+            reviewed_by: row.reviewed_by,
+            reviewed_at: row.reviewed_at,
+            review_notes: row.review_notes,
             close_code: row.close_code.map(parse).transpose()?,
             close_notes: row.close_notes,
             work_start: row.work_start,
@@ -215,7 +221,8 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         "UPDATE itsm.changes SET state = $2, short_description = $3, description = $4, risk = $5, edited_by = $6,
              assignment_group = $7, ci_ids = $8, plan_hash = $9, start_at = $10, end_at = $11,
              implementation_plan = $12, backout_plan = $13, test_plan = $14, close_evidence = $15, review_due_at = $16,
-             close_code = $17, close_notes = $18, work_start = $19, work_end = $20, version = $21::bigint, updated_at = $22
+             close_code = $17, close_notes = $18, work_start = $19, work_end = $20, version = $21::bigint, updated_at = $22,
+             reviewed_by = $23, reviewed_at = $24, review_notes = $25
          WHERE id = $1 AND version = $21::bigint - 1",
         change.id.as_str(),
         name_of(&change.state)?,
@@ -239,6 +246,9 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         change.work_end,
         change.version,
         change.updated_at,
+        change.reviewed_by,
+        change.reviewed_at,
+        change.review_notes,
     )
     .execute(connection)
     .await?;

@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod changes;
 pub mod incidents;
+pub mod links;
 pub mod notifications;
 pub mod problems;
 mod words;

@@ -65,12 +65,14 @@ fn notification_of(row: Option<NotificationRow>) -> sqlx::Result<Option<Notifica
 pub async fn insert_notification(
     connection: &mut PgConnection,
     request: &CreateNotification,
+    approval_link: Option<Uuid>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
         NotificationRow,
-        "INSERT INTO itsm.notifications (id, channel, recipient, subject, body, dedupe_key, next_attempt_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, now(), $7) ON CONFLICT (dedupe_key) DO NOTHING
+        "INSERT INTO itsm.notifications (id, channel, recipient, subject, body, dedupe_key, next_attempt_at, created_at,
+             approval_link)
+         VALUES ($1, $2, $3, $4, $5, $6, now(), $7, $8) ON CONFLICT (dedupe_key) DO NOTHING
          RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         Uuid::now_v7(),
@@ -80,6 +82,7 @@ pub async fn insert_notification(
         request.body,
         request.dedupe_key,
         now,
+        approval_link,
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -233,4 +236,12 @@ pub async fn record_failed(connection: &mut PgConnection, id: Uuid, error: &str)
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// The one-time link that an e-mail carries, when it carries one.
+pub async fn find_approval_link(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Uuid>> {
+    let link = sqlx::query_scalar!("SELECT approval_link FROM itsm.notifications WHERE id = $1", id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(link.flatten())
 }

@@ -1,6 +1,7 @@
 //! The ITSM service over real HTTP and a real PostgreSQL.
 
 mod lab;
+mod links;
 mod mailbox;
 mod receiver;
 
@@ -15,5 +16,7 @@ mod outbox;
 mod outbox_faults;
 mod problems;
 mod receivers_guard;
+mod reviews;
 mod roles;
+mod smtp_server;
 mod transitions;

@@ -2,7 +2,7 @@
 
 use api_types::{
     page::Page,
-    patch::{Calendar, CreateCalendar},
+    patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflicts},
     problem::Problem,
 };
 use axum::{
@@ -24,6 +24,7 @@ use crate::{app::calendars, service::App, store};
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_calendars, create_calendar))
+        .routes(routes!(find_freezes))
         .routes(routes!(get_calendar, delete_calendar))
 }
 
@@ -126,4 +127,15 @@ async fn delete_calendar(
 ) -> ApiResult<StatusCode> {
     calendars::delete_calendar(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ask which freezes fall on CIs in a span. Changes nothing.
+#[utoipa::path(post, path = "/patch/calendars/conflicts", tag = "calendars", request_body = AskFreezes,
+    responses((status = 200, body = FreezeConflicts), (status = "4XX", body = Problem)))]
+async fn find_freezes(
+    State(app): State<App>,
+    _: Viewer,
+    Json(request): Json<AskFreezes>,
+) -> ApiResult<Json<FreezeConflicts>> {
+    calendars::find_conflicts(&app, &request).await.map(Json)
 }

@@ -1,8 +1,9 @@
 //! Freeze calendars: when nothing is changed, and on which hosts.
 
-use api_types::patch::{Calendar, CreateCalendar};
+use api_types::patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflict, FreezeConflicts};
 use chrono::{DateTime, Utc};
 use domain::{
+    ids::CiId,
     selector::Tags,
     time::{Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
 };
@@ -151,6 +152,43 @@ pub(crate) async fn freezes_over(
             allowances.map(|entry| format!("outside of {}", entry.name)).collect()
         }
     })
+}
+
+/// Times of one freeze that are told at most.
+const MOST_TIMES: usize = 1000;
+const MOST_CIS: usize = 20_000;
+
+/// The freezes that fall on these CIs in the span, with each of their times in it.
+pub(crate) async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
+    if request.ci_ids.len() > MOST_CIS {
+        return Err(ApiError::invalid("/ci_ids", "must name at most 20000 CIs"));
+    }
+    if request.ends <= request.starts {
+        return Err(ApiError::invalid("/ends", "must be later than `starts`"));
+    }
+    let mut conn = app.pool.acquire().await?;
+    let names: Vec<String> = request.ci_ids.iter().map(ToString::to_string).collect();
+    let tags = store::hosts::find_tags(&mut conn, &names).await?;
+    let calendar = all_freezes(&mut conn).await?;
+    let none = Tags::new();
+    let mut freezes = Vec::new();
+    for entry in calendar.entries().iter().filter(|entry| entry.effect == Effect::Deny) {
+        let concerned = |id: &&CiId| entry.applies_to(tags.get(id.as_str()).unwrap_or(&none));
+        let ci_ids: Vec<CiId> = request.ci_ids.iter().filter(concerned).cloned().collect();
+        let mut rest = Span { starts: request.starts, ends: request.ends };
+        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MOST_TIMES {
+            let Some(found) = entry.first_overlap(rest) else { break };
+            freezes.push(FreezeConflict {
+                name: entry.name.clone(),
+                ci_ids: ci_ids.clone(),
+                starts: found.starts,
+                ends: found.ends,
+            });
+            rest.starts = found.ends.max(rest.starts + chrono::TimeDelta::microseconds(1));
+        }
+    }
+    freezes.sort_by(|one, other| (one.starts, &one.name).cmp(&(other.starts, &other.name)));
+    Ok(FreezeConflicts { freezes })
 }
 
 /// The freezes of all calendars together.

@@ -1,5 +1,6 @@
 //! Starting runs, steering them, and telling what they did.
 
+use ansible::Secret;
 use api_types::patch::{
     Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, StageReport,
     StartRun, WaveStatus,
@@ -19,7 +20,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{plans, policies};
+use super::{plans, policies, system_patch};
 use crate::{
     engine::{
         hub,
@@ -30,6 +31,7 @@ use crate::{
         host_steps, run_records,
         runs::{self, RunFilter, RunRow},
     },
+    vault::token_file,
 };
 
 /// Log lines shown with a run.
@@ -40,6 +42,8 @@ const LOG_TAIL: i64 = 50;
 pub(crate) struct Origin {
     pub of_run: Option<RunId>,
     pub scheduled_for: Option<DateTime<Utc>>,
+    /// How the earlier run went about it, where no stored policy says so.
+    pub policy: Option<Policy>,
 }
 
 /// Stores a new run; its owner takes it up from there.
@@ -61,18 +65,48 @@ async fn start(
     trigger: RunTrigger,
     origin: Origin,
 ) -> ApiResult<RunSummary> {
+    if let Some(input) = &request.input {
+        system_patch::check(app, request, input)?;
+    }
+    let (request, token) = without_token(request.clone());
+    let selector = match &request.input {
+        Some(input) => Some(system_patch::select(app, input).await?),
+        None => request.selector.clone(),
+    };
     let mut transaction = app.pool.begin().await?;
-    let ticket = match idempotency::begin(&mut transaction, caller, "start_run", key, request).await? {
+    let ticket = match idempotency::begin(&mut transaction, caller, "start_run", key, &request).await? {
         Begun::Replay(summary) => return Ok(summary),
         Begun::New(ticket) => ticket,
     };
-    let policy = policy_of(&mut transaction, request).await?;
-    let row = new_run(app, caller, request, policy, trigger, &origin);
+    let request = StartRun { selector, ..request };
+    let policy = match origin.policy.clone() {
+        Some(policy) => policy,
+        None => policy_of(&mut transaction, &request).await?,
+    };
+    let policy = match &request.input {
+        Some(input) => system_patch::apply(input, policy),
+        None => policy,
+    };
+    let mut row = new_run(app, caller, &request, policy, trigger, &origin);
+    row.holds_vault_token = token.is_some();
     insert(&mut transaction, caller, &row).await?;
+    let id = row.id;
     let summary = summary(&mut transaction, row).await?;
     ticket.finish(&mut transaction, &summary).await?;
-    transaction.commit().await?;
+    if let Some(token) = token {
+        token_file::keep(&app.settings.work_dir, id, token.expose()).map_err(ApiError::internal)?;
+    }
+    if let Err(error) = transaction.commit().await {
+        // Whether it was stored is not known: upkeep wipes the token of a run that is not there.
+        return Err(error.into());
+    }
     Ok(summary)
+}
+
+/// Takes the Vault token out of a request: nothing after this can store, compare or log it.
+fn without_token(mut request: StartRun) -> (StartRun, Option<Secret>) {
+    let token = request.input.as_mut().and_then(|input| input.vault_token.take());
+    (request, token.map(Secret::new))
 }
 
 /// Stores the run of a schedule's slot; `false` when the slot has its run already.
@@ -255,6 +289,8 @@ pub(crate) async fn retry_failed(
             "no host of this run failed or was left out: there is nothing to try again",
         ));
     }
+    let policy = row.policy_id.is_none().then(|| row.policy.clone());
+    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
     let request = StartRun {
         policy_id: row.policy_id,
         advisory: row.advisory,
@@ -263,8 +299,7 @@ pub(crate) async fn retry_failed(
         emergency: row.emergency,
         ..StartRun::default()
     };
-    start(app, caller, &request, key, RunTrigger::Retry, Origin { of_run: Some(id), ..Origin::default() })
-        .await
+    start(app, caller, &request, key, RunTrigger::Retry, origin).await
 }
 
 /// Returns hosts to their snapshots: within an open run, else by a new run, under change control like any other.
@@ -298,14 +333,15 @@ pub(crate) async fn roll_back_run(
             "no snapshot of this run is left to return to",
         ));
     }
+    let policy = row.policy_id.is_none().then(|| row.policy.clone());
+    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
     let request = StartRun {
         policy_id: row.policy_id,
         selector: Some(Selector { ids, ..Selector::default() }),
         emergency: row.emergency,
         ..StartRun::default()
     };
-    start(app, caller, &request, key, RunTrigger::Rollback, Origin { of_run: Some(id), ..Origin::default() })
-        .await
+    start(app, caller, &request, key, RunTrigger::Rollback, origin).await
 }
 
 pub(crate) async fn list_runs(

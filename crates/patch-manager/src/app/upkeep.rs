@@ -5,11 +5,12 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, feed_imports, hosts};
+use super::{evaluation, exceptions, feed_imports, hosts, run_files};
 use crate::{service::App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const SYNCHRONISE_EVERY: Duration = Duration::from_secs(30);
+const TEND_FILES_EVERY: Duration = Duration::from_secs(300);
 /// Hosts made `unknown`, and sets dropped, in one transaction.
 const BATCH: i64 = 5000;
 
@@ -26,16 +27,28 @@ async fn look_after(app: App) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut synchronise_at = Instant::now();
+    let mut tend_files_at = Instant::now();
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
             hosts::try_synchronise(&app).await;
             synchronise_at = Instant::now() + SYNCHRONISE_EVERY;
         }
+        if Instant::now() >= tend_files_at {
+            if let Err(error) = tend_files(&app).await {
+                tracing::warn!("upkeep of the files of runs failed and is tried again: {}", chain(&error));
+            }
+            tend_files_at = Instant::now() + TEND_FILES_EVERY;
+        }
         if let Err(error) = look(&app).await {
             tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
         }
     }
+}
+
+async fn tend_files(app: &App) -> ApiResult<()> {
+    run_files::tend_tokens(app).await?;
+    run_files::prune(app).await
 }
 
 async fn look(app: &App) -> ApiResult<()> {

@@ -16,7 +16,7 @@ use super::{
     perform::{self, Order},
     transition::{self, Evidence, Loaded, TransitionError},
 };
-use crate::{service::App, store::run_records};
+use crate::{service::App, store::run_records, vault::token_file};
 
 /// An answer that cannot be stored is offered again for this long; then the run is left for whoever claims it next.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -44,6 +44,9 @@ pub(super) async fn drive(app: App, lease: Lease) {
             Ok(Turn::Again) | Err(TransitionError::Refused(_)) => {}
             Ok(Turn::Ended) => {
                 tracing::info!(run.id = %run, "run {run} has ended");
+                if let Err(error) = token_file::wipe(&app.settings.work_dir, run) {
+                    tracing::warn!(run.id = %run, "the Vault token of run {run} is wiped later: {error}");
+                }
                 break;
             }
             Ok(Turn::GiveUp) | Err(TransitionError::Lost) => break,

@@ -6,6 +6,7 @@
 
 mod drive;
 pub(crate) mod hub;
+mod notices;
 mod perform;
 mod playbook;
 mod scheduler;
@@ -30,6 +31,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn start_worker(app: &App) {
     app.tasks.spawn(hub::pass_on(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
+    app.tasks.spawn(notices::hand_over(app.clone()));
     app.tasks.spawn(own_runs(app.clone()));
 }
 

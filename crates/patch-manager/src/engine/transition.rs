@@ -14,10 +14,11 @@ use serde_json::json;
 use service_kit::{ApiError, ApiResult, Caller, audit};
 use sqlx::PgConnection;
 
-use super::hub;
+use super::{hub, notices};
 use crate::{
     service::{App, PatchManager},
     store::{
+        self,
         host_steps::{self, StepRecord},
         predictions,
         run_records::{self, HostFacts, TestRecord},
@@ -124,6 +125,11 @@ pub(super) async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence
     let mut transaction = lease.begin().await.map_err(unchecked)?;
     let id = RunId(*lease.key());
     save_evidence(&mut transaction, id, evidence, app.clock.now()).await?;
+    if !evidence.steps.is_empty() {
+        let row = runs::get_run(&mut transaction, id).await?;
+        let told = notices::of_transition(app, &row, &row.machine, evidence);
+        store::notices::insert_notices(&mut transaction, &told, app.clock.now()).await?;
+    }
     leases::notify(&mut transaction, hub::CHANNEL, &id.to_string()).await?;
     transaction.commit().await?;
     Ok(())
@@ -140,7 +146,7 @@ pub(crate) async fn apply(
 ) -> Result<Run, TransitionError> {
     let now = app.clock.now();
     let Loaded { row, plan } = load(&mut *connection, id).await?;
-    let before = row.machine;
+    let before = &row.machine;
     let mut run = before.clone();
     let plan = evidence.plan.as_ref().map(|made| &made.plan).or(plan.as_ref());
     let answered = match &event {
@@ -159,15 +165,17 @@ pub(crate) async fn apply(
             .await?;
     }
     runs::update_machine(&mut *connection, id, &run, now).await?;
-    save_hosts(&mut *connection, id, &before, &run, plan, now).await?;
+    save_hosts(&mut *connection, id, before, &run, plan, now).await?;
     if let Some((step, answer)) = &answered {
         run_records::end_step(&mut *connection, id, *step, answer, now).await?;
     }
-    if let Some(pending) = newly_pending(&before, &run) {
+    if let Some(pending) = newly_pending(before, &run) {
         run_records::insert_step(&mut *connection, id, pending).await?;
     }
     save_evidence(&mut *connection, id, &evidence, now).await?;
-    publish(&mut *connection, id, &before, &run, caller, now).await?;
+    publish(&mut *connection, id, before, &run, caller, now).await?;
+    let told = notices::of_transition(app, &row, &run, &evidence);
+    store::notices::insert_notices(&mut *connection, &told, now).await?;
     if run.state().is_final() {
         run_records::unlock_hosts(&mut *connection, id).await?;
     }

@@ -103,6 +103,17 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
     Ok(hosts)
 }
 
+/// The tags of those of these CIs that are known here.
+pub async fn find_tags(
+    conn: &mut PgConnection,
+    ci_ids: &[String],
+) -> ApiResult<BTreeMap<String, BTreeMap<String, String>>> {
+    let rows = sqlx::query!("SELECT ci_id, tags FROM patch.hosts WHERE ci_id = ANY($1)", ci_ids)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter().map(|row| Ok((row.ci_id, serde_json::from_value(row.tags)?))).collect()
+}
+
 /// Gives the hosts these sets to have.
 pub async fn set_package_sets(conn: &mut PgConnection, hosts: &[i32], sets: &[i32]) -> ApiResult<()> {
     sqlx::query!(

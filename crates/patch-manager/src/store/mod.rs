@@ -7,6 +7,7 @@ pub mod exceptions;
 pub mod feed_imports;
 pub mod feeds;
 pub mod hosts;
+pub(crate) mod notices;
 pub mod package_sets;
 pub mod policies;
 pub(crate) mod predictions;
@@ -14,6 +15,7 @@ pub mod scans;
 pub mod words;
 
 pub mod host_steps;
+pub(crate) mod reboots;
 pub mod run_records;
 pub mod runs;
 pub mod schedules;

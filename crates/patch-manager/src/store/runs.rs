@@ -403,3 +403,21 @@ pub(crate) async fn has_ended(connection: &mut PgConnection, id: RunId) -> ApiRe
             .await?;
     Ok(ended)
 }
+
+/// Those of these runs that ended before then, or are not known at all.
+pub(crate) async fn list_ended(
+    connection: &mut PgConnection,
+    runs: &[RunId],
+    before: DateTime<Utc>,
+) -> ApiResult<Vec<RunId>> {
+    let ids: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
+    let ended = sqlx::query_scalar!(
+        r#"SELECT given.id AS "id!" FROM unnest($1::uuid[]) AS given (id) LEFT JOIN patch.runs runs USING (id)
+           WHERE runs.id IS NULL OR runs.ended_at < $2"#,
+        &ids,
+        before
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(ended.into_iter().map(RunId).collect())
+}

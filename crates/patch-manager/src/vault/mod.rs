@@ -6,6 +6,8 @@ mod error;
 mod session;
 mod settings;
 pub(crate) mod signing;
+#[cfg(test)]
+mod tests;
 pub(crate) mod token_file;
 
 pub(crate) use session::{HostKey, VaultSession};

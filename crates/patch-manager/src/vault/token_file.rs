@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ansible::Secret;
@@ -50,10 +51,14 @@ pub(crate) fn wipe(work_dir: &Path, run: RunId) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Runs of which a token lies here.
-pub(crate) fn list(work_dir: &Path) -> Vec<RunId> {
+/// Runs of which a token lies here, and for how long it has.
+pub(crate) fn list(work_dir: &Path) -> Vec<(RunId, Duration)> {
     let entries = fs::read_dir(folder(work_dir)).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    let found = |entry: fs::DirEntry| {
+        let run = entry.file_name().to_str()?.parse().ok()?;
+        Some((run, entry.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default()))
+    };
+    entries.filter_map(found).collect()
 }
 
 #[cfg(test)]
@@ -70,7 +75,7 @@ mod tests {
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder(work.path())), mode(place(work.path(), run))), (0o700, 0o600));
         assert_eq!(read(work.path(), run).unwrap().unwrap().expose(), "s.secret");
-        assert_eq!(list(work.path()), [run]);
+        assert_eq!(list(work.path())[0].0, run);
         wipe(work.path(), run).unwrap();
         assert!(read(work.path(), run).unwrap().is_none());
         wipe(work.path(), run).unwrap();

@@ -145,3 +145,17 @@ async fn dashboard_is_served_without_a_token_and_holds_no_data() {
         assert_eq!(platform.patch.nobody().get(file).await.status, 200, "{file}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_runs_that_are_not_known_are_removed_and_others_left_alone() {
+    let platform = Platform::start().await;
+    let runs = platform.work.path().join("runs");
+    let unknown = runs.join("018f0000-0000-7000-8000-000000000001");
+    let foreign = runs.join("notes");
+    for folder in [&unknown, &foreign] {
+        std::fs::create_dir_all(folder.join("0001")).unwrap();
+    }
+    let _platform = platform.restart(Some("/bin/false".into())).await;
+    crate::platform::eventually("the files are gone", async || !unknown.exists()).await;
+    assert!(foreign.exists());
+}

@@ -116,7 +116,15 @@ async fn freeze_holds_the_run_before_anything_is_touched() {
         "starts": now - chrono::TimeDelta::hours(1), "ends": now + chrono::TimeDelta::hours(1) });
     platform.patch.post("/patch/calendars", &freeze).await.expect(201);
     let run = platform.run().await;
-    platform.approve(&run).await;
+    let change = platform.approve(&run).await;
+    let conflicts = platform.itsm.get(&format!("/itsm/changes/{change}/conflicts")).await.expect(200);
+    let freeze = &conflicts["conflicts"][0];
+    assert_eq!(
+        (&freeze["kind"], &freeze["with"]),
+        (&json!("freeze"), &json!("quarter end")),
+        "{conflicts:#}"
+    );
+    assert_eq!(freeze["ci_ids"], json!(["h-1", "h-2"]));
     let held = platform
         .until(&run, "held by the freeze", |run| run["log_tail"].to_string().contains("quarter end"))
         .await;

@@ -8,4 +8,5 @@ mod lifecycle;
 mod outages;
 mod platform;
 mod schedule;
+mod system_patch;
 mod workflow;

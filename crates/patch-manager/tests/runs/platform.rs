@@ -98,7 +98,8 @@ impl Platform {
 
     pub async fn start_itsm(&mut self) {
         let listener = TcpListener::bind(self.addresses.itsm).await.unwrap();
-        let settings = itsm::Settings::default();
+        let patch_manager_url = Some(url(self.addresses.patch));
+        let settings = itsm::Settings { patch_manager_url, ..itsm::Settings::default() };
         self.itsm_service = Some(
             TestService::start_on::<Itsm>(&self.database_url, settings, listener, self.clock.clone()).await,
         );
@@ -133,6 +134,13 @@ impl Platform {
         };
         TestService::start_on::<PatchManager>(&self.database_url, settings, listener, self.clock.clone())
             .await
+    }
+
+    /// Runs whose Vault token lies in a file.
+    pub fn token_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.work_dir.path().join("vault-tokens"));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     async fn new_desk(&self) -> Desk {

@@ -90,6 +90,13 @@ pub enum ChangeCommand {
         #[command(flatten)]
         close: CloseFields,
     },
+    /// Record the review of an emergency change after its end.
+    Review {
+        id: ChangeId,
+        /// What was found.
+        #[arg(long)]
+        notes: String,
+    },
     /// Other changes and freezes on the same hosts in the same time.
     Conflicts { id: ChangeId },
     /// List the templates that pre-approve standard changes.

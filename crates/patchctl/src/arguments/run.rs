@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
@@ -11,6 +13,7 @@ use super::{Most, Selection, SimulateArguments};
 Examples:
   patchctl run start --policy policy-rhel9-baseline --watch
   patchctl run start --advisory CVE-2026-90100 --policy policy-prod --strategy hybrid
+  patchctl run start --input system-patch.yaml --watch
   patchctl run list --state awaiting_approval
   patchctl run report RUN --format markdown > evidence.md")]
 pub enum RunCommand {
@@ -112,6 +115,11 @@ pub struct StartArguments {
     /// Run this policy; with --advisory, remediate in this policy's way.
     #[arg(long, value_name = "ID")]
     pub policy: Option<PolicyId>,
+
+    /// Input of the system patching workflow in YAML or JSON: targetClusters, pilotHostCount, approverEmails and so on.
+    /// `vaultToken` may be `env:NAME` or `file:PATH` instead of the token itself.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["advisory"])]
+    pub input: Option<PathBuf>,
 
     /// Install only the fixes of this advisory or CVE.
     #[arg(long, value_name = "ID")]

@@ -1,4 +1,4 @@
-use api_types::itsm::{CloseChange, Decide, ExecuteChange};
+use api_types::itsm::{CloseChange, Decide, ExecuteChange, ReviewChange};
 
 use super::{OK, etag, filter, word};
 use crate::arguments::{ChangeCommand, CloseFields, DecisionFields};
@@ -64,6 +64,7 @@ pub async fn run(connection: &Connection, command: ChangeCommand, printer: Print
         }
         ChangeCommand::Complete { id, close } => client.complete_change(&id, &closing(close)?).await?,
         ChangeCommand::Fail { id, close } => client.fail_change(&id, &closing(close)?).await?,
+        ChangeCommand::Review { id, notes } => client.review_change(&id, &ReviewChange { notes }).await?,
         ChangeCommand::Cancel { id, close } => client.cancel_change(&id, &closing(close)?).await?,
     };
     printer.item(&change)?;

@@ -23,6 +23,7 @@ mod repository;
 mod run;
 mod schedule;
 mod simulate;
+mod system_patch;
 mod up;
 mod version;
 mod vm;

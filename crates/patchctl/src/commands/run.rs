@@ -4,7 +4,7 @@ use domain::ids::{CiId, RunId};
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
-use super::{OK, filter};
+use super::{OK, filter, system_patch};
 use crate::arguments::{LogFormat, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
 use crate::failure::{Failure, Outcome};
@@ -102,7 +102,7 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
 }
 
 async fn start(client: &PatchClient, arguments: StartArguments, printer: Printer) -> Outcome {
-    let StartArguments { policy, advisory, selection, way, watch } = arguments;
+    let StartArguments { policy, input, advisory, selection, way, watch } = arguments;
     let request = StartRun {
         policy_id: policy,
         advisory,
@@ -111,9 +111,12 @@ async fn start(client: &PatchClient, arguments: StartArguments, printer: Printer
         change_id: way.change,
         dry_run: way.dry_run,
         emergency: way.emergency,
+        input: input.as_deref().map(system_patch::read).transpose()?,
     };
-    if request.policy_id.is_none() && request.advisory.is_none() && request.selector.is_none() {
-        return Err(Failure::usage("say what to run: --policy, --advisory, --tag, --ci or --all"));
+    let is_of_something =
+        request.policy_id.is_some() || request.advisory.is_some() || request.input.is_some();
+    if !is_of_something && request.selector.is_none() {
+        return Err(Failure::usage("say what to run: --policy, --advisory, --input, --tag, --ci or --all"));
     }
     let run = client.start_run(&request).await?;
     if !watch {

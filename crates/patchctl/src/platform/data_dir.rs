@@ -6,6 +6,7 @@
 //!   lock             held by the running platform; its process number inside
 //!   admin-token      0600
 //!   service-token    0600
+//!   approval-key     0600
 //!   postgres/        the private PostgreSQL
 //!   work/            what playbooks are given and leave behind
 //! ```

@@ -85,7 +85,7 @@ impl Services {
         let patch_settings = settings::patch_manager(addresses, data_dir, &sim_settings)?;
         services.serve::<SimEngine>(common(&all), sim_engine, sim_settings)?;
         services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
-        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses)?)?;
+        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses, data_dir)?)?;
         services.serve::<PatchManager>(common(&first), patch_manager, patch_settings)?;
         Ok(services)
     }

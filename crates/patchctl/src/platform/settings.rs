@@ -5,6 +5,7 @@ use std::env;
 use std::path::Path;
 
 use super::addresses::Addresses;
+use super::tokens;
 use crate::failure::Failure;
 
 pub fn sim_engine(fleet_dir: Option<&Path>) -> Result<sim_engine::SimSettings, Failure> {
@@ -21,10 +22,14 @@ pub fn cmdb(addresses: &Addresses) -> Result<cmdb::Settings, Failure> {
     Ok(settings)
 }
 
-pub fn itsm(addresses: &Addresses) -> Result<itsm::Settings, Failure> {
+pub fn itsm(addresses: &Addresses, data_dir: &Path) -> Result<itsm::Settings, Failure> {
     let mut settings: itsm::Settings = from_environment()?;
     if env::var_os("PUBLIC_URL").is_none() {
         settings.public_url = addresses.itsm.clone();
+    }
+    settings.patch_manager_url = Some(addresses.patch_manager.clone());
+    if settings.approval_key_file.is_none() {
+        settings.approval_key_file = Some(tokens::approval_key_file(data_dir)?);
     }
     Ok(settings)
 }

@@ -39,6 +39,15 @@ pub fn service(data_dir: &Path) -> Result<Token, Failure> {
     read_or_make(&data_dir.join("service-token"), RENEW_SERVICE_AFTER)
 }
 
+/// The file with the key that approval links are signed with; made at the first start, and kept: links outlive restarts.
+pub fn approval_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
+    let path = data_dir.join("approval-key");
+    if !path.exists() {
+        make(&path)?;
+    }
+    Ok(path)
+}
+
 /// Makes both tokens accepted; those known already stay as they are.
 pub async fn make_known(database_url: &Secret, admin: &Token, service: &Token) -> Result<(), Failure> {
     let mut connection = database::connect(database_url).await?;

@@ -40,6 +40,7 @@ pub fn routes() -> OpenApiRouter<SimState> {
         .routes(routes!(snapshots::list_snapshots, snapshots::create_snapshot))
         .routes(routes!(snapshots::delete_snapshot))
         .routes(routes!(snapshots::revert_snapshot))
+        .routes(routes!(snapshots::rehearse_revert))
         .routes(routes!(guest::get_guest))
         .routes(routes!(transactions::list_transactions, transactions::start_transaction))
         .routes(routes!(transactions::get_transaction))

@@ -1,7 +1,7 @@
 use api_types::{
     page::Page,
     problem::Problem,
-    sim::{CreateSnapshot, Snapshot, Vm},
+    sim::{CreateSnapshot, Rehearsal, Snapshot, Vm},
 };
 use axum::{
     extract::State,
@@ -73,4 +73,17 @@ pub async fn revert_snapshot(
     let reverting =
         async move { app::snapshots::revert_snapshot(&state, &caller, &key, &id, snapshot_id).await };
     Ok(Json(to_the_end(reverting).await?))
+}
+
+/// Try the way back to a snapshot on a clone. The machine itself is not touched; `cloned` is false where its driver cannot
+/// clone.
+#[utoipa::path(post, path = "/sim/vms/{id}/snapshots/{snapshot_id}/rehearse", tag = "snapshots",
+    params(("id" = CiId, Path, description = "VM"), ("snapshot_id" = Uuid, Path, description = "snapshot")),
+    responses((status = 200, body = Rehearsal), (status = "4XX", body = Problem)))]
+pub async fn rehearse_revert(
+    State(state): State<SimState>,
+    caller: Operator,
+    Path((id, snapshot_id)): Path<(CiId, Uuid)>,
+) -> ApiResult<Json<Rehearsal>> {
+    Ok(Json(app::snapshots::rehearse_revert(&state, &caller, &id, snapshot_id).await?))
 }

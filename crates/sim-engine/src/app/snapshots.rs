@@ -1,6 +1,6 @@
 use api_types::{
     page::Page,
-    sim::{CreateSnapshot, Snapshot, Vm},
+    sim::{CreateSnapshot, Rehearsal, Snapshot, Vm},
 };
 use chrono::TimeDelta;
 use domain::ids::CiId;
@@ -121,6 +121,27 @@ pub async fn revert_snapshot(
     save(&mut transaction, &mut machine, now).await?;
     transaction.commit().await?;
     Ok(vm)
+}
+
+/// Tries the way back on a clone; the machine itself is not touched, and nothing is left behind.
+pub async fn rehearse_revert(
+    state: &SimState,
+    caller: &Caller,
+    id: &CiId,
+    snapshot: Uuid,
+) -> ApiResult<Rehearsal> {
+    let now = state.clock.now();
+    let mut transaction = state.pool.begin().await?;
+    let machine = store::machines::lock_machine(&mut transaction, id).await?;
+    let image = store::snapshots::get_snapshot_image(&mut transaction, id, snapshot, now).await?;
+    let rehearsal = match state.drivers.of(&machine)?.rehearse_revert(&machine, image, now) {
+        Some(revert) => Rehearsal { cloned: true, seconds: Some(revert.await?) },
+        None => Rehearsal { cloned: false, seconds: None },
+    };
+    let record = audit::Record::new("rehearse_revert", object(id, snapshot)).after(&rehearsal);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    Ok(rehearsal)
 }
 
 fn object(id: &CiId, snapshot: Uuid) -> String {

@@ -87,6 +87,17 @@ pub trait Driver: Send + Sync {
     fn discard<'a>(&'a self, _: &'a CiId) -> Operation<'a, ()> {
         Box::pin(ready(Ok(())))
     }
+
+    /// Makes a clone of the machine, returns it to the snapshot and gives it up again: how many seconds the way back takes.
+    /// `None` where machines cannot be cloned.
+    fn rehearse_revert<'a>(
+        &'a self,
+        _machine: &'a Machine,
+        _image: Image,
+        _now: DateTime<Utc>,
+    ) -> Option<Operation<'a, f64>> {
+        None
+    }
 }
 
 /// The drivers of this installation.

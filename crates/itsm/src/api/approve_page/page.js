@@ -6,13 +6,16 @@ const id = document.querySelector("main").dataset.change;
 // Relative, so that the page also works below a path of a proxy's.
 const path = "../itsm/changes/" + id;
 let token = "";
+// The secret of a one-time link stands behind `#`, which is sent to no server; it leaves the address bar, too.
+let link = new URLSearchParams(location.hash.slice(1)).get("link") || "";
+history.replaceState(null, "", location.pathname);
 let change = null;
 let tag = "";
 
 async function ask(url, options) {
   const answer = await fetch(url, {
     ...options,
-    headers: { "Authorization": "Bearer " + token, ...options.headers },
+    headers: { ...(token ? { "Authorization": "Bearer " + token } : {}), ...options.headers },
     credentials: "omit",
     cache: "no-store",
   });
@@ -71,6 +74,28 @@ function show(read) {
   element("change").hidden = false;
 }
 
+async function askByLink(verb, body) {
+  return ask(id + "/" + verb, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token: link, ...body }),
+  });
+}
+
+async function readByLink() {
+  try {
+    const read = await askByLink("read", {});
+    show(read.change);
+    element("enter").hidden = true;
+    say("You decide as " + read.approver + ", once, until " + read.expires_at + ".");
+  } catch (error) {
+    link = "";
+    say(error.message);
+  }
+}
+
+if (link) readByLink();
+
 element("enter").addEventListener("submit", async (event) => {
   event.preventDefault();
   token = element("token").value.trim();
@@ -90,6 +115,12 @@ element("decide").addEventListener("submit", async (event) => {
   // The hash and the tag say which version of the change was read: a decision on any other is refused.
   const decision = { comment: element("comment").value, plan_hash: change.plan_hash };
   try {
+    if (link) {
+      const word = verb === "approve" ? "approved" : "rejected";
+      show(await askByLink("decide", { decision: word, comment: decision.comment }));
+      say("You have " + word + " this change.");
+      return;
+    }
     show(await ask(path + "/" + verb, {
       method: "POST",
       headers: { "Content-Type": "application/json", "If-Match": tag },

@@ -3,12 +3,20 @@
 use std::fmt::Write;
 
 use api_types::itsm::{Change, Channel, CreateNotification};
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use domain::change::ChangeState;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use crate::{app::App, store::notifications};
+use super::links::ApprovalLink;
+use crate::{
+    app::App,
+    store::{links, notifications},
+};
+
+/// Stands in the stored e-mail for the link that decides; the real one is put in as the e-mail leaves.
+const LINK_PLACE: &str = "[the one-time link, which only the e-mail itself shows]";
 
 /// CIs that are named one by one.
 const NAMED_CIS: usize = 20;
@@ -19,18 +27,52 @@ pub async fn request_approval(app: &App, connection: &mut PgConnection, change: 
     if change.state != ChangeState::PendingApproval {
         return Ok(());
     }
-    let body = text(&app.public_url, change);
+    let now = app.clock.now();
+    let text = text(&app.public_url, change);
     for address in &change.approver_emails {
+        let link = new_link(app, change, address);
+        let mut body = text.clone();
+        if let Some(link) = &link {
+            links::insert_link(connection, link, now).await?;
+            // Writing to a `String` cannot fail.
+            let until = link.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let _ = write!(body, "\nDecide without a token, once, until {until}:\n  {LINK_PLACE}\n");
+        }
         let request = CreateNotification {
             channel: Channel::Email,
             recipient: address.clone(),
             subject: format!("Approval needed: {} {}", change.id, change.short_description),
-            body: body.clone(),
+            body,
             dedupe_key: Some(format!("approval-request/{}/{}/{address}", change.id, change.version)),
         };
-        notifications::insert_notification(connection, &request, app.clock.now()).await?;
+        let link = link.map(|link| link.id);
+        notifications::insert_notification(connection, &request, link, now).await?;
     }
     Ok(())
+}
+
+/// A link for one approver of the change as it stands; `None` where the service signs none.
+fn new_link(app: &App, change: &Change, address: &str) -> Option<ApprovalLink> {
+    let lives = TimeDelta::hours(i64::from(app.link_hours));
+    app.links.is_available().then(|| ApprovalLink {
+        id: Uuid::now_v7(),
+        change_id: change.id.to_string(),
+        approver: address.to_owned(),
+        plan_hash: change.plan_hash.clone(),
+        expires_at: stored(change.end_at.min(app.clock.now() + lives)),
+        used_at: None,
+        voided_at: None,
+    })
+}
+
+/// Cut to the microseconds that are stored: the signature covers what is read back.
+fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
+/// The e-mail with the real link in the place of what is stored.
+pub fn with_link(body: &str, public_url: &str, change_id: &str, token: &str) -> String {
+    body.replace(LINK_PLACE, &format!("{public_url}/approve/{change_id}#link={token}"))
 }
 
 fn text(public_url: &str, change: &Change) -> String {
@@ -59,8 +101,10 @@ fn text(public_url: &str, change: &Change) -> String {
         count = change.ci_ids.len(),
         named = named.join(", "),
     );
+    let evidence = super::summary::of(&change.evidence);
     for (title, prose) in [
         ("Description", &change.description),
+        ("Plan and prediction", &evidence),
         ("Implementation", &change.implementation_plan),
         ("Backout", &change.backout_plan),
         ("Tests", &change.test_plan),

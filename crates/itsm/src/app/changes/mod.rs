@@ -1,12 +1,16 @@
 //! Change requests: opened, read, edited. What moves them from state to state is in `verbs`.
 
 mod approval;
+mod links;
 mod mail;
+mod review;
+mod summary;
 mod verbs;
 
 use api_types::{
-    itsm::{Change, Conflicts, CreateChange, UpdateChange},
+    itsm::{Change, Conflict, Conflicts, CreateChange, UpdateChange},
     page::Page,
+    patch::{AskFreezes, FreezeConflict},
 };
 use domain::{change::ChangeKind, ids::ChangeId};
 use service_kit::{
@@ -21,9 +25,12 @@ use crate::store::{
     changes::{self, ChangeFilter, Opening},
 };
 
+pub use links::{ApprovalLink, LinkSigner};
+pub use mail::with_link;
+pub use review::review_change;
 pub use verbs::{
-    Preconditions, approve_change, cancel_change, complete_change, execute_change, fail_change,
-    reject_change, submit_change,
+    Preconditions, approve_change, cancel_change, complete_change, decide_by_link, execute_change,
+    fail_change, read_by_link, reject_change, submit_change,
 };
 
 /// Addresses one approval request goes to at most.
@@ -114,8 +121,29 @@ pub async fn list_changes(app: &App, filter: ChangeFilter, request: PageRequest)
 pub async fn list_conflicts(app: &App, id: &ChangeId) -> ApiResult<Conflicts> {
     let mut connection = app.pool.acquire().await?;
     let change = changes::find_change(&mut connection, id).await?.ok_or_else(|| no_change(id))?;
-    let conflicts = changes::list_conflicts(&mut connection, &change).await?;
+    let mut conflicts = changes::list_conflicts(&mut connection, &change).await?;
+    drop(connection);
+    conflicts.extend(freezes(app, &change).await?);
     Ok(Conflicts { change_id: change.id, conflicts })
+}
+
+/// The freezes that fall on a change. The list is whole or there is none: what cannot be asked is not left out.
+async fn freezes(app: &App, change: &Change) -> ApiResult<Vec<Conflict>> {
+    let Some(calendars) = &app.calendars else { return Ok(Vec::new()) };
+    let request = AskFreezes { ci_ids: change.ci_ids.clone(), starts: change.start_at, ends: change.end_at };
+    let found = calendars.find_freezes(&request).await.map_err(|error| {
+        ApiError::unavailable("dependency-unavailable", "the freezes cannot be asked for now; try again")
+            .with_source(error)
+    })?;
+    let conflict = |freeze: FreezeConflict| Conflict {
+        kind: "freeze".to_owned(),
+        with: freeze.name,
+        state: None,
+        ci_ids: freeze.ci_ids,
+        start_at: freeze.starts,
+        end_at: freeze.ends,
+    };
+    Ok(found.freezes.into_iter().map(conflict).collect())
 }
 
 /// Edits a change whose work has not begun. An edit of what its approvers read voids their approval, and they are
@@ -147,6 +175,7 @@ pub async fn update_change(
     if is_other_work {
         approval::void(&mut change, now);
         approvals::void_approvals(&mut tx, id, now).await?;
+        crate::store::links::void_links(&mut tx, id, now).await?;
         if !change.edited_by.contains(&caller.subject) {
             change.edited_by.push(caller.subject.clone());
         }

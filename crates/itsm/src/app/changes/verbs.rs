@@ -1,7 +1,9 @@
 //! The verbs that move a change from state to state. Each locks the change, asks the state machine, and leaves an audit
 //! record with the change before and after.
 
-use api_types::itsm::{Approval, Change, CloseChange, CloseCode, Decide, Decision, ExecuteChange};
+use api_types::itsm::{
+    Approval, Change, CloseChange, CloseCode, Decide, DecideByLink, Decision, ExecuteChange, LinkedChange,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     change::{ChangeKind, ChangeState, ChangeVerb},
@@ -14,16 +16,18 @@ use service_kit::{
 };
 use sqlx::{Postgres, Transaction};
 
-use super::{approval, mail, no_change, object};
+use super::{ApprovalLink, LinkSigner, approval, links, mail, no_change, object};
 use crate::{
     app::{App, checks, checks::Checks, templates},
-    store::{approvals, changes},
+    service::Itsm,
+    store::{self, approvals, changes},
 };
 
 /// An emergency change is reviewed within this time after its end.
 const REVIEW_WITHIN: TimeDelta = TimeDelta::days(7);
 
 /// What a verb may depend on.
+#[derive(Default)]
 pub struct Preconditions {
     pub if_match: IfMatch,
     pub key: IdempotencyKey,
@@ -191,6 +195,64 @@ pub async fn reject_change(
         approval::decision(&act.change, &caller.subject, Decision::Rejected, &request.comment, act.now);
     act.add_approval(decision).await?;
     act.finish(app, caller, &request.comment).await
+}
+
+/// What the holder of a link is asked to decide on.
+pub async fn read_by_link(app: &App, id: &ChangeId, token: &str) -> ApiResult<LinkedChange> {
+    let mut connection = app.pool.acquire().await?;
+    let link = proven_link(app, &mut connection, id, token).await?;
+    let change = changes::find_change(&mut connection, id).await?.ok_or_else(|| no_change(id))?;
+    links::check_usable(&link, &change, app.clock.now())?;
+    Ok(LinkedChange { change, approver: link.approver, expires_at: link.expires_at })
+}
+
+/// Approves or rejects in the name of the address a link was sent to, once.
+pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) -> ApiResult<Change> {
+    let mut checks = Checks::default();
+    checks.prose("/comment", &request.comment, checks::COMMENT);
+    checks.finish()?;
+    let mut connection = app.pool.acquire().await?;
+    let link = proven_link(app, &mut connection, id, &request.token).await?;
+    drop(connection);
+    let name = <Itsm as service_kit::server::Service>::NAME;
+    let caller = Caller::internal(name, format!("{}{}", approval::BY_EMAIL, link.approver));
+    let verb = match request.decision {
+        Decision::Approved => ChangeVerb::Approve,
+        Decision::Rejected => ChangeVerb::Reject,
+    };
+    let mut act = begin!(app, &caller, id, verb, &(), &Preconditions::default());
+    // Under the lock on the change: of two decisions by one link the second one finds it used.
+    let link = store::links::find_link(&mut act.tx, link.id).await?.ok_or_else(no_link)?;
+    links::check_usable(&link, &act.change, act.now)?;
+    approval::may_decide(&act.change, &caller)?;
+    act.advance()?;
+    if verb == ChangeVerb::Approve && act.change.end_at <= act.now {
+        return Err(approval::outside_window(&act.change, "approved", act.now));
+    }
+    let decision =
+        approval::decision(&act.change, &caller.subject, request.decision, &request.comment, act.now);
+    act.add_approval(decision).await?;
+    store::links::use_link(&mut act.tx, link.id, act.now).await?;
+    act.finish(app, &caller, &request.comment).await
+}
+
+/// The link a token was made for. One answer for whatever is wrong with it.
+async fn proven_link(
+    app: &App,
+    connection: &mut sqlx::PgConnection,
+    id: &ChangeId,
+    token: &str,
+) -> ApiResult<ApprovalLink> {
+    let link_id = LinkSigner::id_of(token).ok_or_else(no_link)?;
+    let link = store::links::find_link(connection, link_id).await?.ok_or_else(no_link)?;
+    match link.change_id == id.as_str() && app.links.verifies(token, &link) {
+        true => Ok(link),
+        false => Err(no_link()),
+    }
+}
+
+fn no_link() -> ApiError {
+    ApiError::forbidden("this link is not valid; use it as it stands in the e-mail, or decide with a token")
 }
 
 /// Begins the work: on the plan that was approved, and inside its span.

@@ -8,12 +8,13 @@ use api_types::{
 };
 use domain::{
     ids::CiId,
+    policy::NoticeScope,
     run::{Answer, HostState, Run, Stop},
 };
 use serde_json::json;
 use service_kit::ApiResult;
 
-use super::Task;
+use super::{Task, reboots};
 use crate::{
     app::{compliance, remote, runs},
     engine::transition::Evidence,
@@ -113,7 +114,8 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let failed = in_state(machine, HostState::is_failure);
     let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
     let mut evidence = Evidence::default();
-    if !failed.is_empty() || by_fault {
+    let not_rebooted = reboots::still_due(task).await?;
+    if !failed.is_empty() || by_fault || !not_rebooted.is_empty() {
         let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!(": {}", stop.reason()));
         let lines = failed.iter().map(|host| {
             let run = &machine.hosts[host];
@@ -129,7 +131,13 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             .chars()
             .take(160)
             .collect(),
-            description: lines.take(1000).collect::<Vec<_>>().join("\n"),
+            description: lines
+                .chain(not_rebooted.iter().map(|host| {
+                    format!("{host}: an earlier run left its reboot to this one, and it was not done")
+                }))
+                .take(1000)
+                .collect::<Vec<_>>()
+                .join("\n"),
             severity: if by_fault { Severity::High } else { Severity::Medium },
             ci_ids: failed.clone(),
             change_id: machine.change_id.clone(),
@@ -140,7 +148,12 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         evidence.incident_id = Some(incident.id);
     }
     let outcome = outcome_word(machine, &failed);
-    for recipient in row.policy.notify.iter().collect::<BTreeSet<_>>() {
+    let scope = match outcome {
+        "succeeded" => row.policy.notices.success,
+        _ => row.policy.notices.failure,
+    };
+    let recipients = row.policy.notify.iter().filter(|_| scope != NoticeScope::None);
+    for recipient in recipients.collect::<BTreeSet<_>>() {
         let request = CreateNotification {
             channel: if recipient.contains("://") { Channel::Webhook } else { Channel::Email },
             recipient: recipient.clone(),

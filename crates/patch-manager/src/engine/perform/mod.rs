@@ -5,6 +5,7 @@ mod close;
 mod hosts;
 mod patch;
 mod plan;
+mod reboots;
 mod snapshot;
 mod step_watch;
 mod tests;

@@ -18,6 +18,7 @@ use service_kit::{ApiError, ApiResult};
 use super::{
     Task,
     hosts::{host_timeout, keys_of, plan_of, run_over, targets_of, updates},
+    reboots,
     step_watch::{StepWatch, step_of},
 };
 use crate::{
@@ -46,6 +47,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     if unfinished.is_empty() {
         return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
     }
+    let reboot_of = reboots::choose(task, &unfinished).await?;
     let boot_ids = {
         let mut connection = task.app.pool.acquire().await?;
         run_records::list_boot_ids(&mut connection, task.loaded.row.id).await?
@@ -58,7 +60,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         host_timeout(plan),
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
-            variables.set("pm_reboot", reboot_word(plan.reboot));
+            variables.set("pm_reboot", reboot_word(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
             if let Some(boot_id) = boot_ids.get(id) {
                 variables.set("pm_boot_id_before", boot_id.as_str());
             }

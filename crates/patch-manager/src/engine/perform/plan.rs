@@ -1,6 +1,6 @@
 //! PLAN: which hosts, what each lacks, in which waves; and what is to be expected of it.
 
-use domain::run::Answer;
+use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
 use service_kit::{ApiError, ApiResult};
 
 use super::Task;
@@ -34,6 +34,9 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             Answer::NothingToDo,
             Evidence::logged("nothing to do: no selected host lacks a wanted update"),
         ));
+    }
+    if let Some(reason) = cannot_go_back_long_enough(&row.policy) {
+        return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let mut connection = app.pool.acquire().await?;
     let (durations, observations) =
@@ -69,4 +72,19 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         ..Evidence::default()
     };
     Ok((Answer::Planned, evidence))
+}
+
+/// Why the hosts could not go back for as long as the policy wants.
+fn cannot_go_back_long_enough(policy: &Policy) -> Option<String> {
+    let wanted = policy.rollback_window_hours?;
+    match policy.pre_patch_snapshot {
+        // Packages go back for as long as their older versions are to be had.
+        _ if policy.rollback_preference == RollbackPreference::Downgrade => None,
+        false => Some(format!("the policy wants a way back for {wanted} h and takes no snapshots")),
+        true if wanted > policy.snapshot_retention_hours => Some(format!(
+            "the policy wants a way back for {wanted} h and keeps snapshots for {} h",
+            policy.snapshot_retention_hours
+        )),
+        true => None,
+    }
 }

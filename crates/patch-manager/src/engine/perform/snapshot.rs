@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::Playbook;
-use api_types::sim::CreateSnapshot;
+use api_types::sim::{CreateSnapshot, Rehearsal};
 use chrono::TimeDelta;
-use domain::{ids::CiId, plan::Target, run::Answer};
+use domain::{
+    ids::CiId,
+    plan::{Plan, Target, WaveKind},
+    run::Answer,
+};
 use futures::{StreamExt, stream};
 use service_kit::ApiResult;
 use uuid::Uuid;
@@ -45,11 +49,35 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             Err(error) => results.insert(host, Err(error.to_string())),
         };
     }
+    let mut log = Vec::new();
+    if let Some((host, snapshot)) = first_of_production(plan, &results) {
+        match task.app.sim.rehearse_revert(&host, snapshot).await {
+            Ok(rehearsal) => log.push((Some(host), told(&rehearsal))),
+            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) => {
+                let reason =
+                    format!("the way back was tried on a clone of `{host}` and does not hold: {error}");
+                return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+            }
+        }
+    }
     let good = results.values().filter(|result| result.is_ok()).count();
-    Ok((
-        Answer::Snapshots(results),
-        Evidence::logged(format!("{good} of {} snapshots taken, kept for {hours} h", hosts.len())),
-    ))
+    log.insert(0, (None, format!("{good} of {} snapshots taken, kept for {hours} h", hosts.len())));
+    Ok((Answer::Snapshots(results), Evidence { log, ..Evidence::default() }))
+}
+
+/// The host on whose snapshot the way back is rehearsed: the first that production begins with, a pilot where there is one.
+fn first_of_production(plan: &Plan, taken: &BTreeMap<CiId, Result<Uuid, String>>) -> Option<(CiId, Uuid)> {
+    let wave = plan.waves.iter().find(|wave| wave.kind != WaveKind::Staging)?;
+    let host = wave.hosts.first()?;
+    Some((host.clone(), *taken.get(host)?.as_ref().ok()?))
+}
+
+fn told(rehearsal: &Rehearsal) -> String {
+    match rehearsal.seconds.filter(|_| rehearsal.cloned) {
+        Some(seconds) => format!("the way back was rehearsed on a clone: {seconds:.1} s"),
+        None => "the way back was not rehearsed: this machine's driver cannot clone".to_owned(),
+    }
 }
 
 /// What a downgrade goes back to: name to version.

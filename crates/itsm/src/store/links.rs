@@ -1,0 +1,67 @@
+//! One-time links of approvers.
+
+use chrono::{DateTime, Utc};
+use domain::ids::ChangeId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::app::changes::ApprovalLink;
+
+pub async fn insert_link(
+    connection: &mut PgConnection,
+    link: &ApprovalLink,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO itsm.approval_links (id, change_number, approver, plan_hash, created_at, expires_at)
+         SELECT $1, number, $3, $4, $5, $6 FROM itsm.changes WHERE id = $2",
+        link.id,
+        link.change_id,
+        link.approver,
+        link.plan_hash,
+        now,
+        link.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn find_link(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<ApprovalLink>> {
+    sqlx::query_as!(
+        ApprovalLink,
+        "SELECT links.id, changes.id AS change_id, links.approver, links.plan_hash, links.expires_at, links.used_at,
+             links.voided_at
+         FROM itsm.approval_links links JOIN itsm.changes changes ON changes.number = links.change_number
+         WHERE links.id = $1",
+        id
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Records that a link has decided; the change is locked by who calls, so no second decision comes between.
+pub async fn use_link(connection: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE itsm.approval_links SET used_at = $2 WHERE id = $1", id, now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Makes the links of a change worth nothing, those that have decided excepted: they stay as a record.
+pub async fn void_links(
+    connection: &mut PgConnection,
+    change: &ChangeId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE itsm.approval_links SET voided_at = $2
+         WHERE change_number = (SELECT number FROM itsm.changes WHERE id = $1)
+             AND voided_at IS NULL AND used_at IS NULL",
+        change.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

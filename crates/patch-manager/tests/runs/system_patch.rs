@@ -1,0 +1,180 @@
+//! The system patching workflow, as its operators start it, and the Vault its keys come from.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use api_types::access::Role;
+use serde_json::{Value, json};
+use test_support::OLD;
+use tokio::net::TcpListener;
+
+use crate::platform::{Platform, platform};
+
+fn input(more: Value) -> Value {
+    let mut input = json!({ "targetClusters": ["c-1"], "pilotHostCount": 1, "approverEmails": ["foo@example.com"],
+        "requesterEmail": "baz@example.com", "updateCommand": "apt-get update && apt-get upgrade -y",
+        "serviceList": ["nginx", "postgresql"] });
+    input.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    json!({ "input": input })
+}
+
+async fn notices(platform: &Platform, to: &str) -> Vec<String> {
+    let found = platform.itsm.get(&format!("/itsm/notifications?recipient={to}")).await.expect(200);
+    found["items"].as_array().unwrap().iter().map(|it| it["subject"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn told(platform: &Platform, to: &str, what: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for _ in 0..300 {
+        found = notices(platform, to).await;
+        if what.iter().all(|subject| found.iter().any(|it| it.contains(subject))) {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{to} was not told {what:?}: {found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflow_patches_the_cluster_pilots_first_and_tells_of_every_host() {
+    let platform = platform!();
+    platform.fleet(2, 0).await;
+    let run = platform.patch.post("/patch/runs", &input(json!({}))).await.expect(202);
+    let run = run["id"].as_str().unwrap().to_owned();
+    platform.approve(&run).await;
+    let ended = platform.until_ended(&run).await;
+    assert_eq!(ended["state"], "succeeded", "{ended:#}");
+    assert_eq!(ended["plan"]["waves"][0]["kind"], "pilot");
+    assert_eq!(ended["plan"]["targets"]["h-1"]["services"], json!(["nginx"]), "the host has no postgresql");
+    assert!(ended["log_tail"].to_string().contains("the way back was rehearsed on a clone"), "{ended:#}");
+    told(&platform, "foo@example.com", &["Approval needed"]).await;
+    let all = [
+        "Patching begins:",
+        "Patching begins on h-1",
+        "Patching begins on h-2",
+        "Patched: h-1",
+        "Patched: h-2",
+        "Patch run succeeded",
+    ];
+    let told = told(&platform, "baz@example.com", &all).await;
+    assert_eq!(told.len(), all.len(), "each is told once: {told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_alerts_and_stops_the_rollout() {
+    let platform = platform!();
+    platform.fleet(3, 0).await;
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-1" })).await.expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2" })).await.expect(201);
+    platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-3" })).await.expect(201);
+    let run = platform.patch.post("/patch/runs", &input(json!({}))).await.expect(202);
+    let run = run["id"].as_str().unwrap().to_owned();
+    platform.approve(&run).await;
+    let ended = platform.until_ended(&run).await;
+    assert_eq!(ended["state"], "halted", "{ended:#}");
+    assert_eq!(ended["hosts"]["skipped"], 2, "{ended:#}");
+    told(&platform, "baz@example.com", &["ALERT: h-", "Patch run stopped"]).await;
+    platform.assert_settled(&run).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_input_is_refused_field_by_field_and_starts_nothing() {
+    let platform = platform!();
+    platform.fleet(1, 0).await;
+    for (more, pointer) in [
+        (json!({ "targetClusters": [] }), "/input/targetClusters"),
+        (json!({ "targetClusters": ["c-1", "c-9"] }), "/input/targetClusters/1"),
+        (json!({ "approverEmails": ["baz@example.com"] }), "/input/approverEmails/0"),
+        (json!({ "updateCommand": "rm -rf /" }), "/input/updateCommand"),
+        (json!({ "preUpdateScripts": ["a | b"] }), "/input/preUpdateScripts/0"),
+        (json!({ "vaultToken": "x" }), "/input/vaultAddress"),
+        (json!({ "vaultAddress": "https://vault.example.com" }), "/input/vaultToken"),
+        (json!({ "pilotHosts": 1 }), "/input/pilotHosts"),
+    ] {
+        let problem = platform.patch.post("/patch/runs", &input(more.clone())).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{more}: {problem:#}");
+    }
+    assert_eq!(platform.patch.get("/patch/runs").await.expect(200)["items"], json!([]));
+}
+
+/// A host that counts who comes: a real one would be entered here.
+async fn door() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let visits = Arc::new(AtomicUsize::new(0));
+    let counted = visits.clone();
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (port, visits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_whose_key_the_vault_refuses_is_not_touched_and_the_token_goes_with_the_run() {
+    let platform = platform!();
+    platform.fleet(1, 0).await;
+    let (port, visits) = door().await;
+    let tags = json!({ "env": "real", "os": "debian12", "cluster": "c-real" });
+    let ci = json!({ "id": "real-1", "type": "host", "tags": tags,
+        "attributes": { "driver": "ssh", "address": "127.0.0.1", "port": port } });
+    platform.cmdb.post("/cmdb/cis", &ci).await.expect(201);
+    let vault = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", vault.local_addr().unwrap());
+    // Every answer of this Vault is that the token may not do it.
+    let refuse = || async {
+        (axum::http::StatusCode::FORBIDDEN, axum::Json(json!({ "errors": ["permission denied"] })))
+    };
+    tokio::spawn(async move { axum::serve(vault, axum::Router::new().fallback(refuse)).await.unwrap() });
+
+    let inventory =
+        json!({ "ci_id": "real-1", "os": "debian:12", "packages": [{ "name": "openssl", "version": OLD }] });
+    let pushed = platform.patch.post("/patch/inventory", &inventory).await;
+    assert!(pushed.status.is_success(), "{}", pushed.text);
+    const TOKEN: &str = "hvs.secret-of-the-run";
+    let asked = input(
+        json!({ "targetClusters": ["c-real"], "pilotHostCount": 0, "vaultAddress": address, "vaultToken": TOKEN,
+        "secretPathPrefix": "patch-deploy", "serviceList": [] }),
+    );
+    let run = platform.patch.post("/patch/runs", &asked).await.expect(202);
+    let run = run["id"].as_str().unwrap().to_owned();
+    platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
+    assert!(platform.token_files().contains(&run), "a run that waits keeps its token");
+    let admin = platform.patch_service.as_ref().unwrap().as_role("root", &[Role::Admin]).await;
+    let shown =
+        admin.get("/access/audit").await.text + &platform.patch.get(&format!("/patch/runs/{run}")).await.text;
+    assert!(!shown.contains(TOKEN), "the token shows");
+
+    platform.approve(&run).await;
+    let ended = platform.until_ended(&run).await;
+    let host = &ended["host_states"][0];
+    assert_eq!(host["state"], "failed", "{ended:#}");
+    let error = host["error"].as_str().unwrap();
+    assert!(
+        error.contains("secret/data/patch-deploy/real-1") && error.contains("token is not valid"),
+        "{error}"
+    );
+    assert_eq!(visits.load(Ordering::SeqCst), 0, "the host was touched");
+    assert_eq!(host["steps"][0]["step"], "precheck");
+    for _ in 0..100 {
+        if platform.token_files().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(platform.token_files().is_empty(), "the token outlives the run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_window_beyond_the_snapshots_life_is_refused_when_planned() {
+    let platform = platform!();
+    platform.fleet(1, 0).await;
+    platform.policy(json!({ "rollback_window_hours": 96, "snapshot_retention_hours": 72 })).await;
+    let ended = platform.until_ended(&platform.run().await).await;
+    assert_eq!(ended["state"], "failed", "{ended:#}");
+    assert!(ended["reason"].as_str().unwrap().contains("a way back for 96 h and keeps snapshots for 72 h"));
+    assert!(ended["change_id"].is_null(), "nobody is asked to approve it");
+}
