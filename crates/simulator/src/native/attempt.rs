@@ -35,10 +35,10 @@ const ALL: [Ending; 6] = [
 ];
 
 impl Ending {
-    /// As the agenda knows it: plans have fewer than 2^29 places.
+    /// As the agenda knows it: scenarios have fewer than 2^29 nodes.
     #[inline]
-    pub fn of(self, place: u32) -> u32 {
-        place << 3 | self as u32
+    pub fn of(self, node: u32) -> u32 {
+        node << 3 | self as u32
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use super::{
     attempt::{self, Ending, Mode},
     course::{Course, Leg, Stop},
     record::Record,
-    stage::{NEVER, Stage},
+    stage::{NEVER, NodeState, Stage},
     world::{NOBODY, World},
 };
 use crate::random::RunLuck;
@@ -22,10 +22,10 @@ pub struct Engine<'s, 'a> {
     pub counts: Counts,
     agenda: Agenda,
     luck: RunLuck,
-    /// Places in the plan whose nodes may begin now as far as is known; first of all the earliest.
-    ready: BinaryHeap<Reverse<u32>>,
-    /// Places whose nodes wait for the next window.
-    for_window: Vec<u32>,
+    /// Nodes that may begin now as far as is known, before each its place in the plan: first of all the earliest.
+    ready: BinaryHeap<Reverse<u64>>,
+    /// Who waits for the next window, as in `ready`.
+    for_window: Vec<u64>,
     /// Nodes of each step that have not ended, and when its first began.
     left: Vec<(u32, u64)>,
     /// Ends that each step still waits for.
@@ -157,27 +157,29 @@ impl<'s, 'a> Engine<'s, 'a> {
         let mut running = 0;
         loop {
             while running < leg.places && !self.counts.halted {
-                let place = match self.ready.pop() {
-                    Some(Reverse(place)) => place,
+                let node = match self.ready.pop() {
+                    Some(Reverse(ready)) => ready as u32 as usize,
                     None if self.cursor < leg.end => {
+                        let Stop { node, step } = course.stops[self.cursor as usize];
+                        let state = &mut self.world.nodes[node as usize];
+                        (state.place, state.step) = (self.cursor, step);
                         self.cursor += 1;
-                        self.cursor - 1
+                        node as usize
                     }
                     None => break,
                 };
-                let node = course.stops[place as usize].node as usize;
                 if self.world.nodes[node].begun {
                     continue;
                 }
-                match self.waits_for(course, leg, place, node) {
+                match self.waits_for(course, leg, node) {
                     None => {
                         running += 1;
-                        self.begin(course, leg, place, mode, record);
+                        self.begin(course, leg, node, mode, record);
                     }
-                    Some(Wait::Service) => self.park(course, place, node),
+                    Some(Wait::Service) => self.park(node),
                     Some(Wait::Turn) => {}
                     Some(Wait::Window(opens)) => {
-                        self.for_window.push(place);
+                        self.for_window.push(in_order(&self.world.nodes[node], node));
                         if opens < self.awaited {
                             self.awaited = opens;
                             self.agenda.push(opens, Ending::WindowOpens.of(0));
@@ -187,7 +189,7 @@ impl<'s, 'a> Engine<'s, 'a> {
                 }
             }
             let Some((time, event)) = self.agenda.pop() else { break };
-            let (place, ending) = Ending::read(event);
+            let (node, ending) = Ending::read(event);
             if ending == Ending::WindowOpens {
                 self.awaited = NEVER;
                 if !self.counts.halted {
@@ -198,7 +200,7 @@ impl<'s, 'a> Engine<'s, 'a> {
             }
             self.now = time;
             running -= 1;
-            self.end(course, leg, place, ending, record);
+            self.end(course, leg, node as usize, ending, record);
             if leg.is_flow() && self.left[self.turn as usize].0 == 0 {
                 self.next_turn(course, leg);
             }
@@ -210,10 +212,10 @@ impl<'s, 'a> Engine<'s, 'a> {
 
     /// `None`: it may begin. Those of the step whose turn it is begin as the plan says, whatever that costs; those of later
     /// steps only where their service spares them and what they depend on has ended.
-    fn waits_for(&self, course: &Course, leg: &Leg, place: u32, node: usize) -> Option<Wait> {
+    fn waits_for(&self, course: &Course, leg: &Leg, node: usize) -> Option<Wait> {
         let state = &self.world.nodes[node];
         if leg.is_flow() {
-            let step = course.stops[place as usize].step;
+            let step = state.step;
             let service = &self.world.services[state.service as usize];
             if step != self.turn {
                 if course.order.is_some() {
@@ -248,7 +250,7 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     /// Lets the node wait until its service can spare it; those whose turn it is before all others.
-    fn park(&mut self, course: &Course, place: u32, node: usize) {
+    fn park(&mut self, node: usize) {
         let state = &mut self.world.nodes[node];
         if std::mem::replace(&mut state.parked, true) {
             return;
@@ -256,27 +258,26 @@ impl<'s, 'a> Engine<'s, 'a> {
         state.next_parked = NOBODY;
         let service = &mut self.world.services[state.service as usize];
         if service.first_parked == NOBODY {
-            (service.first_parked, service.last_parked) = (place, place);
-        } else if course.stops[place as usize].step == self.turn {
+            (service.first_parked, service.last_parked) = (node as u32, node as u32);
+        } else if state.step == self.turn {
             state.next_parked = service.first_parked;
-            service.first_parked = place;
+            service.first_parked = node as u32;
         } else {
-            let last = course.stops[service.last_parked as usize].node;
-            service.last_parked = place;
-            self.world.nodes[last as usize].next_parked = place;
+            let last = std::mem::replace(&mut service.last_parked, node as u32);
+            self.world.nodes[last as usize].next_parked = node as u32;
         }
     }
 
     /// Who waited longest for the service is looked at again.
-    fn unpark(&mut self, course: &Course, service: usize) {
+    fn unpark(&mut self, service: usize) {
         let service = &mut self.world.services[service];
         while service.first_parked != NOBODY {
-            let place = service.first_parked;
-            let node = &mut self.world.nodes[course.stops[place as usize].node as usize];
-            service.first_parked = node.next_parked;
-            node.parked = false;
-            if !node.begun {
-                self.ready.push(Reverse(place));
+            let node = service.first_parked as usize;
+            let state = &mut self.world.nodes[node];
+            service.first_parked = state.next_parked;
+            state.parked = false;
+            if !state.begun {
+                self.ready.push(Reverse(in_order(state, node)));
                 return;
             }
         }
@@ -289,17 +290,17 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
         let step = &course.plan.steps[self.turn as usize];
         for place in step.places().take_while(|place| *place < self.cursor) {
-            if !self.world.nodes[course.stops[place as usize].node as usize].begun {
-                self.ready.push(Reverse(place));
+            let node = course.stops[place as usize].node as usize;
+            if !self.world.nodes[node].begun {
+                self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
             }
         }
     }
 
     #[inline]
-    fn begin(&mut self, course: &Course, leg: &Leg, place: u32, mode: Mode, record: &mut impl Record) {
-        let Stop { node, step } = course.stops[place as usize];
-        let node = node as usize;
+    fn begin(&mut self, course: &Course, leg: &Leg, node: usize, mode: Mode, record: &mut impl Record) {
         let state = &mut self.world.nodes[node];
+        let step = state.step;
         let number = state.attempts;
         state.attempts += 1;
         state.begun = true;
@@ -315,7 +316,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
         let began = &mut self.left[step as usize].1;
         *began = (*began).min(self.now);
-        self.agenda.push(self.now + takes, ending.of(place));
+        self.agenda.push(self.now + takes, ending.of(node as u32));
         if !self.stage.options.windows.is_empty() {
             let mut windows = self.stage.options.windows.iter();
             let closes = windows.find(|window| window.closes * 1000 > self.now).map(|window| window.closes);
@@ -326,9 +327,8 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     #[inline]
-    fn end(&mut self, course: &Course, leg: &Leg, place: u32, ending: Ending, record: &mut impl Record) {
-        let Stop { node, step } = course.stops[place as usize];
-        let node = node as usize;
+    fn end(&mut self, course: &Course, leg: &Leg, node: usize, ending: Ending, record: &mut impl Record) {
+        let NodeState { place, step, .. } = self.world.nodes[node];
         let (goes_down, service) =
             (self.world.nodes[node].goes_down(), self.world.nodes[node].service as usize);
         match ending {
@@ -357,7 +357,7 @@ impl<'s, 'a> Engine<'s, 'a> {
             && !self.counts.halted;
         if may_retry {
             self.world.nodes[node].begun = false;
-            self.ready.push(Reverse(place));
+            self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
         } else {
             if matches!(ending, Ending::RolledBack | Ending::BuildFailed | Ending::Failed) {
                 self.counts.failed += 1;
@@ -369,7 +369,7 @@ impl<'s, 'a> Engine<'s, 'a> {
             self.finish(course, place, step, record);
         }
         if leg.is_flow() {
-            self.unpark(course, service);
+            self.unpark(service);
         }
     }
 
@@ -386,7 +386,10 @@ impl<'s, 'a> Engine<'s, 'a> {
                 *missing -= 1;
                 if *missing == 0 {
                     let places = course.plan.steps[*dependent as usize].places();
-                    self.ready.extend(places.filter(|place| *place < self.cursor).map(Reverse));
+                    for place in places.take_while(|place| *place < self.cursor) {
+                        let node = course.stops[place as usize].node as usize;
+                        self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
+                    }
                 }
             }
         }
@@ -404,3 +407,8 @@ impl<'s, 'a> Engine<'s, 'a> {
 }
 
 const NOT_BEGUN: u64 = u64::MAX;
+
+/// A node behind its place in the plan.
+fn in_order(state: &NodeState, node: usize) -> u64 {
+    u64::from(state.place) << 32 | node as u64
+}

@@ -39,9 +39,8 @@ pub struct NodeState {
     pub failure_probability: f64,
     pub nominal_seconds: u32,
     pub service: u32,
-    /// Its part of [`Stage::edges`].
-    first_edge: u32,
-    end_edge: u32,
+    /// Where its links begin, if it has any.
+    first_link: u32,
     flags: u8,
     /// An attempt runs, or none will follow.
     pub begun: bool,
@@ -54,11 +53,13 @@ pub struct NodeState {
     pub down_since: u64,
     pub patched_at: u64,
     pub version: u32,
-    pub first_version: u32,
     /// How many of the hosts that contain it are down.
     pub hosts_down: u32,
-    /// The place of whoever waits behind it.
+    /// Who waits behind it.
     pub next_parked: u32,
+    /// Where it stands in the plan, once it has been looked at.
+    pub place: u32,
+    pub step: u32,
 }
 
 const GOES_DOWN: u8 = 1;
@@ -67,13 +68,18 @@ const ROLLBACK_SUPPORTED: u8 = 4;
 const PATCHABLE: u8 = 8;
 const STARTS_DOWN: u8 = 16;
 const STANDS_ALONE: u8 = 32;
+const HAS_LINKS: u8 = 64;
 
 /// An edge that is not plainly compatible, as one of its ends sees it.
 #[derive(Clone, Copy)]
 pub struct Link {
     pub other: u32,
-    pub incompatible: bool,
     pub allowed_seconds: u32,
+    pub incompatible: bool,
+    /// The ends differ in version before anything begins.
+    pub differs_at_first: bool,
+    /// The last of its node.
+    last: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -118,7 +124,12 @@ impl<'a> Stage<'a> {
 
     #[inline]
     pub fn links_of(&self, node: &NodeState) -> &[Link] {
-        &self.links[node.first_edge as usize..node.end_edge as usize]
+        if node.flags & HAS_LINKS == 0 {
+            return &[];
+        }
+        let rest = &self.links[node.first_link as usize..];
+        let count = rest.iter().position(|link| link.last).map_or(rest.len(), |last| last + 1);
+        &rest[..count]
     }
 }
 
@@ -128,25 +139,32 @@ fn links(scenario: &Scenario, nodes: &mut [NodeState]) -> Vec<Link> {
         let edges = scenario.edges.iter();
         edges.filter(|e| e.compatibility != Compatibility::Compatible && e.source != e.target)
     };
+    let mut start = vec![0_u32; nodes.len() + 1];
     for edge in watched() {
-        nodes[edge.source].end_edge += 1;
-        nodes[edge.target].end_edge += 1;
+        start[edge.source + 1] += 1;
+        start[edge.target + 1] += 1;
     }
-    let mut next = 0;
-    for node in nodes.iter_mut() {
-        let count = node.end_edge;
-        (node.first_edge, node.end_edge) = (next, next);
-        next += count;
+    for (index, node) in nodes.iter_mut().enumerate() {
+        start[index + 1] += start[index];
+        node.first_link = start[index];
+        if start[index + 1] > start[index] {
+            node.flags |= HAS_LINKS;
+        }
     }
-    let mut links = vec![Link { other: 0, incompatible: false, allowed_seconds: 0 }; next as usize];
+    let none =
+        Link { other: 0, allowed_seconds: 0, incompatible: false, differs_at_first: false, last: false };
+    let mut links = vec![none; start[nodes.len()] as usize];
+    let mut next = start.clone();
     for edge in watched() {
         for (end, other) in [(edge.source, edge.target), (edge.target, edge.source)] {
-            links[nodes[end].end_edge as usize] = Link {
+            links[next[end] as usize] = Link {
                 other: other as u32,
-                incompatible: edge.compatibility == Compatibility::Incompatible,
                 allowed_seconds: edge.mixed_max_duration_seconds,
+                incompatible: edge.compatibility == Compatibility::Incompatible,
+                differs_at_first: nodes[end].version != nodes[other].version,
+                last: next[end] + 1 == start[end + 1],
             };
-            nodes[end].end_edge += 1;
+            next[end] += 1;
         }
     }
     links
@@ -160,8 +178,7 @@ impl NodeState {
             failure_probability: node.patch.failure_probability,
             nominal_seconds: node.patch.duration_seconds,
             service: node.service as u32,
-            first_edge: 0,
-            end_edge: 0,
+            first_link: 0,
             begun: false,
             parked: false,
             built: false,
@@ -169,9 +186,10 @@ impl NodeState {
             down_since: NEVER,
             patched_at: if version == PATCHED_VERSION { 0 } else { NEVER },
             version,
-            first_version: version,
             hosts_down: 0,
             next_parked: 0,
+            place: 0,
+            step: 0,
             flags: flag(node.goes_down(), GOES_DOWN)
                 | flag(node.patch.requires_reboot, REBOOTS)
                 | flag(node.patch.rollback_supported, ROLLBACK_SUPPORTED)

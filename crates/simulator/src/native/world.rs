@@ -21,6 +21,7 @@ pub struct World {
 }
 
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 pub struct ServiceState {
     pub up: u32,
     pub min_up: u32,
@@ -100,11 +101,9 @@ impl World {
         }
         world.services.iter_mut().for_each(|service| service.falls = 0);
         for node in 0..world.nodes.len() {
-            for link in stage.links_of(&world.nodes[node]) {
+            for link in stage.links_of(&stage.nodes[node]) {
                 // Each edge is seen from both of its ends, and counts once.
-                if node < link.other as usize
-                    && world.nodes[node].version != world.nodes[link.other as usize].version
-                {
+                if node < link.other as usize && link.differs_at_first {
                     world.begin_mixing(link, 0);
                 }
             }
@@ -242,8 +241,7 @@ impl World {
             let other = &self.nodes[link.other as usize];
             match (before != other.version, PATCHED_VERSION != other.version) {
                 (false, true) => self.begin_mixing(link, now),
-                // A node unpatched so far has the version it began with.
-                (true, false) if before != other.first_version => self.end_mixing(link, 0, now),
+                (true, false) if link.differs_at_first => self.end_mixing(link, 0, now),
                 (true, false) => self.end_mixing(link, other.patched_at, now),
                 _ => {}
             }
@@ -297,10 +295,10 @@ impl World {
         for link in stage.links_of(&stage.nodes[node]).iter().filter(|link| node < link.other as usize) {
             let (own, other) = (&self.nodes[node], &self.nodes[link.other as usize]);
             if own.version != other.version {
-                let began = match own.first_version == other.first_version {
+                let began = match link.differs_at_first {
+                    true => 0,
                     // Only one of them is patched; the other never is.
-                    true => own.patched_at.min(other.patched_at),
-                    false => 0,
+                    false => own.patched_at.min(other.patched_at),
                 };
                 self.end_mixing(link, began, now);
             }
