@@ -37,19 +37,26 @@ pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitC
 
 pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = workspace.cargo();
-    let (package, example) = match benchmark {
+    match benchmark {
         Benchmark::Ansible => {
             bootstrap::run(workspace, Needs::Platform)?;
-            ("ansible", "bench_wave")
+            command.args([
+                "run",
+                "--quiet",
+                "--release",
+                "--package",
+                "ansible",
+                "--example",
+                "bench_wave",
+                "--",
+            ]);
         }
         Benchmark::Simulate => {
             command.env("PATCH_BENCH_PYTHON", bootstrap::bench_python(workspace)?);
-            ("simulator", "bench_simulate")
+            command.args(["bench", "--quiet", "--package", "simulator", "--bench", "simulate", "--"]);
         }
-    };
-    command
-        .args(["run", "--quiet", "--release", "--package", package, "--example", example, "--"])
-        .args(arguments);
+    }
+    command.args(arguments);
     become_program(workspace, command)
 }
 
