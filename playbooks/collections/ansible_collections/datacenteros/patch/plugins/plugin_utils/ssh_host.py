@@ -11,6 +11,8 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import H
 # One question about a transaction waits this long on the host, so that a long one costs few connections.
 LOOK_SECONDS = 8
 # What a host does not get over by being asked again.
+# A call that failed after this time failed because ssh's keep-alives, twelve seconds of them, had no answer.
+SILENCE_SECONDS = 11
 SILENCES = ("not responding", "timed out")
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
@@ -152,11 +154,13 @@ class SshHost:
         """A host that starts anew refuses connections for a moment; one that went silent has been waited for already."""
         first_failure = None
         while True:
+            asked = time.monotonic()
             try:
                 return self._once(name, arguments)
             except (AnsibleConnectionFailure, HostUnreachable) as error:
                 first_failure = first_failure or time.monotonic()
                 is_final = any(text in str(error) for text in (*REFUSALS, *SILENCES))
+                is_final = is_final or time.monotonic() - asked > SILENCE_SECONDS
                 if is_final or time.monotonic() - first_failure > self.settings.unreachable_seconds:
                     raise
             self.action._connection.reset()
