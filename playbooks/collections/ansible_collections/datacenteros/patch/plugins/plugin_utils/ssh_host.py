@@ -9,10 +9,10 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api,
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
 
 # One question about a transaction waits this long on the host, so that a long one costs few connections.
-LOOK_SECONDS = 8
+LOOK_SECONDS = 5
 # What a host does not get over by being asked again.
-# A call that failed after this time failed because ssh's keep-alives, twelve seconds of them, had no answer.
-SILENCE_SECONDS = 11
+# A call that failed after this time failed because ssh's keep-alives, nine seconds of them, had no answer.
+SILENCE_SECONDS = 8
 SILENCES = ("not responding", "timed out")
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
