@@ -15,10 +15,10 @@ use crate::{
     ssh::{HostKey, HostKeyRule, Jump, SshConnection, SshKey},
 };
 
-/// Four seconds three times: a host that went silent is noticed after twelve, not when TCP gives up.
+/// Three seconds three times: a host that went silent is noticed after nine, not when TCP gives up.
 const ALWAYS: &str = "Host *
     BatchMode yes
-    ServerAliveInterval 4
+    ServerAliveInterval 3
     ServerAliveCountMax 3
     ConnectTimeout 10
     StrictHostKeyChecking yes

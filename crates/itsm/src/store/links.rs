@@ -5,7 +5,17 @@ use domain::ids::ChangeId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::app::changes::ApprovalLink;
+/// A link as it is stored.
+#[derive(Debug, Clone)]
+pub struct ApprovalLink {
+    pub id: Uuid,
+    pub change_id: String,
+    pub approver: String,
+    pub plan_hash: Option<String>,
+    pub expires_at: DateTime<Utc>,
+    pub used_at: Option<DateTime<Utc>>,
+    pub voided_at: Option<DateTime<Utc>>,
+}
 
 pub async fn insert_link(
     connection: &mut PgConnection,

@@ -3,6 +3,7 @@
 //! what is stored already is unchanged.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read, Seek, SeekFrom},
@@ -362,13 +363,32 @@ impl Import {
 /// What decides whether an edition is another one. Times that a feed does not give are those of its reading, and the mark
 /// of exploitation comes from elsewhere.
 fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
-    let mut told = advisory.clone();
-    told.exploited = false;
+    let mut told = Cow::Borrowed(advisory);
+    if told.exploited {
+        told.to_mut().exploited = false;
+    }
     if told.is_undated {
+        let told = told.to_mut();
         (told.published, told.modified) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
         told.withdrawn = told.withdrawn.map(|_| DateTime::UNIX_EPOCH);
     }
-    Ok(Sha256::digest(serde_json::to_vec(&told)?).to_vec())
+    let mut hash = Hashed(Sha256::new());
+    serde_json::to_writer(&mut hash, &*told)?;
+    Ok(hash.0.finalize().to_vec())
+}
+
+/// Takes what is written into its digest, so that a large advisory is not in memory once more.
+struct Hashed(Sha256);
+
+impl io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Marks advisories for vulnerabilities that are now known to be exploited, and gives how many CIs lack one of them.

@@ -19,9 +19,13 @@ pub fn parse_document(bytes: &[u8], name: &str, limits: &Limits) -> Result<Conve
         let reason = format!("it is larger than {} bytes", limits.csaf_bytes);
         return Err(RecordError::new(name, reason));
     }
-    let document: document::Document = serde_json::from_slice(without_byte_order_mark(bytes))
-        .map_err(|error| RecordError::new(name, format!("it is no CSAF document: {error}")))?;
+    let document = parse(bytes, name)?;
     convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
+}
+
+fn parse(bytes: &[u8], name: &str) -> Result<document::Document, RecordError> {
+    serde_json::from_slice(without_byte_order_mark(bytes))
+        .map_err(|error| RecordError::new(name, format!("it is no CSAF document: {error}")))
 }
 
 /// Reads a file that is one document, of at most [`Limits::csaf_bytes`].
@@ -29,6 +33,17 @@ pub fn read(source: impl Read, name: &str, limits: &Limits, sink: Sink<'_>) -> R
     let mut report = ReadReport::default();
     let mut bytes = Vec::new();
     source.take(limits.csaf_bytes + 1).read_to_end(&mut bytes).map_err(FeedError::Input)?;
-    let _ = deliver(parse_document(&bytes, name, limits), name, limits, &mut report, sink);
+    let outcome = match bytes.len() as u64 > limits.csaf_bytes {
+        true => parse_document(&bytes, name, limits),
+        false => {
+            let document = parse(&bytes, name);
+            // The largest documents take some memory: the text is not kept beside what was read of it.
+            drop(bytes);
+            document.and_then(|document| {
+                convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
+            })
+        }
+    };
+    let _ = deliver(outcome, name, limits, &mut report, sink);
     Ok(report)
 }

@@ -15,20 +15,10 @@ use service_kit::{ApiError, ApiResult};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::store::links::ApprovalLink;
+
 /// Shorter keys could be guessed.
 const SHORTEST_KEY: usize = 32;
-
-/// A link as it is stored.
-#[derive(Debug, Clone)]
-pub struct ApprovalLink {
-    pub id: Uuid,
-    pub change_id: String,
-    pub approver: String,
-    pub plan_hash: Option<String>,
-    pub expires_at: DateTime<Utc>,
-    pub used_at: Option<DateTime<Utc>>,
-    pub voided_at: Option<DateTime<Utc>>,
-}
 
 /// Signs links. Without a key there are none, and approvers need tokens.
 #[derive(Clone)]

@@ -9,10 +9,12 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::links::ApprovalLink;
 use crate::{
     app::App,
-    store::{links, notifications},
+    store::{
+        links::{self, ApprovalLink},
+        notifications,
+    },
 };
 
 /// Stands in the stored e-mail for the link that decides; the real one is put in as the e-mail leaves.

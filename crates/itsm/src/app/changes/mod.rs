@@ -25,7 +25,7 @@ use crate::store::{
     changes::{self, ChangeFilter, Opening},
 };
 
-pub use links::{ApprovalLink, LinkSigner};
+pub use links::LinkSigner;
 pub use mail::with_link;
 pub use review::review_change;
 pub use verbs::{

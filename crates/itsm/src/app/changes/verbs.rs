@@ -16,11 +16,11 @@ use service_kit::{
 };
 use sqlx::{Postgres, Transaction};
 
-use super::{ApprovalLink, LinkSigner, approval, links, mail, no_change, object};
+use super::{LinkSigner, approval, links, mail, no_change, object};
 use crate::{
     app::{App, checks, checks::Checks, templates},
     service::Itsm,
-    store::{self, approvals, changes},
+    store::{self, approvals, changes, links::ApprovalLink},
 };
 
 /// An emergency change is reviewed within this time after its end.

@@ -41,11 +41,8 @@ class ActionModule(HostAction):
     def _patch_host(self):
         settings = self.settings
         due = self._due() if settings.selection == "planned" else {}
-        # With nothing due only an earlier life of this run can have something to tell.
         if settings.selection == "planned" and not due:
-            known = self.host.finish_transaction(self.host.find_transaction(self.tries), self.tries)
-            changed = known["changed"] if known else []
-            return {"changed": False, "msg": "every planned version is installed", "pm_changed": changed}
+            return self._nothing_due()
         order = {"packages": due, "selection": settings.selection, "advisories": settings.advisories}
         transaction = self.host.begin_transaction(self.tries, order)
         result = _result(transaction)
@@ -56,10 +53,21 @@ class ActionModule(HostAction):
             raise StepFailed(f"`{name}` is at {found} after the update, wanted {wanted}", pm_changed=transaction["changed"])
         return result
 
+    def _nothing_due(self):
+        """An earlier life of this run may have something to tell, and an interrupted update something to repair: its
+        packages count as installed before they are."""
+        known = self.host.finish_transaction(self.host.find_transaction(self.tries), self.tries)
+        is_torn = known is not None and known["state"] == "interrupted"
+        if is_torn or self.problem:
+            suffix = "" if is_torn else f":repair-{int(time.time())}"
+            return _result(self.host.begin_transaction(self.tries, {"mode": "repair", "suffix": suffix}))
+        changed = known["changed"] if known else []
+        return {"changed": False, "msg": "every planned version is installed", "pm_changed": changed}
+
     def _due(self):
         """The planned packages that are below their planned version."""
         host = self.host.inspect()
-        self.installed = installed_versions(host)
+        self.installed, self.problem = installed_versions(host), host["package_database_problem"]
         return {
             name: str(version)
             for name, version in self.settings.updates.items()

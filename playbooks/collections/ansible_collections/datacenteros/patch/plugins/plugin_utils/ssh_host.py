@@ -9,8 +9,11 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api,
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
 
 # One question about a transaction waits this long on the host, so that a long one costs few connections.
-LOOK_SECONDS = 8
+LOOK_SECONDS = 5
 # What a host does not get over by being asked again.
+# A call that failed after this time failed because ssh's keep-alives, nine seconds of them, had no answer.
+SILENCE_SECONDS = 8
+SILENCES = ("not responding", "timed out")
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
 
@@ -148,14 +151,17 @@ class SshHost:
         return self._module("datacenteros.patch.packages", arguments)["transaction"]
 
     def _module(self, name, arguments):
-        """A host may be silent for a moment; only one that stays silent since its last answer is unreachable."""
-        answered = time.monotonic()
+        """A host that starts anew refuses connections for a moment; one that went silent has been waited for already."""
+        first_failure = None
         while True:
+            asked = time.monotonic()
             try:
                 return self._once(name, arguments)
             except (AnsibleConnectionFailure, HostUnreachable) as error:
-                is_refusal = any(refusal in str(error) for refusal in REFUSALS)
-                if is_refusal or time.monotonic() - answered > self.settings.unreachable_seconds:
+                first_failure = first_failure or time.monotonic()
+                is_final = any(text in str(error) for text in (*REFUSALS, *SILENCES))
+                is_final = is_final or time.monotonic() - asked > SILENCE_SECONDS
+                if is_final or time.monotonic() - first_failure > self.settings.unreachable_seconds:
                     raise
             self.action._connection.reset()
             time.sleep(1)
