@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use api_client::{
     RetryRule, cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient, sim_customers::SimCustomersClient,
 };
-use chrono::{DateTime, Utc};
 use leases::{LeaseConfig, Worker};
 use service_kit::{
     Clock,
@@ -25,6 +24,7 @@ use crate::{
     app::{self, measures::Measures, seldom::Seldom},
     engine::{self, hub},
     settings::Settings,
+    store::compliance::ScanRange,
 };
 
 /// Everything a handler or a worker needs. Cheap to clone.
@@ -40,8 +40,7 @@ pub struct Parts {
     pub(crate) sim: SimClient,
     /// What hosts are measured against, remembered.
     pub(crate) measures: Measures,
-    /// Times of the oldest and the newest scan.
-    pub(crate) scan_range: Seldom<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)>,
+    pub(crate) scan_range: Seldom<ScanRange>,
     pub(crate) sim_customers: SimCustomersClient,
     /// What of the outside may be reached.
     pub(crate) outbound: Receivers,

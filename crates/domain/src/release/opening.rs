@@ -144,7 +144,7 @@ fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> 
             let wanted = rule.hours_wanted();
             let limit = facts.delays_since + TimeDelta::hours(i64::from(rule.time_limit_hours));
             let is_proven = facts.failures == 0 && facts.healthy_hours >= wanted;
-            if !is_proven && !(facts.now >= limit && facts.signed_off) {
+            if !is_proven && (facts.now < limit || !facts.signed_off) {
                 let so_far = format!(
                     "{:.1} of {wanted:.1} healthy customer-hours, {} failures",
                     facts.healthy_hours, facts.failures

@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
+/// Times of the oldest and the newest scan, where there is one.
+pub type ScanRange = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 /// Hosts with a result that rests on a scan older than its policy allows, and does not say so yet.
 pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!(
@@ -22,9 +25,7 @@ pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64)
 }
 
 /// Times of the oldest and the newest scan of active hosts. Looks at every host.
-pub async fn find_scan_range(
-    conn: &mut PgConnection,
-) -> ApiResult<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+pub async fn find_scan_range(conn: &mut PgConnection) -> ApiResult<ScanRange> {
     let row = sqlx::query!(
         "SELECT min(s.last_scanned) AS oldest, max(s.last_scanned) AS newest
          FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active"
