@@ -37,7 +37,7 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
     assert_eq!(
         openssl[0],
         &json!({ "package": "openssl", "installed": "1:3.2.2-6.el9_5", "fixed": "1:3.2.2-6.el9_6.2",
-            "installable": "1:3.2.2-7.el9_7", "advisory_id": "DCOS-2025-0001", "cve_ids": ["CVE-2025-99001"],
+            "installable": "1:3.2.2-7.el9_7", "installable_now": true, "advisory_id": "DCOS-2025-0001", "cve_ids": ["CVE-2025-99001"],
             "severity": "high", "exploited": false, "published": openssl[0]["published"], "due": openssl[0]["due"],
             "state": "missing", "rule": "rpm-version" })
     );

@@ -116,7 +116,6 @@ fn of_group(group: &str, what: &str) -> Option<WorkflowStep> {
     Some(match (group, what) {
         ("draining", "maintenance on") => MaintenanceOn,
         ("draining", "stop services") => StopServices,
-        ("draining", "let sessions end") => Drain,
         ("draining", _) => PreDowntime,
         ("pre_step", _) => PreUpdate,
         ("patching", _) => Update,
