@@ -40,28 +40,35 @@ class ActionModule(HostAction):
 
     def _patch_host(self):
         settings = self.settings
-        due = self._due() if settings.selection == "planned" else {}
-        if settings.selection == "planned" and not due:
-            return self._nothing_due()
+        is_planned = settings.selection == "planned"
+        due = self._due() if is_planned else {}
+        known = self.host.find_transaction(self.tries) if is_planned and not due else None
+        if known is not None and known["state"] == "running":
+            # An earlier life of this run began it. What was seen in the middle of it is neither done nor damage.
+            known = self.host.finish_transaction(known, self.tries)
+            due = self._due()
+        if is_planned and not due:
+            return self._nothing_due(known)
         order = {"packages": due, "selection": settings.selection, "advisories": settings.advisories}
         transaction = self.host.begin_transaction(self.tries, order)
         result = _result(transaction)
-        missing = self._due() if settings.selection == "planned" else {}
+        missing = self._due() if is_planned else {}
         if missing:
             name, wanted = next(iter(sorted(missing.items())))
             found = self.installed.get(name)
             raise StepFailed(f"`{name}` is at {found} after the update, wanted {wanted}", pm_changed=transaction["changed"])
         return result
 
-    def _nothing_due(self):
+    def _nothing_due(self, known):
         """An earlier life of this run may have something to tell, and an interrupted update something to repair: its
         packages count as installed before they are."""
-        known = self.host.finish_transaction(self.host.find_transaction(self.tries), self.tries)
-        is_torn = known is not None and known["state"] == "interrupted"
-        if is_torn or self.problem:
-            suffix = "" if is_torn else f":repair-{int(time.time())}"
-            return _result(self.host.begin_transaction(self.tries, {"mode": "repair", "suffix": suffix}))
+        if known is not None and known["state"] == "interrupted":
+            # Under the same name, so that what has changed counts from before the interruption.
+            return _result(self.host.begin_transaction(self.tries, {"mode": "repair"}))
         changed = known["changed"] if known else []
+        if self.problem:
+            repair = {"mode": "repair", "suffix": f":repair-{int(time.time())}"}
+            return _result(self.host.begin_transaction(self.tries, repair), earlier=changed)
         return {"changed": False, "msg": "every planned version is installed", "pm_changed": changed}
 
     def _due(self):
@@ -75,8 +82,8 @@ class ActionModule(HostAction):
         }
 
 
-def _result(transaction):
-    changed = transaction["changed"]
+def _result(transaction, earlier=()):
+    changed = [*earlier, *transaction["changed"]]
     if transaction["state"] != "completed":
         raise StepFailed(transaction.get("failure") or "the package transaction failed", pm_changed=changed)
     repaired = f"; {transaction['repaired']}" if transaction.get("repaired") else ""
