@@ -3,7 +3,7 @@
 use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
 use serde_json::json;
 
-use crate::lab::{ALL, Lab, Told};
+use crate::lab::{ALL, Lab, SECOND, Told};
 
 /// Makes one step of a host fail, by its variables or by what was done to the host before.
 fn break_step(step: &str, variables: &mut Variables, hooks: &mut serde_json::Value) {
@@ -109,7 +109,7 @@ async fn in_service(lab: &Lab, told: &Told) {
 }
 
 pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
-    let run = lab.run(Playbook::PatchMixed, &["deb-01", "rpm-01"], &lab.run_id(), |_, variables| {
+    let run = lab.run(Playbook::PatchMixed, &SECOND, &lab.run_id(), |_, variables| {
         let second_time = json!([["/bin/sh", "-c", "test -e /run/tried || { touch /run/tried; exit 1; }"]]);
         variables
             .set("pm_reboot", "never")
@@ -123,7 +123,7 @@ pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
             }));
     });
     let told = lab.play(run).await;
-    for host in ["deb-01", "rpm-01"] {
+    for host in SECOND {
         let outcome = told.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
         let passed_over: Vec<_> = outcome.passed_over.iter().map(|each| each.step.as_str()).collect();
@@ -135,5 +135,5 @@ pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
         assert_eq!(tries("pre_step | pre update"), Some(2), "{host}");
         assert_eq!(tries("post_step | post update"), Some(2), "{host}");
     }
-    lab.take_back(&["deb-01", "rpm-01"]).await;
+    lab.take_back(&SECOND).await;
 }

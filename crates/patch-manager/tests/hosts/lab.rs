@@ -21,6 +21,9 @@ use test_support::{Http, TestDatabase, TestFleet, TestService};
 pub const DEBIAN: [&str; 2] = ["deb-01", "deb-02"];
 pub const ROCKY: [&str; 2] = ["rpm-01", "rpm-02"];
 pub const ALL: [&str; 4] = ["deb-01", "deb-02", "rpm-01", "rpm-02"];
+/// The first and the second host of each family: two scenarios with one of these pairs each do not meet.
+pub const FIRST: [&str; 2] = ["deb-01", "rpm-01"];
+pub const SECOND: [&str; 2] = ["deb-02", "rpm-02"];
 const EVENT_DEADLINE: Duration = Duration::from_secs(180);
 
 pub struct Lab {
@@ -84,7 +87,7 @@ impl Lab {
         }
     }
 
-    pub async fn close(self) {
+    pub async fn close(&self) {
         for id in ALL {
             self.operator.delete(&format!("/sim/vms/{id}")).await.expect(204);
         }

@@ -8,9 +8,7 @@ use std::{
 use ansible::{Event, HostOutcomeKind, HostStatus, Playbook, PlaybookRunner, RunningPlaybook, Step};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, listen, next, openssl};
-
-const PAIR: [&str; 2] = ["deb-01", "rpm-01"];
+use crate::lab::{FIRST, Lab, SECOND, listen, next, openssl};
 
 async fn slow(lab: &Lab, hosts: &[&str], seconds: u32) -> Vec<Value> {
     let mut faults = Vec::new();
@@ -60,24 +58,24 @@ async fn settle(lab: &Lab, hosts: &[&str], run_id: &str) {
 }
 
 pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) {
-    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 5).await);
-    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
+    let (run_id, faults) = (lab.run_id(), slow(lab, &FIRST, 5).await);
+    let running = in_transaction(lab, &FIRST, &run_id, 1).await;
     running.request_stop();
     let told = listen(running).await;
-    for host in PAIR {
+    for host in FIRST {
         let outcome = told.outcome(host);
         assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(Step::Rebooting)));
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
         assert!(outcome.changed.iter().any(|change| change.package == "openssl"), "{host}");
     }
-    settle(lab, &PAIR, &run_id).await;
-    forget_strikes(lab, &PAIR, faults).await;
-    lab.take_back(&PAIR).await;
+    settle(lab, &FIRST, &run_id).await;
+    forget_strikes(lab, &FIRST, faults).await;
+    lab.take_back(&FIRST).await;
 }
 
 pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
-    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 6).await);
-    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
+    let (run_id, faults) = (lab.run_id(), slow(lab, &FIRST, 6).await);
+    let running = in_transaction(lab, &FIRST, &run_id, 1).await;
     let killed = Command::new("kill").args(["-KILL", &running.process().pid.to_string()]).status().unwrap();
     assert!(killed.success());
     let told = listen(running).await;
@@ -85,11 +83,11 @@ pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
 
     // The next owner plays the same step again: run and attempt are the same.
     let told = lab
-        .play(lab.run(Playbook::PatchMixed, &PAIR, &run_id, |_, variables| {
+        .play(lab.run(Playbook::PatchMixed, &FIRST, &run_id, |_, variables| {
             variables.set("pm_reboot", "never");
         }))
         .await;
-    for host in PAIR {
+    for host in FIRST {
         let outcome = told.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
         assert!(
@@ -99,35 +97,35 @@ pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
         lab.ssh(host, &format!("grep -q '\"began_times\": 1' {}", record(&run_id, 1))).await;
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
     }
-    forget_strikes(lab, &PAIR, faults).await;
-    lab.take_back(&PAIR).await;
+    forget_strikes(lab, &FIRST, faults).await;
+    lab.take_back(&FIRST).await;
 }
 
 pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
-    let (run_id, faults) = (lab.run_id(), slow(lab, &PAIR, 600).await);
-    let running = in_transaction(lab, &PAIR, &run_id, 1).await;
-    for host in PAIR {
+    let (run_id, faults) = (lab.run_id(), slow(lab, &SECOND, 600).await);
+    let running = in_transaction(lab, &SECOND, &run_id, 1).await;
+    for host in SECOND {
         lab.inject("host-failure", json!({ "vm_id": host })).await;
     }
     let told = listen(running).await;
-    for host in PAIR {
+    for host in SECOND {
         assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Unreachable, "{}", told.why());
         lab.operator.post(&format!("/sim/vms/{host}/power"), &json!({ "action": "on" })).await.expect(200);
         lab.until(host, "systemctl is-active nginx").await;
     }
     let told = lab
-        .play(lab.run(Playbook::PatchMixed, &PAIR, &run_id, |_, variables| {
+        .play(lab.run(Playbook::PatchMixed, &SECOND, &run_id, |_, variables| {
             variables.set("pm_reboot", "never").set("pm_attempt", 2);
         }))
         .await;
-    for host in PAIR {
+    for host in SECOND {
         assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
     }
-    assert_eq!(lab.ssh("deb-01", "dpkg --audit").await, "");
-    assert_eq!(lab.ssh("rpm-01", "dnf -q -C repoquery --duplicates").await, "");
-    forget_strikes(lab, &PAIR, faults).await;
-    lab.take_back(&PAIR).await;
+    assert_eq!(lab.ssh(SECOND[0], "dpkg --audit").await, "");
+    assert_eq!(lab.ssh(SECOND[1], "dnf -q -C repoquery --duplicates").await, "");
+    forget_strikes(lab, &SECOND, faults).await;
+    lab.take_back(&SECOND).await;
 }
 
 pub async fn partition_ends_as_unreachable(lab: &Lab) {

@@ -64,14 +64,14 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
 }
 
 pub async fn another_host_key_is_refused(lab: &Lab) {
-    let other = HostKeyRule::Known(lab.access("deb-02", "host_key").parse().unwrap());
+    let other = HostKeyRule::Known(lab.access("deb-01", "host_key").parse().unwrap());
     let connections = [
-        ("deb-01", lab.connection("deb-01", other)),
-        ("rpm-01", lab.connection("rpm-01", HostKeyRule::Refuse)),
+        ("deb-02", lab.connection("deb-02", other)),
+        ("rpm-02", lab.connection("rpm-02", HostKeyRule::Refuse)),
     ];
     let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, _| {});
     let told = lab.play(run).await;
-    for (host, said) in [("deb-01", "shows another host key"), ("rpm-01", "is not known and none is learned")]
+    for (host, said) in [("deb-02", "shows another host key"), ("rpm-02", "is not known and none is learned")]
     {
         let outcome = told.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Unreachable, "{host}");

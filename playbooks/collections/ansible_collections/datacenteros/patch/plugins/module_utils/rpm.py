@@ -96,8 +96,10 @@ class Rpm:
         return "installed in two versions after an interrupted update: {0}".format(", ".join(twice)[:400]) if twice else None
 
     def _twice(self):
-        """Packages in two versions that may have only one; kernels may have several."""
-        if not self.dnf:
+        """Packages in two versions that may have only one; kernels may have several. That takes dnf a second of work, so it
+        is asked only where rpm knows of any."""
+        found = [(package["name"], package["arch"]) for package in self.installed()]
+        if not self.dnf or len(set(found)) == len(found):
             return []
         code, out, _err = self.run([self.dnf, "-q", "-C", "repoquery", "--duplicates", "--qf", "%{name}\\n"])
         return sorted({line.strip() for line in out.splitlines() if line.strip()}) if code == 0 else []
