@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Benchmark {
-    /// A wave through our runner against the bare `ansible-playbook` command
+    /// A wave through our runner against the bare `ansible-playbook` command; `-- --hosts real` for 24 real hosts
     Ansible,
     /// All strategies on graphs of up to 100,000 nodes, Monte Carlo, and SimPy on the same model
     Simulate,
@@ -21,10 +21,7 @@ pub enum Benchmark {
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let needs = match arguments.iter().any(|argument| argument == "real" || argument == "--hosts=real") {
-        true => Needs::RealHosts,
-        false => Needs::Platform,
-    };
+    let needs = if on_real_hosts(arguments) { Needs::RealHosts } else { Needs::Platform };
     let installed = bootstrap::run(workspace, needs)?;
     eprintln!("ready: {}", installed.summary);
     eprintln!("building patchctl; the first time this takes some minutes");
@@ -38,12 +35,21 @@ pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitC
     become_program(workspace, command)
 }
 
+fn on_real_hosts(arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| argument == "real" || argument == "--hosts=real")
+}
+
 pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = workspace.cargo();
-    let of_release = match benchmark {
+    let of_release: &[&str] = match benchmark {
+        Benchmark::Ansible if on_real_hosts(arguments) => {
+            bootstrap::run(workspace, Needs::RealHosts)?;
+            command.env("SQLX_OFFLINE", "true");
+            &["run", "--release", "--package", "patch-manager", "--example", "bench_hosts"]
+        }
         Benchmark::Ansible => {
             bootstrap::run(workspace, Needs::Platform)?;
-            ["run", "--release", "--package", "ansible", "--example", "bench_wave"].as_slice()
+            &["run", "--release", "--package", "ansible", "--example", "bench_wave"]
         }
         Benchmark::Simulate => {
             command.env("PATCH_BENCH_PYTHON", bootstrap::bench_python(workspace)?);

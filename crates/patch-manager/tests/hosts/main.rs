@@ -58,6 +58,8 @@ async fn on_the_first_of_each_family(lab: &Lab) {
 
 async fn on_the_second_of_each_family(lab: &Lab) {
     told("another_host_key_is_refused", ways_in::another_host_key_is_refused(lab)).await;
+    told("user_who_cannot_become_root_is_told_so", ways_in::user_who_cannot_become_root_is_told_so(lab))
+        .await;
     told("steps_are_tried_again_or_passed_over", failures::steps_are_tried_again_or_passed_over(lab)).await;
     told(
         "host_that_dies_in_mid_transaction_is_repaired",

@@ -79,3 +79,16 @@ pub async fn another_host_key_is_refused(lab: &Lab) {
         assert!(reason.contains(said), "{host}: {reason}");
     }
 }
+
+pub async fn user_who_cannot_become_root_is_told_so(lab: &Lab) {
+    lab.ssh("deb-02", "id guest 2>/dev/null || useradd -m -s /bin/bash -p '*' guest; install -d -m 700 -o guest /home/guest/.ssh; install -m 600 -o guest /root/.ssh/authorized_keys /home/guest/.ssh/").await;
+    let address = lab.access("deb-02", "address").parse().unwrap();
+    let rule = HostKeyRule::Known(lab.access("deb-02", "host_key").parse().unwrap());
+    let connection = ansible::SshConnection::new(address, 22, "guest", lab.key("deb-02"), rule).unwrap();
+    let run = lab.run_by(Playbook::PatchMixed, [("deb-02", connection)], &lab.run_id(), |_, _| {});
+    let told = lab.play(run).await;
+    let outcome = told.outcome("deb-02");
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{}", told.why());
+    let reason = outcome.reason.unwrap();
+    assert!(reason.contains("user `guest` cannot become root without a password"), "{reason}");
+}

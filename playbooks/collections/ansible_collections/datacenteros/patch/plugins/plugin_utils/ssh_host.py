@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, expect, segment
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
 
 # One question about a transaction waits this long on the host, so that a long one costs few connections.
 LOOK_SECONDS = 5
-# What a host does not get over by being asked again.
 # A call that failed after this time failed because ssh's keep-alives, nine seconds of them, had no answer.
 SILENCE_SECONDS = 8
 SILENCES = ("not responding", "timed out")
+# What a host does not get over by being asked again.
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
 
@@ -167,7 +167,13 @@ class SshHost:
             time.sleep(1)
 
     def _once(self, name, arguments):
-        result = self.action._execute_module(module_name=name, module_args=arguments, task_vars=self.task_vars)
+        try:
+            result = self.action._execute_module(module_name=name, module_args=arguments, task_vars=self.task_vars)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            # It answers, and the module could not be started on it.
+            raise StepFailed(_reason(name, {"msg": str(error)}, self.task_vars)) from error
         if result.get("unreachable"):
             raise HostUnreachable(str(result.get("msg", "no answer over SSH")))
         if result.get("failed"):
