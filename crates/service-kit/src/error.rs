@@ -48,6 +48,7 @@ impl ApiError {
     /// 422 with all wrong fields at once.
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
+            [only] if only.pointer.is_empty() => format!("the body {}", only.detail),
             [only] => format!("`{}` {}", only.pointer, only.detail),
             many => format!("{} fields are wrong", many.len()),
         };

@@ -144,7 +144,7 @@ async fn push_foreign(
         ));
     }
     let read = read_inventory(whole, format, os.as_ref())
-        .map_err(|error| ApiError::invalid("", error.to_string()))?;
+        .map_err(|error| ApiError::invalid("", format!("cannot be read: {error}")))?;
     let os = read.os.map(|os| os.to_string()).unwrap_or_default();
     let pushed = Inventory {
         ci_id,

@@ -104,7 +104,7 @@ pub(crate) async fn import_advisories(
         Err(error) if progress.report().read > 0 => {
             progress.change(|report| report.warnings.push(fault(&error)));
         }
-        Err(error) => return Err(ApiError::invalid("", fault(&error))),
+        Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", fault(&error)))),
     }
     let cis_changed = remarked + evaluation::evaluate_due(app).await?;
     progress.change(|report| report.cis_changed = cis_changed);

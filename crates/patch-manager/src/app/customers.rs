@@ -105,8 +105,8 @@ pub(crate) async fn update_customer(
             }
         }
     }
-    let customer: Customer =
-        serde_json::from_value(fields).map_err(|error| ApiError::invalid("", error.to_string()))?;
+    let customer: Customer = serde_json::from_value(fields)
+        .map_err(|error| ApiError::invalid("", format!("is no customer: {error}")))?;
     refuse(check_customer(app, &customer, ""))?;
     store::update_customer(&mut transaction, &customer, &caller.subject, app.clock.now()).await?;
     let record =

@@ -78,7 +78,8 @@ Example:
 
 #[derive(Debug, Args)]
 pub struct MatchArguments {
-    /// OSV feed: `all.zip` of an ecosystem, one record, or one a line.
+    /// Feed of any form that `import` takes and that has advisories, such as the `all.zip` of an OSV ecosystem; folders are
+    /// read file by file.
     #[arg(long = "feed", required = true, num_args = 1.., value_name = "FILE|ZIP")]
     pub feeds: Vec<PathBuf>,
 
@@ -86,8 +87,8 @@ pub struct MatchArguments {
     #[arg(long, value_name = "FILE")]
     pub inventory: PathBuf,
 
-    /// The host's OS, such as `almalinux:9`, `debian12` or `ubuntu:22.04`. That of the feed when it names one
-    /// alone.
+    /// The host's OS, such as `almalinux:9`, `debian12` or `ubuntu:22.04`. When unsaid that of the feed; of several the one
+    /// that rpm packages were built for.
     #[arg(long, value_name = "OS")]
     pub os: Option<OsRelease>,
 

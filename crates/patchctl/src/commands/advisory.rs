@@ -13,6 +13,9 @@ use crate::input;
 use crate::output::{Column, Printer, clean, note, print};
 use crate::watch;
 
+/// Warnings told for each file.
+const WARNINGS_TOLD: usize = 5;
+
 const ADVISORIES: &[Column] = &[
     ("id", "/id"),
     ("severity", "/severity"),
@@ -149,6 +152,7 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
                 }
                 refused += import.report.refused.len() as u64 + import.report.refused_more;
                 tell_refusals(file, &import.report);
+                tell_warnings(file, &import.report);
                 rows.push(row(file, &import.report));
             }
             // Whoever is not there, or lets nobody in, gives the same answer for every file.
@@ -227,6 +231,16 @@ fn tell_refusals(file: &Path, report: &AdvisoryImportReport) {
     }
     if report.refused_more > 0 {
         note(&format!("refused: {}: {} more", file.display(), report.refused_more));
+    }
+}
+
+/// What was kept, but not as it stands; the rest is in the import's report.
+fn tell_warnings(file: &Path, report: &AdvisoryImportReport) {
+    for warning in report.warnings.iter().take(WARNINGS_TOLD) {
+        note(&format!("warning: {}: {}", file.display(), clean(warning)));
+    }
+    if report.warnings.len() > WARNINGS_TOLD {
+        note(&format!("warning: {}: more, listed by `patchctl advisory imports -o json`", file.display()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `advisory match`: which advisories of a feed one host lacks, from files alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +10,8 @@ use advisories::feed::{
 };
 use advisories::inventory::{InventoryFormat, read_inventory as read_inventory_of};
 use advisories::matching::match_running_kernel;
-use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, match_host};
+use advisories::os::version_of_rpm_release;
+use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, Packaging, match_host};
 use chrono::Utc;
 
 use crate::arguments::MatchArguments;
@@ -27,8 +28,7 @@ pub fn run(arguments: &MatchArguments, printer: Printer) -> Outcome {
     for feed in input::files(&arguments.feeds)? {
         read_feed(&feed, &mut advisories, &mut refused)?;
     }
-    let os = arguments.os.clone().map_or_else(|| os_of_feed(&advisories), Ok)?;
-    let inventory = read_inventory(arguments, os, &mut refused)?;
+    let inventory = read_inventory(arguments, &advisories, &mut refused)?;
     let index = Index::new(advisories);
     let mut matches = match_host(&index, &inventory);
     matches.extend(match_running_kernel(&index, &inventory));
@@ -70,11 +70,9 @@ impl Refused {
 
 fn read_inventory(
     arguments: &MatchArguments,
-    os: OsRelease,
+    advisories: &[Advisory],
     refused: &mut Refused,
 ) -> Result<Inventory, Failure> {
-    let mut facts = HostFacts::new(os);
-    facts.running_kernel.clone_from(&arguments.running_kernel);
     let path = &arguments.inventory;
     let bytes = input::read(path)?;
     let format = InventoryFormat::recognise(&bytes[..bytes.len().min(4096)]).ok_or_else(|| {
@@ -83,9 +81,21 @@ fn read_inventory(
             path.display()
         ))
     })?;
-    let read =
-        read_inventory_of(&bytes, format, Some(&facts.os)).map_err(|error| unreadable(path, &error))?;
+    let read = |os: Option<&OsRelease>| {
+        read_inventory_of(&bytes, format, os).map_err(|error| unreadable(path, &error))
+    };
+    let read = match (&arguments.os, format) {
+        (Some(os), _) => read(Some(os))?,
+        (None, InventoryFormat::Tsv) => read(Some(&os_of_feed(advisories, &bytes)?))?,
+        // An SBOM mostly tells it itself.
+        (None, _) => read(None).or_else(|_| read(Some(&os_of_feed(advisories, &bytes)?)))?,
+    };
     read.refused.iter().for_each(|error| refused.add(path, error));
+    let os = match (arguments.os.clone(), read.os) {
+        (Some(os), _) | (None, Some(os)) => os,
+        (None, None) => os_of_feed(advisories, &bytes)?,
+    };
+    let facts = HostFacts { running_kernel: arguments.running_kernel.clone(), ..HostFacts::new(os) };
     Ok(Inventory { facts, packages: read.packages })
 }
 
@@ -122,15 +132,45 @@ fn unreadable(path: &Path, error: &FeedError) -> Failure {
     Failure::new(format!("`{}`: {error}{cause}", path.display()))
 }
 
-/// The release a feed is about, when it is about one alone.
-fn os_of_feed(advisories: &[Advisory]) -> Result<OsRelease, Failure> {
+/// The release a feed is about, when it is about one alone; else the one of them that the installed packages were built
+/// for. An ecosystem's archive has notices of neighbouring releases too.
+fn os_of_feed(advisories: &[Advisory], inventory: &[u8]) -> Result<OsRelease, Failure> {
     let named: BTreeSet<&OsRelease> =
         advisories.iter().flat_map(|advisory| &advisory.affected).map(|affected| &affected.os).collect();
-    match named.iter().next() {
-        Some(os) if named.len() == 1 => Ok((*os).clone()),
+    let text = String::from_utf8_lossy(inventory);
+    let built_for = release_of_builds(&text);
+    let fits = |os: &&&OsRelease| {
+        let major = os.version().split('.').next().unwrap_or_default();
+        os.packaging() == Packaging::Rpm && built_for == Some(major)
+    };
+    let fitting: Vec<&&OsRelease> = named.iter().filter(fits).collect();
+    match (named.first(), &fitting[..]) {
+        (Some(os), _) if named.len() == 1 => Ok((*os).clone()),
+        (_, [os]) => Ok((**os).clone()),
         _ => Err(Failure::usage(format!(
             "the feed names {} OS releases; say which one the host runs with --os, such as `--os almalinux:9`",
             named.len()
         ))),
+    }
+}
+
+/// The major release for which most lines' packages were built: `9` of `5.2.5-8.el9_0`.
+fn release_of_builds(inventory: &str) -> Option<&str> {
+    let mut lines_of: BTreeMap<&str, usize> = BTreeMap::new();
+    for release in inventory.lines().filter_map(version_of_rpm_release) {
+        *lines_of.entry(release).or_default() += 1;
+    }
+    lines_of.into_iter().max_by_key(|(_, lines)| *lines).map(|(release, _)| release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_is_told_by_what_most_packages_were_built_for() {
+        let lines = "#name\tinstalled\nbash\t5.1.8-9.el9\nxz\t5.2.5-8.el9_0\nold\t1-1.el8\nkey\tb86b-61e6\n";
+        assert_eq!(release_of_builds(lines), Some("9"));
+        assert_eq!(release_of_builds("adduser\t3.134\n"), None);
     }
 }

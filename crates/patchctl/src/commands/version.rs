@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
 
 use advisories::Packaging;
+use advisories::version::{InvalidVersion, Nevra};
 
 use super::OK;
 use crate::arguments::{PackagingName, VersionCommand};
@@ -15,8 +16,7 @@ pub fn run(command: VersionCommand) -> Outcome {
         PackagingName::Dpkg => Packaging::Dpkg,
     };
     if let [a, b] = &pair[..] {
-        let order =
-            advisories::compare(packaging, a, b).map_err(|error| Failure::usage(error.to_string()))?;
+        let order = compare(packaging, a, b).map_err(|error| Failure::usage(error.to_string()))?;
         print(sign(order))?;
         return OK;
     }
@@ -42,7 +42,16 @@ fn compare_lines(packaging: Packaging) -> Outcome {
 fn compare_line(packaging: Packaging, line: &[u8]) -> Option<Ordering> {
     let line = str::from_utf8(line).ok()?.trim_end_matches('\r');
     let (a, b) = line.split_once('\t')?;
-    advisories::compare(packaging, a, b).ok()
+    compare(packaging, a, b).ok()
+}
+
+/// No version of rpm holds two hyphens: what does is the full name of a package, and names are compared first.
+fn compare(packaging: Packaging, a: &str, b: &str) -> Result<Ordering, InvalidVersion> {
+    let (one, other) = (Nevra::parse(a), Nevra::parse(b));
+    match packaging {
+        Packaging::Rpm if one.name.or(other.name).is_some() => one.compare(&other),
+        _ => advisories::compare(packaging, a, b),
+    }
 }
 
 fn sign(order: Ordering) -> &'static str {
@@ -56,6 +65,17 @@ fn sign(order: Ordering) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn full_names_of_packages_are_told_from_versions() {
+        let compare = |line: &str| compare_line(Packaging::Rpm, line.as_bytes()).map(sign);
+        assert_eq!(
+            compare("fonts-filesystem-0:2.0.5-12.fc39.noarch\tfonts-filesystem-2.0.5-12.fc39.noarch"),
+            Some("=")
+        );
+        assert_eq!(compare("a-1-1\t1-1"), Some(">"));
+        assert_eq!(compare("0:1.0-1\t1.0-2"), Some("<"));
+    }
 
     #[test]
     fn lines_that_are_no_pairs_are_invalid() {

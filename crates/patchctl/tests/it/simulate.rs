@@ -218,9 +218,21 @@ fn deadline_tells_who_meets_it_and_what_helps_the_others() {
         answer["deadline"]["strategies"][0].clone()
     };
     assert_eq!(ask("250", &[])["verdict"], "meets");
-    assert_eq!(ask("20", &[])["verdict"], "needs_time");
+    let late = ask("20", &[]);
+    assert_eq!((&late["verdict"], &late["best"]["done_in_time"]), (&"none".into(), &0.0.into()));
+    assert!(late["best"]["deadline_seconds"].as_f64().is_some_and(|seconds| seconds > 60.0), "{late}");
     let parallel = ask("250", &["--max-parallel", "1"]);
-    assert_eq!((&parallel["verdict"], &parallel["max_parallel"]), (&"needs_parallel".into(), &2.into()));
+    assert_eq!((&parallel["verdict"], &parallel["max_parallel"]), (&"needs".into(), &2.into()));
+    assert!(parallel["windows_longer_seconds"].is_null(), "there are no windows: {parallel}");
+
+    let options = desk.folder.path().join("options.yaml");
+    fs::write(
+        &options,
+        "windows: [{ opens: 0, closes: 61 }]\nduration_factor: { kind: fixed, seconds: 1.0 }\n",
+    )
+    .unwrap();
+    let windows = ask("250", &["--options", options.to_str().unwrap()]);
+    assert_eq!((&windows["verdict"], &windows["windows_longer_seconds"]), (&"needs".into(), &60.into()));
 }
 
 #[test]

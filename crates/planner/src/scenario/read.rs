@@ -147,7 +147,7 @@ impl Reader<'_> {
         parsed.map_err(|error| {
             let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
             let reason = reason_of(&error);
-            self.fault(line, if path == "." { String::new() } else { path.replace(".?", "") }, reason)
+            self.fault(line, field_of(&path), reason)
         })
     }
 
@@ -274,14 +274,26 @@ impl Reader<'_> {
     }
 }
 
+/// What could not be told apart any further stands as `?` in the path.
+fn field_of(path: &str) -> String {
+    path.replace(".?", "").trim_matches(['.', '?']).to_owned()
+}
+
 /// The message alone: the place is told apart from it, and the excerpt of the file is the reader's own to open.
 fn reason_of(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let line = line.split_once(": ").filter(|(place, _)| place.starts_with("line ")).map_or(line, |(_, r)| r);
-    match line.rfind(" at line ") {
-        Some(end) => line[..end].to_owned(),
-        None => line.to_owned(),
+    let line = line.rfind(" at line ").map_or(line, |end| &line[..end]);
+    match line {
+        "invalid u32" => "must be a whole number of at least 0 and below 4294967296".to_owned(),
+        "invalid i64" => "must be a whole number that fits into 64 bits".to_owned(),
+        "expected mapping start" => "must be a mapping".to_owned(),
+        _ if line.starts_with("multiple YAML documents") => {
+            "a second document begins; give one scenario".to_owned()
+        }
+        // What follows speaks of the parser's own settings.
+        _ => line.split_once(", set ").map_or(line, |(reason, _)| reason).to_owned(),
     }
 }

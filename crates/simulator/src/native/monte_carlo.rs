@@ -68,6 +68,17 @@ pub struct MonteCarlo {
     pub out_of_windows: Probability,
     /// Services that fall below their `min_up` in some run, likeliest first.
     pub services_at_risk: Vec<ServiceRisk>,
+    /// Seconds after which everything was patched, of those runs that came so far, in rising order.
+    #[serde(skip)]
+    pub full_patch_seconds: Vec<f64>,
+}
+
+impl MonteCarlo {
+    /// The earliest deadline that so large a share of runs meets; none if too few ever patch everything.
+    pub fn deadline_met_by(&self, share: f64) -> Option<f64> {
+        let needed = (share * f64::from(self.runs)).ceil().max(1.0) as usize;
+        self.full_patch_seconds.get(needed - 1).copied()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,9 +139,9 @@ fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f6
         })
         .collect();
     services_at_risk.sort_by(|a, b| b.below_min_up.value.total_cmp(&a.below_min_up.value));
-    let in_time = |deadline: f64| {
-        runs.iter().filter(|run| run.figures.full_patch.is_some_and(|time| time <= deadline)).count()
-    };
+    let mut full_patch_seconds: Vec<f64> = runs.iter().filter_map(|run| run.figures.full_patch).collect();
+    full_patch_seconds.sort_by(f64::total_cmp);
+    let in_time = |deadline: f64| full_patch_seconds.partition_point(|seconds| *seconds <= deadline);
     MonteCarlo {
         runs: runs.len() as u32,
         seed,
@@ -155,8 +166,9 @@ fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f6
         halt: share(runs.iter().filter(|run| run.counts.halted).count()),
         out_of_windows: share(runs.iter().filter(|run| run.counts.out_of_windows).count()),
         done_in_window: stage.options.windows.first().map(|window| share(in_time(window.closes as f64))),
-        fully_patched: share(runs.iter().filter(|run| run.figures.full_patch.is_some()).count()),
+        fully_patched: share(full_patch_seconds.len()),
         done_in_time: deadline_seconds.map(|deadline| share(in_time(deadline))),
         services_at_risk,
+        full_patch_seconds,
     }
 }
