@@ -78,7 +78,8 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
         cast.olivia.list_advisories(&[], 1000).await?.len()
     ));
     scan(cast, screen).await?;
-    compliance(cast, screen).await
+    compliance(cast, screen).await?;
+    Ok(())
 }
 
 async fn scan(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
@@ -103,7 +104,8 @@ async fn scan(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
     }
 }
 
-async fn compliance(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
+/// Shows it, and gives how many hosts lack something.
+async fn compliance(cast: &Cast, screen: &Screen) -> Result<i64, Failure> {
     let summary = cast.olivia.get_compliance().await?;
     let rows = summary.by_env.iter().map(|(env, counts)| {
         vec![
@@ -115,7 +117,7 @@ async fn compliance(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
         ]
     });
     screen.table(&["env", "share", "compliant", "lacking", "unknown"], rows);
-    Ok(())
+    Ok(summary.by_env.values().map(|counts| counts.non_compliant).sum())
 }
 
 async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
@@ -196,7 +198,9 @@ async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
         Some(observations @ 1..) => {
             screen.say(format!("durations are learnt from {observations} attempts on hosts"))
         }
-        _ => screen.say("durations are the stated prior for model hosts: nothing was observed yet"),
+        _ => screen.say(
+            "durations are the prior of hosts nobody has observed yet, which laboratory hosts stay below; each run teaches",
+        ),
     }
     Ok(chosen)
 }
@@ -335,7 +339,7 @@ async fn prove(
             host.error.as_deref().unwrap_or("no reason")
         ));
     }
-    compliance(cast, screen).await?;
+    let lacking = compliance(cast, screen).await?;
     let after = cast.olivia.get_advisory(CVE, None).await?;
     screen.say(format!(
         "{CVE}: {affected} hosts were affected, {} are left: the one that failed{}",
@@ -345,6 +349,12 @@ async fn prove(
             DemoHosts::Real => "",
         }
     ));
+    if lacking > after.affected_total {
+        screen.say(format!(
+            "{} other hosts lack fixes of other advisories, which this run was not about",
+            lacking - after.affected_total
+        ));
+    }
     if let Some(change_id) = &report.run.change_id {
         let change = cast.olivia_itsm.get_change(change_id).await?;
         screen.say(format!(
