@@ -8,12 +8,12 @@ use domain::{
     run::{Answer, Approval},
 };
 use serde_json::json;
-use service_kit::{ApiError, ApiResult};
+use service_kit::ApiResult;
 
 use super::{Task, hosts::plan_of};
 use crate::{
     app::{calendars, remote},
-    engine::transition::Evidence,
+    engine::transition::{self, Evidence},
     store::run_records,
 };
 
@@ -225,7 +225,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
             _ => invalid("no maintenance window opens within the span of its change".to_owned()),
         };
     }
-    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     if !row.emergency {
         for target in plan.targets.values() {
             let freezes = calendars::freezes_over(&mut transaction, (now, now), &target.tags).await?;

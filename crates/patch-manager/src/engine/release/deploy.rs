@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::{
         perform::{Task, tell},
-        transition::Evidence,
+        transition::{self, Evidence},
     },
     store::{
         customers,
@@ -56,27 +56,30 @@ pub(super) async fn deploy(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         .iter()
         .filter(|id| task.loaded.row.machine.hosts.get(*id).is_some_and(|host| host.state.is_working()))
         .collect();
-    let mut ends = FuturesUnordered::new();
-    for id in at_work {
-        ends.push(bring_named(task, id, Way::AsPlanned));
-    }
+    // Each tells its own end: whoever waited for the run in between two ends would keep the others from letting go of it.
+    let mut ends: FuturesUnordered<_> = at_work.into_iter().map(|id| bring_and_tell(task, id)).collect();
     let mut unfinished = BTreeMap::new();
-    while let Some((id, end)) = ends.next().await {
-        let (result, text) = match end? {
-            End::Done => (HostResult::Succeeded, "is deployed".to_owned()),
-            End::Failed(reason) => {
-                (HostResult::Failed { reason: reason.clone(), step: None }, format!("failed: {reason}"))
-            }
-            End::Unknown(reason) => {
-                (HostResult::TimedOut { reason: reason.clone() }, format!("unknown: {reason}"))
-            }
-        };
-        let event = Event::HostFinished { step: task.pending.step, host: id.clone(), result: result.clone() };
-        let evidence = Evidence { log: vec![(Some(id.clone()), text)], ..Evidence::default() };
-        tell(task, event, evidence).await?;
+    while let Some(end) = ends.next().await {
+        let (id, result) = end?;
         unfinished.insert(id, result);
     }
     Ok((Answer::Patched { unfinished }, Evidence::default()))
+}
+
+async fn bring_and_tell(task: &Task<'_>, id: &CiId) -> ApiResult<(CiId, HostResult)> {
+    let (result, text) = match bring(task, id, Way::AsPlanned).await? {
+        End::Done => (HostResult::Succeeded, "is deployed".to_owned()),
+        End::Failed(reason) => {
+            (HostResult::Failed { reason: reason.clone(), step: None }, format!("failed: {reason}"))
+        }
+        End::Unknown(reason) => {
+            (HostResult::TimedOut { reason: reason.clone() }, format!("unknown: {reason}"))
+        }
+    };
+    let event = Event::HostFinished { step: task.pending.step, host: id.clone(), result: result.clone() };
+    let evidence = Evidence { log: vec![(Some(id.clone()), text)], ..Evidence::default() };
+    tell(task, event, evidence).await?;
+    Ok((id.clone(), result))
 }
 
 pub(super) async fn take_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
@@ -140,7 +143,7 @@ async fn bring(task: &Task<'_>, id: &CiId, way: Way) -> ApiResult<End> {
         from,
         to,
     };
-    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     let known = deployments::begin_deployment(&mut transaction, &new, app.clock.now()).await?;
     transaction.commit().await?;
     let end = match (known.state, known.ended_at) {
@@ -223,7 +226,7 @@ async fn record(
         End::Failed(reason) => (DeploymentState::Failed, Some(reason.as_str()), None),
         End::Unknown(reason) => (DeploymentState::Unknown, Some(reason.as_str()), None),
     };
-    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     let previous = Some(known.from_version);
     deployments::update_deployment(&mut transaction, known.id, state, percent, previous, detail, now).await?;
     if *end == End::Done {
