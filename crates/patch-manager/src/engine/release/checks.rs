@@ -98,7 +98,8 @@ async fn perform(task: &Task<'_>, check: &Check, customers: &[CiId]) -> Outcome 
 fn folder<'a>(task: &Task<'a>) -> Result<&'a PathBuf, Outcome> {
     task.app.settings.release_checks.as_ref().ok_or_else(|| {
         Outcome::Inconclusive(
-            "this server has no folder of checks; start it with --release-checks".to_owned(),
+            "this server has no folder of checks; start it with PATCH_RELEASE_CHECKS or --release-checks"
+                .to_owned(),
         )
     })
 }
