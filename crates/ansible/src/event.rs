@@ -138,6 +138,11 @@ impl HostResult {
         self.member("pm_test")
     }
 
+    /// The version of the product that was there before, when the host knows.
+    pub fn previous_release(&self) -> Option<String> {
+        self.data.as_ref()?.pointer("/pm_release/previous")?.as_str().map(str::to_owned)
+    }
+
     fn member<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.data.as_ref()?.get(name)?).ok()
     }

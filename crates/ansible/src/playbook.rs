@@ -21,6 +21,8 @@ pub enum Playbook {
     StagingTests,
     /// After a stop or a crash: brings hosts to a known state and says which.
     SettleHost,
+    /// Brings a version of the product to a customer's host.
+    DeployRelease,
 }
 
 /// The text is no name of a playbook.
@@ -29,7 +31,7 @@ pub enum Playbook {
 pub struct UnknownPlaybook;
 
 impl Playbook {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ScanCompliance,
         Self::PatchRhel,
         Self::PatchUbuntu,
@@ -38,6 +40,7 @@ impl Playbook {
         Self::RollbackSnapshot,
         Self::StagingTests,
         Self::SettleHost,
+        Self::DeployRelease,
     ];
 
     pub fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Playbook {
             Self::RollbackSnapshot => "rollback-snapshot",
             Self::StagingTests => "staging-tests",
             Self::SettleHost => "settle-host",
+            Self::DeployRelease => "deploy-release",
         }
     }
 }

@@ -121,6 +121,7 @@ impl From<sqlx::Error> for ApiError {
         let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
         let is_away = matches!(error, E::PoolTimedOut | E::PoolClosed | E::Io(_) | E::WorkerCrashed)
             || code.starts_with("57P")
+            || code == "25P03"
             || code.starts_with("08")
             || code.starts_with("53");
         if is_away {

@@ -74,7 +74,12 @@ pub enum Deployer {
     Playbook {
         address: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
+        /// Public key the host proves itself with: `ssh-ed25519 AAAA...`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host_key: Option<String>,
     },
 }
 

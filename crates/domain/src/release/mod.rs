@@ -34,6 +34,6 @@ pub use planning::{LeftOut, PlanRelease, Planned, plan_release};
 pub use policy::{
     Approval, Notice, NoticeTime, ReleasePolicies, RollbackProcess, RollbackRule, Timing, Trigger, TypePolicy,
 };
-pub use simulation::{Happening, Imagined, Timeline, TimelineRow, simulate};
+pub use simulation::{Freezes, Happening, Imagined, Timeline, TimelineRow, simulate};
 pub use version::{Version, VersionError, check_version};
 pub use words::{ReleaseKind, Tier, Urgency};

@@ -123,6 +123,9 @@ fn left_out(deployment: &Deployment, customers: &BTreeSet<CiId>, facts: &Facts) 
             return Some(held.clone());
         }
         match deployment.direction {
+            Direction::Forward if known.version == target.to => {
+                Some(format!("it runs {} by now, by another rollout", known.version))
+            }
             Direction::Forward if known.version > target.to => {
                 Some(format!("it runs {} by now: a rollout never goes back", known.version))
             }

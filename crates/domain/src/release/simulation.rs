@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    deployment::Direction,
     opening::{Admission, CustomerFacts, Facts, admit},
     version::Version,
 };
@@ -15,6 +16,7 @@ use crate::{
     run::{
         Action, Answer, Approval, Event, HostResult, HostState, Progress, Rules, Run, RunState, Verification,
     },
+    selector::Tags,
 };
 
 /// What is imagined of a world in which the plan is carried out.
@@ -22,8 +24,10 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Imagined {
-    /// Of all checks of a wave together.
+    /// Of all checks of the validation together.
     pub check_seconds: u32,
+    /// Of all smoke tests together.
+    pub smoke_test_seconds: u32,
     /// Of one customer's deployment, or of its way back.
     pub deployment_seconds: u32,
     pub approval_seconds: u32,
@@ -37,6 +41,7 @@ impl Default for Imagined {
     fn default() -> Self {
         Self {
             check_seconds: 900,
+            smoke_test_seconds: 60,
             deployment_seconds: 300,
             approval_seconds: 0,
             unhealthy: BTreeMap::new(),
@@ -87,12 +92,20 @@ pub enum Happening {
 /// More steps than any rollout of this many customers takes.
 const MOST_STEPS: usize = 100_000;
 
-/// Plays `plan` from `began_at` on. `deployed` says which customers were told before, and since when delays count, where
-/// that was in another rollout.
-pub fn simulate(plan: &Plan, imagined: &Imagined, began_at: DateTime<Utc>) -> Timeline {
+/// What holds a customer with these tags at an instant: names of freezes.
+pub type Freezes<'a> = dyn Fn(DateTime<Utc>, &Tags) -> Vec<String> + 'a;
+
+/// Plays `plan` from `began_at` on, through the freezes that are known.
+pub fn simulate(
+    plan: &Plan,
+    imagined: &Imagined,
+    began_at: DateTime<Utc>,
+    freezes: &Freezes<'_>,
+) -> Timeline {
     let mut world = World {
         plan,
         imagined,
+        freezes,
         run: Run::new(Rules::default(), began_at),
         now: began_at,
         began_at,
@@ -102,6 +115,8 @@ pub fn simulate(plan: &Plan, imagined: &Imagined, began_at: DateTime<Utc>) -> Ti
         rows: Vec::new(),
     };
     world.play();
+    // A check is told of when it is over, from its beginning on.
+    world.rows.sort_by_key(|row| row.at);
     let ended_at = world.now;
     let outcome = world.run.state();
     let reason = world.run.stop.as_ref().map(|stop| stop.reason().to_owned());
@@ -111,6 +126,7 @@ pub fn simulate(plan: &Plan, imagined: &Imagined, began_at: DateTime<Utc>) -> Ti
 struct World<'a> {
     plan: &'a Plan,
     imagined: &'a Imagined,
+    freezes: &'a Freezes<'a>,
     run: Run,
     now: DateTime<Utc>,
     began_at: DateTime<Utc>,
@@ -156,7 +172,10 @@ impl World<'_> {
     fn takes(&self, action: &Action) -> TimeDelta {
         let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
         match action {
-            Action::Check { .. } => seconds(self.imagined.check_seconds),
+            Action::Check { wave } => match self.plan.waves.get(*wave) {
+                Some(wave) if !wave.hosts.is_empty() => seconds(self.imagined.smoke_test_seconds),
+                _ => seconds(self.imagined.check_seconds),
+            },
             Action::Patch { .. } | Action::RollBack { .. } => seconds(self.imagined.deployment_seconds),
             Action::CheckChange { .. } => seconds(self.imagined.approval_seconds),
             Action::Soak { until } => (*until - self.now).max(TimeDelta::zero()),
@@ -187,9 +206,17 @@ impl World<'_> {
             Action::Test { .. } => Answer::Tests(BTreeMap::new()),
             Action::Open { wave, hosts } => self.open(*wave, hosts),
             Action::Check { wave } => {
-                let name = self.plan.waves.get(*wave).map(|wave| wave.name.clone()).unwrap_or_default();
-                let count = self.plan.waves.get(*wave).map_or(0, |wave| wave.checks.len());
-                self.row(&name, None, Happening::CheckPassed, format!("{count} checks passed"));
+                let Some(checked) = self.plan.waves.get(*wave) else { return Answer::Valid };
+                let began_at = self.now - self.takes(action);
+                for check in &checked.checks {
+                    self.row_at(began_at, &checked.name, None, Happening::CheckBegan, check.name.clone());
+                }
+                let text = match checked.checks.as_slice() {
+                    [] => "there is nothing to check".to_owned(),
+                    [only] => format!("{} passed", only.name),
+                    all => format!("{} checks passed", all.len()),
+                };
+                self.row(&checked.name, None, Happening::CheckPassed, text);
                 Answer::Valid
             }
             Action::Patch { hosts } => self.deploy(hosts, step),
@@ -220,6 +247,15 @@ impl World<'_> {
         let noticed_at = *self.noticed_at.get_or_insert(self.now);
         let name = self.plan.waves.get(wave).map(|wave| wave.name.clone()).unwrap_or_default();
         let demo = self.plan.waves.iter().position(|wave| wave.name == "demo");
+        // Most customers have the same tags, and freezes are asked for often.
+        let mut frozen: BTreeMap<&Tags, Vec<String>> = BTreeMap::new();
+        if let Some(deployment) =
+            self.plan.deployment().filter(|d| d.direction == Direction::Forward && !d.emergency)
+        {
+            for target in hosts.iter().filter_map(|id| deployment.customers.get(id)) {
+                frozen.entry(&target.tags).or_insert_with(|| (self.freezes)(self.now, &target.tags));
+            }
+        }
         let facts = Facts {
             now: self.now,
             delays_since: demo
@@ -228,7 +264,7 @@ impl World<'_> {
             waiting_since: self.run.waves_ended.last().copied().unwrap_or(self.began_at),
             customers: hosts
                 .iter()
-                .filter_map(|id| Some((id.clone(), self.known(id, noticed_at)?)))
+                .filter_map(|id| Some((id.clone(), self.known(id, noticed_at, &frozen)?)))
                 .collect(),
             unwell: BTreeMap::new(),
             healthy_hours: self.deployed.values().map(|(_, at)| hours(self.now - *at)).sum(),
@@ -254,12 +290,17 @@ impl World<'_> {
         }
     }
 
-    fn known(&self, id: &CiId, noticed_at: DateTime<Utc>) -> Option<CustomerFacts> {
+    fn known(
+        &self,
+        id: &CiId,
+        noticed_at: DateTime<Utc>,
+        frozen: &BTreeMap<&Tags, Vec<String>>,
+    ) -> Option<CustomerFacts> {
         let target = self.plan.deployment()?.customers.get(id)?;
         Some(CustomerFacts {
             version: target.from,
             held: None,
-            freezes: Vec::new(),
+            freezes: frozen.get(&target.tags).cloned().unwrap_or_default(),
             noticed_at: Some(noticed_at),
         })
     }
@@ -310,10 +351,21 @@ impl World<'_> {
 
     /// What is said again in the same words is said once.
     fn row(&mut self, wave: &str, customer: Option<CiId>, what: Happening, text: String) {
+        self.row_at(self.now, wave, customer, what, text);
+    }
+
+    fn row_at(
+        &mut self,
+        at: DateTime<Utc>,
+        wave: &str,
+        customer: Option<CiId>,
+        what: Happening,
+        text: String,
+    ) {
         let is_new = what != Happening::Waiting
             || self.rows.iter().rev().find(|row| row.wave == wave).is_none_or(|row| row.text != text);
         if is_new {
-            self.rows.push(TimelineRow { at: self.now, wave: wave.to_owned(), customer, what, text });
+            self.rows.push(TimelineRow { at, wave: wave.to_owned(), customer, what, text });
         }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::*;
-use crate::{ids::CiId, plan::Plan, run::RunState};
+use crate::{ids::CiId, plan::Plan, run::RunState, selector::Tags};
 
 fn id(text: &str) -> CiId {
     CiId::new(text).unwrap()
@@ -70,14 +70,18 @@ fn planned(given: &Given) -> Planned {
 
 /// Five minutes for each customer, fifteen for the validation, five for the smoke tests of the demo.
 fn imagined() -> Imagined {
-    Imagined { check_seconds: 600, ..Imagined::default() }
+    Imagined { check_seconds: 600, smoke_test_seconds: 300, ..Imagined::default() }
+}
+
+fn no_freezes(_: DateTime<Utc>, _: &Tags) -> Vec<String> {
+    Vec::new()
 }
 
 const MONDAY: &str = "2026-03-02T09:00:00Z";
 
 /// Minutes after the end of the demo at which each customer was begun.
 fn begun(plan: &Plan, began_at: DateTime<Utc>) -> BTreeMap<String, i64> {
-    let timeline = simulate(plan, &imagined(), began_at);
+    let timeline = simulate(plan, &imagined(), began_at, &no_freezes);
     assert_eq!(timeline.outcome, RunState::Succeeded, "{timeline:#?}");
     let demo_done = timeline.rows.iter().rev().find(|row| row.wave == "demo").unwrap().at;
     let rows = timeline.rows.iter().filter(|row| row.what == Happening::Begun && row.wave != "demo");
@@ -113,13 +117,13 @@ fn raised_urgency_quickens_and_emergency_takes_all_tiers_at_once() {
 fn performance_patch_waits_for_notice_and_window_on_the_customers_clock() {
     // Told on Monday, so at the earliest on Thursday; the windows open on Sunday at two.
     let performance = planned(&given(ReleaseKind::Performance));
-    let timeline = simulate(&performance.plan, &imagined(), at(MONDAY));
+    let timeline = simulate(&performance.plan, &imagined(), at(MONDAY), &no_freezes);
     let first =
         timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Begun).unwrap();
     assert_eq!(first.at, at("2026-03-08T01:00:00Z"));
     assert!(timeline.rows.iter().any(|row| row.text.contains("Sun 2026-03-08 02:00 CET")), "{timeline:#?}");
     // In the night in which the clock jumps over two, the window opens at three.
-    let timeline = simulate(&performance.plan, &imagined(), at("2026-03-25T09:00:00Z"));
+    let timeline = simulate(&performance.plan, &imagined(), at("2026-03-25T09:00:00Z"), &no_freezes);
     let first =
         timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Begun).unwrap();
     assert_eq!(first.at, at("2026-03-29T01:00:00Z"));
@@ -128,17 +132,38 @@ fn performance_patch_waits_for_notice_and_window_on_the_customers_clock() {
 #[test]
 fn documentation_waits_for_the_next_window_alone() {
     let documentation = planned(&given(ReleaseKind::Documentation));
-    let timeline = simulate(&documentation.plan, &imagined(), at("2026-03-07T09:00:00Z"));
+    let timeline = simulate(&documentation.plan, &imagined(), at("2026-03-07T09:00:00Z"), &no_freezes);
     let begun = timeline.rows.iter().filter(|row| row.what == Happening::Begun && row.wave != "demo");
     assert_eq!(begun.map(|row| row.at).min().unwrap(), at("2026-03-08T01:00:00Z"));
     assert_eq!(timeline.outcome, RunState::Succeeded);
 }
 
 #[test]
+fn freeze_holds_a_tier_and_an_emergency_goes_through_it() {
+    let until = at("2026-03-03T00:00:00Z");
+    let freezes = |now: DateTime<Utc>, _: &Tags| match now >= at("2026-03-02T10:00:00Z") && now < until {
+        true => vec!["month end".to_owned()],
+        false => Vec::new(),
+    };
+    let first_of_startup = |emergency: bool| {
+        let plan = planned(&Given { emergency, ..given(ReleaseKind::BugFix) }).plan;
+        let timeline = simulate(&plan, &imagined(), at(MONDAY), &freezes);
+        assert_eq!(timeline.outcome, RunState::Succeeded);
+        let begun =
+            timeline.rows.iter().find(|row| row.customer == Some(id("tiny")) && row.what == Happening::Begun);
+        let waited = timeline.rows.iter().any(|row| row.text.contains("is frozen: month end"));
+        (begun.unwrap().at, waited)
+    };
+    assert_eq!(first_of_startup(false), (until, true));
+    let (at_once, waited) = first_of_startup(true);
+    assert!(at_once < until && !waited);
+}
+
+#[test]
 fn unhealthy_customer_goes_back_alone_and_too_many_halt_the_rollout() {
     let bug_fix = planned(&given(ReleaseKind::BugFix));
     let one = Imagined { unhealthy: BTreeMap::from([(id("tiny"), 600)]), ..imagined() };
-    let timeline = simulate(&bug_fix.plan, &one, at(MONDAY));
+    let timeline = simulate(&bug_fix.plan, &one, at(MONDAY), &no_freezes);
     assert_eq!(timeline.outcome, RunState::CompletedWithErrors);
     let back: Vec<_> = timeline.rows.iter().filter(|row| row.what == Happening::RolledBack).collect();
     assert_eq!(back.len(), 1);
@@ -149,7 +174,7 @@ fn unhealthy_customer_goes_back_alone_and_too_many_halt_the_rollout() {
     );
 
     let two = Imagined { failing: [id("acme-corp")].into(), ..one };
-    let timeline = simulate(&bug_fix.plan, &two, at(MONDAY));
+    let timeline = simulate(&bug_fix.plan, &two, at(MONDAY), &no_freezes);
     assert_eq!(timeline.outcome, RunState::Halted);
     assert!(
         !timeline.rows.iter().any(|row| row.customer == Some(id("globex")) && row.what == Happening::Begun)
@@ -164,7 +189,7 @@ fn failure_at_the_demo_stops_everything() {
         Imagined { failing: [id("demo-eu")].into(), ..imagined() },
         Imagined { unhealthy: BTreeMap::from([(id("demo-eu"), 3600)]), ..imagined() },
     ] {
-        let timeline = simulate(&bug_fix.plan, &imagined, at(MONDAY));
+        let timeline = simulate(&bug_fix.plan, &imagined, at(MONDAY), &no_freezes);
         assert_eq!(timeline.outcome, RunState::Halted);
         assert!(timeline.reason.unwrap().contains("demo-eu"));
         assert!(!timeline.rows.iter().any(|row| row.wave == "startup" && row.what == Happening::Begun));
@@ -217,7 +242,7 @@ fn a_whole_day_is_played_in_milliseconds() {
         })
         .collect();
     given.policies.max_parallel = 100;
-    let timeline = simulate(&planned(&given).plan, &imagined(), at(MONDAY));
+    let timeline = simulate(&planned(&given).plan, &imagined(), at(MONDAY), &no_freezes);
     assert_eq!(timeline.outcome, RunState::Succeeded);
     assert!(timeline.ended_at - timeline.began_at > TimeDelta::hours(12));
 }

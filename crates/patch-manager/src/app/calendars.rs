@@ -140,8 +140,16 @@ pub(crate) async fn freezes_over(
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
 ) -> ApiResult<Vec<String>> {
-    let calendar = all_freezes(conn).await?;
-    Ok(match calendar.verdict_over(Span { starts, ends }, tags) {
+    Ok(names_of_freezes(&all_freezes(conn).await?, (starts, ends), tags))
+}
+
+/// What keeps work on something with these tags from being done in the span.
+pub(crate) fn names_of_freezes(
+    calendar: &FreezeCalendar,
+    (starts, ends): (DateTime<Utc>, DateTime<Utc>),
+    tags: &Tags,
+) -> Vec<String> {
+    match calendar.verdict_over(Span { starts, ends }, tags) {
         Verdict::Permitted => Vec::new(),
         Verdict::Frozen(freezes) => freezes.into_iter().map(|freeze| freeze.name.clone()).collect(),
         Verdict::OutsideAllowed => {
@@ -151,7 +159,7 @@ pub(crate) async fn freezes_over(
                 .filter(|entry| entry.effect == Effect::Allow && entry.applies_to(tags));
             allowances.map(|entry| format!("outside of {}", entry.name)).collect()
         }
-    })
+    }
 }
 
 /// Times of one freeze that are told at most.

@@ -283,10 +283,13 @@ fn check_customer(app: &App, customer: &Customer, at: &str) -> Vec<FieldError> {
             faults.push(fault(format!("{at}{pointer}/url"), &refusal.to_string()));
         }
     }
-    if let Deployer::Playbook { address, .. } = &customer.deployer
-        && address.parse::<ansible::Address>().is_err()
-    {
-        faults.push(fault(format!("{at}/deployer/address"), "must be a host name or an IP address"));
+    if let Deployer::Playbook { address, host_key, .. } = &customer.deployer {
+        if address.parse::<ansible::Address>().is_err() {
+            faults.push(fault(format!("{at}/deployer/address"), "must be a host name or an IP address"));
+        }
+        if let Some(Err(error)) = host_key.as_ref().map(|key| key.parse::<ansible::HostKey>()) {
+            faults.push(fault(format!("{at}/deployer/host_key"), &error.to_string()));
+        }
     }
     faults
 }
@@ -324,7 +327,15 @@ fn object(slug: &CiId) -> String {
     format!("customer/{slug}")
 }
 
-/// Field by field, as deep as objects go.
+/// A list whose items all have a name, by these; `None` for any other value.
+fn by_name(value: &Value) -> Option<Value> {
+    let items = value.as_array()?;
+    let named = items.iter().map(|item| Some((item.get("name")?.as_str()?.to_owned(), item.clone())));
+    let named: Map<String, Value> = named.collect::<Option<_>>()?;
+    (named.len() == items.len()).then_some(Value::Object(named))
+}
+
+/// Field by field, as deep as objects and lists of named things go.
 fn changes<T: serde::Serialize>(object: &str, before: &T, after: &T) -> ApiResult<Vec<ConfigChange>> {
     let mut found = Vec::new();
     compare(object, "", &serde_json::to_value(before)?, &serde_json::to_value(after)?, &mut found);
@@ -338,6 +349,10 @@ fn compare(object: &str, at: &str, before: &Value, after: &Value, found: &mut Ve
             let value = |of: &Map<String, Value>| of.get(field).cloned().unwrap_or_default();
             compare(object, &format!("{at}/{field}"), &value(old), &value(new), found);
         }
+    } else if let (Some(old), Some(new)) = (by_name(before), by_name(after))
+        && old != new
+    {
+        compare(object, at, &old, &new, found);
     } else if before != after {
         let shown = |value: &Value| (!value.is_null()).then(|| value.clone());
         found.push(ConfigChange {

@@ -16,14 +16,14 @@ use domain::{
     },
     run::{Action, HostState, Progress, Stage},
 };
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, audit, server::Service};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::releases::get_release_run;
 use crate::{
     engine::release::{health, watch},
-    service::App,
+    service::{App, PatchManager},
     store::{customers, deployments, releases as store, run_records, runs},
 };
 
@@ -356,7 +356,12 @@ pub(crate) async fn take_callback(
         let reason = format!("deployment `{id}` has ended as {:?} already", before.state).to_lowercase();
         return Err(ApiError::conflict("deployment-ended", reason));
     }
-    let after = deployments::find_deployment(&mut transaction, id).await?.unwrap_or(before);
+    let after = deployments::find_deployment(&mut transaction, id).await?.unwrap_or_else(|| before.clone());
+    if taken {
+        let deployer = Caller::internal(PatchManager::NAME, format!("deployer:{}", after.customer));
+        let record = audit::Record::new("take_callback", format!("deployment/{id}"));
+        audit::record(&mut transaction, &deployer, record.before(&before).after(&after)).await?;
+    }
     transaction.commit().await?;
     Ok(after)
 }

@@ -17,6 +17,7 @@ use domain::{
         Tier, Version, check_version, plan_release, simulate,
     },
     run::Event,
+    selector::Tags,
 };
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
@@ -24,7 +25,7 @@ use service_kit::{
 };
 use sqlx::PgConnection;
 
-use super::{customers, plans, runs};
+use super::{calendars, customers, plans, runs};
 use crate::{
     engine::transition::{self, Evidence, TransitionError},
     service::App,
@@ -199,9 +200,11 @@ pub(crate) async fn plan(app: &App, version: Version, request: &PlanRelease) -> 
     let mode = if request.emergency { ReleaseMode::Emergency } else { ReleaseMode::Deploy };
     let order = order(&release, mode, &chosen, String::new(), false);
     let planned = make_plan(&mut conn, &order).await?;
+    let calendar = calendars::all_freezes(&mut conn).await?;
     drop(conn);
     let began_at = request.begin_at.unwrap_or_else(|| app.clock.now());
-    let timeline = simulate(&planned.plan, &request.imagined, began_at);
+    let freezes = |at, tags: &Tags| calendars::names_of_freezes(&calendar, (at, at), tags);
+    let timeline = simulate(&planned.plan, &request.imagined, began_at, &freezes);
     Ok(ReleasePlan {
         plan_hash: planned.plan.hash().to_string(),
         left_out: left_out(&planned),

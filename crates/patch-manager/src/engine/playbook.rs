@@ -7,7 +7,10 @@ use domain::ids::RunId;
 use service_kit::{ApiError, ApiResult};
 use tokio::sync::watch;
 
-use super::perform::{Order, Task};
+use super::{
+    perform::{Order, Task},
+    transition,
+};
 use crate::{app::playbooks, service::App, store::run_records};
 
 /// Kills the playbook when the one who started it goes away, for whatever reason.
@@ -44,7 +47,7 @@ pub(super) async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playin
     })?;
     let leash = Leash(running.stop_handle());
     let process = serde_json::to_value(running.process())?;
-    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     run_records::update_step_process(&mut transaction, task.loaded.row.id, task.pending.step, Some(&process))
         .await?;
     transaction.commit().await?;

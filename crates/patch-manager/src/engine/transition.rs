@@ -12,7 +12,7 @@ use domain::{
 use leases::{Lease, LeaseError};
 use serde_json::json;
 use service_kit::{ApiError, ApiResult, Caller, audit};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{hub, notices};
 use crate::{
@@ -118,11 +118,16 @@ pub(super) async fn apply_as_owner(
     Ok(run)
 }
 
-/// Stores evidence that no event goes with, as the run's owner.
-pub(super) async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
+/// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
+pub(super) async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
     let unchecked =
         |error: LeaseError| ApiError::unavailable("lease", "the lease cannot be checked").with_source(error);
-    let mut transaction = lease.begin().await.map_err(unchecked)?;
+    lease.begin().await.map_err(unchecked)
+}
+
+/// Stores evidence that no event goes with, as the run's owner.
+pub(super) async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
+    let mut transaction = begin_as_owner(lease).await?;
     let id = RunId(*lease.key());
     save_evidence(&mut transaction, id, evidence, app.clock.now()).await?;
     if !evidence.steps.is_empty() {

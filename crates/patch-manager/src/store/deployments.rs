@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     customers::{slug_of, version_of},
+    releases::Summarised,
     runs::{name, word},
 };
 
@@ -184,6 +185,42 @@ pub async fn update_deployment(
     .execute(conn)
     .await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// What went well after `from` and until `until`, is still there, and no weekly summary has spoken of.
+pub async fn list_unsummarised(
+    conn: &mut PgConnection,
+    kinds: &[ReleaseKind],
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    limit: i64,
+) -> ApiResult<Vec<Summarised>> {
+    let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        r#"SELECT d.customer, d.run_id, d.release_version, r.kind, r.notes, d.ended_at AS "ended_at!"
+         FROM patch.deployments d JOIN patch.releases r ON r.release_version = d.release_version
+         WHERE d.direction = 'forward' AND d.state = 'succeeded' AND d.rolled_back_by IS NULL
+             AND d.ended_at > $1 AND d.ended_at <= $2 AND r.kind = ANY($3)
+             AND NOT EXISTS (SELECT 1 FROM patch.release_notices n
+                 WHERE n.run_id = d.run_id AND n.customer = d.customer AND n.kind = 'weekly')
+         ORDER BY d.customer, d.ended_at LIMIT $4"#,
+        from,
+        until,
+        &kinds,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let summarised = rows.into_iter().map(|row| {
+        Ok(Summarised {
+            customer: slug_of(row.customer)?,
+            run: RunId(row.run_id),
+            version: version_of(&row.release_version)?,
+            kind: word(&row.kind)?,
+            notes: row.notes,
+            ended_at: row.ended_at,
+        })
+    });
+    summarised.collect()
 }
 
 /// Marks what was deployed before as taken back.

@@ -6,7 +6,7 @@ use api_types::patch::{CheckResult, Release, ReleaseMode};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
-    release::{Check, Version},
+    release::{Check, ReleaseKind, Version},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -246,6 +246,17 @@ pub async fn list_notices(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((slug_of(row.customer)?, row.sent_at))).collect()
+}
+
+/// A deployment that the weekly summary speaks of.
+#[derive(Debug, Clone)]
+pub struct Summarised {
+    pub customer: CiId,
+    pub run: RunId,
+    pub version: Version,
+    pub kind: ReleaseKind,
+    pub notes: String,
+    pub ended_at: DateTime<Utc>,
 }
 
 /// Records that a check begins.

@@ -402,6 +402,42 @@ pub(crate) async fn lock_hosts(
     Ok(held.into_iter().map(|row| (row.ci_id, RunId(row.run_id))).collect())
 }
 
+/// Takes one customer for a run; gives the other run that has it in hand.
+pub(crate) async fn lock_customer(
+    connection: &mut PgConnection,
+    id: RunId,
+    customer: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<Option<RunId>> {
+    sqlx::query!(
+        "INSERT INTO patch.host_locks (ci_id, run_id, since) VALUES ($2, $1, $3) ON CONFLICT (ci_id) DO NOTHING",
+        id.0,
+        customer.as_str(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let held = sqlx::query_scalar!(
+        "SELECT run_id FROM patch.host_locks WHERE ci_id = $2 AND run_id <> $1",
+        id.0,
+        customer.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(held.map(RunId))
+}
+
+pub(crate) async fn unlock_customer(
+    connection: &mut PgConnection,
+    id: RunId,
+    customer: &CiId,
+) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1 AND ci_id = $2", id.0, customer.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(connection).await?;
     Ok(())

@@ -5,6 +5,7 @@ mod failures;
 mod lab;
 mod losses;
 mod packages;
+mod releases;
 mod ways_in;
 
 use lab::Lab;
@@ -20,6 +21,10 @@ async fn playbooks_do_on_real_hosts_what_they_say() {
             packages::scan_tells_what_is_installed_and_offered(lab)
         ),
         told("staging_tests_pass_on_every_host", packages::staging_tests_pass_on_every_host(lab)),
+        told(
+            "release_is_deployed_once_by_the_vendors_program",
+            releases::release_is_deployed_once_by_the_vendors_program(lab)
+        ),
     );
     told(
         "hosts_are_patched_once_rebooted_and_taken_back",

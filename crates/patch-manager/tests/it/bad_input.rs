@@ -8,6 +8,11 @@ use crate::platform::Platform;
 async fn malformed_bodies_are_refused_everywhere() {
     let platform = Platform::start().await;
     platform.add_policy("p", serde_json::json!({ "env": "dev" }), None).await;
+    let customer = serde_json::json!({ "slug": "acme", "name": "ACME", "tier": "standard", "current_version": "v1.0.0",
+        "health": { "kind": "sim" }, "deployer": { "kind": "sim" } });
+    platform.operator.post("/patch/customers", &customer).await.expect(201);
+    let release = serde_json::json!({ "version": "v1.0.1", "type": "documentation" });
+    platform.operator.post("/patch/releases", &release).await.expect(201);
     let paths = [
         (Method::POST, "/patch/policies"),
         (Method::PATCH, "/patch/policies/p"),
@@ -23,6 +28,17 @@ async fn malformed_bodies_are_refused_everywhere() {
         (Method::POST, "/patch/runs/018f0000-0000-7000-8000-000000000000/rollback"),
         (Method::POST, "/patch/advisories/CVE-2026-90100/remediate"),
         (Method::POST, "/patch/plans/simulate"),
+        (Method::POST, "/patch/customers"),
+        (Method::PATCH, "/patch/customers/acme"),
+        (Method::POST, "/patch/customers/acme/reports"),
+        (Method::POST, "/patch/releases"),
+        (Method::PATCH, "/patch/releases/v1.0.1"),
+        (Method::PUT, "/patch/releases/v1.0.1/checklist/1"),
+        (Method::POST, "/patch/releases/v1.0.1/plan"),
+        (Method::POST, "/patch/releases/v1.0.1/deploy"),
+        (Method::POST, "/patch/releases/v1.0.1/emergency"),
+        (Method::POST, "/patch/releases/v1.0.1/rollback"),
+        (Method::POST, "/patch/release-config/apply"),
     ];
     let deep = "[".repeat(100_000).into_bytes();
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -81,6 +97,12 @@ async fn malformed_bodies_are_refused_everywhere() {
         (policies["items"].as_array().unwrap().len(), &policies["items"][0]["version"]),
         (1, &serde_json::json!(1))
     );
+    for path in ["/patch/customers", "/patch/releases"] {
+        let all = platform.operator.get(path).await.expect(200);
+        let items = all["items"].as_array().unwrap();
+        assert_eq!((items.len(), &items[0]["revision"]), (1, &serde_json::json!(1)), "{all:#}");
+    }
+    assert_eq!(platform.operator.get("/patch/runs").await.expect(200)["items"], serde_json::json!([]));
     for path in ["/patch/exceptions", "/patch/calendars"] {
         assert_eq!(platform.operator.get(path).await.expect(200)["items"], serde_json::json!([]));
     }
@@ -101,6 +123,8 @@ async fn parameters_are_read_strictly() {
         "/patch/exceptions?ci_id=a%20b",
         "/patch/compliance?env=prod",
         "/patch/compliance/export?policy_id=..",
+        "/patch/customers?tier=gold",
+        "/patch/deployments?version=1.0",
     ] {
         platform.operator.get(path).await.expect_problem(400);
     }

@@ -8,6 +8,7 @@ mod lifecycle;
 mod outages;
 mod platform;
 mod release_faults;
+mod release_weeks;
 mod releases;
 mod schedule;
 mod system_patch;

@@ -234,7 +234,8 @@ async fn performance(stage: &Stage) -> Result<(), Failure> {
     let status = until_end(stage, version, run.run.id).await?;
     expect(&status, run.run.id, RunState::Succeeded, 20)?;
     let late = (stage.clock.now() - foretold).num_minutes();
-    stage.say(format!("done {late} minutes after what the forecast said"));
+    let word = if late < 0 { "before" } else { "after" };
+    stage.say(format!("done {} minutes {word} what the forecast said, weeks ago", late.abs()));
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
+use std::collections::BTreeSet;
+
 use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -8,12 +10,12 @@ use domain::{
     run::{Answer, Approval},
 };
 use serde_json::json;
-use service_kit::{ApiError, ApiResult};
+use service_kit::ApiResult;
 
 use super::{Task, hosts::plan_of};
 use crate::{
     app::{calendars, remote},
-    engine::transition::Evidence,
+    engine::transition::{self, Evidence},
     store::run_records,
 };
 
@@ -225,7 +227,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
             _ => invalid("no maintenance window opens within the span of its change".to_owned()),
         };
     }
-    let mut transaction = task.lease.begin().await.map_err(ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     if !row.emergency {
         for target in plan.targets.values() {
             let freezes = calendars::freezes_over(&mut transaction, (now, now), &target.tags).await?;
@@ -234,13 +236,12 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
             }
         }
     }
-    let held = run_records::lock_hosts(
-        &mut transaction,
-        row.id,
-        &plan.subjects().into_iter().cloned().collect(),
-        now,
-    )
-    .await?;
+    // Customers are taken one by one as they are deployed to: a rollout that waits for weeks must not hold up an urgent one.
+    let subjects = match plan.deployment() {
+        Some(_) => BTreeSet::new(),
+        None => plan.subjects().into_iter().cloned().collect(),
+    };
+    let held = run_records::lock_hosts(&mut transaction, row.id, &subjects, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
         return not_yet(format!("`{host}` is in the hands of run {other}"), 1);

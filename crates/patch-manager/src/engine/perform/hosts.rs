@@ -196,6 +196,6 @@ pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Va
 }
 
 /// The same task deaf to orders: work that brings hosts to a safe state is finished.
-pub(super) fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
+pub(in crate::engine) fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
     Task { orders: watch::channel(Order::GoOn).1, ..*task }
 }

@@ -17,7 +17,7 @@ use leases::Lease;
 use service_kit::ApiResult;
 use tokio::sync::watch;
 
-pub(super) use hosts::plan_of;
+pub(super) use hosts::{plan_of, undisturbed};
 pub(super) use patch::tell;
 
 use super::{

@@ -21,7 +21,7 @@ use crate::{
 /// run that is due now will do it.
 pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let (plan, row, app) = (plan_of(task)?, &task.loaded.row, task.app);
-    let mut transaction = task.lease.begin().await.map_err(service_kit::ApiError::internal)?;
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
     let left_here = reboots::list_left_to(&mut transaction, row.id).await?;
     let mut chosen = BTreeMap::new();
     let mut log = Vec::new();

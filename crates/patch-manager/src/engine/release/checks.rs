@@ -60,6 +60,7 @@ pub(super) async fn check(task: &Task<'_>, wave: usize) -> ApiResult<(Answer, Ev
         };
         let took = (app.clock.now() - began_at).num_seconds();
         let last_line = log.trim().lines().last().unwrap_or_default();
+        let last_line: String = last_line.chars().filter(|c| !c.is_control()).take(500).collect();
         evidence.log.push((None, format!("check `{}` {result} after {took} s: {last_line}", check.name)));
         let mut conn = app.pool.acquire().await?;
         releases::end_check(&mut conn, run, wave, &check.name, (result, log), app.clock.now()).await?;
@@ -97,7 +98,8 @@ async fn perform(task: &Task<'_>, check: &Check, customers: &[CiId]) -> Outcome 
 fn folder<'a>(task: &Task<'a>) -> Result<&'a PathBuf, Outcome> {
     task.app.settings.release_checks.as_ref().ok_or_else(|| {
         Outcome::Inconclusive(
-            "this server has no folder of checks; start it with --release-checks".to_owned(),
+            "this server has no folder of checks; start it with PATCH_RELEASE_CHECKS or --release-checks"
+                .to_owned(),
         )
     })
 }

@@ -1,4 +1,4 @@
-//! How a version gets to a customer: the sim-engine's customers, or a signed webhook that calls back.
+//! How a version gets to a customer that is asked again and again: the sim-engine's, or a signed webhook that calls back.
 //!
 //! Every request bears the deployment's id, recorded before the first one: whoever is asked twice, because the answer got
 //! lost or this process died, finds the deployment it has begun already.
@@ -12,7 +12,7 @@ use api_types::{
 use domain::release::{CustomerTarget, Deployer, Deployment, Direction, Version};
 use futures::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
-use service_kit::{ApiResult, config::Secret, outbound::Unresolved};
+use service_kit::{ApiError, ApiResult, config::Secret, outbound::Unresolved};
 use sha2::Sha256;
 
 use crate::{service::App, store::deployments};
@@ -49,7 +49,7 @@ pub(super) async fn ask(
         Deployer::Sim => Ok(ask_sim(app, known).await),
         Deployer::Webhook { url } => ask_webhook(app, known, plan, url).await,
         Deployer::Playbook { .. } => {
-            Ok(Told::Failed { reason: "its playbook is played by the whole batch".to_owned() })
+            Err(ApiError::internal("a playbook tells its end by itself; nobody asks it"))
         }
     }
 }
@@ -144,7 +144,10 @@ pub(super) async fn post_signed(
     timeout: Duration,
 ) -> Result<Vec<u8>, PostError> {
     let secret = app.webhook_secret.as_ref().ok_or_else(|| {
-        PostError::Refused("no webhook secret is configured; start with --webhook-secret-file".to_owned())
+        PostError::Refused(
+            "no webhook secret is configured; start with PATCH_WEBHOOK_SECRET_FILE or --webhook-secret-file"
+                .to_owned(),
+        )
     })?;
     let receiver = app.outbound.resolve(url).await?;
     let client =

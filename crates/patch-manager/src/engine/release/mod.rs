@@ -10,8 +10,10 @@ pub(crate) mod health;
 mod notices;
 mod open;
 mod plan;
+mod playbook;
 mod review;
 pub(crate) mod watch;
+mod weekly;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::patch::WatchState;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::CiId,
     release::{Admission, CustomerFacts, Direction, Facts, NoticeTime, admit},
@@ -17,10 +17,13 @@ use crate::{
     app::calendars,
     engine::{
         perform::{Task, plan_of},
-        transition::Evidence,
+        transition::{Evidence, begin_as_owner},
     },
-    store::{customers, deployments, releases},
+    store::{customers, deployments, releases, run_records},
 };
+
+/// Between two looks at a customer that another rollout has in hand.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) async fn open(
     task: &Task<'_>,
@@ -38,6 +41,12 @@ pub(super) async fn open(
     drop(conn);
     Ok(match admit(plan, wave, hosts, &facts) {
         Admission::Admitted { customers, left_out } => {
+            let (customers, held) = take(task, customers).await?;
+            if let (true, Some(reason)) = (customers.is_empty(), held) {
+                log.push((None, format!("waiting: {reason}")));
+                let answer = Answer::NotYet { reason, retry_at: facts.now + LOOK_AGAIN };
+                return Ok((answer, Evidence { log, ..Evidence::default() }));
+            }
             let name = plan.waves.get(wave).map_or("", |wave| wave.name.as_str());
             if !customers.is_empty() {
                 log.push((
@@ -57,6 +66,21 @@ pub(super) async fn open(
             (Answer::Invalid { reason }, Evidence { log, ..Evidence::default() })
         }
     })
+}
+
+/// Takes customers for this rollout, until each is deployed to; those that another has in hand come later.
+async fn take(task: &Task<'_>, customers: BTreeSet<CiId>) -> ApiResult<(BTreeSet<CiId>, Option<String>)> {
+    let (mut taken, mut held) = (BTreeSet::new(), None);
+    let mut transaction = begin_as_owner(task.lease).await?;
+    let (run, now) = (task.loaded.row.id, task.app.clock.now());
+    for customer in customers {
+        match run_records::lock_customer(&mut transaction, run, &customer, now).await? {
+            None => drop(taken.insert(customer)),
+            Some(other) => held = Some(format!("`{customer}` is in the hands of run {other}")),
+        }
+    }
+    transaction.commit().await?;
+    Ok((taken, held))
 }
 
 async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>) -> ApiResult<Facts> {

@@ -18,7 +18,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use service_kit::{ApiResult, Caller, IdempotencyKey, error::chain, server::Service};
 use tokio::time::Instant;
 
-use super::{health, notices};
+use super::{health, notices, weekly};
 use crate::{
     app::{releases, remote},
     service::{App, PatchManager},
@@ -36,12 +36,16 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// Samples are kept for so long.
 const SAMPLES_KEPT: TimeDelta = TimeDelta::days(14);
 
-/// Watches until the service stops.
+/// Watches until the service stops; and tells on Mondays what came.
 pub(crate) async fn run(app: App) {
     let mut tidy_at = Instant::now();
+    let mut summarised = None;
     loop {
         if let Err(error) = turn(&app).await {
             tracing::warn!("the watch over customers cannot go on now: {}", chain(&error));
+        }
+        if let Err(error) = weekly::send(&app, &mut summarised).await {
+            tracing::warn!("the weekly summary cannot be sent now: {}", chain(&error));
         }
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;

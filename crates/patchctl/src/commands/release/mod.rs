@@ -94,7 +94,7 @@ pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Prin
         ReleaseCommand::Rollback { of, customers, reason, now } => {
             let request = RollBackRelease { customers, reason, at_once: now };
             for run in client.roll_back_release(of.version, &request).await? {
-                views::started(&run, printer)?;
+                views::taken_back(&run, printer)?;
             }
         }
         ReleaseCommand::SignOff { of, reason } => {

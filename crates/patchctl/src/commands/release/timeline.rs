@@ -89,6 +89,15 @@ pub(crate) fn span(span: TimeDelta) -> String {
     span_text(span)
 }
 
+/// `15 min`, `2 h`, `3 d`.
+pub(crate) fn delay(span: TimeDelta) -> String {
+    match span.num_minutes() {
+        days if days >= 2880 && days % 1440 == 0 => format!("{} d", days / 1440),
+        hours if hours > 0 && hours % 60 == 0 => format!("{} h", hours / 60),
+        minutes => format!("{minutes} min"),
+    }
+}
+
 fn span_text(span: TimeDelta) -> String {
     let minutes = span.num_minutes().max(0);
     let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
@@ -106,5 +115,9 @@ mod tests {
     fn spans_are_short() {
         assert_eq!(offset(TimeDelta::minutes(65)), "+1:05");
         assert_eq!(span(TimeDelta::minutes(3 * 1440 + 125)), "3 d 02:05");
+        assert_eq!(
+            [15, 120, 1440, 4320].map(|minutes| delay(TimeDelta::minutes(minutes))),
+            ["15 min", "2 h", "24 h", "3 d"]
+        );
     }
 }

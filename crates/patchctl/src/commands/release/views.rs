@@ -1,8 +1,8 @@
 //! What a person reads about releases, at any hour.
 
 use api_types::patch::{
-    CheckResult, ConfigDiff, CustomerHealthDetail, MetricsReport, Release, ReleasePlan, ReleaseRun,
-    ReleaseRunStatus, ReleaseStatus, StoredReleasePolicies, WatchState,
+    CheckResult, ConfigDiff, CustomerHealthDetail, CustomerWatch, MetricsReport, Release, ReleasePlan,
+    ReleaseRun, ReleaseRunStatus, ReleaseStatus, StoredReleasePolicies, WatchState,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::release::{ItemState, Measured, ReleaseKind, ReleaseMetrics, Tier};
@@ -53,15 +53,15 @@ pub(super) fn plan(plan: &ReleasePlan, printer: Printer) -> Result<(), Failure> 
     let began_at = plan.timeline.began_at;
     let rows = plan.plan.waves.iter().map(|wave| {
         let first = plan.timeline.rows.iter().find(|row| {
-            use domain::release::Happening::{Begun, CheckPassed};
-            row.wave == wave.name && matches!(row.what, Begun | CheckPassed)
+            use domain::release::Happening::{Begun, CheckBegan};
+            row.wave == wave.name && matches!(row.what, Begun | CheckBegan)
         });
         let starts = first.map_or("-".to_owned(), |row| {
             format!("{} {}", timeline::offset(row.at - began_at), row.at.format("%a %H:%M"))
         });
         let start = wave.start.as_ref();
         let delay = start.filter(|start| start.delay_seconds > 0).map(|start| {
-            timeline::span(TimeDelta::seconds(i64::from(start.delay_seconds))) + " h after demo"
+            timeline::delay(TimeDelta::seconds(i64::from(start.delay_seconds))) + " after the demo"
         });
         let notice = start
             .and_then(|start| start.notice_seconds)
@@ -72,7 +72,11 @@ pub(super) fn plan(plan: &ReleasePlan, printer: Printer) -> Result<(), Failure> 
                 .any(|id| deployment.customers.get(id).is_some_and(|target| !target.windows.is_empty()))
         });
         let windows = in_windows.then(|| "in its windows".to_owned());
-        let checks = (!wave.checks.is_empty()).then(|| format!("{} checks", wave.checks.len()));
+        let checks = match wave.checks.len() {
+            0 => None,
+            1 => Some("1 check".to_owned()),
+            more => Some(format!("{more} checks")),
+        };
         let conditions: Vec<String> = [checks, delay, notice, windows].into_iter().flatten().collect();
         let names: Vec<&str> = wave.hosts.iter().take(5).map(|id| id.as_str()).collect();
         let more = wave.hosts.len().saturating_sub(names.len());
@@ -110,6 +114,16 @@ pub(super) fn started(run: &ReleaseRun, printer: Printer) -> Result<(), Failure>
         run.version,
         run.run.id
     ))?;
+    note(&format!("see how it goes: patchctl release status --version {}", run.version));
+    Ok(())
+}
+
+/// By the rollout that is under way, or by a run of its own.
+pub(super) fn taken_back(run: &ReleaseRun, printer: Printer) -> Result<(), Failure> {
+    if !printer.is_for_people() {
+        return printer.item(run);
+    }
+    print(&format!("{} is being taken back by run {}", run.version, run.run.id))?;
     note(&format!("see how it goes: patchctl release status --version {}", run.version));
     Ok(())
 }
@@ -154,9 +168,7 @@ pub(super) fn status(status: &ReleaseStatus, printer: Printer) -> Result<(), Fai
     print("\n")?;
     let rows = concerned.into_iter().map(|customer| {
         let health = match &customer.watch {
-            Some(watch) => {
-                format!("{} {}", mark(watch.state), clean(watch.reason.as_deref().unwrap_or_default()))
-            }
+            Some(watch) => watched(watch),
             None => String::new(),
         };
         vec![
@@ -197,7 +209,10 @@ fn of_run(run: &ReleaseRunStatus, at: DateTime<Utc>) -> Result<(), Failure> {
             wave.name.clone(),
             mark.to_owned(),
             bar(wave.succeeded, wave.failed, wave.customers),
-            format!("{} of {}", wave.succeeded, wave.customers),
+            match wave.customers {
+                0 => "checks alone".to_owned(),
+                customers => format!("{} of {customers}", wave.succeeded),
+            },
             if wave.failed > 0 { format!("{} failed", wave.failed) } else { String::new() },
             wave.ended_at.map_or(String::new(), |at| at.format("%a %H:%M").to_string()),
         ]
@@ -217,13 +232,15 @@ fn bar(succeeded: usize, failed: usize, total: usize) -> String {
     format!("{}{}{}", "█".repeat(good), "✗".repeat(bad), "░".repeat(CELLS - good - bad))
 }
 
-fn mark(state: WatchState) -> &'static str {
-    match state {
-        WatchState::Unseen => "not seen yet",
-        WatchState::Well => "well",
-        WatchState::Doubtful => "doubtful:",
-        WatchState::Unhealthy => "UNHEALTHY:",
-        WatchState::Ended => "watch ended",
+/// How the watch over a customer stands. Once it has ended, what it saw is history.
+fn watched(watch: &CustomerWatch) -> String {
+    let reason = clean(watch.reason.as_deref().unwrap_or_default());
+    match watch.state {
+        WatchState::Unseen => "not seen yet".to_owned(),
+        WatchState::Well => "well".to_owned(),
+        WatchState::Doubtful => format!("doubtful: {reason}"),
+        WatchState::Unhealthy => format!("UNHEALTHY: {reason}"),
+        WatchState::Ended => "no longer watched".to_owned(),
     }
 }
 
@@ -264,13 +281,8 @@ pub(super) fn health(detail: &CustomerHealthDetail, printer: Printer) -> Outcome
     print("\n")?;
     print(&columns(&["", "now", "baseline"], rows))?;
     if let Some(watch) = &detail.watch {
-        let reason = watch.reason.as_ref().map_or(String::new(), |why| format!(" {}", clean(why)));
-        print(&format!(
-            "\nwatched since {} until {}: {}{reason}",
-            minute(watch.since),
-            minute(watch.until),
-            mark(watch.state)
-        ))?;
+        let (since, until) = (minute(watch.since), minute(watch.until));
+        print(&format!("\nwatched since {since} until {until}: {}", watched(watch)))?;
     }
     for sample in detail.samples.iter().filter(|sample| sample.reason.is_some()).take(10) {
         print(&format!(
@@ -398,6 +410,27 @@ pub(super) fn policies(stored: &StoredReleasePolicies, printer: Printer) -> Resu
         &["type", "urgency", "startup", "standard", "enterprise", "approval", "notice", "rollback"],
         rows.collect(),
     ))?;
+    let rows = stored.policies.urgencies.iter().map(|(urgency, pace)| {
+        let windows = if pace.in_windows { "in windows" } else { "at any time" };
+        let delays = [pace.startup, pace.standard, pace.enterprise].map(|delay| delay.to_string());
+        [vec![urgency.to_string()], delays.to_vec(), vec![windows.to_owned()]].concat()
+    });
+    print("\nthe pace of a release whose urgency is not its type's own:\n")?;
+    print(&columns(&["urgency", "startup", "standard", "enterprise", ""], rows.collect()))?;
+    for (what, checks) in
+        [("validation", &stored.policies.validation), ("smoke tests", &stored.policies.smoke_tests)]
+    {
+        let names: Vec<String> = checks.iter().map(|check| clean(&check.name)).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        print(&format!("\n{what}: {names}"))?;
+    }
+    if let Some(rule) = &stored.policies.evidence {
+        print(&format!(
+            "evidence: a tier starts after {:.0} customer-hours without a failure, or signed off after {} h",
+            rule.hours_wanted(),
+            rule.time_limit_hours
+        ))?;
+    }
     let health = &stored.policies.health;
     print(&format!(
         "\nlooked at every {} s; taken back after {} failures in a row, {} points more errors or {} % slower; halts after {}",
