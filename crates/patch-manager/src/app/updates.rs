@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::CiId,
     package::{PackageUpdate, Packaging},
+    plan::{Plan, Target},
     time::PatchLevel,
 };
 use service_kit::{ApiError, ApiResult};
@@ -94,18 +95,40 @@ fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<Strin
 pub(crate) async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
     let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
     for row in pending_of(conn, hosts).await? {
-        // Middles of the ranges of CVSS 3.1.
-        let score: f64 = match row.severity.as_str() {
-            "critical" => 9.5,
-            "high" => 8.0,
-            "medium" => 5.5,
-            "low" => 2.0,
-            _ => 0.0,
-        };
         let known = worst.entry(ci_id(&row.ci_id)?).or_default();
-        *known = known.max(score);
+        *known = known.max(score(&row.severity));
     }
     Ok(worst)
+}
+
+/// The same of what a plan was made to fix, whatever has become of its hosts since.
+pub(crate) async fn severities_of_plan(
+    conn: &mut PgConnection,
+    plan: &Plan,
+) -> ApiResult<BTreeMap<CiId, f64>> {
+    let advisories_of =
+        |target: &Target| target.updates.iter().flat_map(|update| update.advisories.clone()).collect();
+    let of_hosts: Vec<(&CiId, BTreeSet<String>)> =
+        plan.targets.iter().map(|(host, target)| (host, advisories_of(target))).collect();
+    let ids: BTreeSet<String> = of_hosts.iter().flat_map(|(_, ids)| ids.iter().cloned()).collect();
+    let ids: Vec<String> = ids.into_iter().collect();
+    let known: BTreeMap<String, String> =
+        store::advisories::list_severities(conn, &ids).await?.into_iter().collect();
+    let worst = |ids: &BTreeSet<String>| {
+        ids.iter().filter_map(|id| known.get(id)).map(|one| score(one)).reduce(f64::max)
+    };
+    Ok(of_hosts.iter().filter_map(|(host, ids)| Some(((*host).clone(), worst(ids)?))).collect())
+}
+
+/// Middles of the ranges of CVSS 3.1.
+fn score(severity: &str) -> f64 {
+    match severity {
+        "critical" => 9.5,
+        "high" => 8.0,
+        "medium" => 5.5,
+        "low" => 2.0,
+        _ => 0.0,
+    }
 }
 
 /// Newest installed version of every package of these hosts, by the last scan.

@@ -308,6 +308,14 @@ fn like_pattern(text: &str) -> String {
     format!("%{escaped}%")
 }
 
+/// Ids and severities of those that are known.
+pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
+    let rows = sqlx::query!("SELECT id, severity FROM patch.advisories WHERE id = ANY($1)", ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.severity)).collect())
+}
+
 /// Advisories of this id, or that fix this CVE; at most `limit`.
 pub async fn find_advisories(
     conn: &mut PgConnection,

@@ -121,7 +121,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&self, line: Option<u64>, field: impl Into<String>, reason: impl Into<String>) -> ScenarioError {
-        ScenarioError { file: self.file.to_owned(), line, field: field.into(), reason: reason.into() }
+        let (field, reason) = (one_line(&field.into()), one_line(&reason.into()));
+        ScenarioError { file: self.file.to_owned(), line, field, reason }
     }
 
     /// A hundred thousand nodes are a fair size for a file, so the parser's budgets are wide. They stay finite: an
@@ -147,7 +148,9 @@ impl Reader<'_> {
         parsed.map_err(|error| {
             let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
             let reason = reason_of(&error);
-            self.fault(line, field_of(&path), reason)
+            let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+            let field = [&field_of(&path), missing.unwrap_or_default()].join(".");
+            self.fault(line, field.trim_matches('.'), reason)
         })
     }
 
@@ -272,6 +275,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Names in the file may hold line breaks; what is said of them may not.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What could not be told apart any further stands as `?` in the path.

@@ -2,6 +2,7 @@ use planner::{
     Compatibility,
     scenario::{Health, NodeKind, read},
 };
+use proptest::prelude::*;
 
 fn fault(yaml: &str) -> String {
     read("s.yaml", yaml).expect_err("was accepted").to_string()
@@ -87,11 +88,13 @@ fn shape_faults_name_line_and_field_too() {
             "",
         ),
         (format!("{TWO}    min_up: many\n"), "s.yaml:7: nodes[1].min_up: ", ""),
-        (format!("{TWO}  - {{type: HOST}}\n"), "s.yaml:7: nodes[2]: ", "missing field `id`"),
+        (format!("{TWO}  - {{type: HOST}}\n"), "s.yaml:7: nodes[2].id: ", "missing field"),
         (format!("{TWO}  - {{id: c, type: ROUTER}}\n"), "s.yaml:7: nodes[2].type: ", "ROUTER"),
         (format!("{TWO}    id: c\n"), "s.yaml:7: ", "duplicate"),
         ("nodes: [\n".into(), "s.yaml:", ""),
-        ("- 1\n".into(), "s.yaml:1: ", ""),
+        ("- 1\n".into(), "s.yaml:1: ", "must be a mapping"),
+        (format!("{TWO}---\nnodes: []\n"), "s.yaml:8: ", "a second document begins"),
+        (format!("{TWO}seed: 99999999999999999999\n"), "s.yaml:7: seed: ", "must be a whole number"),
     ] {
         let text = fault(&yaml);
         assert!(text.starts_with(place) && text.contains(word), "{text}\n  wanted {place} {word}");
@@ -116,4 +119,32 @@ fn alias_bombs_are_refused() {
     }
     yaml += TWO;
     assert!(fault(&yaml).starts_with("s.yaml"));
+}
+
+/// What YAML is made of, and what scenarios are.
+const PIECES: [&str; 24] = [
+    "\n", "  ", "- ", ": ", "{", "}", "[", "]", ",", "&a ", "*a", "|", "\"", "'", "#", "!!int ", "---\n",
+    "\u{0}", "\t", "-1", "1e999", "nodes:", "patch:", "é",
+];
+
+proptest! {
+    #[test]
+    fn changed_scenarios_break_no_reader(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), 0..PIECES.len(), 0..12_usize), 1..8)
+    ) {
+        let mut text: Vec<char> = format!("{TWO}edges:\n  - {{source: b, target: a}}\npatches: {{a: {{severity: 3}}}}\n").chars().collect();
+        for (place, piece, cut) in changes {
+            let at = place.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, PIECES[piece].chars());
+        }
+        let text: String = text.into_iter().collect();
+        match read("s.yaml", &text) {
+            Ok(scenario) => prop_assert!(!scenario.nodes.is_empty()),
+            Err(error) => {
+                let told = error.to_string();
+                prop_assert!(told.starts_with("s.yaml") && !told.contains('\n'), "{told:?}");
+            }
+        }
+    }
 }

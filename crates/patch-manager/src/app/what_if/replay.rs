@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Hosts of which nothing is known to be missing any more still count in the exposure.
+/// Hosts for which the plan names no advisory still count in the exposure.
 const LEAST_SEVERITY: f64 = 1.0;
 
 pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> ApiResult<PlanComparison> {
@@ -48,7 +48,7 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
         return Err(ApiError::conflict("run-state", "the run patched nothing: there is nothing to replay"));
     };
     let ids: Vec<CiId> = plan.targets.keys().cloned().collect();
-    let severities = updates::severities(&mut connection, &ids).await?;
+    let severities = updates::severities_of_plan(&mut connection, &plan).await?;
     let (durations, observations) = predictions::duration_model(app, &mut connection, &plan.targets).await?;
     drop(connection);
     let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
