@@ -115,6 +115,8 @@ fn own_feed_and_inventory_are_matched() {
         "advisory,kind,package,installed,fixed\n\
          DCOS-2026-0020,security,kernel,5.14.0-100.el9,5.14.0-611.24.1.el9_7\n"
     );
-    let unsaid = run_with_input(&arguments, inventory).expect(2);
-    assert!(unsaid.one_line_error().contains("--os"));
+    let told_by_its_packages = run_with_input(&arguments, inventory).expect(0);
+    assert_eq!(told_by_its_packages.stdout, answer.stdout);
+    let ambiguous = run_with_input(&arguments, "bash\t5.2.15-2+b2\n").expect(2);
+    assert!(ambiguous.one_line_error().contains("--os"));
 }
