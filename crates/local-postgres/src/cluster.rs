@@ -39,7 +39,7 @@ pub(crate) struct Cluster {
     pub(crate) root: PathBuf,
     pub(crate) user: ServerUser,
     /// Kept open for the lock on it, which the kernel releases with the process.
-    _lock: File,
+    lock: File,
 }
 
 impl Cluster {
@@ -55,7 +55,7 @@ impl Cluster {
         let lock = lock(&root)?;
         user.share(&root, 0o700, 0o010).map_err(LaunchError::io("restrict", &root))?;
         private_dir(&root.join("socket"), &user)?;
-        Ok(Self { root, user, _lock: lock })
+        Ok(Self { root, user, lock })
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -183,6 +183,13 @@ impl Cluster {
             .map_err(LaunchError::io("write", &path))?;
         file.write_all(text.as_bytes()).map_err(LaunchError::io("write", &path))?;
         self.user.share(&path, 0o600, 0o040).map_err(LaunchError::io("share", &path))
+    }
+}
+
+impl Drop for Cluster {
+    /// Closing alone would leave the lock to a child of another thread that has not yet begun its own program.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -26,14 +26,17 @@ async fn follower_is_told_every_change_even_one_that_commits_late() {
     create("web-02").await;
     operator.delete("/cmdb/cis/web-02").await.expect(204);
     let second = ask(token).await;
-    assert_eq!(column(&second, "id"), ["web-01", "web-02"]);
-    assert_eq!(second["items"][1]["status"], "decommissioned");
+    // Transactions of others on this server may hold the horizon back: then "before" is told once more.
+    let told: Vec<String> = column(&second, "id").into_iter().filter(|id| id != "before").collect();
+    assert_eq!(told, ["web-01", "web-02"]);
+    let items = second["items"].as_array().unwrap();
+    assert_eq!(items.last().unwrap()["status"], "decommissioned");
 
     slow.commit().await.unwrap();
     let third = ask(second["next_token"].as_str().unwrap()).await;
     assert!(column(&third, "id").contains(&"before".to_owned()), "{third}");
 
-    // Transactions of others on this server may hold the horizon back for a while.
+    // The horizon moves on when those have ended.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         let page = operator.get(&format!("/cmdb/changes?since={token}&limit=1")).await.expect(200);
