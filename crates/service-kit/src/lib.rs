@@ -20,6 +20,10 @@ pub mod server;
 pub mod telemetry;
 mod unread;
 
+/// Services live on many small pieces of text that come and go on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use auth::{Admin, Approver, Caller, Operator, Viewer};
 pub use clock::Clock;
 pub use error::{ApiError, ApiResult};

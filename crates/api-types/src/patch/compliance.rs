@@ -44,8 +44,10 @@ pub struct ComplianceCounts {
 }
 
 /// The patch state of one CI: per policy, and the worst of them.
+// Who has the text of pending fixes at hand gives it as `P`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct CiCompliance {
+#[schema(as = CiCompliance)]
+pub struct CiCompliance<P = PendingPatch> {
     pub ci_id: CiId,
     pub os_type: String,
     pub compliance_status: ComplianceStatus,
@@ -58,7 +60,8 @@ pub struct CiCompliance {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
-    pub pending_patches: Vec<PendingPatch>,
+    #[schema(value_type = Vec<PendingPatch>)]
+    pub pending_patches: Vec<P>,
     pub policies: Vec<PolicyCompliance>,
 }
 

@@ -103,7 +103,7 @@ pub async fn lock_expired_maintenance(
     limit: i64,
 ) -> Result<Vec<Ci>, sqlx::Error> {
     let rows = select_cis!(
-        "WHERE maintenance_expires_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        "WHERE maintenance IS NOT NULL AND maintenance_expires_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
         limit
     )

@@ -478,9 +478,10 @@ impl Bench {
         self.import(fleet::late_advisory()).await?;
         loop {
             let detail: Value = self.operator.get("/patch/advisories/BENCH-LATE?limit=1").await.expect(200);
-            let due: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM patch.due_sets").fetch_one(&self.pool).await?;
-            if detail["affected_total"] == self.cis && due == 0 {
+            let is_due: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM patch.due_sets)")
+                .fetch_one(&self.pool)
+                .await?;
+            if detail["affected_total"] == self.cis && !is_due {
                 break;
             }
             ensure!(began.elapsed() < PATIENCE, "the new advisory was not evaluated in time");

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::compliance,
+    app::compliance::{self, ShownCi},
     service::App,
     store::{compliance::ResultFilter, words},
 };
@@ -47,7 +47,7 @@ async fn get_ci_compliance(
     State(app): State<App>,
     _: Viewer,
     Path(ci_id): Path<CiId>,
-) -> ApiResult<Json<CiCompliance>> {
+) -> ApiResult<Json<ShownCi>> {
     compliance::get_ci_compliance(&app, &ci_id).await.map(Json)
 }
 

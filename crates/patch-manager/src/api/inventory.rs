@@ -23,7 +23,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::body_parts::next_part;
 use crate::{
-    app::inventory::{self, Observation},
+    app::{
+        inventory::{self, Observation},
+        unchanged::{Glance, take_unchanged},
+    },
     service::App,
 };
 
@@ -33,9 +36,9 @@ const RECORD_BYTES: usize = 8 << 20;
 const FOREIGN_BYTES: usize = 32 << 20;
 /// All inventories of one request, unpacked.
 const BODY_BYTES: usize = 512 << 20;
-/// Inventories stored in one transaction, and packages of all of them: whichever is reached first.
+/// Inventories stored in one transaction, and bytes of all of them: whichever is reached first.
 const BATCH: usize = 2000;
-const BATCH_PACKAGES: usize = 200_000;
+const BATCH_BYTES: usize = 32 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(push_inventory)).layer(RequestDecompressionLayer::new())
@@ -209,7 +212,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
 }
 
 async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {
-    let mut push = Push { app, caller, report: InventoryReport::default(), batch: Vec::new(), packages: 0 };
+    let mut push = Push { app, caller, report: InventoryReport::default(), batch: Vec::new(), bytes: 0 };
     let mut parts = body.into_data_stream();
     let (mut line, mut is_too_long, mut total) = (Vec::new(), false, 0_usize);
     while let Some(part) = next_part(&mut parts).await? {
@@ -218,7 +221,7 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
             return Err(too_large("the inventories are larger than 512 MiB; send them in several requests"));
         }
         let mut rest: &[u8] = &part;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             line.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
             push.take(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
@@ -242,8 +245,9 @@ struct Push<'a> {
     app: &'a App,
     caller: &'a Caller,
     report: InventoryReport,
-    batch: Vec<(u64, Observation)>,
-    packages: usize,
+    /// Lines with the numbers of their records.
+    batch: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
 }
 
 impl Push<'_> {
@@ -253,34 +257,50 @@ impl Push<'_> {
         }
         self.report.read += 1;
         let record = self.report.read;
-        let observed = match is_too_long || line.len() > RECORD_BYTES {
-            true => Err("the line is longer than 8 MiB".to_owned()),
-            false => parse_json::<Inventory>(&line).map_err(|error| error.to_string()).and_then(|pushed| {
-                inventory::observe(pushed, self.app.clock.now())
-                    .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
-            }),
-        };
-        match observed {
-            Ok(observation) => {
-                self.packages += observation.inventory.packages.len();
-                self.batch.push((record, observation));
-            }
-            Err(reason) => inventory::refuse(&mut self.report, record, reason),
+        if is_too_long || line.len() > RECORD_BYTES {
+            inventory::refuse(&mut self.report, record, "the line is longer than 8 MiB".to_owned());
+            return Ok(());
         }
-        match self.batch.len() >= BATCH || self.packages >= BATCH_PACKAGES {
+        self.bytes += line.len();
+        self.batch.push((record, line));
+        match self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
             true => self.flush().await,
             false => Ok(()),
         }
     }
 
     async fn flush(&mut self) -> ApiResult<()> {
-        let batch = std::mem::take(&mut self.batch);
-        self.packages = 0;
+        let lines = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let now = self.app.clock.now();
+        let glances: Vec<Option<Glance>> = lines.iter().map(|(_, line)| Glance::at(line, now)).collect();
+        let unchanged = take_unchanged(self.app, &glances).await?;
+        let mut batch = Vec::new();
+        for (((record, line), glance), is_unchanged) in lines.iter().zip(glances).zip(unchanged) {
+            if is_unchanged {
+                self.report.unchanged += 1;
+                continue;
+            }
+            match observe(line, now) {
+                Ok(observation) => {
+                    batch.push((*record, Observation { text: glance.map(|one| one.text), ..observation }));
+                }
+                Err(reason) => inventory::refuse(&mut self.report, *record, reason),
+            }
+        }
         if !batch.is_empty() {
-            inventory::push_batch(self.app, self.caller, &batch, &mut self.report).await?;
+            inventory::push_batch(self.app, self.caller, batch, &mut self.report).await?;
         }
         Ok(())
     }
+}
+
+fn observe(line: &[u8], now: DateTime<Utc>) -> Result<Observation, String> {
+    let pushed = parse_json::<Inventory>(line).map_err(|error| error.to_string())?;
+    inventory::observe(pushed, now).map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
 }
 
 fn too_large(detail: &'static str) -> ApiError {

@@ -1,8 +1,8 @@
 //! Advisories as they are read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use advisories::{Advisory as StoredAdvisory, advisory::NotAffected, feed};
+use advisories::{advisory::NotAffected, feed};
 use api_types::{
     page::Page,
     patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
@@ -14,7 +14,13 @@ use sqlx::PgConnection;
 
 use crate::{
     service::App,
-    store::{self, advisories::AdvisoryFilter, dictionary::Finding, words},
+    store::{
+        self,
+        advisories::{AdvisoryFilter, FoundAdvisory},
+        affected::AffectedHost,
+        dictionary::Finding,
+        words,
+    },
 };
 
 /// Advisories shown for one CVE; no CVE has been fixed by as many.
@@ -49,33 +55,31 @@ pub(crate) async fn get_advisory(
         return Err(unknown(id.as_str()));
     }
     let affected_total = count_affected(&mut conn, &found).await?;
-    let numbers: Vec<i32> = found.iter().map(|(no, ..)| *no).collect();
+    let numbers: Vec<i32> = found.iter().map(|one| one.no).collect();
     let hosts =
         store::affected::list_affected_hosts(&mut conn, &numbers, after.unwrap_or(0), limit + 1).await?;
-    let cut = page(hosts, limit, |host| *host);
-    let affected = affected_cis(app, &mut conn, &numbers, &cut.items, now).await?;
-    let cves: BTreeSet<String> = found.iter().flat_map(|(_, _, stored)| stored.cves.clone()).collect();
+    let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
+    let affected = affected_cis(app, &mut conn, &numbers, &hosts, now).await?;
+    let mut notes: BTreeMap<String, CveNote> = BTreeMap::new();
     let mut advisories = Vec::new();
-    for (_, summary, stored) in found {
-        let exploit_probability = store::feeds::find_probability(&mut conn, &stored.cves).await?;
-        let packages = stored.affected.iter().map(|affected| AdvisoryPackage {
+    for FoundAdvisory { summary, body, probability, notes: said, .. } in found {
+        notes.extend(said.into_iter().map(|note| (note.cve.clone(), cve_note(note))));
+        let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
             os: affected.os.to_string(),
-            package: affected.package.clone(),
-            fixed: affected.fixed.clone(),
+            package: affected.package,
+            fixed: affected.fixed,
         });
         advisories.push(Advisory {
             packages: packages.collect(),
-            references: stored.references.into_iter().map(|reference| reference.url).collect(),
-            not_affected: stored.not_affected.into_iter().map(spared).collect(),
-            superseded_by: stored.superseded_by,
-            details: stored.details,
-            exploit_probability,
+            references: body.references.into_iter().map(|reference| reference.url).collect(),
+            not_affected: body.not_affected.into_iter().map(spared).collect(),
+            superseded_by: body.superseded_by,
+            details: body.details,
+            exploit_probability: probability,
             summary,
         });
     }
-    let notes = store::feeds::list_notes(&mut conn, &cves.into_iter().collect::<Vec<_>>()).await?;
-    let notes = notes.into_iter().map(cve_note).collect();
-    let next_page_token = cut.next_page_token;
+    let notes = notes.into_values().collect();
     Ok(AdvisoryDetail { id: id.to_string(), advisories, notes, affected_total, affected, next_page_token })
 }
 
@@ -102,54 +106,47 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
 
 /// How many CIs lack one of these. Each advisory's are counted already; those of advisories for the same release
 /// overlap, and are counted together.
-async fn count_affected(
-    conn: &mut PgConnection,
-    found: &[(i32, AdvisorySummary, StoredAdvisory)],
-) -> ApiResult<i64> {
-    let releases_of: Vec<(i32, BTreeSet<String>)> = found
+async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory]) -> ApiResult<i64> {
+    let releases_of: Vec<(&FoundAdvisory, BTreeSet<String>)> = found
         .iter()
-        .map(|(no, _, advisory)| (*no, advisory.affected.iter().map(|one| one.os.to_string()).collect()))
+        .map(|one| (one, one.body.affected.iter().map(|affected| affected.os.to_string()).collect()))
         .collect();
-    let (mut apart, mut together) = (Vec::new(), Vec::new());
-    for (no, releases) in &releases_of {
-        let overlaps = releases_of.iter().any(|(other, theirs)| other != no && !releases.is_disjoint(theirs));
-        match overlaps {
-            true => together.push(*no),
-            false => apart.push(*no),
-        }
-    }
-    let mut count = 0;
-    for no in apart {
-        count += store::affected::count_affected(conn, &[no]).await?;
-    }
+    let overlaps = |(one, releases): &(&FoundAdvisory, BTreeSet<String>)| {
+        releases_of.iter().any(|(other, theirs)| other.no != one.no && !releases.is_disjoint(theirs))
+    };
+    let (together, apart): (Vec<_>, Vec<_>) = releases_of.iter().partition(|one| overlaps(one));
+    let mut count = apart.iter().map(|(one, _)| one.summary.affected_cis).sum();
     if !together.is_empty() {
-        count += store::affected::count_affected(conn, &together).await?;
+        let numbers: Vec<i32> = together.iter().map(|(one, _)| one.no).collect();
+        count += store::affected::count_affected(conn, &numbers).await?;
     }
     Ok(count)
 }
 
-/// What these hosts lack of these advisories.
+/// What these hosts lack of these advisories, host by host.
 async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
     advisories: &[i32],
-    hosts: &[i32],
+    hosts: &[AffectedHost],
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
-    let rows = store::affected::list_host_findings(conn, hosts).await?;
-    let edition = app.measures.current(conn).await?;
-    let lacks: Vec<i32> = rows.iter().flat_map(|(.., lacks)| lacks.iter().copied()).collect();
+    let Some(first) = hosts.first() else { return Ok(Vec::new()) };
+    let edition = app.measures.edition(conn, first.edition).await?;
+    let lacks: Vec<i32> = hosts.iter().flat_map(|host| host.findings.iter().copied()).collect();
     let findings = edition.findings(conn, &lacks).await?;
     let mut affected = Vec::new();
-    for (_, ci_id, lacks) in &rows {
-        let concerned = lacks.iter().filter_map(|no| findings.get(no));
-        let mut concerned: Vec<&Finding> =
-            concerned.map(AsRef::as_ref).filter(|one| advisories.contains(&one.advisory_no)).collect();
+    for host in hosts.iter().filter(|host| host.active) {
+        let concerned = host.findings.iter().filter_map(|no| findings.get(no));
+        let mut concerned: Vec<&Finding> = concerned
+            .map(|known| known.finding())
+            .filter(|one| advisories.contains(&one.advisory_no))
+            .collect();
         concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
         for finding in concerned {
-            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id, finding, now);
+            let excepted = edition.has_exceptions() && edition.is_excepted(&host.ci_id, finding, now);
             affected.push(AffectedCi {
-                ci_id: CiId::new(ci_id).map_err(ApiError::internal)?,
+                ci_id: CiId::new(&host.ci_id).map_err(ApiError::internal)?,
                 advisory_id: finding.advisory_id.clone(),
                 package: finding.package.clone(),
                 installed: finding.installed.clone(),

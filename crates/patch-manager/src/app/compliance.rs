@@ -1,6 +1,6 @@
 //! Compliance as it is read: roll-ups, one CI, rows of the export.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use api_types::{
     cmdb::PatchState,
@@ -11,11 +11,12 @@ use api_types::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::{CiId, PolicyId};
+use serde::{Serialize, Serializer};
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    measures::{Edition, Measures},
+    measures::{Edition, KnownFinding, Measures},
     reckoning::DEFAULT_SCAN_AGE_HOURS,
 };
 use crate::{
@@ -93,9 +94,30 @@ fn set_percent(counts: &mut ComplianceCounts) {
     };
 }
 
-pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<CiCompliance> {
+pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<ShownCi> {
     let mut conn = app.pool.acquire().await?;
     ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await
+}
+
+/// One CI with what it lacks as it is shown.
+pub(crate) type ShownCi = CiCompliance<ShownPatch>;
+
+/// A [`PendingPatch`] on its way out. What many hosts lack is made into text once.
+pub(crate) enum ShownPatch {
+    Pending(Arc<KnownFinding>),
+    Excepted(Box<PendingPatch>),
+}
+
+impl Serialize for ShownPatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Pending(finding) => finding
+                .shown(|finding| pending_patch(finding, false))
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
+            Self::Excepted(patch) => patch.serialize(serializer),
+        }
+    }
 }
 
 /// From one read of the database; what repeats from CI to CI is remembered.
@@ -104,24 +126,29 @@ async fn ci_compliance(
     measures: &Measures,
     ci_id: &CiId,
     now: DateTime<Utc>,
-) -> ApiResult<CiCompliance> {
-    let record = store::compliance::find_ci(conn, ci_id.as_str()).await?.ok_or_else(|| {
-        ApiError::not_found(format!(
+) -> ApiResult<ShownCi> {
+    let records = store::compliance::list_ci_records(conn, ci_id.as_str()).await?;
+    let Some(record) = records.first() else {
+        return Err(ApiError::not_found(format!(
             "managed host `{ci_id}`: it is no active host or VM with an `os` tag in the CMDB"
-        ))
-    })?;
+        )));
+    };
     let edition = measures.edition(conn, record.edition).await?;
     let numbers = record.findings.as_deref().unwrap_or_default();
     let findings = edition.findings(conn, numbers).await?;
-    let mut findings: Vec<&Finding> = findings.values().map(AsRef::as_ref).collect();
-    findings.sort_unstable_by_key(|one| (one.due, &one.advisory_id, &one.package, &one.fixed));
-    let rows = result_rows(&edition, ci_id, &record);
+    let mut findings: Vec<Arc<KnownFinding>> = findings.into_values().collect();
+    findings.sort_unstable_by(|a, b| {
+        (a.due, &a.advisory_id, &a.package, &a.fixed).cmp(&(b.due, &b.advisory_id, &b.package, &b.fixed))
+    });
+    let rows = result_rows(&edition, ci_id, &records);
     let worst = rows.iter().max_by_key(|row| badness(live_status(row, now)));
     let status = worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now));
     let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now));
     let pending = findings.into_iter().map(|finding| {
-        let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
-        pending_patch(finding, excepted)
+        match edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), &finding, now) {
+            true => ShownPatch::Excepted(Box::new(pending_patch(&finding, true))),
+            false => ShownPatch::Pending(finding),
+        }
     });
     Ok(CiCompliance {
         ci_id: ci_id.clone(),
@@ -139,7 +166,7 @@ async fn ci_compliance(
             .filter(|row| row.policy_id.is_some())
             .map(|row| result(row, now))
             .collect::<ApiResult<_>>()?,
-        os_type: record.os,
+        os_type: record.os.clone(),
     })
 }
 
@@ -152,42 +179,35 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The results of a CI in the order of their policies' ids; those of policies that are gone are passed over.
-fn result_rows(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Vec<ResultRow> {
-    let (Some(policies), Some(statuses), Some(targets), Some(levels), Some(pending), Some(excepted)) = (
-        &record.policy_nos,
-        &record.statuses,
-        &record.target_levels,
-        &record.current_levels,
-        &record.pending,
-        &record.excepted,
-    ) else {
-        return Vec::new();
-    };
-    let mut rows = Vec::with_capacity(policies.len());
-    for (at, &policy_no) in policies.iter().enumerate() {
-        let policy = edition.policy(policy_no);
-        if policy.is_none() && policy_no != 0 {
-            continue;
-        }
-        rows.push(ResultRow {
-            ci_id: ci_id.to_string(),
-            os: record.os.clone(),
-            env: record.env.clone(),
-            policy_id: policy.map(|policy| policy.id.clone()),
-            policy_no,
-            status: statuses[at].clone(),
-            target_level: targets[at].clone(),
-            current_level: levels[at].clone(),
-            pending: pending[at],
-            excepted: excepted[at],
-            max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
-            last_scanned: record.last_scanned,
-            last_patched: record.last_patched,
-            reboot_pending: record.reboot_pending,
-        });
-    }
+fn result_rows(edition: &Edition, ci_id: &CiId, records: &[CiRecord]) -> Vec<ResultRow> {
+    let mut rows: Vec<ResultRow> =
+        records.iter().filter_map(|record| result_row(edition, ci_id, record)).collect();
     rows.sort_by(|a, b| a.policy_id.cmp(&b.policy_id));
     rows
+}
+
+fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<ResultRow> {
+    let policy_no = record.policy_no?;
+    let policy = edition.policy(policy_no);
+    if policy.is_none() && policy_no != 0 {
+        return None;
+    }
+    Some(ResultRow {
+        ci_id: ci_id.to_string(),
+        os: record.os.clone(),
+        env: record.env.clone(),
+        policy_id: policy.map(|policy| policy.id.clone()),
+        policy_no,
+        status: record.status.clone()?,
+        target_level: record.target_level.clone(),
+        current_level: record.current_level.clone(),
+        pending: record.pending?,
+        excepted: record.excepted?,
+        max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
+        last_scanned: record.last_scanned,
+        last_patched: record.last_patched,
+        reboot_pending: record.reboot_pending,
+    })
 }
 
 /// The state of a CI as the CMDB keeps it, without the run that brought it about.

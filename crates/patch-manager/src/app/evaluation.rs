@@ -1,13 +1,14 @@
 //! What package sets lack: stored advisories matched with packages, a set at a time, however many hosts have it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use advisories::{
     HostFacts, InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
 };
+use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::ApiResult;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -59,7 +60,12 @@ pub(crate) async fn try_reckon(app: &App) {
 /// Reckons hosts that are due, for a change of what they are measured against that leaves what they lack.
 pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
+    // Without the lock first: nobody who brings inventories is to wait because there might be something to do.
+    if !store::hosts::any_due(&mut transaction).await? {
+        return Ok(false);
+    }
     store::exclude_scans(&mut transaction).await?;
+    store::plan_anew(&mut transaction).await?;
     let hosts = store::hosts::take_due(&mut transaction, BATCH).await?;
     if hosts.is_empty() {
         return Ok(false);
@@ -74,7 +80,11 @@ pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
 async fn evaluate_due_sets(app: &App) -> ApiResult<Option<u64>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
+    if !store::package_sets::any_due(conn).await? {
+        return Ok(None);
+    }
     store::exclude_scans(conn).await?;
+    store::plan_anew(conn).await?;
     let sets = store::package_sets::take_due(conn, BATCH).await?;
     if sets.is_empty() {
         store::package_sets::forget_changed_advisories(conn).await?;
@@ -95,45 +105,46 @@ async fn evaluate_due_sets(app: &App) -> ApiResult<Option<u64>> {
         matched.push(lacking(&fixes, &Inventory { facts: set.facts.0.clone(), packages }));
     }
     let numbered = number_findings(conn, &app.measures, &matched).await?;
-    let before: Vec<i32> = sets.iter().flat_map(|set| set.findings.iter().copied()).collect();
-    let known = edition.findings(conn, &before).await?;
+    let all: Vec<i32> = sets.iter().map(|set| &set.findings).chain(&numbered).flatten().copied().collect();
+    let known = edition.findings(conn, &all).await?;
     let is_changed = |no: &i32| {
         known.get(no).is_none_or(|finding| changed_advisories.binary_search(&finding.advisory_no).is_ok())
     };
+    let advisories_of = |findings: &[i32]| -> BTreeSet<i32> {
+        findings.iter().filter_map(|no| known.get(no)).map(|finding| finding.advisory_no).collect()
+    };
     // What other advisories say of the set still holds.
-    let mut fresh: BTreeMap<i32, (&[i32], Vec<i32>)> = BTreeMap::new();
-    for (set, found) in sets.iter().zip(numbered) {
-        let mut findings: Vec<i32> = set.findings.iter().copied().filter(|no| !is_changed(no)).collect();
+    let (mut rows, mut pairs_of): (Vec<(i32, Vec<i32>)>, _) = (Vec::new(), FxHashMap::default());
+    for (set, found) in sets.iter().zip(&numbered) {
+        let (replaced, mut findings): (Vec<i32>, Vec<i32>) =
+            set.findings.iter().copied().partition(is_changed);
         findings.extend(found);
         findings.sort_unstable();
         if findings != set.findings {
-            fresh.insert(set.no, (&set.findings, findings));
+            rows.push((set.no, findings));
+            pairs_of.insert(set.no, (advisories_of(&replaced), advisories_of(found)));
         }
     }
-    let rows: Vec<(i32, &[i32])> =
-        fresh.iter().map(|(no, (_, findings))| (*no, findings.as_slice())).collect();
     store::package_sets::put_findings(conn, &rows).await?;
-    let of_sets: Vec<i32> = fresh.keys().copied().collect();
-    let hosts = store::affected::list_hosts_of_sets(conn, &of_sets).await?;
-    let all: Vec<i32> =
-        fresh.values().flat_map(|(before, after)| before.iter().chain(after).copied()).collect();
-    let advisory_of = AdvisoryOf::load(conn, &edition, &all).await?;
+    let of_sets: Vec<i32> = rows.iter().map(|(no, _)| *no).collect();
+    let mut hosts = store::results::list_hosts_of_sets(conn, &of_sets).await?;
+    let findings_of: FxHashMap<i32, Vec<i32>> = rows.into_iter().collect();
     let mut changes = PairChanges::default();
-    for (set_no, host) in &hosts {
-        if let Some((before, after)) = fresh.get(set_no) {
-            changes.add(*host, &advisory_of.of(before), &advisory_of.of(after));
+    for host in &mut hosts {
+        let Some(set_no) = host.set_no else { continue };
+        if let Some((before, after)) = pairs_of.get(&set_no) {
+            changes.add(host.id, before, after);
         }
+        host.findings = findings_of.get(&set_no).cloned().unwrap_or_default();
     }
     changes.write(conn).await?;
-    let mut concerned: Vec<i32> = hosts.iter().map(|(_, host)| *host).collect();
-    concerned.sort_unstable();
-    reckoning::reckon(conn, &edition, &concerned, app.clock.now()).await?;
+    reckoning::reckon_measured(conn, &edition, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
-    Ok(Some(concerned.len() as u64))
+    Ok(Some(hosts.len() as u64))
 }
 
 /// Which packages a change of advisories can concern.
-struct Touched(HashSet<String>);
+struct Touched(FxHashSet<String>);
 
 impl Touched {
     fn by(fixes: &FixIndex) -> Self {
@@ -159,7 +170,7 @@ pub(crate) async fn evaluate_new(
     edition: &Edition,
     inventories: &[&Inventory],
 ) -> ApiResult<Vec<Vec<i32>>> {
-    let mut names_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut names_of: BTreeMap<String, FxHashSet<String>> = BTreeMap::new();
     for inventory in inventories {
         let HostFacts { os, channels, .. } = &inventory.facts;
         for release in std::iter::once(os).chain(channels) {
@@ -256,17 +267,14 @@ async fn number_findings(
 ) -> ApiResult<Vec<Vec<i32>>> {
     let digests: Vec<Vec<ContentDigest>> =
         findings.iter().map(|of_set| of_set.iter().map(digest).collect()).collect();
+    let known: Vec<Vec<Option<i32>>> =
+        digests.iter().map(|digests| measures.known_findings(digests)).collect();
     let mut missing: BTreeMap<ContentDigest, &NewFinding> = BTreeMap::new();
-    let mut numbers: HashMap<ContentDigest, i32> = HashMap::new();
-    for (of_set, digests) in findings.iter().zip(&digests) {
-        let known = measures.known_findings(digests);
-        for ((finding, digest), known) in of_set.iter().zip(digests).zip(known) {
-            match known {
-                Some(number) => drop(numbers.insert(*digest, number)),
-                None => drop(missing.insert(*digest, finding)),
-            }
-        }
+    for ((of_set, digests), known) in findings.iter().zip(&digests).zip(&known) {
+        let unknown = of_set.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
+        missing.extend(unknown.map(|((finding, digest), _)| (*digest, finding)));
     }
+    let mut numbers: FxHashMap<ContentDigest, i32> = FxHashMap::default();
     if !missing.is_empty() {
         let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         let stored = by_digest(store::dictionary::find_findings(conn, &wanted).await?);
@@ -286,17 +294,19 @@ async fn number_findings(
             numbers.extend(by_digest(store::dictionary::find_findings(conn, &rest).await?));
         }
     }
-    let in_order = |digests: &Vec<ContentDigest>| {
-        let mut found: Vec<i32> = digests.iter().filter_map(|digest| numbers.get(digest).copied()).collect();
+    let in_order = |(digests, known): (&Vec<ContentDigest>, &Vec<Option<i32>>)| {
+        let number =
+            |(digest, known): (&ContentDigest, &Option<i32>)| known.or_else(|| numbers.get(digest).copied());
+        let mut found: Vec<i32> = digests.iter().zip(known).filter_map(number).collect();
         found.sort_unstable();
         found.dedup();
         found
     };
-    Ok(digests.iter().map(in_order).collect())
+    Ok(digests.iter().zip(&known).map(in_order).collect())
 }
 
 /// The advisories of findings.
-pub(crate) struct AdvisoryOf(HashMap<i32, i32>);
+pub(crate) struct AdvisoryOf(FxHashMap<i32, i32>);
 
 impl AdvisoryOf {
     pub(crate) async fn load(

@@ -8,6 +8,7 @@ use advisories::{
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage, InventoryReport, RefusedInventory};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::CiId;
+use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, Caller, audit};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -24,7 +25,7 @@ use crate::{
     store::{
         self,
         dictionary::{ContentDigest, NewPackage, by_digest},
-        hosts::{Host, HostScan},
+        hosts::{Host, HostScan, Touch},
         package_sets::NewSet,
     },
 };
@@ -32,9 +33,7 @@ use crate::{
 /// Packages of one host at most; real ones stay below a tenth of it.
 const MOST_PACKAGES: usize = 20_000;
 /// How far a collector's clock may be ahead.
-const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
-/// Up to this many different scans are touched one after the other.
-const FEW_SCANS: usize = 8;
+pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 /// Tries of a transaction that others stood in the way of.
 const TRIES: u32 = 5;
 /// Refusals named in one report.
@@ -51,6 +50,8 @@ pub(crate) struct Observation {
     /// Packages that the repositories can take back to the installed version.
     pub returnable: Vec<String>,
     pub inventory: Inventory,
+    /// Of the text it was read from; two texts may say the same.
+    pub text: Option<ContentDigest>,
 }
 
 /// What became of observations.
@@ -115,6 +116,7 @@ pub(crate) fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Obs
         boot_id: pushed.boot_id,
         returnable,
         inventory: Inventory { facts, packages },
+        text: None,
     })
 }
 
@@ -149,7 +151,7 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     })
 }
 
-fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
@@ -190,13 +192,21 @@ pub(crate) async fn ingest(
     report.unchanged += same.len() as u64;
     let refreshable: Vec<i32> = same
         .iter()
-        .filter(|(_, host)| needs_reckoning(&edition, host, now))
+        .filter(|(_, host)| needs_reckoning(&edition, &host.status, host.last_scanned, now))
         .map(|(_, host)| host.id)
         .collect();
     let mut reckoned: Vec<i32> = differing.iter().map(|one| one.host.id).chain(refreshable).collect();
     reckoned.sort_unstable();
     store::hosts::lock_hosts(conn, &reckoned).await?;
-    touch(conn, &same).await?;
+    let touch = |(observation, host): &(&Observation, &Host)| Touch {
+        at: observation.collected_at,
+        scan_id: observation.scan_id.clone(),
+        host_id: host.id,
+    };
+    store::hosts::touch(conn, same.iter().map(touch).collect()).await?;
+    let reworded = same.iter().filter_map(|(observation, host)| Some((host, observation.text?.to_vec())));
+    let reworded = reworded.filter(|(host, text)| host.text_digest.as_ref() != Some(text));
+    store::hosts::remember_texts(conn, reworded.map(|(host, text)| (host.id, text)).collect()).await?;
     let moved = store_differing(conn, measures, &edition, differing, now).await?;
     report.changed += moved.changed;
     report.unchanged += moved.unchanged;
@@ -237,32 +247,18 @@ fn newest_of_each<'a>(
 
 /// Whether a host's results change although its packages are the same: one of them may be unknown for the age of the
 /// scan before, or the month has changed since.
-fn needs_reckoning(edition: &Edition, host: &Host, now: DateTime<Utc>) -> bool {
-    let Some(scanned) = host.last_scanned else { return true };
+pub(crate) fn needs_reckoning(
+    edition: &Edition,
+    status: &str,
+    last_scanned: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> bool {
+    let Some(scanned) = last_scanned else { return true };
     let shortest = edition.policies.iter().map(|policy| policy.max_scan_age_hours);
     let shortest = shortest.min().unwrap_or(DEFAULT_SCAN_AGE_HOURS).min(DEFAULT_SCAN_AGE_HOURS);
-    host.status == "unknown"
+    status == "unknown"
         || scanned < now - TimeDelta::hours(i64::from(shortest))
         || Month::of(scanned) != Month::of(now)
-}
-
-/// Scans of one time and id are touched by one statement.
-async fn touch(conn: &mut PgConnection, same: &[(&Observation, &Host)]) -> ApiResult<()> {
-    let mut scans: BTreeMap<(DateTime<Utc>, Option<&str>), Vec<i32>> = BTreeMap::new();
-    for (observation, host) in same {
-        scans.entry((observation.collected_at, observation.scan_id.as_deref())).or_default().push(host.id);
-    }
-    if scans.len() <= FEW_SCANS {
-        for ((scanned_at, scan_id), hosts) in scans {
-            store::hosts::touch_scans(conn, &hosts, scan_id, scanned_at).await?;
-        }
-        return Ok(());
-    }
-    let mut touched = Vec::with_capacity(same.len());
-    for ((at, scan_id), hosts) in scans {
-        touched.extend(hosts.into_iter().map(|host| (host, at, scan_id.map(str::to_owned))));
-    }
-    store::hosts::touch_each(conn, touched).await
 }
 
 /// An observation that says something new about its host.
@@ -345,6 +341,7 @@ fn host_scan(one: &Differing<'_>, set_no: i32) -> HostScan {
         reboot_pending: observation.reboot_pending,
         boot_id: observation.boot_id.clone(),
         returnable: observation.returnable.clone(),
+        text_digest: observation.text.map(|text| text.to_vec()),
     }
 }
 
@@ -390,9 +387,9 @@ async fn store_sets(
         }
     }
     let lacking = evaluation::evaluate_new(conn, measures, edition, &inventories).await?;
-    let rows: Vec<(i32, &[i32])> = fresh.iter().copied().zip(lacking.iter().map(Vec::as_slice)).collect();
+    let rows: Vec<(i32, Vec<i32>)> = fresh.into_iter().zip(lacking).collect();
     store::package_sets::put_findings(conn, &rows).await?;
-    findings.extend(fresh.into_iter().zip(lacking));
+    findings.extend(rows);
     numbers.extend(inserted);
     // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
     let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
@@ -418,17 +415,14 @@ async fn number_packages(
             inventory.packages.iter().map(|package| content_digest(&os, package)).collect()
         })
         .collect();
-    let mut numbers: HashMap<ContentDigest, i32> = HashMap::new();
+    let known: Vec<Vec<Option<i32>>> =
+        digests.iter().map(|digests| measures.known_packages(digests)).collect();
     let mut missing: BTreeMap<ContentDigest, (&OsRelease, &InstalledPackage)> = BTreeMap::new();
-    for (inventory, digests) in inventories.iter().zip(&digests) {
-        let known = measures.known_packages(digests);
-        for ((package, digest), known) in inventory.packages.iter().zip(digests).zip(known) {
-            match known {
-                Some(number) => drop(numbers.insert(*digest, number)),
-                None => drop(missing.insert(*digest, (&inventory.facts.os, package))),
-            }
-        }
+    for ((inventory, digests), known) in inventories.iter().zip(&digests).zip(&known) {
+        let unknown = inventory.packages.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
+        missing.extend(unknown.map(|((package, digest), _)| (*digest, (&inventory.facts.os, package))));
     }
+    let mut numbers: FxHashMap<ContentDigest, i32> = FxHashMap::default();
     if !missing.is_empty() {
         let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         let stored = by_digest(store::dictionary::find_packages(conn, &wanted).await?);
@@ -454,26 +448,27 @@ async fn number_packages(
             numbers.extend(by_digest(store::dictionary::find_packages(conn, &rest).await?));
         }
     }
+    let number =
+        |(digest, known): (&ContentDigest, &Option<i32>)| known.or_else(|| numbers.get(digest).copied());
     Ok(digests
         .iter()
-        .map(|of_set| of_set.iter().filter_map(|digest| numbers.get(digest).copied()).collect())
+        .zip(&known)
+        .map(|(digests, known)| digests.iter().zip(known).filter_map(number).collect())
         .collect())
 }
 
 /// Of everything that decides what a package lacks.
 fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
     let mut hash = Sha256::new();
-    let optional = |text: &Option<String>| text.clone();
     let module = package.module.as_ref().map(ToString::to_string);
     hash.update(os);
-    for text in [Some(package.name.clone()), Some(package.version.clone())] {
+    for text in [&package.name, &package.version] {
         hash.update([0]);
-        hash.update(text.unwrap_or_default());
+        hash.update(text);
     }
-    let rest = [&package.arch, &package.source_name, &package.source_version, &package.candidate];
-    for text in rest.into_iter().map(optional).chain([module]) {
+    for text in [&package.arch, &package.source_name, &package.source_version, &package.candidate, &module] {
         hash.update([0, u8::from(text.is_some())]);
-        hash.update(text.unwrap_or_default());
+        hash.update(text.as_deref().unwrap_or_default());
     }
     hash.update([u8::from(package.held)]);
     hash.finalize().into()
@@ -507,7 +502,7 @@ pub(crate) async fn push_inventory(
         observe(pushed, app.clock.now()).map_err(|(pointer, reason)| ApiError::invalid(pointer, reason))?;
     let ci_id = observation.ci_id.clone();
     let mut report = InventoryReport { read: 1, ..InventoryReport::default() };
-    let unknown = push_batch(app, caller, &[(1, observation)], &mut report).await?;
+    let unknown = push_batch(app, caller, vec![(1, observation)], &mut report).await?;
     match unknown {
         true => Err(ApiError::invalid("/ci_id", format!("there is no managed host `{ci_id}` in the CMDB"))),
         false => Ok(report),
@@ -518,10 +513,11 @@ pub(crate) async fn push_inventory(
 pub(crate) async fn push_batch(
     app: &App,
     caller: &Caller,
-    batch: &[(u64, Observation)],
+    batch: Vec<(u64, Observation)>,
     report: &mut InventoryReport,
 ) -> ApiResult<bool> {
-    let mut observations: Vec<Observation> = batch.iter().map(|(_, one)| one.clone()).collect();
+    let (records, mut observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+    let hosts: Vec<CiId> = observations.iter().map(|one| one.ci_id.clone()).collect();
     let mut unknown = commit(app, caller, &observations, report).await?;
     if !unknown.is_empty() {
         // Perhaps the CMDB has learnt of them since it was read last.
@@ -529,8 +525,8 @@ pub(crate) async fn push_batch(
         observations.retain(|one| unknown.contains(&one.ci_id));
         unknown = commit(app, caller, &observations, report).await?;
     }
-    for (record, observation) in batch.iter().filter(|(_, one)| unknown.contains(&one.ci_id)) {
-        refuse(report, *record, format!("there is no managed host `{}` in the CMDB", observation.ci_id));
+    for (record, ci_id) in records.into_iter().zip(hosts).filter(|(_, ci_id)| unknown.contains(ci_id)) {
+        refuse(report, record, format!("there is no managed host `{ci_id}` in the CMDB"));
     }
     Ok(!unknown.is_empty())
 }

@@ -7,13 +7,16 @@
 mod fixes;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, RwLock},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock},
 };
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
 use domain::selector::Tags;
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
@@ -35,9 +38,9 @@ pub(crate) struct Measures(Arc<Memories>);
 struct Memories {
     current: Mutex<Option<Arc<Edition>>>,
     /// Numbers mean the same in every edition.
-    packages: RwLock<HashMap<ContentDigest, i32>>,
-    package_bodies: RwLock<HashMap<i32, Arc<InstalledPackage>>>,
-    findings: RwLock<HashMap<ContentDigest, i32>>,
+    packages: RwLock<FxHashMap<ContentDigest, i32>>,
+    package_bodies: RwLock<FxHashMap<i32, Arc<InstalledPackage>>>,
+    findings: RwLock<FxHashMap<ContentDigest, i32>>,
 }
 
 /// What holds in one edition.
@@ -45,8 +48,46 @@ pub(crate) struct Edition {
     number: i64,
     pub policies: Vec<Yardstick>,
     exceptions: Vec<OpenException>,
-    findings: RwLock<HashMap<i32, Arc<Finding>>>,
+    findings: RwLock<FxHashMap<i32, Arc<KnownFinding>>>,
     pub fixes: Fixes,
+}
+
+/// A finding, and how it is shown to those who ask for a host that has it.
+pub(crate) struct KnownFinding {
+    finding: Finding,
+    shown: OnceLock<Box<RawValue>>,
+}
+
+impl From<Finding> for KnownFinding {
+    fn from(finding: Finding) -> Self {
+        Self { finding, shown: OnceLock::new() }
+    }
+}
+
+impl Deref for KnownFinding {
+    type Target = Finding;
+
+    fn deref(&self) -> &Finding {
+        &self.finding
+    }
+}
+
+impl KnownFinding {
+    pub(crate) fn finding(&self) -> &Finding {
+        &self.finding
+    }
+
+    /// The text of what `show` makes of it: of all hosts with the finding the first asks, and the others are told the same.
+    pub(crate) fn shown<T: Serialize>(
+        &self,
+        show: impl FnOnce(&Finding) -> T,
+    ) -> serde_json::Result<&RawValue> {
+        if let Some(shown) = self.shown.get() {
+            return Ok(shown);
+        }
+        let text = serde_json::value::to_raw_value(&show(&self.finding))?;
+        Ok(self.shown.get_or_init(|| text))
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,7 +127,7 @@ impl Measures {
     }
 
     /// Only what is committed may be remembered.
-    pub(crate) fn remember_packages(&self, rows: &HashMap<ContentDigest, i32>) {
+    pub(crate) fn remember_packages(&self, rows: &FxHashMap<ContentDigest, i32>) {
         remember(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
@@ -95,7 +136,7 @@ impl Measures {
     }
 
     /// Only what is committed may be remembered.
-    pub(crate) fn remember_findings(&self, rows: &HashMap<ContentDigest, i32>) {
+    pub(crate) fn remember_findings(&self, rows: &FxHashMap<ContentDigest, i32>) {
         remember(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
@@ -104,7 +145,7 @@ impl Measures {
         &self,
         conn: &mut PgConnection,
         numbers: &[i32],
-    ) -> ApiResult<HashMap<i32, Arc<InstalledPackage>>> {
+    ) -> ApiResult<FxHashMap<i32, Arc<InstalledPackage>>> {
         let (mut found, missing) = recall(&self.0.package_bodies, numbers);
         if !missing.is_empty() {
             let loaded = store::dictionary::load_packages(conn, &missing).await?;
@@ -122,11 +163,14 @@ impl Edition {
         &self,
         conn: &mut PgConnection,
         numbers: &[i32],
-    ) -> ApiResult<HashMap<i32, Arc<Finding>>> {
+    ) -> ApiResult<FxHashMap<i32, Arc<KnownFinding>>> {
         let (mut found, missing) = recall(&self.findings, numbers);
         if !missing.is_empty() {
             let loaded = store::dictionary::load_findings(conn, &missing).await?;
-            let loaded: Vec<_> = loaded.into_iter().map(|finding| (finding.no, Arc::new(finding))).collect();
+            let loaded: Vec<_> = loaded
+                .into_iter()
+                .map(|finding| (finding.no, Arc::new(KnownFinding::from(finding))))
+                .collect();
             remember(&self.findings, loaded.iter().cloned());
             found.extend(loaded);
         }
@@ -173,13 +217,13 @@ impl Edition {
     }
 }
 
-fn look_up(memory: &RwLock<HashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+fn look_up(memory: &RwLock<FxHashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {
     let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
     digests.iter().map(|digest| memory.get(digest).copied()).collect()
 }
 
 fn remember<K: std::hash::Hash + Eq, V>(
-    memory: &RwLock<HashMap<K, V>>,
+    memory: &RwLock<FxHashMap<K, V>>,
     rows: impl ExactSizeIterator<Item = (K, V)>,
 ) {
     let mut memory = memory.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -190,12 +234,14 @@ fn remember<K: std::hash::Hash + Eq, V>(
 }
 
 /// What is remembered under these numbers, and the numbers under which nothing is.
-fn recall<V>(memory: &RwLock<HashMap<i32, Arc<V>>>, numbers: &[i32]) -> (HashMap<i32, Arc<V>>, Vec<i32>) {
+fn recall<V>(memory: &RwLock<FxHashMap<i32, Arc<V>>>, numbers: &[i32]) -> (FxHashMap<i32, Arc<V>>, Vec<i32>) {
     let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let (mut found, mut missing) = (HashMap::new(), Vec::new());
+    let (mut found, mut missing) = (FxHashMap::default(), Vec::new());
     for number in numbers {
         match memory.get(number) {
-            Some(value) => drop(found.insert(*number, value.clone())),
+            Some(value) => {
+                found.entry(*number).or_insert_with(|| value.clone());
+            }
             None => missing.push(*number),
         }
     }

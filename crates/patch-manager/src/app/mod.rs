@@ -29,6 +29,7 @@ pub(crate) mod scans;
 pub(crate) mod seldom;
 pub(crate) mod system_patch;
 pub(crate) mod timeliness;
+pub(crate) mod unchanged;
 pub(crate) mod updates;
 pub(crate) mod upkeep;
 pub(crate) mod what_if;

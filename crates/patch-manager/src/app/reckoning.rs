@@ -1,7 +1,7 @@
 //! The results of hosts: what their policies ask of what they lack. Reckoned here, compared with what is stored, and
 //! only differences are written, together with the counters that sum them up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use advisories::{Month, compliance::current_patch_level};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,8 +33,22 @@ pub(crate) async fn reckon(
 ) -> ApiResult<()> {
     for batch in hosts.chunks(BATCH) {
         let measured = store::results::list_measured_hosts(conn, batch).await?;
-        let stored = store::results::list_stored(conn, batch).await?;
-        reckon_batch(conn, edition, &measured, stored, now).await?;
+        reckon_measured(conn, edition, &measured, now).await?;
+    }
+    Ok(())
+}
+
+/// [`reckon`] for hosts that are at hand.
+pub(crate) async fn reckon_measured(
+    conn: &mut PgConnection,
+    edition: &Edition,
+    hosts: &[MeasuredHost],
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    for batch in hosts.chunks(BATCH) {
+        let ids: Vec<i32> = batch.iter().map(|host| host.id).collect();
+        let stored = store::results::list_stored(conn, &ids).await?;
+        reckon_batch(conn, edition, batch, stored, now).await?;
     }
     Ok(())
 }
@@ -46,8 +60,7 @@ async fn reckon_batch(
     stored: Vec<StoredResult>,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
-    let numbers: BTreeSet<i32> = hosts.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let numbers: Vec<i32> = numbers.into_iter().collect();
+    let numbers: Vec<i32> = hosts.iter().flat_map(|host| host.findings.iter().copied()).collect();
     let findings = edition.findings(conn, &numbers).await?;
     let mut stored: HashMap<(i32, i32), StoredResult> =
         stored.into_iter().map(|result| ((result.host_id, result.policy_no), result)).collect();
@@ -56,7 +69,7 @@ async fn reckon_batch(
     let mut turned: BTreeMap<&'static str, Vec<i32>> = BTreeMap::new();
     for host in hosts.iter().filter(|host| host.active) {
         let lacks: Vec<&Finding> =
-            host.findings.iter().filter_map(|no| findings.get(no)).map(AsRef::as_ref).collect();
+            host.findings.iter().filter_map(|no| findings.get(no)).map(|known| known.finding()).collect();
         let mut worst = 0;
         for measure in measures_of(edition, host) {
             let key = (host.set_no, measure.no);
@@ -179,16 +192,13 @@ impl Asked {
         now: DateTime<Utc>,
     ) -> Self {
         let mut sum = Self::default();
-        let mut cves: BTreeMap<&str, DateTime<Utc>> = BTreeMap::new();
+        let mut cves: Vec<(&str, DateTime<Utc>)> = Vec::with_capacity(lacks.len());
         for finding in lacks {
             sum.earliest = Some(sum.earliest.map_or(finding.published, |at| at.min(finding.published)));
             if level_ends.is_some_and(|ends| finding.published >= ends) {
                 continue;
             }
-            for cve in &finding.cves {
-                let first = cves.entry(cve).or_insert(finding.published);
-                *first = finding.published.min(*first);
-            }
+            cves.extend(finding.cves.iter().map(|cve| (cve.as_str(), finding.published)));
             if edition.has_exceptions() && edition.is_excepted(&host.ci_id, finding, now) {
                 sum.excepted += 1;
             } else {
@@ -196,8 +206,11 @@ impl Asked {
                 sum.next_due = Some(sum.next_due.map_or(finding.due, |at| at.min(finding.due)));
             }
         }
+        // Of each CVE the first publication counts.
+        cves.sort_unstable();
+        cves.dedup_by_key(|(cve, _)| *cve);
         sum.open_cves = cves.len() as i32;
-        sum.published_sum = cves.values().map(DateTime::timestamp).sum();
+        sum.published_sum = cves.iter().map(|(_, published)| published.timestamp()).sum();
         sum
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream};
+use advisories::{
+    Advisory, AffectedPackage, OsRelease, PackageKind, feed::nvd::CveNote, module_stream::ModuleStream,
+};
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::words;
 
@@ -316,17 +318,28 @@ pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResu
     Ok(rows.into_iter().map(|row| (row.id, row.severity)).collect())
 }
 
+/// An advisory with all that is known of it.
+#[derive(Debug)]
+pub struct FoundAdvisory {
+    pub no: i32,
+    pub summary: AdvisorySummary,
+    pub body: Advisory,
+    /// That one of its CVEs is exploited: the highest.
+    pub probability: Option<f64>,
+    /// What is said of its CVEs, in their order.
+    pub notes: Vec<CveNote>,
+}
+
 /// Advisories of this id, or that fix this CVE; at most `limit`.
-pub async fn find_advisories(
-    conn: &mut PgConnection,
-    id: &str,
-    limit: i64,
-) -> ApiResult<Vec<(i32, AdvisorySummary, Advisory)>> {
+pub async fn find_advisories(conn: &mut PgConnection, id: &str, limit: i64) -> ApiResult<Vec<FoundAdvisory>> {
     let rows = sqlx::query!(
         r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn,
-               c.hosts AS "hosts!", a.body
+               c.hosts AS "hosts!", a.body, e.probability AS "probability?", n.bodies AS "notes: Json<Vec<CveNote>>"
            FROM patch.advisories a CROSS JOIN LATERAL (
                SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
+           CROSS JOIN LATERAL (SELECT max(e.probability) AS probability FROM patch.exploit_predictions e WHERE e.cve = ANY(a.cves)) e
+           CROSS JOIN LATERAL (SELECT jsonb_agg(n.body ORDER BY n.cve) AS bodies FROM (
+               SELECT n.cve, n.body FROM patch.cve_notes n WHERE n.cve = ANY(a.cves) ORDER BY n.cve LIMIT 500) n) n
            WHERE a.id = $1 OR a.cves @> ARRAY[$1::text] ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
         id,
         limit
@@ -335,7 +348,7 @@ pub async fn find_advisories(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let advisory: Advisory = serde_json::from_value(row.body)?;
+            let body: Advisory = serde_json::from_value(row.body)?;
             let (no, summary) = Row {
                 no: row.no,
                 id: row.id,
@@ -350,7 +363,8 @@ pub async fn find_advisories(
                 hosts: row.hosts,
             }
             .into_summary();
-            Ok((no, summary, advisory))
+            let notes = row.notes.map(|notes| notes.0).unwrap_or_default();
+            Ok(FoundAdvisory { no, summary, body, probability: row.probability, notes })
         })
         .collect()
 }

@@ -84,19 +84,29 @@ pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiR
     Ok(count)
 }
 
+/// A host that lacks something.
+#[derive(Debug)]
+pub struct AffectedHost {
+    /// Of what hosts are measured against, at the time of this read.
+    pub edition: i64,
+    pub id: i32,
+    pub ci_id: String,
+    pub active: bool,
+    /// Everything that it lacks.
+    pub findings: Vec<i32>,
+}
+
 /// The next `limit` hosts after `after` that lack a fix of one of these advisories, in the order of their numbers.
 pub async fn list_affected_hosts(
     conn: &mut PgConnection,
     advisories: &[i32],
     after: i32,
     limit: i64,
-) -> ApiResult<Vec<i32>> {
-    // Each advisory's index is walked from `after` on, for a page and no further.
-    let hosts = sqlx::query_scalar!(
-        r#"SELECT DISTINCT next.host_id AS "host_id!" FROM unnest($1::integer[]) AS n (advisory_no)
-           CROSS JOIN LATERAL (SELECT a.host_id FROM patch.affected a
-               WHERE a.advisory_no = n.advisory_no AND a.host_id > $2 ORDER BY a.host_id LIMIT $3) next
-           ORDER BY 1 LIMIT $3"#,
+) -> ApiResult<Vec<AffectedHost>> {
+    let hosts = sqlx::query_as!(
+        AffectedHost,
+        r#"SELECT edition AS "edition!", id AS "id!", ci_id AS "ci_id!", active AS "active!", findings AS "findings!"
+           FROM patch.list_affected($1, $2, $3)"#,
         advisories,
         after,
         limit
@@ -104,32 +114,4 @@ pub async fn list_affected_hosts(
     .fetch_all(conn)
     .await?;
     Ok(hosts)
-}
-
-/// What each of these active hosts lacks, in the order of their numbers: number, CI, findings.
-pub async fn list_host_findings(
-    conn: &mut PgConnection,
-    hosts: &[i32],
-) -> ApiResult<Vec<(i32, String, Vec<i32>)>> {
-    let rows = sqlx::query!(
-        "SELECT h.id, h.ci_id, f.findings FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
-         JOIN patch.set_findings f ON f.set_no = s.set_no
-         WHERE h.active AND h.id = ANY($1) ORDER BY h.id",
-        hosts
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.ci_id, row.findings)).collect())
-}
-
-/// Of the sets of active hosts, those hosts that have one: set and host.
-pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, i32)>> {
-    let rows = sqlx::query!(
-        r#"SELECT s.set_no AS "set_no!", s.host_id FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active
-           WHERE s.set_no = ANY($1)"#,
-        sets
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.set_no, row.host_id)).collect())
 }

@@ -47,7 +47,7 @@ pub async fn count_compliant(conn: &mut PgConnection, ci_ids: &[String]) -> ApiR
     Ok((row.compliant, row.total))
 }
 
-/// All that is stored of one CI, read at once. The arrays tell one result each, in the order of policy numbers.
+/// All that is stored of one CI, read at once: with each of its results, or once without any.
 #[derive(Debug, Clone)]
 pub struct CiRecord {
     /// Of what hosts are measured against.
@@ -59,35 +59,30 @@ pub struct CiRecord {
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
     pub findings: Option<Vec<i32>>,
-    pub policy_nos: Option<Vec<i32>>,
-    pub statuses: Option<Vec<String>>,
-    pub target_levels: Option<Vec<Option<String>>>,
-    pub current_levels: Option<Vec<Option<String>>>,
-    pub pending: Option<Vec<i32>>,
-    pub excepted: Option<Vec<i32>>,
+    pub policy_no: Option<i32>,
+    pub status: Option<String>,
+    pub target_level: Option<String>,
+    pub current_level: Option<String>,
+    pub pending: Option<i32>,
+    pub excepted: Option<i32>,
 }
 
-pub async fn find_ci(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Option<CiRecord>> {
-    let record = sqlx::query_as!(
+/// In no order.
+pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<CiRecord>> {
+    let records = sqlx::query_as!(
         CiRecord,
         r#"SELECT e.number AS edition, h.os, h.env, p.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
-               f.findings AS "findings?", r.policy_nos AS "policy_nos?", r.statuses AS "statuses?",
-               r.target_levels AS "target_levels?: Vec<Option<String>>", r.current_levels AS "current_levels?: Vec<Option<String>>",
-               r.pending AS "pending?", r.excepted AS "excepted?"
+               f.findings AS "findings?", c.policy_no AS "policy_no?", c.status AS "status?", c.target_level, c.current_level,
+               c.pending AS "pending?", c.excepted AS "excepted?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.package_sets p ON p.no = s.set_no LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
-           LEFT JOIN LATERAL (
-               SELECT array_agg(c.policy_no ORDER BY c.policy_no) AS policy_nos, array_agg(c.status ORDER BY c.policy_no) AS statuses,
-                   array_agg(c.target_level ORDER BY c.policy_no) AS target_levels,
-                   array_agg(c.current_level ORDER BY c.policy_no) AS current_levels,
-                   array_agg(c.pending ORDER BY c.policy_no) AS pending, array_agg(c.excepted ORDER BY c.policy_no) AS excepted
-               FROM patch.compliance c WHERE c.host_id = h.id) r ON true
+           LEFT JOIN patch.compliance c ON c.host_id = h.id
            WHERE h.active AND h.ci_id = $1"#,
         ci_id
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(record)
+    Ok(records)
 }
 
 /// A result with what it rests on.

@@ -2,10 +2,9 @@
 //!
 //! Rows are facts and are never changed or deleted; a number once read means the same for ever.
 
-use std::collections::HashMap;
-
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
@@ -154,6 +153,6 @@ pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResul
 }
 
 /// By digest, for look-ups.
-pub fn by_digest(rows: Vec<(Vec<u8>, i32)>) -> HashMap<ContentDigest, i32> {
+pub fn by_digest(rows: Vec<(Vec<u8>, i32)>) -> FxHashMap<ContentDigest, i32> {
     rows.into_iter().filter_map(|(digest, no)| Some((digest.try_into().ok()?, no))).collect()
 }

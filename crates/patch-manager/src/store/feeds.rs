@@ -98,17 +98,6 @@ pub async fn mark_exploited(
     Ok(())
 }
 
-/// The highest probability among CVEs, with which each advisory's is told.
-pub async fn find_probability(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Option<f64>> {
-    let probability = sqlx::query_scalar!(
-        "SELECT max(probability) FROM patch.exploit_predictions WHERE cve = ANY($1)",
-        cves
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(probability)
-}
-
 /// Stores what is said of CVEs; what was said later stays.
 pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResult<Stored> {
     let bodies = notes.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
@@ -125,16 +114,6 @@ pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResu
     .fetch_all(conn)
     .await?;
     Ok(stored(&rows))
-}
-
-pub async fn list_notes(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<CveNote>> {
-    let bodies = sqlx::query_scalar!(
-        "SELECT body FROM patch.cve_notes WHERE cve = ANY($1) ORDER BY cve LIMIT 500",
-        cves
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
 }
 
 /// Stored advisories that come in parts, as they are put together so far.

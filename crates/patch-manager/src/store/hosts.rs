@@ -8,6 +8,9 @@ use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::{PgConnection, types::Json};
 
+/// Up to this many different scans are touched one after the other.
+const FEW_SCANS: usize = 8;
+
 /// A host or VM of the CMDB.
 #[derive(Debug, Clone)]
 pub struct HostRecord {
@@ -32,6 +35,27 @@ pub struct Host {
     pub boot_id: Option<String>,
     /// Packages whose installed version the host's repositories still offer.
     pub returnable: Json<Vec<String>>,
+    pub text_digest: Option<Vec<u8>>,
+}
+
+/// Whether a host says the same as before is told by this.
+#[derive(Debug, Clone)]
+pub struct HostText {
+    pub id: i32,
+    pub ci_id: String,
+    /// Of the text of its last inventory, where it was pushed.
+    pub text_digest: Option<Vec<u8>>,
+    pub status: String,
+    pub scan_id: Option<String>,
+    pub last_scanned: Option<DateTime<Utc>>,
+}
+
+/// A host that was seen and had not changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Touch {
+    pub at: DateTime<Utc>,
+    pub scan_id: Option<String>,
+    pub host_id: i32,
 }
 
 /// What a scan says about the host itself.
@@ -45,6 +69,8 @@ pub struct HostScan {
     pub boot_id: Option<String>,
     /// Packages whose installed version the host's repositories still offer.
     pub returnable: Vec<String>,
+    /// Of the inventory's text, where there was one.
+    pub text_digest: Option<Vec<u8>>,
 }
 
 /// A host as it stands here, active or not.
@@ -175,10 +201,23 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
     let hosts = sqlx::query_as!(
         Host,
         r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status, s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
-               s.returnable AS "returnable: Json<Vec<String>>"
+               s.returnable AS "returnable: Json<Vec<String>>", s.text_digest
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.package_sets p ON p.no = s.set_no
            WHERE h.active AND h.ci_id = ANY($1)"#,
         ci_ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
+}
+
+/// Active hosts among these.
+pub async fn find_texts(conn: &mut PgConnection, ci_ids: &[&str]) -> ApiResult<Vec<HostText>> {
+    let hosts = sqlx::query_as!(
+        HostText,
+        "SELECT h.id, h.ci_id, s.text_digest, s.status, s.scan_id, s.last_scanned
+         FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id WHERE h.active AND h.ci_id = ANY($1)",
+        ci_ids as &[&str]
     )
     .fetch_all(conn)
     .await?;
@@ -210,8 +249,21 @@ pub async fn find_tags(
     rows.into_iter().map(|row| Ok((row.ci_id, serde_json::from_value(row.tags)?))).collect()
 }
 
-/// Remembers that these hosts were seen and had not changed.
-pub async fn touch_scans(
+/// Remembers that hosts were seen and had not changed. Scans of one time and id are touched by one statement.
+pub async fn touch(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResult<()> {
+    touches.sort_unstable();
+    let scans = || touches.chunk_by(|a, b| (a.at, &a.scan_id) == (b.at, &b.scan_id));
+    if scans().count() > FEW_SCANS {
+        return touch_each(conn, touches).await;
+    }
+    for scan in scans() {
+        let hosts: Vec<i32> = scan.iter().map(|touch| touch.host_id).collect();
+        touch_scan(conn, &hosts, scan[0].scan_id.as_deref(), scan[0].at).await?;
+    }
+    Ok(())
+}
+
+async fn touch_scan(
     conn: &mut PgConnection,
     hosts: &[i32],
     scan_id: Option<&str>,
@@ -229,16 +281,14 @@ pub async fn touch_scans(
     Ok(())
 }
 
-/// [`touch_scans`] where each host has a time and scan id of its own.
-pub async fn touch_each(
-    conn: &mut PgConnection,
-    scans: Vec<(i32, DateTime<Utc>, Option<String>)>,
-) -> ApiResult<()> {
+/// Each host with a time and scan id of its own.
+async fn touch_each(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResult<()> {
+    touches.sort_unstable_by_key(|touch| touch.host_id);
     let mut columns: (Vec<i32>, Vec<DateTime<Utc>>, Vec<Option<String>>) = Default::default();
-    for (host, at, scan_id) in scans {
-        columns.0.push(host);
-        columns.1.push(at);
-        columns.2.push(scan_id);
+    for touch in touches {
+        columns.0.push(touch.host_id);
+        columns.1.push(touch.at);
+        columns.2.push(touch.scan_id);
     }
     sqlx::query!(
         "UPDATE patch.host_scans s SET last_scanned = n.last_scanned, scan_id = n.scan_id
@@ -247,6 +297,23 @@ pub async fn touch_each(
         &columns.0,
         &columns.1,
         &columns.2 as &[Option<String>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Remembers the texts in which hosts said what is known of them.
+pub async fn remember_texts(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>) -> ApiResult<()> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let (hosts, digests): (Vec<i32>, Vec<Vec<u8>>) = texts.into_iter().unzip();
+    sqlx::query!(
+        "UPDATE patch.host_scans s SET text_digest = n.text_digest
+         FROM unnest($1::integer[], $2::bytea[]) AS n (host_id, text_digest) WHERE s.host_id = n.host_id",
+        &hosts,
+        &digests
     )
     .execute(conn)
     .await?;
@@ -263,11 +330,12 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
     let boots: Vec<Option<String>> = scans.iter().map(|scan| scan.boot_id.clone()).collect();
     let returnable = scans.iter().map(|scan| serde_json::to_value(&scan.returnable));
     let returnable = returnable.collect::<Result<Vec<Value>, _>>()?;
+    let texts: Vec<Option<Vec<u8>>> = scans.iter().map(|scan| scan.text_digest.clone()).collect();
     sqlx::query!(
         "UPDATE patch.host_scans s SET set_no = n.set_no, scan_id = n.scan_id, last_scanned = n.last_scanned,
-             reboot_pending = n.reboot_pending, boot_id = n.boot_id, returnable = n.returnable
-         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::timestamptz[], $5::boolean[], $6::text[], $7::jsonb[])
-             AS n (host_id, set_no, scan_id, last_scanned, reboot_pending, boot_id, returnable)
+             reboot_pending = n.reboot_pending, boot_id = n.boot_id, returnable = n.returnable, text_digest = n.text_digest
+         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::timestamptz[], $5::boolean[], $6::text[], $7::jsonb[], $8::bytea[])
+             AS n (host_id, set_no, scan_id, last_scanned, reboot_pending, boot_id, returnable, text_digest)
          WHERE s.host_id = n.host_id",
         &hosts,
         &sets,
@@ -276,6 +344,7 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
         &reboots,
         &boots as &[Option<String>],
         &returnable,
+        &texts as &[Option<Vec<u8>>],
     )
     .execute(conn)
     .await?;
@@ -336,6 +405,13 @@ pub async fn mark_measured(conn: &mut PgConnection, policy_no: i32) -> ApiResult
     .execute(conn)
     .await?;
     Ok(())
+}
+
+pub async fn any_due(conn: &mut PgConnection) -> ApiResult<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM patch.due_hosts) AS "any!""#)
+        .fetch_one(conn)
+        .await?;
+    Ok(any)
 }
 
 /// Takes hosts off the list of due ones.

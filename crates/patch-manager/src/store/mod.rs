@@ -56,6 +56,13 @@ pub async fn exclude_scans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Has the statements of this transaction planned for what the tables hold now. Lists of due work are empty one moment and
+/// have a million rows the next; a plan kept from the one takes for ever on the other.
+pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").fetch_one(conn).await?;
+    Ok(())
+}
+
 /// One look at the CMDB is taken over at a time.
 pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     const KEY: i64 = 0x7061_7463_6803;

@@ -74,7 +74,7 @@ pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<V
 }
 
 /// Says what sets lack now.
-pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, &[i32])]) -> ApiResult<()> {
+pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)]) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.set_findings (set_no, findings)
          SELECT set_no, findings::integer[] FROM unnest($1::integer[], $2::text[]) AS t (set_no, findings)
@@ -107,6 +107,16 @@ pub async fn mark_due(conn: &mut PgConnection, releases: &[String], names: &[Str
     .execute(conn)
     .await?;
     Ok(marked.rows_affected())
+}
+
+/// Whether a set is due, or an advisory is remembered for sets that were.
+pub async fn any_due(conn: &mut PgConnection) -> ApiResult<bool> {
+    let any = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM patch.due_sets) OR EXISTS (SELECT FROM patch.changed_advisories) AS "any!""#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(any)
 }
 
 /// Takes sets off the list of due ones.

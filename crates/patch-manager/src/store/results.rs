@@ -34,6 +34,20 @@ pub async fn list_measured_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiR
     Ok(hosts)
 }
 
+/// The active hosts that have one of these sets, in the order of their numbers; what the sets lack is left empty.
+pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<MeasuredHost>> {
+    let hosts = sqlx::query_as!(
+        MeasuredHost,
+        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status, s.last_scanned,
+               '{}'::integer[] AS "findings!"
+           FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active WHERE s.set_no = ANY($1) ORDER BY h.id"#,
+        sets
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
+}
+
 /// A stored result. Policy 0 is the measure of hosts that no policy selects: everything known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredResult {

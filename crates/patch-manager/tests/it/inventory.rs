@@ -48,6 +48,60 @@ async fn the_same_packages_twice_change_nothing() {
     assert_eq!(problem["errors"][0]["pointer"], "/collected_at");
 }
 
+/// Pushed as a line, the same text is not read again; whatever else changes the host makes it be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn same_text_is_the_same_until_the_host_is_told_otherwise() {
+    let platform = Platform::start().await;
+    platform.import_seeds().await;
+    platform.add_fleet().await;
+    let of = |names: &[&str], age, scan: &str| {
+        let mut pushed = inventory("web-1", "rocky9", names, age);
+        pushed["scan_id"] = scan.into();
+        pushed
+    };
+    let push = async |records: &[Value]| push_lines(&platform, &[], lines(records)).await.expect(200);
+    let pending = async || {
+        let compliance = platform.compliance_of("web-1").await;
+        (compliance["pending_patches"].as_array().unwrap().len(), compliance["last_scanned"].clone())
+    };
+    let old = |scan| of(&["openssl", "sudo"], Age::Base, scan);
+    assert_eq!(push(&[old("1")]).await["changed"], 1);
+    let (lacking, first_seen) = pending().await;
+    assert!(lacking > 0);
+
+    platform.advance(1);
+    let report = push(&[old("2")]).await;
+    assert_eq!(
+        (&report["read"], &report["changed"], &report["unchanged"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
+    let seen_again = pending().await;
+    assert_eq!(seen_again.0, lacking);
+    assert_ne!(seen_again.1, first_seen, "it was looked at");
+
+    // Somebody else tells of an update; the old text is news then.
+    platform.advance(1);
+    platform.push(&of(&["openssl", "sudo"], Age::Newest, "3")).await;
+    assert_eq!(pending().await.0, 0);
+    platform.advance(1);
+    assert_eq!(push(&[old("4")]).await["changed"], 1);
+    assert_eq!(pending().await.0, lacking);
+
+    // Twice in one batch the newest counts, and a text of the past says nothing.
+    platform.advance(1);
+    let mut newest = of(&["openssl", "sudo"], Age::Newest, "6");
+    newest["collected_at"] = "2026-04-01T15:59:00Z".into();
+    let mut earlier = old("5");
+    earlier["collected_at"] = "2026-04-01T15:30:00Z".into();
+    let report = push(&[newest, earlier.clone()]).await;
+    assert_eq!((&report["changed"], &report["unchanged"]), (&json!(1), &json!(1)), "{report}");
+    assert_eq!(pending().await.0, 0);
+    earlier["scan_id"] = "7".into();
+    assert_eq!(push(&[earlier]).await["unchanged"], 1);
+    assert_eq!(pending().await.0, 0);
+    platform.expect_exact_rollups().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
     let platform = Platform::start().await;

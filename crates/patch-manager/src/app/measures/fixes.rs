@@ -1,11 +1,12 @@
 //! Fixes by OS release, as matching wants them: loaded for the package names that hosts have, and kept.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 
 use advisories::Index;
+use rustc_hash::FxHashSet;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
@@ -30,7 +31,7 @@ pub(crate) struct Fixes {
 
 #[derive(Clone)]
 struct Release {
-    names: Arc<HashSet<String>>,
+    names: Arc<FxHashSet<String>>,
     fixes: Arc<FixIndex>,
 }
 
@@ -40,7 +41,7 @@ impl Fixes {
         &self,
         conn: &mut PgConnection,
         release: &str,
-        names: &BTreeSet<String>,
+        names: &FxHashSet<String>,
     ) -> ApiResult<Arc<FixIndex>> {
         let known = locked(&self.releases).get(release).cloned();
         if let Some(known) = &known
@@ -48,7 +49,7 @@ impl Fixes {
         {
             return Ok(known.fixes.clone());
         }
-        let mut all: HashSet<String> = known.map(|known| (*known.names).clone()).unwrap_or_default();
+        let mut all: FxHashSet<String> = known.map(|known| (*known.names).clone()).unwrap_or_default();
         all.extend(names.iter().cloned());
         let wanted: Vec<String> = all.iter().cloned().collect();
         let (advisories, numbers) =
