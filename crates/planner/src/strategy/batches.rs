@@ -50,7 +50,8 @@ pub fn canary(ground: &Ground, plan: &mut NodePlan) {
     if !canaries.is_empty() {
         plan.pause(StepName::Whole(Part::CanaryPause), CANARY_PAUSE_SECONDS, false);
     }
-    let is_canary = |node: &u32| canary_of[nodes[*node as usize].service] == Some(*node as usize);
+    let is_canary =
+        |node: &u32| canary_of[ground.service_of[*node as usize] as usize] == Some(*node as usize);
     let rest = ground.most_important_first().iter().copied().filter(|node| !is_canary(node));
     add(ground, plan, Action::Patch, &by_service(ground, &rest.collect::<Vec<u32>>()));
 }
@@ -89,7 +90,7 @@ fn by_service(ground: &Ground, nodes: &[u32]) -> Batches {
     let mut batches = Batches { of_node: vec![NONE; ground.rank.len()], count: 0 };
     let mut taken = vec![0_u32; ground.spare.len()];
     for node in nodes {
-        let service = ground.scenario.nodes[*node as usize].service;
+        let service = ground.service_of[*node as usize] as usize;
         if let Some(batch) = taken[service].checked_div(ground.spare[service]) {
             taken[service] += 1;
             batches.of_node[*node as usize] = batch;
@@ -105,7 +106,7 @@ fn by_service(ground: &Ground, nodes: &[u32]) -> Batches {
 /// Nodes are looked at in their order once; those whose service has given all it can to a batch wait in a queue of their
 /// service, and a heap knows whose head comes next. So a batch costs no more than it takes.
 fn by_size(ground: &Ground, nodes: &[u32], batch_size: usize) -> Batches {
-    let service_of = |position: usize| ground.scenario.nodes[nodes[position] as usize].service;
+    let service_of = |position: usize| ground.service_of[nodes[position] as usize] as usize;
     let mut batches = Batches { of_node: vec![NONE; ground.rank.len()], count: 0 };
     let mut waiting: Vec<VecDeque<usize>> = vec![VecDeque::new(); ground.spare.len()];
     let mut heads: BinaryHeap<Reverse<(usize, usize)>> = BinaryHeap::new();
@@ -166,7 +167,7 @@ impl Batches {
     /// Nodes of services that can spare none: each a batch of its own, last.
     fn add_stuck(&mut self, ground: &Ground, nodes: &[u32]) {
         for node in nodes {
-            if ground.spare[ground.scenario.nodes[*node as usize].service] == 0 {
+            if ground.spare[ground.service_of[*node as usize] as usize] == 0 {
                 self.of_node[*node as usize] = self.count;
                 self.count += 1;
             }

@@ -11,6 +11,9 @@ pub struct Ground<'a> {
     pub by_id: Vec<u32>,
     /// The place of each node in that order.
     pub rank: Vec<u32>,
+    /// The service of each node and its `min_up`: out of the scenario's wide nodes, as they are asked for in all orders.
+    pub service_of: Vec<u32>,
+    pub min_up_of: Vec<u32>,
     /// How many nodes each service can spare: its patchable ones less the highest `min_up` among them.
     pub spare: Vec<u32>,
     most_important_first: OnceCell<Vec<u32>>,
@@ -33,6 +36,8 @@ impl<'a> Ground<'a> {
         let spare = patchable.iter().zip(min_up).map(|(count, min_up)| count.saturating_sub(min_up));
         Self {
             spare: spare.collect(),
+            service_of: nodes.iter().map(|node| node.service as u32).collect(),
+            min_up_of: nodes.iter().map(|node| node.min_up).collect(),
             scenario,
             by_id,
             rank,

@@ -1,11 +1,12 @@
 //! Strategies that go by incompatibility groups.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use super::{
     Action, GUARDRAIL_PAUSE_SECONDS, NodePlan, PlanError, StepName,
     ground::{Ground, ordered},
     step::Part,
+    turns::Turns,
 };
 use crate::scenario::Scenario;
 
@@ -72,59 +73,67 @@ impl Groups {
         &self.nodes[self.start[group] as usize..self.start[group + 1] as usize]
     }
 
-    /// Pairs of groups of which the first depends on the second; as often as the file says it.
-    fn dependencies<'a>(&'a self, scenario: &'a Scenario) -> impl Iterator<Item = (u32, u32)> + 'a {
-        let groups = scenario.edges.iter().map(|edge| (self.of_node[edge.source], self.of_node[edge.target]));
-        groups
-            .filter(|(dependent, provider)| *dependent != NONE && *provider != NONE && dependent != provider)
+    /// Of equal risk by `name`, a number below 2^35 that no two groups share.
+    fn riskiest_first(&self, name: impl Fn(usize) -> u64) -> Vec<u32> {
+        // Risk, name and index in one number compare without branches.
+        let key = |group: usize| {
+            u128::from(!self.risk[group]) << 64 | u128::from(name(group)) << 29 | group as u128
+        };
+        let mut keys: Vec<u128> = (0..self.count()).map(key).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|key| (key & MOST_GROUPS) as u32).collect()
     }
 }
 
-/// As many groups have room in a number beside risk and name.
+/// Pairs of groups of which the first depends on the second, by the numbers that `of_node` gives them; as often as the
+/// file says it.
+fn dependencies<'a>(scenario: &'a Scenario, of_node: &'a [u32]) -> impl Iterator<Item = (u32, u32)> + 'a {
+    let groups = scenario.edges.iter().map(|edge| (of_node[edge.source], of_node[edge.target]));
+    groups.filter(|(dependent, provider)| *dependent != NONE && *provider != NONE && dependent != provider)
+}
+
+/// The last of so many groups has a number of nine digits, which leaves room for all that puts groups in order.
 const MOST_GROUPS: u128 = (1 << 29) - 1;
-/// After every [`text_order`]: base 11, ten places.
-const LAST_TEXT: u64 = 11_u64.pow(10);
 
 /// A number whose order is that of the decimal texts: 10 before 2.
 fn text_order(number: u32) -> u64 {
     let digits = number.checked_ilog10().unwrap_or(0);
-    // Base 11, ten places, left aligned; an absent digit comes before all others.
-    let all = (0..=digits).rev().map(|place| u64::from(number / 10_u32.pow(place) % 10) + 1);
-    all.chain(std::iter::repeat(0)).take(10).fold(0, |order, digit| order * 11 + digit)
+    // Left aligned; of 1 and 10 the shorter comes first.
+    (u64::from(number) * 10_u64.pow(8 - digits)) << 4 | u64::from(digits)
 }
 
 /// One group a step, a group after all those it depends on, of the ready ones the riskiest first; of equal risk by the
 /// text of its number.
 pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError> {
     let groups = ground.groups();
-    let dependencies = || groups.dependencies(ground.scenario);
-    let mut missing = vec![0_u32; groups.count()];
-    let mut first = vec![0_u32; groups.count() + 1];
-    for (dependent, provider) in dependencies() {
+    // A group is called by its turn, were there no dependencies: what is needed together lies together then.
+    let order = groups.riskiest_first(|group| text_order(groups.number[group]));
+    let mut turn_of = vec![0_u32; groups.count()];
+    order.iter().zip(0..).for_each(|(group, turn)| turn_of[*group as usize] = turn);
+    let of_node = groups.of_node.iter().map(|group| turn_of.get(*group as usize).copied().unwrap_or(NONE));
+    let of_node: Vec<u32> = of_node.collect();
+    let mut missing = vec![0_u32; order.len()];
+    let mut first = vec![0_u32; order.len() + 1];
+    for (dependent, provider) in dependencies(ground.scenario, &of_node) {
         missing[dependent as usize] += 1;
         first[provider as usize + 1] += 1;
     }
-    (0..groups.count()).for_each(|group| first[group + 1] += first[group]);
-    let mut dependents = vec![0_u32; first[groups.count()] as usize];
+    (0..order.len()).for_each(|turn| first[turn + 1] += first[turn]);
+    let mut dependents = vec![0_u32; first[order.len()] as usize];
     let mut next = first.clone();
-    for (dependent, provider) in dependencies() {
+    for (dependent, provider) in dependencies(ground.scenario, &of_node) {
         let next = &mut next[provider as usize];
         dependents[*next as usize] = dependent;
         *next += 1;
     }
 
-    // Risk, name and index in one number: the riskiest is the greatest, of equal risk the first by name.
-    let ready = |group: usize| {
-        let name = LAST_TEXT - text_order(groups.number[group]);
-        u128::from(groups.risk[group]) << 64 | u128::from(name) << 29 | group as u128
-    };
-    let mut heap: BinaryHeap<u128> =
-        (0..groups.count()).filter(|group| missing[*group] == 0).map(ready).collect();
+    let mut ready = Turns::up_to(order.len());
+    missing.iter().zip(0..).filter(|(count, _)| **count == 0).for_each(|(_, turn)| ready.add(turn));
     plan.reserve(groups.count(), groups.nodes.len());
-    while let Some(next) = heap.pop() {
-        let group = (next & MOST_GROUPS) as usize;
+    while let Some(turn) = ready.take_first() {
+        let turn = turn as usize;
         let name = StepName::Numbered(Action::Patch, plan.steps.len() as u32 + 1);
-        match groups.of(group) {
+        match groups.of(order[turn] as usize) {
             [node] => plan.add(name, Action::Patch, [*node as usize]),
             nodes => {
                 let mut nodes: Vec<usize> = nodes.iter().map(|node| *node as usize).collect();
@@ -132,24 +141,27 @@ pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError>
                 plan.add(name, Action::Patch, nodes);
             }
         }
-        for dependent in &dependents[first[group] as usize..first[group + 1] as usize] {
-            let dependent = *dependent as usize;
-            missing[dependent] -= 1;
-            if missing[dependent] == 0 {
-                heap.push(ready(dependent));
+        for dependent in &dependents[first[turn] as usize..first[turn + 1] as usize] {
+            let missing = &mut missing[*dependent as usize];
+            *missing -= 1;
+            if *missing == 0 {
+                ready.add(*dependent);
             }
         }
     }
     match plan.steps.len() == groups.count() {
         true => Ok(()),
-        false => Err(PlanError::DependencyCycle(cycle(ground.scenario, groups, &missing))),
+        false => {
+            let missing: Vec<u32> = turn_of.iter().map(|turn| missing[*turn as usize]).collect();
+            Err(PlanError::DependencyCycle(cycle(ground.scenario, groups, &missing)))
+        }
     }
 }
 
 /// The nodes of one cycle: from any group that never became ready, back along what it waits for, until a group repeats.
 fn cycle(scenario: &Scenario, groups: &Groups, missing: &[u32]) -> Vec<String> {
     let mut waits_for: BTreeMap<usize, usize> = BTreeMap::new();
-    for (dependent, provider) in groups.dependencies(scenario) {
+    for (dependent, provider) in dependencies(scenario, &groups.of_node) {
         if missing[provider as usize] > 0 {
             let first = waits_for.entry(dependent as usize).or_insert(provider as usize);
             *first = (*first).min(provider as usize);
@@ -174,16 +186,12 @@ fn cycle(scenario: &Scenario, groups: &Groups, missing: &[u32]) -> Vec<String> {
 pub fn hybrid(ground: &Ground, plan: &mut NodePlan) {
     let groups = ground.groups();
     let first_id = |group: usize| groups.of(group).iter().map(|node| ground.rank[*node as usize]).min();
-    // A rank belongs to one group, so no two keys are the same.
-    let mut order: Vec<(u64, u32, u32)> = (0..groups.count())
-        .map(|group| (!groups.risk[group], first_id(group).unwrap_or(0), group as u32))
-        .collect();
-    order.sort_unstable();
+    let order = groups.riskiest_first(|group| first_id(group).unwrap_or(0).into());
     plan.reserve(3 * order.len(), 2 * groups.nodes.len());
-    for ((.., group), number) in order.into_iter().zip(1..) {
+    for (group, number) in order.into_iter().zip(1..) {
         let nodes = groups.of(group as usize);
         let members = || nodes.iter().map(|node| *node as usize);
-        let min_up = members().map(|node| ground.scenario.nodes[node].min_up).max().unwrap_or(0);
+        let min_up = members().map(|node| ground.min_up_of[node]).max().unwrap_or(0);
         let name = |part| StepName::Group(number, part);
         if min_up as usize >= nodes.len() {
             plan.add(name(Part::Build), Action::BlueGreenBuild, members());
@@ -201,7 +209,7 @@ mod tests {
 
     #[test]
     fn numbers_are_ordered_as_texts() {
-        let mut numbers: Vec<u32> = (0..1200).chain([99_999, 1_000_000, u32::MAX - 1]).collect();
+        let mut numbers: Vec<u32> = (0..1200).chain([99_999, 1_000_000, (1 << 29) - 1]).collect();
         let mut texts = numbers.clone();
         numbers.sort_by_key(|number| text_order(*number));
         texts.sort_by_key(|number| number.to_string());

@@ -7,6 +7,7 @@ mod batches;
 mod ground;
 mod groups;
 mod step;
+mod turns;
 
 use std::{collections::HashMap, sync::Arc};
 

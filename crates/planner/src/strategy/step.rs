@@ -116,14 +116,9 @@ impl NodePlan {
         &self.nodes[step.first as usize..(step.first + step.count) as usize]
     }
 
-    /// The nodes of several steps on end.
-    pub fn numbers_of_all(&self, steps: &[Step]) -> &[u32] {
-        match (steps.first(), steps.last()) {
-            (Some(first), Some(last)) => {
-                &self.nodes[first.first as usize..(last.first + last.count) as usize]
-            }
-            _ => &[],
-        }
+    /// The nodes of all steps, one after the other.
+    pub fn all_nodes(&self) -> &[u32] {
+        &self.nodes
     }
 }
 

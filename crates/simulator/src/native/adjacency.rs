@@ -20,11 +20,40 @@ impl Adjacency {
         Self { start, items }
     }
 
+    /// Of equal pairs one; what is listed is in order.
+    pub fn distinct(count: usize, pairs: &[(u32, u32)]) -> Self {
+        // Sorted by the first of each pair without comparing, so that only short lists are left to be sorted.
+        let mut all = Self::new(count, pairs);
+        let (mut begin, mut kept) = (0, 0);
+        for index in 0..count {
+            let (first, end) = (kept, all.start[index + 1] as usize);
+            all.items[begin..end].sort_unstable();
+            for at in begin..end {
+                let item = all.items[at];
+                if kept == first || all.items[kept - 1] != item {
+                    all.items[kept] = item;
+                    kept += 1;
+                }
+            }
+            all.start[index] = first as u32;
+            begin = end;
+        }
+        all.start[count] = kept as u32;
+        all.items.truncate(kept);
+        all
+    }
+
+    pub fn pairs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let ends = self.start.windows(2).zip(0..);
+        ends.flat_map(|(ends, from)| {
+            self.items[ends[0] as usize..ends[1] as usize].iter().map(move |to| (from, *to))
+        })
+    }
+
     #[inline]
     pub fn of(&self, index: usize) -> &[u32] {
         &self.items[self.start[index] as usize..self.start[index + 1] as usize]
     }
-
     /// The circle of each index: all that reach each other bear one number (R. Tarjan, 1972).
     pub fn circles(&self) -> Vec<u32> {
         let count = self.start.len() - 1;
@@ -116,6 +145,13 @@ mod tests {
     fn neighbours_keep_their_order() {
         let adjacency = Adjacency::new(3, &[(2, 1), (0, 2), (2, 0)]);
         assert_eq!((adjacency.of(0), adjacency.of(1), adjacency.of(2)), (&[2][..], &[][..], &[1, 0][..]));
+    }
+
+    #[test]
+    fn equal_pairs_are_listed_once_and_in_order() {
+        let pairs = [(2, 1), (0, 2), (2, 0), (2, 1), (0, 2)];
+        let distinct = Adjacency::distinct(4, &pairs);
+        assert_eq!(distinct.pairs().collect::<Vec<_>>(), [(0, 2), (2, 0), (2, 1)]);
     }
 
     #[test]

@@ -2,17 +2,24 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// So many events put down at once are sorted at once, which is cheaper than one by one.
-const MANY: usize = 64;
+/// Fewer events than this are put in order all at once.
+const FEW: usize = 256;
+/// Of more, the first quarter or so; so many are looked at to find out when it ends.
+const SAMPLE: usize = 64;
 
 /// An event is a number below 2^32 at a time.
+///
+/// Most events are put down long before they happen, so they are left without order until their time comes near. An event
+/// then costs a few passes over memory in sequence, where a heap of tens of thousands would cost it a walk all over.
 #[derive(Default)]
 pub struct Agenda {
-    /// Put down since the last look.
-    fresh: Vec<u128>,
-    /// Latest first.
-    sorted: Vec<u128>,
-    heap: BinaryHeap<Reverse<u128>>,
+    /// From the horizon on, in no order.
+    later: Vec<u128>,
+    /// Before the horizon, latest first.
+    sooner: Vec<u128>,
+    /// Before the horizon, put down after `sooner` was sorted.
+    between: BinaryHeap<Reverse<u128>>,
+    horizon: u64,
     sequence: u32,
 }
 
@@ -20,39 +27,61 @@ impl Agenda {
     #[inline]
     pub fn push(&mut self, time: u64, event: u32) {
         // Time, sequence and event in one number compare as they should, without branches.
-        self.fresh.push(u128::from(time) << 64 | u128::from(self.sequence) << 32 | u128::from(event));
+        let entry = u128::from(time) << 64 | u128::from(self.sequence) << 32 | u128::from(event);
         self.sequence += 1;
+        match time < self.horizon {
+            true => self.between.push(Reverse(entry)),
+            false => self.later.push(entry),
+        }
     }
 
     #[inline]
     pub fn pop(&mut self) -> Option<(u64, u32)> {
-        if !self.fresh.is_empty() {
-            self.take_in();
+        if self.sooner.is_empty() && self.between.is_empty() {
+            self.move_horizon();
         }
-        let next = match (self.sorted.last(), self.heap.peek()) {
-            (Some(sorted), Some(Reverse(heaped))) if heaped < sorted => self.heap.pop().map(|next| next.0),
-            (None, _) => self.heap.pop().map(|next| next.0),
-            (Some(_), _) => self.sorted.pop(),
+        let next = match (self.sooner.last(), self.between.peek()) {
+            (Some(sooner), Some(Reverse(between))) if between < sooner => {
+                self.between.pop().map(|next| next.0)
+            }
+            (None, _) => self.between.pop().map(|next| next.0),
+            (Some(_), _) => self.sooner.pop(),
         }?;
-        Some(((next >> 64) as u64, next as u32))
+        Some((time(next), next as u32))
     }
 
     /// Forgets everything; keeps its memory.
     pub fn clear(&mut self) {
-        self.fresh.clear();
-        self.sorted.clear();
-        self.heap.clear();
-        self.sequence = 0;
+        self.later.clear();
+        self.sooner.clear();
+        self.between.clear();
+        (self.horizon, self.sequence) = (0, 0);
     }
 
-    fn take_in(&mut self) {
-        if self.sorted.is_empty() && self.fresh.len() >= MANY {
-            std::mem::swap(&mut self.fresh, &mut self.sorted);
-            self.sorted.sort_unstable_by(|a, b| b.cmp(a));
+    fn move_horizon(&mut self) {
+        if self.later.len() < FEW {
+            std::mem::swap(&mut self.later, &mut self.sooner);
         } else {
-            self.heap.extend(self.fresh.drain(..).map(Reverse));
+            let mut sample = [0; SAMPLE];
+            let spread = self.later.iter().step_by(self.later.len() / SAMPLE);
+            sample.iter_mut().zip(spread).for_each(|(to, from)| *to = *from);
+            let (_, last, _) = sample.select_nth_unstable(SAMPLE / 4);
+            let mut index = 0;
+            while index < self.later.len() {
+                match self.later[index] <= *last {
+                    true => self.sooner.push(self.later.swap_remove(index)),
+                    false => index += 1,
+                }
+            }
         }
+        self.sooner.sort_unstable_by(|a, b| b.cmp(a));
+        // What comes at the very time of the latest may come before it is taken, and is after it by its sequence.
+        self.horizon = self.sooner.first().map_or(0, |latest| time(*latest));
     }
+}
+
+fn time(entry: u128) -> u64 {
+    (entry >> 64) as u64
 }
 
 #[cfg(test)]
@@ -62,17 +91,19 @@ mod tests {
     #[test]
     fn events_come_by_time_and_at_one_time_in_their_order() {
         let mut agenda = Agenda::default();
-        let mut expected: Vec<(u64, u32)> =
-            (0..500).map(|event| (u64::from(event * 7919 % 50), event)).collect();
-        let (many, few) = expected.split_at(400);
-        many.iter().for_each(|(time, event)| agenda.push(*time, *event));
-        let mut found: Vec<(u64, u32)> = vec![];
-        // Later ones fall among the earlier.
-        found.extend(agenda.pop());
-        few.iter().for_each(|(time, event)| agenda.push(time + 1, *event));
-        found.extend(std::iter::from_fn(|| agenda.pop()));
-        expected[400..].iter_mut().for_each(|event| event.0 += 1);
-        expected.sort_unstable();
-        assert_eq!(found, expected);
+        // Many are there from the beginning, and each that happens puts down another; some of those come at once.
+        let mut open: Vec<(u64, u32)> =
+            (0..600).map(|event| (u64::from(event * 7919 % 500), event)).collect();
+        open.iter().for_each(|(time, event)| agenda.push(*time, *event));
+        for event in 600..2000 {
+            open.sort_unstable();
+            let expected = open.remove(0);
+            assert_eq!(agenda.pop(), Some(expected));
+            let next = (expected.0 + u64::from(event * 31 % 97), event);
+            agenda.push(next.0, next.1);
+            open.push(next);
+        }
+        open.sort_unstable();
+        assert_eq!(std::iter::from_fn(|| agenda.pop()).collect::<Vec<_>>(), open);
     }
 }

@@ -1,10 +1,29 @@
 //! One attempt on one node: how long it takes and how it ends.
 
-use super::{
-    options::FailureMix,
-    stage::{NodeState, Stage},
-};
+use planner::scenario::Node;
+
+use super::{options::FailureMix, stage::Stage};
 use crate::random::{Luck, Random};
+
+/// What an attempt on a node may come to.
+#[derive(Clone, Copy)]
+pub struct Prospect {
+    pub nominal_seconds: u32,
+    reboots: bool,
+    rollback_supported: bool,
+    failure_probability: f64,
+}
+
+impl Prospect {
+    pub fn of(node: &Node) -> Self {
+        Self {
+            nominal_seconds: node.patch.duration_seconds,
+            reboots: node.patch.requires_reboot,
+            rollback_supported: node.patch.rollback_supported,
+            failure_probability: node.patch.failure_probability,
+        }
+    }
+}
 
 /// How an attempt ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,10 +54,10 @@ const ALL: [Ending; 6] = [
 ];
 
 impl Ending {
-    /// As the agenda knows it: scenarios have fewer than 2^29 nodes.
+    /// As the agenda knows it, at a place of the plan: there are fewer than 2^29.
     #[inline]
-    pub fn of(self, node: u32) -> u32 {
-        node << 3 | self as u32
+    pub fn at(self, place: u32) -> u32 {
+        place << 3 | self as u32
     }
 
     #[inline]
@@ -61,17 +80,17 @@ impl Ending {
 /// Milliseconds from its beginning to its end, rollback included. Each attempt has luck of its own, so that nothing around
 /// it changes it.
 #[inline]
-pub fn draw(stage: &Stage, node: &NodeState, mode: Mode, mut luck: Luck) -> (u64, Ending) {
+pub fn draw(stage: &Stage, prospect: &Prospect, mode: Mode, mut luck: Luck) -> (u64, Ending) {
     let options = stage.options;
-    let fails = luck.random() < node.failure_probability;
-    let took = match node.nominal_seconds {
+    let fails = luck.random() < prospect.failure_probability;
+    let took = match prospect.nominal_seconds {
         0 => 0,
         nominal => whole(f64::from(nominal) * 1000.0 * stage.duration_factor.sample(&mut luck)),
     };
     if !fails {
         return (took, if mode == Mode::Build { Ending::Built } else { Ending::Patched });
     }
-    let way = Way::draw(&options.failure_mix, node.reboots(), luck.random());
+    let way = Way::draw(&options.failure_mix, prospect.reboots, luck.random());
     let noticed = match way {
         Way::Patch => whole(took as f64 * luck.random()),
         Way::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
@@ -81,7 +100,7 @@ pub fn draw(stage: &Stage, node: &NodeState, mode: Mode, mut luck: Luck) -> (u64
     if mode == Mode::Build {
         return (noticed, Ending::BuildFailed);
     }
-    match node.rollback_supported() && way != Way::Lost {
+    match prospect.rollback_supported && way != Way::Lost {
         true => (noticed + whole(took as f64 * options.rollback_factor), Ending::RolledBack),
         false => (noticed, Ending::Failed),
     }

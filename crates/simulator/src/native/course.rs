@@ -1,9 +1,18 @@
 //! A plan made ready to be played again and again: which of its steps flow into each other, and within which bounds.
 
-use domain::strategy::Strategy;
-use planner::{NodePlan, strategy::Action};
+use std::{iter, ops::Range};
 
-use super::{adjacency::Adjacency, stage::Stage};
+use domain::strategy::Strategy;
+use planner::{
+    NodePlan,
+    strategy::{Action, Step},
+};
+
+use super::{
+    adjacency::Adjacency,
+    attempt::Prospect,
+    stage::{Stage, Traits},
+};
 
 /// Steps between which nothing stands: a node of a later one may begin while earlier ones are still at work.
 #[derive(Clone, Copy)]
@@ -22,11 +31,15 @@ pub struct Leg {
 
 pub struct Course<'p> {
     pub plan: &'p NodePlan,
-    pub legs: Vec<Leg>,
-    /// By place: the plan's nodes in their order.
+    /// Legs of several steps; any other step is a leg of its own.
+    flows: Vec<Leg>,
+    /// By place: the plan's nodes in their order. As work goes by places, what it takes lies side by side here.
     pub stops: Vec<Stop>,
+    /// By place, apart from the stops: the ends of attempts have no use for them.
+    pub prospects: Vec<Prospect>,
     /// For legs of several steps: service, and how many of its members one step takes at most.
     widths: Vec<(u32, u32)>,
+    max_parallel: Option<u32>,
     pub order: Option<Order>,
 }
 
@@ -34,6 +47,7 @@ pub struct Course<'p> {
 pub struct Stop {
     pub node: u32,
     pub step: u32,
+    pub traits: Traits,
 }
 
 /// Steps that wait for others, where the strategy goes by dependencies.
@@ -46,90 +60,108 @@ pub struct Order {
 
 impl<'p> Course<'p> {
     pub fn new(stage: &Stage, plan: &'p NodePlan) -> Self {
-        let numbered = plan.steps.iter().zip(0..);
-        let stops = numbered.flat_map(|(step, number)| {
-            plan.node_numbers(step).iter().map(move |node| Stop { node: *node, step: number })
-        });
-        let mut course =
-            Self { plan, legs: Vec::new(), stops: stops.collect(), widths: Vec::new(), order: None };
-        let flows = |step: usize| {
-            let numbers = plan.node_numbers(&plan.steps[step]);
-            plan.steps[step].action.patches_in_place()
+        let mut stops = Vec::with_capacity(plan.all_nodes().len());
+        for (step, number) in plan.steps.iter().zip(0..) {
+            let stop = |node: &u32| Stop { node: *node, step: number, traits: stage.nodes[*node as usize] };
+            stops.extend(plan.node_numbers(step).iter().map(stop));
+        }
+        let mut course = Self {
+            plan,
+            flows: Vec::new(),
+            stops,
+            prospects: plan.all_nodes().iter().map(|node| stage.prospects[*node as usize]).collect(),
+            widths: Vec::new(),
+            max_parallel: stage.options.max_parallel,
+            order: None,
+        };
+        let flows = |course: &Self, step: &Step| {
+            step.action.patches_in_place()
                 && !stage.options.step_barriers
-                && numbers.iter().all(|node| stage.nodes[*node as usize].stands_alone())
+                && course.stops_of(step).iter().all(|stop| stop.traits.stands_alone())
         };
         let mut counts = Vec::new();
-        let (mut step, mut place) = (0, 0);
-        while step < plan.steps.len() {
-            let mut end = step + 1;
-            if end < plan.steps.len() && flows(step) {
-                while end < plan.steps.len()
-                    && plan.steps[end].action == plan.steps[step].action
-                    && flows(end)
-                {
-                    end += 1;
-                }
+        let mut first = 0;
+        while let Some(step) = plan.steps.get(first) {
+            let mut end = first + 1;
+            if end < plan.steps.len() && flows(&course, step) {
+                let rest = plan.steps[end..].iter();
+                end += rest.take_while(|next| next.action == step.action && flows(&course, next)).count();
             }
-            place += course.add_leg(stage, step, end, place, &mut counts);
-            step = end;
+            if end - first > 1 {
+                course.add_flow(stage, first, end, &mut counts);
+            }
+            first = end;
         }
-        if plan.strategy == Strategy::DepGreedy && course.legs.iter().any(Leg::is_flow) {
+        if plan.strategy == Strategy::DepGreedy && !course.flows.is_empty() {
             course.order = Some(course.order(stage));
         }
         course
     }
 
     /// `counts` is working memory: the members that a step takes of each service and whether the leg has the service.
-    fn add_leg(
-        &mut self,
-        stage: &Stage,
-        first: usize,
-        end: usize,
-        place: u32,
-        counts: &mut Vec<(u32, u32)>,
-    ) -> u32 {
+    fn add_flow(&mut self, stage: &Stage, first: usize, end: usize, counts: &mut Vec<(u32, u32)>) {
         let steps = &self.plan.steps[first..end];
-        let size: usize = steps.iter().map(|step| step.size()).sum();
-        let widest = steps.iter().map(|step| step.size()).max().unwrap_or(0) as u32;
         let first_width = self.widths.len();
-        if steps.len() > 1 {
-            // Of each service its entry in `widths`, counted from 1, and the count in the present step.
-            counts.resize(stage.scenario.services.len(), (0, 0));
-            for step in steps {
-                let numbers = self.plan.node_numbers(step);
-                for node in numbers {
-                    let service = stage.nodes[*node as usize].service;
-                    let (entry, count) = &mut counts[service as usize];
-                    if *entry == 0 {
-                        self.widths.push((service, 0));
-                        *entry = self.widths.len() as u32;
-                    }
-                    *count += 1;
-                    let width = &mut self.widths[*entry as usize - 1].1;
-                    *width = (*width).max(*count);
+        // Of each service its entry in `widths`, counted from 1, and the count in the present step.
+        counts.resize(stage.scenario.services.len(), (0, 0));
+        for step in steps {
+            // Field by field: the widths grow meanwhile.
+            let stops = &self.stops[places(step)];
+            for stop in stops {
+                let service = stop.traits.service;
+                let (entry, count) = &mut counts[service as usize];
+                if *entry == 0 {
+                    self.widths.push((service, 0));
+                    *entry = self.widths.len() as u32;
                 }
-                numbers.iter().for_each(|node| counts[stage.nodes[*node as usize].service as usize].1 = 0);
+                *count += 1;
+                let width = &mut self.widths[*entry as usize - 1].1;
+                *width = (*width).max(*count);
             }
+            stops.iter().for_each(|stop| counts[stop.traits.service as usize].1 = 0);
         }
         for (service, _) in &self.widths[first_width..] {
             counts[*service as usize] = (0, 0);
         }
-        let places = match (stage.options.max_parallel, self.plan.strategy) {
+        let mut flow = self.leg(first, end);
+        (flow.first_width, flow.end_width) = (first_width as u32, self.widths.len() as u32);
+        self.flows.push(flow);
+    }
+
+    /// Without widths.
+    fn leg(&self, first: usize, end: usize) -> Leg {
+        let steps = &self.plan.steps[first..end];
+        let widest = steps.iter().map(|step| step.size()).max().unwrap_or(0) as u32;
+        let places = match (self.max_parallel, self.plan.strategy) {
             (None, _) => widest,
             // Its steps are single groups, put in order by dependencies alone.
             (Some(most), Strategy::DepGreedy) if steps.len() > 1 => most,
             (Some(most), _) => most.min(widest),
         };
-        self.legs.push(Leg {
+        Leg {
             first_step: first as u32,
             end_step: end as u32,
-            first: place,
-            end: place + size as u32,
+            first: steps[0].places().start,
+            end: steps[steps.len() - 1].places().end,
             places,
-            first_width: first_width as u32,
-            end_width: self.widths.len() as u32,
-        });
-        size as u32
+            first_width: 0,
+            end_width: 0,
+        }
+    }
+
+    /// In the order of the plan.
+    pub fn legs(&self) -> impl Iterator<Item = Leg> {
+        let mut flows = self.flows.iter().peekable();
+        let mut step = 0;
+        iter::from_fn(move || {
+            let leg = match flows.next_if(|flow| flow.first_step as usize == step) {
+                Some(flow) => *flow,
+                None if step < self.plan.steps.len() => self.leg(step, step + 1),
+                None => return None,
+            };
+            step = leg.end_step as usize;
+            Some(leg)
+        })
     }
 
     fn order(&self, stage: &Stage) -> Order {
@@ -149,6 +181,10 @@ impl<'p> Course<'p> {
         Order { dependents: Adjacency::new(self.stops.len(), &waits), missing }
     }
 
+    pub fn stops_of(&self, step: &Step) -> &[Stop] {
+        &self.stops[places(step)]
+    }
+
     pub fn widths_of(&self, leg: &Leg) -> &[(u32, u32)] {
         &self.widths[leg.first_width as usize..leg.end_width as usize]
     }
@@ -156,6 +192,10 @@ impl<'p> Course<'p> {
     pub fn action(&self, leg: &Leg) -> Action {
         self.plan.steps[leg.first_step as usize].action
     }
+}
+
+fn places(step: &Step) -> Range<usize> {
+    step.places().start as usize..step.places().end as usize
 }
 
 impl Leg {

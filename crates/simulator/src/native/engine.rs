@@ -9,8 +9,8 @@ use super::{
     attempt::{self, Ending, Mode},
     course::{Course, Leg, Stop},
     record::Record,
-    stage::{NEVER, NodeState, Stage},
-    world::{NOBODY, World},
+    stage::Stage,
+    world::{NEVER, NOBODY, World},
 };
 use crate::random::RunLuck;
 
@@ -22,11 +22,13 @@ pub struct Engine<'s, 'a> {
     pub counts: Counts,
     agenda: Agenda,
     luck: RunLuck,
-    /// Nodes that may begin now as far as is known, before each its place in the plan: first of all the earliest.
-    ready: BinaryHeap<Reverse<u64>>,
-    /// Who waits for the next window, as in `ready`.
-    for_window: Vec<u64>,
-    /// Nodes of each step that have not ended, and when its first began.
+    /// Places of nodes that may begin now as far as is known: first of all the earliest.
+    ready: BinaryHeap<Reverse<u32>>,
+    /// Who waits for the next window.
+    for_window: Vec<u32>,
+    /// By place, as far as the legs have come.
+    progress: Vec<Progress>,
+    /// Nodes of each step so far that have not ended, and when its first began.
     left: Vec<(u32, u64)>,
     /// Ends that each step still waits for.
     missing: Vec<u32>,
@@ -53,6 +55,18 @@ pub struct Counts {
     pub overrun_ms: u64,
 }
 
+/// How far a place of the plan has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    attempts: u32,
+    /// Who waits for the same service behind it.
+    next_parked: u32,
+    /// It waits for its service to spare it.
+    parked: bool,
+    /// An attempt runs, or none will follow.
+    begun: bool,
+}
+
 /// What a node waits for.
 enum Wait {
     /// Its service.
@@ -69,13 +83,14 @@ impl<'s, 'a> Engine<'s, 'a> {
         Self {
             stage,
             start,
-            world: start.clone(),
+            world: World::default(),
             now: 0,
             counts: Counts::default(),
             agenda: Agenda::default(),
             luck: RunLuck::new(0, 0),
             ready: BinaryHeap::new(),
             for_window: Vec::new(),
+            progress: Vec::new(),
             left: Vec::new(),
             missing: Vec::new(),
             turn: 0,
@@ -91,20 +106,20 @@ impl<'s, 'a> Engine<'s, 'a> {
         (self.now, self.awaited) = (0, NEVER);
         self.counts = Counts::default();
         self.left.clear();
-        self.left.extend(course.plan.steps.iter().map(|step| (step.size() as u32, NOT_BEGUN)));
+        self.progress.clear();
         if let Some(order) = &course.order {
             self.missing.clone_from(&order.missing);
         }
         let mut build_began = 0;
-        for leg in &course.legs {
+        for leg in course.legs() {
             let began = self.now;
             let step = &course.plan.steps[leg.first_step as usize];
             match step.action {
-                Action::Patch | Action::PatchCanary => self.work(course, leg, Mode::InPlace, record),
+                Action::Patch | Action::PatchCanary => self.work(course, &leg, Mode::InPlace, record),
                 Action::BlueGreenBuild => {
                     build_began = began;
                     let failed_before = self.counts.failed;
-                    self.work(course, leg, Mode::Build, record);
+                    self.work(course, &leg, Mode::Build, record);
                     if self.counts.failed > failed_before {
                         // Half a set does not take over. What was built is thrown away.
                         self.counts.halted = true;
@@ -128,12 +143,13 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     fn switch(&mut self, course: &Course, step: &Step, build_began: u64, record: &mut impl Record) {
-        for node in course.plan.nodes_of(step) {
-            if !self.world.nodes[node].built {
+        for stop in course.stops_of(step) {
+            let node = stop.node as usize;
+            if !self.world.built[node] {
                 continue;
             }
-            self.world.set_patched(self.stage, node, self.now);
-            self.world.bring_up(self.stage, node, self.now);
+            self.world.set_patched(self.stage, node, &stop.traits, self.now);
+            self.world.bring_up(self.stage, node, &stop.traits, self.now);
             record.node(self.now, "patched", &step.name, node);
         }
         let kept = u64::from(self.stage.options.bluegreen_keep_seconds) * 1000;
@@ -147,6 +163,10 @@ impl<'s, 'a> Engine<'s, 'a> {
         self.agenda.clear();
         self.ready.clear();
         self.for_window.clear();
+        // These grow leg by leg, as many a run halts long before the last.
+        let steps = &course.plan.steps[self.left.len()..leg.end_step as usize];
+        self.left.extend(steps.iter().map(|step| (step.size() as u32, NOT_BEGUN)));
+        self.progress.resize(leg.end as usize, Progress::default());
         if leg.is_flow() {
             for (service, width) in course.widths_of(leg) {
                 let service = &mut self.world.services[*service as usize];
@@ -157,39 +177,36 @@ impl<'s, 'a> Engine<'s, 'a> {
         let mut running = 0;
         loop {
             while running < leg.places && !self.counts.halted {
-                let node = match self.ready.pop() {
-                    Some(Reverse(ready)) => ready as u32 as usize,
+                let place = match self.ready.pop() {
+                    Some(Reverse(place)) => place,
                     None if self.cursor < leg.end => {
-                        let Stop { node, step } = course.stops[self.cursor as usize];
-                        let state = &mut self.world.nodes[node as usize];
-                        (state.place, state.step) = (self.cursor, step);
                         self.cursor += 1;
-                        node as usize
+                        self.cursor - 1
                     }
                     None => break,
                 };
-                if self.world.nodes[node].begun {
+                if self.progress[place as usize].begun {
                     continue;
                 }
-                match self.waits_for(course, leg, node) {
+                match self.waits_for(course, leg, place) {
                     None => {
                         running += 1;
-                        self.begin(course, leg, node, mode, record);
+                        self.begin(course, leg, place, mode, record);
                     }
-                    Some(Wait::Service) => self.park(node),
+                    Some(Wait::Service) => self.park(course, place),
                     Some(Wait::Turn) => {}
                     Some(Wait::Window(opens)) => {
-                        self.for_window.push(in_order(&self.world.nodes[node], node));
+                        self.for_window.push(place);
                         if opens < self.awaited {
                             self.awaited = opens;
-                            self.agenda.push(opens, Ending::WindowOpens.of(0));
+                            self.agenda.push(opens, Ending::WindowOpens.at(0));
                         }
                     }
                     Some(Wait::Nothing) => (self.counts.out_of_windows, self.counts.halted) = (true, true),
                 }
             }
             let Some((time, event)) = self.agenda.pop() else { break };
-            let (node, ending) = Ending::read(event);
+            let (place, ending) = Ending::read(event);
             if ending == Ending::WindowOpens {
                 self.awaited = NEVER;
                 if !self.counts.halted {
@@ -200,7 +217,7 @@ impl<'s, 'a> Engine<'s, 'a> {
             }
             self.now = time;
             running -= 1;
-            self.end(course, leg, node as usize, ending, record);
+            self.end(course, leg, place, ending, record);
             if leg.is_flow() && self.left[self.turn as usize].0 == 0 {
                 self.next_turn(course, leg);
             }
@@ -212,20 +229,19 @@ impl<'s, 'a> Engine<'s, 'a> {
 
     /// `None`: it may begin. Those of the step whose turn it is begin as the plan says, whatever that costs; those of later
     /// steps only where their service spares them and what they depend on has ended.
-    fn waits_for(&self, course: &Course, leg: &Leg, node: usize) -> Option<Wait> {
-        let state = &self.world.nodes[node];
+    fn waits_for(&self, course: &Course, leg: &Leg, place: u32) -> Option<Wait> {
+        let Stop { step, traits, .. } = &course.stops[place as usize];
         if leg.is_flow() {
-            let step = state.step;
-            let service = &self.world.services[state.service as usize];
-            if step != self.turn {
+            let service = &self.world.services[traits.service as usize];
+            if *step != self.turn {
                 if course.order.is_some() {
                     // A group goes together, so it waits for its turn.
-                    let is_group = course.plan.steps[step as usize].size() > 1;
-                    if is_group || self.missing[step as usize] > 0 {
+                    let is_group = course.plan.steps[*step as usize].size() > 1;
+                    if is_group || self.missing[*step as usize] > 0 {
                         return Some(Wait::Turn);
                     }
                 }
-                if state.goes_down() && service.up <= service.min_up {
+                if traits.goes_down() && service.up <= service.min_up {
                     return Some(Wait::Service);
                 }
             }
@@ -235,7 +251,9 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
         match self.stage.options.windows.is_empty() {
             true => None,
-            false => self.waits_for_window(u64::from(state.nominal_seconds) * 1000),
+            false => {
+                self.waits_for_window(u64::from(course.prospects[place as usize].nominal_seconds) * 1000)
+            }
         }
     }
 
@@ -250,34 +268,34 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     /// Lets the node wait until its service can spare it; those whose turn it is before all others.
-    fn park(&mut self, node: usize) {
-        let state = &mut self.world.nodes[node];
-        if std::mem::replace(&mut state.parked, true) {
+    fn park(&mut self, course: &Course, place: u32) {
+        if std::mem::replace(&mut self.progress[place as usize].parked, true) {
             return;
         }
-        state.next_parked = NOBODY;
-        let service = &mut self.world.services[state.service as usize];
+        let stop = &course.stops[place as usize];
+        let service = &mut self.world.services[stop.traits.service as usize];
+        let mut next = NOBODY;
         if service.first_parked == NOBODY {
-            (service.first_parked, service.last_parked) = (node as u32, node as u32);
-        } else if state.step == self.turn {
-            state.next_parked = service.first_parked;
-            service.first_parked = node as u32;
+            (service.first_parked, service.last_parked) = (place, place);
+        } else if stop.step == self.turn {
+            next = std::mem::replace(&mut service.first_parked, place);
         } else {
-            let last = std::mem::replace(&mut service.last_parked, node as u32);
-            self.world.nodes[last as usize].next_parked = node as u32;
+            let last = std::mem::replace(&mut service.last_parked, place);
+            self.progress[last as usize].next_parked = place;
         }
+        self.progress[place as usize].next_parked = next;
     }
 
     /// Who waited longest for the service is looked at again.
-    fn unpark(&mut self, service: usize) {
-        let service = &mut self.world.services[service];
+    fn unpark(&mut self, service: u32) {
+        let service = &mut self.world.services[service as usize];
         while service.first_parked != NOBODY {
-            let node = service.first_parked as usize;
-            let state = &mut self.world.nodes[node];
-            service.first_parked = state.next_parked;
-            state.parked = false;
-            if !state.begun {
-                self.ready.push(Reverse(in_order(state, node)));
+            let place = service.first_parked;
+            let progress = &mut self.progress[place as usize];
+            service.first_parked = progress.next_parked;
+            progress.parked = false;
+            if !progress.begun {
+                self.ready.push(Reverse(place));
                 return;
             }
         }
@@ -290,74 +308,72 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
         let step = &course.plan.steps[self.turn as usize];
         for place in step.places().take_while(|place| *place < self.cursor) {
-            let node = course.stops[place as usize].node as usize;
-            if !self.world.nodes[node].begun {
-                self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
+            if !self.progress[place as usize].begun {
+                self.ready.push(Reverse(place));
             }
         }
     }
 
     #[inline]
-    fn begin(&mut self, course: &Course, leg: &Leg, node: usize, mode: Mode, record: &mut impl Record) {
-        let state = &mut self.world.nodes[node];
-        let step = state.step;
-        let number = state.attempts;
-        state.attempts += 1;
-        state.begun = true;
+    fn begin(&mut self, course: &Course, leg: &Leg, place: u32, mode: Mode, record: &mut impl Record) {
+        let Stop { node, step, traits } = &course.stops[place as usize];
+        let progress = &mut self.progress[place as usize];
+        let number = progress.attempts;
+        progress.attempts += 1;
+        progress.begun = true;
         self.counts.retries += u32::from(number > 0);
         self.counts.begun += u32::from(number == 0);
-        let luck = self.luck.of(u64::from(number) << 32 | node as u64);
-        let (takes, ending) = attempt::draw(self.stage, state, mode, luck);
+        let luck = self.luck.of(u64::from(number) << 32 | u64::from(*node));
+        let (takes, ending) = attempt::draw(self.stage, &course.prospects[place as usize], mode, luck);
         if leg.is_flow() {
-            self.world.services[state.service as usize].working += 1;
+            self.world.services[traits.service as usize].working += 1;
         }
-        if mode == Mode::InPlace && state.goes_down() {
-            self.world.take_down(self.stage, node, self.now);
+        if mode == Mode::InPlace && traits.goes_down() {
+            self.world.take_down(self.stage, *node as usize, traits, self.now);
         }
-        let began = &mut self.left[step as usize].1;
+        let began = &mut self.left[*step as usize].1;
         *began = (*began).min(self.now);
-        self.agenda.push(self.now + takes, ending.of(node as u32));
+        self.agenda.push(self.now + takes, ending.at(place));
         if !self.stage.options.windows.is_empty() {
             let mut windows = self.stage.options.windows.iter();
             let closes = windows.find(|window| window.closes * 1000 > self.now).map(|window| window.closes);
             let over = closes.map_or(0, |closes| (self.now + takes).saturating_sub(closes * 1000));
             self.counts.overrun_ms += over;
         }
-        record.node(self.now, "started", &course.plan.steps[step as usize].name, node);
+        record.node(self.now, "started", &course.plan.steps[*step as usize].name, *node as usize);
     }
 
     #[inline]
-    fn end(&mut self, course: &Course, leg: &Leg, node: usize, ending: Ending, record: &mut impl Record) {
-        let NodeState { place, step, .. } = self.world.nodes[node];
-        let (goes_down, service) =
-            (self.world.nodes[node].goes_down(), self.world.nodes[node].service as usize);
+    fn end(&mut self, course: &Course, leg: &Leg, place: u32, ending: Ending, record: &mut impl Record) {
+        let Stop { node, step, traits } = &course.stops[place as usize];
+        let node = *node as usize;
         match ending {
             Ending::Patched => {
-                self.world.set_patched(self.stage, node, self.now);
-                if goes_down {
-                    self.world.bring_up(self.stage, node, self.now);
+                self.world.set_patched(self.stage, node, traits, self.now);
+                if traits.goes_down() {
+                    self.world.bring_up(self.stage, node, traits, self.now);
                 }
             }
             Ending::RolledBack => {
                 self.counts.rollbacks += 1;
-                if goes_down {
-                    self.world.bring_up(self.stage, node, self.now);
+                if traits.goes_down() {
+                    self.world.bring_up(self.stage, node, traits, self.now);
                 }
             }
-            Ending::Failed => self.world.take_down(self.stage, node, self.now),
-            Ending::Built => self.world.nodes[node].built = true,
+            Ending::Failed => self.world.take_down(self.stage, node, traits, self.now),
+            Ending::Built => self.world.built[node] = true,
             Ending::BuildFailed | Ending::WindowOpens => {}
         }
-        record.node(self.now, ending.event(), &course.plan.steps[step as usize].name, node);
+        record.node(self.now, ending.event(), &course.plan.steps[*step as usize].name, node);
         if leg.is_flow() {
-            self.world.services[service].working -= 1;
+            self.world.services[traits.service as usize].working -= 1;
         }
         let may_retry = matches!(ending, Ending::RolledBack | Ending::BuildFailed)
-            && self.world.nodes[node].attempts <= self.stage.options.retries
+            && self.progress[place as usize].attempts <= self.stage.options.retries
             && !self.counts.halted;
         if may_retry {
-            self.world.nodes[node].begun = false;
-            self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
+            self.progress[place as usize].begun = false;
+            self.ready.push(Reverse(place));
         } else {
             if matches!(ending, Ending::RolledBack | Ending::BuildFailed | Ending::Failed) {
                 self.counts.failed += 1;
@@ -366,10 +382,10 @@ impl<'s, 'a> Engine<'s, 'a> {
                 self.counts.halted |=
                     gates || options.max_failures.is_some_and(|most| self.counts.failed > most);
             }
-            self.finish(course, place, step, record);
+            self.finish(course, place, *step, record);
         }
         if leg.is_flow() {
-            self.unpark(service);
+            self.unpark(traits.service);
         }
     }
 
@@ -381,15 +397,13 @@ impl<'s, 'a> Engine<'s, 'a> {
             self.tell_end(course, step, record);
         }
         if let Some(order) = &course.order {
+            let seen = course.stops[self.cursor as usize - 1].step;
             for dependent in order.dependents.of(place as usize) {
                 let missing = &mut self.missing[*dependent as usize];
                 *missing -= 1;
-                if *missing == 0 {
+                if *missing == 0 && *dependent <= seen {
                     let places = course.plan.steps[*dependent as usize].places();
-                    for place in places.take_while(|place| *place < self.cursor) {
-                        let node = course.stops[place as usize].node as usize;
-                        self.ready.push(Reverse(in_order(&self.world.nodes[node], node)));
-                    }
+                    self.ready.extend(places.take_while(|place| *place < self.cursor).map(Reverse));
                 }
             }
         }
@@ -407,8 +421,3 @@ impl<'s, 'a> Engine<'s, 'a> {
 }
 
 const NOT_BEGUN: u64 = u64::MAX;
-
-/// A node behind its place in the plan.
-fn in_order(state: &NodeState, node: usize) -> u64 {
-    u64::from(state.place) << 32 | node as u64
-}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{engine::Engine, stage::NEVER};
+use super::{engine::Engine, world::NEVER};
 
 /// Times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,8 +70,9 @@ impl Engine<'_, '_> {
     pub fn figures(&self) -> Figures {
         let horizon = self.now + u64::from(self.stage.options.unpatched_exposure_seconds) * 1000;
         let (mut exposure, mut unpatched, mut last) = (0.0, 0, 0);
-        for (weight, node) in self.stage.weights.iter().zip(&self.world.nodes) {
-            let until = match (node.patched_at, node.is_patchable()) {
+        let patched_at = self.world.patched_at.iter();
+        for ((weight, patched_at), node) in self.stage.weights.iter().zip(patched_at).zip(&self.stage.nodes) {
+            let until = match (*patched_at, node.is_patchable()) {
                 (NEVER, true) => {
                     unpatched += 1;
                     horizon
@@ -85,13 +86,15 @@ impl Engine<'_, '_> {
             };
             exposure += weight * seconds(until);
         }
-        let services = &self.world.services;
+        let downtimes = &self.world.downtimes;
         Figures {
             duration: seconds(self.now),
             full_patch: (unpatched == 0).then(|| seconds(last)),
             exposure,
-            downtime: seconds(services.iter().map(|service| service.below_ms).sum()),
-            longest_downtime: seconds(services.iter().map(|s| s.longest_below_ms).max().unwrap_or(0)),
+            downtime: seconds(downtimes.iter().map(|downtime| downtime.ms).sum()),
+            longest_downtime: seconds(
+                downtimes.iter().map(|downtime| downtime.longest_ms).max().unwrap_or(0),
+            ),
             degraded_service: seconds(self.world.degraded.iter().map(|service| service.ms).sum()),
             unpatched,
         }
@@ -100,14 +103,14 @@ impl Engine<'_, '_> {
     pub fn metrics(&self) -> NativeMetrics {
         let (figures, counts, totals) = (self.figures(), self.counts, self.world.totals);
         let services = self.stage.scenario.services.iter();
-        let services = services.zip(self.world.services.iter().zip(&self.world.degraded));
+        let services = services.zip(self.world.downtimes.iter().zip(&self.world.degraded));
         let services: Vec<ServiceDowntime> = services
-            .map(|(service, (state, degraded))| ServiceDowntime {
+            .map(|(service, (downtime, degraded))| ServiceDowntime {
                 service: service.name.clone(),
-                downtime_seconds: seconds(state.below_ms),
-                longest_downtime_seconds: seconds(state.longest_below_ms),
+                downtime_seconds: seconds(downtime.ms),
+                longest_downtime_seconds: seconds(downtime.longest_ms),
                 degraded_seconds: seconds(degraded.ms),
-                availability_violations: state.falls,
+                availability_violations: downtime.falls,
             })
             .collect();
         NativeMetrics {
@@ -122,11 +125,11 @@ impl Engine<'_, '_> {
             rollbacks: counts.rollbacks,
             retries: counts.retries,
             guardrail_pauses: counts.guardrail_pauses,
-            mixed_version_seconds: seconds(totals.mixed_edge_ms),
+            mixed_version_seconds: seconds(totals.mixed.ms),
             degraded_seconds: seconds(totals.degraded_ms),
             incompatibility_violations: totals.incompatibility_violations,
             availability_violations: services.iter().map(|service| service.availability_violations).sum(),
-            node_unavailability_seconds: seconds(totals.unavailable_node_ms),
+            node_unavailability_seconds: seconds(totals.down.ms),
             most_nodes_down: totals.most_down,
             downtime_seconds: figures.downtime,
             longest_downtime_seconds: figures.longest_downtime,

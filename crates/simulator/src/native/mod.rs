@@ -14,6 +14,7 @@ mod attempt;
 mod compare;
 mod course;
 mod engine;
+mod links;
 mod metrics;
 mod monte_carlo;
 mod options;

@@ -107,14 +107,14 @@ pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) 
         |engine, run| {
             engine.play(&course, seed, run as u64, &mut Nobody);
             watch();
-            let services = engine.world.services.iter().enumerate();
-            let fallen = services.filter(|(_, state)| state.below_ms > 0);
+            let downtimes = &engine.world.downtimes;
+            let fallen = downtimes.iter().enumerate().filter(|(_, downtime)| downtime.ms > 0);
             Run {
                 figures: engine.figures(),
                 counts: engine.counts,
                 totals: engine.world.totals,
-                falls: engine.world.services.iter().map(|service| service.falls).sum(),
-                fallen: fallen.map(|(index, state)| (index as u32, state.below_ms)).collect(),
+                falls: downtimes.iter().map(|downtime| downtime.falls).sum(),
+                fallen: fallen.map(|(index, downtime)| (index as u32, downtime.ms)).collect(),
             }
         },
     );
@@ -150,11 +150,11 @@ fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f6
         downtime_seconds: spread(|run| run.figures.downtime),
         longest_downtime_seconds: spread(|run| run.figures.longest_downtime),
         degraded_service_seconds: spread(|run| run.figures.degraded_service),
-        mixed_version_seconds: spread(|run| seconds(run.totals.mixed_edge_ms)),
+        mixed_version_seconds: spread(|run| seconds(run.totals.mixed.ms)),
         degraded_seconds: spread(|run| seconds(run.totals.degraded_ms)),
         incompatibility_violations: spread(|run| f64::from(run.totals.incompatibility_violations)),
         availability_violations: spread(|run| f64::from(run.falls)),
-        node_unavailability_seconds: spread(|run| seconds(run.totals.unavailable_node_ms)),
+        node_unavailability_seconds: spread(|run| seconds(run.totals.down.ms)),
         most_nodes_down: spread(|run| f64::from(run.totals.most_down)),
         overrun_seconds: spread(|run| seconds(run.counts.overrun_ms)),
         begun_nodes: spread(|run| f64::from(run.counts.begun)),

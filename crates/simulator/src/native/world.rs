@@ -1,18 +1,30 @@
 //! The state of all nodes and services, and what has been measured of it. Every change costs what it touches.
 
-use super::stage::{Link, NEVER, NodeState, PATCHED_VERSION, Stage};
+use super::{
+    links::Link,
+    stage::{Stage, Traits},
+};
 
+/// No time: not yet, or not at present.
+pub const NEVER: u64 = u64::MAX;
 /// No place in the plan.
 pub const NOBODY: u32 = u32::MAX;
 
-#[derive(Clone)]
+#[derive(Default)]
 pub struct World {
-    pub nodes: Vec<NodeState>,
+    /// Whether each node has its patch. Beside the time of it, as neighbours ask for this alone, from all over the graph.
+    patched: Vec<bool>,
+    pub patched_at: Vec<u64>,
+    /// Whether each node's second self stands ready for the switch.
+    pub built: Vec<bool>,
+    /// Whether each node is down by itself.
+    down: Vec<bool>,
+    /// How many of the hosts that contain a node are down.
+    hosts_down: Vec<u32>,
     pub services: Vec<ServiceState>,
+    pub downtimes: Vec<Downtime>,
     pub degraded: Vec<Degraded>,
     circles: Vec<Circle>,
-    /// Edges whose ends differ in version; the degraded ones of them apart.
-    mixed_edges: u32,
     degraded_edges: u32,
     degraded_edges_since: u64,
     /// Circles whose trouble is being passed on.
@@ -21,20 +33,24 @@ pub struct World {
 }
 
 #[derive(Clone, Copy)]
-#[repr(align(64))]
 pub struct ServiceState {
     pub up: u32,
     pub min_up: u32,
     /// Members that are being worked on, and how many of them the plan takes at once.
     pub working: u32,
     pub width: u32,
-    below_since: u64,
-    pub below_ms: u64,
-    pub longest_below_ms: u64,
-    pub falls: u32,
     /// The first and the last of those that wait for the service to spare them.
     pub first_parked: u32,
     pub last_parked: u32,
+    below_since: u64,
+}
+
+/// What it came to that a service was below its `min_up`.
+#[derive(Clone, Copy, Default)]
+pub struct Downtime {
+    pub ms: u64,
+    pub longest_ms: u64,
+    pub falls: u32,
 }
 
 /// Since when a service suffers from those that it depends on, and for how long it has.
@@ -55,12 +71,20 @@ struct Circle {
 
 #[derive(Clone, Copy, Default)]
 pub struct Totals {
-    pub unavailable_node_ms: u64,
-    down: u32,
+    pub down: Tally,
     pub most_down: u32,
-    pub mixed_edge_ms: u64,
+    /// Edges whose ends differ in version.
+    pub mixed: Tally,
     pub degraded_ms: u64,
     pub incompatibility_violations: u32,
+}
+
+/// How many there are at present, and the time of all of them added up.
+#[derive(Clone, Copy, Default)]
+pub struct Tally {
+    count: u32,
+    since: u64,
+    pub ms: u64,
 }
 
 impl World {
@@ -71,23 +95,21 @@ impl World {
             min_up: service.min_up,
             working: 0,
             width: 0,
-            below_since: NEVER,
-            below_ms: 0,
-            longest_below_ms: 0,
-            falls: 0,
             first_parked: NOBODY,
             last_parked: NOBODY,
+            below_since: NEVER,
         });
         let mut world = Self {
-            nodes: stage.nodes.clone(),
+            patched: stage.nodes.iter().map(Traits::starts_patched).collect(),
+            patched_at: stage.nodes.iter().map(|n| if n.starts_patched() { 0 } else { NEVER }).collect(),
+            built: vec![false; stage.nodes.len()],
+            down: vec![false; stage.nodes.len()],
+            hosts_down: vec![0; stage.nodes.len()],
             services: services.collect(),
+            downtimes: vec![Downtime::default(); stage.scenario.services.len()],
             degraded: vec![Degraded { since: NEVER, ms: 0 }; stage.scenario.services.len()],
             circles: vec![Circle::default(); stage.scenario.services.len()],
-            mixed_edges: 0,
-            degraded_edges: 0,
-            degraded_edges_since: 0,
-            open: Vec::new(),
-            totals: Totals::default(),
+            ..Self::default()
         };
         // A service with fewer members than it needs was below before anything began: no fall, but its time counts.
         for service in 0..world.services.len() {
@@ -96,14 +118,14 @@ impl World {
                 world.pass_on(stage, service, 0, true);
             }
         }
-        for node in (0..stage.nodes.len()).filter(|node| stage.nodes[*node].starts_down()) {
-            world.take_down(stage, node, 0);
+        for (node, traits) in stage.nodes.iter().enumerate().filter(|(_, traits)| traits.starts_down()) {
+            world.take_down(stage, node, traits, 0);
         }
-        world.services.iter_mut().for_each(|service| service.falls = 0);
-        for node in 0..world.nodes.len() {
-            for link in stage.links_of(&stage.nodes[node]) {
+        world.downtimes.iter_mut().for_each(|downtime| downtime.falls = 0);
+        for (node, traits) in stage.nodes.iter().enumerate() {
+            for (_, link) in stage.links.from(traits.first_link) {
                 // Each edge is seen from both of its ends, and counts once.
-                if node < link.other as usize && link.differs_at_first {
+                if node < link.other() && link.differs_at_first() {
                     world.begin_mixing(link, 0);
                 }
             }
@@ -111,82 +133,81 @@ impl World {
         world
     }
 
-    /// Back to the start of a run, without new memory.
+    /// Back to the start of a run, in the memory that there is.
     pub fn restore(&mut self, start: &Self) {
-        self.nodes.copy_from_slice(&start.nodes);
-        self.services.copy_from_slice(&start.services);
-        self.degraded.copy_from_slice(&start.degraded);
-        self.circles.copy_from_slice(&start.circles);
-        (self.mixed_edges, self.degraded_edges) = (start.mixed_edges, start.degraded_edges);
+        self.patched.clone_from(&start.patched);
+        self.patched_at.clone_from(&start.patched_at);
+        self.built.clone_from(&start.built);
+        self.down.clone_from(&start.down);
+        self.hosts_down.clone_from(&start.hosts_down);
+        self.services.clone_from(&start.services);
+        self.downtimes.clone_from(&start.downtimes);
+        self.degraded.clone_from(&start.degraded);
+        self.circles.clone_from(&start.circles);
+        self.degraded_edges = start.degraded_edges;
         self.degraded_edges_since = start.degraded_edges_since;
         self.totals = start.totals;
     }
 
-    pub fn take_down(&mut self, stage: &Stage, node: usize, now: u64) {
-        let state = &mut self.nodes[node];
-        if state.down_since != NEVER {
+    /// `traits` are the node's, which the caller has at hand.
+    pub fn take_down(&mut self, stage: &Stage, node: usize, traits: &Traits, now: u64) {
+        if std::mem::replace(&mut self.down[node], true) {
             return;
         }
-        state.down_since = now;
-        self.totals.down += 1;
-        self.totals.most_down = self.totals.most_down.max(self.totals.down);
-        if state.hosts_down == 0 {
-            self.lose_member(stage, node, now);
+        self.totals.down.count(true, now);
+        self.totals.most_down = self.totals.most_down.max(self.totals.down.count);
+        if traits.stands_alone() {
+            return self.lose_member(stage, traits, now);
         }
-        if self.nodes[node].stands_alone() {
-            return;
+        if self.hosts_down[node] == 0 {
+            self.lose_member(stage, traits, now);
         }
         for contained in stage.contained.of(node) {
             let contained = *contained as usize;
-            let state = &mut self.nodes[contained];
-            state.hosts_down += 1;
-            if state.hosts_down == 1 && state.down_since == NEVER {
-                self.lose_member(stage, contained, now);
+            self.hosts_down[contained] += 1;
+            if self.hosts_down[contained] == 1 && !self.down[contained] {
+                self.lose_member(stage, &stage.nodes[contained], now);
             }
         }
     }
 
-    pub fn bring_up(&mut self, stage: &Stage, node: usize, now: u64) {
-        let state = &mut self.nodes[node];
-        let since = std::mem::replace(&mut state.down_since, NEVER);
-        if since == NEVER {
+    pub fn bring_up(&mut self, stage: &Stage, node: usize, traits: &Traits, now: u64) {
+        if !std::mem::replace(&mut self.down[node], false) {
             return;
         }
-        self.totals.unavailable_node_ms += now - since;
-        self.totals.down -= 1;
-        if state.hosts_down == 0 {
-            self.gain_member(stage, node, now);
+        self.totals.down.count(false, now);
+        if traits.stands_alone() {
+            return self.gain_member(stage, traits, now);
         }
-        if self.nodes[node].stands_alone() {
-            return;
+        if self.hosts_down[node] == 0 {
+            self.gain_member(stage, traits, now);
         }
         for contained in stage.contained.of(node) {
             let contained = *contained as usize;
-            let state = &mut self.nodes[contained];
-            state.hosts_down -= 1;
-            if state.hosts_down == 0 && state.down_since == NEVER {
-                self.gain_member(stage, contained, now);
+            self.hosts_down[contained] -= 1;
+            if self.hosts_down[contained] == 0 && !self.down[contained] {
+                self.gain_member(stage, &stage.nodes[contained], now);
             }
         }
     }
 
-    fn lose_member(&mut self, stage: &Stage, node: usize, now: u64) {
-        let index = self.nodes[node].service as usize;
+    fn lose_member(&mut self, stage: &Stage, traits: &Traits, now: u64) {
+        let index = traits.service as usize;
         let service = &mut self.services[index];
         service.up -= 1;
         if service.up + 1 == service.min_up {
             service.below_since = now;
-            service.falls += 1;
+            self.downtimes[index].falls += 1;
             self.pass_on(stage, index, now, true);
         }
     }
 
-    fn gain_member(&mut self, stage: &Stage, node: usize, now: u64) {
-        let index = self.nodes[node].service as usize;
+    fn gain_member(&mut self, stage: &Stage, traits: &Traits, now: u64) {
+        let index = traits.service as usize;
         let service = &mut self.services[index];
         service.up += 1;
         if service.up == service.min_up {
-            service.recover(now);
+            self.downtimes[index].add(service, now);
             self.pass_on(stage, index, now, false);
         }
     }
@@ -204,12 +225,14 @@ impl World {
         while let Some(circle) = self.open.pop() {
             for dependent in stage.dependents.of(circle as usize) {
                 let dependent = *dependent as usize;
-                let was_troubled = self.circles[dependent].is_troubled();
-                count(&mut self.circles[dependent].troubled_providers, falls);
-                let is_troubled = self.circles[dependent].is_troubled();
-                self.judge(stage, dependent, now);
-                if is_troubled != was_troubled {
-                    self.open.push(dependent as u32);
+                let circle = &mut self.circles[dependent];
+                count(&mut circle.troubled_providers, falls);
+                // One more or less among several changes nothing.
+                if circle.troubled_providers == u32::from(falls) {
+                    if circle.fallen == 0 {
+                        self.open.push(dependent as u32);
+                    }
+                    self.judge(stage, dependent, now);
                 }
             }
         }
@@ -230,27 +253,24 @@ impl World {
         }
     }
 
-    pub fn set_patched(&mut self, stage: &Stage, node: usize, now: u64) {
-        let state = &mut self.nodes[node];
-        if state.patched_at != NEVER {
+    pub fn set_patched(&mut self, stage: &Stage, node: usize, traits: &Traits, now: u64) {
+        if std::mem::replace(&mut self.patched[node], true) {
             return;
         }
-        let before = std::mem::replace(&mut state.version, PATCHED_VERSION);
-        state.patched_at = now;
-        for link in stage.links_of(&stage.nodes[node]) {
-            let other = &self.nodes[link.other as usize];
-            match (before != other.version, PATCHED_VERSION != other.version) {
-                (false, true) => self.begin_mixing(link, now),
-                (true, false) if link.differs_at_first => self.end_mixing(link, 0, now),
-                (true, false) => self.end_mixing(link, other.patched_at, now),
-                _ => {}
+        self.patched_at[node] = now;
+        for (number, link) in stage.links.from(traits.first_link) {
+            match self.patched[link.other()] {
+                true => self.end_mixing(stage, number, link, now),
+                false if !link.differs_at_first() => self.begin_mixing(link, now),
+                // They still differ.
+                false => {}
             }
         }
     }
 
-    fn begin_mixing(&mut self, link: &Link, now: u64) {
-        self.mixed_edges += 1;
-        if !link.incompatible {
+    fn begin_mixing(&mut self, link: Link, now: u64) {
+        self.totals.mixed.count(true, now);
+        if !link.is_incompatible() {
             self.degraded_edges += 1;
             if self.degraded_edges == 1 {
                 self.degraded_edges_since = now;
@@ -258,12 +278,12 @@ impl World {
         }
     }
 
-    fn end_mixing(&mut self, link: &Link, began: u64, now: u64) {
-        self.mixed_edges -= 1;
-        self.totals.mixed_edge_ms += now - began;
-        if link.incompatible {
-            let allowed = u64::from(link.allowed_seconds) * 1000;
-            self.totals.incompatibility_violations += u32::from(now - began > allowed);
+    /// The node at this end of the link has come to the version of the other.
+    fn end_mixing(&mut self, stage: &Stage, number: usize, link: Link, now: u64) {
+        self.totals.mixed.count(false, now);
+        if link.is_incompatible() {
+            let began = if link.differs_at_first() { 0 } else { self.patched_at[link.other()] };
+            self.judge_mixing(stage, number, now - began);
         } else {
             self.degraded_edges -= 1;
             if self.degraded_edges == 0 {
@@ -272,17 +292,23 @@ impl World {
         }
     }
 
+    fn judge_mixing(&mut self, stage: &Stage, number: usize, mixed_ms: u64) {
+        self.totals.incompatibility_violations += u32::from(mixed_ms > stage.links.allowed_ms(number));
+    }
+
     /// Closes every account at the end of the run.
     pub fn close(&mut self, stage: &Stage, now: u64) {
-        for NodeState { down_since, .. } in &self.nodes {
-            self.totals.unavailable_node_ms += if *down_since == NEVER { 0 } else { now - down_since };
+        self.totals.down.until(now);
+        self.totals.mixed.until(now);
+        if self.degraded_edges > 0 {
+            self.totals.degraded_ms += now - self.degraded_edges_since;
         }
-        if self.mixed_edges > 0 {
-            (0..self.nodes.len()).for_each(|node| self.close_edges(stage, node, now));
+        if self.totals.mixed.count > self.degraded_edges {
+            (0..stage.nodes.len()).for_each(|node| self.judge_edges(stage, node, now));
         }
-        for service in &mut self.services {
+        for (service, downtime) in self.services.iter_mut().zip(&mut self.downtimes) {
             if service.below_since != NEVER {
-                service.recover(now);
+                downtime.add(service, now);
             }
         }
         for degraded in self.degraded.iter_mut().filter(|degraded| degraded.since != NEVER) {
@@ -290,19 +316,36 @@ impl World {
         }
     }
 
-    /// Ends the mixing of those edges whose first end the node is.
-    fn close_edges(&mut self, stage: &Stage, node: usize, now: u64) {
-        for link in stage.links_of(&stage.nodes[node]).iter().filter(|link| node < link.other as usize) {
-            let (own, other) = (&self.nodes[node], &self.nodes[link.other as usize]);
-            if own.version != other.version {
-                let began = match link.differs_at_first {
+    /// Judges those incompatible edges that are mixed to the end and whose first end the node is.
+    fn judge_edges(&mut self, stage: &Stage, node: usize, now: u64) {
+        let links = stage.links.from(stage.nodes[node].first_link);
+        for (number, link) in links.filter(|(_, link)| link.is_incompatible() && node < link.other()) {
+            let other = link.other();
+            let differs = match (self.patched[node], self.patched[other]) {
+                (false, false) => link.differs_at_first(),
+                (one, other) => one != other,
+            };
+            if differs {
+                let began = match link.differs_at_first() {
                     true => 0,
                     // Only one of them is patched; the other never is.
-                    false => own.patched_at.min(other.patched_at),
+                    false => self.patched_at[node].min(self.patched_at[other]),
                 };
-                self.end_mixing(link, began, now);
+                self.judge_mixing(stage, number, now - began);
             }
         }
+    }
+}
+
+impl Tally {
+    fn count(&mut self, up: bool, now: u64) {
+        self.until(now);
+        count(&mut self.count, up);
+    }
+
+    fn until(&mut self, now: u64) {
+        self.ms += u64::from(self.count) * (now - self.since);
+        self.since = now;
     }
 }
 
@@ -316,10 +359,11 @@ impl Circle {
     }
 }
 
-impl ServiceState {
-    fn recover(&mut self, now: u64) {
-        let below = now - std::mem::replace(&mut self.below_since, NEVER);
-        self.below_ms += below;
-        self.longest_below_ms = self.longest_below_ms.max(below);
+impl Downtime {
+    /// The service recovers.
+    fn add(&mut self, service: &mut ServiceState, now: u64) {
+        let below = now - std::mem::replace(&mut service.below_since, NEVER);
+        self.ms += below;
+        self.longest_ms = self.longest_ms.max(below);
     }
 }
