@@ -127,7 +127,12 @@ fn owner_of(bridge: &str) -> Result<Option<String>, FleetError> {
     if !link_exists(bridge) {
         return Ok(None);
     }
-    let shown = quick("ip", &["-j", "link", "show", "dev", bridge])?;
+    let shown = match quick("ip", &["-j", "link", "show", "dev", bridge]) {
+        Ok(shown) => shown,
+        // Its fleet was given up just now.
+        Err(_) if !link_exists(bridge) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let shown: Value = serde_json::from_str(&shown).map_err(|_| FleetError::Garbled("ip -j link".into()))?;
     Ok(Some(shown[0]["ifalias"].as_str().unwrap_or_default().to_owned()))
 }
