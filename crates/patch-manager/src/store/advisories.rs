@@ -332,15 +332,19 @@ pub struct FoundAdvisory {
 
 /// Advisories of this id, or that fix this CVE; at most `limit`.
 pub async fn find_advisories(conn: &mut PgConnection, id: &str, limit: i64) -> ApiResult<Vec<FoundAdvisory>> {
+    // Found first: in the order of publication every advisory there is would be looked at.
     let rows = sqlx::query!(
-        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn,
+        r#"WITH found AS MATERIALIZED (
+               SELECT no FROM patch.advisories WHERE id = $1
+               UNION SELECT no FROM patch.advisories WHERE cves @> ARRAY[$1::text])
+           SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn,
                c.hosts AS "hosts!", a.body, e.probability AS "probability?", n.bodies AS "notes: Json<Vec<CveNote>>"
-           FROM patch.advisories a CROSS JOIN LATERAL (
+           FROM found JOIN patch.advisories a ON a.no = found.no CROSS JOIN LATERAL (
                SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
            CROSS JOIN LATERAL (SELECT max(e.probability) AS probability FROM patch.exploit_predictions e WHERE e.cve = ANY(a.cves)) e
            CROSS JOIN LATERAL (SELECT jsonb_agg(n.body ORDER BY n.cve) AS bodies FROM (
                SELECT n.cve, n.body FROM patch.cve_notes n WHERE n.cve = ANY(a.cves) ORDER BY n.cve LIMIT 500) n) n
-           WHERE a.id = $1 OR a.cves @> ARRAY[$1::text] ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
+           ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
         id,
         limit
     )
