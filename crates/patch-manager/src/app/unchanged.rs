@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use domain::ids::CiId;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,7 +25,7 @@ const MEANING: u8 = 1;
 
 /// What can be seen of a pushed inventory without reading its packages.
 pub(crate) struct Glance {
-    ci_id: String,
+    ci_id: CiId,
     scan_id: Option<String>,
     collected_at: DateTime<Utc>,
     /// Of all that the inventory says of its host.
@@ -34,8 +35,7 @@ pub(crate) struct Glance {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head<'a> {
-    #[serde(borrow)]
-    ci_id: Cow<'a, str>,
+    ci_id: CiId,
     scan_id: Option<String>,
     #[serde(borrow)]
     os: Cow<'a, str>,
@@ -64,7 +64,7 @@ impl Glance {
         hash.update([0]);
         hash.update(head.packages.get());
         Some(Self {
-            ci_id: head.ci_id.into_owned(),
+            ci_id: head.ci_id,
             scan_id: head.scan_id,
             collected_at: collected_at.min(now),
             text: hash.finalize().into(),
@@ -145,6 +145,7 @@ mod tests {
         assert_ne!(text(r#""boot_id":"a","#, "[]"), text(r#""running_kernel":"a","#, "[]"));
         assert_ne!(text("", r#"[{"name":"zsh"}]"#), plain);
         assert!(line(r#""colour":"red","#, "[]").is_none() && glance("{").is_none());
+        assert!(glance(r#"{"ci_id":"web\u0000","os":"rocky:9","packages":[]}"#).is_none(), "no name of a CI");
         assert!(line(r#""scan_id":"","#, "[]").is_none(), "a scan id without a character is refused by name");
         let ahead = (DateTime::UNIX_EPOCH + CLOCK_TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();
         assert!(line(&format!(r#""collected_at":"{ahead}","#), "[]").is_none());

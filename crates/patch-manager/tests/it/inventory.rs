@@ -112,13 +112,14 @@ async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
         inventory("stranger", "rocky9", &["openssl"], Age::Base),
     ]);
     body.extend_from_slice(b"\n{ not json\n");
+    body.extend_from_slice(b"{\"ci_id\":\"web\\u0000\",\"os\":\"rocky9\",\"packages\":[]}\n");
     body.extend(lines(&[inventory("db-1", "debian12", &["libssl3"], Age::Base)]));
     let report = push_lines(&platform, &[], body).await.expect(200);
-    assert_eq!((&report["read"], &report["changed"]), (&json!(5), &json!(2)));
+    assert_eq!((&report["read"], &report["changed"]), (&json!(6), &json!(2)));
     let refused: Vec<_> =
         report["refused"].as_array().unwrap().iter().map(|r| r["record"].as_u64().unwrap()).collect();
-    assert_eq!(refused.len(), 3);
-    assert!([2, 3, 4].iter().all(|record| refused.contains(record)), "{report}");
+    assert_eq!(refused.len(), 4);
+    assert!([2, 3, 4, 5].iter().all(|record| refused.contains(record)), "{report}");
     platform.expect_exact_rollups().await;
 }
 

@@ -82,16 +82,29 @@ class Deployment:
             for number in (0, 1, 2):
                 os.dup2(null, number)
             os.chdir("/")
-            # One after the other: the way back waits for the way there, however that ends. Held until this process ends.
-            turn = os.open(os.path.join(self.folder, "host.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            record["failure"] = self._run(program, environment, seconds)
+            if self._wait_for_turn(seconds):
+                record["failure"] = self._run(program, environment, seconds)
+            else:
+                record["failure"] = "another deployment has kept this host for more than {0} s".format(seconds)
             record["state"] = "failed" if record["failure"] else "completed"
             if record["state"] == "completed":
                 _write(os.path.join(self.folder, "installed"), {"version": environment["RELEASE_VERSION"]})
             _write(self.base + ".json", record)
         finally:
             os._exit(0)
+
+    def _wait_for_turn(self, seconds):
+        """One after the other: the way back waits for the way there. The turn is kept until this process ends."""
+        turn = os.open(os.path.join(self.folder, "host.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+            time.sleep(0.1)
 
     def _run(self, program, environment, seconds):
         """Why it failed, or nothing."""
