@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 import shutil
+import time
 
 try:
     import sqlite3
@@ -19,6 +20,8 @@ CORE = {
     "dbus-broker",
 }
 HISTORY = "/var/lib/dnf/history.sqlite"
+# For another program that looks at the database, or changes a package.
+LOCK_PATIENCE_SECONDS = 15
 
 
 class Rpm:
@@ -89,11 +92,20 @@ class Rpm:
         return self.run([self.dnf, "-q", "makecache", "--refresh"])
 
     def database_problem(self):
-        code, out, err = self.run(["rpm", "--verifydb"])
+        code, out, err = self._verify()
         if code != 0:
             return (out + err).strip()[:500] or "exit status {0}".format(code)
         twice = self._twice()
         return "installed in two versions after an interrupted update: {0}".format(", ".join(twice)[:400]) if twice else None
+
+    def _verify(self):
+        """A database that somebody else has locked for a moment is not a damaged one."""
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            answer = self.run(["rpm", "--verifydb"])
+            if answer[0] == 0 or "transaction lock" not in answer[2] or time.monotonic() >= deadline:
+                return answer
+            time.sleep(0.5)
 
     def _twice(self):
         """Packages in two versions that may have only one; kernels may have several. That takes dnf a second of work, so it
@@ -108,7 +120,7 @@ class Rpm:
         """Ends what an interrupted rpm left; gives what was done, and the trouble that is left."""
         if self.database_problem() is None:
             return None, None
-        if self.run(["rpm", "--verifydb"])[0] != 0:
+        if self._verify()[0] != 0:
             self.run(["rpm", "--rebuilddb"])
         if self._twice():
             # Takes the older one out, and puts the newer one's files in once more.
