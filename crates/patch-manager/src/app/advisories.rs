@@ -1,6 +1,6 @@
 //! Advisories as they are read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use advisories::{advisory::NotAffected, feed};
 use api_types::{
@@ -12,11 +12,12 @@ use domain::ids::{AdvisoryId, CiId};
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
+use super::measures::Edition;
 use crate::{
     service::App,
     store::{
         self,
-        advisories::{AdvisoryFilter, FoundAdvisory},
+        advisories::{AdvisoryFilter, FoundAdvisories, FoundAdvisory},
         affected::AffectedHost,
         dictionary::Finding,
         words,
@@ -50,25 +51,27 @@ pub(crate) async fn get_advisory(
     let (limit, after) = (request.limit()?, request.after::<i32>()?);
     let now = app.clock.now();
     let mut conn = app.pool.acquire().await?;
-    let found = store::advisories::find_advisories(&mut conn, id.as_str(), MOST).await?;
+    let after = after.unwrap_or(0);
+    let FoundAdvisories { edition, advisories: found, hosts } =
+        store::advisories::find_advisories(&mut conn, id.as_str(), MOST, after, limit + 1).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
     let affected_total = count_affected(&mut conn, &found).await?;
-    let numbers: Vec<i32> = found.iter().map(|one| one.no).collect();
-    let hosts =
-        store::affected::list_affected_hosts(&mut conn, &numbers, after.unwrap_or(0), limit + 1).await?;
     let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
-    let affected = affected_cis(app, &mut conn, &numbers, &hosts, now).await?;
+    let numbers: Vec<i32> = found.iter().map(|one| one.row.no).collect();
+    let edition = app.measures.edition(&mut conn, edition).await?;
+    let affected = affected_cis(app, &mut conn, &edition, &numbers, hosts, now).await?;
     let mut notes: BTreeMap<String, CveNote> = BTreeMap::new();
     let mut advisories = Vec::new();
-    for FoundAdvisory { summary, body, probability, notes: said, .. } in found {
-        notes.extend(said.into_iter().map(|note| (note.cve.clone(), cve_note(note))));
+    for FoundAdvisory { row, body, probability, notes: said } in found {
+        notes.extend(said.into_iter().flatten().map(|note| (note.cve.clone(), cve_note(note))));
         let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
             os: affected.os.to_string(),
             package: affected.package,
             fixed: affected.fixed,
         });
+        let (_, summary) = row.into_summary();
         advisories.push(Advisory {
             packages: packages.collect(),
             references: body.references.into_iter().map(|reference| reference.url).collect(),
@@ -112,12 +115,12 @@ async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory]) -> Api
         .map(|one| (one, one.body.affected.iter().map(|affected| affected.os.to_string()).collect()))
         .collect();
     let overlaps = |(one, releases): &(&FoundAdvisory, BTreeSet<String>)| {
-        releases_of.iter().any(|(other, theirs)| other.no != one.no && !releases.is_disjoint(theirs))
+        releases_of.iter().any(|(other, theirs)| other.row.no != one.row.no && !releases.is_disjoint(theirs))
     };
     let (together, apart): (Vec<_>, Vec<_>) = releases_of.iter().partition(|one| overlaps(one));
-    let mut count = apart.iter().map(|(one, _)| one.summary.affected_cis).sum();
+    let mut count = apart.iter().map(|(one, _)| one.row.hosts).sum();
     if !together.is_empty() {
-        let numbers: Vec<i32> = together.iter().map(|(one, _)| one.no).collect();
+        let numbers: Vec<i32> = together.iter().map(|(one, _)| one.row.no).collect();
         count += store::affected::count_affected(conn, &numbers).await?;
     }
     Ok(count)
@@ -127,26 +130,28 @@ async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory]) -> Api
 async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
+    edition: &Edition,
     advisories: &[i32],
-    hosts: &[AffectedHost],
+    hosts: Vec<AffectedHost>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
-    let Some(first) = hosts.first() else { return Ok(Vec::new()) };
-    let edition = app.measures.edition(conn, first.edition).await?;
-    let lacks: Vec<i32> = hosts.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let findings = edition.findings(conn, &lacks).await?;
-    let mut affected = Vec::new();
-    for host in hosts.iter().filter(|host| host.active) {
-        let concerned = host.findings.iter().filter_map(|no| findings.get(no));
-        let mut concerned: Vec<&Finding> = concerned
-            .map(|known| known.finding())
-            .filter(|one| advisories.contains(&one.advisory_no))
-            .collect();
+    let untold: Vec<i32> =
+        hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
+    let lacks = findings_about(app, conn, advisories, &untold).await?;
+    let told = hosts.iter().filter_map(|host| host.finding_no);
+    let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
+    let findings = edition.findings(conn, &numbers).await?;
+    let mut affected = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let several = lacks.get(&host.id).into_iter().flatten();
+        let concerned = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
+        let mut concerned: Vec<&Finding> = concerned.map(|known| known.finding()).collect();
         concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
+        let ci_id = CiId::new(host.ci_id).map_err(ApiError::internal)?;
         for finding in concerned {
-            let excepted = edition.has_exceptions() && edition.is_excepted(&host.ci_id, finding, now);
+            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
             affected.push(AffectedCi {
-                ci_id: CiId::new(&host.ci_id).map_err(ApiError::internal)?,
+                ci_id: ci_id.clone(),
                 advisory_id: finding.advisory_id.clone(),
                 package: finding.package.clone(),
                 installed: finding.installed.clone(),
@@ -159,11 +164,29 @@ async fn affected_cis(
     Ok(affected)
 }
 
+/// The findings of these hosts that are of these advisories, by host.
+async fn findings_about(
+    app: &App,
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    hosts: &[i32],
+) -> ApiResult<HashMap<i32, Vec<i32>>> {
+    if hosts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let lacks = store::affected::list_findings_of(conn, hosts).await?;
+    let all: Vec<i32> = lacks.iter().flat_map(|(_, findings)| findings).copied().collect();
+    let advisory_of = app.measures.advisories_of(conn, &all).await?;
+    let is_about = |no: &i32| advisory_of.get(no).is_some_and(|advisory| advisories.contains(advisory));
+    let about = |(host, findings): (i32, Vec<i32>)| (host, findings.into_iter().filter(is_about).collect());
+    Ok(lacks.into_iter().map(about).collect())
+}
+
 /// Refuses an advisory or CVE id that nothing stored goes by.
 pub(crate) async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
-    match store::advisories::find_advisories(conn, id, 1).await?.is_empty() {
-        true => Err(unknown(id)),
-        false => Ok(()),
+    match store::advisories::is_known(conn, id).await? {
+        true => Ok(()),
+        false => Err(unknown(id)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What package sets lack: stored advisories matched with packages, a set at a time, however many hosts have it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,9 +10,10 @@ use advisories::{
     HostFacts, InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
-use service_kit::ApiResult;
+use service_kit::{ApiError, ApiResult};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     measures::{Edition, FixIndex, Measures},
@@ -21,7 +23,7 @@ use crate::{
     service::App,
     store::{
         self,
-        affected::Pair,
+        affected::{Pair, PairChanges},
         dictionary::{ContentDigest, NewFinding, by_digest},
     },
 };
@@ -34,8 +36,8 @@ const BATCH: i64 = 2000;
 /// Evaluates everything that is due, and gives the hosts whose pending fixes changed by it.
 pub(crate) async fn evaluate_due(app: &App) -> ApiResult<u64> {
     let mut changed_hosts = 0;
-    while let Some(changed) = evaluate_due_sets(app).await? {
-        changed_hosts += changed;
+    while !is_all_evaluated(app).await? {
+        changed_hosts += evaluate_due_sets(app).await?;
     }
     while reckon_due_hosts(app).await? {}
     Ok(changed_hosts)
@@ -76,53 +78,111 @@ pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
     Ok(true)
 }
 
-/// One batch; `None` when no set is due.
-async fn evaluate_due_sets(app: &App) -> ApiResult<Option<u64>> {
+/// Whether no set is due any more; which advisories made them due is forgotten then.
+async fn is_all_evaluated(app: &App) -> ApiResult<bool> {
+    let mut transaction = app.pool.begin().await?;
+    if !store::package_sets::any_due(&mut transaction).await? {
+        return Ok(true);
+    }
+    store::exclude_scans(&mut transaction).await?;
+    let is_all = store::package_sets::forget_changed_advisories(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(is_all)
+}
+
+/// Goes through the due sets once, unless what they are measured against changes meanwhile; gives the hosts that have them
+/// and came to lack something else.
+async fn evaluate_due_sets(app: &App) -> ApiResult<u64> {
+    let (mut changed_hosts, mut next) = (0, match_due_sets(app, 0).await?);
+    while let Some(matched) = next {
+        // While one batch is written the one after it is matched.
+        let (of_task, last) = (app.clone(), matched.last());
+        let matching = tokio::spawn(async move { match_due_sets(&of_task, last).await });
+        let matching = AbortOnDropHandle::new(matching);
+        match write_matched(app, matched).await? {
+            Some(changed) => changed_hosts += changed,
+            None => break,
+        }
+        next = matching.await.map_err(ApiError::internal)??;
+    }
+    Ok(changed_hosts)
+}
+
+/// A batch of due sets with what they lack of the advisories that have changed.
+struct Matched {
+    edition: Arc<Edition>,
+    /// In order.
+    advisories: Vec<i32>,
+    /// Numbers of sets in order, and of findings.
+    sets: Vec<(i32, Vec<i32>)>,
+}
+
+impl Matched {
+    fn last(&self) -> i32 {
+        self.sets.last().map_or(i32::MAX, |(no, _)| *no)
+    }
+}
+
+/// The due sets after `after`; `None` when there is none. They stay due, and nobody is kept waiting.
+async fn match_due_sets(app: &App, after: i32) -> ApiResult<Option<Matched>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
-    if !store::package_sets::any_due(conn).await? {
-        return Ok(None);
-    }
-    store::exclude_scans(conn).await?;
     store::plan_anew(conn).await?;
-    let sets = store::package_sets::take_due(conn, BATCH).await?;
+    // Read first: what is read of a later edition is refused when it is to be written.
+    let edition = app.measures.current(conn).await?;
+    let mut sets = store::package_sets::list_due(conn, after, BATCH).await?;
     if sets.is_empty() {
-        store::package_sets::forget_changed_advisories(conn).await?;
-        transaction.commit().await?;
         return Ok(None);
     }
-    let mut changed_advisories = store::package_sets::list_changed_advisories(conn).await?;
-    changed_advisories.sort_unstable();
-    let edition = app.measures.current(conn).await?;
-    let fixes = edition.fixes.of_advisories(conn, &changed_advisories).await?;
+    let mut advisories = store::package_sets::list_changed_advisories(conn).await?;
+    advisories.sort_unstable();
+    let fixes = edition.fixes.of_advisories(conn, &advisories).await?;
     let touched = Touched::by(&fixes);
     let wanted: Vec<i32> = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     let packages = app.measures.packages(conn, &wanted).await?;
-    let mut matched = Vec::with_capacity(sets.len());
-    for set in &sets {
+    let mut found = Vec::with_capacity(sets.len());
+    for set in &mut sets {
         let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
         let packages = of_set.filter(|package| touched.concerns(package)).cloned().collect();
-        matched.push(lacking(&fixes, &Inventory { facts: set.facts.0.clone(), packages }));
+        let inventory = set.facts.take().map(|facts| Inventory { facts: facts.0, packages });
+        found.push(inventory.map(|inventory| lacking(&fixes, &inventory)).unwrap_or_default());
     }
-    let numbered = number_findings(conn, &app.measures, &matched).await?;
-    let all: Vec<i32> = sets.iter().map(|set| &set.findings).chain(&numbered).flatten().copied().collect();
-    let known = edition.findings(conn, &all).await?;
-    let is_changed = |no: &i32| {
-        known.get(no).is_none_or(|finding| changed_advisories.binary_search(&finding.advisory_no).is_ok())
-    };
-    let advisories_of = |findings: &[i32]| -> BTreeSet<i32> {
-        findings.iter().filter_map(|no| known.get(no)).map(|finding| finding.advisory_no).collect()
-    };
+    let numbered = number_findings(conn, &app.measures, &found).await?;
+    transaction.commit().await?;
+    let sets = sets.iter().map(|set| set.no).zip(numbered).collect();
+    Ok(Some(Matched { edition, advisories, sets }))
+}
+
+/// Writes down what a batch lacks now; gives the hosts that it changed. `None` when what hosts are measured against is
+/// another by now: the sets are still due.
+async fn write_matched(app: &App, matched: Matched) -> ApiResult<Option<u64>> {
+    let mut transaction = app.pool.begin().await?;
+    let conn = &mut *transaction;
+    store::exclude_scans(conn).await?;
+    store::plan_anew(conn).await?;
+    let Matched { edition, advisories, sets } = matched;
+    if !edition.is(store::measures::get_edition(conn).await?) {
+        return Ok(None);
+    }
+    let numbers: Vec<i32> = sets.iter().map(|(no, _)| *no).collect();
+    let stood: FxHashMap<i32, Vec<i32>> =
+        store::package_sets::take_due(conn, &numbers).await?.into_iter().collect();
+    let all: Vec<i32> =
+        stood.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
+    let advisory_of = AdvisoryOf::load(conn, &app.measures, &all).await?;
     // What other advisories say of the set still holds.
+    let is_changed =
+        |no: &i32| advisory_of.one(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
     let (mut rows, mut pairs_of): (Vec<(i32, Vec<i32>)>, _) = (Vec::new(), FxHashMap::default());
-    for (set, found) in sets.iter().zip(&numbered) {
-        let (replaced, mut findings): (Vec<i32>, Vec<i32>) =
-            set.findings.iter().copied().partition(is_changed);
+    for (no, found) in &sets {
+        // Somebody else has taken it, or no host has it any more.
+        let Some(stood) = stood.get(no) else { continue };
+        let (replaced, mut findings): (Vec<i32>, Vec<i32>) = stood.iter().copied().partition(is_changed);
         findings.extend(found);
         findings.sort_unstable();
-        if findings != set.findings {
-            rows.push((set.no, findings));
-            pairs_of.insert(set.no, (advisories_of(&replaced), advisories_of(found)));
+        if findings != *stood {
+            rows.push((*no, findings));
+            pairs_of.insert(*no, (advisory_of.of(&replaced), advisory_of.of(found)));
         }
     }
     store::package_sets::put_findings(conn, &rows).await?;
@@ -137,7 +197,7 @@ async fn evaluate_due_sets(app: &App) -> ApiResult<Option<u64>> {
         }
         host.findings = findings_of.get(&set_no).cloned().unwrap_or_default();
     }
-    changes.write(conn).await?;
+    store::affected::change_pairs(conn, changes).await?;
     reckoning::reckon_measured(conn, &edition, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(Some(hosts.len() as u64))
@@ -311,32 +371,60 @@ pub(crate) struct AdvisoryOf(FxHashMap<i32, i32>);
 impl AdvisoryOf {
     pub(crate) async fn load(
         conn: &mut PgConnection,
-        edition: &Edition,
+        measures: &Measures,
         findings: &[i32],
     ) -> ApiResult<Self> {
-        let found = edition.findings(conn, findings).await?;
-        Ok(Self(found.into_iter().map(|(no, finding)| (no, finding.advisory_no)).collect()))
+        Ok(Self(measures.advisories_of(conn, findings).await?))
     }
 
-    pub(crate) fn of(&self, findings: &[i32]) -> BTreeSet<i32> {
-        findings.iter().filter_map(|no| self.0.get(no).copied()).collect()
+    fn one(&self, finding: i32) -> Option<i32> {
+        self.0.get(&finding).copied()
+    }
+
+    /// The advisories of findings.
+    pub(crate) fn of(&self, findings: &[i32]) -> Lacking {
+        let pair = |no: &i32| Some((self.one(*no)?, Some(*no)));
+        let mut lacking: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
+        lacking.sort_unstable();
+        lacking.dedup_by(|next, kept| {
+            let is_same = next.0 == kept.0;
+            if is_same {
+                kept.1 = None;
+            }
+            is_same
+        });
+        Lacking(lacking)
     }
 }
 
-/// Which hosts come to lack something of an advisory, and which lack it no more.
+/// Advisories in order, each with the finding that is of it, unless there are several.
 #[derive(Default)]
-pub(crate) struct PairChanges {
-    new: Vec<Pair>,
-    old: Vec<Pair>,
+pub(crate) struct Lacking(Vec<(i32, Option<i32>)>);
+
+impl Lacking {
+    fn get(&self, advisory: i32) -> Option<Option<i32>> {
+        let place = self.0.binary_search_by_key(&advisory, |(no, _)| *no).ok()?;
+        self.0.get(place).map(|(_, finding)| *finding)
+    }
+
+    /// The advisories that are not among the others.
+    pub(crate) fn without<'a>(&'a self, others: &'a Self) -> impl Iterator<Item = i32> + 'a {
+        self.0.iter().map(|(advisory, _)| *advisory).filter(|advisory| others.get(*advisory).is_none())
+    }
 }
 
 impl PairChanges {
-    pub(crate) fn add(&mut self, host: i32, before: &BTreeSet<i32>, after: &BTreeSet<i32>) {
-        self.new.extend(after.difference(before).map(|advisory| (*advisory, host)));
-        self.old.extend(before.difference(after).map(|advisory| (*advisory, host)));
-    }
-
-    pub(crate) async fn write(self, conn: &mut PgConnection) -> ApiResult<()> {
-        store::affected::change_pairs(conn, self.new, self.old).await
+    /// Notes that a host lacks something else than before.
+    pub(crate) fn add(&mut self, host_id: i32, before: &Lacking, after: &Lacking) {
+        for &(advisory_no, finding_no) in &after.0 {
+            let pair = Pair { advisory_no, host_id, finding_no };
+            match before.get(advisory_no) {
+                None => self.new.push(pair),
+                Some(stood) if stood != finding_no => self.changed.push(pair),
+                Some(_) => {}
+            }
+        }
+        let gone = before.without(after);
+        self.old.extend(gone.map(|advisory_no| Pair { advisory_no, host_id, finding_no: None }));
     }
 }

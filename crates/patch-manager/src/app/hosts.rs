@@ -16,7 +16,7 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    evaluation::{AdvisoryOf, PairChanges},
+    evaluation::{AdvisoryOf, Lacking},
     playbooks::HOST_KEY,
     reckoning::{self, count_known_host},
     remote,
@@ -25,6 +25,7 @@ use crate::{
     service::App,
     store::{
         self,
+        affected::PairChanges,
         hosts::{HostRecord, KnownHost},
         policies::os_key,
         rollups::Changes,
@@ -240,8 +241,8 @@ async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: V
     let (mut counts, mut pairs) = (Changes::new(), PairChanges::default());
     let edition = app.measures.current(conn).await?;
     let lacks: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let advisory_of = AdvisoryOf::load(conn, &edition, &lacks).await?;
-    let nothing = BTreeSet::new();
+    let advisory_of = AdvisoryOf::load(conn, &app.measures, &lacks).await?;
+    let nothing = Lacking::default();
     for host in known.iter().filter(|host| host.active && gone.binary_search(&host.id).is_ok()) {
         count_known_host(&mut counts, &host.tags.0, &host.status, -1);
         pairs.add(host.id, &advisory_of.of(&host.findings), &nothing);
@@ -261,7 +262,7 @@ async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: V
         fresh.iter().filter_map(|record| known_as.get(record.ci_id.as_str()).map(|host| host.id)).collect();
     changed.extend(store::hosts::upsert_hosts(conn, &fresh).await?);
     store::rollups::count(conn, &counts).await?;
-    pairs.write(conn).await?;
+    store::affected::change_pairs(conn, pairs).await?;
     changed.extend(&gone);
     changed.sort_unstable();
     reckoning::reckon(conn, &edition, &changed, app.clock.now()).await?;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{
-    evaluation::{self, AdvisoryOf, PairChanges},
+    evaluation::{self, AdvisoryOf},
     hosts,
     measures::{Edition, Measures},
     reckoning::{self, DEFAULT_SCAN_AGE_HOURS},
@@ -24,6 +24,7 @@ use crate::{
     service::App,
     store::{
         self,
+        affected::PairChanges,
         dictionary::{ContentDigest, NewPackage, by_digest},
         hosts::{Host, HostScan, Touch},
         package_sets::NewSet,
@@ -297,7 +298,7 @@ async fn store_differing(
     let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
     findings.extend(store::package_sets::list_findings(conn, &before).await?);
     let lacks: Vec<i32> = findings.values().flatten().copied().collect();
-    let advisory_of = AdvisoryOf::load(conn, edition, &lacks).await?;
+    let advisory_of = AdvisoryOf::load(conn, measures, &lacks).await?;
 
     let (mut changes, mut scans, mut left) = (PairChanges::default(), Vec::new(), Vec::new());
     let mut repaired = Vec::new();
@@ -317,12 +318,12 @@ async fn store_differing(
         let (had, has) = (stood.map(lacks).unwrap_or_default(), lacks(set_no));
         let (before, after) = (advisory_of.of(had), advisory_of.of(has));
         changes.add(one.host.id, &before, &after);
-        let gone: Vec<i32> = before.difference(&after).copied().collect();
+        let gone: Vec<i32> = before.without(&after).collect();
         if !gone.is_empty() {
             repaired.push(Repaired { host_id: one.host.id, had, gone, at: one.observation.collected_at });
         }
     }
-    changes.write(conn).await?;
+    store::affected::change_pairs(conn, changes).await?;
     repairs::count(conn, edition, &repaired, now).await?;
     store::hosts::record_scans(conn, &scans).await?;
     if !left.is_empty() {

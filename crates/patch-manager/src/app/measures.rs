@@ -41,6 +41,7 @@ struct Memories {
     packages: RwLock<FxHashMap<ContentDigest, i32>>,
     package_bodies: RwLock<FxHashMap<i32, Arc<InstalledPackage>>>,
     findings: RwLock<FxHashMap<ContentDigest, i32>>,
+    advisories_of_findings: RwLock<FxHashMap<i32, i32>>,
 }
 
 /// What holds in one edition.
@@ -155,9 +156,29 @@ impl Measures {
         }
         Ok(found)
     }
+
+    /// The advisories of findings, by the findings' numbers; numbers that are not stored are absent.
+    pub(crate) async fn advisories_of(
+        &self,
+        conn: &mut PgConnection,
+        findings: &[i32],
+    ) -> ApiResult<FxHashMap<i32, i32>> {
+        let (mut found, missing) = recall(&self.0.advisories_of_findings, findings);
+        if !missing.is_empty() {
+            let loaded = store::dictionary::list_advisories_of(conn, &missing).await?;
+            remember(&self.0.advisories_of_findings, loaded.iter().copied());
+            found.extend(loaded);
+        }
+        Ok(found)
+    }
 }
 
 impl Edition {
+    /// Whether it is the edition of this number.
+    pub(crate) fn is(&self, number: i64) -> bool {
+        self.number == number
+    }
+
     /// Findings by their numbers; numbers that are not stored are absent.
     pub(crate) async fn findings(
         &self,
@@ -234,7 +255,7 @@ fn remember<K: std::hash::Hash + Eq, V>(
 }
 
 /// What is remembered under these numbers, and the numbers under which nothing is.
-fn recall<V>(memory: &RwLock<FxHashMap<i32, Arc<V>>>, numbers: &[i32]) -> (FxHashMap<i32, Arc<V>>, Vec<i32>) {
+fn recall<V: Clone>(memory: &RwLock<FxHashMap<i32, V>>, numbers: &[i32]) -> (FxHashMap<i32, V>, Vec<i32>) {
     let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (mut found, mut missing) = (FxHashMap::default(), Vec::new());
     for number in numbers {

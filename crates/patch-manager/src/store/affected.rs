@@ -5,16 +5,43 @@ use std::collections::BTreeMap;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// An advisory, and a host that lacks one of its fixes.
-pub type Pair = (i32, i32);
+/// An advisory, and a host that lacks fixes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    pub advisory_no: i32,
+    pub host_id: i32,
+    /// The only one of its findings that the host has; `None` when there are several.
+    pub finding_no: Option<i32>,
+}
 
-/// Writes new pairs and takes old ones away, and counts with them. Each host must be locked by the caller.
-pub async fn change_pairs(conn: &mut PgConnection, mut new: Vec<Pair>, mut old: Vec<Pair>) -> ApiResult<()> {
-    // In the order of the index: neighbours are written together.
-    new.sort_unstable();
-    old.sort_unstable();
+/// What happened to pairs.
+#[derive(Debug, Default)]
+pub struct PairChanges {
+    pub new: Vec<Pair>,
+    /// It was another finding.
+    pub changed: Vec<Pair>,
+    /// With no finding any more.
+    pub old: Vec<Pair>,
+}
+
+/// Pairs as columns, in the order of the index: neighbours are written together.
+fn columns(mut pairs: Vec<Pair>) -> (Vec<i32>, Vec<i32>, Vec<Option<i32>>) {
+    pairs.sort_unstable();
+    pairs.iter().map(|pair| (pair.advisory_no, pair.host_id, pair.finding_no)).collect()
+}
+
+/// Writes pairs, and counts with them. Each host must be locked by the caller.
+pub async fn change_pairs(conn: &mut PgConnection, changes: PairChanges) -> ApiResult<()> {
+    let mut counts: BTreeMap<i32, i64> = BTreeMap::new();
+    for (pairs, sign) in [(&changes.new, 1), (&changes.old, -1)] {
+        for pair in pairs {
+            *counts.entry(pair.advisory_no).or_default() += sign;
+        }
+    }
+    counts.retain(|_, change| *change != 0);
+    let PairChanges { new, changed, old } = changes;
     if !old.is_empty() {
-        let (advisories, hosts): (Vec<i32>, Vec<i32>) = old.iter().copied().unzip();
+        let (advisories, hosts, _) = columns(old);
         sqlx::query!(
             "DELETE FROM patch.affected a USING unnest($1::integer[], $2::integer[]) AS o (advisory_no, host_id)
              WHERE a.advisory_no = o.advisory_no AND a.host_id = o.host_id",
@@ -24,24 +51,32 @@ pub async fn change_pairs(conn: &mut PgConnection, mut new: Vec<Pair>, mut old: 
         .execute(&mut *conn)
         .await?;
     }
-    if !new.is_empty() {
-        let (advisories, hosts): (Vec<i32>, Vec<i32>) = new.iter().copied().unzip();
+    if !changed.is_empty() {
+        let (advisories, hosts, findings) = columns(changed);
         sqlx::query!(
-            "INSERT INTO patch.affected (advisory_no, host_id) SELECT * FROM unnest($1::integer[], $2::integer[])",
+            "UPDATE patch.affected a SET finding_no = c.finding_no
+             FROM unnest($1::integer[], $2::integer[], $3::integer[]) AS c (advisory_no, host_id, finding_no)
+             WHERE a.advisory_no = c.advisory_no AND a.host_id = c.host_id",
             &advisories,
-            &hosts
+            &hosts,
+            &findings as &[Option<i32>]
         )
         .execute(&mut *conn)
         .await?;
     }
-    let mut changes: BTreeMap<i32, i64> = BTreeMap::new();
-    for (pairs, sign) in [(&new, 1), (&old, -1)] {
-        for (advisory, _) in pairs {
-            *changes.entry(*advisory).or_default() += sign;
-        }
+    if !new.is_empty() {
+        let (advisories, hosts, findings) = columns(new);
+        sqlx::query!(
+            "INSERT INTO patch.affected (advisory_no, host_id, finding_no)
+             SELECT * FROM unnest($1::integer[], $2::integer[], $3::integer[])",
+            &advisories,
+            &hosts,
+            &findings as &[Option<i32>]
+        )
+        .execute(&mut *conn)
+        .await?;
     }
-    changes.retain(|_, change| *change != 0);
-    count(conn, &changes).await
+    count(conn, &counts).await
 }
 
 async fn count(conn: &mut PgConnection, changes: &BTreeMap<i32, i64>) -> ApiResult<()> {
@@ -84,34 +119,23 @@ pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiR
     Ok(count)
 }
 
-/// A host that lacks something.
-#[derive(Debug)]
+/// A host that lacks fixes of some advisories.
+#[derive(Debug, Clone)]
 pub struct AffectedHost {
-    /// Of what hosts are measured against, at the time of this read.
-    pub edition: i64,
     pub id: i32,
     pub ci_id: String,
-    pub active: bool,
-    /// Everything that it lacks.
-    pub findings: Vec<i32>,
+    /// `None` when there are several, or nobody has noted which.
+    pub finding_no: Option<i32>,
 }
 
-/// The next `limit` hosts after `after` that lack a fix of one of these advisories, in the order of their numbers.
-pub async fn list_affected_hosts(
-    conn: &mut PgConnection,
-    advisories: &[i32],
-    after: i32,
-    limit: i64,
-) -> ApiResult<Vec<AffectedHost>> {
-    let hosts = sqlx::query_as!(
-        AffectedHost,
-        r#"SELECT edition AS "edition!", id AS "id!", ci_id AS "ci_id!", active AS "active!", findings AS "findings!"
-           FROM patch.list_affected($1, $2, $3)"#,
-        advisories,
-        after,
-        limit
+/// All findings of these hosts.
+pub async fn list_findings_of(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
+    let rows = sqlx::query!(
+        "SELECT s.host_id, f.findings FROM patch.host_scans s JOIN patch.set_findings f ON f.set_no = s.set_no
+         WHERE s.host_id = ANY($1)",
+        hosts
     )
     .fetch_all(conn)
     .await?;
-    Ok(hosts)
+    Ok(rows.into_iter().map(|row| (row.host_id, row.findings)).collect())
 }

@@ -152,6 +152,14 @@ pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResul
     Ok(rows)
 }
 
+/// Findings with the advisory that each is of.
+pub async fn list_advisories_of(conn: &mut PgConnection, findings: &[i32]) -> ApiResult<Vec<(i32, i32)>> {
+    let rows = sqlx::query!("SELECT no, advisory_no FROM patch.findings WHERE no = ANY($1)", findings)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.no, row.advisory_no)).collect())
+}
+
 /// By digest, for look-ups.
 pub fn by_digest(rows: Vec<(Vec<u8>, i32)>) -> FxHashMap<ContentDigest, i32> {
     rows.into_iter().filter_map(|(digest, no)| Some((digest.try_into().ok()?, no))).collect()

@@ -18,9 +18,9 @@ pub struct NewSet {
 #[derive(Debug, Clone)]
 pub struct StoredSet {
     pub no: i32,
-    pub facts: Json<HostFacts>,
+    /// `None` once no host has it any more and it was dropped.
+    pub facts: Option<Json<HostFacts>>,
     pub packages: Vec<i32>,
-    pub findings: Vec<i32>,
 }
 
 /// Numbers of the sets that are stored already, by digest.
@@ -119,21 +119,32 @@ pub async fn any_due(conn: &mut PgConnection) -> ApiResult<bool> {
     Ok(any)
 }
 
-/// Takes sets off the list of due ones.
-pub async fn take_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<StoredSet>> {
+/// The due sets after a number, in order.
+pub async fn list_due(conn: &mut PgConnection, after: i32, limit: i64) -> ApiResult<Vec<StoredSet>> {
     let sets = sqlx::query_as!(
         StoredSet,
-        r#"WITH taken AS (
-               DELETE FROM patch.due_sets WHERE set_no IN (SELECT set_no FROM patch.due_sets ORDER BY set_no LIMIT $1)
-               RETURNING set_no)
-           SELECT s.no, s.facts AS "facts: Json<HostFacts>", s.package_nos AS packages, coalesce(f.findings, '{}') AS "findings!"
-           FROM taken t JOIN patch.package_sets s ON s.no = t.set_no LEFT JOIN patch.set_findings f ON f.set_no = s.no
-           ORDER BY s.no"#,
+        r#"SELECT due.set_no AS no, s.facts AS "facts?: Json<HostFacts>", coalesce(s.package_nos, '{}') AS "packages!"
+           FROM (SELECT set_no FROM patch.due_sets WHERE set_no > $1 ORDER BY set_no LIMIT $2) due
+           LEFT JOIN patch.package_sets s ON s.no = due.set_no ORDER BY due.set_no"#,
+        after,
         limit
     )
     .fetch_all(conn)
     .await?;
     Ok(sets)
+}
+
+/// Takes sets off the list of due ones; gives those that were on it and are still there, with what they lacked so far.
+pub async fn take_due(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
+    let rows = sqlx::query!(
+        r#"WITH taken AS (DELETE FROM patch.due_sets WHERE set_no = ANY($1) RETURNING set_no)
+           SELECT s.no, coalesce(f.findings, '{}') AS "findings!"
+           FROM taken t JOIN patch.package_sets s ON s.no = t.set_no LEFT JOIN patch.set_findings f ON f.set_no = s.no"#,
+        sets
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.no, row.findings)).collect())
 }
 
 /// Advisories that have changed since every set was evaluated last.
@@ -143,12 +154,15 @@ pub async fn list_changed_advisories(conn: &mut PgConnection) -> ApiResult<Vec<i
     Ok(numbers)
 }
 
-/// Once no set is due any more.
-pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM patch.changed_advisories WHERE NOT EXISTS (SELECT FROM patch.due_sets)")
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Forgets them once no set is due any more; whether that is so.
+pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<bool> {
+    let is_none_due = sqlx::query_scalar!(
+        r#"WITH forgotten AS (DELETE FROM patch.changed_advisories WHERE NOT EXISTS (SELECT FROM patch.due_sets))
+           SELECT NOT EXISTS (SELECT FROM patch.due_sets) AS "is_none_due!""#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(is_none_due)
 }
 
 /// Remembers sets that hosts have left.

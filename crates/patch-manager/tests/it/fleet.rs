@@ -109,14 +109,14 @@ impl Platform {
         assert_eq!(drift, 0, "the roll-ups differ from what they sum up");
         let drift = sqlx::query_scalar::<_, i64>(
             "WITH lacking AS (
-                 SELECT DISTINCT f.advisory_no, h.id AS host_id FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
+                 SELECT f.advisory_no, h.id AS host_id, CASE count(*) WHEN 1 THEN min(f.no) END AS finding_no FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
                  JOIN patch.set_findings sf ON sf.set_no = s.set_no JOIN patch.findings f ON f.no = ANY(sf.findings)
-                 WHERE h.active
+                 WHERE h.active GROUP BY 1, 2
              ), counted AS (SELECT advisory_no, sum(hosts) AS hosts FROM patch.advisory_counts GROUP BY 1 HAVING sum(hosts) <> 0)
              SELECT (SELECT count(*) FROM (SELECT advisory_no, count(*) AS hosts FROM lacking GROUP BY 1) l
                      FULL JOIN counted c USING (advisory_no) WHERE l.hosts IS DISTINCT FROM c.hosts)
                   + (SELECT count(*) FROM lacking l FULL JOIN patch.affected a USING (advisory_no, host_id)
-                     WHERE l IS NULL OR a IS NULL)",
+                     WHERE l.host_id IS NULL OR a.host_id IS NULL OR l.finding_no IS DISTINCT FROM a.finding_no)",
         )
         .fetch_one(&self.patch.pool)
         .await
