@@ -2,6 +2,9 @@
 -- several, or written before pairs could say so; then what the set lacks tells.
 ALTER TABLE patch.affected ADD COLUMN finding_no integer;
 
+-- What a page shows of a host beside it, without reading the host's whole row.
+CREATE UNIQUE INDEX hosts_named ON patch.hosts (id) INCLUDE (ci_id);
+
 DROP FUNCTION patch.list_affected;
 -- The hosts that lack a fix of some advisories, a page of them, in order; `finding_no` as in the pairs. A function, so that it is
 -- planned once a session: planning takes longer than walking the index, and the estimate for a list of unknown length would

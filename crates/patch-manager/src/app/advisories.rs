@@ -1,6 +1,9 @@
 //! Advisories as they are read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use advisories::{advisory::NotAffected, feed};
 use api_types::{
@@ -17,8 +20,8 @@ use crate::{
     service::App,
     store::{
         self,
-        advisories::{AdvisoryFilter, FoundAdvisories, FoundAdvisory},
-        affected::AffectedHost,
+        advisories::{AdvisoryFilter, FoundAdvisory},
+        affected::{AffectedHost, AffectedPage},
         dictionary::Finding,
         words,
     },
@@ -49,49 +52,93 @@ pub(crate) async fn get_advisory(
     request: &PageRequest,
 ) -> ApiResult<AdvisoryDetail> {
     let (limit, after) = (request.limit()?, request.after::<i32>()?);
-    let now = app.clock.now();
+    let (after, now) = (after.unwrap_or(0), app.clock.now());
     let mut conn = app.pool.acquire().await?;
-    let after = after.unwrap_or(0);
-    let FoundAdvisories { edition, advisories: found, hosts } =
-        store::advisories::find_advisories(&mut conn, id.as_str(), MOST, after, limit + 1).await?;
+    let (found, affected_page) = find_with_page(app, &mut conn, id, after, limit + 1).await?;
+    let AffectedPage { edition, counts, probabilities, notes, hosts } = affected_page;
+    let affected_total = count_affected(&mut conn, &found, &counts).await?;
+    let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
+    let edition = app.measures.edition(&mut conn, edition).await?;
+    let affected = affected_cis(app, &mut conn, &edition, &found, hosts, now).await?;
+    let advisories = found.iter().zip(counts).map(|(one, affected_cis)| {
+        let packages = one.body.affected.iter().map(|affected| AdvisoryPackage {
+            os: affected.os.to_string(),
+            package: affected.package.clone(),
+            fixed: affected.fixed.clone(),
+        });
+        let predicted = one.summary.cve_ids.iter().filter_map(|cve| probabilities.get(cve).copied());
+        Advisory {
+            packages: packages.collect(),
+            references: one.body.references.iter().map(|reference| reference.url.clone()).collect(),
+            not_affected: one.body.not_affected.iter().map(spared).collect(),
+            superseded_by: one.body.superseded_by.clone(),
+            details: one.body.details.clone(),
+            exploit_probability: predicted.max_by(f64::total_cmp),
+            summary: AdvisorySummary { affected_cis, ..one.summary.clone() },
+        }
+    });
+    Ok(AdvisoryDetail {
+        id: id.to_string(),
+        advisories: advisories.collect(),
+        notes: notes.into_iter().map(cve_note).collect(),
+        affected_total,
+        affected,
+        next_page_token,
+    })
+}
+
+/// What goes by an id, and a page of who lacks it. The advisories are remembered as long as nothing that hosts are measured
+/// against changes; the page says whether that is so.
+async fn find_with_page(
+    app: &App,
+    conn: &mut PgConnection,
+    id: &AdvisoryId,
+    after: i32,
+    limit: i64,
+) -> ApiResult<(Arc<Vec<FoundAdvisory>>, AffectedPage)> {
+    if let Some(latest) = app.measures.latest()
+        && let Some(found) = latest.advisories(id.as_str())
+    {
+        let page = page_of(conn, &found, after, limit).await?;
+        if latest.is(page.edition) {
+            return Ok((found, page));
+        }
+    }
+    let (number, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
-    let affected_total = count_affected(&mut conn, &found).await?;
-    let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
-    let numbers: Vec<i32> = found.iter().map(|one| one.row.no).collect();
-    let edition = app.measures.edition(&mut conn, edition).await?;
-    let affected = affected_cis(app, &mut conn, &edition, &numbers, hosts, now).await?;
-    let mut notes: BTreeMap<String, CveNote> = BTreeMap::new();
-    let mut advisories = Vec::new();
-    for FoundAdvisory { row, body, probability, notes: said } in found {
-        notes.extend(said.into_iter().flatten().map(|note| (note.cve.clone(), cve_note(note))));
-        let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
-            os: affected.os.to_string(),
-            package: affected.package,
-            fixed: affected.fixed,
-        });
-        let (_, summary) = row.into_summary();
-        advisories.push(Advisory {
-            packages: packages.collect(),
-            references: body.references.into_iter().map(|reference| reference.url).collect(),
-            not_affected: body.not_affected.into_iter().map(spared).collect(),
-            superseded_by: body.superseded_by,
-            details: body.details,
-            exploit_probability: probability,
-            summary,
-        });
+    let found = Arc::new(found);
+    let edition = app.measures.edition(conn, number).await?;
+    if edition.is(number) {
+        edition.remember_advisories(id.as_str(), found.clone());
     }
-    let notes = notes.into_values().collect();
-    Ok(AdvisoryDetail { id: id.to_string(), advisories, notes, affected_total, affected, next_page_token })
+    let page = page_of(conn, &found, after, limit).await?;
+    Ok((found, page))
 }
 
-fn spared(package: NotAffected) -> SparedPackage {
+async fn page_of(
+    conn: &mut PgConnection,
+    found: &[FoundAdvisory],
+    after: i32,
+    limit: i64,
+) -> ApiResult<AffectedPage> {
+    let mut cves: Vec<String> = found.iter().flat_map(|one| one.summary.cve_ids.iter().cloned()).collect();
+    cves.sort_unstable();
+    cves.dedup();
+    store::affected::get_page(conn, &numbers(found), &cves, after, limit).await
+}
+
+fn numbers(found: &[FoundAdvisory]) -> Vec<i32> {
+    found.iter().map(|one| one.no).collect()
+}
+
+fn spared(package: &NotAffected) -> SparedPackage {
     SparedPackage {
         os: package.os.to_string(),
-        package: package.package,
-        version: package.version,
-        reason: package.reason,
+        package: package.package.clone(),
+        version: package.version.clone(),
+        reason: package.reason.clone(),
     }
 }
 
@@ -109,19 +156,27 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
 
 /// How many CIs lack one of these. Each advisory's are counted already; those of advisories for the same release
 /// overlap, and are counted together.
-async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory]) -> ApiResult<i64> {
-    let releases_of: Vec<(&FoundAdvisory, BTreeSet<String>)> = found
-        .iter()
-        .map(|one| (one, one.body.affected.iter().map(|affected| affected.os.to_string()).collect()))
-        .collect();
-    let overlaps = |(one, releases): &(&FoundAdvisory, BTreeSet<String>)| {
-        releases_of.iter().any(|(other, theirs)| other.row.no != one.row.no && !releases.is_disjoint(theirs))
+async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory], counts: &[i64]) -> ApiResult<i64> {
+    if let [only] = counts {
+        return Ok(*only);
+    }
+    let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
+        one.body.affected.iter().map(|affected| affected.os.to_string()).collect()
     };
-    let (together, apart): (Vec<_>, Vec<_>) = releases_of.iter().partition(|one| overlaps(one));
-    let mut count = apart.iter().map(|(one, _)| one.row.hosts).sum();
+    let mut advisories_for: BTreeMap<String, usize> = BTreeMap::new();
+    for release in found.iter().flat_map(releases_of) {
+        *advisories_for.entry(release).or_default() += 1;
+    }
+    let (mut count, mut together) = (0, Vec::new());
+    for (one, hosts) in found.iter().zip(counts) {
+        let overlaps = releases_of(one).iter().any(|release| advisories_for.get(release) > Some(&1));
+        match overlaps {
+            true => together.push(one.no),
+            false => count += hosts,
+        }
+    }
     if !together.is_empty() {
-        let numbers: Vec<i32> = together.iter().map(|(one, _)| one.row.no).collect();
-        count += store::affected::count_affected(conn, &numbers).await?;
+        count += store::affected::count_affected(conn, &together).await?;
     }
     Ok(count)
 }
@@ -131,13 +186,13 @@ async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
     edition: &Edition,
-    advisories: &[i32],
+    found: &[FoundAdvisory],
     hosts: Vec<AffectedHost>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
     let untold: Vec<i32> =
         hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
-    let lacks = findings_about(app, conn, advisories, &untold).await?;
+    let lacks = findings_about(app, conn, &numbers(found), &untold).await?;
     let told = hosts.iter().filter_map(|host| host.finding_no);
     let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
     let findings = edition.findings(conn, &numbers).await?;

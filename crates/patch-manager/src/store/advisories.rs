@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{
-    Advisory, AffectedPackage, OsRelease, PackageKind, feed::nvd::CveNote, module_stream::ModuleStream,
-};
+use advisories::{Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream};
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
-use super::{affected::AffectedHost, words};
+use super::words;
 
 /// An advisory to store.
 #[derive(Debug, Clone)]
@@ -226,10 +223,8 @@ fn kind_name(kind: PackageKind) -> &'static str {
     }
 }
 
-/// An advisory as it is listed.
-#[derive(Debug, Deserialize)]
-pub struct Row {
-    pub no: i32,
+struct Row {
+    no: i32,
     id: String,
     source: String,
     summary: String,
@@ -239,12 +234,11 @@ pub struct Row {
     published: DateTime<Utc>,
     modified: DateTime<Utc>,
     withdrawn: Option<DateTime<Utc>>,
-    /// Those that lack a fix of it.
-    pub hosts: i64,
+    hosts: i64,
 }
 
 impl Row {
-    pub fn into_summary(self) -> (i32, AdvisorySummary) {
+    fn into_summary(self) -> (i32, AdvisorySummary) {
         let summary = AdvisorySummary {
             id: self.id,
             source: self.source,
@@ -322,25 +316,12 @@ pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResu
     Ok(rows.into_iter().map(|row| (row.id, row.severity)).collect())
 }
 
-/// An advisory with all that is known of it.
-#[derive(Debug, Deserialize)]
-pub struct FoundAdvisory {
-    #[serde(flatten)]
-    pub row: Row,
-    pub body: Advisory,
-    /// That one of its CVEs is exploited: the highest.
-    pub probability: Option<f64>,
-    /// What is said of its CVEs, in their order.
-    pub notes: Option<Vec<CveNote>>,
-}
-
-/// Advisories of one id, and a page of the hosts that lack them.
+/// An advisory as it is stored; how many lack it is not told.
 #[derive(Debug)]
-pub struct FoundAdvisories {
-    /// Of what hosts are measured against, at the time of this read.
-    pub edition: i64,
-    pub advisories: Vec<FoundAdvisory>,
-    pub hosts: Vec<AffectedHost>,
+pub struct FoundAdvisory {
+    pub no: i32,
+    pub summary: AdvisorySummary,
+    pub body: Advisory,
 }
 
 /// Whether an advisory or a CVE goes by this id.
@@ -355,48 +336,42 @@ pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     Ok(is_known)
 }
 
-/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; and of the hosts that lack them the next
-/// `host_limit` after `after`, in the order of their numbers.
+/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; with the edition that they are of.
 pub async fn find_advisories(
     conn: &mut PgConnection,
     id: &str,
     limit: i64,
-    after: i32,
-    host_limit: i64,
-) -> ApiResult<FoundAdvisories> {
-    // All at once, as one row: asking twice, and sending many rows, take longer than finding them does. Found before they are
-    // put in order: else every advisory there is would be looked at.
-    let row = sqlx::query!(
-        r#"SELECT e.number AS edition, found.advisories AS "advisories: Json<Vec<FoundAdvisory>>",
-               page.host_ids, page.ci_ids, page.finding_nos AS "finding_nos: Vec<Option<i32>>"
-           FROM patch.edition e CROSS JOIN (
-               SELECT array_agg(f.no) AS numbers, jsonb_agg(to_jsonb(f)) AS advisories FROM (
-                   SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, a.body,
-                       (SELECT coalesce(sum(n.hosts), 0)::bigint FROM patch.advisory_counts n WHERE n.advisory_no = a.no) AS hosts,
-                       (SELECT max(e.probability) FROM patch.exploit_predictions e WHERE e.cve = ANY(a.cves)) AS probability,
-                       (SELECT jsonb_agg(n.body ORDER BY n.cve) FROM (
-                           SELECT n.cve, n.body FROM patch.cve_notes n WHERE n.cve = ANY(a.cves) ORDER BY n.cve LIMIT 500) n) AS notes
-                   FROM patch.advisories a WHERE a.no = ANY(ARRAY(
-                       SELECT no FROM patch.advisories WHERE id = $1
-                       UNION SELECT no FROM patch.advisories WHERE cves @> ARRAY[$1::text]))
-                   ORDER BY a.published DESC, a.no DESC LIMIT $2) f) found
-           CROSS JOIN LATERAL (
-               SELECT array_agg(h.id) AS host_ids, array_agg(h.ci_id) AS ci_ids, array_agg(h.finding_no) AS finding_nos FROM (
-                   SELECT h.id, h.ci_id, p.finding_no FROM patch.page_of_affected(found.numbers, $3, $4) p
-                   JOIN patch.hosts h ON h.id = p.host_id ORDER BY p.host_id) h) page"#,
+) -> ApiResult<(i64, Vec<FoundAdvisory>)> {
+    // Found first: in the order of publication every advisory there is would be looked at.
+    let rows = sqlx::query!(
+        "SELECT e.number AS edition, a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified,
+             a.withdrawn, a.body
+         FROM patch.edition e CROSS JOIN patch.advisories a WHERE a.no = ANY(ARRAY(
+             SELECT no FROM patch.advisories WHERE id = $1 UNION SELECT no FROM patch.advisories WHERE cves @> ARRAY[$1::text]))
+         ORDER BY a.published DESC, a.no DESC LIMIT $2",
         id,
-        limit,
-        after,
-        host_limit
+        limit
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    let ids = row.host_ids.unwrap_or_default().into_iter();
-    let names = row.ci_ids.unwrap_or_default().into_iter();
-    let hosts = ids.zip(names).zip(row.finding_nos.unwrap_or_default());
-    Ok(FoundAdvisories {
-        edition: row.edition,
-        advisories: row.advisories.map(|advisories| advisories.0).unwrap_or_default(),
-        hosts: hosts.map(|((id, ci_id), finding_no)| AffectedHost { id, ci_id, finding_no }).collect(),
-    })
+    let edition = rows.first().map_or(0, |row| row.edition);
+    let found = rows.into_iter().map(|row| {
+        let body: Advisory = serde_json::from_value(row.body)?;
+        let (no, summary) = Row {
+            no: row.no,
+            id: row.id,
+            source: row.source,
+            summary: row.summary,
+            severity: row.severity,
+            exploited: row.exploited,
+            cves: row.cves,
+            published: row.published,
+            modified: row.modified,
+            withdrawn: row.withdrawn,
+            hosts: 0,
+        }
+        .into_summary();
+        Ok(FoundAdvisory { no, summary, body })
+    });
+    Ok((edition, found.collect::<ApiResult<_>>()?))
 }

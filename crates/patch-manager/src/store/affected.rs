@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use advisories::feed::nvd::CveNote;
 use service_kit::ApiResult;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 /// An advisory, and a host that lacks fixes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +127,62 @@ pub struct AffectedHost {
     pub ci_id: String,
     /// `None` when there are several, or nobody has noted which.
     pub finding_no: Option<i32>,
+}
+
+/// A page of the hosts that lack some advisories, and what else may change while the advisories stay the same.
+#[derive(Debug)]
+pub struct AffectedPage {
+    /// Of what hosts are measured against, at the time of this read.
+    pub edition: i64,
+    /// Hosts that lack each advisory, in the order in which these were asked for.
+    pub counts: Vec<i64>,
+    /// That a CVE is exploited, by CVE.
+    pub probabilities: BTreeMap<String, f64>,
+    /// What is said of the CVEs, in their order.
+    pub notes: Vec<CveNote>,
+    /// In the order of their numbers.
+    pub hosts: Vec<AffectedHost>,
+}
+
+/// The next `limit` hosts after `after` that lack a fix of one of these advisories, and what is said of these CVEs.
+pub async fn get_page(
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    cves: &[String],
+    after: i32,
+    limit: i64,
+) -> ApiResult<AffectedPage> {
+    // As one row: sending many takes longer than finding them does.
+    let row = sqlx::query!(
+        r#"SELECT (SELECT e.number FROM patch.edition e) AS "edition!",
+               ARRAY(SELECT (SELECT coalesce(sum(c.hosts), 0)::bigint FROM patch.advisory_counts c WHERE c.advisory_no = n.no)
+                     FROM unnest($1::integer[]) WITH ORDINALITY AS n (no, place) ORDER BY n.place) AS "counts!",
+               (SELECT jsonb_object_agg(p.cve, p.probability) FROM patch.exploit_predictions p WHERE p.cve = ANY($2))
+                   AS "probabilities: Json<BTreeMap<String, f64>>",
+               (SELECT jsonb_agg(n.body ORDER BY n.cve) FROM (
+                   SELECT n.cve, n.body FROM patch.cve_notes n WHERE n.cve = ANY($2) ORDER BY n.cve LIMIT 500) n)
+                   AS "notes: Json<Vec<CveNote>>",
+               page.host_ids, page.ci_ids, page.finding_nos AS "finding_nos: Vec<Option<i32>>"
+           FROM (SELECT array_agg(h.id) AS host_ids, array_agg(h.ci_id) AS ci_ids, array_agg(h.finding_no) AS finding_nos FROM (
+               SELECT h.id, h.ci_id, p.finding_no FROM patch.page_of_affected($1, $3, $4) p
+               JOIN patch.hosts h ON h.id = p.host_id ORDER BY p.host_id) h) page"#,
+        advisories,
+        cves,
+        after,
+        limit
+    )
+    .fetch_one(conn)
+    .await?;
+    let ids = row.host_ids.unwrap_or_default().into_iter();
+    let names = row.ci_ids.unwrap_or_default().into_iter();
+    let hosts = ids.zip(names).zip(row.finding_nos.unwrap_or_default());
+    Ok(AffectedPage {
+        edition: row.edition,
+        counts: row.counts,
+        probabilities: row.probabilities.map(|json| json.0).unwrap_or_default(),
+        notes: row.notes.map(|json| json.0).unwrap_or_default(),
+        hosts: hosts.map(|((id, ci_id), finding_no)| AffectedHost { id, ci_id, finding_no }).collect(),
+    })
 }
 
 /// All findings of these hosts.
