@@ -27,7 +27,7 @@ use crate::{
         affected::PairChanges,
         dictionary::{ContentDigest, NewPackage, by_digest},
         hosts::{Host, HostScan, Touch},
-        package_sets::NewSet,
+        package_sets::{EvaluatedSet, NewSet},
     },
 };
 
@@ -373,7 +373,6 @@ async fn store_sets(
         .zip(packages)
         .map(|((digest, inventory), packages)| NewSet {
             digest: (*digest).clone(),
-            package_digest: package_digest(inventory),
             facts: inventory.facts.clone(),
             packages,
         })
@@ -388,9 +387,14 @@ async fn store_sets(
         }
     }
     let lacking = evaluation::evaluate_new(conn, measures, edition, &inventories).await?;
-    let rows: Vec<(i32, Vec<i32>)> = fresh.into_iter().zip(lacking).collect();
-    store::package_sets::put_findings(conn, &rows).await?;
-    findings.extend(rows);
+    let evaluated: Vec<EvaluatedSet> = fresh
+        .into_iter()
+        .zip(inventories.into_iter().map(package_digest))
+        .zip(lacking)
+        .map(|((no, package_digest), findings)| EvaluatedSet { no, package_digest, findings })
+        .collect();
+    store::package_sets::insert_findings(conn, &evaluated).await?;
+    findings.extend(evaluated.into_iter().map(|set| (set.no, set.findings)));
     numbers.extend(inserted);
     // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
     let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();

@@ -152,20 +152,10 @@ pub async fn get_page(
     after: i32,
     limit: i64,
 ) -> ApiResult<AffectedPage> {
-    // As one row: sending many takes longer than finding them does.
     let row = sqlx::query!(
-        r#"SELECT (SELECT e.number FROM patch.edition e) AS "edition!",
-               ARRAY(SELECT (SELECT coalesce(sum(c.hosts), 0)::bigint FROM patch.advisory_counts c WHERE c.advisory_no = n.no)
-                     FROM unnest($1::integer[]) WITH ORDINALITY AS n (no, place) ORDER BY n.place) AS "counts!",
-               (SELECT jsonb_object_agg(p.cve, p.probability) FROM patch.exploit_predictions p WHERE p.cve = ANY($2))
-                   AS "probabilities: Json<BTreeMap<String, f64>>",
-               (SELECT jsonb_agg(n.body ORDER BY n.cve) FROM (
-                   SELECT n.cve, n.body FROM patch.cve_notes n WHERE n.cve = ANY($2) ORDER BY n.cve LIMIT 500) n)
-                   AS "notes: Json<Vec<CveNote>>",
-               page.host_ids, page.ci_ids, page.finding_nos AS "finding_nos: Vec<Option<i32>>"
-           FROM (SELECT array_agg(h.id) AS host_ids, array_agg(h.ci_id) AS ci_ids, array_agg(h.finding_no) AS finding_nos FROM (
-               SELECT h.id, h.ci_id, p.finding_no FROM patch.page_of_affected($1, $3, $4) p
-               JOIN patch.hosts h ON h.id = p.host_id ORDER BY p.host_id) h) page"#,
+        r#"SELECT edition AS "edition!", counts AS "counts!", probabilities AS "probabilities: Json<BTreeMap<String, f64>>",
+               notes AS "notes: Json<Vec<CveNote>>", host_ids, ci_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
+           FROM patch.get_affected_page($1, $2, $3, $4)"#,
         advisories,
         cves,
         after,

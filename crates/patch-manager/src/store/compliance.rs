@@ -71,12 +71,11 @@ pub struct CiRecord {
 pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<CiRecord>> {
     let records = sqlx::query_as!(
         CiRecord,
-        r#"SELECT e.number AS edition, h.os, h.env, p.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
+        r#"SELECT e.number AS edition, h.os, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
                f.findings AS "findings?", c.policy_no AS "policy_no?", c.status AS "status?", c.target_level, c.current_level,
                c.pending AS "pending?", c.excepted AS "excepted?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
-           LEFT JOIN patch.package_sets p ON p.no = s.set_no LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
-           LEFT JOIN patch.compliance c ON c.host_id = h.id
+           LEFT JOIN patch.set_findings f ON f.set_no = s.set_no LEFT JOIN patch.compliance c ON c.host_id = h.id
            WHERE h.active AND h.ci_id = $1"#,
         ci_id
     )

@@ -8,7 +8,6 @@ use sqlx::{PgConnection, types::Json};
 #[derive(Debug, Clone)]
 pub struct NewSet {
     pub digest: Vec<u8>,
-    pub package_digest: Vec<u8>,
     pub facts: HostFacts,
     /// Numbers of its packages in the dictionary.
     pub packages: Vec<i32>,
@@ -35,13 +34,11 @@ pub async fn find_sets(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResul
 pub async fn insert_sets(conn: &mut PgConnection, sets: &[NewSet]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
     let facts = sets.iter().map(|set| serde_json::to_value(&set.facts)).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query!(
-        "INSERT INTO patch.package_sets (digest, package_digest, os, facts, package_nos)
-         SELECT digest, package_digest, os, facts, packages::integer[]
-         FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::jsonb[], $5::text[])
-             AS t (digest, package_digest, os, facts, packages) ORDER BY digest
+        "INSERT INTO patch.package_sets (digest, os, facts, package_nos)
+         SELECT digest, os, facts, packages::integer[]
+         FROM unnest($1::bytea[], $2::text[], $3::jsonb[], $4::text[]) AS t (digest, os, facts, packages) ORDER BY digest
          ON CONFLICT (digest) DO NOTHING RETURNING digest, no",
         &sets.iter().map(|set| set.digest.clone()).collect::<Vec<_>>(),
-        &sets.iter().map(|set| set.package_digest.clone()).collect::<Vec<_>>(),
         &sets.iter().map(|set| set.facts.os.to_string()).collect::<Vec<_>>(),
         &facts,
         &sets.iter().map(|set| array_text(&set.packages)).collect::<Vec<_>>(),
@@ -71,6 +68,30 @@ pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<V
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|row| (row.set_no, row.findings)).collect())
+}
+
+/// A new set, evaluated.
+#[derive(Debug, Clone)]
+pub struct EvaluatedSet {
+    pub no: i32,
+    /// Of its packages alone, for who compares hosts.
+    pub package_digest: Vec<u8>,
+    pub findings: Vec<i32>,
+}
+
+/// Says of new sets what they lack.
+pub async fn insert_findings(conn: &mut PgConnection, sets: &[EvaluatedSet]) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.set_findings (set_no, package_digest, findings)
+         SELECT set_no, package_digest, findings::integer[]
+         FROM unnest($1::integer[], $2::bytea[], $3::text[]) AS t (set_no, package_digest, findings)",
+        &sets.iter().map(|set| set.no).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.package_digest.clone()).collect::<Vec<_>>(),
+        &sets.iter().map(|set| array_text(&set.findings)).collect::<Vec<_>>(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Says what sets lack now.
