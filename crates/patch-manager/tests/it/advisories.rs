@@ -1,7 +1,7 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    fleet::{Age, inventory},
+    fleet::{Age, import, inventory},
     platform::Platform,
 };
 
@@ -73,4 +73,59 @@ async fn a_cve_names_its_advisories_and_those_it_affects() {
     );
     platform.operator.get("/patch/advisories/CVE-1999-0001").await.expect_problem(404);
     platform.operator.get("/patch/advisories/..%2F..%2Fetc").await.expect_problem(404);
+}
+
+/// An OSV record for one package of Rocky Linux 9.
+fn notice(id: &str, package: &str, modified: &str) -> Value {
+    json!({ "schema_version": "1.7.0", "id": id, "published": "2026-01-10T00:00:00Z", "modified": modified,
+        "upstream": ["CVE-2026-77001"], "summary": package, "details": "", "affected": [{
+            "package": { "ecosystem": "Rocky Linux:9", "name": package },
+            "ranges": [{ "type": "ECOSYSTEM", "events": [{ "introduced": "0" }, { "fixed": "2-5.el9" }] }] }],
+        "database_specific": { "kind": "security", "severity": "HIGH" } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_affected_cis_follows_what_they_have_and_what_vendors_say() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let send = async |notice: Value| import(&platform.operator, notice.to_string().into_bytes()).await;
+    send(notice("VENDOR-1", "curl", "2026-01-10T00:00:00Z")).await;
+    send(notice("VENDOR-2", "zlib", "2026-01-10T00:00:00Z")).await;
+    let push = async |ci: &str, packages: &[(&str, &str)]| {
+        let packages: Vec<Value> =
+            packages.iter().map(|(name, version)| json!({ "name": name, "version": version })).collect();
+        platform.push(&json!({ "ci_id": ci, "os": "rocky9", "packages": packages })).await
+    };
+    push("web-1", &[("curl", "1-1.el9"), ("zlib", "1-1.el9")]).await;
+    push("web-2", &[("zlib", "1-1.el9")]).await;
+
+    let page = async |query: &str| {
+        let page =
+            platform.operator.get(&format!("/patch/advisories/CVE-2026-77001?{query}")).await.expect(200);
+        let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
+        let rows = page["affected"].as_array().unwrap().iter();
+        let rows = rows.map(|one| (text(one, "ci_id"), text(one, "advisory_id"), text(one, "installed")));
+        let next = page["next_page_token"].as_str().map(str::to_owned);
+        (rows.collect::<Vec<_>>(), page["affected_total"].as_i64().unwrap(), next)
+    };
+    let row = |ci: &str, advisory: &str, installed: &str| (ci.into(), advisory.into(), installed.into());
+    let (first, total, next) = page("limit=1").await;
+    assert_eq!(first, [row("web-1", "VENDOR-1", "1-1.el9"), row("web-1", "VENDOR-2", "1-1.el9")]);
+    assert_eq!(total, 2, "a CI that lacks two counts once");
+    let (second, _, next) = page(&format!("limit=1&page_token={}", next.unwrap())).await;
+    assert_eq!((second, next), (vec![row("web-2", "VENDOR-2", "1-1.el9")], None));
+
+    // Newer, and still too old.
+    push("web-2", &[("zlib", "2-4.el9")]).await;
+    assert_eq!(page("limit=10").await.0.last(), Some(&row("web-2", "VENDOR-2", "2-4.el9")));
+    platform.expect_exact_rollups().await;
+
+    // Asked for before, and another now.
+    let mut withdrawn = notice("VENDOR-2", "zlib", "2026-02-01T00:00:00Z");
+    withdrawn["withdrawn"] = json!("2026-02-01T00:00:00Z");
+    send(withdrawn).await;
+    assert_eq!(page("limit=10").await, (vec![row("web-1", "VENDOR-1", "1-1.el9")], 1, None));
+    let detail = platform.operator.get("/patch/advisories/VENDOR-2").await.expect(200);
+    assert!(detail["advisories"][0]["withdrawn"].is_string());
+    platform.expect_exact_rollups().await;
 }
