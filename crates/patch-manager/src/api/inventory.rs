@@ -24,7 +24,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::body_parts::next_part;
 use crate::{
     app::{
-        inventory::{self, Observation},
+        inventory,
+        observation::{self, Observation},
         unchanged::{Glance, take_unchanged},
     },
     service::App,
@@ -300,7 +301,7 @@ impl Push<'_> {
 
 fn observe(line: &[u8], now: DateTime<Utc>) -> Result<Observation, String> {
     let pushed = parse_json::<Inventory>(line).map_err(|error| error.to_string())?;
-    inventory::observe(pushed, now).map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
+    observation::observe(pushed, now).map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
 }
 
 fn too_large(detail: &'static str) -> ApiError {

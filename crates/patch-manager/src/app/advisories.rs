@@ -157,19 +157,17 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
 /// How many CIs lack one of these. Each advisory's are counted already; those of advisories for the same release
 /// overlap, and are counted together.
 async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory], counts: &[i64]) -> ApiResult<i64> {
-    if let [only] = counts {
-        return Ok(*only);
-    }
     let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
         one.body.affected.iter().map(|affected| affected.os.to_string()).collect()
     };
-    let mut advisories_for: BTreeMap<String, usize> = BTreeMap::new();
-    for release in found.iter().flat_map(releases_of) {
+    let releases: Vec<BTreeSet<String>> = found.iter().map(releases_of).collect();
+    let mut advisories_for: BTreeMap<&str, usize> = BTreeMap::new();
+    for release in releases.iter().flatten() {
         *advisories_for.entry(release).or_default() += 1;
     }
     let (mut count, mut together) = (0, Vec::new());
-    for (one, hosts) in found.iter().zip(counts) {
-        let overlaps = releases_of(one).iter().any(|release| advisories_for.get(release) > Some(&1));
+    for ((one, hosts), releases) in found.iter().zip(counts).zip(&releases) {
+        let overlaps = releases.iter().any(|release| advisories_for.get(release.as_str()) > Some(&1));
         match overlaps {
             true => together.push(one.no),
             false => count += hosts,

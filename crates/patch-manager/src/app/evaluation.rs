@@ -103,7 +103,11 @@ async fn evaluate_due_sets(app: &App) -> ApiResult<u64> {
             Some(changed) => changed_hosts += changed,
             None => break,
         }
-        next = matching.await.map_err(ApiError::internal)??;
+        // A small pool may have had no second connection; the first is free by now.
+        next = match matching.await.map_err(ApiError::internal)? {
+            Ok(next) => next,
+            Err(_) => match_due_sets(app, last).await?,
+        };
     }
     Ok(changed_hosts)
 }

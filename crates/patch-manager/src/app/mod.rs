@@ -13,6 +13,7 @@ pub(crate) mod hosts;
 pub(crate) mod inventory;
 pub(crate) mod keys;
 pub(crate) mod measures;
+pub(crate) mod observation;
 pub(crate) mod plans;
 pub(crate) mod playbooks;
 pub(crate) mod policies;

@@ -30,9 +30,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
-    hosts,
-    inventory::{self, Observation},
+    hosts, inventory,
     keys::{self, Keys},
+    observation::{self, Observation},
     playbooks,
 };
 use crate::{
@@ -421,6 +421,6 @@ async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Resu
         reboot_pending: found.reboot_pending,
         packages: found.packages,
     };
-    inventory::observe(inventory, app.clock.now())
+    observation::observe(inventory, app.clock.now())
         .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
 }

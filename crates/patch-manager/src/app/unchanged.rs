@@ -10,7 +10,10 @@ use serde_json::value::RawValue;
 use service_kit::ApiResult;
 use sha2::{Digest, Sha256};
 
-use super::inventory::{CLOCK_TOLERANCE, is_word, needs_reckoning};
+use super::{
+    inventory::needs_reckoning,
+    observation::{CLOCK_TOLERANCE, is_word},
+};
 use crate::{
     service::App,
     store::{

@@ -15,7 +15,7 @@ use test_support::TestDatabase;
 
 use super::*;
 use crate::{
-    app::{calendars, compliance, inventory, measures::Measures},
+    app::{calendars, compliance, inventory, measures::Measures, observation},
     service::PatchManager,
     store::{advisories::NewAdvisory, hosts::HostRecord},
 };
@@ -65,7 +65,7 @@ async fn prepared(hosts: &[(&str, &str, &str)]) -> (TestDatabase, PgPool) {
 async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
     let pushed: Inventory =
         serde_json::from_value(json!({ "ci_id": host, "os": os, "packages": packages })).unwrap();
-    let observation = inventory::observe(pushed, april()).unwrap();
+    let observation = observation::observe(pushed, april()).unwrap();
     let mut transaction = pool.begin().await.unwrap();
     store::share_results(&mut transaction).await.unwrap();
     let ingested =
