@@ -122,7 +122,8 @@ async fn get_advisory(
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ImportParams {
-    /// Seconds to wait for the report, 0 to 20; 20 when unsaid. An import that takes longer goes on: 202.
+    /// Seconds to wait for the report, 0 to 20; 20 when unsaid. An import that takes longer goes on: 202, as 0 always
+    /// answers.
     wait_seconds: Option<u64>,
 }
 
@@ -162,9 +163,13 @@ async fn import_advisories(
     }
     let file = receive(&app, body).await?;
     let begun = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
-    match tokio::time::timeout(wait, begun.task).await {
-        Ok(ended) => ended.map_err(ApiError::internal)?.map(|report| Json(report).into_response()),
-        Err(_) => {
+    let ended = match wait.is_zero() {
+        true => None,
+        false => tokio::time::timeout(wait, begun.task).await.ok(),
+    };
+    match ended {
+        Some(ended) => ended.map_err(ApiError::internal)?.map(|report| Json(report).into_response()),
+        None => {
             let location = format!("/patch/advisories/imports/{}", begun.import.id);
             Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(begun.import)).into_response())
         }
