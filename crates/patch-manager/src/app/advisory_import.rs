@@ -106,7 +106,8 @@ pub(crate) async fn import_advisories(
         }
         Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", fault(&error)))),
     }
-    let cis_changed = remarked + evaluation::evaluate_due(app).await?;
+    let cis_changed = remarked + evaluation::evaluate_all_due(app).await?;
+    evaluation::reckon_all_due(app).await?;
     progress.change(|report| report.cis_changed = cis_changed);
     let report = progress.report();
     let mut transaction = only_import;

@@ -33,14 +33,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Sets, and hosts, evaluated in one transaction, which keeps inventories waiting.
 const BATCH: i64 = 2000;
 
-/// Evaluates everything that is due, and gives the hosts whose pending fixes changed by it.
-pub(crate) async fn evaluate_due(app: &App) -> ApiResult<u64> {
+/// Evaluates all sets that are due, and gives how many hosts came to lack something else by it.
+pub(crate) async fn evaluate_all_due(app: &App) -> ApiResult<u64> {
     let mut changed_hosts = 0;
     while !is_all_evaluated(app).await? {
         changed_hosts += evaluate_due_sets(app).await?;
     }
-    while reckon_due_hosts(app).await? {}
     Ok(changed_hosts)
+}
+
+/// Reckons all hosts that are due for another reason than what they lack.
+pub(crate) async fn reckon_all_due(app: &App) -> ApiResult<()> {
+    while reckon_due_hosts(app).await? {}
+    Ok(())
 }
 
 /// Reckons hosts that a change has made due, for as long as its maker can be asked to wait; the rest, and what fails now,

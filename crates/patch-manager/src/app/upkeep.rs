@@ -85,13 +85,15 @@ async fn drop_unused_sets(app: &App) -> ApiResult<()> {
     }
 }
 
-/// What an import that was interrupted has stored and not evaluated.
+/// What an import that was interrupted has stored and not evaluated, and what a change of policies left to be reckoned. No
+/// import waits for the latter.
 async fn evaluate_left_over(app: &App) -> ApiResult<()> {
     let mut no_import = app.pool.begin().await?;
     if store::try_lock_imports(&mut no_import).await? {
-        evaluation::evaluate_due(app).await?;
+        evaluation::evaluate_all_due(app).await?;
     }
-    Ok(())
+    drop(no_import);
+    evaluation::reckon_all_due(app).await
 }
 
 /// Makes results unknown whose scan is older than their policy allows.

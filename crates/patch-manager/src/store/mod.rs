@@ -72,9 +72,16 @@ pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::E
 
 const IMPORTS: i64 = 0x7061_7463_6802;
 
-/// One import at a time, and nobody else evaluates what it has made due: its report says how many CIs it changed.
+/// One import at a time, and nobody else evaluates what it has made due: its report says how many CIs it changed. Whoever is
+/// at work may have a million hosts to evaluate: it is waited for longer than a statement may take.
 pub async fn lock_imports(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", IMPORTS).fetch_one(conn).await?;
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30min'")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", IMPORTS).fetch_one(&mut *conn).await?;
+    sqlx::raw_sql("SET LOCAL statement_timeout TO DEFAULT; SET LOCAL lock_timeout TO DEFAULT")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -94,4 +101,32 @@ pub fn is_deadlock(error: &ApiError) -> bool {
     source
         .and_then(sqlx::Error::as_database_error)
         .is_some_and(|error| error.code().as_deref() == Some("40P01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::{PgPool, postgres::PgConnectOptions};
+    use test_support::TestDatabase;
+
+    use super::{lock_imports, try_lock_imports};
+
+    #[tokio::test]
+    async fn an_import_outwaits_the_statements_of_its_session() {
+        let database = TestDatabase::create().await;
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let pool = PgPool::connect_with(options.options([("statement_timeout", "200ms")])).await.unwrap();
+        let mut at_work = pool.begin().await.unwrap();
+        assert!(try_lock_imports(&mut at_work).await.unwrap());
+        let waiting = tokio::spawn(async move {
+            let mut import = pool.begin().await?;
+            lock_imports(&mut import).await?;
+            sqlx::query_scalar::<_, String>("SHOW statement_timeout").fetch_one(&mut *import).await
+        });
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(!waiting.is_finished());
+        at_work.commit().await.unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), "200ms");
+    }
 }
