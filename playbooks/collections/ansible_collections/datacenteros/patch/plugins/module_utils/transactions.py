@@ -1,18 +1,13 @@
-"""Package transactions that outlive the connection that began them, known by name, each done once.
-
-The work is done by a process of its own, which holds a lock as long as it lives and writes down how far it is. Whoever
-comes later, be it after a lost connection or a crash of the controller, finds out by the name what became of it.
-"""
+"""Package transactions that outlive the connection that began them, known by name, each done once."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import re
 import subprocess
 import time
 
+from ansible_collections.datacenteros.patch.plugins.module_utils.detached import Detached
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
     differences,
@@ -23,115 +18,25 @@ from ansible_collections.datacenteros.patch.plugins.module_utils.package_system 
 
 FOLDER = "/var/lib/patch-manager/transactions"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,199}\Z")
-MOST_KEPT = 50
 LOCK_TIMEOUT_SECONDS = 120
 
 
-class Transaction:
-    """`state` is `running`, `completed`, `failed`, or `interrupted` when its process ended without a word."""
-
+class Transaction(Detached):
     def __init__(self, name, folder=FOLDER):
         if not NAME.match(name):
             raise ValueError("`{0}` cannot be the name of a transaction".format(name))
+        super().__init__(folder, name.replace(":", "_"))
         self.name = name
-        self.folder = folder
-        self.base = os.path.join(folder, name.replace(":", "_"))
 
-    def look(self):
-        """What is known of it; `None` when it never began here."""
-        record = self._read()
-        if record is None:
-            return None
-        if record["state"] == "running" and not self._is_locked():
-            # It may have ended between the two looks.
-            record = self._read() or record
-            if record["state"] == "running":
-                record["state"] = "interrupted"
-        return record
-
-    def wait(self, seconds):
-        """What is known of it, as soon as it runs no more or the time is over."""
-        deadline = time.monotonic() + seconds
-        while True:
-            record = self.look()
-            if record is None or record["state"] != "running" or time.monotonic() >= deadline:
-                return record
-            time.sleep(0.1)
-
-    def begin(self, order):
-        """Begins it, unless it has been begun before. One that was interrupted is begun again, with its first look kept."""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        known = self.look()
-        if known is not None and known["state"] != "interrupted":
-            return
-        lock = os.open(self.base + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Somebody else begins it at this moment.
-            os.close(lock)
-            return
-        record = {
-            "state": "running", "phase": "waiting", "began_at": int(time.time()), "failure": None, "changed": [],
-            "repaired": None, "began_times": (known or {}).get("began_times", 0) + 1, "before": (known or {}).get("before"),
-            "was_done": (known or {}).get("was_done"),
+    def first_record(self, known):
+        """The look that was taken before an earlier life of it changed anything is kept."""
+        return {
+            "phase": "waiting", "began_at": int(time.time()), "failure": None, "changed": [], "repaired": None,
+            "began_times": known.get("began_times", 0) + 1, "before": known.get("before"), "was_done": known.get("was_done"),
         }
-        self._write(record)
-        self._remove_oldest()
-        if os.fork() == 0:
-            self._run_apart(order, record)
-        os.close(lock)
 
-    def _run_apart(self, order, record):
-        """The process of the transaction; it never returns."""
-        try:
-            os.setsid()
-            log = os.open(self.base + ".log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            null = os.open(os.devnull, os.O_RDWR)
-            for number, file in ((0, null), (1, log), (2, log)):
-                os.dup2(file, number)
-            os.chdir("/")
-            Work(self, order, record).perform()
-        finally:
-            os._exit(0)
-
-    def store(self, record):
-        self._write(record)
-
-    def _read(self):
-        try:
-            with open(self.base + ".json") as file:
-                return json.load(file)
-        except (OSError, ValueError):
-            return None
-
-    def _write(self, record):
-        partial = self.base + ".partial"
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(record, file)
-            file.flush()
-            # It has to be there after a crash of the host.
-            os.fsync(file.fileno())
-        os.replace(partial, self.base + ".json")
-
-    def _is_locked(self):
-        try:
-            with open(self.base + ".lock") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    def _remove_oldest(self):
-        records = [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.endswith(".json")]
-        for path in sorted(records, key=os.path.getmtime)[:-MOST_KEPT]:
-            for ending in (".json", ".log", ".lock"):
-                try:
-                    os.remove(path[: -len(".json")] + ending)
-                except OSError:
-                    pass
+    def work(self, order, record):
+        Work(self, order, record).perform()
 
 
 class Work:

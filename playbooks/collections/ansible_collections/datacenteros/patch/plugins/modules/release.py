@@ -83,7 +83,7 @@ def main():
     }
     try:
         deployment = Deployment(asked["deployment_id"])
-        deployment.begin(PROGRAM, environment, asked["timeout_seconds"])
+        deployment.begin({"program": PROGRAM, "environment": environment, "seconds": asked["timeout_seconds"]})
         # Its own process sees to the time; this one only must not wait for ever.
         record = deployment.wait(asked["timeout_seconds"] + 30)
     except (OSError, ValueError) as error:
