@@ -12,6 +12,7 @@ use service_kit::{
     Clock,
     config::Secret,
     outbound::Receivers,
+    quick_reads::QuickReads,
     server::{Context, Service},
 };
 use sqlx::{PgPool, migrate::Migrator};
@@ -21,7 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     api,
-    app::{self, measures::Measures, seldom::Seldom},
+    app::{self, advisories::Asked, measures::Measures, seldom::Seldom},
     engine::{self, hub},
     settings::Settings,
     store::compliance::ScanRange,
@@ -33,6 +34,7 @@ pub struct App(Arc<Parts>);
 
 pub struct Parts {
     pub(crate) pool: PgPool,
+    pub(crate) reads: QuickReads,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) cmdb: CmdbClient,
@@ -40,6 +42,8 @@ pub struct Parts {
     pub(crate) sim: SimClient,
     /// What hosts are measured against, remembered.
     pub(crate) measures: Measures,
+    /// Advisories that were asked for, remembered.
+    pub(crate) asked: Asked,
     pub(crate) scan_range: Seldom<ScanRange>,
     pub(crate) sim_customers: SimCustomersClient,
     /// What of the outside may be reached.
@@ -92,11 +96,13 @@ impl Service for PatchManager {
         let token = context.service_token.expose();
         let app = App(Arc::new(Parts {
             pool: context.pool.clone(),
+            reads: QuickReads::beside(&context.pool)?,
             clock: context.clock.clone(),
             cmdb: CmdbClient::new(&settings.cmdb_url, token),
             itsm: ItsmClient::new(&settings.itsm_url, token),
             sim: SimClient::new(&settings.sim_engine_url, token),
             measures: Measures::default(),
+            asked: Asked::default(),
             scan_range: Seldom::default(),
             // A look at a customer's health is one look: whoever does not answer is not asked again behind its back.
             sim_customers: SimCustomersClient::new(&settings.sim_engine_url, token)

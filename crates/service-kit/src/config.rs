@@ -44,7 +44,7 @@ pub struct DatabaseConfig {
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Most connections this service opens.
+    /// Most connections this service opens for its work. The patch-manager opens up to half as many more for quick reads.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=200))]
     pub database_max_connections: u32,
 }

@@ -9,14 +9,14 @@ use sqlx::{
 };
 
 /// A request waits this long for a connection, then answers 503.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a session of a service asks of the server, whoever set it up. No statement runs longer than a minute. What services
 /// ask for is found by an index and mostly in memory: a planner that thinks of disks with arms would rather read whole
 /// tables, and compiling such statements takes longer than they do.
 const SESSION: [(&str, &str); 3] =
     [("statement_timeout", "60s"), ("random_page_cost", "1.1"), ("jit", "off")];
 /// A connection that was unused for longer is tried before it is given out: the server may have gone since.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// What belongs in schema `platform`: tokens, audit log, idempotency keys.
 fn platform_migrator() -> Migrator {

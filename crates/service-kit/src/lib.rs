@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod outbound;
 pub mod page;
 mod problem;
+pub mod quick_reads;
 pub mod server;
 pub mod telemetry;
 mod unread;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use advisories::{advisory::NotAffected, feed};
@@ -11,7 +11,8 @@ use api_types::{
     patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
 };
 use chrono::{DateTime, Utc};
-use domain::ids::{AdvisoryId, CiId};
+use domain::ids::AdvisoryId;
+use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
@@ -29,6 +30,10 @@ use crate::{
 
 /// Advisories shown for one CVE; no CVE has been fixed by as many.
 const MOST: i64 = 200;
+/// Notes shown with one advisory.
+const MOST_NOTES: i64 = 500;
+/// Ids that are remembered with what goes by them; beyond it the memory is cleared.
+const MOST_ASKED: usize = 500;
 
 pub(crate) async fn list_advisories(
     app: &App,
@@ -45,101 +50,151 @@ pub(crate) async fn list_advisories(
     })
 }
 
+/// What goes by an id, as it is shown but for who lacks it.
+pub(crate) struct Known {
+    edition: i64,
+    numbers: Vec<i32>,
+    /// Those for a release that another one here is for, too: hosts may lack both.
+    overlapping: Vec<i32>,
+    advisories: Vec<Advisory>,
+    notes: Vec<CveNote>,
+}
+
+/// What was asked for last, by its id. Each holds for its edition only: a page of who lacks it says which one is stored.
+#[derive(Default)]
+pub(crate) struct Asked(RwLock<FxHashMap<String, Arc<Known>>>);
+
+impl Asked {
+    fn recall(&self, id: &str) -> Option<Arc<Known>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn remember(&self, id: &str, known: Arc<Known>) {
+        let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= MOST_ASKED {
+            memory.clear();
+        }
+        memory.insert(id.to_owned(), known);
+    }
+}
+
 /// An advisory by its id, or everything that fixes a CVE, with a page of the CIs that lack it.
 pub(crate) async fn get_advisory(
     app: &App,
     id: &AdvisoryId,
     request: &PageRequest,
 ) -> ApiResult<AdvisoryDetail> {
-    let (limit, after) = (request.limit()?, request.after::<i32>()?);
-    let (after, now) = (after.unwrap_or(0), app.clock.now());
-    let mut conn = app.pool.acquire().await?;
-    let (found, affected_page) = find_with_page(app, &mut conn, id, after, limit + 1).await?;
-    let AffectedPage { edition, counts, probabilities, notes, hosts } = affected_page;
-    let affected_total = count_affected(&mut conn, &found, &counts).await?;
+    let (limit, after) = (request.limit()?, request.after::<i32>()?.unwrap_or(0));
+    let mut conn = app.reads.acquire().await?;
+    let detail = advisory_detail(app, &mut conn, id, after, limit).await;
+    conn.give_back(detail)
+}
+
+async fn advisory_detail(
+    app: &App,
+    conn: &mut PgConnection,
+    id: &AdvisoryId,
+    after: i32,
+    limit: i64,
+) -> ApiResult<AdvisoryDetail> {
+    let (known, affected_page) = find_with_page(app, conn, id, after, limit + 1).await?;
+    let AffectedPage { edition, counts, hosts } = affected_page;
+    let affected_total = count_affected(conn, &known, &counts).await?;
     let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
-    let edition = app.measures.edition(&mut conn, edition).await?;
-    let affected = affected_cis(app, &mut conn, &edition, &found, hosts, now).await?;
-    let advisories = found.iter().zip(counts).map(|(one, affected_cis)| {
-        let packages = one.body.affected.iter().map(|affected| AdvisoryPackage {
-            os: affected.os.to_string(),
-            package: affected.package.clone(),
-            fixed: affected.fixed.clone(),
-        });
-        let predicted = one.summary.cve_ids.iter().filter_map(|cve| probabilities.get(cve).copied());
-        Advisory {
-            packages: packages.collect(),
-            references: one.body.references.iter().map(|reference| reference.url.clone()).collect(),
-            not_affected: one.body.not_affected.iter().map(spared).collect(),
-            superseded_by: one.body.superseded_by.clone(),
-            details: one.body.details.clone(),
-            exploit_probability: predicted.max_by(f64::total_cmp),
-            summary: AdvisorySummary { affected_cis, ..one.summary.clone() },
-        }
-    });
+    let edition = app.measures.edition(conn, edition).await?;
+    let affected = affected_cis(app, conn, &edition, &known.numbers, hosts, app.clock.now()).await?;
+    let mut advisories = known.advisories.clone();
+    for (advisory, count) in advisories.iter_mut().zip(counts) {
+        advisory.summary.affected_cis = count;
+    }
     Ok(AdvisoryDetail {
         id: id.to_string(),
-        advisories: advisories.collect(),
-        notes: notes.into_iter().map(cve_note).collect(),
+        advisories,
+        notes: known.notes.clone(),
         affected_total,
         affected,
         next_page_token,
     })
 }
 
-/// What goes by an id, and a page of who lacks it. The advisories are remembered as long as nothing that hosts are measured
-/// against changes; the page says whether that is so.
+/// What goes by an id, and a page of who lacks it.
 async fn find_with_page(
     app: &App,
     conn: &mut PgConnection,
     id: &AdvisoryId,
     after: i32,
     limit: i64,
-) -> ApiResult<(Arc<Vec<FoundAdvisory>>, AffectedPage)> {
-    if let Some(latest) = app.measures.latest()
-        && let Some(found) = latest.advisories(id.as_str())
-    {
-        let page = page_of(conn, &found, after, limit).await?;
-        if latest.is(page.edition) {
-            return Ok((found, page));
+) -> ApiResult<(Arc<Known>, AffectedPage)> {
+    if let Some(known) = app.asked.recall(id.as_str()) {
+        let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
+        if page.edition == known.edition {
+            return Ok((known, page));
         }
     }
-    let (number, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
+    let known = Arc::new(find(conn, id).await?);
+    app.asked.remember(id.as_str(), known.clone());
+    let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
+    Ok((known, page))
+}
+
+async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
+    // The edition is read first: whatever of a later one is read after it is not taken for good.
+    let (edition, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
-    let found = Arc::new(found);
-    let edition = app.measures.edition(conn, number).await?;
-    if edition.is(number) {
-        edition.remember_advisories(id.as_str(), found.clone());
-    }
-    let page = page_of(conn, &found, after, limit).await?;
-    Ok((found, page))
-}
-
-async fn page_of(
-    conn: &mut PgConnection,
-    found: &[FoundAdvisory],
-    after: i32,
-    limit: i64,
-) -> ApiResult<AffectedPage> {
     let mut cves: Vec<String> = found.iter().flat_map(|one| one.summary.cve_ids.iter().cloned()).collect();
     cves.sort_unstable();
     cves.dedup();
-    store::affected::get_page(conn, &numbers(found), &cves, after, limit).await
+    let probabilities = store::feeds::list_probabilities(conn, &cves).await?;
+    let notes = store::feeds::list_notes(conn, &cves, MOST_NOTES).await?;
+    Ok(Known {
+        edition,
+        numbers: found.iter().map(|one| one.no).collect(),
+        overlapping: overlapping(&found),
+        advisories: found.into_iter().map(|one| shown(one, &probabilities)).collect(),
+        notes: notes.into_iter().map(cve_note).collect(),
+    })
 }
 
-fn numbers(found: &[FoundAdvisory]) -> Vec<i32> {
-    found.iter().map(|one| one.no).collect()
-}
-
-fn spared(package: &NotAffected) -> SparedPackage {
-    SparedPackage {
-        os: package.os.to_string(),
-        package: package.package.clone(),
-        version: package.version.clone(),
-        reason: package.reason.clone(),
+fn overlapping(found: &[FoundAdvisory]) -> Vec<i32> {
+    let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
+        one.body.affected.iter().map(|affected| affected.os.to_string()).collect()
+    };
+    let releases: Vec<BTreeSet<String>> = found.iter().map(releases_of).collect();
+    let mut advisories_for: BTreeMap<&str, usize> = BTreeMap::new();
+    for release in releases.iter().flatten() {
+        *advisories_for.entry(release).or_default() += 1;
     }
+    let overlaps = |releases: &BTreeSet<String>| {
+        releases.iter().any(|release| advisories_for.get(release.as_str()) > Some(&1))
+    };
+    found.iter().zip(&releases).filter(|(_, releases)| overlaps(releases)).map(|(one, _)| one.no).collect()
+}
+
+fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory {
+    let FoundAdvisory { summary, body, .. } = found;
+    let predicted = summary.cve_ids.iter().filter_map(|cve| probabilities.get(cve).copied());
+    let exploit_probability = predicted.max_by(f64::total_cmp);
+    let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
+        os: affected.os.to_string(),
+        package: affected.package,
+        fixed: affected.fixed,
+    });
+    Advisory {
+        summary,
+        packages: packages.collect(),
+        references: body.references.into_iter().map(|reference| reference.url).collect(),
+        not_affected: body.not_affected.into_iter().map(spared).collect(),
+        superseded_by: body.superseded_by,
+        details: body.details,
+        exploit_probability,
+    }
+}
+
+fn spared(package: NotAffected) -> SparedPackage {
+    let NotAffected { os, package, version, reason } = package;
+    SparedPackage { os: os.to_string(), package, version, reason }
 }
 
 fn cve_note(note: feed::nvd::CveNote) -> CveNote {
@@ -154,29 +209,14 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     }
 }
 
-/// How many CIs lack one of these. Each advisory's are counted already; those of advisories for the same release
-/// overlap, and are counted together.
-async fn count_affected(conn: &mut PgConnection, found: &[FoundAdvisory], counts: &[i64]) -> ApiResult<i64> {
-    let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
-        one.body.affected.iter().map(|affected| affected.os.to_string()).collect()
-    };
-    let releases: Vec<BTreeSet<String>> = found.iter().map(releases_of).collect();
-    let mut advisories_for: BTreeMap<&str, usize> = BTreeMap::new();
-    for release in releases.iter().flatten() {
-        *advisories_for.entry(release).or_default() += 1;
+/// How many CIs lack one of these. Each advisory's are counted already; those of overlapping ones are counted together.
+async fn count_affected(conn: &mut PgConnection, known: &Known, counts: &[i64]) -> ApiResult<i64> {
+    let apart = known.numbers.iter().zip(counts).filter(|(no, _)| !known.overlapping.contains(no));
+    let apart: i64 = apart.map(|(_, hosts)| hosts).sum();
+    match known.overlapping.is_empty() {
+        true => Ok(apart),
+        false => Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?),
     }
-    let (mut count, mut together) = (0, Vec::new());
-    for ((one, hosts), releases) in found.iter().zip(counts).zip(&releases) {
-        let overlaps = releases.iter().any(|release| advisories_for.get(release.as_str()) > Some(&1));
-        match overlaps {
-            true => together.push(one.no),
-            false => count += hosts,
-        }
-    }
-    if !together.is_empty() {
-        count += store::affected::count_affected(conn, &together).await?;
-    }
-    Ok(count)
 }
 
 /// What these hosts lack of these advisories, host by host.
@@ -184,23 +224,25 @@ async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
     edition: &Edition,
-    found: &[FoundAdvisory],
+    advisories: &[i32],
     hosts: Vec<AffectedHost>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
     let untold: Vec<i32> =
         hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
-    let lacks = findings_about(app, conn, &numbers(found), &untold).await?;
+    let lacks = findings_about(app, conn, advisories, &untold).await?;
     let told = hosts.iter().filter_map(|host| host.finding_no);
     let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
     let findings = edition.findings(conn, &numbers).await?;
+    let ids: Vec<i32> = hosts.iter().map(|host| host.id).collect();
+    let ci_ids = app.measures.ci_ids(conn, &ids).await?;
     let mut affected = Vec::with_capacity(hosts.len());
     for host in hosts {
         let several = lacks.get(&host.id).into_iter().flatten();
         let concerned = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
         let mut concerned: Vec<&Finding> = concerned.map(|known| known.finding()).collect();
         concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
-        let ci_id = CiId::new(host.ci_id).map_err(ApiError::internal)?;
+        let Some(ci_id) = ci_ids.get(&host.id) else { continue };
         for finding in concerned {
             let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
             affected.push(AffectedCi {

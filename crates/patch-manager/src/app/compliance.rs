@@ -95,8 +95,9 @@ fn set_percent(counts: &mut ComplianceCounts) {
 }
 
 pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<ShownCi> {
-    let mut conn = app.pool.acquire().await?;
-    ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await
+    let mut conn = app.reads.acquire().await?;
+    let shown = ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await;
+    conn.give_back(shown)
 }
 
 /// One CI with what it lacks as it is shown.

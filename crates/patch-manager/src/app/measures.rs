@@ -1,4 +1,4 @@
-//! What hosts are measured against, remembered: policies, exceptions, findings, fixes.
+//! What hosts are measured against, remembered: policies, exceptions, findings, fixes; and what goes by a number for ever.
 //!
 //! A memory is of one edition (`patch.edition`) and is given up when the stored number is another. Whoever stores
 //! results reads the number under the shared lock, so that nothing changes until it commits; whoever only reads gets
@@ -13,7 +13,7 @@ use std::{
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
-use domain::selector::Tags;
+use domain::{ids::CiId, selector::Tags};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,15 +23,12 @@ use sqlx::PgConnection;
 pub(crate) use self::fixes::{FixIndex, Fixes};
 use crate::store::{
     self,
-    advisories::FoundAdvisory,
     dictionary::{ContentDigest, Finding},
     measures::{OpenException, Yardstick},
 };
 
 /// Rows of each dictionary remembered at most; beyond it the memory is cleared.
 const REMEMBERED: usize = 400_000;
-/// Ids under which advisories are remembered at most; beyond it the memory is cleared.
-const ASKED: usize = 500;
 
 /// One for the process. Cheap to clone.
 #[derive(Clone, Default)]
@@ -45,6 +42,7 @@ struct Memories {
     package_bodies: RwLock<FxHashMap<i32, Arc<InstalledPackage>>>,
     findings: RwLock<FxHashMap<ContentDigest, i32>>,
     advisories_of_findings: RwLock<FxHashMap<i32, i32>>,
+    ci_ids: RwLock<FxHashMap<i32, CiId>>,
 }
 
 /// What holds in one edition.
@@ -53,7 +51,6 @@ pub(crate) struct Edition {
     pub policies: Vec<Yardstick>,
     exceptions: Vec<OpenException>,
     findings: RwLock<FxHashMap<i32, Arc<KnownFinding>>>,
-    advisories: RwLock<FxHashMap<String, Arc<Vec<FoundAdvisory>>>>,
     pub fixes: Fixes,
 }
 
@@ -100,11 +97,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Measures {
-    /// The edition that was the newest when the database was asked last.
-    pub(crate) fn latest(&self) -> Option<Arc<Edition>> {
-        locked(&self.0.current).clone()
-    }
-
     /// The edition that is stored now.
     pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Edition>> {
         let number = store::measures::get_edition(conn).await?;
@@ -122,7 +114,6 @@ impl Measures {
             policies: store::measures::list_yardsticks(conn).await?,
             exceptions: store::measures::list_open_exceptions(conn).await?,
             findings: RwLock::default(),
-            advisories: RwLock::default(),
             fixes: Fixes::default(),
         });
         let mut current = locked(&self.0.current);
@@ -139,7 +130,7 @@ impl Measures {
 
     /// Only what is committed may be remembered.
     pub(crate) fn remember_packages(&self, rows: &FxHashMap<ContentDigest, i32>) {
-        remember(&self.0.packages, REMEMBERED, rows.iter().map(|(digest, no)| (*digest, *no)));
+        remember(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
     pub(crate) fn known_findings(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
@@ -148,7 +139,7 @@ impl Measures {
 
     /// Only what is committed may be remembered.
     pub(crate) fn remember_findings(&self, rows: &FxHashMap<ContentDigest, i32>) {
-        remember(&self.0.findings, REMEMBERED, rows.iter().map(|(digest, no)| (*digest, *no)));
+        remember(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
     /// Packages by their numbers; numbers that are not stored are absent.
@@ -161,7 +152,7 @@ impl Measures {
         if !missing.is_empty() {
             let loaded = store::dictionary::load_packages(conn, &missing).await?;
             let loaded: Vec<_> = loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect();
-            remember(&self.0.package_bodies, REMEMBERED, loaded.iter().cloned());
+            remember(&self.0.package_bodies, loaded.iter().cloned());
             found.extend(loaded);
         }
         Ok(found)
@@ -176,7 +167,22 @@ impl Measures {
         let (mut found, missing) = recall(&self.0.advisories_of_findings, findings);
         if !missing.is_empty() {
             let loaded = store::dictionary::list_advisories_of(conn, &missing).await?;
-            remember(&self.0.advisories_of_findings, REMEMBERED, loaded.iter().copied());
+            remember(&self.0.advisories_of_findings, loaded.iter().copied());
+            found.extend(loaded);
+        }
+        Ok(found)
+    }
+
+    /// What hosts are called, by their numbers.
+    pub(crate) async fn ci_ids(
+        &self,
+        conn: &mut PgConnection,
+        hosts: &[i32],
+    ) -> ApiResult<FxHashMap<i32, CiId>> {
+        let (mut found, missing) = recall(&self.0.ci_ids, hosts);
+        if !missing.is_empty() {
+            let loaded = store::hosts::list_ci_ids(conn, &missing).await?;
+            remember(&self.0.ci_ids, loaded.iter().cloned());
             found.extend(loaded);
         }
         Ok(found)
@@ -187,16 +193,6 @@ impl Edition {
     /// Whether it is the edition of this number.
     pub(crate) fn is(&self, number: i64) -> bool {
         self.number == number
-    }
-
-    /// The advisories that go by an id, if somebody has asked for them.
-    pub(crate) fn advisories(&self, id: &str) -> Option<Arc<Vec<FoundAdvisory>>> {
-        self.advisories.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(id).cloned()
-    }
-
-    /// Only those of this edition may be remembered.
-    pub(crate) fn remember_advisories(&self, id: &str, found: Arc<Vec<FoundAdvisory>>) {
-        remember(&self.advisories, ASKED, [(id.to_owned(), found)].into_iter());
     }
 
     /// Findings by their numbers; numbers that are not stored are absent.
@@ -212,7 +208,7 @@ impl Edition {
                 .into_iter()
                 .map(|finding| (finding.no, Arc::new(KnownFinding::from(finding))))
                 .collect();
-            remember(&self.findings, REMEMBERED, loaded.iter().cloned());
+            remember(&self.findings, loaded.iter().cloned());
             found.extend(loaded);
         }
         Ok(found)
@@ -265,11 +261,10 @@ fn look_up(memory: &RwLock<FxHashMap<ContentDigest, i32>>, digests: &[ContentDig
 
 fn remember<K: std::hash::Hash + Eq, V>(
     memory: &RwLock<FxHashMap<K, V>>,
-    most: usize,
     rows: impl ExactSizeIterator<Item = (K, V)>,
 ) {
     let mut memory = memory.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if memory.len() + rows.len() > most {
+    if memory.len() + rows.len() > REMEMBERED {
         memory.clear();
     }
     memory.extend(rows);

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use advisories::feed::nvd::CveNote;
 use service_kit::ApiResult;
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 /// An advisory, and a host that lacks fixes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,58 +120,52 @@ pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiR
 }
 
 /// A host that lacks fixes of some advisories.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct AffectedHost {
     pub id: i32,
-    pub ci_id: String,
     /// `None` when there are several, or nobody has noted which.
     pub finding_no: Option<i32>,
 }
 
-/// A page of the hosts that lack some advisories, and what else may change while the advisories stay the same.
+/// A page of the hosts that lack some advisories.
 #[derive(Debug)]
 pub struct AffectedPage {
     /// Of what hosts are measured against, at the time of this read.
     pub edition: i64,
     /// Hosts that lack each advisory, in the order in which these were asked for.
     pub counts: Vec<i64>,
-    /// That a CVE is exploited, by CVE.
-    pub probabilities: BTreeMap<String, f64>,
-    /// What is said of the CVEs, in their order.
-    pub notes: Vec<CveNote>,
     /// In the order of their numbers.
     pub hosts: Vec<AffectedHost>,
 }
 
-/// The next `limit` hosts after `after` that lack a fix of one of these advisories, and what is said of these CVEs.
+/// The next `limit` hosts after `after` that lack a fix of one of these advisories.
 pub async fn get_page(
     conn: &mut PgConnection,
     advisories: &[i32],
-    cves: &[String],
     after: i32,
     limit: i64,
 ) -> ApiResult<AffectedPage> {
-    let row = sqlx::query!(
-        r#"SELECT edition AS "edition!", counts AS "counts!", probabilities AS "probabilities: Json<BTreeMap<String, f64>>",
-               notes AS "notes: Json<Vec<CveNote>>", host_ids, ci_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
-           FROM patch.get_affected_page($1, $2, $3, $4)"#,
+    let rows = sqlx::query!(
+        r#"SELECT edition AS "edition!", hosts, host_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
+           FROM patch.list_affected($1, $2, $3)"#,
         advisories,
-        cves,
         after,
         limit
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    let ids = row.host_ids.unwrap_or_default().into_iter();
-    let names = row.ci_ids.unwrap_or_default().into_iter();
-    let hosts = ids.zip(names).zip(row.finding_nos.unwrap_or_default());
-    Ok(AffectedPage {
-        edition: row.edition,
-        counts: row.counts,
-        probabilities: row.probabilities.map(|json| json.0).unwrap_or_default(),
-        notes: row.notes.map(|json| json.0).unwrap_or_default(),
-        hosts: hosts.map(|((id, ci_id), finding_no)| AffectedHost { id, ci_id, finding_no }).collect(),
-    })
+    let edition = rows.first().map_or(0, |row| row.edition);
+    let counts = rows.iter().map(|row| row.hosts.unwrap_or_default()).collect();
+    let mut hosts = BTreeMap::new();
+    for row in rows {
+        for (id, finding_no) in
+            row.host_ids.unwrap_or_default().into_iter().zip(row.finding_nos.unwrap_or_default())
+        {
+            hosts.entry(id).and_modify(|only| *only = None).or_insert(finding_no);
+        }
+    }
+    let hosts = hosts.into_iter().map(|(id, finding_no)| AffectedHost { id, finding_no });
+    Ok(AffectedPage { edition, counts, hosts: hosts.take(usize::try_from(limit).unwrap_or(0)).collect() })
 }
 
 /// All findings of these hosts.

@@ -1,12 +1,14 @@
 //! What other feeds say about CVEs: known to be exploited, likely to be.
 
+use std::collections::HashMap;
+
 use advisories::{
     Advisory,
     feed::{epss::ExploitPrediction, kev::KnownExploited, nvd::CveNote},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use service_kit::ApiResult;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 /// How many rows were new and how many changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -114,6 +116,27 @@ pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResu
     .fetch_all(conn)
     .await?;
     Ok(stored(&rows))
+}
+
+/// How probable it is that these CVEs are exploited, by CVE.
+pub async fn list_probabilities(conn: &mut PgConnection, cves: &[String]) -> ApiResult<HashMap<String, f64>> {
+    let rows =
+        sqlx::query!("SELECT cve, probability FROM patch.exploit_predictions WHERE cve = ANY($1)", cves)
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().map(|row| (row.cve, row.probability)).collect())
+}
+
+/// What is said of these CVEs, in their order.
+pub async fn list_notes(conn: &mut PgConnection, cves: &[String], limit: i64) -> ApiResult<Vec<CveNote>> {
+    let notes = sqlx::query_scalar!(
+        r#"SELECT body AS "body: Json<CveNote>" FROM patch.cve_notes WHERE cve = ANY($1) ORDER BY cve LIMIT $2"#,
+        cves,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(notes.into_iter().map(|note| note.0).collect())
 }
 
 /// Stored advisories that come in parts, as they are put together so far.

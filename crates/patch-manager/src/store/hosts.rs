@@ -106,6 +106,13 @@ pub async fn list_numbers(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResu
     Ok(ids)
 }
 
+/// What these hosts are called. A number is never given to another host.
+pub async fn list_ci_ids(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<(i32, CiId)>> {
+    let rows =
+        sqlx::query!("SELECT id, ci_id FROM patch.hosts WHERE id = ANY($1)", hosts).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.id, CiId::new(row.ci_id).map_err(ApiError::internal)?))).collect()
+}
+
 /// Numbers of the active hosts among these CIs.
 pub async fn list_active(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!(

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     fleet::{Age, inventory},
@@ -238,6 +239,23 @@ async fn levels_agree_with_the_pure_rules() {
         let scanned = web["last_scanned"].as_str().unwrap().parse().unwrap();
         let level = current_patch_level(missing, Month::of(scanned)).map(|month| month.to_string());
         assert_eq!(web["current_patch_level"], json!(level), "{names:?}");
+    }
+}
+
+/// Reads that come right after one another must not be given the connection that failed the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_after_the_server_has_closed_every_connection() {
+    let platform = measured().await;
+    platform.compliance_of("web-1").await;
+    let mut server = PgConnection::connect(platform.database.url()).await.unwrap();
+    let close = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let closed: i64 = sqlx::query_scalar(close).fetch_one(&mut server).await.unwrap();
+    assert!(closed > 0);
+    for path in ["/patch/compliance/web-1", "/patch/advisories/DCOS-2025-0001"] {
+        let first = platform.operator.get(path).await;
+        assert!([200, 503].contains(&first.status.as_u16()), "{}", first.text);
+        platform.operator.get(path).await.expect(200);
     }
 }
 
