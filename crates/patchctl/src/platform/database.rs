@@ -15,7 +15,7 @@ use crate::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a private server that crashed is noticed and started again.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Four services with ten connections each, those that wait for notifications, and room for `psql`.
+/// Four services with ten connections each, five for quick reads, those that wait for notifications, and room for `psql`.
 const MAX_CONNECTIONS: &str = "120";
 
 pub struct Database {
