@@ -150,9 +150,16 @@ async fn row_of_a_panicked_task_comes_back_while_its_worker_lives_on() {
         panic!("a defect of the product");
     });
     assert!(task.await.unwrap_err().is_panic());
-    let free = "select count(*) from product.documents where lease_owner is null";
-    wait_for_count(&pool, free, 1, Duration::from_secs(10)).await;
-    assert_eq!(claim_documents(&worker).await.pop().unwrap().epoch().0, 2);
+    // It is given back, or free with its owner's lease where a slow machine let that lapse first.
+    let again = async {
+        loop {
+            if let Ok([lease]) = worker.claim::<String>(&DOCUMENTS, 1).await.as_deref() {
+                return lease.epoch().0;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), again).await, Ok(2));
 }
 
 #[tokio::test]
