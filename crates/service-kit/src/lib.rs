@@ -19,6 +19,7 @@ mod problem;
 pub mod quick_reads;
 pub mod server;
 pub mod telemetry;
+pub mod text_enum;
 mod unread;
 
 /// Services live on many small pieces of text that come and go on several threads.
