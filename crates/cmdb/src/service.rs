@@ -3,6 +3,7 @@
 use api_client::Client;
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -35,8 +36,12 @@ impl Service for Cmdb {
         sqlx::migrate!("../../migrations/cmdb")
     }
 
-    fn routes() -> OpenApiRouter<App> {
-        api::routes()
+    fn contract() -> OpenApi {
+        api::routes().into_openapi()
+    }
+
+    fn routes(state: App) -> OpenApiRouter {
+        api::routes().with_state(state)
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {

@@ -6,6 +6,7 @@ use api_client::patch::PatchClient;
 use leases::{LeaseConfig, Worker};
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -33,8 +34,12 @@ impl Service for Itsm {
         sqlx::migrate!("../../migrations/itsm")
     }
 
-    fn routes() -> OpenApiRouter<App> {
-        api::routes()
+    fn contract() -> OpenApi {
+        api::routes().into_openapi()
+    }
+
+    fn routes(state: App) -> OpenApiRouter {
+        api::routes().with_state(state)
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {

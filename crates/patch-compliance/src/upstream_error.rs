@@ -1,13 +1,14 @@
-//! Refusals and absences of other services, as this service's own answers.
+//! Refusals and absences of other services, as this service's own errors.
 
 use api_client::ClientError;
 use service_kit::ApiError;
 
-/// A service that is away makes this one unavailable; a refusal is a conflict that says who refused what.
-pub(crate) fn failed(error: ClientError) -> ApiError {
+/// A service that is away makes this one unavailable; a refusal is a conflict that says which service refused what.
+pub fn upstream_error(error: ClientError) -> ApiError {
     let text = error.to_string();
-    match error.is_transient() {
-        true => ApiError::unavailable("dependency-unavailable", text).with_source(error),
-        false => ApiError::conflict("dependency-refused", text).with_source(error),
+    if error.is_transient() {
+        ApiError::unavailable("dependency-unavailable", text).with_source(error)
+    } else {
+        ApiError::conflict("dependency-refused", text).with_source(error)
     }
 }

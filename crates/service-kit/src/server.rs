@@ -71,7 +71,10 @@ pub trait Service: 'static {
     type State: Clone + Send + Sync + 'static;
 
     fn migrator() -> Migrator;
-    fn routes() -> OpenApiRouter<Self::State>;
+    /// The contract of the service's own routes.
+    fn contract() -> OpenApi;
+    /// The service's own routes around its started state.
+    fn routes(state: Self::State) -> OpenApiRouter;
     /// Makes the state and spawns background work on `context.tasks`. The schema is migrated when this is called.
     async fn start(context: &Context, settings: Self::Settings) -> anyhow::Result<Self::State>;
     /// Names and base URLs of the services this one needs; `/readyz` asks them.
@@ -86,7 +89,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The contract of a service, as generated into `openapi/<service>.json`.
 pub fn openapi<S: Service>() -> OpenApi {
-    contract::complete::<S>(S::routes().split_for_parts().1)
+    contract::complete::<S>(S::contract())
 }
 
 /// Builds the whole router of a service around its started state.
@@ -95,7 +98,7 @@ pub fn router<S: Service>(
     state: S::State,
     dependencies: Vec<(&'static str, String)>,
 ) -> Router {
-    let (own, own_contract) = S::routes().with_state(state).split_for_parts();
+    let (own, own_contract) = S::routes(state).split_for_parts();
     let access_state = access::AccessState { pool: context.pool.clone(), clock: context.clock.clone() };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
     let contract = contract::complete::<S>(own_contract);

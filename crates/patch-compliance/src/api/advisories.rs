@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use super::body_parts::next_part;
 use crate::{
+    App,
     app::{advisories, feed_imports},
-    service::App,
     store::{advisories::AdvisoryFilter, policies::os_key},
 };
 

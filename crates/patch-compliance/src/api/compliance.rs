@@ -18,9 +18,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    App,
     app::compliance::{self, ShownCi},
-    service::App,
-    store::{compliance::ResultFilter, words},
+    store::{compliance::ResultFilter, text},
 };
 
 /// Rows read and sent at once.
@@ -91,7 +91,7 @@ async fn export_compliance(
         policy_id: params.policy_id.map(String::from),
         env: params.env,
         os: params.os,
-        status: params.status.map(words::status_name),
+        status: params.status.map(text::status_name),
     };
     let (content_type, file) = match params.format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"compliance.csv\""),
@@ -169,7 +169,7 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             row.policy_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             row.os_type.clone(),
             row.env.clone(),
-            words::status_name(row.compliance_status).to_owned(),
+            text::status_name(row.compliance_status).to_owned(),
             row.reason.clone(),
             row.current_patch_level.clone().unwrap_or_default(),
             row.target_patch_level.clone().unwrap_or_default(),

@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{app::exceptions, service::App, store};
+use crate::{App, app::exceptions, store};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -23,23 +23,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::body_parts::next_part;
 use crate::{
+    App,
     app::{
         inventory,
-        observation::{self, Observation},
-        unchanged::{Glance, take_unchanged},
+        inventory_push::{InventoryPush, RECORD_BYTES},
     },
-    service::App,
 };
 
-/// One inventory, unpacked.
-const RECORD_BYTES: usize = 8 << 20;
 /// What another tool tells of one host: SBOMs name each file, too.
 const FOREIGN_BYTES: usize = 32 << 20;
 /// All inventories of one request, unpacked.
 const BODY_BYTES: usize = 512 << 20;
-/// Inventories stored in one transaction, and bytes of all of them: whichever is reached first.
-const BATCH: usize = 2000;
-const BATCH_BYTES: usize = 32 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(push_inventory)).layer(RequestDecompressionLayer::new())
@@ -213,7 +207,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
 }
 
 async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {
-    let mut push = Push { app, caller, report: InventoryReport::default(), batch: Vec::new(), bytes: 0 };
+    let mut push = InventoryPush::new(app, caller);
     let mut parts = body.into_data_stream();
     let (mut line, mut is_too_long, mut total) = (Vec::new(), false, 0_usize);
     while let Some(part) = next_part(&mut parts).await? {
@@ -234,74 +228,7 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
         }
     }
     push.take(line, is_too_long).await?;
-    push.flush().await?;
-    match push.report.read {
-        0 => Err(ApiError::malformed("the body is empty; an inventory a line is expected")),
-        _ => Ok(push.report),
-    }
-}
-
-/// Inventories on their way into the store.
-struct Push<'a> {
-    app: &'a App,
-    caller: &'a Caller,
-    report: InventoryReport,
-    /// Lines with the numbers of their records.
-    batch: Vec<(u64, Vec<u8>)>,
-    bytes: usize,
-}
-
-impl Push<'_> {
-    async fn take(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
-        if line.trim_ascii().is_empty() && !is_too_long {
-            return Ok(());
-        }
-        self.report.read += 1;
-        let record = self.report.read;
-        if is_too_long || line.len() > RECORD_BYTES {
-            inventory::refuse(&mut self.report, record, "the line is longer than 8 MiB".to_owned());
-            return Ok(());
-        }
-        self.bytes += line.len();
-        self.batch.push((record, line));
-        match self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
-            true => self.flush().await,
-            false => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> ApiResult<()> {
-        let lines = std::mem::take(&mut self.batch);
-        self.bytes = 0;
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let now = self.app.clock.now();
-        let glances: Vec<Option<Glance>> = lines.iter().map(|(_, line)| Glance::at(line, now)).collect();
-        let unchanged = take_unchanged(self.app, &glances).await?;
-        let mut batch = Vec::new();
-        for (((record, line), glance), is_unchanged) in lines.iter().zip(glances).zip(unchanged) {
-            if is_unchanged {
-                self.report.unchanged += 1;
-                continue;
-            }
-            match observe(line, now) {
-                Ok(observation) => {
-                    batch.push((*record, Observation { text: glance.map(|one| one.text), ..observation }));
-                }
-                Err(reason) => inventory::refuse(&mut self.report, *record, reason),
-            }
-        }
-        if !batch.is_empty() {
-            inventory::push_batch(self.app, self.caller, batch, &mut self.report).await?;
-        }
-        Ok(())
-    }
-}
-
-fn observe(line: &[u8], now: DateTime<Utc>) -> Result<Observation, String> {
-    let pushed = parse_json::<Inventory>(line).map_err(|error| error.to_string())?;
-    observation::observe(pushed, now).map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
+    push.finish().await
 }
 
 fn too_large(detail: &'static str) -> ApiError {

@@ -2,39 +2,22 @@
 
 mod advisories;
 mod body_parts;
-mod calendars;
 mod compliance;
-mod customers;
-mod dashboard;
 mod exceptions;
 mod inventory;
-mod plans;
 mod policies;
-mod predictions;
-mod releases;
-mod run_text;
-mod runs;
-mod scans;
-mod timeliness;
+mod sla;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::service::App;
+use crate::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(compliance::routes())
-        .merge(timeliness::routes())
-        .merge(scans::routes())
+        .merge(sla::routes())
         .merge(inventory::routes())
         .merge(policies::routes())
-        .merge(runs::routes())
-        .merge(plans::routes())
-        .merge(predictions::routes())
         .merge(advisories::routes())
         .merge(exceptions::routes())
-        .merge(calendars::routes())
-        .merge(customers::routes())
-        .merge(releases::routes())
-        .merge(dashboard::routes())
 }

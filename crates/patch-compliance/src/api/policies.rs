@@ -21,7 +21,7 @@ use service_kit::{
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::policies, service::App, store};
+use crate::{App, app::policies, store};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -10,7 +10,7 @@ use service_kit::{Admin, ApiResult, Json, Query, Viewer};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::timeliness, service::App};
+use crate::{App, app::sla};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -33,14 +33,14 @@ async fn get_timeliness(
     _: Viewer,
     Query(params): Query<TimelinessParams>,
 ) -> ApiResult<Json<TimelinessReport>> {
-    timeliness::get_timeliness(&app, params.months.unwrap_or(12)).await.map(Json)
+    sla::get_timeliness(&app, params.months.unwrap_or(12)).await.map(Json)
 }
 
 /// Days from publication to due date.
 #[utoipa::path(get, path = "/patch/service-levels", tag = "compliance",
     responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem)))]
 async fn get_service_levels(State(app): State<App>, _: Viewer) -> ApiResult<Json<ServiceLevels>> {
-    timeliness::get_service_levels(&app).await.map(Json)
+    sla::get_service_levels(&app).await.map(Json)
 }
 
 /// Change the days from publication to due date; every due date follows.
@@ -51,5 +51,5 @@ async fn set_service_levels(
     caller: Admin,
     Json(levels): Json<ServiceLevels>,
 ) -> ApiResult<Json<ServiceLevels>> {
-    timeliness::set_service_levels(&app, &caller, levels).await.map(Json)
+    sla::set_service_levels(&app, &caller, levels).await.map(Json)
 }

@@ -16,15 +16,15 @@ use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
-use super::measures::Edition;
+use super::criteria_cache::Edition;
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         advisories::{AdvisoryFilter, FoundAdvisory},
         affected::{AffectedHost, AffectedPage},
         dictionary::Finding,
-        words,
+        text,
     },
 };
 
@@ -202,7 +202,7 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     CveNote {
         cve_id: note.cve,
         description: note.description,
-        severity: words::severity(note.severity.as_str()),
+        severity: text::severity(note.severity.as_str()),
         score: best.as_ref().map(|vector| vector.score),
         vector: best.map(|vector| vector.vector),
         rejected: note.rejected,
@@ -251,7 +251,7 @@ async fn affected_cis(
                 package: finding.package.clone(),
                 installed: finding.installed.clone(),
                 fixed: finding.fixed.clone(),
-                state: words::package_state(if excepted { "excepted" } else { &finding.state }),
+                state: text::package_state(if excepted { "excepted" } else { &finding.state }),
                 due: finding.due,
             });
         }
@@ -278,7 +278,7 @@ async fn findings_about(
 }
 
 /// Refuses an advisory or CVE id that nothing stored goes by.
-pub(crate) async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
+pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
     match store::advisories::is_known(conn, id).await? {
         true => Ok(()),
         false => Err(unknown(id)),

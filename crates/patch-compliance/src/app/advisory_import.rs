@@ -25,9 +25,9 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
-use super::evaluation;
+use super::package_set_matching;
 use crate::{
-    service::App,
+    App,
     store::{self, advisories::NewAdvisory},
 };
 
@@ -106,8 +106,8 @@ pub(crate) async fn import_advisories(
         }
         Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", fault(&error)))),
     }
-    let cis_changed = remarked + evaluation::evaluate_all_due(app).await?;
-    evaluation::reckon_all_due(app).await?;
+    let cis_changed = remarked + package_set_matching::evaluate_all_due(app).await?;
+    package_set_matching::reckon_all_due(app).await?;
     progress.change(|report| report.cis_changed = cis_changed);
     let report = progress.report();
     let mut transaction = only_import;
@@ -298,7 +298,7 @@ impl Import {
                 .into_iter()
                 .map(|known| (known.id.clone(), known))
                 .collect();
-        let levels = store::timeliness::get_service_levels(conn).await?;
+        let levels = store::sla::get_service_levels(conn).await?;
         let mut fresh = Vec::new();
         for mut advisory in advisories.into_values() {
             let digest = digest(&advisory)?;
@@ -399,7 +399,7 @@ async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u
         return Ok(0);
     }
     let numbers: Vec<i32> = unmarked.iter().map(|one| one.no).collect();
-    let levels = store::timeliness::get_service_levels(conn).await?;
+    let levels = store::sla::get_service_levels(conn).await?;
     let due: Vec<_> = unmarked
         .iter()
         .map(|one| {

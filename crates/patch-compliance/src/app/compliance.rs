@@ -16,16 +16,16 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    measures::{Edition, KnownFinding, Measures},
-    reckoning::DEFAULT_SCAN_AGE_HOURS,
+    criteria_cache::{Edition, KnownFinding, Measures},
+    policy_results::DEFAULT_SCAN_AGE_HOURS,
 };
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         compliance::{CiRecord, ResultFilter, ResultRow},
         dictionary::Finding,
-        words,
+        text,
     },
 };
 
@@ -66,7 +66,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
             "cluster" => summary.by_cluster.entry(value).or_default(),
             _ => &mut summary.total,
         };
-        match words::status(&cell.status) {
+        match text::status(&cell.status) {
             ComplianceStatus::Compliant => counts.compliant = cell.hosts,
             ComplianceStatus::NonCompliant => counts.non_compliant = cell.hosts,
             ComplianceStatus::Unknown => counts.unknown = cell.hosts,
@@ -212,7 +212,12 @@ fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<Resu
 }
 
 /// The state of a CI as the CMDB keeps it, without the run that brought it about.
-pub(crate) async fn patch_state(
+pub async fn patch_state(app: &App, ci_id: &CiId, now: DateTime<Utc>) -> ApiResult<PatchState> {
+    let mut conn = app.pool.acquire().await?;
+    patch_state_by(&mut conn, &app.measures, ci_id, now).await
+}
+
+pub(crate) async fn patch_state_by(
     conn: &mut PgConnection,
     measures: &Measures,
     ci_id: &CiId,
@@ -220,7 +225,7 @@ pub(crate) async fn patch_state(
 ) -> ApiResult<PatchState> {
     let state = ci_compliance(conn, measures, ci_id, now).await?;
     Ok(PatchState {
-        compliance_status: words::status_name(state.compliance_status).to_owned(),
+        compliance_status: text::status_name(state.compliance_status).to_owned(),
         current_patch_level: state.current_patch_level,
         last_scanned: state.last_scanned,
         last_patched: state.last_patched,
@@ -229,18 +234,14 @@ pub(crate) async fn patch_state(
 }
 
 /// How many of these hosts are compliant.
-pub(crate) async fn share(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<ComplianceShare> {
+pub async fn share(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<ComplianceShare> {
     let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let (compliant, _) = store::compliance::count_compliant(conn, &ids).await?;
     Ok(ComplianceShare { compliant, total: ids.len() as i64 })
 }
 
 /// Remembers when hosts were patched.
-pub(crate) async fn record_patched(
-    conn: &mut PgConnection,
-    hosts: &[CiId],
-    at: DateTime<Utc>,
-) -> ApiResult<()> {
+pub async fn record_patched(conn: &mut PgConnection, hosts: &[CiId], at: DateTime<Utc>) -> ApiResult<()> {
     let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     store::hosts::record_patched(conn, &ids, at).await
 }
@@ -301,7 +302,7 @@ const NEVER_SCANNED: &str = "never scanned";
 fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
     match is_stale(row, now) {
         true => ComplianceStatus::Unknown,
-        false => words::status(&row.status),
+        false => text::status(&row.status),
     }
 }
 
@@ -361,11 +362,11 @@ fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
         installable_now: installable_now(finding),
         advisory_id: finding.advisory_id.clone(),
         cve_ids: finding.cves.clone(),
-        severity: words::severity(&finding.severity),
+        severity: text::severity(&finding.severity),
         exploited: finding.exploited,
         published: finding.published,
         due: finding.due,
-        state: words::package_state(if excepted { "excepted" } else { &finding.state }),
+        state: text::package_state(if excepted { "excepted" } else { &finding.state }),
         rule: finding.rule.clone(),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use self::fixes::{FixIndex, Fixes};
 use crate::store::{
     self,
     dictionary::{ContentDigest, Finding},
-    measures::{OpenException, Yardstick},
+    policy_criteria::{OpenException, Yardstick},
 };
 
 /// Rows of each dictionary remembered at most; beyond it the memory is cleared.
@@ -99,7 +99,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Measures {
     /// The edition that is stored now.
     pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Edition>> {
-        let number = store::measures::get_edition(conn).await?;
+        let number = store::policy_criteria::get_edition(conn).await?;
         self.edition(conn, number).await
     }
 
@@ -108,11 +108,11 @@ impl Measures {
         if let Some(known) = locked(&self.0.current).as_ref().filter(|known| known.number == number) {
             return Ok(known.clone());
         }
-        let number = store::measures::get_edition(conn).await?;
+        let number = store::policy_criteria::get_edition(conn).await?;
         let edition = Arc::new(Edition {
             number,
-            policies: store::measures::list_yardsticks(conn).await?,
-            exceptions: store::measures::list_open_exceptions(conn).await?,
+            policies: store::policy_criteria::list_yardsticks(conn).await?,
+            exceptions: store::policy_criteria::list_open_exceptions(conn).await?,
             findings: RwLock::default(),
             fixes: Fixes::default(),
         });

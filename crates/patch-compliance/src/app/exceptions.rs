@@ -8,12 +8,8 @@ use service_kit::{
 };
 use uuid::Uuid;
 
-use super::evaluation;
-use crate::{
-    service::{App, PatchManager},
-    store,
-};
-use service_kit::server::Service;
+use super::package_set_matching;
+use crate::{App, SERVICE, store};
 
 /// No exception lasts longer; whoever needs it longer says so again.
 const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -54,7 +50,7 @@ pub(crate) async fn create_exception(
     audit::record(&mut transaction, caller, record).await?;
     ticket.finish(&mut transaction, &exception).await?;
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(exception)
 }
 
@@ -105,7 +101,7 @@ pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> Ap
         audit::record(&mut transaction, caller, record).await?;
     }
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(())
 }
 
@@ -115,7 +111,7 @@ pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let expired = store::exceptions::list_expired(&mut conn, now, BATCH).await?;
     drop(conn);
-    let caller = Caller::internal(PatchManager::NAME, PatchManager::NAME);
+    let caller = Caller::internal(SERVICE, SERVICE);
     for id in expired {
         let mut transaction = app.pool.begin().await?;
         store::lock_results(&mut transaction).await?;

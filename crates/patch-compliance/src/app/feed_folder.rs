@@ -13,13 +13,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use domain::time::due_slots;
-use service_kit::{ApiError, ApiResult, Caller, error::chain, server::Service};
+use service_kit::{ApiError, ApiResult, Caller, error::chain};
 
 use uuid::Uuid;
 
 use super::feed_imports;
 use crate::{
-    service::{App, PatchManager},
+    App, SERVICE,
     store::{self, feed_imports::FeedFile},
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn start(app: &App) {
 }
 
 async fn watch(app: App, folder: PathBuf) {
-    let caller = Caller::internal(PatchManager::NAME, "feeds-folder".to_owned());
+    let caller = Caller::internal(SERVICE, "feeds-folder".to_owned());
     let mut seen = Looks::new();
     let mut is_missing = false;
     loop {

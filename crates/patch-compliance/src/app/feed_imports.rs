@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, task::JoinHandle, time::MissedTickBehavior};
 use uuid::Uuid;
 
 use super::advisory_import::{self, Progress};
-use crate::{service::App, store};
+use crate::{App, store};
 
 /// Imports that wait for the one at work, in one process.
 const MOST_WAITING: usize = 32;

@@ -1,28 +1,20 @@
 //! The hosts that are managed: active hosts and VMs of the CMDB that say which operating system they run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use api_types::cmdb::{Ci, CiStatus, CiType};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{
-    ids::CiId,
-    package::Packaging,
-    plan::{Connection, Target},
-    selector::Selector,
-    workflow::RollbackMode,
-};
+use domain::{ids::CiId, selector::Selector};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    evaluation::{AdvisoryOf, Lacking},
-    playbooks::HOST_KEY,
-    reckoning::{self, count_known_host},
-    remote,
+    package_set_matching::{AdvisoryOf, Lacking},
+    policy_results::{self, count_known_host},
 };
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         affected::PairChanges,
@@ -30,7 +22,10 @@ use crate::{
         policies::os_key,
         rollups::Changes,
     },
+    upstream_error,
 };
+
+pub use crate::store::hosts::{find_tags, list_returnable};
 
 /// Hosts read from the CMDB at most.
 const MOST: usize = 1_000_000;
@@ -40,7 +35,7 @@ const FEW: usize = 50;
 const LIST_EVERY: TimeDelta = TimeDelta::hours(6);
 
 /// The managed hosts that a selector means now, read from the CMDB.
-pub(crate) async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
+pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
         Vec::new()
     } else if !selector.ids.is_empty() && selector.ids.len() <= FEW {
@@ -48,7 +43,7 @@ pub(crate) async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Ve
     } else {
         let tags: Vec<_> =
             selector.tags.iter().map(|(key, value)| ("tag", format!("{key}:{value}"))).collect();
-        app.cmdb.list_cis(&tags, MOST).await.map_err(remote::failed)?
+        app.cmdb.list_cis(&tags, MOST).await.map_err(upstream_error)?
     };
     cis.retain(|ci| is_managed(ci) && selector.selects(&ci.id, &ci.tags));
     Ok(cis)
@@ -60,7 +55,7 @@ async fn get_each(app: &App, ids: &BTreeSet<CiId>) -> ApiResult<Vec<Ci>> {
         match app.cmdb.get_ci(id).await {
             Ok(ci) => cis.push(ci),
             Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(remote::failed(error)),
+            Err(error) => return Err(upstream_error(error)),
         }
     }
     Ok(cis)
@@ -72,74 +67,13 @@ fn is_managed(ci: &Ci) -> bool {
         && ci.tags.get("os").is_some_and(|os| !os.is_empty())
 }
 
-/// The managed hosts that a selector means now, as targets of playbooks, without updates. Hosts whose operating system
-/// is not known are left out.
-pub(crate) async fn targets(app: &App, selector: &Selector) -> ApiResult<BTreeMap<CiId, Target>> {
-    let (targets, refused) = split_targets(list_managed(app, selector).await?);
-    for (host, reason) in refused {
-        tracing::warn!("`{host}` is left out: {reason}");
-    }
-    Ok(targets)
-}
-
-/// Targets, and the CIs that can be none with the reason.
-pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<CiId, String>) {
-    let mut targets = BTreeMap::new();
-    let mut refused = BTreeMap::new();
-    for ci in cis {
-        let os = ci.tags.get("os").cloned().unwrap_or_default();
-        match Packaging::of_os(&os) {
-            Some(packaging) => {
-                targets.insert(ci.id.clone(), target(ci, os, packaging));
-            }
-            None => {
-                refused.insert(
-                    ci.id,
-                    format!("its tag `os` is `{os}`, which names no operating system known here"),
-                );
-            }
-        }
-    }
-    (targets, refused)
-}
-
-fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
-    let services = ci.attributes.get("services").and_then(Value::as_array);
-    let services =
-        services.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-    Target {
-        os,
-        packaging,
-        services,
-        connection: connection(&ci),
-        tags: ci.tags,
-        updates: Vec::new(),
-        rollback_mode: RollbackMode::None,
-    }
-}
-
-/// By the attribute `driver`; without it a host is entered over SSH, at its `address` or its own name.
-fn connection(ci: &Ci) -> Connection {
-    let text = |name: &str| ci.attributes.get(name).and_then(Value::as_str).map(str::to_owned);
-    match driver(ci) {
-        "model" => Connection::Model,
-        _ => Connection::Ssh {
-            address: text("address").unwrap_or_else(|| ci.id.to_string()),
-            port: ci.attributes.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
-            user: text("user"),
-            host_key: text(HOST_KEY),
-            jump: ci.attributes.get("jump_host").and_then(|jump| serde_json::from_value(jump.clone()).ok()),
-            python: text("python"),
-        },
-    }
-}
-
-fn driver(ci: &Ci) -> &str {
+/// The attribute `driver`; by default a host is reached over SSH.
+pub fn driver(ci: &Ci) -> &str {
     ci.attributes.get("driver").and_then(Value::as_str).unwrap_or("ssh")
 }
 
 /// Those of these hosts whose last scan is not older than `since`.
-pub(crate) async fn scanned_since(
+pub async fn scanned_since(
     conn: &mut PgConnection,
     hosts: &[CiId],
     since: DateTime<Utc>,
@@ -151,7 +85,7 @@ pub(crate) async fn scanned_since(
 }
 
 /// Follows the CMDB: what has changed there since it was asked last, or everything when that cannot be told.
-pub(crate) async fn synchronise(app: &App) -> ApiResult<()> {
+pub async fn synchronise(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let cursor = store::hosts::find_cursor(&mut *app.pool.acquire().await?).await?;
     if let Some((token, listed_at)) = cursor
@@ -192,16 +126,16 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
 fn refused(error: api_client::ClientError) -> ApiError {
     match error.status() {
         Some(409 | 422) => ApiError::conflict("unknown-token", error.to_string()),
-        _ => remote::failed(error),
+        _ => upstream_error(error),
     }
 }
 
 /// Page by page, so that a million hosts fit. What changes meanwhile is told by the token that was taken before.
 async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
-    let token = app.cmdb.list_changes(None).await.map_err(remote::failed)?.next_token;
+    let token = app.cmdb.list_changes(None).await.map_err(upstream_error)?.next_token;
     let (mut page_token, mut after): (Option<String>, Option<String>) = (None, None);
     loop {
-        let page = app.cmdb.list_page_of_cis(page_token.as_deref()).await.map_err(remote::failed)?;
+        let page = app.cmdb.list_page_of_cis(page_token.as_deref()).await.map_err(upstream_error)?;
         let until = page.next_page_token.as_ref().and(page.items.last()).map(|ci| ci.id.to_string());
         let managed: Vec<Ci> = page.items.into_iter().filter(is_managed).collect();
         let listed: Vec<String> = managed.iter().map(|ci| ci.id.to_string()).collect();
@@ -265,7 +199,7 @@ async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: V
     store::affected::change_pairs(conn, pairs).await?;
     changed.extend(&gone);
     changed.sort_unstable();
-    reckoning::reckon(conn, &edition, &changed, app.clock.now()).await?;
+    policy_results::reckon(conn, &edition, &changed, app.clock.now()).await?;
     if !changed.is_empty() {
         tracing::info!(
             "took {} new or changed hosts over from the CMDB; {} are gone",

@@ -5,14 +5,13 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{evaluation, exceptions, feed_imports, hosts, reckoning, run_files};
-use crate::{service::App, store};
+use super::{exceptions, feed_imports, hosts, package_set_matching, policy_results};
+use crate::{App, store};
 
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const SYNCHRONISE_EVERY: Duration = Duration::from_secs(30);
 /// Looking for scans that are too old takes at most this part of the time.
 const FORGET_SHARE: u32 = 50;
-const TEND_FILES_EVERY: Duration = Duration::from_secs(300);
 /// Hosts made `unknown`, and sets dropped, in one transaction.
 const BATCH: i64 = 5000;
 
@@ -28,8 +27,7 @@ pub(crate) fn start(app: &App) {
 async fn look_after(app: App) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut synchronise_at, mut forget_at, mut tend_files_at) =
-        (Instant::now(), Instant::now(), Instant::now());
+    let (mut synchronise_at, mut forget_at) = (Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
@@ -44,21 +42,10 @@ async fn look_after(app: App) {
             }
             forget_at = Instant::now() + began.elapsed() * FORGET_SHARE;
         }
-        if Instant::now() >= tend_files_at {
-            if let Err(error) = tend_files(&app).await {
-                tracing::warn!("upkeep of the files of runs failed and is tried again: {}", chain(&error));
-            }
-            tend_files_at = Instant::now() + TEND_FILES_EVERY;
-        }
         if let Err(error) = look(&app).await {
             tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
         }
     }
-}
-
-async fn tend_files(app: &App) -> ApiResult<()> {
-    run_files::tend_tokens(app).await?;
-    run_files::prune(app).await
 }
 
 async fn look(app: &App) -> ApiResult<()> {
@@ -90,10 +77,10 @@ async fn drop_unused_sets(app: &App) -> ApiResult<()> {
 async fn evaluate_left_over(app: &App) -> ApiResult<()> {
     let mut no_import = app.pool.begin().await?;
     if store::try_lock_imports(&mut no_import).await? {
-        evaluation::evaluate_all_due(app).await?;
+        package_set_matching::evaluate_all_due(app).await?;
     }
     drop(no_import);
-    evaluation::reckon_all_due(app).await
+    package_set_matching::reckon_all_due(app).await
 }
 
 /// Makes results unknown whose scan is older than their policy allows.
@@ -108,7 +95,7 @@ async fn forget_stale(app: &App) -> ApiResult<()> {
         store::exclude_scans(&mut transaction).await?;
         let stale = store::compliance::list_stale(&mut transaction, now, BATCH).await?;
         let edition = app.measures.current(&mut transaction).await?;
-        reckoning::reckon(&mut transaction, &edition, &stale, now).await?;
+        policy_results::reckon(&mut transaction, &edition, &stale, now).await?;
         transaction.commit().await?;
         if !stale.is_empty() {
             tracing::info!("{} results rest on scans that are too old", stale.len());

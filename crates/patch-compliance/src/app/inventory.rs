@@ -12,15 +12,15 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{
-    evaluation::{self, AdvisoryOf},
+    criteria_cache::{Edition, Measures},
     hosts,
-    measures::{Edition, Measures},
     observation::{Observation, observe},
-    reckoning::{self, DEFAULT_SCAN_AGE_HOURS},
-    repairs::{self, Repaired},
+    package_set_matching::{self, AdvisoryOf},
+    policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
+    remediation_stats::{self, Repaired},
 };
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         affected::PairChanges,
@@ -37,7 +37,7 @@ const REFUSALS_SHOWN: usize = 1000;
 
 /// What became of observations.
 #[derive(Debug, Default)]
-pub(crate) struct Ingested {
+pub struct Ingested {
     pub changed: u64,
     /// Seen before, or older than what is known.
     pub unchanged: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Ingested {
 ///
 /// In two steps: what has not changed since the host was seen last is only touched; the rest is locked, matched and
 /// written, as far as it differs from what is stored.
-pub(crate) async fn ingest(
+pub(crate) async fn store_observations(
     conn: &mut PgConnection,
     measures: &Measures,
     observations: &[Observation],
@@ -100,7 +100,7 @@ pub(crate) async fn ingest(
     let moved = store_differing(conn, measures, &edition, differing, now).await?;
     report.changed += moved.changed;
     report.unchanged += moved.unchanged;
-    reckoning::reckon(conn, &edition, &reckoned, now).await?;
+    policy_results::reckon(conn, &edition, &reckoned, now).await?;
     Ok(report)
 }
 
@@ -213,7 +213,7 @@ async fn store_differing(
         }
     }
     store::affected::change_pairs(conn, changes).await?;
-    repairs::count(conn, edition, &repaired, now).await?;
+    remediation_stats::count(conn, edition, &repaired, now).await?;
     store::hosts::record_scans(conn, &scans).await?;
     if !left.is_empty() {
         store::package_sets::note_left(conn, &left).await?;
@@ -275,7 +275,7 @@ async fn store_sets(
             inventories.push(inventory);
         }
     }
-    let lacking = evaluation::evaluate_new(conn, measures, edition, &inventories).await?;
+    let lacking = package_set_matching::evaluate_new(conn, measures, edition, &inventories).await?;
     let evaluated: Vec<EvaluatedSet> = fresh
         .into_iter()
         .zip(inventories.into_iter().map(package_digest))
@@ -328,7 +328,8 @@ async fn number_packages(
         let new: Vec<(ContentDigest, NewPackage)> = missing
             .iter()
             .map(|(digest, (os, package))| {
-                let names = evaluation::known_names(package).into_iter().map(|name| name.into_owned());
+                let names =
+                    package_set_matching::known_names(package).into_iter().map(|name| name.into_owned());
                 let new =
                     NewPackage { os: os.to_string(), names: names.collect(), package: (*package).clone() };
                 (*digest, new)
@@ -396,15 +397,15 @@ pub(crate) async fn push_inventory(
         observe(pushed, app.clock.now()).map_err(|(pointer, reason)| ApiError::invalid(pointer, reason))?;
     let ci_id = observation.ci_id.clone();
     let mut report = InventoryReport { read: 1, ..InventoryReport::default() };
-    let unknown = push_batch(app, caller, vec![(1, observation)], &mut report).await?;
+    let unknown = push_inventories(app, caller, vec![(1, observation)], &mut report).await?;
     match unknown {
         true => Err(ApiError::invalid("/ci_id", format!("there is no managed host `{ci_id}` in the CMDB"))),
         false => Ok(report),
     }
 }
 
-/// Takes one batch of checked inventories with their record numbers; `true` when one of them is of no known host.
-pub(crate) async fn push_batch(
+/// Records one batch of checked inventories with their record numbers. Returns whether one of them is of an unknown host.
+pub(crate) async fn push_inventories(
     app: &App,
     caller: &Caller,
     batch: Vec<(u64, Observation)>,
@@ -412,33 +413,24 @@ pub(crate) async fn push_batch(
 ) -> ApiResult<bool> {
     let (records, mut observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
     let hosts: Vec<CiId> = observations.iter().map(|one| one.ci_id.clone()).collect();
-    let mut unknown = commit(app, caller, &observations, report).await?;
-    if !unknown.is_empty() {
-        // Perhaps the CMDB has learnt of them since it was read last.
+    let mut ingested = record_observations(app, Some(caller), &observations).await?;
+    count(report, &ingested);
+    if !ingested.unknown.is_empty() {
+        // The CMDB may have gained them since it was read last.
         hosts::try_synchronise(app).await;
-        observations.retain(|one| unknown.contains(&one.ci_id));
-        unknown = commit(app, caller, &observations, report).await?;
+        observations.retain(|one| ingested.unknown.contains(&one.ci_id));
+        ingested = record_observations(app, Some(caller), &observations).await?;
+        count(report, &ingested);
     }
+    let unknown = ingested.unknown;
     for (record, ci_id) in records.into_iter().zip(hosts).filter(|(_, ci_id)| unknown.contains(ci_id)) {
         refuse(report, record, format!("there is no managed host `{ci_id}` in the CMDB"));
     }
     Ok(!unknown.is_empty())
 }
 
-async fn commit(
-    app: &App,
-    caller: &Caller,
-    observations: &[Observation],
-    report: &mut InventoryReport,
-) -> ApiResult<BTreeSet<CiId>> {
-    let ingested = take_in(app, Some(caller), observations).await?;
-    report.changed += ingested.changed;
-    report.unchanged += ingested.unchanged;
-    Ok(ingested.unknown)
-}
-
-/// [`ingest`] in a transaction of its own; what a caller changed is audited.
-pub(crate) async fn take_in(
+/// [`store_observations`] in a transaction of its own; what a caller changed is audited.
+pub async fn record_observations(
     app: &App,
     caller: Option<&Caller>,
     observations: &[Observation],
@@ -448,7 +440,7 @@ pub(crate) async fn take_in(
         tries += 1;
         let mut transaction = app.pool.begin().await?;
         store::share_results(&mut transaction).await?;
-        let taken = ingest(&mut transaction, &app.measures, observations, app.clock.now()).await;
+        let taken = store_observations(&mut transaction, &app.measures, observations, app.clock.now()).await;
         match taken {
             Ok(ingested) => {
                 if let Some(caller) = caller.filter(|_| ingested.changed > 0) {
@@ -472,6 +464,11 @@ pub(crate) async fn take_in(
             Err(error) => return Err(error),
         }
     }
+}
+
+fn count(report: &mut InventoryReport, ingested: &Ingested) {
+    report.changed += ingested.changed;
+    report.unchanged += ingested.unchanged;
 }
 
 pub(crate) fn refuse(report: &mut InventoryReport, record: u64, reason: String) {

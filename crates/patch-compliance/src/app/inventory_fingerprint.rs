@@ -15,7 +15,7 @@ use super::{
     observation::{CLOCK_TOLERANCE, is_word},
 };
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         dictionary::ContentDigest,
@@ -27,7 +27,7 @@ use crate::{
 const MEANING: u8 = 1;
 
 /// What can be seen of a pushed inventory without reading its packages.
-pub(crate) struct Glance {
+pub(crate) struct InventoryFingerprint {
     ci_id: CiId,
     scan_id: Option<String>,
     collected_at: DateTime<Utc>,
@@ -51,7 +51,7 @@ struct Head<'a> {
     packages: &'a RawValue,
 }
 
-impl Glance {
+impl InventoryFingerprint {
     /// `None` for what cannot be an inventory to take; reading it will say why.
     pub(crate) fn at(line: &[u8], now: DateTime<Utc>) -> Option<Self> {
         let head: Head<'_> = serde_json::from_slice(line).ok()?;
@@ -76,9 +76,13 @@ impl Glance {
 }
 
 /// Remembers that hosts were seen unchanged; says of which of these inventories nothing else needs to be known.
-pub(crate) async fn take_unchanged(app: &App, glances: &[Option<Glance>]) -> ApiResult<Vec<bool>> {
+pub(crate) async fn take_unchanged(
+    app: &App,
+    fingerprints: &[Option<InventoryFingerprint>],
+) -> ApiResult<Vec<bool>> {
     let now = app.clock.now();
-    let mut ids: Vec<&str> = glances.iter().flatten().map(|glance| glance.ci_id.as_str()).collect();
+    let mut ids: Vec<&str> =
+        fingerprints.iter().flatten().map(|fingerprint| fingerprint.ci_id.as_str()).collect();
     ids.sort_unstable();
     let mut transaction = app.pool.begin().await?;
     store::share_results(&mut transaction).await?;
@@ -90,22 +94,22 @@ pub(crate) async fn take_unchanged(app: &App, glances: &[Option<Glance>]) -> Api
     for two in ids.windows(2).filter(|two| two[0] == two[1]) {
         hosts.remove(two[0]);
     }
-    let (mut taken, mut touched) = (vec![false; glances.len()], Vec::new());
-    for (glance, taken) in glances.iter().zip(&mut taken) {
-        let Some(glance) = glance else { continue };
-        let Some(host) = hosts.get(glance.ci_id.as_str()) else { continue };
-        let is_known = host.text_digest.as_deref() == Some(glance.text.as_slice())
+    let (mut taken, mut touched) = (vec![false; fingerprints.len()], Vec::new());
+    for (fingerprint, taken) in fingerprints.iter().zip(&mut taken) {
+        let Some(fingerprint) = fingerprint else { continue };
+        let Some(host) = hosts.get(fingerprint.ci_id.as_str()) else { continue };
+        let is_known = host.text_digest.as_deref() == Some(fingerprint.text.as_slice())
             && !needs_reckoning(&edition, &host.status, host.last_scanned, now);
         if !is_known {
             continue;
         }
         *taken = true;
-        let is_repeated = glance.scan_id.is_some() && glance.scan_id == host.scan_id;
-        if !is_repeated && host.last_scanned.is_none_or(|last| last <= glance.collected_at) {
+        let is_repeated = fingerprint.scan_id.is_some() && fingerprint.scan_id == host.scan_id;
+        if !is_repeated && host.last_scanned.is_none_or(|last| last <= fingerprint.collected_at) {
             touched.push(Touch {
                 host_id: host.id,
-                scan_id: glance.scan_id.clone(),
-                at: glance.collected_at,
+                scan_id: fingerprint.scan_id.clone(),
+                at: fingerprint.collected_at,
             });
         }
     }
@@ -127,14 +131,14 @@ mod tests {
 
     use super::*;
 
-    fn glance(line: &str) -> Option<Glance> {
-        Glance::at(line.as_bytes(), DateTime::UNIX_EPOCH)
+    fn fingerprint(line: &str) -> Option<InventoryFingerprint> {
+        InventoryFingerprint::at(line.as_bytes(), DateTime::UNIX_EPOCH)
     }
 
     #[test]
     fn text_of_the_host_alone_counts() {
         let line = |head: &str, packages: &str| {
-            glance(&format!(r#"{{"ci_id":"web-01",{head}"os":"rocky:9","packages":{packages}}}"#))
+            fingerprint(&format!(r#"{{"ci_id":"web-01",{head}"os":"rocky:9","packages":{packages}}}"#))
         };
         let text = |head: &str, packages: &str| line(head, packages).unwrap().text;
         let plain = text("", r#"[{"name":"bash"}]"#);
@@ -147,8 +151,11 @@ mod tests {
         }
         assert_ne!(text(r#""boot_id":"a","#, "[]"), text(r#""running_kernel":"a","#, "[]"));
         assert_ne!(text("", r#"[{"name":"zsh"}]"#), plain);
-        assert!(line(r#""colour":"red","#, "[]").is_none() && glance("{").is_none());
-        assert!(glance(r#"{"ci_id":"web\u0000","os":"rocky:9","packages":[]}"#).is_none(), "no name of a CI");
+        assert!(line(r#""colour":"red","#, "[]").is_none() && fingerprint("{").is_none());
+        assert!(
+            fingerprint(r#"{"ci_id":"web\u0000","os":"rocky:9","packages":[]}"#).is_none(),
+            "no name of a CI"
+        );
         assert!(line(r#""scan_id":"","#, "[]").is_none(), "a scan id without a character is refused by name");
         let ahead = (DateTime::UNIX_EPOCH + CLOCK_TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();
         assert!(line(&format!(r#""collected_at":"{ahead}","#), "[]").is_none());

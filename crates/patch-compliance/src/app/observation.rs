@@ -14,7 +14,7 @@ pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// What somebody saw on a host.
 #[derive(Debug, Clone)]
-pub(crate) struct Observation {
+pub struct Observation {
     pub ci_id: CiId,
     pub scan_id: Option<String>,
     pub collected_at: DateTime<Utc>,
@@ -28,7 +28,7 @@ pub(crate) struct Observation {
 }
 
 /// Checks an inventory: JSON pointer and reason of the first fault.
-pub(crate) fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
+pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
     let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
     let collected_at = pushed.collected_at.unwrap_or(now);

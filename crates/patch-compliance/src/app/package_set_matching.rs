@@ -16,11 +16,11 @@ use sqlx::PgConnection;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    measures::{Edition, FixIndex, Measures},
-    reckoning,
+    criteria_cache::{Edition, FixIndex, Measures},
+    policy_results,
 };
 use crate::{
-    service::App,
+    App,
     store::{
         self,
         affected::{Pair, PairChanges},
@@ -78,7 +78,7 @@ pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
         return Ok(false);
     }
     let edition = app.measures.current(&mut transaction).await?;
-    reckoning::reckon(&mut transaction, &edition, &hosts, app.clock.now()).await?;
+    policy_results::reckon(&mut transaction, &edition, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -170,7 +170,7 @@ async fn write_matched(app: &App, matched: Matched) -> ApiResult<Option<u64>> {
     store::exclude_scans(conn).await?;
     store::plan_anew(conn).await?;
     let Matched { edition, advisories, sets } = matched;
-    if !edition.is(store::measures::get_edition(conn).await?) {
+    if !edition.is(store::policy_criteria::get_edition(conn).await?) {
         return Ok(None);
     }
     let numbers: Vec<i32> = sets.iter().map(|(no, _)| *no).collect();
@@ -207,7 +207,7 @@ async fn write_matched(app: &App, matched: Matched) -> ApiResult<Option<u64>> {
         host.findings = findings_of.get(&set_no).cloned().unwrap_or_default();
     }
     store::affected::change_pairs(conn, changes).await?;
-    reckoning::reckon_measured(conn, &edition, &hosts, app.clock.now()).await?;
+    policy_results::reckon_measured(conn, &edition, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(Some(hosts.len() as u64))
 }

@@ -21,13 +21,10 @@ use service_kit::{
     idempotency::{self, Begun},
 };
 
-pub(crate) use crate::store::policies::{find_policy, get_policy};
+pub use crate::store::policies::{find_policy, get_policy, list_scheduled, os_key};
 
-use super::{evaluation, hosts};
-use crate::{
-    service::App,
-    store::{self, policies::os_key},
-};
+use super::{hosts, package_set_matching};
+use crate::{App, store};
 
 const OCCURRENCES_SHOWN: usize = 5;
 /// Policies compared with a previewed one.
@@ -60,7 +57,7 @@ pub(crate) async fn create_policy(
     let stored = get_policy(&mut transaction, &policy.id).await?;
     ticket.finish(&mut transaction, &stored).await?;
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(stored)
 }
 
@@ -90,7 +87,7 @@ pub(crate) async fn update_policy(
     audit::record(&mut transaction, caller, record).await?;
     let stored = get_policy(&mut transaction, id).await?;
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(stored)
 }
 
@@ -115,7 +112,7 @@ pub(crate) async fn delete_policy(
     let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(())
 }
 

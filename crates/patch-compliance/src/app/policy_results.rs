@@ -9,11 +9,11 @@ use domain::selector::Tags;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::measures::Edition;
+use super::criteria_cache::Edition;
 use crate::store::{
     self,
     dictionary::Finding,
-    measures::Yardstick,
+    policy_criteria::Yardstick,
     results::{MeasuredHost, StoredResult},
     rollups::Changes,
 };

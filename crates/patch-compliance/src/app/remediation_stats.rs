@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::{measures::Edition, reckoning::dimensions};
+use super::{criteria_cache::Edition, policy_results::dimensions};
 use crate::store::{self, dictionary::Finding, rollups::Repairs};
 
 /// A host that lacks some advisories no more.

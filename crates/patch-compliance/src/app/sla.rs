@@ -5,8 +5,8 @@ use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
 use chrono::{Datelike, Months, NaiveDate};
 use service_kit::{ApiError, ApiResult, Caller, audit};
 
-use super::{compliance::UNTAGGED, evaluation};
-use crate::{service::App, store};
+use super::{compliance::UNTAGGED, package_set_matching};
+use crate::{App, store};
 
 /// Longest time that may be allowed for a fix.
 const MOST_DAYS: u32 = 3650;
@@ -14,7 +14,7 @@ const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
 pub(crate) async fn get_service_levels(app: &App) -> ApiResult<ServiceLevels> {
     let mut conn = app.pool.acquire().await?;
-    Ok(on_the_wire(store::timeliness::get_service_levels(&mut conn).await?))
+    Ok(on_the_wire(store::sla::get_service_levels(&mut conn).await?))
 }
 
 fn on_the_wire(levels: SlaPolicy) -> ServiceLevels {
@@ -41,13 +41,13 @@ pub(crate) async fn set_service_levels(
     }
     let mut transaction = app.pool.begin().await?;
     store::lock_results(&mut transaction).await?;
-    let before = on_the_wire(store::timeliness::get_service_levels(&mut transaction).await?);
+    let before = on_the_wire(store::sla::get_service_levels(&mut transaction).await?);
     let levels = SlaPolicy { exploited_days, critical_days, high_days, other_days };
-    store::timeliness::put_service_levels(&mut transaction, &levels).await?;
+    store::sla::put_service_levels(&mut transaction, &levels).await?;
     let record = audit::Record::new("set_service_levels", "service-levels").before(&before).after(&wanted);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    evaluation::try_reckon(app).await;
+    package_set_matching::try_reckon(app).await;
     Ok(wanted)
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<Timeline
     let mut report = TimelinessReport {
         as_of: now,
         repairs_since: since,
-        service_levels: on_the_wire(store::timeliness::get_service_levels(&mut conn).await?),
+        service_levels: on_the_wire(store::sla::get_service_levels(&mut conn).await?),
         total: Timeliness::default(),
         by_policy: Default::default(),
         by_env: Default::default(),
@@ -71,13 +71,13 @@ pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<Timeline
         by_owner: Default::default(),
         by_cluster: Default::default(),
     };
-    for open in store::timeliness::list_open(&mut conn, now).await? {
+    for open in store::sla::list_open(&mut conn, now).await? {
         let place = place_of(&mut report, &open.dimension, open.value);
         place.hosts = open.hosts;
         place.hosts_in_breach = open.hosts_in_breach;
         place.open_cve_days = days(open.cve_seconds);
     }
-    for repaired in store::timeliness::list_repaired(&mut conn, since).await? {
+    for repaired in store::sla::list_repaired(&mut conn, since).await? {
         let place = place_of(&mut report, &repaired.dimension, repaired.value);
         place.fixes_installed = repaired.fixes;
         place.fixes_installed_late = repaired.late;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use super::words;
+use super::text;
 
 /// An advisory to store.
 #[derive(Debug, Clone)]
@@ -243,7 +243,7 @@ impl Row {
             id: self.id,
             source: self.source,
             summary: self.summary,
-            severity: words::severity(&self.severity),
+            severity: text::severity(&self.severity),
             exploited: self.exploited,
             cve_ids: self.cves,
             published: self.published,

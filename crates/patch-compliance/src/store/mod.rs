@@ -2,32 +2,19 @@
 
 pub mod advisories;
 pub mod affected;
-pub mod calendars;
 pub mod compliance;
-pub mod customers;
-pub mod deployments;
 pub mod dictionary;
 pub mod exceptions;
 pub mod feed_imports;
 pub mod feeds;
 pub mod hosts;
-pub mod measures;
-pub(crate) mod notices;
 pub mod package_sets;
 pub mod policies;
-pub(crate) mod predictions;
-pub mod releases;
+pub mod policy_criteria;
 pub mod results;
 pub mod rollups;
-pub mod scans;
-pub mod timeliness;
-pub mod words;
-
-pub mod host_steps;
-pub(crate) mod reboots;
-pub mod run_records;
-pub mod runs;
-pub mod schedules;
+pub mod sla;
+pub mod text;
 
 use chrono::{DateTime, Utc};
 use service_kit::ApiError;

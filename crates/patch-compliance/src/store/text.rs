@@ -1,6 +1,6 @@
 //! Words of the wire as they stand in columns.
 
-use api_types::patch::{ComplianceStatus, PatchStateOfPackage, ScanState, Severity};
+use api_types::patch::{ComplianceStatus, PatchStateOfPackage, Severity};
 
 pub fn status(text: &str) -> ComplianceStatus {
     match text {
@@ -35,15 +35,5 @@ pub fn severity(text: &str) -> Severity {
         "medium" => Severity::Medium,
         "low" => Severity::Low,
         _ => Severity::None,
-    }
-}
-
-pub fn scan_state(text: &str) -> ScanState {
-    match text {
-        "queued" => ScanState::Queued,
-        "running" => ScanState::Running,
-        "succeeded" => ScanState::Succeeded,
-        "partial" => ScanState::Partial,
-        _ => ScanState::Failed,
     }
 }

@@ -29,8 +29,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::{customers, release_views},
-    service::App,
+    App,
+    app::{customers, views},
     store,
 };
 
@@ -139,7 +139,7 @@ async fn get_customer_health(
     _: Viewer,
     Path(slug): Path<CiId>,
 ) -> ApiResult<Json<CustomerHealthDetail>> {
-    release_views::get_health(&app, &slug).await.map(Json)
+    views::get_health(&app, &slug).await.map(Json)
 }
 
 /// Report an issue of a customer; a critical one takes back what was deployed there, as its release's type says.
@@ -152,7 +152,7 @@ async fn report_issue(
     Path(slug): Path<CiId>,
     Json(request): Json<ReportIssue>,
 ) -> ApiResult<impl IntoResponse> {
-    let report = release_views::report_issue(&app, &caller, &slug, &request).await?;
+    let report = views::report_issue(&app, &caller, &slug, &request).await?;
     Ok((StatusCode::CREATED, Json(report)))
 }
 

@@ -27,9 +27,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    app::{release_views, releases},
-    engine::release::is_signed,
-    service::App,
+    App,
+    app::{releases, rollout::is_signed, views},
     store,
 };
 
@@ -233,7 +232,7 @@ async fn get_release_status(
     _: Viewer,
     Path(version): Path<Version>,
 ) -> ApiResult<Json<ReleaseStatus>> {
-    release_views::get_status(&app, version).await.map(Json)
+    views::get_status(&app, version).await.map(Json)
 }
 
 /// Read what happened to a release, minute by minute.
@@ -244,7 +243,7 @@ async fn get_release_timeline(
     _: Viewer,
     Path(version): Path<Version>,
 ) -> ApiResult<Json<ReleaseTimeline>> {
-    release_views::get_timeline(&app, version).await.map(Json)
+    views::get_timeline(&app, version).await.map(Json)
 }
 
 /// Read the success metrics of one release.
@@ -255,14 +254,14 @@ async fn get_release_metrics(
     _: Viewer,
     Path(version): Path<Version>,
 ) -> ApiResult<Json<MetricsReport>> {
-    release_views::get_metrics(&app, Some(version)).await.map(Json)
+    views::get_metrics(&app, Some(version)).await.map(Json)
 }
 
 /// Read the success metrics of the last year: of all releases, by release, by quarter, by tier.
 #[utoipa::path(get, path = "/patch/release-metrics", tag = "releases",
     responses((status = 200, body = MetricsReport), (status = "4XX", body = Problem)))]
 async fn get_metrics(State(app): State<App>, _: Viewer) -> ApiResult<Json<MetricsReport>> {
-    release_views::get_metrics(&app, None).await.map(Json)
+    views::get_metrics(&app, None).await.map(Json)
 }
 
 #[derive(Debug, Deserialize)]
@@ -284,7 +283,8 @@ async fn take_callback(
     body: Bytes,
 ) -> ApiResult<Json<CustomerDeployment>> {
     let signature = headers.get("x-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_ours = app.webhook_secret.as_ref().is_some_and(|secret| is_signed(secret, &body, signature));
+    let is_ours =
+        app.outside.webhook_secret.as_ref().is_some_and(|secret| is_signed(secret, &body, signature));
     if !is_ours {
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -294,7 +294,7 @@ async fn take_callback(
     }
     let signed: SignedCallback = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed(format!("the callback cannot be read: {error}")))?;
-    release_views::take_callback(&app, signed.deployment_id, &signed.callback).await.map(Json)
+    views::take_callback(&app, signed.deployment_id, &signed.callback).await.map(Json)
 }
 
 fn accepted(run: ReleaseRun) -> impl IntoResponse {

@@ -18,7 +18,7 @@ use service_kit::{
 use sqlx::PgConnection;
 
 use crate::{
-    service::App,
+    App,
     store::{customers as store, deployments},
 };
 
@@ -279,7 +279,7 @@ fn check_customer(app: &App, customer: &Customer, at: &str) -> Vec<FieldError> {
         ),
     ];
     for (pointer, url) in urls {
-        if let Some(Err(refusal)) = url.map(|url| app.outbound.check(url)) {
+        if let Some(Err(refusal)) = url.map(|url| app.outside.receivers.check(url)) {
             faults.push(fault(format!("{at}{pointer}/url"), &refusal.to_string()));
         }
     }
@@ -303,7 +303,7 @@ fn check_policies(app: &App, policies: &ReleasePolicies) -> Vec<FieldError> {
     for (list, checks) in [("validation", &policies.validation), ("smoke_tests", &policies.smoke_tests)] {
         for (index, check) in checks.iter().enumerate() {
             if let CheckRun::Webhook { url } = &check.run
-                && let Err(refusal) = app.outbound.check(url)
+                && let Err(refusal) = app.outside.receivers.check(url)
             {
                 faults.push(fault(format!("/policies/{list}/{index}/run/url"), &refusal.to_string()));
             }

@@ -25,15 +25,18 @@ use service_kit::{
 };
 use sqlx::PgConnection;
 
-use super::{calendars, customers, plans, runs};
+use super::customers;
 use crate::{
-    engine::transition::{self, Evidence, TransitionError},
-    service::App,
+    App,
     store::{
         customers as customer_store, deployments,
         releases::{self as store, ReleaseOrder},
-        runs as run_store,
     },
+};
+use patch_runs::app::{calendars, plans, runs};
+use patch_runs::{
+    app::records,
+    app::transition::{self, Evidence, TransitionError},
 };
 
 const LONGEST_NOTES: usize = 20_000;
@@ -415,13 +418,13 @@ pub(crate) async fn take_back(
     reason: &str,
 ) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
-    run_store::lock_run(&mut transaction, run).await?;
+    records::lock_run(&mut transaction, run).await?;
     let event = Event::HostUnhealthy { host: customer.clone(), reason: reason.to_owned() };
     let evidence = Evidence {
         log: vec![(Some(customer.clone()), format!("is taken back: {reason}"))],
         ..Evidence::default()
     };
-    match transition::apply(app, &mut transaction, run, event, evidence, caller).await {
+    match transition::apply(&app.runs, &mut transaction, run, event, evidence, caller).await {
         Ok(_) => transaction.commit().await.map(|()| true).map_err(Into::into),
         Err(TransitionError::Refused(_)) => Ok(false),
         Err(TransitionError::Failed(error)) => Err(error),
@@ -510,8 +513,8 @@ pub(crate) async fn start(
     let request =
         StartRun { dry_run, emergency: order.mode == ReleaseMode::Emergency, ..StartRun::default() };
     let policy = policy(release, &order, approval)?;
-    let run =
-        runs::start_release(app, &mut transaction, caller, &request, policy, RunTrigger::Release).await?;
+    let run = runs::start_release(&app.runs, &mut transaction, caller, &request, policy, RunTrigger::Release)
+        .await?;
     store::insert_release_run(&mut transaction, run.id, &order, app.clock.now()).await?;
     let answer = ReleaseRun { version: order.version, mode: order.mode, run };
     ticket.finish(&mut transaction, &answer).await?;
@@ -563,8 +566,7 @@ pub(crate) async fn sign_off(
 
 pub(crate) async fn get_release_run(app: &App, run: RunId) -> ApiResult<ReleaseRun> {
     let mut conn = app.pool.acquire().await?;
-    let order = store::find_release_run(&mut conn, run).await?;
-    let order = order.ok_or_else(|| ApiError::not_found(format!("release run `{run}`")))?;
+    let order = store::get_release_run(&mut conn, run).await?;
     let run = runs::get_summary(&mut conn, run).await?;
     Ok(ReleaseRun { version: order.version, mode: order.mode, run })
 }

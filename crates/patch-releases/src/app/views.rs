@@ -16,16 +16,17 @@ use domain::{
     },
     run::{Action, HostState, Progress, Stage},
 };
-use service_kit::{ApiError, ApiResult, Caller, audit, server::Service};
+use service_kit::{ApiError, ApiResult, Caller, audit};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::releases::get_release_run;
+use super::watch::{self, health};
 use crate::{
-    engine::release::{health, watch},
-    service::{App, PatchManager},
-    store::{customers, deployments, releases as store, run_records, runs},
+    App, SERVICE,
+    store::{customers, deployments, releases as store},
 };
+use patch_runs::app::records;
 
 const RUNS_SHOWN: i64 = 10;
 const SAMPLES_SHOWN: i64 = 60;
@@ -44,9 +45,9 @@ pub(crate) async fn get_status(app: &App, version: Version) -> ApiResult<Release
 }
 
 async fn run_status(app: &App, conn: &mut PgConnection, id: RunId) -> ApiResult<ReleaseRunStatus> {
-    let row = runs::get_run(&mut *conn, id).await?;
-    let plan = runs::find_plan(&mut *conn, id).await?;
-    let hosts = runs::list_machine_hosts(&mut *conn, id).await?;
+    let row = records::get_run(&mut *conn, id).await?;
+    let plan = records::find_plan(&mut *conn, id).await?;
+    let hosts = records::list_machine_hosts(&mut *conn, id).await?;
     let machine = &row.machine;
     let is_executing = matches!(machine.progress, Progress::At(Stage::Executing));
     let wave = |(index, wave): (usize, &domain::plan::Wave)| {
@@ -70,7 +71,7 @@ async fn run_status(app: &App, conn: &mut PgConnection, id: RunId) -> ApiResult<
         }
     };
     let waves = plan.iter().flat_map(|plan| plan.waves.iter().enumerate()).map(wave).collect();
-    let log_tail = run_records::list_log_tail(&mut *conn, id, 20).await?;
+    let log_tail = records::list_log_tail(&mut *conn, id, 20).await?;
     let waiting = match &machine.pending {
         Some(pending) if !row.state.is_final() => match &pending.action {
             Action::Open { .. } if pending.not_before > app.clock.now() => {
@@ -112,7 +113,7 @@ async fn customer_statuses(
 ) -> ApiResult<Vec<CustomerStatus>> {
     let mut states: BTreeMap<CiId, (HostState, Option<String>)> = BTreeMap::new();
     for (run, _) in runs_of_release {
-        for (id, host) in runs::list_machine_hosts(&mut *conn, *run).await? {
+        for (id, host) in records::list_machine_hosts(&mut *conn, *run).await? {
             states.entry(id).or_insert((host.state, host.error));
         }
     }
@@ -156,8 +157,8 @@ pub(crate) async fn get_timeline(app: &App, version: Version) -> ApiResult<Relea
             format!("{version} was not rolled out yet; its plan tells when what would happen"),
         ));
     };
-    let row = runs::get_run(&mut conn, *id).await?;
-    let plan = runs::find_plan(&mut conn, *id).await?;
+    let row = records::get_run(&mut conn, *id).await?;
+    let plan = records::find_plan(&mut conn, *id).await?;
     let began_at = row.started_at.unwrap_or(row.created_at);
     let waves: Vec<(String, Vec<CiId>)> = plan
         .iter()
@@ -191,7 +192,7 @@ pub(crate) async fn get_timeline(app: &App, version: Version) -> ApiResult<Relea
     for deployment in deployments::list_deployments(&mut conn, None, Some(version), None, 10_000).await? {
         rows.append(&mut deployment_rows(&deployment, &wave_of(&deployment.customer)));
     }
-    for line in run_records::list_log(&mut conn, *id, 0, LOG_LINES).await? {
+    for line in records::list_log(&mut conn, *id, 0, LOG_LINES).await? {
         let text = line.text.strip_prefix("waiting: ").map(str::to_owned);
         match (text, &line.ci_id) {
             (Some(text), _) => {
@@ -358,7 +359,7 @@ pub(crate) async fn take_callback(
     }
     let after = deployments::find_deployment(&mut transaction, id).await?.unwrap_or_else(|| before.clone());
     if taken {
-        let deployer = Caller::internal(PatchManager::NAME, format!("deployer:{}", after.customer));
+        let deployer = Caller::internal(SERVICE, format!("deployer:{}", after.customer));
         let record = audit::Record::new("take_callback", format!("deployment/{id}"));
         audit::record(&mut transaction, &deployer, record.before(&before).after(&after)).await?;
     }

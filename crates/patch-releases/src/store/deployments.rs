@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::{
     customers::{slug_of, version_of},
     releases::Summarised,
-    runs::{name, word},
 };
+use service_kit::text_enum::{from_text, to_text};
 
 struct Row {
     id: Uuid,
@@ -41,11 +41,11 @@ impl Row {
             customer: slug_of(self.customer)?,
             run_id: RunId(self.run_id),
             version: version_of(&self.release_version)?,
-            direction: word(&self.direction)?,
+            direction: from_text(&self.direction)?,
             from_version: version_of(&self.from_version)?,
             to_version: version_of(&self.to_version)?,
             previous_version: self.previous_version.as_deref().map(version_of).transpose()?,
-            state: word(&self.state)?,
+            state: from_text(&self.state)?,
             progress_percent: self.progress_percent,
             detail: self.detail,
             requested_at: self.requested_at,
@@ -85,7 +85,7 @@ pub async fn begin_deployment(
     new: &NewDeployment<'_>,
     now: DateTime<Utc>,
 ) -> ApiResult<CustomerDeployment> {
-    let (attempt, direction) = (i32::try_from(new.attempt).unwrap_or(i32::MAX), name(&new.direction)?);
+    let (attempt, direction) = (i32::try_from(new.attempt).unwrap_or(i32::MAX), to_text(&new.direction)?);
     sqlx::query!(
         "INSERT INTO patch.deployments (id, customer, run_id, attempt, direction, release_version, from_version,
              to_version, state, requested_at)
@@ -175,7 +175,7 @@ pub async fn update_deployment(
              ended_at = CASE WHEN $6 THEN $7::timestamptz END
          WHERE id = $1 AND ended_at IS NULL",
         id,
-        name(&state)?,
+        to_text(&state)?,
         progress_percent,
         previous_version.map(|version| version.to_string()),
         detail,
@@ -215,7 +215,7 @@ pub async fn list_unsummarised(
             customer: slug_of(row.customer)?,
             run: RunId(row.run_id),
             version: version_of(&row.release_version)?,
-            kind: word(&row.kind)?,
+            kind: from_text(&row.kind)?,
             notes: row.notes,
             ended_at: row.ended_at,
         })
@@ -310,7 +310,7 @@ impl WatchRow {
             version: version_of(&self.to_version)?,
             baseline: self.baseline.map(serde_json::from_value).transpose()?,
             judge: serde_json::from_value(self.judge)?,
-            state: word(&self.state)?,
+            state: from_text(&self.state)?,
             reason: self.reason,
             since: self.since,
             until: self.until,
@@ -348,7 +348,7 @@ pub async fn begin_watch(conn: &mut PgConnection, watch: &Watch) -> ApiResult<()
         watch.run.0,
         watch.baseline.map(serde_json::to_value).transpose()?,
         serde_json::to_value(&watch.judge)?,
-        name(&watch.state)?,
+        to_text(&watch.state)?,
         watch.since,
         watch.until,
     )
@@ -417,7 +417,7 @@ pub async fn update_watch(conn: &mut PgConnection, watch: &Watch, now: DateTime<
          WHERE customer = $1",
         watch.customer.as_str(),
         serde_json::to_value(&watch.judge)?,
-        name(&watch.state)?,
+        to_text(&watch.state)?,
         watch.reason,
         watch.last_look_at,
         watch.is_handled,
@@ -454,7 +454,7 @@ pub async fn insert_sample(conn: &mut PgConnection, customer: &CiId, judged: &Ju
         customer.as_str(),
         judged.sample.at,
         serde_json::to_value(&judged.sample)?,
-        name(&judged.judgement)?,
+        to_text(&judged.judgement)?,
         judged.reason
     )
     .execute(conn)
@@ -478,7 +478,7 @@ pub async fn list_samples(
     rows.into_iter()
         .map(|row| {
             let sample: HealthSample = serde_json::from_value(row.sample)?;
-            Ok(JudgedSample { sample, judgement: word(&row.judgement)?, reason: row.reason })
+            Ok(JudgedSample { sample, judgement: from_text(&row.judgement)?, reason: row.reason })
         })
         .collect()
 }
@@ -523,10 +523,10 @@ pub async fn list_metric_rows(conn: &mut PgConnection, since: DateTime<Utc>) -> 
         .map(|row| {
             Ok(MetricRow {
                 release: version_of(&row.release_version)?,
-                kind: word(&row.kind)?,
-                urgency: word(&row.urgency)?,
-                tier: word(&row.tier)?,
-                state: word(&row.state)?,
+                kind: from_text(&row.kind)?,
+                urgency: from_text(&row.urgency)?,
+                tier: from_text(&row.tier)?,
+                state: from_text(&row.state)?,
                 is_rolled_back: row.is_rolled_back,
                 rollout_at: row.rollout_at,
                 identified_at: row.identified_at,

@@ -14,10 +14,8 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    customers::{slug_of, version_of},
-    runs::{name, word},
-};
+use super::customers::{slug_of, version_of};
+use service_kit::text_enum::{from_text, to_text};
 
 struct Row {
     release_version: String,
@@ -38,8 +36,8 @@ impl Row {
     fn into_release(self) -> ApiResult<Release> {
         Ok(Release {
             version: version_of(&self.release_version)?,
-            kind: word(&self.kind)?,
-            urgency: word(&self.urgency)?,
+            kind: from_text(&self.kind)?,
+            urgency: from_text(&self.urgency)?,
             base_version: version_of(&self.base_version)?,
             notes: self.notes,
             artefact: self.artefact,
@@ -165,7 +163,7 @@ pub async fn insert_release_run(
         "INSERT INTO patch.release_runs (run_id, release_version, mode, request, created_at) VALUES ($1, $2, $3, $4, $5)",
         run.0,
         order.version.to_string(),
-        name(&order.mode)?,
+        to_text(&order.mode)?,
         serde_json::to_value(order)?,
         now,
     )
@@ -174,11 +172,12 @@ pub async fn insert_release_run(
     Ok(())
 }
 
-pub async fn find_release_run(conn: &mut PgConnection, run: RunId) -> ApiResult<Option<ReleaseOrder>> {
+pub async fn get_release_run(conn: &mut PgConnection, run: RunId) -> ApiResult<ReleaseOrder> {
     let request = sqlx::query_scalar!("SELECT request FROM patch.release_runs WHERE run_id = $1", run.0)
         .fetch_optional(conn)
         .await?;
-    Ok(request.map(serde_json::from_value).transpose()?)
+    let request = request.ok_or_else(|| ApiError::not_found(format!("release run `{run}`")))?;
+    Ok(serde_json::from_value(request)?)
 }
 
 /// Runs of a release, newest first.
@@ -194,7 +193,7 @@ pub async fn list_release_runs(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| Ok((RunId(row.run_id), word(&row.mode)?))).collect()
+    rows.into_iter().map(|row| Ok((RunId(row.run_id), from_text(&row.mode)?))).collect()
 }
 
 /// Open runs that deploy, of any release.
@@ -209,7 +208,7 @@ pub async fn list_open_runs(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| Ok((RunId(row.run_id), word(&row.mode)?))).collect()
+    rows.into_iter().map(|row| Ok((RunId(row.run_id), from_text(&row.mode)?))).collect()
 }
 
 /// Records that a customer is told; `false` when it was told before.
@@ -274,7 +273,7 @@ pub async fn begin_check(
         run.0,
         i32::try_from(wave).unwrap_or(i32::MAX),
         check.name,
-        name(&check.kind)?,
+        to_text(&check.kind)?,
         now
     )
     .execute(conn)
@@ -319,7 +318,7 @@ pub async fn list_checks(conn: &mut PgConnection, run: RunId) -> ApiResult<Vec<C
             Ok(CheckResult {
                 wave: row.wave,
                 name: row.name,
-                kind: word(&row.kind)?,
+                kind: from_text(&row.kind)?,
                 result: row.result,
                 log: row.log,
                 started_at: row.started_at,
@@ -369,7 +368,7 @@ pub async fn insert_report(
          VALUES ($1, $2, $3, $4, $5, $6)",
         report.id,
         customer.as_str(),
-        name(&report.severity)?,
+        to_text(&report.severity)?,
         report.summary,
         report.reported_by,
         report.reported_at
@@ -405,7 +404,7 @@ pub async fn list_reports(
         .map(|row| {
             Ok(api_types::patch::IssueReport {
                 id: row.id,
-                severity: word(&row.severity)?,
+                severity: from_text(&row.severity)?,
                 summary: row.summary,
                 reported_by: row.reported_by,
                 reported_at: row.reported_at,

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{app::calendars, service::App, store};
+use crate::{App, app::calendars, store};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

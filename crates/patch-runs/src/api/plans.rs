@@ -8,7 +8,7 @@ use axum::extract::State;
 use service_kit::{ApiResult, Json, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::what_if, service::App};
+use crate::{App, app::what_if};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate_plans))

@@ -28,11 +28,11 @@ use uuid::Uuid;
 
 use super::run_text;
 use crate::{
+    App,
     app::{
         run_stream,
         runs::{self, Order},
     },
-    service::App,
     store::runs::RunFilter,
 };
 

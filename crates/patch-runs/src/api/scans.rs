@@ -13,7 +13,7 @@ use domain::ids::ScanId;
 use service_kit::{ApiResult, IdempotencyKey, Json, Operator, Path, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::scans, service::App};
+use crate::{App, app::scans};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(start_scan)).routes(routes!(get_scan))

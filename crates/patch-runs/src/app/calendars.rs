@@ -14,9 +14,9 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{service::App, store};
+use crate::{App, store};
 
-pub(crate) async fn create_calendar(
+pub async fn create_calendar(
     app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
@@ -107,12 +107,12 @@ fn scoped(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
     entry
 }
 
-pub(crate) async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
+pub async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
     let mut conn = app.pool.acquire().await?;
     store::calendars::get_calendar(&mut conn, id).await
 }
 
-pub(crate) async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
+pub async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
     let before = store::calendars::get_calendar(&mut transaction, id).await?;
     store::calendars::delete_calendar(&mut transaction, id).await?;
@@ -123,19 +123,19 @@ pub(crate) async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> Api
 }
 
 /// One calendar as iCalendar.
-pub(crate) fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
+pub fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
     let freezes: FreezeCalendar = serde_json::from_value(calendar.freezes.clone())?;
     Ok(freezes.to_ical(now))
 }
 
 /// All calendars as one iCalendar.
-pub(crate) async fn all_ical(app: &App) -> ApiResult<String> {
+pub async fn all_ical(app: &App) -> ApiResult<String> {
     let mut conn = app.pool.acquire().await?;
     Ok(all_freezes(&mut conn).await?.to_ical(app.clock.now()))
 }
 
 /// Names of the freezes that forbid a change of a host with these tags during the span.
-pub(crate) async fn freezes_over(
+pub async fn freezes_over(
     conn: &mut PgConnection,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
@@ -144,7 +144,7 @@ pub(crate) async fn freezes_over(
 }
 
 /// What keeps work on something with these tags from being done in the span.
-pub(crate) fn names_of_freezes(
+pub fn names_of_freezes(
     calendar: &FreezeCalendar,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
@@ -167,7 +167,7 @@ const MOST_TIMES: usize = 1000;
 const MOST_CIS: usize = 20_000;
 
 /// The freezes that fall on these CIs in the span, with each of their times in it.
-pub(crate) async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
+pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
     if request.ci_ids.len() > MOST_CIS {
         return Err(ApiError::invalid("/ci_ids", "must name at most 20000 CIs"));
     }
@@ -176,7 +176,7 @@ pub(crate) async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult
     }
     let mut conn = app.pool.acquire().await?;
     let names: Vec<String> = request.ci_ids.iter().map(ToString::to_string).collect();
-    let tags = store::hosts::find_tags(&mut conn, &names).await?;
+    let tags = patch_compliance::app::hosts::find_tags(&mut conn, &names).await?;
     let calendar = all_freezes(&mut conn).await?;
     let none = Tags::new();
     let mut freezes = Vec::new();
@@ -200,7 +200,7 @@ pub(crate) async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult
 }
 
 /// The freezes of all calendars together.
-pub(crate) async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+pub async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
     let entries = store::calendars::list_freezes(conn).await?;
     FreezeCalendar::new(entries)
         .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))
@@ -208,4 +208,41 @@ pub(crate) async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCale
 
 fn object(id: Uuid) -> String {
     format!("calendar/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use test_support::TestDatabase;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn freezes_hold_for_their_scope_and_time() {
+        let database = TestDatabase::create().await;
+        let pool = service_kit::database::connect(database.url(), "test", 4).unwrap();
+        service_kit::database::migrate(&pool, patch_compliance::SCHEMA, patch_compliance::migrator())
+            .await
+            .unwrap();
+        let freezes = json!([
+            { "uid": "sale", "name": "sale", "scope": { "env": "prod" }, "starts": "2026-04-10T00:00:00Z", "ends": "2026-04-12T00:00:00Z" },
+            { "uid": "nights", "name": "nights", "effect": "allow", "scope": { "tier": "db" }, "starts": "2026-04-01T20:00:00Z", "ends": "2026-04-02T04:00:00Z" }
+        ]);
+        sqlx::query("INSERT INTO patch.calendars VALUES (gen_random_uuid(), 'c', '', '{}', $1, 'o', now())")
+            .bind(freezes)
+            .execute(&pool)
+            .await
+            .unwrap();
+        let mut conn = pool.acquire().await.unwrap();
+        let mut ask = async |at: &str, (key, value): (&str, &str)| {
+            let at: DateTime<Utc> = at.parse().unwrap();
+            let tags = Tags::from([(key.to_owned(), value.to_owned())]);
+            freezes_over(&mut conn, (at, at), &tags).await.unwrap()
+        };
+        assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "prod")).await, ["sale"]);
+        assert_eq!(ask("2026-04-12T00:00:00Z", ("env", "prod")).await, Vec::<String>::new());
+        assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "dev")).await, Vec::<String>::new());
+        assert_eq!(ask("2026-04-01T12:00:00Z", ("tier", "db")).await, ["outside of nights"]);
+        assert_eq!(ask("2026-04-01T21:00:00Z", ("tier", "db")).await, Vec::<String>::new());
+    }
 }

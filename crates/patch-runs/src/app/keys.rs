@@ -10,7 +10,7 @@ use domain::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    service::App,
+    App,
     store::runs::RunRow,
     vault::{HostKey, VaultSession, token_file},
 };
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 
 /// How each host is entered, or why it cannot be.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
+pub struct Keys {
     of_hosts: BTreeMap<CiId, Result<HostKey, String>>,
     file: Option<std::path::PathBuf>,
 }
@@ -66,7 +66,7 @@ impl Keys {
 }
 
 /// The hosts among targets that are entered over SSH, and as whom.
-pub(crate) fn entered<'a>(
+pub fn entered<'a>(
     app: &App,
     targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
 ) -> Vec<(CiId, String)> {
@@ -94,7 +94,7 @@ fn ssh_key(key: &HostKey) -> SshKey {
 async fn open(app: &App, run: Option<&RunRow>) -> Result<VaultSession, String> {
     let source = run.and_then(|run| run.policy.vault.as_ref());
     let token = match run.filter(|run| run.holds_vault_token) {
-        Some(run) => match token_file::read(&app.settings.work_dir, run.id) {
+        Some(run) => match token_file::read(&app.compliance.settings.work_dir, run.id) {
             Ok(Some(token)) => Some(token),
             Ok(None) => {
                 return Err(format!(

@@ -18,13 +18,13 @@ use service_kit::{ApiResult, error::chain};
 
 use super::transition::Evidence;
 use crate::{
-    app::remote,
-    service::App,
+    App,
     store::{
         notices::{self, Notice},
         runs::RunRow,
     },
 };
+use patch_compliance::upstream_error;
 
 /// Notices handed over in one round.
 const BATCH: i64 = 100;
@@ -101,7 +101,7 @@ fn of_host(
 }
 
 /// Hands notices to ITSM until the service stops.
-pub(super) async fn hand_over(app: App) {
+pub(crate) async fn hand_over(app: App) {
     loop {
         if let Err(error) = round(&app).await {
             tracing::debug!("notices wait to be handed over: {}", chain(&error));
@@ -126,7 +126,7 @@ async fn round(app: &App) -> ApiResult<()> {
             dedupe_key: Some(notice.key.clone()),
         };
         match app.itsm.create_notification(&request).await {
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
                 tracing::warn!(run.id = %notice.run, "a notice of run {} was not taken: {error}", notice.run)
             }

@@ -24,26 +24,28 @@ use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{calendars, hosts, remote, scans, updates};
+use super::{calendars, scans, targets};
 use crate::{
-    service::App,
+    App,
     store::{
         run_records,
         runs::{self, RunRow},
     },
+    upstream_error,
 };
+use patch_compliance::app::{hosts, policies::os_key, updates};
 
 /// A scan older than this is repeated before a plan that will be executed is made.
 const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Plays of a plan behind a prediction: enough that its P95 is known to about a percent.
-pub(crate) const PREDICTION_RUNS: u32 = 1000;
+pub const PREDICTION_RUNS: u32 = 1000;
 /// Fixed, so that the same plan gets the same prediction.
 const PREDICTION_SEED: u64 = 0;
 
 /// What is to be planned.
 #[derive(Debug, Clone)]
-pub(crate) struct PlanOrder {
+pub struct PlanOrder {
     pub policy: Policy,
     /// Whether the policy's own tags select; otherwise it only says how.
     pub by_policy: bool,
@@ -55,7 +57,7 @@ pub(crate) struct PlanOrder {
 }
 
 impl PlanOrder {
-    pub(crate) fn of_run(row: &RunRow) -> Self {
+    pub fn of_run(row: &RunRow) -> Self {
         Self {
             policy: row.policy.clone(),
             by_policy: row.policy_id.is_some(),
@@ -68,18 +70,18 @@ impl PlanOrder {
 }
 
 /// Whether hosts are scanned before the plan is made.
-pub(crate) enum Freshness<'a> {
+pub enum Freshness<'a> {
     Rescan { run: &'a RunRow, run_dir: &'a Path },
     AsKnown,
 }
 
 /// How a run without a policy goes about its work: the defaults of every field.
-pub(crate) fn ad_hoc_policy() -> ApiResult<Policy> {
+pub fn ad_hoc_policy() -> ApiResult<Policy> {
     Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "made by hand", "target_ci_tags": {} }))?)
 }
 
 /// Gathers hosts, what each lacks, and the graph between them. Hosts that lack nothing are no targets.
-pub(crate) async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
+pub async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
     if let Some(of_run) = order.rollback_of {
         return gather_rollback(app, order, of_run).await;
     }
@@ -126,7 +128,7 @@ async fn choose_rollback_modes(
     if policy.rollback_preference == RollbackPreference::Downgrade && !targets.is_empty() {
         let ids: Vec<CiId> = targets.keys().cloned().collect();
         let mut connection = app.pool.acquire().await?;
-        let offered = crate::store::hosts::list_returnable(&mut connection, &ids).await?;
+        let offered = hosts::list_returnable(&mut connection, &ids).await?;
         for (id, target) in &mut *targets {
             let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
             if target.updates.iter().all(|update| can_return(&update.package)) {
@@ -137,7 +139,7 @@ async fn choose_rollback_modes(
     if !policy.pre_patch_snapshot || targets.values().all(|t| t.rollback_mode == RollbackMode::Downgrade) {
         return Ok(());
     }
-    let machines = app.sim.get_state().await.map_err(remote::failed)?.vms;
+    let machines = app.sim.get_state().await.map_err(upstream_error)?.vms;
     let machines: BTreeSet<CiId> = machines.into_iter().map(|machine| machine.id).collect();
     for (id, target) in targets {
         if target.rollback_mode == RollbackMode::None && machines.contains(id) {
@@ -167,18 +169,18 @@ async fn gather_rollback(app: &App, order: &PlanOrder, of_run: RunId) -> ApiResu
 /// The hosts an order speaks of, and those of them that are staging.
 async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
     let mut targets = match (&order.selector, order.by_policy) {
-        (Some(selector), _) => hosts::targets(app, selector).await?,
-        (None, true) => hosts::targets(app, &order.policy.targets()).await?,
+        (Some(selector), _) => targets::targets(app, selector).await?,
+        (None, true) => targets::targets(app, &order.policy.targets()).await?,
         // Of an advisory alone: every host; those it does not concern lack nothing of it.
-        (None, false) => hosts::targets(app, &Selector { all: true, ..Selector::default() }).await?,
+        (None, false) => targets::targets(app, &Selector { all: true, ..Selector::default() }).await?,
     };
     if let Some(os) = &order.policy.os_type {
-        let wanted = crate::store::policies::os_key(os);
-        targets.retain(|_, target| crate::store::policies::os_key(&target.os) == wanted);
+        let wanted = os_key(os);
+        targets.retain(|_, target| os_key(&target.os) == wanted);
     }
     let mut staging = BTreeSet::new();
     if let Some(rule) = &order.policy.staging {
-        let found = hosts::targets(app, &Selector::by_tags(rule.target_ci_tags.clone())).await?;
+        let found = targets::targets(app, &Selector::by_tags(rule.target_ci_tags.clone())).await?;
         staging.extend(found.keys().cloned());
         if order.by_policy {
             targets.extend(found);
@@ -221,7 +223,7 @@ async fn request(
     let selector = Selector { ids: targets.keys().cloned().collect(), ..Selector::default() };
     let graph = match targets.is_empty() {
         true => Graph::default(),
-        false => app.cmdb.get_graph(&selector).await.map_err(remote::failed)?,
+        false => app.cmdb.get_graph(&selector).await.map_err(upstream_error)?,
     };
     let rollback = matches!(intent, Intent::Rollback { .. });
     let staging_rule = policy.staging.as_ref().filter(|_| !rollback);
@@ -246,7 +248,7 @@ async fn request(
 }
 
 /// The CMDB's graph as the planner knows it. A service that names no `min_up` keeps all but one of its members up.
-pub(crate) fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
+pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
     let is_service =
         |ci_type: CiType| matches!(ci_type, CiType::Service | CiType::Application | CiType::Database);
     let mut result = HostGraph::default();
@@ -298,7 +300,7 @@ pub(crate) fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> Hos
 }
 
 /// A plan with what is to be expected of it.
-pub(crate) struct Made {
+pub struct Made {
     pub plan: Plan,
     pub forecast: simulator::Forecast,
     /// The same, as it is shown.
@@ -306,7 +308,7 @@ pub(crate) struct Made {
 }
 
 /// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
-pub(crate) async fn schedule(
+pub async fn schedule(
     app: &App,
     connection: &mut sqlx::PgConnection,
     policy: &Policy,
@@ -319,7 +321,7 @@ pub(crate) async fn schedule(
 }
 
 /// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
-pub(crate) fn make(
+pub fn make(
     request: &PlanRequest,
     durations: &DurationModel,
     observations: i64,
@@ -331,11 +333,7 @@ pub(crate) fn make(
     Made { plan, forecast, shown }
 }
 
-pub(crate) fn wire_forecast(
-    strategy: Strategy,
-    forecast: &simulator::Forecast,
-    observations: i64,
-) -> Forecast {
+pub fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {
     Forecast {
         strategy,
         waves: forecast.waves,

@@ -16,14 +16,14 @@ use domain::{
 use service_kit::{ApiError, ApiResult};
 
 use super::keys::Keys;
-use crate::service::App;
+use crate::App;
 
 const SSH_PORT: u16 = 22;
 /// Attribute of a CI.
-pub(crate) const HOST_KEY: &str = "host_key";
+pub const HOST_KEY: &str = "host_key";
 
 /// A playbook over `targets`; `variables` gives what is particular to each host beside how it is reached.
-pub(crate) fn playbook_run<'a>(
+pub fn playbook_run<'a>(
     app: &App,
     playbook: Playbook,
     targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
@@ -52,12 +52,12 @@ pub(crate) fn playbook_run<'a>(
     run.timeout = timeout;
     run.api_token = Some(Secret::new(app.service_token.expose()));
     run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
-    run.extra_vars.set("pm_cmdb_url", app.settings.cmdb_url.as_str());
+    run.extra_vars.set("pm_cmdb_url", app.compliance.settings.cmdb_url.as_str());
     Ok(run)
 }
 
 /// How a target is entered, or why it cannot be.
-pub(crate) fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
+pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
     let Connection::Ssh { address, port, user, host_key, jump, python } = &target.connection else {
         return Ok(Reach::Controller);
     };
@@ -96,7 +96,7 @@ fn through(jump: &JumpHost, user: &str) -> Result<Jump, InvalidInventory> {
 }
 
 /// Remembers in the CMDB the key by which a host was first met. A key that is known already is never replaced.
-pub(crate) async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
+pub async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
     let pin = async {
         let ci = app.cmdb.get_ci(host).await?;
         if ci.attributes.contains_key(HOST_KEY) {

@@ -12,7 +12,7 @@ use simulator::{Distribution, DurationModel, HostModel, calibrate, refit};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{service::App, store::predictions};
+use crate::{App, store::predictions};
 
 /// So many of the newest attempts are learnt from.
 const OBSERVATIONS: i64 = 2000;

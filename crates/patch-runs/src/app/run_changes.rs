@@ -4,7 +4,7 @@ use domain::ids::RunId;
 use leases::{Wakeup, Wakeups};
 use tokio::sync::broadcast;
 
-use crate::service::App;
+use crate::App;
 
 /// The channel on which a transaction that changes a run notifies; the payload is the run's id.
 pub(crate) const CHANNEL: &str = "patch_runs";

@@ -4,24 +4,47 @@ use std::{fs, path::Path, time::Duration};
 
 use chrono::TimeDelta;
 use domain::ids::RunId;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, error::chain};
 
 use crate::{
-    service::App,
+    App,
     store::runs,
     vault::{VaultSession, token_file},
 };
 
+const TEND_EVERY: Duration = Duration::from_secs(300);
 /// A token this young may belong to a run whose transaction is not committed yet.
 const YOUNG: Duration = Duration::from_secs(600);
 /// Folders looked at in one round.
 const BATCH: usize = 1000;
 
+/// Wipes tokens and removes folders in the background, until the service stops. Every replica cares for its own machine.
+pub(crate) fn start(app: &App) {
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let stop = app.shutdown.clone();
+        stop.run_until_cancelled(tend(app)).await;
+    });
+}
+
+async fn tend(app: App) {
+    loop {
+        let tended = async {
+            tend_tokens(&app).await?;
+            prune(&app).await
+        };
+        if let Err(error) = tended.await {
+            tracing::warn!("the housekeeping of run files failed and is tried again: {}", chain(&error));
+        }
+        tokio::time::sleep(TEND_EVERY).await;
+    }
+}
+
 /// Removes the folders of runs that ended longer ago than is kept, and those of runs nobody knows.
-pub(crate) async fn prune(app: &App) -> ApiResult<()> {
+async fn prune(app: &App) -> ApiResult<()> {
     let keep = TimeDelta::hours(i64::from(app.settings.keep_run_files_hours));
     let ended_before = app.clock.now() - keep;
-    let folder = app.settings.work_dir.join("runs");
+    let folder = app.compliance.settings.work_dir.join("runs");
     let runs = folders(&folder);
     let mut connection = app.pool.acquire().await?;
     let gone = runs::list_ended(&mut connection, &runs, ended_before).await?;
@@ -41,8 +64,8 @@ fn folders(folder: &Path) -> Vec<RunId> {
 }
 
 /// Wipes the tokens of runs that have ended, and keeps those of the others alive.
-pub(crate) async fn tend_tokens(app: &App) -> ApiResult<()> {
-    let work_dir = &app.settings.work_dir;
+async fn tend_tokens(app: &App) -> ApiResult<()> {
+    let work_dir = &app.compliance.settings.work_dir;
     for (run, age) in token_file::list(work_dir) {
         let mut connection = app.pool.acquire().await?;
         let row = runs::find_run(&mut connection, run).await?;

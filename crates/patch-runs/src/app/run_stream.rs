@@ -8,9 +8,9 @@ use futures::{Stream, stream};
 use service_kit::ApiResult;
 use tokio::sync::broadcast;
 
+use super::run_changes;
 use crate::{
-    engine::hub,
-    service::App,
+    App,
     store::{run_records, runs},
 };
 
@@ -35,7 +35,7 @@ struct Follower {
     id: RunId,
     after: i64,
     waiting: VecDeque<(i64, CloudEvent)>,
-    changes: broadcast::Receiver<hub::Change>,
+    changes: broadcast::Receiver<run_changes::Change>,
 }
 
 impl Follower {
@@ -68,7 +68,7 @@ impl Follower {
     async fn wait(&mut self) -> Option<()> {
         tokio::select! {
             () = self.app.shutdown.cancelled() => None,
-            () = hub::changed(&mut self.changes, self.id) => Some(()),
+            () = run_changes::changed(&mut self.changes, self.id) => Some(()),
         }
     }
 }

@@ -20,19 +20,20 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{plans, policies, system_patch};
+use super::{plans, system_patch};
+use super::{
+    run_changes,
+    transition::{self, Evidence, TransitionError},
+};
 use crate::{
-    engine::{
-        hub,
-        transition::{self, Evidence, TransitionError},
-    },
-    service::App,
+    App,
     store::{
         host_steps, run_records,
         runs::{self, RunFilter, RunRow},
     },
     vault::token_file,
 };
+use patch_compliance::app::policies;
 
 /// Log lines shown with a run.
 const LOG_TAIL: i64 = 50;
@@ -94,7 +95,8 @@ async fn start(
     let summary = summary(&mut transaction, row).await?;
     ticket.finish(&mut transaction, &summary).await?;
     if let Some(token) = token {
-        token_file::keep(&app.settings.work_dir, id, token.expose()).map_err(ApiError::internal)?;
+        token_file::keep(&app.compliance.settings.work_dir, id, token.expose())
+            .map_err(ApiError::internal)?;
     }
     if let Err(error) = transaction.commit().await {
         // Whether it was stored is not known: upkeep wipes the token of a run that is not there.
@@ -124,7 +126,7 @@ pub(crate) async fn start_scheduled(
 }
 
 /// Stores the run of a product release, in the transaction that records what it was asked for.
-pub(crate) async fn start_release(
+pub async fn start_release(
     app: &App,
     connection: &mut PgConnection,
     caller: &Caller,
@@ -137,7 +139,7 @@ pub(crate) async fn start_release(
     summary(connection, row).await
 }
 
-pub(crate) async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
+pub async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
     let row = runs::get_run(&mut *connection, id).await?;
     summary(connection, row).await
 }
@@ -147,7 +149,7 @@ async fn policy_of(connection: &mut PgConnection, request: &StartRun) -> ApiResu
         return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
     }
     if let Some(advisory) = &request.advisory {
-        super::advisories::ensure_known(&mut *connection, advisory).await?;
+        patch_compliance::app::advisories::ensure_known(&mut *connection, advisory).await?;
     }
     match &request.policy_id {
         Some(id) => match policies::find_policy(connection, id).await? {
@@ -227,7 +229,7 @@ async fn insert(connection: &mut PgConnection, caller: &Caller, row: &RunRow) ->
         audit::Record::new("start_run", format!("run/{}", row.id)).after(&data),
     )
     .await?;
-    leases::notify(connection, hub::CHANNEL, &row.id.to_string()).await?;
+    leases::notify(connection, run_changes::CHANNEL, &row.id.to_string()).await?;
     Ok(true)
 }
 

@@ -30,14 +30,16 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
-    hosts, inventory,
     keys::{self, Keys},
-    observation::{self, Observation},
-    playbooks,
+    playbooks, targets,
 };
 use crate::{
-    service::App,
+    App,
     store::{self, runs::RunRow},
+};
+use patch_compliance::app::{
+    hosts, inventory,
+    observation::{self, Observation},
 };
 
 const CHANNEL: &str = "patch_scans";
@@ -190,9 +192,10 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         return Ok(true);
     }
     let ids = names.iter().map(CiId::new).collect::<Result<_, _>>().map_err(ApiError::internal)?;
-    let (targets, mut refused) =
-        hosts::split_targets(hosts::list_managed(app, &Selector { ids, ..Selector::default() }).await?);
-    let work_dir = app.settings.work_dir.join("scans").join(id.to_string());
+    let (targets, mut refused) = targets::split_targets(
+        hosts::list_managed(&app.compliance, &Selector { ids, ..Selector::default() }).await?,
+    );
+    let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
     let results = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
     let outcomes: Vec<(String, Option<String>)> = names
         .into_iter()
@@ -225,8 +228,8 @@ async fn give_up(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
 
 /// Fixes which hosts the scan is of.
 async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
-    hosts::synchronise(app).await?;
-    let (targets, refused) = hosts::split_targets(hosts::list_managed(app, selector).await?);
+    hosts::synchronise(&app.compliance).await?;
+    let (targets, refused) = targets::split_targets(hosts::list_managed(&app.compliance, selector).await?);
     let pending: Vec<String> = targets.keys().map(ToString::to_string).collect();
     let refused: Vec<_> = refused.into_iter().map(|(host, reason)| (host.to_string(), reason)).collect();
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
@@ -329,7 +332,7 @@ async fn take_in(
 ) -> ApiResult<()> {
     let mut unknown = commit(app, observations).await?;
     if !unknown.is_empty() {
-        hosts::synchronise(app).await?;
+        hosts::synchronise(&app.compliance).await?;
         let rest: Vec<Observation> =
             observations.iter().filter(|one| unknown.contains(&one.ci_id)).cloned().collect();
         unknown = commit(app, &rest).await?;
@@ -341,7 +344,7 @@ async fn take_in(
 }
 
 async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
-    let ingested = inventory::take_in(app, None, observations).await?;
+    let ingested = inventory::record_observations(&app.compliance, None, observations).await?;
     Ok(ingested.unknown)
 }
 

@@ -14,8 +14,8 @@ use domain::{
 };
 use service_kit::{ApiError, ApiResult};
 
-use super::hosts;
-use crate::service::App;
+use crate::App;
+use patch_compliance::app::hosts;
 
 /// Says what is wrong with the input, each field by its place in the request.
 pub(crate) fn check(app: &App, request: &StartRun, input: &SystemPatch) -> ApiResult<()> {
@@ -57,7 +57,7 @@ pub(crate) async fn select(app: &App, input: &SystemPatch) -> ApiResult<Selector
     let mut ids: BTreeSet<CiId> = BTreeSet::new();
     for (position, cluster) in input.target_clusters.iter().enumerate() {
         let tags = Tags::from([("cluster".to_owned(), cluster.clone())]);
-        let members = hosts::list_managed(app, &Selector::by_tags(tags)).await?;
+        let members = hosts::list_managed(&app.compliance, &Selector::by_tags(tags)).await?;
         if members.is_empty() {
             let pointer = format!("/input/targetClusters/{position}");
             return Err(ApiError::invalid(

@@ -14,9 +14,9 @@ use serde_json::json;
 use service_kit::{ApiError, ApiResult, Caller, audit};
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::{hub, notices};
+use super::{notices, run_changes};
 use crate::{
-    service::{App, PatchManager},
+    App, SERVICE,
     store::{
         self,
         host_steps::{self, StepRecord},
@@ -28,7 +28,7 @@ use crate::{
 
 /// The plan, with what was known and said when it was made.
 #[derive(Debug, Clone)]
-pub(crate) struct PlanEvidence {
+pub struct PlanEvidence {
     pub plan: Plan,
     /// What is expected of it, and the same as it is shown; of hosts alone.
     pub forecast: Option<(simulator::Forecast, Forecast)>,
@@ -37,7 +37,7 @@ pub(crate) struct PlanEvidence {
 
 /// What an event leaves beside the machine's own memory, written in the same transaction.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Evidence {
+pub struct Evidence {
     pub plan: Option<PlanEvidence>,
     /// What came of the prediction.
     pub actual: Option<simulator::Actual>,
@@ -61,13 +61,13 @@ impl Evidence {
 
 /// A run with its hosts and its plan.
 #[derive(Debug, Clone)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     pub row: RunRow,
     pub plan: Option<Plan>,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TransitionError {
+pub enum TransitionError {
     /// The machine says no; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -96,7 +96,7 @@ impl From<sqlx::Error> for TransitionError {
 }
 
 /// Reads a run with all that its machine needs.
-pub(crate) async fn load(connection: &mut PgConnection, id: RunId) -> ApiResult<Loaded> {
+pub async fn load(connection: &mut PgConnection, id: RunId) -> ApiResult<Loaded> {
     let mut row = runs::get_run(&mut *connection, id).await?;
     row.machine.hosts = runs::list_machine_hosts(&mut *connection, id).await?;
     let plan = runs::find_plan(connection, id).await?;
@@ -104,29 +104,28 @@ pub(crate) async fn load(connection: &mut PgConnection, id: RunId) -> ApiResult<
 }
 
 /// Applies an event as the run's owner: with a stale epoch nothing is changed.
-pub(super) async fn apply_as_owner(
+pub async fn apply_as_owner(
     app: &App,
     lease: &Lease,
     event: Event,
     evidence: Evidence,
 ) -> Result<Run, TransitionError> {
     let mut transaction = lease.begin().await?;
-    let caller =
-        Caller::internal(<PatchManager as service_kit::server::Service>::NAME, "service:patch-manager");
+    let caller = Caller::internal(SERVICE, "service:patch-manager");
     let run = apply(app, &mut transaction, RunId(*lease.key()), event, evidence, &caller).await?;
     transaction.commit().await?;
     Ok(run)
 }
 
 /// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
-pub(super) async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
+pub async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
     let unchecked =
         |error: LeaseError| ApiError::unavailable("lease", "the lease cannot be checked").with_source(error);
     lease.begin().await.map_err(unchecked)
 }
 
 /// Stores evidence that no event goes with, as the run's owner.
-pub(super) async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
+pub async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
     let mut transaction = begin_as_owner(lease).await?;
     let id = RunId(*lease.key());
     save_evidence(&mut transaction, id, evidence, app.clock.now()).await?;
@@ -135,13 +134,13 @@ pub(super) async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence
         let told = notices::of_transition(app, &row, &row.machine, evidence);
         store::notices::insert_notices(&mut transaction, &told, app.clock.now()).await?;
     }
-    leases::notify(&mut transaction, hub::CHANNEL, &id.to_string()).await?;
+    leases::notify(&mut transaction, run_changes::CHANNEL, &id.to_string()).await?;
     transaction.commit().await?;
     Ok(())
 }
 
 /// Applies an event in a transaction that has locked the run.
-pub(crate) async fn apply(
+pub async fn apply(
     app: &App,
     connection: &mut PgConnection,
     id: RunId,
@@ -185,7 +184,7 @@ pub(crate) async fn apply(
     if run.state().is_final() {
         run_records::unlock_hosts(&mut *connection, id).await?;
     }
-    leases::notify(connection, hub::CHANNEL, &id.to_string()).await?;
+    leases::notify(connection, run_changes::CHANNEL, &id.to_string()).await?;
     Ok(run)
 }
 

@@ -11,9 +11,10 @@ use simulator::{Answer, Deadline, DurationModel, meet_deadline};
 
 use super::{
     plans::{self, Freshness, PREDICTION_RUNS, PlanOrder, wire_forecast},
-    policies, predictions,
+    predictions,
 };
-use crate::service::App;
+use crate::App;
+use patch_compliance::app::policies;
 
 const CONFIDENCE: f64 = 0.95;
 /// A deadline is sought by some two dozen forecasts; so many runs of each are enough.

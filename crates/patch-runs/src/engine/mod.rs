@@ -1,43 +1,45 @@
 //! Performs what runs decide.
 //!
 //! Each open run is owned by one process through a lease on its row. Its owner reads the action the run waits for,
-//! records that it begins, performs it, and gives the answer back as an event; see [`transition`]. Whoever takes a run
-//! over after a crash finds the action still pending and performs it again: every action finds and keeps what was done.
+//! records that it begins, performs it, and returns the answer as an event; see [`crate::app::transition`]. A process that takes a
+//! run over after a crash finds the action still pending and performs it again: every action finds and keeps what was done.
 
-mod drive;
-pub(crate) mod hub;
-mod notices;
 mod perform;
-mod playbook;
-pub(crate) mod release;
+pub mod playbook;
+mod run_loop;
 mod scheduler;
-pub(crate) mod transition;
+mod subject;
 
 use std::time::Duration;
 
 use leases::LeasedTable;
 use tokio::sync::broadcast;
 
-use crate::service::App;
+pub use perform::{Order, Task, plan_of, tell, undisturbed};
+pub use subject::{ChangeText, SubjectWork, Work};
+
+use crate::{
+    App,
+    app::{notices, run_changes},
+};
 
 /// An open run always has an owner, also while it waits for its approval.
 const RUNS: LeasedTable =
     LeasedTable { table: "patch.runs", key: "id", claimable: "ended_at is null", order_by: "created_at" };
-/// Runs one process owns at most; beyond it they wait for other processes or for others to end.
+/// Runs that one process owns at most; beyond it they wait for other processes or for others to end.
 const RUNS_AT_ONCE: u32 = 256;
 /// After the database failed to answer, the next try comes after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Starts the work on runs in the background.
 pub(crate) fn start_worker(app: &App) {
-    app.tasks.spawn(hub::pass_on(app.clone(), app.changes.clone()));
+    app.tasks.spawn(run_changes::pass_on(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
     app.tasks.spawn(notices::hand_over(app.clone()));
-    app.tasks.spawn(release::watch::run(app.clone()));
     app.tasks.spawn(own_runs(app.clone()));
 }
 
-/// Takes over open runs that nobody owns and drives each in a task of its own.
+/// Takes over open runs that no process owns, and runs the loop of each in a task of its own.
 async fn own_runs(app: App) {
     let mut changes = app.changes.subscribe();
     let owned = app.run_tasks.clone();
@@ -47,7 +49,7 @@ async fn own_runs(app: App) {
             match app.worker.claim(&RUNS, room).await {
                 Ok(leases) => {
                     for lease in leases {
-                        owned.spawn(drive::drive(app.clone(), lease));
+                        owned.spawn(run_loop::run_to_its_end(app.clone(), lease));
                     }
                 }
                 Err(error) => {

@@ -7,11 +7,9 @@ use domain::ids::RunId;
 use service_kit::{ApiError, ApiResult};
 use tokio::sync::watch;
 
-use super::{
-    perform::{Order, Task},
-    transition,
-};
-use crate::{app::playbooks, service::App, store::run_records};
+use super::perform::{Order, Task};
+use crate::app::transition;
+use crate::{App, app::playbooks, store::run_records};
 
 /// Kills the playbook when the one who started it goes away, for whatever reason.
 struct Leash(StopHandle);
@@ -23,7 +21,7 @@ impl Drop for Leash {
 }
 
 /// A playbook at work.
-pub(super) struct Playing {
+pub struct Playing {
     running: RunningPlaybook,
     orders: watch::Receiver<Order>,
     stopping: bool,
@@ -32,13 +30,13 @@ pub(super) struct Playing {
 }
 
 /// Where the files of a step's playbook lie; a second attempt has a folder of its own.
-pub(super) fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
+pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
     let attempt = uuid::Uuid::now_v7().simple().to_string();
-    app.settings.work_dir.join("runs").join(run.to_string()).join(format!("{step:04}-{attempt}"))
+    app.compliance.settings.work_dir.join("runs").join(run.to_string()).join(format!("{step:04}-{attempt}"))
 }
 
 /// Starts a playbook and records which process it is.
-pub(super) async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
+pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
     let running = task.app.runner.start(run).await.map_err(|error| {
         ApiError::conflict(
             "ansible",
@@ -62,7 +60,7 @@ pub(super) async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playin
 
 impl Playing {
     /// The next event; asks the playbook to stop as soon as the run wants it to.
-    pub(super) async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             if !self.stopping && *self.orders.borrow_and_update() == Order::Stop {
                 self.stopping = true;
@@ -81,13 +79,13 @@ impl Playing {
     }
 
     /// Whether it was asked to stop.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub fn is_stopping(&self) -> bool {
         self.stopping
     }
 }
 
 /// Why a playbook that should have said more ended, for people.
-pub(super) fn how_it_ended(ended: Option<&Ended>) -> String {
+pub fn how_it_ended(ended: Option<&Ended>) -> String {
     match ended {
         Some(ended) => match ended.end {
             End::Succeeded | End::HostsFailed => "the playbook ended without saying how it went".to_owned(),
@@ -100,6 +98,6 @@ pub(super) fn how_it_ended(ended: Option<&Ended>) -> String {
 }
 
 /// Room for a playbook's own start and end beside the work of its hosts.
-pub(super) const MARGIN: Duration = Duration::from_secs(120);
+pub const MARGIN: Duration = Duration::from_secs(120);
 
-pub(super) use playbooks::playbook_run;
+pub use playbooks::playbook_run;

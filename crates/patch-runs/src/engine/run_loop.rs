@@ -1,4 +1,4 @@
-//! Drives one run: performs its pending action, listens for orders meanwhile, and gives the answer back.
+//! The loop of one run: performs its pending action, listens for orders meanwhile, and gives the answer back.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,12 +11,15 @@ use leases::Lease;
 use service_kit::ApiError;
 use tokio::sync::{broadcast, watch};
 
-use super::{
-    RETRY_AFTER, hub,
-    perform::{self, Order},
-    transition::{self, Evidence, Loaded, TransitionError},
+use super::perform::{self, Order};
+use crate::{App, store::run_records, vault::token_file};
+use crate::{
+    app::{
+        run_changes,
+        transition::{self, Evidence, Loaded, TransitionError},
+    },
+    engine::RETRY_AFTER,
 };
-use crate::{service::App, store::run_records, vault::token_file};
 
 /// An answer that cannot be stored is offered again for this long; then the run is left for whoever claims it next.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +32,7 @@ enum Turn {
     GiveUp,
 }
 
-pub(super) async fn drive(app: App, lease: Lease) {
+pub(super) async fn run_to_its_end(app: App, lease: Lease) {
     let run = RunId(*lease.key());
     let mut changes = app.changes.subscribe();
     tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "took up run {run}");
@@ -44,7 +47,7 @@ pub(super) async fn drive(app: App, lease: Lease) {
             Ok(Turn::Again) | Err(TransitionError::Refused(_)) => {}
             Ok(Turn::Ended) => {
                 tracing::info!(run.id = %run, "run {run} has ended");
-                if let Err(error) = token_file::wipe(&app.settings.work_dir, run) {
+                if let Err(error) = token_file::wipe(&app.compliance.settings.work_dir, run) {
                     tracing::warn!(run.id = %run, "the Vault token of run {run} is wiped later: {error}");
                 }
                 break;
@@ -65,7 +68,7 @@ async fn turn(
     app: &App,
     lease: &Lease,
     run: RunId,
-    changes: &mut broadcast::Receiver<hub::Change>,
+    changes: &mut broadcast::Receiver<run_changes::Change>,
 ) -> Result<Turn, TransitionError> {
     let mut connection = app.pool.acquire().await?;
     let loaded = transition::load(&mut connection, run).await?;
@@ -85,7 +88,7 @@ async fn turn(
             let until =
                 [pending.map(|pending| pending.not_before), machine.deadline].into_iter().flatten().min();
             tokio::select! {
-                () = hub::changed(changes, run) => {}
+                () = run_changes::changed(changes, run) => {}
                 () = sleep_until(app, until) => {}
             }
             Ok(Turn::Again)
@@ -99,7 +102,7 @@ async fn act(
     lease: &Lease,
     loaded: &Loaded,
     pending: &Pending,
-    changes: &mut broadcast::Receiver<hub::Change>,
+    changes: &mut broadcast::Receiver<run_changes::Change>,
 ) -> Result<Turn, TransitionError> {
     let run = loaded.row.id;
     let mut transaction = lease.begin().await?;
@@ -126,7 +129,7 @@ async fn act(
                     break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
                 }
             },
-            () = hub::changed(changes, run) => match look(app, run).await {
+            () = run_changes::changed(changes, run) => match look(app, run).await {
                 Ok(machine) => {
                     deadline = machine.deadline;
                     match wanted(&machine, pending) {

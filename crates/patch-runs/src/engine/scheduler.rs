@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{policy::Policy, time::due_slots};
-use service_kit::{ApiResult, Caller, server::Service};
+use service_kit::{ApiResult, Caller};
 
-use crate::{
-    app::runs,
-    service::{App, PatchManager},
-    store::{policies, schedules},
-};
+use crate::{App, SERVICE, app::runs, store::schedules};
+use patch_compliance::app::policies;
 
 /// A slot is found at most this long after its time.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -52,7 +49,7 @@ async fn start_due(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResult<(
         tracing::warn!(policy.id = %policy.id, "the slot of {missed} was missed by more than 30 minutes and is skipped");
     }
     if let Some(slot) = slots.due {
-        let caller = Caller::internal(PatchManager::NAME, format!("schedule:{}", policy.id));
+        let caller = Caller::internal(SERVICE, format!("schedule:{}", policy.id));
         let id = policy.id.clone();
         if runs::start_scheduled(app, &mut transaction, &caller, policy, slot).await? {
             tracing::info!(policy.id = %id, "started the run of `{id}` for {slot}");

@@ -11,14 +11,14 @@ use domain::{
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use super::runs::{name, word};
+use service_kit::text_enum::{from_text, to_text};
 
 /// Characters of a detail that are kept.
 const DETAIL: usize = 1000;
 
 /// One step of one host, as it stands now.
 #[derive(Debug, Clone)]
-pub(crate) struct StepRecord {
+pub struct StepRecord {
     pub host: CiId,
     pub attempt: u32,
     pub step: WorkflowStep,
@@ -28,7 +28,7 @@ pub(crate) struct StepRecord {
 }
 
 /// Records how a step stands. One that is begun again after a crash is running again.
-pub(crate) async fn upsert_host_step(
+pub async fn upsert_host_step(
     connection: &mut PgConnection,
     id: RunId,
     record: &StepRecord,
@@ -49,7 +49,7 @@ pub(crate) async fn upsert_host_step(
         i32::try_from(record.attempt).unwrap_or(i32::MAX),
         record.step.name(),
         i16::try_from(position).unwrap_or(i16::MAX),
-        name(&record.state)?,
+        to_text(&record.state)?,
         i32::try_from(record.tries).unwrap_or(i32::MAX),
         detail,
         now,
@@ -60,7 +60,7 @@ pub(crate) async fn upsert_host_step(
 }
 
 /// The steps of each host's latest attempt, in their order.
-pub(crate) async fn list_host_steps(
+pub async fn list_host_steps(
     connection: &mut PgConnection,
     id: RunId,
 ) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
@@ -77,8 +77,8 @@ pub(crate) async fn list_host_steps(
     for row in rows {
         let host = CiId::new(row.ci_id).map_err(ApiError::internal)?;
         steps.entry(host).or_default().push(HostStep {
-            step: word(&row.step)?,
-            state: word(&row.state)?,
+            step: from_text(&row.step)?,
+            state: from_text(&row.state)?,
             tries: u32::try_from(row.tries).unwrap_or_default(),
             detail: row.detail,
             started_at: row.started_at,

@@ -6,7 +6,7 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Notice {
+pub struct Notice {
     /// The same thing told twice has the same key.
     pub key: String,
     pub run: RunId,
@@ -15,7 +15,7 @@ pub(crate) struct Notice {
     pub body: String,
 }
 
-pub(crate) async fn insert_notices(
+pub async fn insert_notices(
     connection: &mut PgConnection,
     notices: &[Notice],
     now: DateTime<Utc>,
@@ -38,7 +38,7 @@ pub(crate) async fn insert_notices(
 }
 
 /// Those that were not handed over yet, oldest first.
-pub(crate) async fn list_due(connection: &mut PgConnection, limit: i64) -> ApiResult<Vec<Notice>> {
+pub async fn list_due(connection: &mut PgConnection, limit: i64) -> ApiResult<Vec<Notice>> {
     let rows = sqlx::query!(
         "SELECT key, run_id, recipient, subject, body FROM patch.notices
          WHERE handed_over_at IS NULL ORDER BY created_at, key LIMIT $1",
@@ -59,11 +59,7 @@ pub(crate) async fn list_due(connection: &mut PgConnection, limit: i64) -> ApiRe
         .collect())
 }
 
-pub(crate) async fn mark_handed_over(
-    connection: &mut PgConnection,
-    key: &str,
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
+pub async fn mark_handed_over(connection: &mut PgConnection, key: &str, now: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!("UPDATE patch.notices SET handed_over_at = $2 WHERE key = $1", key, now)
         .execute(connection)
         .await?;

@@ -7,9 +7,9 @@ use simulator::{Actual, Forecast, HostObservation};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::runs::word;
+use service_kit::text_enum::from_text;
 
-pub(crate) async fn insert_prediction(
+pub async fn insert_prediction(
     connection: &mut PgConnection,
     id: RunId,
     forecast: &Forecast,
@@ -29,7 +29,7 @@ pub(crate) async fn insert_prediction(
 }
 
 /// Stores what came of a predicted run, once.
-pub(crate) async fn record_outcome(
+pub async fn record_outcome(
     connection: &mut PgConnection,
     id: RunId,
     actual: Actual,
@@ -47,7 +47,7 @@ pub(crate) async fn record_outcome(
 }
 
 /// One prediction that has its outcome.
-pub(crate) struct Scored {
+pub struct Scored {
     pub run_id: Uuid,
     pub made_at: DateTime<Utc>,
     pub observations: i64,
@@ -56,7 +56,7 @@ pub(crate) struct Scored {
 }
 
 /// Scored predictions, newest first, older than the run `after`.
-pub(crate) async fn list_scored(
+pub async fn list_scored(
     connection: &mut PgConnection,
     after: Option<Uuid>,
     limit: i64,
@@ -84,7 +84,7 @@ pub(crate) async fn list_scored(
 
 /// What the newest attempts on hosts have shown, oldest first. A host that was tried again shows no duration of a single
 /// attempt, and one that rebooted shows that of its update alone only where its reboot was timed.
-pub(crate) async fn list_host_observations(
+pub async fn list_host_observations(
     connection: &mut PgConnection,
     limit: i64,
 ) -> ApiResult<Vec<HostObservation>> {
@@ -105,7 +105,7 @@ pub(crate) async fn list_host_observations(
     .await?;
     let mut observations = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
-        let state: domain::run::HostState = word(&row.state)?;
+        let state: domain::run::HostState = from_text(&row.state)?;
         let kinds = row.role.map(|role| format!("{}/{role}", row.os)).into_iter().chain([row.os.clone()]);
         let succeeded_at_once = state == domain::run::HostState::Succeeded && row.attempts == 1;
         let reboot_seconds = row.reboot_seconds.filter(|_| row.rebooted && succeeded_at_once);
@@ -126,7 +126,7 @@ pub(crate) async fn list_host_observations(
 }
 
 /// How long the newest steps of one kind took that were begun once, in seconds.
-pub(crate) async fn list_step_seconds(
+pub async fn list_step_seconds(
     connection: &mut PgConnection,
     actions: &[String],
     limit: i64,

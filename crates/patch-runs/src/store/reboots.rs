@@ -11,10 +11,10 @@ use domain::{
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use super::runs::{name, word};
+use service_kit::text_enum::{from_text, to_text};
 
 /// Approved runs that wait for this host's run to end and will patch and maybe reboot it next, oldest first.
-pub(crate) async fn list_next_runs(
+pub async fn list_next_runs(
     connection: &mut PgConnection,
     id: RunId,
     host: &CiId,
@@ -34,7 +34,7 @@ pub(crate) async fn list_next_runs(
 }
 
 /// Leaves the reboot of a host to another run.
-pub(crate) async fn insert_left(
+pub async fn insert_left(
     connection: &mut PgConnection,
     id: RunId,
     host: &CiId,
@@ -48,7 +48,7 @@ pub(crate) async fn insert_left(
         host.as_str(),
         id.0,
         left_to.0,
-        name(&reboot)?,
+        to_text(&reboot)?,
         now,
     )
     .execute(connection)
@@ -57,10 +57,7 @@ pub(crate) async fn insert_left(
 }
 
 /// What earlier runs have left to this one: how each host is to be rebooted at least.
-pub(crate) async fn list_left_to(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<BTreeMap<CiId, Reboot>> {
+pub async fn list_left_to(connection: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let rows = sqlx::query!(
         "SELECT ci_id, CASE WHEN bool_or(reboot = 'always') THEN 'always' ELSE 'if_required' END AS \"reboot!\"
          FROM patch.reboots_left WHERE left_to = $1 GROUP BY ci_id",
@@ -69,7 +66,7 @@ pub(crate) async fn list_left_to(
     .fetch_all(connection)
     .await?;
     let left = |ci_id: String, reboot: String| -> ApiResult<(CiId, Reboot)> {
-        Ok((CiId::new(ci_id).map_err(ApiError::internal)?, word(&reboot)?))
+        Ok((CiId::new(ci_id).map_err(ApiError::internal)?, from_text(&reboot)?))
     };
     rows.into_iter().map(|row| left(row.ci_id, row.reboot)).collect()
 }

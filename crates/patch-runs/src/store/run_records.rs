@@ -12,14 +12,10 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::runs::word;
+use service_kit::text_enum::from_text;
 
 /// Records that an action is wanted, in the transaction that decided so.
-pub(crate) async fn insert_step(
-    connection: &mut PgConnection,
-    id: RunId,
-    pending: &Pending,
-) -> ApiResult<()> {
+pub async fn insert_step(connection: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.run_steps (run_id, step, action, request) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         id.0,
@@ -33,7 +29,7 @@ pub(crate) async fn insert_step(
 }
 
 /// Records that an action is begun and gives how often it was begun before, with the process that was at it.
-pub(crate) async fn begin_step(
+pub async fn begin_step(
     connection: &mut PgConnection,
     id: RunId,
     step: u64,
@@ -55,7 +51,7 @@ pub(crate) async fn begin_step(
 }
 
 /// Records the playbook that works on a step.
-pub(crate) async fn update_step_process(
+pub async fn update_step_process(
     connection: &mut PgConnection,
     id: RunId,
     step: u64,
@@ -72,7 +68,7 @@ pub(crate) async fn update_step_process(
     Ok(())
 }
 
-pub(crate) async fn end_step(
+pub async fn end_step(
     connection: &mut PgConnection,
     id: RunId,
     step: u64,
@@ -91,7 +87,7 @@ pub(crate) async fn end_step(
     Ok(())
 }
 
-pub(crate) async fn insert_event(
+pub async fn insert_event(
     connection: &mut PgConnection,
     id: RunId,
     event_type: &str,
@@ -113,7 +109,7 @@ pub(crate) async fn insert_event(
 }
 
 /// The events of a run after `after`, oldest first.
-pub(crate) async fn list_events(
+pub async fn list_events(
     connection: &mut PgConnection,
     id: RunId,
     after: i64,
@@ -145,7 +141,7 @@ pub(crate) async fn list_events(
 
 /// Adds a line to the run's log, at most 4,000 characters of it. `false` when it repeats the last line: what is tried
 /// again and again is said once.
-pub(crate) async fn insert_log(
+pub async fn insert_log(
     connection: &mut PgConnection,
     id: RunId,
     host: Option<&CiId>,
@@ -169,7 +165,7 @@ pub(crate) async fn insert_log(
 }
 
 /// Log lines after `after`, oldest first.
-pub(crate) async fn list_log(
+pub async fn list_log(
     connection: &mut PgConnection,
     id: RunId,
     after: i64,
@@ -187,11 +183,7 @@ pub(crate) async fn list_log(
 }
 
 /// The last lines of the log, oldest first.
-pub(crate) async fn list_log_tail(
-    connection: &mut PgConnection,
-    id: RunId,
-    limit: i64,
-) -> ApiResult<Vec<LogLine>> {
+pub async fn list_log_tail(connection: &mut PgConnection, id: RunId, limit: i64) -> ApiResult<Vec<LogLine>> {
     let rows = sqlx::query!(
         "SELECT sequence, at, ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT $2",
         id.0,
@@ -208,7 +200,7 @@ fn log_line(sequence: i64, at: DateTime<Utc>, ci_id: Option<String>, text: Strin
 
 /// One test on one host.
 #[derive(Debug, Clone)]
-pub(crate) struct TestRecord {
+pub struct TestRecord {
     pub host: CiId,
     pub test: String,
     pub passed: bool,
@@ -216,7 +208,7 @@ pub(crate) struct TestRecord {
 }
 
 /// Stores the tests of hosts in one phase.
-pub(crate) async fn upsert_tests(
+pub async fn upsert_tests(
     connection: &mut PgConnection,
     id: RunId,
     phase: TestPhase,
@@ -256,7 +248,7 @@ pub(crate) async fn upsert_tests(
     Ok(())
 }
 
-pub(crate) async fn get_test_totals(connection: &mut PgConnection, id: RunId) -> ApiResult<TestTotals> {
+pub async fn get_test_totals(connection: &mut PgConnection, id: RunId) -> ApiResult<TestTotals> {
     let row = sqlx::query!(
         r#"SELECT count(before) AS "before!", count(*) FILTER (WHERE before) AS "before_passed!", count(after) AS "after!",
              count(*) FILTER (WHERE after) AS "after_passed!", count(*) FILTER (WHERE before AND NOT after) AS "regressions!"
@@ -276,12 +268,12 @@ pub(crate) async fn get_test_totals(connection: &mut PgConnection, id: RunId) ->
 
 /// What a host's workflow left: packages, reboot.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HostFacts {
+pub struct HostFacts {
     pub changed: Vec<ChangedPackage>,
     pub rebooted: bool,
 }
 
-pub(crate) async fn update_host_facts(
+pub async fn update_host_facts(
     connection: &mut PgConnection,
     id: RunId,
     host: &CiId,
@@ -301,7 +293,7 @@ pub(crate) async fn update_host_facts(
 }
 
 /// Forgets what a host's workflow left, because a rollback has undone it.
-pub(crate) async fn clear_host_facts(connection: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
+pub async fn clear_host_facts(connection: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = $2",
         id.0,
@@ -313,7 +305,7 @@ pub(crate) async fn clear_host_facts(connection: &mut PgConnection, id: RunId, h
 }
 
 /// Keeps the boot id a host had when its workflow was begun; a later attempt of the same workflow does not change it.
-pub(crate) async fn keep_boot_id(
+pub async fn keep_boot_id(
     connection: &mut PgConnection,
     id: RunId,
     host: &CiId,
@@ -330,10 +322,7 @@ pub(crate) async fn keep_boot_id(
     Ok(())
 }
 
-pub(crate) async fn list_boot_ids(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<BTreeMap<CiId, String>> {
+pub async fn list_boot_ids(connection: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, String>> {
     let rows = sqlx::query!(
         r#"SELECT ci_id, boot_id AS "boot_id!" FROM patch.run_hosts WHERE run_id = $1 AND boot_id IS NOT NULL"#,
         id.0
@@ -343,10 +332,7 @@ pub(crate) async fn list_boot_ids(
     rows.into_iter().map(|row| Ok((CiId::new(row.ci_id).map_err(ApiError::internal)?, row.boot_id))).collect()
 }
 
-pub(crate) async fn list_host_statuses(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<Vec<HostStatus>> {
+pub async fn list_host_statuses(connection: &mut PgConnection, id: RunId) -> ApiResult<Vec<HostStatus>> {
     let rows = sqlx::query!(
         "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, started_at, ended_at
          FROM patch.run_hosts WHERE run_id = $1 ORDER BY wave NULLS LAST, ci_id",
@@ -359,7 +345,7 @@ pub(crate) async fn list_host_statuses(
         hosts.push(HostStatus {
             ci_id: CiId::new(row.ci_id).map_err(ApiError::internal)?,
             wave: row.wave.and_then(|wave| u32::try_from(wave).ok()),
-            state: word(&row.state)?,
+            state: from_text(&row.state)?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
             snapshot_id: row.snapshot_id,
             error: row.error,
@@ -374,7 +360,7 @@ pub(crate) async fn list_host_statuses(
 }
 
 /// Takes the hosts for a run. Gives those that another run holds; then none is taken.
-pub(crate) async fn lock_hosts(
+pub async fn lock_hosts(
     connection: &mut PgConnection,
     id: RunId,
     hosts: &BTreeSet<CiId>,
@@ -403,7 +389,7 @@ pub(crate) async fn lock_hosts(
 }
 
 /// Takes one customer for a run; gives the other run that has it in hand.
-pub(crate) async fn lock_customer(
+pub async fn lock_customer(
     connection: &mut PgConnection,
     id: RunId,
     customer: &CiId,
@@ -427,24 +413,20 @@ pub(crate) async fn lock_customer(
     Ok(held.map(RunId))
 }
 
-pub(crate) async fn unlock_customer(
-    connection: &mut PgConnection,
-    id: RunId,
-    customer: &CiId,
-) -> ApiResult<()> {
+pub async fn unlock_customer(connection: &mut PgConnection, id: RunId, customer: &CiId) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1 AND ci_id = $2", id.0, customer.as_str())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub(crate) async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
+pub async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(connection).await?;
     Ok(())
 }
 
 /// When each state of a run began, in order.
-pub(crate) async fn list_state_changes(
+pub async fn list_state_changes(
     connection: &mut PgConnection,
     id: RunId,
 ) -> ApiResult<Vec<(DateTime<Utc>, String)>> {
@@ -459,7 +441,7 @@ pub(crate) async fn list_state_changes(
 }
 
 /// Counts `hosts` more in this state.
-pub(crate) fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
+pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     counts.total += hosts;
     *match state {
         HostState::Pending => &mut counts.pending,
@@ -472,7 +454,7 @@ pub(crate) fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
 }
 
 /// How the hosts of runs stand.
-pub(crate) async fn count_hosts(
+pub async fn count_hosts(
     connection: &mut PgConnection,
     runs: &[Uuid],
 ) -> ApiResult<BTreeMap<RunId, HostCounts>> {
@@ -485,7 +467,7 @@ pub(crate) async fn count_hosts(
     let mut counts: BTreeMap<RunId, HostCounts> = BTreeMap::new();
     for row in rows {
         let of_run = counts.entry(RunId(row.run_id)).or_default();
-        let state: HostState = word(&row.state)?;
+        let state: HostState = from_text(&row.state)?;
         add_hosts(of_run, state, row.count);
     }
     Ok(counts)

@@ -12,14 +12,17 @@ use domain::{
     selector::Selector,
     strategy::Strategy,
 };
-use serde::{Serialize, de::DeserializeOwned};
-use service_kit::{ApiError, ApiResult};
+use serde::de::DeserializeOwned;
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// A run as it is stored, without its hosts and its plan.
 #[derive(Debug, Clone)]
-pub(crate) struct RunRow {
+pub struct RunRow {
     pub id: RunId,
     pub trigger: RunTrigger,
     pub policy_id: Option<PolicyId>,
@@ -85,11 +88,11 @@ impl TryFrom<RawRun> for RunRow {
     fn try_from(raw: RawRun) -> ApiResult<Self> {
         Ok(Self {
             id: RunId(raw.id),
-            trigger: word(&raw.trigger)?,
+            trigger: from_text(&raw.trigger)?,
             policy_id: raw.policy_id.map(PolicyId::new).transpose().map_err(ApiError::internal)?,
             advisory: raw.advisory,
             selector: optional(raw.selector)?,
-            strategy: raw.strategy.as_deref().map(word).transpose()?,
+            strategy: raw.strategy.as_deref().map(from_text).transpose()?,
             dry_run: raw.dry_run,
             emergency: raw.emergency,
             of_run: raw.of_run.map(RunId),
@@ -97,8 +100,8 @@ impl TryFrom<RawRun> for RunRow {
             requested_by: raw.requested_by,
             policy: serde_json::from_value(raw.policy)?,
             machine: serde_json::from_value(raw.machine)?,
-            state: word(&raw.state)?,
-            stage: raw.stage.as_deref().map(word).transpose()?,
+            state: from_text(&raw.state)?,
+            stage: raw.stage.as_deref().map(from_text).transpose()?,
             reason: raw.reason,
             plan_hash: raw.plan_hash.map(PlanHash::try_from).transpose().map_err(ApiError::internal)?,
             prediction: optional(raw.prediction)?,
@@ -114,25 +117,12 @@ impl TryFrom<RawRun> for RunRow {
     }
 }
 
-/// An enum from the word it is stored as.
-pub(crate) fn word<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
-    Ok(serde_json::from_value(serde_json::Value::String(text.to_owned()))?)
-}
-
-/// The word an enum is stored as.
-pub(crate) fn name(value: &impl Serialize) -> ApiResult<String> {
-    match serde_json::to_value(value)? {
-        serde_json::Value::String(text) => Ok(text),
-        other => Err(ApiError::internal(format!("`{other}` is no word"))),
-    }
-}
-
 fn optional<T: DeserializeOwned>(value: Option<serde_json::Value>) -> ApiResult<Option<T>> {
     Ok(value.map(serde_json::from_value).transpose()?)
 }
 
 /// Stores a new run. `false` when its slot of the schedule has a run already.
-pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
+pub async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO patch.runs (id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
              scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at,
@@ -140,7 +130,7 @@ pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> A
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          ON CONFLICT (policy_id, scheduled_for) DO NOTHING",
         run.id.0,
-        name(&run.trigger)?,
+        to_text(&run.trigger)?,
         run.policy_id.as_ref().map(PolicyId::as_str),
         run.advisory,
         run.selector.as_ref().map(serde_json::to_value).transpose()?,
@@ -153,7 +143,7 @@ pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> A
         serde_json::to_value(&run.policy)?,
         serde_json::to_value(&run.machine)?,
         run.machine.state().name(),
-        run.machine.stage().map(|stage| name(&stage)).transpose()?,
+        run.machine.stage().map(|stage| to_text(&stage)).transpose()?,
         run.machine.deadline,
         run.machine.change_id.as_ref().map(ChangeId::as_str),
         run.created_at,
@@ -164,7 +154,7 @@ pub(crate) async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> A
     Ok(inserted.rows_affected() == 1)
 }
 
-pub(crate) async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<RunRow>> {
+pub async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<RunRow>> {
     let raw = sqlx::query_as!(
         RawRun,
         "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
@@ -178,12 +168,12 @@ pub(crate) async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiRes
     raw.map(RunRow::try_from).transpose()
 }
 
-pub(crate) async fn get_run(connection: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
+pub async fn get_run(connection: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
     find_run(connection, id).await?.ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
 /// Locks the run's row, so that what is read until the commit stays true.
-pub(crate) async fn lock_run(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
+pub async fn lock_run(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
     sqlx::query!("SELECT id FROM patch.runs WHERE id = $1 FOR NO KEY UPDATE", id.0)
         .fetch_optional(connection)
         .await?
@@ -193,7 +183,7 @@ pub(crate) async fn lock_run(connection: &mut PgConnection, id: RunId) -> ApiRes
 
 /// What a list of runs is narrowed by.
 #[derive(Debug, Default)]
-pub(crate) struct RunFilter {
+pub struct RunFilter {
     pub policy_id: Option<String>,
     pub state: Option<String>,
     pub advisory: Option<String>,
@@ -202,7 +192,7 @@ pub(crate) struct RunFilter {
 }
 
 /// Runs, newest first, after the run with id `after`.
-pub(crate) async fn list_runs(
+pub async fn list_runs(
     connection: &mut PgConnection,
     filter: &RunFilter,
     after: Option<Uuid>,
@@ -231,7 +221,7 @@ pub(crate) async fn list_runs(
 }
 
 /// Saves the state machine's memory and the columns that show it.
-pub(crate) async fn update_machine(
+pub async fn update_machine(
     connection: &mut PgConnection,
     id: RunId,
     machine: &Run,
@@ -250,7 +240,7 @@ pub(crate) async fn update_machine(
         id.0,
         serde_json::to_value(machine)?,
         state.name(),
-        machine.stage().map(|stage| name(&stage)).transpose()?,
+        machine.stage().map(|stage| to_text(&stage)).transpose()?,
         reason,
         machine.deadline,
         machine.change_id.as_ref().map(ChangeId::as_str),
@@ -267,14 +257,14 @@ pub(crate) async fn update_machine(
 }
 
 /// What came out of PLAN.
-pub(crate) struct Planned<'a> {
+pub struct Planned<'a> {
     pub plan: &'a Plan,
     pub prediction: Option<&'a Forecast>,
     pub compliance_before: ComplianceShare,
 }
 
 /// Stores the plan of a run, once.
-pub(crate) async fn insert_plan(
+pub async fn insert_plan(
     connection: &mut PgConnection,
     id: RunId,
     planned: &Planned<'_>,
@@ -303,14 +293,14 @@ pub(crate) async fn insert_plan(
     Ok(())
 }
 
-pub(crate) async fn find_plan(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<Plan>> {
+pub async fn find_plan(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<Plan>> {
     let plan = sqlx::query_scalar!("SELECT plan FROM patch.plans WHERE run_id = $1", id.0)
         .fetch_optional(connection)
         .await?;
     optional(plan)
 }
 
-pub(crate) async fn update_outcome(
+pub async fn update_outcome(
     connection: &mut PgConnection,
     id: RunId,
     compliance_after: Option<ComplianceShare>,
@@ -329,7 +319,7 @@ pub(crate) async fn update_outcome(
 }
 
 /// The hosts of a run, as its state machine holds them.
-pub(crate) async fn list_machine_hosts(
+pub async fn list_machine_hosts(
     connection: &mut PgConnection,
     id: RunId,
 ) -> ApiResult<BTreeMap<CiId, HostRun>> {
@@ -342,11 +332,11 @@ pub(crate) async fn list_machine_hosts(
     let mut hosts = BTreeMap::new();
     for row in rows {
         let host = HostRun {
-            state: word(&row.state)?,
+            state: from_text(&row.state)?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
             snapshot: row.snapshot_id,
             error: row.error,
-            failed_step: row.failed_step.as_deref().map(word).transpose()?,
+            failed_step: row.failed_step.as_deref().map(from_text).transpose()?,
         };
         hosts.insert(CiId::new(row.ci_id).map_err(ApiError::internal)?, host);
     }
@@ -354,7 +344,7 @@ pub(crate) async fn list_machine_hosts(
 }
 
 /// Writes the hosts that changed, in one statement.
-pub(crate) async fn upsert_machine_hosts(
+pub async fn upsert_machine_hosts(
     connection: &mut PgConnection,
     id: RunId,
     hosts: &[(&CiId, &HostRun, Option<i32>)],
@@ -396,7 +386,7 @@ pub(crate) async fn upsert_machine_hosts(
 }
 
 /// Whether a run has come to its end.
-pub(crate) async fn has_ended(connection: &mut PgConnection, id: RunId) -> ApiResult<bool> {
+pub async fn has_ended(connection: &mut PgConnection, id: RunId) -> ApiResult<bool> {
     let ended =
         sqlx::query_scalar!("SELECT ended_at IS NOT NULL AS \"ended!\" FROM patch.runs WHERE id = $1", id.0)
             .fetch_one(connection)
@@ -405,7 +395,7 @@ pub(crate) async fn has_ended(connection: &mut PgConnection, id: RunId) -> ApiRe
 }
 
 /// Those of these runs that ended before then, or are not known at all.
-pub(crate) async fn list_ended(
+pub async fn list_ended(
     connection: &mut PgConnection,
     runs: &[RunId],
     before: DateTime<Utc>,

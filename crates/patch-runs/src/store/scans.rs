@@ -8,7 +8,7 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::words;
+use service_kit::text_enum;
 
 /// Failures named in one answer; all are counted.
 const FAILURES_SHOWN: i64 = 1000;
@@ -63,7 +63,7 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
         .collect::<ApiResult<_>>()?;
     Ok(Scan {
         id,
-        state: words::scan_state(&row.state),
+        state: text_enum::from_text(row.state)?,
         requested_by: row.requested_by,
         selector: serde_json::from_value(row.selector)?,
         total: counts.total,

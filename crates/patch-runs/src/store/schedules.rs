@@ -6,7 +6,7 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 /// Locks a schedule and gives the instant up to which it was looked at: `now` for one that is new.
-pub(crate) async fn lock_schedule(
+pub async fn lock_schedule(
     connection: &mut PgConnection,
     id: &PolicyId,
     now: DateTime<Utc>,
@@ -27,7 +27,7 @@ pub(crate) async fn lock_schedule(
     Ok(until)
 }
 
-pub(crate) async fn update_schedule(
+pub async fn update_schedule(
     connection: &mut PgConnection,
     id: &PolicyId,
     until: DateTime<Utc>,

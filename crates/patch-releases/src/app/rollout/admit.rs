@@ -12,14 +12,15 @@ use domain::{
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::{deployment, notices};
-use crate::{
-    app::calendars,
-    engine::{
-        perform::{Task, plan_of},
+use super::{Task, deployment, notices};
+use crate::store::{customers, deployments, releases};
+use patch_runs::{
+    app::records,
+    app::{
+        calendars,
         transition::{Evidence, begin_as_owner},
     },
-    store::{customers, deployments, releases, run_records},
+    engine::plan_of,
 };
 
 /// Between two looks at a customer that another rollout has in hand.
@@ -74,7 +75,7 @@ async fn take(task: &Task<'_>, customers: BTreeSet<CiId>) -> ApiResult<(BTreeSet
     let mut transaction = begin_as_owner(task.lease).await?;
     let (run, now) = (task.loaded.row.id, task.app.clock.now());
     for customer in customers {
-        match run_records::lock_customer(&mut transaction, run, &customer, now).await? {
+        match records::lock_customer(&mut transaction, run, &customer, now).await? {
             None => drop(taken.insert(customer)),
             Some(other) => held = Some(format!("`{customer}` is in the hands of run {other}")),
         }
@@ -84,7 +85,7 @@ async fn take(task: &Task<'_>, customers: BTreeSet<CiId>) -> ApiResult<(BTreeSet
 }
 
 async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>) -> ApiResult<Facts> {
-    let (app, row, deployment) = (task.app, &task.loaded.row, deployment(task)?);
+    let (app, row, deployment) = (&task.app, &task.loaded.row, deployment(task)?);
     let now = app.clock.now();
     let began_at = row.started_at.unwrap_or(row.created_at);
     let noticed = releases::list_notices(&mut *conn, row.id, "before").await?;

@@ -11,14 +11,10 @@ use serde::Deserialize;
 use service_kit::ApiResult;
 use tokio::{io::AsyncReadExt, process::Command};
 
-use super::{deployer, deployment, health};
-use crate::{
-    engine::{
-        perform::{Task, plan_of},
-        transition::Evidence,
-    },
-    store::releases,
-};
+use super::{Task, deployer, deployment};
+use crate::app::watch::health;
+use crate::store::releases;
+use patch_runs::{app::transition::Evidence, engine::plan_of};
 
 /// What is kept of a check's output: its end, where the reason stands.
 const LONGEST_LOG: usize = 16 * 1024;
@@ -39,7 +35,7 @@ pub(super) async fn check(task: &Task<'_>, wave: usize) -> ApiResult<(Answer, Ev
     let Some(of_wave) = plan.waves.get(wave) else {
         return Ok((Answer::Invalid { reason: format!("there is no wave {wave}") }, Evidence::default()));
     };
-    let (app, run) = (task.app, task.loaded.row.id);
+    let (app, run) = (&task.app, task.loaded.row.id);
     let mut evidence = Evidence::default();
     let mut first_failure = None;
     let mut inconclusive = None;
@@ -95,8 +91,8 @@ async fn perform(task: &Task<'_>, check: &Check, customers: &[CiId]) -> Outcome 
 }
 
 /// Where the server keeps what may be run as a check.
-fn folder<'a>(task: &Task<'a>) -> Result<&'a PathBuf, Outcome> {
-    task.app.settings.release_checks.as_ref().ok_or_else(|| {
+fn folder<'a>(task: &'a Task<'_>) -> Result<&'a PathBuf, Outcome> {
+    task.app.outside.settings.release_checks.as_ref().ok_or_else(|| {
         Outcome::Inconclusive(
             "this server has no folder of checks; start it with PATCH_RELEASE_CHECKS or --release-checks"
                 .to_owned(),
@@ -118,7 +114,7 @@ async fn playbook(task: &Task<'_>, name: &str) -> Outcome {
         Err(outcome) => return outcome,
     };
     let program =
-        task.app.settings.ansible_playbook.clone().unwrap_or_else(|| PathBuf::from("ansible-playbook"));
+        task.app.runs.settings.ansible_playbook.clone().unwrap_or_else(|| PathBuf::from("ansible-playbook"));
     let arguments = ["--inventory", "localhost,", "--connection", "local"].map(str::to_owned);
     run(task, program, &[&arguments[..], &[file.display().to_string()]].concat()).await
 }
@@ -194,7 +190,7 @@ async fn webhook(task: &Task<'_>, check: &Check, url: &str) -> Outcome {
         "run_id": task.loaded.row.id,
     });
     let limit = Duration::from_secs(u64::from(check.timeout_seconds));
-    match deployer::post_signed(task.app, url, &body, limit).await {
+    match deployer::post_signed(&task.app, url, &body, limit).await {
         Ok(answer) => match serde_json::from_slice::<CheckAnswer>(&answer) {
             Ok(CheckAnswer { passed: true, log }) => Outcome::Passed(log),
             Ok(CheckAnswer { passed: false, log }) => Outcome::Failed(log),
@@ -221,7 +217,7 @@ async fn of_health(task: &Task<'_>, customers: &[CiId]) -> Outcome {
         let Some(target) = deployment.customers.get(id) else { continue };
         let mut last = String::new();
         for look in 1..=LOOKS {
-            let sample = health::look(task.app, id, &target.health).await;
+            let sample = health::look(&task.app, id, &target.health).await;
             match sample.finding(&deployment.health, target.baseline.as_ref(), Some(target.to)) {
                 Finding::Well => {
                     lines.push(format!("{id} is well on {}", target.to));

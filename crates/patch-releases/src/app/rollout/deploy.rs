@@ -17,19 +17,19 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
+    Task,
     deployer::{self, Told},
-    deployment, health, playbook,
+    deployment, playbook,
 };
-use crate::{
-    engine::{
-        perform::{Task, tell},
-        transition::{self, Evidence},
-    },
-    store::{
-        customers,
-        deployments::{self, NewDeployment, Watch},
-        run_records,
-    },
+use crate::app::watch::health;
+use crate::store::{
+    customers,
+    deployments::{self, NewDeployment, Watch},
+};
+use patch_runs::{
+    app::records,
+    app::transition::{self, Evidence},
+    engine::tell,
 };
 
 /// Between two questions to a deployer: often at first, when it may be done at once.
@@ -138,7 +138,7 @@ pub(super) struct Begun<'a> {
 
 /// Records a deployment before its deployer is called, or finds the one that was recorded.
 pub(super) async fn begin<'a>(task: &Task<'a>, id: &CiId, way: Way) -> ApiResult<Begun<'a>> {
-    let (app, plan) = (task.app, deployment(task)?);
+    let (app, plan) = (&task.app, deployment(task)?);
     let target =
         plan.customers.get(id).ok_or_else(|| ApiError::internal(format!("`{id}` is not in the plan")))?;
     let (from, to) = match way {
@@ -182,7 +182,7 @@ async fn why_not(
     known: &CustomerDeployment,
 ) -> ApiResult<Option<String>> {
     let (run, id) = (task.loaded.row.id, &known.customer);
-    if let Some(other) = run_records::lock_customer(&mut *conn, run, id, task.app.clock.now()).await? {
+    if let Some(other) = records::lock_customer(&mut *conn, run, id, task.app.clock.now()).await? {
         return Ok(Some(format!("run {other} has it in hand")));
     }
     let Some(stored) = customers::find_customer(conn, id).await? else {
@@ -227,12 +227,12 @@ impl End {
 
 /// What the customer's health is before anything is done, where nobody said what it should be.
 async fn measured(task: &Task<'_>, id: &CiId, target: &CustomerTarget) -> ApiResult<Option<Baseline>> {
-    let sample = health::look(task.app, id, &target.health).await;
+    let sample = health::look(&task.app, id, &target.health).await;
     Ok(sample.failure.is_none().then(|| Baseline::of(&sample)).filter(|baseline| baseline.fault().is_none()))
 }
 
 async fn until_end(task: &Task<'_>, known: &CustomerDeployment, target: &CustomerTarget) -> ApiResult<End> {
-    let (app, plan) = (task.app, deployment(task)?);
+    let (app, plan) = (&task.app, deployment(task)?);
     let deadline = known.requested_at + TimeDelta::seconds(i64::from(plan.deployment_timeout_seconds));
     let mut asked = 0_u32;
     let mut progress = HostState::Precheck;
@@ -293,7 +293,7 @@ async fn record(
     end: &End,
     baseline: Option<Baseline>,
 ) -> ApiResult<()> {
-    let (app, plan) = (task.app, deployment(task)?);
+    let (app, plan) = (&task.app, deployment(task)?);
     let now = app.clock.now();
     let (state, detail, percent) = match end {
         End::Done => (DeploymentState::Succeeded, None, Some(100)),
@@ -331,7 +331,7 @@ async fn record(
     }
     // One that failed stays in hand until it is taken back, or the run is over.
     if *end == End::Done || known.direction == Direction::Back {
-        run_records::unlock_customer(&mut transaction, task.loaded.row.id, &known.customer).await?;
+        records::unlock_customer(&mut transaction, task.loaded.row.id, &known.customer).await?;
     }
     transaction.commit().await?;
     Ok(())

@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use service_kit::{ApiError, ApiResult, config::Secret, outbound::Unresolved};
 use sha2::Sha256;
 
-use crate::{service::App, store::deployments};
+use crate::{App, store::deployments};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -56,7 +56,7 @@ pub(super) async fn ask(
 
 async fn ask_sim(app: &App, known: &CustomerDeployment) -> Told {
     let request = StartSimDeployment { deployment_id: known.id, version: known.to_version };
-    match app.sim_customers.start_deployment(&known.customer, &request).await {
+    match app.outside.sim_customers.start_deployment(&known.customer, &request).await {
         Ok(answer) => match answer.state {
             SimDeploymentState::Running => {
                 Told::Going { progress_percent: i32::from(answer.progress_percent) }
@@ -104,7 +104,7 @@ async fn ask_webhook(app: &App, known: &CustomerDeployment, plan: &Deployment, u
         "from_version": known.from_version,
         "direction": known.direction,
         "artefact": artefact,
-        "callback_url": format!("{}/patch/callbacks/deployments", app.settings.public_url.trim_end_matches('/')),
+        "callback_url": format!("{}/patch/callbacks/deployments", app.runs.settings.public_url.trim_end_matches('/')),
     });
     match post_signed(app, url, &body, TIMEOUT).await {
         Ok(_) => {
@@ -143,13 +143,13 @@ pub(super) async fn post_signed(
     body: &serde_json::Value,
     timeout: Duration,
 ) -> Result<Vec<u8>, PostError> {
-    let secret = app.webhook_secret.as_ref().ok_or_else(|| {
+    let secret = app.outside.webhook_secret.as_ref().ok_or_else(|| {
         PostError::Refused(
             "no webhook secret is configured; start with PATCH_WEBHOOK_SECRET_FILE or --webhook-secret-file"
                 .to_owned(),
         )
     })?;
-    let receiver = app.outbound.resolve(url).await?;
+    let receiver = app.outside.receivers.resolve(url).await?;
     let client =
         receiver.client(TIMEOUT).map_err(|_| PostError::Later("no HTTP client could be made".to_owned()))?;
     let body = body.to_string();

@@ -1,61 +1,135 @@
-//! What is done for customers: the same actions of the same machine as for hosts, performed by other means.
+//! What a run does to customers: the same actions of the same machine as for hosts, performed by other means.
 //!
-//! Whoever is told about a customer's health is the [`watch`], which goes on after the rollout's end; everything else
-//! here performs one pending action of a run and can be performed again.
+//! Each action is one pending action of a run and can be performed again. The health of customers is watched by
+//! [`super::watch`], which goes on after the end of the rollout.
 
+mod admit;
 mod checks;
 mod deploy;
 mod deployer;
-pub(crate) mod health;
-mod notices;
-mod open;
+pub(super) mod notices;
 mod plan;
 mod playbook;
 mod review;
-pub(crate) mod watch;
-mod weekly;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+    sync::Arc,
+};
 
+use api_types::patch::WatchState;
 use domain::{
     ids::CiId,
+    plan::Plan,
     release::Deployment,
     run::{Action, Answer, HostState, Verification},
 };
+use futures::{FutureExt, future::BoxFuture};
+use patch_runs::{
+    app::transition::Evidence,
+    engine::{ChangeText, SubjectWork, Work},
+};
 use service_kit::ApiResult;
 
-use super::{perform::Task, transition::Evidence};
-use crate::{app::releases::deployment_of, store::deployments};
-use api_types::patch::WatchState;
+use super::releases::deployment_of;
+use crate::{App, Outside, store::deployments};
 
 pub(crate) use deployer::is_signed;
-pub(super) use plan::plan;
-pub(super) use review::after_the_end;
 
-/// Whether the action is about customers, so that it is performed here.
-pub(super) fn is_about_customers(task: &Task<'_>) -> bool {
-    let deploys = task.loaded.plan.as_ref().is_some_and(|plan| plan.deployment().is_some());
-    deploys
-        && matches!(
-            task.pending.action,
-            Action::Open { .. }
-                | Action::Check { .. }
-                | Action::Patch { .. }
-                | Action::RollBack { .. }
-                | Action::Settle { .. }
-                | Action::Verify { .. }
-        )
+/// Performs the actions of runs on customers.
+pub struct CustomerWork(pub Arc<Outside>);
+
+/// One action to perform on customers.
+pub(crate) struct Task<'a> {
+    pub app: App,
+    run: &'a patch_runs::engine::Task<'a>,
 }
 
-pub(super) async fn perform(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    match &task.pending.action {
-        Action::Open { wave, hosts } => open::open(task, *wave, hosts).await,
-        Action::Check { wave } => checks::check(task, *wave).await,
-        Action::Patch { hosts } => deploy::deploy(task, hosts).await,
-        Action::RollBack { hosts } => deploy::take_back(task, hosts).await,
-        Action::Settle { hosts } => deploy::settle(task, hosts).await,
-        Action::Verify { hosts } => verify(task, hosts).await,
-        other => Err(service_kit::ApiError::internal(format!("`{}` is not about customers", other.name()))),
+impl<'a> Deref for Task<'a> {
+    type Target = patch_runs::engine::Task<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        self.run
+    }
+}
+
+impl CustomerWork {
+    fn task<'a>(&self, run: &'a patch_runs::engine::Task<'a>) -> Task<'a> {
+        Task { app: App::new(run.app, &self.0), run }
+    }
+}
+
+impl SubjectWork for CustomerWork {
+    fn plan<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> Work<'a> {
+        async move { plan::plan(&self.task(run)).await }.boxed()
+    }
+
+    fn perform<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> Work<'a> {
+        async move {
+            let task = &self.task(run);
+            match &run.pending.action {
+                Action::Open { wave, hosts } => admit::open(task, *wave, hosts).await,
+                Action::Check { wave } => checks::check(task, *wave).await,
+                Action::Patch { hosts } => deploy::deploy(task, hosts).await,
+                Action::RollBack { hosts } => deploy::take_back(task, hosts).await,
+                Action::Settle { hosts } => deploy::settle(task, hosts).await,
+                Action::Verify { hosts } => verify(task, hosts).await,
+                other => {
+                    let reason = format!("`{}` does not apply to customers", other.name());
+                    Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn change_text(
+        &self,
+        run: &patch_runs::engine::Task<'_>,
+        plan: &Plan,
+        what: &str,
+    ) -> ApiResult<ChangeText> {
+        let Deployment { version, customers, .. } = deployment_of(Some(plan))?;
+        let (count, waves) = (customers.len(), plan.waves.len());
+        Ok(ChangeText {
+            short_description: format!("{version} to {count} customers: {what}"),
+            description: format!(
+                "Run {} brings {version} to {count} customers in {waves} waves, each at the delays and in the windows of the plan.",
+                run.loaded.row.id
+            ),
+            backout_plan: "A customer that is not healthy is rolled back to the version it ran before."
+                .to_owned(),
+        })
+    }
+
+    fn count_text(&self, count: usize) -> String {
+        format!("{count} customers")
+    }
+
+    fn done_text(&self) -> &'static str {
+        "customers deployed to"
+    }
+
+    /// None: customers are locked one by one as they are deployed to. A rollout that waits for weeks must not hold up an urgent
+    /// one.
+    fn locked_together(&self, _: &Plan) -> BTreeSet<CiId> {
+        BTreeSet::new()
+    }
+
+    /// A customer is not a CI: its own record says what it runs.
+    fn report<'a>(
+        &'a self,
+        _: &'a patch_runs::engine::Task<'a>,
+    ) -> BoxFuture<'a, ApiResult<Option<simulator::Actual>>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
+    fn alert<'a>(
+        &'a self,
+        run: &'a patch_runs::engine::Task<'a>,
+    ) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+        async move { review::after_the_end(&self.task(run)).await }.boxed()
     }
 }
 

@@ -10,13 +10,10 @@ use domain::{
 };
 use service_kit::ApiResult;
 
+use super::Task;
 use super::deployment;
-use crate::{
-    app::{releases::kind_text, remote},
-    engine::perform::Task,
-    service::App,
-    store::releases,
-};
+use crate::{App, app::releases::kind_text, store::releases};
+use patch_compliance::upstream_error;
 
 type Lines = Vec<(Option<CiId>, String)>;
 
@@ -38,7 +35,7 @@ pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<Lines> {
             if target.windows.is_empty() { "" } else { ", within your maintenance window" },
             target.from
         );
-        send(task.app, run, "before", id, &target.contacts, &subject, &body).await?;
+        send(&task.app, run, "before", id, &target.contacts, &subject, &body).await?;
         count += 1;
     }
     Ok(match count {
@@ -85,7 +82,7 @@ pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<Lines> {
             ),
             _ => continue,
         };
-        if send(task.app, run, "after", id, &target.contacts, &subject, &format!("{what}\n")).await? {
+        if send(&task.app, run, "after", id, &target.contacts, &subject, &format!("{what}\n")).await? {
             count += 1;
         }
     }
@@ -100,7 +97,7 @@ fn to_be_told(deployment: &Deployment) -> impl Iterator<Item = (&CiId, &Customer
 }
 
 /// Queues the notice to each contact; ITSM delivers it once, so a repetition after a crash does no harm.
-pub(super) async fn send(
+pub(crate) async fn send(
     app: &App,
     run: RunId,
     kind: &str,
@@ -117,8 +114,8 @@ pub(super) async fn send(
             body: body.to_owned(),
             dedupe_key: Some(format!("release:{run}:{kind}:{customer}:{contact}")),
         };
-        match app.itsm.create_notification(&request).await {
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+        match app.runs.itsm.create_notification(&request).await {
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => tracing::warn!(run.id = %run, "`{customer}` cannot be told: {error}"),
             Ok(_) => {}
         }

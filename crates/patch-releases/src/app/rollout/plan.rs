@@ -4,24 +4,18 @@ use api_types::patch::{ComplianceShare, ReleaseMode};
 use domain::run::Answer;
 use service_kit::ApiResult;
 
-use crate::{
-    app::releases,
-    engine::{
-        perform::Task,
-        transition::{Evidence, PlanEvidence},
-    },
-    store::releases as store,
-};
+use super::Task;
+use crate::{app::releases, store::releases as store};
+use patch_runs::app::transition::{Evidence, PlanEvidence};
 
-/// `None` when the run is not of a release.
-pub(crate) async fn plan(task: &Task<'_>) -> ApiResult<Option<(Answer, Evidence)>> {
+pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let mut conn = task.app.pool.acquire().await?;
-    let Some(order) = store::find_release_run(&mut conn, task.loaded.row.id).await? else { return Ok(None) };
+    let order = store::get_release_run(&mut conn, task.loaded.row.id).await?;
     let planned = releases::make_plan(&mut conn, &order).await?;
     let plan = planned.plan;
     if plan.subjects().is_empty() && order.mode != ReleaseMode::Validate {
         let text = "nothing to do: no customer is left to deploy to";
-        return Ok(Some((Answer::NothingToDo, Evidence::logged(text))));
+        return Ok((Answer::NothingToDo, Evidence::logged(text)));
     }
     let mut log = vec![(
         None,
@@ -45,5 +39,5 @@ pub(crate) async fn plan(task: &Task<'_>) -> ApiResult<Option<(Answer, Evidence)
         log,
         ..Evidence::default()
     };
-    Ok(Some((Answer::Planned, evidence)))
+    Ok((Answer::Planned, evidence))
 }

@@ -19,17 +19,18 @@ use domain::{
 use service_kit::ApiResult;
 
 use super::{
+    Task,
     deploy::{Begun, End, Way, begin, finish, keep_previous},
     deployment,
 };
-use crate::{
+use patch_runs::{
     app::{
         keys::{self, Keys},
         playbooks::reach,
     },
     engine::{
-        perform::{Task, undisturbed},
         playbook::{self, MARGIN, how_it_ended, playbook_run},
+        undisturbed,
     },
 };
 
@@ -93,10 +94,11 @@ async fn play(
 ) -> ApiResult<BTreeMap<CiId, String>> {
     let targets: BTreeMap<CiId, Target> =
         open.iter().filter_map(|(id, begun)| Some((id.clone(), host(&begun.target.deployer)?))).collect();
-    let keys = Keys::gather(task.app, Some(&task.loaded.row), keys::entered(task.app, &targets)).await;
+    let keys =
+        Keys::gather(&task.app.runs, Some(&task.loaded.row), keys::entered(&task.app.runs, &targets)).await;
     let mut reachable = BTreeMap::new();
     for (id, target) in &targets {
-        match reach(task.app, id, target, &keys) {
+        match reach(&task.app.runs, id, target, &keys) {
             Ok(_) => drop(reachable.insert(id, target)),
             // Nothing was begun on it, and asking again changes nothing.
             Err(error) => {
@@ -198,7 +200,7 @@ fn run_over<'a>(
         own.set("pm_release_timeout_seconds", plan.deployment_timeout_seconds);
         own
     };
-    let run_dir = playbook::run_dir(task.app, task.loaded.row.id, task.pending.step);
+    let run_dir = playbook::run_dir(&task.app.runs, task.loaded.row.id, task.pending.step);
     let timeout = Duration::from_secs(u64::from(plan.deployment_timeout_seconds)) + MARGIN;
-    playbook_run(task.app, Playbook::DeployRelease, targets, keys, variables, run_dir, timeout)
+    playbook_run(&task.app.runs, Playbook::DeployRelease, targets, keys, variables, run_dir, timeout)
 }

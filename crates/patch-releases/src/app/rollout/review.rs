@@ -4,8 +4,10 @@ use api_types::itsm::CreateProblem;
 use domain::ids::CiId;
 use service_kit::ApiResult;
 
+use super::Task;
 use super::{deployment, notices};
-use crate::{app::remote, engine::perform::Task, store::releases};
+use crate::store::releases;
+use patch_compliance::upstream_error;
 
 /// Lines for the run's log; nothing for a run of hosts.
 pub(crate) async fn after_the_end(task: &Task<'_>) -> ApiResult<Vec<(Option<CiId>, String)>> {
@@ -20,19 +22,18 @@ pub(crate) async fn after_the_end(task: &Task<'_>) -> ApiResult<Vec<(Option<CiId
         // Recorded like a notice, so that one emergency gets one review.
         let key = CiId::new("review").map_err(service_kit::ApiError::internal)?;
         let known = releases::list_notices(&mut conn, row.id, "review").await?;
-        let order = releases::find_release_run(&mut conn, row.id).await?;
+        let order = releases::get_release_run(&mut conn, row.id).await?;
         drop(conn);
         if known.is_empty() {
-            let reason = order.map(|order| order.reason).unwrap_or_default();
             let request = CreateProblem {
                 short_description: format!("Review of the emergency release {}", deployment.version),
                 description: format!(
-                    "Run {} brought {} to all tiers at once: {reason}\nTo be reviewed: why it could not wait, what of the checklist was waived, how each customer fared.",
-                    row.id, deployment.version
+                    "Run {} brought {} to all tiers at once: {}\nTo be reviewed: why it could not wait, what of the checklist was waived, how each customer fared.",
+                    row.id, deployment.version, order.reason
                 ),
                 incident_ids: row.incident_id.iter().cloned().collect(),
             };
-            let problem = task.app.itsm.create_problem(&request).await.map_err(remote::failed)?;
+            let problem = task.app.runs.itsm.create_problem(&request).await.map_err(upstream_error)?;
             let mut conn = task.app.pool.acquire().await?;
             releases::insert_notice(&mut conn, row.id, &key, "review", task.app.clock.now()).await?;
             log.push((None, format!("problem {} asks for the review of this emergency", problem.id)));

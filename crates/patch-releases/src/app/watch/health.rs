@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use service_kit::outbound::Receiver;
 
-use crate::service::App;
+use crate::App;
 
 /// Whoever does not answer within this is not well.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(crate) async fn look(app: &App, customer: &CiId, source: &HealthSource) -> H
 
 async fn of_sim(app: &App, customer: &CiId) -> Result<CustomerHealth, String> {
     use api_client::ClientError;
-    app.sim_customers.get_customer_health(customer).await.map_err(|error| match error {
+    app.outside.sim_customers.get_customer_health(customer).await.map_err(|error| match error {
         ClientError::Refused { problem, .. } => format!("it answers {}: {}", problem.status, problem.detail),
         ClientError::Unreachable { .. } => "it cannot be reached".to_owned(),
         ClientError::Unreadable { .. } => "its answer is no health".to_owned(),
@@ -70,7 +70,7 @@ fn read(body: &[u8]) -> Result<CustomerHealth, String> {
 
 /// Reads an address of the outside: never a private one, never by a redirect, never more than is wanted.
 pub(super) async fn fetch(app: &App, url: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, String> {
-    let receiver: Receiver = app.outbound.resolve(url).await.map_err(|error| error.to_string())?;
+    let receiver: Receiver = app.outside.receivers.resolve(url).await.map_err(|error| error.to_string())?;
     let client = receiver.client(TIMEOUT).map_err(|_| "no HTTP client could be made".to_owned())?;
     let mut url = receiver.url;
     if !query.is_empty() {

@@ -3,6 +3,9 @@
 //! It belongs to no run: a run may end hours before the watch does. Any replica looks after any customer; a look is taken
 //! by moving its next time on, so that two never take the same and a crash costs one.
 
+pub(crate) mod health;
+mod weekly;
+
 use std::time::Duration;
 
 use api_types::{
@@ -15,20 +18,21 @@ use domain::{
     release::{Finding, HealthRules, HealthSample, Judgement, Trigger},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use service_kit::{ApiResult, Caller, IdempotencyKey, error::chain, server::Service};
+use service_kit::{ApiResult, Caller, IdempotencyKey, error::chain};
 use tokio::time::Instant;
 
-use super::{health, notices, weekly};
+use super::releases;
+use super::rollout::notices;
 use crate::{
-    app::{releases, remote},
-    service::{App, PatchManager},
+    App, SERVICE,
     store::{
         customers,
         deployments::{self, Watch},
         releases::{self as store, ReleaseOrder},
-        run_records, runs,
     },
 };
+use patch_compliance::upstream_error;
+use patch_runs::app::records;
 
 const LOOKS_AT_ONCE: usize = 16;
 const CLAIM: i64 = 500;
@@ -55,7 +59,7 @@ pub(crate) async fn run(app: App) {
         }
         let next = app.clock.now() + TimeDelta::seconds(1);
         tokio::select! {
-            () = app.shutdown.cancelled() => return,
+            () = app.runs.shutdown.cancelled() => return,
             () = app.clock.sleep_until(next) => {}
             // A standing clock must not keep what failed from being tried again.
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
@@ -165,12 +169,12 @@ pub(crate) async fn report_critical(app: &App, customer: &CiId, summary: &str) -
 /// Does what the release's type says about a customer that is not well, once.
 async fn act(app: &App, watch: &Watch) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    let plan = runs::find_plan(&mut conn, watch.run).await?;
+    let plan = records::find_plan(&mut conn, watch.run).await?;
     let Some(plan) = plan.as_ref().and_then(|plan| plan.deployment()) else {
         return handled(app, watch).await;
     };
-    let has_ended = runs::has_ended(&mut conn, watch.run).await?;
-    let host = runs::list_machine_hosts(&mut conn, watch.run).await?.remove(&watch.customer);
+    let has_ended = records::has_ended(&mut conn, watch.run).await?;
+    let host = records::list_machine_hosts(&mut conn, watch.run).await?.remove(&watch.customer);
     drop(conn);
     if host.is_some_and(|host| host.state.is_failure()) && !has_ended {
         // The run knows already, and takes it back.
@@ -190,7 +194,7 @@ async fn act(app: &App, watch: &Watch) -> ApiResult<()> {
         None => format!("It is being returned to what it ran before {}.", plan.version),
     };
     if why_not.is_none() {
-        let caller = Caller::internal(PatchManager::NAME, "watch:customers");
+        let caller = Caller::internal(SERVICE, "watch:customers");
         let taken = releases::take_back(app, &caller, watch.run, &watch.customer, &reason).await?;
         if !taken {
             if !has_ended {
@@ -211,7 +215,7 @@ async fn act(app: &App, watch: &Watch) -> ApiResult<()> {
         change_id: None,
         correlation_id: Some(format!("watch:{}", watch.deployment_id)),
     };
-    let incident = app.itsm.create_incident(&incident).await.map_err(remote::failed)?;
+    let incident = app.runs.itsm.create_incident(&incident).await.map_err(upstream_error)?;
     let text = format!("is not well: {reason}; incident {}. {what_next}", incident.id);
     log(app, watch.run, &watch.customer, &text).await?;
     if let Some(target) = plan.customers.get(&watch.customer) {
@@ -273,7 +277,7 @@ async fn alert_forgotten(app: &App) -> ApiResult<()> {
             change_id: None,
             correlation_id: Some(format!("deployment:{}", deployment.id)),
         };
-        app.itsm.create_incident(&request).await.map_err(remote::failed)?;
+        app.runs.itsm.create_incident(&request).await.map_err(upstream_error)?;
         let mut conn = app.pool.acquire().await?;
         let (state, detail) = (DeploymentState::Unknown, "its run ended without an outcome");
         deployments::update_deployment(
@@ -292,7 +296,7 @@ async fn alert_forgotten(app: &App) -> ApiResult<()> {
 
 async fn log(app: &App, run: RunId, customer: &CiId, text: &str) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    run_records::insert_log(&mut conn, run, Some(customer), text, app.clock.now()).await.map(drop)
+    records::insert_log(&mut conn, run, Some(customer), text, app.clock.now()).await.map(drop)
 }
 
 async fn tidy(app: &App) -> ApiResult<()> {

@@ -9,10 +9,10 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::notices;
+use crate::app::rollout::notices;
 use crate::{
+    App,
     app::releases::kind_text,
-    service::App,
     store::{
         customers, deployments,
         releases::{self, Summarised},

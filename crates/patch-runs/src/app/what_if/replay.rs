@@ -19,16 +19,18 @@ use simulator::{Observed, StrategyOutcome};
 
 use super::{answer, deadline, runs, strategies};
 use crate::{
+    App,
     app::{
         plans::{host_graph, wire_forecast},
-        predictions, remote, updates,
+        predictions,
     },
-    service::App,
     store::{
         run_records,
         runs::{self as stored_runs, RunRow},
     },
 };
+use patch_compliance::app::updates;
+use patch_compliance::upstream_error;
 
 /// Hosts for which the plan names no advisory still count in the exposure.
 const LEAST_SEVERITY: f64 = 1.0;
@@ -52,7 +54,7 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     let (durations, observations) = predictions::duration_model(app, &mut connection, &plan.targets).await?;
     drop(connection);
     let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
-    let graph = app.cmdb.get_graph(&selector).await.map_err(remote::failed)?;
+    let graph = app.cmdb.get_graph(&selector).await.map_err(upstream_error)?;
     let plan_request = request_of(&row, &plan, &graph, severities);
     let observed = observed(&hosts);
     let (strategies, runs, seed, deadline) =

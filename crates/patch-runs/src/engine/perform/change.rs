@@ -1,7 +1,5 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
-use std::collections::BTreeSet;
-
 use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -14,10 +12,13 @@ use service_kit::ApiResult;
 
 use super::{Task, hosts::plan_of};
 use crate::{
-    app::{calendars, remote},
-    engine::transition::{self, Evidence},
+    app::{
+        calendars,
+        transition::{self, Evidence},
+    },
     store::run_records,
 };
+use patch_compliance::upstream_error;
 
 /// Opens the change for the run's plan and submits it. Asked again after a crash it finds the change it opened.
 pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -33,26 +34,12 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         || format!("policy {}", row.policy.name),
         |advisory| format!("remediation of {advisory}"),
     );
-    let packages: usize = plan.targets.values().map(|target| target.updates.len()).sum();
+    let text = task.subjects().change_text(task, plan, &what)?;
     let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
     let request = CreateChange {
         kind,
-        short_description: short_description(plan, &what).chars().take(160).collect(),
-        description: match plan.deployment() {
-            Some(deployment) => format!(
-                "Run {} brings {} to {} customers in {} waves, each at the delays and in the windows of the plan.",
-                row.id,
-                deployment.version,
-                deployment.customers.len(),
-                plan.waves.len()
-            ),
-            None => format!(
-                "Run {} installs {packages} package updates on {} hosts in {} waves.",
-                row.id,
-                plan.targets.len(),
-                plan.waves.len()
-            ),
-        },
+        short_description: text.short_description.chars().take(160).collect(),
+        description: text.description,
         risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
             Risk::High
         } else {
@@ -65,15 +52,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         start_at,
         end_at,
         implementation_plan: waves.collect::<Vec<_>>().join("; "),
-        backout_plan: match plan.snapshot_retention_hours {
-            _ if plan.deployment().is_some() => {
-                "A customer that is not well is returned to the version it ran before.".to_owned()
-            }
-            Some(hours) => {
-                format!("Each host is returned to the snapshot taken before its update, kept for {hours} h.")
-            }
-            None => "No snapshots are taken; packages are downgraded by hand.".to_owned(),
-        },
+        backout_plan: text.backout_plan,
         test_plan: format!(
             "{} tests on each staging host before and after; verification of every host.",
             plan.staging_tests.len()
@@ -89,13 +68,13 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         }),
     };
     let key = format!("run-{}-change", row.id);
-    let change = app.itsm.create_change_once(&request, &key).await.map_err(remote::failed)?;
+    let change = app.itsm.create_change_once(&request, &key).await.map_err(upstream_error)?;
     let change = match change.state {
         // The answer under the key is the one of the creation: look at the change as it is now.
         ChangeState::Draft => {
-            let now = app.itsm.get_change(&change.id).await.map_err(remote::failed)?;
+            let now = app.itsm.get_change(&change.id).await.map_err(upstream_error)?;
             match now.state {
-                ChangeState::Draft => app.itsm.submit_change(&change.id).await.map_err(remote::failed)?,
+                ChangeState::Draft => app.itsm.submit_change(&change.id).await.map_err(upstream_error)?,
                 _ => now,
             }
         }
@@ -103,21 +82,6 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     };
     let text = format!("opened change {} for plan {}", change.id, &plan.hash().as_str()[..12]);
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
-}
-
-fn short_description(plan: &Plan, what: &str) -> String {
-    match plan.deployment() {
-        Some(deployment) => {
-            format!("{} to {} customers: {what}", deployment.version, deployment.customers.len())
-        }
-        None => format!("Patch {} hosts: {what}", plan.targets.len()),
-    }
-}
-
-/// `12 hosts`, `20 customers`.
-fn what_of(plan: &Plan) -> String {
-    let word = if plan.deployment().is_some() { "customers" } else { "hosts" };
-    format!("{} {word}", plan.subjects().len())
 }
 
 /// How long the waves of a plan may wait for their conditions, within what the template of releases approves.
@@ -148,7 +112,7 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
 }
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
-    let change = task.app.itsm.get_change(id).await.map_err(remote::failed)?;
+    let change = task.app.itsm.get_change(id).await.map_err(upstream_error)?;
     let hash = plan_of(task)?.hash();
     let fits = change.plan_hash.as_deref().is_none_or(|of_change| of_change == hash.as_str());
     let approval = match change.state {
@@ -195,7 +159,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         ))
     };
     let invalid = |reason: String| Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
-    let change = app.itsm.get_change(id).await.map_err(remote::failed)?;
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
     let hash = plan.hash();
     match change.state {
         ChangeState::Approved | ChangeState::InProgress => {}
@@ -237,10 +201,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         }
     }
     // Customers are taken one by one as they are deployed to: a rollout that waits for weeks must not hold up an urgent one.
-    let subjects = match plan.deployment() {
-        Some(_) => BTreeSet::new(),
-        None => plan.subjects().into_iter().cloned().collect(),
-    };
+    let subjects = task.subjects().locked_together(plan);
     let held = run_records::lock_hosts(&mut transaction, row.id, &subjects, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
@@ -248,19 +209,22 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     }
     Ok((
         Answer::Valid,
-        Evidence::logged(format!("valid: change {id} covers {} and this plan", what_of(plan))),
+        Evidence::logged(format!(
+            "valid: change {id} covers {} and this plan",
+            task.subjects().count_text(plan.subjects().len())
+        )),
     ))
 }
 
 /// Tells ITSM that the work begins; a change that is at work for this plan already is taken as begun.
 pub(super) async fn begin_work(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
     let app = task.app;
-    let change = app.itsm.get_change(id).await.map_err(remote::failed)?;
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
     if change.state != ChangeState::InProgress {
         let request = ExecuteChange { plan_hash: Some(plan_of(task)?.hash().to_string()) };
         match app.itsm.execute_change(id, &request).await {
             Ok(_) => {}
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
                 return Ok((
                     Answer::Invalid { reason: error.to_string() },

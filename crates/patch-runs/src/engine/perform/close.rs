@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use api_types::{
-    cmdb::SetMaintenance,
-    itsm::{ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity},
+use api_types::itsm::{
+    ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity,
 };
 use domain::{
     ids::CiId,
@@ -15,64 +14,20 @@ use serde_json::json;
 use service_kit::ApiResult;
 
 use super::{Task, reboots};
-use crate::{
-    app::{compliance, remote, runs},
-    engine::{release::after_the_end, transition::Evidence},
-};
+use crate::{app::transition::Evidence, upstream_error};
 
-/// CI patch states to the CMDB, maintenance ended, the change closed with its evidence.
+/// The records of the subjects are brought up to date, and the change is closed with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    let (row, app) = (&task.loaded.row, task.app);
-    let machine = &row.machine;
-    let patched: Vec<CiId> = in_state(machine, |state| state == HostState::Succeeded);
-    // A customer is no CI: where it is, its own record says.
-    let is_release = task.loaded.plan.as_ref().is_some_and(|plan| plan.deployment().is_some());
-    if !patched.is_empty() && !row.dry_run && !is_release {
-        let mut transaction = app.pool.begin().await?;
-        compliance::record_patched(&mut transaction, &patched, app.clock.now()).await?;
-        transaction.commit().await?;
-    }
-    for host in machine.hosts.iter().filter(|(_, run)| run.was_touched() && !is_release).map(|(host, _)| host)
-    {
-        end_maintenance(task, host).await?;
-        let mut connection = app.pool.acquire().await?;
-        let mut state =
-            compliance::patch_state(&mut connection, &app.measures, host, app.clock.now()).await?;
-        drop(connection);
-        state.run_id = Some(row.id.0);
-        match app.cmdb.set_patch_state(host, &state).await {
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
-            // Decommissioned meanwhile: there is nothing left to keep up to date.
-            Err(error) => {
-                tracing::warn!(run.id = %row.id, "the patch state of `{host}` was not taken: {error}")
-            }
-            Ok(_) => {}
-        }
-    }
+    let actual = task.subjects().report(task).await?;
     let closed = close_change(task).await?;
-    let actual = if is_release { None } else { runs::actual(task.app, row.id).await? };
     Ok((Answer::Reported, Evidence { actual, ..Evidence::logged(closed) }))
-}
-
-/// Ends the run's own maintenance on a host, if it is on: also on hosts that were lost on the way.
-async fn end_maintenance(task: &Task<'_>, host: &CiId) -> ApiResult<()> {
-    let owner = format!("run:{}", task.loaded.row.id);
-    let ci = match task.app.cmdb.get_ci(host).await {
-        Ok(ci) => ci,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(remote::failed(error)),
-    };
-    if ci.maintenance.is_some_and(|maintenance| maintenance.owner == owner) {
-        task.app.cmdb.set_maintenance(host, &SetMaintenance::Off { owner }).await.map_err(remote::failed)?;
-    }
-    Ok(())
 }
 
 async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let (row, app) = (&task.loaded.row, task.app);
     let Some(id) = &row.machine.change_id else { return Ok("no change was opened".to_owned()) };
     let machine = &row.machine;
-    let change = app.itsm.get_change(id).await.map_err(remote::failed)?;
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
     let count =
         |wanted: fn(HostState) -> bool| machine.hosts.values().filter(|host| wanted(host.state)).count();
     let (good, bad) = (count(|state| state == HostState::Succeeded), count(HostState::is_failure));
@@ -86,10 +41,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         close_notes: format!(
             "{good} of {} {} and verified, {bad} failed{why}",
             machine.hosts.len(),
-            match task.loaded.plan.as_ref().and_then(|plan| plan.deployment()) {
-                Some(_) => "customers deployed to",
-                None => "hosts patched",
-            }
+            task.subjects().done_text()
         ),
         evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
     };
@@ -107,7 +59,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             Ok(change)
         }
     };
-    let closed = closed.map_err(remote::failed)?;
+    let closed = closed.map_err(upstream_error)?;
     Ok(format!("change {id} is {}: {}", word(closed.state), request.close_notes))
 }
 
@@ -151,7 +103,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             change_id: machine.change_id.clone(),
             correlation_id: Some(format!("run:{}", row.id)),
         };
-        let incident = app.itsm.create_incident(&request).await.map_err(remote::failed)?;
+        let incident = app.itsm.create_incident(&request).await.map_err(upstream_error)?;
         evidence.log.push((None, format!("incident {} is open: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
@@ -177,12 +129,12 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             dedupe_key: Some(format!("run:{}:{recipient}", row.id)),
         };
         match app.itsm.create_notification(&request).await {
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => evidence.log.push((None, format!("`{recipient}` cannot be notified: {error}"))),
             Ok(_) => {}
         }
     }
-    evidence.log.extend(after_the_end(task).await?);
+    evidence.log.extend(task.subjects().alert(task).await?);
     Ok((Answer::Alerted, evidence))
 }
 

@@ -18,19 +18,17 @@ use tokio::sync::watch;
 
 use super::{Order, Task};
 use crate::{
+    App,
     app::{
         keys::{self, Keys},
         playbooks::reach,
-    },
-    engine::{
-        playbook::{self, MARGIN, how_it_ended, playbook_run},
         transition::Evidence,
     },
-    service::App,
+    engine::playbook::{self, MARGIN, how_it_ended, playbook_run},
 };
 
 /// The plan of a run that has got as far as touching hosts.
-pub(in crate::engine) fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
+pub fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
     task.loaded
         .plan
         .as_ref()
@@ -94,7 +92,7 @@ fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
 
 /// The programs that tell monitoring, as they lie in the platform's own folder: an operator names one, never a path.
 fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
-    let folder = app.settings.hooks_dir.clone().unwrap_or_default();
+    let folder = app.compliance.settings.hooks_dir.clone().unwrap_or_default();
     let hooks = |commands: &[Command]| -> Vec<Command> {
         let placed = |command: &Command| {
             let mut words = for_host(command, host);
@@ -196,6 +194,6 @@ pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Va
 }
 
 /// The same task deaf to orders: work that brings hosts to a safe state is finished.
-pub(in crate::engine) fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
+pub fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
     Task { orders: watch::channel(Order::GoOn).1, ..*task }
 }

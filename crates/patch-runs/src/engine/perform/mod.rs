@@ -2,77 +2,85 @@
 
 mod change;
 mod close;
+mod host_work;
 mod hosts;
 mod patch;
 mod plan;
 mod reboots;
 mod snapshot;
+mod staging_tests;
 mod step_watch;
-mod tests;
 mod verify;
 
 use ansible::Orphan;
+use api_types::patch::RunTrigger;
 use domain::run::{Action, Answer, Pending};
 use leases::Lease;
 use service_kit::ApiResult;
 use tokio::sync::watch;
 
-pub(super) use hosts::{plan_of, undisturbed};
-pub(super) use patch::tell;
+pub use hosts::{plan_of, undisturbed};
+pub use patch::tell;
 
-use super::{
-    release,
-    transition::{Evidence, Loaded},
+use super::SubjectWork;
+use crate::{
+    App,
+    app::transition::{Evidence, Loaded},
 };
-use crate::service::App;
 
 /// What the run wants of the action under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub enum Order {
     GoOn,
-    /// Come to an end that can be stated: no further task, package transactions finish.
+    /// Come to a defined end: no further task, package transactions finish.
     Stop,
 }
 
 /// One action to perform.
-pub(super) struct Task<'a> {
+pub struct Task<'a> {
     pub app: &'a App,
     pub lease: &'a Lease,
     pub loaded: &'a Loaded,
     pub pending: &'a Pending,
-    /// Somebody began it before and did not live to tell its end.
+    /// An earlier owner began it and did not live to report its end.
     pub began_before: bool,
     pub orders: watch::Receiver<Order>,
 }
 
+impl Task<'_> {
+    /// What is done to the subjects of this run.
+    fn subjects(&self) -> &dyn SubjectWork {
+        match self.loaded.row.trigger {
+            RunTrigger::Release => &*self.app.customers,
+            RunTrigger::Schedule
+            | RunTrigger::Manual
+            | RunTrigger::Advisory
+            | RunTrigger::Retry
+            | RunTrigger::Rollback => &host_work::HostWork,
+        }
+    }
+}
+
 pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.began_before, "{}", task.pending.action.name());
-    if release::is_about_customers(&task) {
-        return release::perform(&task).await;
-    }
     match &task.pending.action {
-        Action::Plan => match release::plan(&task).await? {
-            Some(planned) => Ok(planned),
-            None => plan::plan(&task).await,
-        },
+        Action::Plan => task.subjects().plan(&task).await,
         Action::OpenChange => change::open_change(&task).await,
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
-        Action::Open { .. } | Action::Check { .. } => Ok((
-            Answer::CouldNot { reason: "this plan has no customers".to_owned() },
-            Evidence::logged("asked about customers by a plan that has none"),
-        )),
-        Action::Snapshot { hosts } => snapshot::snapshot(&task, hosts).await,
-        Action::Test { phase, hosts } => tests::test(&task, *phase, hosts).await,
-        Action::Patch { hosts } => patch::patch(&task, hosts).await,
-        Action::RollBack { hosts } => snapshot::roll_back(&task, hosts).await,
+        Action::Open { .. }
+        | Action::Check { .. }
+        | Action::Snapshot { .. }
+        | Action::Test { .. }
+        | Action::Patch { .. }
+        | Action::RollBack { .. }
+        | Action::Settle { .. }
+        | Action::Verify { .. } => task.subjects().perform(&task).await,
         Action::Soak { until } => {
             task.app.clock.sleep_until(*until).await;
             Ok((Answer::Soaked, Evidence::default()))
         }
-        Action::Settle { hosts } => hosts::settle(&task, hosts).await,
-        Action::Verify { hosts } => verify::verify(&task, hosts).await,
         Action::Report => close::report(&task).await,
         Action::Alert => close::alert(&task).await,
     }

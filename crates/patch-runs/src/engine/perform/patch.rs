@@ -22,10 +22,10 @@ use super::{
     step_watch::{StepWatch, step_of},
 };
 use crate::{
+    app::transition::{self, Evidence, TransitionError},
     engine::{
         RETRY_AFTER,
         playbook::{self, how_it_ended},
-        transition::{self, Evidence, TransitionError},
     },
     store::{
         host_steps::StepRecord,
@@ -195,7 +195,7 @@ async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
 }
 
 /// Gives an event to the run; while the database is away it waits, and the playbook's events wait with it.
-pub(in crate::engine) async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
+pub async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
     loop {
         match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
             Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),

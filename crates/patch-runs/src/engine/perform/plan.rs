@@ -6,15 +6,13 @@ use service_kit::{ApiError, ApiResult};
 use super::Task;
 use crate::{
     app::{
-        compliance,
         plans::{self, Made},
         predictions,
-    },
-    engine::{
-        playbook,
         transition::{Evidence, PlanEvidence},
     },
+    engine::playbook,
 };
+use patch_compliance::app::compliance;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);

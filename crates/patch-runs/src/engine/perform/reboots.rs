@@ -11,9 +11,11 @@ use service_kit::ApiResult;
 
 use super::{Task, hosts::plan_of};
 use crate::{
-    app::calendars,
-    engine::transition::{self, Evidence},
-    service::App,
+    App,
+    app::{
+        calendars,
+        transition::{self, Evidence},
+    },
     store::reboots,
 };
 

@@ -18,7 +18,8 @@ use super::{
     Task,
     hosts::{plan_of, play_outcomes, undisturbed},
 };
-use crate::{app::remote, engine::transition::Evidence};
+use crate::app::transition::Evidence;
+use patch_compliance::upstream_error;
 
 /// Snapshots taken side by side.
 const AT_ONCE: usize = 8;
@@ -45,7 +46,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
         match taken {
             Ok(snapshot) => results.insert(host, Ok(snapshot.id)),
             // The sim-engine being away is no fault of the host: all of it is tried again.
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => results.insert(host, Err(error.to_string())),
         };
     }
@@ -53,7 +54,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     if let Some((host, snapshot)) = first_of_production(plan, &results) {
         match task.app.sim.rehearse_revert(&host, snapshot).await {
             Ok(rehearsal) => log.push((Some(host), told(&rehearsal))),
-            Err(error) if error.is_transient() => return Err(remote::failed(error)),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
                 let reason =
                     format!("the way back was tried on a clone of `{host}` and does not hold: {error}");

@@ -14,10 +14,8 @@ use super::{
     hosts::{host_timeout, keys_of, plan_of, run_over},
 };
 use crate::{
-    engine::{
-        playbook::{self, how_it_ended},
-        transition::Evidence,
-    },
+    app::transition::Evidence,
+    engine::playbook::{self, how_it_ended},
     store::run_records::TestRecord,
 };
 

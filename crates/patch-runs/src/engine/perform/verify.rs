@@ -14,9 +14,10 @@ use super::{
     hosts::{host_timeout, plan_of},
 };
 use crate::{
-    app::{compliance, scans, updates},
-    engine::{playbook, transition::Evidence},
+    app::{scans, transition::Evidence},
+    engine::playbook,
 };
+use patch_compliance::app::{compliance, updates};
 
 pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let (plan, app, row) = (plan_of(task)?, task.app, &task.loaded.row);

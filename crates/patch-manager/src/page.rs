@@ -3,16 +3,14 @@
 use axum::{Router, http::header, response::IntoResponse, routing::get};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::service::App;
-
-const PAGE: &str = include_str!("../dashboard/index.html");
-const SCRIPT: &str = include_str!("../dashboard/app.js");
-const STYLE: &str = include_str!("../dashboard/app.css");
+const PAGE: &str = include_str!("dashboard/index.html");
+const SCRIPT: &str = include_str!("dashboard/app.js");
+const STYLE: &str = include_str!("dashboard/app.css");
 
 /// Nothing but this service's own files and answers; no page of others may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter {
     let pages = Router::new()
         .route("/", get(async || file("text/html; charset=utf-8", PAGE)))
         .route("/dashboard/runs/{id}", get(async || file("text/html; charset=utf-8", PAGE)))

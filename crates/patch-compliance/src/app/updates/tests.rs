@@ -9,14 +9,12 @@ use advisories::{
 use api_types::patch::Inventory;
 use domain::selector::Tags;
 use serde_json::{Value, json};
-use service_kit::server::Service;
 use sqlx::PgPool;
 use test_support::TestDatabase;
 
 use super::*;
 use crate::{
-    app::{calendars, compliance, inventory, measures::Measures, observation},
-    service::PatchManager,
+    app::{compliance, criteria_cache::Measures, inventory, observation},
     store::{advisories::NewAdvisory, hosts::HostRecord},
 };
 
@@ -45,7 +43,7 @@ fn seeded() -> Vec<NewAdvisory> {
 async fn prepared(hosts: &[(&str, &str, &str)]) -> (TestDatabase, PgPool) {
     let database = TestDatabase::create().await;
     let pool = service_kit::database::connect(database.url(), "test", 4).unwrap();
-    service_kit::database::migrate(&pool, PatchManager::SCHEMA, PatchManager::migrator()).await.unwrap();
+    service_kit::database::migrate(&pool, crate::SCHEMA, crate::migrator()).await.unwrap();
     let records: Vec<HostRecord> = hosts
         .iter()
         .map(|(name, os, driver)| HostRecord {
@@ -69,7 +67,9 @@ async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
     let mut transaction = pool.begin().await.unwrap();
     store::share_results(&mut transaction).await.unwrap();
     let ingested =
-        inventory::ingest(&mut transaction, &Measures::default(), &[observation], april()).await.unwrap();
+        inventory::store_observations(&mut transaction, &Measures::default(), &[observation], april())
+            .await
+            .unwrap();
     assert_eq!(ingested.changed, 1);
     transaction.commit().await.unwrap();
 }
@@ -175,32 +175,7 @@ async fn share_and_patch_state_follow_the_results() {
     assert_eq!((share.compliant, share.total), (1, 2));
     compliance::record_patched(&mut conn, &[id("web-1")], april()).await.unwrap();
     let state =
-        compliance::patch_state(&mut conn, &Measures::default(), &id("web-1"), april()).await.unwrap();
+        compliance::patch_state_by(&mut conn, &Measures::default(), &id("web-1"), april()).await.unwrap();
     assert_eq!((state.compliance_status.as_str(), state.last_patched), ("compliant", Some(april())));
     assert_eq!(state.current_patch_level.as_deref(), Some("2026-04"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn freezes_hold_for_their_scope_and_time() {
-    let (_database, pool) = prepared(&[]).await;
-    let freezes = json!([
-        { "uid": "sale", "name": "sale", "scope": { "env": "prod" }, "starts": "2026-04-10T00:00:00Z", "ends": "2026-04-12T00:00:00Z" },
-        { "uid": "nights", "name": "nights", "effect": "allow", "scope": { "tier": "db" }, "starts": "2026-04-01T20:00:00Z", "ends": "2026-04-02T04:00:00Z" }
-    ]);
-    sqlx::query("INSERT INTO patch.calendars VALUES (gen_random_uuid(), 'c', '', '{}', $1, 'o', now())")
-        .bind(freezes)
-        .execute(&pool)
-        .await
-        .unwrap();
-    let mut conn = pool.acquire().await.unwrap();
-    let mut ask = async |at: &str, (key, value): (&str, &str)| {
-        let at: DateTime<Utc> = at.parse().unwrap();
-        let tags = Tags::from([(key.to_owned(), value.to_owned())]);
-        calendars::freezes_over(&mut conn, (at, at), &tags).await.unwrap()
-    };
-    assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "prod")).await, ["sale"]);
-    assert_eq!(ask("2026-04-12T00:00:00Z", ("env", "prod")).await, Vec::<String>::new());
-    assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "dev")).await, Vec::<String>::new());
-    assert_eq!(ask("2026-04-01T12:00:00Z", ("tier", "db")).await, ["outside of nights"]);
-    assert_eq!(ask("2026-04-01T21:00:00Z", ("tier", "db")).await, Vec::<String>::new());
 }

@@ -20,7 +20,7 @@ use crate::store::{self, compliance::PendingOfHost};
 
 /// Which of the missing fixes are wanted.
 #[derive(Debug, Clone)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// All, or those published by the end of a month.
     Level(Option<PatchLevel>),
     /// Those of one advisory, or of all advisories for one CVE.
@@ -39,7 +39,7 @@ impl Wanted {
 /// The updates each host needs, every package once, at the highest of the fixed versions wanted for it: no further than
 /// asked. Held and excepted packages, fixes that wait for a reboot alone, and fixes that the host's repositories do not
 /// offer are left out. Hosts that need nothing are absent.
-pub(crate) async fn pending_updates(
+pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
     wanted: &Wanted,
@@ -92,7 +92,7 @@ fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<Strin
 }
 
 /// Severity of the worst fix each host lacks, on the scale of CVSS scores. Hosts that lack nothing are absent.
-pub(crate) async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
+pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
     let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
     for row in pending_of(conn, hosts).await? {
         let known = worst.entry(ci_id(&row.ci_id)?).or_default();
@@ -102,10 +102,7 @@ pub(crate) async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiRe
 }
 
 /// The same of what a plan was made to fix, whatever has become of its hosts since.
-pub(crate) async fn severities_of_plan(
-    conn: &mut PgConnection,
-    plan: &Plan,
-) -> ApiResult<BTreeMap<CiId, f64>> {
+pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResult<BTreeMap<CiId, f64>> {
     let advisories_of =
         |target: &Target| target.updates.iter().flat_map(|update| update.advisories.clone()).collect();
     let of_hosts: Vec<(&CiId, BTreeSet<String>)> =
@@ -132,7 +129,7 @@ fn score(severity: &str) -> f64 {
 }
 
 /// Newest installed version of every package of these hosts, by the last scan.
-pub(crate) async fn installed_versions(
+pub async fn installed_versions(
     conn: &mut PgConnection,
     hosts: &[CiId],
 ) -> ApiResult<BTreeMap<CiId, BTreeMap<String, String>>> {
@@ -163,7 +160,7 @@ pub(crate) async fn installed_versions(
 }
 
 /// Whether a version is `wanted` or newer, in the order of its package system.
-pub(crate) fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
+pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
     compare(packaging, version, wanted) != Ordering::Less
 }
 
