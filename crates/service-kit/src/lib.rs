@@ -22,6 +22,7 @@ pub mod server;
 pub mod telemetry;
 pub mod text_enum;
 
+pub use api_types::problem_types;
 pub use auth::{Admin, Approver, Caller, Operator, Viewer};
 pub use clock::Clock;
 pub use error::{ApiError, ApiResult, FieldErrors};

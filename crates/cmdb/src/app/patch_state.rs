@@ -5,10 +5,10 @@ use domain::ids::CiId;
 use service_kit::{ApiResult, FieldErrors, auth::Caller};
 
 use super::{
-    App,
     cis::{lock_ci, touch},
     record::{Change, record_change},
 };
+use crate::state::App;
 use crate::store;
 
 const STATUSES: [&str; 3] = ["compliant", "non_compliant", "unknown"];
@@ -16,20 +16,20 @@ const STATUSES: [&str; 3] = ["compliant", "non_compliant", "unknown"];
 pub async fn set_patch_state(app: &App, caller: &Caller, id: &CiId, request: PatchState) -> ApiResult<Ci> {
     check(&request)?;
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
-    let before = lock_ci(&mut transaction, id, now).await?;
+    let mut tx = app.pool.begin().await?;
+    let before = lock_ci(&mut tx, id, now).await?;
     let mut after = before.clone();
     if before.patch_state.as_ref() != Some(&request) {
         after.patch_state = Some(request.clone());
         touch(&mut after, now);
-        store::cis::update_cis(&mut transaction, std::slice::from_ref(&after)).await?;
+        store::cis::update_cis(&mut tx, std::slice::from_ref(&after)).await?;
         let mut change = Change::new("set_patch_state", id).after(&request);
         if let Some(state) = &before.patch_state {
             change = change.before(state);
         }
-        record_change(&mut transaction, caller, now, change).await?;
+        record_change(&mut tx, caller, now, change).await?;
     }
-    transaction.commit().await?;
+    tx.commit().await?;
     Ok(after)
 }
 

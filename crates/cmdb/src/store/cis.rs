@@ -11,14 +11,14 @@ use sqlx::{PgConnection, types::Json};
 
 use super::to_json;
 
-/// Rows written by one statement.
+/// Rows per statement.
 const BATCH: usize = 1000;
 
-/// Which CIs are listed; every condition given must hold.
+/// Which CIs to list; every condition given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct CiFilter {
     pub ci_type: Option<CiType>,
-    /// `None`: whatever their status.
+    /// `None`: any status.
     pub status: Option<CiStatus>,
     pub tags: Tags,
     /// Part of the id, the name or a tag's value, in any case.
@@ -74,32 +74,32 @@ macro_rules! select_cis {
     };
 }
 
-pub async fn find_ci(connection: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
-    let row = select_cis!("WHERE id = $1", id.as_str()).fetch_optional(connection).await?;
+pub async fn find_ci(conn: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
+    let row = select_cis!("WHERE id = $1", id.as_str()).fetch_optional(conn).await?;
     row.map(Ci::try_from).transpose()
 }
 
 /// In the order of their ids.
-pub async fn find_cis(connection: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
-    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id", ids).fetch_all(connection).await?;
+pub async fn find_cis(conn: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
+    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id", ids).fetch_all(conn).await?;
     rows.into_iter().map(Ci::try_from).collect()
 }
 
 /// Reads a CI and keeps others from changing it until the transaction ends.
-pub async fn lock_ci(connection: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
-    let row = select_cis!("WHERE id = $1 FOR UPDATE", id.as_str()).fetch_optional(connection).await?;
+pub async fn lock_ci(conn: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
+    let row = select_cis!("WHERE id = $1 FOR UPDATE", id.as_str()).fetch_optional(conn).await?;
     row.map(Ci::try_from).transpose()
 }
 
 /// Locks those of `ids` that exist, in the order of their ids, so that two bulk writers never wait for each other.
-pub async fn lock_cis(connection: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
-    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids).fetch_all(connection).await?;
+pub async fn lock_cis(conn: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
+    let rows = select_cis!("WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids).fetch_all(conn).await?;
     rows.into_iter().map(Ci::try_from).collect()
 }
 
-/// Locks CIs whose maintenance has expired and that nobody else is changing at this moment.
+/// Locks CIs whose maintenance has expired and that no other transaction has locked.
 pub async fn lock_expired_maintenance(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     now: DateTime<Utc>,
     limit: i64,
 ) -> sqlx::Result<Vec<Ci>> {
@@ -108,13 +108,13 @@ pub async fn lock_expired_maintenance(
         now,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Ci::try_from).collect()
 }
 
 pub async fn list_cis(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &CiFilter,
     after: Option<&str>,
     limit: i64,
@@ -122,7 +122,7 @@ pub async fn list_cis(
     let ci_type = filter.ci_type.as_ref().map(to_text).transpose()?;
     let status = filter.status.as_ref().map(to_text).transpose()?;
     let tags = to_json(&filter.tags)?;
-    // Two queries: an index on tags must not be walked whole by those who ask for none.
+    // Two queries: without tags, the index on tags must not be scanned.
     macro_rules! list {
         ($tags:tt) => {
             select_cis!(
@@ -138,7 +138,7 @@ pub async fn list_cis(
                 after,
                 limit
             )
-            .fetch_all(connection)
+            .fetch_all(conn)
             .await?
         };
     }
@@ -146,8 +146,8 @@ pub async fn list_cis(
     rows.into_iter().map(Ci::try_from).collect()
 }
 
-/// Inserts CIs and tells how many were new; an id that exists already is left as it is.
-pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<u64> {
+/// Inserts CIs and returns how many were new. An existing CI stays as it is.
+pub async fn insert_cis(conn: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<u64> {
     let mut inserted = 0;
     for batch in cis.chunks(BATCH) {
         let columns = Columns::of(batch)?;
@@ -166,7 +166,7 @@ pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Resu
             &columns.created,
             &columns.updated,
         )
-        .execute(&mut *connection)
+        .execute(&mut *conn)
         .await?
         .rows_affected();
     }
@@ -174,7 +174,7 @@ pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Resu
 }
 
 /// Writes locked CIs back whole.
-pub async fn update_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<()> {
+pub async fn update_cis(conn: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<()> {
     for batch in cis.chunks(BATCH) {
         let columns = Columns::of(batch)?;
         let updated = sqlx::query!(
@@ -199,7 +199,7 @@ pub async fn update_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Resu
             &columns.versions,
             &columns.updated,
         )
-        .execute(&mut *connection)
+        .execute(&mut *conn)
         .await?
         .rows_affected();
         if updated != batch.len() as u64 {

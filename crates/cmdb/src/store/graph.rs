@@ -1,4 +1,4 @@
-//! What the graph of a selection is made of. Decommissioned CIs have no part in it.
+//! The parts of the graph of a selection, without decommissioned CIs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::to_json;
 
-/// A CI as far as the graph and the inventory speak of it.
+/// The part of a CI that the graph and the inventory use.
 #[derive(Debug)]
 pub struct Node {
     pub id: CiId,
@@ -42,9 +42,9 @@ impl TryFrom<Row> for Node {
     }
 }
 
-/// Active hosts and VMs that bear `tags` and, when `ids` are given, are among them.
+/// Active hosts and VMs with `tags` and, if given, `ids`.
 pub async fn list_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     tags: &Tags,
     ids: Option<&[String]>,
     limit: i64,
@@ -60,17 +60,13 @@ pub async fn list_hosts(
         ids,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Node::try_from).collect()
 }
 
 /// Active services, applications and databases that `hosts` run or are members of, and those they depend on, however far.
-pub async fn list_services(
-    connection: &mut PgConnection,
-    hosts: &[String],
-    limit: i64,
-) -> sqlx::Result<Vec<Node>> {
+pub async fn list_services(conn: &mut PgConnection, hosts: &[String], limit: i64) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         Row,
         r#"WITH RECURSIVE needed (id) AS (
@@ -87,14 +83,14 @@ pub async fn list_services(
         hosts,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Node::try_from).collect()
 }
 
 /// Pairs of service and active host or VM that runs it or is a member of it.
 pub async fn list_service_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     services: &[String],
 ) -> sqlx::Result<Vec<(CiId, CiId)>> {
     let rows = sqlx::query!(
@@ -105,22 +101,19 @@ pub async fn list_service_hosts(
          ORDER BY 1, 2",
         services
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((from_text(row.service)?, from_text(row.host)?))).collect()
 }
 
 /// Every `depends_on` between CIs of `ids`.
-pub async fn list_dependencies(
-    connection: &mut PgConnection,
-    ids: &[String],
-) -> sqlx::Result<Vec<GraphEdge>> {
+pub async fn list_dependencies(conn: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<GraphEdge>> {
     let rows = sqlx::query!(
         r#"SELECT source, target, compatibility AS "compatibility!" FROM cmdb.relationships
            WHERE relationship_type = 'depends_on' AND source = ANY($1) AND target = ANY($1)"#,
         ids
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {

@@ -1,4 +1,4 @@
-//! Rows of `cmdb.inventory_memberships`: who was in a run's inventory when it was first asked for.
+//! Rows of `cmdb.inventory_memberships`: the hosts of a run's inventory when it was first requested.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub struct Membership {
     pub groups: Groups,
 }
 
-/// Keeps a membership under a run id unless one is kept already.
+/// Stores the membership of a run unless it has one.
 pub async fn insert_membership(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     run_id: Uuid,
     membership: &Membership,
     now: DateTime<Utc>,
@@ -32,32 +32,29 @@ pub async fn insert_membership(
         to_json(&membership.groups)?,
         now
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn find_membership(
-    connection: &mut PgConnection,
-    run_id: Uuid,
-) -> sqlx::Result<Option<Membership>> {
+pub async fn find_membership(conn: &mut PgConnection, run_id: Uuid) -> sqlx::Result<Option<Membership>> {
     let row = sqlx::query!(
         r#"SELECT hosts, groups AS "groups: Json<Groups>" FROM cmdb.inventory_memberships WHERE run_id = $1"#,
         run_id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Membership { hosts: row.hosts, groups: row.groups.0 }))
 }
 
-/// Forgets memberships made before `cutoff`, some at a time.
-pub async fn delete_memberships(connection: &mut PgConnection, cutoff: DateTime<Utc>) -> sqlx::Result<u64> {
+/// Deletes memberships created before `cutoff`, a batch at a time.
+pub async fn delete_memberships(conn: &mut PgConnection, cutoff: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM cmdb.inventory_memberships WHERE run_id IN
            (SELECT run_id FROM cmdb.inventory_memberships WHERE created_at < $1 LIMIT 1000)",
         cutoff
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(deleted.rows_affected())
 }

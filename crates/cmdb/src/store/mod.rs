@@ -1,4 +1,4 @@
-//! All SQL of the CMDB. Functions are concrete, take a connection, and leave the transaction to their caller.
+//! All SQL of the CMDB. Functions take a connection; the caller owns the transaction.
 
 pub mod cis;
 pub mod graph;

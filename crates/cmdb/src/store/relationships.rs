@@ -31,11 +31,8 @@ impl TryFrom<Row> for Relationship {
     }
 }
 
-/// Tells whether it was new: the same type between the same two is there once.
-pub async fn insert_relationship(
-    connection: &mut PgConnection,
-    relationship: &Relationship,
-) -> sqlx::Result<bool> {
+/// Returns whether it was new: there is one of each type between two CIs.
+pub async fn insert_relationship(conn: &mut PgConnection, relationship: &Relationship) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO cmdb.relationships (id, source, target, relationship_type, compatibility, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source, relationship_type, target) DO NOTHING",
@@ -46,13 +43,13 @@ pub async fn insert_relationship(
         relationship.compatibility.as_ref().map(to_text).transpose()?,
         relationship.created_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
 pub async fn list_relationships(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     ci: &CiId,
     after: Option<Uuid>,
     limit: i64,
@@ -65,14 +62,14 @@ pub async fn list_relationships(
         after,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Relationship::try_from).collect()
 }
 
 /// The id of the relationship of a type from one CI to another.
 pub async fn find_relationship(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     source: &CiId,
     relationship_type: RelationshipType,
     target: &CiId,
@@ -83,46 +80,43 @@ pub async fn find_relationship(
         to_text(&relationship_type)?,
         target.as_str()
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await
 }
 
-/// Deletes one and returns what it was.
-pub async fn delete_relationship(
-    connection: &mut PgConnection,
-    id: Uuid,
-) -> sqlx::Result<Option<Relationship>> {
+/// Deletes a relationship and returns it.
+pub async fn delete_relationship(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Relationship>> {
     let row = sqlx::query_as!(
         Row,
         "DELETE FROM cmdb.relationships WHERE id = $1
          RETURNING id, source, target, relationship_type, compatibility, created_at",
         id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     row.map(Relationship::try_from).transpose()
 }
 
-/// Lets one transaction at a time change what contains what: two that are each right alone may close a circle together.
-pub async fn lock_containment(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Only one transaction at a time changes containment: two valid changes may form a cycle together.
+pub async fn lock_containment(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('cmdb.containment')) IS NULL AS locked")
-        .fetch_one(connection)
+        .fetch_one(conn)
         .await?;
     Ok(())
 }
 
-/// What contains a CI, if anything does.
-pub async fn find_container(connection: &mut PgConnection, ci: &CiId) -> sqlx::Result<Option<String>> {
+/// The CI that contains this one.
+pub async fn find_container(conn: &mut PgConnection, ci: &CiId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "SELECT source FROM cmdb.relationships WHERE target = $1 AND relationship_type = 'contains'",
         ci.as_str()
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await
 }
 
-/// Whether `inner` lies within `outer`, at any depth.
-pub async fn is_within(connection: &mut PgConnection, inner: &CiId, outer: &CiId) -> sqlx::Result<bool> {
+/// Whether `inner` is within `outer`, at any depth.
+pub async fn is_within(conn: &mut PgConnection, inner: &CiId, outer: &CiId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"WITH RECURSIVE containers (id) AS (
              SELECT $1::text COLLATE "C"
@@ -133,7 +127,7 @@ pub async fn is_within(connection: &mut PgConnection, inner: &CiId, outer: &CiId
         inner.as_str(),
         outer.as_str()
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     Ok(found)
 }

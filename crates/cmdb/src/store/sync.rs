@@ -1,4 +1,4 @@
-//! The one row of `cmdb.sync`, and the tags the sim-engine named last.
+//! The single row of `cmdb.sync`, and the tags that the sim-engine reported last.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use sqlx::{PgConnection, types::Json};
 use super::to_json;
 
 /// The last synchronisation, and the time after which it counts as dead.
-pub async fn get_sync(connection: &mut PgConnection) -> sqlx::Result<(Sync, Option<DateTime<Utc>>)> {
+pub async fn get_sync(conn: &mut PgConnection) -> sqlx::Result<(Sync, Option<DateTime<Utc>>)> {
     let row = sqlx::query!(
         "SELECT status, started_at, finished_at, created, updated, unchanged, missing, error, deadline FROM cmdb.sync"
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     let sync = Sync {
         status: from_text(row.status)?,
@@ -31,9 +31,9 @@ pub async fn get_sync(connection: &mut PgConnection) -> sqlx::Result<(Sync, Opti
     Ok((sync, row.deadline))
 }
 
-/// Begins a synchronisation and returns its number; `None` while another one runs within its deadline.
+/// Starts a synchronisation and returns its number; `None` while another one runs within its deadline.
 pub async fn begin_sync(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     who: &str,
     now: DateTime<Utc>,
     deadline: DateTime<Utc>,
@@ -46,23 +46,23 @@ pub async fn begin_sync(
         now,
         deadline
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await
 }
 
-/// Locks the row when synchronisation `attempt` is still the one that runs.
-pub async fn lock_sync(connection: &mut PgConnection, attempt: i64) -> sqlx::Result<bool> {
+/// Locks the row if synchronisation `attempt` is still the one that runs.
+pub async fn lock_sync(conn: &mut PgConnection, attempt: i64) -> sqlx::Result<bool> {
     let row = sqlx::query!(
         "SELECT attempt FROM cmdb.sync WHERE attempt = $1 AND status = 'running' FOR UPDATE",
         attempt
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     Ok(row.is_some())
 }
 
 /// Ends synchronisation `attempt` with its outcome; one that was taken over changes nothing.
-pub async fn finish_sync(connection: &mut PgConnection, attempt: i64, outcome: &Sync) -> sqlx::Result<()> {
+pub async fn finish_sync(conn: &mut PgConnection, attempt: i64, outcome: &Sync) -> sqlx::Result<()> {
     let missing: Vec<String> = outcome.missing.iter().map(ToString::to_string).collect();
     sqlx::query!(
         "UPDATE cmdb.sync SET status = $2, finished_at = $3, created = $4, updated = $5, unchanged = $6, missing = $7,
@@ -77,29 +77,26 @@ pub async fn finish_sync(connection: &mut PgConnection, attempt: i64, outcome: &
         &missing,
         outcome.error,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Tags as the sim-engine named them last, for those of `ids` that were synchronised before.
+/// Tags as the sim-engine reported them last, for those of `ids` that were synchronised before.
 pub async fn list_synced_tags(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     ids: &[String],
 ) -> sqlx::Result<BTreeMap<String, Tags>> {
     let rows = sqlx::query!(
         r#"SELECT id, synced_tags AS "tags!: Json<Tags>" FROM cmdb.cis WHERE id = ANY($1) AND synced_tags IS NOT NULL"#,
         ids
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.tags.0)).collect())
 }
 
-pub async fn update_synced_tags(
-    connection: &mut PgConnection,
-    tags: &BTreeMap<CiId, Tags>,
-) -> sqlx::Result<()> {
+pub async fn update_synced_tags(conn: &mut PgConnection, tags: &BTreeMap<CiId, Tags>) -> sqlx::Result<()> {
     let ids: Vec<String> = tags.keys().map(ToString::to_string).collect();
     let values: Vec<Value> = tags.values().map(to_json).collect::<Result<_, _>>()?;
     sqlx::query!(
@@ -108,13 +105,13 @@ pub async fn update_synced_tags(
         &ids,
         &values
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Active CIs that stand for a machine of the sim-engine and are not among `present`.
-pub async fn list_missing(connection: &mut PgConnection, present: &[String]) -> sqlx::Result<Vec<CiId>> {
+/// Active CIs that represent a machine of the sim-engine and are not in `present`.
+pub async fn list_missing(conn: &mut PgConnection, present: &[String]) -> sqlx::Result<Vec<CiId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM cmdb.cis
          WHERE status = 'active' AND ci_type IN ('host', 'vm') AND (synced_tags IS NOT NULL OR attributes->>'driver' = 'model')
@@ -122,7 +119,7 @@ pub async fn list_missing(connection: &mut PgConnection, present: &[String]) -> 
          ORDER BY id",
         present
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     ids.into_iter().map(from_text).collect()
 }

@@ -1,4 +1,4 @@
-//! Problems: the causes behind incidents.
+//! Problems: the causes of incidents.
 
 use api_types::{
     itsm::{CreateProblem, Problem, ProblemState, UpdateProblem},
@@ -8,12 +8,14 @@ use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 
-use super::{App, checks, incidents as incident_rules};
+use super::{checks, incidents as incident_rules};
+use crate::state::App;
 use crate::store::{incidents, problems};
 
-/// Incidents a problem is opened with at most; more are linked one by one.
+/// Maximum number of incidents of a new problem; more are linked one by one.
 const INCIDENTS: usize = 1000;
 
 pub async fn create_problem(
@@ -28,7 +30,7 @@ pub async fn create_problem(
     errors.require_line("/short_description", &request.short_description, checks::LINE);
     checks::prose(&mut errors, "/description", &request.description, checks::TEXT);
     if request.incident_ids.len() > INCIDENTS {
-        errors.add("/incident_ids", format!("must be at most {INCIDENTS} incidents"));
+        errors.add("/incident_ids", format!("must have at most {INCIDENTS} incidents"));
     }
     errors.finish()?;
     let mut tx = app.pool.begin().await?;
@@ -37,17 +39,17 @@ pub async fn create_problem(
         Begun::New(ticket) => ticket,
     };
     let id = problems::insert_problem(&mut tx, &request, app.clock.now()).await?;
-    // In the order of their ids: two problems opened over the same incidents wait for each other instead of locking up.
+    // In the order of their ids, so that two requests for the same incidents do not deadlock.
     for (index, incident_id) in request.incident_ids.iter().enumerate() {
         let pointer = || format!("/incident_ids/{index}");
         let incident = incidents::lock_incident(&mut tx, incident_id)
             .await?
-            .ok_or_else(|| ApiError::invalid(pointer(), "names no incident"))?;
+            .ok_or_else(|| ApiError::invalid(pointer(), "is not the id of an incident"))?;
         if let Some(other) = &incident.problem_id {
-            return Err(ApiError::conflict(
-                "already-linked",
+            return Err(ApiError::new(
+                problem_types::ALREADY_LINKED,
                 format!(
-                    "incident {incident_id} points to problem {other} already; change its `problem_id` instead"
+                    "incident {incident_id} already belongs to problem {other}; change its `problem_id` instead"
                 ),
             ));
         }
@@ -55,7 +57,7 @@ pub async fn create_problem(
     }
     let problem = problems::find_problem(&mut tx, &id)
         .await?
-        .ok_or_else(|| ApiError::internal("a problem just inserted is not there"))?;
+        .ok_or_else(|| ApiError::internal("a problem that was just inserted does not exist"))?;
     audit::record(&mut tx, caller, audit::Record::new("create_problem", object(&id)).after(&problem)).await?;
     ticket.finish(&mut tx, &problem).await?;
     tx.commit().await?;
@@ -64,8 +66,8 @@ pub async fn create_problem(
 }
 
 pub async fn get_problem(app: &App, id: &str) -> ApiResult<Problem> {
-    let mut connection = app.pool.acquire().await?;
-    problems::find_problem(&mut connection, id).await?.ok_or_else(|| no_problem(id))
+    let mut conn = app.pool.acquire().await?;
+    problems::find_problem(&mut conn, id).await?.ok_or_else(|| no_problem(id))
 }
 
 pub async fn list_problems(
@@ -74,16 +76,12 @@ pub async fn list_problems(
     request: PageRequest,
 ) -> ApiResult<Page<Problem>> {
     let (limit, before) = (request.limit()?, request.after::<i64>()?);
-    let mut connection = app.pool.acquire().await?;
-    let problems = problems::list_problems(&mut connection, state, limit + 1, before).await?;
-    let numbered = page(problems, limit, |one| one.number);
-    Ok(Page {
-        items: numbered.items.into_iter().map(|one| one.problem).collect(),
-        next_page_token: numbered.next_page_token,
-    })
+    let mut conn = app.pool.acquire().await?;
+    let problems = problems::list_problems(&mut conn, state, limit + 1, before).await?;
+    Ok(page(problems, limit, |one| one.number).map(|one| one.item))
 }
 
-/// Edits a problem. A known error has a workaround and a resolved problem a root cause, else the words mean nothing.
+/// Edits a problem. A known error must have a workaround, and a resolved problem a root cause.
 pub async fn update_problem(
     app: &App,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Webhooks: CloudEvents in JSON, signed, to receivers that may be reached.
+//! Webhooks: signed CloudEvents in JSON, to receivers that are allowed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use service_kit::outbound::Receivers;
 use sha2::Sha256;
 
-use super::courier::Undelivered;
+use super::delivery_worker::Undelivered;
 use crate::settings::Settings;
 
 /// From the connection to the head of the answer; its body is not read.
@@ -57,10 +57,10 @@ impl Webhooks {
         })?;
         let receiver = self.receivers.resolve(&notification.recipient).await?;
         let body = self.event(notification).to_string();
-        // A client for this delivery alone: it connects to the addresses that were checked and to no others.
+        // A client for this delivery only: it connects to the addresses that were checked and to no others.
         let client = receiver
             .client(TIMEOUT)
-            .map_err(|_| Undelivered::Later("no HTTP client could be made".to_owned()))?;
+            .map_err(|_| Undelivered::Later("no HTTP client could be created".to_owned()))?;
         let answer = client
             .post(receiver.url)
             .header("Content-Type", "application/cloudevents+json")
@@ -76,7 +76,7 @@ impl Webhooks {
                 Err(Undelivered::Later(format!("the receiver answered {status}; redirects are not followed")))
             }
             Ok(status) => Err(Undelivered::Later(format!("the receiver answered {status}"))),
-            // The URL may hold a secret of the receiver's.
+            // The URL may contain a secret of the receiver.
             Err(error) => Err(Undelivered::Later(format!(
                 "the receiver could not be reached: {}",
                 service_kit::error::chain(&error.without_url())
@@ -84,8 +84,8 @@ impl Webhooks {
         }
     }
 
-    /// The CloudEvents 1.0 envelope in structured mode. Its id is the notification's, so that a receiver can drop what
-    /// it got before.
+    /// The CloudEvents 1.0 envelope in structured mode. Its id is the notification's, so that a receiver can discard
+    /// duplicates.
     fn event(&self, notification: &Notification) -> serde_json::Value {
         json!({
             "specversion": "1.0",

@@ -1,4 +1,4 @@
-//! Decisions on changes, with what was decided on.
+//! Decisions on changes, with what they cover.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::{ci_ids, ci_names};
 
 pub async fn insert_approval(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change: &ChangeId,
     approval: &Approval,
 ) -> sqlx::Result<()> {
@@ -28,14 +28,14 @@ pub async fn insert_approval(
         approval.end_at,
         approval.decided_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Voids every approval of a change that is not void yet.
 pub async fn void_approvals(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change: &ChangeId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -45,14 +45,14 @@ pub async fn void_approvals(
         change.as_str(),
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Decisions by the number of their change, oldest first.
 pub async fn list_approvals(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change_numbers: &[i64],
 ) -> sqlx::Result<HashMap<i64, Vec<Approval>>> {
     let rows = sqlx::query!(
@@ -60,7 +60,7 @@ pub async fn list_approvals(
          FROM itsm.approvals WHERE change_number = ANY($1) ORDER BY sequence",
         change_numbers,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut approvals: HashMap<i64, Vec<Approval>> = HashMap::new();
     for row in rows {

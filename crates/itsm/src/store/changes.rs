@@ -1,4 +1,4 @@
-//! Change requests, and which of them get in each other's way.
+//! Change requests and their conflicts.
 
 use api_types::itsm::{Change, Conflict, CreateChange};
 use chrono::{DateTime, Utc};
@@ -6,11 +6,13 @@ use domain::{
     change::{ChangeKind, ChangeState},
     ids::{ChangeId, CiId},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
+use utoipa::IntoParams;
 
-use super::{approvals, ci_ids, ci_names};
+use super::{Numbered, approvals, ci_ids, ci_names};
 
 struct ChangeRow {
     number: i64,
@@ -48,17 +50,10 @@ struct ChangeRow {
     updated_at: DateTime<Utc>,
 }
 
-/// A change and its place in lists.
-#[derive(Debug)]
-pub struct Numbered {
-    pub number: i64,
-    pub change: Change,
-}
-
-impl TryFrom<ChangeRow> for Numbered {
+impl TryFrom<ChangeRow> for Numbered<Change> {
     type Error = sqlx::Error;
 
-    /// Without its approvals, which are read apart.
+    /// Without its approvals, which are read separately.
     fn try_from(row: ChangeRow) -> sqlx::Result<Self> {
         let change = Change {
             id: from_text(row.id)?,
@@ -95,7 +90,7 @@ impl TryFrom<ChangeRow> for Numbered {
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        Ok(Self { number: row.number, change })
+        Ok(Self { number: row.number, item: change })
     }
 }
 
@@ -108,7 +103,7 @@ pub struct Opening<'a> {
 
 /// Inserts a draft.
 pub async fn insert_change(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     request: &CreateChange,
     opening: Opening<'_>,
 ) -> sqlx::Result<Change> {
@@ -138,55 +133,58 @@ pub async fn insert_change(
         request.evidence,
         opening.now,
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
-    Ok(Numbered::try_from(row)?.change)
+    Ok(Numbered::try_from(row)?.item)
 }
 
-pub async fn find_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+pub async fn find_change(conn: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
     let row = sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1", id.as_str())
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut *conn)
         .await?;
-    with_approvals(connection, row).await
+    with_approvals(conn, row).await
 }
 
-/// Like [`find_change`]; others who want to change it wait until the end of the caller's transaction.
-pub async fn lock_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+/// Like [`find_change`]; other writers wait until the end of the caller's transaction.
+pub async fn lock_change(conn: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
     let row =
         sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1 FOR NO KEY UPDATE", id.as_str())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut *conn)
             .await?;
-    with_approvals(connection, row).await
+    with_approvals(conn, row).await
 }
 
-async fn with_approvals(
-    connection: &mut PgConnection,
-    row: Option<ChangeRow>,
-) -> sqlx::Result<Option<Change>> {
+async fn with_approvals(conn: &mut PgConnection, row: Option<ChangeRow>) -> sqlx::Result<Option<Change>> {
     let Some(row) = row else { return Ok(None) };
-    let Numbered { number, mut change } = row.try_into()?;
-    change.approvals =
-        approvals::list_approvals(connection, &[number]).await?.remove(&number).unwrap_or_default();
+    let Numbered { number, item: mut change } = row.try_into()?;
+    change.approvals = approvals::list_approvals(conn, &[number]).await?.remove(&number).unwrap_or_default();
     Ok(Some(change))
 }
 
-/// Which changes to list; what is `None` does not matter.
-#[derive(Debug, Default)]
+/// Which changes to list; every condition given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ChangeFilter {
+    /// Only changes in this state.
     pub state: Option<ChangeState>,
+    /// Only changes of this kind.
     pub kind: Option<ChangeKind>,
+    /// Only changes of this CI.
+    #[param(value_type = Option<String>)]
     pub ci: Option<CiId>,
+    /// Only changes that this subject requested.
     pub requested_by: Option<String>,
+    /// Only changes for this plan.
     pub plan_hash: Option<String>,
 }
 
 /// Newest first, from below the number `before`.
 pub async fn list_changes(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &ChangeFilter,
     limit: i64,
     before: Option<i64>,
-) -> sqlx::Result<Vec<Numbered>> {
+) -> sqlx::Result<Vec<Numbered<Change>>> {
     let rows = sqlx::query_as!(
         ChangeRow,
         "SELECT * FROM itsm.changes
@@ -202,19 +200,19 @@ pub async fn list_changes(
         filter.plan_hash,
         limit,
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *conn)
     .await?;
     let mut changes = rows.into_iter().map(Numbered::try_from).collect::<sqlx::Result<Vec<_>>>()?;
     let numbers: Vec<i64> = changes.iter().map(|one| one.number).collect();
-    let mut approvals = approvals::list_approvals(connection, &numbers).await?;
+    let mut approvals = approvals::list_approvals(conn, &numbers).await?;
     for one in &mut changes {
-        one.change.approvals = approvals.remove(&one.number).unwrap_or_default();
+        one.item.approvals = approvals.remove(&one.number).unwrap_or_default();
     }
     Ok(changes)
 }
 
-/// Writes what may change of a locked change. Its approvals are written apart.
-pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sqlx::Result<()> {
+/// Writes what may change of a locked change. Its approvals are written separately.
+pub async fn update_change(conn: &mut PgConnection, change: &Change) -> sqlx::Result<()> {
     let updated = sqlx::query!(
         "UPDATE itsm.changes SET state = $2, short_description = $3, description = $4, risk = $5, edited_by = $6,
              assignment_group = $7, ci_ids = $8, plan_hash = $9, start_at = $10, end_at = $11,
@@ -248,7 +246,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         change.reviewed_at,
         change.review_notes,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     match updated.rows_affected() {
         1 => Ok(()),
@@ -258,7 +256,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
 
 /// Other changes that are not over, share a CI with this one and overlap its span: every one of them. Spans that only
 /// touch do not overlap.
-pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> sqlx::Result<Vec<Conflict>> {
+pub async fn list_conflicts(conn: &mut PgConnection, change: &Change) -> sqlx::Result<Vec<Conflict>> {
     let rows = sqlx::query!(
         r#"SELECT id, state, start_at, end_at,
                ARRAY(SELECT unnest(ci_ids) INTERSECT SELECT unnest($2::text[]) ORDER BY 1) AS "shared!: Vec<String>"
@@ -271,7 +269,7 @@ pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> s
         change.start_at,
         change.end_at,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {

@@ -14,7 +14,7 @@ use domain::{
     plan::{Connection, JumpHost, Target},
 };
 use secrecy::ExposeSecret;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::keys::Keys;
 use crate::service::App;
@@ -63,11 +63,11 @@ pub(crate) fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiRe
         return Ok(Reach::Controller);
     };
     if let Some(trouble) = keys.trouble(id) {
-        return Err(ApiError::conflict("no-ssh-key", trouble.to_owned()));
+        return Err(ApiError::new(problem_types::NO_SSH_KEY, trouble.to_owned()));
     }
     let (key, user_of_key) = keys.of(id).ok_or_else(|| {
-        ApiError::conflict(
-            "no-ssh-key",
+        ApiError::new(
+            problem_types::NO_SSH_KEY,
             "real hosts need a private key to enter them with: start the service with --ssh-key-file or --vault-address",
         )
     })?;
@@ -85,7 +85,7 @@ pub(crate) fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiRe
     };
     connect()
         .map(|ssh| Reach::Ssh(Box::new(ssh)))
-        .map_err(|error| ApiError::conflict("bad-connection", error.to_string()))
+        .map_err(|error| ApiError::new(problem_types::BAD_CONNECTION, error.to_string()))
 }
 
 /// The host in between; entered as the user of the host behind it, when it names none.

@@ -1,4 +1,4 @@
-//! What a CI may be made of. Every wrong field is named, not the first alone.
+//! What a CI may contain.
 
 mod attributes;
 
@@ -12,7 +12,7 @@ pub const MAX_REASON: usize = 1000;
 const MAX_TAGS: usize = 64;
 const MAX_TAG_VALUE: usize = 255;
 
-/// Why something is done: may have several lines, may be absent.
+/// The reason of a change: may have several lines, may be absent.
 pub fn check_reason(errors: &mut FieldErrors, pointer: &str, text: Option<&str>) {
     if let Some(text) = text
         && (text.chars().count() > MAX_REASON || text.chars().any(|c| c.is_control() && c != '\n'))
@@ -30,7 +30,7 @@ pub fn check_tags(errors: &mut FieldErrors, tags: &Tags) {
         if !is_tag_key(key) {
             errors.add(
                 pointer(),
-                "is no name for a tag: use 1 to 63 of `A-Z a-z 0-9 _ . - /`, a letter, digit or `_` first",
+                "is not a valid name for a tag: use 1 to 63 of `A-Z a-z 0-9 _ . - /`, a letter, digit or `_` first",
             );
         } else if value.chars().count() > MAX_TAG_VALUE || value.chars().any(char::is_control) {
             errors.add(
