@@ -18,23 +18,16 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    client::{Client, ClientError, RetryRule},
+    client::{ClientError, service_client},
     segment,
 };
 
-/// One method per verb of the patch-manager. Filters are its query parameters: `("state", "executing".to_owned())`.
-#[derive(Debug, Clone)]
-pub struct PatchClient(Client);
+service_client! {
+    /// One method per verb of the patch-manager. Filters are its query parameters: `("state", "executing".to_owned())`.
+    PatchClient, "patch-manager"
+}
 
 impl PatchClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("patch-manager", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// Compliance of the fleet, by every dimension.
     pub async fn get_compliance(&self) -> Result<ComplianceSummary, ClientError> {
         self.0.get("/patch/compliance", &[]).await

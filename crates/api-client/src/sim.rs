@@ -9,23 +9,16 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Client, ClientError, RetryRule, segment};
+use crate::{ClientError, segment, service_client};
 
 /// Lists are read to this many items.
 const MOST: usize = 100_000;
 
-#[derive(Debug, Clone)]
-pub struct SimClient(Client);
+service_client! {
+    SimClient, "sim-engine"
+}
 
 impl SimClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("sim-engine", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// Virtual machines; `filter` takes the query parameters of the list: `os cluster hypervisor power tag`.
     pub async fn list_vms(&self, filter: &[(&str, String)]) -> Result<Vec<Vm>, ClientError> {
         self.0.get_all("/sim/vms", filter, MOST).await

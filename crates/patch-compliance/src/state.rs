@@ -3,7 +3,8 @@
 use std::{ops::Deref, sync::Arc};
 
 use api_client::cmdb::CmdbClient;
-use service_kit::{Clock, quick_reads::QuickReads, server::Context};
+use secrecy::ExposeSecret;
+use service_kit::{Clock, read_pool::ReadPool, server::Context};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,7 +20,7 @@ pub struct App(Arc<Parts>);
 
 pub struct Parts {
     pub pool: PgPool,
-    pub reads: QuickReads,
+    pub reads: ReadPool,
     pub clock: Clock,
     pub settings: Settings,
     pub cmdb: CmdbClient,
@@ -37,9 +38,9 @@ impl App {
     pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Parts {
             pool: context.pool.clone(),
-            reads: QuickReads::beside(&context.pool)?,
+            reads: ReadPool::new(&context.pool)?,
             clock: context.clock.clone(),
-            cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose()),
+            cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose_secret()),
             settings,
             measures: Measures::default(),
             asked: Asked::default(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use api_client::{RetryRule, sim_customers::SimCustomersClient};
-use service_kit::{Clock, config::Secret, outbound::Receivers, server::Context};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::{Clock, outbound::Receivers, server::Context};
 use sqlx::PgPool;
 
 use crate::settings::Settings;
@@ -24,7 +25,7 @@ pub struct Outside {
     pub(crate) sim_customers: SimCustomersClient,
     /// The addresses that may be reached.
     pub(crate) receivers: Receivers,
-    pub(crate) webhook_secret: Option<Secret>,
+    pub(crate) webhook_secret: Option<SecretString>,
 }
 
 impl App {
@@ -40,7 +41,7 @@ impl App {
 
 impl Outside {
     pub fn new(context: &Context, sim_engine_url: &str, settings: Settings) -> anyhow::Result<Self> {
-        let token = context.service_token.expose();
+        let token = context.service_token.expose_secret();
         Ok(Self {
             // A health check is one request: a customer that does not answer is not asked a second time unseen.
             sim_customers: SimCustomersClient::new(sim_engine_url, token).with_retry(RetryRule::NONE),
@@ -51,7 +52,7 @@ impl Outside {
     }
 }
 
-fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<Secret>> {
+fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let Some(file) = &settings.webhook_secret_file else { return Ok(None) };
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the webhook secret file `{}`", file.display()))?;
@@ -60,5 +61,5 @@ fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<Secret>> {
         "the secret in `{}` is too short; it needs 16 bytes or more",
         file.display()
     );
-    Ok(Some(Secret::new(text.trim())))
+    Ok(Some(SecretString::from(text.trim())))
 }

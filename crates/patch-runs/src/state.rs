@@ -5,7 +5,8 @@ use std::{ops::Deref, sync::Arc};
 use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
 use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
 use leases::{LeaseConfig, Worker};
-use service_kit::{Clock, config::Secret, server::Context};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::{Clock, server::Context};
 use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,7 +30,7 @@ pub struct Parts {
     pub(crate) customers: Arc<dyn SubjectWork>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
-    pub(crate) service_token: Secret,
+    pub(crate) service_token: SecretString,
     /// Names the run that has changed to every task that waits for it.
     pub(crate) changes: broadcast::Sender<Change>,
     /// The runs that this process owns.
@@ -46,7 +47,7 @@ impl App {
         settings: Settings,
     ) -> anyhow::Result<Self> {
         leases::migrate(&context.pool).await?;
-        let token = context.service_token.expose();
+        let token = context.service_token.expose_secret();
         Ok(Self(Arc::new(Parts {
             pool: context.pool.clone(),
             clock: context.clock.clone(),

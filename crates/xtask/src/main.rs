@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | bootstrap | openapi | queries | check | bench`.
+//! The project's own commands: `cargo xtask demo | test | bootstrap | openapi | docs | queries | check | bench`.
 //!
 //! Blocking code on few dependencies, because it is the first thing a fresh machine compiles. It prepares and checks;
 //! it holds no knowledge of the product beyond the names of its crates.
@@ -6,6 +6,7 @@
 mod architecture;
 mod bootstrap;
 mod complaints;
+mod docs;
 mod handover;
 mod openapi;
 mod playbooks;
@@ -49,6 +50,8 @@ enum Command {
     Check,
     /// Write openapi/<service>.json from the services
     Openapi(Drift),
+    /// Write docs/problems.md from the registry of problem types
+    Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),
     /// Measure; arguments after `--` go to the benchmark
@@ -94,6 +97,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check => report(architecture::check(&workspace)?),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
         Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),
+        Command::Docs(Drift { check: true }) => report(docs::check(&workspace)?),
+        Command::Docs(Drift { check: false }) => report(docs::write(&workspace)?),
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {

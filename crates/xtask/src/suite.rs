@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, openapi, playbooks, queries, test_step};
+use crate::{architecture, docs, openapi, playbooks, queries, test_step};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -29,13 +29,15 @@ pub enum StepName {
     Clippy,
     /// openapi/ against the services
     Openapi,
+    /// Generated documents against their sources
+    Docs,
     /// All tests, against a PostgreSQL started for them
     Tests,
 }
 
 impl StepName {
     fn needs_bootstrap(self) -> bool {
-        !matches!(self, Self::Fmt | Self::Check | Self::Clippy | Self::Openapi)
+        !matches!(self, Self::Fmt | Self::Check | Self::Clippy | Self::Openapi | Self::Docs)
     }
 }
 
@@ -95,6 +97,7 @@ fn perform(
             cargo("clippy", command)
         }
         StepName::Openapi => openapi::check(workspace),
+        StepName::Docs => docs::check(workspace),
         StepName::Tests => {
             let (verdict, counted) = test_step::run(workspace, selection)?;
             *totals = Some(counted);

@@ -83,7 +83,7 @@ async fn a_run_keeps_the_membership_it_was_given_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ansible_inventory_accepts_it_without_a_word() {
     let Some(program) = ansible_inventory() else {
-        eprintln!("skipped: there is no ansible-inventory; name one by PATCH_ANSIBLE_INVENTORY");
+        eprintln!("skipped: there is no ansible-inventory; set PATCH_ANSIBLE_INVENTORY");
         return;
     };
     let platform = Platform::start().await;

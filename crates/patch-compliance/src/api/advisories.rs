@@ -15,7 +15,9 @@ use axum::{
 };
 use domain::ids::AdvisoryId;
 use serde::Deserialize;
-use service_kit::{ApiError, ApiResult, Json, Operator, Path, Query, Viewer, page::PageRequest};
+use service_kit::{
+    ApiError, ApiResult, Json, Operator, Path, Query, Viewer, page::PageRequest, problem_types,
+};
 use tokio::io::AsyncWriteExt;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -155,11 +157,7 @@ async fn import_advisories(
         .is_some_and(|encoding| encoding != "gzip" && encoding != "identity")
     {
         let detail = "send the feed as it is, or with `Content-Encoding: gzip`";
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-content-encoding",
-            detail,
-        ));
+        return Err(ApiError::new(problem_types::UNSUPPORTED_CONTENT_ENCODING, detail));
     }
     let file = receive(&app, body).await?;
     let begun = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
@@ -181,7 +179,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     let most = app.settings.feeds.feed_max_bytes;
     let mut parts = body.into_data_stream();
     let unwritable = |error: std::io::Error| {
-        ApiError::unavailable("no-space", "the feed cannot be kept for reading; see the service's log")
+        ApiError::new(problem_types::NO_SPACE, "the feed cannot be kept for reading; see the service's log")
             .with_source(error)
     };
     let file = feed_imports::temporary_file(&app.settings.work_dir.join("feeds")).map_err(unwritable)?;
@@ -191,7 +189,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
         total += part.len() as u64;
         if total > most {
             let detail = format!("a feed may have {most} bytes; send it in parts");
-            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+            return Err(ApiError::new(problem_types::TOO_LARGE, detail));
         }
         file.write_all(&part).await.map_err(unwritable)?;
     }

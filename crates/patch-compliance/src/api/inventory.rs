@@ -11,12 +11,12 @@ use api_types::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
 };
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::Deserialize;
-use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json};
+use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json, problem_types};
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -93,8 +93,7 @@ async fn push_inventory(
         }
         _ => {
             return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
+                problem_types::UNSUPPORTED_MEDIA_TYPE,
                 "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
                  `application/vnd.cyclonedx+json` and `application/spdx+json` for what other tools tell of one host",
             ));
@@ -196,8 +195,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
     while let Some(part) = next_part(&mut parts).await? {
         if whole.len() + part.len() > most {
             return Err(ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
+                problem_types::TOO_LARGE,
                 format!("the inventory is larger than {} MiB", most >> 20),
             ));
         }
@@ -232,5 +230,5 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
 }
 
 fn too_large(detail: &'static str) -> ApiError {
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    ApiError::new(problem_types::TOO_LARGE, detail)
 }

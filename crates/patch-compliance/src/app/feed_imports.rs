@@ -12,8 +12,7 @@ use api_types::{
     page::Page,
     patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus},
 };
-use axum::http::StatusCode;
-use service_kit::{ApiError, ApiResult, Caller, page::PageRequest, page::page};
+use service_kit::{ApiError, ApiResult, Caller, page::PageRequest, page::page, problem_types};
 use tokio::{sync::Semaphore, task::JoinHandle, time::MissedTickBehavior};
 use uuid::Uuid;
 
@@ -54,7 +53,7 @@ pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, fil
         tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
     if app.imports.waiting.available_permits() == 0 {
         let detail = format!("{MOST_WAITING} imports wait already; send the feed again when some have ended");
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many-imports", detail));
+        return Err(ApiError::new(problem_types::TOO_MANY_IMPORTS, detail));
     }
     let progress = Progress::new(kind);
     let import = AdvisoryImport {

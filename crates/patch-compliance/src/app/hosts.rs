@@ -6,7 +6,7 @@ use api_types::cmdb::{Ci, CiStatus, CiType};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{ids::CiId, selector::Selector};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use sqlx::PgConnection;
 
 use super::{
@@ -125,7 +125,7 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
 /// A refusal of the CMDB's is not one of ours, but it tells that the token is of no use.
 fn refused(error: api_client::ClientError) -> ApiError {
     match error.status() {
-        Some(409 | 422) => ApiError::conflict("unknown-token", error.to_string()),
+        Some(409 | 422) => ApiError::new(problem_types::UNKNOWN_TOKEN, error.to_string()),
         _ => upstream_error(error),
     }
 }

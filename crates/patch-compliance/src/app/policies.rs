@@ -19,6 +19,7 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
     extract::parse_json,
     idempotency::{self, Begun},
+    problem_types,
 };
 
 pub use crate::store::policies::{find_policy, get_policy, list_scheduled, os_key};
@@ -48,9 +49,10 @@ pub(crate) async fn create_policy(
         Begun::New(ticket) => ticket,
     };
     store::lock_results(&mut transaction).await?;
-    let no = store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now)
-        .await?
-        .ok_or_else(|| ApiError::conflict("exists", format!("there is a policy `{}` already", policy.id)))?;
+    let no =
+        store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
+            || ApiError::new(problem_types::EXISTS, format!("there is a policy `{}` already", policy.id)),
+        )?;
     store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
@@ -102,8 +104,8 @@ pub(crate) async fn delete_policy(
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
     if_match.check(before.version)?;
     if let Some(run) = store::policies::find_open_run(&mut transaction, id).await? {
-        return Err(ApiError::conflict(
-            "run-open",
+        return Err(ApiError::new(
+            problem_types::RUN_OPEN,
             format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
         ));
     }

@@ -21,6 +21,7 @@ use service_kit::{
     ApiError, ApiResult, Approver, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
     extract::Tagged,
     page::{PageRequest, page},
+    problem_types,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -287,8 +288,7 @@ async fn take_callback(
         app.outside.webhook_secret.as_ref().is_some_and(|secret| is_signed(secret, &body, signature));
     if !is_ours {
         return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "bad-signature",
+            problem_types::BAD_SIGNATURE,
             "the body is not signed with the webhook secret",
         ));
     }

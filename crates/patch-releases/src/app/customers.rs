@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
+    problem_types,
 };
 use sqlx::PgConnection;
 
@@ -39,8 +40,8 @@ pub(crate) async fn create_customer(
         Begun::New(ticket) => ticket,
     };
     if !store::insert_customer(&mut transaction, &customer, &caller.subject, app.clock.now()).await? {
-        return Err(ApiError::conflict(
-            "customer-exists",
+        return Err(ApiError::new(
+            problem_types::CUSTOMER_EXISTS,
             format!("there is a customer `{}` already", customer.slug),
         ));
     }
@@ -127,8 +128,8 @@ pub(crate) async fn delete_customer(
     let before = locked(&mut transaction, slug).await?;
     if_match.check(before.revision)?;
     if let Some(run) = store::find_lock(&mut transaction, slug).await? {
-        return Err(ApiError::conflict(
-            "customer-in-rollout",
+        return Err(ApiError::new(
+            problem_types::CUSTOMER_IN_ROLLOUT,
             format!("customer `{slug}` is in the hands of run {run}"),
         ));
     }

@@ -22,6 +22,7 @@ use domain::{
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
+    problem_types,
 };
 use sqlx::PgConnection;
 
@@ -88,7 +89,7 @@ pub(crate) async fn create_release(
     };
     if !store::insert_release(&mut transaction, &release).await? {
         let reason = format!("there is a release `{}` already; a version is given once", release.version);
-        return Err(ApiError::conflict("release-exists", reason));
+        return Err(ApiError::new(problem_types::RELEASE_EXISTS, reason));
     }
     let record = audit::Record::new("create_release", object(release.version)).after(&release);
     audit::record(&mut transaction, caller, record).await?;
@@ -294,7 +295,7 @@ pub(crate) async fn deploy(
                 "{} items of the checklist are open, first `{first}`; tick them, or waive them with a reason",
                 open.len()
             );
-            return Err(ApiError::conflict("checklist-open", reason));
+            return Err(ApiError::new(problem_types::CHECKLIST_OPEN, reason));
         }
         demo_first(&mut conn, version, &chosen).await?;
     }
@@ -313,7 +314,7 @@ async fn demo_first(conn: &mut PgConnection, version: Version, chosen: &[Custome
     let reason = format!(
         "{version} has not been on a demo installation; deploy it to `demo` first, or together with the others"
     );
-    Err(ApiError::conflict("demo-first", reason))
+    Err(ApiError::new(problem_types::DEMO_FIRST, reason))
 }
 
 async fn something_to_do(conn: &mut PgConnection, order: &ReleaseOrder) -> ApiResult<()> {
@@ -327,7 +328,7 @@ async fn something_to_do(conn: &mut PgConnection, order: &ReleaseOrder) -> ApiRe
         true => "no customer is left to do anything for".to_owned(),
         false => format!("no customer is left to do anything for: {reasons}"),
     };
-    Err(ApiError::conflict("nothing-to-do", reason))
+    Err(ApiError::new(problem_types::NOTHING_TO_DO, reason))
 }
 
 /// All tiers at once after validation and demo, on one emergency approver's word. What of the checklist is open is waived
@@ -429,7 +430,7 @@ pub(crate) async fn take_back(
         Err(TransitionError::Refused(_)) => Ok(false),
         Err(TransitionError::Failed(error)) => Err(error),
         Err(TransitionError::Lost) => {
-            Err(ApiError::unavailable("lost", "the run is being taken over; try again"))
+            Err(ApiError::new(problem_types::LOST, "the run is being taken over; try again"))
         }
     }
 }
@@ -464,13 +465,13 @@ async fn with_release(
                 release.kind,
                 until.format("%Y-%m-%d %H:%M UTC")
             );
-            return Err(ApiError::conflict("rollback-window-closed", reason));
+            return Err(ApiError::new(problem_types::ROLLBACK_WINDOW_CLOSED, reason));
         }
         with.push(customer);
     }
     match with.is_empty() {
-        true => Err(ApiError::conflict(
-            "nothing-to-do",
+        true => Err(ApiError::new(
+            problem_types::NOTHING_TO_DO,
             format!("none of these customers runs {}", release.version),
         )),
         false => Ok(with),

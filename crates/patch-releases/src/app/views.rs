@@ -16,7 +16,7 @@ use domain::{
     },
     run::{Action, HostState, Progress, Stage},
 };
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, audit, problem_types};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -152,8 +152,8 @@ pub(crate) async fn get_timeline(app: &App, version: Version) -> ApiResult<Relea
     let ids = store::list_release_runs(&mut conn, version, 1000).await?;
     let rollout = ids.iter().find(|(_, mode)| matches!(mode, ReleaseMode::Deploy | ReleaseMode::Emergency));
     let Some((id, _)) = rollout else {
-        return Err(ApiError::conflict(
-            "not-rolled-out",
+        return Err(ApiError::new(
+            problem_types::NOT_ROLLED_OUT,
             format!("{version} was not rolled out yet; its plan tells when what would happen"),
         ));
     };
@@ -355,7 +355,7 @@ pub(crate) async fn take_callback(
     .await?;
     if !taken && before.state != callback.state {
         let reason = format!("deployment `{id}` has ended as {:?} already", before.state).to_lowercase();
-        return Err(ApiError::conflict("deployment-ended", reason));
+        return Err(ApiError::new(problem_types::DEPLOYMENT_ENDED, reason));
     }
     let after = deployments::find_deployment(&mut transaction, id).await?.unwrap_or_else(|| before.clone());
     if taken {

@@ -7,7 +7,7 @@ use domain::{
     release::{Customer, ReleasePolicies, Version},
 };
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use sqlx::PgConnection;
 
 struct Row {
@@ -136,7 +136,7 @@ pub async fn update_customer(
 
 fn name_taken(error: sqlx::Error) -> ApiError {
     match error.as_database_error().and_then(|error| error.constraint()) {
-        Some("customers_name") => ApiError::conflict("name-taken", "another customer has this name"),
+        Some("customers_name") => ApiError::new(problem_types::NAME_TAKEN, "another customer has this name"),
         _ => error.into(),
     }
 }

@@ -10,6 +10,7 @@ use domain::{
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    problem_types,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -42,7 +43,7 @@ pub async fn create_calendar(
     store::calendars::insert_calendar(&mut transaction, &calendar).await?;
     // All calendars are judged together, so together they must make one.
     all_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
-        true => ApiError::conflict("too-many-freezes", error.to_string()),
+        true => ApiError::new(problem_types::TOO_MANY_FREEZES, error.to_string()),
         false => error,
     })?;
     let record = audit::Record::new("create_calendar", object(id)).after(&calendar);

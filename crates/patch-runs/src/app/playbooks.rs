@@ -13,7 +13,8 @@ use domain::{
     package::Packaging,
     plan::{Connection, JumpHost, Target},
 };
-use service_kit::{ApiError, ApiResult};
+use secrecy::ExposeSecret;
+use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::keys::Keys;
 use crate::App;
@@ -50,7 +51,7 @@ pub fn playbook_run<'a>(
     let mut run = PlaybookRun::new(playbook, inventory, run_dir);
     run.forks = app.settings.forks;
     run.timeout = timeout;
-    run.api_token = Some(Secret::new(app.service_token.expose()));
+    run.api_token = Some(Secret::new(app.service_token.expose_secret()));
     run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
     run.extra_vars.set("pm_cmdb_url", app.compliance.settings.cmdb_url.as_str());
     Ok(run)
@@ -62,11 +63,11 @@ pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Re
         return Ok(Reach::Controller);
     };
     if let Some(trouble) = keys.trouble(id) {
-        return Err(ApiError::conflict("no-ssh-key", trouble.to_owned()));
+        return Err(ApiError::new(problem_types::NO_SSH_KEY, trouble.to_owned()));
     }
     let (key, user_of_key) = keys.of(id).ok_or_else(|| {
-        ApiError::conflict(
-            "no-ssh-key",
+        ApiError::new(
+            problem_types::NO_SSH_KEY,
             "real hosts need a private key to enter them with: start the service with --ssh-key-file or --vault-address",
         )
     })?;
@@ -84,7 +85,7 @@ pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Re
     };
     connect()
         .map(|ssh| Reach::Ssh(Box::new(ssh)))
-        .map_err(|error| ApiError::conflict("bad-connection", error.to_string()))
+        .map_err(|error| ApiError::new(problem_types::BAD_CONNECTION, error.to_string()))
 }
 
 /// The host in between; entered as the user of the host behind it, when it names none.

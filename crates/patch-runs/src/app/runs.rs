@@ -16,6 +16,7 @@ use domain::{
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    problem_types,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -273,7 +274,7 @@ pub(crate) async fn steer_run(
         Err(TransitionError::Refused(refused)) => return Err(refuse(refused)),
         Err(TransitionError::Failed(error)) => return Err(error),
         Err(TransitionError::Lost) => {
-            return Err(ApiError::unavailable("lost", "the run is being taken over; try again"));
+            return Err(ApiError::new(problem_types::LOST, "the run is being taken over; try again"));
         }
     }
     let row = runs::get_run(&mut transaction, id).await?;
@@ -283,7 +284,7 @@ pub(crate) async fn steer_run(
 }
 
 fn refuse(refused: Refused) -> ApiError {
-    ApiError::conflict("run-state", refused.to_string())
+    ApiError::new(problem_types::RUN_STATE, refused.to_string())
 }
 
 /// Tries the failed hosts again: within the run while it is paused, else by a new run that selects just them.
@@ -305,8 +306,8 @@ pub(crate) async fn retry_failed(
     let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
     let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
     if ids.is_empty() {
-        return Err(ApiError::conflict(
-            "run-state",
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
             "no host of this run failed or was left out: there is nothing to try again",
         ));
     }
@@ -349,8 +350,8 @@ pub(crate) async fn roll_back_run(
         .map(|host| host.ci_id)
         .collect();
     if ids.is_empty() || kept_until.is_none_or(|until| until <= app.clock.now()) {
-        return Err(ApiError::conflict(
-            "rollback-unavailable",
+        return Err(ApiError::new(
+            problem_types::ROLLBACK_UNAVAILABLE,
             "no snapshot of this run is left to return to",
         ));
     }

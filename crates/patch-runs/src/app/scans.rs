@@ -25,6 +25,7 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     error::chain,
     idempotency::{self, Begun},
+    problem_types,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -360,7 +361,7 @@ impl Drop for Leash {
 /// Plays to the end; the reasons of hosts that failed.
 async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
-        ApiError::conflict("ansible", format!("the scan cannot be started: {}", chain(&error)))
+        ApiError::new(problem_types::ANSIBLE, format!("the scan cannot be started: {}", chain(&error)))
     })?;
     let _leash = Leash(running.stop_handle());
     let mut failures = BTreeMap::new();

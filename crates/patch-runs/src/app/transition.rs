@@ -11,7 +11,7 @@ use domain::{
 };
 use leases::{Lease, LeaseError};
 use serde_json::json;
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, audit, problem_types};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{notices, run_changes};
@@ -82,9 +82,9 @@ impl From<LeaseError> for TransitionError {
     fn from(error: LeaseError) -> Self {
         match error.is_lost() {
             true => Self::Lost,
-            false => {
-                Self::Failed(ApiError::unavailable("lease", "the lease cannot be checked").with_source(error))
-            }
+            false => Self::Failed(
+                ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error),
+            ),
         }
     }
 }
@@ -120,7 +120,7 @@ pub async fn apply_as_owner(
 /// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
 pub async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
     let unchecked =
-        |error: LeaseError| ApiError::unavailable("lease", "the lease cannot be checked").with_source(error);
+        |error: LeaseError| ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error);
     lease.begin().await.map_err(unchecked)
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ansible::{End, Ended, Event, PlaybookRun, RunningPlaybook, StopHandle};
 use domain::ids::RunId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::sync::watch;
 
 use super::perform::{Order, Task};
@@ -38,8 +38,8 @@ pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
 /// Starts a playbook and records which process it is.
 pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
     let running = task.app.runner.start(run).await.map_err(|error| {
-        ApiError::conflict(
-            "ansible",
+        ApiError::new(
+            problem_types::ANSIBLE,
             format!("the playbook cannot be started: {}", service_kit::error::chain(&error)),
         )
     })?;

@@ -14,7 +14,7 @@ use domain::{
     selector::Selector,
 };
 use planner::PlanRequest;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use simulator::{Observed, StrategyOutcome};
 
 use super::{answer, deadline, runs, strategies};
@@ -41,13 +41,16 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     let plan = stored_runs::find_plan(&mut connection, id).await?;
     let hosts = run_records::list_host_statuses(&mut connection, id).await?;
     if !row.state.is_final() {
-        return Err(ApiError::conflict(
-            "run-state",
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
             "the run has not ended; only a finished run is replayed",
         ));
     }
     let Some(plan) = plan.filter(|plan| plan.intent == Intent::Patch) else {
-        return Err(ApiError::conflict("run-state", "the run patched nothing: there is nothing to replay"));
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
+            "the run patched nothing: there is nothing to replay",
+        ));
     };
     let ids: Vec<CiId> = plan.targets.keys().cloned().collect();
     let severities = updates::severities_of_plan(&mut connection, &plan).await?;

@@ -13,7 +13,7 @@ use domain::{
     run::{Answer, Event, HostResult, HostState},
     workflow::{Reboot, WorkflowStep},
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::{
     Task,
@@ -200,7 +200,7 @@ pub async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResul
         match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
             Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),
             Err(TransitionError::Lost) => {
-                return Err(ApiError::unavailable("lost", "the run is in other hands"));
+                return Err(ApiError::new(problem_types::LOST, "the run is in other hands"));
             }
             Err(TransitionError::Failed(error)) if task.lease.is_alive() => {
                 tracing::warn!(run.id = %task.loaded.row.id, "an event cannot be stored yet: {error}");

@@ -1,33 +1,33 @@
-//! One delivery from its claim to its record.
+//! One delivery, from its claim to its record.
 
 use std::{sync::Arc, time::Duration};
 
 use api_types::itsm::{Channel, Notification};
 use leases::{Lease, LeaseError};
-use service_kit::{Caller, Clock, audit, server::Context};
+use service_kit::{Caller, Clock, audit, outbound::Receivers, server::Context};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Receivers, mailer::Mailer, webhooks::Webhooks};
+use super::{mailer::Mailer, webhooks::Webhooks};
 use crate::{
     app::changes::{LinkSigner, with_link},
     settings::Settings,
     store::{links, notifications},
 };
 
-/// Tries before a delivery is given up.
-const MOST_ATTEMPTS: i32 = 8;
-/// No try takes longer, whatever the other side does.
+/// Maximum number of attempts.
+const MAX_ATTEMPTS: i32 = 8;
+/// Timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Characters of an error that are kept; the other side may send any number.
+/// Maximum number of characters of an error; the other side may send any number.
 const ERROR_LENGTH: usize = 500;
 
-/// Why a try failed. The text is shown to operators: it holds no secret and no address that may hold one.
+/// Why an attempt failed. Operators see the text: it contains no secret and no address that may contain one.
 #[derive(Debug)]
 pub enum Undelivered {
-    /// Another try may succeed.
+    /// Another attempt may succeed.
     Later(String),
-    /// None will before somebody changes something.
+    /// No attempt will succeed until somebody changes something.
     Never(String),
 }
 
@@ -53,7 +53,7 @@ pub enum RecordError {
 
 /// Delivers by e-mail and webhook and records what came of it.
 #[derive(Clone)]
-pub struct Courier {
+pub struct DeliveryWorker {
     pub pool: PgPool,
     clock: Clock,
     first_retry: Duration,
@@ -63,7 +63,7 @@ pub struct Courier {
     public_url: Arc<str>,
 }
 
-impl Courier {
+impl DeliveryWorker {
     pub fn new(
         context: &Context,
         settings: &Settings,
@@ -89,7 +89,7 @@ impl Courier {
             None => None,
         };
         tx.commit().await?;
-        // What leaves the house, and is neither stored nor shown.
+        // What is sent; it is neither stored nor shown.
         let outgoing = match link.and_then(|link| Some((self.links.token(&link)?, link))) {
             Some((token, link)) => Notification {
                 body: with_link(&notification.body, &self.public_url, &link.change_id, &token),
@@ -97,11 +97,12 @@ impl Courier {
             },
             None => notification.clone(),
         };
-        let outcome = match notification.attempts > MOST_ATTEMPTS {
-            true => Err(Undelivered::Never(format!(
-                "given up after {MOST_ATTEMPTS} attempts, the last of which ended without a word"
-            ))),
-            false => self.attempt(&outgoing, &lease).await,
+        let outcome = if notification.attempts > MAX_ATTEMPTS {
+            Err(Undelivered::Never(format!(
+                "aborted after {MAX_ATTEMPTS} attempts; the result of the last one is unknown"
+            )))
+        } else {
+            self.attempt(&outgoing, &lease).await
         };
         self.record(lease, &notification, outcome).await
     }
@@ -118,7 +119,7 @@ impl Courier {
                 Err(Undelivered::Later(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs())))
             }),
             () = lease.lapsed().cancelled_owned() => {
-                Err(Undelivered::Later("the database was away while it was sent".to_owned()))
+                Err(Undelivered::Later("the database was not reachable while it was sent".to_owned()))
             }
         }
     }
@@ -136,15 +137,15 @@ impl Courier {
                 notifications::record_delivered(&mut tx, id, self.clock.now()).await?;
                 Some("delivered".to_owned())
             }
-            Err(Undelivered::Later(error)) if attempts < MOST_ATTEMPTS => {
+            Err(Undelivered::Later(error)) if attempts < MAX_ATTEMPTS => {
                 let wait = backoff(self.first_retry, attempts);
                 notifications::record_retry(&mut tx, id, &short(&error), wait).await?;
-                tracing::debug!(notification.id = %id, attempts, "delivery failed, next try in {wait:?}: {error}");
+                tracing::debug!(notification.id = %id, attempts, "an attempt failed, the next one is in {wait:?}: {error}");
                 None
             }
             Err(Undelivered::Later(error) | Undelivered::Never(error)) => {
                 notifications::record_failed(&mut tx, id, &short(&error)).await?;
-                tracing::warn!(notification.id = %id, attempts, "delivery given up: {error}");
+                tracing::warn!(notification.id = %id, attempts, "delivery failed: {error}");
                 Some(format!("failed: {}", short(&error)))
             }
         };
@@ -158,12 +159,12 @@ impl Courier {
     }
 }
 
-/// The wait after the given attempt: doubled each time.
+/// The wait after an attempt: doubled each time.
 fn backoff(first: Duration, attempts: i32) -> Duration {
     first.saturating_mul(1 << attempts.saturating_sub(1).clamp(0, 16))
 }
 
-/// One line of bounded length: what the other side said is not trusted.
+/// One line of bounded length: the text comes from the other side and is not trusted.
 fn short(error: &str) -> String {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ERROR_LENGTH).collect()
 }
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn default_retries_spread_over_about_an_hour() {
         let first = Settings::default().first_retry();
-        let waits: Vec<u64> = (1..MOST_ATTEMPTS).map(|attempts| backoff(first, attempts).as_secs()).collect();
+        let waits: Vec<u64> = (1..MAX_ATTEMPTS).map(|attempts| backoff(first, attempts).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920]);
     }
 
