@@ -14,7 +14,6 @@ pub mod native;
 pub mod output;
 pub mod plot;
 pub mod random;
-pub mod reference;
 pub mod replay;
 pub mod statistics;
 

@@ -33,14 +33,6 @@ pub enum PlanError {
     EmptyBatch,
 }
 
-/// Whether each step has an id of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepIds {
-    Unique,
-    /// As the reference simulator writes them: some strategies call every step `patch-1`.
-    Reference,
-}
-
 /// Plans a scenario under one strategy after the other; what they all need to know of it is found out once.
 pub struct Planner<'a>(Ground<'a>);
 
@@ -50,7 +42,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The plan of one strategy. `batch_size` matters to `batch_rolling` alone.
-    pub fn plan(&self, strategy: Strategy, batch_size: usize, ids: StepIds) -> Result<NodePlan, PlanError> {
+    pub fn plan(&self, strategy: Strategy, batch_size: usize) -> Result<NodePlan, PlanError> {
         let ground = &self.0;
         let mut plan = NodePlan::new(strategy);
         match strategy {
@@ -68,21 +60,13 @@ impl<'a> Planner<'a> {
             Strategy::DepGreedy => groups::dep_greedy(ground, &mut plan)?,
             Strategy::Hybrid => groups::hybrid(ground, &mut plan),
         }
-        if ids == StepIds::Reference && matches!(strategy, Strategy::Canary | Strategy::DepGreedy) {
-            plan.number_all_as_first();
-        }
         Ok(plan)
     }
 }
 
 /// [`Planner::plan`] for one plan.
-pub fn plan(
-    scenario: &Scenario,
-    strategy: Strategy,
-    batch_size: usize,
-    ids: StepIds,
-) -> Result<NodePlan, PlanError> {
-    Planner::new(scenario).plan(strategy, batch_size, ids)
+pub fn plan(scenario: &Scenario, strategy: Strategy, batch_size: usize) -> Result<NodePlan, PlanError> {
+    Planner::new(scenario).plan(strategy, batch_size)
 }
 
 /// The waves of a plan of hosts as steps over a scenario made [from their graph](crate::scenario::from_graph), so that the

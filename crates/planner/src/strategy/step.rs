@@ -97,15 +97,6 @@ impl NodePlan {
         }
     }
 
-    /// The names as the reference simulator gives them.
-    pub(super) fn number_all_as_first(&mut self) {
-        for step in &mut self.steps {
-            if let StepName::Numbered(_, number) = &mut step.name {
-                *number = 1;
-            }
-        }
-    }
-
     /// Indexes into the scenario's nodes.
     pub fn nodes_of(&self, step: &Step) -> impl ExactSizeIterator<Item = usize> + Clone {
         self.node_numbers(step).iter().map(|node| *node as usize)

@@ -17,14 +17,10 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion};
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, Scenario,
-    strategy::{Planner, StepIds},
-};
+use planner::{NodePlan, Scenario, strategy::Planner};
 use simulator::{
     layered::layered,
     native::{NativeOptions, Sampling, Simulation},
-    reference,
 };
 
 use self::cpu::CpuTime;
@@ -87,28 +83,28 @@ fn graphs(largest: usize) -> impl Iterator<Item = (usize, Option<f64>)> {
 fn play_native(scenario: &Scenario) {
     let options = NativeOptions::default();
     let simulation = Simulation::new(scenario, &options);
-    for plan in plans(scenario, StepIds::Unique) {
+    for plan in plans(scenario) {
         black_box(simulation.measure(&plan, SEED));
     }
 }
 
 fn play_reference(scenario: &Scenario) {
-    for plan in plans(scenario, StepIds::Reference) {
+    for plan in plans(scenario) {
         // A refused plan ends early, as it does in the simulator whose figures this mode meets.
-        black_box(reference::run(scenario, &plan, SEED as i64).is_ok());
+        black_box(patchplanner_reference::run(scenario, &plan, SEED as i64).is_ok());
     }
 }
 
-fn plans(scenario: &Scenario, ids: StepIds) -> impl Iterator<Item = NodePlan> {
+fn plans(scenario: &Scenario) -> impl Iterator<Item = NodePlan> {
     let planner = Planner::new(scenario);
-    Strategy::ALL.into_iter().filter_map(move |strategy| planner.plan(strategy, BATCH_SIZE, ids).ok())
+    Strategy::ALL.into_iter().filter_map(move |strategy| planner.plan(strategy, BATCH_SIZE).ok())
 }
 
 fn monte_carlo(criterion: &mut Criterion<CpuTime>, scenario: &Scenario) {
     let options = NativeOptions::default();
     let simulation = Simulation::new(scenario, &options);
     let mut group = criterion.benchmark_group("monte-carlo");
-    for plan in plans(scenario, StepIds::Unique) {
+    for plan in plans(scenario) {
         group.bench_function(plan.strategy.name(), |bencher| {
             bencher.iter(|| simulation.monte_carlo(&plan, &Sampling::new(MONTE_CARLO_RUNS, SEED)));
         });

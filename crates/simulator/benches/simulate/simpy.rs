@@ -6,10 +6,7 @@ use std::{
 };
 
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, Scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{NodePlan, Scenario, strategy::plan};
 use serde::Deserialize;
 use serde_json::json;
 use simulator::native::{NativeOptions, Simulation};
@@ -34,7 +31,7 @@ pub fn beside(scenario: &Scenario) -> Result<(), Failure> {
         println!("SimPy is left out: PATCH_BENCH_PYTHON names no Python that has it");
         return Ok(());
     };
-    let plan = plan(scenario, Strategy::Rolling, BATCH_SIZE, StepIds::Unique)?;
+    let plan = plan(scenario, Strategy::Rolling, BATCH_SIZE)?;
     // The model waits for each step as a whole, and so does this here.
     let options = NativeOptions { step_barriers: true, ..NativeOptions::default() };
     let simulation = Simulation::new(scenario, &options);

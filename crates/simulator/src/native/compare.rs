@@ -1,10 +1,7 @@
 //! A scenario under every strategy, played with the same luck, and which strategy to take.
 
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, PlanError, Scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{NodePlan, PlanError, Scenario, strategy::plan};
 use serde::Serialize;
 
 use super::{MonteCarlo, NativeOptions, Sampling, Simulation};
@@ -40,7 +37,7 @@ pub fn compare(
 ) -> ScenarioComparison {
     let simulation = Simulation::new(scenario, options);
     let outcome = |strategy: &Strategy| {
-        let plan = plan(scenario, *strategy, batch_size, StepIds::Unique);
+        let plan = plan(scenario, *strategy, batch_size);
         let play = |plan: &NodePlan| simulation.monte_carlo(plan, sampling);
         ScenarioOutcome {
             strategy: *strategy,

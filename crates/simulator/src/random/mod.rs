@@ -4,11 +4,9 @@
 //! whatever a library's next version does.
 
 mod luck;
-mod mersenne;
 mod xoshiro;
 
 pub use luck::{Luck, RunLuck};
-pub use mersenne::PythonRandom;
 pub use xoshiro::Xoshiro256;
 
 /// Uniform numbers in `[0, 1)` with 53 bits.

@@ -6,7 +6,5 @@ mod forecasts;
 mod inverses;
 mod ledgers;
 mod natives;
-mod oracle;
 mod plots;
-mod references;
 mod scenarios;

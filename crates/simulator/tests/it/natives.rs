@@ -4,12 +4,11 @@ use domain::strategy::Strategy;
 use planner::{
     Scenario, scenario,
     scenario::{Health, NodeKind},
-    strategy::{NodePlan, StepIds, plan},
+    strategy::{NodePlan, plan},
 };
 use proptest::prelude::*;
-use simulator::{
-    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Sampling, Simulation, Window},
-    reference,
+use simulator::native::{
+    self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Sampling, Simulation, Window,
 };
 
 use crate::scenarios::any_scenario;
@@ -37,7 +36,7 @@ fn with_failure(mut scenario: Scenario, probability: f64) -> Scenario {
 }
 
 fn play(scenario: &Scenario, strategy: Strategy, options: &NativeOptions) -> NativeRun {
-    let plan = plan(scenario, strategy, 2, StepIds::Unique).unwrap();
+    let plan = plan(scenario, strategy, 2).unwrap();
     native::run(scenario, &plan, options, 1)
 }
 
@@ -179,7 +178,7 @@ fn attempts_wait_for_a_window_that_holds_them() {
 #[test]
 fn many_runs_say_the_same_whatever_the_order() {
     let scenario = shop();
-    let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::Rolling, 2).unwrap();
     let options = NativeOptions::default();
     let simulation = Simulation::new(&scenario, &options);
     let watched = AtomicU32::new(0);
@@ -225,7 +224,7 @@ fn tame(mut scenario: Scenario) -> Scenario {
 }
 
 fn any_plan(scenario: &Scenario, strategy: usize) -> Option<NodePlan> {
-    plan(scenario, Strategy::ALL[strategy], 2, StepIds::Unique).ok()
+    plan(scenario, Strategy::ALL[strategy], 2).ok()
 }
 
 proptest! {
@@ -235,7 +234,7 @@ proptest! {
     ) {
         let scenario = with_failure(tame(scenario), 0.0);
         if let Some(plan) = any_plan(&scenario, strategy)
-            && let Ok(reference) = reference::run(&scenario, &plan, 1)
+            && let Ok(reference) = patchplanner_reference::run(&scenario, &plan, 1)
         {
             let options = NativeOptions { step_barriers: true, ..NativeOptions::exact() };
             let native = native::run(&scenario, &plan, &options, 1).metrics;
@@ -256,7 +255,7 @@ proptest! {
     ) {
         let scenario = with_failure(tame(scenario), 0.0);
         if let Some(plan) = any_plan(&scenario, strategy)
-            && reference::run(&scenario, &plan, 1).is_ok()
+            && patchplanner_reference::run(&scenario, &plan, 1).is_ok()
         {
             let options = NativeOptions { max_parallel, ..NativeOptions::exact() };
             let NativeRun { metrics, events } = native::run(&scenario, &plan, &options, 1);

@@ -2,7 +2,7 @@
 
 use planner::Scenario;
 
-use super::ordered_sum::OrderedSum;
+use crate::ordered_sum::OrderedSum;
 
 /// The reference adds floats in file order for every interval, and where severities are no binary fractions the last
 /// digits depend on that order. Where all of them are (7.5 is, 6.1 is not), any order gives the same sum.

@@ -7,11 +7,9 @@ use planner::{
     scenario::{Health, PATCHED, UNPATCHED},
 };
 
-use super::{ReferenceMetrics, Refused, exposure::Exposure, names};
-use crate::{
-    output::Event,
-    random::{PythonRandom, Random},
-};
+use simulator::{output::Event, random::Random};
+
+use crate::{PythonRandom, ReferenceMetrics, Refused, exposure::Exposure, names};
 
 /// Versions by number; any further ones are those that the scenario starts with.
 const PATCHED_VERSION: u32 = 0;

@@ -151,8 +151,9 @@ fn rounded(number: f64, sum_is_odd: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use simulator::random::{Random, Xoshiro256};
+
     use super::OrderedSum;
-    use crate::random::{Random, Xoshiro256};
 
     #[test]
     fn sums_are_those_of_the_plain_loop_to_the_last_bit() {
