@@ -1,11 +1,11 @@
-//! Identifiers: each is its own type, parsed once at the border and trusted afterwards.
+//! Identifiers: each is its own type, parsed once where it enters and trusted afterwards.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why a text is not an identifier of the wanted kind.
+/// Why a text is not an identifier of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{shown}` {reason}")]
 pub struct InvalidId {
@@ -21,7 +21,7 @@ impl InvalidId {
     }
 }
 
-/// Makes a text newtype that is checked by `$check` wherever it enters: parsing, JSON, YAML.
+/// Makes a text newtype that `$check` validates wherever it is read: parsing, JSON, YAML.
 macro_rules! text_id {
     ($(#[$meta:meta])* $name:ident, $check:path) => {
         $(#[$meta])*
@@ -76,7 +76,7 @@ macro_rules! text_id {
     };
 }
 
-/// Makes a UUID newtype; version 7 so that ids sort by their making.
+/// Makes a UUID newtype; version 7 so that ids sort by creation time.
 macro_rules! uuid_id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -103,7 +103,7 @@ macro_rules! uuid_id {
 
 text_id!(
     /// A configuration item. RFC 1123 host name (lower case, no final dot) or IP literal, because the id of a host is
-    /// also its name in Ansible's inventory; words and patterns that mean something to Ansible are refused.
+    /// also its name in Ansible's inventory; names and patterns that Ansible interprets are refused.
     CiId,
     check_ci_id
 );
@@ -151,14 +151,14 @@ fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     };
     if !name.split('.').all(label_is_valid) {
         return fail(
-            "is not an RFC 1123 host name (letters, digits, `-`, labels parted by `.`) or an IP address",
+            "is not an RFC 1123 host name (letters, digits, `-`, labels separated by `.`) or an IP address",
         );
     }
     if matches!(name.as_str(), "all" | "ungrouped" | "localhost") {
         return fail("is a reserved word of Ansible's inventory");
     }
     if name.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-        return fail("looks like an IP address but is none");
+        return fail("looks like an IP address but is not valid");
     }
     Ok(name)
 }

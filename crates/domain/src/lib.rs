@@ -1,4 +1,4 @@
-//! The words of the product: ids, states and their transitions, plans, policies, windows.
+//! The vocabulary of the product: ids, states and their transitions, plans, policies, windows.
 //!
 //! Pure: nothing here touches the network, a database, the wall clock or a global source of randomness. Time and
 //! randomness come in as arguments, so every decision can be played again.

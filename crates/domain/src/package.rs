@@ -1,4 +1,4 @@
-//! Packages, as far as plans and drivers speak of them. Version order lives in the `advisories` crate.
+//! Packages, as far as plans and drivers need them. Version order lives in the `advisories` crate.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub enum Packaging {
 }
 
 impl Packaging {
-    /// The package system of an OS tag such as `rhel9`, `rocky9`, `debian12`, `ubuntu2204`; `None` for what is neither.
+    /// The package system of an OS tag such as `rhel9`, `rocky9`, `debian12`, `ubuntu2204`; `None` for any other.
     pub fn of_os(os: &str) -> Option<Self> {
         let family: String = os.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
         match family.to_ascii_lowercase().as_str() {
@@ -24,7 +24,7 @@ impl Packaging {
     }
 }
 
-/// One package to bring from one version to another on one host.
+/// One package to update from one version to another on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PackageUpdate {
@@ -33,6 +33,6 @@ pub struct PackageUpdate {
     pub from: String,
     /// Version to install.
     pub to: String,
-    /// The advisories this update satisfies, in their own order of ids.
+    /// The advisories that this update satisfies, ordered by id.
     pub advisories: Vec<String>,
 }

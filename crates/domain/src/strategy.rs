@@ -1,4 +1,4 @@
-//! In which order and how many at once: the names of the strategies.
+//! The names of the strategies: in which order and how many at once.
 
 use std::{fmt, str::FromStr};
 
@@ -21,9 +21,9 @@ pub enum Strategy {
     /// A whole second set, then a switch.
     #[serde(rename = "bluegreen")]
     BlueGreen,
-    /// Dependencies before those who depend on them.
+    /// Dependencies before their dependents.
     DepGreedy,
-    /// By risk, incompatible ones together.
+    /// By risk, incompatible hosts together.
     Hybrid,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Strategy {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no strategy `{0}`; known are bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid"
+    "strategy `{0}` is unknown; known are bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid"
 )]
 pub struct UnknownStrategy(String);
 

@@ -1,6 +1,6 @@
 //! Which of several plans to take: the Pareto front over time, downtime and exposure, and a rule that picks from it.
 
-/// Differences below one part in a hundred are luck, not merit.
+/// Differences below one part in a hundred are chance, not merit.
 const TELLING: f64 = 0.01;
 /// So little of the services' time below `min_up` is no reason to choose another plan: the services keep three nines
 /// while the run lasts.

@@ -68,7 +68,7 @@ pub fn compare(
     compare_within(request, strategies, model, None, runs, seed)
 }
 
-/// Plans and plays the request under each strategy, all with the same luck. The request's own strategy plays no part.
+/// Plans and plays the request under each strategy, all with the same random numbers. The request's own strategy plays no part.
 pub fn compare_within(
     request: &PlanRequest,
     strategies: &[Strategy],

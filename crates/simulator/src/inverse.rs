@@ -54,7 +54,7 @@ pub struct Tried {
     pub window_seconds: Option<f64>,
 }
 
-/// A run is done when it did not halt. Every try meets the same luck, so more parallelism differs from less by what it
+/// A run is done when it did not halt. Every try draws the same random numbers, so more parallelism differs from less by what it
 /// does alone. Plans with errors are not considered; `min_up` is never traded.
 pub fn meet_deadline(
     request: &PlanRequest,

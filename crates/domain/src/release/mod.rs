@@ -1,7 +1,7 @@
 //! Releases of a product to its customers: versions, types, tiers, delays, health and the rules between them.
 //!
 //! A rollout to customers is a plan like any other ([`crate::plan::Intent::Deploy`]) and is decided by the same machine
-//! ([`crate::run::Run`]). What is particular to customers stands here, as pure functions: when a tier may start
+//! ([`crate::run::Run`]). What is specific to customers is here, as pure functions: when a tier may start
 //! ([`admit`]), what a customer's health says ([`Judge`]), and how a whole rollout plays out ([`simulate`]).
 
 mod checklist;

@@ -1,10 +1,10 @@
-//! The few words everything else is built of.
+//! The basic enums of releases.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Makes an enum of plain words, each written the same on the wire, in files and on the command line.
+/// Makes an enum whose names are the same on the wire, in files and on the command line.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -38,7 +38,7 @@ macro_rules! words {
                 let text = text.replace('-', "_");
                 Self::ALL.iter().copied().find(|word| word.name() == text).ok_or_else(|| {
                     let known: Vec<_> = Self::ALL.iter().map(|word| format!("`{word}`")).collect();
-                    format!("is no {}; there are {}", $what, known.join(", "))
+                    format!("is not a {}; known are {}", $what, known.join(", "))
                 })
             }
         }
@@ -46,7 +46,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What a release mends.
+    /// What a release fixes.
     ReleaseKind, "release type" {
         Security = "security",
         BugFix = "bug_fix",
@@ -56,14 +56,14 @@ words! {
 }
 
 words! {
-    /// How soon it is wanted; the first is the most urgent.
+    /// How soon it must be deployed; the first is the most urgent.
     Urgency, "urgency" { Critical = "critical", High = "high", Medium = "medium", Low = "low" }
 }
 
 words! {
     /// The tiers in the order in which they are deployed to.
     Tier, "tier" {
-        /// The vendor's own installations: first, and what happens there stops the rollout.
+        /// The vendor's own installations. They come first, and a failure there stops the rollout.
         Demo = "demo",
         Startup = "startup",
         Standard = "standard",

@@ -1,8 +1,8 @@
-//! The states of runs and hosts, as everybody sees them.
+//! The public states of runs and hosts.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run works.
+/// The stage of a run's lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -29,12 +29,12 @@ pub enum Outcome {
     /// Stopped by a gate, its error threshold or its budget.
     Halted,
     Cancelled,
-    /// Nobody approved it in time.
+    /// It was not approved in time.
     Expired,
     RolledBack,
 }
 
-/// A run's state in one word.
+/// The public state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -143,7 +143,7 @@ pub enum HostState {
 }
 
 impl HostState {
-    /// Somebody is at work on the host.
+    /// Work on the host is in progress.
     pub fn is_working(self) -> bool {
         use HostState::*;
         matches!(
@@ -156,13 +156,13 @@ impl HostState {
         !self.is_working() && self != Self::Pending
     }
 
-    /// It was to be patched and is not, by a fault of its own.
+    /// It should have been patched and is not, because of a failure of its own.
     pub fn is_failure(self) -> bool {
         use HostState::*;
         matches!(self, Failed | TimedOut | Unreachable | RolledBack | RollbackFailed)
     }
 
-    /// It may be down for its services: at work, or failed and not restored. A snapshot is taken of a host that runs on.
+    /// It may be down for its services: in progress, or failed and not restored. A host keeps running during its snapshot.
     pub fn may_be_down(self) -> bool {
         use HostState::*;
         self.is_working() && self != Snapshotting

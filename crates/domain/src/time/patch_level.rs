@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_month_is_refused() {
+    fn text_that_is_not_a_month_is_refused() {
         for text in [
             "",
             "2026",

@@ -5,7 +5,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use super::{Action, CANARY_PAUSE_SECONDS, NodePlan, StepName, ground::Ground, step::Part};
+use super::{Action, CANARY_PAUSE_SECONDS, NodePlan, StepName, ground::Ground, node_plan::Part};
 
 /// No batch.
 const NONE: u32 = u32::MAX;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Action, GUARDRAIL_PAUSE_SECONDS, NodePlan, PlanError, StepName,
     ground::{Ground, ordered},
-    step::Part,
+    node_plan::Part,
     turns::Turns,
 };
 use crate::scenario::Scenario;

@@ -6,7 +6,7 @@
 mod batches;
 mod ground;
 mod groups;
-mod step;
+mod node_plan;
 mod turns;
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,8 +16,8 @@ use domain::{
     strategy::Strategy,
 };
 
-pub use self::step::{Action, NodePlan, Step, StepName};
-use self::{ground::Ground, step::Part};
+pub use self::node_plan::{Action, NodePlan, PlanStep, StepName};
+use self::{ground::Ground, node_plan::Part};
 use crate::scenario::Scenario;
 
 /// Seconds between the canaries and the rest.

@@ -1,8 +1,8 @@
 //! What a plan of hosts will probably do: the very waves that would run, played many times.
 
+mod indexed_plan;
 mod model;
 mod play;
-mod stage;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use domain::{
 use planner::{HostGraph, Schedule};
 use serde::{Deserialize, Serialize};
 
-use self::stage::{Outcome, Stage};
+use self::indexed_plan::{IndexedPlan, PlayedRun};
 use crate::{
     parallel,
     statistics::{Probability, Spread, percentile},
@@ -116,55 +116,55 @@ pub fn forecast_within(
     seed: u64,
 ) -> Forecast {
     let runs = runs.clamp(1, MAX_RUNS);
-    let stage = Stage::new(plan, graph, model, schedule);
-    let outcomes = parallel::map(runs as usize, |run| stage.play(seed, run as u64));
-    summarize(&stage, &outcomes, seed)
+    let indexed = IndexedPlan::new(plan, graph, model, schedule);
+    let played = parallel::map(runs as usize, |run| indexed.play(seed, run as u64));
+    summarize(&indexed, &played, seed)
 }
 
 /// When each of the runs was done, in seconds and rising; infinite for those that halted.
 pub fn done_times(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Vec<f64> {
-    let stage = Stage::new(plan, graph, model, None);
+    let indexed = IndexedPlan::new(plan, graph, model, None);
     let mut times = parallel::map(runs.clamp(1, MAX_RUNS) as usize, |run| {
-        let outcome = stage.play(seed, run as u64);
-        if outcome.halted { f64::INFINITY } else { outcome.duration_seconds() }
+        let run = indexed.play(seed, run as u64);
+        if run.halted { f64::INFINITY } else { run.duration_seconds() }
     });
     times.sort_unstable_by(f64::total_cmp);
     times
 }
 
-fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
-    let spread = |metric: fn(&Outcome) -> f64| Spread::of(outcomes.iter().map(metric).collect());
-    let share = |event: fn(&Outcome) -> bool| {
-        Probability::of(outcomes.iter().filter(|outcome| event(outcome)).count(), outcomes.len())
+fn summarize(indexed: &IndexedPlan, played: &[PlayedRun], seed: u64) -> Forecast {
+    let spread = |metric: fn(&PlayedRun) -> f64| Spread::of(played.iter().map(metric).collect());
+    let share = |event: fn(&PlayedRun) -> bool| {
+        Probability::of(played.iter().filter(|run| event(run)).count(), played.len())
     };
-    let mut durations: Vec<f64> = outcomes.iter().map(|outcome| outcome.duration_seconds()).collect();
+    let mut durations: Vec<f64> = played.iter().map(|run| run.duration_seconds()).collect();
     durations.sort_unstable_by(f64::total_cmp);
-    let services = stage.services().enumerate().map(|(index, service)| {
-        let below: Vec<f64> = outcomes.iter().map(|outcome| outcome.seconds_below(index)).collect();
+    let services = indexed.services().enumerate().map(|(index, service)| {
+        let below: Vec<f64> = played.iter().map(|run| run.seconds_below(index)).collect();
         let forecast = ServiceForecast {
-            below_min_up: Probability::of(below.iter().filter(|s| **s > 0.0).count(), outcomes.len()),
-            expected_seconds_below_min_up: below.iter().sum::<f64>() / outcomes.len().max(1) as f64,
-            fewest_up: outcomes.iter().map(|outcome| outcome.fewest_up(index)).min().unwrap_or(0),
+            below_min_up: Probability::of(below.iter().filter(|s| **s > 0.0).count(), played.len()),
+            expected_seconds_below_min_up: below.iter().sum::<f64>() / played.len().max(1) as f64,
+            fewest_up: played.iter().map(|run| run.fewest_up(index)).min().unwrap_or(0),
         };
         (service.clone(), forecast)
     });
     Forecast {
-        runs: u32::try_from(outcomes.len()).unwrap_or(u32::MAX),
+        runs: u32::try_from(played.len()).unwrap_or(u32::MAX),
         seed,
-        hosts: stage.host_count(),
-        waves: stage.wave_count(),
+        hosts: indexed.host_count(),
+        waves: indexed.wave_count(),
         duration_seconds: Spread::of_sorted(&durations),
         duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
-        halt: share(|outcome| outcome.halted),
-        done_in_window: stage.window_ms.map(|_| share(|outcome| outcome.done_in_window)),
-        out_of_windows: share(|outcome| outcome.out_of_windows),
-        any_failure: share(|outcome| outcome.failed > 0),
-        begun_hosts: spread(|outcome| f64::from(outcome.begun)),
-        failed_hosts: spread(|outcome| f64::from(outcome.failed)),
-        unpatched_hosts: spread(|outcome| f64::from(outcome.unpatched)),
-        exposure: spread(|outcome| outcome.exposure),
-        max_hosts_down: spread(|outcome| f64::from(outcome.max_down)),
-        downtime_seconds: spread(Outcome::downtime_seconds),
+        halt: share(|run| run.halted),
+        done_in_window: indexed.window_ms.map(|_| share(|run| run.done_in_window)),
+        out_of_windows: share(|run| run.out_of_windows),
+        any_failure: share(|run| run.failed > 0),
+        begun_hosts: spread(|run| f64::from(run.begun)),
+        failed_hosts: spread(|run| f64::from(run.failed)),
+        unpatched_hosts: spread(|run| f64::from(run.unpatched)),
+        exposure: spread(|run| run.exposure),
+        max_hosts_down: spread(|run| f64::from(run.max_down)),
+        downtime_seconds: spread(PlayedRun::downtime_seconds),
         services: services.collect(),
     }
 }

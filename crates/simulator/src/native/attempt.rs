@@ -2,8 +2,8 @@
 
 use planner::scenario::Node;
 
-use super::{options::FailureMix, stage::Stage};
-use crate::random::{Luck, Random};
+use super::{indexed_scenario::IndexedScenario, options::FailureMix};
+use crate::random::{Random, RandomStream};
 
 /// What an attempt on a node may come to.
 #[derive(Clone, Copy)]
@@ -77,30 +77,35 @@ impl Ending {
     }
 }
 
-/// Milliseconds from its beginning to its end, rollback included. Each attempt has luck of its own, so that nothing around
-/// it changes it.
+/// Milliseconds from its beginning to its end, rollback included. Each attempt has a stream of its own, so nothing around it
+/// changes the result.
 #[inline]
-pub fn draw(stage: &Stage, prospect: &Prospect, mode: Mode, mut luck: Luck) -> (u64, Ending) {
-    let options = stage.options;
-    let fails = luck.random() < prospect.failure_probability;
+pub fn draw(
+    indexed: &IndexedScenario,
+    prospect: &Prospect,
+    mode: Mode,
+    mut stream: RandomStream,
+) -> (u64, Ending) {
+    let options = indexed.options;
+    let fails = stream.random() < prospect.failure_probability;
     let took = match prospect.nominal_seconds {
         0 => 0,
-        nominal => whole(f64::from(nominal) * 1000.0 * stage.duration_factor.sample(&mut luck)),
+        nominal => whole(f64::from(nominal) * 1000.0 * indexed.duration_factor.sample(&mut stream)),
     };
     if !fails {
         return (took, if mode == Mode::Build { Ending::Built } else { Ending::Patched });
     }
-    let way = Way::draw(&options.failure_mix, prospect.reboots, luck.random());
+    let way = FailureCause::draw(&options.failure_mix, prospect.reboots, stream.random());
     let noticed = match way {
-        Way::Patch => whole(took as f64 * luck.random()),
-        Way::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
-        Way::Health => took + u64::from(options.health_timeout_seconds) * 1000,
-        Way::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
+        FailureCause::Patch => whole(took as f64 * stream.random()),
+        FailureCause::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
+        FailureCause::Health => took + u64::from(options.health_timeout_seconds) * 1000,
+        FailureCause::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
     };
     if mode == Mode::Build {
         return (noticed, Ending::BuildFailed);
     }
-    match prospect.rollback_supported && way != Way::Lost {
+    match prospect.rollback_supported && way != FailureCause::Lost {
         true => (noticed + whole(took as f64 * options.rollback_factor), Ending::RolledBack),
         false => (noticed, Ending::Failed),
     }
@@ -114,14 +119,14 @@ fn whole(milliseconds: f64) -> u64 {
 
 /// The ways in which an attempt fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum FailureCause {
     Patch,
     Reboot,
     Health,
     Lost,
 }
 
-impl Way {
+impl FailureCause {
     fn draw(mix: &FailureMix, reboots: bool, draw: f64) -> Self {
         let reboot = if reboots { mix.reboot } else { 0.0 };
         let mut left = draw * (mix.patch + reboot + mix.health + mix.lost);

@@ -1,4 +1,4 @@
-//! A scenario under every strategy, played with the same luck, and which strategy to take.
+//! A scenario under every strategy, played with the same random numbers, and which strategy to take.
 
 use domain::strategy::Strategy;
 use planner::{NodePlan, PlanError, Scenario, strategy::plan};

@@ -5,13 +5,13 @@ use std::{iter, ops::Range};
 use domain::strategy::Strategy;
 use planner::{
     NodePlan,
-    strategy::{Action, Step},
+    strategy::{Action, PlanStep},
 };
 
 use super::{
     adjacency::Adjacency,
     attempt::Prospect,
-    stage::{Stage, Traits},
+    indexed_scenario::{IndexedScenario, Traits},
 };
 
 /// Steps between which nothing stands: a node of a later one may begin while earlier ones are still at work.
@@ -40,7 +40,7 @@ pub struct Course<'p> {
     /// For legs of several steps: service, and how many of its members one step takes at most.
     widths: Vec<(u32, u32)>,
     max_parallel: Option<u32>,
-    pub order: Option<Order>,
+    pub dependencies: Option<Dependencies>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ pub struct Stop {
 }
 
 /// Steps that wait for others, where the strategy goes by dependencies.
-pub struct Order {
+pub struct Dependencies {
     /// Steps that wait for a node, by its place in the plan; once for each dependency.
     pub dependents: Adjacency,
     /// For so many ends of other nodes each step waits.
@@ -59,24 +59,24 @@ pub struct Order {
 }
 
 impl<'p> Course<'p> {
-    pub fn new(stage: &Stage, plan: &'p NodePlan) -> Self {
+    pub fn new(indexed: &IndexedScenario, plan: &'p NodePlan) -> Self {
         let mut stops = Vec::with_capacity(plan.all_nodes().len());
         for (step, number) in plan.steps.iter().zip(0..) {
-            let stop = |node: &u32| Stop { node: *node, step: number, traits: stage.nodes[*node as usize] };
+            let stop = |node: &u32| Stop { node: *node, step: number, traits: indexed.nodes[*node as usize] };
             stops.extend(plan.node_numbers(step).iter().map(stop));
         }
         let mut course = Self {
             plan,
             flows: Vec::new(),
             stops,
-            prospects: plan.all_nodes().iter().map(|node| stage.prospects[*node as usize]).collect(),
+            prospects: plan.all_nodes().iter().map(|node| indexed.prospects[*node as usize]).collect(),
             widths: Vec::new(),
-            max_parallel: stage.options.max_parallel,
-            order: None,
+            max_parallel: indexed.options.max_parallel,
+            dependencies: None,
         };
-        let flows = |course: &Self, step: &Step| {
+        let flows = |course: &Self, step: &PlanStep| {
             step.action.patches_in_place()
-                && !stage.options.step_barriers
+                && !indexed.options.step_barriers
                 && course.stops_of(step).iter().all(|stop| stop.traits.stands_alone())
         };
         let mut counts = Vec::new();
@@ -88,22 +88,28 @@ impl<'p> Course<'p> {
                 end += rest.take_while(|next| next.action == step.action && flows(&course, next)).count();
             }
             if end - first > 1 {
-                course.add_flow(stage, first, end, &mut counts);
+                course.add_flow(indexed, first, end, &mut counts);
             }
             first = end;
         }
         if plan.strategy == Strategy::DepGreedy && !course.flows.is_empty() {
-            course.order = Some(course.order(stage));
+            course.dependencies = Some(course.dependencies(indexed));
         }
         course
     }
 
     /// `counts` is working memory: the members that a step takes of each service and whether the leg has the service.
-    fn add_flow(&mut self, stage: &Stage, first: usize, end: usize, counts: &mut Vec<(u32, u32)>) {
+    fn add_flow(
+        &mut self,
+        indexed: &IndexedScenario,
+        first: usize,
+        end: usize,
+        counts: &mut Vec<(u32, u32)>,
+    ) {
         let steps = &self.plan.steps[first..end];
         let first_width = self.widths.len();
         // Of each service its entry in `widths`, counted from 1, and the count in the present step.
-        counts.resize(stage.scenario.services.len(), (0, 0));
+        counts.resize(indexed.scenario.services.len(), (0, 0));
         for step in steps {
             // Field by field: the widths grow meanwhile.
             let stops = &self.stops[places(step)];
@@ -164,11 +170,11 @@ impl<'p> Course<'p> {
         })
     }
 
-    fn order(&self, stage: &Stage) -> Order {
-        let mut place_of = vec![u32::MAX; stage.nodes.len()];
+    fn dependencies(&self, indexed: &IndexedScenario) -> Dependencies {
+        let mut place_of = vec![u32::MAX; indexed.nodes.len()];
         self.stops.iter().zip(0..).for_each(|(stop, place)| place_of[stop.node as usize] = place);
         let mut missing = vec![0; self.plan.steps.len()];
-        let waits = stage.scenario.edges.iter().filter_map(|edge| {
+        let waits = indexed.scenario.edges.iter().filter_map(|edge| {
             let (dependent, provider) = (place_of[edge.source], place_of[edge.target]);
             if dependent == u32::MAX || provider == u32::MAX {
                 return None;
@@ -178,10 +184,10 @@ impl<'p> Course<'p> {
         });
         let waits: Vec<(u32, u32)> = waits.collect();
         waits.iter().for_each(|(_, step)| missing[*step as usize] += 1);
-        Order { dependents: Adjacency::new(self.stops.len(), &waits), missing }
+        Dependencies { dependents: Adjacency::new(self.stops.len(), &waits), missing }
     }
 
-    pub fn stops_of(&self, step: &Step) -> &[Stop] {
+    pub fn stops_of(&self, step: &PlanStep) -> &[Stop] {
         &self.stops[places(step)]
     }
 
@@ -194,7 +200,7 @@ impl<'p> Course<'p> {
     }
 }
 
-fn places(step: &Step) -> Range<usize> {
+fn places(step: &PlanStep) -> Range<usize> {
     step.places().start as usize..step.places().end as usize
 }
 

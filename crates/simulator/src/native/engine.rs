@@ -2,26 +2,26 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use planner::strategy::{Action, Step};
+use planner::strategy::{Action, PlanStep};
 
 use super::{
     agenda::Agenda,
     attempt::{self, Ending, Mode},
     course::{Course, Leg, Stop},
+    indexed_scenario::IndexedScenario,
     record::Record,
-    stage::Stage,
     world::{NEVER, NOBODY, World},
 };
-use crate::random::RunLuck;
+use crate::random::RunStreams;
 
 pub struct Engine<'s, 'a> {
-    pub stage: &'s Stage<'a>,
+    pub indexed: &'s IndexedScenario<'a>,
     start: &'s World,
     pub world: World,
     pub now: u64,
     pub counts: Counts,
     agenda: Agenda,
-    luck: RunLuck,
+    streams: RunStreams,
     /// Places of nodes that may begin now as far as is known: first of all the earliest.
     ready: BinaryHeap<Reverse<u32>>,
     /// Who waits for the next window.
@@ -79,15 +79,15 @@ enum Wait {
 }
 
 impl<'s, 'a> Engine<'s, 'a> {
-    pub fn new(stage: &'s Stage<'a>, start: &'s World) -> Self {
+    pub fn new(indexed: &'s IndexedScenario<'a>, start: &'s World) -> Self {
         Self {
-            stage,
+            indexed,
             start,
             world: World::default(),
             now: 0,
             counts: Counts::default(),
             agenda: Agenda::default(),
-            luck: RunLuck::new(0, 0),
+            streams: RunStreams::new(0, 0),
             ready: BinaryHeap::new(),
             for_window: Vec::new(),
             progress: Vec::new(),
@@ -102,13 +102,13 @@ impl<'s, 'a> Engine<'s, 'a> {
     /// Plays a plan from the start. May be called again and again.
     pub fn play(&mut self, course: &Course, seed: u64, run: u64, record: &mut impl Record) {
         self.world.restore(self.start);
-        self.luck = RunLuck::new(seed, run);
+        self.streams = RunStreams::new(seed, run);
         (self.now, self.awaited) = (0, NEVER);
         self.counts = Counts::default();
         self.left.clear();
         self.progress.clear();
-        if let Some(order) = &course.order {
-            self.missing.clone_from(&order.missing);
+        if let Some(dependencies) = &course.dependencies {
+            self.missing.clone_from(&dependencies.missing);
         }
         let mut build_began = 0;
         for leg in course.legs() {
@@ -139,20 +139,20 @@ impl<'s, 'a> Engine<'s, 'a> {
                 break;
             }
         }
-        self.world.close(self.stage, self.now);
+        self.world.close(self.indexed, self.now);
     }
 
-    fn switch(&mut self, course: &Course, step: &Step, build_began: u64, record: &mut impl Record) {
+    fn switch(&mut self, course: &Course, step: &PlanStep, build_began: u64, record: &mut impl Record) {
         for stop in course.stops_of(step) {
             let node = stop.node as usize;
             if !self.world.built[node] {
                 continue;
             }
-            self.world.set_patched(self.stage, node, &stop.traits, self.now);
-            self.world.bring_up(self.stage, node, &stop.traits, self.now);
+            self.world.set_patched(self.indexed, node, &stop.traits, self.now);
+            self.world.bring_up(self.indexed, node, &stop.traits, self.now);
             record.node(self.now, "patched", &step.name, node);
         }
-        let kept = u64::from(self.stage.options.bluegreen_keep_seconds) * 1000;
+        let kept = u64::from(self.indexed.options.bluegreen_keep_seconds) * 1000;
         self.counts.capacity_ms += step.size() as u64 * (self.now - build_began + kept);
         record.step(self.now, "bluegreen_switch", &step.name, None);
     }
@@ -234,7 +234,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         if leg.is_flow() {
             let service = &self.world.services[traits.service as usize];
             if *step != self.turn {
-                if course.order.is_some() {
+                if course.dependencies.is_some() {
                     // A group goes together, so it waits for its turn.
                     let is_group = course.plan.steps[*step as usize].size() > 1;
                     if is_group || self.missing[*step as usize] > 0 {
@@ -249,7 +249,7 @@ impl<'s, 'a> Engine<'s, 'a> {
                 return Some(Wait::Service);
             }
         }
-        match self.stage.options.windows.is_empty() {
+        match self.indexed.options.windows.is_empty() {
             true => None,
             false => {
                 self.waits_for_window(u64::from(course.prospects[place as usize].nominal_seconds) * 1000)
@@ -258,7 +258,7 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     fn waits_for_window(&self, needed: u64) -> Option<Wait> {
-        let windows = self.stage.options.windows.iter();
+        let windows = self.indexed.options.windows.iter();
         let fits = windows.map(|window| (self.now.max(window.opens * 1000), window.closes * 1000));
         match fits.into_iter().find(|(begin, closes)| begin + needed <= *closes) {
             Some((begin, _)) if begin == self.now => None,
@@ -323,19 +323,19 @@ impl<'s, 'a> Engine<'s, 'a> {
         progress.begun = true;
         self.counts.retries += u32::from(number > 0);
         self.counts.begun += u32::from(number == 0);
-        let luck = self.luck.of(u64::from(number) << 32 | u64::from(*node));
-        let (takes, ending) = attempt::draw(self.stage, &course.prospects[place as usize], mode, luck);
+        let stream = self.streams.of(u64::from(number) << 32 | u64::from(*node));
+        let (takes, ending) = attempt::draw(self.indexed, &course.prospects[place as usize], mode, stream);
         if leg.is_flow() {
             self.world.services[traits.service as usize].working += 1;
         }
         if mode == Mode::InPlace && traits.goes_down() {
-            self.world.take_down(self.stage, *node as usize, traits, self.now);
+            self.world.take_down(self.indexed, *node as usize, traits, self.now);
         }
         let began = &mut self.left[*step as usize].1;
         *began = (*began).min(self.now);
         self.agenda.push(self.now + takes, ending.at(place));
-        if !self.stage.options.windows.is_empty() {
-            let mut windows = self.stage.options.windows.iter();
+        if !self.indexed.options.windows.is_empty() {
+            let mut windows = self.indexed.options.windows.iter();
             let closes = windows.find(|window| window.closes * 1000 > self.now).map(|window| window.closes);
             let over = closes.map_or(0, |closes| (self.now + takes).saturating_sub(closes * 1000));
             self.counts.overrun_ms += over;
@@ -349,18 +349,18 @@ impl<'s, 'a> Engine<'s, 'a> {
         let node = *node as usize;
         match ending {
             Ending::Patched => {
-                self.world.set_patched(self.stage, node, traits, self.now);
+                self.world.set_patched(self.indexed, node, traits, self.now);
                 if traits.goes_down() {
-                    self.world.bring_up(self.stage, node, traits, self.now);
+                    self.world.bring_up(self.indexed, node, traits, self.now);
                 }
             }
             Ending::RolledBack => {
                 self.counts.rollbacks += 1;
                 if traits.goes_down() {
-                    self.world.bring_up(self.stage, node, traits, self.now);
+                    self.world.bring_up(self.indexed, node, traits, self.now);
                 }
             }
-            Ending::Failed => self.world.take_down(self.stage, node, traits, self.now),
+            Ending::Failed => self.world.take_down(self.indexed, node, traits, self.now),
             Ending::Built => self.world.built[node] = true,
             Ending::BuildFailed | Ending::WindowOpens => {}
         }
@@ -369,7 +369,7 @@ impl<'s, 'a> Engine<'s, 'a> {
             self.world.services[traits.service as usize].working -= 1;
         }
         let may_retry = matches!(ending, Ending::RolledBack | Ending::BuildFailed)
-            && self.progress[place as usize].attempts <= self.stage.options.retries
+            && self.progress[place as usize].attempts <= self.indexed.options.retries
             && !self.counts.halted;
         if may_retry {
             self.progress[place as usize].begun = false;
@@ -377,7 +377,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         } else {
             if matches!(ending, Ending::RolledBack | Ending::BuildFailed | Ending::Failed) {
                 self.counts.failed += 1;
-                let options = self.stage.options;
+                let options = self.indexed.options;
                 let gates = course.action(leg) == Action::PatchCanary && options.canaries_gate;
                 self.counts.halted |=
                     gates || options.max_failures.is_some_and(|most| self.counts.failed > most);
@@ -396,9 +396,9 @@ impl<'s, 'a> Engine<'s, 'a> {
         if *left == 0 {
             self.tell_end(course, step, record);
         }
-        if let Some(order) = &course.order {
+        if let Some(dependencies) = &course.dependencies {
             let seen = course.stops[self.cursor as usize - 1].step;
-            for dependent in order.dependents.of(place as usize) {
+            for dependent in dependencies.dependents.of(place as usize) {
                 let missing = &mut self.missing[*dependent as usize];
                 *missing -= 1;
                 if *missing == 0 && *dependent <= seen {

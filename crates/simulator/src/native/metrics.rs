@@ -68,10 +68,12 @@ pub struct Figures {
 
 impl Engine<'_, '_> {
     pub fn figures(&self) -> Figures {
-        let horizon = self.now + u64::from(self.stage.options.unpatched_exposure_seconds) * 1000;
+        let horizon = self.now + u64::from(self.indexed.options.unpatched_exposure_seconds) * 1000;
         let (mut exposure, mut unpatched, mut last) = (0.0, 0, 0);
         let patched_at = self.world.patched_at.iter();
-        for ((weight, patched_at), node) in self.stage.weights.iter().zip(patched_at).zip(&self.stage.nodes) {
+        for ((weight, patched_at), node) in
+            self.indexed.weights.iter().zip(patched_at).zip(&self.indexed.nodes)
+        {
             let until = match (*patched_at, node.is_patchable()) {
                 (NEVER, true) => {
                     unpatched += 1;
@@ -102,7 +104,7 @@ impl Engine<'_, '_> {
 
     pub fn metrics(&self) -> NativeMetrics {
         let (figures, counts, totals) = (self.figures(), self.counts, self.world.totals);
-        let services = self.stage.scenario.services.iter();
+        let services = self.indexed.scenario.services.iter();
         let services = services.zip(self.world.downtimes.iter().zip(&self.world.degraded));
         let services: Vec<ServiceDowntime> = services
             .map(|(service, (downtime, degraded))| ServiceDowntime {

@@ -14,12 +14,12 @@ mod attempt;
 mod compare;
 mod course;
 mod engine;
+mod indexed_scenario;
 mod links;
 mod metrics;
 mod monte_carlo;
 mod options;
 mod record;
-mod stage;
 mod world;
 
 pub use self::{
@@ -34,8 +34,8 @@ use planner::{NodePlan, Scenario};
 use self::{
     course::Course,
     engine::Engine,
+    indexed_scenario::IndexedScenario,
     record::{Log, Nobody},
-    stage::Stage,
     world::World,
 };
 use crate::output::Event;
@@ -48,35 +48,35 @@ pub struct NativeRun {
 
 /// A scenario made ready to play; the work of that is shared by all plans and runs.
 pub struct Simulation<'a> {
-    stage: Stage<'a>,
+    indexed: IndexedScenario<'a>,
     /// As everything stands before a run.
     start: World,
 }
 
 impl<'a> Simulation<'a> {
     pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
-        let stage = Stage::new(scenario, options);
-        Self { start: World::new(&stage), stage }
+        let indexed = IndexedScenario::new(scenario, options);
+        Self { start: World::new(&indexed), indexed }
     }
 
     /// Plays the plan once and keeps every event.
     pub fn run(&self, plan: &NodePlan, seed: u64) -> NativeRun {
-        let mut log = Log::new(self.stage.scenario);
-        let mut engine = Engine::new(&self.stage, &self.start);
-        engine.play(&Course::new(&self.stage, plan), seed, 0, &mut log);
+        let mut log = Log::new(self.indexed.scenario);
+        let mut engine = Engine::new(&self.indexed, &self.start);
+        engine.play(&Course::new(&self.indexed, plan), seed, 0, &mut log);
         NativeRun { metrics: engine.metrics(), events: log.events }
     }
 
     /// Plays the plan once for its figures alone.
     pub fn measure(&self, plan: &NodePlan, seed: u64) -> NativeMetrics {
-        let mut engine = Engine::new(&self.stage, &self.start);
-        engine.play(&Course::new(&self.stage, plan), seed, 0, &mut Nobody);
+        let mut engine = Engine::new(&self.indexed, &self.start);
+        engine.play(&Course::new(&self.indexed, plan), seed, 0, &mut Nobody);
         engine.metrics()
     }
 
     /// Plays the plan many times on all cores. The result depends on its arguments alone, not on the number of cores.
     pub fn monte_carlo(&self, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
-        monte_carlo::play(&self.stage, &self.start, plan, sampling)
+        monte_carlo::play(&self.indexed, &self.start, plan, sampling)
     }
 }
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::{
     course::Course,
     engine::{Counts, Engine},
+    indexed_scenario::IndexedScenario,
     metrics::{Figures, seconds},
     record::Nobody,
-    stage::Stage,
     world::{Totals, World},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     statistics::{Probability, Spread},
 };
 
-/// How often, with which luck, and who watches.
+/// How often, with which seed, and who watches.
 #[derive(Clone, Copy)]
 pub struct Sampling<'a> {
     pub runs: u32,
@@ -97,13 +97,13 @@ struct Run {
     fallen: Vec<(u32, u64)>,
 }
 
-pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
-    let course = Course::new(stage, plan);
+pub fn play(indexed: &IndexedScenario, start: &World, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+    let course = Course::new(indexed, plan);
     let Sampling { runs, seed, deadline_seconds, watch } = *sampling;
     let runs = parallel::map_with(
         parallel::cores(),
         runs.max(1) as usize,
-        || Engine::new(stage, start),
+        || Engine::new(indexed, start),
         |engine, run| {
             engine.play(&course, seed, run as u64, &mut Nobody);
             watch();
@@ -118,11 +118,16 @@ pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) 
             }
         },
     );
-    summarize(stage, &runs, seed, deadline_seconds)
+    summarize(indexed, &runs, seed, deadline_seconds)
 }
 
-fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {
-    let scenario = stage.scenario;
+fn summarize(
+    indexed: &IndexedScenario,
+    runs: &[Run],
+    seed: u64,
+    deadline_seconds: Option<f64>,
+) -> MonteCarlo {
+    let scenario = indexed.scenario;
     let spread = |metric: fn(&Run) -> f64| Spread::of(runs.iter().map(metric).collect());
     let share = |hits: usize| Probability::of(hits, runs.len());
     let mut falls = vec![(0_usize, 0_u64); scenario.services.len()];
@@ -165,7 +170,7 @@ fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f6
         extra_capacity_seconds: spread(|run| seconds(run.counts.capacity_ms)),
         halt: share(runs.iter().filter(|run| run.counts.halted).count()),
         out_of_windows: share(runs.iter().filter(|run| run.counts.out_of_windows).count()),
-        done_in_window: stage.options.windows.first().map(|window| share(in_time(window.closes as f64))),
+        done_in_window: indexed.options.windows.first().map(|window| share(in_time(window.closes as f64))),
         fully_patched: share(full_patch_seconds.len()),
         done_in_time: deadline_seconds.map(|deadline| share(in_time(deadline))),
         services_at_risk,

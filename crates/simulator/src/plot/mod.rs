@@ -9,7 +9,7 @@ use plotters::{
     prelude::*,
 };
 
-use self::series::{Bar, Line, Outcome};
+use self::series::{AttemptEnd, Bar, Line};
 use crate::{native::ScenarioComparison, output::Event};
 
 const WIDTH: u32 = 1000;
@@ -57,9 +57,9 @@ pub fn gantt(events: &[Event]) -> Result<String, PlotError> {
         let rectangle = |bar: &Bar| {
             let row = rows.iter().position(|row| *row == bar.node)? as f64;
             let colour = match bar.outcome {
-                Outcome::Patched => GREEN.mix(0.6),
-                Outcome::RolledBack => RGBColor(255, 165, 0).mix(0.8),
-                Outcome::Failed => RED.mix(0.7),
+                AttemptEnd::Patched => GREEN.mix(0.6),
+                AttemptEnd::RolledBack => RGBColor(255, 165, 0).mix(0.8),
+                AttemptEnd::Failed => RED.mix(0.7),
             };
             Some(Rectangle::new([(bar.from, row - 0.35), (bar.to, row + 0.35)], colour.filled()))
         };

@@ -13,7 +13,7 @@ use crate::output::Event;
 pub type Line = (String, Vec<(f64, f64)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptEnd {
     Patched,
     RolledBack,
     Failed,
@@ -26,7 +26,7 @@ pub struct Bar<'a> {
     pub step: &'a str,
     pub from: f64,
     pub to: f64,
-    pub outcome: Outcome,
+    pub outcome: AttemptEnd,
 }
 
 /// Attempts in the order of their beginning.
@@ -41,9 +41,9 @@ pub fn bars(events: &[Event]) -> Vec<Bar<'_>> {
                 begun.insert(node, time);
                 continue;
             }
-            "patched" | "built" => Outcome::Patched,
-            "rollback" => Outcome::RolledBack,
-            _ => Outcome::Failed,
+            "patched" | "built" => AttemptEnd::Patched,
+            "rollback" => AttemptEnd::RolledBack,
+            _ => AttemptEnd::Failed,
         };
         // The switch of a second set patches without an attempt.
         if let Some(from) = begun.remove(node) {

@@ -15,7 +15,7 @@ use super::parse::Pattern;
 /// Years that hold each of the fourteen possible calendars (weekday of 1 January, leap or not) at least once.
 const STAND_IN_YEARS: std::ops::RangeInclusive<i32> = 2001..=2028;
 
-/// Longest time between two firings of any pattern, in years: 29 February around a century that is no leap year.
+/// Longest time between two firings of any pattern, in years: 29 February around a century that is not a leap year.
 const LONGEST_PAUSE_YEARS: i32 = 8;
 
 /// Local times selected by a pattern; at least one of the schedules fires within eight years of any moment.

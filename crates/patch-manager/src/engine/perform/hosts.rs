@@ -187,7 +187,7 @@ pub(super) async fn settle(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         results.values().filter(|r| r.is_ok()).count(),
         hosts.len()
     );
-    Ok((Answer::Settled(results), Evidence::logged(text)))
+    Ok((Answer::Recovered(results), Evidence::logged(text)))
 }
 
 /// The planned packages of a target: name to version.

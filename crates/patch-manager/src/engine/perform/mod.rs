@@ -59,7 +59,7 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
-        Action::Open { .. } | Action::Check { .. } => Ok((
+        Action::Admit { .. } | Action::RunChecks { .. } => Ok((
             Answer::CouldNot { reason: "this plan has no customers".to_owned() },
             Evidence::logged("asked about customers by a plan that has none"),
         )),
@@ -71,7 +71,7 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
             task.app.clock.sleep_until(*until).await;
             Ok((Answer::Soaked, Evidence::default()))
         }
-        Action::Settle { hosts } => hosts::settle(&task, hosts).await,
+        Action::Recover { hosts } => hosts::settle(&task, hosts).await,
         Action::Verify { hosts } => verify::verify(&task, hosts).await,
         Action::Report => close::report(&task).await,
         Action::Alert => close::alert(&task).await,

@@ -38,22 +38,22 @@ pub(super) fn is_about_customers(task: &Task<'_>) -> bool {
     deploys
         && matches!(
             task.pending.action,
-            Action::Open { .. }
-                | Action::Check { .. }
+            Action::Admit { .. }
+                | Action::RunChecks { .. }
                 | Action::Patch { .. }
                 | Action::RollBack { .. }
-                | Action::Settle { .. }
+                | Action::Recover { .. }
                 | Action::Verify { .. }
         )
 }
 
 pub(super) async fn perform(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     match &task.pending.action {
-        Action::Open { wave, hosts } => open::open(task, *wave, hosts).await,
-        Action::Check { wave } => checks::check(task, *wave).await,
+        Action::Admit { wave, hosts } => open::open(task, *wave, hosts).await,
+        Action::RunChecks { wave } => checks::check(task, *wave).await,
         Action::Patch { hosts } => deploy::deploy(task, hosts).await,
-        Action::RollBack { hosts } => deploy::take_back(task, hosts).await,
-        Action::Settle { hosts } => deploy::settle(task, hosts).await,
+        Action::RollBack { hosts } => deploy::roll_back(task, hosts).await,
+        Action::Recover { hosts } => deploy::settle(task, hosts).await,
         Action::Verify { hosts } => verify(task, hosts).await,
         other => Err(service_kit::ApiError::internal(format!("`{}` is not about customers", other.name()))),
     }

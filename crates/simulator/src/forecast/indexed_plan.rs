@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A plan by indexes, made once and played often.
-pub struct Stage<'a> {
+pub struct IndexedPlan<'a> {
     pub plan: &'a Plan,
     pub model: &'a DurationModel,
     pub hosts: Vec<Host<'a>>,
@@ -46,7 +46,7 @@ pub struct Service<'a> {
 }
 
 /// What one run came to.
-pub struct Outcome {
+pub struct PlayedRun {
     pub halted: bool,
     /// Hosts were left out because no window was left that could hold them.
     pub out_of_windows: bool,
@@ -61,7 +61,7 @@ pub struct Outcome {
     pub fewest_up: Vec<u32>,
 }
 
-impl Outcome {
+impl PlayedRun {
     pub fn duration_seconds(&self) -> f64 {
         self.duration as f64 / 1000.0
     }
@@ -79,7 +79,7 @@ impl Outcome {
     }
 }
 
-impl<'a> Stage<'a> {
+impl<'a> IndexedPlan<'a> {
     pub fn new(
         plan: &'a Plan,
         graph: &HostGraph,
@@ -146,9 +146,9 @@ impl<'a> Stage<'a> {
         u32::try_from(self.waves.len()).unwrap_or(u32::MAX)
     }
 
-    pub fn play(&self, seed: u64, run: u64) -> Outcome {
+    pub fn play(&self, seed: u64, run: u64) -> PlayedRun {
         let mut game = Game::new(self, seed, run);
         game.play();
-        game.outcome()
+        game.finish()
     }
 }

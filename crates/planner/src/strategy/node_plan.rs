@@ -8,14 +8,14 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePlan {
     pub strategy: Strategy,
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The nodes of all steps, one after the other.
     nodes: Vec<u32>,
 }
 
 /// Steps come one after the other; the nodes of a step side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     pub name: StepName,
     pub action: Action,
     pub pause_seconds: u32,
@@ -74,7 +74,7 @@ impl NodePlan {
         let first = self.nodes.len();
         self.nodes.extend(nodes.into_iter().map(|node| node as u32));
         let count = (self.nodes.len() - first) as u32;
-        let step = Step { name, action, pause_seconds: 0, guardrail: false, first: first as u32, count };
+        let step = PlanStep { name, action, pause_seconds: 0, guardrail: false, first: first as u32, count };
         self.steps.push(step);
     }
 
@@ -92,18 +92,18 @@ impl NodePlan {
         self.steps.reserve(sizes.len());
         for (count, number) in sizes.iter().copied().zip(1..) {
             let name = StepName::Numbered(action, number);
-            self.steps.push(Step { name, action, pause_seconds: 0, guardrail: false, first, count });
+            self.steps.push(PlanStep { name, action, pause_seconds: 0, guardrail: false, first, count });
             first += count;
         }
     }
 
     /// Indexes into the scenario's nodes.
-    pub fn nodes_of(&self, step: &Step) -> impl ExactSizeIterator<Item = usize> + Clone {
+    pub fn nodes_of(&self, step: &PlanStep) -> impl ExactSizeIterator<Item = usize> + Clone {
         self.node_numbers(step).iter().map(|node| *node as usize)
     }
 
     /// As [`Self::nodes_of`], as they lie in memory.
-    pub fn node_numbers(&self, step: &Step) -> &[u32] {
+    pub fn node_numbers(&self, step: &PlanStep) -> &[u32] {
         &self.nodes[step.first as usize..(step.first + step.count) as usize]
     }
 
@@ -113,7 +113,7 @@ impl NodePlan {
     }
 }
 
-impl Step {
+impl PlanStep {
     /// Where its nodes stand among the nodes of all steps.
     pub fn places(&self) -> Range<u32> {
         self.first..self.first + self.count

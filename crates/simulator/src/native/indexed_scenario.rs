@@ -10,7 +10,7 @@ use planner::{
 use super::{adjacency::Adjacency, attempt::Prospect, links::Links, options::NativeOptions};
 use crate::distribution::Sampler;
 
-pub struct Stage<'a> {
+pub struct IndexedScenario<'a> {
     pub scenario: &'a Scenario,
     pub options: &'a NativeOptions,
     pub nodes: Vec<Traits>,
@@ -44,7 +44,7 @@ const STARTS_DOWN: u8 = 4;
 const STARTS_PATCHED: u8 = 8;
 const STANDS_ALONE: u8 = 16;
 
-impl<'a> Stage<'a> {
+impl<'a> IndexedScenario<'a> {
     pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
         let versions = versions(&scenario.nodes);
         let (links, first_links) = Links::new(scenario, &versions);
