@@ -1,4 +1,4 @@
-//! Patch levels: up to which month a host has everything that applies to it.
+//! Patch levels: the month up to which a host has every applicable advisory.
 
 use chrono::{DateTime, Utc};
 
@@ -6,8 +6,8 @@ use crate::month::Month;
 
 /// Newest month by whose end every applicable advisory is installed.
 ///
-/// `missing` holds the publication instants of the applicable advisories that are not installed; `as_of` is the
-/// newest month that can be claimed, usually that of the scan. `None` when something from the first month on is missing.
+/// `missing` contains the publication times of the applicable advisories that are not installed; `as_of` is the newest
+/// possible month, usually that of the scan. `None` if an advisory of the first month is missing.
 pub fn current_patch_level(missing: impl IntoIterator<Item = DateTime<Utc>>, as_of: Month) -> Option<Month> {
     match missing.into_iter().map(Month::of).min() {
         Some(earliest) if earliest <= as_of => earliest.previous(),

@@ -24,7 +24,7 @@ impl Month {
             .then(|| Self { ordinal: year * 12 + month - 1 })
     }
 
-    /// The month in which an instant falls, in UTC. Instants outside of years 1 to 9999 go to the nearest month.
+    /// The month of an instant, in UTC. Instants outside of years 1 to 9999 are moved to the nearest month.
     pub fn of(instant: DateTime<Utc>) -> Self {
         let ordinal = i64::from(instant.year()) * 12 + i64::from(instant.month0());
         let ordinal = ordinal.clamp(i64::from(Self::FIRST), i64::from(Self::LAST));
@@ -52,7 +52,7 @@ impl fmt::Display for Month {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no month; write it as `2026-02`")]
+#[error("`{0}` is not a month; write it as `2026-02`")]
 pub struct InvalidMonth(pub String);
 
 impl FromStr for Month {

@@ -1,4 +1,4 @@
-//! Why a fix was found to be missing.
+//! The rules by which a fix is found to be missing.
 
 use std::fmt;
 
@@ -13,8 +13,7 @@ pub enum Rule {
     SourceVersion,
     /// As `Version`, and the fix was built for the module stream that the host follows.
     ModuleStream(ModuleStream),
-    /// As `Version`, both are modular, and nothing speaks against their streams being the same, though host or feed
-    /// does not name them.
+    /// As `Version`; both are modular, and their streams may be the same, although host or feed does not name them.
     ModuleStreamUnproven,
 }
 

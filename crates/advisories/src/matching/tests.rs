@@ -128,7 +128,7 @@ fn modular_fix_needs_the_same_stream() {
 }
 
 #[test]
-fn plain_fix_is_none_for_a_modular_package() {
+fn plain_fix_does_not_apply_to_a_modular_package() {
     let index = Index::new([advisory("A-1", "AlmaLinux:8", "t", &[("p", "2.0-1.el8")])]);
     assert!(
         found(&index, &host("almalinux:8", vec![InstalledPackage::new("p", "1.0-1.module_el8.5.0+1+a")]))
@@ -154,7 +154,7 @@ fn enabled_stream_of_the_facts_decides() {
 }
 
 #[test]
-fn withdrawn_and_outdated_advisories_ask_for_nothing() {
+fn withdrawn_and_outdated_advisories_require_nothing() {
     let mut withdrawn = advisory("A-1", "Debian:12", "t", &[("curl", "9")]);
     withdrawn.withdrawn = Some(withdrawn.modified);
     let mut older = advisory("A-2", "Debian:12", "t", &[("curl", "9")]);
@@ -168,7 +168,7 @@ fn withdrawn_and_outdated_advisories_ask_for_nothing() {
 }
 
 #[test]
-fn held_and_installable_are_facts_of_their_own() {
+fn held_and_installable_are_separate_facts() {
     let index = Index::new([advisory("A-1", "Debian:12", "t", &[("curl", "8")])]);
     let mut package = InstalledPackage::new("curl", "7");
     let state = |package: &InstalledPackage| {
@@ -227,7 +227,7 @@ fn dpkg_kernels_are_one_package_by_flavour() {
 }
 
 #[test]
-fn package_of_two_architectures_is_told_once() {
+fn package_of_two_architectures_is_reported_once() {
     let index = Index::new([advisory("A-1", "AlmaLinux:9", "t", &[("glibc", "2.34-100.el9")])]);
     let of = |arch: &str, version: &str| InstalledPackage {
         arch: Some(arch.to_owned()),

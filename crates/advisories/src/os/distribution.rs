@@ -1,4 +1,4 @@
-//! The distributions whose advisories and packages are understood.
+//! The distributions whose advisories and packages are supported.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ impl Distribution {
     }
 
     fn entry(self) -> &'static (Self, &'static str, &'static str, &'static [&'static str]) {
-        // The table is in the order of the enum, which its test holds.
+        // The table is in the order of the enum, which its test checks.
         &NAMES[self as usize]
     }
 }

@@ -20,13 +20,13 @@ pub struct Nevra<'a> {
 }
 
 impl<'a> Nevra<'a> {
-    /// Takes a full name apart; a bare `epoch:version-release` has no name.
+    /// Parses a full name; a bare `epoch:version-release` has no name.
     pub fn parse(text: &'a str) -> Self {
         let (rest, arch) = match text.rsplit_once('.') {
             Some((rest, arch)) if ARCHITECTURES.contains(&arch) => (rest, Some(arch)),
             _ => (text, None),
         };
-        // The name ends at the second hyphen from the right: version and release hold none.
+        // The name ends at the second hyphen from the right: version and release contain none.
         match rest.rmatch_indices('-').nth(1) {
             Some((at, _)) => Self { name: Some(&rest[..at]), evr: &rest[at + 1..], arch },
             None => Self { name: None, evr: rest, arch },

@@ -120,7 +120,7 @@ fn read_any(path: &std::path::Path) -> (FeedKind, Vec<FeedRecord>, Vec<RecordErr
 fn advisories(records: Vec<FeedRecord>) -> Vec<Advisory> {
     let advisory = |record| match record {
         FeedRecord::Advisory(advisory) => *advisory,
-        other => panic!("{other:?} is no advisory"),
+        other => panic!("{other:?} is not an advisory"),
     };
     records.into_iter().map(advisory).collect()
 }

@@ -44,7 +44,7 @@ fn almalinux_8_host_is_spared_the_streams_it_does_not_follow() {
 
 /// What the package manager offers as newer is never older than the fix it would take.
 #[test]
-fn candidates_tell_what_is_installable() {
+fn candidates_show_what_is_installable() {
     let Some(folder) = folder() else { return };
     let (advisories, ..) = read_osv(&folder.join("advisories/osv/almalinux9-all.zip"));
     let index = Index::new(advisories);
