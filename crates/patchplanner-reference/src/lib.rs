@@ -26,7 +26,7 @@ use self::state::State;
 /// The figures under the reference's names; times in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReferenceMetrics {
-    /// Length of the plan, patched or not.
+    /// Length of the plan, whether its nodes were patched or not.
     pub time_to_full_patch: u64,
     pub exposure_window_weighted: f64,
     /// Edge-seconds.
@@ -164,7 +164,7 @@ mod tests {
     use super::python_float;
 
     #[test]
-    fn floats_are_spelt_as_python_does() {
+    fn floats_are_written_like_python() {
         for (value, text) in [
             (0.0, "0.0"),
             (82350.0, "82350.0"),

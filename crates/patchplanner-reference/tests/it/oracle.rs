@@ -1,5 +1,5 @@
-//! The rules of the reference once more, as plainly as they can be said: everything is counted anew at every step. The
-//! real thing, which counts as it goes, must agree to the last digit.
+//! A second, simpler implementation of the reference's rules: it recounts everything at every step. The real one, which
+//! counts incrementally, must agree to the last digit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +119,7 @@ fn play(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceMetr
     Ok(plain.metrics)
 }
 
-/// Passes over what is left, of each service at most its spare and of all at most `size` a batch.
+/// Passes over the remaining nodes: per batch at most as many of each service as it can spare, and at most `size` in total.
 fn plain_batches(scenario: &Scenario, size: usize) -> Vec<Vec<usize>> {
     let mut left = scenario.patchable();
     left.sort_by(|a, b| {

@@ -29,7 +29,7 @@ fn play(scenario: &Scenario, strategy: &str, seed: i64) -> (usize, Result<Refere
 }
 
 #[test]
-fn figures_of_the_reference_are_met_to_the_digit() {
+fn figures_match_the_reference_to_the_last_digit() {
     let Some(folder) = data() else { return };
     let expected = fs::read_to_string(folder.join("expected-p0-p1.csv")).unwrap();
     let mut lines = expected.lines();

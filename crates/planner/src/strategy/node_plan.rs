@@ -1,6 +1,6 @@
 //! The steps of a plan, flat in memory: plans of a hundred thousand nodes have as many steps.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range};
 
 use domain::strategy::Strategy;
 use serde::{Serialize, Serializer};
@@ -13,28 +13,27 @@ pub struct NodePlan {
     nodes: Vec<u32>,
 }
 
-/// Steps come one after the other; the nodes of a step side by side.
+/// Steps run one after the other; the nodes of a step in parallel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanStep {
     pub name: StepName,
     pub action: Action,
     pub pause_seconds: u32,
-    /// A pause that stands there for safety and is counted.
+    /// A pause for safety; it is counted.
     pub guardrail: bool,
     first: u32,
     count: u32,
 }
 
-/// The id of a step, spelt out only where somebody reads it.
+/// The id of a step; the text is built only when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepName {
     /// `patch-3`
     Numbered(Action, u32),
     /// `group-3-cooldown`
     Group(u32, Part),
-    /// A part of the plan of which there is one: `bluegreen-build`
+    /// A part that occurs once in the plan: `bluegreen-build`
     Whole(Part),
-    Text(Arc<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub enum Action {
     Patch,
     PatchCanary,
     Pause,
-    /// A second, patched set is built beside the first.
+    /// A second, patched set is built next to the first.
     #[serde(rename = "bluegreen_build")]
     BlueGreenBuild,
     /// The second set takes over.
@@ -102,7 +101,7 @@ impl NodePlan {
         self.node_numbers(step).iter().map(|node| *node as usize)
     }
 
-    /// As [`Self::nodes_of`], as they lie in memory.
+    /// Like [`Self::nodes_of`], as a slice.
     pub fn node_numbers(&self, step: &PlanStep) -> &[u32] {
         &self.nodes[step.first as usize..(step.first + step.count) as usize]
     }
@@ -114,7 +113,7 @@ impl NodePlan {
 }
 
 impl PlanStep {
-    /// Where its nodes stand among the nodes of all steps.
+    /// The positions of its nodes among the nodes of all steps.
     pub fn places(&self) -> Range<u32> {
         self.first..self.first + self.count
     }
@@ -131,7 +130,6 @@ impl fmt::Display for StepName {
             Self::Numbered(action, number) => write!(f, "{}-{number}", action.name()),
             Self::Group(number, part) => write!(f, "group-{number}-{}", part.name()),
             Self::Whole(part) => f.write_str(part.name()),
-            Self::Text(name) => f.write_str(name),
         }
     }
 }

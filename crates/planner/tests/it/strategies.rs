@@ -1,4 +1,4 @@
-//! Plans of scenarios, as far as no reference figure pins them down.
+//! Plans of scenarios that no reference figure covers.
 
 use domain::strategy::Strategy;
 use planner::{PlanError, Scenario, scenario, strategy::plan};
@@ -31,7 +31,7 @@ edges:
 ";
 
 #[test]
-fn node_whose_service_can_spare_none_comes_alone_and_last() {
+fn node_that_its_service_cannot_spare_comes_by_itself_and_last() {
     assert_eq!(
         steps(&scenario(FIVE), Strategy::Rolling, 2),
         ["patch-1: w1 w2", "patch-2: w3", "patch-3: d1"]

@@ -1,4 +1,4 @@
-//! A plan by indexes, and what one run of it came to.
+//! A plan by indexes, and the result of one played run.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use planner::{HostGraph, Openings, Schedule};
 
 use super::{
     model::{DurationModel, HostModel},
-    play::Game,
+    play::Player,
 };
 
 /// A plan by indexes, made once and played often.
@@ -22,7 +22,7 @@ pub struct IndexedPlan<'a> {
     pub hosts: Vec<Host<'a>>,
     pub waves: Vec<Vec<usize>>,
     pub services: Vec<Service<'a>>,
-    /// Different ones only; hosts name theirs by index.
+    /// Distinct openings; hosts refer to theirs by index.
     pub openings: Vec<Openings>,
     /// When the first window closes; absent without a schedule.
     pub window_ms: Option<u64>,
@@ -45,10 +45,10 @@ pub struct Service<'a> {
     pub min_up: u32,
 }
 
-/// What one run came to.
+/// The figures of one played run.
 pub struct PlayedRun {
     pub halted: bool,
-    /// Hosts were left out because no window was left that could hold them.
+    /// Hosts were left out because no remaining window was long enough for them.
     pub out_of_windows: bool,
     pub done_in_window: bool,
     pub begun: u32,
@@ -147,8 +147,8 @@ impl<'a> IndexedPlan<'a> {
     }
 
     pub fn play(&self, seed: u64, run: u64) -> PlayedRun {
-        let mut game = Game::new(self, seed, run);
-        game.play();
-        game.finish()
+        let mut player = Player::new(self, seed, run);
+        player.play();
+        player.finish()
     }
 }

@@ -1,4 +1,4 @@
-//! What a plan of hosts will probably do: the very waves that would run, played many times.
+//! Forecasts a plan of hosts: plays the same waves that would run, many times.
 
 mod indexed_plan;
 mod model;
@@ -21,10 +21,10 @@ use crate::{
 
 pub use model::{DurationModel, HostModel};
 
-/// More runs than this tell nothing more and cost memory.
+/// More runs than this add no information and cost memory.
 pub const MAX_RUNS: u32 = 1_000_000;
 
-/// What is to be expected of a plan; stored with the run and compared with what happened.
+/// The forecast of a plan; stored with the run and compared with its actual course.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Forecast {
@@ -38,23 +38,23 @@ pub struct Forecast {
     pub duration_percentiles: Vec<f64>,
     /// The run stops before its end: a gate, its error threshold or its budget.
     pub halt: Probability,
-    /// It ends without halt before the first window closes; absent where there is none.
+    /// The run ends without a halt before the first window closes; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_in_window: Option<Probability>,
-    /// Hosts are left out because no window is left that could hold them.
+    /// Hosts are left out because no remaining window is long enough for them.
     #[serde(default)]
     pub out_of_windows: Probability,
     /// At least one host ends failed.
     pub any_failure: Probability,
-    /// Hosts on which work begins.
+    /// Hosts on which work starts.
     pub begun_hosts: Spread,
     pub failed_hosts: Spread,
-    /// Targets that end without their patch: failed, or not begun because the run halted.
+    /// Targets that end unpatched: failed, or not started because the run halted.
     pub unpatched_hosts: Spread,
     /// Sum over targets of criticality x severity x seconds until patched.
     pub exposure: Spread,
     pub max_hosts_down: Spread,
-    /// Seconds that services spend below their `min_up`, added up.
+    /// Total seconds that services spend below their `min_up`.
     pub downtime_seconds: Spread,
     pub services: BTreeMap<CiId, ServiceForecast>,
 }
@@ -70,15 +70,15 @@ pub struct ServiceForecast {
 }
 
 impl Forecast {
-    /// Probability that a run has ended after so many seconds, from the stored percentiles.
+    /// Probability that a run has ended after this many seconds, from the stored percentiles.
     pub fn probability_ended_within(&self, seconds: f64) -> f64 {
         let within = self.duration_percentiles.partition_point(|duration| *duration <= seconds);
         (within.saturating_sub(1) as f64 / 100.0).min(1.0)
     }
 }
 
-/// A note for the plan when its run will probably not fit into the window left: an error if it is more likely late than
-/// not, a warning while one run in twenty is late.
+/// A note for a plan whose run may not fit into the rest of the window: an error if it is more likely late than not, a
+/// warning if at least one run in twenty is late.
 pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     let in_time = match forecast.done_in_window {
         Some(share) => share.value,
@@ -99,14 +99,13 @@ pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     Some(Note { severity, code: "window-too-short".to_owned(), text })
 }
 
-/// [`forecast_within`] of a plan that may run at any time.
+/// [`forecast_within`] for a plan that may run at any time.
 pub fn forecast(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Forecast {
     forecast_within(plan, graph, model, None, runs, seed)
 }
 
-/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]), from the schedule's beginning. No host is begun that
-/// does not fit into its opening by what it is expected to take; it goes on with the next one. Same arguments, same
-/// forecast.
+/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]) from the start of the schedule. A host whose expected
+/// duration does not fit into its opening waits for the next one. The same arguments return the same forecast.
 pub fn forecast_within(
     plan: &Plan,
     graph: &HostGraph,
@@ -121,7 +120,7 @@ pub fn forecast_within(
     summarize(&indexed, &played, seed)
 }
 
-/// When each of the runs was done, in seconds and rising; infinite for those that halted.
+/// The end of each run in seconds, ascending; infinite for runs that halted.
 pub fn done_times(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Vec<f64> {
     let indexed = IndexedPlan::new(plan, graph, model, None);
     let mut times = parallel::map(runs.clamp(1, MAX_RUNS) as usize, |run| {

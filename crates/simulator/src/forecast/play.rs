@@ -1,8 +1,8 @@
-//! One run of a plan, as the run engine would go about it.
+//! Plays one run of a plan as the run engine would execute it.
 //!
-//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts side by side within the budgets, rollback of
-//! those that failed, retries in a further round, tests after, soak. A failed pilot or staging host halts the run, and so
-//! does the error threshold, and so does a budget used up by hosts that stay down. Time is in milliseconds.
+//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts in parallel within the budgets, rollback of
+//! failed hosts, retries in a further round, tests after, soak. The run halts on a failed pilot or staging host, on the
+//! error threshold, and when hosts that stay down use up the budget. Time is in milliseconds.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -17,22 +17,22 @@ use crate::{
     random::{Random, Xoshiro256},
 };
 
-/// As many snapshots as the engine takes in one action.
+/// The number of snapshots that the engine takes in one action.
 const SNAPSHOTS_AT_ONCE: usize = 50;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
-    /// No window is left that could hold it.
+    /// No remaining window is long enough for it.
     LeftOut,
     Done,
     /// Back at its snapshot: up, unpatched.
     RolledBack,
-    /// Failed and left as it is: it holds its place in the budget.
+    /// Failed and left as it is: it still counts against the budget.
     Down,
 }
 
-pub struct Game<'s, 'a> {
+pub struct Player<'s, 'a> {
     indexed: &'s IndexedPlan<'a>,
     now: u64,
     state: Vec<State>,
@@ -49,7 +49,7 @@ pub struct Game<'s, 'a> {
     out_of_windows: bool,
 }
 
-/// Where hosts are worked on: one begins when another has ended.
+/// Parallel slots for hosts: a host starts when another has ended.
 struct Places(BinaryHeap<Reverse<u64>>);
 
 impl Places {
@@ -69,7 +69,7 @@ impl Places {
     }
 }
 
-impl<'s, 'a> Game<'s, 'a> {
+impl<'s, 'a> Player<'s, 'a> {
     pub fn new(indexed: &'s IndexedPlan<'a>, seed: u64, run: u64) -> Self {
         let hosts = indexed.hosts.len();
         Self {
@@ -129,10 +129,7 @@ impl<'s, 'a> Game<'s, 'a> {
                 self.halted = true;
                 return;
             }
-            let failed = match is_patch {
-                true => self.patch(&round),
-                false => self.return_to_snapshots(&round),
-            };
+            let failed = if is_patch { self.patch(&round) } else { self.return_to_snapshots(&round) };
             let retried = |host: &usize| is_patch && self.attempts[*host] <= limits.retries;
             let (again, lost): (Vec<usize>, Vec<usize>) = failed.into_iter().partition(retried);
             for host in again {
@@ -150,7 +147,7 @@ impl<'s, 'a> Game<'s, 'a> {
         }
     }
 
-    /// Those that may go down now, in the wave's order, beside the hosts that failed and stayed down.
+    /// Hosts that may go down now, in the wave's order, in addition to those that failed and stayed down.
     fn next_round(&mut self, pending: &[usize]) -> Vec<usize> {
         let mut round = Vec::new();
         for host in pending {
@@ -170,7 +167,7 @@ impl<'s, 'a> Game<'s, 'a> {
         round
     }
 
-    /// One round side by side, then the rollback of those that failed. Returns the failed ones.
+    /// One parallel round, then the rollback of its failed hosts. Returns the failed hosts.
     fn patch(&mut self, round: &[usize]) -> Vec<usize> {
         let mut failed = Vec::new();
         let mut places = Places::new(self.indexed.model.forks, self.now, round.len());
@@ -210,7 +207,7 @@ impl<'s, 'a> Game<'s, 'a> {
         failed
     }
 
-    /// When the host's next opening lets it begin that has a place by then; `None` leaves it out.
+    /// When the host, which gets a place at the given time, may start in one of its openings; `None` if in none.
     fn may_begin(&mut self, host: usize, free: u64) -> Option<u64> {
         let Host { openings, expected_ms, .. } = self.indexed.hosts[host];
         let begins = self.indexed.openings[openings].next_fit(free, expected_ms);
@@ -247,7 +244,7 @@ impl<'s, 'a> Game<'s, 'a> {
         failed
     }
 
-    /// Duration and success. Every attempt draws the same numbers in the same order, whatever comes of them.
+    /// Duration and success. Every attempt draws the same numbers in the same order, whatever their effect.
     fn attempt(&mut self, host: usize) -> (u64, bool) {
         let plan = self.indexed.plan;
         let model = self.indexed.hosts[host].model;
@@ -271,7 +268,7 @@ impl<'s, 'a> Game<'s, 'a> {
         self.count_members(host, true);
     }
 
-    /// A host that stayed down and is tried again: the attempt itself counts, not the failure before it.
+    /// A host that stayed down and is retried: the new attempt counts, not the failure before it.
     fn release(&mut self, host: usize) {
         self.down -= 1;
         self.count_members(host, false);
@@ -314,8 +311,8 @@ impl<'s, 'a> Game<'s, 'a> {
         }
     }
 
-    /// Sweeps over the changes in time: most hosts down at once, milliseconds below `min_up` and fewest members up of each
-    /// service. At one instant those that come up are counted before those that go down.
+    /// Walks the changes in time: most hosts down at once, milliseconds below `min_up` and fewest members up of each
+    /// service. At the same instant, hosts that come up are counted before hosts that go down.
     fn availability(&mut self) -> (u32, Vec<u64>, Vec<u32>) {
         let services = &self.indexed.services;
         let mut up: Vec<u32> = services.iter().map(|service| service.up).collect();

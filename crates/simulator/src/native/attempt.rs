@@ -5,16 +5,16 @@ use planner::scenario::Node;
 use super::{indexed_scenario::IndexedScenario, options::FailureMix};
 use crate::random::{Random, RandomStream};
 
-/// What an attempt on a node may come to.
+/// The parameters of an attempt on a node.
 #[derive(Clone, Copy)]
-pub struct Prospect {
+pub struct AttemptInput {
     pub nominal_seconds: u32,
     reboots: bool,
     rollback_supported: bool,
     failure_probability: f64,
 }
 
-impl Prospect {
+impl AttemptInput {
     pub fn of(node: &Node) -> Self {
         Self {
             nominal_seconds: node.patch.duration_seconds,
@@ -27,7 +27,7 @@ impl Prospect {
 
 /// How an attempt ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum AttemptEnd {
     Patched,
     RolledBack,
     Failed,
@@ -40,21 +40,21 @@ pub enum Ending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     InPlace,
-    /// A second self is built; the first goes on serving.
+    /// A second instance is built; the first keeps serving.
     Build,
 }
 
-const ALL: [Ending; 6] = [
-    Ending::Patched,
-    Ending::RolledBack,
-    Ending::Failed,
-    Ending::Built,
-    Ending::BuildFailed,
-    Ending::WindowOpens,
+const ALL: [AttemptEnd; 6] = [
+    AttemptEnd::Patched,
+    AttemptEnd::RolledBack,
+    AttemptEnd::Failed,
+    AttemptEnd::Built,
+    AttemptEnd::BuildFailed,
+    AttemptEnd::WindowOpens,
 ];
 
-impl Ending {
-    /// As the agenda knows it, at a place of the plan: there are fewer than 2^29.
+impl AttemptEnd {
+    /// Its code in the agenda, for a place of the plan: there are fewer than 2^29.
     #[inline]
     pub fn at(self, place: u32) -> u32 {
         place << 3 | self as u32
@@ -82,20 +82,20 @@ impl Ending {
 #[inline]
 pub fn draw(
     indexed: &IndexedScenario,
-    prospect: &Prospect,
+    input: &AttemptInput,
     mode: Mode,
     mut stream: RandomStream,
-) -> (u64, Ending) {
+) -> (u64, AttemptEnd) {
     let options = indexed.options;
-    let fails = stream.random() < prospect.failure_probability;
-    let took = match prospect.nominal_seconds {
+    let fails = stream.random() < input.failure_probability;
+    let took = match input.nominal_seconds {
         0 => 0,
         nominal => whole(f64::from(nominal) * 1000.0 * indexed.duration_factor.sample(&mut stream)),
     };
     if !fails {
-        return (took, if mode == Mode::Build { Ending::Built } else { Ending::Patched });
+        return (took, if mode == Mode::Build { AttemptEnd::Built } else { AttemptEnd::Patched });
     }
-    let way = FailureCause::draw(&options.failure_mix, prospect.reboots, stream.random());
+    let way = FailureCause::draw(&options.failure_mix, input.reboots, stream.random());
     let noticed = match way {
         FailureCause::Patch => whole(took as f64 * stream.random()),
         FailureCause::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
@@ -103,21 +103,22 @@ pub fn draw(
         FailureCause::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
     };
     if mode == Mode::Build {
-        return (noticed, Ending::BuildFailed);
+        return (noticed, AttemptEnd::BuildFailed);
     }
-    match prospect.rollback_supported && way != FailureCause::Lost {
-        true => (noticed + whole(took as f64 * options.rollback_factor), Ending::RolledBack),
-        false => (noticed, Ending::Failed),
+    if input.rollback_supported && way != FailureCause::Lost {
+        (noticed + whole(took as f64 * options.rollback_factor), AttemptEnd::RolledBack)
+    } else {
+        (noticed, AttemptEnd::Failed)
     }
 }
 
-/// To the nearest, for numbers that are not negative.
+/// Rounds to the nearest integer; for non-negative numbers.
 #[inline]
 fn whole(milliseconds: f64) -> u64 {
     (milliseconds + 0.5) as u64
 }
 
-/// The ways in which an attempt fails.
+/// Why an attempt fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FailureCause {
     Patch,

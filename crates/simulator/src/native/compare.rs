@@ -1,4 +1,4 @@
-//! A scenario under every strategy, played with the same random numbers, and which strategy to take.
+//! Compares the strategies for a scenario, played with the same random numbers, and recommends one.
 
 use domain::strategy::Strategy;
 use planner::{NodePlan, PlanError, Scenario, strategy::plan};
@@ -20,7 +20,7 @@ pub struct ScenarioComparison {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScenarioOutcome {
     pub strategy: Strategy,
-    /// Why there is no plan; then there is nothing else either.
+    /// Why there is no plan; then every other field is absent.
     pub refused: Option<String>,
     #[serde(skip)]
     pub plan: Option<NodePlan>,

@@ -1,7 +1,7 @@
 //! Sources of randomness, always seeded by the caller.
 //!
-//! They are written out here because a prediction is stored with its seed and must come out the same years later,
-//! whatever a library's next version does.
+//! They are implemented here because a prediction is stored with its seed and must be reproducible years later, whatever a
+//! library's next version does.
 
 mod random_streams;
 mod xoshiro;

@@ -1,4 +1,4 @@
-//! Short streams of random numbers, cheap to begin (SplitMix64: G. Steele, D. Lea and C. Flood, 2014).
+//! Short streams of random numbers, cheap to start (SplitMix64: G. Steele, D. Lea and C. Flood, 2014).
 
 use super::{Random, xoshiro::splitmix64};
 

@@ -16,7 +16,7 @@ fn sound_plan_is_proven_and_one_failure_shows_what_is_missing() {
     let verdict = check_hosts(&plan, &request.graph, 1);
     assert_eq!(
         verdict.to_string(),
-        "in `batch-1`: `db-1` begins, `db-2` fails, then `db` has 0 up and needs 1"
+        "in `batch-1`: `db-1` starts, `db-2` fails, then `db` has 0 up and needs 1"
     );
 }
 
@@ -55,17 +55,17 @@ fn host_that_contains_two_members_is_the_counterexample() {
 }
 
 #[test]
-fn service_below_before_the_plan_is_said_so() {
+fn service_below_before_the_plan_is_reported() {
     let mut scenario = hosts_with_instances();
     scenario.nodes[2].health = Health::Down;
     scenario.nodes[3].health = Health::Down;
     let plan = plan(&scenario, Strategy::BlueGreen, 1).unwrap();
     let verdict = check_nodes(&scenario, &plan, None, 0).to_string();
-    assert_eq!(verdict, "`app` has 1 up and needs 2 before anything begins");
+    assert_eq!(verdict, "`app` has 1 up and needs 2 before anything starts");
 }
 
 proptest! {
-    /// Without failures and containment the verdict is what the reference's own check says of the plan.
+    /// Without failures and containment the verdict is the same as the reference's own check.
     #[test]
     fn verdict_without_failures_is_that_of_the_reference(scenario in any_scenario(), strategy in 0..7_usize) {
         let mut scenario = scenario;

@@ -1,4 +1,4 @@
-//! The simulator as its users see it: plans in, forecasts out.
+//! The public interface of the simulator: plans in, forecasts out.
 
 mod checks;
 mod fixture;

@@ -34,7 +34,7 @@ fn every_picture_is_drawn_and_escaped() {
 }
 
 #[test]
-fn comparison_is_told_as_a_table() {
+fn comparison_is_written_as_a_table() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
     let options = NativeOptions::exact();
     let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, &Sampling::new(20, 1));
@@ -45,7 +45,7 @@ fn comparison_is_told_as_a_table() {
 }
 
 #[test]
-fn nothing_to_draw_is_no_error() {
+fn nothing_to_draw_is_not_an_error() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
     assert!(plot::gantt(&[]).is_ok());
     assert!(plot::exposure(&scenario, &[]).is_ok());
