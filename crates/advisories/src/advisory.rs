@@ -15,7 +15,7 @@ use crate::severity::Severity;
 pub struct Advisory {
     /// The vendor's own id: `ALSA-2026:8096`, `USN-7095-1`.
     pub id: String,
-    /// Who published it: `almalinux`, `debian`, `redhat`, ...
+    /// Its publisher: `almalinux`, `debian`, `redhat`, ...
     pub source: String,
     pub kind: AdvisoryKind,
     /// Sorted, each once.
@@ -83,10 +83,8 @@ impl Advisory {
     /// Merges another part of the same notice; see [`Advisory::is_part`]. If both name a package, the part modified last
     /// counts; of two modified at the same time, `other`.
     pub fn absorb(&mut self, other: Self) {
-        let (mut newer, older) = match self.modified > other.modified {
-            true => (self.clone(), other),
-            false => (other, self.clone()),
-        };
+        let (mut newer, older) =
+            if self.modified > other.modified { (self.clone(), other) } else { (other, self.clone()) };
         let places: BTreeSet<_> = newer.affected.iter().map(AffectedPackage::place).collect();
         let kept: Vec<AffectedPackage> =
             older.affected.iter().filter(|package| !places.contains(&package.place())).cloned().collect();

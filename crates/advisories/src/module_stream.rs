@@ -50,19 +50,7 @@ impl FromStr for ModuleStream {
     }
 }
 
-impl TryFrom<String> for ModuleStream {
-    type Error = InvalidModuleStream;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ModuleStream> for String {
-    fn from(stream: ModuleStream) -> Self {
-        stream.to_string()
-    }
-}
+domain::string_conversions!(ModuleStream);
 
 /// Whether a version was built for some module: its release carries `.module+el8` or `.module_el8`.
 pub fn is_modular(version: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use domain::compliance;
 use serde::{Deserialize, Serialize};
 
 /// Ordered from harmless to urgent; `Unknown` sorts first.
@@ -27,6 +28,19 @@ impl Severity {
             Self::Medium => "medium",
             Self::High => "high",
             Self::Critical => "critical",
+        }
+    }
+}
+
+/// An unrated severity counts as `none` for the compliance of a host.
+impl From<Severity> for compliance::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Unknown | Severity::None => Self::None,
+            Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
         }
     }
 }

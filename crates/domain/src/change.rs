@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named_enum;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -30,16 +32,17 @@ pub enum ChangeState {
     Cancelled,
 }
 
-/// What is done to a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeVerb {
-    Submit,
-    Approve,
-    Reject,
-    Execute,
-    Complete,
-    Fail,
-    Cancel,
+named_enum! {
+    /// What is done to a change.
+    ChangeVerb, "a verb of changes" {
+        Submit => "submit",
+        Approve => "approve",
+        Reject => "reject",
+        Execute => "execute",
+        Complete => "complete",
+        Fail => "fail",
+        Cancel => "cancel",
+    }
 }
 
 /// A verb that the change's state does not allow.
@@ -48,29 +51,6 @@ pub enum ChangeVerb {
 pub struct IllegalChange {
     pub verb: ChangeVerb,
     pub state: ChangeState,
-}
-
-impl ChangeVerb {
-    pub const ALL: [Self; 7] =
-        [Self::Submit, Self::Approve, Self::Reject, Self::Execute, Self::Complete, Self::Fail, Self::Cancel];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-            Self::Execute => "execute",
-            Self::Complete => "complete",
-            Self::Fail => "fail",
-            Self::Cancel => "cancel",
-        }
-    }
-}
-
-impl fmt::Display for ChangeVerb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 impl fmt::Display for ChangeState {

@@ -134,9 +134,10 @@ uuid_id!(
 fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     let fail = |reason| Err(InvalidId::new("CI id", text, reason));
     if let Ok(address) = IpAddr::from_str(text) {
-        return match address.is_loopback() || address.is_unspecified() {
-            true => fail("is an address of the controller itself; use the address the host has for others"),
-            false => Ok(address.to_string()),
+        return if address.is_loopback() || address.is_unspecified() {
+            fail("is an address of the controller itself; use the address the host has for others")
+        } else {
+            Ok(address.to_string())
         };
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -167,21 +168,19 @@ fn check_policy_id(text: &str) -> Result<String, InvalidId> {
     let valid = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         && text.as_bytes()[0].is_ascii_alphanumeric();
-    match valid {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new(
-            "policy id",
-            text,
-            "must be 1 to 100 of `a-z 0-9 - _`, a letter or digit first",
-        )),
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("policy id", text, "must be 1 to 100 of `a-z 0-9 - _`, a letter or digit first"))
     }
 }
 
 fn check_change_id(text: &str) -> Result<String, InvalidId> {
     let digits = text.strip_prefix("CHG").unwrap_or_default();
-    match (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new("change id", text, "must be `CHG` and 7 to 12 digits")),
+    if (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("change id", text, "must be `CHG` and 7 to 12 digits"))
     }
 }
 
@@ -189,9 +188,10 @@ fn check_advisory_id(text: &str) -> Result<String, InvalidId> {
     let valid = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.' | b'/'))
         && text.as_bytes()[0].is_ascii_alphanumeric();
-    match valid {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new("advisory id", text, "must be 1 to 100 of `A-Z a-z 0-9 - _ : . /`")),
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("advisory id", text, "must be 1 to 100 of `A-Z a-z 0-9 - _ : . /`"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! randomness come in as arguments, so every decision can be played again.
 
 pub mod change;
+pub mod compliance;
 pub mod ids;
 pub mod package;
 pub mod plan;
@@ -15,3 +16,5 @@ pub mod selector;
 pub mod strategy;
 pub mod time;
 pub mod workflow;
+
+mod named;

@@ -228,26 +228,15 @@ impl FromStr for PlanHash {
     type Err = InvalidPlanHash;
 
     fn from_str(text: &str) -> Result<Self, InvalidPlanHash> {
-        match text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(InvalidPlanHash),
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidPlanHash)
         }
     }
 }
 
-impl TryFrom<String> for PlanHash {
-    type Error = InvalidPlanHash;
-
-    fn try_from(text: String) -> Result<Self, InvalidPlanHash> {
-        text.parse()
-    }
-}
-
-impl From<PlanHash> for String {
-    fn from(hash: PlanHash) -> String {
-        hash.0
-    }
-}
+crate::string_conversions!(PlanHash);
 
 impl fmt::Display for PlanHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

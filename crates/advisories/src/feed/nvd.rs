@@ -120,12 +120,11 @@ impl<'de> Visitor<'de> for &mut Page<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            match key == "vulnerabilities" {
-                true => {
-                    self.met_entries = true;
-                    map.next_value_seed(Entries(self))?;
-                }
-                false => drop(map.next_value::<IgnoredAny>()?),
+            if key == "vulnerabilities" {
+                self.met_entries = true;
+                map.next_value_seed(Entries(self))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())

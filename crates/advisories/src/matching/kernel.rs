@@ -1,6 +1,6 @@
 //! Kernels: several are installed in parallel, and the running one may not be the newest.
 
-use crate::inventory::{InstalledPackage, Inventory};
+use crate::inventory::Inventory;
 use crate::version::Packaging;
 
 use super::installed::Installed;
@@ -31,32 +31,6 @@ const DPKG_KERNEL_PREFIXES: [&str; 8] = [
     "linux-cloud-tools-",
     "linux-buildinfo-",
 ];
-
-/// Whether the host runs the kernel it would boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RebootState<'a> {
-    UpToDate,
-    /// A newer kernel of the same flavour is installed.
-    KernelPending {
-        running: &'a str,
-        newest: &'a InstalledPackage,
-    },
-    /// The running kernel is not known, or no kernel package is installed, as in containers.
-    Unknown,
-}
-
-pub fn reboot_state(inventory: &Inventory) -> RebootState<'_> {
-    let Some(running) = inventory.facts.running_kernel.as_deref() else {
-        return RebootState::Unknown;
-    };
-    match find(inventory, running) {
-        Some(Kernels { newest, pending: true, .. }) => {
-            RebootState::KernelPending { running, newest: newest.package }
-        }
-        Some(_) => RebootState::UpToDate,
-        None => RebootState::Unknown,
-    }
-}
 
 /// The running and the newest installed kernel, if they differ and both are still installed.
 pub(super) fn running_and_newest(inventory: &Inventory) -> Option<(Installed<'_>, Installed<'_>)> {

@@ -18,6 +18,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use domain::compliance::PatchStateOfPackage;
+
 use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::inventory::{HostFacts, InstalledPackage, Inventory};
 use crate::version::{Packaging, Version};
@@ -26,7 +28,6 @@ use index::Fix;
 use installed::Installed;
 
 pub use index::Index;
-pub use kernel::{RebootState, reboot_state};
 pub use rule::Rule;
 
 /// One fix that one package of a host lacks.
@@ -37,28 +38,11 @@ pub struct Match<'a> {
     pub package: &'a InstalledPackage,
     /// The rule by which it matches.
     pub rule: Rule,
-    pub state: MatchState,
+    /// `Missing`; `Held` if the operator holds the package at its installed version; `PendingReboot` if the fix is installed
+    /// but the host still runs a kernel without it.
+    pub state: PatchStateOfPackage,
     /// Whether the host's repositories offer a version with the fix; `None` if they were not queried.
     pub installable: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MatchState {
-    Missing,
-    /// Missing, and the operator holds the package at its installed version.
-    Held,
-    /// Installed, but the host still runs a kernel without it.
-    PendingReboot,
-}
-
-impl MatchState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Held => "held",
-            Self::PendingReboot => "pending_reboot",
-        }
-    }
 }
 
 impl<'a> Match<'a> {
@@ -109,7 +93,7 @@ pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> V
     let mut matches = match_packages(index, &inventory.facts, std::slice::from_ref(&running));
     matches.retain(|found| !is_missing(found.advisory));
     for found in &mut matches {
-        found.state = MatchState::PendingReboot;
+        found.state = PatchStateOfPackage::PendingReboot;
         found.installable = None;
     }
     matches
@@ -172,7 +156,7 @@ fn judge<'a>(
         affected,
         package: item.package,
         rule,
-        state: if item.package.held { MatchState::Held } else { MatchState::Missing },
+        state: if item.package.held { PatchStateOfPackage::Held } else { PatchStateOfPackage::Missing },
         installable: installable(facts.packaging(), item.package, affected.package_kind, &fix.fixed),
     })
 }

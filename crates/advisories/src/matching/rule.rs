@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use domain::compliance::MatchRule;
+
 use crate::module_stream::ModuleStream;
 use crate::version::Packaging;
 
@@ -18,14 +20,14 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// A short name for tables and filters.
-    pub fn as_str(&self) -> &'static str {
+    /// The rule without its details, as it is stored.
+    pub fn kind(&self) -> MatchRule {
         match self {
-            Self::Version(Packaging::Rpm) => "rpm-version",
-            Self::Version(Packaging::Dpkg) => "dpkg-version",
-            Self::SourceVersion => "dpkg-source-version",
-            Self::ModuleStream(_) => "rpm-module-stream",
-            Self::ModuleStreamUnproven => "rpm-module-stream-unproven",
+            Self::Version(Packaging::Rpm) => MatchRule::RpmVersion,
+            Self::Version(Packaging::Dpkg) => MatchRule::DpkgVersion,
+            Self::SourceVersion => MatchRule::DpkgSourceVersion,
+            Self::ModuleStream(_) => MatchRule::RpmModuleStream,
+            Self::ModuleStreamUnproven => MatchRule::RpmModuleStreamUnproven,
         }
     }
 }

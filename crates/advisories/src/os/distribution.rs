@@ -58,10 +58,6 @@ impl Distribution {
         self.entry().1
     }
 
-    pub fn short_name(self) -> &'static str {
-        self.entry().2
-    }
-
     pub fn packaging(self) -> Packaging {
         match self {
             Self::Debian | Self::Ubuntu | Self::UbuntuPro => Packaging::Dpkg,

@@ -58,11 +58,6 @@ impl OsRelease {
     pub fn packaging(&self) -> Packaging {
         self.distribution.packaging()
     }
-
-    /// The form used in `os` tags of hosts and policies: `rhel9`, `alma9`, `debian12`, `ubuntu22.04`.
-    pub fn short_tag(&self) -> String {
-        format!("{}{}", self.distribution.short_name(), self.version)
-    }
 }
 
 impl fmt::Display for OsRelease {
@@ -106,19 +101,7 @@ fn dotted(distribution: Distribution, version: &str) -> String {
     }
 }
 
-impl TryFrom<String> for OsRelease {
-    type Error = UnknownOsRelease;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<OsRelease> for String {
-    fn from(os: OsRelease) -> Self {
-        os.to_string()
-    }
-}
+domain::string_conversions!(OsRelease);
 
 #[cfg(test)]
 mod tests {
@@ -149,15 +132,6 @@ mod tests {
             ("rhel-eus:9.2", "rhel-eus:9.2"),
         ] {
             assert_eq!(canonical(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn short_tag_is_read_back() {
-        for text in ["almalinux:9", "rhel:9", "debian:12", "ubuntu:22.04", "rocky:9", "sles:15.3", "oracle:8"]
-        {
-            let os: OsRelease = text.parse().unwrap();
-            assert_eq!(os.short_tag().parse(), Ok(os));
         }
     }
 

@@ -9,54 +9,13 @@ mod nevra;
 mod rpm;
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+pub use domain::package::{Packaging, UnknownPackaging};
 
 pub use nevra::Nevra;
 
 /// Longest accepted version, in bytes. Real ones stay below 100; the limit keeps hostile ones cheap to compare.
 pub const MAX_VERSION_BYTES: usize = 1024;
-
-/// The packaging system whose order applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Packaging {
-    Rpm,
-    Dpkg,
-}
-
-impl Packaging {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rpm => "rpm",
-            Self::Dpkg => "dpkg",
-        }
-    }
-}
-
-impl fmt::Display for Packaging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Packaging {
-    type Err = UnknownPackaging;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "rpm" => Ok(Self::Rpm),
-            "dpkg" | "deb" => Ok(Self::Dpkg),
-            _ => Err(UnknownPackaging(text.to_owned())),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a packaging system; use `rpm` or `dpkg`")]
-pub struct UnknownPackaging(pub String);
 
 /// A string that the packaging system would refuse as a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{InvalidVersion, Packaging, compare};
 
-/// Only these endings are architectures: a release such as `12.fc39` ends in a dot and a word as well.
+/// Only these endings are architectures: a release such as `12.fc39` also ends in a dot and letters.
 const ARCHITECTURES: [&str; 21] = [
     "aarch64", "alpha", "armhfp", "armv7hl", "athlon", "i386", "i486", "i586", "i686", "ia64", "noarch",
     "nosrc", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "src", "x86_64",

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{health::Baseline, version::Version, words::Tier};
+use super::{health::Baseline, kinds::Tier, version::Version};
 use crate::{
     ids::CiId,
     selector::Tags,

@@ -46,19 +46,7 @@ impl FromStr for Delay {
     }
 }
 
-impl TryFrom<String> for Delay {
-    type Error = InvalidDelay;
-
-    fn try_from(text: String) -> Result<Self, InvalidDelay> {
-        text.parse()
-    }
-}
-
-impl From<Delay> for String {
-    fn from(delay: Delay) -> Self {
-        delay.to_string()
-    }
-}
+crate::string_conversions!(Delay);
 
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,9 +8,9 @@ use super::{
     customer::{Deployer, HealthSource},
     evidence::EvidenceRule,
     health::{Baseline, HealthRules},
+    kinds::{ReleaseKind, Tier, Urgency},
     policy::{Notice, RollbackRule},
     version::Version,
-    words::{ReleaseKind, Tier, Urgency},
 };
 use crate::{ids::CiId, selector::Tags, time::MaintenanceWindow};
 

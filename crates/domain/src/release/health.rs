@@ -199,10 +199,12 @@ impl Judge {
                 (self.deviations, rules.deviations, reason)
             }
         };
-        match count >= most.max(1) {
-            true if count > 1 => Judgement::Unhealthy { reason: format!("{count} times in a row: {reason}") },
-            true => Judgement::Unhealthy { reason },
-            false => Judgement::Doubtful { reason: format!("{reason} ({count} of {most})") },
+        if count < most.max(1) {
+            Judgement::Doubtful { reason: format!("{reason} ({count} of {most})") }
+        } else if count > 1 {
+            Judgement::Unhealthy { reason: format!("{count} times in a row: {reason}") }
+        } else {
+            Judgement::Unhealthy { reason }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::words::{ReleaseKind, Urgency};
+use super::kinds::{ReleaseKind, Urgency};
 
 /// One customer's finished deployment.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     customer::Customer,
     deployment::{CustomerTarget, Deployment, Direction, WaveStart},
+    kinds::{ReleaseKind, Tier, Urgency},
     policy::{NoticeTime, ReleasePolicies, RollbackProcess},
     version::Version,
-    words::{ReleaseKind, Tier, Urgency},
 };
 use crate::{
     ids::CiId,
@@ -72,9 +72,10 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         limits: Limits {
             max_parallel: parallel,
             // A rollback continues whatever happens: a customer that could not be rolled back raises an alert and delays no other.
-            error_threshold: match back {
-                true => u32::MAX,
-                false => u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX),
+            error_threshold: if back {
+                u32::MAX
+            } else {
+                u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX)
             },
             retries: 0,
         },
@@ -83,7 +84,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
             ..HostWorkflow::default()
         },
         reboot: Reboot::Never,
-        // A customer that the run counts as failed is rolled back. Whether bad health alone is a failure depends on the
+        // A customer that the run counts as failed is rolled back. Whether bad health by itself is a failure depends on the
         // release type's trigger, which the health watch applies.
         rollback: if back { Rollback::Never } else { Rollback::Auto },
         snapshot_retention_hours: None,
@@ -126,10 +127,8 @@ fn target(
     {
         return Ok(Err(reason));
     }
-    let windows = match keeps_to_windows(request, customer) {
-        true => customer.maintenance_windows()?,
-        false => Vec::new(),
-    };
+    let windows =
+        if keeps_to_windows(request, customer) { customer.maintenance_windows()? } else { Vec::new() };
     Ok(Ok(CustomerTarget {
         name: customer.name.clone(),
         tier: customer.tier,
@@ -193,7 +192,7 @@ fn waves(request: &PlanRelease<'_>, customers: &BTreeMap<CiId, CustomerTarget>) 
     let plain = || WaveStart { longest_wait_seconds, ..WaveStart::default() };
     let mut waves = Vec::new();
     if request.direction == Direction::RollBack {
-        waves.push(wave("rollback", WaveKind::Batch, of_tiers(Tier::ALL), plain()));
+        waves.push(wave("rollback", WaveKind::Batch, of_tiers(&Tier::ALL), plain()));
         return waves;
     }
     if !policies.validation.is_empty() || customers.is_empty() {

@@ -9,7 +9,7 @@ use super::{
     deployment::Check,
     evidence::EvidenceRule,
     health::HealthRules,
-    words::{ReleaseKind, Tier, Urgency},
+    kinds::{ReleaseKind, Tier, Urgency},
 };
 use crate::quantity::HostCount;
 
@@ -257,9 +257,10 @@ impl ReleasePolicies {
     /// The timing of a release: its type's own, unless its urgency was changed.
     pub fn timing(&self, kind: ReleaseKind, urgency: Urgency) -> Timing {
         let own = self.of(kind);
-        match own.urgency == urgency {
-            true => own.timing,
-            false => self.urgencies.get(&urgency).copied().unwrap_or_else(|| Timing::of_urgency(urgency)),
+        if own.urgency == urgency {
+            own.timing
+        } else {
+            self.urgencies.get(&urgency).copied().unwrap_or_else(|| Timing::of_urgency(urgency))
         }
     }
 

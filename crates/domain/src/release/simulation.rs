@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    admission::{Admission, CustomerFacts, Facts, admit},
     deployment::Direction,
-    opening::{Admission, CustomerFacts, Facts, admit},
     version::Version,
 };
 use crate::{
@@ -313,11 +313,10 @@ impl World<'_> {
             }
             let wave = self.wave_of(id);
             let to = self.plan.deployment().and_then(|d| d.customers.get(id)).map(|target| target.to);
-            let result = match self.imagined.failing.contains(id) {
-                true => {
-                    HostResult::Failed { reason: "its deployment fails (imagined)".to_owned(), step: None }
-                }
-                false => HostResult::Succeeded,
+            let result = if self.imagined.failing.contains(id) {
+                HostResult::Failed { reason: "its deployment fails (imagined)".to_owned(), step: None }
+            } else {
+                HostResult::Succeeded
             };
             match (&result, to) {
                 (HostResult::Succeeded, Some(to)) => {

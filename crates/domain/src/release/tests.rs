@@ -79,7 +79,7 @@ fn no_freezes(_: DateTime<Utc>, _: &Tags) -> Vec<String> {
 
 const MONDAY: &str = "2026-03-02T09:00:00Z";
 
-/// Minutes after the end of the demo at which each customer was begun.
+/// Minutes between the end of the demo and the start of each customer.
 fn begun(plan: &Plan, began_at: DateTime<Utc>) -> BTreeMap<String, i64> {
     let timeline = simulate(plan, &imagined(), began_at, &no_freezes);
     assert_eq!(timeline.outcome, RunState::Succeeded, "{timeline:#?}");
@@ -141,9 +141,12 @@ fn documentation_waits_only_for_the_next_window() {
 #[test]
 fn freeze_holds_a_tier_and_an_emergency_goes_through_it() {
     let until = at("2026-03-03T00:00:00Z");
-    let freezes = |now: DateTime<Utc>, _: &Tags| match now >= at("2026-03-02T10:00:00Z") && now < until {
-        true => vec!["month end".to_owned()],
-        false => Vec::new(),
+    let freezes = |now: DateTime<Utc>, _: &Tags| {
+        if now >= at("2026-03-02T10:00:00Z") && now < until {
+            vec!["month end".to_owned()]
+        } else {
+            Vec::new()
+        }
     };
     let first_of_startup = |emergency: bool| {
         let plan = planned(&Given { emergency, ..given(ReleaseKind::BugFix) }).plan;

@@ -92,9 +92,10 @@ pub fn check_version(
         let expected = Version { patch: latest.patch + 1, ..latest };
         return Err(VersionError::Gap { version, latest, expected });
     }
-    match known.contains(&base) {
-        true => Ok(()),
-        false => Err(VersionError::UnknownBase { base, known: line().collect() }),
+    if known.contains(&base) {
+        Ok(())
+    } else {
+        Err(VersionError::UnknownBase { base, known: line().collect() })
     }
 }
 
@@ -118,19 +119,7 @@ impl FromStr for Version {
     }
 }
 
-impl TryFrom<String> for Version {
-    type Error = VersionError;
-
-    fn try_from(text: String) -> Result<Self, VersionError> {
-        text.parse()
-    }
-}
-
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
-    }
-}
+crate::string_conversions!(Version);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

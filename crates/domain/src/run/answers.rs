@@ -30,12 +30,15 @@ impl Run {
             (Action::Plan, Answer::Planned) => {
                 let Some(plan) = plan else { return Err(action) };
                 self.adopt(plan);
-                match self.rules.dry_run {
-                    true => self.enter(Stage::Reporting, Some(plan), now),
-                    // A plan of checks only changes nothing that needs approval.
-                    false if self.hosts.is_empty() => self.enter(Stage::Executing, Some(plan), now),
-                    false => self.enter(Stage::AwaitingApproval, Some(plan), now),
-                }
+                let next = if self.rules.dry_run {
+                    Stage::Reporting
+                } else if self.hosts.is_empty() {
+                    // A plan with checks but no hosts changes nothing that needs approval.
+                    Stage::Executing
+                } else {
+                    Stage::AwaitingApproval
+                };
+                self.enter(next, Some(plan), now);
             }
             (Action::Plan, Answer::NothingToDo) => self.enter(Stage::Reporting, plan, now),
             (Action::Plan | Action::OpenChange, Answer::CouldNot { reason } | Answer::Invalid { reason }) => {
@@ -251,9 +254,10 @@ impl Run {
     fn host_in_batch(&mut self, step: u64, id: &CiId) -> Result<&mut HostRun, Refused> {
         match &self.pending {
             Some(Pending { step: current, action: Action::Patch { hosts }, .. }) if *current == step => {
-                match hosts.contains(id) {
-                    true => self.hosts.get_mut(id).ok_or_else(|| Refused::NotInBatch(id.clone())),
-                    false => Err(Refused::NotInBatch(id.clone())),
+                if hosts.contains(id) {
+                    self.hosts.get_mut(id).ok_or_else(|| Refused::NotInBatch(id.clone()))
+                } else {
+                    Err(Refused::NotInBatch(id.clone()))
                 }
             }
             _ => Err(Refused::StaleStep { given: step }),

@@ -163,9 +163,10 @@ impl Run {
             self.phase = Phase::TestsAfter;
             return;
         }
-        let admitted = match self.is_conditional(plan) {
-            true => pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect(),
-            false => pending.clone(),
+        let admitted = if self.is_conditional(plan) {
+            pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect()
+        } else {
+            pending.clone()
         };
         if admitted.is_empty() {
             let hosts = pending.into_iter().collect();
@@ -259,10 +260,8 @@ impl Run {
             return self.ask(Action::Recover { hosts: in_hand.into_iter().collect() }, now);
         }
         let roll_back_all = matches!(self.stop, Some(Stop::RollBack { .. }));
-        let mut restore = match roll_back_all {
-            true => self.in_state(&all, Self::can_go_back),
-            false => self.restorable(plan, &all),
-        };
+        let mut restore =
+            if roll_back_all { self.in_state(&all, Self::can_go_back) } else { self.restorable(plan, &all) };
         restore.retain(|id| self.has_way_back(plan, id));
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);
@@ -290,16 +289,18 @@ impl Run {
                     )
             };
             let hosts: BTreeSet<CiId> = self.in_state(&all, reached).into_iter().collect();
-            match hosts.is_empty() {
-                true => self.verified = true,
-                false => self.ask(Action::Verify { hosts }, now),
+            if hosts.is_empty() {
+                self.verified = true
+            } else {
+                self.ask(Action::Verify { hosts }, now)
             }
             return;
         }
         let restore = self.restorable(plan, &all);
-        match restore.is_empty() {
-            true => self.enter(Stage::Reporting, Some(plan), now),
-            false => self.ask_rollback(restore.into_iter().collect(), now),
+        if restore.is_empty() {
+            self.enter(Stage::Reporting, Some(plan), now)
+        } else {
+            self.ask_rollback(restore.into_iter().collect(), now)
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named_enum;
+
 /// The stage of a run's lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,57 +36,33 @@ pub enum Outcome {
     RolledBack,
 }
 
-/// The public state of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum RunState {
-    Scheduled,
-    Planning,
-    AwaitingApproval,
-    Validating,
-    Snapshotting,
-    Executing,
-    Verifying,
-    Reporting,
-    Alerting,
-    Paused,
-    Succeeded,
-    CompletedWithErrors,
-    Failed,
-    Halted,
-    Cancelled,
-    Expired,
-    RolledBack,
+named_enum! {
+    /// The public state of a run.
+    RunState, "a run state" {
+        Scheduled => "scheduled",
+        Planning => "planning",
+        AwaitingApproval => "awaiting_approval",
+        Validating => "validating",
+        Snapshotting => "snapshotting",
+        Executing => "executing",
+        Verifying => "verifying",
+        Reporting => "reporting",
+        Alerting => "alerting",
+        Paused => "paused",
+        Succeeded => "succeeded",
+        CompletedWithErrors => "completed_with_errors",
+        Failed => "failed",
+        Halted => "halted",
+        Cancelled => "cancelled",
+        Expired => "expired",
+        RolledBack => "rolled_back",
+    }
 }
 
 impl RunState {
     pub fn is_final(self) -> bool {
         use RunState::*;
         matches!(self, Succeeded | CompletedWithErrors | Failed | Halted | Cancelled | Expired | RolledBack)
-    }
-
-    pub fn name(self) -> &'static str {
-        use RunState::*;
-        match self {
-            Scheduled => "scheduled",
-            Planning => "planning",
-            AwaitingApproval => "awaiting_approval",
-            Validating => "validating",
-            Snapshotting => "snapshotting",
-            Executing => "executing",
-            Verifying => "verifying",
-            Reporting => "reporting",
-            Alerting => "alerting",
-            Paused => "paused",
-            Succeeded => "succeeded",
-            CompletedWithErrors => "completed_with_errors",
-            Failed => "failed",
-            Halted => "halted",
-            Cancelled => "cancelled",
-            Expired => "expired",
-            RolledBack => "rolled_back",
-        }
     }
 }
 
@@ -118,28 +96,27 @@ impl From<Outcome> for RunState {
     }
 }
 
-/// The state of one host within a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum HostState {
-    Pending,
-    Precheck,
-    Snapshotting,
-    Draining,
-    PreStep,
-    Patching,
-    Rebooting,
-    PostStep,
-    Verifying,
-    Succeeded,
-    Failed,
-    Skipped,
-    TimedOut,
-    Unreachable,
-    RolledBack,
-    RollbackFailed,
-    Cancelled,
+named_enum! {
+    /// The state of one host within a run.
+    HostState, "a host state" {
+        Pending => "pending",
+        Precheck => "precheck",
+        Snapshotting => "snapshotting",
+        Draining => "draining",
+        PreStep => "pre_step",
+        Patching => "patching",
+        Rebooting => "rebooting",
+        PostStep => "post_step",
+        Verifying => "verifying",
+        Succeeded => "succeeded",
+        Failed => "failed",
+        Skipped => "skipped",
+        TimedOut => "timed_out",
+        Unreachable => "unreachable",
+        RolledBack => "rolled_back",
+        RollbackFailed => "rollback_failed",
+        Cancelled => "cancelled",
+    }
 }
 
 impl HostState {
@@ -167,28 +144,5 @@ impl HostState {
         use HostState::*;
         self.is_working() && self != Snapshotting
             || matches!(self, Failed | TimedOut | Unreachable | RollbackFailed)
-    }
-
-    pub fn name(self) -> &'static str {
-        use HostState::*;
-        match self {
-            Pending => "pending",
-            Precheck => "precheck",
-            Snapshotting => "snapshotting",
-            Draining => "draining",
-            PreStep => "pre_step",
-            Patching => "patching",
-            Rebooting => "rebooting",
-            PostStep => "post_step",
-            Verifying => "verifying",
-            Succeeded => "succeeded",
-            Failed => "failed",
-            Skipped => "skipped",
-            TimedOut => "timed_out",
-            Unreachable => "unreachable",
-            RolledBack => "rolled_back",
-            RollbackFailed => "rollback_failed",
-            Cancelled => "cancelled",
-        }
     }
 }

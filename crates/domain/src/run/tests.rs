@@ -202,9 +202,12 @@ fn failed_host_is_restored_and_retried() {
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) && !failed => {
             failed = true;
-            let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
-                false => HostResult::Succeeded,
+            let result = |h: &CiId| {
+                if h == &id("p2") {
+                    HostResult::Failed { reason: "postinst failed".to_owned(), step: None }
+                } else {
+                    HostResult::Succeeded
+                }
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
         }
@@ -232,9 +235,12 @@ fn failed_host_keeps_its_place_in_the_budget() {
     let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) => {
-            let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
-                false => HostResult::Succeeded,
+            let result = |h: &CiId| {
+                if h == &id("p2") {
+                    HostResult::Failed { reason: "postinst failed".to_owned(), step: None }
+                } else {
+                    HostResult::Succeeded
+                }
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
         }
@@ -366,7 +372,7 @@ fn assert_sound(run: &Run, plan: &Plan) {
     if let Some(Pending { action: Action::Patch { hosts }, .. }) = &run.pending {
         assert!(
             run.stop.is_none() || hosts.iter().any(|h| run.hosts[h].attempts > 0),
-            "no host is begun after a stop"
+            "no host is started after a stop"
         );
         let down = run.hosts.values().filter(|host| host.state.may_be_down()).count();
         assert!(down <= plan.limits.max_parallel as usize, "{down} hosts are down");
@@ -408,7 +414,7 @@ proptest! {
             assert_eq!(again, run);
         }
         assert!(!production_began_after_a_failed_gate);
-        // Whatever happened, deadlines alone bring it to its end.
+        // Whatever happened, deadlines end it.
         for _ in 0..12 {
             now += 90 * 86_400;
             if run.apply(Some(&plan), Event::DeadlinePassed, at(now)).is_err() {

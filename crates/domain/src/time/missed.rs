@@ -13,7 +13,7 @@ pub const MISSED_AFTER: TimeDelta = TimeDelta::minutes(30);
 /// Most missed slots listed by name after a long pause, and most superseded ones.
 const MAX_LISTED: usize = 100;
 
-/// What a scheduler should do with the slots since it last looked.
+/// What a scheduler should do with the slots since its last check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueSlots {
     /// The latest slot, when it is at most [`MISSED_AFTER`] old: run this one.

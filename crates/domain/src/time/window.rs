@@ -110,11 +110,6 @@ impl MaintenanceWindow {
         self.remaining_at(instant).is_some_and(|remaining| remaining >= self.cutoff())
     }
 
-    /// Whether work that takes `needed` may start at `instant` and still end before the closing.
-    pub fn has_room_for(&self, instant: DateTime<Utc>, needed: TimeDelta) -> bool {
-        self.remaining_at(instant).is_some_and(|remaining| remaining >= needed.max(self.cutoff()))
-    }
-
     /// The first opening strictly later than `after`.
     pub fn next_open(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.opens.next_after(after, self.fields.time_zone)
@@ -274,8 +269,6 @@ mod tests {
         let window = night_of_saturday();
         assert!(window.admits_start(at("2026-03-01T04:30:00Z")));
         assert!(!window.admits_start(at("2026-03-01T04:30:01Z")));
-        assert!(window.has_room_for(at("2026-03-01T04:00:00Z"), TimeDelta::minutes(60)));
-        assert!(!window.has_room_for(at("2026-03-01T04:00:00Z"), TimeDelta::minutes(61)));
         assert_eq!(window.next_start(at("2026-03-01T04:45:00Z")), Some(at("2026-03-07T21:00:00Z")));
         assert_eq!(window.next_start(at("2026-03-01T03:00:00Z")), Some(at("2026-03-01T03:00:00Z")));
     }

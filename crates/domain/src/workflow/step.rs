@@ -3,28 +3,28 @@
 use serde::{Deserialize, Serialize};
 
 use super::Rollback;
+use crate::named::named_enum;
 use crate::run::HostState;
 
-/// A step of a host's workflow, in execution order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum WorkflowStep {
-    /// Health, disk, package lock, maintenance.
-    Precheck,
-    PreDowntime,
-    /// In the CMDB, and in monitoring through the policy's hooks.
-    MaintenanceOn,
-    StopServices,
-    Drain,
-    PreUpdate,
-    Update,
-    Reboot,
-    StartServices,
-    PostUpdate,
-    /// Until every service is healthy and stays so.
-    Health,
-    MaintenanceOff,
+named_enum! {
+    /// A step of a host's workflow, in execution order.
+    WorkflowStep, "a step of the workflow" {
+        /// Health, disk, package lock, maintenance.
+        Precheck => "precheck",
+        PreDowntime => "pre_downtime",
+        /// In the CMDB, and in monitoring through the policy's hooks.
+        MaintenanceOn => "maintenance_on",
+        StopServices => "stop_services",
+        Drain => "drain",
+        PreUpdate => "pre_update",
+        Update => "update",
+        Reboot => "reboot",
+        StartServices => "start_services",
+        PostUpdate => "post_update",
+        /// Until every service is healthy and stays so.
+        Health => "health",
+        MaintenanceOff => "maintenance_off",
+    }
 }
 
 /// What follows after the last failed try of a step.
@@ -69,38 +69,6 @@ pub struct StepRule {
 }
 
 impl WorkflowStep {
-    pub const ALL: [Self; 12] = [
-        Self::Precheck,
-        Self::PreDowntime,
-        Self::MaintenanceOn,
-        Self::StopServices,
-        Self::Drain,
-        Self::PreUpdate,
-        Self::Update,
-        Self::Reboot,
-        Self::StartServices,
-        Self::PostUpdate,
-        Self::Health,
-        Self::MaintenanceOff,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Precheck => "precheck",
-            Self::PreDowntime => "pre_downtime",
-            Self::MaintenanceOn => "maintenance_on",
-            Self::StopServices => "stop_services",
-            Self::Drain => "drain",
-            Self::PreUpdate => "pre_update",
-            Self::Update => "update",
-            Self::Reboot => "reboot",
-            Self::StartServices => "start_services",
-            Self::PostUpdate => "post_update",
-            Self::Health => "health",
-            Self::MaintenanceOff => "maintenance_off",
-        }
-    }
-
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)
     }

@@ -33,16 +33,15 @@ pub fn read(source: impl Read, name: &str, limits: &Limits, sink: Sink<'_>) -> R
     let mut report = ReadReport::default();
     let mut bytes = Vec::new();
     source.take(limits.csaf_bytes + 1).read_to_end(&mut bytes).map_err(FeedError::Input)?;
-    let outcome = match bytes.len() as u64 > limits.csaf_bytes {
-        true => parse_document(&bytes, name, limits),
-        false => {
-            let document = parse(&bytes, name);
-            // The largest documents need much memory: the text is dropped once it is parsed.
-            drop(bytes);
-            document.and_then(|document| {
-                convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
-            })
-        }
+    let outcome = if bytes.len() as u64 > limits.csaf_bytes {
+        parse_document(&bytes, name, limits)
+    } else {
+        let document = parse(&bytes, name);
+        // The largest documents need much memory: the text is dropped once it is parsed.
+        drop(bytes);
+        document.and_then(|document| {
+            convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
+        })
     };
     let _ = deliver(outcome, name, limits, &mut report, sink);
     Ok(report)

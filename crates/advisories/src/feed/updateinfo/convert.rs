@@ -115,9 +115,10 @@ fn affected(
     if package.version.is_empty() {
         return Err(format!("`{}` has no version, it is not matched", shown(&package.name)));
     }
-    let mut fixed = match package.release.is_empty() {
-        true => package.version.clone(),
-        false => format!("{}-{}", package.version, package.release),
+    let mut fixed = if package.release.is_empty() {
+        package.version.clone()
+    } else {
+        format!("{}-{}", package.version, package.release)
     };
     if !package.epoch.trim_start_matches('0').is_empty() {
         fixed = format!("{}:{fixed}", package.epoch);

@@ -100,11 +100,10 @@ fn broken(error: &quick_xml::Error) -> FeedError {
 }
 
 fn check_root(element: &BytesStart<'_>, met_root: bool) -> Result<bool, FeedError> {
-    match met_root || element.local_name().as_ref() == "updates" {
-        true => Ok(true),
-        false => Err(FeedError::Malformed(
-            "the input is not an updateinfo; its root must be `<updates>`".to_owned(),
-        )),
+    if met_root || element.local_name().as_ref() == "updates" {
+        Ok(true)
+    } else {
+        Err(FeedError::Malformed("the input is not an updateinfo; its root must be `<updates>`".to_owned()))
     }
 }
 

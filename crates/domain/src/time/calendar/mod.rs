@@ -6,7 +6,7 @@ mod recurrence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use freeze::{Effect, Freeze, FreezeFields, Span};
@@ -129,13 +129,6 @@ impl FreezeCalendar {
 
     fn in_scope(&self, effect: Effect, tags: &BTreeMap<String, String>) -> impl Iterator<Item = &Freeze> {
         self.entries.iter().filter(move |entry| entry.effect == effect && entry.applies_to(tags))
-    }
-}
-
-impl Span {
-    /// A span of a given length.
-    pub fn starting_at(starts: DateTime<Utc>, length: TimeDelta) -> Self {
-        Self { starts, ends: starts.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC) }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Three differences are bridged here (the reasons are in `docs/adr/0003-crontab-meaning.md`):
 //! - it wants seconds and numbers weekdays from Sunday = 1, so it is given seconds and weekday names;
 //! - it joins the two day fields by "and", so a pattern with both restricted becomes two schedules;
-//! - it ends in the year 2100, so a year is looked up through a stand-in with the same calendar.
+//! - it ends in the year 2100, so a year is looked up through another one with the same calendar.
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 

@@ -152,12 +152,13 @@ fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> 
                     "{:.1} of {wanted:.1} healthy customer-hours, {} failures",
                     facts.healthy_hours, facts.failures
                 );
-                return match facts.now >= limit {
-                    true => not_yet(
+                return if facts.now >= limit {
+                    not_yet(
                         format!("`{name}` waits for a sign-off: {so_far} after {} h", rule.time_limit_hours),
                         facts.now + LOOK_AGAIN,
-                    ),
-                    false => not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + LOOK_AGAIN),
+                    )
+                } else {
+                    not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + LOOK_AGAIN)
                 };
             }
         }
