@@ -308,8 +308,8 @@ fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
         fixed: found.fixed().to_owned(),
         candidate: package.candidate.clone(),
         target,
-        state: found.state.as_str().to_owned(),
-        rule: found.rule.as_str().to_owned(),
+        state: found.state.name().to_owned(),
+        rule: found.rule.kind().name().to_owned(),
     }
 }
 

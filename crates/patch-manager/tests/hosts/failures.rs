@@ -97,7 +97,7 @@ pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
         assert!(outcome.changed.is_empty(), "{host}");
     }
     in_service(lab, &told).await;
-    lab.take_back(&ALL).await;
+    lab.roll_back(&ALL).await;
 }
 
 async fn in_service(lab: &Lab, told: &Told) {
@@ -135,5 +135,5 @@ pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
         assert_eq!(tries("pre_step | pre update"), Some(2), "{host}");
         assert_eq!(tries("post_step | post update"), Some(2), "{host}");
     }
-    lab.take_back(&SECOND).await;
+    lab.roll_back(&SECOND).await;
 }

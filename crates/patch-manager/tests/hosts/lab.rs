@@ -198,7 +198,7 @@ impl Lab {
     }
 
     /// Back to the older versions, by the package manager, with the services running.
-    pub async fn take_back(&self, hosts: &[&str]) {
+    pub async fn roll_back(&self, hosts: &[&str]) {
         let run = self.run(Playbook::RollbackSnapshot, hosts, &self.run_id(), |host, variables| {
             variables.set("pm_downgrades", old_openssl(host));
         });

@@ -70,7 +70,7 @@ pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) 
     }
     settle(lab, &FIRST, &run_id).await;
     forget_strikes(lab, &FIRST, faults).await;
-    lab.take_back(&FIRST).await;
+    lab.roll_back(&FIRST).await;
 }
 
 pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
@@ -98,7 +98,7 @@ pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
     }
     forget_strikes(lab, &FIRST, faults).await;
-    lab.take_back(&FIRST).await;
+    lab.roll_back(&FIRST).await;
 }
 
 pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
@@ -125,7 +125,7 @@ pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
     assert_eq!(lab.ssh(SECOND[0], "dpkg --audit").await, "");
     assert_eq!(lab.ssh(SECOND[1], "dnf -q -C repoquery --duplicates").await, "");
     forget_strikes(lab, &SECOND, faults).await;
-    lab.take_back(&SECOND).await;
+    lab.roll_back(&SECOND).await;
 }
 
 pub async fn partition_ends_as_unreachable(lab: &Lab) {
@@ -147,5 +147,5 @@ pub async fn partition_ends_as_unreachable(lab: &Lab) {
     lab.end(&cut).await;
     settle(lab, &["deb-02"], &run_id).await;
     forget_strikes(lab, &["deb-02"], faults).await;
-    lab.take_back(&["deb-02"]).await;
+    lab.roll_back(&["deb-02"]).await;
 }

@@ -61,7 +61,7 @@ pub async fn staging_tests_pass_on_every_host(lab: &Lab) {
     }
 }
 
-pub async fn hosts_are_patched_once_rebooted_and_taken_back(lab: &Lab) {
+pub async fn hosts_are_patched_once_rebooted_and_rolled_back(lab: &Lab) {
     let run_id = lab.run_id();
     let with_kernel = |host: &str| {
         let mut updates = openssl(host);
@@ -162,5 +162,5 @@ pub async fn level_is_chosen_by_security_and_advisory(lab: &Lab) {
     }
     assert!(lab.version(ROCKY[0], "demo-kernel").await.starts_with("6.1.147"));
     assert!(lab.version(ROCKY[1], "demo-kernel").await.starts_with("6.1.140"), "another advisory was taken");
-    lab.take_back(&hosts).await;
+    lab.roll_back(&hosts).await;
 }

@@ -60,7 +60,7 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
     });
     let masters: Vec<_> = masters.filter(|line| line.contains("ssh") && line.contains("patch-run")).collect();
     assert!(masters.is_empty(), "connections were left open: {masters:?}");
-    lab.take_back(&ALL).await;
+    lab.roll_back(&ALL).await;
 }
 
 pub async fn another_host_key_is_refused(lab: &Lab) {

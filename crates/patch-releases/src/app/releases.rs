@@ -253,7 +253,7 @@ pub(crate) async fn make_plan(conn: &mut PgConnection, order: &ReleaseOrder) -> 
         urgency: release.urgency,
         artefact: release.artefact,
         rollback_artefact: release.rollback_artefact,
-        direction: if order.mode == ReleaseMode::Rollback { Direction::Back } else { Direction::Forward },
+        direction: if order.mode == ReleaseMode::Rollback { Direction::RollBack } else { Direction::Forward },
         emergency: order.mode == ReleaseMode::Emergency,
         at_once: order.at_once,
         policies: &policies,
@@ -390,7 +390,7 @@ pub(crate) async fn roll_back(
         for (run, _) in
             open.iter().filter(|(_, mode)| matches!(mode, ReleaseMode::Deploy | ReleaseMode::Emergency))
         {
-            if take_back(app, caller, *run, &customer.slug, &reason).await? {
+            if roll_back_customer(app, caller, *run, &customer.slug, &reason).await? {
                 if !answers.contains(run) {
                     answers.push(*run);
                 }
@@ -411,7 +411,7 @@ pub(crate) async fn roll_back(
 }
 
 /// Tells an open run that a customer it has done must go back; `false` when that run has not done it, or is at its end.
-pub(crate) async fn take_back(
+pub(crate) async fn roll_back_customer(
     app: &App,
     caller: &Caller,
     run: RunId,

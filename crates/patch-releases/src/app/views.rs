@@ -74,7 +74,7 @@ async fn run_status(app: &App, conn: &mut PgConnection, id: RunId) -> ApiResult<
     let log_tail = records::list_log_tail(&mut *conn, id, 20).await?;
     let waiting = match &machine.pending {
         Some(pending) if !row.state.is_final() => match &pending.action {
-            Action::Open { .. } if pending.not_before > app.clock.now() => {
+            Action::Admit { .. } if pending.not_before > app.clock.now() => {
                 let line = log_tail.iter().rev().find_map(|line| line.text.strip_prefix("waiting: "));
                 Some((
                     line.map_or_else(|| "a tier may not start yet".to_owned(), str::to_owned),
@@ -269,7 +269,7 @@ fn deployment_rows(deployment: &CustomerDeployment, wave: &str) -> Vec<TimelineR
         (DeploymentState::Succeeded, Direction::Forward) => {
             row(ended_at, Happening::Deployed, format!("runs {}", deployment.to_version))
         }
-        (DeploymentState::Succeeded, Direction::Back) => {
+        (DeploymentState::Succeeded, Direction::RollBack) => {
             row(ended_at, Happening::RolledBack, format!("back at {}", deployment.to_version))
         }
         _ => row(ended_at, Happening::Failed, detail),

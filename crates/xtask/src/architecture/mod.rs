@@ -8,11 +8,12 @@ use crate::task::Verdict;
 use crate::workspace::Workspace;
 
 /// Crates from the lowest to the highest: each may depend on those before it alone.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "domain",
     "advisories",
     "planner",
     "simulator",
+    "patchplanner-reference",
     "local-postgres",
     "leases",
     "ansible",
@@ -29,7 +30,7 @@ const ORDER: [&str; 17] = [
 ];
 
 /// No clock, no chance, no outside world: time and randomness come in as arguments.
-const PURE: [&str; 4] = ["domain", "advisories", "planner", "simulator"];
+const PURE: [&str; 5] = ["domain", "advisories", "planner", "simulator", "patchplanner-reference"];
 
 /// Services know each other through HTTP alone.
 const SERVICES: [&str; 4] = ["patch-manager", "cmdb", "itsm", "sim-engine"];

@@ -26,7 +26,7 @@ use patch_runs::{
 /// Between two looks at a customer that another rollout has in hand.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
-pub(super) async fn open(
+pub(super) async fn admit(
     task: &Task<'_>,
     wave: usize,
     hosts: &BTreeSet<CiId>,
@@ -95,13 +95,13 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         let customer = stored.customer;
         let pinned = customer.pinned_to.filter(|pin| *pin < deployment.version);
         let held = match (&customer.paused, pinned) {
-            _ if deployment.direction == Direction::Back => None,
+            _ if deployment.direction == Direction::RollBack => None,
             (Some(why), _) => Some(format!("it is paused: {why}")),
             (None, Some(pin)) => Some(format!("it is pinned to {pin}")),
             (None, None) => None,
         };
         // What is urgent goes through freezes: an emergency, and the way back.
-        let freezes = match deployment.emergency || deployment.direction == Direction::Back {
+        let freezes = match deployment.emergency || deployment.direction == Direction::RollBack {
             true => Vec::new(),
             false => calendars::freezes_over(&mut *conn, (now, now), &customer.tags).await?,
         };

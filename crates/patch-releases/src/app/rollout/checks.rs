@@ -30,7 +30,7 @@ enum Outcome {
     Inconclusive(String),
 }
 
-pub(super) async fn check(task: &Task<'_>, wave: usize) -> ApiResult<(Answer, Evidence)> {
+pub(super) async fn run_checks(task: &Task<'_>, wave: usize) -> ApiResult<(Answer, Evidence)> {
     let plan = plan_of(task)?;
     let Some(of_wave) = plan.waves.get(wave) else {
         return Ok((Answer::Invalid { reason: format!("there is no wave {wave}") }, Evidence::default()));

@@ -41,7 +41,7 @@ const ASK_AGAIN_LATER: Duration = Duration::from_secs(1);
 pub(super) enum Way {
     AsPlanned,
     /// Back to what they ran before this rollout.
-    Back,
+    RollBack,
 }
 
 /// How one customer's deployment ended.
@@ -62,9 +62,9 @@ pub(super) async fn deploy(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok((Answer::Patched { unfinished }, Evidence::default()))
 }
 
-pub(super) async fn take_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let (mut results, mut log) = (BTreeMap::new(), Vec::new());
-    for (id, end) in bring_all(task, hosts, Way::Back).await? {
+    for (id, end) in bring_all(task, hosts, Way::RollBack).await? {
         let (result, text) = match end {
             End::Done => (Ok(()), "runs again what it ran before".to_owned()),
             End::Failed(reason) | End::Unknown(reason) => {
@@ -79,14 +79,14 @@ pub(super) async fn take_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiRes
 
 /// A deployment that is under way is brought to its end, whatever the run wants meanwhile: half a deployment is no state
 /// to leave a customer in.
-pub(super) async fn settle(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let result = |end: End| match end {
         End::Done => Ok(()),
         End::Failed(reason) | End::Unknown(reason) => Err(reason),
     };
     let ends = bring_all(task, hosts, Way::AsPlanned).await?;
     let results = ends.into_iter().map(|(id, end)| (id, result(end))).collect();
-    Ok((Answer::Settled(results), Evidence::default()))
+    Ok((Answer::Recovered(results), Evidence::default()))
 }
 
 /// Brings customers where they go, side by side; those with a playbook by one playbook for all of them.
@@ -143,9 +143,9 @@ pub(super) async fn begin<'a>(task: &Task<'a>, id: &CiId, way: Way) -> ApiResult
         plan.customers.get(id).ok_or_else(|| ApiError::internal(format!("`{id}` is not in the plan")))?;
     let (from, to) = match way {
         Way::AsPlanned => (target.from, target.to),
-        Way::Back => (target.to, target.from),
+        Way::RollBack => (target.to, target.from),
     };
-    let direction = if way == Way::Back { Direction::Back } else { plan.direction };
+    let direction = if way == Way::RollBack { Direction::RollBack } else { plan.direction };
     let baseline = match (target.baseline, direction) {
         (None, Direction::Forward) => measured(task, id, target).await?,
         (baseline, _) => baseline,
@@ -304,7 +304,7 @@ async fn record(
     deployments::update_deployment(&mut transaction, known.id, state, percent, None, detail, now).await?;
     if *end == End::Done {
         customers::update_current_version(&mut transaction, &known.customer, known.to_version, now).await?;
-        if known.direction == Direction::Back {
+        if known.direction == Direction::RollBack {
             deployments::mark_rolled_back(&mut transaction, &known.customer, plan.version, known.id).await?;
         }
     }
@@ -326,11 +326,11 @@ async fn record(
             };
             deployments::begin_watch(&mut transaction, &watch).await?;
         }
-        (End::Done, Direction::Back) => deployments::end_watch(&mut transaction, &known.customer).await?,
+        (End::Done, Direction::RollBack) => deployments::end_watch(&mut transaction, &known.customer).await?,
         (End::Failed(_) | End::Unknown(_), _) => {}
     }
     // One that failed stays in hand until it is taken back, or the run is over.
-    if *end == End::Done || known.direction == Direction::Back {
+    if *end == End::Done || known.direction == Direction::RollBack {
         records::unlock_customer(&mut transaction, task.loaded.row.id, &known.customer).await?;
     }
     transaction.commit().await?;

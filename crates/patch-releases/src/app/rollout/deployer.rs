@@ -96,7 +96,7 @@ async fn ask_webhook(app: &App, known: &CustomerDeployment, plan: &Deployment, u
     }
     let artefact = match known.direction {
         Direction::Forward => &plan.artefact,
-        Direction::Back => &plan.rollback_artefact,
+        Direction::RollBack => &plan.rollback_artefact,
     };
     let body = serde_json::json!({
         "deployment_id": known.id,

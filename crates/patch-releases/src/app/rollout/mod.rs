@@ -69,11 +69,11 @@ impl SubjectWork for CustomerWork {
         async move {
             let task = &self.task(run);
             match &run.pending.action {
-                Action::Open { wave, hosts } => admit::open(task, *wave, hosts).await,
-                Action::Check { wave } => checks::check(task, *wave).await,
+                Action::Admit { wave, hosts } => admit::admit(task, *wave, hosts).await,
+                Action::RunChecks { wave } => checks::run_checks(task, *wave).await,
                 Action::Patch { hosts } => deploy::deploy(task, hosts).await,
-                Action::RollBack { hosts } => deploy::take_back(task, hosts).await,
-                Action::Settle { hosts } => deploy::settle(task, hosts).await,
+                Action::RollBack { hosts } => deploy::roll_back(task, hosts).await,
+                Action::Recover { hosts } => deploy::recover(task, hosts).await,
                 Action::Verify { hosts } => verify(task, hosts).await,
                 other => {
                     let reason = format!("`{}` does not apply to customers", other.name());

@@ -56,7 +56,7 @@ pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<Lines> {
     for (id, host) in &task.loaded.row.machine.hosts {
         let Some(target) = deployment.customers.get(id) else { continue };
         let (subject, what) = match host.state {
-            HostState::Succeeded if deployment.direction == Direction::Back => (
+            HostState::Succeeded if deployment.direction == Direction::RollBack => (
                 format!("{} was returned to {}", target.name, target.to),
                 format!("Release {} was taken back.", deployment.version),
             ),

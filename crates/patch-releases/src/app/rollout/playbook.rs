@@ -190,7 +190,7 @@ fn run_over<'a>(
         let Some(Begun { known, .. }) = open.get(id) else { return own };
         let (direction, artefact) = match known.direction {
             Direction::Forward => ("forward", &plan.artefact),
-            Direction::Back => ("back", &plan.rollback_artefact),
+            Direction::RollBack => ("back", &plan.rollback_artefact),
         };
         own.set("pm_deployment_id", known.id.to_string());
         own.set("pm_release_version", known.to_version.to_string());

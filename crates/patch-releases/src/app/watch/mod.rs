@@ -195,7 +195,7 @@ async fn act(app: &App, watch: &Watch) -> ApiResult<()> {
     };
     if why_not.is_none() {
         let caller = Caller::internal(SERVICE, "watch:customers");
-        let taken = releases::take_back(app, &caller, watch.run, &watch.customer, &reason).await?;
+        let taken = releases::roll_back_customer(app, &caller, watch.run, &watch.customer, &reason).await?;
         if !taken {
             if !has_ended {
                 // It is being reported; its end is near, and then a rollback of its own follows.

@@ -33,7 +33,7 @@ impl SubjectWork for HostWork {
                 Action::Test { phase, hosts } => staging_tests::test(task, *phase, hosts).await,
                 Action::Patch { hosts } => patch::patch(task, hosts).await,
                 Action::RollBack { hosts } => snapshot::roll_back(task, hosts).await,
-                Action::Settle { hosts } => hosts::settle(task, hosts).await,
+                Action::Recover { hosts } => hosts::recover(task, hosts).await,
                 Action::Verify { hosts } => verify::verify(task, hosts).await,
                 other => {
                     let reason = format!("`{}` does not apply to hosts", other.name());

@@ -174,7 +174,7 @@ pub(super) async fn play_outcomes(
     Ok(results)
 }
 
-pub(super) async fn settle(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     // Settling is what a stop asks for: it is not stopped itself.
     let results = play_outcomes(&undisturbed(task), Playbook::SettleHost, hosts, |_, target, variables| {
         variables.set("pm_updates", updates(target));
@@ -185,7 +185,7 @@ pub(super) async fn settle(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         results.values().filter(|r| r.is_ok()).count(),
         hosts.len()
     );
-    Ok((Answer::Settled(results), Evidence::logged(text)))
+    Ok((Answer::Recovered(results), Evidence::logged(text)))
 }
 
 /// The planned packages of a target: name to version.

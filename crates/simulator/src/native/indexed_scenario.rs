@@ -1,4 +1,4 @@
-//! What does not change from run to run.
+//! The data of a scenario that does not change between runs.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use planner::{
     scenario::{Health, Node, NodeKind, PATCHED},
 };
 
-use super::{adjacency::Adjacency, attempt::Prospect, links::Links, options::NativeOptions};
+use super::{adjacency::Adjacency, attempt::AttemptInput, links::Links, options::NativeOptions};
 use crate::distribution::Sampler;
 
-pub struct Stage<'a> {
+pub struct IndexedScenario<'a> {
     pub scenario: &'a Scenario,
     pub options: &'a NativeOptions,
     pub nodes: Vec<Traits>,
-    pub prospects: Vec<Prospect>,
+    pub attempt_inputs: Vec<AttemptInput>,
     /// Criticality x severity.
     pub weights: Vec<f64>,
     pub duration_factor: Sampler,
     /// What a host takes down with it.
     pub contained: Adjacency,
-    /// The circle of each service: services that depend on each other suffer together. Mostly it is alone in it.
-    pub circle_of: Vec<u32>,
-    pub circle: Adjacency,
-    /// Circles that depend on a circle, itself left out.
+    /// The component of each service: services that depend on each other suffer together. Most are alone in theirs.
+    pub component_of: Vec<u32>,
+    pub component: Adjacency,
+    /// Components that depend on a component, except itself.
     pub dependents: Adjacency,
     pub links: Links,
 }
 
 pub const PATCHED_VERSION: u32 = 0;
 
-/// What a node means to those around it.
+/// The properties of a node that matter to its neighbours.
 #[derive(Clone, Copy)]
 pub struct Traits {
     pub service: u32,
@@ -44,7 +44,7 @@ const STARTS_DOWN: u8 = 4;
 const STARTS_PATCHED: u8 = 8;
 const STANDS_ALONE: u8 = 16;
 
-impl<'a> Stage<'a> {
+impl<'a> IndexedScenario<'a> {
     pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
         let versions = versions(&scenario.nodes);
         let (links, first_links) = Links::new(scenario, &versions);
@@ -65,10 +65,10 @@ impl<'a> Stage<'a> {
         }
         let services = scenario.services.len();
         let dependents = Adjacency::distinct(services, &dependents);
-        let circle_of = dependents.circles();
-        let members: Vec<(u32, u32)> = circle_of.iter().copied().zip(0..).collect();
+        let component_of = dependents.components();
+        let members: Vec<(u32, u32)> = component_of.iter().copied().zip(0..).collect();
         let between = dependents.pairs().filter_map(|(provider, dependent)| {
-            let (provider, dependent) = (circle_of[provider as usize], circle_of[dependent as usize]);
+            let (provider, dependent) = (component_of[provider as usize], component_of[dependent as usize]);
             (provider != dependent).then_some((provider, dependent))
         });
         let between: Vec<(u32, u32)> = between.collect();
@@ -77,12 +77,12 @@ impl<'a> Stage<'a> {
             options,
             duration_factor: Sampler::new(&options.duration_factor),
             links,
-            prospects: scenario.nodes.iter().map(Prospect::of).collect(),
+            attempt_inputs: scenario.nodes.iter().map(AttemptInput::of).collect(),
             weights: scenario.nodes.iter().map(Node::weight).collect(),
             contained: Adjacency::distinct(nodes.len(), &contained),
             dependents: Adjacency::distinct(services, &between),
-            circle: Adjacency::new(services, &members),
-            circle_of,
+            component: Adjacency::new(services, &members),
+            component_of,
             nodes,
         }
     }
@@ -118,7 +118,7 @@ impl Traits {
         self.flags & STARTS_PATCHED != 0
     }
 
-    /// It contains nothing and nothing contains it: taking it down costs its own service a member and no other.
+    /// It contains nothing and is not contained: taking it down costs only its own service a member.
     pub fn stands_alone(&self) -> bool {
         self.flags & STANDS_ALONE != 0
     }
@@ -126,7 +126,7 @@ impl Traits {
 
 fn versions(nodes: &[Node]) -> Vec<u32> {
     let mut numbers: BTreeMap<&str, u32> = BTreeMap::from([(PATCHED, PATCHED_VERSION)]);
-    // Nodes beside each other mostly have the same.
+    // Neighbouring nodes mostly have the same version.
     let mut last = (PATCHED, PATCHED_VERSION);
     let number = |node| {
         let Node { version, .. }: &Node = node;

@@ -1,30 +1,30 @@
-//! Short streams of random numbers, cheap to begin (SplitMix64: G. Steele, D. Lea and C. Flood, 2014).
+//! Short streams of random numbers, cheap to start (SplitMix64: G. Steele, D. Lea and C. Flood, 2014).
 
 use super::{Random, xoshiro::splitmix64};
 
-/// All the luck of one run.
+/// The random streams of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunLuck(u64);
+pub struct RunStreams(u64);
 
-/// The luck of one subject in one run: a subject meets the same whatever happens around it, so two plans played with one
-/// seed differ by what they do and not by their dice.
+/// The random numbers of one subject in one run. A subject draws the same numbers whatever happens around it, so two
+/// plans played with one seed differ only by what they do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Luck(u64);
+pub struct RandomStream(u64);
 
-impl RunLuck {
+impl RunStreams {
     pub fn new(seed: u64, run: u64) -> Self {
         let mut state = seed;
         state = splitmix64(&mut state) ^ run;
         Self(splitmix64(&mut state))
     }
 
-    pub fn of(self, subject: u64) -> Luck {
+    pub fn of(self, subject: u64) -> RandomStream {
         let mut state = self.0 ^ subject;
-        Luck(splitmix64(&mut state))
+        RandomStream(splitmix64(&mut state))
     }
 }
 
-impl Random for Luck {
+impl Random for RandomStream {
     fn random(&mut self) -> f64 {
         (splitmix64(&mut self.0) >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -32,14 +32,14 @@ impl Random for Luck {
 
 #[cfg(test)]
 mod tests {
-    use super::{Random, RunLuck};
+    use super::{Random, RunStreams};
 
     #[test]
     fn draws_are_even_and_independent_of_each_other() {
         let draws: Vec<(f64, f64)> = (0..100_000)
             .map(|subject| {
-                let mut luck = RunLuck::new(3, subject % 7).of(subject);
-                (luck.random(), luck.random())
+                let mut stream = RunStreams::new(3, subject % 7).of(subject);
+                (stream.random(), stream.random())
             })
             .collect();
         let mean =

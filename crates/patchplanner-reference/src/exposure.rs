@@ -1,11 +1,11 @@
-//! The sum over unpatched nodes of criticality x severity, at any time, without walking them all.
+//! The sum over unpatched nodes of criticality x severity, kept up to date without visiting all of them.
 
 use planner::Scenario;
 
-use super::ordered_sum::OrderedSum;
+use crate::ordered_sum::OrderedSum;
 
-/// The reference adds floats in file order for every interval, and where severities are no binary fractions the last
-/// digits depend on that order. Where all of them are (7.5 is, 6.1 is not), any order gives the same sum.
+/// The reference adds floats in file order for every interval, and if severities are not binary fractions the last digits
+/// depend on that order. If all of them are (7.5 is, 6.1 is not), every order has the same sum.
 pub enum Exposure {
     Exact { sixteenths: u64 },
     InOrder(Box<OrderedSum>),
@@ -19,9 +19,10 @@ impl Exposure {
         let all = scenario.nodes.iter().map(|node| node.weight());
         let weights =
             || all.clone().zip(exposed).map(|(weight, exposed)| if *exposed { weight } else { 0.0 });
-        match all.clone().all(|weight| (weight * PARTS).fract() == 0.0) {
-            true => Self::Exact { sixteenths: weights().map(|weight| (weight * PARTS) as u64).sum() },
-            false => Self::InOrder(Box::new(OrderedSum::new(weights().collect()))),
+        if all.clone().all(|weight| (weight * PARTS).fract() == 0.0) {
+            Self::Exact { sixteenths: weights().map(|weight| (weight * PARTS) as u64).sum() }
+        } else {
+            Self::InOrder(Box::new(OrderedSum::new(weights().collect())))
         }
     }
 

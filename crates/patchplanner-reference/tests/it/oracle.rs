@@ -1,19 +1,17 @@
-//! The rules of the reference once more, as plainly as they can be said: everything is counted anew at every step. The
-//! real thing, which counts as it goes, must agree to the last digit.
+//! A second, simpler implementation of the reference's rules: it recounts everything at every step. The real one, which
+//! counts incrementally, must agree to the last digit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::strategy::Strategy;
+use patchplanner_reference::{PythonRandom, ReferenceMetrics, plan, run};
 use planner::{
     Compatibility, Scenario,
     scenario::Health,
-    strategy::{Action, NodePlan, StepIds, plan},
+    strategy::{self, Action, NodePlan},
 };
 use proptest::prelude::*;
-use simulator::{
-    random::{PythonRandom, Random},
-    reference::{self, ReferenceMetrics},
-};
+use simulator::random::Random;
 
 use crate::scenarios::any_scenario;
 
@@ -121,7 +119,7 @@ fn play(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceMetr
     Ok(plain.metrics)
 }
 
-/// Passes over what is left, of each service at most its spare and of all at most `size` a batch.
+/// Passes over the remaining nodes: per batch at most as many of each service as it can spare, and at most `size` in total.
 fn plain_batches(scenario: &Scenario, size: usize) -> Vec<Vec<usize>> {
     let mut left = scenario.patchable();
     left.sort_by(|a, b| {
@@ -155,12 +153,12 @@ fn plain_batches(scenario: &Scenario, size: usize) -> Vec<Vec<usize>> {
 
 proptest! {
     #[test]
-    fn counting_as_it_goes_agrees_with_counting_anew(
+    fn incremental_counts_agree_with_a_full_recount(
         scenario in any_scenario(), strategy in 0..7_usize, size in 1..4_usize, seed in -3_i64..50
     ) {
         // A dependency cycle has no plan to play.
-        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], size, StepIds::Reference) {
-            let run = reference::run(&scenario, &plan, seed);
+        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], size) {
+            let run = run(&scenario, &plan, seed);
             let found = run.map(|run| run.metrics).map_err(|refused| refused.violations);
             prop_assert_eq!(found, play(&scenario, &plan, seed));
         }
@@ -169,7 +167,7 @@ proptest! {
     #[test]
     fn batches_from_queues_are_those_of_repeated_passes(scenario in any_scenario(), size in 1..5_usize) {
         for (strategy, size) in [(Strategy::Rolling, usize::MAX), (Strategy::BatchRolling, size)] {
-            let plan = plan(&scenario, strategy, size, StepIds::Reference).unwrap();
+            let plan = plan(&scenario, strategy, size).unwrap();
             let batches: Vec<Vec<usize>> = plan.steps.iter().map(|step| plan.nodes_of(step).collect()).collect();
             prop_assert_eq!(batches, plain_batches(&scenario, size));
         }
@@ -177,7 +175,7 @@ proptest! {
 
     #[test]
     fn every_patchable_node_is_planned_once(scenario in any_scenario(), strategy in 0..7_usize) {
-        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2, StepIds::Unique) {
+        if let Ok(plan) = strategy::plan(&scenario, Strategy::ALL[strategy], 2) {
             let takes_part = |action: Action| action.patches_in_place() || action == Action::BlueGreenSwitch;
             let steps = plan.steps.iter().filter(|step| takes_part(step.action));
             let mut planned: Vec<usize> = steps.flat_map(|step| plan.nodes_of(step)).collect();

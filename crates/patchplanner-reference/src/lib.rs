@@ -1,26 +1,32 @@
-//! The reference mode: plays a scenario's plan exactly as the published simulator does, flaws included.
+//! Plays a scenario's plan exactly as the published reference simulator does, flaws included.
 //!
-//! Steps run strictly one after the other and last as long as their longest patch; whoever restarts is down for the
-//! whole step; a step that would take a service below its `min_up` ends everything. It exists so that figures can be
-//! compared with other people's to the last digit. What the rules leave out is what the native mode is for.
+//! Steps run strictly one after the other and last as long as their longest patch. A node that restarts is down for the
+//! whole step. A step that would take a service below its `min_up` ends the run. The crate exists to compare figures with
+//! the published ones to the last digit; `simulator::native` models what these rules leave out.
+//!
+//! Pure: no network, no database, no wall clock, no global source of randomness. No crate that plans or patches depends
+//! on it.
 
 mod exposure;
 mod ordered_sum;
+mod python_random;
 mod state;
 
+use domain::strategy::Strategy;
 use planner::{
-    Scenario,
+    PlanError, Scenario,
     scenario::Health,
-    strategy::{Action, NodePlan},
+    strategy::{self, Action, NodePlan, StepName},
 };
+use simulator::output::Event;
 
+pub use self::python_random::PythonRandom;
 use self::state::State;
-use crate::{output::Event, random::PythonRandom};
 
 /// The figures under the reference's names; times in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReferenceMetrics {
-    /// Length of the plan, patched or not.
+    /// Length of the plan, whether its nodes were patched or not.
     pub time_to_full_patch: u64,
     pub exposure_window_weighted: f64,
     /// Edge-seconds.
@@ -57,7 +63,20 @@ fn quoted(violations: &[String]) -> String {
     violations.iter().map(|violation| format!("'{violation}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// Plays the plan once; `seed` as the scenario's own unless somebody asks for another.
+/// The planner's plan with the step ids of the reference, which calls every step of some strategies `patch-1`.
+pub fn plan(scenario: &Scenario, strategy: Strategy, batch_size: usize) -> Result<NodePlan, PlanError> {
+    let mut plan = strategy::plan(scenario, strategy, batch_size)?;
+    if matches!(strategy, Strategy::Canary | Strategy::DepGreedy) {
+        for step in &mut plan.steps {
+            if let StepName::Numbered(_, number) = &mut step.name {
+                *number = 1;
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// Plays the plan once.
 pub fn run(scenario: &Scenario, plan: &NodePlan, seed: i64) -> Result<ReferenceRun, Refused> {
     let mut random = PythonRandom::new(seed);
     let mut state = State::new(scenario);
@@ -145,7 +164,7 @@ mod tests {
     use super::python_float;
 
     #[test]
-    fn floats_are_spelt_as_python_does() {
+    fn floats_are_written_like_python() {
         for (value, text) in [
             (0.0, "0.0"),
             (82350.0, "82350.0"),

@@ -1,4 +1,4 @@
-//! A plan by indexes, and what one run of it came to.
+//! A plan by indexes, and the result of one played run.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use planner::{HostGraph, Openings, Schedule};
 
 use super::{
     model::{DurationModel, HostModel},
-    play::Game,
+    play::Player,
 };
 
 /// A plan by indexes, made once and played often.
-pub struct Stage<'a> {
+pub struct IndexedPlan<'a> {
     pub plan: &'a Plan,
     pub model: &'a DurationModel,
     pub hosts: Vec<Host<'a>>,
     pub waves: Vec<Vec<usize>>,
     pub services: Vec<Service<'a>>,
-    /// Different ones only; hosts name theirs by index.
+    /// Distinct openings; hosts refer to theirs by index.
     pub openings: Vec<Openings>,
     /// When the first window closes; absent without a schedule.
     pub window_ms: Option<u64>,
@@ -45,10 +45,10 @@ pub struct Service<'a> {
     pub min_up: u32,
 }
 
-/// What one run came to.
-pub struct Outcome {
+/// The figures of one played run.
+pub struct PlayedRun {
     pub halted: bool,
-    /// Hosts were left out because no window was left that could hold them.
+    /// Hosts were left out because no remaining window was long enough for them.
     pub out_of_windows: bool,
     pub done_in_window: bool,
     pub begun: u32,
@@ -61,7 +61,7 @@ pub struct Outcome {
     pub fewest_up: Vec<u32>,
 }
 
-impl Outcome {
+impl PlayedRun {
     pub fn duration_seconds(&self) -> f64 {
         self.duration as f64 / 1000.0
     }
@@ -79,7 +79,7 @@ impl Outcome {
     }
 }
 
-impl<'a> Stage<'a> {
+impl<'a> IndexedPlan<'a> {
     pub fn new(
         plan: &'a Plan,
         graph: &HostGraph,
@@ -146,9 +146,9 @@ impl<'a> Stage<'a> {
         u32::try_from(self.waves.len()).unwrap_or(u32::MAX)
     }
 
-    pub fn play(&self, seed: u64, run: u64) -> Outcome {
-        let mut game = Game::new(self, seed, run);
-        game.play();
-        game.outcome()
+    pub fn play(&self, seed: u64, run: u64) -> PlayedRun {
+        let mut player = Player::new(self, seed, run);
+        player.play();
+        player.finish()
     }
 }

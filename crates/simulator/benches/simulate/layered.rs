@@ -1,11 +1,11 @@
-//! Large scenarios of a stated shape, for measuring speed.
+//! Large scenarios of a fixed shape, for measuring speed.
 
 use planner::{
     Compatibility, Scenario,
     scenario::{Edge, Health, Node, NodeKind, Patch, Service, UNPATCHED},
 };
 
-use crate::random::{Random, Xoshiro256};
+use simulator::random::{Random, Xoshiro256};
 
 const LAYERS: usize = 5;
 const SERVICE_SIZE: usize = 10;

@@ -1,6 +1,6 @@
 //! The steps of a plan, flat in memory: plans of a hundred thousand nodes have as many steps.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range};
 
 use domain::strategy::Strategy;
 use serde::{Serialize, Serializer};
@@ -8,33 +8,32 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePlan {
     pub strategy: Strategy,
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The nodes of all steps, one after the other.
     nodes: Vec<u32>,
 }
 
-/// Steps come one after the other; the nodes of a step side by side.
+/// Steps run one after the other; the nodes of a step in parallel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct PlanStep {
     pub name: StepName,
     pub action: Action,
     pub pause_seconds: u32,
-    /// A pause that stands there for safety and is counted.
+    /// A pause for safety; it is counted.
     pub guardrail: bool,
     first: u32,
     count: u32,
 }
 
-/// The id of a step, spelt out only where somebody reads it.
+/// The id of a step; the text is built only when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepName {
     /// `patch-3`
     Numbered(Action, u32),
     /// `group-3-cooldown`
     Group(u32, Part),
-    /// A part of the plan of which there is one: `bluegreen-build`
+    /// A part that occurs once in the plan: `bluegreen-build`
     Whole(Part),
-    Text(Arc<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub enum Action {
     Patch,
     PatchCanary,
     Pause,
-    /// A second, patched set is built beside the first.
+    /// A second, patched set is built next to the first.
     #[serde(rename = "bluegreen_build")]
     BlueGreenBuild,
     /// The second set takes over.
@@ -74,7 +73,7 @@ impl NodePlan {
         let first = self.nodes.len();
         self.nodes.extend(nodes.into_iter().map(|node| node as u32));
         let count = (self.nodes.len() - first) as u32;
-        let step = Step { name, action, pause_seconds: 0, guardrail: false, first: first as u32, count };
+        let step = PlanStep { name, action, pause_seconds: 0, guardrail: false, first: first as u32, count };
         self.steps.push(step);
     }
 
@@ -92,27 +91,18 @@ impl NodePlan {
         self.steps.reserve(sizes.len());
         for (count, number) in sizes.iter().copied().zip(1..) {
             let name = StepName::Numbered(action, number);
-            self.steps.push(Step { name, action, pause_seconds: 0, guardrail: false, first, count });
+            self.steps.push(PlanStep { name, action, pause_seconds: 0, guardrail: false, first, count });
             first += count;
         }
     }
 
-    /// The names as the reference simulator gives them.
-    pub(super) fn number_all_as_first(&mut self) {
-        for step in &mut self.steps {
-            if let StepName::Numbered(_, number) = &mut step.name {
-                *number = 1;
-            }
-        }
-    }
-
     /// Indexes into the scenario's nodes.
-    pub fn nodes_of(&self, step: &Step) -> impl ExactSizeIterator<Item = usize> + Clone {
+    pub fn nodes_of(&self, step: &PlanStep) -> impl ExactSizeIterator<Item = usize> + Clone {
         self.node_numbers(step).iter().map(|node| *node as usize)
     }
 
-    /// As [`Self::nodes_of`], as they lie in memory.
-    pub fn node_numbers(&self, step: &Step) -> &[u32] {
+    /// Like [`Self::nodes_of`], as a slice.
+    pub fn node_numbers(&self, step: &PlanStep) -> &[u32] {
         &self.nodes[step.first as usize..(step.first + step.count) as usize]
     }
 
@@ -122,8 +112,8 @@ impl NodePlan {
     }
 }
 
-impl Step {
-    /// Where its nodes stand among the nodes of all steps.
+impl PlanStep {
+    /// The positions of its nodes among the nodes of all steps.
     pub fn places(&self) -> Range<u32> {
         self.first..self.first + self.count
     }
@@ -140,7 +130,6 @@ impl fmt::Display for StepName {
             Self::Numbered(action, number) => write!(f, "{}-{number}", action.name()),
             Self::Group(number, part) => write!(f, "group-{number}-{}", part.name()),
             Self::Whole(part) => f.write_str(part.name()),
-            Self::Text(name) => f.write_str(name),
         }
     }
 }

@@ -1,26 +1,26 @@
-//! What the strategies ask of a scenario, found out once and kept in flat arrays.
+//! The properties of a scenario that the strategies need, computed once and kept in flat arrays.
 
 use std::cell::OnceCell;
 
 use super::groups::Groups;
 use crate::scenario::Scenario;
 
-pub struct Ground<'a> {
+pub struct IndexedScenario<'a> {
     pub scenario: &'a Scenario,
     /// Nodes in the order of their ids.
     pub by_id: Vec<u32>,
     /// The place of each node in that order.
     pub rank: Vec<u32>,
-    /// The service of each node and its `min_up`: out of the scenario's wide nodes, as they are asked for in all orders.
+    /// The service of each node and its `min_up`: separate from the scenario's large nodes, because of random access.
     pub service_of: Vec<u32>,
     pub min_up_of: Vec<u32>,
-    /// How many nodes each service can spare: its patchable ones less the highest `min_up` among them.
+    /// How many nodes each service can spare: its patchable ones minus the highest `min_up` among them.
     pub spare: Vec<u32>,
     most_important_first: OnceCell<Vec<u32>>,
     groups: OnceCell<Groups>,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> IndexedScenario<'a> {
     pub fn new(scenario: &'a Scenario) -> Self {
         let nodes = &scenario.nodes;
         let mut by_id: Vec<u32> = (0..nodes.len() as u32).collect();

@@ -1,4 +1,4 @@
-//! Who of a wave may be deployed to now: the decision behind [`crate::run::Action::Open`].
+//! Which customers of a wave may be deployed to now: the decision behind [`crate::run::Action::Admit`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,17 +20,17 @@ pub struct Facts {
     pub now: DateTime<Utc>,
     /// When the waves' delays began to count: the end of the demo, or the beginning of the execution.
     pub delays_since: DateTime<Utc>,
-    /// When the wave was first asked about.
+    /// When the wave began to wait.
     pub waiting_since: DateTime<Utc>,
-    /// Of the customers in question.
+    /// By customer of the question.
     pub customers: BTreeMap<CiId, CustomerFacts>,
-    /// Customers of this rollout that run it already and are not well now, and why.
+    /// Customers of this rollout that already run it and are unhealthy now, and why.
     pub unwell: BTreeMap<CiId, String>,
-    /// Hours during which customers of this rollout were watched and well, in sum.
+    /// Total hours during which customers of this rollout were watched and healthy.
     pub healthy_hours: f64,
-    /// Customers of this rollout that failed or were taken back.
+    /// Customers of this rollout that failed or were rolled back.
     pub failures: u32,
-    /// Somebody signed the promotion off.
+    /// The promotion was signed off.
     pub signed_off: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct CustomerFacts {
 /// The answer for a wave.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Admission {
-    /// These now; those never, each with its reason.
+    /// Customers that may start now, and those that never may, each with its reason.
     Admitted {
         customers: BTreeSet<CiId>,
         left_out: BTreeMap<CiId, String>,
@@ -60,13 +60,13 @@ pub enum Admission {
     },
 }
 
-/// Between two looks at what has no time of its own, such as a customer's health.
+/// Interval between checks of a condition without a known time, such as a customer's health.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
-/// A freeze has no end that is known here.
+/// Interval between checks of a freeze, whose end is not known here.
 const LOOK_AT_FREEZES: TimeDelta = TimeDelta::minutes(5);
 
-/// Decides who of `customers` may start now. Times are compared with `facts.now` alone, so a clock that jumps can make a
-/// wave start late or on time, never twice.
+/// Decides which of `customers` may start now. Times are compared only with `facts.now`, so a clock that jumps can delay a
+/// wave, but never start it twice.
 pub fn admit(plan: &Plan, wave: usize, customers: &BTreeSet<CiId>, facts: &Facts) -> Admission {
     let Some((wave, deployment)) = plan.waves.get(wave).zip(deployment_of(plan)) else {
         return Admission::Never { reason: "the plan has no such wave of customers".to_owned() };
@@ -110,27 +110,27 @@ fn deployment_of(plan: &Plan) -> Option<&Deployment> {
     }
 }
 
-/// Those for whom it is too late, or who were taken out since the plan was made.
+/// Why a customer may no longer start: it is too late, or it was taken out after the plan was made.
 fn left_out(deployment: &Deployment, customers: &BTreeSet<CiId>, facts: &Facts) -> BTreeMap<CiId, String> {
     let reason = |id: &CiId| {
         let Some(target) = deployment.customers.get(id) else {
             return Some("it is not part of the plan".to_owned());
         };
         let Some(known) = facts.customers.get(id) else {
-            return Some("there is no such customer any more".to_owned());
+            return Some("the customer no longer exists".to_owned());
         };
         if let Some(held) = &known.held {
             return Some(held.clone());
         }
         match deployment.direction {
             Direction::Forward if known.version == target.to => {
-                Some(format!("it runs {} by now, by another rollout", known.version))
+                Some(format!("another rollout already deployed {}", known.version))
             }
             Direction::Forward if known.version > target.to => {
-                Some(format!("it runs {} by now: a rollout never goes back", known.version))
+                Some(format!("it already runs {}: a rollout never downgrades", known.version))
             }
-            Direction::Back if known.version != target.from => {
-                Some(format!("it runs {} by now, not {}", known.version, target.from))
+            Direction::RollBack if known.version != target.from => {
+                Some(format!("it now runs {}, not {}", known.version, target.from))
             }
             _ => None,
         }
@@ -138,7 +138,7 @@ fn left_out(deployment: &Deployment, customers: &BTreeSet<CiId>, facts: &Facts) 
     customers.iter().filter_map(|id| Some((id.clone(), reason(id)?))).collect()
 }
 
-/// What holds the whole wave: delay, evidence, the health of those before.
+/// What the whole wave waits for: delay, evidence, health of the customers before it.
 fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> {
     let not_yet = |reason: String, retry_at: DateTime<Utc>| Some(Admission::NotYet { reason, retry_at });
     let opens = facts.delays_since + seconds(start.delay_seconds);
@@ -152,12 +152,13 @@ fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> 
                     "{:.1} of {wanted:.1} healthy customer-hours, {} failures",
                     facts.healthy_hours, facts.failures
                 );
-                return match facts.now >= limit {
-                    true => not_yet(
+                return if facts.now >= limit {
+                    not_yet(
                         format!("`{name}` waits for a sign-off: {so_far} after {} h", rule.time_limit_hours),
                         facts.now + LOOK_AGAIN,
-                    ),
-                    false => not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + LOOK_AGAIN),
+                    )
+                } else {
+                    not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + LOOK_AGAIN)
                 };
             }
         }
@@ -184,7 +185,7 @@ fn wait_of(
     if let Some(notice) = start.notice_seconds {
         let until = known.noticed_at.map_or(facts.now + LOOK_AGAIN, |at| at + seconds(notice));
         if facts.now < until {
-            return Some((until, format!("`{id}` was to be told {} before", span_text(notice))));
+            return Some((until, format!("`{id}` must be notified {} before", span_text(notice))));
         }
     }
     if let Some(freeze) = known.freezes.first() {
@@ -201,7 +202,7 @@ fn wait_of(
     }
 }
 
-/// The time on the customer's own clock.
+/// The time in the customer's time zone.
 fn local(at: DateTime<Utc>, target: &super::deployment::CustomerTarget) -> String {
     match target.windows.first() {
         Some(window) => {

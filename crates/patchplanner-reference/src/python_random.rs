@@ -1,7 +1,7 @@
 //! MT19937 as CPython's `random.Random` seeds and reads it (M. Matsumoto and T. Nishimura, 1998; Python's
-//! `Modules/_randommodule.c`), so that seeded runs of the reference simulator can be met draw by draw.
+//! `Modules/_randommodule.c`), so that seeded runs match the reference simulator draw by draw.
 
-use super::Random;
+use simulator::random::Random;
 
 const LENGTH: usize = 624;
 const MIDDLE: usize = 397;

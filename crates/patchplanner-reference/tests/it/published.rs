@@ -3,11 +3,8 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use domain::strategy::Strategy;
-use planner::{
-    Scenario, scenario,
-    strategy::{StepIds, plan},
-};
-use simulator::reference::{self, ReferenceRun, Refused};
+use patchplanner_reference::{ReferenceRun, Refused, plan, run};
+use planner::{Scenario, scenario};
 
 /// The folder of shared test data, if this machine has it.
 fn data() -> Option<PathBuf> {
@@ -27,12 +24,12 @@ fn play(scenario: &Scenario, strategy: &str, seed: i64) -> (usize, Result<Refere
         None => (strategy, 2),
     };
     let strategy: Strategy = name.parse().unwrap();
-    let plan = plan(scenario, strategy, batch_size, StepIds::Reference).unwrap();
-    (plan.steps.len(), reference::run(scenario, &plan, seed))
+    let plan = plan(scenario, strategy, batch_size).unwrap();
+    (plan.steps.len(), run(scenario, &plan, seed))
 }
 
 #[test]
-fn figures_of_the_reference_are_met_to_the_digit() {
+fn figures_match_the_reference_to_the_last_digit() {
     let Some(folder) = data() else { return };
     let expected = fs::read_to_string(folder.join("expected-p0-p1.csv")).unwrap();
     let mut lines = expected.lines();
@@ -66,6 +63,20 @@ fn figures_of_the_reference_are_met_to_the_digit() {
         compared += 1;
     }
     assert_eq!(compared, 60, "rows compared");
+}
+
+#[test]
+fn canary_calls_every_batch_the_first() {
+    let yaml = "
+nodes:
+  - {id: w1, type: HOST, service: w, min_up: 1}
+  - {id: w2, type: HOST, service: w, min_up: 1}
+  - {id: d1, type: DATABASE}
+";
+    let scenario = scenario::read("s.yaml", yaml).unwrap();
+    let plan = plan(&scenario, Strategy::Canary, 2).unwrap();
+    let ids: Vec<String> = plan.steps.iter().map(|step| step.name.to_string()).collect();
+    assert_eq!(ids, ["patch_canary-1", "pause-canary", "patch-1", "patch-1"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where a reference run stands. Nothing here walks the whole graph per step: counts are kept as nodes change.
+//! The state of a reference run. No step visits the whole graph: counts are updated as nodes change.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -7,13 +7,11 @@ use planner::{
     scenario::{Health, PATCHED, UNPATCHED},
 };
 
-use super::{ReferenceMetrics, Refused, exposure::Exposure, names};
-use crate::{
-    output::Event,
-    random::{PythonRandom, Random},
-};
+use simulator::{output::Event, random::Random};
 
-/// Versions by number; any further ones are those that the scenario starts with.
+use crate::{PythonRandom, ReferenceMetrics, Refused, exposure::Exposure, names};
+
+/// Versions by number; others are those that the scenario starts with.
 const PATCHED_VERSION: u32 = 0;
 const UNPATCHED_VERSION: u32 = 1;
 
@@ -26,7 +24,7 @@ pub struct State<'a> {
     /// Services below their `min_up` already.
     below: BTreeSet<usize>,
     exposure: Exposure,
-    /// Edges of each node that are not plainly compatible: those whose mixing is counted.
+    /// Edges of each node that are not fully compatible: those whose mixed time is counted.
     edges_of: Vec<Vec<usize>>,
     mixed_degraded: u64,
     mixed_incompatible: BTreeSet<usize>,
@@ -132,7 +130,7 @@ impl<'a> State<'a> {
         Ok(())
     }
 
-    /// Every service is looked at, but only those that lose members now or were low before can be low.
+    /// Every service counts, but only those that lose members now or were already below can be below.
     fn check(&self, step_id: &str, down: &[usize]) -> Result<(), Refused> {
         let mut lost: BTreeMap<usize, u32> = self.below.iter().map(|service| (*service, 0)).collect();
         for node in down.iter().filter(|node| self.health[**node] == Health::Healthy) {
@@ -147,13 +145,10 @@ impl<'a> State<'a> {
                     .then(|| format!("service={} healthy={healthy} min_up={}", service.name, service.min_up))
             })
             .collect();
-        match violations.is_empty() {
-            true => Ok(()),
-            false => Err(Refused { step_id: step_id.to_owned(), violations }),
-        }
+        if violations.is_empty() { Ok(()) } else { Err(Refused { step_id: step_id.to_owned(), violations }) }
     }
 
-    /// Lets time go by in the present state.
+    /// Advances the time in the current state.
     pub fn pass(&mut self, seconds: u64) {
         self.metrics.time_to_full_patch += seconds;
         if seconds == 0 {
@@ -196,7 +191,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Counts an edge if its ends differ in version now, or takes it out of the count.
+    /// Adds an edge whose ends differ in version to the count, or removes it.
     fn count_edge(&mut self, index: usize, remove: bool) {
         let edge = &self.scenario.edges[index];
         if self.version[edge.source] == self.version[edge.target] {
@@ -220,9 +215,10 @@ impl<'a> State<'a> {
             (true, false) => self.healthy[service] -= 1,
             _ => return,
         }
-        match self.healthy[service] < self.scenario.services[service].min_up {
-            true => self.below.insert(service),
-            false => self.below.remove(&service),
+        if self.healthy[service] < self.scenario.services[service].min_up {
+            self.below.insert(service)
+        } else {
+            self.below.remove(&service)
         };
     }
 

@@ -1,18 +1,18 @@
-//! Floats added from the first to the last, each sum rounded, kept up to date as single ones change.
+//! A sum of floats in order, each partial sum rounded, kept up to date as single numbers change.
 //!
 //! While a running sum stays between two powers of two its last place keeps its value, and adding a number moves it by
-//! that number rounded to whole last places: by a fixed integer, except that a tie goes by whether the sum so far is odd.
-//! So what a stretch of numbers adds is known from two integers, one for an even and one for an odd beginning, and those
-//! of two stretches make that of both. A tree of stretches holds them; a change costs its path to the root, and a sum is
-//! followed number by number only where it crosses a power of two. The result is that of the plain loop, bit for bit.
+//! that number rounded to whole last places: by a fixed integer, except that a tie depends on whether the sum so far is odd.
+//! So the gain of a stretch of numbers is two integers, one for an even and one for an odd start, and those of two stretches
+//! combine. A tree of stretches stores them; a change costs its path to the root, and a sum is computed number by number
+//! only where it crosses a power of two. The result equals that of the plain loop, bit for bit.
 
 /// Numbers in a leaf.
 const LEAF: usize = 32;
-/// Integers that a float counts one by one begin here and double once.
+/// The range of 53-bit integers starts here and doubles once.
 const FIRST: u64 = 1 << 52;
-/// How far the estimates may be off, relatively; they decide nothing but how the sum is found.
+/// Relative error allowed for the estimates; they decide only how the sum is computed, not its value.
 const DOUBT: f64 = 1e-6;
-/// Sums of a smaller scale, zero among them, are followed number by number: their last place is no normal float.
+/// Sums of a smaller scale, including zero, are computed number by number: their last place is not a normal float.
 const SMALLEST: i16 = -900;
 
 pub struct OrderedSum {
@@ -26,7 +26,7 @@ pub struct OrderedSum {
 struct Stretch {
     /// Numbers other than zero.
     live: u32,
-    /// What a sum in `scale` gains, in last places, by the parity at its beginning; stale without a scale.
+    /// The gain of a sum in `scale`, in last places, by the parity at its start; stale without a scale.
     scale: Option<i16>,
     gains: [u64; 2],
     estimate: f64,
@@ -85,12 +85,11 @@ impl OrderedSum {
                 }
             }
         }
-        match index < self.leaves {
-            true => {
-                let sum = self.follow(2 * index, sum);
-                self.follow(2 * index + 1, sum)
-            }
-            false => self.leaf(index).iter().fold(sum, |sum, number| sum + number),
+        if index < self.leaves {
+            let sum = self.follow(2 * index, sum);
+            self.follow(2 * index + 1, sum)
+        } else {
+            self.leaf(index).iter().fold(sum, |sum, number| sum + number)
         }
     }
 
@@ -98,23 +97,20 @@ impl OrderedSum {
         if self.stretches[index].scale == Some(scale) {
             return self.stretches[index].gains;
         }
-        let gains = match index < self.leaves {
-            true => {
-                let (left, right) = (self.gains(2 * index, scale), self.gains(2 * index + 1, scale));
-                [0, 1].map(|parity: u64| {
-                    let gain = left[parity as usize];
-                    gain.saturating_add(right[((parity ^ gain) % 2) as usize])
+        let gains = if index < self.leaves {
+            let (left, right) = (self.gains(2 * index, scale), self.gains(2 * index + 1, scale));
+            [0, 1].map(|parity: u64| {
+                let gain = left[parity as usize];
+                gain.saturating_add(right[((parity ^ gain) % 2) as usize])
+            })
+        } else {
+            let place = last_place(scale);
+            let numbers = self.leaf(index);
+            [0, 1].map(|parity: u64| {
+                numbers.iter().fold(0_u64, |gain, number| {
+                    gain.saturating_add(rounded(number / place, (parity ^ gain) % 2 == 1))
                 })
-            }
-            false => {
-                let place = last_place(scale);
-                let numbers = self.leaf(index);
-                [0, 1].map(|parity: u64| {
-                    numbers.iter().fold(0_u64, |gain, number| {
-                        gain.saturating_add(rounded(number / place, (parity ^ gain) % 2 == 1))
-                    })
-                })
-            }
+            })
         };
         let stretch = &mut self.stretches[index];
         (stretch.scale, stretch.gains) = (Some(scale), gains);
@@ -151,8 +147,9 @@ fn rounded(number: f64, sum_is_odd: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use simulator::random::{Random, Xoshiro256};
+
     use super::OrderedSum;
-    use crate::random::{Random, Xoshiro256};
 
     #[test]
     fn sums_are_those_of_the_plain_loop_to_the_last_bit() {

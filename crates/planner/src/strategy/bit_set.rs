@@ -1,12 +1,12 @@
-//! A set of small numbers that gives its least: a tree of bits, 64 branches at every fork, that stays in the cache where a
-//! heap of as many numbers does not.
+//! A set of small numbers that returns its least: a tree of bits with 64 branches per fork. It stays in the cache, unlike a
+//! heap of as many numbers.
 
-pub struct Turns {
-    /// The numbers themselves as bits, then which words of the level before hold any, up to a level of one word.
+pub struct BitSet {
+    /// The numbers themselves as bits, then which words of the level before are not empty, up to a level of one word.
     levels: Vec<Vec<u64>>,
 }
 
-impl Turns {
+impl BitSet {
     /// With room for numbers below `count`.
     pub fn up_to(count: usize) -> Self {
         let mut words = count.div_ceil(64).max(1);
@@ -49,16 +49,16 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use super::Turns;
+    use super::BitSet;
 
     #[test]
-    fn the_least_comes_first_whatever_came_before() {
-        let mut turns = Turns::up_to(5000);
-        assert_eq!(turns.take_first(), None);
-        [4999, 70, 4100, 63].into_iter().for_each(|number| turns.add(number));
-        assert_eq!((turns.take_first(), turns.take_first()), (Some(63), Some(70)));
-        [0, 4099].into_iter().for_each(|number| turns.add(number));
-        let rest: Vec<u32> = std::iter::from_fn(|| turns.take_first()).collect();
+    fn the_least_comes_first_in_any_order_of_insertion() {
+        let mut numbers = BitSet::up_to(5000);
+        assert_eq!(numbers.take_first(), None);
+        [4999, 70, 4100, 63].into_iter().for_each(|number| numbers.add(number));
+        assert_eq!((numbers.take_first(), numbers.take_first()), (Some(63), Some(70)));
+        [0, 4099].into_iter().for_each(|number| numbers.add(number));
+        let rest: Vec<u32> = std::iter::from_fn(|| numbers.take_first()).collect();
         assert_eq!(rest, [0, 4099, 4100, 4999]);
     }
 }
