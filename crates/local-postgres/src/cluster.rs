@@ -21,11 +21,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bound_child::BoundCommand;
 use nix::sys::signal::Signal;
 
 use crate::LaunchError;
 use crate::server_user::ServerUser;
-use crate::spawner::spawn_bound;
 
 /// Name of the superuser role in every private cluster.
 pub(crate) const SUPERUSER: &str = "postgres";
@@ -168,7 +168,7 @@ impl Cluster {
         let errors = output.try_clone().map_err(LaunchError::io("open", log))?;
         command.stdout(output).stderr(errors);
         let program = PathBuf::from(command.get_program());
-        spawn_bound(command, at_death).map_err(LaunchError::io("run", program))
+        BoundCommand::new(command, at_death).spawn().map_err(LaunchError::io("run", program))
     }
 
     /// Writes a file that the server's user may read.

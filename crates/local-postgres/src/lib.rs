@@ -18,7 +18,6 @@ mod error;
 mod postmaster;
 mod server;
 mod server_user;
-mod spawner;
 
 pub use binaries::find_bin_dir;
 pub use config::{Listen, LocalPostgresConfig};

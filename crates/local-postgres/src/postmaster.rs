@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bound_child::ProcessStat;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -72,21 +73,14 @@ enum Occupant {
 }
 
 fn occupant(data: &Path, pid: u32) -> Occupant {
-    let process = Path::new("/proc").join(pid.to_string());
-    if !process.exists() || is_zombie(&process) {
+    if ProcessStat::read(pid).is_none_or(|stat| stat.has_ended) {
         return Occupant::Nobody;
     }
-    let works_in = fs::read_link(process.join("cwd"));
+    let works_in = fs::read_link(format!("/proc/{pid}/cwd"));
     match (works_in, data.canonicalize()) {
         (Ok(works_in), Ok(data)) if works_in == data => Occupant::Server,
         _ => Occupant::Stranger,
     }
-}
-
-fn is_zombie(process: &Path) -> bool {
-    // `pid (name) state ...`; the name may hold any character, so look behind the last bracket.
-    fs::read_to_string(process.join("stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 fn wait_gone(data: &Path, pid: u32, patience: Duration) -> bool {
