@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
+use ansible::{AnsibleRunner, Playbooks};
 use anyhow::Context as _;
 use api_client::{
     RetryRule, cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient, sim_customers::SimCustomersClient,
@@ -49,7 +49,7 @@ pub struct Parts {
     /// What of the outside may be reached.
     pub(crate) outbound: Receivers,
     pub(crate) webhook_secret: Option<Secret>,
-    pub(crate) runner: Arc<dyn PlaybookRunner>,
+    pub(crate) runner: AnsibleRunner,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
     pub(crate) service_token: Secret,
@@ -109,7 +109,7 @@ impl Service for PatchManager {
                 .with_retry(RetryRule::NONE),
             outbound: Receivers::new(&settings.allow_outbound_to)?,
             webhook_secret: webhook_secret(&settings)?,
-            runner: Arc::new(runner(&settings)?),
+            runner: runner(&settings)?,
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(Self::NAME)).await?,
             service_token: context.service_token.clone(),
             changes: broadcast::channel(1024).0,
