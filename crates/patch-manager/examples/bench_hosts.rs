@@ -13,8 +13,8 @@ use std::{
 };
 
 use ansible::{
-    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, PlaybookRunner, Playbooks,
-    SshConnection, SshKey, Variables,
+    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, Playbooks, SshConnection,
+    SshKey, Variables,
 };
 use anyhow::{Context, bail, ensure};
 use domain::ids::CiId;

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use ansible::{AnsibleRunner, PlaybookRunner, Playbooks};
+use ansible::{AnsibleRunner, Playbooks};
 use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
 use leases::{LeaseConfig, Worker};
 use secrecy::{ExposeSecret, SecretString};
@@ -25,7 +25,7 @@ pub struct Parts {
     pub cmdb: CmdbClient,
     pub itsm: ItsmClient,
     pub(crate) sim: SimClient,
-    pub runner: Arc<dyn PlaybookRunner>,
+    pub runner: AnsibleRunner,
     /// What is done to customers.
     pub(crate) customers: Arc<dyn SubjectWork>,
     /// Owns runs and scans for this process.
@@ -55,7 +55,7 @@ impl App {
             compliance,
             itsm: ItsmClient::new(&settings.itsm_url, token),
             sim: SimClient::new(&settings.sim_engine_url, token),
-            runner: Arc::new(runner(&settings)?),
+            runner: runner(&settings)?,
             customers,
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(SERVICE)).await?,
             service_token: context.service_token.clone(),

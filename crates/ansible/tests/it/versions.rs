@@ -1,4 +1,4 @@
-//! The order of versions that the plugins judge by, against the vectors of rpm and dpkg.
+//! The plugins' order of versions, against the vectors of rpm and dpkg.
 
 use std::{
     fmt::Write as _,
@@ -45,7 +45,7 @@ fn plugins_order_versions_as_rpm_and_dpkg_do() {
     let Some(runner) = runner() else { return };
     let shared = std::env::var_os("PATCH_SHARED_DATA").map(PathBuf::from);
     let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    // A version against one that has a release is no question for a plan, whose versions always have one.
+    // Versions in a plan always have a release, so a comparison of one with and one without does not occur.
     let rows: Vec<_> = rows(&shared.join("vectors/versions"))
         .into_iter()
         .filter(|row| row.1.contains('-') == row.2.contains('-'))

@@ -71,7 +71,8 @@ pub async fn another_host_key_is_refused(lab: &Lab) {
     ];
     let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, _| {});
     let told = lab.play(run).await;
-    for (host, said) in [("deb-02", "shows another host key"), ("rpm-02", "is not known and none is learned")]
+    for (host, said) in
+        [("deb-02", "shows another host key"), ("rpm-02", "is unknown, and learning it is not allowed")]
     {
         let outcome = told.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Unreachable, "{host}");

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ansible::{Event, Playbook, RunningPlaybook, StopGraces, StopHandle, Variables};
+use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
 use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -349,21 +349,12 @@ async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::colle
     Ok(ingested.unknown)
 }
 
-/// Ends the playbook at once when nobody waits for it any more.
-struct Leash(StopHandle);
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        self.0.terminate();
-    }
-}
-
 /// Plays to the end; the reasons of hosts that failed.
 async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
         ApiError::new(problem_types::ANSIBLE, format!("the scan cannot be started: {}", chain(&error)))
     })?;
-    let _leash = Leash(running.stop_handle());
+    let _kill_on_drop = running.kill_on_drop();
     let mut failures = BTreeMap::new();
     while let Some(event) = running.next_event().await {
         match event {

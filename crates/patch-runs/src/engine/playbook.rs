@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ansible::{End, Ended, Event, PlaybookRun, RunningPlaybook, StopHandle};
+use ansible::{End, Ended, Event, KillOnDrop, PlaybookRun, RunningPlaybook};
 use domain::ids::RunId;
 use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::sync::watch;
@@ -11,22 +11,13 @@ use super::perform::{Order, Task};
 use crate::app::transition;
 use crate::{App, app::playbooks, store::run_records};
 
-/// Kills the playbook when the one who started it goes away, for whatever reason.
-struct Leash(StopHandle);
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        self.0.terminate();
-    }
-}
-
 /// A playbook at work.
 pub struct Playing {
     running: RunningPlaybook,
     orders: watch::Receiver<Order>,
     stopping: bool,
     app: App,
-    _leash: Leash,
+    _kill_on_drop: KillOnDrop,
 }
 
 /// Where the files of a step's playbook lie; a second attempt has a folder of its own.
@@ -43,7 +34,7 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
             format!("the playbook cannot be started: {}", service_kit::error::chain(&error)),
         )
     })?;
-    let leash = Leash(running.stop_handle());
+    let kill_on_drop = running.kill_on_drop();
     let process = serde_json::to_value(running.process())?;
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     run_records::update_step_process(&mut transaction, task.loaded.row.id, task.pending.step, Some(&process))
@@ -54,7 +45,7 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
         orders: task.orders.clone(),
         stopping: false,
         app: task.app.clone(),
-        _leash: leash,
+        _kill_on_drop: kill_on_drop,
     })
 }
 

@@ -8,12 +8,13 @@ use crate::task::Verdict;
 use crate::workspace::Workspace;
 
 /// Crates from the lowest to the highest: each may depend on those before it alone.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 22] = [
     "domain",
     "advisories",
     "planner",
     "simulator",
     "patchplanner-reference",
+    "bound-child",
     "local-postgres",
     "leases",
     "ansible",
@@ -37,8 +38,12 @@ const SERVICES: [&str; 4] = ["patch-manager", "cmdb", "itsm", "sim-engine"];
 
 /// Glue that would serve another product as well, with the own crates each may know all the same: the service kit
 /// speaks the wire's conventions (problems, pages, roles), nothing of patching.
-const PRODUCT_FREE: [(&str, &[&str]); 3] =
-    [("local-postgres", &[]), ("leases", &[]), ("service-kit", &["api-types", "leases"])];
+const PRODUCT_FREE: [(&str, &[&str]); 4] = [
+    ("bound-child", &[]),
+    ("local-postgres", &["bound-child"]),
+    ("leases", &[]),
+    ("service-kit", &["api-types", "leases"]),
+];
 
 /// Nothing that ships may depend on these.
 const TOOLS: [&str; 2] = ["test-support", "xtask"];

@@ -176,7 +176,7 @@ pub(super) async fn play_outcomes(
 
 pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     // Settling is what a stop asks for: it is not stopped itself.
-    let results = play_outcomes(&undisturbed(task), Playbook::SettleHost, hosts, |_, target, variables| {
+    let results = play_outcomes(&undisturbed(task), Playbook::RecoverHost, hosts, |_, target, variables| {
         variables.set("pm_updates", updates(target));
     })
     .await?;

@@ -19,7 +19,7 @@ use super::{
     Task,
     hosts::{host_timeout, keys_of, plan_of, run_over, targets_of, updates},
     reboots,
-    step_watch::{StepWatch, step_of},
+    step_watch::StepWatch,
 };
 use crate::{
     app::transition::{self, Evidence, TransitionError},
@@ -78,9 +78,9 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     let mut ended = None;
     while let Some(event) = playing.next().await {
         match event {
-            PlaybookEvent::HostStarted { host, task: name, .. } if unfinished.contains(&host) => {
-                let evidence = Evidence { steps: steps.begins(&host, &name), ..Evidence::default() };
-                let state = step_of(&name).map(WorkflowStep::host_state);
+            PlaybookEvent::HostStarted { host, step, .. } if unfinished.contains(&host) => {
+                let evidence = Evidence { steps: steps.begins(&host, step), ..Evidence::default() };
+                let state = step.map(WorkflowStep::host_state);
                 match state.filter(|state| seen.get(&host) != Some(state)) {
                     Some(state) => {
                         seen.insert(host.clone(), state);
@@ -123,7 +123,7 @@ async fn refuse(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
 /// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
 async fn host_result(task: &Task<'_>, steps: &mut StepWatch, result: TaskResult) -> ApiResult<()> {
     let mut evidence = Evidence { steps: steps.ends(&result).into_iter().collect(), ..Evidence::default() };
-    if step_of(&result.task) == Some(WorkflowStep::Precheck)
+    if result.step == Some(WorkflowStep::Precheck)
         && let Some(boot_id) =
             result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
     {

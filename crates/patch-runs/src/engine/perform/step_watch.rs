@@ -32,8 +32,8 @@ impl StepWatch {
     }
 
     /// A task begins on a host: gives what is to be recorded when it is the first of a step.
-    pub fn begins(&mut self, host: &CiId, task: &str) -> Vec<StepRecord> {
-        let Some(step) = step_of(task) else { return Vec::new() };
+    pub fn begins(&mut self, host: &CiId, step: Option<WorkflowStep>) -> Vec<StepRecord> {
+        let Some(step) = step else { return Vec::new() };
         if self.at.get(host).is_some_and(|at| at.step == step) {
             return Vec::new();
         }
@@ -46,7 +46,7 @@ impl StepWatch {
 
     /// A task ended on a host: gives what is to be recorded when its step has failed by it.
     pub fn ends(&mut self, result: &TaskResult) -> Option<StepRecord> {
-        let step = step_of(&result.task)?;
+        let step = result.step?;
         let at = self.at.get_mut(&result.host).filter(|at| at.step == step && !at.is_closed)?;
         let member = |name: &str| result.data.as_ref().and_then(|data| data.get(name));
         let tries =
@@ -98,51 +98,22 @@ impl StepWatch {
     }
 }
 
-/// The step of a task by its name, `update | install the planned versions`; `None` for what belongs to no step of the
-/// workflow, such as recovery after a failure.
-pub(super) fn step_of(task: &str) -> Option<WorkflowStep> {
-    let (group, what) = task.split_once(" | ")?;
-    let group = group.rsplit(" : ").next().unwrap_or(group);
-    if what == "outcome" || group == "recovering" {
-        return None;
-    }
-    let named = WorkflowStep::of_name(group).or_else(|| WorkflowStep::of_name(&what.replace(' ', "_")));
-    named.or_else(|| of_group(group, what))
-}
-
-/// Tasks are grouped more coarsely than steps where a step is one task.
-fn of_group(group: &str, what: &str) -> Option<WorkflowStep> {
-    use WorkflowStep::*;
-    Some(match (group, what) {
-        ("draining", "maintenance on") => MaintenanceOn,
-        ("draining", "stop services") => StopServices,
-        ("draining", _) => PreDowntime,
-        ("pre_step", _) => PreUpdate,
-        ("patching", _) => Update,
-        ("rebooting", _) => Reboot,
-        ("post_step", "start services") => StartServices,
-        ("post_step", _) => PostUpdate,
-        ("verifying", "maintenance off") => MaintenanceOff,
-        ("verifying", _) => Health,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use WorkflowStep::{Drain, PreUpdate, Precheck, Update};
 
     fn host() -> CiId {
         CiId::new("web-01").unwrap()
     }
 
-    fn result(task: &str, status: HostStatus, data: serde_json::Value) -> TaskResult {
+    fn result(step: WorkflowStep, status: HostStatus, data: serde_json::Value) -> TaskResult {
         TaskResult {
             host: host(),
-            task: task.to_owned(),
-            step: None,
+            task: "some task".to_owned(),
+            step: Some(step),
             status,
             item: None,
             message: Some("disk full".to_owned()),
@@ -159,20 +130,19 @@ mod tests {
     #[test]
     fn steps_open_and_close_as_tasks_go_by() {
         let mut watch = StepWatch::new(BTreeMap::from([(host(), 2)]));
-        assert_eq!(states(&watch.begins(&host(), "precheck | look")), [("precheck", HostStepState::Running)]);
-        assert!(watch.ends(&result("precheck | look", HostStatus::Ok, json!({}))).is_none());
-        let records = watch.begins(&host(), "drain | wait");
+        assert_eq!(states(&watch.begins(&host(), Some(Precheck))), [("precheck", HostStepState::Running)]);
+        assert!(watch.ends(&result(Precheck, HostStatus::Ok, json!({}))).is_none());
+        let records = watch.begins(&host(), Some(Drain));
         assert_eq!(
             states(&records),
             [("precheck", HostStepState::Succeeded), ("drain", HostStepState::Running)]
         );
         assert_eq!(records[0].attempt, 2);
-        watch.ends(&result("drain | wait", HostStatus::Skipped, json!({})));
-        let records = watch.begins(&host(), "update | refresh");
+        watch.ends(&result(Drain, HostStatus::Skipped, json!({})));
+        let records = watch.begins(&host(), Some(Update));
         assert_eq!(states(&records)[0], ("drain", HostStepState::Skipped));
-        assert!(watch.begins(&host(), "update | install").is_empty(), "one step, several tasks");
-        let failed =
-            watch.ends(&result("update | install", HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();
+        assert!(watch.begins(&host(), Some(Update)).is_empty(), "one step, several tasks");
+        let failed = watch.ends(&result(Update, HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();
         assert_eq!(
             (failed.state, failed.tries, failed.detail.as_deref()),
             (HostStepState::Failed, 3, Some("disk full"))
@@ -183,17 +153,9 @@ mod tests {
     #[test]
     fn failure_that_the_workflow_goes_on_after_is_noted() {
         let mut watch = StepWatch::default();
-        watch.begins(&host(), "pre_update | run");
-        watch.ends(&result("pre_update | run", HostStatus::Ok, json!({ "pm_continued": true })));
+        watch.begins(&host(), Some(PreUpdate));
+        watch.ends(&result(PreUpdate, HostStatus::Ok, json!({ "pm_continued": true })));
         let closed = watch.closes(&host()).unwrap();
         assert_eq!((closed.state, closed.detail.as_deref()), (HostStepState::PassedOver, Some("disk full")));
-    }
-
-    #[test]
-    fn tasks_of_coarser_groups_have_their_step_and_recovery_has_none() {
-        assert_eq!(step_of("draining | maintenance on"), Some(WorkflowStep::MaintenanceOn));
-        assert_eq!(step_of("managed_host : verifying | versions as planned"), Some(WorkflowStep::Health));
-        assert_eq!(step_of("verifying | outcome"), None);
-        assert_eq!(step_of("recovering | maintenance off"), None);
     }
 }

@@ -1,4 +1,4 @@
-"""Waits until no package transaction of the run is under way and says what is installed."""
+"""Waits until no package transaction of the run is under way and reports what it changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action imp
 
 class ActionModule(HostAction):
     def perform(self):
-        transaction = self.host.settle_packages() or {}
+        transaction = self.host.finish_packages() or {}
         host = self.host.inspect(packages=False)
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
