@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{ClientError, client::service_client};
 
-/// Lists are read to this many items.
+/// Maximum number of items of a list.
 const MOST: usize = 100_000;
 
 service_client! {
@@ -44,7 +44,7 @@ impl SimCustomersClient {
         self.0.put(&customer(id, "/faults"), request).await
     }
 
-    /// Begins a deployment, or finds the one of that id.
+    /// Starts a deployment, or returns the one that has this id.
     pub async fn start_deployment(
         &self,
         id: &CiId,

@@ -1,4 +1,4 @@
-//! The audit log: every write records who, what, before, after and why, in its own transaction.
+//! The audit log: every write records who, what, before, after and why, in the same transaction.
 
 use serde::Serialize;
 use sqlx::PgConnection;

@@ -32,7 +32,7 @@ impl Clock {
         Self(Some(Arc::new(Hand { at: Mutex::new(at), moved: Notify::new() })))
     }
 
-    /// The time, in whole microseconds: the precision PostgreSQL keeps, so a time read back equals the time written.
+    /// The time, in whole microseconds: the precision of PostgreSQL, so a time read back equals the time written.
     pub fn now(&self) -> DateTime<Utc> {
         let now = match &self.0 {
             Some(hand) => *hand.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),

@@ -93,7 +93,7 @@ pub fn openapi<S: Service>() -> OpenApi {
     contract::complete::<S>(S::contract())
 }
 
-/// Builds the whole router of a service around its started state.
+/// Builds the router of a service with its started state.
 pub fn router<S: Service>(
     context: &Context,
     state: S::State,

@@ -1,4 +1,4 @@
-//! Enums and ids stored as text: the column holds the same name as the wire.
+//! Enums and ids stored as text: the column contains the same name as the wire.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -10,8 +10,7 @@ use service_kit::{
 };
 use utoipa::IntoParams;
 
-use crate::app::changes;
-use crate::state::App;
+use crate::{app::changes, state::App};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -15,8 +15,10 @@ use service_kit::{
 use utoipa::IntoParams;
 
 use super::query::{self, Query};
-use crate::app::{graph, impact};
-use crate::state::App;
+use crate::{
+    app::{graph, impact},
+    state::App,
+};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -17,8 +17,10 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::query::Query;
-use crate::app::import::{self, Format};
-use crate::state::App;
+use crate::{
+    app::import::{self, Format},
+    state::App,
+};
 
 /// A list of ten thousand hosts with their variables has some megabytes.
 const BODY_LIMIT: usize = 20 * 1024 * 1024;

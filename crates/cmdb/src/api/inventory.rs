@@ -12,8 +12,10 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::query::{self, Query};
-use crate::app::inventory::{self, Freezing, Inventory};
-use crate::state::App;
+use crate::{
+    app::inventory::{self, Freezing, Inventory},
+    state::App,
+};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -12,8 +12,10 @@ use service_kit::{
     extract::{Json, Path, Tagged},
 };
 
-use crate::app::{maintenance, patch_state};
-use crate::state::App;
+use crate::{
+    app::{maintenance, patch_state},
+    state::App,
+};
 
 /// Turn maintenance on or off. Its owner may extend it; its owner or an administrator may end it.
 #[utoipa::path(put, path = "/cmdb/cis/{id}/maintenance", tag = "cis", params(("id" = CiId, Path, description = "CI")),

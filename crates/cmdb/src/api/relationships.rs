@@ -19,8 +19,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::query::Query;
-use crate::app::relationships;
-use crate::state::App;
+use crate::{app::relationships, state::App};
 
 /// List the relationships of a configuration item, in both directions.
 #[utoipa::path(get, path = "/cmdb/cis/{id}/relationships", tag = "relationships",

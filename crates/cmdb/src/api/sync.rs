@@ -13,8 +13,7 @@ use service_kit::{
     idempotency::IdempotencyKey,
 };
 
-use crate::app::sync;
-use crate::state::App;
+use crate::{app::sync, state::App};
 
 /// Start a synchronisation with the sim-engine; one runs at a time.
 #[utoipa::path(post, path = "/cmdb/sync", tag = "sync",

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use api_types::{cmdb::CiChanges, page::MAX_LIMIT};
 use service_kit::{ApiError, ApiResult, problem_types};
 
-use crate::state::App;
-use crate::store::{self, history::ChangeCursor};
+use crate::{
+    state::App,
+    store::{self, history::ChangeCursor},
+};
 
 pub async fn list_changes(app: &App, since: Option<&str>, limit: Option<u32>) -> ApiResult<CiChanges> {
     let limit = limit.unwrap_or(MAX_LIMIT);

@@ -22,8 +22,10 @@ use super::{
     record::{Change, decided, record_change},
     rules,
 };
-use crate::state::App;
-use crate::store::{self, cis::CiFilter};
+use crate::{
+    state::App,
+    store::{self, cis::CiFilter},
+};
 
 pub async fn create_ci(app: &App, caller: &Caller, key: &IdempotencyKey, request: CreateCi) -> ApiResult<Ci> {
     let now = app.clock.now();

@@ -6,8 +6,10 @@ use api_types::cmdb::{Compatibility, Graph, GraphEdge, GraphNode};
 use domain::{ids::CiId, selector::Selector};
 use service_kit::{ApiError, ApiResult};
 
-use crate::state::App;
-use crate::store::graph::{Node, list_dependencies, list_hosts, list_service_hosts, list_services};
+use crate::{
+    state::App,
+    store::graph::{Node, list_dependencies, list_hosts, list_service_hosts, list_services},
+};
 
 const MAX_NODES: usize = 20_000;
 const MAX_EDGES: usize = 200_000;

@@ -6,8 +6,7 @@ use chrono::TimeDelta;
 use service_kit::{ApiResult, error::chain};
 
 use super::maintenance::settle_expired;
-use crate::state::App;
-use crate::store;
+use crate::{state::App, store};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// One pass is aborted after this, and the next one repeats it.

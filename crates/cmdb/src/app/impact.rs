@@ -11,10 +11,12 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::cis;
-use crate::state::App;
-use crate::store::{
-    self,
-    impact::{Reached, Steps, list_active_types, list_reached},
+use crate::{
+    state::App,
+    store::{
+        self,
+        impact::{Reached, Steps, list_active_types, list_reached},
+    },
 };
 
 const DEFAULT_DEPTH: u32 = 5;

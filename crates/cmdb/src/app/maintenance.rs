@@ -15,8 +15,7 @@ use super::{
     record::{Change, record_change},
     rules,
 };
-use crate::state::App;
-use crate::store;
+use crate::{state::App, store};
 
 /// Maintenance ends at most this many days ahead.
 const MAX_DAYS: i64 = 7;

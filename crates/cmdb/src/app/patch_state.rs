@@ -8,8 +8,7 @@ use super::{
     cis::{lock_ci, touch},
     record::{Change, record_change},
 };
-use crate::state::App;
-use crate::store;
+use crate::{state::App, store};
 
 const STATUSES: [&str; 3] = ["compliant", "non_compliant", "unknown"];
 

@@ -19,8 +19,7 @@ use super::{
     cis,
     record::{Change, record_change},
 };
-use crate::state::App;
-use crate::store;
+use crate::{state::App, store};
 
 pub async fn create_relationship(
     app: &App,

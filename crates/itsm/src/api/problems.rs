@@ -14,8 +14,7 @@ use service_kit::{
 };
 use utoipa::IntoParams;
 
-use crate::app::problems;
-use crate::state::App;
+use crate::{app::problems, state::App};
 
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ProblemParams {

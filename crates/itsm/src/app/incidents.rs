@@ -13,11 +13,13 @@ use service_kit::{
 use sqlx::PgConnection;
 
 use super::{Made, checks};
-use crate::state::App;
-use crate::store::{
-    changes,
-    incidents::{self, IncidentFilter},
-    problems,
+use crate::{
+    state::App,
+    store::{
+        changes,
+        incidents::{self, IncidentFilter},
+        problems,
+    },
 };
 
 pub async fn create_incident(

@@ -12,8 +12,10 @@ use service_kit::{
 use uuid::Uuid;
 
 use super::{Made, checks};
-use crate::state::App;
-use crate::store::notifications::{self, NotificationFilter};
+use crate::{
+    state::App,
+    store::notifications::{self, NotificationFilter},
+};
 
 /// Characters of a body.
 const BODY: usize = 100_000;

@@ -12,8 +12,10 @@ use service_kit::{
 };
 
 use super::{checks, incidents as incident_rules};
-use crate::state::App;
-use crate::store::{incidents, problems};
+use crate::{
+    state::App,
+    store::{incidents, problems},
+};
 
 /// Maximum number of incidents of a new problem; more are linked one by one.
 const INCIDENTS: usize = 1000;

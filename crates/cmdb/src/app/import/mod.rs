@@ -32,10 +32,12 @@ use super::{
     cis::{check_ci, touch},
     record::decided,
 };
-use crate::state::App;
-use crate::store::{
-    self,
-    history::{Happening, insert_history},
+use crate::{
+    state::App,
+    store::{
+        self,
+        history::{Happening, insert_history},
+    },
 };
 
 const MAX_RECORDS: usize = 100_000;

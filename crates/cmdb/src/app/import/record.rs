@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::app::cis::new_ci;
 
-/// Tags an operator's list gives as columns, variables or group names of their own.
+/// Tags that an operator's list may have as columns, variables or group names.
 pub const KNOWN_TAGS: [&str; 8] = ["env", "os", "tier", "owner", "cluster", "role", "site", "rack"];
 /// Attributes that are numbers even in formats that only have texts.
 const NUMBERS: [&str; 3] = ["port", "criticality", "min_up"];

@@ -14,10 +14,12 @@ use uuid::Uuid;
 use groups::groups_of;
 use variables::variables_of;
 
-use crate::state::App;
-use crate::store::{
-    graph::{Node, list_hosts},
-    inventory::{Groups, Membership, find_membership, insert_membership},
+use crate::{
+    state::App,
+    store::{
+        graph::{Node, list_hosts},
+        inventory::{Groups, Membership, find_membership, insert_membership},
+    },
 };
 
 const MAX_HOSTS: usize = 100_000;

@@ -11,7 +11,7 @@ use super::segment;
 
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
-/// Not every client could parse deeper values once they are inside a page.
+/// Not every client could parse deeper values inside a page.
 const MAX_DEPTH: usize = 32;
 
 /// Names with a meaning to Ansible: a variable of that name would change how or where code runs. Everything that

@@ -21,10 +21,12 @@ use service_kit::{
 };
 
 use super::{cis::touch, record::decided};
-use crate::state::App;
-use crate::store::{
-    self,
-    history::{Happening, insert_history},
+use crate::{
+    state::App,
+    store::{
+        self,
+        history::{Happening, insert_history},
+    },
 };
 
 /// A synchronisation that has not ended by then is dead and may be taken over.

@@ -21,10 +21,12 @@ use service_kit::{
 };
 
 use super::{checks, templates};
-use crate::state::App;
-use crate::store::{
-    approvals,
-    changes::{self, ChangeFilter, Opening},
+use crate::{
+    state::App,
+    store::{
+        approvals,
+        changes::{self, ChangeFilter, Opening},
+    },
 };
 
 pub use links::LinkSigner;

@@ -84,7 +84,7 @@ impl Act {
         Ok(())
     }
 
-    /// Writes the changed change.
+    /// Stores the change and completes the idempotency key.
     async fn finish(mut self, call: &Call, reason: &str) -> ApiResult<Change> {
         let Call { app, caller, .. } = call;
         let (verb, id) = (self.verb, self.change.id.clone());

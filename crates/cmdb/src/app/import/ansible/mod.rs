@@ -146,7 +146,7 @@ impl Inventory {
         variables.extend(self.hosts.get(host).cloned().unwrap_or_default());
 
         let own_export = variables.get("cmdb_tags").is_some_and(Value::is_object);
-        // This platform's own way to say that a host is reached from the controller; `driver` says it already.
+        // In an export of this platform, this means that the host is reached from the controller, as `driver` also says.
         if own_export && variables.get("ansible_connection").is_some_and(|connection| connection == "local") {
             variables.remove("ansible_connection");
         }
