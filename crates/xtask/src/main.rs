@@ -1,7 +1,7 @@
-//! The project's own commands: `cargo xtask demo | test | bootstrap | openapi | queries | check | bench`.
+//! The project's own commands; `cargo xtask --help` lists them.
 //!
 //! Blocking code on few dependencies, because it is the first thing a fresh machine compiles. It prepares and checks;
-//! it holds no knowledge of the product beyond the names of its crates.
+//! it knows nothing of the product except the names of its crates.
 
 mod architecture;
 mod bootstrap;
@@ -45,8 +45,12 @@ enum Command {
         #[arg(long, short, value_delimiter = ',')]
         package: Vec<String>,
     },
-    /// Check the rules between crates: dependency directions, purity, SQL in stores alone
+    /// Check the rules between and inside crates: directions, layers, purity, cycles of imports, sizes, the diagram of crates
     Check,
+    /// Redraw the diagram of crates in docs/ARCHITECTURE.md
+    Docs,
+    /// Print the lines of Rust per crate, without tests
+    Lines,
     /// Write openapi/<service>.json from the services
     Openapi(Drift),
     /// Write .sqlx/, what checked queries were checked against
@@ -92,6 +96,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
         Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
         Command::Check => report(architecture::check(&workspace)?),
+        Command::Docs => report(architecture::write_docs(&workspace)?),
+        Command::Lines => report(task::Verdict::Passed(architecture::lines(&workspace)?)),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
         Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),

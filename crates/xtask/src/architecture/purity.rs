@@ -8,10 +8,10 @@ use crate::workspace::Workspace;
 
 /// Crates that bring input and output, or a runtime with a clock of its own, however indirectly.
 const IMPURE: [&str; 8] = ["tokio", "axum", "sqlx", "reqwest", "hyper", "mio", "async-std", "smol"];
-/// Sources of chance. Indirectly they are harmless (an id type brings one along); calls are looked for in the text.
+/// Sources of randomness. Indirectly they are harmless (an id type brings one along); calls are found in the source.
 const CHANCE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
-/// Looks at what each pure crate asks for, and at everything it is linked with.
+/// Checks the dependencies that each pure crate declares, and everything it is linked with.
 pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for name in PURE {
@@ -26,7 +26,7 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
                 ));
             }
         }
-        // The tree of this package alone: features that other crates switch on do not count against it.
+        // The tree of only this package: features that other crates switch on do not count against it.
         let mut command = workspace.cargo();
         command.args(["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
         let outcome = Task::quiet("cargo tree", Duration::from_secs(120)).run(command)?;
@@ -35,7 +35,7 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
         }
         found.extend(impure_in(&outcome.stdout).into_iter().map(|impure| {
             format!(
-                "pure crate `{name}` is linked with `{impure}`; see who brings it: `cargo tree -p {name} -i {impure}`"
+                "pure crate `{name}` is linked with `{impure}`; `cargo tree -p {name} -i {impure}` shows why"
             )
         }));
     }
