@@ -5,8 +5,10 @@
 
 mod architecture;
 mod bootstrap;
-mod complaints;
+mod failure_output;
+
 mod handover;
+mod licences;
 mod openapi;
 mod playbooks;
 mod queries;

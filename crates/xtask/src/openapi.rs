@@ -51,7 +51,7 @@ fn visit(
         .env("SQLX_OFFLINE", "true");
     let outcome = Task::new("openapi", BUILD_DEADLINE).run(build)?;
     if !outcome.success {
-        return Ok(Verdict::Failed(outcome.complaints()));
+        return Ok(Verdict::Failed(outcome.failure_output()));
     }
     let mut complaints = Vec::new();
     for service in &services {

@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
     let verdict = if outcome.success {
         Verdict::Passed(totals.to_string())
     } else {
-        Verdict::Failed(outcome.complaints())
+        Verdict::Failed(outcome.failure_output())
     };
     Ok((verdict, totals))
 }
