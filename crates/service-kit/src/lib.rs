@@ -13,6 +13,7 @@ pub mod database;
 pub mod error;
 pub mod extract;
 pub mod idempotency;
+mod merged_schemas;
 pub mod outbound;
 pub mod page;
 mod problem;

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bootstrap;
+mod contracts;
 mod failure_output;
 
 mod handover;

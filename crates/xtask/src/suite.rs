@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, licences, openapi, playbooks, queries, test_step};
+use crate::{architecture, contracts, licences, openapi, playbooks, queries, test_step};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -31,13 +31,15 @@ pub enum StepName {
     Clippy,
     /// openapi/ against the services
     Openapi,
+    /// Lint of openapi/, and a typed client compiled from each contract
+    Contracts,
     /// All tests, against a PostgreSQL started for them
     Tests,
 }
 
 impl StepName {
     fn needs_bootstrap(self) -> bool {
-        !matches!(self, Self::Fmt | Self::Check | Self::Licences | Self::Clippy | Self::Openapi)
+        matches!(self, Self::Bootstrap | Self::Playbooks | Self::Queries | Self::Tests)
     }
 }
 
@@ -51,18 +53,25 @@ pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> an
         chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
     }
     let mut failed = Vec::new();
+    let mut skipped = Vec::new();
     let mut totals = None;
     for step in chosen {
         let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         announce(&name);
         let started = Instant::now();
         let verdict = perform(workspace, step, selection, &mut totals);
+        if let Ok(Verdict::Skipped(why)) = &verdict {
+            skipped.push(format!("skipped: the step {name}: {why}"));
+        }
         if !conclude(&name, started.elapsed(), verdict) {
             failed.push(name);
             if step == StepName::Bootstrap {
                 break;
             }
         }
+    }
+    for line in skipped.into_iter().chain(totals.iter().flat_map(test_step::Totals::skipped)) {
+        println!("{line}");
     }
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
@@ -98,6 +107,7 @@ fn perform(
             cargo("clippy", command)
         }
         StepName::Openapi => openapi::check(workspace),
+        StepName::Contracts => contracts::check(workspace),
         StepName::Tests => {
             let (verdict, counted) = test_step::run(workspace, selection)?;
             *totals = Some(counted);

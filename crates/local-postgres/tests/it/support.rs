@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use local_postgres::{LocalPostgres, LocalPostgresConfig, find_bin_dir};
 
-/// False, with a message, where the tests cannot run.
+/// False where the tests cannot run, which is reported.
 pub fn postgres_is_installed() -> bool {
     match find_bin_dir() {
         Ok(_) => true,
         Err(error) => {
-            println!("skipped: {error}");
+            test_skip::skip(test_skip::Reason::MissingTool, error);
             false
         }
     }

@@ -14,7 +14,7 @@ use crate::task::Verdict;
 use crate::workspace::Workspace;
 
 /// Crates from the lowest to the highest: each may depend only on those before it.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "domain",
     "advisories",
     "planner",
@@ -35,6 +35,7 @@ const ORDER: [&str; 22] = [
     "patch-releases",
     "patch-manager",
     "patchctl",
+    "test-skip",
     "test-support",
     "xtask",
 ];
@@ -63,7 +64,7 @@ const PRODUCT_FREE: [(&str, &[&str]); 4] = [
 ];
 
 /// Nothing that ships may depend on these.
-const TOOLS: [&str; 2] = ["test-support", "xtask"];
+const TOOLS: [&str; 3] = ["test-skip", "test-support", "xtask"];
 
 /// Files of a circle of imports, at most.
 const LONGEST_CYCLE: usize = 5;
