@@ -85,9 +85,10 @@ fn draw(graph: &Graph) -> String {
         let follows = |target: &str| direct.iter().any(|via| *via != target && reaches(graph, via, target));
         let mut drawn: Vec<&str> = direct.iter().copied().filter(|target| !follows(target)).collect();
         drawn.sort_by_key(|name| (std::cmp::Reverse(place(name)), *name));
-        let _ = match drawn.is_empty() {
-            true => writeln!(text, "    {name}"),
-            false => writeln!(text, "    {name} --> {}", drawn.join(" & ")),
+        let _ = if drawn.is_empty() {
+            writeln!(text, "    {name}")
+        } else {
+            writeln!(text, "    {name} --> {}", drawn.join(" & "))
         };
     }
     text
