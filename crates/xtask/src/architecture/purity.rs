@@ -1,19 +1,24 @@
+use std::fs;
 use std::time::Duration;
 
 use anyhow::bail;
 
 use super::PURE;
 use crate::task::Task;
-use crate::workspace::Workspace;
+use crate::workspace::{Crate, Workspace};
 
 /// Crates that bring input and output, or a runtime with a clock of its own, however indirectly.
 const IMPURE: [&str; 8] = ["tokio", "axum", "sqlx", "reqwest", "hyper", "mio", "async-std", "smol"];
 /// Sources of randomness. Indirectly they are harmless (an id type brings one along); calls are found in the source.
 const CHANCE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
+/// Its clippy.toml, which refuses clocks and randomness, is the one the others must have too.
+const MODEL: &str = "domain";
+
 /// Checks the dependencies that each pure crate declares, and everything it is linked with.
 pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
+    let shared = workspace.crates.get(MODEL).map(lints).unwrap_or_default();
     for name in PURE {
         let Some(details) = workspace.crates.get(name) else {
             continue;
@@ -25,6 +30,9 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
                     dependency.name
                 ));
             }
+        }
+        if lints(details) != shared {
+            found.push(format!("pure crate `{name}`: clippy.toml must be the same as that of `{MODEL}`"));
         }
         // The tree of only this package: features that other crates switch on do not count against it.
         let mut command = workspace.cargo();
@@ -40,6 +48,11 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
         }));
     }
     Ok(found)
+}
+
+/// The calls that clippy refuses there, as text.
+fn lints(details: &Crate) -> String {
+    fs::read_to_string(details.dir.join("clippy.toml")).unwrap_or_default()
 }
 
 fn impure_in(tree: &str) -> Vec<&'static str> {
