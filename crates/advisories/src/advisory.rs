@@ -1,4 +1,4 @@
-//! An advisory, whatever feed it came from.
+//! An advisory, independent of its feed.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ use crate::severity::Severity;
 pub struct Advisory {
     /// The vendor's own id: `ALSA-2026:8096`, `USN-7095-1`.
     pub id: String,
-    /// Who published it: `almalinux`, `debian`, `redhat`, ...
+    /// Its publisher: `almalinux`, `debian`, `redhat`, ...
     pub source: String,
     pub kind: AdvisoryKind,
     /// Sorted, each once.
     pub cves: Vec<String>,
     /// Other ids of the same notice.
     pub aliases: Vec<String>,
-    /// Ids of other notices that have to do with it; CVEs among them are in `cves`.
+    /// Ids of related notices; their CVEs are in `cves`.
     pub related: Vec<String>,
     pub summary: String,
     pub details: String,
@@ -33,18 +33,18 @@ pub struct Advisory {
     pub withdrawn: Option<DateTime<Utc>>,
     /// The id of the advisory that replaces it.
     pub superseded_by: Option<String>,
-    /// One of its CVEs is known to be exploited. Feeds of advisories never say so; it is filled from KEV.
+    /// One of its CVEs is known to be exploited. Advisory feeds do not contain this; it is filled from KEV.
     pub exploited: bool,
     pub references: Vec<Reference>,
     pub affected: Vec<AffectedPackage>,
-    /// Packages of which the vendor says that they do not have the flaw.
+    /// Packages that the vendor declares not affected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_affected: Vec<NotAffected>,
-    /// The feed splits its notices by repository or source package: this edition names some of the packages only, and
-    /// is added to what is known.
+    /// The feed splits its notices by repository or source package: this part names only some of the packages and is
+    /// merged with the others.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_part: bool,
-    /// The feed gives no times; those here are when it was read.
+    /// The feed contains no times; these are when it was read.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_undated: bool,
 }
@@ -54,7 +54,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Advisory {
-    /// An advisory of which nothing is known but its id and when it was published.
+    /// An advisory of which only the id and the publication time are known.
     pub fn new(id: String, published: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -80,13 +80,11 @@ impl Advisory {
         }
     }
 
-    /// Adds what another part of the same notice says; see [`Advisory::is_part`]. Where both speak of one package, the
-    /// part modified last counts, the other one of two modified at the same time.
+    /// Merges another part of the same notice; see [`Advisory::is_part`]. If both name a package, the part modified last
+    /// counts; of two modified at the same time, `other`.
     pub fn absorb(&mut self, other: Self) {
-        let (mut newer, older) = match self.modified > other.modified {
-            true => (self.clone(), other),
-            false => (other, self.clone()),
-        };
+        let (mut newer, older) =
+            if self.modified > other.modified { (self.clone(), other) } else { (other, self.clone()) };
         let places: BTreeSet<_> = newer.affected.iter().map(AffectedPackage::place).collect();
         let kept: Vec<AffectedPackage> =
             older.affected.iter().filter(|package| !places.contains(&package.place())).cloned().collect();
@@ -115,12 +113,12 @@ impl Advisory {
         *self = newer;
     }
 
-    /// Withdrawn and superseded advisories stay known, but ask for nothing.
+    /// Withdrawn and superseded advisories are kept but require nothing.
     pub fn is_in_force(&self) -> bool {
         self.withdrawn.is_none() && self.superseded_by.is_none()
     }
 
-    /// Fills [`Advisory::exploited`] from the CVEs that are known to be exploited.
+    /// Sets [`Advisory::exploited`] from the known exploited CVEs.
     pub fn mark_exploited(&mut self, known: &BTreeSet<String>) {
         self.exploited = self.cves.iter().any(|cve| known.contains(cve));
     }
@@ -161,10 +159,10 @@ pub struct AffectedPackage {
     pub introduced: Option<String>,
     /// First version that has the fix; `None` while there is no fix.
     pub fixed: Option<String>,
-    /// `None` when the feed does not tell architectures apart.
+    /// `None` if the feed does not distinguish architectures.
     pub arch: Option<String>,
-    /// The module streams that the fix is for, any of them. Empty when it is not modular, and when it is but the
-    /// feed does not name the stream.
+    /// The module streams that the fix is for, any of them. Empty if it is not modular, or if the feed does not name the
+    /// stream.
     pub modules: Vec<ModuleStream>,
 }
 
@@ -174,18 +172,19 @@ impl AffectedPackage {
     }
 }
 
-/// A package that the vendor looked at and found without the flaw.
+/// A package that the vendor checked and found not affected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotAffected {
     pub os: OsRelease,
     pub package: String,
-    /// The build that was looked at; `None` when all of them are meant.
+    /// The checked build; `None` for all builds.
     pub version: Option<String>,
-    /// The vendor's word for why, as `vulnerable_code_not_present`.
+    /// The vendor's reason, such as `vulnerable_code_not_present`.
     pub reason: Option<String>,
 }
 
-/// What the package's name is the name of: Debian and Ubuntu fix sources, RPM vendors name what is installed.
+/// Whether a package name is that of a source or a binary: Debian and Ubuntu name sources, RPM vendors name installed
+/// packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PackageKind {

@@ -1,4 +1,4 @@
-//! CVSS vectors: kept as written, scored to find a severity where the vendor states none.
+//! CVSS vectors: kept as written, and scored for a severity if the vendor states none.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::severity::Severity;
 
-/// Longest vector taken, in bytes; all metrics of version 4 need fewer than 200.
+/// Longest accepted vector, in bytes; all metrics of version 4 need fewer than 200.
 const MAX_VECTOR_BYTES: usize = 512;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct CvssVector {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no CVSS vector of version 2.0, 3.0, 3.1 or 4.0")]
+#[error("`{0}` is not a CVSS vector of version 2.0, 3.0, 3.1 or 4.0")]
 pub struct InvalidCvssVector(pub String);
 
 impl CvssVector {
@@ -55,7 +55,7 @@ impl FromStr for CvssVector {
     }
 }
 
-/// The parser takes vectors without some of the base metrics, for which no score is defined.
+/// The parser accepts vectors without some base metrics, for which no score is defined.
 fn has_base_metrics(parsed: &Cvss, text: &str) -> bool {
     let required: &[&str] = match parsed {
         Cvss::CvssV20(_) => &["AV", "AC", "Au", "C", "I", "A"],

@@ -1,7 +1,7 @@
-//! What the vendors say about their packages, and what that means for one host.
+//! Vendors' advisories and what they mean for a host.
 //!
 //! Readers turn advisory feeds into [`advisory::Advisory`]; [`inventory`] describes what a host has installed;
-//! [`matching`] answers which advisories a host misses, under the packaging system's own version order. The crate
+//! [`matching`] finds the advisories that a host lacks, under the packaging system's own version order. The crate
 //! is pure: no clock, no network, no database. Time comes in as an argument, and bad input is an error or a
 //! warning, never a panic.
 

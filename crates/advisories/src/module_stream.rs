@@ -14,8 +14,8 @@ pub struct ModuleStream {
 }
 
 impl ModuleStream {
-    /// Whether a version of the package that gives the module its name can belong to the stream: `13` holds
-    /// `13.4`, not `130.1`. `None` for streams that are no version numbers (`rhel8`, `DL1`).
+    /// Whether a version of the package that gives the module its name can belong to the stream: `13` includes `13.4`, not
+    /// `130.1`. `None` for streams that are not version numbers (`rhel8`, `DL1`).
     pub fn holds_version(&self, upstream: &str) -> Option<bool> {
         if !self.stream.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return None;
@@ -32,10 +32,10 @@ impl fmt::Display for ModuleStream {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no module stream; write it as `nodejs:20`")]
+#[error("`{0}` is not a module stream; write it as `nodejs:20`")]
 pub struct InvalidModuleStream(pub String);
 
-/// Takes `name:stream` and the longer labels of an rpm header, `name:stream:version:context`.
+/// Accepts `name:stream` and the longer labels of an rpm header, `name:stream:version:context`.
 impl FromStr for ModuleStream {
     type Err = InvalidModuleStream;
 
@@ -50,19 +50,7 @@ impl FromStr for ModuleStream {
     }
 }
 
-impl TryFrom<String> for ModuleStream {
-    type Error = InvalidModuleStream;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ModuleStream> for String {
-    fn from(stream: ModuleStream) -> Self {
-        stream.to_string()
-    }
-}
+domain::string_conversions!(ModuleStream);
 
 /// Whether a version was built for some module: its release carries `.module+el8` or `.module_el8`.
 pub fn is_modular(version: &str) -> bool {
@@ -74,7 +62,7 @@ pub fn streams_in_title(title: &str) -> Vec<ModuleStream> {
     let mut found = Vec::new();
     for word in title.split(|c: char| c.is_whitespace() || ",;()[]`'\"".contains(c)) {
         let word = word.trim_end_matches(['.', ':']);
-        // Exactly one colon: `ALSA-2022:5468:` at the start of a title is an advisory id, told by its upper case.
+        // Exactly one colon: `ALSA-2022:5468:` at the start of a title is an advisory id, recognised by its upper case.
         let Ok(stream) = word.parse::<ModuleStream>() else { continue };
         let is_advisory_id = word.split_once(':').is_some_and(|(name, number)| {
             name.contains('-')
@@ -122,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_holds_versions_of_its_series_only() {
+    fn stream_includes_only_versions_of_its_series() {
         let stream: ModuleStream = "postgresql:13".parse().unwrap();
         assert_eq!(stream.holds_version("13.4"), Some(true));
         assert_eq!(stream.holds_version("130.1"), Some(false));

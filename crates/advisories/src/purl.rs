@@ -15,7 +15,7 @@ pub struct PackageUrl {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no package URL")]
+#[error("`{0}` is not a package URL")]
 pub struct InvalidPackageUrl(pub String);
 
 const MAX_BYTES: usize = 4096;
@@ -25,7 +25,7 @@ impl PackageUrl {
         self.qualifiers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Version and release with the epoch, which rpm's package URLs keep apart.
+    /// Version and release with the epoch, which is separate in rpm's package URLs.
     pub fn rpm_version(&self) -> Option<String> {
         let version = self.version.as_deref()?;
         match self.qualifier("epoch") {
@@ -44,7 +44,7 @@ impl FromStr for PackageUrl {
     }
 }
 
-/// From the right, as the specification has it: what may hold any character comes last.
+/// From the right, as the specification requires: parts that may contain any character come last.
 fn parse(text: &str) -> Option<PackageUrl> {
     let rest = text.get(..MAX_BYTES.min(text.len())).filter(|_| text.len() <= MAX_BYTES)?;
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);

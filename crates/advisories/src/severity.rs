@@ -1,11 +1,12 @@
-//! One scale for what vendors call the same thing by different names.
+//! One scale for the severities that vendors name differently.
 
 use std::fmt;
 use std::str::FromStr;
 
+use domain::compliance;
 use serde::{Deserialize, Serialize};
 
-/// Ordered from harmless to urgent; `Unknown` sorts first, because nothing can be concluded from it.
+/// Ordered from harmless to urgent; `Unknown` sorts first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -31,13 +32,26 @@ impl Severity {
     }
 }
 
+/// An unrated severity counts as `none` for the compliance of a host.
+impl From<Severity> for compliance::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Unknown | Severity::None => Self::None,
+            Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// Red Hat and relatives say important and moderate, Ubuntu negligible, CVSS and the rest high and medium.
+/// Red Hat and its rebuilds use important and moderate, Ubuntu negligible, CVSS and the others high and medium.
 impl FromStr for Severity {
     type Err = UnknownSeverity;
 
@@ -55,7 +69,7 @@ impl FromStr for Severity {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no severity; use `critical`, `high`, `medium`, `low` or `none`")]
+#[error("`{0}` is not a severity; use `critical`, `high`, `medium`, `low` or `none`")]
 pub struct UnknownSeverity(pub String);
 
 #[cfg(test)]
@@ -63,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vendors_words_meet_on_one_scale() {
+    fn ratings_of_all_vendors_map_to_one_scale() {
         assert_eq!("Important".parse(), Ok(Severity::High));
         assert_eq!("moderate".parse(), Ok(Severity::Medium));
         assert_eq!("negligible".parse(), Ok(Severity::Low));

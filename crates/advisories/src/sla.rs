@@ -1,11 +1,11 @@
-//! Until when a fix must be installed.
+//! The due date of a fix.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::severity::Severity;
 
-/// Days from publication to due date. The defaults are the product's; an operator may set others.
+/// Days from publication to due date. An operator may change the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SlaPolicy {
@@ -23,7 +23,7 @@ impl Default for SlaPolicy {
 }
 
 impl SlaPolicy {
-    /// Exploitation only ever shortens the time: an exploited critical vulnerability keeps the shorter of both.
+    /// Exploitation only ever shortens the time: an exploited critical vulnerability has the shorter of both.
     pub fn days(&self, severity: Severity, exploited: bool) -> u32 {
         let by_severity = match severity {
             Severity::Critical => self.critical_days,
@@ -33,7 +33,7 @@ impl SlaPolicy {
         if exploited { by_severity.min(self.exploited_days) } else { by_severity }
     }
 
-    /// The instant at which the fix becomes overdue. Dates beyond what the calendar holds stay at its end.
+    /// The instant at which the fix becomes overdue, at most the end of the calendar.
     pub fn due(&self, published: DateTime<Utc>, severity: Severity, exploited: bool) -> DateTime<Utc> {
         let days = TimeDelta::days(i64::from(self.days(severity, exploited)));
         published.checked_add_signed(days).unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -8,9 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ansible::{
-    AnsibleRunner, Connection, End, Inventory, Playbook, PlaybookRun, PlaybookRunner, Playbooks, Variables,
-};
+use ansible::{AnsibleRunner, Connection, End, Inventory, Playbook, PlaybookRun, Playbooks, Variables};
 use domain::ids::CiId;
 use serde_json::json;
 use tempfile::TempDir;
@@ -35,16 +33,14 @@ async fn main() -> Result<(), Failure> {
     println!("{hosts} model hosts, patch-mixed, {rounds} rounds of each way, alternating");
     let (mut bare, mut platform) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        // Whoever comes second finds warmer caches; so each comes second every other time.
+        // The second one finds warmer caches, so each is second every other time.
         let order = if round % 2 == 0 { [true, false] } else { [false, true] };
         for is_bare in order {
             let folder = TempDir::new()?;
             let stub = Stub::start((0..hosts).map(|number| (format!("h{number}"), Guest::default())));
             let run = wave(&stub, &folder, hosts)?;
-            let took = match is_bare {
-                true => run_bare(&runner, run).await?,
-                false => run_platform(&runner, run).await?,
-            };
+            let took =
+                if is_bare { run_bare(&runner, run).await? } else { run_platform(&runner, run).await? };
             let patched = stub
                 .world()
                 .guests
@@ -121,9 +117,10 @@ async fn run_bare(runner: &AnsibleRunner, run: PlaybookRun) -> Result<Duration, 
         .stderr(Stdio::null());
     let began = Instant::now();
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
-    match status.success() {
-        true => Ok(began.elapsed()),
-        false => Err(format!("the bare command ended with {status}").into()),
+    if status.success() {
+        Ok(began.elapsed())
+    } else {
+        Err(format!("the bare command ended with {status}").into())
     }
 }
 

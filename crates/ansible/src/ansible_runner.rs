@@ -1,16 +1,22 @@
-//! The real runner.
+//! Starts `ansible-playbook`.
 
 use std::{
-    env, io,
+    env,
+    ffi::OsString,
+    fs, io,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
+use bound_child::{BoundCommand, ProcessStat};
 use domain::ids::CiId;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::{
     net::unix::pipe,
-    process::Command,
+    process::Child,
+    runtime::Handle,
     sync::{mpsc, watch},
 };
 
@@ -19,13 +25,11 @@ use crate::{
     error::StartError,
     event_reader::read_events,
     output_log::OutputLog,
-    playbook::Playbooks,
-    process::{Orphan, start_time},
+    playbook::{Playbooks, installation_folders},
+    process::Orphan,
     run::{EVENT_BUFFER, PlaybookRun, RunningPlaybook, StopHandle, StopLevel},
     run_folder::{RunFolder, remove_secrets},
-    runner::{PlaybookRunner, StartFuture},
     secret::Redactor,
-    spawner,
     ssh::SshConnection,
     ssh_files::SshFiles,
     supervisor::Supervisor,
@@ -43,13 +47,20 @@ impl AnsibleRunner {
         Self { program: program.into(), playbooks }
     }
 
-    /// Finds both: `PATCH_ANSIBLE_PLAYBOOK`, else the private environment `.patch/venv` of the workspace, else `PATH`.
+    /// Finds program and playbooks. The program is `PATCH_ANSIBLE_PLAYBOOK`, or in the private environment `.patch/venv`
+    /// of the workspace, or in `PATH`.
     pub fn locate() -> Result<Self, StartError> {
         Ok(Self::new(locate_program().ok_or(StartError::ProgramNotFound)?, Playbooks::locate()?))
     }
 
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    pub async fn start(&self, run: PlaybookRun) -> Result<RunningPlaybook, StartError> {
+        // A task of its own, so that a caller that is cancelled half-way leaves no child without a supervisor.
+        let started = tokio::spawn(self.clone().start_run(run));
+        started.await.map_err(|error| self.spawn_error(io::Error::other(error)))?
     }
 
     async fn start_run(self, run: PlaybookRun) -> Result<RunningPlaybook, StartError> {
@@ -64,12 +75,12 @@ impl AnsibleRunner {
         if started.is_err()
             && let Err(error) = remove_secrets(&path)
         {
-            tracing::error!(%error, folder = %path.display(), "secrets of a run cannot be removed");
+            tracing::error!(%error, folder = %path.display(), "cannot remove the secrets of a run");
         }
         started
     }
 
-    /// The caller removes the secrets when this fails; when it does not, the supervisor does.
+    /// If this fails, the caller removes the secrets; otherwise the supervisor does.
     async fn start_in(
         &self,
         folder: RunFolder,
@@ -79,23 +90,21 @@ impl AnsibleRunner {
         let folder_error = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
         write_files(&folder, &run)?;
 
-        let spawn_error = |source| StartError::Spawn { program: self.program.clone(), source };
+        let spawn_error = |source| self.spawn_error(source);
         let (events_read, events_write) = io::pipe().map_err(spawn_error)?;
         let (output_read, output_write) = io::pipe().map_err(spawn_error)?;
-        let events_write = events_write.into();
         let settings = ChildSettings {
             program: &self.program,
             playbooks: &self.playbooks,
             folder: &folder,
             forks: run.forks.max(1),
-            events_pipe: spawner::number(&events_write),
-            extra: &run.environment,
+            events_pipe: events_write.as_raw_fd(),
         };
         let mut command = Command::new(&self.program);
         command.arg("-i").arg(folder.inventory());
         command.arg("-e").arg(at(&folder.variables()));
         command.arg(&playbook).current_dir(folder.path());
-        command.env_clear().envs(settings.environment()?).stdin(Stdio::null());
+        command.env_clear().envs(settings.environment()).stdin(Stdio::null());
         command.stdout(output_write.try_clone().map_err(spawn_error)?).stderr(output_write);
 
         let keys = run.inventory.ssh_hosts().filter_map(|(_, ssh)| ssh.key.secret());
@@ -106,11 +115,11 @@ impl AnsibleRunner {
         let output_pipe = pipe::Receiver::from_owned_fd(output_read.into()).map_err(spawn_error)?;
 
         // From here on nothing fails that would leave the child without a supervisor.
-        let child = spawner::spawn(command, events_write).await.map_err(spawn_error)?;
-        // A child that has not been waited for keeps its pid and its start time, even when it has ended.
-        let gone = || spawn_error(io::Error::other("the process was gone at once"));
+        let child = spawn(command, events_write.into()).await.map_err(spawn_error)?;
+        // A child that has not been waited for keeps its pid and its start time, even after it has ended.
+        let gone = || self.spawn_error(io::Error::other("the process was gone at once"));
         let pid = child.id().ok_or_else(gone)?;
-        let process = Orphan { pid, start_time: start_time(pid).ok_or_else(gone)? };
+        let process = Orphan { pid, start_time: ProcessStat::read(pid).ok_or_else(gone)?.start_time };
         let (events, received) = mpsc::channel(EVENT_BUFFER);
         let (stop, stopped) = watch::channel(StopLevel::None);
         let (exited, has_exited) = watch::channel(false);
@@ -131,20 +140,21 @@ impl AnsibleRunner {
         tokio::spawn(supervisor.run());
         Ok(RunningPlaybook { process, log: log_path, events: received, stop: StopHandle(stop) })
     }
+
+    fn spawn_error(&self, source: io::Error) -> StartError {
+        StartError::Spawn { program: self.program.clone(), source }
+    }
 }
 
-impl PlaybookRunner for AnsibleRunner {
-    fn start(&self, run: PlaybookRun) -> StartFuture<'_> {
-        // A task of its own, so that a caller who gives up half-way leaves no child without a supervisor.
-        let started = tokio::spawn(self.clone().start_run(run));
-        Box::pin(async move {
-            let broken = |source| StartError::Spawn {
-                program: self.program.clone(),
-                source: io::Error::other(source),
-            };
-            started.await.map_err(broken)?
-        })
-    }
+/// Starts a child that ends with this process and inherits only one pipe.
+async fn spawn(command: Command, pipe: OwnedFd) -> io::Result<Child> {
+    let runtime = Handle::current();
+    let command = BoundCommand::new(command, Signal::SIGTERM).inherit(pipe);
+    let spawn = move |command| {
+        let _entered = runtime.enter();
+        tokio::process::Command::from(command).spawn()
+    };
+    tokio::task::spawn_blocking(|| command.spawn_with(spawn)).await.map_err(io::Error::other)?
 }
 
 fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> {
@@ -159,14 +169,15 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
     ssh_files.write(&run.inventory, folder).map_err(failed)?;
     let arguments = |host: &CiId, ssh: &SshConnection| ssh_files.arguments(folder, host, ssh);
     let inventory = run.inventory.to_wire(|host| folder.key(host), arguments)?;
-    folder.write_json(&folder.inventory(), &inventory).map_err(failed)?;
-    folder.write_json(&folder.variables(), &Value::Object(variables.to_wire()?)).map_err(failed)?;
-    std::fs::write(folder.configuration(), "[defaults]\n").map_err(failed)
+    folder.write_text(&folder.inventory(), &inventory.to_string()).map_err(failed)?;
+    let variables = Value::Object(variables.to_wire()?).to_string();
+    folder.write_text(&folder.variables(), &variables).map_err(failed)?;
+    fs::write(folder.configuration(), "[defaults]\n").map_err(failed)
 }
 
 /// `@path`: a file of variables.
-fn at(path: &Path) -> std::ffi::OsString {
-    let mut argument = std::ffi::OsString::from("@");
+fn at(path: &Path) -> OsString {
+    let mut argument = OsString::from("@");
     argument.push(path);
     argument
 }
@@ -175,12 +186,7 @@ fn locate_program() -> Option<PathBuf> {
     if let Some(program) = env::var_os("PATCH_ANSIBLE_PLAYBOOK") {
         return Some(program.into());
     }
-    let here = env::current_dir().ok();
-    let program = env::current_exe().ok();
-    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    let private = (here.iter().map(PathBuf::as_path))
-        .chain(program.iter().flat_map(|program| program.ancestors().skip(1).take(4)))
-        .chain(source_tree)
+    let private = (env::current_dir().into_iter().chain(installation_folders()))
         .map(|folder| folder.join(".patch/venv/bin/ansible-playbook"));
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).map(|folder| folder.join("ansible-playbook"));

@@ -1,94 +1,33 @@
-//! What a run tells while it goes on.
+//! What a run reports while it is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::ids::CiId;
-use serde::{Deserialize, Serialize};
+use domain::{ids::CiId, workflow::WorkflowStep};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::ssh::HostKey;
 
-/// A step of the work on a host, as the names of tasks begin with it: `patching | install the planned versions`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    Precheck,
-    Draining,
-    PreStep,
-    Patching,
-    Rebooting,
-    PostStep,
-    Verifying,
-}
-
-impl Step {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Precheck => "precheck",
-            Self::Draining => "draining",
-            Self::PreStep => "pre_step",
-            Self::Patching => "patching",
-            Self::Rebooting => "rebooting",
-            Self::PostStep => "post_step",
-            Self::Verifying => "verifying",
-        }
-    }
-
-    /// The step of a task; `None` for one that belongs to no step, such as recovery after a failure.
-    pub fn of_task(task: &str) -> Option<Self> {
-        let (step, _) = task.split_once(" | ")?;
-        Self::of_name(step)
-    }
-
-    /// The step of the host's workflow that a task does, by its name in the policy: `draining | stop services` is
-    /// `stop_services`.
-    pub fn in_workflow(task: &str) -> Option<String> {
-        let (stage, step) = task.split_once(" | ")?;
-        Self::of_name(stage).map(|_| step.replace(' ', "_"))
-    }
-
-    fn of_name(name: &str) -> Option<Self> {
-        use Step::*;
-        [Precheck, Draining, PreStep, Patching, Rebooting, PostStep, Verifying]
-            .into_iter()
-            .find(|step| step.name() == name)
-    }
-}
-
 /// One thing that happened, in the order it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    PlaybookStarted {
-        pid: u32,
-    },
-    PlayStarted {
-        play: String,
-    },
-    /// A task began on the first host; hosts go on independently of each other.
-    TaskStarted {
-        task: String,
-        step: Option<Step>,
-    },
+    /// A task began on a host. Hosts proceed independently of each other.
     HostStarted {
         host: CiId,
         task: String,
-        step: Option<Step>,
+        step: Option<WorkflowStep>,
     },
     HostResult(HostResult),
-    /// The host was entered for the first time: its key is to be remembered, so that another one is refused from now on.
+    /// The host showed its key for the first time. Store it, so that another key is refused from now on.
     HostKeyLearned {
         host: CiId,
         key: HostKey,
     },
-    NoHostsMatched,
-    Stats {
-        hosts: BTreeMap<CiId, HostStats>,
-    },
-    /// Always comes, always once, always last.
+    /// Always sent, exactly once, as the last event.
     Ended(Ended),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostStatus {
     Ok,
@@ -99,30 +38,32 @@ pub enum HostStatus {
 }
 
 /// How one task, or one item of a task's loop, ended on one host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct HostResult {
     pub host: CiId,
     pub task: String,
-    pub step: Option<Step>,
+    /// `None` for a task that is not part of the host workflow, such as recovery after a failure.
+    #[serde(deserialize_with = "known_step")]
+    pub step: Option<WorkflowStep>,
     pub status: HostStatus,
-    /// Label of the loop's item; the task as a whole has none.
+    /// Label of the loop's item; `None` for the task as a whole.
     pub item: Option<String>,
     pub message: Option<String>,
     /// Members `pm` and `pm_...` of the task's result.
     pub data: Option<Value>,
     pub duration_ms: u64,
-    /// Failed or unreachable, and the playbook was written to go on.
+    /// Failed or unreachable, and the playbook continues by design.
     pub ignored: bool,
 }
 
 impl HostResult {
-    /// How the whole work on the host ended, when this result says so.
+    /// How the whole work on the host ended, if this result says so.
     pub fn outcome(&self) -> Option<HostOutcome> {
         if self.item.is_some() {
             return None;
         }
         if self.status == HostStatus::Unreachable && !self.ignored {
-            // Ansible runs nothing more on such a host, so nothing else will be said about it.
+            // Ansible runs nothing more on such a host, so no later result reports an outcome.
             return Some(HostOutcome {
                 outcome: HostOutcomeKind::Unreachable,
                 step: self.step,
@@ -138,46 +79,43 @@ impl HostResult {
         self.member("pm_test")
     }
 
-    /// The version of the product that was there before, when the host knows.
+    /// The version of the product that was there before, if the host knows it.
     pub fn previous_release(&self) -> Option<String> {
         self.data.as_ref()?.pointer("/pm_release/previous")?.as_str().map(str::to_owned)
     }
 
-    fn member<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+    fn member<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.data.as_ref()?.get(name)?).ok()
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostOutcomeKind {
     Succeeded,
     #[default]
     Failed,
-    /// The run was asked to stop; `step` is the first step that was not begun.
+    /// The run was asked to stop; `step` is the first step that did not begin.
     Stopped,
     Unreachable,
 }
 
 /// How the work on a host ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct HostOutcome {
     pub outcome: HostOutcomeKind,
-    /// Where it failed or stopped.
+    /// The step that failed, or before which the run stopped.
     #[serde(default, deserialize_with = "known_step")]
-    pub step: Option<Step>,
+    pub step: Option<WorkflowStep>,
     pub reason: Option<String>,
     pub boot_id: Option<String>,
     #[serde(default)]
     pub changed: Vec<PackageChange>,
     #[serde(default)]
     pub rebooted: bool,
-    /// Planned packages that are not installed yet; `None` when nobody has looked.
+    /// Planned packages that are not installed yet; `None` when this was not checked.
     #[serde(default)]
     pub pending: Option<BTreeMap<String, String>>,
-    /// The step of the workflow in which it failed or stopped, by its name in the policy: `stop_services`.
-    #[serde(default)]
-    pub workflow_step: Option<String>,
     /// What the policy wants after a failure of this step: `abort` or `rollback`.
     #[serde(default)]
     pub on_failure: Option<String>,
@@ -187,25 +125,27 @@ pub struct HostOutcome {
 }
 
 /// A step that failed without failing its host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PassedOver {
     pub step: String,
     pub reason: String,
 }
 
-/// A step nobody knows is no step, rather than a reason to lose the outcome.
-fn known_step<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Step>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.and_then(|name| Step::of_name(&name)))
+/// An unknown step is dropped: losing the whole event would be worse.
+pub(crate) fn known_step<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<WorkflowStep>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|name| WorkflowStep::of_name(&name)))
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PackageChange {
     pub package: String,
     pub from: String,
     pub to: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TestResult {
     pub name: String,
     pub kind: String,
@@ -213,54 +153,40 @@ pub struct TestResult {
     pub detail: String,
 }
 
-/// Ansible's own count of task results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostStats {
-    pub ok: u32,
-    pub changed: u32,
-    pub failures: u32,
-    pub unreachable: u32,
-    pub skipped: u32,
-    pub rescued: u32,
-    pub ignored: u32,
-}
-
 /// How the run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     pub end: End,
     pub exit: ExitKind,
-    /// Hosts of the inventory about which the stream has no last word: the run was ended before they were.
+    /// Hosts of the inventory without an outcome: the run ended before they did.
     pub unfinished: BTreeSet<CiId>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Succeeded,
-    /// Went through, and at least one host failed or was unreachable.
+    /// The playbook completed, and at least one host failed or was unreachable.
     HostsFailed,
-    /// Stopped between two steps, as asked.
+    /// Stopped between two steps, as requested.
     Stopped,
     /// Was asked to stop and had to be terminated.
     Terminated,
-    /// Was asked to stop, terminated in vain, and killed.
+    /// Was asked to stop, did not react to SIGTERM, and was killed.
     Killed,
     TimedOut,
     /// Ansible could not run the playbook at all.
     Refused,
-    /// Ended without having been asked to.
+    /// Ended although nothing asked it to.
     Crashed,
 }
 
-/// Exit status of `ansible-playbook`, in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Meaning of the exit status of `ansible-playbook`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitKind {
     Ok,
     Error,
     HostsFailed,
-    /// Also the status of a playbook that cannot be parsed; then there are no `Stats`.
+    /// Also the status of a playbook that cannot be parsed; then there are no statistics.
     HostsUnreachable,
     BadOptions,
     PlayBroken,
@@ -300,27 +226,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_carry_their_step() {
-        assert_eq!(Step::of_task("patching | install the planned versions"), Some(Step::Patching));
-        assert_eq!(Step::of_task("recovering | outcome"), None);
-        assert_eq!(Step::of_task("patching"), None);
-    }
-
-    #[test]
-    fn outcome_survives_a_step_nobody_knows() {
-        let data = serde_json::json!({"pm": {"outcome": "failed", "step": "dancing", "reason": "x", "boot_id": null}});
-        let result = HostResult {
-            host: CiId::new("h1").unwrap(),
-            task: "recovering | outcome".into(),
-            step: None,
-            status: HostStatus::Failed,
-            item: None,
-            message: None,
-            data: Some(data),
-            duration_ms: 0,
-            ignored: false,
-        };
-        let outcome = result.outcome().unwrap();
+    fn outcome_survives_an_unknown_step() {
+        let result = HostResult::deserialize(serde_json::json!({
+            "host": "h1", "task": "Report the failure", "step": null, "status": "failed", "item": null,
+            "message": null, "duration_ms": 0, "ignored": false,
+            "data": {"pm": {"outcome": "failed", "step": "dancing", "reason": "x", "boot_id": null}},
+        }));
+        let outcome = result.unwrap().outcome().unwrap();
         assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, None));
     }
 }

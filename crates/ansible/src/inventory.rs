@@ -1,4 +1,4 @@
-//! The hosts of a run: how each is reached, its variables and its groups.
+//! The hosts of a run: how to reach each one, its variables and its groups.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,33 +10,37 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::StartError,
-    ssh::{SshConnection, SshKey, shown},
+    ssh::{SshConnection, shown},
     variables::{Variables, inert_text},
 };
 
-/// A part of an inventory that is not let through.
+/// A refused part of an inventory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidInventory {
     #[error("host `{0}` is in the inventory twice")]
     Twice(CiId),
     #[error("host `{0}` is not in the inventory; add it before its groups")]
     UnknownHost(CiId),
-    #[error("group `{0}` must be 1 to 100 of `a-z 0-9 _` with a letter first, and no word of Ansible's own")]
+    #[error(
+        "group `{0}` must be 1 to 100 of `a-z 0-9 _` with a letter first, and not a name that Ansible reserves"
+    )]
     Group(String),
     #[error("address `{0}` is neither an IP address nor a host name")]
     Address(String),
     #[error("user `{0}` must be 1 to 32 of `a-z 0-9 _ -` with a letter or `_` first")]
     User(String),
-    #[error("host key `{0}` is no public key; write it as `ssh-ed25519 AAAA...`, as `ssh-keyscan` shows it")]
+    #[error(
+        "host key `{0}` is not a public key; write it as `ssh-ed25519 AAAA...`, as `ssh-keyscan` prints it"
+    )]
     HostKey(String),
     #[error("Python `{0}` must be a path such as `/usr/bin/python3`")]
     Python(String),
 }
 
-/// How the inside of a host is reached.
+/// How to reach the inside of a host.
 #[derive(Debug, Clone)]
 pub enum Connection {
-    /// From the controller through an HTTP API; nothing is run on a remote machine.
+    /// From the controller through an HTTP API; nothing runs on a remote machine.
     Controller,
     Ssh(Box<SshConnection>),
 }
@@ -78,7 +82,7 @@ impl Inventory {
             && group.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             && group.as_bytes()[0].is_ascii_lowercase()
             && !matches!(group, "all" | "ungrouped" | "localhost");
-        // A group named as a host would make patterns ambiguous.
+        // A group with the name of a host would make patterns ambiguous.
         if !valid || self.hosts.keys().any(|host| host.as_str() == group) {
             return Err(InvalidInventory::Group(shown(group)));
         }
@@ -93,11 +97,7 @@ impl Inventory {
         self.hosts.keys()
     }
 
-    pub fn variables(&self, host: &CiId) -> Option<&Variables> {
-        self.hosts.get(host).map(|host| &host.variables)
-    }
-
-    /// The hosts that are entered over SSH.
+    /// The hosts that are reached over SSH.
     pub(crate) fn ssh_hosts(&self) -> impl Iterator<Item = (&CiId, &SshConnection)> {
         self.hosts.iter().filter_map(|(id, host)| match &host.connection {
             Connection::Ssh(ssh) => Some((id, &**ssh)),
@@ -105,8 +105,8 @@ impl Inventory {
         })
     }
 
-    /// The inventory as Ansible's `yaml` inventory plugin reads it. `key_file` says where the key of a host was written,
-    /// `arguments` how ssh is to be called for it.
+    /// The inventory as Ansible's `yaml` inventory plugin reads it. `key_file` returns where the run writes the key of a
+    /// host, `arguments` returns ssh's arguments for it.
     pub(crate) fn to_wire(
         &self,
         key_file: impl Fn(&CiId) -> PathBuf,
@@ -120,10 +120,7 @@ impl Inventory {
                     variables.insert("ansible_connection".into(), "local".into());
                 }
                 Connection::Ssh(ssh) => {
-                    let key = match &ssh.key {
-                        SshKey::File(path) => path.clone(),
-                        SshKey::Secret(_) | SshKey::Signed { .. } => key_file(id),
-                    };
+                    let key = ssh.key.file(key_file(id));
                     variables.insert("ansible_connection".into(), "ssh".into());
                     variables.insert("ansible_host".into(), inert_text(&ssh.address.to_string()));
                     variables.insert("ansible_port".into(), ssh.port.into());
@@ -152,10 +149,13 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{secret::Secret, ssh::HostKeyRule};
+    use crate::{
+        secret::Secret,
+        ssh::{HostKeyRule, SshKey},
+    };
 
     #[test]
-    fn a_host_is_entered_only_by_what_was_typed_for_it() {
+    fn connection_variables_come_only_from_typed_values() {
         let id = CiId::new("web-01").unwrap();
         let mut inventory = Inventory::new();
         let key = SshKey::Secret(Secret::new("key"));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_cannot_carry_more_than_they_are() {
+    fn groups_accept_only_plain_names() {
         let id = CiId::new("web").unwrap();
         let mut inventory = Inventory::new();
         inventory.add_host(id.clone(), Connection::Controller, Variables::new()).unwrap();

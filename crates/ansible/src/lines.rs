@@ -1,4 +1,4 @@
-//! Lines of bounded length, from a writer that promises nothing.
+//! Lines of bounded length, from a writer that is not trusted.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(crate) struct BoundedLines<R> {
 
 pub(crate) struct Line {
     pub bytes: Vec<u8>,
-    /// It was longer than allowed, and the rest of it has been thrown away.
+    /// It was longer than allowed; the rest of it is lost.
     pub cut: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What `ansible-playbook` prints, for people: redacted, and bounded in length.
+//! The output of `ansible-playbook`, for people: redacted, and bounded in length.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use tokio::io::AsyncRead;
 use crate::{lines::BoundedLines, run_folder::create_private, secret::Redactor};
 
 const LARGEST_LOG_BYTES: usize = 16 * 1024 * 1024;
-/// Read of one line, so that a secret in the part that is kept is whole when it is looked for.
+/// More than is kept, so that the redactor sees a secret at the end of the kept part as a whole.
 const LONGEST_LINE_READ: usize = 128 * 1024;
 const LONGEST_LINE_KEPT: usize = 16 * 1024;
 
@@ -26,7 +26,7 @@ impl OutputLog {
         Ok(Self { file: create_private(path)?, redactor, room: LARGEST_LOG_BYTES })
     }
 
-    /// Reads to the end, also when nothing more is written: a full pipe would stop the play.
+    /// Reads to the end even when the log is full: a full pipe would stop the play.
     pub async fn copy_from(mut self, output: impl AsyncRead + Unpin) {
         let mut lines = BoundedLines::new(output, LONGEST_LINE_READ);
         loop {
@@ -34,7 +34,7 @@ impl OutputLog {
                 Ok(Some(line)) => self.write(&line.bytes, line.cut),
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "the output of ansible-playbook cannot be read any more");
+                    tracing::warn!(%error, "cannot read the output of ansible-playbook any more");
                     return;
                 }
             }
@@ -57,13 +57,13 @@ impl OutputLog {
         }
         line.push('\n');
         if line.len() > self.room {
-            line = "[the log ends here: it has reached its largest size]\n".into();
+            line = "[the log ends here: it has reached its maximum size]\n".into();
             self.room = 0;
         } else {
             self.room -= line.len();
         }
         if let Err(error) = self.file.write_all(line.as_bytes()) {
-            tracing::warn!(%error, "the log of a playbook run cannot be written any more");
+            tracing::warn!(%error, "cannot write the log of a playbook run any more");
             self.room = 0;
         }
     }

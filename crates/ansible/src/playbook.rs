@@ -1,9 +1,8 @@
-//! The catalogue: which playbooks there are. A user names one of these or nothing.
+//! The catalogue of playbooks. A run can name one of these and nothing else.
 
 use std::{
     env, fmt,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use crate::error::StartError;
@@ -14,37 +13,20 @@ pub enum Playbook {
     ScanCompliance,
     PatchRhel,
     PatchUbuntu,
-    /// A wave with hosts of both families.
+    /// For a batch with hosts of both families.
     PatchMixed,
     RebootManaged,
     RollbackSnapshot,
     StagingTests,
-    /// After a stop or a crash: brings hosts to a known state and says which.
-    SettleHost,
+    /// After a stop or a crash: brings hosts to a known state and reports which one.
+    RecoverHost,
     /// Brings a version of the product to a customer's host.
     DeployRelease,
 }
 
-/// The text is no name of a playbook.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no playbook of this name; the playbooks are {}", Playbook::ALL.map(|playbook| format!("`{playbook}`")).join(", "))]
-pub struct UnknownPlaybook;
-
-impl Playbook {
-    pub const ALL: [Self; 9] = [
-        Self::ScanCompliance,
-        Self::PatchRhel,
-        Self::PatchUbuntu,
-        Self::PatchMixed,
-        Self::RebootManaged,
-        Self::RollbackSnapshot,
-        Self::StagingTests,
-        Self::SettleHost,
-        Self::DeployRelease,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Playbook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::ScanCompliance => "scan-compliance",
             Self::PatchRhel => "patch-rhel",
             Self::PatchUbuntu => "patch-ubuntu",
@@ -52,27 +34,13 @@ impl Playbook {
             Self::RebootManaged => "reboot-managed",
             Self::RollbackSnapshot => "rollback-snapshot",
             Self::StagingTests => "staging-tests",
-            Self::SettleHost => "settle-host",
+            Self::RecoverHost => "recover-host",
             Self::DeployRelease => "deploy-release",
-        }
+        })
     }
 }
 
-impl FromStr for Playbook {
-    type Err = UnknownPlaybook;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPlaybook> {
-        Self::ALL.into_iter().find(|playbook| playbook.name() == text).ok_or(UnknownPlaybook)
-    }
-}
-
-impl fmt::Display for Playbook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The folder that holds them, with their role and plugins.
+/// The folder of the playbooks, with their role and plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playbooks(PathBuf);
 
@@ -81,16 +49,13 @@ impl Playbooks {
         Self(folder.into())
     }
 
-    /// `PATCH_PLAYBOOKS`; else `playbooks` beside the program or above it; else that of the source tree.
+    /// `PATCH_PLAYBOOKS`, or `playbooks` in the folder of the program or above it, or that of the source tree.
     pub fn locate() -> Result<Self, StartError> {
         if let Some(folder) = env::var_os("PATCH_PLAYBOOKS") {
             return Ok(Self(folder.into()));
         }
-        let program = env::current_exe().ok();
-        let above_program = program.iter().flat_map(|program| program.ancestors().skip(1).take(4));
-        let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-        above_program
-            .chain(source_tree)
+        installation_folders()
+            .into_iter()
             .map(|folder| folder.join("playbooks"))
             .find(|folder| folder.join("roles/managed_host").is_dir())
             .map(Self)
@@ -103,23 +68,55 @@ impl Playbooks {
 
     pub(crate) fn path(&self, playbook: Playbook) -> Result<PathBuf, StartError> {
         let path = self.0.join(format!("{playbook}.yml"));
-        match path.is_file() {
-            true => Ok(path),
-            false => Err(StartError::PlaybookMissing(path)),
-        }
+        if path.is_file() { Ok(path) } else { Err(StartError::PlaybookMissing(path)) }
     }
+}
+
+/// Where this installation may be: in the folder of the program or above it, or in the source tree.
+pub(crate) fn installation_folders() -> Vec<PathBuf> {
+    let program = env::current_exe().ok();
+    let above_program = program.iter().flat_map(|program| program.ancestors().skip(1).take(4));
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    above_program.chain(source_tree).map(Path::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use domain::workflow::WorkflowStep;
+
     use super::*;
 
     #[test]
     fn every_playbook_of_the_catalogue_exists() {
+        use Playbook::*;
         let playbooks = Playbooks::locate().unwrap();
-        for playbook in Playbook::ALL {
+        for playbook in [
+            ScanCompliance,
+            PatchRhel,
+            PatchUbuntu,
+            PatchMixed,
+            RebootManaged,
+            RollbackSnapshot,
+            StagingTests,
+            RecoverHost,
+            DeployRelease,
+        ] {
             assert!(playbooks.path(playbook).is_ok(), "{playbook} is missing");
-            assert_eq!(playbook.name().parse(), Ok(playbook));
         }
+    }
+
+    #[test]
+    fn tasks_name_every_step_of_the_workflow_and_no_other() {
+        let folder = Playbooks::locate().unwrap().folder().join("roles/managed_host/tasks");
+        let mut named = BTreeSet::new();
+        for file in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            let steps = text.lines().filter_map(|line| line.trim().strip_prefix("managed_host_step: "));
+            named.extend(steps.map(str::to_owned));
+        }
+        let known = WorkflowStep::ALL.map(|step| step.name().to_owned());
+        assert_eq!(named, BTreeSet::from(known));
     }
 }

@@ -1,7 +1,8 @@
-//! Processes by pid and start time, because a pid alone may have been given to somebody else meanwhile.
+//! Processes by pid and start time, because the pid may already belong to another process.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
+use bound_child::ProcessStat;
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -10,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 const POLL: Duration = Duration::from_millis(50);
-/// After SIGKILL only a process in an uninterruptible call is left, for as long as its device takes.
-const KILL_GRACE: Duration = Duration::from_secs(10);
+/// A killed process that is still there hangs in an uninterruptible call, for as long as its device takes.
+pub(crate) const KILL_GRACE: Duration = Duration::from_secs(10);
 
-/// A run that another process of the platform started and did not see to its end.
+/// A run whose owner, another process of the platform, is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orphan {
     pub pid: u32,
@@ -21,28 +22,28 @@ pub struct Orphan {
     pub start_time: u64,
 }
 
-/// How the orphan was found, or ended.
+/// How the orphan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrphanEnd {
-    /// It had ended already, or its pid belongs to somebody else by now.
+    /// It had ended before, or its pid belongs to another process by now.
     Gone,
     Terminated,
     Killed,
-    /// Still there, in a call that cannot be interrupted.
+    /// It still hangs in an uninterruptible call.
     Stuck,
 }
 
 impl Orphan {
-    /// Whether it still runs.
     pub fn is_alive(self) -> bool {
-        let found = stat(self.pid).is_some_and(|stat| stat.start_time == self.start_time && !stat.has_ended);
-        // Start times repeat after a reboot of the machine; that this is Ansible is the second proof.
+        let found = ProcessStat::read(self.pid)
+            .is_some_and(|stat| stat.start_time == self.start_time && !stat.has_ended);
+        // Start times repeat after a reboot of the machine, so the process must also be Ansible.
         found
             && fs::read(format!("/proc/{}/cmdline", self.pid))
                 .is_ok_and(|line| contains(&line, b"ansible-playbook"))
     }
 
-    /// Terminates it, and kills it with all it started when it has not ended within `grace`.
+    /// Terminates it, and kills it with everything it started if it has not ended within `grace`.
     pub async fn end(self, grace: Duration) -> OrphanEnd {
         if !self.is_alive() {
             return OrphanEnd::Gone;
@@ -54,10 +55,7 @@ impl Orphan {
             return OrphanEnd::Terminated;
         }
         kill_tree(self.pid);
-        match self.wait_for_end(KILL_GRACE).await {
-            true => OrphanEnd::Killed,
-            false => OrphanEnd::Stuck,
-        }
+        if self.wait_for_end(KILL_GRACE).await { OrphanEnd::Killed } else { OrphanEnd::Stuck }
     }
 
     async fn wait_for_end(self, longest: Duration) -> bool {
@@ -72,19 +70,15 @@ impl Orphan {
     }
 }
 
-pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    stat(pid).map(|stat| stat.start_time)
-}
-
-/// Asks the main process alone: its handler ends its workers, whereas a signal to the group would miss them, because
-/// each worker is a session of its own.
+/// Signals only the main process, whose handler ends its workers. Each worker is a session of its own, so a signal to
+/// the group would miss them.
 pub(crate) fn terminate(main: u32) {
     let _ = kill(pid(main), Signal::SIGTERM);
 }
 
 /// Kills the process, its group and everything below it.
 pub(crate) fn kill_tree(main: u32) {
-    // Read before the parent is gone: its children are then the init process's, and no longer found.
+    // Read before the parent is gone: then its children become those of the init process and are no longer found.
     let below = descendants(main);
     let _ = kill(pid(main), Signal::SIGKILL);
     let _ = killpg(pid(main), Signal::SIGKILL);
@@ -97,7 +91,7 @@ fn descendants(main: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        if let Some(stat) = stat(process) {
+        if let Some(stat) = ProcessStat::read(process) {
             children.entry(stat.parent).or_default().push(process);
         }
     }
@@ -111,25 +105,8 @@ fn descendants(main: u32) -> Vec<u32> {
     found
 }
 
-struct Stat {
-    parent: u32,
-    start_time: u64,
-    has_ended: bool,
-}
-
-fn stat(pid: u32) -> Option<Stat> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything, brackets and blanks included; the fields begin after the last bracket.
-    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    Some(Stat {
-        has_ended: matches!(*fields.first()?, "Z" | "X"),
-        parent: fields.get(1)?.parse().ok()?,
-        start_time: fields.get(19)?.parse().ok()?,
-    })
-}
-
 fn pid(number: u32) -> Pid {
-    // The kernel's largest pid is far below this type's end.
+    // The kernel's largest pid fits into this type.
     Pid::from_raw(number.cast_signed())
 }
 
@@ -144,11 +121,11 @@ mod tests {
     #[tokio::test]
     async fn another_process_under_the_same_pid_is_left_alone() {
         let own = std::process::id();
-        let start_time = start_time(own).unwrap();
+        let start_time = ProcessStat::read(own).unwrap().start_time;
         assert!(!Orphan { pid: own, start_time: start_time + 1 }.is_alive());
         assert!(
             !Orphan { pid: own, start_time }.is_alive(),
-            "a process that is not ansible-playbook was taken for one"
+            "a process other than ansible-playbook was taken for one"
         );
         assert_eq!(Orphan { pid: own, start_time }.end(Duration::ZERO).await, OrphanEnd::Gone);
     }

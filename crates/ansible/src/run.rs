@@ -1,6 +1,6 @@
-//! A run to start, and a run that goes on.
+//! A run to start, and a run that is under way.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 
@@ -22,17 +22,15 @@ pub struct PlaybookRun {
     pub playbook: Playbook,
     pub inventory: Inventory,
     pub extra_vars: Variables,
-    /// Hosts in work at once: the platform's playbooks take up no further host before one is done.
+    /// Hosts in work at once: the platform's playbooks start on another host only when one is done.
     pub forks: u16,
-    /// Folder of this run alone. The inventory, the log and the like stay in it, secrets do not.
+    /// Folder of only this run. The inventory and the log stay in it, secrets do not.
     pub run_dir: PathBuf,
     pub timeout: Duration,
     pub stop_graces: StopGraces,
-    /// More variables for the child's environment; only such as steer neither Ansible nor its programs.
-    pub environment: BTreeMap<String, String>,
-    /// Token the plugins present to the platform's services; handed over in a file.
+    /// Token that the plugins present to the platform's services; passed in a file.
     pub api_token: Option<Secret>,
-    /// Texts to keep out of every event and log, beside the token and the keys of the inventory.
+    /// Texts to keep out of every event and log, in addition to the token and the keys of the inventory.
     pub secrets: Vec<Secret>,
 }
 
@@ -46,7 +44,6 @@ impl PlaybookRun {
             run_dir: run_dir.into(),
             timeout: Duration::from_secs(3600),
             stop_graces: StopGraces::default(),
-            environment: BTreeMap::new(),
             api_token: None,
             secrets: Vec::new(),
         }
@@ -56,7 +53,7 @@ impl PlaybookRun {
 /// How long each way of stopping may take before the next, harder one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopGraces {
-    /// For what is being done now, such as a package transaction.
+    /// For the task that runs now, such as a package transaction.
     pub finish: Duration,
     /// Between SIGTERM and SIGKILL.
     pub terminate: Duration,
@@ -68,7 +65,7 @@ impl Default for StopGraces {
     }
 }
 
-/// How a run is to be stopped; a later value is the harder one.
+/// How to stop a run; a later variant is harder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StopLevel {
     None,
@@ -76,12 +73,12 @@ pub(crate) enum StopLevel {
     AtOnce,
 }
 
-/// Stops a run from elsewhere than where its events are read.
+/// Stops a run from a place other than the reader of its events.
 #[derive(Debug, Clone)]
 pub struct StopHandle(pub(crate) watch::Sender<StopLevel>);
 
 impl StopHandle {
-    /// Lets each host finish the task it is in and begins no other; harder means follow after the run's graces.
+    /// Lets each host finish its current task and starts no other. Harder means follow after the run's graces.
     pub fn request(&self) {
         self.raise(StopLevel::AtTaskBoundary);
     }
@@ -100,7 +97,17 @@ impl StopHandle {
     }
 }
 
-/// A run that goes on. It goes on without this value too; only its events are lost then.
+/// Terminates the run when dropped, so that no playbook outlives the code that waits for it.
+#[derive(Debug)]
+pub struct KillOnDrop(StopHandle);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.terminate();
+    }
+}
+
+/// A run that is under way. It continues when this value is dropped; only its events are lost then.
 #[derive(Debug)]
 pub struct RunningPlaybook {
     pub(crate) process: Orphan,
@@ -110,12 +117,12 @@ pub struct RunningPlaybook {
 }
 
 impl RunningPlaybook {
-    /// Pid and start time: to be recorded, so that a later process can find this one and end it.
+    /// Pid and start time. Record them, so that a later process can find this one and end it.
     pub fn process(&self) -> Orphan {
         self.process
     }
 
-    /// What `ansible-playbook` prints, redacted and bounded.
+    /// The output of `ansible-playbook`, redacted and bounded.
     pub fn log(&self) -> &PathBuf {
         &self.log
     }
@@ -125,20 +132,19 @@ impl RunningPlaybook {
         self.events.recv().await
     }
 
-    /// The events as a channel, for `select!` and streams.
-    pub fn events(&mut self) -> &mut mpsc::Receiver<Event> {
-        &mut self.events
-    }
-
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
+    }
+
+    pub fn kill_on_drop(&self) -> KillOnDrop {
+        KillOnDrop(self.stop.clone())
     }
 
     pub fn request_stop(&self) {
         self.stop.request();
     }
 
-    /// Reads to the end and gives how it was; other events are dropped.
+    /// Drops all events until the run has ended, and returns how it ended.
     pub async fn wait(&mut self) -> Option<Ended> {
         while let Some(event) = self.next_event().await {
             if let Event::Ended(ended) = event {

@@ -1,4 +1,4 @@
-//! The folder of one run: everything `ansible-playbook` reads and writes, for the owner's eyes alone.
+//! The folder of one run: everything `ansible-playbook` reads and writes, readable only by its owner.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -8,7 +8,6 @@ use std::{
 };
 
 use domain::ids::CiId;
-use serde_json::Value;
 
 use crate::{private_folder, secret::Secret};
 
@@ -20,31 +19,29 @@ const LONGEST_CONTROL_FOLDER: usize = 70;
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Secrets and ssh's sockets; in memory where that can be.
+    /// Secrets and ssh's sockets; in memory if possible.
     private: PathBuf,
 }
 
 impl RunFolder {
-    /// Makes the folder, or takes up the one of an earlier attempt.
+    /// Creates the folder, or reuses that of an earlier attempt.
     pub fn prepare(path: PathBuf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o700))?;
-        // Relative paths would be looked up from wherever Ansible happens to be.
+        // Ansible would resolve relative paths against folders of its own.
         let path = path.canonicalize()?;
         remove_secrets(&path)?;
         let link = path.join(PRIVATE);
         let private = match private_folder::create() {
-            // Through the link a later process finds what this one may have no time to remove.
+            // Through the link a later process can remove what this one leaves if it is killed.
             Some(private) => symlink(&private, &link).map(|()| private)?,
             None => DirBuilder::new().mode(0o700).create(&link).map(|()| link)?,
         };
         let folder = Self { path, private };
         DirBuilder::new().recursive(true).mode(0o700).create(folder.keys())?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder.temporary())?;
-        match fs::remove_file(folder.stop_file()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(folder),
-        }
+        remove_if_present(&folder.stop_file())?;
+        Ok(folder)
     }
 
     pub fn path(&self) -> &Path {
@@ -79,7 +76,7 @@ impl RunFolder {
         self.keys().join(host.as_str())
     }
 
-    /// Where ssh looks for it, next to the key.
+    /// Next to the key, where ssh looks for it.
     pub fn certificate(&self, host: &CiId) -> PathBuf {
         self.keys().join(format!("{host}-cert.pub"))
     }
@@ -96,14 +93,10 @@ impl RunFolder {
         self.path.join("tmp")
     }
 
-    /// `None` when the folder lies too deep for sockets.
+    /// `None` if the folder's path is too long for sockets.
     pub fn control_sockets(&self) -> Option<PathBuf> {
         let folder = self.private.join("cp");
         (folder.as_os_str().len() <= LONGEST_CONTROL_FOLDER).then_some(folder)
-    }
-
-    pub fn write_json(&self, path: &Path, value: &Value) -> io::Result<()> {
-        create_private(path)?.write_all(value.to_string().as_bytes())
     }
 
     pub fn write_text(&self, path: &Path, text: &str) -> io::Result<()> {
@@ -122,8 +115,8 @@ impl RunFolder {
     }
 }
 
-/// Removes token and keys of a run; also for runs whose process did not live to do it.
-pub fn remove_secrets(run_dir: &Path) -> io::Result<()> {
+/// Removes token and keys of a run, including a run whose process was killed.
+pub(crate) fn remove_secrets(run_dir: &Path) -> io::Result<()> {
     let link = run_dir.join(PRIVATE);
     match fs::read_link(&link) {
         Ok(private) => {
@@ -135,11 +128,15 @@ pub fn remove_secrets(run_dir: &Path) -> io::Result<()> {
     }
 }
 
-/// A new, empty file that only its owner reads, also when an older one of laxer mode was there.
+/// A new, empty file that only its owner can read. Replaces an older one, whatever its mode.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_present(path)?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn remove_if_present(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -1,14 +1,14 @@
-//! Secrets that never show, and their removal from what others will read.
+//! Secrets, and their removal from events and logs.
 
 use std::{borrow::Cow, fmt};
 
 use zeroize::Zeroizing;
 
-/// Shorter texts are not taken out of logs: they are no secrets, and half the words would go with them.
+/// Shorter texts are not redacted: they are not secrets, and half of all words would go with them.
 const SHORTEST_REDACTED: usize = 4;
 const REPLACEMENT: &str = "[redacted]";
 
-/// A text that shows in no `Debug`, event or log, and whose memory is overwritten when nobody needs it any more.
+/// A text that appears in no `Debug` output, event or log, and whose memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -17,7 +17,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The secret itself; whoever calls this answers for where it goes.
+    /// The secret itself; the caller is responsible for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -32,7 +32,7 @@ impl fmt::Debug for Secret {
 /// Replaces every occurrence of known secrets.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
-    /// Longest first, so that a secret that contains another goes as a whole.
+    /// Longest first, so that a secret that contains another one is replaced as a whole.
     patterns: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Redactor {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut patterns = Vec::new();
         for secret in secrets {
-            // A key file comes apart into lines wherever it is printed, and a JSON text escapes what it quotes.
+            // A printed key file is split into lines, and a JSON text escapes what it quotes.
             for line in secret.0.lines().map(str::trim).chain([secret.0.trim()]) {
                 if line.len() >= SHORTEST_REDACTED {
                     let quoted = serde_json::Value::from(line).to_string();
@@ -64,7 +64,7 @@ impl Redactor {
         redacted
     }
 
-    /// Every text of a JSON value, the names of its members included.
+    /// Redacts every text of a JSON value, including the names of members.
     pub fn redact_json(&self, value: &mut serde_json::Value) {
         use serde_json::Value;
         if self.patterns.is_empty() {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_go_whole_in_lines_and_in_json() {
+    fn secrets_are_redacted_in_lines_and_in_json() {
         let redactor =
             Redactor::new(&[Secret::new("hunter2!"), Secret::new("BEGIN\nabc\"defg\nEND"), Secret::new("x")]);
         assert_eq!(redactor.redact("a hunter2! x"), "a [redacted] x");

@@ -1,4 +1,4 @@
-//! How a real host is entered: address, user, keys of both sides, the host in between. Nothing here can carry an option.
+//! How to log in to a real host: address, user, keys of both sides, jump host. Nothing here can carry an option.
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
@@ -6,11 +6,11 @@ use domain::ids::CiId;
 
 use crate::{inventory::InvalidInventory, secret::Secret};
 
-/// What a host proves itself with is no longer than this; an RSA key of 16384 bits is not.
+/// In bytes; an RSA key of 16384 bits is shorter.
 const LONGEST_HOST_KEY: usize = 4096;
 const LONGEST_PATH: usize = 200;
 
-/// Where a host listens for SSH: an IP address or a host name, never something a shell or ssh would read otherwise.
+/// Where a host listens for SSH: an IP address or a host name, nothing that a shell or ssh would interpret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address(String);
 
@@ -18,7 +18,7 @@ impl FromStr for Address {
     type Err = InvalidInventory;
 
     fn from_str(text: &str) -> Result<Self, InvalidInventory> {
-        // Other than a host's id, an address may be a loopback one: hosts of a laboratory live on this machine.
+        // Unlike a host's id, an address may be a loopback one: simulated hosts are on this machine.
         match IpAddr::from_str(text) {
             Ok(address) => Ok(Self(address.to_string())),
             Err(_) => match CiId::new(text) {
@@ -35,14 +35,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// Public key of a host, `ssh-ed25519 AAAA...`, as files of known hosts have it.
+/// Public key of a host as in a `known_hosts` file: `ssh-ed25519 AAAA...`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostKey(String);
 
 impl FromStr for HostKey {
     type Err = InvalidInventory;
 
-    /// A comment behind the key is left out.
+    /// Drops a comment after the key.
     fn from_str(text: &str) -> Result<Self, InvalidInventory> {
         let mut words = text.split_ascii_whitespace();
         let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -50,9 +50,10 @@ impl FromStr for HostKey {
             && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-@.".contains(&b));
         let key_fits =
             key.starts_with("AAAA") && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
-        match kind_fits && key_fits && text.len() <= LONGEST_HOST_KEY {
-            true => Ok(Self(format!("{kind} {key}"))),
-            false => Err(InvalidInventory::HostKey(shown(text))),
+        if kind_fits && key_fits && text.len() <= LONGEST_HOST_KEY {
+            Ok(Self(format!("{kind} {key}")))
+        } else {
+            Err(InvalidInventory::HostKey(shown(text)))
         }
     }
 }
@@ -63,23 +64,23 @@ impl HostKey {
     }
 }
 
-/// Which key a host has to show.
+/// Which key a host must show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeyRule {
     Known(HostKey),
-    /// None is known: the first one is taken and told as [`crate::Event::HostKeyLearned`].
+    /// No key is known: the first one is accepted and reported as [`crate::Event::HostKeyLearned`].
     Learn,
-    /// None is known, and none is learned: the host is not entered.
+    /// No key is known, and none is learned: the login is refused.
     Refuse,
 }
 
-/// The private key a host is entered with.
+/// The private key for the login.
 #[derive(Debug, Clone)]
 pub enum SshKey {
     File(PathBuf),
-    /// Lives in a 0600 file, in memory where the machine has such a file system, for the time of the run.
+    /// Is in a 0600 file during the run, in memory if the machine has such a file system.
     Secret(Secret),
-    /// The same with a certificate that vouches for it: one line, `ssh-ed25519-cert-v01@openssh.com AAAA...`.
+    /// The same with a certificate: one line, `ssh-ed25519-cert-v01@openssh.com AAAA...`.
     Signed {
         key: Secret,
         certificate: Secret,
@@ -94,9 +95,14 @@ impl SshKey {
             Self::Secret(key) | Self::Signed { key, .. } => Some(key),
         }
     }
+
+    /// The key's file; `written` is where the run writes a secret key.
+    pub(crate) fn file(&self, written: PathBuf) -> PathBuf {
+        if let Self::File(path) = self { path.clone() } else { written }
+    }
 }
 
-/// A host that only passes connections on; entered with the key of the host behind it.
+/// A host that only forwards connections; its login uses the key of the host behind it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Jump {
     pub(crate) address: Address,
@@ -111,7 +117,7 @@ impl Jump {
     }
 }
 
-/// How a real host is entered. These are the only values that become Ansible's connection variables.
+/// How to log in to a real host. Only these values become Ansible's connection variables.
 #[derive(Debug, Clone)]
 pub struct SshConnection {
     pub(crate) address: Address,
@@ -139,7 +145,7 @@ impl SshConnection {
         self
     }
 
-    /// With this Python for Ansible's modules; absent: Ansible looks for one.
+    /// The Python for Ansible's modules; without it, Ansible looks for one.
     pub fn with_python(mut self, path: Option<&str>) -> Result<Self, InvalidInventory> {
         let fits = |path: &str| {
             path.starts_with('/')
@@ -155,7 +161,7 @@ impl SshConnection {
         }
     }
 
-    /// Anybody but root becomes root for the work.
+    /// Any user but root becomes root for the work.
     pub(crate) fn escalates(&self) -> bool {
         self.user != "root"
     }
@@ -168,7 +174,7 @@ fn check_user(user: &str) -> Result<String, InvalidInventory> {
     if valid { Ok(user.to_owned()) } else { Err(InvalidInventory::User(shown(user))) }
 }
 
-/// What was refused, harmless to print.
+/// A refused text, safe to print.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_default).collect()
 }
@@ -178,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_can_carry_more_than_it_is() {
+    fn no_field_accepts_options_or_shell_syntax() {
         for text in ["", "-oProxyCommand=x", "a b", "user@host", "host:22", "$(x)"] {
             assert!(text.parse::<Address>().is_err(), "{text:?} was accepted");
         }

@@ -1,4 +1,4 @@
-//! The files that ssh reads for one run, and nothing but these: its configuration and the keys of the hosts.
+//! The only files that ssh reads for one run: its configuration and the keys of the hosts.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use crate::{
     ssh::{HostKey, HostKeyRule, Jump, SshConnection, SshKey},
 };
 
-/// Three seconds three times: a host that went silent is noticed after nine, not when TCP gives up.
+/// Three probes, one every three seconds: a silent host is noticed after nine seconds, not when TCP gives up.
 const ALWAYS: &str = "Host *
     BatchMode yes
     ServerAliveInterval 3
@@ -32,9 +32,9 @@ const ALWAYS: &str = "Host *
     PermitLocalCommand no
 ";
 
-/// What ssh is told about the hosts of a run.
+/// What ssh needs to know about the hosts of a run.
 pub(crate) struct SshFiles {
-    /// The hosts in between, each with the key file it is entered with, by the name ssh knows them by.
+    /// Each jump host and the key file for its login, with the name that ssh uses for it.
     jumps: BTreeMap<(Jump, PathBuf), String>,
 }
 
@@ -44,12 +44,12 @@ impl SshFiles {
         for (id, ssh) in inventory.ssh_hosts() {
             let Some(jump) = &ssh.jump else { continue };
             let name = format!("jump-{}", jumps.len() + 1);
-            jumps.entry((jump.clone(), key_file(folder, id, ssh))).or_insert(name);
+            jumps.entry((jump.clone(), ssh.key.file(folder.key(id)))).or_insert(name);
         }
         Self { jumps }
     }
 
-    /// Writes configuration, known hosts and handed-over keys.
+    /// Writes configuration, known hosts and secret keys.
     pub fn write(&self, inventory: &Inventory, folder: &RunFolder) -> io::Result<()> {
         let mut known_hosts = String::new();
         for (id, ssh) in inventory.ssh_hosts() {
@@ -65,7 +65,7 @@ impl SshFiles {
                 known_hosts.push_str(&known_host(id.as_str(), key));
             }
         }
-        // The first value ssh meets counts, so what is particular comes before what is always so.
+        // ssh uses the first value it finds, so special settings come before the general ones.
         let mut configuration = String::new();
         for ((jump, key_file), name) in &self.jumps {
             known_hosts.push_str(&known_host(name, &jump.host_key));
@@ -85,23 +85,22 @@ impl SshFiles {
         folder.write_text(&folder.ssh_configuration(), &configuration)
     }
 
-    /// How ssh is called for one host, beside what it is called with for all.
+    /// ssh's arguments for one host, in addition to those for all hosts.
     pub fn arguments(&self, folder: &RunFolder, id: &CiId, ssh: &SshConnection) -> String {
-        // A host is known by its id, wherever it listens at the moment.
+        // The key belongs to the host's id, whatever its address is now.
         let mut arguments = format!("-o HostKeyAlias={id}");
         if ssh.host_key == HostKeyRule::Learn {
             arguments.push_str(" -o StrictHostKeyChecking=accept-new");
         }
-        let jump =
-            ssh.jump.as_ref().and_then(|jump| self.jumps.get(&(jump.clone(), key_file(folder, id, ssh))));
-        if let Some(name) = jump {
+        let known = |jump: &Jump| self.jumps.get(&(jump.clone(), ssh.key.file(folder.key(id))));
+        if let Some(name) = ssh.jump.as_ref().and_then(known) {
             let _ = write!(arguments, " -o ProxyJump={name}");
         }
         arguments
     }
 }
 
-/// Keys that hosts showed and that nobody had known before.
+/// Keys of hosts that had no known key before.
 pub(crate) fn learned_keys(inventory: &Inventory, folder: &RunFolder) -> BTreeMap<CiId, HostKey> {
     let text = fs::read_to_string(folder.known_hosts()).unwrap_or_default();
     let mut learned = BTreeMap::new();
@@ -115,13 +114,6 @@ pub(crate) fn learned_keys(inventory: &Inventory, folder: &RunFolder) -> BTreeMa
         }
     }
     learned
-}
-
-fn key_file(folder: &RunFolder, id: &CiId, ssh: &SshConnection) -> PathBuf {
-    match &ssh.key {
-        SshKey::File(path) => path.clone(),
-        SshKey::Secret(_) | SshKey::Signed { .. } => folder.key(id),
-    }
 }
 
 fn known_host(name: &str, key: &HostKey) -> String {

@@ -1,4 +1,4 @@
-//! Waits for the child, stops it in steps, and says how it ended.
+//! Waits for the child, stops it in steps, and reports how it ended.
 
 use std::{
     fs,
@@ -18,16 +18,14 @@ use tokio::{
 
 use crate::{
     event::{End, Ended, Event, ExitKind},
-    event_reader::Heard,
+    event_reader::StreamSummary,
     inventory::Inventory,
-    process,
+    process::{self, KILL_GRACE},
     run::{StopGraces, StopLevel},
     run_folder::{RunFolder, remove_secrets},
     ssh_files::learned_keys,
 };
 
-/// After SIGKILL the kernel needs no longer, unless a device hangs.
-const KILL_GRACE: Duration = Duration::from_secs(10);
 const SSH_EXIT_GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Supervisor {
@@ -39,20 +37,20 @@ pub(crate) struct Supervisor {
     pub graces: StopGraces,
     pub stop: watch::Receiver<StopLevel>,
     pub exited: watch::Sender<bool>,
-    pub reader: JoinHandle<Heard>,
+    pub reader: JoinHandle<StreamSummary>,
     pub log: JoinHandle<()>,
     pub events: mpsc::Sender<Event>,
 }
 
-/// Why the child was made to end.
+/// Why the child had to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    Nobody,
-    Asked,
+    None,
+    Requested,
     TimedOut,
 }
 
-/// What it took.
+/// What it took to end the child.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Means {
     StopFile,
@@ -65,8 +63,8 @@ impl Supervisor {
         let (status, cause, means) = self.wait_for_exit().await;
         let exit = status.map_or(ExitKind::Signal(nix::sys::signal::Signal::SIGKILL as i32), ExitKind::of);
         let _ = self.exited.send(true);
-        // Both readers end with the pipes; workers that outlive a killed parent hold them open for a moment more.
-        let heard = self.reader.await.unwrap_or_default();
+        // Both readers end with the pipes; workers that outlive a killed parent hold these open for a moment longer.
+        let summary = self.reader.await.unwrap_or_default();
         if timeout(SSH_EXIT_GRACE, &mut self.log).await.is_err() {
             self.log.abort();
         }
@@ -75,15 +73,15 @@ impl Supervisor {
         }
         close_ssh_masters(&self.folder).await;
         if let Err(error) = remove_secrets(self.folder.path()) {
-            tracing::error!(%error, folder = %self.folder.path().display(), "secrets of a run cannot be removed");
+            tracing::error!(%error, folder = %self.folder.path().display(), "cannot remove the secrets of a run");
         }
         let ended = Ended {
-            end: judge(exit, cause, means, heard.stats),
+            end: judge(exit, cause, means, summary.has_stats),
             exit,
             unfinished: self
                 .inventory
                 .hosts()
-                .filter(|host| !heard.finished.contains(*host))
+                .filter(|host| !summary.finished.contains(*host))
                 .cloned()
                 .collect(),
         };
@@ -92,13 +90,13 @@ impl Supervisor {
 
     async fn wait_for_exit(&mut self) -> (Option<ExitStatus>, Cause, Means) {
         let cause = tokio::select! {
-            status = self.child.wait() => return (status.ok(), Cause::Nobody, Means::StopFile),
-            () = reached(self.stop.clone(), StopLevel::AtTaskBoundary) => Cause::Asked,
+            status = self.child.wait() => return (status.ok(), Cause::None, Means::StopFile),
+            () = reached(self.stop.clone(), StopLevel::AtTaskBoundary) => Cause::Requested,
             () = sleep(self.timeout) => Cause::TimedOut,
         };
         if let Err(error) = fs::File::create(self.folder.stop_file()) {
-            // Without the file no task boundary is waited for in vain: the next means follows.
-            tracing::warn!(%error, "a run cannot be asked to stop between two steps");
+            // The run then does not stop at a task boundary, and the next means follows.
+            tracing::warn!(%error, "cannot ask a run to stop between two steps");
         }
         tokio::select! {
             status = self.child.wait() => return (status.ok(), cause, Means::StopFile),
@@ -115,7 +113,7 @@ impl Supervisor {
     }
 }
 
-/// Waits until a stop of this level is asked for; for ever when nobody is left to ask.
+/// Waits until a stop of this level is requested; forever when no handle is left.
 async fn reached(mut stop: watch::Receiver<StopLevel>, level: StopLevel) {
     if stop.wait_for(|current| *current >= level).await.is_err() {
         pending::<()>().await;
@@ -124,25 +122,23 @@ async fn reached(mut stop: watch::Receiver<StopLevel>, level: StopLevel) {
 
 fn judge(exit: ExitKind, cause: Cause, means: Means, stats: bool) -> End {
     match (cause, means, exit) {
-        // It was through before it noticed that it should stop.
+        // It completed before it noticed the request to stop.
         (_, _, ExitKind::Ok) => End::Succeeded,
         (Cause::TimedOut, ..) => End::TimedOut,
-        (Cause::Asked, Means::StopFile, _) => End::Stopped,
-        (Cause::Asked, Means::Terminate, _) => End::Terminated,
-        (Cause::Asked, Means::Kill, _) => End::Killed,
-        (Cause::Nobody, _, ExitKind::HostsFailed | ExitKind::HostsUnreachable | ExitKind::PlayBroken)
+        (Cause::Requested, Means::StopFile, _) => End::Stopped,
+        (Cause::Requested, Means::Terminate, _) => End::Terminated,
+        (Cause::Requested, Means::Kill, _) => End::Killed,
+        (Cause::None, _, ExitKind::HostsFailed | ExitKind::HostsUnreachable | ExitKind::PlayBroken)
             if stats =>
         {
             End::HostsFailed
         }
-        (Cause::Nobody, _, ExitKind::Error | ExitKind::BadOptions | ExitKind::HostsUnreachable) => {
-            End::Refused
-        }
-        (Cause::Nobody, ..) => End::Crashed,
+        (Cause::None, _, ExitKind::Error | ExitKind::BadOptions | ExitKind::HostsUnreachable) => End::Refused,
+        (Cause::None, ..) => End::Crashed,
     }
 }
 
-/// Connections that ssh keeps for later tasks outlive Ansible; nobody will use them again.
+/// Connections that ssh keeps for later tasks outlive Ansible, and nothing uses them again.
 async fn close_ssh_masters(folder: &RunFolder) {
     let Some(sockets) = folder.control_sockets() else { return };
     let sockets: Vec<_> =

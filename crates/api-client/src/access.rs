@@ -3,20 +3,13 @@
 use api_types::access::{AuditRecord, CreateToken, IssuedToken, Token};
 use uuid::Uuid;
 
-use crate::client::{Client, ClientError, RetryRule};
+use crate::client::{ClientError, service_client};
 
-#[derive(Debug, Clone)]
-pub struct AccessClient(Client);
+service_client! {
+    AccessClient, "patch-manager"
+}
 
 impl AccessClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("patch-manager", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// Issues a token; its secret is in this answer only.
     pub async fn create_token(&self, request: &CreateToken) -> Result<IssuedToken, ClientError> {
         self.0.post("/access/tokens", request).await

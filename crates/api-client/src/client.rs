@@ -1,18 +1,21 @@
-//! What all clients share: the base URL, the token, timeouts, retries, and errors that a person can read.
+//! What all clients share: base URL, token, timeouts, retries and readable errors.
 
 use std::{sync::Arc, time::Duration};
 
 use api_types::{page::Page, problem::Problem};
+use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-/// One answer is waited for this long.
+/// Timeout of one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait between two attempts.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// How often a request is sent again when nobody answered or the service said 502, 503 or 504. Only requests that may be
-/// sent twice are: reads, replacements, and POSTs, which carry an `Idempotency-Key` for that very reason.
+/// How often a request is repeated when there was no answer, or it was 429, 502, 503 or 504. Only requests that are safe to
+/// repeat are: reads, replacements, and POSTs, which have an `Idempotency-Key` for this reason.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryRule {
     pub attempts: u32,
@@ -24,6 +27,13 @@ impl RetryRule {
     pub const NONE: Self = Self { attempts: 1, first_wait: Duration::ZERO };
     /// About ten seconds in all.
     pub const SHORT: Self = Self { attempts: 6, first_wait: Duration::from_millis(200) };
+
+    fn backoff(self) -> ExponentialBuilder {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first_wait)
+            .with_max_delay(MAX_WAIT)
+            .with_max_times(self.attempts.saturating_sub(1) as usize)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +47,7 @@ pub enum ClientError {
     },
     #[error("{service} refused: {problem}")]
     Refused { service: &'static str, problem: Box<Problem> },
-    #[error("{service} gave an answer that cannot be read")]
+    #[error("the answer of {service} cannot be read")]
     Unreadable {
         service: &'static str,
         #[source]
@@ -67,7 +77,7 @@ impl ClientError {
     }
 }
 
-/// A service somewhere, and who one is to it. Cheap to clone.
+/// The base URL of a service, and the token to use there. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     service: &'static str,
@@ -142,7 +152,7 @@ impl Client {
         response.text().await.map_err(|source| ClientError::Unreadable { service: self.service, source })
     }
 
-    /// Opens a stream (server-sent events): the answer's head is waited for, its body is the caller's.
+    /// Opens a stream (server-sent events). Returns when the head of the answer is there; the caller reads the body.
     pub async fn open(
         &self,
         path: &str,
@@ -159,7 +169,7 @@ impl Client {
         }
     }
 
-    /// Sends a POST under a fresh idempotency key, so that a retry does the work once.
+    /// Sends a POST under a fresh idempotency key, so that a repeated request does the work once.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -168,7 +178,7 @@ impl Client {
         self.post_once(path, body, &Uuid::now_v7().to_string()).await
     }
 
-    /// Sends a POST under the caller's own idempotency key: the same key after a crash gives the first answer again.
+    /// Sends a POST under the caller's own idempotency key: the same key after a crash returns the first answer again.
     pub async fn post_once<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -182,7 +192,7 @@ impl Client {
         .await
     }
 
-    /// Sends a POST whose body is not JSON, or that answers nothing of interest.
+    /// Sends a POST whose body is not JSON.
     pub async fn post_bytes<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -204,7 +214,7 @@ impl Client {
         self.read(self.send(Method::PUT, path, |request| request.json(body)).await?).await
     }
 
-    /// Sends a PATCH; `etag` as read makes it fail when somebody was faster.
+    /// Sends a PATCH; with an `etag`, it fails if the resource has changed since.
     pub async fn patch<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -236,21 +246,18 @@ impl Client {
         path: &str,
         build: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, ClientError> {
-        let mut wait = self.retry.first_wait;
-        let mut attempt = 1;
-        loop {
+        let attempt = async || {
             let request =
                 self.http.request(method.clone(), self.url(path)).bearer_auth(&self.token).timeout(TIMEOUT);
-            match self.accept(path, build(request).send().await).await {
-                Err(error) if error.is_transient() && attempt < self.retry.attempts => {
-                    tracing::debug!(service = self.service, attempt, "{error}; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(5));
-                    attempt += 1;
-                }
-                settled => return settled,
-            }
-        }
+            self.accept(path, build(request).send().await).await
+        };
+        attempt
+            .retry(self.retry.backoff())
+            .when(ClientError::is_transient)
+            .notify(|error, wait| {
+                tracing::debug!(service = self.service, "{error}; trying again in {wait:?}");
+            })
+            .await
     }
 
     async fn accept(
@@ -280,3 +287,24 @@ impl Client {
         Err(ClientError::Refused { service, problem: Box::new(problem) })
     }
 }
+
+/// A client of one service, with a method per verb in its `impl`.
+macro_rules! service_client {
+    ($(#[$doc:meta])* $name:ident, $service:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name($crate::Client);
+
+        impl $name {
+            pub fn new(base: &str, token: &str) -> Self {
+                Self($crate::Client::new($service, base, token))
+            }
+
+            pub fn with_retry(self, retry: $crate::RetryRule) -> Self {
+                Self(self.0.with_retry(retry))
+            }
+        }
+    };
+}
+
+pub(crate) use service_client;

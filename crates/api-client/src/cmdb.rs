@@ -12,22 +12,15 @@ use domain::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::client::{Client, ClientError, RetryRule};
+use crate::client::{ClientError, service_client};
 
-/// One method per verb of the CMDB. Filters are its query parameters; `tag` may be given often:
-/// `("tag", "role:web".to_owned())`.
-#[derive(Debug, Clone)]
-pub struct CmdbClient(Client);
+service_client! {
+    /// One method per verb of the CMDB. Filters are its query parameters; `tag` may be repeated:
+    /// `("tag", "role:web".to_owned())`.
+    CmdbClient, "cmdb"
+}
 
 impl CmdbClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("cmdb", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     pub async fn create_ci(&self, request: &CreateCi) -> Result<Ci, ClientError> {
         self.0.post("/cmdb/cis", request).await
     }
@@ -36,7 +29,7 @@ impl CmdbClient {
         self.0.get(&format!("/cmdb/cis/{id}"), &[]).await
     }
 
-    /// In the order of their ids, up to `most`; decommissioned ones only when `status` says so.
+    /// In the order of their ids, up to `most`; decommissioned ones only with a `status` filter.
     pub async fn list_cis(&self, filter: &[(&str, String)], most: usize) -> Result<Vec<Ci>, ClientError> {
         self.0.get_all("/cmdb/cis", filter, most).await
     }
@@ -48,8 +41,8 @@ impl CmdbClient {
         self.0.get("/cmdb/cis", &query).await
     }
 
-    /// What has changed since a token was given; without one, nothing and the first token. 409 when the token is not one
-    /// of this CMDB's.
+    /// What has changed since a token was issued; without one, nothing and the first token. 409 if the token is not one
+    /// of this CMDB.
     pub async fn list_changes(&self, since: Option<&str>) -> Result<CiChanges, ClientError> {
         let query: Vec<_> = since.map(|token| ("since", token.to_owned())).into_iter().collect();
         self.0.get("/cmdb/changes", &query).await
@@ -64,7 +57,7 @@ impl CmdbClient {
         self.0.patch(&format!("/cmdb/cis/{id}"), request, etag).await
     }
 
-    /// Decommissions: the CI and its history stay, lists and plans leave it out.
+    /// The CI and its history stay, but lists and plans omit it.
     pub async fn decommission_ci(&self, id: &CiId) -> Result<(), ClientError> {
         self.0.delete(&format!("/cmdb/cis/{id}")).await
     }
@@ -103,7 +96,7 @@ impl CmdbClient {
         self.0.put(&format!("/cmdb/cis/{id}/patch-state"), request).await
     }
 
-    /// Starts a synchronisation with the sim-engine; [`Self::get_sync`] tells how it goes. 409 while another one runs.
+    /// Starts a synchronisation with the sim-engine; [`Self::get_sync`] returns its state. 409 while another one runs.
     pub async fn start_sync(&self) -> Result<Sync, ClientError> {
         self.0.post("/cmdb/sync", &json!({})).await
     }
@@ -117,7 +110,7 @@ impl CmdbClient {
         self.0.post("/cmdb/graph", &GraphQuery { selector: selector.clone() }).await
     }
 
-    /// Ansible's dynamic-inventory JSON; under a run id, the hosts and groups of the first answer given under it.
+    /// Ansible's dynamic-inventory JSON; with a run id, the hosts and groups of the first answer for it.
     pub async fn get_ansible_inventory(
         &self,
         filter: &[(&str, String)],

@@ -10,26 +10,19 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::client::{Client, ClientError, RetryRule};
+use crate::client::{ClientError, service_client};
 
-/// One method per verb of the ITSM service. Filters are its query parameters: `("state", "approved".to_owned())`.
-#[derive(Debug, Clone)]
-pub struct ItsmClient(Client);
+service_client! {
+    /// One method per verb of the ITSM service. Filters are its query parameters: `("state", "approved".to_owned())`.
+    ItsmClient, "itsm"
+}
 
 impl ItsmClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("itsm", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     pub async fn create_change(&self, request: &CreateChange) -> Result<Change, ClientError> {
         self.0.post("/itsm/changes", request).await
     }
 
-    /// Opens a change under the caller's own idempotency key: asked again after a crash, the first one is returned.
+    /// Opens a change under the caller's own idempotency key: repeated after a crash, it returns the first one.
     pub async fn create_change_once(&self, request: &CreateChange, key: &str) -> Result<Change, ClientError> {
         self.0.post_once("/itsm/changes", request, key).await
     }

@@ -11,11 +11,14 @@ pub mod sim_customers;
 
 pub use client::{Client, ClientError, RetryRule};
 
-/// One path segment of any text; nothing in it can reach another resource.
+/// Encodes any text as one path segment, so that it cannot reach another resource.
 fn segment(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().fold(String::new(), |path, byte| match is_plain(byte) {
-        true => path + char::from(byte).encode_utf8(&mut [0; 4]),
-        false => path + &format!("%{byte:02X}"),
+    text.bytes().fold(String::new(), |path, byte| {
+        if is_plain(byte) {
+            path + char::from(byte).encode_utf8(&mut [0; 4])
+        } else {
+            path + &format!("%{byte:02X}")
+        }
     })
 }

@@ -18,29 +18,22 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    client::{Client, ClientError, RetryRule},
+    client::{ClientError, service_client},
     segment,
 };
 
-/// One method per verb of the patch-manager. Filters are its query parameters: `("state", "executing".to_owned())`.
-#[derive(Debug, Clone)]
-pub struct PatchClient(Client);
+service_client! {
+    /// One method per verb of the patch-manager. Filters are its query parameters: `("state", "executing".to_owned())`.
+    PatchClient, "patch-manager"
+}
 
 impl PatchClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("patch-manager", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// Compliance of the fleet, by every dimension.
     pub async fn get_compliance(&self) -> Result<ComplianceSummary, ClientError> {
         self.0.get("/patch/compliance", &[]).await
     }
 
-    /// `months` of repairs; a year when `None`.
+    /// `months` of remediation; a year if `None`.
     pub async fn get_timeliness(&self, months: Option<u32>) -> Result<TimelinessReport, ClientError> {
         let query: Vec<_> = months.map(|months| ("months", months.to_string())).into_iter().collect();
         self.0.get("/patch/compliance/timeliness", &query).await
@@ -58,7 +51,7 @@ impl PatchClient {
         self.0.get(&format!("/patch/compliance/{id}"), &[]).await
     }
 
-    /// Starts a scan; [`Self::get_scan`] tells how it goes.
+    /// Starts a scan; [`Self::get_scan`] returns its state.
     pub async fn start_scan(&self, request: &StartScan) -> Result<Scan, ClientError> {
         self.0.post("/patch/compliance/scan", request).await
     }
@@ -82,7 +75,7 @@ impl PatchClient {
         self.0.post("/patch/inventory", inventory).await
     }
 
-    /// Pushes what another tool tells of one host; `query` names it (`ci_id`, `os`, ...).
+    /// Pushes another tool's inventory of one host; `query` describes the host (`ci_id`, `os`, ...).
     pub async fn push_foreign_inventory(
         &self,
         content_type: &str,
@@ -94,7 +87,7 @@ impl PatchClient {
         self.0.post_bytes(&path, content_type, content).await
     }
 
-    /// Pushes many inventories, one JSON object a line.
+    /// Pushes many inventories, one JSON object per line.
     pub async fn push_inventories(&self, ndjson: Vec<u8>) -> Result<InventoryReport, ClientError> {
         self.0.post_bytes("/patch/inventory", "application/x-ndjson", ndjson).await
     }
@@ -193,7 +186,7 @@ impl PatchClient {
         self.steer(id, "retry-failed", request).await
     }
 
-    /// Starts a run that returns the hosts to their snapshots.
+    /// Starts a run that rolls the hosts back to their snapshots.
     pub async fn rollback_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
         self.steer(id, "rollback", request).await
     }
@@ -202,7 +195,7 @@ impl PatchClient {
         self.0.post("/patch/plans/simulate", request).await
     }
 
-    /// Predictions that have their outcome, newest first, up to `most`; the calibration covers more than these.
+    /// Predictions of runs that have ended, newest first, up to `most`; the calibration covers more than these.
     pub async fn list_predictions(&self, most: usize) -> Result<PredictionLedger, ClientError> {
         let mut ledger = PredictionLedger { calibration: None, items: Vec::new(), next_page_token: None };
         loop {
@@ -229,7 +222,7 @@ impl PatchClient {
         self.0.get_all("/patch/advisories", filter, most).await
     }
 
-    /// An advisory or a CVE, with the first page of the CIs it affects; `page_token` asks for the next.
+    /// An advisory or a CVE, with the first page of the CIs it affects; `page_token` requests the next.
     pub async fn get_advisory(
         &self,
         id: &str,
@@ -260,21 +253,21 @@ impl PatchClient {
         self.0.get_all("/patch/advisories/imports", filter, most).await
     }
 
-    /// Imports a feed and waits until it has ended; `tell` hears how far it has come.
+    /// Imports a feed and waits until it has ended; `report` receives its progress.
     pub async fn import_advisories(
         &self,
         content_type: &str,
         content: Vec<u8>,
-        mut tell: impl FnMut(&AdvisoryImport),
+        mut report: impl FnMut(&AdvisoryImport),
     ) -> Result<AdvisoryImport, ClientError> {
         const ASK_EVERY: Duration = Duration::from_millis(200);
         let mut import = self.start_import(content_type, content).await?;
         while import.status == AdvisoryImportStatus::Running {
-            tell(&import);
+            report(&import);
             tokio::time::sleep(ASK_EVERY).await;
             import = self.get_import(import.id).await?;
         }
-        tell(&import);
+        report(&import);
         Ok(import)
     }
 
@@ -302,7 +295,7 @@ impl PatchClient {
         self.0.post("/patch/calendars", request).await
     }
 
-    /// The freezes that fall on CIs in a span.
+    /// The freezes of CIs in a span.
     pub async fn find_freezes(&self, request: &AskFreezes) -> Result<FreezeConflicts, ClientError> {
         self.0.post("/patch/calendars/conflicts", request).await
     }

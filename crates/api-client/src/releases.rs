@@ -13,23 +13,16 @@ use domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, ClientError, RetryRule},
+    client::{ClientError, service_client},
     segment,
 };
 
-/// One method per verb.
-#[derive(Debug, Clone)]
-pub struct ReleasesClient(Client);
+service_client! {
+    /// One method per verb.
+    ReleasesClient, "patch-manager"
+}
 
 impl ReleasesClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("patch-manager", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// In the order of their slugs, up to `most`.
     pub async fn list_customers(
         &self,

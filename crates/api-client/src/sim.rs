@@ -9,23 +9,16 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Client, ClientError, RetryRule, segment};
+use crate::{ClientError, segment, service_client};
 
-/// Lists are read to this many items.
+/// Maximum number of items of a list.
 const MOST: usize = 100_000;
 
-#[derive(Debug, Clone)]
-pub struct SimClient(Client);
+service_client! {
+    SimClient, "sim-engine"
+}
 
 impl SimClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("sim-engine", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     /// Virtual machines; `filter` takes the query parameters of the list: `os cluster hypervisor power tag`.
     pub async fn list_vms(&self, filter: &[(&str, String)]) -> Result<Vec<Vm>, ClientError> {
         self.0.get_all("/sim/vms", filter, MOST).await
@@ -55,7 +48,7 @@ impl SimClient {
         self.0.get_all(&vm(id, "/snapshots"), &[], MOST).await
     }
 
-    /// Takes a snapshot, or gives the one of the same owner and purpose.
+    /// Takes a snapshot, or returns the one of the same owner and purpose.
     pub async fn create_snapshot(
         &self,
         id: &CiId,
@@ -68,7 +61,7 @@ impl SimClient {
         self.0.delete(&vm(id, &format!("/snapshots/{snapshot}"))).await
     }
 
-    /// Tries the way back on a clone, where the machine's driver can make one.
+    /// Rehearses the rollback on a clone, if the machine's driver can create one.
     pub async fn rehearse_revert(&self, id: &CiId, snapshot: Uuid) -> Result<Rehearsal, ClientError> {
         self.0.post(&vm(id, &format!("/snapshots/{snapshot}/rehearse")), &json!({})).await
     }
@@ -119,7 +112,7 @@ impl SimClient {
         self.0.get(&vm(id, "/guest"), &[]).await
     }
 
-    /// Starts a package transaction, or gives the one that has this id. Waits up to `wait_seconds` for its end.
+    /// Starts a package transaction, or returns the one that has this id. Waits up to `wait_seconds` for its end.
     pub async fn start_transaction(
         &self,
         id: &CiId,

@@ -6,23 +6,16 @@ use api_types::sim_customers::{
 use domain::ids::CiId;
 use uuid::Uuid;
 
-use crate::{Client, ClientError, RetryRule};
+use crate::{ClientError, client::service_client};
 
-/// Lists are read to this many items.
+/// Maximum number of items of a list.
 const MOST: usize = 100_000;
 
-#[derive(Debug, Clone)]
-pub struct SimCustomersClient(Client);
+service_client! {
+    SimCustomersClient, "sim-engine"
+}
 
 impl SimCustomersClient {
-    pub fn new(base: &str, token: &str) -> Self {
-        Self(Client::new("sim-engine", base, token))
-    }
-
-    pub fn with_retry(self, retry: RetryRule) -> Self {
-        Self(self.0.with_retry(retry))
-    }
-
     pub async fn list_customers(&self) -> Result<Vec<SimCustomer>, ClientError> {
         self.0.get_all("/sim/customers", &[], MOST).await
     }
@@ -51,7 +44,7 @@ impl SimCustomersClient {
         self.0.put(&customer(id, "/faults"), request).await
     }
 
-    /// Begins a deployment, or finds the one of that id.
+    /// Starts a deployment, or returns the one that has this id.
     pub async fn start_deployment(
         &self,
         id: &CiId,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What a token may do. `admin` includes `operator` and `viewer`; approving is for `approver` alone.
+/// What a token may do. `admin` includes `operator` and `viewer`; only `approver` may approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -21,7 +21,7 @@ pub enum Role {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    /// The person or program the token stands for. Separation of duties compares subjects, not tokens.
+    /// The person or program that uses the token. Separation of duties compares subjects, not tokens.
     pub subject: String,
     pub roles: Vec<Role>,
     /// Days until it expires, 1 to 365.
@@ -33,7 +33,7 @@ fn ninety() -> u32 {
     90
 }
 
-/// A token just issued: the only time its secret is shown.
+/// A new token: the only time its secret is shown.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct IssuedToken {
     pub id: Uuid,
@@ -44,7 +44,7 @@ pub struct IssuedToken {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A token as it is listed: without its secret.
+/// A token in a list, without its secret.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     pub id: Uuid,
@@ -55,7 +55,7 @@ pub struct Token {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// One write: who did what to which object, and how it looked before and after.
+/// One write: who did what to which object, and its state before and after.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditRecord {
     pub sequence: i64,

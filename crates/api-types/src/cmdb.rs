@@ -9,6 +9,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::page::Versioned;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CiType {
@@ -42,7 +44,7 @@ pub struct CreateCi {
     /// `env`, `os`, `tier`, `owner`, `cluster`, `role`, ...
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// What tools need to know: `driver` (`model` or `ssh`), `address`, `port`, `user`, `services`, `criticality`, `min_up`, ...
+    /// Facts for tools: `driver` (`model` or `ssh`), `address`, `port`, `user`, `services`, `criticality`, `min_up`, ...
     #[serde(default)]
     pub attributes: BTreeMap<String, Value>,
     /// Why it is created; kept in the history.
@@ -53,11 +55,11 @@ pub struct CreateCi {
 /// What has changed since a token was given.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CiChanges {
-    /// The CIs that have changed, as they are now, decommissioned ones too; the same change may be told twice.
+    /// The CIs that have changed, in their present state, including decommissioned ones; a change may be reported twice.
     pub items: Vec<Ci>,
-    /// What to ask with next time.
+    /// The token for the next request.
     pub next_token: String,
-    /// There is more to be had at once.
+    /// There are more changes; ask again at once.
     pub more: bool,
 }
 
@@ -69,7 +71,7 @@ pub struct UpdateCi {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     pub ci_type: Option<CiType>,
-    /// `active` brings a decommissioned CI back.
+    /// `active` reactivates a decommissioned CI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<CiStatus>,
     pub tags: BTreeMap<String, Option<String>>,
@@ -89,15 +91,21 @@ pub struct Ci {
     pub attributes: BTreeMap<String, Value>,
     pub maintenance: Option<Maintenance>,
     pub patch_state: Option<PatchState>,
-    /// Grows with every change; the strong ETag is `"<version>"`.
+    /// Increases with every change; the strong ETag is `"<version>"`.
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
+impl Versioned for Ci {
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Maintenance {
-    /// Who holds it: `run:<id>` or a person.
+    /// The owner: `run:<id>` or a person.
     pub owner: String,
     pub reason: String,
     pub since: DateTime<Utc>,
@@ -105,7 +113,7 @@ pub struct Maintenance {
 }
 
 /// Turns maintenance on or off. Only its owner (or an admin) may end one; it ends by itself at `expires_at`, at most
-/// seven days ahead. The same owner may say `on` again to move `expires_at`.
+/// seven days ahead. The same owner may send `on` again to move `expires_at`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SetMaintenance {
@@ -136,7 +144,7 @@ pub enum RelationshipType {
     Uses,
 }
 
-/// How two ends of a `depends_on` bear different patch levels.
+/// How the two ends of a `depends_on` tolerate different patch levels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compatibility {
@@ -170,7 +178,7 @@ pub struct Relationship {
     pub created_at: DateTime<Utc>,
 }
 
-/// What a CI affects (`upstream`: those who need it) and what it needs (`downstream`), with distance in edges.
+/// What a CI affects (`upstream`) and what it needs (`downstream`), with the distance in edges.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Impact {
     pub ci_id: CiId,
@@ -203,18 +211,18 @@ pub struct HistoryEntry {
     pub why: Option<String>,
 }
 
-/// Which part of the graph is wanted, for selections too long for a URL.
+/// Selects part of the graph, for selections too long for a URL.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GraphQuery {
-    /// The hosts and VMs meant; an empty selector is refused, `all` must be said.
+    /// The hosts and VMs; an empty selector is refused; `all` selects every host.
     pub selector: Selector,
 }
 
 /// Nodes and dependency edges of a selection, in one call, for the planner.
 ///
 /// Nodes are the selected active hosts and VMs, the services they run or are members of, and the services those depend
-/// on, however far. Edges are every `depends_on` between nodes, and for each one between services its image on the hosts:
+/// on, at any distance. Edges are every `depends_on` between nodes, and for each one between services, those between hosts:
 /// host A depends on host B when a service on A depends on a service on B.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Graph {
@@ -231,7 +239,7 @@ pub struct GraphNode {
     /// Services (CIs of type `service`, `application`, `database`) this node runs or is a member of.
     pub services: Vec<CiId>,
     /// For a service: every active host and VM that runs it or is a member of it, selected or not, so that `min_up` can be
-    /// reckoned with the whole group.
+    /// computed for the whole group.
     #[serde(default)]
     pub hosts: Vec<CiId>,
     /// 1 (least) to 5: the attribute `criticality`, else the highest of its services, else 3.
@@ -271,13 +279,13 @@ pub struct Sync {
     pub error: Option<String>,
 }
 
-/// The result of an import. Any refused record makes the import a 422 that names each and stores nothing; a dry run lists
+/// The result of an import. If a record is refused, the import is a 422 that names each one and stores nothing; a dry run lists
 /// them here instead.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
     /// `csv`, `json`, `ndjson`, `ansible_json`, `ansible_yaml`, `ansible_ini` or `netbox`.
     pub format: String,
-    /// Whether nothing was stored because only a look was asked for.
+    /// Whether this was a dry run, which stores nothing.
     #[serde(default)]
     pub dry_run: bool,
     pub read: u64,
@@ -285,7 +293,7 @@ pub struct ImportReport {
     pub updated: u64,
     pub unchanged: u64,
     pub refused: Vec<RefusedRecord>,
-    /// What was left out of records that were taken: Ansible connection settings and vaulted values, up to 1000.
+    /// What was omitted from accepted records: Ansible connection settings and vaulted values, up to 1000.
     #[serde(default)]
     pub left_out: Vec<RefusedRecord>,
 }

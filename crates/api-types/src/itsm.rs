@@ -7,6 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::page::Versioned;
+
 pub use domain::change::{ChangeKind, ChangeState};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -29,7 +31,7 @@ pub struct CreateChange {
     pub description: String,
     #[serde(default = "moderate")]
     pub risk: Risk,
-    /// On whose behalf a service opens it; others open in their own name and leave this out.
+    /// On whose behalf a service opens it; other callers omit it.
     #[serde(default)]
     pub requested_by: Option<String>,
     #[serde(default)]
@@ -55,7 +57,7 @@ pub struct CreateChange {
     pub approver_emails: Vec<String>,
     /// Evidence for the approver: strategy, prediction, affected services, rollback coverage.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub evidence: Value,
 }
 
@@ -81,7 +83,7 @@ pub struct UpdateChange {
     pub test_plan: Option<String>,
 }
 
-/// A template that approves standard changes as they are submitted.
+/// A template that approves standard changes when they are submitted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Template {
     /// `monthly-baseline`.
@@ -93,7 +95,7 @@ pub struct Template {
     pub max_span_hours: u32,
 }
 
-/// A change request as it stands. Its state moves by verbs alone; what it looked like before is in the audit log.
+/// A change request. Only verbs move its state; earlier versions are in the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     pub id: ChangeId,
@@ -113,16 +115,17 @@ pub struct Change {
     pub test_plan: String,
     pub template: Option<String>,
     pub approver_emails: Vec<String>,
-    #[schema(value_type = Object)]
+    /// `null` if none was given.
+    #[schema(value_type = Option<Object>, required)]
     pub evidence: Value,
-    /// What proves the outcome; given when the change was closed.
+    /// Proof of the outcome, from when the change was closed.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub close_evidence: Option<Value>,
-    /// Who sent the request: the requester, or a service on the requester's behalf.
+    /// The subject that sent the request: the requester, or a service on the requester's behalf.
     #[serde(default)]
     pub opened_by: String,
-    /// Everybody who edited it since; like the requester, none of them may approve it.
+    /// Every subject that edited it; like the requester, none of them may approve it.
     #[serde(default)]
     pub edited_by: Vec<String>,
     pub approvals: Vec<Approval>,
@@ -149,7 +152,7 @@ pub struct Approval {
     pub approver: String,
     pub decision: Decision,
     pub comment: String,
-    /// The hash, CIs and span that were decided on; the approval is void for any other.
+    /// The hash, CIs and span that were decided on; the approval covers no other.
     pub plan_hash: Option<String>,
     #[serde(default)]
     pub ci_ids: Vec<CiId>,
@@ -172,7 +175,7 @@ pub enum Decision {
 #[serde(deny_unknown_fields, default)]
 pub struct Decide {
     pub comment: String,
-    /// When given, must be the change's hash: proof that the approver saw this very plan.
+    /// If given, must be the change's hash: proof that the approver saw this plan.
     pub plan_hash: Option<String>,
 }
 
@@ -190,19 +193,19 @@ pub enum CloseCode {
 pub struct CloseChange {
     pub close_code: Option<CloseCode>,
     pub close_notes: String,
-    /// What proves the outcome.
-    #[schema(value_type = Object)]
+    /// Proof of the outcome.
+    #[schema(value_type = Option<Object>)]
     pub evidence: Value,
 }
 
-/// The review of an emergency change after its end: what was found, by somebody who had no part in it.
+/// The review of an emergency change after its end, by somebody who had no part in it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReviewChange {
     pub notes: String,
 }
 
-/// What the link of an approval request proves itself with: the part behind `#link=`.
+/// The secret part of the link of an approval request: the part after `#link=`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadByLink {
@@ -219,23 +222,23 @@ pub struct DecideByLink {
     pub comment: String,
 }
 
-/// A change as the holder of a link reads it.
+/// A change for the holder of a link.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkedChange {
     pub change: Change,
-    /// In whose name the link decides.
+    /// The approver for whom the link decides.
     pub approver: String,
     pub expires_at: DateTime<Utc>,
 }
 
-/// Starts the work of an approved change: names the plan that is about to run.
+/// Starts the work of an approved change, with the plan that is to run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExecuteChange {
     pub plan_hash: Option<String>,
 }
 
-/// Everything that stands against a change on the same CIs in the same span; never truncated.
+/// Everything that conflicts with a change on the same CIs in the same span; never truncated.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Conflicts {
     pub change_id: ChangeId,
@@ -271,7 +274,7 @@ pub enum IncidentState {
     Resolved,
 }
 
-/// An incident to open. The same `correlation_id` opens one only: asked again, that one is returned.
+/// An incident to open. There is one per `correlation_id`: a repeated request returns the existing one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateIncident {
@@ -395,14 +398,14 @@ pub struct CreateNotification {
 pub enum DeliveryState {
     Pending,
     Delivered,
-    /// Given up after the last try.
+    /// The last attempt failed.
     Failed,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Notification {
-    /// Also the id of the event that a webhook gets and part of an e-mail's `Message-ID`: a delivery that had to be
-    /// repeated because its success could not be recorded is known by it.
+    /// Also the id of a webhook's event and part of an e-mail's `Message-ID`, so that the receiver recognises a
+    /// duplicate.
     pub id: Uuid,
     pub channel: Channel,
     pub recipient: String,
@@ -416,4 +419,22 @@ pub struct Notification {
     pub last_error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub delivered_at: Option<DateTime<Utc>>,
+}
+
+impl Versioned for Change {
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+impl Versioned for Incident {
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+impl Versioned for Problem {
+    fn version(&self) -> i64 {
+        self.version
+    }
 }

@@ -1,6 +1,6 @@
-//! What travels between the services and their clients: one module per service, and the shapes they share.
+//! The wire types of the services: one module per service, and the types they share.
 //!
-//! Types only: no rule is checked here that `domain` does not check while parsing.
+//! Types only: the only checks are those of `domain` while parsing.
 
 pub mod access;
 pub mod cmdb;
@@ -8,5 +8,6 @@ pub mod itsm;
 pub mod page;
 pub mod patch;
 pub mod problem;
+pub mod problem_types;
 pub mod sim;
 pub mod sim_customers;

@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 /// RFC 9457 problem, sent as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// Stable name of the kind of problem: `/problems/<name>`, listed in docs/api.md.
+    /// Stable name of the type of problem: `/problems/<name>`, listed in docs/problems.md.
     #[serde(rename = "type")]
     pub kind: String,
     pub title: String,
     pub status: u16,
     /// What is wrong, where, and what to do.
     pub detail: String,
-    /// The path that was asked for.
+    /// The path of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,22 +1,13 @@
-//! The service as the platform starts it: settings, routes, background work.
+//! How the service is started.
 
 use api_client::Client;
+use secrecy::ExposeSecret;
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    api,
-    app::{App, sweep},
-};
-
-/// Settings of the CMDB beside those every service has.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Settings {
-    /// Where the sim-engine listens; asked when a synchronisation is started.
-    #[arg(long, env = "SIM_ENGINE_URL", default_value = "http://127.0.0.1:8083")]
-    pub sim_engine_url: String,
-}
+use crate::{api, app::housekeeping, settings::Settings, state::App};
 
 /// The CMDB.
 #[derive(Debug, Clone, Copy)]
@@ -35,23 +26,27 @@ impl Service for Cmdb {
         sqlx::migrate!("../../migrations/cmdb")
     }
 
-    fn routes() -> OpenApiRouter<App> {
-        api::routes()
+    fn contract() -> OpenApi {
+        api::routes().into_openapi()
+    }
+
+    fn routes(state: App) -> OpenApiRouter {
+        api::routes().with_state(state)
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
         let app = App {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
-            sim: Client::new("sim-engine", &settings.sim_engine_url, context.service_token.expose()),
+            sim: Client::new("sim-engine", &settings.sim_engine_url, context.service_token.expose_secret()),
             tasks: context.tasks.clone(),
             shutdown: context.shutdown.clone(),
         };
-        context.tasks.spawn(sweep::run(app.clone()));
+        context.tasks.spawn(housekeeping::run(app.clone()));
         Ok(app)
     }
 
-    /// None: without the sim-engine all but a synchronisation works, and the inventory must not go away with it.
+    /// None: without the sim-engine everything except synchronisation works.
     fn dependencies(_: &Settings) -> Vec<(&'static str, String)> {
         Vec::new()
     }

@@ -1,8 +1,10 @@
-//! Change requests: kinds, states, and who may move them from one to the next.
+//! Change requests: kinds, states, and the transitions between them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::named::named_enum;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,7 +14,7 @@ pub enum ChangeKind {
     Standard,
     /// Needs an approver who is not its requester.
     Normal,
-    /// May start on one emergency approver's word, and must be reviewed afterwards.
+    /// May start after one emergency approver agrees, and must be reviewed afterwards.
     Emergency,
 }
 
@@ -30,16 +32,17 @@ pub enum ChangeState {
     Cancelled,
 }
 
-/// What is done to a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeVerb {
-    Submit,
-    Approve,
-    Reject,
-    Execute,
-    Complete,
-    Fail,
-    Cancel,
+named_enum! {
+    /// What is done to a change.
+    ChangeVerb, "a verb of changes" {
+        Submit => "submit",
+        Approve => "approve",
+        Reject => "reject",
+        Execute => "execute",
+        Complete => "complete",
+        Fail => "fail",
+        Cancel => "cancel",
+    }
 }
 
 /// A verb that the change's state does not allow.
@@ -48,29 +51,6 @@ pub enum ChangeVerb {
 pub struct IllegalChange {
     pub verb: ChangeVerb,
     pub state: ChangeState,
-}
-
-impl ChangeVerb {
-    pub const ALL: [Self; 7] =
-        [Self::Submit, Self::Approve, Self::Reject, Self::Execute, Self::Complete, Self::Fail, Self::Cancel];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-            Self::Execute => "execute",
-            Self::Complete => "complete",
-            Self::Fail => "fail",
-            Self::Cancel => "cancel",
-        }
-    }
-}
-
-impl fmt::Display for ChangeVerb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 impl fmt::Display for ChangeState {
@@ -110,7 +90,7 @@ impl ChangeState {
     }
 
     /// The state after an edit of what approvals are bound to: a submitted change waits for approval again, and a
-    /// standard one for its template, which looks at it when it is submitted again.
+    /// standard one returns to draft, because its template approves it when it is submitted again.
     pub fn after_edit(self, kind: ChangeKind) -> Self {
         match self {
             Self::Approved if kind == ChangeKind::Standard => Self::Draft,
@@ -145,15 +125,15 @@ mod tests {
     const KINDS: [ChangeKind; 3] = [ChangeKind::Standard, ChangeKind::Normal, ChangeKind::Emergency];
 
     #[derive(Debug, Clone, Copy)]
-    enum Step {
+    enum Operation {
         Verb(ChangeVerb),
         Edit,
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn operation() -> impl Strategy<Value = Operation> {
         prop_oneof![
-            4 => proptest::sample::select(ChangeVerb::ALL.to_vec()).prop_map(Step::Verb),
-            1 => Just(Step::Edit),
+            4 => proptest::sample::select(ChangeVerb::ALL.to_vec()).prop_map(Operation::Verb),
+            1 => Just(Operation::Edit),
         ]
     }
 
@@ -162,18 +142,18 @@ mod tests {
         #[test]
         fn work_begins_only_on_what_was_approved_as_it_stands(
             kind in proptest::sample::select(KINDS.to_vec()),
-            steps in proptest::collection::vec(step(), 0..40),
+            operations in proptest::collection::vec(operation(), 0..40),
         ) {
             let mut state = ChangeState::Draft;
             let mut approved_as_it_stands = false;
-            for step in steps {
-                match step {
-                    Step::Edit if state.is_editable() => {
+            for operation in operations {
+                match operation {
+                    Operation::Edit if state.is_editable() => {
                         state = state.after_edit(kind);
                         approved_as_it_stands = false;
                     }
-                    Step::Edit => {}
-                    Step::Verb(verb) => {
+                    Operation::Edit => {}
+                    Operation::Verb(verb) => {
                         let Ok(next) = state.after(verb, kind) else { continue };
                         prop_assert!(!state.is_final(), "{verb:?} left the final state {state:?}");
                         let by_template = verb == ChangeVerb::Submit && kind == ChangeKind::Standard;

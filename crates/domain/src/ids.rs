@@ -1,11 +1,11 @@
-//! Identifiers: each is its own type, parsed once at the border and trusted afterwards.
+//! Identifiers: each is its own type, parsed once where it enters and trusted afterwards.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why a text is not an identifier of the wanted kind.
+/// Why a text is not an identifier of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{shown}` {reason}")]
 pub struct InvalidId {
@@ -21,7 +21,7 @@ impl InvalidId {
     }
 }
 
-/// Makes a text newtype that is checked by `$check` wherever it enters: parsing, JSON, YAML.
+/// Makes a text newtype that `$check` validates wherever it is read: parsing, JSON, YAML.
 macro_rules! text_id {
     ($(#[$meta:meta])* $name:ident, $check:path) => {
         $(#[$meta])*
@@ -76,7 +76,7 @@ macro_rules! text_id {
     };
 }
 
-/// Makes a UUID newtype; version 7 so that ids sort by their making.
+/// Makes a UUID newtype; version 7 so that ids sort by creation time.
 macro_rules! uuid_id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -103,7 +103,7 @@ macro_rules! uuid_id {
 
 text_id!(
     /// A configuration item. RFC 1123 host name (lower case, no final dot) or IP literal, because the id of a host is
-    /// also its name in Ansible's inventory; words and patterns that mean something to Ansible are refused.
+    /// also its name in Ansible's inventory; names and patterns that Ansible interprets are refused.
     CiId,
     check_ci_id
 );
@@ -134,9 +134,10 @@ uuid_id!(
 fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     let fail = |reason| Err(InvalidId::new("CI id", text, reason));
     if let Ok(address) = IpAddr::from_str(text) {
-        return match address.is_loopback() || address.is_unspecified() {
-            true => fail("is an address of the controller itself; use the address the host has for others"),
-            false => Ok(address.to_string()),
+        return if address.is_loopback() || address.is_unspecified() {
+            fail("is an address of the controller itself; use the address the host has for others")
+        } else {
+            Ok(address.to_string())
         };
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -151,14 +152,14 @@ fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     };
     if !name.split('.').all(label_is_valid) {
         return fail(
-            "is not an RFC 1123 host name (letters, digits, `-`, labels parted by `.`) or an IP address",
+            "is not an RFC 1123 host name (letters, digits, `-`, labels separated by `.`) or an IP address",
         );
     }
     if matches!(name.as_str(), "all" | "ungrouped" | "localhost") {
         return fail("is a reserved word of Ansible's inventory");
     }
     if name.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-        return fail("looks like an IP address but is none");
+        return fail("looks like an IP address but is not valid");
     }
     Ok(name)
 }
@@ -167,21 +168,19 @@ fn check_policy_id(text: &str) -> Result<String, InvalidId> {
     let valid = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         && text.as_bytes()[0].is_ascii_alphanumeric();
-    match valid {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new(
-            "policy id",
-            text,
-            "must be 1 to 100 of `a-z 0-9 - _`, a letter or digit first",
-        )),
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("policy id", text, "must be 1 to 100 of `a-z 0-9 - _`, a letter or digit first"))
     }
 }
 
 fn check_change_id(text: &str) -> Result<String, InvalidId> {
     let digits = text.strip_prefix("CHG").unwrap_or_default();
-    match (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new("change id", text, "must be `CHG` and 7 to 12 digits")),
+    if (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("change id", text, "must be `CHG` and 7 to 12 digits"))
     }
 }
 
@@ -189,9 +188,10 @@ fn check_advisory_id(text: &str) -> Result<String, InvalidId> {
     let valid = (1..=100).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.' | b'/'))
         && text.as_bytes()[0].is_ascii_alphanumeric();
-    match valid {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidId::new("advisory id", text, "must be 1 to 100 of `A-Z a-z 0-9 - _ : . /`")),
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidId::new("advisory id", text, "must be 1 to 100 of `A-Z a-z 0-9 - _ : . /`"))
     }
 }
 

@@ -1,9 +1,10 @@
-//! The words of the product: ids, states and their transitions, plans, policies, windows.
+//! The vocabulary of the product: ids, states and their transitions, plans, policies, windows.
 //!
 //! Pure: nothing here touches the network, a database, the wall clock or a global source of randomness. Time and
 //! randomness come in as arguments, so every decision can be played again.
 
 pub mod change;
+pub mod compliance;
 pub mod ids;
 pub mod package;
 pub mod plan;
@@ -15,3 +16,5 @@ pub mod selector;
 pub mod strategy;
 pub mod time;
 pub mod workflow;
+
+mod named;

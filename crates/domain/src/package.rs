@@ -1,9 +1,11 @@
-//! Packages, as far as plans and drivers speak of them. Version order lives in the `advisories` crate.
+//! Packages, as far as plans and drivers need them. Version order lives in the `advisories` crate.
+
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 /// The package system of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Packaging {
@@ -11,8 +13,19 @@ pub enum Packaging {
     Dpkg,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a packaging system; use `rpm` or `dpkg`")]
+pub struct UnknownPackaging(pub String);
+
 impl Packaging {
-    /// The package system of an OS tag such as `rhel9`, `rocky9`, `debian12`, `ubuntu2204`; `None` for what is neither.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rpm => "rpm",
+            Self::Dpkg => "dpkg",
+        }
+    }
+
+    /// The package system of an OS tag such as `rhel9`, `rocky9`, `debian12`, `ubuntu2204`; `None` for any other.
     pub fn of_os(os: &str) -> Option<Self> {
         let family: String = os.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
         match family.to_ascii_lowercase().as_str() {
@@ -24,7 +37,25 @@ impl Packaging {
     }
 }
 
-/// One package to bring from one version to another on one host.
+impl fmt::Display for Packaging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Packaging {
+    type Err = UnknownPackaging;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPackaging> {
+        match text {
+            "rpm" => Ok(Self::Rpm),
+            "dpkg" | "deb" => Ok(Self::Dpkg),
+            _ => Err(UnknownPackaging(text.to_owned())),
+        }
+    }
+}
+
+/// One package to update from one version to another on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PackageUpdate {
@@ -33,6 +64,6 @@ pub struct PackageUpdate {
     pub from: String,
     /// Version to install.
     pub to: String,
-    /// The advisories this update satisfies, in their own order of ids.
+    /// The advisories that this update satisfies, ordered by id.
     pub advisories: Vec<String>,
 }

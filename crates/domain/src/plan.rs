@@ -29,15 +29,15 @@ pub struct Plan {
     pub workflow: HostWorkflow,
     pub reboot: Reboot,
     pub rollback: Rollback,
-    /// Hours for which snapshots are kept; absent: none are taken.
+    /// Hours for which snapshots are kept; absent: no snapshots are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_retention_hours: Option<u32>,
-    /// Run before and after on the hosts of staging waves.
+    /// Run before and after the update on the hosts of staging waves.
     pub staging_tests: Vec<HostTest>,
     pub notes: Vec<Note>,
 }
 
-/// What the plan brings about on each target.
+/// What the plan does to each target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -46,7 +46,7 @@ pub enum Intent {
     Patch,
     /// Returns the targets to the snapshots that an earlier run took.
     Rollback { of_run: RunId, snapshots: BTreeMap<CiId, Uuid> },
-    /// Brings customers to a version of the product, or back from it. Its hosts are customers.
+    /// Deploys a version of the product to customers, or rolls it back. Its hosts are customers.
     Deploy(Box<Deployment>),
 }
 
@@ -57,7 +57,7 @@ pub struct Target {
     pub os: String,
     pub packaging: Packaging,
     pub tags: Tags,
-    /// Operating-system services that are stopped, started and watched, in order of starting.
+    /// Operating-system services that are stopped, started and watched, in start order.
     pub services: Vec<String>,
     /// How the playbooks reach it.
     pub connection: Connection,
@@ -77,19 +77,19 @@ pub enum Connection {
         port: Option<u16>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
-        /// Public key the host proves itself with: `ssh-ed25519 AAAA...`; absent: the one it shows first is pinned.
+        /// Public host key: `ssh-ed25519 AAAA...`; absent: the first one that the host presents is pinned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host_key: Option<String>,
         /// Host through which it is reached.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         jump: Option<JumpHost>,
-        /// Path of the Python that runs Ansible's modules on it; absent: Ansible looks for one.
+        /// Path of the Python that runs Ansible's modules on it; absent: Ansible finds one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         python: Option<String>,
     },
 }
 
-/// A host that only passes connections on.
+/// A jump host: it only forwards connections.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JumpHost {
@@ -102,7 +102,7 @@ pub struct JumpHost {
     pub host_key: Option<String>,
 }
 
-/// Hosts patched side by side, and what must hold before the next wave.
+/// Hosts patched in parallel, and what must hold before the next wave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Wave {
@@ -110,7 +110,7 @@ pub struct Wave {
     pub kind: WaveKind,
     pub hosts: Vec<CiId>,
     pub gate: Gate,
-    /// What must hold before its first and each further host is begun; absent: it begins when the one before is done.
+    /// What must hold before each of its hosts is started; absent: it starts when the wave before it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<WaveStart>,
     /// Must pass after its hosts are done, before the next wave.
@@ -129,7 +129,7 @@ pub enum WaveKind {
     Batch,
 }
 
-/// What stands after a wave.
+/// What must pass after a wave.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Gate {
@@ -152,7 +152,7 @@ pub struct Limits {
     pub max_parallel: u32,
     /// The run halts when more hosts than this have failed.
     pub error_threshold: u32,
-    /// How often a failed host is tried again.
+    /// How often a failed host is retried.
     pub retries: u32,
 }
 
@@ -186,13 +186,13 @@ pub struct PlanHash(String);
 pub struct InvalidPlanHash;
 
 impl Plan {
-    /// Canonical because every map is ordered, every list has a decided order, and fields come as declared.
+    /// Canonical: every map is ordered, every list has a defined order, and fields are written in the order of their declaration.
     pub fn hash(&self) -> PlanHash {
         let json = serde_json::to_vec(self).unwrap_or_default();
         PlanHash(hex::encode(Sha256::digest(json)))
     }
 
-    /// All that the plan works on: hosts, or customers.
+    /// Everything that the plan works on: hosts, or customers.
     pub fn subjects(&self) -> Vec<&CiId> {
         match &self.intent {
             Intent::Deploy(deployment) => deployment.customers.keys().collect(),
@@ -228,26 +228,15 @@ impl FromStr for PlanHash {
     type Err = InvalidPlanHash;
 
     fn from_str(text: &str) -> Result<Self, InvalidPlanHash> {
-        match text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(InvalidPlanHash),
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidPlanHash)
         }
     }
 }
 
-impl TryFrom<String> for PlanHash {
-    type Error = InvalidPlanHash;
-
-    fn try_from(text: String) -> Result<Self, InvalidPlanHash> {
-        text.parse()
-    }
-}
-
-impl From<PlanHash> for String {
-    fn from(hash: PlanHash) -> String {
-        hash.0
-    }
-}
+crate::string_conversions!(PlanHash);
 
 impl fmt::Display for PlanHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Patch policies: the baseline for a group of CIs, and how a run of it goes about its work.
+//! Patch policies: the baseline for a group of CIs, and how its runs proceed.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +18,10 @@ use crate::{
 pub struct Policy {
     pub id: PolicyId,
     pub name: String,
-    /// OS tag of the hosts it is for: `rhel9`, `debian12`, `ubuntu2204`; absent: any.
+    /// OS tag of the hosts that it applies to: `rhel9`, `debian12`, `ubuntu2204`; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_type: Option<String>,
-    /// Five-field crontab, on the clock of `time_zone`; absent: run by hand only.
+    /// Five-field crontab in the time zone `time_zone`; absent: runs are started by hand only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, example = "0 2 * * 0"))]
     pub schedule: Option<Crontab>,
@@ -29,7 +29,7 @@ pub struct Policy {
     #[serde(default = "utc")]
     #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
     pub time_zone: Tz,
-    /// CIs that bear all of these tags.
+    /// CIs that have all of these tags.
     pub target_ci_tags: Tags,
     /// Month up to whose end advisories must be installed; absent: all that are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,17 +37,17 @@ pub struct Policy {
     pub patch_level: Option<PatchLevel>,
     #[serde(default = "yes")]
     pub pre_patch_snapshot: bool,
-    /// `true` reboots every host, `false` those that need it; `reboot` says it more finely.
+    /// `true` reboots every host, `false` only those that need it; `reboot` gives finer control.
     #[serde(default)]
     pub reboot_required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot: Option<Reboot>,
-    /// Hosts worked on at once, as a number or a percentage of the run's hosts.
+    /// Hosts patched in parallel, as a number or a percentage of the run's hosts.
     #[serde(default = "one")]
     pub max_parallel: HostCount,
     #[serde(default)]
     pub strategy: Strategy,
-    /// Hosts of each cluster that go first; one failure among them stops the run.
+    /// Hosts of each cluster that are patched first; one failure among them stops the run.
     #[serde(default)]
     pub pilot_host_count: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,16 +58,16 @@ pub struct Policy {
     /// The run halts when more hosts than this have failed.
     #[serde(default = "one")]
     pub error_threshold: HostCount,
-    /// How often a failed host is tried again.
+    /// How often a failed host is retried.
     #[serde(default)]
     pub retries: u32,
     #[serde(default)]
     pub rollback: Rollback,
-    /// For how long after a run its hosts must be able to go back; a run whose snapshots would not last that long is
-    /// refused when it is planned.
+    /// For how long after a run its hosts must be able to roll back. A run whose snapshots expire earlier is refused when
+    /// it is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_window_hours: Option<u32>,
-    /// Where packages can be downgraded, that may be the way back instead of the snapshot.
+    /// Where packages can be downgraded, the downgrade may replace the snapshot as the means of rollback.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollback_preference: RollbackPreference,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,18 +77,18 @@ pub struct Policy {
     pub change: ChangeRule,
     #[serde(default = "default_snapshot_retention_hours")]
     pub snapshot_retention_hours: u32,
-    /// A scan older than this says nothing about today.
+    /// A scan older than this is too old to rely on.
     #[serde(default = "default_max_scan_age_hours")]
     pub max_scan_age_hours: u32,
     #[serde(default)]
     pub workflow: HostWorkflow,
-    /// E-mail addresses and webhooks told of starts, ends and failures.
+    /// E-mail addresses and webhooks notified of starts, ends and failures.
     #[serde(default)]
     pub notify: Vec<String>,
-    /// Of what they are told.
+    /// What they are notified of.
     #[serde(default, skip_serializing_if = "Notices::is_default")]
     pub notices: Notices,
-    /// Where the keys of real hosts come from, when not from the service's own settings.
+    /// Where the SSH keys of real hosts come from; absent: the service's own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultSource>,
     #[serde(default = "yes")]
@@ -102,23 +102,23 @@ pub struct Policy {
 pub struct Staging {
     pub target_ci_tags: Tags,
     /// Run on every staging host before and after its update. A test that passed before and fails after is a
-    /// regression, and with one the production waves never start.
+    /// regression: the production waves do not start.
     #[serde(default)]
     pub tests: Vec<HostTest>,
 }
 
-/// Of what a policy's recipients are told.
+/// What a policy's recipients are notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Notices {
     pub start: NoticeScope,
     pub success: NoticeScope,
-    /// Alerts. A pilot that fails stops the rollout, other hosts do beyond `error_threshold`.
+    /// Alerts. A failed pilot stops the rollout; other hosts stop it beyond `error_threshold`.
     pub failure: NoticeScope,
 }
 
-/// How finely recipients are told of something.
+/// How often recipients are notified of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -142,28 +142,29 @@ impl Notices {
     }
 }
 
-/// Where in which Vault the keys lie. Who the platform is there, it is told at its start or with the run; never here.
+/// Where in which Vault the keys are. The platform's credentials for it come from its settings or with the run, never from
+/// here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VaultSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The key of a host lies at `<prefix>/<host>`.
+    /// The key of a host is at `<prefix>/<host>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_path_prefix: Option<String>,
 }
 
-/// Which change a run opens when none is given.
+/// Which change a run opens if none is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ChangeRule {
-    /// Template that pre-approves the change (a standard change); absent: a normal change that somebody approves.
+    /// Template that pre-approves the change (a standard change); absent: a normal change that needs an approver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_template: Option<String>,
     pub approver_emails: Vec<String>,
-    /// Hours a run waits for its approval before it expires.
+    /// Hours a run waits for approval before it expires.
     pub approval_timeout_hours: u32,
 }
 
@@ -182,7 +183,7 @@ impl Policy {
         Selector::by_tags(self.target_ci_tags.clone())
     }
 
-    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    /// Errors beyond the shape of single fields: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults: Vec<(String, String)> = Vec::new();
         let mut check = |wrong: bool, pointer: &str, reason: &str| {
@@ -194,7 +195,7 @@ impl Policy {
         check(
             self.target_ci_tags.is_empty(),
             "/target_ci_tags",
-            "must name at least one tag; a policy for everything needs a tag that everything bears",
+            "must name at least one tag; a policy for everything needs a tag that every CI has",
         );
         check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
         check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
@@ -219,14 +220,14 @@ impl Policy {
         check(
             self.staging.as_ref().is_some_and(|staging| staging.tests.len() > 1000),
             "/staging/tests",
-            "must hold at most 1000 tests",
+            "must contain at most 1000 tests",
         );
         check(
             self.rollback == Rollback::Auto
                 && !self.pre_patch_snapshot
                 && self.rollback_preference == RollbackPreference::Snapshot,
             "/rollback",
-            "`auto` needs a snapshot to return to: set pre_patch_snapshot, prefer `downgrade`, or choose `manual` or `never`",
+            "`auto` needs a snapshot to roll back to: set pre_patch_snapshot, prefer `downgrade`, or choose `manual` or `never`",
         );
         check(
             self.rollback_window_hours.is_some_and(|hours| hours == 0 || hours > 8760),
@@ -239,7 +240,7 @@ impl Policy {
     }
 }
 
-/// Left out where it says nothing, so that what was stored before the field existed reads back as it was.
+/// Left out if it is the default, so that what was stored before the field existed reads back unchanged.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -256,7 +257,7 @@ fn one() -> HostCount {
     HostCount::Number(1)
 }
 
-/// 72 h: the longest life virtualisation vendors advise for a snapshot.
+/// 72 h: the longest lifetime that virtualisation vendors recommend for a snapshot.
 fn default_snapshot_retention_hours() -> u32 {
     72
 }
@@ -270,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn policy_of_the_specification_is_accepted_as_it_stands() {
+    fn policy_of_the_specification_is_accepted_unchanged() {
         let text = r#"{ "id": "policy-rhel9-baseline", "name": "RHEL 9 Monthly Baseline", "os_type": "rhel9",
             "schedule": "0 2 * * 0", "target_ci_tags": { "env": "dev", "os": "rhel9" }, "patch_level": "2026-02",
             "pre_patch_snapshot": true, "reboot_required": true, "max_parallel": 5 }"#;

@@ -1,10 +1,10 @@
-//! Amounts given as a number or as a percentage.
+//! Amounts as a number or a percentage.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A count of hosts: `5`, or `"10%"` of those concerned.
+/// A count of hosts: `5`, or `"10%"` of a total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostCount {
     Number(u32),
@@ -16,8 +16,8 @@ pub enum HostCount {
 pub struct InvalidHostCount(String);
 
 impl HostCount {
-    /// The number of hosts out of `total`. A percentage is rounded down and never below one host: rounding must not
-    /// take more hosts down at once than was asked for, nor stop a small fleet for ever.
+    /// The number of hosts out of `total`. A percentage is rounded down, but to at least one host: rounding must neither
+    /// take down more hosts at once than requested, nor block a small fleet forever.
     pub fn of(self, total: usize) -> usize {
         match self {
             Self::Number(number) => number as usize,
@@ -42,7 +42,7 @@ mod schema {
             OneOfBuilder::new()
                 .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)))
                 .item(percentage)
-                .description(Some("A number of hosts, or a percentage of those concerned"))
+                .description(Some("A number of hosts, or a percentage of a total"))
                 .into()
         }
     }
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for HostCount {
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<HostCount, E> {
                 u32::try_from(number)
                     .map(HostCount::Number)
-                    .map_err(|_| E::custom("more hosts than there can be"))
+                    .map_err(|_| E::custom("the number of hosts is too large"))
             }
 
             fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<HostCount, E> {

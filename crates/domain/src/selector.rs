@@ -9,8 +9,8 @@ use crate::ids::CiId;
 /// Tags of a CI: `env`, `os`, `tier`, `owner`, `cluster`, `role`, ...
 pub type Tags = BTreeMap<String, String>;
 
-/// A CI is selected when it bears every tag named, and is among `ids` when those are named. An empty selector selects
-/// nothing: "everything" must be said, not forgotten.
+/// A CI is selected if it has every named tag and, if `ids` are given, is one of them. An empty selector selects nothing:
+/// "everything" must be explicit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -169,7 +169,7 @@ fn wrong_entries_are_refused_with_the_field_named() {
         serde_json::from_value::<Freeze>(entry).expect_err("refused").to_string()
     };
     assert!(refusal("name", json!(" ")).contains("`name` is empty"));
-    assert!(refusal("name", json!("a\u{0}b")).contains("`name` holds the control character"));
+    assert!(refusal("name", json!("a\u{0}b")).contains("`name` contains the control character"));
     assert!(refusal("uid", json!("x".repeat(201))).contains("`uid` is 201 characters"));
     assert!(refusal("scope", json!({"a=b": "c"})).contains("`a=b`"));
     assert!(refusal("reason", json!("x".repeat(4_001))).contains("`reason`"));

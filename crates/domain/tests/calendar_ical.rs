@@ -111,7 +111,7 @@ fn refusals_name_the_line() {
         (vec![start, "DTEND:20260228T000000Z"], 2, "not after its start"),
         (vec![start, "DURATION:-PT1H"], 5, "not a valid `DURATION`"),
         (vec![start, "DURATION:PT999999999999H"], 5, "not a valid `DURATION`"),
-        (vec![start, "DURATION:P99999999W"], 5, "leaves the calendar"),
+        (vec![start, "DURATION:P99999999W"], 5, "out of range"),
         (vec![start, end, "RRULE:FREQ=HOURLY"], 6, "use DAILY"),
         (vec![start, end, "RRULE:INTERVAL=1"], 6, "FREQ is missing"),
         (vec![start, end, "RRULE:FREQ=DAILY;COUNT=2;UNTIL=20270101"], 6, "COUNT or UNTIL"),

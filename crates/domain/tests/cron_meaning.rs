@@ -170,7 +170,7 @@ fn refusals_name_the_field_and_the_reason() {
         ("0 TUE * * *", "hour: `TUE` is not a value, use 0 to 23"),
         ("0 2 * * +1", "`+1` is not a value"),
         ("@reboot", "`@reboot` is unknown"),
-        ("TZ=Europe/Berlin 0 2 * * 0", "give the time zone apart"),
+        ("TZ=Europe/Berlin 0 2 * * 0", "write the time zone separately"),
         ("0 2 * * 0\u{0}", "character '\\0'"),
         ("0 2 * * ０", "character '０'"),
         ("0 2 * * 0\n", "character '\\n'"),

@@ -1,4 +1,4 @@
-//! Crontab against a second implementation that shares nothing with it: every minute is looked at in turn.
+//! Crontab against an independent second implementation, which checks every minute in turn.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ impl Pattern {
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
-    // Months are mostly free, so that most patterns fire in the few days that are looked at.
+    // Months are mostly free, so that most patterns fire in the few days that are checked.
     let month = prop_oneof![4 => Just(Word { text: "*".into(), values: (1..=12).collect(), star: true }), 1 => word(1, 12)];
     (word(0, 59), word(0, 23), word(1, 31), month, word(0, 7)).prop_map(
         |(minute, hour, day, month, weekday)| Pattern { words: [minute, hour, day, month, weekday] },

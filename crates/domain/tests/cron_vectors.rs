@@ -69,7 +69,7 @@ fn quartz_expressions_are_refused() {
     }
 }
 
-/// A line of the robfig suite in our words: pattern, zone, start, expected next firing.
+/// A line of the robfig suite in our terms: pattern, zone, start, expected next firing.
 struct Case {
     crontab: Result<Crontab, CrontabError>,
     zone: Tz,

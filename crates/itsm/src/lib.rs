@@ -1,8 +1,8 @@
 //! The ITSM service: change requests with their approvals, incidents, problems, and notifications by e-mail and webhook.
 //!
-//! It decides who may approve what and remembers who did; it never carries a change out, and knows CIs by their ids
-//! alone. Layers: `api` extracts and converts, `app` holds the rules and owns the transaction, `store` is SQL,
-//! `delivery` takes the outbox out of the house.
+//! It decides who may approve what and records who did. It never executes a change, and knows CIs only by their
+//! ids. Layers: `api` extracts and converts, `app` contains the rules and owns the transaction, `store` is SQL,
+//! `delivery` sends the outbox.
 
 #[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
 mod api;
@@ -10,6 +10,7 @@ mod app;
 mod delivery;
 mod service;
 mod settings;
+mod state;
 mod store;
 
 pub use service::Itsm;

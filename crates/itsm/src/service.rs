@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use api_client::patch::PatchClient;
 use leases::{LeaseConfig, Worker};
-use service_kit::server::{Context, Service};
+use secrecy::ExposeSecret;
+use service_kit::{
+    outbound::Receivers,
+    server::{Context, Service},
+};
 use sqlx::migrate::Migrator;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     api,
-    app::{App, changes::LinkSigner},
-    delivery::{self, Courier, Receivers},
+    app::changes::LinkSigner,
+    delivery::{self, DeliveryWorker},
     settings::Settings,
+    state::App,
 };
 
 /// The ITSM service.
@@ -33,8 +39,12 @@ impl Service for Itsm {
         sqlx::migrate!("../../migrations/itsm")
     }
 
-    fn routes() -> OpenApiRouter<App> {
-        api::routes()
+    fn contract() -> OpenApi {
+        api::routes().into_openapi()
+    }
+
+    fn routes(state: App) -> OpenApiRouter {
+        api::routes().with_state(state)
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
@@ -49,14 +59,14 @@ impl Service for Itsm {
             calendars: settings
                 .patch_manager_url
                 .as_deref()
-                .map(|url| PatchClient::new(url, context.service_token.expose())),
+                .map(|url| PatchClient::new(url, context.service_token.expose_secret())),
             links: links.clone(),
             link_hours: settings.approval_link_hours,
         };
-        let courier = Courier::new(context, &settings, receivers, links)?;
+        let delivery = DeliveryWorker::new(context, &settings, receivers, links)?;
         leases::migrate(&context.pool).await?;
         let worker = Worker::start(context.pool.clone(), LeaseConfig::named("itsm")).await?;
-        context.tasks.spawn(delivery::deliver_until(context.shutdown.clone(), worker, courier));
+        context.tasks.spawn(delivery::deliver_until(context.shutdown.clone(), worker, delivery));
         Ok(app)
     }
 

@@ -1,39 +1,39 @@
-//! What the ITSM service takes beside what every service takes.
+//! The settings of the ITSM service, in addition to those that every service has.
 
 use std::{path::PathBuf, time::Duration};
 
-use service_kit::config::Secret;
+use secrecy::SecretString;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
-    /// Address under which people reach this service; links in e-mails begin with it.
+    /// Address at which people reach this service; links in e-mails begin with it.
     #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8082")]
     pub public_url: String,
 
     /// Mail server: `smtp://host:port`, with `?tls=required` for STARTTLS, or `smtps://host:port`; name and password as
-    /// `smtps://name:password@host`. Without it e-mails fail with a note to that effect and can be sent again later.
+    /// `smtps://name:password@host`. Without it, e-mails fail with that reason and can be sent again later.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
-    pub smtp_url: Option<Secret>,
+    pub smtp_url: Option<SecretString>,
 
     /// Sender of e-mails.
     #[arg(long, env = "MAIL_FROM", default_value = "Patch Manager <patch-manager@localhost>")]
     pub mail_from: String,
 
-    /// File that holds the secret webhooks are signed with, 16 bytes or more. Without it webhooks fail with a note to
-    /// that effect: none leaves unsigned.
+    /// File with the secret that signs webhooks, 16 bytes or more. Without it, webhooks fail with that reason: none is
+    /// sent unsigned.
     #[arg(long, env = "WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,
 
-    /// Names the secret to the receiver, so that it can be changed without a gap.
+    /// Name of the secret, sent to the receiver, so that the secret can be changed without a gap.
     #[arg(long, env = "WEBHOOK_SECRET_ID", default_value = "primary")]
     pub webhook_secret_id: String,
 
     /// Receivers that webhooks may reach although they are on a private network or an unusual port: `host` or
-    /// `host:port`, parted by commas.
+    /// `host:port`, comma-separated.
     #[arg(long, env = "ALLOW_WEBHOOK_TO", value_delimiter = ',')]
     pub allow_webhook_to: Vec<String>,
 
-    /// File that holds the key approval links are signed with, 32 bytes or more. Without it e-mails carry no link that
+    /// File with the key that signs approval links, 32 bytes or more. Without it, e-mails contain no link that
     /// decides, and approvers need tokens.
     #[arg(long, env = "APPROVAL_KEY_FILE")]
     pub approval_key_file: Option<PathBuf>,
@@ -42,11 +42,11 @@ pub struct Settings {
     #[arg(long, env = "APPROVAL_LINK_HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=720))]
     pub approval_link_hours: u32,
 
-    /// Where the patch-manager answers: its freezes are among the conflicts of a change. Without it only changes are.
+    /// Base URL of the patch-manager, whose freezes are conflicts of a change. Without it, only changes are.
     #[arg(long, env = "PATCH_MANAGER_URL")]
     pub patch_manager_url: Option<String>,
 
-    /// Milliseconds before a failed delivery is tried for the second time; doubled each time. The default spreads the
+    /// Milliseconds before the second attempt of a failed delivery; doubled each time. The default spreads the
     /// eight attempts over an hour.
     #[arg(long, env = "FIRST_RETRY_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub first_retry_ms: u64,
@@ -74,13 +74,13 @@ impl Settings {
         Duration::from_millis(self.first_retry_ms)
     }
 
-    /// The public address without a final slash; refused when a link could not be made of it.
+    /// The public address without a final slash.
     pub(crate) fn checked_public_url(&self) -> anyhow::Result<String> {
         let url =
             reqwest::Url::parse(&self.public_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         anyhow::ensure!(
             url.is_some(),
-            "`--public-url {}` is no http address; give the one people reach this service under",
+            "`--public-url {}` is not an http address; use the one at which people reach this service",
             self.public_url
         );
         Ok(self.public_url.trim_end_matches('/').to_owned())

@@ -7,14 +7,14 @@ use crate::LaunchError;
 
 const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
 
-/// The folder with the server programs: `PG_BINDIR`, else the highest version below `/usr/lib/postgresql`, else the
-/// first folder of `PATH` that has them.
+/// The folder with the server programs: `PG_BINDIR`, or the highest version below `/usr/lib/postgresql`, or the first
+/// folder of `PATH` that has them.
 pub fn find_bin_dir() -> Result<PathBuf, LaunchError> {
     find_for_cluster(None)
 }
 
-/// As [`find_bin_dir`], but prefers the programs of the major version that an existing cluster was made with, so that
-/// a second, newer PostgreSQL on the machine does not lock the data out.
+/// Like [`find_bin_dir`], but prefers the major version that an existing cluster was created with, so that a second,
+/// newer PostgreSQL on the machine does not make the data inaccessible.
 pub(crate) fn find_for_cluster(cluster_version: Option<u32>) -> Result<PathBuf, LaunchError> {
     if let Some(dir) = env::var_os("PG_BINDIR").filter(|dir| !dir.is_empty()) {
         return checked(PathBuf::from(dir));
@@ -28,16 +28,16 @@ pub(crate) fn find_for_cluster(cluster_version: Option<u32>) -> Result<PathBuf, 
     env::var_os("PATH")
         .iter()
         .flat_map(env::split_paths)
-        .find(|dir| holds_server(dir))
+        .find(|dir| has_server(dir))
         .ok_or(LaunchError::BinariesMissing)
 }
 
-/// Accepts a folder only when the server programs are in it.
+/// Accepts a folder only if it has the server programs.
 pub(crate) fn checked(dir: PathBuf) -> Result<PathBuf, LaunchError> {
-    if holds_server(&dir) { Ok(dir) } else { Err(LaunchError::NotABinDir { dir }) }
+    if has_server(&dir) { Ok(dir) } else { Err(LaunchError::NotABinDir { dir }) }
 }
 
-/// Major version of the programs in `bin_dir`, asked of `postgres --version`.
+/// Major version of the programs in `bin_dir`, from `postgres --version`.
 pub(crate) fn major_version(bin_dir: &Path) -> Result<u32, LaunchError> {
     let program = bin_dir.join("postgres");
     let output =
@@ -61,14 +61,14 @@ fn installed_versions(root: &Path) -> Vec<(u32, PathBuf)> {
         .filter_map(|entry| {
             let version = entry.file_name().to_str()?.parse().ok()?;
             let dir = entry.path().join("bin");
-            holds_server(&dir).then_some((version, dir))
+            has_server(&dir).then_some((version, dir))
         })
         .collect();
     found.sort_by(|left, right| right.cmp(left));
     found
 }
 
-fn holds_server(dir: &Path) -> bool {
+fn has_server(dir: &Path) -> bool {
     dir.is_absolute() && dir.join("initdb").is_file() && dir.join("postgres").is_file()
 }
 

@@ -1,17 +1,17 @@
-//! The cluster folder: who holds it, what is in it, and how it is made.
+//! The cluster folder: who owns it, what is in it, and how it is created.
 //!
 //! ```text
-//! <data_dir>/            the owner's; closed to everybody but the server's user
-//!   lock                 held by the owning process; its number inside
+//! <data_dir>/            the owner's; closed to all others but the server's user
+//!   lock                 held by the owning process; contains its pid
 //!   data/                0700, the server user's: PostgreSQL's own folder
 //!   socket/              0700, the server user's: the Unix socket
 //!   password             0600, the superuser's password for TCP
 //!   hba.conf ident.conf  who may connect; rewritten at every start
-//!   server.log           what the server said
+//!   server.log           the server's output
 //! ```
 //!
-//! Where root gives up its rights, only `data` and `socket` change hands. All that root writes lies in root's own
-//! folder, so that a captured server cannot plant a link there and have root write through it.
+//! When root starts a server under another user, only `data` and `socket` belong to that user. Everything that root
+//! writes is in root's own folder, so that a compromised server cannot place a link there for root to write through.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -21,29 +21,29 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bound_child::BoundCommand;
 use nix::sys::signal::Signal;
 
 use crate::LaunchError;
 use crate::server_user::ServerUser;
-use crate::spawner::spawn_bound;
 
 /// Name of the superuser role in every private cluster.
 pub(crate) const SUPERUSER: &str = "postgres";
 
 const SOCKET_PATH_LIMIT: usize = 107;
 const INITDB_DEADLINE: Duration = Duration::from_secs(120);
-/// A log larger than this is set aside as `server.log.1` at the next start.
+/// A larger log is renamed to `server.log.1` at the next start.
 const LOG_LIMIT_BYTES: u64 = 10_000_000;
 
 pub(crate) struct Cluster {
     pub(crate) root: PathBuf,
     pub(crate) user: ServerUser,
-    /// Kept open for the lock on it, which the kernel releases with the process.
+    /// Open for its lock, which the kernel releases when the process ends.
     lock: File,
 }
 
 impl Cluster {
-    /// Makes or enters the cluster folder and becomes its one owner.
+    /// Creates or opens the cluster folder and becomes its only owner.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, LaunchError> {
         let user = ServerUser::detect()?;
         let root = std::path::absolute(data_dir).map_err(LaunchError::io("resolve", data_dir))?;
@@ -75,7 +75,7 @@ impl Cluster {
         fs::read_to_string(&path).map_err(LaunchError::io("read", path))
     }
 
-    /// Major version of the data, when there is any.
+    /// Major version of the data, if there is any.
     pub(crate) fn version(&self) -> Result<Option<u32>, LaunchError> {
         let path = self.data().join("PG_VERSION");
         if !path.exists() {
@@ -85,7 +85,7 @@ impl Cluster {
         Ok(text.trim().parse().ok())
     }
 
-    /// Makes the data folder. A half-made one of an interrupted start is thrown away, a whole one appears by rename.
+    /// Creates the data folder. The rest of an interrupted start is removed first; the complete folder appears by rename.
     pub(crate) fn initialize(&self, bin_dir: &Path, durable: bool) -> Result<(), LaunchError> {
         let unfinished = self.root.join("data.new");
         if unfinished.exists() {
@@ -110,14 +110,13 @@ impl Cluster {
         let log = self.root.join("initdb.log");
         let child = self.spawn(command, &log, Signal::SIGTERM)?;
         wait_for_initdb(child, &log)?;
-        // The server has its own hash of it now.
+        // The server has its own hash of the password now.
         fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600))
             .map_err(LaunchError::io("restrict", &password_file))?;
         fs::rename(&unfinished, self.data()).map_err(LaunchError::io("rename", &unfinished))
     }
 
-    /// The kernel vouches for the user at the other end of the socket, so no password can leak from there; over TCP
-    /// there is nobody to vouch, so the password is asked for.
+    /// On the socket the kernel identifies the client's user, so no password is needed; over TCP the server asks for one.
     pub(crate) fn write_access_rules(&self) -> Result<(), LaunchError> {
         let rules = "local all all peer map=owner\nhost all all 127.0.0.1/32 scram-sha-256\n";
         self.write_shared("hba.conf", rules)?;
@@ -126,10 +125,10 @@ impl Cluster {
         self.write_shared("ident.conf", &idents)
     }
 
-    /// Removes the sockets of a server that was killed; call it when none is running.
+    /// Removes the sockets of a killed server; call it only when no server is running.
     pub(crate) fn clear_socket(&self) {
         for entry in fs::read_dir(self.socket()).into_iter().flatten().flatten() {
-            // What stays behind is reported by the server itself.
+            // If a socket remains, the server reports it.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -142,8 +141,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// A server program in clean surroundings: an odd locale, an unreadable current folder or a stray `PGDATA` of the
-    /// caller's must not reach it.
+    /// A server program in a clean environment: the caller's locale, current folder or `PGDATA` must not affect it.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
@@ -152,7 +150,7 @@ impl Cluster {
         command
     }
 
-    /// Starts `command` bound to this process's life, with its output in `log`.
+    /// Starts `command` so that it ends with this process, with its output in `log`.
     pub(crate) fn spawn(
         &self,
         mut command: Command,
@@ -168,10 +166,10 @@ impl Cluster {
         let errors = output.try_clone().map_err(LaunchError::io("open", log))?;
         command.stdout(output).stderr(errors);
         let program = PathBuf::from(command.get_program());
-        spawn_bound(command, at_death).map_err(LaunchError::io("run", program))
+        BoundCommand::new(command, at_death).spawn().map_err(LaunchError::io("run", program))
     }
 
-    /// Writes a file that the server's user may read.
+    /// Writes a file that the server's user can read.
     fn write_shared(&self, name: &str, text: &str) -> Result<(), LaunchError> {
         let path = self.root.join(name);
         let mut file = OpenOptions::new()
@@ -187,18 +185,18 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
-    /// Closing alone would leave the lock to a child of another thread that has not yet begun its own program.
+    /// Closing the file is not enough: a child that another thread has just forked may still hold the lock.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
 }
 
-/// Whether some process owns the cluster in `root` right now.
+/// Whether a process owns the cluster in `root` right now.
 pub(crate) fn is_held(root: &Path) -> bool {
     File::open(root.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// The last lines of a log from byte `from` on: what a person would look at first.
+/// The last lines of a log after byte `from`, for error messages.
 pub(crate) fn log_tail(log: &Path, from: u64) -> String {
     let text = fs::read(log).unwrap_or_default();
     let new = text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default();
@@ -217,7 +215,7 @@ fn check_socket_length(root: &Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
-/// A mistyped path, such as a home folder, must not change hands.
+/// A mistyped path, such as a home folder, must not change its owner.
 fn check_not_foreign(root: &Path) -> Result<(), LaunchError> {
     let mut entries = fs::read_dir(root).map_err(LaunchError::io("read", root))?;
     if entries.next().is_some() && !root.join("lock").exists() {
@@ -251,7 +249,7 @@ fn lock(root: &Path) -> Result<File, LaunchError> {
     Ok(file)
 }
 
-/// A folder of the server's user alone.
+/// A folder that only the server's user can access.
 fn private_dir(path: &Path, user: &ServerUser) -> Result<(), LaunchError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(LaunchError::io("create", path)(error)),

@@ -1,23 +1,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Where a private cluster lives and how it is reached.
+/// Where a private cluster is and how to reach it.
 #[derive(Debug, Clone)]
 pub struct LocalPostgresConfig {
-    /// Folder of the cluster. It is made when missing and then holds the data, the socket and the server's log; it must
-    /// be empty or made by an earlier start.
+    /// Folder of the cluster: data, socket and the server's log. It is created if missing; otherwise it must be empty or
+    /// created by an earlier start.
     pub data_dir: PathBuf,
-    /// Folder with `initdb` and `postgres`; found by [`crate::find_bin_dir`] when absent.
+    /// Folder with `initdb` and `postgres`; by default that of [`crate::find_bin_dir`].
     pub bin_dir: Option<PathBuf>,
     pub listen: Listen,
-    /// Server settings by their names in `postgresql.conf`, such as `max_connections`; they win over the launcher's own.
+    /// Server settings by their names in `postgresql.conf`, such as `max_connections`; they override the launcher's own.
     pub settings: BTreeMap<String, String>,
-    /// Gives up durability against power loss for speed: for throw-away clusters only.
+    /// Whether committed data survives a power loss. `false` is faster: only for throw-away clusters.
     pub durable: bool,
 }
 
 impl LocalPostgresConfig {
-    /// A durable cluster in `data_dir`, reached by its socket alone.
+    /// A durable cluster in `data_dir` that listens only on its socket.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -29,11 +29,11 @@ impl LocalPostgresConfig {
     }
 }
 
-/// Every cluster listens on its Unix socket; TCP comes on top.
+/// Every cluster listens on its Unix socket; TCP is optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
     SocketOnly,
-    /// Also on 127.0.0.1 with password; a free port is picked when none is given and kept until the owner ends.
+    /// Also on 127.0.0.1 with a password. By default a free port is chosen and kept until the owner ends.
     Tcp {
         port: Option<u16>,
     },

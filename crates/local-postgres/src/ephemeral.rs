@@ -12,10 +12,10 @@ use crate::{LaunchError, Listen, LocalPostgres, LocalPostgresConfig, cluster, po
 
 const PREFIX: &str = "patch-postgres-";
 
-/// A throw-away cluster for tests and builds: in a folder of its own below the temporary folder, without durability,
-/// gone when dropped. The folder of an owner that was killed is swept away by the next start.
+/// A throw-away cluster for tests and builds, in a new folder below the temporary folder, without durability. Dropping it
+/// removes the folder. If the owner is killed, the next start removes the folder.
 pub struct EphemeralPostgres {
-    /// Emptied first at drop: the server must stand still before its folder goes.
+    /// Dropped first: the server must stop before its folder is removed.
     postgres: Option<LocalPostgres>,
     folder: PathBuf,
 }
@@ -27,7 +27,7 @@ impl EphemeralPostgres {
 
     pub fn start_listening(listen: Listen) -> Result<Self, LaunchError> {
         let parent = temporary_folder()?;
-        sweep(&parent);
+        remove_abandoned(&parent);
         let folder = own_folder(&parent)?;
         let mut config = LocalPostgresConfig::new(&folder);
         config.durable = false;
@@ -36,7 +36,7 @@ impl EphemeralPostgres {
         config.settings.insert("max_connections".into(), "400".into());
         match LocalPostgres::start(config) {
             Ok(postgres) => Ok(Self { postgres: Some(postgres), folder }),
-            // The folder stays for a look at its logs; the next start sweeps it.
+            // The folder stays, because it has the logs; the next start removes it.
             Err(error) => Err(error),
         }
     }
@@ -47,19 +47,19 @@ impl Deref for EphemeralPostgres {
 
     #[allow(clippy::expect_used)]
     fn deref(&self) -> &LocalPostgres {
-        self.postgres.as_ref().expect("the server is taken out at drop only")
+        self.postgres.as_ref().expect("the server is taken out only at drop")
     }
 }
 
 impl Drop for EphemeralPostgres {
     fn drop(&mut self) {
         drop(self.postgres.take());
-        // What cannot be removed now is swept by the next start.
+        // The next start removes what remains.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// `TMPDIR` when the server's user can enter it, else the system's own.
+/// `TMPDIR` if the server's user can enter it, otherwise `/tmp`.
 fn temporary_folder() -> Result<PathBuf, LaunchError> {
     let wanted = env::temp_dir();
     match check_reachable(&wanted) {
@@ -69,7 +69,7 @@ fn temporary_folder() -> Result<PathBuf, LaunchError> {
     }
 }
 
-/// The owner's process number in the name tells a later sweep whether anybody still needs the folder.
+/// The owner's pid in the name shows a later start whether the folder is still in use.
 fn own_folder(parent: &Path) -> Result<PathBuf, LaunchError> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -83,9 +83,9 @@ fn own_folder(parent: &Path) -> Result<PathBuf, LaunchError> {
     }
 }
 
-/// Removes the folders of dead owners, together with a server that is still about to end in one of them. Every
-/// failure is let pass: another sweep may be at the same folder, and none of this is needed by the caller.
-fn sweep(parent: &Path) {
+/// Removes the folders of dead owners, and stops a server that is still ending in one of them. Failures are ignored:
+/// another process may be removing the same folder, and the caller does not depend on it.
+fn remove_abandoned(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(owner) = name.to_str().and_then(owner_of) else {
@@ -94,7 +94,7 @@ fn sweep(parent: &Path) {
         let ours =
             entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == geteuid().as_raw());
         let owner_lives = Path::new("/proc").join(owner.to_string()).exists();
-        // Process numbers mean nothing across containers that share a temporary folder; the lock does.
+        // Pids mean nothing across containers that share a temporary folder, but the lock does.
         if !ours || owner_lives || cluster::is_held(&entry.path()) {
             continue;
         }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_folders_of_ours_name_an_owner() {
+    fn only_folders_of_this_crate_name_an_owner() {
         assert_eq!(owner_of("patch-postgres-123-0"), Some(123));
         assert_eq!(owner_of("patch-postgres-123"), None);
         assert_eq!(owner_of("patch-postgres-x-0"), None);

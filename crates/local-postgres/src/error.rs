@@ -5,30 +5,30 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error(
-        "no PostgreSQL server programs found (looked at PG_BINDIR, /usr/lib/postgresql/*/bin and PATH); run `apt-get install postgresql` or set PG_BINDIR"
+        "no PostgreSQL server programs found (searched PG_BINDIR, /usr/lib/postgresql/*/bin and PATH); run `apt-get install postgresql` or set PG_BINDIR"
     )]
     BinariesMissing,
 
-    #[error("`{}` does not hold `initdb` and `postgres`; set it to the folder that does", dir.display())]
+    #[error("`{}` does not contain `initdb` and `postgres`; set it to the folder that does", dir.display())]
     NotABinDir { dir: PathBuf },
 
     #[error(
-        "the cluster in `{}` was made by PostgreSQL {cluster}, but `{}` is PostgreSQL {binaries}; install PostgreSQL {cluster} or choose another data folder",
+        "the cluster in `{}` was created by PostgreSQL {cluster}, but `{}` is PostgreSQL {binaries}; install PostgreSQL {cluster} or choose another data folder",
         data_dir.display(), bin_dir.display()
     )]
     VersionMismatch { data_dir: PathBuf, bin_dir: PathBuf, cluster: u32, binaries: u32 },
 
     #[error(
-        "`{}` is in use by process {owner}; stop that one or choose another data folder",
+        "`{}` is in use by process {owner}; stop that process or choose another data folder",
         data_dir.display()
     )]
     InUse { data_dir: PathBuf, owner: String },
 
-    #[error("`{}` is not empty and is not a cluster made here; choose an empty or new folder", data_dir.display())]
+    #[error("`{}` is not empty and is not a cluster of this launcher; choose an empty or new folder", data_dir.display())]
     ForeignFolder { data_dir: PathBuf },
 
     #[error(
-        "PostgreSQL refuses to run as root, and user `{user}`, to whom the rights would be given up, cannot enter `{}`; choose a folder whose parents are open to all (`chmod o+x` or another place, such as /var/lib)",
+        "PostgreSQL refuses to run as root, and user `{user}`, who would run the server instead, cannot enter `{}`; choose a folder whose parents everyone can enter (`chmod o+x`, or another place such as /var/lib)",
         dir.display()
     )]
     Unreachable { dir: PathBuf, user: String },
@@ -50,10 +50,10 @@ pub enum LaunchError {
     #[error("`{program}` failed: {detail}; its full output is in `{}`", log.display())]
     ProgramFailed { program: &'static str, detail: String, log: PathBuf },
 
-    #[error("PostgreSQL was not ready after {seconds} s; look into `{}`", log.display())]
+    #[error("PostgreSQL was not ready after {seconds} s; see `{}`", log.display())]
     NotReady { seconds: u64, log: PathBuf },
 
-    #[error("the server process {pid} left by an earlier start in `{}` does not end; end it by hand", data_dir.display())]
+    #[error("the server process {pid} of an earlier start in `{}` does not end; stop it manually", data_dir.display())]
     LeftoverServer { data_dir: PathBuf, pid: u32 },
 
     #[error("cannot {action} `{}`", path.display())]
@@ -61,7 +61,7 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    /// For `map_err`: names the failed action and the path it was about.
+    /// For `map_err`: names the failed action and its path.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

@@ -1,14 +1,14 @@
-//! Launcher of a private PostgreSQL cluster: one server that belongs to the calling process alone.
+//! Launches a private PostgreSQL cluster: a server that belongs only to the calling process.
 //!
-//! Plain blocking code on the standard library, so that it serves a runtime, a test and a build tool alike; in async
-//! code call it from a blocking thread. It never downloads or installs PostgreSQL, never opens a connection to it,
-//! and never touches a cluster that it did not make.
+//! Blocking code on the standard library, so that a service, a test and a build tool can use it; in async code call it
+//! from a blocking thread. It never downloads or installs PostgreSQL, never opens a connection to it, and never touches a
+//! cluster that it did not create.
 //!
 //! What always holds:
 //! - a server never outlives its owner: the kernel stops it when the owner dies, even by SIGKILL;
 //! - one owner per cluster folder: a second one is refused while the first lives;
-//! - nobody but the owner's user (and root) can connect: the socket stands in a 0700 folder and the kernel vouches for
-//!   the peer's user; over TCP a random password is asked for.
+//! - only the owner's user (and root) can connect: the socket is in a 0700 folder and the kernel identifies the client's
+//!   user; over TCP the server asks for a random password.
 
 mod binaries;
 mod cluster;
@@ -18,7 +18,6 @@ mod error;
 mod postmaster;
 mod server;
 mod server_user;
-mod spawner;
 
 pub use binaries::find_bin_dir;
 pub use config::{Listen, LocalPostgresConfig};

@@ -1,4 +1,4 @@
-//! What a data folder tells about the server in it: `postmaster.pid`, and the process behind it.
+//! What a data folder says about its server: `postmaster.pid`, and the process behind it.
 
 use std::fs;
 use std::io;
@@ -6,29 +6,30 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use bound_child::ProcessStat;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::LaunchError;
 
 const POLL: Duration = Duration::from_millis(10);
-/// An earlier server may still write its last checkpoint; afterwards it is stopped without one.
+/// An earlier server may still write its last checkpoint; after this time it is stopped without one.
 const LEFTOVER_FAST: Duration = Duration::from_secs(20);
 const LEFTOVER_IMMEDIATE: Duration = Duration::from_secs(10);
 
-/// Whether server `pid` says in its pid file that it accepts connections.
+/// Whether server `pid` reports in its pid file that it accepts connections.
 pub(crate) fn is_ready(data: &Path, pid: u32) -> bool {
     let Ok(text) = fs::read_to_string(data.join("postmaster.pid")) else {
         return false;
     };
     let mut lines = text.lines();
     let same = lines.next().and_then(|line| line.trim().parse().ok()) == Some(pid);
-    // Line 8 is the status that `pg_ctl` waits for, too.
+    // `pg_ctl` also waits for this status in line 8.
     same && lines.nth(6).is_some_and(|status| status.trim() == "ready")
 }
 
-/// Stops a server that an earlier owner left in `data`, and clears a pid file whose number now belongs to another
-/// process. Call it with the folder's lock held: then no living owner can be robbed of its server.
+/// Stops a server that an earlier owner left in `data`, and removes a pid file whose pid now belongs to another process.
+/// Call it with the folder's lock held, so that it cannot stop the server of a living owner.
 pub(crate) fn stop_leftover(data: &Path) -> Result<(), LaunchError> {
     let pid_file = data.join("postmaster.pid");
     let text = match fs::read_to_string(&pid_file) {
@@ -41,7 +42,7 @@ pub(crate) fn stop_leftover(data: &Path) -> Result<(), LaunchError> {
     };
     match occupant(data, pid) {
         Occupant::Nobody => Ok(()),
-        // PostgreSQL itself would take the stranger for its predecessor and refuse to start.
+        // PostgreSQL would take the other process for its predecessor and refuse to start.
         Occupant::Stranger => fs::remove_file(&pid_file).map_err(LaunchError::io("remove", &pid_file)),
         Occupant::Server => {
             signal(pid, Signal::SIGINT);
@@ -59,7 +60,7 @@ pub(crate) fn stop_leftover(data: &Path) -> Result<(), LaunchError> {
 
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Ok(pid) = i32::try_from(pid) {
-        // The process may have ended by itself: what was wanted.
+        // The process may have ended by itself.
         let _ = kill(Pid::from_raw(pid), signal);
     }
 }
@@ -72,25 +73,18 @@ enum Occupant {
 }
 
 fn occupant(data: &Path, pid: u32) -> Occupant {
-    let process = Path::new("/proc").join(pid.to_string());
-    if !process.exists() || is_zombie(&process) {
+    if ProcessStat::read(pid).is_none_or(|stat| stat.has_ended) {
         return Occupant::Nobody;
     }
-    let works_in = fs::read_link(process.join("cwd"));
+    let works_in = fs::read_link(format!("/proc/{pid}/cwd"));
     match (works_in, data.canonicalize()) {
         (Ok(works_in), Ok(data)) if works_in == data => Occupant::Server,
         _ => Occupant::Stranger,
     }
 }
 
-fn is_zombie(process: &Path) -> bool {
-    // `pid (name) state ...`; the name may hold any character, so look behind the last bracket.
-    fs::read_to_string(process.join("stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
-}
-
-fn wait_gone(data: &Path, pid: u32, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+fn wait_gone(data: &Path, pid: u32, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     while Instant::now() < deadline {
         if !matches!(occupant(data, pid), Occupant::Server) {
             return true;
@@ -105,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pid_file_naming_an_unrelated_process_is_cleared() {
+    fn pid_file_of_an_unrelated_process_is_removed() {
         let data = tempfile::tempdir().unwrap();
         let pid_file = data.path().join("postmaster.pid");
         fs::write(&pid_file, format!("{}\n{}\n", std::process::id(), data.path().display())).unwrap();

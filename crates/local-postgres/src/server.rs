@@ -12,13 +12,13 @@ use nix::sys::signal::Signal;
 use crate::cluster::{Cluster, SUPERUSER, log_tail};
 use crate::{LaunchError, Listen, LocalPostgresConfig, binaries, postmaster};
 
-/// Long, because after a crash the server first replays its log.
+/// Long, because after a crash the server first replays its write-ahead log.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
-/// How long a fast stop may take before the server is told to drop everything; it recovers at the next start.
+/// After this time an immediate stop follows, from which the server recovers at the next start.
 const FAST_STOP: Duration = Duration::from_secs(5);
 const IMMEDIATE_STOP: Duration = Duration::from_secs(7);
 const POLL: Duration = Duration::from_millis(5);
-/// The port in a URL of a cluster that listens on its socket alone; there it is a part of the file's name.
+/// The port in a URL of a cluster that listens only on its socket; it is part of the socket's file name.
 const SOCKET_PORT: u16 = 5432;
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -34,7 +34,7 @@ pub struct LocalPostgres {
 }
 
 impl LocalPostgres {
-    /// Makes the cluster at the first start, ends a server that a killed owner left behind, starts the server and
+    /// Creates the cluster at the first start, stops a server that a killed owner left behind, starts the server and
     /// returns when it accepts connections.
     pub fn start(config: LocalPostgresConfig) -> Result<Self, LaunchError> {
         let cluster = Cluster::open(&config.data_dir)?;
@@ -67,22 +67,22 @@ impl LocalPostgres {
         }
     }
 
-    /// Address of the database that always exists, for `CREATE DATABASE` and the like.
+    /// Address of the database that always exists, for statements such as `CREATE DATABASE`.
     pub fn maintenance_url(&self) -> String {
         self.url("postgres")
     }
 
-    /// The TCP port on 127.0.0.1, when there is one.
+    /// The TCP port on 127.0.0.1, if there is one.
     pub fn port(&self) -> Option<u16> {
         matches!(self.config.listen, Listen::Tcp { .. }).then_some(self.port)
     }
 
-    /// Process number of the server, while it runs.
+    /// Pid of the server, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.lock_server().as_ref().map(Child::id)
     }
 
-    /// Whether the server process is there; false after `stop_server` or when it crashed.
+    /// Whether the server process runs; false after `stop_server` or a crash.
     pub fn is_running(&self) -> bool {
         self.lock_server().as_mut().is_some_and(still_running)
     }
@@ -91,17 +91,12 @@ impl LocalPostgres {
         self.cluster.socket()
     }
 
-    /// Folder of the server programs in use; `psql` stands there too when the package brought it.
+    /// Folder of the server programs in use; it also has `psql` if the package includes it.
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
     }
 
-    /// What the server said, for error messages.
-    pub fn log_path(&self) -> PathBuf {
-        self.cluster.log()
-    }
-
-    /// Stops the server as `drop` does, but keeps the folder: open connections are cut, committed data is safe.
+    /// Stops the server as `drop` does, but keeps the folder locked. Open connections are closed, committed data is safe.
     pub fn stop_server(&self) {
         self.halt(&[(Signal::SIGINT, FAST_STOP), (Signal::SIGQUIT, IMMEDIATE_STOP)]);
     }
@@ -128,7 +123,7 @@ impl LocalPostgres {
                     *server = Some(child);
                     return Ok(());
                 }
-                // The backends of a killed postmaster hold its memory for a moment longer.
+                // The backends of a killed postmaster hold its shared memory for a moment longer.
                 Err(Failure::MemoryStillInUse(_)) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(100))
                 }
@@ -146,7 +141,7 @@ impl LocalPostgres {
             }
             Listen::Tcp { port: None } => PORT_ATTEMPTS,
         };
-        // Another process may take the port between our look and the server's: then look again.
+        // Another process may take the port before the server does: then try again.
         for _ in 1..free_choice {
             self.port = free_port()?;
             match self.start_server() {
@@ -160,7 +155,7 @@ impl LocalPostgres {
 
     fn launch(&self, deadline: Instant) -> Result<Child, Failure> {
         let log = self.cluster.log();
-        let said_before = fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        let log_start = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let mut child = self.cluster.spawn(self.server_command(), &log, Signal::SIGINT)?;
         let data = self.cluster.data();
         loop {
@@ -168,7 +163,7 @@ impl LocalPostgres {
                 return Ok(child);
             }
             if !still_running(&mut child) {
-                return Err(self.explain_exit(&log, said_before));
+                return Err(self.explain_exit(&log, log_start));
             }
             if Instant::now() >= deadline {
                 end(&mut child, &[(Signal::SIGQUIT, IMMEDIATE_STOP)]);
@@ -179,8 +174,8 @@ impl LocalPostgres {
         }
     }
 
-    fn explain_exit(&self, log: &Path, said_before: u64) -> Failure {
-        let detail = log_tail(log, said_before);
+    fn explain_exit(&self, log: &Path, log_start: u64) -> Failure {
+        let detail = log_tail(log, log_start);
         let program_failed =
             |detail| LaunchError::ProgramFailed { program: "postgres", detail, log: log.to_path_buf() };
         if detail.contains("pre-existing shared memory block") {
@@ -223,7 +218,7 @@ impl LocalPostgres {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         if !self.config.durable {
-            // `synchronous_commit` stays on: a crash of the server alone must not lose what it has confirmed.
+            // `synchronous_commit` stays on: a crash of only the server must not lose confirmed commits.
             for name in ["fsync", "full_page_writes"] {
                 settings.insert(name.to_owned(), "off".to_owned());
             }
@@ -238,7 +233,7 @@ impl LocalPostgres {
         }
     }
 
-    /// A panic elsewhere leaves the handle itself intact, so a poisoned lock is taken over.
+    /// A panic elsewhere leaves the handle intact, so a poisoned lock is fine.
     fn lock_server(&self) -> MutexGuard<'_, Option<Child>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,11 +282,11 @@ fn still_running(child: &mut Child) -> bool {
     matches!(child.try_wait(), Ok(None))
 }
 
-/// Sends each signal and waits as long as its step allows; what is left then is killed.
+/// Sends each signal and waits for its time; kills the process if it is still there.
 fn end(child: &mut Child, steps: &[(Signal, Duration)]) {
-    for (signal, patience) in steps {
+    for (signal, timeout) in steps {
         postmaster::signal(child.id(), *signal);
-        let deadline = Instant::now() + *patience;
+        let deadline = Instant::now() + *timeout;
         while Instant::now() < deadline {
             if !still_running(child) {
                 return;
@@ -327,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn socket_path_survives_the_url() {
+    fn socket_path_is_escaped_in_the_url() {
         assert_eq!(percent_encode("/a b/ü?&"), "%2Fa%20b%2F%C3%BC%3F%26");
     }
 }

@@ -9,8 +9,8 @@ use nix::unistd::{Uid, User, geteuid};
 
 use crate::LaunchError;
 
-/// The system user the server runs as: the caller, or for root (as whom PostgreSQL refuses to run) the user to whom
-/// the rights are given up.
+/// The system user of the server: the caller, or another user if the caller is root, because PostgreSQL refuses to run as
+/// root.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerUser {
     pub(crate) name: String,
@@ -45,7 +45,7 @@ impl ServerUser {
         }
     }
 
-    /// Hands a folder over to this user.
+    /// Makes this user the owner of a folder.
     pub(crate) fn take_ownership(&self, folder: &Path) -> io::Result<()> {
         if self.drops_root {
             chown(folder, Some(self.uid), Some(self.gid))?;
@@ -53,8 +53,8 @@ impl ServerUser {
         Ok(())
     }
 
-    /// Lets this user read what stays ours, where that is somebody else: sets `mode` for ourselves and `group_mode`
-    /// for this user's group.
+    /// Lets this user read a file or folder of the caller: `mode` is for the caller, `group_mode` for this user's group if
+    /// the two differ.
     pub(crate) fn share(&self, path: &Path, mode: u32, group_mode: u32) -> io::Result<()> {
         if self.drops_root {
             chown(path, None, Some(self.gid))?;
@@ -63,7 +63,7 @@ impl ServerUser {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
-    /// System users who may connect as the cluster's superuser.
+    /// System users that may connect as the cluster's superuser.
     pub(crate) fn client_names(&self) -> Vec<String> {
         let mut names = vec![self.name.clone()];
         if self.drops_root
@@ -74,7 +74,7 @@ impl ServerUser {
         names
     }
 
-    /// Refuses a path below a folder that this user may not enter. Looks at the mode bits; access lists are not read.
+    /// Refuses a path below a folder that this user cannot enter. Checks only the mode bits, not access lists.
     pub(crate) fn check_reachable(&self, path: &Path) -> Result<(), LaunchError> {
         if !self.drops_root {
             return Ok(());
@@ -90,7 +90,7 @@ impl ServerUser {
             } else {
                 0o001
             };
-            // The cluster folder itself is opened to the server's user at the start.
+            // The start opens the cluster folder itself to the server's user.
             let will_be_opened = is_whole && dir == existing && metadata.uid() == geteuid().as_raw();
             if metadata.is_dir() && metadata.mode() & needed == 0 && !will_be_opened {
                 return Err(LaunchError::Unreachable { dir: dir.to_path_buf(), user: self.name.clone() });
@@ -100,8 +100,8 @@ impl ServerUser {
     }
 }
 
-/// Whether a cluster could live in `data_dir`: as root every parent folder must be open to the user who will run the
-/// server (a home folder such as /root usually is not). For callers who have another place to fall back on.
+/// Checks that a cluster can be in `data_dir`: for root, the user that runs the server must be able to enter every parent
+/// folder (a home folder such as /root is usually closed). For callers that can fall back to another place.
 pub fn check_reachable(data_dir: &Path) -> Result<(), LaunchError> {
     let data_dir = std::path::absolute(data_dir).map_err(LaunchError::io("resolve", data_dir))?;
     ServerUser::detect()?.check_reachable(&data_dir)

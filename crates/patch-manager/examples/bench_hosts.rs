@@ -13,8 +13,8 @@ use std::{
 };
 
 use ansible::{
-    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, PlaybookRunner, Playbooks,
-    SshConnection, SshKey, Variables,
+    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, Playbooks, SshConnection,
+    SshKey, Variables,
 };
 use anyhow::{Context, bail, ensure};
 use domain::ids::CiId;
@@ -34,6 +34,9 @@ const MADE_AT_ONCE: usize = 6;
 
 /// The argument of the process that keeps the hosts.
 const LAB: &str = "--lab";
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,17 +1,12 @@
-//! The patch-manager: which hosts lack what, what is done about it, and the proof that it was done.
+//! The patch-manager: its capabilities composed into one service, and the page.
 //!
-//! It reads the CMDB, asks ITSM for leave, has the sim-engine take snapshots and Ansible do the work, all over their own
-//! interfaces; it never touches another service's tables. Inside, `api` calls `app` calls `store`; `engine` performs what
-//! the run's state machine in `domain` decides.
+//! `patch-compliance`, `patch-runs` and `patch-releases` hold the rules, each on those before it. They reach CMDB, ITSM and
+//! sim-engine over HTTP only and never read another service's tables.
 
-#[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
-mod api;
-mod app;
-mod engine;
+mod page;
 mod service;
 mod settings;
-mod store;
-mod vault;
 
+pub use patch_compliance::FeedSettings;
 pub use service::PatchManager;
-pub use settings::{FeedSettings, Settings};
+pub use settings::Settings;

@@ -1,13 +1,13 @@
-//! The dependency graph of a fleet: what the CMDB knows, as far as planning needs it.
+//! The dependency graph of a fleet: the part of the CMDB that planning needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 
-/// Hosts, the services they carry, and which host depends on which.
+/// Hosts, their services, and which host depends on which.
 ///
-/// It may hold more hosts than a plan has targets: members that are not patched still count for their service.
+/// It may contain more hosts than a plan has targets: members that are not patched still count for their service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostGraph {
     pub hosts: BTreeMap<CiId, HostNode>,
@@ -20,12 +20,12 @@ pub struct HostNode {
     /// Services of the CMDB that this host is a member of.
     #[serde(default)]
     pub services: BTreeSet<CiId>,
-    /// 1 (nobody would notice) to 5 (the business stops).
+    /// 1 (no impact) to 5 (the business stops).
     pub criticality: u8,
-    /// Highest CVSS score among what the host misses, 0 to 10.
+    /// Highest CVSS score among the host's missing advisories, 0 to 10.
     #[serde(default)]
     pub severity: f64,
-    /// Whether it serves at the time of planning. One that does not is no help to its services.
+    /// Whether it serves at the time of planning. A host that is down does not count as an up member of its services.
     #[serde(default = "yes")]
     pub up: bool,
 }
@@ -45,20 +45,20 @@ pub struct HostEdge {
     pub compatibility: Compatibility,
 }
 
-/// How two ends of a dependency get along while one is patched and the other is not.
+/// How well two ends of a dependency work together while only one is patched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compatibility {
     #[default]
     Compatible,
-    /// They work, worse.
+    /// They work, but worse.
     Degraded,
     /// They do not work: both must be patched together.
     Incompatible,
 }
 
 impl HostGraph {
-    /// Members of each service, by the services that the hosts name. A service without members is listed, empty.
+    /// Members of each service that the hosts name. A service without members is listed as empty.
     pub fn members(&self) -> BTreeMap<&CiId, BTreeSet<&CiId>> {
         let mut members: BTreeMap<&CiId, BTreeSet<&CiId>> =
             self.services.keys().map(|service| (service, BTreeSet::new())).collect();
@@ -70,12 +70,12 @@ impl HostGraph {
         members
     }
 
-    /// 0 for a service that the graph does not describe: nobody asked for anything.
+    /// 0 for a service that the graph does not describe.
     pub fn min_up(&self, service: &CiId) -> u32 {
         self.services.get(service).map_or(0, |node| node.min_up)
     }
 
-    /// A host the graph does not know is taken to serve.
+    /// A host that the graph does not know counts as up.
     pub fn is_up(&self, host: &CiId) -> bool {
         self.hosts.get(host).is_none_or(|node| node.up)
     }

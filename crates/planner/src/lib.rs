@@ -1,7 +1,7 @@
-//! From a dependency graph and a strategy to a rollout plan, and from a plan to what is wrong with it.
+//! Makes rollout plans from a dependency graph and a strategy, and lints plans.
 //!
-//! Pure: no network, no database, no wall clock, no source of randomness. The same input gives the same plan, byte for
-//! byte, because its hash is what people approve.
+//! Pure: no network, no database, no wall clock, no source of randomness. The same input returns the same plan, byte for
+//! byte, because approvals are bound to its hash.
 
 pub mod graph;
 pub mod host_plan;

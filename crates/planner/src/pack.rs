@@ -1,13 +1,13 @@
-//! Packs units of work into waves that keep every budget.
+//! Packs units of work into waves within every budget.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Hosts that go together or not at all.
+/// Hosts that must be patched together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// Indexes of hosts, ascending.
     pub hosts: Vec<usize>,
-    /// How many of its hosts each service loses while the unit is worked on.
+    /// How many hosts each service loses while the unit is patched.
     pub load: BTreeMap<usize, usize>,
 }
 
@@ -19,7 +19,7 @@ pub struct Budgets<'a> {
 }
 
 impl Budgets<'_> {
-    /// Whether the unit could be a wave of its own without breaking a budget.
+    /// Whether the unit by itself fits into a wave.
     pub fn allow(&self, unit: &Unit) -> bool {
         unit.hosts.len() <= self.max_parallel
             && unit.load.iter().all(|(service, load)| *load <= self.spare[*service])
@@ -28,12 +28,11 @@ impl Budgets<'_> {
 
 /// Waves of unit indexes. `units` come in order of preference; unit `u` goes into a wave after those of `after[u]`.
 ///
-/// Greedy: each wave takes the first units that still fit. A unit that fits into no wave at all becomes a wave of its own
-/// once nothing else can go, so every unit is placed and the linter has something to point at. `after` must have no
-/// cycle.
+/// Greedy: each wave takes the first units that still fit. A unit that fits into no wave becomes a wave of its own once
+/// nothing else can be placed, so every unit is placed and the linter can report it. `after` must have no cycle.
 ///
-/// Units with the same load fit or do not fit together, so they wait in one queue and a wave looks at each queue's head
-/// only: the cost does not grow with the units that wait behind a busy service.
+/// Units with the same load all fit or all do not, so they wait in one queue and a wave checks only the head of each queue:
+/// the cost does not grow with the units that wait behind a busy service.
 pub fn pack(units: &[Unit], after: &[Vec<usize>], budgets: &Budgets) -> Vec<Vec<usize>> {
     let mut queue_of_load: BTreeMap<(usize, &BTreeMap<usize, usize>), usize> = BTreeMap::new();
     let queue_of: Vec<usize> = units

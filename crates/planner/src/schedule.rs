@@ -1,4 +1,4 @@
-//! When hosts may be worked on: maintenance windows less freezes.
+//! When hosts may be patched: maintenance windows minus freezes.
 
 use std::collections::BTreeMap;
 
@@ -6,35 +6,35 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::time::{FreezeCalendar, MaintenanceWindow, Span, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// How far ahead openings are looked for.
+/// How far ahead openings are searched.
 const HORIZON: TimeDelta = TimeDelta::days(366);
-/// As many openings are looked at; a run that needs more is not planned but hoped for.
+/// Most openings that are considered; a run that needs more cannot be planned sensibly.
 const MOST_OPENINGS: usize = 60;
-/// Windows that open again before they close are one opening; of these no more are put together.
+/// Windows that open again before they close are merged into one opening; at most this many.
 const MOST_LOOKED_AT: usize = 1_000;
 
-/// Windows, freezes and the beginning from which both are looked at.
+/// Windows and freezes, from a start time on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// When the run may begin at the earliest. All openings are told in seconds since then.
+    /// The earliest start of the run. All openings are relative to it.
     pub begins: DateTime<Utc>,
-    /// Absent: at any time that no freeze denies.
+    /// Absent: at any time without a freeze.
     #[serde(default)]
     pub window: Option<MaintenanceWindow>,
     #[serde(default)]
     pub freezes: FreezeCalendar,
 }
 
-/// Stretches of time in which new work may begin and has to end, in order and apart from each other.
+/// Times in which new work may start and must end, in order and disjoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Openings {
     spans: Vec<Opening>,
-    /// So much must be left for new work to begin.
+    /// Time that must be left for new work to start.
     cutoff_ms: u64,
 }
 
-/// Milliseconds since the beginning.
+/// Milliseconds since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
     pub opens_ms: u64,
@@ -42,7 +42,7 @@ pub struct Opening {
 }
 
 impl Schedule {
-    /// The schedule of a run that is planned now: it begins when the window is open.
+    /// The schedule of a run that is planned now: it starts when the window is open.
     pub fn planned_at(
         now: DateTime<Utc>,
         window: Option<MaintenanceWindow>,
@@ -52,7 +52,7 @@ impl Schedule {
         Self { begins, window, freezes }
     }
 
-    /// How long the first window is open from the beginning on; absent without windows.
+    /// How long the first window is open from the start on; absent without windows.
     pub fn first_window_seconds(&self) -> Option<f64> {
         self.window.as_ref()?;
         self.windows().first().map(|(opens, closes)| (*closes - *opens).num_milliseconds() as f64 / 1000.0)
@@ -71,7 +71,7 @@ impl Schedule {
         Openings { spans, cutoff_ms: cutoff.num_milliseconds().max(0) as u64 }
     }
 
-    /// Where windows touch or overlap they are one.
+    /// Windows that touch or overlap are merged.
     fn windows(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         let end = self.begins.checked_add_signed(HORIZON).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let Some(window) = &self.window else { return vec![(self.begins, end)] };
@@ -92,7 +92,7 @@ impl Schedule {
         windows
     }
 
-    /// The parts of a window that the freezes leave.
+    /// The parts of a window without a freeze.
     fn permitted(
         &self,
         opens: DateTime<Utc>,
@@ -107,14 +107,15 @@ impl Schedule {
         while let Some(starts) = self.freezes.next_permitted(from, tags).filter(|starts| *starts < closes)
             && spans.len() < MOST_OPENINGS
         {
-            // What is permitted as a whole is permitted in every part, so the end is found by halving, to the second.
+            // A permitted span is permitted in every part, so the end is found by bisection, to the second.
             let (mut low, mut high) = (0, (closes - starts).num_seconds());
             if !is_permitted(starts, closes) {
                 while high - low > 1 {
                     let middle = low + (high - low) / 2;
-                    match is_permitted(starts, starts + TimeDelta::seconds(middle)) {
-                        true => low = middle,
-                        false => high = middle,
+                    if is_permitted(starts, starts + TimeDelta::seconds(middle)) {
+                        low = middle
+                    } else {
+                        high = middle
                     }
                 }
             }
@@ -140,7 +141,7 @@ impl Openings {
         &self.spans
     }
 
-    /// The first time, `from` or later, at which work that takes so long may begin and end in one opening.
+    /// The first time, `from` or later, at which work of this duration may start and end in one opening.
     pub fn next_fit(&self, from_ms: u64, needed_ms: u64) -> Option<u64> {
         let needed = needed_ms.max(self.cutoff_ms);
         let first = self.spans.partition_point(|span| span.closes_ms <= from_ms);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn run_begins_with_its_window_and_goes_on_with_the_next() {
+    fn run_starts_with_its_window_and_continues_in_the_next() {
         let schedule = schedule("[]");
         assert_eq!(schedule.begins.to_rfc3339(), "2026-11-21T22:00:00+00:00");
         let openings = schedule.openings(&BTreeMap::new());
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn freezes_cut_windows_of_the_hosts_they_are_for() {
+    fn freezes_cut_the_windows_of_their_hosts() {
         let schedule = schedule(
             r#"[{"uid": "a", "name": "close of books", "starts": "2026-11-21T23:00:00Z",
                  "ends": "2026-11-22T00:30:00Z", "scope": {"env": "prod"}}]"#,

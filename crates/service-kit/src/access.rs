@@ -41,9 +41,9 @@ pub fn new_secret() -> String {
     format!("pm_{}", hex::encode(bytes))
 }
 
-/// Stores the hash of `secret`, so that it is accepted from now on; an existing token of that hash is left as it is.
+/// Stores the hash of `secret`, so that it is accepted from now on; an existing token with that hash stays as it is.
 pub async fn ensure_token(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     secret: &str,
     subject: &str,
     roles: &[Role],
@@ -62,7 +62,7 @@ pub async fn ensure_token(
         now,
         expires_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn create_token(
     let expires_at = now + TimeDelta::days(i64::from(request.expires_in_days));
     let roles: Vec<String> = request.roles.iter().map(|role| auth::role_name(*role).to_owned()).collect();
     let hash = auth::hash(&secret);
-    let mut transaction = state.pool.begin().await?;
+    let mut tx = state.pool.begin().await?;
     sqlx::query!(
         "INSERT INTO platform.tokens (id, hash, subject, roles, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
         id,
@@ -101,11 +101,11 @@ async fn create_token(
         now,
         expires_at,
     )
-    .execute(&mut *transaction)
+    .execute(&mut *tx)
     .await?;
     let record = audit::Record::new("create_token", format!("token/{id}")).after(&request);
-    audit::record(&mut transaction, &caller, record).await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, &caller, record).await?;
+    tx.commit().await?;
     let issued =
         IssuedToken { id, token: secret, subject: request.subject, roles: request.roles, expires_at };
     Ok((StatusCode::CREATED, Json(issued)))
@@ -114,9 +114,9 @@ async fn create_token(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    /// Maximum number of items on the page, 1 to 1000; 100 by default.
     limit: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
 }
 
@@ -160,21 +160,20 @@ async fn revoke_token(
     caller: Admin,
     Path(id): Path<Uuid>,
 ) -> ApiResult<StatusCode> {
-    let mut transaction = state.pool.begin().await?;
+    let mut tx = state.pool.begin().await?;
     let revoked = sqlx::query!(
         "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1",
         id,
         state.clock.now()
     )
-    .execute(&mut *transaction)
+    .execute(&mut *tx)
     .await?
     .rows_affected();
     if revoked == 0 {
         return Err(ApiError::not_found(format!("token `{id}`")));
     }
-    audit::record(&mut transaction, &caller, audit::Record::new("revoke_token", format!("token/{id}")))
-        .await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, &caller, audit::Record::new("revoke_token", format!("token/{id}"))).await?;
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -183,9 +182,9 @@ async fn revoke_token(
 struct AuditParams {
     /// Only records of this object, such as `policy/policy-rhel9-baseline`.
     object: Option<String>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    /// Maximum number of items on the page, 1 to 1000; 100 by default.
     limit: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
 }
 
@@ -213,7 +212,7 @@ async fn list_audit(
     Ok(Json(page(records, limit, |record: &AuditRecord| record.sequence)))
 }
 
-/// The caller a service is when it presents a token of its own.
+/// The subject of a service's own token.
 pub fn service_subject(service: &str) -> String {
     format!("service:{service}")
 }

@@ -1,4 +1,4 @@
-//! The audit log: every write leaves who, what, before, after and why, in the transaction that makes it.
+//! The audit log: every write records who, what, before, after and why, in the same transaction.
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -38,8 +38,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Adds a record to the caller's transaction; if it cannot be written, the write it speaks of does not happen either.
-pub async fn record(connection: &mut PgConnection, caller: &Caller, record: Record<'_>) -> ApiResult<()> {
+/// Adds a record to the caller's transaction; if it fails, the write fails, too.
+pub async fn record(conn: &mut PgConnection, caller: &Caller, record: Record<'_>) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO platform.audit_log (service, subject, token_id, action, object, before, after, reason, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -53,7 +53,7 @@ pub async fn record(connection: &mut PgConnection, caller: &Caller, record: Reco
         record.reason,
         caller.request_id,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }

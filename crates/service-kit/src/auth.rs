@@ -1,4 +1,4 @@
-//! Who asks: bearer tokens, stored as SHA-256, and the roles a handler demands by its argument types.
+//! Authentication: bearer tokens, stored as SHA-256, and the roles that a handler requires by its argument types.
 
 use std::{
     collections::HashMap,
@@ -23,24 +23,24 @@ use crate::{
     server::RequestId,
 };
 
-/// For this long a token that was found valid is not looked up again; a revocation takes effect within it.
+/// A valid token is not looked up again for this long; a revocation takes effect within it.
 const CACHE_FOR: Duration = Duration::from_secs(5);
-/// Tokens remembered at most; beyond it the memory is cleared.
+/// Maximum number of cached tokens; the cache is cleared when it is full.
 const CACHE_ENTRIES: usize = 10_000;
 
-/// Who makes a request.
+/// The subject that makes a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub subject: String,
     pub roles: Vec<Role>,
     pub token_id: Option<Uuid>,
-    /// The service that is asked.
+    /// The service that received the request.
     pub service: &'static str,
     pub request_id: Option<String>,
 }
 
 impl Caller {
-    /// A service acting by itself: its scheduler, its engine.
+    /// A service that acts by itself: its scheduler, its engine.
     pub fn internal(service: &'static str, subject: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
@@ -64,7 +64,7 @@ impl Caller {
     }
 }
 
-/// Makes an extractor that lets only callers of a role through: the handler's signature says who may call it.
+/// Makes an extractor that accepts only callers with a role, so that the handler's signature says who may call it.
 macro_rules! role_extractor {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -84,14 +84,14 @@ macro_rules! role_extractor {
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
                 let caller = parts.extensions.get::<Caller>().ok_or_else(|| ApiError::unauthenticated(MISSING))?;
-                match caller.may_act_as(Role::$name) {
-                    true => Ok(Self(caller.clone())),
-                    false => Err(ApiError::forbidden(format!(
+                if !caller.may_act_as(Role::$name) {
+                    return Err(ApiError::forbidden(format!(
                         "this needs the role `{}`; the token of `{}` does not have it",
                         stringify!($name).to_lowercase(),
                         caller.subject
-                    ))),
+                    )));
                 }
+                Ok(Self(caller.clone()))
             }
         }
     };
@@ -114,9 +114,9 @@ role_extractor!(
     Admin
 );
 
-const MISSING: &str = "send a token as `Authorization: Bearer pm_...`; `patchctl token create` makes one";
+const MISSING: &str = "send a token as `Authorization: Bearer pm_...`; `patchctl token create` issues one";
 
-/// Callers by the hash of their token, with the time they were found.
+/// Callers by the hash of their token, with the time of the look-up.
 type Seen = HashMap<[u8; 32], (Instant, Caller)>;
 
 /// What the authentication layer needs.
@@ -166,13 +166,13 @@ impl Authenticator {
         )
         .fetch_optional(&self.pool)
         .await?
-        .ok_or_else(|| ApiError::unauthenticated("this token is not known here"))?;
+        .ok_or_else(|| ApiError::unauthenticated("this token is not known"))?;
         if row.revoked_at.is_some() {
             return Err(ApiError::unauthenticated("this token was revoked"));
         }
         if row.expires_at <= self.clock.now() {
             return Err(ApiError::unauthenticated(
-                "this token has expired; `patchctl token create` makes a new one",
+                "this token has expired; `patchctl token create` issues a new one",
             ));
         }
         let caller = Caller {
@@ -217,7 +217,7 @@ pub(crate) async fn authenticate(
     next.run(request).await
 }
 
-/// SHA-256 of a token: tokens carry 256 random bits, so no salt and no slow hash is needed.
+/// SHA-256 of a token: tokens have 256 random bits, so no salt and no slow hash is needed.
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }

@@ -10,13 +10,14 @@ use std::{
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access,
     clock::Clock,
-    config::{DatabaseConfig, Secret, ServeConfig},
+    config::{DatabaseConfig, ServeConfig},
     database,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
@@ -38,22 +39,22 @@ enum Command<A: clap::Args> {
         #[command(flatten)]
         settings: A,
     },
-    /// Bring the database to this version and make the given service token known, then exit.
+    /// Bring the database to this version and register the given tokens, then exit.
     Migrate {
         #[command(flatten)]
         database: DatabaseConfig,
-        /// File that holds the token the services present to each other.
+        /// File with the token for requests between the services.
         #[arg(long, env = "SERVICE_TOKEN_FILE")]
         service_token_file: Option<PathBuf>,
-        /// File that holds a token for the first administrator.
+        /// File with a token for the first administrator.
         #[arg(long, env = "ADMIN_TOKEN_FILE")]
         admin_token_file: Option<PathBuf>,
     },
     /// Print the OpenAPI document.
     Openapi,
-    /// Ask a running service whether it is ready; exit status 0 when it is.
+    /// Check whether a running service is ready; exit status 0 if it is.
     Healthcheck {
-        /// Where it listens; its default port on this machine when unsaid.
+        /// Its base URL; by default, its default port on this machine.
         #[arg(long)]
         url: Option<String>,
     },
@@ -139,10 +140,10 @@ async fn migrate<S: Service>(
         let Some(file) = file else { continue };
         let token = read_token(&file)?;
         let now = Utc::now();
-        let mut connection = pool.acquire().await?;
+        let mut conn = pool.acquire().await?;
         access::ensure_token(
-            &mut connection,
-            token.expose(),
+            &mut conn,
+            token.expose_secret(),
             &subject,
             &roles,
             now,
@@ -156,34 +157,34 @@ async fn migrate<S: Service>(
 
 fn pool<S: Service>(config: &DatabaseConfig) -> anyhow::Result<sqlx::PgPool> {
     let url = database_url(config)?;
-    database::connect(url.expose(), S::NAME, config.database_max_connections).map_err(|_| {
+    database::connect(url.expose_secret(), S::NAME, config.database_max_connections).map_err(|_| {
         anyhow::anyhow!("the database URL cannot be read; expected `postgres://user@host/database`")
     })
 }
 
-fn database_url(config: &DatabaseConfig) -> anyhow::Result<Secret> {
+fn database_url(config: &DatabaseConfig) -> anyhow::Result<SecretString> {
     match (&config.database_url, &config.database_url_file) {
         (Some(url), _) => Ok(url.clone()),
         (None, Some(file)) => read_secret(file, "database URL", "postgres"),
-        (None, None) => anyhow::bail!("no database is named; give DATABASE_URL or --database-url-file"),
+        (None, None) => anyhow::bail!("no database is set; use DATABASE_URL or --database-url-file"),
     }
 }
 
-fn read_token(file: &Path) -> anyhow::Result<Secret> {
+fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     read_secret(file, "token", "pm_")
 }
 
-/// The one line of a secret's file; its beginning tells a wrong file from a right one without showing either.
-fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<Secret> {
+/// The only line of a secret's file. Its prefix shows whether it is the right file without revealing the secret.
+fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the {what} file `{}`", file.display()))?;
     let secret = text.trim();
     anyhow::ensure!(
         secret.starts_with(prefix),
-        "`{}` does not hold a {what} (`{prefix}...`)",
+        "`{}` does not contain a {what} (`{prefix}...`)",
         file.display()
     );
-    Ok(Secret::new(secret))
+    Ok(SecretString::from(secret))
 }
 
 /// A token that is cancelled at SIGTERM or ctrl-C.
@@ -213,11 +214,11 @@ mod tests {
         let file = folder.path().join("database-url");
         std::fs::write(&file, "postgres://patch:hidden@db/patch\n").unwrap();
         let url = database_url(&from_file(file)).unwrap();
-        assert_eq!(url.expose(), "postgres://patch:hidden@db/patch");
+        assert_eq!(url.expose_secret(), "postgres://patch:hidden@db/patch");
     }
 
     #[test]
-    fn file_that_holds_no_database_url_is_named_and_not_shown() {
+    fn file_without_a_database_url_is_named_and_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         let missing = database_url(&from_file(file.clone())).unwrap_err();

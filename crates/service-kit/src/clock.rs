@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-/// Tells the time to a service. Clones of a fixed clock share its hand.
+/// The clock of a service. Clones of a fixed clock share its time.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<Hand>>);
 
@@ -19,20 +19,20 @@ struct Hand {
     moved: Notify,
 }
 
-/// A clock may be set, or the machine be asleep: nobody sleeps longer than this without a look at it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A sleeper checks the clock this often: it may have been set, or the machine may have been suspended.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 impl Clock {
     pub fn system() -> Self {
         Self(None)
     }
 
-    /// A clock that stands until it is moved.
+    /// A clock that stays at a time until it is moved.
     pub fn fixed(at: DateTime<Utc>) -> Self {
         Self(Some(Arc::new(Hand { at: Mutex::new(at), moved: Notify::new() })))
     }
 
-    /// The time, in whole microseconds: the precision PostgreSQL keeps, so a time read back equals the time written.
+    /// The time, in whole microseconds: the precision of PostgreSQL, so a time read back equals the time written.
     pub fn now(&self) -> DateTime<Utc> {
         let now = match &self.0 {
             Some(hand) => *hand.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
@@ -41,7 +41,7 @@ impl Clock {
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
 
-    /// Moves a fixed clock, backwards too, and wakes those who sleep by it; the system's clock goes by itself.
+    /// Moves a fixed clock, also backwards, and wakes its sleepers. Has no effect on the system's clock.
     pub fn advance(&self, by: TimeDelta) {
         if let Some(hand) = &self.0 {
             *hand.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += by;
@@ -55,15 +55,15 @@ impl Clock {
             let left = || (until - self.now()).to_std().unwrap_or_default();
             match &self.0 {
                 None if left().is_zero() => return,
-                None => tokio::time::sleep(left().min(LOOK_EVERY)).await,
+                None => tokio::time::sleep(left().min(CHECK_EVERY)).await,
                 Some(hand) => {
                     let mut moved = pin!(hand.moved.notified());
-                    // Listened for before the look, so that no move between the two is missed.
+                    // Listens before it checks, so that no move between the two is missed.
                     moved.as_mut().enable();
                     if left().is_zero() {
                         return;
                     }
-                    tokio::time::timeout(LOOK_EVERY, moved).await.ok();
+                    tokio::time::timeout(CHECK_EVERY, moved).await.ok();
                 }
             }
         }

@@ -1,50 +1,23 @@
 //! Configuration that every service has. The doc comments are the manual: `--help` prints them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
 
 use crate::telemetry::LogFormat;
 
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself; keep it out of logs, errors, argument lists and reports.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
-    /// PostgreSQL to use: `postgres://user@host/database`. Better given by the environment than on the command line,
-    /// where other users of the machine can read it.
+    /// PostgreSQL to use: `postgres://user@host/database`. Prefer the environment to the command line,
+    /// which other users of the machine can read.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, required_unless_present = "database_url_file")]
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
 
-    /// File that holds the URL of the database, for containers, whose environment anybody who may inspect them can read.
+    /// File with the URL of the database, for containers, whose environment can be inspected.
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Most connections this service opens for its work. The patch-manager opens up to half as many more for quick reads.
+    /// Maximum number of connections of this service. The patch-manager opens up to half as many more for short reads.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=200))]
     pub database_max_connections: u32,
 }
@@ -58,7 +31,7 @@ pub struct ServeConfig {
     #[arg(long, env = "LISTEN")]
     pub listen: Option<SocketAddr>,
 
-    /// File that holds the token this service presents to the others.
+    /// File with the token for requests to the other services.
     #[arg(long, env = "SERVICE_TOKEN_FILE")]
     pub service_token_file: PathBuf,
 

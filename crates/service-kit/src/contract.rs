@@ -1,4 +1,4 @@
-//! The contract of a service: what all services say in it alike, and what is read from it.
+//! The OpenAPI contract of a service: what all services have in common, and what is read from it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,19 +19,19 @@ use crate::{access, error::ApiError, merged_schemas::merge_closed_parts, problem
 /// The service's own contract, with what the kit adds.
 pub(crate) fn complete<S: Service>(own: OpenApi) -> OpenApi {
     let mut contract = own.merge_from(access::routes().split_for_parts().1);
-    // Made anew: the router's own would name its authors as ours.
+    // Replaced: the router's own info names other authors.
     contract.info = utoipa::openapi::Info::new(S::TITLE, env!("CARGO_PKG_VERSION"));
     contract.info.license = Some(utoipa::openapi::License::new("Apache-2.0"));
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     contract.components.get_or_insert_default().add_security_scheme("token", scheme);
     contract.security = Some(vec![utoipa::openapi::security::SecurityRequirement::new("token", [""; 0])]);
-    say_that_errors_are_problems(&mut contract);
+    set_content_type_of_problems(&mut contract);
     merge_closed_parts(&mut contract);
     contract
 }
 
-/// Handlers name the body of an error alone; its content type is the same everywhere.
-fn say_that_errors_are_problems(contract: &mut OpenApi) {
+/// Handlers only name the body of an error; its content type is the same everywhere.
+fn set_content_type_of_problems(contract: &mut OpenApi) {
     for item in contract.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
@@ -47,7 +47,7 @@ fn say_that_errors_are_problems(contract: &mut OpenApi) {
     }
 }
 
-/// Query parameters each operation takes, read from the contract itself.
+/// The query parameters of each operation, read from the contract.
 pub(crate) struct QueryParameters(HashMap<(Method, String), Vec<String>>);
 
 impl QueryParameters {
@@ -95,13 +95,10 @@ pub(crate) async fn refuse_unknown_parameters(
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split('=').next().unwrap_or(pair));
         if let Some(unknown) = given.into_iter().find(|name| !names.iter().any(|known| known == name)) {
-            let takes = match names.is_empty() {
-                true => "none".to_owned(),
-                false => names.join(", "),
-            };
+            let takes = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let shown: String = unknown.chars().take(60).collect();
             return ApiError::malformed(format!(
-                "there is no query parameter `{shown}` here; this path takes: {takes}"
+                "`{shown}` is not a query parameter of this path; it accepts: {takes}"
             ))
             .into_response();
         }

@@ -8,22 +8,22 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-/// A request waits this long for a connection, then answers 503.
+/// A request waits this long for a connection; then the answer is 503.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a session of a service asks of the server, whoever set it up. No statement runs longer than a minute. What services
-/// ask for is found by an index and mostly in memory: a planner that thinks of disks with arms would rather read whole
-/// tables, and compiling such statements takes longer than they do.
+/// Session settings, whatever the server's defaults are. No statement runs longer than a minute. What services
+/// query is found by an index and mostly in memory: a planner that assumes spinning disks would read whole
+/// tables, and compiling such short statements takes longer than executing them.
 const SESSION: [(&str, &str); 3] =
     [("statement_timeout", "60s"), ("random_page_cost", "1.1"), ("jit", "off")];
-/// A connection that was unused for longer is tried before it is given out: the server may have gone since.
+/// A connection that was idle for longer is pinged before it is used: the server may be gone.
 pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// What belongs in schema `platform`: tokens, audit log, idempotency keys.
+/// Schema `platform`: tokens, audit log, idempotency keys.
 fn platform_migrator() -> Migrator {
     sqlx::migrate!("../../migrations/platform")
 }
 
-/// Opens a pool. Connections are made when needed, so a database that is away now may come later.
+/// Opens a pool. Connections are made when needed, so the database may become reachable later.
 pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result<PgPool, sqlx::Error> {
     let options: PgConnectOptions = url.parse()?;
     let options = options.application_name(service).options(SESSION);
@@ -57,7 +57,7 @@ pub async fn run(pool: &PgPool, schema: &'static str, mut migrator: Migrator) ->
     migrator.run(pool).await
 }
 
-/// What to tell an operator whose database cannot be migrated.
+/// Explains to an operator why the database cannot be migrated.
 pub fn explain(error: &MigrateError) -> String {
     match error {
         MigrateError::VersionMissing(version) => format!(
@@ -65,7 +65,7 @@ pub fn explain(error: &MigrateError) -> String {
         ),
         MigrateError::VersionMismatch(version) => {
             format!(
-                "migration {version} was applied with another content; this data does not belong to this build"
+                "migration {version} was applied with different content; this data does not belong to this build"
             )
         }
         other => format!("the database cannot be brought to this version: {}", crate::error::chain(other)),

@@ -1,8 +1,11 @@
-//! The one error a handler returns; it becomes RFC 9457 problem+json at the border.
+//! The error of every handler. It becomes RFC 9457 problem+json.
 
 use std::{borrow::Cow, error::Error};
 
-use api_types::problem::{FieldError, Problem};
+use api_types::{
+    problem::{FieldError, Problem},
+    problem_types::{self, ProblemType},
+};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -10,34 +13,85 @@ use axum::{
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
-/// An answer that is not a success. `detail` is for the client; `source` goes to the log alone.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
+
+/// Collects what is wrong with a request, so that one answer names every wrong field.
+#[derive(Debug, Default)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// `pointer` is a JSON pointer, or the name of a parameter or header.
+    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+    }
+
+    /// Adds an error unless `holds`.
+    pub fn require(&mut self, holds: bool, pointer: impl Into<String>, detail: impl Into<String>) {
+        if !holds {
+            self.add(pointer, detail);
+        }
+    }
+
+    /// 1 to `most` characters in one line. Line breaks and control characters would forge headers and log lines.
+    pub fn require_line(&mut self, pointer: &str, text: &str, most: usize) {
+        let is_line =
+            !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control);
+        if !is_line {
+            self.add(
+                pointer,
+                format!("must be 1 to {most} characters in one line, without control characters"),
+            );
+        }
+    }
+
+    /// All errors in one line; `None` if there are none.
+    pub fn summary(&self) -> Option<String> {
+        let parts: Vec<String> =
+            self.0.iter().map(|error| format!("`{}` {}", error.pointer, error.detail)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// 422 with all errors, if there are any.
+    pub fn finish(self) -> ApiResult<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid_fields(self.0)) }
+    }
+}
+
+/// From pairs of pointer and detail.
+impl<P: Into<String>, D: Into<String>> Extend<(P, D)> for FieldErrors {
+    fn extend<I: IntoIterator<Item = (P, D)>>(&mut self, errors: I) {
+        errors.into_iter().for_each(|(pointer, detail)| self.add(pointer, detail));
+    }
+}
+
+/// From pairs of pointer and detail.
+impl<P: Into<String>, D: Into<String>> FromIterator<(P, D)> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = (P, D)>>(errors: I) -> Self {
+        let mut collected = Self::default();
+        collected.extend(errors);
+        collected
+    }
+}
+
+/// An answer that is not a success. `detail` is for the client; `source` is only logged.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub struct ApiError {
-    status: StatusCode,
-    kind: &'static str,
+    problem: &'static ProblemType,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
-    retry_after_seconds: Option<u32>,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            kind,
-            detail: detail.into(),
-            errors: Vec::new(),
-            retry_after_seconds: None,
-            source: None,
-        }
+    pub fn new(problem: &'static ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { problem, detail: detail.into(), errors: Vec::new(), source: None }
     }
 
     /// 400: the request cannot be read.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail)
+        Self::new(problem_types::MALFORMED_REQUEST, detail)
     }
 
     /// 422: the request is readable and one field is wrong. `pointer` is a JSON pointer or a parameter name.
@@ -52,53 +106,36 @@ impl ApiError {
             [only] => format!("`{}` {}", only.pointer, only.detail),
             many => format!("{} fields are wrong", many.len()),
         };
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", detail) }
+        Self { errors, ..Self::new(problem_types::INVALID_REQUEST, detail) }
     }
 
-    /// 404. `what` names the thing looked for: ``policy `x` ``.
+    /// 404. `what` names what was requested: ``policy `x` ``.
     pub fn not_found(what: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no {what}"))
+        Self::new(problem_types::NOT_FOUND, format!("there is no {what}"))
     }
 
-    /// 409: the state of a thing does not allow what was asked.
-    pub fn conflict(kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::CONFLICT, kind, detail)
-    }
-
-    /// 403: known, and not allowed.
+    /// 403: the caller is known but may not do this.
     pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+        Self::new(problem_types::FORBIDDEN, detail)
     }
 
-    /// 401: who asks is not known.
+    /// 401: the caller is not known.
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+        Self::new(problem_types::UNAUTHENTICATED, detail)
     }
 
-    /// 412: somebody changed the thing since it was read.
+    /// 412: the resource has changed since the client read it.
     pub fn stale(current: &str) -> Self {
         Self::new(
-            StatusCode::PRECONDITION_FAILED,
-            "stale",
-            format!(
-                "it was changed meanwhile: its ETag is now {current}; read it again and repeat the change"
-            ),
+            problem_types::STALE,
+            format!("it has changed: its ETag is now {current}; read it again and repeat the change"),
         )
     }
 
-    /// 503: something this service needs is away; asking again later may succeed.
-    pub fn unavailable(kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { retry_after_seconds: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail) }
-    }
-
-    /// 500: a defect or a broken invariant. The client is told nothing of its inside.
+    /// 500: a defect or a broken invariant. The answer contains no internal details.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the service failed to answer; its log has the reason under this request id",
-        )
-        .with_source(source)
+        Self::new(problem_types::INTERNAL, "the service failed; its log has the reason under this request id")
+            .with_source(source)
     }
 
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -107,11 +144,11 @@ impl ApiError {
     }
 
     pub fn status(&self) -> StatusCode {
-        self.status
+        StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub fn kind(&self) -> &'static str {
-        self.kind
+    pub fn problem(&self) -> &'static ProblemType {
+        self.problem
     }
 }
 
@@ -125,13 +162,16 @@ impl From<sqlx::Error> for ApiError {
             || code.starts_with("08")
             || code.starts_with("53");
         if is_away {
-            Self::unavailable("database-unavailable", "the database cannot be reached; try again shortly")
-                .with_source(error)
+            Self::new(
+                problem_types::DATABASE_UNAVAILABLE,
+                "the database cannot be reached; try again shortly",
+            )
+            .with_source(error)
         } else if matches!(code.as_str(), "40001" | "40P01" | "55P03") {
-            Self::unavailable("busy", "the same data is being changed by others; try again")
+            Self::new(problem_types::BUSY, "other requests are changing the same data; try again")
                 .with_source(error)
         } else if code == "22021" || code == "22P05" {
-            Self::invalid("", "holds a character that cannot be stored (U+0000)").with_source(error)
+            Self::invalid("", "contains a character that cannot be stored (U+0000)").with_source(error)
         } else {
             Self::internal(error)
         }
@@ -152,41 +192,39 @@ impl From<serde_json::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if self.status.is_server_error() {
+        let (status, kind) = (self.status(), self.problem.name);
+        if status.is_server_error() {
             let source = self.source.as_deref().map(|source| chain(source)).unwrap_or_default();
-            if self.status == StatusCode::INTERNAL_SERVER_ERROR {
-                tracing::error!(
-                    error.kind = self.kind,
-                    error.source = source,
-                    "request failed: {}",
-                    self.detail
-                );
+            if status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(error.kind = kind, error.source = source, "request failed: {}", self.detail);
             } else {
-                tracing::warn!(
-                    error.kind = self.kind,
-                    error.source = source,
-                    "request refused: {}",
-                    self.detail
-                );
+                tracing::warn!(error.kind = kind, error.source = source, "request refused: {}", self.detail);
             }
         }
-        let mut response = self.status.into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
+        let mut response = status.into_response();
+        if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = self.retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
-        response.extensions_mut().insert(Problem {
-            kind: format!("/problems/{}", self.kind),
-            title: self.kind.replace('-', " "),
-            status: self.status.as_u16(),
-            detail: self.detail.into_owned(),
-            instance: None,
-            request_id: None,
-            errors: self.errors,
-        });
         response
+            .extensions_mut()
+            .insert(Problem { errors: self.errors, ..problem_of(self.problem, self.detail.into_owned()) });
+        response
+    }
+}
+
+/// A problem without what the border adds: path and request id.
+pub(crate) fn problem_of(problem: &ProblemType, detail: String) -> Problem {
+    Problem {
+        kind: problem.uri(),
+        title: problem.title.to_owned(),
+        status: problem.status,
+        detail,
+        instance: None,
+        request_id: None,
+        errors: Vec::new(),
     }
 }
 

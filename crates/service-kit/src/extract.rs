@@ -1,6 +1,6 @@
-//! Extractors that refuse with a problem naming the field.
+//! Extractors whose refusals name the wrong field.
 
-use api_types::problem::FieldError;
+use api_types::{page::Versioned, problem::FieldError, problem_types};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{ApiError, ApiResult};
 
-/// Room made for an answer at first; a page of a list is about as large.
-const USUAL_ANSWER_BYTES: usize = 8 << 10;
+/// Initial capacity of an answer, about one page of a list.
+const INITIAL_ANSWER_BYTES: usize = 8 << 10;
 
 /// A JSON body. 415 for another content type, 413 when too large, 400 when it is not JSON, 422 when a field is wrong.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut body = Vec::with_capacity(USUAL_ANSWER_BYTES);
+        let mut body = Vec::with_capacity(INITIAL_ANSWER_BYTES);
         match serde_json::to_writer(&mut body, &self.0) {
             Ok(()) => {
                 ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
@@ -37,7 +37,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         require_json(request.headers())?;
         let body = body(request, state).await?;
         let value = parse_json(&body)?;
-        // A structure can be read from an array of its fields in order; no path means that by its body.
+        // serde would also accept an array of the fields in order.
         match body.trim_ascii_start().first() {
             Some(b'[') => Err(ApiError::invalid("", "must be an object, not an array")),
             _ => Ok(Self(value)),
@@ -48,12 +48,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 /// Reads a body within the limit of its route.
 pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "the body is larger than this path takes",
-        ),
-        _ => ApiError::malformed("the body could not be read to its end").with_source(rejection),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(problem_types::TOO_LARGE, "the body is larger than this path accepts")
+        }
+        _ => ApiError::malformed("the body could not be read completely").with_source(rejection),
     })
 }
 
@@ -61,13 +59,13 @@ fn require_json(headers: &HeaderMap) -> ApiResult<()> {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence == "application/json" || essence.ends_with("+json") {
-        true => Ok(()),
-        false => Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+    if essence == "application/json" || essence.ends_with("+json") {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            problem_types::UNSUPPORTED_MEDIA_TYPE,
             "the body must be sent as `Content-Type: application/json`",
-        )),
+        ))
     }
 }
 
@@ -80,7 +78,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
         refuse_nul(body)?;
         return Ok(value);
     }
-    // Once more, slower, to say where the fault is.
+    // Parses again, slower, to find the wrong field.
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer_of(error.path());
@@ -89,7 +87,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
             serde_json::error::Category::Data => {
                 ApiError::invalid_fields(vec![FieldError { pointer, detail: inner.to_string() }])
             }
-            // A number where the name of a variant belongs is a syntax error to serde_json, and yet the body is JSON.
+            // To serde_json, a number instead of the name of a variant is a syntax error although the body is JSON.
             _ if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
                 ApiError::invalid(pointer, "is of the wrong type")
             }
@@ -103,7 +101,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     Ok(value)
 }
 
-/// U+0000 is valid in JSON and can be stored in no PostgreSQL text: it is refused here, with its place.
+/// U+0000 is valid in JSON, but PostgreSQL cannot store it in a text: it is refused here, with its pointer.
 fn refuse_nul(body: &[u8]) -> ApiResult<()> {
     if memchr::memmem::find(body, br"\u0000").is_none() {
         return Ok(());
@@ -122,7 +120,7 @@ fn refuse_nul(body: &[u8]) -> ApiResult<()> {
     }
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     find(&value, "").map_or(Ok(()), |pointer| {
-        Err(ApiError::invalid(pointer, "holds the character U+0000, which cannot be stored"))
+        Err(ApiError::invalid(pointer, "contains the character U+0000, which cannot be stored"))
     })
 }
 
@@ -145,7 +143,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
-            return Err(ApiError::malformed("a query parameter holds the character U+0000"));
+            return Err(ApiError::malformed("a query parameter contains the character U+0000"));
         }
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
             |rejection| ApiError::malformed(format!("query parameter: {}", crate::error::chain(&rejection))),
@@ -153,7 +151,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Path segments. A segment that cannot be an id of the wanted kind names nothing: 404.
+/// Path segments. If a segment cannot be an id of the expected kind, the answer is 404.
 #[derive(Debug, Clone)]
 pub struct Path<T>(pub T);
 
@@ -163,16 +161,14 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         if parts.uri.path().contains("%00") {
             return Err(ApiError::new(
-                StatusCode::NOT_FOUND,
-                "not-found",
-                "nothing can have this id: it holds the character U+0000",
+                problem_types::NOT_FOUND,
+                "nothing can have this id: it contains the character U+0000",
             ));
         }
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(ApiError::new(
-                StatusCode::NOT_FOUND,
-                "not-found",
+                problem_types::NOT_FOUND,
                 format!("nothing can have this id: {}", crate::error::chain(&rejection)),
             )),
         }
@@ -184,7 +180,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 pub struct IfMatch(Option<String>);
 
 impl IfMatch {
-    /// Compares with the version that is stored. A missing header is accepted; `*` matches whatever exists.
+    /// Compares with the stored version. A missing header is accepted; `*` matches any version.
     pub fn check(&self, version: i64) -> ApiResult<()> {
         let current = etag(version);
         match self.0.as_deref() {
@@ -202,9 +198,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         match parts.headers.get(header::IF_MATCH).map(|value| value.to_str()) {
             None => Ok(Self(None)),
             Some(Ok(text)) if text.len() <= 200 => Ok(Self(Some(text.to_owned()))),
-            Some(_) => {
-                Err(ApiError::malformed("the header If-Match is not an ETag as this service gives it"))
-            }
+            Some(_) => Err(ApiError::malformed("the header If-Match is not an ETag of this service")),
         }
     }
 }
@@ -217,6 +211,22 @@ pub fn etag(version: i64) -> String {
 /// An answer with its ETag.
 #[derive(Debug)]
 pub struct Tagged<T>(pub i64, pub T);
+
+impl<T: Versioned> Tagged<T> {
+    pub fn of(item: T) -> Self {
+        Self(item.version(), item)
+    }
+}
+
+/// 201 with the path of what was created.
+#[derive(Debug)]
+pub struct Created<T>(pub String, pub T);
+
+impl<T: IntoResponse> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, [(header::LOCATION, self.0)], self.1).into_response()
+    }
+}
 
 impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {

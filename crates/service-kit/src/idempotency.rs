@@ -1,8 +1,9 @@
-//! `Idempotency-Key`: the same key and body give the same answer, however often they are sent.
+//! `Idempotency-Key`: the same key and body return the same answer, however often they are sent.
 //!
 //! The key is claimed and its answer stored in the transaction that does the work: a crash undoes both or neither. A
 //! second request with the same key waits for the first one's commit.
 
+use api_types::problem_types;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
 };
 
-/// The header, when it was sent: 1 to 255 visible ASCII characters.
+/// The header, if it was sent: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, Default)]
 pub struct IdempotencyKey(pub Option<String>);
 
@@ -33,22 +34,22 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// What a key is worth at the start of the work.
+/// Whether the work under a key is new.
 #[derive(Debug)]
 pub enum Begun<T> {
     /// Do the work, then [`Ticket::finish`].
     New(Ticket),
-    /// It was done: answer this.
+    /// It was done, with this answer.
     Replay(T),
 }
 
-/// The right to do the work under a key.
+/// The claim on a key.
 #[derive(Debug)]
 pub struct Ticket(Option<(String, String, &'static str, String)>);
 
 /// Claims `key` for `operation` in the caller's transaction. Without a key the work is always new.
 pub async fn begin<T: DeserializeOwned>(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     operation: &'static str,
     key: &IdempotencyKey,
@@ -65,7 +66,7 @@ pub async fn begin<T: DeserializeOwned>(
         key,
         body_hash,
     )
-    .execute(&mut *connection)
+    .execute(&mut *conn)
     .await?
     .rows_affected();
     if claimed == 1 {
@@ -84,23 +85,23 @@ pub async fn begin<T: DeserializeOwned>(
         operation,
         key,
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     if stored.body_hash != body_hash {
         return Err(ApiError::invalid(
             "Idempotency-Key",
-            "was used with another body before; use a new key for a new request",
+            "was already used with another body; use a new key for a new request",
         ));
     }
-    let response = stored
-        .response
-        .ok_or_else(|| ApiError::conflict("in-flight", "the first request with this key is still at work"))?;
+    let response = stored.response.ok_or_else(|| {
+        ApiError::new(problem_types::IN_FLIGHT, "the first request with this key is still in progress")
+    })?;
     Ok(Begun::Replay(serde_json::from_value(response)?))
 }
 
 impl Ticket {
     /// Stores the answer under the key, in the same transaction.
-    pub async fn finish(self, connection: &mut PgConnection, response: &impl Serialize) -> ApiResult<()> {
+    pub async fn finish(self, conn: &mut PgConnection, response: &impl Serialize) -> ApiResult<()> {
         let Some((service, subject, operation, key)) = self.0 else { return Ok(()) };
         sqlx::query!(
             "UPDATE platform.idempotency_keys SET response = $5
@@ -111,7 +112,7 @@ impl Ticket {
             key,
             serde_json::to_value(response)?,
         )
-        .execute(connection)
+        .execute(conn)
         .await?;
         Ok(())
     }

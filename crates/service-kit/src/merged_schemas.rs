@@ -96,7 +96,10 @@ mod tests {
     fn closed_part_is_merged_into_an_open_object() {
         let stored = merged(json!({ "type": "object", "required": ["name"], "additionalProperties": false,
             "properties": { "name": { "type": "string" } } }));
-        assert_eq!(stored["properties"], json!({ "name": { "type": "string" }, "revision": { "type": "integer" } }));
+        assert_eq!(
+            stored["properties"],
+            json!({ "name": { "type": "string" }, "revision": { "type": "integer" } })
+        );
         assert_eq!(stored["required"], json!(["name", "revision"]));
         assert_eq!(stored["description"], "As stored.");
         assert!(stored["allOf"].is_null() && stored["additionalProperties"].is_null(), "{stored:#}");

@@ -1,15 +1,15 @@
-//! Where requests to the outside may go: webhooks, health endpoints, deployers. A URL is text from outside, and this process stands inside: without this guard a webhook would
-//! be a way to the database, to cloud metadata and to every host of the private network.
+//! Where requests to the outside may go: webhooks, health endpoints, deployers. Their URLs come from outside, and this
+//! process runs inside: without this check, a webhook could reach the database, cloud metadata and every host of the
+//! private network.
 //!
-//! The text is checked when it is taken in; the addresses behind its name when it is used, and the connection is made
-//! to those very addresses.
+//! The text is checked when it is stored. The addresses of its name are checked when it is used, and the connection is
+//! made to exactly those addresses.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
-
-use std::sync::Arc;
 
 use reqwest::{
     Client, Url,
@@ -19,7 +19,7 @@ use reqwest::{
 
 const LONGEST: usize = 2000;
 const PORTS: [u16; 4] = [80, 443, 8080, 8443];
-/// Name endings that stand for this machine or the private network.
+/// Name endings that mean this machine or the private network.
 const INNER_NAMES: [&str; 7] =
     ["localhost", "localdomain", "local", "internal", "intranet", "lan", "home.arpa"];
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,17 +31,17 @@ pub enum Refusal {
         "must be a URL `http://host/path` or `https://host/path` of at most {LONGEST} visible ASCII characters"
     )]
     NoUrl,
-    #[error("must not hold a user name, a password or a fragment")]
+    #[error("must not contain a user name, a password or a fragment")]
     NotPlain,
-    #[error("must not use port {0}; webhooks go to {PORTS:?}, or to what --allow-webhook-to lists")]
+    #[error("must not use port {0}; allowed are {PORTS:?} and what --allow-webhook-to lists")]
     Port(u16),
     #[error(
-        "must not lead into this machine or a private network; list the receiver in --allow-webhook-to if it is yours"
+        "must not point to this machine or a private network; list the receiver in --allow-webhook-to if it is yours"
     )]
     Inner,
 }
 
-/// Why a receiver cannot be reached: it never may, or its name has no address for now.
+/// Why a receiver cannot be reached: it is not allowed, or its name has no address at present.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     #[error("{0}")]
@@ -50,13 +50,13 @@ pub enum Unresolved {
     Later(String),
 }
 
-/// The guard, and the receivers that an operator excepted from it.
+/// The check, and the receivers that an operator exempted from it.
 #[derive(Debug)]
 pub struct Receivers {
     allowed: Vec<(String, Option<u16>)>,
 }
 
-/// A receiver that may be reached, at these addresses.
+/// An allowed receiver and its addresses.
 #[derive(Debug)]
 pub struct Receiver {
     pub url: Url,
@@ -73,16 +73,18 @@ impl Receivers {
                 .filter(|url| url.path() == "/" && url.username().is_empty() && url.query().is_none());
             let host = url.as_ref().and_then(Url::host_str);
             let host = host.ok_or_else(|| {
-                anyhow::anyhow!("`--allow-webhook-to {entry}` is no receiver; expected `host` or `host:port`")
+                anyhow::anyhow!(
+                    "`--allow-webhook-to {entry}` is not a receiver; expected `host` or `host:port`"
+                )
             })?;
-            // `Url` drops the port 80 that is the scheme's own, and `host` alone means every port.
+            // `Url` drops port 80, the default of the scheme, but here a `host` without a port means every port.
             let port = url.as_ref().and_then(Url::port).or_else(|| entry.ends_with(":80").then_some(80));
             Ok((host.to_owned(), port))
         };
         Ok(Self { allowed: allowed.iter().map(parse).collect::<anyhow::Result<_>>()? })
     }
 
-    /// Checks what the text alone tells.
+    /// Checks the text only.
     pub fn check(&self, text: &str) -> Result<Url, Refusal> {
         let url = parse(text)?;
         let (host, port) =
@@ -100,7 +102,7 @@ impl Receivers {
         }
     }
 
-    /// Checks the text again, since what is allowed may have changed, and every address behind its name.
+    /// Checks the text again, since the settings may have changed, and every address of its name.
     pub async fn resolve(&self, text: &str) -> Result<Receiver, Unresolved> {
         let url =
             self.check(text).map_err(|refusal| Unresolved::Never(format!("the receiver's URL {refusal}")))?;
@@ -118,7 +120,7 @@ impl Receivers {
         if addresses.is_empty() {
             return Err(Unresolved::Later("the receiver's name has no address".to_owned()));
         }
-        // One inner address among outer ones is enough to refuse: which of them is used is not ours to say.
+        // One inner address among outer ones is enough to refuse: any of them may be used.
         if !self.is_allowed(&host, port) && addresses.iter().any(|address| is_inner(address.ip())) {
             return Err(Unresolved::Never(format!("the receiver's URL {}", Refusal::Inner)));
         }
@@ -131,8 +133,8 @@ impl Receivers {
 }
 
 impl Receiver {
-    /// A client for this receiver alone: it connects to the addresses that were checked and to no others, and follows no
-    /// redirect, which would lead past the check.
+    /// A client for this receiver only: it connects to the addresses that were checked and to no others, and follows no
+    /// redirect, which would bypass the check.
     pub fn client(&self, connect_timeout: Duration) -> reqwest::Result<Client> {
         Client::builder()
             .no_proxy()
@@ -143,7 +145,7 @@ impl Receiver {
     }
 }
 
-/// Answers every name with the addresses that were checked: between the check and the connection no name server is
+/// Resolves every name to the addresses that were checked: between the check and the connection no name server is
 /// asked again.
 struct Checked(Vec<SocketAddr>);
 
@@ -154,7 +156,7 @@ impl Resolve for Checked {
     }
 }
 
-/// Stricter than browsers are: what needs repair to be a URL is none.
+/// Stricter than browsers: what must be repaired to be a URL is refused.
 fn parse(text: &str) -> Result<Url, Refusal> {
     let lower = text.to_ascii_lowercase();
     let rest =
@@ -169,19 +171,16 @@ fn parse(text: &str) -> Result<Url, Refusal> {
     }
     let url = Url::parse(text).map_err(|_| Refusal::NoUrl)?;
     let is_named = url.host_str().is_some_and(|host| !host.split('.').any(|label| label == "xn--"));
-    match is_named && !authority.contains('%') && url.port() != Some(0) {
-        true => Ok(url),
-        false => Err(Refusal::NoUrl),
-    }
+    if is_named && !authority.contains('%') && url.port() != Some(0) { Ok(url) } else { Err(Refusal::NoUrl) }
 }
 
-/// The address that a host of a parsed URL is, in whichever notation it was written.
+/// The address of a URL's host, in any notation.
 fn address_of(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Whether a name says by itself that it stands for something inside. Names without a dot are completed by the
-/// resolver's search list; names that spell an address are answered with it by public services.
+/// Whether the name itself is inner. Names without a dot are completed by the
+/// resolver's search list; names that spell an address are resolved to it by public services.
 fn is_inner_name(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     let ends_inside = INNER_NAMES
@@ -235,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_receivers_are_taken() {
+    fn public_receivers_are_accepted() {
         let receivers = Receivers::new(&[]).unwrap();
         for url in
             ["https://hooks.example.org/a?b=c", "http://8.8.8.8:8080/", "https://[2a00:1450:4001::1]/x"]
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_lists_is_allowed_on_its_port_alone() {
+    fn what_an_operator_lists_is_allowed_only_on_its_port() {
         let receivers = Receivers::new(&["127.0.0.1:9000".to_owned(), "hooks.lan".to_owned()]).unwrap();
         assert!(receivers.check("http://127.0.0.1:9000/x").is_ok());
         assert!(receivers.check("http://127.0.0.1:9001/x").is_err());

@@ -1,6 +1,6 @@
-//! Turns every unsuccessful answer, the framework's own among them, into problem+json with path and request id.
+//! Turns every unsuccessful answer, including those of the framework, into problem+json with path and request id.
 
-use api_types::problem::Problem;
+use api_types::{problem::Problem, problem_types};
 use axum::{
     body::Body,
     extract::Request,
@@ -9,12 +9,12 @@ use axum::{
     response::Response,
 };
 
-use crate::{server::RequestId, unread::Unread};
+use crate::{drain_body::DrainBody, error::problem_of, server::RequestId};
 
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
-    let (request, unread) = Unread::keep(request);
+    let (request, body_rest) = DrainBody::keep(request);
     let instance = request.uri().path().to_owned();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
     let mut response = next.run(request).await;
@@ -30,35 +30,35 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    if !unread.drain().await {
+    if !body_rest.drain().await {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
 }
 
-/// The problem of an answer made by the framework, which says no more than its status.
+/// The problem for an answer of the framework, of which only the status is known.
 fn of_status(status: StatusCode) -> Problem {
-    let (kind, detail) = match status {
-        StatusCode::NOT_FOUND => ("not-found", "there is nothing at this path; /docs lists what there is"),
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "method-not-allowed",
-            "this path does not take this method; the Allow header lists those it takes",
-        ),
-        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is larger than this path takes"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            ("unsupported-media-type", "this path does not take this content type or encoding")
+    let (problem, detail) = match status {
+        StatusCode::NOT_FOUND => {
+            (problem_types::NOT_FOUND, "there is nothing at this path; /docs lists the paths")
         }
-        StatusCode::SERVICE_UNAVAILABLE => ("timed-out", "the answer took too long; try again"),
-        _ => ("request-failed", status.canonical_reason().unwrap_or("the request failed")),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            problem_types::METHOD_NOT_ALLOWED,
+            "this path does not accept this method; the Allow header lists those it accepts",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            (problem_types::TOO_LARGE, "the body is larger than this path accepts")
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (problem_types::UNSUPPORTED_MEDIA_TYPE, "this path does not accept this content type or encoding")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => (problem_types::TIMED_OUT, "the answer took too long; try again"),
+        _ => {
+            let detail = status.canonical_reason().unwrap_or("the request failed");
+            let problem = problem_of(problem_types::REQUEST_FAILED, detail.to_owned());
+            return Problem { status: status.as_u16(), ..problem };
+        }
     };
-    Problem {
-        kind: format!("/problems/{kind}"),
-        title: kind.replace('-', " "),
-        status: status.as_u16(),
-        detail: detail.to_owned(),
-        instance: None,
-        request_id: None,
-        errors: Vec::new(),
-    }
+    problem_of(problem, detail.to_owned())
 }

@@ -1,5 +1,6 @@
 //! One service: its routes as a table, the layers around them, and how it is started and stopped.
 
+use api_types::problem_types;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use secrecy::SecretString;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,58 +29,60 @@ use uuid::Uuid;
 use crate::{
     access, auth,
     clock::Clock,
-    config::Secret,
     contract::{self, QueryParameters, refuse_unknown_parameters},
     error::{ApiError, ApiResult},
     extract::Json,
     problem, telemetry,
 };
 
-/// Bodies are refused beyond this size unless a route says otherwise.
+/// Maximum size of a body, unless a route has another limit.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
-/// An answer that has not begun by then is 503; streams that have begun go on.
+/// If an answer has not begun by then, it is 503; streams that have begun continue.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that has not arrived by then is refused.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// After a stop was asked for, requests and background work get this long.
+/// At a stop, requests and background tasks get this long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// What a service is given to work with.
+/// What a service is started with.
 #[derive(Clone)]
 pub struct Context {
     pub pool: PgPool,
     pub clock: Clock,
-    /// Presented to the other services.
-    pub service_token: Secret,
-    /// Cancelled when the process is to stop.
+    /// For requests to the other services.
+    pub service_token: SecretString,
+    /// Cancelled when the process must stop.
     pub shutdown: CancellationToken,
-    /// Background work is spawned here, so that a stop waits for it.
+    /// Background tasks are spawned here, so that a stop waits for them.
     pub tasks: TaskTracker,
 }
 
 /// A service of the platform. `patchctl up` runs all four in one process, the thin binaries one each.
-#[allow(async_fn_in_trait, reason = "used with concrete types alone")]
+#[allow(async_fn_in_trait, reason = "used only with concrete types")]
 pub trait Service: 'static {
     const NAME: &'static str;
     const TITLE: &'static str;
     const SCHEMA: &'static str;
     const DEFAULT_PORT: u16;
-    /// Paths served without a token; a final `*` stands for anything.
+    /// Paths served without a token; a final `*` matches anything.
     const PUBLIC_PATHS: &'static [&'static str] = &[];
 
-    /// What it takes beside [`crate::config::ServeConfig`].
+    /// Settings in addition to [`crate::config::ServeConfig`].
     type Settings: clap::Args + Clone + std::fmt::Debug + Send + Sync;
     type State: Clone + Send + Sync + 'static;
 
     fn migrator() -> Migrator;
-    fn routes() -> OpenApiRouter<Self::State>;
+    /// The contract of the service's own routes.
+    fn contract() -> OpenApi;
+    /// The service's own routes around its started state.
+    fn routes(state: Self::State) -> OpenApiRouter;
     /// Makes the state and spawns background work on `context.tasks`. The schema is migrated when this is called.
     async fn start(context: &Context, settings: Self::Settings) -> anyhow::Result<Self::State>;
-    /// Names and base URLs of the services this one needs; `/readyz` asks them.
+    /// Names and base URLs of the services this one needs; `/readyz` checks them.
     fn dependencies(settings: &Self::Settings) -> Vec<(&'static str, String)>;
 }
 
-/// The request's id: taken from `X-Request-Id` when it is sane, else made.
+/// The request's id: that of `X-Request-Id` if it is valid, else a new one.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub Arc<str>);
 
@@ -86,16 +90,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The contract of a service, as generated into `openapi/<service>.json`.
 pub fn openapi<S: Service>() -> OpenApi {
-    contract::complete::<S>(S::routes().split_for_parts().1)
+    contract::complete::<S>(S::contract())
 }
 
-/// Builds the whole router of a service around its started state.
+/// Builds the router of a service with its started state.
 pub fn router<S: Service>(
     context: &Context,
     state: S::State,
     dependencies: Vec<(&'static str, String)>,
 ) -> Router {
-    let (own, own_contract) = S::routes().with_state(state).split_for_parts();
+    let (own, own_contract) = S::routes(state).split_for_parts();
     let access_state = access::AccessState { pool: context.pool.clone(), clock: context.clock.clone() };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
     let contract = contract::complete::<S>(own_contract);
@@ -129,7 +133,7 @@ pub fn router<S: Service>(
         }))
 }
 
-/// Gives the request an id, a log span and its metrics.
+/// Sets the request's id, and records logs and metrics.
 async fn observe(service: &'static str, mut request: Request, next: Next) -> Response {
     let sane = |value: &&str| (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
@@ -167,8 +171,8 @@ async fn readyz(State(readiness): State<Readiness>) -> ApiResult<impl IntoRespon
         let asked =
             readiness.client.get(format!("{url}/healthz")).timeout(Duration::from_secs(2)).send().await;
         if !asked.is_ok_and(|answer| answer.status().is_success()) {
-            return Err(ApiError::unavailable(
-                "dependency-unavailable",
+            return Err(ApiError::new(
+                problem_types::DEPENDENCY_UNAVAILABLE,
                 format!("the service `{name}` cannot be reached"),
             ));
         }
@@ -200,11 +204,11 @@ pub async fn serve<S: Service>(
     };
     tokio::select! {
         served = server => served?,
-        () = deadline => tracing::warn!(service = S::NAME, "requests were still open at the stop and were cut off"),
+        () = deadline => tracing::warn!(service = S::NAME, "requests were still open at the stop and were aborted"),
     }
     context.tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, context.tasks.wait()).await.is_err() {
-        tracing::warn!(service = S::NAME, "background work was still running at the stop and was cut off");
+        tracing::warn!(service = S::NAME, "background tasks were still running at the stop and were aborted");
     }
     Ok(())
 }

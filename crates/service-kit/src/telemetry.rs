@@ -12,7 +12,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging; `filter` is a `RUST_LOG` directive. Does nothing when a subscriber is there already.
+/// Starts logging; `filter` is a `RUST_LOG` directive. Does nothing if there is a subscriber already.
 pub fn start_logging(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let registry = tracing_subscriber::registry().with(filter);
@@ -24,7 +24,7 @@ pub fn start_logging(format: LogFormat, filter: &str) {
     };
 }
 
-/// The process's metrics; all services of one process share them, told apart by the label `service`.
+/// The process's metrics. All services of one process share them; the label `service` distinguishes them.
 pub fn metrics() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE

@@ -1,4 +1,4 @@
-//! Enums and ids stored as text: the column holds the same name as the wire.
+//! Enums and ids stored as text: the column contains the same name as the wire.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub fn to_text<T: Serialize>(value: &T) -> sqlx::Result<String> {
     }
 }
 
-/// Reads what [`to_text`] has written. A text that this version does not know is an error of the data, never a default.
+/// Reads what [`to_text`] has written. An unknown text is an error of the data, never a default.
 pub fn from_text<T: DeserializeOwned>(text: impl Into<String>) -> sqlx::Result<T> {
     serde_json::from_value(Value::String(text.into())).map_err(|error| sqlx::Error::Decode(error.into()))
 }
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_wire() {
+    fn stored_names_are_those_of_the_wire() {
         assert_eq!(to_text(&Colour::DarkRed).unwrap(), "dark_red");
         assert_eq!(from_text::<Colour>("dark_red").unwrap(), Colour::DarkRed);
     }

@@ -7,6 +7,7 @@ use service_kit::{
     server::{Context, Service},
 };
 use sqlx::{PgPool, migrate::Migrator};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{api, app, driver::Drivers};
@@ -46,8 +47,12 @@ impl Service for SimEngine {
         sqlx::migrate!("../../migrations/sim")
     }
 
-    fn routes() -> OpenApiRouter<SimState> {
-        api::routes()
+    fn contract() -> OpenApi {
+        api::routes().into_openapi()
+    }
+
+    fn routes(state: SimState) -> OpenApiRouter {
+        api::routes().with_state(state)
     }
 
     async fn start(context: &Context, settings: SimSettings) -> anyhow::Result<SimState> {

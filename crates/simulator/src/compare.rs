@@ -1,4 +1,4 @@
-//! The same hosts under every strategy, and which one to take.
+//! Compares the strategies for the same hosts, and recommends one.
 
 use domain::{
     plan::{NoteSeverity, Plan, PlanHash},
@@ -15,12 +15,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Comparison {
-    /// In the order asked for.
+    /// In the requested order.
     pub outcomes: Vec<StrategyOutcome>,
-    /// Absent when every plan breaks a rule.
+    /// Absent if every plan breaks a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Strategy>,
-    /// Why, in a sentence for the approver.
+    /// The reason, as a sentence for the approver.
     pub reason: String,
 }
 
@@ -33,12 +33,12 @@ pub struct StrategyOutcome {
     pub waves: u32,
     pub errors: u32,
     pub warnings: u32,
-    /// No other plan without errors is at least as good in time, downtime and exposure and better in one.
+    /// No other plan without errors is at least as good in time, downtime and exposure, and better in one.
     pub pareto: bool,
     pub forecast: Forecast,
 }
 
-/// The plan of a request with all notes about it, those about its time among them, and what is to be expected of it.
+/// The plan of a request with all its notes, including those about time, and its forecast.
 pub fn plan_and_forecast(
     request: &PlanRequest,
     model: &DurationModel,
@@ -57,7 +57,7 @@ pub fn plan_and_forecast(
     (plan, forecast)
 }
 
-/// [`compare_within`] of plans that may run at any time.
+/// [`compare_within`] for plans that may run at any time.
 pub fn compare(
     request: &PlanRequest,
     strategies: &[Strategy],
@@ -68,7 +68,7 @@ pub fn compare(
     compare_within(request, strategies, model, None, runs, seed)
 }
 
-/// Plans and plays the request under each strategy, all with the same luck. The request's own strategy plays no part.
+/// Plans and plays the request under each strategy, all with the same random numbers. The request's own strategy is ignored.
 pub fn compare_within(
     request: &PlanRequest,
     strategies: &[Strategy],
@@ -124,7 +124,7 @@ fn recommend(outcomes: &[StrategyOutcome], candidates: &[Candidate]) -> (Option<
                 choice::calmest(candidates).into_iter().map(|index| &outcomes[index]).collect();
             (Some(outcomes[chosen].strategy), reason(&outcomes[chosen], &calm, outcomes))
         }
-        None => (None, "no strategy makes a plan without errors; the notes of each plan say why".to_owned()),
+        None => (None, "no strategy makes a plan without errors; see the notes of each plan".to_owned()),
     }
 }
 
@@ -149,10 +149,10 @@ fn reason(chosen: &StrategyOutcome, calm: &[&StrategyOutcome], all: &[StrategyOu
         ("faster", least(|o| o.forecast.duration_seconds.p95)),
         ("less exposed", least(|o| o.forecast.exposure.mean)),
     ];
-    for (word, rival) in rivals {
+    for (difference, rival) in rivals {
         if let Some(rival) = rival.filter(|rival| !candidate(rival).is_as_good_in_all(&candidate(chosen))) {
             text += &format!(
-                "; `{}` is {word} ({}, exposure {:.0} against {:.0}, {:.2} failed hosts against {:.2})",
+                "; `{}` is {difference} ({}, exposure {:.0} against {:.0}, {:.2} failed hosts against {:.2})",
                 rival.strategy,
                 minutes(rival.forecast.duration_seconds.p95),
                 rival.forecast.exposure.mean,

@@ -1,4 +1,4 @@
-//! How long something takes, as a distribution of seconds.
+//! A duration as a distribution of seconds.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ impl Distribution {
         Self::Fixed { seconds }
     }
 
-    /// What is wrong with it, if anything.
+    /// The error in it, if any.
     pub fn fault(&self) -> Option<&'static str> {
         let is_time = |seconds: &f64| seconds.is_finite() && *seconds >= 0.0;
         match self {
@@ -41,7 +41,7 @@ impl Distribution {
             Self::Triangular { low, mode, high }
                 if ![low, mode, high].into_iter().all(is_time) || low > mode || mode > high =>
             {
-                Some("must hold 0 <= low <= mode <= high")
+                Some("must satisfy 0 <= low <= mode <= high")
             }
             Self::LogNormal { median, sigma } if !is_time(median) || !(0.0..=5.0).contains(sigma) => {
                 Some("median must be at least 0 and sigma 0 to 5")
@@ -53,16 +53,18 @@ impl Distribution {
         }
     }
 
-    /// Draws once from the source, twice if log-normal; nothing for a fixed value.
+    /// Draws once from the source, twice if log-normal, and never for a fixed value.
     pub fn sample(&self, random: &mut impl Random) -> f64 {
         match self {
             Self::Fixed { seconds } => *seconds,
             Self::Triangular { low, mode, high } => {
                 let (u, width) = (random.random(), high - low);
-                match width > 0.0 {
-                    false => *low,
-                    true if u < (mode - low) / width => low + (u * width * (mode - low)).sqrt(),
-                    true => high - ((1.0 - u) * width * (high - mode)).sqrt(),
+                if width <= 0.0 {
+                    *low
+                } else if u < (mode - low) / width {
+                    low + (u * width * (mode - low)).sqrt()
+                } else {
+                    high - ((1.0 - u) * width * (high - mode)).sqrt()
                 }
             }
             Self::LogNormal { median, sigma } => median * (sigma * normal(random)).exp(),
@@ -84,11 +86,10 @@ impl Distribution {
     }
 }
 
-/// A distribution made ready to be drawn from by the million.
+/// A distribution prepared for millions of draws.
 #[derive(Debug, Clone)]
 pub enum Sampler {
-    /// With what does not change from draw to draw: where the mode lies between the ends, and the two products under the
-    /// roots.
+    /// Precomputed: where the mode lies between the ends, and the two products under the roots.
     Triangular {
         low: f64,
         high: f64,

@@ -1,4 +1,4 @@
-//! From a deadline back to the plan: what has to change so that a run is done in time with a given confidence.
+//! From a deadline to the plan: what must change so that a run is done in time with a given confidence.
 
 use domain::quantity::HostCount;
 use planner::{PlanRequest, host_plan};
@@ -9,7 +9,7 @@ use crate::{
     forecast::{DurationModel, done_times},
 };
 
-/// As many degrees of parallelism are tried at most before the search narrows down.
+/// Most degrees of parallelism that are tried before the search narrows down.
 const MOST_TRIED: usize = 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ const MOST_TRIED: usize = 24;
 pub struct Deadline {
     /// Length of the window: from the first snapshot to the end of verification.
     pub seconds: f64,
-    /// Share of runs that must be done by then, 0 to 1.
+    /// Share of runs that must be done in time, 0 to 1.
     pub confidence: f64,
 }
 
@@ -25,9 +25,9 @@ pub struct Deadline {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Inverse {
     pub answer: Answer,
-    /// What was tried, by rising parallelism; the trade-off between parallelism and window.
+    /// The tried values, by rising parallelism: the trade-off between parallelism and window.
     pub tried: Vec<Tried>,
-    /// The answer in a sentence.
+    /// The answer as a sentence.
     pub reason: String,
 }
 
@@ -35,9 +35,9 @@ pub struct Inverse {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Answer {
-    /// The request meets the deadline as it is.
+    /// The request meets the deadline unchanged.
     AsItIs,
-    /// Either of the two alone is enough; each is the smallest that is. At least one is there.
+    /// Each of the two is enough by itself, and is the smallest that is. At least one is present.
     Change { max_parallel: Option<u32>, window_seconds: Option<f64> },
     /// Neither more parallelism nor any window helps: too many runs halt.
     Never,
@@ -54,8 +54,8 @@ pub struct Tried {
     pub window_seconds: Option<f64>,
 }
 
-/// A run is done when it did not halt. Every try meets the same luck, so more parallelism differs from less by what it
-/// does alone. Plans with errors are not considered; `min_up` is never traded.
+/// A run is done if it did not halt. Every try draws the same random numbers, so tries differ only by their parallelism.
+/// Plans with errors are not considered; `min_up` is never traded.
 pub fn meet_deadline(
     request: &PlanRequest,
     deadline: Deadline,
@@ -91,7 +91,7 @@ pub fn meet_deadline(
             below = max_parallel;
             continue;
         }
-        // The smallest that does lies between the last that did not and this one.
+        // The smallest that is enough lies between the last that was not and this one.
         let (mut low, mut high) = (below, max_parallel);
         while max_parallel > current && high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -120,7 +120,7 @@ fn conclude(
     let (answer, reason) = match (enough, window_seconds) {
         (Some(enough), _) if enough.max_parallel as usize == current => (
             Answer::AsItIs,
-            format!("done within {asked} as it is: {:.1} % of runs are", enough.done_in_time * 100.0),
+            format!("done within {asked} without a change: {:.1} % of runs are", enough.done_in_time * 100.0),
         ),
         (None, None) => {
             let reason = match tried.iter().map(|tried| tried.done_in_time).reduce(f64::max) {

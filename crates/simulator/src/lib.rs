@@ -1,20 +1,18 @@
-//! Plays a plan before anybody approves it: how long it takes, what may go wrong, what stays exposed meanwhile.
+//! Plays a plan before it is approved: how long it takes, what may go wrong, what stays exposed.
 //!
 //! Pure: no network, no database, no wall clock, no global source of randomness. A seed comes in as an argument and the
-//! same seed gives the same result, however many threads share the work.
+//! same seed returns the same result, however many threads share the work.
 
 pub mod check;
 pub mod compare;
 pub mod distribution;
 pub mod forecast;
 pub mod inverse;
-pub mod layered;
 pub mod ledger;
 pub mod native;
 pub mod output;
 pub mod plot;
 pub mod random;
-pub mod reference;
 pub mod replay;
 pub mod statistics;
 

@@ -1,4 +1,4 @@
-//! Shares independent runs among the cores.
+//! Distributes independent runs over the cores.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -6,13 +6,12 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// `play(0..count)` in order. The results do not depend on the number of threads, because a run knows nothing but its
-/// number.
+/// `play(0..count)` in order. The results do not depend on the number of threads, because a run knows only its number.
 pub fn map<T: Send>(count: usize, play: impl Fn(usize) -> T + Sync) -> Vec<T> {
     map_with(cores(), count, || (), |(), run| play(run))
 }
 
-/// As [`map`], with a workspace per thread; `play` must leave nothing in it that the next run could see.
+/// Like [`map`], with a workspace per thread; `play` must leave nothing in it that affects the next run.
 pub fn map_with<W, T: Send>(
     threads: usize,
     count: usize,

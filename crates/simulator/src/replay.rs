@@ -1,4 +1,4 @@
-//! A finished run once more, under other strategies, with the durations and faults that its hosts really had.
+//! Replays a finished run under other strategies, with the durations and failures that its hosts really had.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     forecast::{DurationModel, HostModel},
 };
 
-/// What a host did in the run, taken to be what it would have done at any other place in it.
+/// What a host did in the run; assumed to be the same at any other place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Observed {
@@ -24,8 +24,8 @@ pub struct Observed {
     pub rollback_failed: bool,
 }
 
-/// Each strategy once, without chance. Hosts that the run never reached behave as the model says at its mean and do not
-/// fail. `begun_hosts` and `halt` of each outcome say how far it would have come.
+/// Plays each strategy once, without randomness. Hosts that the run never reached behave like the model's mean and do not
+/// fail. `begun_hosts` and `halt` of each outcome show how far it would have come.
 pub fn replay(
     request: &PlanRequest,
     strategies: &[Strategy],
@@ -43,7 +43,7 @@ pub fn replay(
         let behaviour = match observed.get(host) {
             Some(observed) => HostModel {
                 update: Distribution::fixed(observed.seconds),
-                // Contained in the whole already.
+                // Already included in the total.
                 reboot: Distribution::fixed(0.0),
                 reboot_probability: 0.0,
                 failure_probability: f64::from(u8::from(observed.failed)),

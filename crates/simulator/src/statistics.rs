@@ -1,4 +1,4 @@
-//! What many runs say, and how sure of it they are.
+//! Statistics of many runs and their confidence.
 
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,8 @@
 mod architecture;
 mod bootstrap;
 mod contracts;
+mod docs;
 mod failure_output;
-
 mod handover;
 mod licences;
 mod openapi;
@@ -50,12 +50,12 @@ enum Command {
     },
     /// Check the rules between and inside crates: directions, layers, purity, cycles of imports, sizes, the diagram of crates
     Check,
-    /// Redraw the diagram of crates in docs/ARCHITECTURE.md
-    Docs,
     /// Print the lines of Rust per crate, without tests
     Lines,
     /// Write openapi/<service>.json from the services
     Openapi(Drift),
+    /// Write docs/problems.md from the registry of problem types, and the diagram of crates in docs/ARCHITECTURE.md
+    Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),
     /// Measure; arguments after `--` go to the benchmark
@@ -99,10 +99,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
         Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
         Command::Check => report(architecture::check(&workspace)?),
-        Command::Docs => report(architecture::write_docs(&workspace)?),
         Command::Lines => report(task::Verdict::Passed(architecture::lines(&workspace)?)),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
         Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),
+        Command::Docs(Drift { check: true }) => report(docs::check(&workspace)?),
+        Command::Docs(Drift { check: false }) => {
+            architecture::write_diagram(&workspace)?;
+            report(docs::write(&workspace)?)
+        }
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, contracts, licences, openapi, playbooks, queries, test_step};
+use crate::{architecture, contracts, docs, licences, openapi, playbooks, queries, test_step};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -33,6 +33,8 @@ pub enum StepName {
     Openapi,
     /// Lint of openapi/, and a typed client compiled from each contract
     Contracts,
+    /// Generated documents against their sources
+    Docs,
     /// All tests, against a PostgreSQL started for them
     Tests,
 }
@@ -108,6 +110,7 @@ fn perform(
         }
         StepName::Openapi => openapi::check(workspace),
         StepName::Contracts => contracts::check(workspace),
+        StepName::Docs => docs::check(workspace),
         StepName::Tests => {
             let (verdict, counted) = test_step::run(workspace, selection)?;
             *totals = Some(counted);

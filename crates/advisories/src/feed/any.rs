@@ -1,4 +1,4 @@
-//! One way in for every feed: unpacked where it is packed, recognised by its content, read by its reader.
+//! Reads any feed: unpacks it, recognises it by its content and calls its reader.
 
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use super::{
     nvd, osv, recognise, updateinfo,
 };
 
-/// One record of whichever feed.
+/// One record of any feed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FeedRecord {
     Advisory(Box<Advisory>),
@@ -22,15 +22,15 @@ pub enum FeedRecord {
     Note(Box<CveNote>),
 }
 
-/// Takes each record, or the reason why it was refused. `Break` ends the reading.
+/// Receives each record, or the reason why it was refused. `Break` ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<FeedRecord, RecordError>) -> ControlFlow<()>;
 
-/// Which feed a file is, from its beginning on; it is left there. `None` when it is none of those known.
+/// The feed of a file, by its first bytes, which are not consumed. `None` if it is not a known feed.
 pub fn recognise_feed(mut source: impl Read + Seek, limits: &Limits) -> io::Result<Option<FeedKind>> {
     source.rewind()?;
     let beginning = read_beginning(&mut source)?;
     let kind = match Packing::of(&beginning) {
-        // What cannot be unpacked is no feed.
+        // A file that cannot be unpacked is not a feed.
         Some(packing) => {
             source.rewind()?;
             let unpacked = packing.unpack(BufReader::new(&mut source), limits);
@@ -42,7 +42,7 @@ pub fn recognise_feed(mut source: impl Read + Seek, limits: &Limits) -> io::Resu
     Ok(kind)
 }
 
-/// A zip that was packed once more is no feed of anybody.
+/// A packed zip is not a known feed.
 fn recognise_text(beginning: &[u8]) -> Option<FeedKind> {
     recognise(beginning).filter(|kind| *kind != FeedKind::Archive)
 }
@@ -53,7 +53,7 @@ fn read_beginning(source: impl Read) -> io::Result<Vec<u8>> {
     Ok(beginning)
 }
 
-/// Reads a file that was recognised as `kind`. `name` says where it stood, and goes into what is said of its records.
+/// Reads a file that was recognised as `kind`. `name` is used in errors and warnings.
 pub fn read_feed(
     kind: FeedKind,
     mut source: impl Read + Seek,
@@ -85,7 +85,7 @@ fn read_text(
 ) -> Result<ReadReport, FeedError> {
     let mut advisories = |outcome: Result<Advisory, RecordError>| sink(outcome.map(advisory));
     match kind {
-        FeedKind::Archive => Err(FeedError::Malformed("an archive must not be packed once more".to_owned())),
+        FeedKind::Archive => Err(FeedError::Malformed("an archive must not be compressed again".to_owned())),
         FeedKind::Osv => osv::read_text(source, name, limits, &mut advisories),
         FeedKind::Csaf => csaf::read(source, name, limits, &mut advisories),
         FeedKind::UpdateInfo => updateinfo::read(source, limits, &mut advisories),

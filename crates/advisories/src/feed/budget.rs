@@ -1,10 +1,10 @@
-//! A source that gives up when one record takes more of it than any real one does.
+//! A source that fails when one record is larger than any real one.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-/// How much of the source the record at hand may still take. Whoever reads records refills it after each.
+/// How many bytes the current record may still use. The reader refills it after each record.
 #[derive(Clone)]
 pub(super) struct Budget {
     left: Rc<Cell<u64>>,
@@ -32,7 +32,7 @@ impl Budget {
         match self.left.get() {
             0 => Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
-                format!("one record is larger than {} bytes; nothing after it was read", self.whole),
+                format!("one record is larger than {} bytes; the rest was not read", self.whole),
             )),
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Which feed a file belongs to, told by its content: names of files say nothing reliable.
+//! Recognises a feed by its content, because file names are not reliable.
 
 /// The feeds that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +38,18 @@ impl FeedKind {
         }
     }
 
-    /// Whether it tells of packages that are fixed, not of CVEs alone.
+    /// Whether it names fixed packages, not only CVEs.
     pub fn has_advisories(self) -> bool {
         !matches!(self, Self::KevJson | Self::KevCsv | Self::EpssCsv | Self::Nvd)
     }
 }
 
-/// How much of a file is enough to recognise it, in bytes.
+/// The number of bytes that is enough to recognise a file.
 pub const PREFIX_BYTES: usize = 64 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// Recognises a feed by the first [`PREFIX_BYTES`] of it; `None` when it is none of those known.
+/// Recognises a feed by its first [`PREFIX_BYTES`]; `None` if it is not a known feed.
 pub fn recognise(prefix: &[u8]) -> Option<FeedKind> {
     let prefix = &prefix[..prefix.len().min(PREFIX_BYTES)];
     if prefix.starts_with(b"PK\x03\x04") || prefix.starts_with(b"PK\x05\x06") {
@@ -80,7 +80,7 @@ fn recognise_lines(text: &[u8]) -> Option<FeedKind> {
         .then_some(FeedKind::DebianSources)
 }
 
-/// `[05 Sep 2026] DSA-...`, which is no JSON.
+/// `[05 Sep 2026] DSA-...`, which is not JSON.
 fn is_debian_list(text: &[u8]) -> bool {
     let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
     [&b"] DSA-"[..], b"] DLA-", b"] DTSA-", b"] ELA-"].iter().any(|mark| contains(line, mark))
@@ -94,8 +94,8 @@ pub(crate) fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The keys of the outermost object decide. They are looked for at depth one only, so that a text which
-/// mentions a key does not mislead.
+/// The keys of the outermost object decide. Only depth one is searched, so that a text that mentions a key does not
+/// mislead.
 fn recognise_json(text: &[u8]) -> Option<FeedKind> {
     let mut met_id = false;
     for key in (OuterKeys { text, at: 0, depth: 0 }) {
@@ -104,7 +104,7 @@ fn recognise_json(text: &[u8]) -> Option<FeedKind> {
             b"resultsPerPage" | b"totalResults" => return Some(FeedKind::Nvd),
             b"document" => return Some(FeedKind::Csaf),
             b"affected" | b"schema_version" | b"modified" => return Some(FeedKind::Osv),
-            // Three formats have such a list; what stands first in it tells them apart, unless another key does.
+            // Three formats have such a list; its first entry distinguishes them, unless another key does.
             b"vulnerabilities" if contains(text, b"\"cveID\"") => return Some(FeedKind::KevJson),
             b"vulnerabilities" if contains(text, b"\"product_status\"") => return Some(FeedKind::Csaf),
             b"vulnerabilities" if contains(text, b"\"descriptions\"") => return Some(FeedKind::Nvd),
@@ -152,7 +152,7 @@ impl<'a> Iterator for OuterKeys<'a> {
 }
 
 impl OuterKeys<'_> {
-    /// Moves behind the closing quote.
+    /// Moves past the closing quote.
     fn skip_string(&mut self) {
         while let Some(byte) = self.text.get(self.at) {
             self.at += 1;
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn feeds_are_told_by_content() {
+    fn feeds_are_recognised_by_content() {
         for (content, expected) in [
             (&b"PK\x03\x04rest"[..], Some(FeedKind::Archive)),
             (b"{\"id\":\"ALSA-2026:1\",\"affected\":[]}", Some(FeedKind::Osv)),

@@ -8,7 +8,7 @@ use super::content::without_byte_order_mark;
 use super::lines::{Line, read_line};
 use super::{FeedError, Limits, ReadReport, RecordError, is_cve_id};
 
-/// No line of a score file comes near this length, in bytes.
+/// Longest accepted line of a score file, in bytes; real ones are much shorter.
 const LINE_BYTES: u64 = 4096;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct ExploitPrediction {
     pub cve: String,
     /// 0 to 1.
     pub probability: f64,
-    /// Share of all CVEs that score the same or less, 0 to 1. The oldest files lack it.
+    /// Share of all CVEs with the same or a lower score, 0 to 1. The oldest files lack it.
     pub percentile: Option<f64>,
 }
 
@@ -63,7 +63,7 @@ pub fn read(
 
 fn no_header() -> FeedError {
     FeedError::Malformed(
-        "the input is no EPSS file; its header must be `cve,epss` or `cve,epss,percentile`".to_owned(),
+        "the input is not an EPSS file; its header must be `cve,epss` or `cve,epss,percentile`".to_owned(),
     )
 }
 
@@ -82,12 +82,12 @@ fn prediction(text: &str, columns: usize) -> Result<ExploitPrediction, String> {
         return Err(format!("it has {} columns instead of {columns}", fields.len()));
     }
     if !is_cve_id(fields[0]) {
-        return Err(format!("{:?} is no CVE id", fields[0].chars().take(40).collect::<String>()));
+        return Err(format!("{:?} is not a CVE id", fields[0].chars().take(40).collect::<String>()));
     }
     let share = |text: &str| {
         let parsed = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
         parsed.ok_or_else(|| {
-            format!("{:?} is no number from 0 to 1", text.chars().take(40).collect::<String>())
+            format!("{:?} is not a number from 0 to 1", text.chars().take(40).collect::<String>())
         })
     };
     Ok(ExploitPrediction {
@@ -114,7 +114,7 @@ mod tests {
         let (report, met) = read_all(text).unwrap();
         assert_eq!((report.accepted, report.refused), (1, 5));
         assert_eq!(met[0].as_ref().unwrap().percentile, Some(0.9903));
-        assert_eq!(met[1].as_ref().unwrap_err().to_string(), "line 4: \"NaN\" is no number from 0 to 1");
+        assert_eq!(met[1].as_ref().unwrap_err().to_string(), "line 4: \"NaN\" is not a number from 0 to 1");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct KnownExploited {
     pub product: String,
     pub name: String,
     pub date_added: NaiveDate,
-    /// Until when federal agencies must act; the product has due dates of its own.
+    /// The due date of federal agencies; the product computes its own due dates.
     pub due_date: Option<NaiveDate>,
     /// Known to be used in ransomware campaigns.
     pub ransomware: bool,
@@ -68,7 +68,7 @@ pub fn read(
         Some(FeedKind::KevCsv) => read_csv(&bytes, &mut deliver),
         _ => {
             return Err(FeedError::Malformed(
-                "the input is no catalogue of known exploited vulnerabilities".to_owned(),
+                "the input is not a catalogue of known exploited vulnerabilities".to_owned(),
             ));
         }
     }
@@ -102,12 +102,12 @@ fn convert(entry: Entry, name: &str) -> Result<KnownExploited, RecordError> {
     let cve = entry.cve.trim().to_owned();
     if !is_cve_id(&cve) {
         let shown: String = cve.chars().take(40).collect();
-        return Err(RecordError::new(name, format!("{shown:?} is no CVE id")));
+        return Err(RecordError::new(name, format!("{shown:?} is not a CVE id")));
     }
     let date = |text: &str| NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d");
     let date_added = date(&entry.date_added).map_err(|_| {
         let shown: String = entry.date_added.chars().take(40).collect();
-        RecordError::new(name, format!("`dateAdded` of {cve} is {shown:?}, which is no date"))
+        RecordError::new(name, format!("`dateAdded` of {cve} is {shown:?}, which is not a date"))
     })?;
     let clean = |text: String| text.replace('\0', "\u{FFFD}");
     Ok(KnownExploited {
@@ -141,7 +141,10 @@ mod tests {
         let (report, met) = read_all(text).unwrap();
         assert_eq!((report.read, report.accepted, report.refused), (5, 2, 3));
         assert!(met[0].as_ref().unwrap().ransomware);
-        assert_eq!(met[1].as_ref().unwrap_err().to_string(), "vulnerabilities[1]: \"nonsense\" is no CVE id");
+        assert_eq!(
+            met[1].as_ref().unwrap_err().to_string(),
+            "vulnerabilities[1]: \"nonsense\" is not a CVE id"
+        );
     }
 
     #[test]
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_catalogue_is_an_error() {
+    fn text_that_is_not_a_catalogue_is_an_error() {
         for text in [
             "",
             "{}",

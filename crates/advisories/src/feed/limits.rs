@@ -1,4 +1,4 @@
-//! Bounds that keep hostile input from costing more than real input does.
+//! Limits that keep hostile input from costing more than real input.
 
 use chrono::{DateTime, Utc};
 
@@ -6,16 +6,15 @@ use chrono::{DateTime, Utc};
 pub struct Limits {
     /// Largest single record in bytes, unpacked. Real advisories stay below 5 MB.
     pub record_bytes: u64,
-    /// Largest CSAF document, and largest entry of a source in Debian's tracker: those of kernels are as large as all others
-    /// together.
+    /// Largest CSAF document, and largest entry of a source in Debian's tracker: kernels have by far the largest.
     pub csaf_bytes: u64,
-    /// Largest file that must be held as a whole (KEV).
+    /// Largest file that is read as a whole (KEV).
     pub document_bytes: u64,
     /// Most entries of an archive; the largest ecosystems have some 60,000.
     pub archive_entries: usize,
     /// An archive may unpack to this many times its own size; JSON packs about ten to one.
     pub archive_ratio: u64,
-    /// An archive may unpack to this many bytes whatever its size, so that small ones are not refused for their ratio.
+    /// An archive may always unpack to this many bytes, so that small ones are not refused for their ratio.
     pub archive_floor_bytes: u64,
     /// Warnings kept in the report; all are counted.
     pub warnings_kept: usize,

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-/// What stands on the next line.
+/// The next line.
 pub(crate) enum Line {
     /// The line without its line feed is in the buffer.
     Text,

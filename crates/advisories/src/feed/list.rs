@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-/// A list of at most `MAX` items; `null` is the empty list, as some writers put it.
+/// A list of at most `MAX` items; `null` is the empty list, as some programs write it.
 pub(crate) struct List<T, const MAX: usize>(pub Vec<T>);
 
 impl<T, const MAX: usize> Default for List<T, MAX> {

@@ -1,8 +1,7 @@
 //! Readers of advisory feeds.
 //!
-//! Every reader works record by record with bounded memory and hands each record, or the reason why it was
-//! refused, to a callback; one bad record never loses the others. Only what makes the whole input unreadable is an
-//! error of the reader itself.
+//! Every reader works record by record with bounded memory and passes each record, or the reason why it was refused, to a
+//! callback; one bad record never loses the others. A reader itself fails only if the whole input is unreadable.
 
 mod any;
 mod budget;
@@ -33,7 +32,7 @@ pub use packed::Packing;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct RecordError {
-    /// Where it stood: file, archive entry or line number.
+    /// Its place: file, archive entry or line number.
     pub name: String,
     pub reason: String,
 }
@@ -44,14 +43,14 @@ impl RecordError {
     }
 }
 
-/// What was odd about a record that was kept.
+/// A warning about an accepted record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     pub name: String,
     pub text: String,
 }
 
-/// What a reader met. `read` is always `accepted + refused`.
+/// The counts of a reader. `read` is always `accepted + refused`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadReport {
     pub read: u64,
@@ -59,13 +58,13 @@ pub struct ReadReport {
     pub refused: u64,
     /// Accepted records that their vendor has withdrawn.
     pub withdrawn: u64,
-    /// Accepted records that another one has taken the place of.
+    /// Accepted records that another one supersedes.
     pub superseded: u64,
     /// All warnings, also those beyond the kept ones.
     pub warning_count: u64,
     /// The first [`Limits::warnings_kept`] warnings.
     pub warnings: Vec<Warning>,
-    /// The callback asked to stop before the input ended.
+    /// The callback stopped the reading before the input ended.
     pub stopped: bool,
 }
 
@@ -95,9 +94,7 @@ pub enum FeedError {
     Archive(String),
     #[error("the input is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error(
-        "the archive unpacks to more than {limit} bytes, which no feed does; nothing after that was read"
-    )]
+    #[error("the archive unpacks to more than {limit} bytes, more than any real feed; the rest was not read")]
     UnpacksTooLarge { limit: u64 },
     #[error("the archive has {entries} entries, more than the {limit} that are read")]
     TooManyEntries { entries: usize, limit: usize },

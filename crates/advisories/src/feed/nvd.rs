@@ -1,6 +1,6 @@
-//! Pages of the National Vulnerability Database (API 2.0): what a CVE is about and how severe it is.
+//! Pages of the National Vulnerability Database (API 2.0): description and severity of CVEs.
 //!
-//! Nothing of it is matched: its version ranges are those of upstream, and vendors backport.
+//! It is not used for matching: its version ranges are those of upstream, and vendors backport.
 
 use std::io::BufRead;
 
@@ -18,7 +18,7 @@ use super::rating::cvss_vectors;
 use super::text::{clean, loose_instant, shown, warn_of_future};
 use super::{FeedError, Limits, ReadReport, RecordError, is_cve_id};
 
-/// What the database says about a CVE.
+/// The database's entry of a CVE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CveNote {
     pub cve: String,
@@ -29,11 +29,11 @@ pub struct CveNote {
     pub cvss: Vec<CvssVector>,
     pub published: DateTime<Utc>,
     pub modified: DateTime<Utc>,
-    /// The CVE turned out to be none.
+    /// The CVE was rejected.
     pub rejected: bool,
 }
 
-/// Takes each entry, or the reason why it was refused. `Break` ends the reading.
+/// Receives each entry, or the reason why it was refused. `Break` ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<CveNote, RecordError>) -> std::ops::ControlFlow<()>;
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ struct Description {
     value: String,
 }
 
-/// Which version of CVSS a list is of stands in its name. All but the vectors is left unread.
+/// The name of a list is its version of CVSS. Only the vectors are read.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metrics {
@@ -99,7 +99,7 @@ pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Rea
         Ok(()) if met_entries => Ok(report),
         Ok(()) => Err(FeedError::Malformed("the page has no `vulnerabilities`".to_owned())),
         Err(_) if report.stopped => Ok(report),
-        Err(error) => Err(FeedError::Malformed(format!("the page cannot be read on: {error}"))),
+        Err(error) => Err(FeedError::Malformed(format!("the page cannot be read further: {error}"))),
     }
 }
 
@@ -120,12 +120,11 @@ impl<'de> Visitor<'de> for &mut Page<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            match key == "vulnerabilities" {
-                true => {
-                    self.met_entries = true;
-                    map.next_value_seed(Entries(self))?;
-                }
-                false => drop(map.next_value::<IgnoredAny>()?),
+            if key == "vulnerabilities" {
+                self.met_entries = true;
+                map.next_value_seed(Entries(self))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())
@@ -177,7 +176,7 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
 
 fn convert(cve: Cve, limits: &Limits, warnings: &mut Vec<String>) -> Result<CveNote, String> {
     if !is_cve_id(&cve.id) {
-        return Err(format!("{:?} is no CVE id", shown(&cve.id)));
+        return Err(format!("{:?} is not a CVE id", shown(&cve.id)));
     }
     let published = loose_instant("published", &cve.published)?;
     let modified =
@@ -189,7 +188,7 @@ fn convert(cve: Cve, limits: &Limits, warnings: &mut Vec<String>) -> Result<CveN
     let Metrics { cvss_metric_v40, cvss_metric_v31, cvss_metric_v30, cvss_metric_v2 } = cve.metrics;
     let mut vectors = Vec::new();
     for mut list in [cvss_metric_v40.0, cvss_metric_v31.0, cvss_metric_v30.0, cvss_metric_v2.0] {
-        // The database's own rating before those that others sent in.
+        // The database's own rating before those of others.
         list.sort_by_key(|metric| metric.r#type.as_deref() != Some("Primary"));
         vectors.extend(list.into_iter().filter_map(|metric| metric.cvss_data.vector_string));
     }
@@ -226,7 +225,7 @@ mod tests {
         {"type":"Primary","cvssData":{"vectorString":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}]},"weaknesses":[]}}"#;
 
     #[test]
-    fn own_rating_goes_before_others() {
+    fn own_rating_takes_precedence() {
         let text = format!(
             r#"{{"resultsPerPage":1,"format":"NVD_CVE","version":"2.0","vulnerabilities":[{ENTRY}]}}"#
         );
@@ -246,11 +245,11 @@ mod tests {
         let (report, met) = read_all(&text);
         let report = report.unwrap();
         assert_eq!((report.read, report.accepted, report.refused), (4, 1, 3));
-        assert_eq!(met[1].as_ref().unwrap_err().to_string(), "vulnerabilities[1]: \"x\" is no CVE id");
+        assert_eq!(met[1].as_ref().unwrap_err().to_string(), "vulnerabilities[1]: \"x\" is not a CVE id");
     }
 
     #[test]
-    fn what_was_read_before_a_fault_is_kept() {
+    fn entries_before_an_error_are_kept() {
         let (report, met) = read_all(&format!(r#"{{"vulnerabilities":[{ENTRY},{{"cve":"#));
         assert!(report.is_err());
         assert_eq!(met.len(), 1);

@@ -1,4 +1,4 @@
-//! Feeds that were packed for the way: gzip and xz, told by their first bytes.
+//! Compressed feeds: gzip and xz, recognised by their first bytes.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -27,8 +27,8 @@ impl Packing {
         }
     }
 
-    /// What is packed in the source. Reading fails once it is more than [`Limits::archive_ratio`] times what was read of
-    /// the source, and more than [`Limits::archive_floor_bytes`].
+    /// The unpacked source. Reading fails once it exceeds both [`Limits::archive_ratio`] times the bytes read of the source
+    /// and [`Limits::archive_floor_bytes`].
     pub fn unpack<'a>(self, source: impl BufRead + 'a, limits: &Limits) -> Box<dyn BufRead + 'a> {
         let packed_bytes = Rc::new(Cell::new(0));
         let source = Counted { source, bytes: Rc::clone(&packed_bytes) };
@@ -49,7 +49,7 @@ impl Packing {
     }
 }
 
-/// Counts what is taken of the packed source.
+/// Counts the bytes read of the packed source.
 struct Counted<R> {
     source: R,
     bytes: Rc<Cell<u64>>,
@@ -89,7 +89,7 @@ impl<R: Read> Read for Guarded<R> {
         let most = self.packed_bytes.get().saturating_mul(self.ratio).max(self.floor);
         if self.unpacked_bytes > most {
             let reason = format!(
-                "it unpacks to more than {most} bytes, which no feed does; nothing after that was read"
+                "it unpacks to more than {most} bytes, more than any real feed; the rest was not read"
             );
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
@@ -127,7 +127,7 @@ mod tests {
         let limits = Limits { archive_floor_bytes: 1 << 20, ..Limits::default() };
         let packed = gzip(&vec![b'a'; 16 << 20]);
         let error = io::copy(&mut Packing::Gzip.unpack(&packed[..], &limits), &mut io::sink()).unwrap_err();
-        assert!(error.to_string().contains("which no feed does"), "{error}");
+        assert!(error.to_string().contains("more than any real feed"), "{error}");
     }
 
     #[test]

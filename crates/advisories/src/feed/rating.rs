@@ -1,9 +1,9 @@
-//! How severe an advisory is, from what its feed says about that.
+//! The severity of an advisory from its feed.
 
 use crate::cvss::CvssVector;
 use crate::severity::Severity;
 
-/// Vectors that are none are left out, with a warning.
+/// Invalid vectors are left out with a warning.
 pub(super) fn cvss_vectors<'a>(
     texts: impl Iterator<Item = &'a str>,
     warnings: &mut Vec<String>,
@@ -19,7 +19,8 @@ pub(super) fn cvss_vectors<'a>(
     vectors
 }
 
-/// The vendor's word goes before the title's (`Important: ...`, `... (Important)`), and both before a computed score.
+/// The vendor's rating takes precedence over the title's (`Important: ...`, `... (Important)`), and both over a computed
+/// score.
 pub(super) fn severity_of(vendor_word: Option<&str>, summary: &str, cvss: &[CvssVector]) -> Severity {
     let in_front = || summary.split_once(':').and_then(|(word, _)| word.parse().ok());
     let at_end = || summary.trim_end().strip_suffix(')')?.rsplit_once('(')?.1.parse().ok();

@@ -1,4 +1,4 @@
-//! Texts and ids as every reader takes them.
+//! Checks of texts and ids, common to all readers.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
@@ -6,7 +6,7 @@ use super::{Limits, is_cve_id};
 
 pub(super) const MAX_ID_BYTES: usize = 256;
 pub(super) const MAX_PACKAGE_BYTES: usize = 256;
-/// Most of a text that an error shows.
+/// Longest part of a text that an error shows.
 const SHOWN: usize = 80;
 
 pub(super) fn shown(text: &str) -> String {
@@ -30,10 +30,10 @@ pub(super) fn check_id(id: &str) -> Result<(), String> {
 pub(super) fn instant(field: &str, text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|instant| instant.to_utc())
-        .map_err(|_| format!("`{field}` is {:?}, which is no RFC 3339 time", shown(text)))
+        .map_err(|_| format!("`{field}` is {:?}, which is not an RFC 3339 time", shown(text)))
 }
 
-/// A time as the older formats write it: RFC 3339, without a zone, seconds since 1970, or the day alone.
+/// A time in one of the older formats: RFC 3339, without a zone, seconds since 1970, or only the day.
 pub(super) fn loose_instant(field: &str, text: &str) -> Result<DateTime<Utc>, String> {
     let text = text.trim();
     let naive = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S UTC"]
@@ -47,11 +47,13 @@ pub(super) fn loose_instant(field: &str, text: &str) -> Result<DateTime<Utc>, St
     let seconds = text.parse().ok().filter(|_| is_number);
     match seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) {
         Some(instant) => Ok(instant),
-        None => instant(field, text).map_err(|_| format!("`{field}` is {:?}, which is no time", shown(text))),
+        None => {
+            instant(field, text).map_err(|_| format!("`{field}` is {:?}, which is not a time", shown(text)))
+        }
     }
 }
 
-/// What lies in the future is kept: a wrong clock of the vendor is no reason to hide a fix.
+/// Times in the future are kept: a wrong clock of the vendor is not a reason to hide a fix.
 pub(super) fn warn_of_future(
     published: DateTime<Utc>,
     modified: DateTime<Utc>,

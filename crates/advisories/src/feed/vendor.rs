@@ -1,4 +1,4 @@
-//! What an advisory's id says about its publisher and its kind.
+//! The publisher and the kind of an advisory, from its id.
 
 use crate::advisory::AdvisoryKind::{self, Bugfix, Enhancement, Security};
 
@@ -40,7 +40,7 @@ const PREFIXES: [(&str, &str, AdvisoryKind); 34] = [
     ("DCOS-", "datacenteros", Security),
 ];
 
-/// Publisher and kind. OSV is about vulnerabilities, so that is what an unknown publisher's notice is taken for.
+/// Publisher and kind. OSV is about vulnerabilities, so a notice of an unknown publisher counts as one.
 pub(super) fn source_and_kind(id: &str) -> (String, AdvisoryKind) {
     match PREFIXES.iter().find(|(prefix, ..)| id.starts_with(prefix)) {
         Some((_, source, kind)) => ((*source).to_owned(), *kind),
@@ -51,7 +51,7 @@ pub(super) fn source_and_kind(id: &str) -> (String, AdvisoryKind) {
     }
 }
 
-/// The word that a feed uses for a kind, where it states one.
+/// The name that a feed uses for a kind, if it states one.
 pub(super) fn kind_from_word(word: &str) -> Option<AdvisoryKind> {
     [Security, Bugfix, Enhancement].into_iter().find(|kind| kind.as_str() == word)
 }

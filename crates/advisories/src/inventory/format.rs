@@ -1,4 +1,4 @@
-//! Which form an inventory has, told by its content.
+//! Recognises the form of an inventory by its content.
 
 use crate::feed::FeedError;
 use crate::os::OsRelease;
@@ -14,7 +14,7 @@ pub enum InventoryFormat {
 }
 
 impl InventoryFormat {
-    /// `None` for other JSON, which may be the platform's own form. `beginning` need not be all of it.
+    /// `None` for other JSON, which may be the platform's own form. `beginning` may be only a part of it.
     pub fn recognise(beginning: &[u8]) -> Option<Self> {
         let text = crate::feed::without_byte_order_mark(beginning).trim_ascii_start();
         let has = |wanted: &[u8]| text.windows(wanted.len()).any(|window| window == wanted);
@@ -27,7 +27,7 @@ impl InventoryFormat {
     }
 }
 
-/// Reads an inventory of any form. `os` is needed for lines, which do not tell it; of an SBOM it goes before what that says.
+/// Reads an inventory of any form. `os` is needed for lines, which do not contain it; it overrides that of an SBOM.
 pub fn read_inventory(
     bytes: &[u8],
     format: InventoryFormat,
@@ -38,7 +38,7 @@ pub fn read_inventory(
             read_tsv(bytes, os.packaging()).map(|read| ReadInventory { os: Some(os.clone()), ..read })
         }
         (InventoryFormat::Tsv, None) => Err(FeedError::Malformed(
-            "the lines do not tell the OS release; say which one the host runs".to_owned(),
+            "the lines do not contain the OS release; state which one the host runs".to_owned(),
         )),
         (InventoryFormat::CycloneDx, os) => sbom::read_cyclonedx(bytes, os),
         (InventoryFormat::Spdx, os) => sbom::read_spdx(bytes, os),
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_are_told_by_content() {
+    fn forms_are_recognised_by_content() {
         for (content, expected) in [
             (&b"{\"bomFormat\": \"CycloneDX\"}"[..], Some(InventoryFormat::CycloneDx)),
             (b"{\"spdxVersion\":\"SPDX-2.3\"", Some(InventoryFormat::Spdx)),

@@ -1,4 +1,4 @@
-//! What a host has installed, as its package manager tells it.
+//! The installed packages of a host, as its package manager reports them.
 
 mod format;
 mod sbom;
@@ -17,10 +17,10 @@ pub use tsv::read_tsv;
 /// Most packages of one host; real ones have a few thousand.
 const MAX_PACKAGES: usize = 100_000;
 
-/// What stands in an inventory, and the lines or parts of it that were refused.
+/// The content of an inventory, and its refused lines or parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadInventory {
-    /// The release that the inventory itself names, or that it was read for.
+    /// The release that the inventory names, or for which it was read.
     pub os: Option<OsRelease>,
     pub packages: Vec<InstalledPackage>,
     pub refused: Vec<RecordError>,
@@ -42,7 +42,7 @@ pub struct HostFacts {
     /// As `uname -r` prints it.
     #[serde(default)]
     pub running_kernel: Option<String>,
-    /// As `dnf module list --enabled` prints them. Optional: labels of installed packages tell most of it.
+    /// As `dnf module list --enabled` prints them. Optional: the labels of installed packages contain most of it.
     #[serde(default)]
     pub enabled_modules: Vec<ModuleStream>,
 }
@@ -64,7 +64,7 @@ pub struct InstalledPackage {
     pub version: String,
     #[serde(default)]
     pub arch: Option<String>,
-    /// The source package it was built from; `None` when that has the same name.
+    /// The source package it was built from; `None` if it has the same name.
     #[serde(default)]
     pub source_name: Option<String>,
     /// The source's version; `None` when it is the same.
@@ -73,10 +73,10 @@ pub struct InstalledPackage {
     /// The module stream of its label, for packages of RPM modules.
     #[serde(default)]
     pub module: Option<ModuleStream>,
-    /// The operator told the package manager to keep this version.
+    /// The operator holds the package at this version.
     #[serde(default)]
     pub held: bool,
-    /// The version that the host's repositories offer now, where it was asked for.
+    /// The version that the host's repositories offer now, if it was queried.
     #[serde(default)]
     pub candidate: Option<String>,
 }

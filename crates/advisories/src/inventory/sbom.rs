@@ -1,5 +1,5 @@
-//! Inventories as SBOMs: CycloneDX and SPDX in JSON, as scanners write them of hosts and images. Packages are told by
-//! package URLs; what is no package of the distribution (`pkg:npm/...`) is left out.
+//! Inventories as SBOMs: CycloneDX and SPDX in JSON, as scanners write them of hosts and images. Packages are identified
+//! by package URLs; those that are not of the distribution (`pkg:npm/...`) are left out.
 
 use std::collections::BTreeMap;
 
@@ -75,13 +75,13 @@ struct Reference {
     locator: Option<String>,
 }
 
-/// What both formats say of one part.
+/// The fields of one part that both formats have.
 struct Part {
     is_os: bool,
     name: String,
     version: Option<String>,
     purl: Option<String>,
-    /// Source package, with its version where that is another one.
+    /// Source package, with its version if it differs.
     source: Option<(String, Option<String>)>,
 }
 
@@ -114,10 +114,10 @@ pub(super) fn read_spdx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInve
 fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: &str) -> Result<T, FeedError> {
     let bytes = crate::feed::without_byte_order_mark(bytes);
     serde_json::from_slice(bytes)
-        .map_err(|error| FeedError::Malformed(format!("the input is no {format} document: {error}")))
+        .map_err(|error| FeedError::Malformed(format!("the input is not a {format} document: {error}")))
 }
 
-/// The reader of JSON bounds how deep components go.
+/// The JSON parser limits the depth of components.
 fn add_component(component: Component, parts: &mut Vec<Part>) {
     let property = |ending: &str| {
         let found = component.properties.0.iter().find(|property| property.name.ends_with(ending));
@@ -162,7 +162,7 @@ fn with_epoch(version: String, epoch: Option<&str>) -> String {
 fn collect(parts: Vec<Part>, os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
     let os = os.cloned().or_else(|| os_of(&parts)).ok_or_else(|| {
         FeedError::Malformed(
-            "the SBOM does not tell a known OS release; say which one the host runs".to_owned(),
+            "the SBOM does not name a known OS release; state which one the host runs".to_owned(),
         )
     })?;
     let mut inventory = ReadInventory { os: Some(os.clone()), ..ReadInventory::default() };
@@ -175,7 +175,7 @@ fn collect(parts: Vec<Part>, os: Option<&OsRelease>) -> Result<ReadInventory, Fe
             None => {}
         }
     }
-    // Scanners name a package once for each place they met it in.
+    // Scanners name a package once for each place in which they found it.
     let mut seen = std::collections::BTreeSet::new();
     inventory.packages.retain(|one| seen.insert((one.name.clone(), one.version.clone(), one.arch.clone())));
     match inventory.packages.len() {
@@ -186,7 +186,7 @@ fn collect(parts: Vec<Part>, os: Option<&OsRelease>) -> Result<ReadInventory, Fe
     }
 }
 
-/// The operating system is a part of its own, or else what most packages say they are of.
+/// The operating system is a part of its own, or else the one that most packages name.
 fn os_of(parts: &[Part]) -> Option<OsRelease> {
     let release = |name: &str, version: &str| {
         OsRelease::new(Distribution::from_name(&name.to_ascii_lowercase())?, version).ok()
@@ -209,7 +209,7 @@ fn os_of(parts: &[Part]) -> Option<OsRelease> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(os, _)| os)
 }
 
-/// `None` for what is no package of the distribution.
+/// `None` if it is not a package of the distribution.
 fn installed(part: Part, packaging: Packaging) -> Option<Result<InstalledPackage, String>> {
     let text = part.purl?;
     let kind = match packaging {
@@ -223,7 +223,7 @@ fn installed(part: Part, packaging: Packaging) -> Option<Result<InstalledPackage
         Ok(purl) => purl,
         Err(error) => return Some(Err(format!("{error}"))),
     };
-    // Sources that were looked through are not installed.
+    // Sources that were scanned are not installed.
     if matches!(purl.qualifier("arch"), Some("src" | "source")) {
         return None;
     }
@@ -255,7 +255,7 @@ fn package(
     Ok(package)
 }
 
-/// `bash-5.1.8-9.el9.src.rpm`, `gcc-12@12.2.0-14`, or the name alone.
+/// `bash-5.1.8-9.el9.src.rpm`, `gcc-12@12.2.0-14`, or only the name.
 fn upstream_of(upstream: &str, version: &str) -> (String, Option<String>) {
     if let Some((name, source_version)) = super::tsv::source_rpm(upstream, version) {
         return (name, source_version);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn spdx_tells_the_os_by_its_packages() {
+    fn spdx_names_the_os_through_its_packages() {
         let text = r#"{"spdxVersion":"SPDX-2.3","packages":[
             {"name":"libssl3","versionInfo":"3.0.15-1~deb12u1","sourceInfo":"built package from: openssl 3.0.15-1~deb12u1",
              "externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:deb/debian/libssl3@3.0.15-1~deb12u1?arch=amd64&distro=debian-12"}]},
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_no_os_or_is_no_sbom_is_refused() {
+    fn input_without_an_os_or_that_is_not_an_sbom_is_refused() {
         for text in ["", "{}", "[]", r#"{"components":{}}"#, r#"{"components":[{"components":[{"x"#] {
             assert!(read_cyclonedx(text.as_bytes(), None).is_err(), "{text}");
             assert!(read_spdx(text.as_bytes(), None).is_err(), "{text}");

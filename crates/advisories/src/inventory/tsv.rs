@@ -13,8 +13,8 @@ const LINE_BYTES: u64 = 16 * 1024;
 /// where known `candidate_from_package_manager` (or `candidate`), `arch`, `modularity`, `source`, `source_version`,
 /// `status`; other columns are skipped. Without it the columns are those of
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`, or
-/// of `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'`. What rpm does not
-/// know it writes as `(none)`, which is the same as nothing.
+/// of `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'`. rpm writes
+/// unknown values as `(none)`, which is read as absent.
 pub fn read_tsv(mut source: impl BufRead, packaging: Packaging) -> Result<ReadInventory, FeedError> {
     let mut inventory = ReadInventory::default();
     let mut columns = match packaging {
@@ -131,14 +131,14 @@ impl Columns {
         }
         let name = field(Some(self.name)).ok_or("it has no package name")?;
         if packaging == Packaging::Rpm && fields.len() == 1 && Nevra::parse(name).arch.is_some() {
-            // Without its epoch a package would seem older than it is.
+            // Without its epoch a package would look older than it is.
             return Err(format!(
-                "`{name}` does not tell its epoch; print `%{{NAME}}\\t%{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\\t%{{ARCH}}`"
+                "`{name}` has no epoch; print `%{{NAME}}\\t%{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\\t%{{ARCH}}`"
             ));
         }
         let version = field(Some(self.version)).ok_or_else(|| format!("`{name}` has no version"))?;
         let version = match packaging {
-            // An epoch that is absent is 0, and one way to write it is enough.
+            // An absent epoch is 0; it is stored in only one spelling.
             Packaging::Rpm => {
                 version.strip_prefix("0:").or(version.strip_prefix("(none):")).unwrap_or(version)
             }
@@ -169,8 +169,8 @@ impl Columns {
     }
 }
 
-/// Name and version of a source in the name of its file, `bash-5.1.8-9.el9.src.rpm`, which leaves out the epoch. All builds
-/// of a source have its epoch but for a few that have one of their own, so the build's is taken.
+/// Name and version of a source in the name of its file, `bash-5.1.8-9.el9.src.rpm`, which leaves out the epoch. Almost
+/// all builds have the epoch of their source, so the build's is used.
 pub(super) fn source_rpm(file: &str, version: &str) -> Option<(String, Option<String>)> {
     let parts = Nevra::parse(file.strip_suffix(".rpm")?);
     let name = parts.name.filter(|_| matches!(parts.arch, Some("src" | "nosrc")))?;
@@ -230,7 +230,7 @@ mod tests {
             ]
         );
         assert_eq!(read.packages[2].module.as_ref().unwrap().to_string(), "perl:5.32");
-        assert!(read.refused[0].to_string().contains("does not tell its epoch"), "{:?}", read.refused);
+        assert!(read.refused[0].to_string().contains("has no epoch"), "{:?}", read.refused);
     }
 
     #[test]
@@ -240,14 +240,14 @@ mod tests {
         assert_eq!((read.packages.len(), read.refused.len()), (1, 4));
         assert_eq!(
             read.refused[0].to_string(),
-            "line 2: a: `1.0-` is no dpkg version: its revision is empty"
+            "line 2: a: `1.0-` is not a dpkg version: its revision is empty"
         );
         assert!(read_tsv(&b"#something\tinstalled\n"[..], Packaging::Dpkg).is_err());
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(input in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_handled(input in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = read_tsv(&input[..], Packaging::Rpm);
             let _ = read_tsv(&input[..], Packaging::Dpkg);
         }

@@ -6,7 +6,7 @@ use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::os::OsRelease;
 use crate::version::Version;
 
-/// Built once, asked for many hosts.
+/// Built once, used for many hosts.
 #[derive(Debug, Default)]
 pub struct Index {
     advisories: Vec<Advisory>,
@@ -20,7 +20,7 @@ pub(super) struct Release {
     source: HashMap<String, Vec<Fix>>,
 }
 
-/// One affected package that has a fix, with its versions taken apart.
+/// One affected package that has a fix, with its versions parsed.
 #[derive(Debug)]
 pub(super) struct Fix {
     advisory: usize,
@@ -31,7 +31,7 @@ pub(super) struct Fix {
 
 impl Index {
     /// Of advisories with the same id the one modified last counts, the later of two modified at the same time.
-    /// Parts of one notice are put together. Withdrawn and superseded ones are known but have no fixes.
+    /// Parts of one notice are merged. Withdrawn and superseded ones are kept but have no fixes.
     pub fn new(advisories: impl IntoIterator<Item = Advisory>) -> Self {
         let mut index = Self::default();
         let mut position_of: HashMap<String, usize> = HashMap::new();
@@ -75,7 +75,7 @@ impl Index {
     }
 }
 
-/// Entries whose versions are not valid have no fix that could be compared; readers warn about them.
+/// Entries with invalid versions have no comparable fix; readers warn about them.
 fn add_fix(
     releases: &mut HashMap<OsRelease, Release>,
     advisory: usize,

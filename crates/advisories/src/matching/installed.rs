@@ -8,7 +8,7 @@ use crate::version::{Packaging, Version};
 
 use super::kernel;
 
-/// An installed package with its versions taken apart.
+/// An installed package with its versions parsed.
 #[derive(Clone, Debug)]
 pub(super) struct Installed<'a> {
     pub package: &'a InstalledPackage,
@@ -33,8 +33,8 @@ impl<'a> Installed<'a> {
     }
 }
 
-/// The newest of each package and architecture. Kernels stay installed beside newer ones, under the same name with
-/// rpm and under a name that holds their version with dpkg; the old ones are not what will run after a reboot.
+/// The newest of each package and architecture. Old kernels stay installed next to newer ones, under the same name with
+/// rpm and under a name that contains their version with dpkg; they do not run after a reboot.
 pub(super) fn newest(inventory: &Inventory) -> Vec<Installed<'_>> {
     let packaging = inventory.facts.packaging();
     let mut newest: BTreeMap<(String, &str), Installed<'_>> = BTreeMap::new();

@@ -1,12 +1,12 @@
-//! Kernels: several are installed side by side, and the one that runs may not be the newest.
+//! Kernels: several are installed in parallel, and the running one may not be the newest.
 
-use crate::inventory::{InstalledPackage, Inventory};
+use crate::inventory::Inventory;
 use crate::version::Packaging;
 
 use super::installed::Installed;
 
-/// Packages that hold the kernel itself, the most specific first: where both are installed, `kernel` is
-/// only a name for `kernel-core`.
+/// Packages that contain the kernel itself, the most specific first: if both are installed, `kernel` is only a name for
+/// `kernel-core`.
 const RPM_KERNELS: [&str; 10] = [
     "kernel-core",
     "kernel-rt-core",
@@ -20,7 +20,7 @@ const RPM_KERNELS: [&str; 10] = [
     "kernel",
 ];
 
-/// Packages of dpkg systems whose names hold a kernel version: `linux-image-6.1.0-29-amd64`.
+/// Packages of dpkg systems whose names contain a kernel version: `linux-image-6.1.0-29-amd64`.
 const DPKG_KERNEL_PREFIXES: [&str; 8] = [
     "linux-image-",
     "linux-image-unsigned-",
@@ -32,33 +32,7 @@ const DPKG_KERNEL_PREFIXES: [&str; 8] = [
     "linux-buildinfo-",
 ];
 
-/// Whether the host runs the kernel it would boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RebootState<'a> {
-    UpToDate,
-    /// A newer kernel of the same flavour is installed.
-    KernelPending {
-        running: &'a str,
-        newest: &'a InstalledPackage,
-    },
-    /// The running kernel was not told, or no kernel package is installed, as in containers.
-    Unknown,
-}
-
-pub fn reboot_state(inventory: &Inventory) -> RebootState<'_> {
-    let Some(running) = inventory.facts.running_kernel.as_deref() else {
-        return RebootState::Unknown;
-    };
-    match find(inventory, running) {
-        Some(Kernels { newest, pending: true, .. }) => {
-            RebootState::KernelPending { running, newest: newest.package }
-        }
-        Some(_) => RebootState::UpToDate,
-        None => RebootState::Unknown,
-    }
-}
-
-/// The running and the newest installed kernel, where they differ and both are still installed.
+/// The running and the newest installed kernel, if they differ and both are still installed.
 pub(super) fn running_and_newest(inventory: &Inventory) -> Option<(Installed<'_>, Installed<'_>)> {
     let found = find(inventory, inventory.facts.running_kernel.as_deref()?)?;
     found.running.filter(|_| found.pending).map(|running| (running, found.newest))
@@ -73,8 +47,8 @@ pub(super) fn dpkg_group(name: &str) -> String {
     }
 }
 
-/// Kernel images are signed in a source of their own that repacks the kernel's, at the version of the image; advisories
-/// name the kernel's: `linux-signed-amd64` of Debian is `linux`, `linux-signed-aws` of Ubuntu is `linux-aws`.
+/// Kernel images are signed in a separate source that repacks the kernel's, at the version of the image; advisories name
+/// the kernel's: `linux-signed-amd64` of Debian is `linux`, `linux-signed-aws` of Ubuntu is `linux-aws`.
 pub(super) fn signed_source(source: &str) -> Option<String> {
     match source.strip_prefix("linux-signed")? {
         "" | "-amd64" | "-arm64" | "-i386" => Some("linux".to_owned()),
@@ -109,11 +83,11 @@ fn find_rpm<'a>(inventory: &'a Inventory, running: &str) -> Option<Kernels<'a>> 
     let runs = |item: &&Installed<'_>| {
         let installed =
             item.package.version.split_once(':').map_or(item.package.version.as_str(), |(_, rest)| rest);
-        // SUSE's release has one number more than its kernel tells.
+        // SUSE's release has one number more than its kernel reports.
         installed == version || installed.strip_prefix(version).is_some_and(|rest| rest.starts_with('.'))
     };
     let current = kernels.iter().filter(runs).min_by_key(|item| rank(item)).cloned();
-    // The flavour that runs, or the most specific installed when its package is gone.
+    // The running flavour, or the most specific installed one if its package is gone.
     let name =
         current.as_ref().or_else(|| kernels.iter().min_by_key(|item| rank(item)))?.package.name.as_str();
     let newest = newest_of(kernels.iter().filter(|item| item.package.name == name))?;

@@ -1,10 +1,10 @@
-//! Which advisories a host misses.
+//! Finds the advisories that a host lacks.
 //!
-//! Vendor first: a package lacks a fix when the vendor's advisory for the host's own OS release fixes it in a higher
+//! Vendor first: a package lacks a fix if the vendor's advisory for the host's own OS release fixes it in a higher
 //! version, under that packaging system's order. Upstream version ranges are not used, because vendors backport.
 //!
-//! Two questions are kept apart. Whether the vendor has a fix is what a match says; whether the host's repositories
-//! offer it now is [`Match::installable`].
+//! Two questions are separate: a match means that the vendor has a fix; [`Match::installable`] is whether the host's
+//! repositories offer it now.
 
 mod index;
 mod installed;
@@ -18,6 +18,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use domain::compliance::PatchStateOfPackage;
+
 use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::inventory::{HostFacts, InstalledPackage, Inventory};
 use crate::version::{Packaging, Version};
@@ -26,7 +28,6 @@ use index::Fix;
 use installed::Installed;
 
 pub use index::Index;
-pub use kernel::{RebootState, reboot_state};
 pub use rule::Rule;
 
 /// One fix that one package of a host lacks.
@@ -35,34 +36,17 @@ pub struct Match<'a> {
     pub advisory: &'a Advisory,
     pub affected: &'a AffectedPackage,
     pub package: &'a InstalledPackage,
-    /// Why it matches.
+    /// The rule by which it matches.
     pub rule: Rule,
-    pub state: MatchState,
-    /// Whether the host's repositories offer a version with the fix; `None` when they were not asked.
+    /// `Missing`; `Held` if the operator holds the package at its installed version; `PendingReboot` if the fix is installed
+    /// but the host still runs a kernel without it.
+    pub state: PatchStateOfPackage,
+    /// Whether the host's repositories offer a version with the fix; `None` if they were not queried.
     pub installable: Option<bool>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MatchState {
-    Missing,
-    /// Missing, and the operator told the package manager to keep the installed version.
-    Held,
-    /// Installed, but the host still runs a kernel without it.
-    PendingReboot,
-}
-
-impl MatchState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Held => "held",
-            Self::PendingReboot => "pending_reboot",
-        }
-    }
-}
-
 impl<'a> Match<'a> {
-    /// Name of the installed package; [`AffectedPackage::package`] is what the advisory names, maybe its source.
+    /// Name of the installed package; [`AffectedPackage::package`] is the advisory's name, which may be that of the source.
     pub fn package_name(&self) -> &'a str {
         &self.package.name
     }
@@ -75,7 +59,7 @@ impl<'a> Match<'a> {
         self.affected.fixed.as_deref().unwrap_or_default()
     }
 
-    /// The whole reason in one sentence.
+    /// The full reason as one sentence.
     pub fn explain(&self) -> String {
         let package = self.package;
         let compared = match self.affected.package_kind {
@@ -92,8 +76,8 @@ impl<'a> Match<'a> {
 
 /// Every fix in force that the host lacks, ordered by advisory, package and fixed version, each once.
 ///
-/// Of several installed versions of a package (kernels) the newest counts. Installed versions that are not valid are
-/// passed over; readers of inventories refuse them with a reason.
+/// Of several installed versions of a package (kernels) the newest counts. Invalid installed versions are skipped; readers
+/// of inventories refuse them with a reason.
 pub fn match_host<'a>(index: &'a Index, inventory: &'a Inventory) -> Vec<Match<'a>> {
     let newest = installed::newest(inventory);
     match_packages(index, &inventory.facts, &newest)
@@ -109,7 +93,7 @@ pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> V
     let mut matches = match_packages(index, &inventory.facts, std::slice::from_ref(&running));
     matches.retain(|found| !is_missing(found.advisory));
     for found in &mut matches {
-        found.state = MatchState::PendingReboot;
+        found.state = PatchStateOfPackage::PendingReboot;
         found.installable = None;
     }
     matches
@@ -132,7 +116,7 @@ fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Insta
                         Entry::Vacant(place) => {
                             place.insert((found, version));
                         }
-                        // The package is installed for several architectures; the older one is told.
+                        // The package is installed for several architectures; the older one is reported.
                         Entry::Occupied(mut place) if version < place.get().1 => {
                             place.insert((found, version));
                         }
@@ -172,12 +156,12 @@ fn judge<'a>(
         affected,
         package: item.package,
         rule,
-        state: if item.package.held { MatchState::Held } else { MatchState::Missing },
+        state: if item.package.held { PatchStateOfPackage::Held } else { PatchStateOfPackage::Missing },
         installable: installable(facts.packaging(), item.package, affected.package_kind, &fix.fixed),
     })
 }
 
-/// A candidate is a binary's version, so it says nothing about a source of another version.
+/// A candidate is a binary's version, so it does not apply to a source with another version.
 fn installable(
     packaging: Packaging,
     package: &InstalledPackage,

@@ -1,4 +1,4 @@
-//! When a fix of an RPM module is a fix for a package, and when not.
+//! Whether a fix of an RPM module applies to a package.
 //!
 //! A module offers the same packages in parallel streams; a host follows one stream, and the package manager hides
 //! the builds of all others, whatever their versions. So versions may be compared only within one stream:
@@ -6,12 +6,12 @@
 //! 1. Neither is modular: versions decide.
 //! 2. The installed package is modular, the fix is not: no match, the package manager hides plain builds of
 //!    packages that an enabled stream provides.
-//! 3. The fix is modular, the installed package is not: no match, unless the host's facts say that a stream the fix
-//!    is for is enabled.
+//! 3. The fix is modular, the installed package is not: no match, unless the host's facts say that a stream of
+//!    the fix is enabled.
 //! 4. Both are modular: the stream of the package's label must be one that the fix is for. OSV has no field for it;
-//!    titles name it (`nodejs:20 security update`). Where a side is not named, the version of the package that gives
-//!    the module its name must belong to the other side's stream; where that says nothing either, it is a match that
-//!    says so, because a fix not shown is worse than one shown in vain.
+//!    titles name it (`nodejs:20 security update`). If a side is not named, the version of the package that gives the
+//!    module its name must belong to the other side's stream; if that does not decide either, it is a match with a
+//!    rule of its own, because a missed fix is worse than a false alarm.
 
 use crate::advisory::{Advisory, AffectedPackage};
 use crate::inventory::{HostFacts, InstalledPackage};

@@ -1,6 +1,8 @@
-//! Why a fix was found to be missing.
+//! The rules by which a fix is found to be missing.
 
 use std::fmt;
+
+use domain::compliance::MatchRule;
 
 use crate::module_stream::ModuleStream;
 use crate::version::Packaging;
@@ -13,20 +15,19 @@ pub enum Rule {
     SourceVersion,
     /// As `Version`, and the fix was built for the module stream that the host follows.
     ModuleStream(ModuleStream),
-    /// As `Version`, both are modular, and nothing speaks against their streams being the same, though host or feed
-    /// does not name them.
+    /// As `Version`; both are modular, and their streams may be the same, although host or feed does not name them.
     ModuleStreamUnproven,
 }
 
 impl Rule {
-    /// A short name for tables and filters.
-    pub fn as_str(&self) -> &'static str {
+    /// The rule without its details, as it is stored.
+    pub fn kind(&self) -> MatchRule {
         match self {
-            Self::Version(Packaging::Rpm) => "rpm-version",
-            Self::Version(Packaging::Dpkg) => "dpkg-version",
-            Self::SourceVersion => "dpkg-source-version",
-            Self::ModuleStream(_) => "rpm-module-stream",
-            Self::ModuleStreamUnproven => "rpm-module-stream-unproven",
+            Self::Version(Packaging::Rpm) => MatchRule::RpmVersion,
+            Self::Version(Packaging::Dpkg) => MatchRule::DpkgVersion,
+            Self::SourceVersion => MatchRule::DpkgSourceVersion,
+            Self::ModuleStream(_) => MatchRule::RpmModuleStream,
+            Self::ModuleStreamUnproven => MatchRule::RpmModuleStreamUnproven,
         }
     }
 }

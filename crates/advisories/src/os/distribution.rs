@@ -1,4 +1,4 @@
-//! The distributions whose advisories and packages are understood.
+//! The distributions whose advisories and packages are supported.
 
 use std::fmt;
 
@@ -58,10 +58,6 @@ impl Distribution {
         self.entry().1
     }
 
-    pub fn short_name(self) -> &'static str {
-        self.entry().2
-    }
-
     pub fn packaging(self) -> Packaging {
         match self {
             Self::Debian | Self::Ubuntu | Self::UbuntuPro => Packaging::Dpkg,
@@ -87,7 +83,7 @@ impl Distribution {
     }
 
     fn entry(self) -> &'static (Self, &'static str, &'static str, &'static [&'static str]) {
-        // The table is in the order of the enum, which its test holds.
+        // The table is in the order of the enum, which its test checks.
         &NAMES[self as usize]
     }
 }

@@ -1,8 +1,8 @@
-//! Ecosystem names of OSV records, as far as they stand for operating system releases.
+//! Ecosystem names of OSV records that are operating system releases.
 
 use super::{Distribution, OsRelease};
 
-/// An ecosystem whose packages are not matched; the record that names it is kept all the same.
+/// An ecosystem whose packages are not matched; its record is still kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ecosystem `{0}` is not known, its packages are not matched")]
 pub struct UnknownEcosystem(pub String);
@@ -46,7 +46,7 @@ fn red_hat(cpe: &str) -> Option<OsRelease> {
 }
 
 /// The server's packages come in modules of the same service pack (`Module for Basesystem`); a host that has a
-/// package installed has its module, so all of them stand for the server itself.
+/// package installed has its module, so all of them count as the server itself.
 fn suse(product: &str) -> Option<OsRelease> {
     let product = product.strip_prefix("Linux Enterprise ")?;
     let (product, long_term) = match product.strip_suffix("-LTSS") {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ecosystems_stand_for_releases() {
+    fn ecosystems_are_mapped_to_releases() {
         for (ecosystem, expected) in [
             ("AlmaLinux:9", "almalinux:9"),
             ("Debian:12", "debian:12"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ecosystems_are_told_apart() {
+    fn other_ecosystems_are_distinguished() {
         for ecosystem in [
             "",
             "npm",

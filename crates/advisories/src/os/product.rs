@@ -46,7 +46,7 @@ fn release(distribution: Distribution, version: &str, service_pack: Option<&str>
     }
 }
 
-/// Reads names of products as people do: `SUSE Linux Enterprise Server 15 SP3`, `openSUSE Leap 15.5`, `Rocky Linux 9`,
+/// Reads product names as people write them: `SUSE Linux Enterprise Server 15 SP3`, `openSUSE Leap 15.5`, `Rocky Linux 9`,
 /// `Red Hat Enterprise Linux 9`, `Ubuntu 22.04 LTS`.
 pub fn from_product_name(name: &str) -> Option<OsRelease> {
     if let Some(product) = name.strip_prefix("SUSE ") {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn cpes_stand_for_releases() {
+    fn cpes_are_mapped_to_releases() {
         for (cpe, expected) in [
             ("cpe:/a:redhat:enterprise_linux:9::appstream", Some("rhel:9")),
             ("cpe:/o:redhat:enterprise_linux:7::server", Some("rhel:7")),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_for_releases() {
+    fn names_are_mapped_to_releases() {
         for (name, expected) in [
             ("SUSE Linux Enterprise Server 11 SP2-LTSS", Some("sles-ltss:11.2")),
             ("openSUSE Leap 42.1", Some("opensuse-leap:42.1")),

@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<Version, &'static str> {
     Ok(Version { epoch, upstream_version: upstream.to_owned(), debian_revision: revision.map(str::to_owned) })
 }
 
-/// dpkg reads the epoch with `strtol`, which takes a sign, and bounds it by `INT_MAX`.
+/// dpkg reads the epoch with `strtol`, which accepts a sign, and limits it to `INT_MAX`.
 fn parse_epoch(text: &str) -> Result<u32, &'static str> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     if text.is_empty() {

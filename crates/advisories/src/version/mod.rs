@@ -1,7 +1,7 @@
 //! Version order of the two packaging systems.
 //!
 //! The order itself comes from the crates `rpm-version` and `debversion`; which part of a string is the epoch, the
-//! version and the release, and which strings are no versions at all, is decided here, because that is where
+//! version and the release, and which strings are not versions at all, is decided here, because that is where
 //! implementations differ. The record of that decision is `docs/adr/0004-version-order.md`.
 
 mod dpkg;
@@ -9,58 +9,17 @@ mod nevra;
 mod rpm;
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+pub use domain::package::{Packaging, UnknownPackaging};
 
 pub use nevra::Nevra;
 
-/// Longest version taken, in bytes. Real ones stay below 100; a bound keeps hostile ones cheap to compare.
+/// Longest accepted version, in bytes. Real ones stay below 100; the limit keeps hostile ones cheap to compare.
 pub const MAX_VERSION_BYTES: usize = 1024;
-
-/// The packaging system whose order applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Packaging {
-    Rpm,
-    Dpkg,
-}
-
-impl Packaging {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rpm => "rpm",
-            Self::Dpkg => "dpkg",
-        }
-    }
-}
-
-impl fmt::Display for Packaging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Packaging {
-    type Err = UnknownPackaging;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "rpm" => Ok(Self::Rpm),
-            "dpkg" | "deb" => Ok(Self::Dpkg),
-            _ => Err(UnknownPackaging(text.to_owned())),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no packaging system; use `rpm` or `dpkg`")]
-pub struct UnknownPackaging(pub String);
 
 /// A string that the packaging system would refuse as a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{version}` is no {packaging} version: {reason}")]
+#[error("`{version}` is not a {packaging} version: {reason}")]
 pub struct InvalidVersion {
     pub packaging: Packaging,
     /// Shortened when the refused text is long.
@@ -79,8 +38,7 @@ impl InvalidVersion {
     }
 }
 
-/// A version taken apart once, to be compared many times. Versions of different packaging systems have no
-/// order between them.
+/// A version parsed once and compared many times. Versions of different packaging systems have no order.
 #[derive(Clone, Debug)]
 pub struct Version(Parsed);
 
@@ -91,7 +49,7 @@ enum Parsed {
 }
 
 impl Version {
-    /// Takes `epoch:version-release` (rpm) or `epoch:upstream-revision` (dpkg) apart; a missing epoch is 0.
+    /// Parses `epoch:version-release` (rpm) or `epoch:upstream-revision` (dpkg); a missing epoch is 0.
     pub fn parse(packaging: Packaging, text: &str) -> Result<Self, InvalidVersion> {
         if text.len() > MAX_VERSION_BYTES {
             return Err(InvalidVersion::new(packaging, text, "it is longer than 1024 bytes"));
@@ -118,7 +76,7 @@ impl Version {
         }
     }
 
-    /// Release (rpm) or Debian revision (dpkg); empty when the string had none.
+    /// Release (rpm) or Debian revision (dpkg); empty if the string had none.
     pub fn release(&self) -> &str {
         match &self.0 {
             Parsed::Rpm(version) => version.release(),

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{InvalidVersion, Packaging, compare};
 
-/// Only these endings are architectures: a release such as `12.fc39` ends in a dot and a word as well.
+/// Only these endings are architectures: a release such as `12.fc39` also ends in a dot and letters.
 const ARCHITECTURES: [&str; 21] = [
     "aarch64", "alpha", "armhfp", "armv7hl", "athlon", "i386", "i486", "i586", "i686", "ia64", "noarch",
     "nosrc", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "src", "x86_64",
@@ -20,13 +20,13 @@ pub struct Nevra<'a> {
 }
 
 impl<'a> Nevra<'a> {
-    /// Takes a full name apart; a bare `epoch:version-release` has no name.
+    /// Parses a full name; a bare `epoch:version-release` has no name.
     pub fn parse(text: &'a str) -> Self {
         let (rest, arch) = match text.rsplit_once('.') {
             Some((rest, arch)) if ARCHITECTURES.contains(&arch) => (rest, Some(arch)),
             _ => (text, None),
         };
-        // The name ends at the second hyphen from the right: version and release hold none.
+        // The name ends at the second hyphen from the right: version and release contain none.
         match rest.rmatch_indices('-').nth(1) {
             Some((at, _)) => Self { name: Some(&rest[..at]), evr: &rest[at + 1..], arch },
             None => Self { name: None, evr: rest, arch },

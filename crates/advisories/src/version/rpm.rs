@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use rpm_version::Evr;
 
-/// The release is kept apart, because an absent one is lower than any other, even the empty one and `~`.
+/// The release is separate, because an absent one is lower than any other, even the empty one and `~`.
 #[derive(Clone, Debug)]
 pub(super) struct RpmVersion {
     epoch_and_version: Evr<'static>,

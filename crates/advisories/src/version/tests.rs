@@ -32,7 +32,7 @@ fn release_is_compared() {
 }
 
 #[test]
-fn rpm_colon_after_other_than_digits_is_no_epoch() {
+fn rpm_colon_after_other_than_digits_is_not_an_epoch() {
     assert_eq!(Version::parse(Packaging::Rpm, "a:1-2").unwrap().upstream(), "a:1");
     assert_eq!(Version::parse(Packaging::Rpm, "1:2:3-4-5").unwrap().upstream(), "2:3-4");
     assert_eq!(Version::parse(Packaging::Rpm, "1:2:3-4-5").unwrap().release(), "5");
@@ -96,16 +96,16 @@ fn huge_versions_are_refused_and_long_digit_runs_compared() {
 }
 
 #[test]
-fn error_says_what_is_wrong() {
+fn error_names_the_reason() {
     let error = compare(Packaging::Dpkg, "1", "1_0").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`1_0` is no dpkg version: its upstream version has a character other than letters, digits and `-+.~:`"
+        "`1_0` is not a dpkg version: its upstream version has a character other than letters, digits and `-+.~:`"
     );
 }
 
 #[test]
-fn nevra_is_taken_apart() {
+fn nevra_is_parsed() {
     let parsed = Nevra::parse("fonts-filesystem-1:2.0.5-12.fc39.noarch");
     assert_eq!(
         parsed,
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_answered(a in "\\PC*", b in any::<String>()) {
+    fn any_text_is_handled(a in "\\PC*", b in any::<String>()) {
         let _ = compare(Packaging::Rpm, &a, &b);
         let _ = compare(Packaging::Dpkg, &a, &b);
         let _ = Nevra::parse(&a);

@@ -100,7 +100,7 @@ fn inventories_of_real_hosts_are_read() {
     assert_eq!(inventory(&folder.join("this-debian12-vm.dpkg.tsv"), "debian:12").packages.len(), 790);
 }
 
-/// What any feed has, however it is packed, and what was said about it.
+/// Records and warnings of any feed, packed or not.
 fn read_any(path: &std::path::Path) -> (FeedKind, Vec<FeedRecord>, Vec<RecordError>, ReadReport) {
     let limits = Limits { now: Some("2026-11-01T00:00:00Z".parse().unwrap()), ..Limits::default() };
     let (mut records, mut refused) = (Vec::new(), Vec::new());
@@ -120,7 +120,7 @@ fn read_any(path: &std::path::Path) -> (FeedKind, Vec<FeedRecord>, Vec<RecordErr
 fn advisories(records: Vec<FeedRecord>) -> Vec<Advisory> {
     let advisory = |record| match record {
         FeedRecord::Advisory(advisory) => *advisory,
-        other => panic!("{other:?} is no advisory"),
+        other => panic!("{other:?} is not an advisory"),
     };
     records.into_iter().map(advisory).collect()
 }

@@ -1,8 +1,7 @@
-//! Every reader against inputs that nobody should send: the project's own samples, changed in thousands of ways that the
-//! same seed makes the same again. No input may make a reader panic, run long, or count wrongly; and what a reader
-//! accepts must be fit for the store.
+//! Every reader against hostile inputs: the project's own samples, changed in thousands of reproducible ways. No input may
+//! make a reader panic, run long, or count wrongly; and the store must be able to keep what a reader accepts.
 //!
-//! `PATCH_FUZZ_ROUNDS` sets how many changed inputs each sample gives; 400 when unsaid.
+//! `PATCH_FUZZ_ROUNDS` sets the number of changed inputs per sample; the default is 400.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -35,7 +34,7 @@ impl Random {
     }
 }
 
-/// What has broken readers elsewhere.
+/// Fragments that have broken other readers.
 const WORDS: [&[u8]; 34] = [
     b"\0",
     b"\\u0000",
@@ -135,7 +134,7 @@ fn limits() -> Limits {
     }
 }
 
-/// Reads whatever it is; `None` when it is no feed.
+/// Reads any feed; `None` if it is not a feed.
 fn read(input: &[u8]) -> Option<(Vec<FeedRecord>, Result<ReadReport, FeedError>)> {
     let limits = limits();
     let kind = recognise_feed(Cursor::new(input), &limits).unwrap()?;
@@ -158,7 +157,7 @@ fn read(input: &[u8]) -> Option<(Vec<FeedRecord>, Result<ReadReport, FeedError>)
     Some((records, report))
 }
 
-/// What the store relies on.
+/// The properties that the store relies on.
 fn check(record: &FeedRecord) {
     let value = match record {
         FeedRecord::Advisory(advisory) => {

@@ -1,4 +1,4 @@
-//! The crate against data that nobody in this project wrote, and against the project's own seeds.
+//! The crate against data from outside of this project, and against the project's own seeds.
 //!
 //! Tests that need the shared data are skipped where it is missing, which is reported.
 

@@ -57,7 +57,7 @@ fn base_host(os: &OsRelease, packages: &BTreeMap<String, SeededPackage>) -> Inve
 fn seeded_advisories_are_whole() {
     let advisories = advisories();
     assert_eq!(advisories.len(), 22);
-    let (first, last): (Month, Month) = ("2025-11".parse().unwrap(), "2026-03".parse().unwrap());
+    let (first, last) = (Month::new(2025, 11).unwrap(), Month::new(2026, 3).unwrap());
     let mut cves = BTreeSet::new();
     for advisory in &advisories {
         assert!((first..=last).contains(&Month::of(advisory.published)), "{}", advisory.id);

@@ -1,10 +1,10 @@
-//! What every test needs: hosts of the `model` driver, a run, and its events.
+//! For all tests: hosts of the `model` driver, a run, and its events.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use ansible::{
     AnsibleRunner, Connection, Ended, Event, HostOutcome, HostResult, Inventory, Playbook, PlaybookRun,
-    PlaybookRunner, RunningPlaybook, Secret, Variables,
+    RunningPlaybook, Secret, Variables,
 };
 use domain::ids::CiId;
 use serde_json::json;
@@ -82,13 +82,13 @@ impl Fixture {
     }
 }
 
-/// Everything a run told.
-pub struct Told {
+/// Everything a run reported.
+pub struct Report {
     pub events: Vec<Event>,
     pub ended: Ended,
 }
 
-impl Told {
+impl Report {
     pub fn results(&self) -> impl Iterator<Item = &HostResult> {
         self.events.iter().filter_map(|event| match event {
             Event::HostResult(result) => Some(result),
@@ -102,7 +102,7 @@ impl Told {
             .filter(|result| result.host.as_str() == host)
             .filter_map(HostResult::outcome)
             .collect();
-        assert_eq!(outcomes.len(), 1, "{host} must have one last word: {:#?}", self.events);
+        assert_eq!(outcomes.len(), 1, "{host} must have one outcome: {:#?}", self.events);
         outcomes.into_iter().next().unwrap()
     }
 }
@@ -111,20 +111,28 @@ pub async fn next(running: &mut RunningPlaybook) -> Option<Event> {
     tokio::time::timeout(EVENT_DEADLINE, running.next_event()).await.expect("an event in time")
 }
 
-pub async fn listen(mut running: RunningPlaybook) -> Told {
+pub async fn listen(mut running: RunningPlaybook) -> Report {
     let mut events = Vec::new();
     while let Some(event) = next(&mut running).await {
         if let Event::Ended(ended) = event {
             assert!(next(&mut running).await.is_none(), "`Ended` must be the last event");
-            return Told { events, ended };
+            return Report { events, ended };
         }
         events.push(event);
     }
     panic!("the stream ended without `Ended`: {events:#?}");
 }
 
-pub async fn play(runner: &AnsibleRunner, run: PlaybookRun) -> Told {
+pub async fn play(runner: &AnsibleRunner, run: PlaybookRun) -> Report {
     listen(runner.start(run).await.unwrap()).await
+}
+
+/// Patches one guest, `h1`; `None` on a machine without Ansible.
+pub async fn patch_one(guest: Guest) -> Option<(Fixture, Report)> {
+    let runner = runner()?;
+    let fixture = Fixture::new(vec![("h1".into(), guest)]);
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    Some((fixture, report))
 }
 
 /// Reads events until one of them is what the test waits for.
@@ -133,6 +141,6 @@ pub async fn until(running: &mut RunningPlaybook, wanted: impl Fn(&Event) -> boo
         if wanted(&event) {
             return;
         }
-        assert!(!matches!(event, Event::Ended(_)), "the run ended before what was waited for: {event:?}");
+        assert!(!matches!(event, Event::Ended(_)), "the run ended before the expected event: {event:?}");
     }
 }

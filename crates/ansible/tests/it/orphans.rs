@@ -1,11 +1,11 @@
-//! Runs whose platform process is gone.
+//! Runs whose owner is gone.
 
 use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use ansible::{Orphan, OrphanEnd, Playbook, PlaybookRunner};
+use ansible::{Orphan, OrphanEnd, Playbook};
 
 use crate::{
     fixture::{Fixture, guests, runner},

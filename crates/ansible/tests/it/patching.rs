@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use ansible::{End, Event, HostOutcomeKind, HostStatus, PackageChange, Playbook, Secret, Step};
+use ansible::{End, Event, HostOutcomeKind, HostStatus, PackageChange, Playbook, Secret};
+use domain::workflow::WorkflowStep;
 use serde_json::json;
 
 use crate::{
-    fixture::{Fixture, guests, play, runner, until},
+    fixture::{Fixture, guests, patch_one, play, runner, until},
     stub::Guest,
 };
 
@@ -14,13 +15,12 @@ use crate::{
 async fn hosts_are_patched_rebooted_and_put_back_into_service() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(3));
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
 
-    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
-    assert!(told.ended.unfinished.is_empty());
-    assert!(matches!(told.events[0], Event::PlaybookStarted { .. }));
+    assert_eq!(report.ended.end, End::Succeeded, "{}", fixture.log());
+    assert!(report.ended.unfinished.is_empty());
     for host in ["h1", "h2", "h3"] {
-        let outcome = told.outcome(host);
+        let outcome = report.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded);
         assert!(outcome.rebooted);
         assert_eq!(outcome.boot_id.as_deref(), Some("00000000-0000-0000-0000-000000000002"));
@@ -33,8 +33,8 @@ async fn hosts_are_patched_rebooted_and_put_back_into_service() {
         assert_eq!(outcome.pending, Some(Default::default()));
     }
     let steps: Vec<_> =
-        told.results().filter(|result| result.host.as_str() == "h1").filter_map(|r| r.step).collect();
-    assert!(steps.is_sorted(), "steps are out of order: {steps:?}");
+        report.results().filter(|result| result.host.as_str() == "h1").filter_map(|r| r.step).collect();
+    assert_eq!(steps, WorkflowStep::ALL);
     let world = fixture.stub.world();
     assert!(world.maintenance.is_empty());
     for guest in world.guests.values() {
@@ -45,17 +45,17 @@ async fn hosts_are_patched_rebooted_and_put_back_into_service() {
 }
 
 #[tokio::test]
-async fn failed_transaction_fails_its_host_alone_and_leaves_it_in_service() {
+async fn failed_transaction_fails_only_its_host_and_leaves_it_in_service() {
     let Some(runner) = runner() else { return };
     let mut all = guests(2);
     all[1].1.failure = Some("E: sub-process returned an error code (1)".into());
     let fixture = Fixture::new(all);
-    let told = play(&runner, fixture.run(Playbook::PatchMixed, |_| {})).await;
+    let report = play(&runner, fixture.run(Playbook::PatchMixed, |_| {})).await;
 
-    assert_eq!(told.ended.end, End::HostsFailed);
-    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded);
-    let outcome = told.outcome("h2");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Patching)));
+    assert_eq!(report.ended.end, End::HostsFailed);
+    assert_eq!(report.outcome("h1").outcome, HostOutcomeKind::Succeeded);
+    let outcome = report.outcome("h2");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(WorkflowStep::Update)));
     assert_eq!(outcome.reason.as_deref(), Some("E: sub-process returned an error code (1)"));
     assert!(!outcome.rebooted);
     let world = fixture.stub.world();
@@ -69,36 +69,37 @@ async fn silent_host_is_unreachable_and_the_others_go_on() {
     let mut all = guests(2);
     all[0].1.unreachable = true;
     let fixture = Fixture::new(all);
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
 
-    assert_eq!(told.ended.end, End::HostsFailed);
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(Step::Precheck)));
-    assert_eq!(told.outcome("h2").outcome, HostOutcomeKind::Succeeded);
+    assert_eq!(report.ended.end, End::HostsFailed);
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(WorkflowStep::Precheck)));
+    assert_eq!(report.outcome("h2").outcome, HostOutcomeKind::Succeeded);
 }
 
 #[tokio::test]
 async fn precheck_refuses_before_anything_is_touched() {
-    let Some(runner) = runner() else { return };
-    let fixture = Fixture::new(vec![("h1".into(), Guest { disk_free_percent: 1.0, ..Guest::default() })]);
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let Some((fixture, report)) = patch_one(Guest { disk_free_percent: 1.0, ..Guest::default() }).await
+    else {
+        return;
+    };
 
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Precheck)));
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(WorkflowStep::Precheck)));
     assert!(outcome.reason.unwrap().contains("1.0 % of the disk"));
     assert_eq!(fixture.stub.world().writes, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn unhealthy_service_fails_the_verification() {
-    let Some(runner) = runner() else { return };
-    let fixture = Fixture::new(vec![("h1".into(), Guest { breaks_on_start: true, ..Guest::default() })]);
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    let Some((_, report)) = patch_one(Guest { breaks_on_start: true, ..Guest::default() }).await else {
+        return;
+    };
 
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Verifying)));
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(WorkflowStep::Health)));
     assert_eq!(outcome.reason.as_deref(), Some("service `web` runs and is not healthy after 3 s"));
-    assert!(outcome.rebooted, "what had been done must be told");
+    assert!(outcome.rebooted, "what was done must be reported");
 }
 
 #[tokio::test]
@@ -114,30 +115,29 @@ async fn transaction_waits_for_the_package_lock() {
         }
         lock(None);
     };
-    let (told, ()) = tokio::join!(play(&runner, fixture.run(Playbook::PatchRhel, |_| {})), unlock);
-    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
+    let (report, ()) = tokio::join!(play(&runner, fixture.run(Playbook::PatchRhel, |_| {})), unlock);
+    assert_eq!(report.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
     assert!(fixture.stub.wrote("/guest/transactions") > 1, "it was not locked");
 }
 
 #[tokio::test]
-async fn ill_service_is_not_worked_on() {
-    let Some(runner) = runner() else { return };
-    let fixture = Fixture::new(guests(1));
-    fixture.stub.world().guests.get_mut("h1").unwrap().services.insert("web".into(), (true, false));
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(Step::Precheck)));
+async fn host_with_an_unhealthy_service_is_not_touched() {
+    let mut guest = Guest::default();
+    guest.services.insert("web".into(), (true, false));
+    let Some((fixture, report)) = patch_one(guest).await else { return };
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Failed, Some(WorkflowStep::Precheck)));
     assert_eq!(fixture.stub.world().writes, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn host_that_dies_in_mid_work_is_unreachable_at_that_step() {
-    let Some(runner) = runner() else { return };
-    let fixture = Fixture::new(vec![("h1".into(), Guest { dies_while_patching: true, ..Guest::default() })]);
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(Step::Patching)));
-    assert_eq!(told.ended.end, End::HostsFailed);
+async fn host_that_dies_during_a_step_is_unreachable_at_that_step() {
+    let Some((_, report)) = patch_one(Guest { dies_while_patching: true, ..Guest::default() }).await else {
+        return;
+    };
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Unreachable, Some(WorkflowStep::Update)));
+    assert_eq!(report.ended.end, End::HostsFailed);
 }
 
 #[tokio::test]
@@ -146,19 +146,18 @@ async fn host_that_dies_after_a_failure_keeps_the_reason_of_the_failure() {
     let failure = Some("E: no space left on device".into());
     let guest = Guest { failure, needs_reboot: false, ..Guest::default() };
     let fixture = Fixture::new(vec![("h1".into(), guest)]);
-    let mut running =
-        ansible::PlaybookRunner::start(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await.unwrap();
+    let mut running = runner.start(fixture.run(Playbook::PatchRhel, |_| {})).await.unwrap();
     until(&mut running, |event| {
-        matches!(event, Event::HostResult(result) if result.step == Some(Step::Patching) && result.status == HostStatus::Failed)
+        matches!(event, Event::HostResult(result) if result.step == Some(WorkflowStep::Update) && result.status == HostStatus::Failed)
     })
     .await;
     fixture.stub.world().guests.get_mut("h1").unwrap().unreachable = true;
-    let told = crate::fixture::listen(running).await;
-    let outcome = told.outcome("h1");
+    let report = crate::fixture::listen(running).await;
+    let outcome = report.outcome("h1");
     assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{}", fixture.log());
     let reason = outcome.reason.unwrap();
     assert!(reason.starts_with("E: no space left on device; starting its services failed: "), "{reason}");
-    assert!(fixture.stub.world().maintenance.is_empty(), "the CMDB can be told whatever the guest does");
+    assert!(fixture.stub.world().maintenance.is_empty(), "maintenance ends although the guest is silent");
 }
 
 #[tokio::test]
@@ -170,9 +169,9 @@ async fn repeated_run_neither_patches_nor_reboots_twice() {
         variables.set("pm_boot_id_before", before).set("pm_reboot", "always");
     };
     play(&runner, fixture.run(Playbook::PatchRhel, resumable)).await;
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, resumable)).await;
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, resumable)).await;
 
-    let outcome = told.outcome("h1");
+    let outcome = report.outcome("h1");
     assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded);
     assert!(outcome.rebooted, "the reboot of the first attempt counts");
     assert_eq!(outcome.changed.len(), 1, "the change of the first attempt counts");
@@ -181,37 +180,37 @@ async fn repeated_run_neither_patches_nor_reboots_twice() {
 }
 
 #[tokio::test]
-async fn policy_that_never_reboots_is_obeyed() {
+async fn policy_can_forbid_the_reboot() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(1));
-    let told = play(
+    let report = play(
         &runner,
         fixture.run(Playbook::PatchRhel, |v| {
             v.set("pm_reboot", "never");
         }),
     )
     .await;
-    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded);
+    assert_eq!(report.outcome("h1").outcome, HostOutcomeKind::Succeeded);
     assert_eq!(fixture.stub.wrote("/guest/reboot"), 0);
 }
 
 #[tokio::test]
-async fn services_that_are_gone_for_a_while_fail_nobody() {
+async fn short_outage_of_the_services_fails_no_host() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(2));
     fixture.stub.world().gone_until = Some(Instant::now() + Duration::from_secs(4));
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
-    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    assert_eq!(report.ended.end, End::Succeeded, "{}", fixture.log());
 }
 
 #[tokio::test]
-async fn no_more_hosts_are_in_work_than_forks() {
+async fn at_most_as_many_hosts_as_forks_are_in_work() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(6));
     let mut run = fixture.run(Playbook::PatchRhel, |_| {});
     run.forks = 2;
-    let told = play(&runner, run).await;
-    assert_eq!(told.ended.end, End::Succeeded);
+    let report = play(&runner, run).await;
+    assert_eq!(report.ended.end, End::Succeeded);
     assert!(
         fixture.stub.world().most_in_work <= 2,
         "{} hosts were in work",
@@ -220,7 +219,7 @@ async fn no_more_hosts_are_in_work_than_forks() {
 }
 
 #[tokio::test]
-async fn secrets_show_nowhere_and_leave_no_file() {
+async fn secrets_appear_nowhere_and_leave_no_file() {
     let Some(runner) = runner() else { return };
     let mut all = guests(1);
     all[0].1.failure = Some("login with hunter2-secret refused".into());
@@ -232,13 +231,13 @@ async fn secrets_show_nowhere_and_leave_no_file() {
     let mut second = run.clone();
     second.inventory = fixture.run(Playbook::PatchRhel, |_| {}).inventory;
     for run in [run, second] {
-        let told = play(&runner, run).await;
-        let shown = format!("{:?}", told.events) + &fixture.log();
+        let report = play(&runner, run).await;
+        let shown = format!("{:?}", report.events) + &fixture.log();
         assert!(shown.contains("[redacted]"));
         assert!(!shown.contains("hunter2-secret") && !shown.contains("token-of-the-test"));
         assert!(!fixture.run_dir().join("private").exists());
     }
-    assert_eq!(fixture.stub.world().refused_tokens, 0, "the plugins must know the token all the same");
+    assert_eq!(fixture.stub.world().refused_tokens, 0, "the plugins must still know the token");
 }
 
 #[tokio::test]
@@ -250,10 +249,10 @@ async fn slow_reader_loses_nothing() {
     let run = fixture.run(Playbook::StagingTests, |v| {
         v.set("pm_tests", tests.clone());
     });
-    let mut running = ansible::PlaybookRunner::start(&runner, run).await.unwrap();
+    let mut running = runner.start(run).await.unwrap();
     let mut count = 0;
     while let Some(event) = crate::fixture::next(&mut running).await {
-        // More than the channel and the pipe hold are on their way while nobody reads.
+        // More events arrive in this time than the channel and the pipe can hold.
         if count == 0 {
             tokio::time::sleep(Duration::from_secs(3)).await;
         }

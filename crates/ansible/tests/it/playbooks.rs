@@ -16,9 +16,9 @@ async fn scan_writes_a_file_per_host() {
     std::fs::create_dir(&results).unwrap();
     let mut run = fixture.run(Playbook::ScanCompliance, |_| {});
     run.extra_vars.set("pm_results_dir", results.to_str().unwrap());
-    let told = play(&runner, run).await;
+    let report = play(&runner, run).await;
 
-    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
+    assert_eq!(report.ended.end, End::Succeeded, "{}", fixture.log());
     let scan: Value = serde_json::from_slice(&std::fs::read(results.join("h2.json")).unwrap()).unwrap();
     assert_eq!(scan["host"], "h2");
     assert_eq!(scan["packages"][1]["name"], "openssl");
@@ -50,7 +50,7 @@ async fn failing_test_stops_neither_the_others_nor_the_playbook() {
         {"name": "database", "kind": "package_database_consistent"},
         {"name": "{{ lookup('pipe', 'id') }}", "kind": "nonsense"},
     ]);
-    let told = play(
+    let report = play(
         &runner,
         fixture.run(Playbook::StagingTests, |v| {
             v.set("pm_tests", tests.clone());
@@ -58,9 +58,9 @@ async fn failing_test_stops_neither_the_others_nor_the_playbook() {
     )
     .await;
 
-    assert_eq!(told.ended.end, End::Succeeded, "{}", fixture.log());
+    assert_eq!(report.ended.end, End::Succeeded, "{}", fixture.log());
     let of = |host: &str| -> Vec<(String, bool)> {
-        let results = told.results().filter(|result| result.host.as_str() == host);
+        let results = report.results().filter(|result| result.host.as_str() == host);
         results.filter_map(HostResult::test).map(|test| (test.name, test.passed)).collect()
     };
     let failing: Vec<String> = of("h1").into_iter().filter(|test| !test.1).map(|test| test.0).collect();
@@ -74,8 +74,8 @@ async fn failing_test_stops_neither_the_others_nor_the_playbook() {
 async fn reboot_playbook_reboots_once_and_restores_service() {
     let Some(runner) = runner() else { return };
     let fixture = Fixture::new(guests(1));
-    let told = play(&runner, fixture.run(Playbook::RebootManaged, |_| {})).await;
-    let outcome = told.outcome("h1");
+    let report = play(&runner, fixture.run(Playbook::RebootManaged, |_| {})).await;
+    let outcome = report.outcome("h1");
     assert_eq!((outcome.outcome, outcome.rebooted), (HostOutcomeKind::Succeeded, true), "{}", fixture.log());
     let world = fixture.stub.world();
     assert_eq!((world.guests["h1"].boot, world.guests["h1"].services["web"]), (2, (true, true)));
@@ -90,14 +90,14 @@ async fn rollback_returns_to_the_snapshot() {
     guest.services.insert("web".into(), (false, false));
     let fixture = Fixture::new(vec![("h1".into(), guest)]);
     let snapshot = "0197c4f0-0000-7000-8000-000000000001";
-    let told = play(
+    let report = play(
         &runner,
         fixture.run(Playbook::RollbackSnapshot, |v| {
             v.set("pm_snapshot_id", snapshot);
         }),
     )
     .await;
-    assert_eq!(told.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
+    assert_eq!(report.outcome("h1").outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
     assert_eq!(fixture.stub.wrote(&format!("/sim/vms/h1/snapshots/{snapshot}/revert")), 1);
     let world = fixture.stub.world();
     assert_eq!(world.guests["h1"].packages["openssl"], "3.0.7-16.el9");

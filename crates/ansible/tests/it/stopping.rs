@@ -1,11 +1,11 @@
-//! Ending a run before it is through.
+//! Ending a run before it completes.
 
 use std::time::Duration;
 
 use ansible::{
-    AnsibleRunner, End, Event, ExitKind, HostOutcomeKind, Playbook, PlaybookRunner, Playbooks,
-    RunningPlaybook, Step, StopGraces,
+    AnsibleRunner, End, Event, ExitKind, HostOutcomeKind, Playbook, Playbooks, RunningPlaybook, StopGraces,
 };
+use domain::workflow::WorkflowStep;
 
 use crate::{
     fixture::{Fixture, id, listen, play, runner, until},
@@ -17,7 +17,8 @@ fn slow_guest(patch: Duration) -> Fixture {
 }
 
 async fn until_patching(fixture: &Fixture, running: &mut RunningPlaybook) {
-    until(running, |event| matches!(event, Event::HostStarted { step: Some(Step::Patching), .. })).await;
+    until(running, |event| matches!(event, Event::HostStarted { step: Some(WorkflowStep::Update), .. }))
+        .await;
     for _ in 0..200 {
         if fixture.stub.wrote("/guest/transactions") == 1 {
             return;
@@ -34,27 +35,27 @@ async fn stop_lets_the_transaction_finish_and_begins_nothing_else() {
     let mut running = runner.start(fixture.run(Playbook::PatchRhel, |_| {})).await.unwrap();
     until_patching(&fixture, &mut running).await;
     running.request_stop();
-    let told = listen(running).await;
+    let report = listen(running).await;
 
-    assert_eq!(told.ended.end, End::Stopped, "{}", fixture.log());
-    let outcome = told.outcome("h1");
-    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(Step::Rebooting)));
-    assert_eq!(outcome.changed.len(), 1, "the finished transaction must be told");
+    assert_eq!(report.ended.end, End::Stopped, "{}", fixture.log());
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(WorkflowStep::Reboot)));
+    assert_eq!(outcome.changed.len(), 1, "the finished transaction must be reported");
     {
         let world = fixture.stub.world();
         assert_eq!(world.guests["h1"].packages["openssl"], "3.0.7-18.el9");
         assert!(world.writes.last().unwrap().ends_with("/guest/transactions"), "{:?}", world.writes);
     }
 
-    // What a stop leaves open, settling closes.
-    let told = play(&runner, fixture.run(Playbook::SettleHost, |_| {})).await;
-    let outcome = told.outcome("h1");
+    // Recovery finishes what a stop leaves open.
+    let report = play(&runner, fixture.run(Playbook::RecoverHost, |_| {})).await;
+    let outcome = report.outcome("h1");
     assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", fixture.log());
     assert_eq!((outcome.changed.len(), outcome.pending), (1, Some(Default::default())));
     let world = fixture.stub.world();
     assert_eq!(world.guests["h1"].services["web"], (true, true));
     assert!(world.maintenance.is_empty());
-    assert_eq!(world.guests["h1"].boot, 1, "settling must not reboot");
+    assert_eq!(world.guests["h1"].boot, 1, "recovery must not reboot");
 }
 
 #[tokio::test]
@@ -67,28 +68,28 @@ async fn run_that_does_not_stop_in_time_is_terminated() {
     let process = running.process();
     until_patching(&fixture, &mut running).await;
     running.request_stop();
-    let told = listen(running).await;
+    let report = listen(running).await;
 
-    assert_eq!((told.ended.end, told.ended.exit), (End::Terminated, ExitKind::Signal(15)));
-    assert!(told.ended.unfinished.contains(&id("h1")));
+    assert_eq!((report.ended.end, report.ended.exit), (End::Terminated, ExitKind::Signal(15)));
+    assert!(report.ended.unfinished.contains(&id("h1")));
     assert!(!process.is_alive());
     assert!(!fixture.run_dir().join("private").exists());
 }
 
 #[tokio::test]
-async fn timeout_ends_a_run_that_goes_on_for_ever() {
+async fn timeout_ends_a_run_that_does_not_end() {
     let Some(runner) = runner() else { return };
     let fixture = slow_guest(Duration::from_secs(60));
     let mut run = fixture.run(Playbook::PatchRhel, |_| {});
     // Long enough that the transaction is under way on a busy machine too.
     run.timeout = Duration::from_secs(20);
     run.stop_graces.finish = Duration::from_millis(200);
-    let told = listen(runner.start(run).await.unwrap()).await;
-    assert_eq!(told.ended.end, End::TimedOut);
-    assert!(told.ended.unfinished.contains(&id("h1")));
+    let report = listen(runner.start(run).await.unwrap()).await;
+    assert_eq!(report.ended.end, End::TimedOut);
+    assert!(report.ended.unfinished.contains(&id("h1")));
 }
 
-/// A program in Ansible's place, for what Ansible itself does not do on demand.
+/// A replacement for Ansible, for what Ansible does not do on demand.
 fn program(fixture: &Fixture, text: &str) -> AnsibleRunner {
     use std::os::unix::fs::PermissionsExt;
     let path = fixture.folder.path().join("ansible-playbook");
@@ -98,7 +99,7 @@ fn program(fixture: &Fixture, text: &str) -> AnsibleRunner {
 }
 
 #[tokio::test]
-async fn run_that_ignores_termination_is_killed_with_all_it_started() {
+async fn run_that_ignores_termination_is_killed_with_everything_it_started() {
     let fixture = slow_guest(Duration::ZERO);
     // The second process is a session of its own, as Ansible's workers are.
     let runner =
@@ -114,10 +115,10 @@ async fn run_that_ignores_termination_is_killed_with_all_it_started() {
         worker = std::fs::read_to_string(&worker_file).unwrap_or_default();
     }
     running.request_stop();
-    let told = listen(running).await;
-    assert_eq!((told.ended.end, told.ended.exit), (End::Killed, ExitKind::Signal(9)));
+    let report = listen(running).await;
+    assert_eq!((report.ended.end, report.ended.exit), (End::Killed, ExitKind::Signal(9)));
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", worker.trim())).unwrap_or_default();
-    assert!(stat.is_empty() || stat.contains(" Z "), "the worker lives on: {stat}");
+    assert!(stat.is_empty() || stat.contains(" Z "), "the worker still lives: {stat}");
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn playbook_that_cannot_be_read_is_refused_by_ansible() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("patch-rhel.yml"), "- hosts: all\n  nonsense: true\n").unwrap();
     let runner = AnsibleRunner::new(runner.program(), Playbooks::at(folder));
-    let told = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
-    assert_eq!(told.ended.end, End::Refused);
+    let report = play(&runner, fixture.run(Playbook::PatchRhel, |_| {})).await;
+    assert_eq!(report.ended.end, End::Refused);
     assert!(fixture.log().contains("nonsense"));
 }

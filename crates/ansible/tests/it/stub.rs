@@ -1,4 +1,4 @@
-//! A sim-engine and CMDB as small as the playbooks can tell: the guest API over plain threads, and a record of calls.
+//! A minimal sim-engine and CMDB for the playbooks: the guest API over plain threads, and a record of calls.
 
 use std::{
     collections::BTreeMap,
@@ -22,15 +22,15 @@ pub struct Guest {
     pub reboot: Duration,
     pub drain: Duration,
     pub needs_reboot: bool,
-    /// The package manager's words when a transaction is to fail.
+    /// The package manager's error when a transaction must fail.
     pub failure: Option<String>,
     pub unreachable: bool,
-    /// Silent from the end of the first transaction on.
+    /// Silent after the first transaction.
     pub dies_while_patching: bool,
     /// Services run after their next start and are not healthy.
     pub breaks_on_start: bool,
     pub boot: u32,
-    /// Until then somebody else's transaction holds the package lock.
+    /// Until then another transaction holds the package lock.
     pub locked_until: Option<Instant>,
     pub reboot_pending: bool,
     pub silent_until: Option<Instant>,
@@ -79,8 +79,8 @@ impl Guest {
         if self.drained_at.is_some_and(|at| at.elapsed() >= self.drain) { 0 } else { self.sessions }
     }
 
-    /// Transactions whose time has come take effect.
-    fn settle(&mut self) {
+    /// Applies the transactions that are due.
+    fn apply_due_transactions(&mut self) {
         for (due, transaction) in self.transactions.values_mut() {
             if transaction["state"] != "running" || Instant::now() < *due {
                 continue;
@@ -247,7 +247,7 @@ impl Stub {
 }
 
 fn guest_answer(guest: &mut Guest, id: &str, method: &str, rest: &[&str], body: &Value) -> (u16, Value) {
-    guest.settle();
+    guest.apply_due_transactions();
     if let ("POST", ["snapshots", _, "revert"]) = (method, rest) {
         let fresh = Guest {
             boot: guest.boot + 1,

@@ -1,4 +1,4 @@
-//! The order of versions that the plugins judge by, against the vectors of rpm and dpkg.
+//! The plugins' order of versions, against the vectors of rpm and dpkg.
 
 use std::{
     fmt::Write as _,
@@ -44,11 +44,9 @@ fn rows(folder: &Path) -> Vec<(&'static str, String, String, i8)> {
 fn plugins_order_versions_as_rpm_and_dpkg_do() {
     let Some(runner) = runner() else { return };
     let Some(shared) = test_skip::shared_data("vectors/versions") else { return };
-    // A version against one that has a release is no question for a plan, whose versions always have one.
-    let rows: Vec<_> = rows(&shared)
-        .into_iter()
-        .filter(|row| row.1.contains('-') == row.2.contains('-'))
-        .collect();
+    // Versions in a plan always have a release, so a comparison of one with and one without does not occur.
+    let rows: Vec<_> =
+        rows(&shared).into_iter().filter(|row| row.1.contains('-') == row.2.contains('-')).collect();
     assert!(!rows.is_empty(), "there are no vectors in {}", shared.display());
     let plugins = Playbooks::locate()
         .unwrap()

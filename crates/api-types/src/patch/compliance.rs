@@ -3,21 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+pub use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity};
 use domain::{
     ids::{CiId, PolicyId, ScanId},
     selector::Selector,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ComplianceStatus {
-    Compliant,
-    NonCompliant,
-    /// Never scanned, or so long ago that it says nothing about today.
-    Unknown,
-}
 
 /// Compliance of the whole fleet, by dimension. From roll-ups that change with the states themselves.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -77,18 +69,6 @@ pub struct PolicyCompliance {
     pub last_scanned: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PatchStateOfPackage {
-    Missing,
-    /// The package is held back on the host.
-    Held,
-    /// Installed, and the old one still runs.
-    PendingReboot,
-    /// Excepted until the exception expires; the clock keeps running.
-    Excepted,
-}
-
 /// A fix that a CI lacks, with what proves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PendingPatch {
@@ -112,17 +92,6 @@ pub struct PendingPatch {
     pub state: PatchStateOfPackage,
     /// The rule by which it matched.
     pub rule: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = AdvisorySeverity)]
-pub enum Severity {
-    None,
-    Low,
-    Medium,
-    High,
-    Critical,
 }
 
 /// Days from publication until a fix must be installed. Exploitation only ever shortens the time.

@@ -1,4 +1,4 @@
-//! `/cmdb/changes`: for who keeps a copy.
+//! `/cmdb/changes`, for clients that keep a copy.
 
 use api_types::{cmdb::CiChanges, problem::Problem};
 use axum::extract::State;
@@ -10,14 +10,14 @@ use service_kit::{
 };
 use utoipa::IntoParams;
 
-use crate::app::{App, changes};
+use crate::{app::changes, state::App};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ChangesParams {
-    /// `next_token` of the answer before; without one nothing is listed and the first token given.
+    /// `next_token` of the previous answer; without it, nothing is listed and the first token is returned.
     since: Option<String>,
-    /// Most changes looked at, 1 to 1000; 1000 when unsaid.
+    /// Maximum number of changes, 1 to 1000; 1000 by default.
     limit: Option<u32>,
 }
 

@@ -5,35 +5,27 @@ use api_types::{
     page::Page,
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
+use axum::{extract::State, http::StatusCode};
 use domain::ids::CiId;
 use serde::Deserialize;
 use service_kit::{
     ApiResult,
     auth::{Operator, Viewer},
-    extract::{IfMatch, Json, Path, Tagged},
+    extract::{Created, IfMatch, Json, Path, Tagged},
     idempotency::IdempotencyKey,
     page::PageRequest,
 };
 use utoipa::{IntoParams, ToSchema};
 
 use super::query::{self, Query};
-use crate::{
-    app::{App, cis},
-    store::cis::CiFilter,
-};
+use crate::{app::cis, state::App, store::cis::CiFilter};
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 pub struct CiParams {
     /// Only CIs of this type.
     #[serde(rename = "type")]
     ci_type: Option<CiType>,
-    /// Only CIs that bear this tag, as `key:value`; may be given often, and all must hold.
+    /// Only CIs with this tag, as `key:value`; may be repeated; all must match.
     #[serde(default)]
     tag: Vec<String>,
     /// Short for `tag=os:<value>`.
@@ -42,12 +34,8 @@ pub struct CiParams {
     env: Option<String>,
     /// Part of the id, the name or a tag's value, in any case.
     q: Option<String>,
-    /// `active` when unsaid.
+    /// `active` by default.
     status: Option<StatusFilter>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -78,15 +66,15 @@ impl CiParams {
 }
 
 /// List configuration items in the order of their ids.
-#[utoipa::path(get, path = "/cmdb/cis", tag = "cis", params(CiParams),
+#[utoipa::path(get, path = "/cmdb/cis", tag = "cis", params(CiParams, PageRequest),
     responses((status = 200, body = Page<Ci>), (status = "4XX", body = Problem)))]
 pub async fn list_cis(
     State(app): State<App>,
     _: Viewer,
     Query(params): Query<CiParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<Ci>>> {
-    let filter = params.filter()?;
-    cis::list_cis(&app, filter, PageRequest::new(params.limit, params.page_token)).await.map(Json)
+    cis::list_cis(&app, params.filter()?, page).await.map(Json)
 }
 
 /// Create a configuration item.
@@ -97,21 +85,19 @@ pub async fn create_ci(
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateCi>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Created<Tagged<Ci>>> {
     let ci = cis::create_ci(&app, &caller, &key, request).await?;
-    let location = [(header::LOCATION, format!("/cmdb/cis/{}", ci.id))];
-    Ok((StatusCode::CREATED, location, Tagged(ci.version, ci)))
+    Ok(Created(format!("/cmdb/cis/{}", ci.id), Tagged::of(ci)))
 }
 
 /// Read a configuration item.
 #[utoipa::path(get, path = "/cmdb/cis/{id}", tag = "cis", params(("id" = CiId, Path, description = "CI")),
     responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
 pub async fn get_ci(State(app): State<App>, _: Viewer, Path(id): Path<CiId>) -> ApiResult<Tagged<Ci>> {
-    let ci = cis::get_ci(&app, &id).await?;
-    Ok(Tagged(ci.version, ci))
+    cis::get_ci(&app, &id).await.map(Tagged::of)
 }
 
-/// Change a configuration item; with `If-Match` only when nobody changed it meanwhile.
+/// Change a configuration item; with `If-Match` only if nobody else has changed it.
 #[utoipa::path(patch, path = "/cmdb/cis/{id}", tag = "cis", params(("id" = CiId, Path, description = "CI")),
     request_body = UpdateCi, responses((status = 200, body = Ci), (status = "4XX", body = Problem)))]
 pub async fn update_ci(
@@ -121,8 +107,7 @@ pub async fn update_ci(
     if_match: IfMatch,
     Json(request): Json<UpdateCi>,
 ) -> ApiResult<Tagged<Ci>> {
-    let ci = cis::update_ci(&app, &caller, &id, &if_match, request).await?;
-    Ok(Tagged(ci.version, ci))
+    cis::update_ci(&app, &caller, &id, &if_match, request).await.map(Tagged::of)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -132,7 +117,7 @@ pub struct DecommissionParams {
     reason: Option<String>,
 }
 
-/// Decommission a configuration item: it and its history stay, lists and plans leave it out.
+/// Decommission a configuration item. It and its history stay, but lists and plans omit it.
 #[utoipa::path(delete, path = "/cmdb/cis/{id}", tag = "cis",
     params(("id" = CiId, Path, description = "CI"), DecommissionParams),
     responses((status = 204), (status = "4XX", body = Problem)))]
@@ -147,30 +132,15 @@ pub async fn decommission_ci(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct PageParams {
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    pub limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    pub page_token: Option<String>,
-}
-
-impl From<PageParams> for PageRequest {
-    fn from(params: PageParams) -> Self {
-        Self::new(params.limit, params.page_token)
-    }
-}
-
-/// Read what happened to a configuration item, newest first.
+/// Read the history of a configuration item, newest first.
 #[utoipa::path(get, path = "/cmdb/cis/{id}/history", tag = "cis",
-    params(("id" = CiId, Path, description = "CI"), PageParams),
+    params(("id" = CiId, Path, description = "CI"), PageRequest),
     responses((status = 200, body = Page<HistoryEntry>), (status = "4XX", body = Problem)))]
 pub async fn list_history(
     State(app): State<App>,
     _: Viewer,
     Path(id): Path<CiId>,
-    Query(params): Query<PageParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<HistoryEntry>>> {
-    cis::list_history(&app, &id, params.into()).await.map(Json)
+    cis::list_history(&app, &id, page).await.map(Json)
 }

@@ -15,12 +15,15 @@ use service_kit::{
 use utoipa::IntoParams;
 
 use super::query::{self, Query};
-use crate::app::{App, graph, impact};
+use crate::{
+    app::{graph, impact},
+    state::App,
+};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ImpactParams {
-    /// Most edges away, 1 to 20; 5 when unsaid.
+    /// Maximum distance in edges, 1 to 20; 5 by default.
     depth: Option<u32>,
 }
 
@@ -40,12 +43,12 @@ pub async fn get_impact(
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct GraphParams {
-    /// Only hosts and VMs that bear this tag, as `key:value`; may be given often, and all must hold.
+    /// Only hosts and VMs with this tag, as `key:value`; may be repeated; all must match.
     #[serde(default)]
     tag: Vec<String>,
-    /// Only these, parted by commas.
+    /// Only these ids, comma-separated.
     ids: Option<String>,
-    /// Every host and VM; must be said when neither `tag` nor `ids` is.
+    /// Every host and VM; required if neither `tag` nor `ids` is given.
     #[serde(default)]
     all: bool,
 }
@@ -66,7 +69,7 @@ pub async fn get_graph(
     graph::get_graph(&app, &selector).await.map(Json)
 }
 
-/// The same for a selection too long for a URL.
+/// Read the graph of a selection that is too long for a URL.
 #[utoipa::path(post, path = "/cmdb/graph", tag = "graph", request_body = GraphQuery,
     responses((status = 200, body = Graph), (status = "4XX", body = Problem)))]
 pub async fn query_graph(

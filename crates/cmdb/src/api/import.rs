@@ -3,7 +3,7 @@
 use api_types::{cmdb::ImportReport, problem::Problem};
 use axum::{
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
 };
 use serde::Deserialize;
 use service_kit::{
@@ -11,20 +11,21 @@ use service_kit::{
     auth::Operator,
     extract::{self, Json},
     idempotency::IdempotencyKey,
+    problem_types,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::query::Query;
-use crate::app::{
-    App,
-    import::{self, Format},
+use crate::{
+    app::import::{self, Format},
+    state::App,
 };
 
-/// A list of ten thousand hosts with their variables is some megabytes.
+/// A list of ten thousand hosts with their variables has some megabytes.
 const BODY_LIMIT: usize = 20 * 1024 * 1024;
 
-/// Content types under which lists come; what a list is, its content tells.
+/// Accepted content types. The format is recognised by the content.
 const CONTENT_TYPES: [&str; 10] = [
     "application/json",
     "application/x-ndjson",
@@ -45,16 +46,16 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ImportParams {
-    /// Store nothing and report what would be done and refused.
+    /// Store nothing, and report what would be done and refused.
     #[serde(default)]
     dry_run: bool,
-    /// The format, where it shall not be recognised by the content.
+    /// The format; by default it is recognised by the content.
     format: Option<Format>,
 }
 
 /// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI) or a NetBox export.
 ///
-/// All or nothing: when a record is refused, nothing is stored and the problem names every refused record.
+/// All or nothing: if a record is refused, nothing is stored and the problem names every refused record.
 #[utoipa::path(post, path = "/cmdb/import", tag = "inventory", params(ImportParams),
     request_body(content = String, content_type = "application/octet-stream", description = "the list, up to 20 MB"),
     responses((status = 200, body = ImportReport), (status = "4XX", body = Problem)))]
@@ -75,12 +76,12 @@ fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match CONTENT_TYPES.contains(&essence.as_str()) && !headers.contains_key(header::CONTENT_ENCODING) {
-        true => Ok(()),
-        false => Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
+    if CONTENT_TYPES.contains(&essence.as_str()) && !headers.contains_key(header::CONTENT_ENCODING) {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            problem_types::UNSUPPORTED_MEDIA_TYPE,
             format!("the list must be sent uncompressed as one of {}", CONTENT_TYPES.join(", ")),
-        )),
+        ))
     }
 }

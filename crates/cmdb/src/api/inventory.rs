@@ -12,18 +12,18 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::query::{self, Query};
-use crate::app::{
-    App,
-    inventory::{self, Freezing, Inventory},
+use crate::{
+    app::inventory::{self, Freezing, Inventory},
+    state::App,
 };
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct InventoryParams {
-    /// Only hosts and VMs that bear this tag, as `key:value`; may be given often, and all must hold.
+    /// Only hosts and VMs with this tag, as `key:value`; may be repeated; all must match.
     #[serde(default)]
     tag: Vec<String>,
-    /// Fixes hosts and groups to those of the first answer given under this run; the first needs the role `operator`.
+    /// Hosts and groups are those of the first answer for this run, which needs the role `operator`.
     #[serde(default, deserialize_with = "given_uuid")]
     run_id: Option<Uuid>,
 }

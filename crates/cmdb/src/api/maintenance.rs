@@ -1,4 +1,4 @@
-//! What others say about a configuration item: maintenance and patch state.
+//! Maintenance and patch state of a configuration item.
 
 use api_types::{
     cmdb::{Ci, PatchState, SetMaintenance},
@@ -12,7 +12,10 @@ use service_kit::{
     extract::{Json, Path, Tagged},
 };
 
-use crate::app::{App, maintenance, patch_state};
+use crate::{
+    app::{maintenance, patch_state},
+    state::App,
+};
 
 /// Turn maintenance on or off. Its owner may extend it; its owner or an administrator may end it.
 #[utoipa::path(put, path = "/cmdb/cis/{id}/maintenance", tag = "cis", params(("id" = CiId, Path, description = "CI")),
@@ -23,8 +26,7 @@ pub async fn set_maintenance(
     Path(id): Path<CiId>,
     Json(request): Json<SetMaintenance>,
 ) -> ApiResult<Tagged<Ci>> {
-    let ci = maintenance::set_maintenance(&app, &caller, &id, request).await?;
-    Ok(Tagged(ci.version, ci))
+    maintenance::set_maintenance(&app, &caller, &id, request).await.map(Tagged::of)
 }
 
 /// Write the outcome of the last run.
@@ -36,6 +38,5 @@ pub async fn set_patch_state(
     Path(id): Path<CiId>,
     Json(request): Json<PatchState>,
 ) -> ApiResult<Tagged<Ci>> {
-    let ci = patch_state::set_patch_state(&app, &caller, &id, request).await?;
-    Ok(Tagged(ci.version, ci))
+    patch_state::set_patch_state(&app, &caller, &id, request).await.map(Tagged::of)
 }

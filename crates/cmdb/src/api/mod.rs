@@ -10,12 +10,18 @@ mod query;
 mod relationships;
 mod sync;
 
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::state::App;
+
+/// Schemas that only query parameters use: the router does not collect those.
+#[derive(OpenApi)]
+#[openapi(components(schemas(crate::app::import::Format, cis::StatusFilter)))]
+struct Schemas;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Schemas::openapi())
         .routes(routes!(cis::list_cis, cis::create_ci))
         .routes(routes!(cis::get_ci, cis::update_ci, cis::decommission_ci))
         .routes(routes!(cis::list_history))

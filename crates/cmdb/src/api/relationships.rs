@@ -5,39 +5,36 @@ use api_types::{
     page::Page,
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
+use axum::{extract::State, http::StatusCode};
 use domain::ids::CiId;
 use serde::Deserialize;
 use service_kit::{
     ApiResult,
     auth::{Operator, Viewer},
-    extract::{Json, Path},
+    extract::{Created, Json, Path},
     idempotency::IdempotencyKey,
+    page::PageRequest,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{cis::PageParams, query::Query};
-use crate::app::{App, relationships};
+use super::query::Query;
+use crate::{app::relationships, state::App};
 
 /// List the relationships of a configuration item, in both directions.
 #[utoipa::path(get, path = "/cmdb/cis/{id}/relationships", tag = "relationships",
-    params(("id" = CiId, Path, description = "CI"), PageParams),
+    params(("id" = CiId, Path, description = "CI"), PageRequest),
     responses((status = 200, body = Page<Relationship>), (status = "4XX", body = Problem)))]
 pub async fn list_relationships(
     State(app): State<App>,
     _: Viewer,
     Path(id): Path<CiId>,
-    Query(params): Query<PageParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<Relationship>>> {
-    relationships::list_relationships(&app, &id, params.into()).await.map(Json)
+    relationships::list_relationships(&app, &id, page).await.map(Json)
 }
 
-/// Relate two configuration items. Containment is a tree; other types may form circles.
+/// Relate two configuration items. Containment is a tree; other types may form cycles.
 #[utoipa::path(post, path = "/cmdb/relationships", tag = "relationships", request_body = CreateRelationship,
     responses((status = 201, body = Relationship), (status = "4XX", body = Problem)))]
 pub async fn create_relationship(
@@ -45,10 +42,9 @@ pub async fn create_relationship(
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateRelationship>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Created<Json<Relationship>>> {
     let relationship = relationships::create_relationship(&app, &caller, &key, request).await?;
-    let location = [(header::LOCATION, format!("/cmdb/relationships/{}", relationship.id))];
-    Ok((StatusCode::CREATED, location, Json(relationship)))
+    Ok(Created(format!("/cmdb/relationships/{}", relationship.id), Json(relationship)))
 }
 
 /// Delete a relationship by its id.
@@ -69,7 +65,7 @@ pub async fn delete_relationship(
 pub struct EndsParams {
     /// The CI it starts from.
     source: CiId,
-    /// The CI it leads to.
+    /// The CI it points to.
     target: CiId,
     /// Its type.
     #[serde(rename = "type")]

@@ -13,7 +13,7 @@ use service_kit::{
     idempotency::IdempotencyKey,
 };
 
-use crate::app::{App, sync};
+use crate::{app::sync, state::App};
 
 /// Start a synchronisation with the sim-engine; one runs at a time.
 #[utoipa::path(post, path = "/cmdb/sync", tag = "sync",
@@ -27,7 +27,7 @@ pub async fn start_sync(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, "/cmdb/sync/status")], Json(sync)))
 }
 
-/// Read how the last synchronisation goes or went.
+/// Read the state of the last synchronisation.
 #[utoipa::path(get, path = "/cmdb/sync/status", tag = "sync",
     responses((status = 200, body = Sync), (status = "4XX", body = Problem)))]
 pub async fn get_sync(State(app): State<App>, _: Viewer) -> ApiResult<Json<Sync>> {

@@ -1,4 +1,4 @@
-//! The graph of a selection, for planners: nodes, and who must wait for whom.
+//! The graph of a selection, for planners: nodes and dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,10 @@ use api_types::cmdb::{Compatibility, Graph, GraphEdge, GraphNode};
 use domain::{ids::CiId, selector::Selector};
 use service_kit::{ApiError, ApiResult};
 
-use super::App;
-use crate::store::graph::{Node, list_dependencies, list_hosts, list_service_hosts, list_services};
+use crate::{
+    state::App,
+    store::graph::{Node, list_dependencies, list_hosts, list_service_hosts, list_services},
+};
 
 const MAX_NODES: usize = 20_000;
 const MAX_EDGES: usize = 200_000;
@@ -18,12 +20,15 @@ type Dependencies = BTreeMap<(CiId, CiId), Compatibility>;
 
 pub async fn get_graph(app: &App, selector: &Selector) -> ApiResult<Graph> {
     if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
-        return Err(ApiError::invalid("all", "must be said to mean every host; else name `tag` or `ids`"));
+        return Err(ApiError::invalid(
+            "all",
+            "is required to select every host; otherwise give `tag` or `ids`",
+        ));
     }
     let ids: Vec<String> = selector.ids.iter().map(ToString::to_string).collect();
     let ids = (!ids.is_empty()).then_some(ids);
     let limit = MAX_NODES as i64 + 1;
-    // One snapshot of all tables: a node must not vanish between two questions.
+    // One snapshot of all tables: a node must not disappear between two queries.
     let mut snapshot = app.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let hosts = list_hosts(&mut snapshot, &selector.tags, ids.as_deref(), limit).await?;
     let host_ids = texts(&hosts);
@@ -42,7 +47,7 @@ pub async fn get_graph(app: &App, selector: &Selector) -> ApiResult<Graph> {
     Ok(Graph { nodes: nodes(hosts, services, placement), edges })
 }
 
-/// Which service stands on which hosts.
+/// Which service runs on which hosts.
 struct Placement {
     chosen: BTreeSet<CiId>,
     /// Every host of a service.
@@ -70,16 +75,17 @@ impl Placement {
         placement
     }
 
-    /// The selected hosts a node stands on; a host stands on itself, a service perhaps on none.
+    /// The selected hosts a node runs on; a host runs on itself, a service perhaps on none.
     fn image<'a>(&'a self, node: &'a CiId) -> &'a [CiId] {
-        match self.chosen.contains(node) {
-            true => std::slice::from_ref(node),
-            false => self.selected.get(node).map_or(&[], Vec::as_slice),
+        if self.chosen.contains(node) {
+            std::slice::from_ref(node)
+        } else {
+            self.selected.get(node).map_or(&[], Vec::as_slice)
         }
     }
 }
 
-/// Adds to every dependency its image on the hosts. Of several between the same two, the least compatible counts.
+/// Adds to every dependency the ones it implies between hosts. Of several between the same two, the least compatible counts.
 fn lift(direct: Vec<GraphEdge>, placement: &Placement) -> ApiResult<Vec<GraphEdge>> {
     let mut edges = Dependencies::new();
     for GraphEdge { source, target, compatibility } in direct {

@@ -1,6 +1,6 @@
 //! What a CI affects and what it needs.
 //!
-//! Who needs whom, by type: the source of `depends_on`, `uses` and `connected_to` needs its target; what is run or contained
+//! By type: the source of `depends_on`, `uses` and `connected_to` needs its target; what is run or contained
 //! needs what runs or contains it; a group needs its members.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,13 @@ use domain::ids::CiId;
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use super::{App, cis};
-use crate::store::{
-    self,
-    impact::{Reached, Steps, list_active_types, list_reached},
+use super::cis;
+use crate::{
+    state::App,
+    store::{
+        self,
+        impact::{Reached, Steps, list_active_types, list_reached},
+    },
 };
 
 const DEFAULT_DEPTH: u32 = 5;
@@ -34,23 +37,23 @@ pub async fn get_impact(app: &App, id: &CiId, depth: Option<u32>) -> ApiResult<I
         return Err(ApiError::invalid("depth", format!("must be 1 to {MAX_DEPTH}, not {depth}")));
     }
     let depth = depth as i32;
-    let mut connection = app.pool.acquire().await?;
-    store::cis::find_ci(&mut connection, id).await?.ok_or_else(|| cis::not_found(id))?;
+    let mut conn = app.pool.acquire().await?;
+    store::cis::find_ci(&mut conn, id).await?.ok_or_else(|| cis::not_found(id))?;
     let to_needers = Steps { forwards: &TARGET_NEEDS_SOURCE, backwards: &SOURCE_NEEDS_TARGET };
     let to_needed = Steps { forwards: &SOURCE_NEEDS_TARGET, backwards: &TARGET_NEEDS_SOURCE };
-    let (upstream, upstream_cut) = walk(&mut connection, id, to_needers, depth).await?;
-    let (downstream, downstream_cut) = walk(&mut connection, id, to_needed, depth).await?;
+    let (upstream, upstream_cut) = walk(&mut conn, id, to_needers, depth).await?;
+    let (downstream, downstream_cut) = walk(&mut conn, id, to_needed, depth).await?;
     Ok(Impact { ci_id: id.clone(), upstream, downstream, truncated: upstream_cut || downstream_cut })
 }
 
 /// The CIs reached, nearest first, and whether there are more.
 async fn walk(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     start: &CiId,
     steps: Steps<'_>,
     depth: i32,
 ) -> ApiResult<(Vec<ImpactedCi>, bool)> {
-    let rows = list_reached(connection, start, steps, depth, MAX_ROWS).await?;
+    let rows = list_reached(conn, start, steps, depth, MAX_ROWS).await?;
     let mut cut = rows.len() as i64 == MAX_ROWS;
     let mut nearest: BTreeMap<String, Reached> = BTreeMap::new();
     for row in rows {
@@ -62,7 +65,7 @@ async fn walk(
         }
     }
     let ids: Vec<String> = nearest.keys().cloned().collect();
-    let types = list_active_types(connection, &ids).await?;
+    let types = list_active_types(conn, &ids).await?;
     let mut impacted = Vec::new();
     for (id, reached) in nearest {
         let Some(ci_type) = types.get(&id) else { continue };

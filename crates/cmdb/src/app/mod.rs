@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod cis;
 pub mod graph;
+pub mod housekeeping;
 pub mod impact;
 pub mod import;
 pub mod inventory;
@@ -11,21 +12,4 @@ pub mod patch_state;
 mod record;
 pub mod relationships;
 mod rules;
-pub mod sweep;
 pub mod sync;
-
-use api_client::Client;
-use service_kit::Clock;
-use sqlx::PgPool;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// What every verb works with.
-#[derive(Clone)]
-pub struct App {
-    pub pool: PgPool,
-    pub clock: Clock,
-    /// The sim-engine, which knows the actual state of machines.
-    pub sim: Client,
-    pub tasks: TaskTracker,
-    pub shutdown: CancellationToken,
-}

@@ -1,4 +1,4 @@
-//! What a change leaves behind: an entry in the CI's history and one in the platform's audit log.
+//! What every change records: an entry in the CI's history and one in the platform's audit log.
 
 use api_types::cmdb::Ci;
 use chrono::{DateTime, Utc};
@@ -42,7 +42,7 @@ impl<'a> Change<'a> {
 
 /// Writes history and audit record in the transaction of the change.
 pub async fn record_change(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     at: DateTime<Utc>,
     change: Change<'_>,
@@ -53,14 +53,14 @@ pub async fn record_change(
         before: change.before.clone(),
         after: change.after.clone(),
     };
-    insert_history(connection, &[happening], &caller.subject, change.why, at).await?;
+    insert_history(conn, &[happening], &caller.subject, change.why, at).await?;
     let mut record = audit::Record::new(change.action, format!("ci/{}", change.ci_id)).reason(change.why);
     record.before = change.before;
     record.after = change.after;
-    audit::record(connection, caller, record).await
+    audit::record(conn, caller, record).await
 }
 
-/// What an operator decides about a CI, as its history keeps it; maintenance and patch state have entries of their own.
+/// What an operator decides about a CI, as stored in its history. Maintenance and patch state have their own entries.
 #[derive(Serialize)]
 pub struct Decided<'a> {
     #[serde(rename = "type")]

@@ -1,4 +1,4 @@
-//! Relationships. Dependencies may form circles, as they do in life; containment may not: it is a tree of places.
+//! Relationships. Dependencies may form cycles; containment may not, because it is a tree.
 
 use api_types::{
     cmdb::{Ci, CiStatus, Compatibility, CreateRelationship, Relationship, RelationshipType},
@@ -6,20 +6,20 @@ use api_types::{
 };
 use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult,
+    ApiError, ApiResult, FieldErrors,
     auth::Caller,
     idempotency::{self, Begun, IdempotencyKey},
     page::{PageRequest, page},
+    problem_types,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    App, cis,
+    cis,
     record::{Change, record_change},
-    rules::Faults,
 };
-use crate::store;
+use crate::{state::App, store};
 
 pub async fn create_relationship(
     app: &App,
@@ -28,15 +28,15 @@ pub async fn create_relationship(
     request: CreateRelationship,
 ) -> ApiResult<Relationship> {
     check(&request)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut tx = app.pool.begin().await?;
     let operation = "create_relationship";
-    let ticket = match idempotency::begin(&mut transaction, caller, operation, key, &request).await? {
+    let ticket = match idempotency::begin(&mut tx, caller, operation, key, &request).await? {
         Begun::New(ticket) => ticket,
         Begun::Replay(relationship) => return Ok(relationship),
     };
-    check_ends(&mut transaction, &request).await?;
+    check_ends(&mut tx, &request).await?;
     if request.relationship_type == RelationshipType::Contains {
-        check_containment(&mut transaction, &request).await?;
+        check_containment(&mut tx, &request).await?;
     }
     let is_dependency = request.relationship_type == RelationshipType::DependsOn;
     let relationship = Relationship {
@@ -47,36 +47,33 @@ pub async fn create_relationship(
         compatibility: is_dependency.then(|| request.compatibility.unwrap_or(Compatibility::Compatible)),
         created_at: app.clock.now(),
     };
-    if !store::relationships::insert_relationship(&mut transaction, &relationship).await? {
-        return Err(ApiError::conflict(
-            "exists",
-            format!(
-                "`{}` and `{}` are related in this way already",
-                relationship.source, relationship.target
-            ),
+    if !store::relationships::insert_relationship(&mut tx, &relationship).await? {
+        return Err(ApiError::new(
+            problem_types::EXISTS,
+            format!("`{}` and `{}` already have this relationship", relationship.source, relationship.target),
         ));
     }
-    record_at_both_ends(&mut transaction, app, caller, operation, &relationship).await?;
-    ticket.finish(&mut transaction, &relationship).await?;
-    transaction.commit().await?;
+    record_at_both_ends(&mut tx, app, caller, operation, &relationship).await?;
+    ticket.finish(&mut tx, &relationship).await?;
+    tx.commit().await?;
     Ok(relationship)
 }
 
 pub async fn list_relationships(app: &App, id: &CiId, request: PageRequest) -> ApiResult<Page<Relationship>> {
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
-    let mut connection = app.pool.acquire().await?;
-    store::cis::find_ci(&mut connection, id).await?.ok_or_else(|| cis::not_found(id))?;
-    let found = store::relationships::list_relationships(&mut connection, id, after, limit + 1).await?;
+    let mut conn = app.pool.acquire().await?;
+    store::cis::find_ci(&mut conn, id).await?.ok_or_else(|| cis::not_found(id))?;
+    let found = store::relationships::list_relationships(&mut conn, id, after, limit + 1).await?;
     Ok(page(found, limit, |relationship: &Relationship| relationship.id))
 }
 
 pub async fn delete_relationship(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
-    let mut transaction = app.pool.begin().await?;
-    let deleted = store::relationships::delete_relationship(&mut transaction, id)
+    let mut tx = app.pool.begin().await?;
+    let deleted = store::relationships::delete_relationship(&mut tx, id)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("relationship `{id}`")))?;
-    record_at_both_ends(&mut transaction, app, caller, "delete_relationship", &deleted).await?;
-    transaction.commit().await?;
+    record_at_both_ends(&mut tx, app, caller, "delete_relationship", &deleted).await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -88,66 +85,66 @@ pub async fn delete_relationship_between(
     relationship_type: RelationshipType,
     target: &CiId,
 ) -> ApiResult<()> {
-    let mut connection = app.pool.acquire().await?;
-    let id = store::relationships::find_relationship(&mut connection, source, relationship_type, target)
+    let mut conn = app.pool.acquire().await?;
+    let id = store::relationships::find_relationship(&mut conn, source, relationship_type, target)
         .await?
         .ok_or_else(|| {
             ApiError::not_found(format!("relationship of this type from `{source}` to `{target}`"))
         })?;
-    drop(connection);
+    drop(conn);
     delete_relationship(app, caller, id).await
 }
 
 fn check(request: &CreateRelationship) -> ApiResult<()> {
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     if request.source == request.target {
-        faults.add("/target", "must be another CI than `source`");
+        errors.add("/target", "must not be the same CI as `source`");
     }
     if request.compatibility.is_some() && request.relationship_type != RelationshipType::DependsOn {
-        faults.add("/compatibility", "belongs to relationships of type `depends_on` alone");
+        errors.add("/compatibility", "is only for relationships of type `depends_on`");
     }
-    faults.refuse()
+    errors.finish()
 }
 
-async fn check_ends(connection: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {
+async fn check_ends(conn: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {
     let ids = [request.source.to_string(), request.target.to_string()];
-    let found = store::cis::lock_cis(connection, &ids).await?;
+    let found = store::cis::lock_cis(conn, &ids).await?;
     let find = |id: &CiId| found.iter().find(|ci: &&Ci| ci.id == *id);
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     for (pointer, id) in [("/source", &request.source), ("/target", &request.target)] {
         match find(id).map(|ci| ci.status) {
-            None => faults.add(pointer, format!("names a CI `{id}` that does not exist; create it first")),
+            None => errors.add(pointer, format!("names a CI `{id}` that does not exist; create it first")),
             Some(CiStatus::Decommissioned) => {
-                faults.add(pointer, format!("names the CI `{id}`, which is decommissioned"));
+                errors.add(pointer, format!("names the CI `{id}`, which is decommissioned"));
             }
             Some(CiStatus::Active) => {}
         }
     }
-    faults.refuse()
+    errors.finish()
 }
 
-async fn check_containment(connection: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {
+async fn check_containment(conn: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {
     let CreateRelationship { source, target, .. } = request;
-    store::relationships::lock_containment(connection).await?;
-    if let Some(container) = store::relationships::find_container(connection, target).await?
+    store::relationships::lock_containment(conn).await?;
+    if let Some(container) = store::relationships::find_container(conn, target).await?
         && container != source.as_str()
     {
-        return Err(ApiError::conflict(
-            "contained-already",
-            format!("`{target}` is contained in `{container}` already; take it out there first"),
+        return Err(ApiError::new(
+            problem_types::CONTAINED_ALREADY,
+            format!("`{container}` already contains `{target}`; delete that relationship first"),
         ));
     }
-    if store::relationships::is_within(connection, source, target).await? {
-        return Err(ApiError::conflict(
-            "circular-containment",
-            format!("`{source}` lies within `{target}`, so it cannot contain it"),
+    if store::relationships::is_within(conn, source, target).await? {
+        return Err(ApiError::new(
+            problem_types::CIRCULAR_CONTAINMENT,
+            format!("`{source}` is within `{target}`, so it cannot contain it"),
         ));
     }
     Ok(())
 }
 
 async fn record_at_both_ends(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     app: &App,
     caller: &Caller,
     action: &'static str,
@@ -159,7 +156,7 @@ async fn record_at_both_ends(
             "delete_relationship" => change.before(relationship),
             _ => change.after(relationship),
         };
-        record_change(connection, caller, app.clock.now(), change).await?;
+        record_change(conn, caller, app.clock.now(), change).await?;
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! What the graph of a selection is made of. Decommissioned CIs have no part in it.
+//! The parts of the graph of a selection, without decommissioned CIs.
 
 use std::collections::BTreeMap;
 
 use api_types::cmdb::{CiType, GraphEdge};
 use domain::{ids::CiId, selector::Tags};
 use serde_json::Value;
+use service_kit::text_enum::from_text;
 use sqlx::{PgConnection, types::Json};
 
-use super::words::{ci_id, json, word};
+use super::to_json;
 
-/// A CI as far as the graph and the inventory speak of it.
+/// The part of a CI that the graph and the inventory use.
 #[derive(Debug)]
 pub struct Node {
     pub id: CiId,
@@ -30,10 +31,10 @@ struct Row {
 impl TryFrom<Row> for Node {
     type Error = sqlx::Error;
 
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+    fn try_from(row: Row) -> sqlx::Result<Self> {
         Ok(Self {
-            id: ci_id(row.id)?,
-            ci_type: word(row.ci_type)?,
+            id: from_text(row.id)?,
+            ci_type: from_text(row.ci_type)?,
             name: row.name,
             tags: row.tags.0,
             attributes: row.attributes.0,
@@ -41,13 +42,13 @@ impl TryFrom<Row> for Node {
     }
 }
 
-/// Active hosts and VMs that bear `tags` and, when `ids` are given, are among them.
+/// Active hosts and VMs with `tags` and, if given, `ids`.
 pub async fn list_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     tags: &Tags,
     ids: Option<&[String]>,
     limit: i64,
-) -> Result<Vec<Node>, sqlx::Error> {
+) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT id, ci_type, name, tags AS "tags: Json<Tags>", attributes AS "attributes: Json<BTreeMap<String, Value>>"
@@ -55,21 +56,17 @@ pub async fn list_hosts(
            WHERE status = 'active' AND ci_type IN ('host', 'vm') AND tags @> $1
              AND ($2::text[] IS NULL OR id = ANY($2))
            ORDER BY id LIMIT $3"#,
-        json(tags)?,
+        to_json(tags)?,
         ids,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Node::try_from).collect()
 }
 
 /// Active services, applications and databases that `hosts` run or are members of, and those they depend on, however far.
-pub async fn list_services(
-    connection: &mut PgConnection,
-    hosts: &[String],
-    limit: i64,
-) -> Result<Vec<Node>, sqlx::Error> {
+pub async fn list_services(conn: &mut PgConnection, hosts: &[String], limit: i64) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         Row,
         r#"WITH RECURSIVE needed (id) AS (
@@ -86,16 +83,16 @@ pub async fn list_services(
         hosts,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Node::try_from).collect()
 }
 
 /// Pairs of service and active host or VM that runs it or is a member of it.
 pub async fn list_service_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     services: &[String],
-) -> Result<Vec<(CiId, CiId)>, sqlx::Error> {
+) -> sqlx::Result<Vec<(CiId, CiId)>> {
     let rows = sqlx::query!(
         "SELECT DISTINCT r.target AS service, r.source AS host
          FROM cmdb.relationships r JOIN cmdb.cis ci ON ci.id = r.source
@@ -104,29 +101,26 @@ pub async fn list_service_hosts(
          ORDER BY 1, 2",
         services
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| Ok((ci_id(row.service)?, ci_id(row.host)?))).collect()
+    rows.into_iter().map(|row| Ok((from_text(row.service)?, from_text(row.host)?))).collect()
 }
 
 /// Every `depends_on` between CIs of `ids`.
-pub async fn list_dependencies(
-    connection: &mut PgConnection,
-    ids: &[String],
-) -> Result<Vec<GraphEdge>, sqlx::Error> {
+pub async fn list_dependencies(conn: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<GraphEdge>> {
     let rows = sqlx::query!(
         r#"SELECT source, target, compatibility AS "compatibility!" FROM cmdb.relationships
            WHERE relationship_type = 'depends_on' AND source = ANY($1) AND target = ANY($1)"#,
         ids
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
             Ok(GraphEdge {
-                source: ci_id(row.source)?,
-                target: ci_id(row.target)?,
-                compatibility: word(row.compatibility)?,
+                source: from_text(row.source)?,
+                target: from_text(row.target)?,
+                compatibility: from_text(row.compatibility)?,
             })
         })
         .collect()

@@ -18,12 +18,12 @@ pub struct Happening {
 }
 
 pub async fn insert_history(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     happenings: &[Happening],
     who: &str,
     why: Option<&str>,
     at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     for batch in happenings.chunks(BATCH) {
         let ids: Vec<String> = batch.iter().map(|happening| happening.ci_id.clone()).collect();
         let actions: Vec<String> = batch.iter().map(|happening| happening.action.to_owned()).collect();
@@ -43,7 +43,7 @@ pub async fn insert_history(
             why,
             at,
         )
-        .execute(&mut *connection)
+        .execute(&mut *conn)
         .await?;
     }
     Ok(())
@@ -51,11 +51,11 @@ pub async fn insert_history(
 
 /// Newest first.
 pub async fn list_history(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     ci: &CiId,
     before: Option<i64>,
     limit: i64,
-) -> Result<Vec<HistoryEntry>, sqlx::Error> {
+) -> sqlx::Result<Vec<HistoryEntry>> {
     sqlx::query_as!(
         HistoryEntry,
         "SELECT sequence, at, who, action, before, after, why FROM cmdb.history
@@ -64,49 +64,46 @@ pub async fn list_history(
         before,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await
 }
 
-/// Up to where changes have been told: every transaction below is, and of this one the entries up to the sequence.
+/// How far changes have been reported: all transactions below this one, and of this one the entries up to the sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeCursor {
     pub transaction: String,
     pub sequence: i64,
 }
 
-/// The first transaction that may still be open, and whether `transaction` can have been one of this server's.
-pub async fn get_horizon(
-    connection: &mut PgConnection,
-    transaction: Option<&str>,
-) -> Result<(String, bool), sqlx::Error> {
+/// The first transaction that may still be open, and whether `transaction` can belong to this server.
+pub async fn get_horizon(conn: &mut PgConnection, transaction: Option<&str>) -> sqlx::Result<(String, bool)> {
     let row = sqlx::query!(
         r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "horizon!",
                coalesce($1::text::xid8 <= pg_snapshot_xmax(pg_current_snapshot()), true) AS "is_known!""#,
         transaction
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     Ok((row.horizon, row.is_known))
 }
 
-/// An entry of the history: which CI, and where it stands.
+/// An entry of the history: which CI, and its position.
 #[derive(Debug)]
 pub struct ChangedCi {
     pub ci_id: String,
     pub transaction: String,
     pub sequence: i64,
-    /// No entry can come before it any more.
+    /// No entry can be inserted before it any more.
     pub is_final: bool,
 }
 
 /// Entries after a cursor, in the order of transactions.
 pub async fn list_changes(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     after: &ChangeCursor,
     horizon: &str,
     limit: i64,
-) -> Result<Vec<ChangedCi>, sqlx::Error> {
+) -> sqlx::Result<Vec<ChangedCi>> {
     sqlx::query_as!(
         ChangedCi,
         r#"SELECT ci_id, transaction::text AS "transaction!", sequence, transaction < $3::text::xid8 AS "is_final!"
@@ -117,6 +114,6 @@ pub async fn list_changes(
         horizon,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await
 }

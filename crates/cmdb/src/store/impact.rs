@@ -1,14 +1,13 @@
-//! Who needs whom, however far.
+//! Which CIs need each other, at any distance.
 
 use std::collections::BTreeMap;
 
 use api_types::cmdb::{CiType, RelationshipType};
 use domain::ids::CiId;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::words::{text, word};
-
-/// One CI reached on the way from another.
+/// A CI that was reached from another.
 #[derive(Debug)]
 pub struct Reached {
     pub id: String,
@@ -16,7 +15,7 @@ pub struct Reached {
     pub via: RelationshipType,
 }
 
-/// The steps of a walk: along relationships of some types from source to target, of others from target to source.
+/// Relationship types to follow from source to target, and from target to source.
 pub struct Steps<'a> {
     pub forwards: &'a [RelationshipType],
     pub backwards: &'a [RelationshipType],
@@ -25,14 +24,14 @@ pub struct Steps<'a> {
 /// Walks from `start` up to `depth` edges. Breadth first: rows beyond `limit` are never computed, and the first row of a CI
 /// is the nearest. A CI that can be reached at several distances comes once for each.
 pub async fn list_reached(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     start: &CiId,
     steps: Steps<'_>,
     depth: i32,
     limit: i64,
-) -> Result<Vec<Reached>, sqlx::Error> {
-    let forwards = steps.forwards.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let backwards = steps.backwards.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+) -> sqlx::Result<Vec<Reached>> {
+    let forwards = steps.forwards.iter().map(to_text).collect::<Result<Vec<_>, _>>()?;
+    let backwards = steps.backwards.iter().map(to_text).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query!(
         r#"WITH RECURSIVE walk (id, depth, via) AS (
              SELECT $1::text COLLATE "C", 0, ''
@@ -53,18 +52,20 @@ pub async fn list_reached(
         depth,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| Ok(Reached { id: row.id, depth: row.depth, via: word(row.via)? })).collect()
+    rows.into_iter()
+        .map(|row| Ok(Reached { id: row.id, depth: row.depth, via: from_text(row.via)? }))
+        .collect()
 }
 
 /// The types of those of `ids` that are active.
 pub async fn list_active_types(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     ids: &[String],
-) -> Result<BTreeMap<String, CiType>, sqlx::Error> {
+) -> sqlx::Result<BTreeMap<String, CiType>> {
     let rows = sqlx::query!("SELECT id, ci_type FROM cmdb.cis WHERE id = ANY($1) AND status = 'active'", ids)
-        .fetch_all(connection)
+        .fetch_all(conn)
         .await?;
-    rows.into_iter().map(|row| Ok((row.id, word(row.ci_type)?))).collect()
+    rows.into_iter().map(|row| Ok((row.id, from_text(row.ci_type)?))).collect()
 }

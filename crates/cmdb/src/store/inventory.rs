@@ -1,4 +1,4 @@
-//! Rows of `cmdb.inventory_memberships`: who was in a run's inventory when it was first asked for.
+//! Rows of `cmdb.inventory_memberships`: the hosts of a run's inventory when it was first requested.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::words::json;
+use super::to_json;
 
 /// Groups of an inventory, each with its hosts.
 pub type Groups = BTreeMap<String, Vec<String>>;
@@ -17,50 +17,44 @@ pub struct Membership {
     pub groups: Groups,
 }
 
-/// Keeps a membership under a run id unless one is kept already.
+/// Stores the membership of a run unless it has one.
 pub async fn insert_membership(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     run_id: Uuid,
     membership: &Membership,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO cmdb.inventory_memberships (run_id, hosts, groups, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (run_id) DO NOTHING",
         run_id,
         &membership.hosts,
-        json(&membership.groups)?,
+        to_json(&membership.groups)?,
         now
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn find_membership(
-    connection: &mut PgConnection,
-    run_id: Uuid,
-) -> Result<Option<Membership>, sqlx::Error> {
+pub async fn find_membership(conn: &mut PgConnection, run_id: Uuid) -> sqlx::Result<Option<Membership>> {
     let row = sqlx::query!(
         r#"SELECT hosts, groups AS "groups: Json<Groups>" FROM cmdb.inventory_memberships WHERE run_id = $1"#,
         run_id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Membership { hosts: row.hosts, groups: row.groups.0 }))
 }
 
-/// Forgets memberships made before `cutoff`, some at a time.
-pub async fn delete_memberships(
-    connection: &mut PgConnection,
-    cutoff: DateTime<Utc>,
-) -> Result<u64, sqlx::Error> {
+/// Deletes memberships created before `cutoff`, a batch at a time.
+pub async fn delete_memberships(conn: &mut PgConnection, cutoff: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM cmdb.inventory_memberships WHERE run_id IN
            (SELECT run_id FROM cmdb.inventory_memberships WHERE created_at < $1 LIMIT 1000)",
         cutoff
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(deleted.rows_affected())
 }

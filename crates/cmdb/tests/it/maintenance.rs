@@ -80,12 +80,12 @@ async fn maintenance_ends_by_itself_and_on_the_record() {
     platform.ci("web-01", "host", json!({})).await;
     platform.operator.put(PATH, &on("run:1", clock.now() + TimeDelta::minutes(5))).await.expect(200);
     clock.advance(TimeDelta::minutes(6));
-    // Off at once for readers, whatever the sweep has done yet.
+    // Off at once for readers, before housekeeping has run.
     let read = platform.operator.get("/cmdb/cis/web-01").await.expect(200);
     assert_eq!(read["maintenance"], Value::Null);
     let listed = platform.operator.get("/cmdb/cis").await.expect(200);
     assert_eq!(listed["items"][0]["maintenance"], Value::Null);
-    // Within some sweeps the history says so, without anybody asking.
+    // Housekeeping records it in the history without a request.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         let history = platform.operator.get("/cmdb/cis/web-01/history").await.expect(200);

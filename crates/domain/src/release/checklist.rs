@@ -1,11 +1,11 @@
-//! What people must have done before a release leaves, and who says so.
+//! What people must have done before a release is deployed, and who confirmed it.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The checklist of a release, by item: a gate. Nothing is deployed while an item is open.
+/// The checklist of a release, by item. It is a gate: nothing is deployed while an item is open.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -28,7 +28,7 @@ pub enum ItemState {
         by: String,
         at: DateTime<Utc>,
     },
-    /// Not done, and why that is right.
+    /// Not done, and why that is acceptable.
     Waived {
         by: String,
         at: DateTime<Utc>,
@@ -45,7 +45,7 @@ pub enum ChecklistError {
 }
 
 impl Checklist {
-    /// All items open, named `1`, `2`, ... by the text of the policy.
+    /// All items open, numbered and named after the text of the policy.
     pub fn of(texts: &[String]) -> Self {
         let item = |(number, text): (usize, &String)| {
             let name = format!("{:02}-{}", number + 1, slug(text));
@@ -83,7 +83,7 @@ impl Checklist {
         Ok(())
     }
 
-    /// Waives what is still open, under one name and reason: an emergency does not wait for paper, but it leaves some.
+    /// Waives every open item with one name and reason: an emergency does not wait for paperwork, but it is documented.
     pub fn waive_open(&mut self, by: &str, at: DateTime<Utc>, reason: &str) -> Vec<String> {
         let open: Vec<String> = self.open().map(|(name, _)| name.clone()).collect();
         for name in &open {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_are_found_by_name_and_number_and_waived_with_a_reason_alone() {
+    fn items_are_found_by_name_and_number_and_waived_only_with_a_reason() {
         let mut list =
             Checklist::of(&["Root cause identified and fixed".into(), "Regression tests added".into()]);
         let at = DateTime::<Utc>::UNIX_EPOCH;

@@ -1,16 +1,16 @@
-//! Customers, as an operator writes them down.
+//! Customers, as an operator describes them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{health::Baseline, version::Version, words::Tier};
+use super::{health::Baseline, kinds::Tier, version::Version};
 use crate::{
     ids::CiId,
     selector::Tags,
     time::{MaintenanceWindow, MaintenanceWindowFields, Opening, Overrun, Tz, WindowError},
 };
 
-/// A customer: where the product runs for them, when it may be changed, and how one sees that it works.
+/// A customer: where the product runs for them, when it may be changed, and how its health is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -19,14 +19,14 @@ pub struct Customer {
     pub slug: CiId,
     pub name: String,
     pub tier: Tier,
-    /// IANA name; windows count on its clock.
+    /// IANA name; windows are in this time zone.
     #[serde(default = "utc")]
     #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
     pub time_zone: Tz,
-    /// Stretches of time in which the customer may be deployed to where the release's type asks for windows.
+    /// When the customer may be deployed to, if the release's type requires windows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<CustomerWindow>,
-    /// Whether every release but a critical one keeps to the windows.
+    /// Whether every release except a critical one is limited to the windows.
     #[serde(default, skip_serializing_if = "is_false")]
     pub always_in_windows: bool,
     /// E-mail addresses, and webhooks as URLs.
@@ -34,14 +34,14 @@ pub struct Customer {
     pub contacts: Vec<String>,
     pub health: HealthSource,
     pub deployer: Deployer,
-    /// What its health is when it is well; measured right before a deployment when absent.
+    /// Its health values when it is healthy; absent: measured right before a deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     pub current_version: Version,
-    /// It stays at this version or below.
+    /// It is never deployed above this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_to: Option<Version>,
-    /// It is left out of every rollout, and why.
+    /// If present, it is left out of every rollout; the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
     /// Matched by freeze calendars.
@@ -49,7 +49,7 @@ pub struct Customer {
     pub tags: Tags,
 }
 
-/// A window on the customer's own clock.
+/// A window in the customer's time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -61,14 +61,14 @@ pub struct CustomerWindow {
     pub cutoff_minutes: u32,
 }
 
-/// How a version is brought to a customer.
+/// How a version is deployed to a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Deployer {
-    /// The sim-engine's customer of the same slug.
+    /// The customer with the same slug in the sim-engine.
     Sim,
-    /// A signed POST; the receiver tells the outcome by a callback.
+    /// A signed POST; the receiver reports the outcome with a callback.
     Webhook { url: String },
     /// The playbook `deploy-release` on this host.
     Playbook {
@@ -77,7 +77,7 @@ pub enum Deployer {
         port: Option<u16>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
-        /// Public key the host proves itself with: `ssh-ed25519 AAAA...`.
+        /// Public host key: `ssh-ed25519 AAAA...`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host_key: Option<String>,
     },
@@ -88,11 +88,11 @@ pub enum Deployer {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum HealthSource {
-    /// The sim-engine's customer of the same slug.
+    /// The customer with the same slug in the sim-engine.
     Sim,
     /// An endpoint that answers JSON.
     Http { url: String },
-    /// A Prometheus server: `up` must be above 0; the others give one number each.
+    /// A Prometheus server: `up` must be above 0; the other queries return one number each.
     Prometheus {
         url: String,
         up: String,
@@ -104,7 +104,7 @@ pub enum HealthSource {
 }
 
 impl Customer {
-    /// The windows on the customer's clock.
+    /// The windows in the customer's time zone.
     pub fn maintenance_windows(&self) -> Result<Vec<MaintenanceWindow>, WindowError> {
         let window = |window: &CustomerWindow| {
             MaintenanceWindow::try_from(MaintenanceWindowFields {
@@ -118,12 +118,12 @@ impl Customer {
         self.windows.iter().map(window).collect()
     }
 
-    /// When it may be deployed to: now, or when the first of its windows opens; `None` when none ever does.
+    /// When it may be deployed to: now, or when the first of its windows opens; `None` if none ever opens.
     pub fn next_start(windows: &[MaintenanceWindow], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         windows.iter().filter_map(|window| window.next_start(now)).min()
     }
 
-    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    /// Errors beyond the shape of single fields: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut check = |wrong: bool, pointer: &str, reason: &str| {
@@ -136,7 +136,7 @@ impl Customer {
         check(
             self.name.contains(','),
             "/name",
-            "must not hold a comma: lists of customers are parted by commas",
+            "must not contain a comma: lists of customers are comma-separated",
         );
         check(self.contacts.len() > 20, "/contacts", "must be at most 20");
         check(
@@ -154,7 +154,7 @@ impl Customer {
         check(
             self.always_in_windows && self.windows.is_empty(),
             "/windows",
-            "must name a window: `always_in_windows` would keep every release away for ever",
+            "must name a window: with `always_in_windows` no release could ever be deployed",
         );
         let queries = match &self.health {
             HealthSource::Prometheus { up, error_rate, latency_ms, .. } => {

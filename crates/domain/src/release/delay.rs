@@ -5,17 +5,17 @@ use std::{fmt, str::FromStr};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-/// How long after the demo a tier starts.
+/// How long after the demo wave a tier starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Delay {
     Minutes(u32),
-    /// As soon as the customer's own window opens.
+    /// When the customer's own window opens.
     NextWindow,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no delay, write it like `15m`, `2h`, `3d` (at most 60 days) or `next_window`")]
+#[error("`{0}` is not a delay, write it like `15m`, `2h`, `3d` (at most 60 days) or `next_window`")]
 pub struct InvalidDelay(String);
 
 impl Delay {
@@ -46,19 +46,7 @@ impl FromStr for Delay {
     }
 }
 
-impl TryFrom<String> for Delay {
-    type Error = InvalidDelay;
-
-    fn try_from(text: String) -> Result<Self, InvalidDelay> {
-        text.parse()
-    }
-}
-
-impl From<Delay> for String {
-    fn from(delay: Delay) -> Self {
-        delay.to_string()
-    }
-}
+crate::string_conversions!(Delay);
 
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_are_read_and_written_alike() {
+    fn delays_are_read_back_as_they_were_written() {
         for text in ["0m", "15m", "90m", "2h", "3d", "next_window"] {
             assert_eq!(text.parse::<Delay>().unwrap().to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! What a plan that deploys a release says beside its waves.
+//! What a plan that deploys a release contains in addition to its waves.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use super::{
     customer::{Deployer, HealthSource},
     evidence::EvidenceRule,
     health::{Baseline, HealthRules},
+    kinds::{ReleaseKind, Tier, Urgency},
     policy::{Notice, RollbackRule},
     version::Version,
-    words::{ReleaseKind, Tier, Urgency},
 };
 use crate::{ids::CiId, selector::Tags, time::MaintenanceWindow};
 
-/// A version brought to customers, or taken back from them.
+/// A version deployed to customers, or rolled back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Deployment {
@@ -42,8 +42,9 @@ pub struct Deployment {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Direction {
     Forward,
-    /// To the version each customer ran before.
-    Back,
+    /// To the version each customer ran before. Stored plans and their hashes contain `back`.
+    #[serde(rename = "back")]
+    RollBack,
 }
 
 /// One customer of a plan.
@@ -58,7 +59,7 @@ pub struct CustomerTarget {
     pub health: HealthSource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
-    /// It is deployed to in these alone; empty: at any time.
+    /// It is deployed to only in these; empty: at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = Vec<Object>))]
     pub windows: Vec<MaintenanceWindow>,
@@ -68,19 +69,19 @@ pub struct CustomerTarget {
     pub tags: Tags,
 }
 
-/// What must hold before a wave of customers starts, beside the gate of the wave before it.
+/// What must hold before a wave of customers starts, in addition to the gate of the wave before it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WaveStart {
-    /// Counted from the end of the demo wave, or from the beginning of the execution where there is none.
+    /// Counted from the end of the demo wave, or from the start of the execution if there is none.
     pub delay_seconds: u32,
-    /// Each customer was told at least so long before.
+    /// Each customer was notified at least this long before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice_seconds: Option<u32>,
-    /// Enough healthy customer-hours take the delay's place.
+    /// Enough healthy customer-hours replace the delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceRule>,
-    /// After so long the wave is given up.
+    /// After this time the wave is given up.
     pub longest_wait_seconds: u32,
 }
 
@@ -113,7 +114,7 @@ pub enum CheckKind {
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum CheckRun {
-    /// A program of the server's folder of checks, by its file name: what may run there is the server's to say.
+    /// A program in the server's folder of checks, by file name. The server decides which programs may run.
     Command {
         program: String,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -150,7 +151,7 @@ impl Check {
             CheckRun::Command { program: name, .. } | CheckRun::Playbook { check: name }
                 if !is_name(name) =>
             {
-                Some(format!("`{}` is no plain file name", name.chars().take(80).collect::<String>()))
+                Some(format!("`{}` is not a plain file name", name.chars().take(80).collect::<String>()))
             }
             CheckRun::Command { arguments, .. }
                 if arguments.len() > 50 || arguments.iter().any(|a| a.len() > 1000 || a.contains('\0')) =>

@@ -1,16 +1,16 @@
-//! Promotion on evidence instead of on delays alone.
+//! Promotion based on evidence instead of only on delays.
 
 use serde::{Deserialize, Serialize};
 
-/// The next tier starts when so many customer-hours went well that the failure rate is bounded as wanted, instead of
-/// after the delay of the release's type; or, when that takes too long, on somebody's signature.
+/// The next tier starts when enough customer-hours without a failure bound the failure rate as required, instead of after
+/// the delay of the release's type; or, if that takes too long, after a sign-off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EvidenceRule {
     /// Failures per customer-hour that must be ruled out with 95 % confidence, above 0 and at most 10.
     pub failures_per_customer_hour: f64,
-    /// After so long somebody may sign the promotion off.
+    /// After this time the promotion may be signed off by hand.
     pub time_limit_hours: u32,
 }
 

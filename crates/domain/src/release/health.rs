@@ -1,11 +1,11 @@
-//! What a customer's health says about the version it runs.
+//! Judges the version a customer runs by the customer's health.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::version::Version;
 
-/// From which deviation on a version is taken back.
+/// The deviation at which a version is rolled back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -17,7 +17,7 @@ pub struct HealthRules {
     pub error_rate_points: f64,
     /// Latency above, or throughput below, the baseline.
     pub slower_percent: f64,
-    /// Samples in a row that must deviate before error rate and latency count: a single spike is no trend.
+    /// Samples in a row that must deviate before error rate and latency count: a single spike is not a trend.
     pub deviations: u32,
 }
 
@@ -27,7 +27,7 @@ impl Default for HealthRules {
     }
 }
 
-/// A customer that is well.
+/// A healthy customer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -42,15 +42,15 @@ pub struct Baseline {
     pub throughput: Option<f64>,
 }
 
-/// One look at a customer.
+/// One health check of a customer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HealthSample {
     pub at: DateTime<Utc>,
-    /// Why the look failed; absent when the customer said it is well.
+    /// Why the check failed; absent if the customer reported that it is healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// What it says it runs.
+    /// The version that it reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,14 +61,14 @@ pub struct HealthSample {
     pub throughput: Option<f64>,
 }
 
-/// What is remembered between looks.
+/// What is kept between samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Judge {
     pub failures: u32,
     pub deviations: u32,
-    /// The last look found nothing wrong.
+    /// The last sample showed nothing wrong.
     pub well: bool,
     pub looks: u32,
 }
@@ -81,7 +81,7 @@ pub enum Judgement {
     Doubtful {
         reason: String,
     },
-    /// Take the version back.
+    /// Roll the version back.
     Unhealthy {
         reason: String,
     },
@@ -96,7 +96,7 @@ pub enum Finding {
 }
 
 impl Baseline {
-    /// From a sample of a customer that is well.
+    /// From a sample of a healthy customer.
     pub fn of(sample: &HealthSample) -> Self {
         Self {
             error_rate_percent: sample.error_rate_percent,
@@ -127,8 +127,8 @@ impl HealthSample {
         }
     }
 
-    /// The sample on its own: numbers that cannot be are a failure, for an endpoint that lies about one thing is not
-    /// believed about the others.
+    /// Judges one sample by itself. Impossible numbers are a failure: an endpoint that reports one wrong number is not
+    /// trusted about the others.
     pub fn finding(
         &self,
         rules: &HealthRules,
@@ -140,12 +140,12 @@ impl HealthSample {
         }
         let said = Baseline::of(self);
         if let Some(fault) = said.fault() {
-            return Finding::Failure(format!("its health cannot be true: {fault}"));
+            return Finding::Failure(format!("its health report is invalid: {fault}"));
         }
         if let (Some(version), Some(deployed)) = (self.version, deployed)
             && version != deployed
         {
-            return Finding::Failure(format!("it says it runs {version}, and {deployed} was deployed"));
+            return Finding::Failure(format!("it reports version {version}, but {deployed} was deployed"));
         }
         let Some(baseline) = baseline else { return Finding::Well };
         if let (Some(now), Some(before)) = (said.error_rate_percent, baseline.error_rate_percent)
@@ -179,7 +179,7 @@ impl HealthSample {
 }
 
 impl Judge {
-    /// Takes one more look in.
+    /// Adds a sample.
     pub fn take(&mut self, finding: Finding, rules: &HealthRules) -> Judgement {
         self.looks = self.looks.saturating_add(1);
         self.well = finding == Finding::Well;
@@ -199,10 +199,12 @@ impl Judge {
                 (self.deviations, rules.deviations, reason)
             }
         };
-        match count >= most.max(1) {
-            true if count > 1 => Judgement::Unhealthy { reason: format!("{count} times in a row: {reason}") },
-            true => Judgement::Unhealthy { reason },
-            false => Judgement::Doubtful { reason: format!("{reason} ({count} of {most})") },
+        if count < most.max(1) {
+            Judgement::Doubtful { reason: format!("{reason} ({count} of {most})") }
+        } else if count > 1 {
+            Judgement::Unhealthy { reason: format!("{count} times in a row: {reason}") }
+        } else {
+            Judgement::Unhealthy { reason }
         }
     }
 }
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_that_lies_is_not_well() {
+    fn endpoint_with_impossible_numbers_is_unhealthy() {
         let mut other_version = sample(0.5, 100.0);
         other_version.version = Some(Version::new(1, 0, 0));
         for lie in [other_version, sample(-1.0, 100.0), sample(f64::NAN, 100.0), sample(0.5, f64::INFINITY)] {

@@ -1,13 +1,13 @@
-//! How well releases went, computed from what was recorded.
+//! Success figures of releases, computed from the records.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::words::{ReleaseKind, Urgency};
+use super::kinds::{ReleaseKind, Urgency};
 
-/// One customer's deployment that has come to an end.
+/// One customer's finished deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeploymentFact {
     pub urgency: Urgency,
@@ -15,13 +15,13 @@ pub struct DeploymentFact {
     pub rollout_at: DateTime<Utc>,
     pub ended_at: DateTime<Utc>,
     pub succeeded: bool,
-    /// It was taken back afterwards.
+    /// It was rolled back afterwards.
     pub rolled_back: bool,
-    /// Seconds during which the customer was seen to be down while it was watched.
+    /// Seconds during which the customer was seen down while it was watched.
     pub downtime_seconds: f64,
 }
 
-/// One release, from the problem to the last customer.
+/// One release, from the report of the problem to the last customer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolutionFact {
     pub kind: ReleaseKind,
@@ -29,7 +29,7 @@ pub struct ResolutionFact {
     pub resolved_at: DateTime<Utc>,
 }
 
-/// A figure beside its target.
+/// A figure and its target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Measured {
@@ -120,7 +120,7 @@ fn seconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
 
 fn measured(mut all: Vec<f64>, target: f64) -> Measured {
     all.sort_by(f64::total_cmp);
-    // The nearest rank: a figure that was really seen.
+    // The nearest rank: a value that was actually measured.
     let rank = |share: f64| {
         let place = (share * all.len() as f64).ceil() as usize;
         all.get(place.saturating_sub(1)).copied().unwrap_or_default()

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     customer::Customer,
     deployment::{CustomerTarget, Deployment, Direction, WaveStart},
+    kinds::{ReleaseKind, Tier, Urgency},
     policy::{NoticeTime, ReleasePolicies, RollbackProcess},
     version::Version,
-    words::{ReleaseKind, Tier, Urgency},
 };
 use crate::{
     ids::CiId,
@@ -17,7 +17,7 @@ use crate::{
     workflow::{HostWorkflow, Reboot, Rollback},
 };
 
-/// What is to be planned.
+/// The input of the planning.
 #[derive(Debug, Clone)]
 pub struct PlanRelease<'a> {
     pub version: Version,
@@ -28,11 +28,11 @@ pub struct PlanRelease<'a> {
     pub direction: Direction,
     /// All tiers at once after validation and demo; no windows, delays or notices.
     pub emergency: bool,
-    /// A rollback now, though its process would wait for a window.
+    /// A rollback now, even if its process would wait for a window.
     pub at_once: bool,
     pub policies: &'a ReleasePolicies,
     pub customers: &'a [Customer],
-    /// For a rollback: what each customer returns to.
+    /// For a rollback: the version that each customer returns to.
     pub previous: BTreeMap<CiId, Version>,
 }
 
@@ -52,7 +52,7 @@ pub struct Planned {
 /// Makes the plan: validation, demo, then a wave per tier.
 pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
     let policy = request.policies.of(request.kind);
-    let back = request.direction == Direction::Back;
+    let back = request.direction == Direction::RollBack;
     let mut left_out = Vec::new();
     let mut customers = BTreeMap::new();
     for customer in request.customers {
@@ -71,10 +71,11 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         services: BTreeMap::new(),
         limits: Limits {
             max_parallel: parallel,
-            // Taking back goes on whatever happens: who could not be taken back is alerted about, not waited for.
-            error_threshold: match back {
-                true => u32::MAX,
-                false => u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX),
+            // A rollback continues whatever happens: a customer that could not be rolled back raises an alert and delays no other.
+            error_threshold: if back {
+                u32::MAX
+            } else {
+                u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX)
             },
             retries: 0,
         },
@@ -83,8 +84,8 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
             ..HostWorkflow::default()
         },
         reboot: Reboot::Never,
-        // Whoever the run counts as failed goes back; whether bad health alone makes a failure is the release type's
-        // trigger, which the watch over the customers keeps to.
+        // A customer that the run counts as failed is rolled back. Whether bad health by itself is a failure depends on the
+        // release type's trigger, which the health watch applies.
         rollback: if back { Rollback::Never } else { Rollback::Auto },
         snapshot_retention_hours: None,
         staging_tests: Vec::new(),
@@ -108,16 +109,16 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
     Ok(Planned { plan, left_out })
 }
 
-/// The customer as the plan knows it, or why it is not part of it.
+/// The customer as a target of the plan, or why it is left out.
 fn target(
     request: &PlanRelease<'_>,
     customer: &Customer,
 ) -> Result<Result<CustomerTarget, String>, WindowError> {
     let (from, version) = (customer.current_version, request.version);
     let to = match request.direction {
-        Direction::Back => match request.previous.get(&customer.slug) {
+        Direction::RollBack => match request.previous.get(&customer.slug) {
             Some(previous) => *previous,
-            None => return Ok(Err("nothing is known of what it ran before".to_owned())),
+            None => return Ok(Err("its previous version is not known".to_owned())),
         },
         Direction::Forward => version,
     };
@@ -126,10 +127,8 @@ fn target(
     {
         return Ok(Err(reason));
     }
-    let windows = match keeps_to_windows(request, customer) {
-        true => customer.maintenance_windows()?,
-        false => Vec::new(),
-    };
+    let windows =
+        if keeps_to_windows(request, customer) { customer.maintenance_windows()? } else { Vec::new() };
     Ok(Ok(CustomerTarget {
         name: customer.name.clone(),
         tier: customer.tier,
@@ -153,21 +152,21 @@ fn why_not(customer: &Customer, version: Version) -> Option<String> {
         return Some(format!("it is pinned to {pin}"));
     }
     if !current.same_line(version) {
-        return Some(format!("it runs {current}, of another line"));
+        return Some(format!("it runs {current}, which is of another line"));
     }
     match current.cmp(&version) {
         std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(format!("it runs {current} already")),
-        std::cmp::Ordering::Greater => Some(format!("it runs {current}: a rollout never goes back")),
+        std::cmp::Ordering::Equal => Some(format!("it already runs {current}")),
+        std::cmp::Ordering::Greater => Some(format!("it runs {current}: a rollout never downgrades")),
     }
 }
 
-/// Demo installations have no windows: what is the vendor's own may be changed at any time.
+/// Demo installations have no windows: the vendor may change its own installations at any time.
 fn keeps_to_windows(request: &PlanRelease<'_>, customer: &Customer) -> bool {
     if request.emergency || customer.tier == Tier::Demo {
         return false;
     }
-    if request.direction == Direction::Back {
+    if request.direction == Direction::RollBack {
         let process = request.policies.of(request.kind).rollback.process;
         return process == RollbackProcess::Scheduled && !request.at_once;
     }
@@ -192,8 +191,8 @@ fn waves(request: &PlanRelease<'_>, customers: &BTreeMap<CiId, CustomerTarget>) 
     };
     let plain = || WaveStart { longest_wait_seconds, ..WaveStart::default() };
     let mut waves = Vec::new();
-    if request.direction == Direction::Back {
-        waves.push(wave("rollback", WaveKind::Batch, of_tiers(Tier::ALL), plain()));
+    if request.direction == Direction::RollBack {
+        waves.push(wave("rollback", WaveKind::Batch, of_tiers(&Tier::ALL), plain()));
         return waves;
     }
     if !policies.validation.is_empty() || customers.is_empty() {
@@ -230,7 +229,7 @@ fn waves(request: &PlanRelease<'_>, customers: &BTreeMap<CiId, CustomerTarget>) 
             waves.push(wave(tier.name(), WaveKind::Batch, hosts, start));
         }
     }
-    // The delays leave the earlier tiers time to show what they have; the last tier is watched by its gate.
+    // The delays give problems of the earlier tiers time to appear; the last tier is watched by its gate.
     if let Some(last) = waves.last_mut().filter(|wave| !wave.hosts.is_empty()) {
         last.gate.soak_seconds = policies.settle_seconds;
     }

@@ -1,4 +1,4 @@
-//! How each type of release goes about it: configuration, with the values of the workflow as default.
+//! How each type of release is rolled out: configuration, with the values of the workflow as default.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,32 +9,32 @@ use super::{
     deployment::Check,
     evidence::EvidenceRule,
     health::HealthRules,
-    words::{ReleaseKind, Tier, Urgency},
+    kinds::{ReleaseKind, Tier, Urgency},
 };
 use crate::quantity::HostCount;
 
-/// The table of delays, approvals, notices and rollback windows, and what goes for all types alike.
+/// Delays, approvals, notices and rollback windows by type, and the settings common to all types.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ReleasePolicies {
     /// A type that is not named keeps its default.
     pub types: BTreeMap<ReleaseKind, TypePolicy>,
-    /// The pace of a release whose urgency was raised or lowered.
+    /// The timing of a release whose urgency was raised or lowered.
     pub urgencies: BTreeMap<Urgency, Timing>,
     pub health: HealthRules,
     /// The rollout halts when more customers than this have failed or were rolled back.
     pub halt_after: HostCount,
-    /// Customers deployed to at once.
+    /// Customers deployed to in parallel.
     pub max_parallel: u32,
     pub deployment_timeout_seconds: u32,
-    /// Watched after each tier before the next may start, in seconds.
+    /// Seconds for which each tier is watched before the next may start.
     pub settle_seconds: u32,
-    /// A tier that cannot start for so long is given up.
+    /// A tier that cannot start for this long is given up.
     pub longest_wait_days: u32,
-    /// Must pass before anything is deployed.
+    /// Checks that must pass before anything is deployed.
     pub validation: Vec<Check>,
-    /// Must pass on the demo installations.
+    /// Checks that must pass on the demo installations.
     pub smoke_tests: Vec<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceRule>,
@@ -55,7 +55,7 @@ pub struct TypePolicy {
     pub checklist: Vec<String>,
 }
 
-/// Delays after the demo, and whether customers' windows are kept to.
+/// Delays after the demo, and whether deployments wait for customers' windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Timing {
@@ -71,7 +71,7 @@ pub struct Timing {
 pub enum Approval {
     /// By the template of product releases.
     Automatic,
-    /// The same; who must know is told.
+    /// By the template; the people concerned are notified.
     AutomaticNotified,
     /// By the template, inside maintenance windows.
     InWindows,
@@ -84,7 +84,7 @@ pub enum Approval {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Notice {
     pub when: NoticeTime,
-    /// For `before`: at least so many hours.
+    /// For `before`: at least this many hours.
     #[serde(default)]
     pub hours: u32,
     pub tiers: BTreeSet<Tier>,
@@ -105,7 +105,7 @@ pub enum NoticeTime {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RollbackRule {
-    /// Hours after a deployment in which it may be taken back.
+    /// Hours after a deployment in which it may be rolled back.
     pub window_hours: u32,
     pub trigger: Trigger,
     pub process: RollbackProcess,
@@ -117,7 +117,7 @@ pub struct RollbackRule {
 pub enum Trigger {
     /// By the customer's health, or by hand.
     Automatic,
-    /// By hand alone: bad health opens an incident and holds the rollout.
+    /// By hand only: bad health opens an incident and holds the rollout.
     Manual,
 }
 
@@ -146,8 +146,7 @@ impl Timing {
         Self { startup: delay(startup), standard: delay(standard), enterprise: delay(enterprise), in_windows }
     }
 
-    /// The pace of each urgency where nothing else is configured: those of the types that have it as their own, and a
-    /// step between for `high`.
+    /// The timing of each urgency by default: that of the types whose own urgency it is, and one in between for `high`.
     fn of_urgency(urgency: Urgency) -> Self {
         match urgency {
             Urgency::Critical => Self::minutes(15, 30, 60, false),
@@ -255,16 +254,17 @@ impl ReleasePolicies {
         self.types.get(&kind).cloned().unwrap_or_else(|| TypePolicy::default_for(kind))
     }
 
-    /// The pace of a release: its type's own, unless its urgency was changed.
+    /// The timing of a release: its type's own, unless its urgency was changed.
     pub fn timing(&self, kind: ReleaseKind, urgency: Urgency) -> Timing {
         let own = self.of(kind);
-        match own.urgency == urgency {
-            true => own.timing,
-            false => self.urgencies.get(&urgency).copied().unwrap_or_else(|| Timing::of_urgency(urgency)),
+        if own.urgency == urgency {
+            own.timing
+        } else {
+            self.urgencies.get(&urgency).copied().unwrap_or_else(|| Timing::of_urgency(urgency))
         }
     }
 
-    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    /// Errors beyond the shape of single fields: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut check = |wrong: bool, pointer: String, reason: &str| {
@@ -316,7 +316,7 @@ impl ReleasePolicies {
             for (index, one) in checks.iter().enumerate().take(100) {
                 let fault = one.fault();
                 check(fault.is_some(), format!("/{name}/{index}"), fault.as_deref().unwrap_or_default());
-                check(!seen.insert(&one.name), format!("/{name}/{index}/name"), "is there twice");
+                check(!seen.insert(&one.name), format!("/{name}/{index}/name"), "is used twice");
             }
             check(checks.len() > 100, format!("/{name}"), "must be at most 100 checks");
         }

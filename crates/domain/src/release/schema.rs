@@ -1,4 +1,4 @@
-//! Schemas of what is written as text.
+//! Schemas of types that are written as text.
 
 use utoipa::{
     PartialSchema, ToSchema,

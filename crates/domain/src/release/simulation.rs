@@ -1,4 +1,4 @@
-//! A rollout played in virtual time, by the very machine that decides the real one.
+//! A rollout played in virtual time by the same machine that decides the real one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    admission::{Admission, CustomerFacts, Facts, admit},
     deployment::Direction,
-    opening::{Admission, CustomerFacts, Facts, admit},
     version::Version,
 };
 use crate::{
@@ -19,19 +19,19 @@ use crate::{
     selector::Tags,
 };
 
-/// What is imagined of a world in which the plan is carried out.
+/// The assumptions under which the plan is played.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Imagined {
-    /// Of all checks of the validation together.
+    /// Duration of all validation checks together.
     pub check_seconds: u32,
-    /// Of all smoke tests together.
+    /// Duration of all smoke tests together.
     pub smoke_test_seconds: u32,
-    /// Of one customer's deployment, or of its way back.
+    /// Duration of one customer's deployment or rollback.
     pub deployment_seconds: u32,
     pub approval_seconds: u32,
-    /// Customers that show themselves unhealthy so many seconds after their deployment.
+    /// Customers that become unhealthy, and how many seconds after their deployment.
     pub unhealthy: BTreeMap<CiId, u32>,
     /// Customers whose deployment fails.
     pub failing: BTreeSet<CiId>,
@@ -50,7 +50,7 @@ impl Default for Imagined {
     }
 }
 
-/// How a rollout goes, minute by minute.
+/// The timeline of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Timeline {
@@ -92,10 +92,10 @@ pub enum Happening {
 /// More steps than any rollout of this many customers takes.
 const MOST_STEPS: usize = 100_000;
 
-/// What holds a customer with these tags at an instant: names of freezes.
+/// Names of the freezes that hold a customer with these tags at an instant.
 pub type Freezes<'a> = dyn Fn(DateTime<Utc>, &Tags) -> Vec<String> + 'a;
 
-/// Plays `plan` from `began_at` on, through the freezes that are known.
+/// Plays `plan` from `began_at` on, with the known freezes.
 pub fn simulate(
     plan: &Plan,
     imagined: &Imagined,
@@ -115,7 +115,7 @@ pub fn simulate(
         rows: Vec::new(),
     };
     world.play();
-    // A check is told of when it is over, from its beginning on.
+    // A check is recorded when it is over, with the time of its start.
     world.rows.sort_by_key(|row| row.at);
     let ended_at = world.now;
     let outcome = world.run.state();
@@ -130,7 +130,7 @@ struct World<'a> {
     run: Run,
     now: DateTime<Utc>,
     began_at: DateTime<Utc>,
-    /// When those who will show themselves unhealthy do.
+    /// When each customer that becomes unhealthy does so.
     unhealthy: BTreeMap<CiId, DateTime<Utc>>,
     deployed: BTreeMap<CiId, (Version, DateTime<Utc>)>,
     noticed_at: Option<DateTime<Utc>>,
@@ -146,7 +146,7 @@ impl World<'_> {
             }
             let Some(pending) = self.run.pending.clone() else { break };
             let begins = pending.not_before.max(self.now);
-            // An action that is under way keeps its end while something else happens.
+            // An action in progress keeps its end while other events happen.
             let ends = match due {
                 Some((step, ends)) if step == pending.step => ends,
                 _ => begins + self.takes(&pending.action),
@@ -172,7 +172,7 @@ impl World<'_> {
     fn takes(&self, action: &Action) -> TimeDelta {
         let seconds = |seconds: u32| TimeDelta::seconds(i64::from(seconds));
         match action {
-            Action::Check { wave } => match self.plan.waves.get(*wave) {
+            Action::RunChecks { wave } => match self.plan.waves.get(*wave) {
                 Some(wave) if !wave.hosts.is_empty() => seconds(self.imagined.smoke_test_seconds),
                 _ => seconds(self.imagined.check_seconds),
             },
@@ -204,8 +204,8 @@ impl World<'_> {
             Action::BeginWork { .. } => Answer::WorkBegun,
             Action::Snapshot { .. } => Answer::Snapshots(BTreeMap::new()),
             Action::Test { .. } => Answer::Tests(BTreeMap::new()),
-            Action::Open { wave, hosts } => self.open(*wave, hosts),
-            Action::Check { wave } => {
+            Action::Admit { wave, hosts } => self.open(*wave, hosts),
+            Action::RunChecks { wave } => {
                 let Some(checked) = self.plan.waves.get(*wave) else { return Answer::Valid };
                 let began_at = self.now - self.takes(action);
                 for check in &checked.checks {
@@ -225,14 +225,14 @@ impl World<'_> {
                     self.deployed.remove(id);
                     let to =
                         self.plan.deployment().and_then(|d| d.customers.get(id)).map(|target| target.from);
-                    let text = to.map_or_else(String::new, |to| format!("back at {to}"));
+                    let text = to.map_or_else(String::new, |to| format!("rolled back to {to}"));
                     self.row(&self.wave_of(id), Some(id.clone()), Happening::RolledBack, text);
                 }
                 Answer::RolledBack(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
             }
             Action::Soak { .. } => Answer::Soaked,
-            Action::Settle { hosts } => {
-                Answer::Settled(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
+            Action::Recover { hosts } => {
+                Answer::Recovered(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
             }
             Action::Verify { hosts } => {
                 Answer::Verified(hosts.iter().map(|id| (id.clone(), Verification::Healthy)).collect())
@@ -243,11 +243,11 @@ impl World<'_> {
     }
 
     fn open(&mut self, wave: usize, hosts: &BTreeSet<CiId>) -> Answer {
-        // Notices leave with the demo, so that their time counts as early as it may.
+        // Notices are sent with the demo, so that their time counts from the earliest moment.
         let noticed_at = *self.noticed_at.get_or_insert(self.now);
         let name = self.plan.waves.get(wave).map(|wave| wave.name.clone()).unwrap_or_default();
         let demo = self.plan.waves.iter().position(|wave| wave.name == "demo");
-        // Most customers have the same tags, and freezes are asked for often.
+        // Most customers have the same tags, and freezes are queried often.
         let mut frozen: BTreeMap<&Tags, Vec<String>> = BTreeMap::new();
         if let Some(deployment) =
             self.plan.deployment().filter(|d| d.direction == Direction::Forward && !d.emergency)
@@ -313,11 +313,10 @@ impl World<'_> {
             }
             let wave = self.wave_of(id);
             let to = self.plan.deployment().and_then(|d| d.customers.get(id)).map(|target| target.to);
-            let result = match self.imagined.failing.contains(id) {
-                true => {
-                    HostResult::Failed { reason: "its deployment fails (imagined)".to_owned(), step: None }
-                }
-                false => HostResult::Succeeded,
+            let result = if self.imagined.failing.contains(id) {
+                HostResult::Failed { reason: "its deployment fails (imagined)".to_owned(), step: None }
+            } else {
+                HostResult::Succeeded
             };
             match (&result, to) {
                 (HostResult::Succeeded, Some(to)) => {
@@ -349,7 +348,7 @@ impl World<'_> {
             .unwrap_or_default()
     }
 
-    /// What is said again in the same words is said once.
+    /// Records a row; a repeated waiting text is recorded once.
     fn row(&mut self, wave: &str, customer: Option<CiId>, what: Happening, text: String) {
         self.row_at(self.now, wave, customer, what, text);
     }

@@ -79,7 +79,7 @@ fn no_freezes(_: DateTime<Utc>, _: &Tags) -> Vec<String> {
 
 const MONDAY: &str = "2026-03-02T09:00:00Z";
 
-/// Minutes after the end of the demo at which each customer was begun.
+/// Minutes between the end of the demo and the start of each customer.
 fn begun(plan: &Plan, began_at: DateTime<Utc>) -> BTreeMap<String, i64> {
     let timeline = simulate(plan, &imagined(), began_at, &no_freezes);
     assert_eq!(timeline.outcome, RunState::Succeeded, "{timeline:#?}");
@@ -106,7 +106,7 @@ fn tiers_start_at_the_delays_of_their_type() {
 fn raised_urgency_quickens_and_emergency_takes_all_tiers_at_once() {
     let raised = Given { urgency: Some(Urgency::High), ..given(ReleaseKind::Performance) };
     let mut raised = raised;
-    // The notice is the type's own, whatever the urgency.
+    // The notice depends on the type, not on the urgency.
     raised.policies.types.get_mut(&ReleaseKind::Performance).unwrap().notice.when = NoticeTime::After;
     assert_eq!(begun(&planned(&raised).plan, at(MONDAY)), minutes(60, 180, 360));
     let emergency = planned(&Given { emergency: true, ..given(ReleaseKind::BugFix) });
@@ -114,8 +114,8 @@ fn raised_urgency_quickens_and_emergency_takes_all_tiers_at_once() {
 }
 
 #[test]
-fn performance_patch_waits_for_notice_and_window_on_the_customers_clock() {
-    // Told on Monday, so at the earliest on Thursday; the windows open on Sunday at two.
+fn performance_patch_waits_for_notice_and_window_in_the_customers_time_zone() {
+    // Notified on Monday, so at the earliest on Thursday; the windows open on Sunday at two.
     let performance = planned(&given(ReleaseKind::Performance));
     let timeline = simulate(&performance.plan, &imagined(), at(MONDAY), &no_freezes);
     let first =
@@ -130,7 +130,7 @@ fn performance_patch_waits_for_notice_and_window_on_the_customers_clock() {
 }
 
 #[test]
-fn documentation_waits_for_the_next_window_alone() {
+fn documentation_waits_only_for_the_next_window() {
     let documentation = planned(&given(ReleaseKind::Documentation));
     let timeline = simulate(&documentation.plan, &imagined(), at("2026-03-07T09:00:00Z"), &no_freezes);
     let begun = timeline.rows.iter().filter(|row| row.what == Happening::Begun && row.wave != "demo");
@@ -141,9 +141,12 @@ fn documentation_waits_for_the_next_window_alone() {
 #[test]
 fn freeze_holds_a_tier_and_an_emergency_goes_through_it() {
     let until = at("2026-03-03T00:00:00Z");
-    let freezes = |now: DateTime<Utc>, _: &Tags| match now >= at("2026-03-02T10:00:00Z") && now < until {
-        true => vec!["month end".to_owned()],
-        false => Vec::new(),
+    let freezes = |now: DateTime<Utc>, _: &Tags| {
+        if now >= at("2026-03-02T10:00:00Z") && now < until {
+            vec!["month end".to_owned()]
+        } else {
+            Vec::new()
+        }
     };
     let first_of_startup = |emergency: bool| {
         let plan = planned(&Given { emergency, ..given(ReleaseKind::BugFix) }).plan;
@@ -160,7 +163,7 @@ fn freeze_holds_a_tier_and_an_emergency_goes_through_it() {
 }
 
 #[test]
-fn unhealthy_customer_goes_back_alone_and_too_many_halt_the_rollout() {
+fn unhealthy_customer_is_rolled_back_and_too_many_halt_the_rollout() {
     let bug_fix = planned(&given(ReleaseKind::BugFix));
     let one = Imagined { unhealthy: BTreeMap::from([(id("tiny"), 600)]), ..imagined() };
     let timeline = simulate(&bug_fix.plan, &one, at(MONDAY), &no_freezes);
@@ -197,7 +200,7 @@ fn failure_at_the_demo_stops_everything() {
 }
 
 #[test]
-fn those_who_cannot_be_deployed_to_are_left_out_with_a_reason() {
+fn customers_that_cannot_be_deployed_to_are_left_out_with_a_reason() {
     let mut given = given(ReleaseKind::Security);
     given.customers[1].pinned_to = Some(Version::new(1, 0, 0));
     given.customers[2].paused = Some("in the middle of a migration".to_owned());
@@ -209,14 +212,14 @@ fn those_who_cannot_be_deployed_to_are_left_out_with_a_reason() {
         [
             "it is pinned to v1.0.0",
             "it is paused: in the middle of a migration",
-            "it runs v1.1.0, of another line"
+            "it runs v1.1.0, which is of another line"
         ]
     );
     assert_eq!(planned.plan.subjects(), [&id("demo-eu")]);
 }
 
 #[test]
-fn evidence_takes_the_place_of_the_delay() {
+fn evidence_replaces_the_delay() {
     let mut given = given(ReleaseKind::BugFix);
     // Three customer-hours of one demo: three hours instead of two.
     given.policies.evidence = Some(EvidenceRule { failures_per_customer_hour: 1.0, time_limit_hours: 24 });
@@ -226,11 +229,21 @@ fn evidence_takes_the_place_of_the_delay() {
 }
 
 #[test]
-fn plan_is_data_that_survives_its_storage() {
+fn stored_plan_reads_back_with_the_same_hash() {
     let plan = planned(&given(ReleaseKind::Performance)).plan;
     let stored: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
     assert_eq!(stored, plan);
     assert_eq!(stored.hash(), plan.hash());
+}
+
+/// A plan as it was stored, and approved by its hash, when `Direction::RollBack` was called `Back`.
+#[test]
+fn rollback_plan_stored_under_an_older_name_keeps_its_text_and_hash() {
+    let stored = include_str!("stored_rollback_plan.json").trim_end();
+    let plan: Plan = serde_json::from_str(stored).unwrap();
+    assert_eq!(plan.deployment().unwrap().direction, Direction::RollBack);
+    assert_eq!(serde_json::to_string(&plan).unwrap(), stored);
+    assert_eq!(plan.hash().as_str(), "d3d4b719bf5d34dec9fb5ba1236ae24ae30567bbf5904c1d2c12cffd1cf1983f");
 }
 
 #[test]
@@ -248,7 +261,7 @@ fn a_whole_day_is_played_in_milliseconds() {
 }
 
 #[test]
-fn policies_are_read_from_a_file_that_names_but_some() {
+fn policies_not_named_in_a_file_keep_their_defaults() {
     let yaml = json!({ "types": { "bug_fix": {
         "urgency": "medium", "startup": "1h", "standard": "2h", "enterprise": "next_window", "in_windows": true,
         "approval": "manual", "notice": { "when": "before", "hours": 2, "tiers": ["enterprise"] },

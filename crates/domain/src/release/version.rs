@@ -16,10 +16,10 @@ pub struct Version {
 /// Why a version cannot be released.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
-    #[error("`{0}` is no version, write it like `v1.0.1`")]
+    #[error("`{0}` is not a version, write it like `v1.0.1`")]
     NotAVersion(String),
     #[error(
-        "`{0}` is no patch: its last number must be above 0; a base release is not rolled out by this workflow"
+        "`{0}` is not a patch: its last number must be above 0; this workflow does not roll out base releases"
     )]
     NotAPatch(Version),
     #[error("base `{base}` is not of the line of `{version}`: only the last number may differ")]
@@ -32,17 +32,17 @@ pub enum VersionError {
     )]
     UnknownBase { base: Version, known: Vec<Version> },
     #[error(
-        "`{version}` leaves a gap: the line stands at `{latest}`, so `{expected}` is next; allow the gap if it is meant"
+        "`{version}` leaves a gap: the line is at `{latest}`, so `{expected}` is next; allow the gap if it is meant"
     )]
     Gap { version: Version, latest: Version, expected: Version },
 }
 
 fn known_of_line(known: &[Version]) -> String {
     match known {
-        [] => "nothing is known of its line".to_owned(),
+        [] => "no version of its line is known".to_owned(),
         known => {
             let known: Vec<_> = known.iter().map(|version| format!("`{version}`")).collect();
-            format!("known of its line: {}", known.join(", "))
+            format!("known versions of its line: {}", known.join(", "))
         }
     }
 }
@@ -61,7 +61,7 @@ impl Version {
         self.patch > 0
     }
 
-    /// What it is built on unless somebody says otherwise: the patch before.
+    /// Its default base: the patch before it.
     pub fn default_base(self) -> Self {
         Self { patch: self.patch.saturating_sub(1), ..self }
     }
@@ -85,16 +85,17 @@ pub fn check_version(
     }
     let line = || known.iter().copied().filter(|known| known.same_line(version) && *known != version);
     let latest_below = line().filter(|known| *known < version).max();
-    // The gap first: who skipped a number is told so, and not that the number skipped is unknown.
+    // The gap first: the error must name the skipped number, not an unknown base.
     if let Some(latest) = latest_below.filter(|_| !allow_gap)
         && latest.patch + 1 < version.patch
     {
         let expected = Version { patch: latest.patch + 1, ..latest };
         return Err(VersionError::Gap { version, latest, expected });
     }
-    match known.contains(&base) {
-        true => Ok(()),
-        false => Err(VersionError::UnknownBase { base, known: line().collect() }),
+    if known.contains(&base) {
+        Ok(())
+    } else {
+        Err(VersionError::UnknownBase { base, known: line().collect() })
     }
 }
 
@@ -118,19 +119,7 @@ impl FromStr for Version {
     }
 }
 
-impl TryFrom<String> for Version {
-    type Error = VersionError;
-
-    fn try_from(text: String) -> Result<Self, VersionError> {
-        text.parse()
-    }
-}
-
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
-    }
-}
+crate::string_conversions!(Version);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_refused_unless_they_are_meant() {
+    fn gaps_are_refused_unless_allowed() {
         let versions = known(&["v1.0.0", "v1.0.1"]);
         let gap = check_version(version("v1.0.4"), version("v1.0.1"), &versions, false);
         assert_eq!(
             gap.unwrap_err().to_string(),
-            "`v1.0.4` leaves a gap: the line stands at `v1.0.1`, so `v1.0.2` is next; allow the gap if it is meant"
+            "`v1.0.4` leaves a gap: the line is at `v1.0.1`, so `v1.0.2` is next; allow the gap if it is meant"
         );
         assert_eq!(check_version(version("v1.0.4"), version("v1.0.1"), &versions, true), Ok(()));
     }

@@ -1,4 +1,4 @@
-//! What a run asks to be done.
+//! The actions that a run requests.
 
 use std::collections::BTreeSet;
 
@@ -10,48 +10,52 @@ use crate::ids::{ChangeId, CiId};
 /// The one action a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Counts the actions of the run; the answer bears the same number.
+    /// Counts the actions of the run; the answer carries the same number.
     pub step: u64,
     pub action: Action,
-    /// It is not to be performed before this time.
+    /// It must not be performed before this time.
     pub not_before: DateTime<Utc>,
 }
 
-/// Performing an action twice does no harm: each is written so that what was done is found and kept.
+/// Every action is idempotent: performed again, it finds and keeps what was already done.
+///
+/// Runs are stored as JSON, so a renamed action keeps its stored name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Action {
-    /// Select hosts, find what each misses, order them into waves.
+    /// Select hosts, find their missing packages, order them into waves.
     Plan,
     OpenChange,
     CheckChange {
         change_id: ChangeId,
     },
-    /// Approval, hash, span, freezes, window: all read anew.
+    /// Check approval, hash, time span, freezes and window again.
     Validate {
         change_id: ChangeId,
     },
-    /// Tell ITSM that the work begins.
+    /// Report to ITSM that the work begins.
     BeginWork {
         change_id: ChangeId,
     },
     Snapshot {
         hosts: BTreeSet<CiId>,
     },
-    /// Find out which of these hosts of a wave may be begun now: delays, windows, notices, freezes.
-    Open {
+    /// Decide which of these hosts of a wave may start now: delays, windows, notices, freezes.
+    #[serde(rename = "open")]
+    Admit {
         wave: usize,
         hosts: BTreeSet<CiId>,
     },
     /// Perform the checks of a wave.
-    Check {
+    #[serde(rename = "check")]
+    RunChecks {
         wave: usize,
     },
     Test {
         phase: TestPhase,
         hosts: BTreeSet<CiId>,
     },
-    /// Take these hosts through their workflow, side by side.
+    /// Run the workflow of these hosts, in parallel.
     Patch {
         hosts: BTreeSet<CiId>,
     },
@@ -62,17 +66,18 @@ pub enum Action {
     Soak {
         until: DateTime<Utc>,
     },
-    /// Leave hosts that were interrupted in a stated, safe condition: services running, maintenance ended.
-    Settle {
+    /// Bring interrupted hosts into a known, safe state: services running, maintenance ended.
+    #[serde(rename = "settle")]
+    Recover {
         hosts: BTreeSet<CiId>,
     },
-    /// Scan and check the health of all hosts that were touched.
+    /// Scan and check the health of all hosts that were changed.
     Verify {
         hosts: BTreeSet<CiId>,
     },
-    /// CI patch states to the CMDB, the change closed, the report written.
+    /// Update the CIs' patch states in the CMDB, close the change, write the report.
     Report,
-    /// An incident for what failed, notifications.
+    /// Open an incident for failures, send notifications.
     Alert,
 }
 
@@ -93,21 +98,21 @@ impl Action {
             Self::Validate { .. } => "validate",
             Self::BeginWork { .. } => "begin_work",
             Self::Snapshot { .. } => "snapshot",
-            Self::Open { .. } => "open",
-            Self::Check { .. } => "check",
+            Self::Admit { .. } => "open",
+            Self::RunChecks { .. } => "check",
             Self::Test { phase: TestPhase::Before, .. } => "test_before",
             Self::Test { phase: TestPhase::After, .. } => "test_after",
             Self::Patch { .. } => "patch",
             Self::RollBack { .. } => "roll_back",
             Self::Soak { .. } => "soak",
-            Self::Settle { .. } => "settle",
+            Self::Recover { .. } => "settle",
             Self::Verify { .. } => "verify",
             Self::Report => "report",
             Self::Alert => "alert",
         }
     }
 
-    /// Whether a stop may drop it at once: nothing on a host depends on its end.
+    /// Whether a stop may drop it at once, because nothing on a host depends on its end.
     pub fn is_interruptible(&self) -> bool {
         matches!(
             self,
@@ -115,9 +120,31 @@ impl Action {
                 | Self::CheckChange { .. }
                 | Self::Validate { .. }
                 | Self::Soak { .. }
-                | Self::Open { .. }
-                | Self::Check { .. }
+                | Self::Admit { .. }
+                | Self::RunChecks { .. }
                 | Self::Test { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_of_stored_runs_are_read_and_written_under_their_old_names() {
+        let hosts = BTreeSet::from([CiId::new("web-1").unwrap()]);
+        for (stored, action) in [
+            (
+                r#"{"kind":"open","wave":1,"hosts":["web-1"]}"#,
+                Action::Admit { wave: 1, hosts: hosts.clone() },
+            ),
+            (r#"{"kind":"check","wave":2}"#, Action::RunChecks { wave: 2 }),
+            (r#"{"kind":"settle","hosts":["web-1"]}"#, Action::Recover { hosts }),
+        ] {
+            assert_eq!(serde_json::from_str::<Action>(stored).unwrap(), action);
+            assert_eq!(serde_json::to_string(&action).unwrap(), stored);
+            assert!(stored.contains(&format!(r#""kind":"{}""#, action.name())));
+        }
     }
 }

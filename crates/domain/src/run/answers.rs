@@ -1,4 +1,4 @@
-//! What answers and reports of hosts change.
+//! How answers and host reports change the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Run {
-    /// Takes the answer to `action` in; gives the action back when the answer does not fit it.
+    /// Applies the answer to `action`; returns the action if the answer does not fit it.
     pub(super) fn answered<'a>(
         &mut self,
         stage: Stage,
@@ -30,12 +30,15 @@ impl Run {
             (Action::Plan, Answer::Planned) => {
                 let Some(plan) = plan else { return Err(action) };
                 self.adopt(plan);
-                match self.rules.dry_run {
-                    true => self.enter(Stage::Reporting, Some(plan), now),
-                    // Checks alone change nothing that somebody would have to approve.
-                    false if self.hosts.is_empty() => self.enter(Stage::Executing, Some(plan), now),
-                    false => self.enter(Stage::AwaitingApproval, Some(plan), now),
-                }
+                let next = if self.rules.dry_run {
+                    Stage::Reporting
+                } else if self.hosts.is_empty() {
+                    // A plan with checks but no hosts changes nothing that needs approval.
+                    Stage::Executing
+                } else {
+                    Stage::AwaitingApproval
+                };
+                self.enter(next, Some(plan), now);
             }
             (Action::Plan, Answer::NothingToDo) => self.enter(Stage::Reporting, plan, now),
             (Action::Plan | Action::OpenChange, Answer::CouldNot { reason } | Answer::Invalid { reason }) => {
@@ -65,7 +68,7 @@ impl Run {
                 self.stop.get_or_insert(Stop::Failed { reason });
             }
             (Action::Snapshot { hosts }, Answer::Snapshots(results)) => self.snapshots_taken(hosts, &results),
-            // Their way back does not hold: nothing is begun.
+            // Without a means of rollback nothing is started.
             (Action::Snapshot { .. }, Answer::Invalid { reason }) => {
                 self.stop.get_or_insert(Stop::Failed { reason });
             }
@@ -76,7 +79,7 @@ impl Run {
             (Action::Test { phase: TestPhase::Before, hosts }, Answer::Tests(results)) => {
                 match hosts.iter().find(|host| !results.contains_key(host)) {
                     Some(host) => {
-                        self.pause(format!("the tests before the wave gave no result for `{host}`"), now)
+                        self.pause(format!("the tests before the wave returned no result for `{host}`"), now)
                     }
                     None => {
                         self.baseline = results;
@@ -115,7 +118,7 @@ impl Run {
                 self.rolled_back(hosts, &results);
             }
             (Action::Soak { .. }, Answer::Soaked) => self.next_wave(now),
-            (Action::Open { wave, hosts: asked }, Answer::Admitted { hosts, left_out }) => {
+            (Action::Admit { wave, hosts: asked }, Answer::Admitted { hosts, left_out }) => {
                 for (id, reason) in left_out {
                     if let Some(host) =
                         self.hosts.get_mut(&id).filter(|host| host.state == HostState::Pending)
@@ -123,32 +126,32 @@ impl Run {
                         host.end(HostState::Skipped, reason);
                     }
                 }
-                // Nobody now and nobody never: asked again, but not at once.
+                // No host now, but none is excluded: ask again later.
                 if hosts.is_empty() && self.hosts.values().any(|host| host.state == HostState::Pending) {
                     let pending =
                         |id: &CiId| self.hosts.get(id).is_some_and(|h| h.state == HostState::Pending);
                     let rest: BTreeSet<CiId> = asked.iter().filter(|id| pending(id)).cloned().collect();
                     if !rest.is_empty() {
-                        self.ask_at(Action::Open { wave: *wave, hosts: rest }, now + seconds(30));
+                        self.ask_at(Action::Admit { wave: *wave, hosts: rest }, now + seconds(30));
                     }
                 }
                 self.admitted = hosts;
             }
-            (Action::Open { .. }, Answer::NotYet { retry_at, .. }) => {
+            (Action::Admit { .. }, Answer::NotYet { retry_at, .. }) => {
                 self.ask_at(action.clone(), retry_at.max(now));
             }
-            (Action::Open { .. }, Answer::CouldNot { .. }) => self.ask_at(action.clone(), now + seconds(30)),
-            (Action::Check { .. }, Answer::Valid) => self.phase = Phase::Soak,
-            (Action::Open { .. } | Action::Check { .. }, Answer::Invalid { reason }) => {
+            (Action::Admit { .. }, Answer::CouldNot { .. }) => self.ask_at(action.clone(), now + seconds(30)),
+            (Action::RunChecks { .. }, Answer::Valid) => self.phase = Phase::Soak,
+            (Action::Admit { .. } | Action::RunChecks { .. }, Answer::Invalid { reason }) => {
                 self.stop.get_or_insert(Stop::Halted { reason });
             }
-            (Action::Check { .. }, Answer::CouldNot { reason }) => {
+            (Action::RunChecks { .. }, Answer::CouldNot { reason }) => {
                 self.pause(format!("the gate is inconclusive: {reason}"), now);
             }
-            (Action::Settle { hosts }, Answer::Settled(results)) => self.settled(hosts, &results),
-            (Action::Settle { hosts }, Answer::CouldNot { reason }) => {
+            (Action::Recover { hosts }, Answer::Recovered(results)) => self.recovered(hosts, &results),
+            (Action::Recover { hosts }, Answer::CouldNot { reason }) => {
                 let results = hosts.iter().map(|host| (host.clone(), Err(reason.clone()))).collect();
-                self.settled(hosts, &results);
+                self.recovered(hosts, &results);
             }
             (Action::Verify { hosts }, Answer::Verified(results)) => self.verified(hosts, &results, now),
             (Action::Verify { .. }, Answer::CouldNot { reason }) => {
@@ -165,7 +168,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes the hosts of a plan up.
+    /// Adds the hosts of a plan.
     fn adopt(&mut self, plan: &Plan) {
         self.hosts = plan.subjects().into_iter().map(|id| (id.clone(), HostRun::default())).collect();
         if let Intent::Rollback { snapshots, .. } = &plan.intent {
@@ -186,7 +189,9 @@ impl Run {
                 Some(Err(reason)) => {
                     host.end(HostState::Skipped, format!("not patched: its snapshot failed: {reason}"))
                 }
-                None => host.end(HostState::Skipped, "not patched: its snapshot gave no answer".to_owned()),
+                None => {
+                    host.end(HostState::Skipped, "not patched: its snapshot returned no answer".to_owned())
+                }
             }
         }
     }
@@ -196,7 +201,9 @@ impl Run {
         for host in hosts {
             let Some(after) = results.get(host) else {
                 self.pause(
-                    format!("the gate is inconclusive: the tests after the wave gave no result for `{host}`"),
+                    format!(
+                        "the gate is inconclusive: the tests after the wave returned no result for `{host}`"
+                    ),
                     now,
                 );
                 return;
@@ -232,23 +239,25 @@ impl Run {
         Ok(())
     }
 
-    /// A host that was done is done no more; what waits for conditions or time is asked again after it was seen to.
+    /// A finished host is unhealthy: it counts as failed. Actions that wait for conditions or time are requested again after it
+    /// was handled.
     pub(super) fn host_unhealthy(&mut self, stage: Stage, id: &CiId, reason: String) -> Result<(), Refused> {
         if stage >= Stage::Reporting {
-            return Err(self.not_now("its work is done and being reported"));
+            return Err(self.not_now("its work is done and it is being reported"));
         }
         let done = self.hosts.get_mut(id).filter(|host| host.state == HostState::Succeeded);
         done.ok_or_else(|| Refused::NotDone(id.clone()))?.end(HostState::Failed, reason);
-        self.pending.take_if(|pending| matches!(pending.action, Action::Open { .. } | Action::Soak { .. }));
+        self.pending.take_if(|pending| matches!(pending.action, Action::Admit { .. } | Action::Soak { .. }));
         Ok(())
     }
 
     fn host_in_batch(&mut self, step: u64, id: &CiId) -> Result<&mut HostRun, Refused> {
         match &self.pending {
             Some(Pending { step: current, action: Action::Patch { hosts }, .. }) if *current == step => {
-                match hosts.contains(id) {
-                    true => self.hosts.get_mut(id).ok_or_else(|| Refused::NotInBatch(id.clone())),
-                    false => Err(Refused::NotInBatch(id.clone())),
+                if hosts.contains(id) {
+                    self.hosts.get_mut(id).ok_or_else(|| Refused::NotInBatch(id.clone()))
+                } else {
+                    Err(Refused::NotInBatch(id.clone()))
                 }
             }
             _ => Err(Refused::StaleStep { given: step }),
@@ -265,7 +274,7 @@ impl Run {
             }
             HostResult::Unreachable { reason } => host.end(HostState::Unreachable, reason),
             HostResult::TimedOut { reason } => host.end(HostState::TimedOut, reason),
-            // Stays at work: `Settle` brings it to its end.
+            // Stays at work: `Recover` ends it.
             HostResult::Interrupted => host.error = Some("interrupted between two steps".to_owned()),
         }
     }
@@ -276,12 +285,12 @@ impl Run {
             match results.get(id) {
                 Some(Ok(())) => host.state = HostState::RolledBack,
                 Some(Err(reason)) => host.end(HostState::RollbackFailed, reason.clone()),
-                None => host.end(HostState::RollbackFailed, "the rollback gave no answer".to_owned()),
+                None => host.end(HostState::RollbackFailed, "the rollback returned no answer".to_owned()),
             }
         }
     }
 
-    fn settled(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<(), String>>) {
+    fn recovered(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<(), String>>) {
         let timed_out = matches!(self.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
         for id in hosts {
             let Some(host) = self.hosts.get_mut(id) else { continue };
@@ -291,9 +300,11 @@ impl Run {
                     host.end(end, "interrupted; its services run and its maintenance has ended".to_owned())
                 }
                 Some(Err(reason)) => {
-                    host.end(HostState::Failed, format!("interrupted, and could not be settled: {reason}"))
+                    host.end(HostState::Failed, format!("interrupted, and recovery failed: {reason}"))
                 }
-                None => host.end(HostState::Failed, "interrupted, and settling it gave no answer".to_owned()),
+                None => {
+                    host.end(HostState::Failed, "interrupted, and its recovery returned no answer".to_owned())
+                }
             }
         }
     }
@@ -313,7 +324,7 @@ impl Run {
                     return;
                 }
                 None => {
-                    self.pause(format!("verification of `{id}` gave no answer"), now);
+                    self.pause(format!("verification of `{id}` returned no answer"), now);
                     return;
                 }
             };

@@ -1,18 +1,18 @@
-//! Which hosts may be taken down next: never more than the budget, never a service below its minimum.
+//! Which hosts may be taken down next: never more than the budget, and never a service below its minimum.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::HostRun;
 use crate::{ids::CiId, plan::Plan};
 
-/// The next hosts of a wave, in the wave's order. Hosts that are down by a failure keep their place in the budget and
-/// their absence from their services.
+/// The next hosts of a wave, in the wave's order. Hosts that are down after a failure still count against the budget and
+/// are missing from their services.
 pub(super) fn next_batch(
     plan: &Plan,
     hosts: &BTreeMap<CiId, HostRun>,
     candidates: &[CiId],
 ) -> BTreeSet<CiId> {
-    // A customer that failed takes nobody else's place: each has an installation of its own.
+    // A failed customer does not count against the budget: each customer has its own installation.
     let is_apart = plan.deployment().is_some();
     let is_down = |host: &HostRun| host.state.is_working() || !is_apart && host.state.may_be_down();
     let mut down: BTreeSet<&CiId> = hosts

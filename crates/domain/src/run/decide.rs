@@ -1,4 +1,4 @@
-//! What is to be done next: the order of stages, waves and phases, and the way down after a stop.
+//! Decides what to do next: the order of stages, waves and phases, and what follows a stop.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Run {
-    /// Asks for the next action, unless one is pending or the run waits for an operator.
+    /// Requests the next action, unless one is pending or the run waits for an operator.
     pub(super) fn advance(&mut self, plan: Option<&Plan>, now: DateTime<Utc>) {
         while self.pending.is_none() && self.paused.is_none() {
             let Progress::At(stage) = self.progress else { return };
@@ -37,7 +37,7 @@ impl Run {
             }
             let after = (self.progress, self.wave, self.phase, self.verified, self.stop.clone());
             if self.pending.is_none() && before == after {
-                debug_assert!(false, "no way on from {before:?}");
+                debug_assert!(false, "no next action after {before:?}");
                 return;
             }
         }
@@ -105,7 +105,9 @@ impl Run {
             }
             Phase::TestsBefore => self.phase = Phase::Patch,
             Phase::Patch => self.advance_patching(plan, wave.kind, &wave.hosts, now),
-            Phase::TestsAfter if !wave.checks.is_empty() => self.ask(Action::Check { wave: self.wave }, now),
+            Phase::TestsAfter if !wave.checks.is_empty() => {
+                self.ask(Action::RunChecks { wave: self.wave }, now)
+            }
             Phase::TestsAfter if wave.gate.tests && !alive().is_empty() => {
                 let hosts = alive();
                 self.ask(Action::Test { phase: TestPhase::After, hosts }, now);
@@ -161,13 +163,14 @@ impl Run {
             self.phase = Phase::TestsAfter;
             return;
         }
-        let admitted = match self.is_conditional(plan) {
-            true => pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect(),
-            false => pending.clone(),
+        let admitted = if self.is_conditional(plan) {
+            pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect()
+        } else {
+            pending.clone()
         };
         if admitted.is_empty() {
             let hosts = pending.into_iter().collect();
-            return self.ask(Action::Open { wave: self.wave, hosts }, now);
+            return self.ask(Action::Admit { wave: self.wave, hosts }, now);
         }
         let batch = next_batch(plan, &self.hosts, &admitted);
         if batch.is_empty() {
@@ -182,12 +185,12 @@ impl Run {
         self.ask(Action::Patch { hosts: batch }, now);
     }
 
-    /// Whether the hosts of the present wave begin only when conditions of their own hold.
+    /// Whether the hosts of the current wave start only under conditions of their own.
     fn is_conditional(&self, plan: &Plan) -> bool {
         plan.waves.get(self.wave).is_some_and(|wave| wave.start.is_some())
     }
 
-    /// Customers are watched on while later waves wait: one of an earlier wave may have to go back.
+    /// Customers are still watched while later waves wait: one of an earlier wave may have to be rolled back.
     fn restore_unhealthy(&mut self, plan: &Plan, now: DateTime<Utc>) -> bool {
         if plan.deployment().is_none() {
             return false;
@@ -204,7 +207,7 @@ impl Run {
                 self.in_state(&wave.hosts, |host| host.state.is_failure()).into_iter().next()
             });
         let reason = match first_of_demo {
-            Some(customer) => format!("`{customer}` failed, which goes before all others"),
+            Some(customer) => format!("`{customer}` failed, and it goes before all others"),
             None if failed > plan.limits.error_threshold as usize => {
                 let threshold = plan.limits.error_threshold;
                 format!("{failed} customers have failed, more than the threshold of {threshold}")
@@ -221,7 +224,7 @@ impl Run {
         self.stop = Some(Stop::Halted { reason: reason.to_owned() });
     }
 
-    /// The failed hosts that go back, because the step that failed or else the policy says so, and they have not been there yet.
+    /// The failed hosts to roll back: the failed step or the policy requires it, and it has not been tried yet.
     fn restorable(&self, plan: &Plan, ids: &[CiId]) -> Vec<CiId> {
         let mut failed = self.in_state(ids, |host| host.state.is_failure() && Self::can_restore(plan, host));
         failed.retain(|id| self.has_way_back(plan, id));
@@ -240,7 +243,7 @@ impl Run {
         host.was_touched() && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
     }
 
-    /// Its snapshot, or its package manager where the plan says so; a customer goes back by deploying what it ran before.
+    /// Rollback is by snapshot, or by package manager if the plan says so; for a customer by deploying its previous version.
     fn has_way_back(&self, plan: &Plan, id: &CiId) -> bool {
         let downgrades =
             plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Downgrade);
@@ -249,27 +252,25 @@ impl Run {
             || self.hosts.get(id).is_some_and(|host| host.snapshot.is_some())
     }
 
-    /// Brings a stopped execution to a stated end: hosts in hand are settled, the others are left alone.
+    /// Ends a stopped execution in a known state: hosts in progress are recovered, the others are not touched.
     fn wind_down(&mut self, plan: &Plan, now: DateTime<Utc>) {
         let all: Vec<CiId> = self.hosts.keys().cloned().collect();
         let in_hand = self.in_state(&all, |host| host.state.is_working());
         if !in_hand.is_empty() {
-            return self.ask(Action::Settle { hosts: in_hand.into_iter().collect() }, now);
+            return self.ask(Action::Recover { hosts: in_hand.into_iter().collect() }, now);
         }
         let roll_back_all = matches!(self.stop, Some(Stop::RollBack { .. }));
-        let mut restore = match roll_back_all {
-            true => self.in_state(&all, Self::can_go_back),
-            false => self.restorable(plan, &all),
-        };
+        let mut restore =
+            if roll_back_all { self.in_state(&all, Self::can_go_back) } else { self.restorable(plan, &all) };
         restore.retain(|id| self.has_way_back(plan, id));
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);
         }
         let (state, reason) = match &self.stop {
             Some(Stop::Cancelled { .. } | Stop::RollBack { .. }) => {
-                (HostState::Cancelled, "not begun: the run was stopped")
+                (HostState::Cancelled, "not started: the run was stopped")
             }
-            _ => (HostState::Skipped, "not begun: the run halted before its wave"),
+            _ => (HostState::Skipped, "not started: the run halted before its wave"),
         };
         for host in self.hosts.values_mut().filter(|host| host.state == HostState::Pending) {
             host.end(state, reason.to_owned());
@@ -288,16 +289,18 @@ impl Run {
                     )
             };
             let hosts: BTreeSet<CiId> = self.in_state(&all, reached).into_iter().collect();
-            match hosts.is_empty() {
-                true => self.verified = true,
-                false => self.ask(Action::Verify { hosts }, now),
+            if hosts.is_empty() {
+                self.verified = true
+            } else {
+                self.ask(Action::Verify { hosts }, now)
             }
             return;
         }
         let restore = self.restorable(plan, &all);
-        match restore.is_empty() {
-            true => self.enter(Stage::Reporting, Some(plan), now),
-            false => self.ask_rollback(restore.into_iter().collect(), now),
+        if restore.is_empty() {
+            self.enter(Stage::Reporting, Some(plan), now)
+        } else {
+            self.ask_rollback(restore.into_iter().collect(), now)
         }
     }
 

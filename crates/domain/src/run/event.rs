@@ -1,4 +1,4 @@
-//! What happens to a run.
+//! The events of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,19 +19,19 @@ pub enum Event {
         step: u64,
         answer: Answer,
     },
-    /// A host of the pending `Patch` came to another step of its workflow.
+    /// A host of the pending `Patch` reached another step of its workflow.
     HostProgressed {
         step: u64,
         host: CiId,
         state: HostState,
     },
-    /// A host of the pending `Patch` came to its end.
+    /// A host of the pending `Patch` finished.
     HostFinished {
         step: u64,
         host: CiId,
         result: HostResult,
     },
-    /// A host that was done shows that it was not done well.
+    /// A host that was finished turns out to be unhealthy.
     HostUnhealthy {
         host: CiId,
         reason: String,
@@ -43,13 +43,13 @@ pub enum Event {
         reason: String,
     },
     Resume,
-    /// Try the failed hosts of the waves so far once more.
+    /// Retry the failed hosts of the waves so far.
     RetryFailed,
-    /// Return every host that was touched to its snapshot, and end.
+    /// Roll every changed host back to its snapshot, and end.
     RollBack {
         reason: String,
     },
-    /// The run's deadline lies in the past.
+    /// The run's deadline has passed.
     DeadlinePassed,
 }
 
@@ -63,7 +63,7 @@ pub enum Answer {
     },
     ChangeIs(Approval),
     Valid,
-    /// It may hold later: the window is not open yet, a freeze ends.
+    /// It may become valid later: the window is not open yet, a freeze ends.
     NotYet {
         reason: String,
         retry_at: DateTime<Utc>,
@@ -72,24 +72,25 @@ pub enum Answer {
         reason: String,
     },
     WorkBegun,
-    /// These may be begun now; those not at all, each with its reason.
+    /// The hosts that may start now, and those that never may, each with its reason.
     Admitted {
         hosts: BTreeSet<CiId>,
         left_out: BTreeMap<CiId, String>,
     },
     Snapshots(BTreeMap<CiId, Result<Uuid, String>>),
     Tests(BTreeMap<CiId, TestRun>),
-    /// All of the batch is over; a host of which no end was told is counted by `reason`.
+    /// The whole batch is over; a host without a reported end gets the result given here.
     Patched {
         unfinished: BTreeMap<CiId, HostResult>,
     },
     RolledBack(BTreeMap<CiId, Result<(), String>>),
     Soaked,
-    Settled(BTreeMap<CiId, Result<(), String>>),
+    #[serde(rename = "Settled")]
+    Recovered(BTreeMap<CiId, Result<(), String>>),
     Verified(BTreeMap<CiId, Verification>),
     Reported,
     Alerted,
-    /// It could not be performed, although it was tried for its whole time.
+    /// It could not be performed within its whole time.
     CouldNot {
         reason: String,
     },
@@ -117,7 +118,7 @@ pub enum HostResult {
     TimedOut {
         reason: String,
     },
-    /// It was stopped on the run's own wish, between two steps.
+    /// It was stopped at the run's own request, between two steps.
     Interrupted,
 }
 
@@ -134,7 +135,7 @@ pub enum Verification {
     Failed {
         reason: String,
     },
-    /// It could not be found out.
+    /// The state could not be determined.
     Inconclusive {
         reason: String,
     },
@@ -151,7 +152,7 @@ pub enum Refused {
     StaleStep { given: u64 },
     #[error("the answer does not fit the action `{action}`")]
     WrongAnswer { action: &'static str },
-    #[error("host `{0}` has not been done by this run")]
+    #[error("host `{0}` has not been patched by this run")]
     NotDone(CiId),
     #[error("host `{0}` is not among those being patched")]
     NotInBatch(CiId),

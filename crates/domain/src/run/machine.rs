@@ -1,4 +1,4 @@
-//! The decisions: which event is allowed when, and what is to be done next.
+//! The decisions: which event is allowed when, and what comes next.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,32 +17,32 @@ use crate::{
     workflow::WorkflowStep,
 };
 
-/// A run's whole memory between two events.
+/// The whole state of a run between two events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub progress: Progress,
-    /// When the present state has lasted too long; `None` once ended.
+    /// The deadline of the current state; `None` once the run has ended.
     pub deadline: Option<DateTime<Utc>>,
     pub paused: Option<Pause>,
-    /// Why no further host is begun.
+    /// Why no further host is started.
     pub stop: Option<Stop>,
     pub pending: Option<Pending>,
-    /// Actions asked for so far.
+    /// Actions requested so far.
     pub steps: u64,
     pub wave: usize,
     pub phase: Phase,
     pub change_id: Option<ChangeId>,
-    /// Tests that passed before the present wave, per host.
+    /// Tests that passed before the current wave, per host.
     pub baseline: BTreeMap<CiId, TestRun>,
     pub verified: bool,
-    /// Hosts of the present wave that may be begun, where its start is a matter of conditions.
+    /// Hosts of the current wave that may start, if the wave has start conditions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub admitted: BTreeSet<CiId>,
-    /// When each wave that is over was over.
+    /// When each finished wave ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves_ended: Vec<DateTime<Utc>>,
     pub rules: Rules,
-    /// Kept beside the rest, one row a host.
+    /// Stored separately, one row per host.
     #[serde(skip)]
     pub hosts: BTreeMap<CiId, HostRun>,
 }
@@ -54,7 +54,7 @@ pub enum Progress {
     Ended(Outcome),
 }
 
-/// Where within a wave.
+/// The position within a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -102,10 +102,10 @@ impl Stop {
     }
 }
 
-/// How long the states may last, and what kind of run it is.
+/// How long each state may last, and what kind of run it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
-    /// Ends after PLAN.
+    /// The run ends after PLAN.
     pub dry_run: bool,
     pub planning_seconds: u32,
     pub approval_seconds: u32,
@@ -113,10 +113,10 @@ pub struct Rules {
     pub validating_seconds: u32,
     pub snapshotting_seconds: u32,
     pub verifying_seconds: u32,
-    /// Closing the books: long, because a change must not stay open for want of patience.
+    /// Reporting: long, because a change must not stay open only because time ran out.
     pub reporting_seconds: u32,
     pub paused_seconds: u32,
-    /// Between two looks at a change that waits for approval.
+    /// Interval between checks of a change that waits for approval.
     pub poll_seconds: u32,
 }
 
@@ -140,7 +140,7 @@ impl Default for Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRun {
     pub state: HostState,
-    /// How often its workflow was begun.
+    /// How often its workflow was started.
     pub attempts: u32,
     pub snapshot: Option<Uuid>,
     pub error: Option<String>,
@@ -156,7 +156,7 @@ impl Default for HostRun {
 }
 
 impl HostRun {
-    /// Something was done to it.
+    /// It was changed.
     pub fn was_touched(&self) -> bool {
         self.attempts > 0
     }
@@ -169,7 +169,7 @@ impl HostRun {
 }
 
 impl Run {
-    /// A run that waits to be planned.
+    /// A new run that waits to be planned.
     pub fn new(rules: Rules, now: DateTime<Utc>) -> Self {
         let mut run = Self {
             progress: Progress::At(Stage::Scheduled),
@@ -193,7 +193,7 @@ impl Run {
         run
     }
 
-    /// A run under a change that exists already.
+    /// A run under an existing change.
     pub fn under_change(mut self, change_id: ChangeId) -> Self {
         self.change_id = Some(change_id);
         self
@@ -214,14 +214,14 @@ impl Run {
         }
     }
 
-    /// Takes an event in. `plan` is the run's plan, once it is made. A refused event leaves the run as it was.
+    /// Applies an event. `plan` is the run's plan, once it is made. A refused event leaves the run unchanged.
     pub fn apply(&mut self, plan: Option<&Plan>, event: Event, now: DateTime<Utc>) -> Result<(), Refused> {
         let Progress::At(stage) = self.progress else { return Err(Refused::Ended(self.state())) };
         match event {
             Event::Answered { step, answer } => {
                 let action = self.take_pending(step)?;
                 if let Err(action) = self.answered(stage, &action, answer, plan, now) {
-                    // `answered` changes nothing before it has looked at the answer's kind.
+                    // `answered` changes nothing before it has checked the answer's kind.
                     let name = action.name();
                     self.pending = Some(Pending { step, action: action.clone(), not_before: now });
                     return Err(Refused::WrongAnswer { action: name });
@@ -289,8 +289,8 @@ impl Run {
 
     pub(super) fn finish(&mut self, plan: Option<&Plan>) {
         let reason = match &self.stop {
-            Some(stop) => format!("not begun: {}", stop.reason()),
-            None => "not begun: only the plan was asked for".to_owned(),
+            Some(stop) => format!("not started: {}", stop.reason()),
+            None => "not started: only a plan was requested".to_owned(),
         };
         for host in self.hosts.values_mut().filter(|host| !host.state.is_final()) {
             host.end(HostState::Skipped, reason.clone());
@@ -324,7 +324,7 @@ impl Run {
     }
 }
 
-/// Each wave may use the whole time of its hosts once per try, its tests and its soak; an hour is for the rest.
+/// Each wave may use the whole time of its hosts once per try, its tests and its soak; one hour is for everything else.
 fn execution_allowance(plan: &Plan) -> TimeDelta {
     let per_wave = |wave: &Wave| {
         let waits = wave.start.as_ref().map_or(0, |start| start.longest_wait_seconds);

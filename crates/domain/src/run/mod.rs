@@ -1,9 +1,9 @@
 //! A run as a pure state machine: events in, at most one action out.
 //!
-//! [`Run`] decides; somebody else performs. It asks for one action at a time ([`Pending`]), numbered, and goes on when
-//! the answer to that very number arrives, so an answer that comes twice or too late changes nothing. Everything it
-//! knows is in its fields: saved after each event, it can be taken up by any process. Every state that is not final has
-//! a deadline, and [`Event::DeadlinePassed`] always brings it nearer to its end.
+//! [`Run`] decides; the caller performs. It requests one numbered action at a time ([`Pending`]) and continues when the
+//! answer with that number arrives, so a duplicate or late answer changes nothing. Its fields hold its whole state: saved
+//! after each event, it can be continued by any process. Every state that is not final has a deadline, and
+//! [`Event::DeadlinePassed`] always brings the run nearer to its end.
 
 mod action;
 mod answers;

@@ -1,4 +1,4 @@
-//! What operators and deadlines change.
+//! How orders of operators and deadlines change the run.
 
 use chrono::{DateTime, Utc};
 
@@ -12,10 +12,10 @@ use crate::{ids::CiId, plan::Plan};
 impl Run {
     pub(super) fn stop_by_hand(&mut self, stage: Stage, stop: Stop) -> Result<(), Refused> {
         if stage >= Stage::Reporting {
-            return Err(self.not_now("its work is done and being reported"));
+            return Err(self.not_now("its work is done and it is being reported"));
         }
         if self.stop.is_some() {
-            return Err(self.not_now("it is stopping already"));
+            return Err(self.not_now("it is already stopping"));
         }
         self.stop = Some(stop);
         self.paused = None;
@@ -30,10 +30,10 @@ impl Run {
         now: DateTime<Utc>,
     ) -> Result<(), Refused> {
         if stage >= Stage::Verifying || self.stop.is_some() {
-            return Err(self.not_now("there is nothing left that could wait"));
+            return Err(self.not_now("nothing is left to pause"));
         }
         if self.paused.is_some() {
-            return Err(self.not_now("it is paused already"));
+            return Err(self.not_now("it is already paused"));
         }
         self.pause(reason, now);
         Ok(())
@@ -64,7 +64,9 @@ impl Run {
         now: DateTime<Utc>,
     ) -> Result<(), Refused> {
         let Some(plan) = plan.filter(|_| stage == Stage::Executing && self.paused.is_some()) else {
-            return Err(self.not_now("failed hosts can be tried again while it is paused in execution, or by a new run after its end"));
+            return Err(self.not_now(
+                "failed hosts can be retried while it is paused in execution, or by a new run after its end",
+            ));
         };
         let failed: Vec<CiId> =
             self.hosts.iter().filter(|(_, host)| host.state.is_failure()).map(|(id, _)| id.clone()).collect();
@@ -89,7 +91,7 @@ impl Run {
         now: DateTime<Utc>,
     ) -> Result<(), Refused> {
         if self.deadline.is_some_and(|deadline| deadline > now) {
-            return Err(self.not_now("its deadline has not come"));
+            return Err(self.not_now("its deadline has not passed"));
         }
         if let Some(pause) = self.paused.take() {
             self.stop.get_or_insert(Stop::Cancelled {
@@ -117,10 +119,7 @@ impl Run {
             Stage::Executing => {
                 self.pending = None;
                 for host in self.hosts.values_mut().filter(|host| host.state.is_working()) {
-                    host.end(
-                        HostState::TimedOut,
-                        "it could not be brought to a stated end in time".to_owned(),
-                    );
+                    host.end(HostState::TimedOut, "it did not reach a known state in time".to_owned());
                 }
                 self.enter(Stage::Verifying, plan, now);
             }

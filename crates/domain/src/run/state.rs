@@ -1,8 +1,10 @@
-//! The states of runs and hosts, as everybody sees them.
+//! The public states of runs and hosts.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run works.
+use crate::named::named_enum;
+
+/// The stage of a run's lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -29,62 +31,38 @@ pub enum Outcome {
     /// Stopped by a gate, its error threshold or its budget.
     Halted,
     Cancelled,
-    /// Nobody approved it in time.
+    /// It was not approved in time.
     Expired,
     RolledBack,
 }
 
-/// A run's state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum RunState {
-    Scheduled,
-    Planning,
-    AwaitingApproval,
-    Validating,
-    Snapshotting,
-    Executing,
-    Verifying,
-    Reporting,
-    Alerting,
-    Paused,
-    Succeeded,
-    CompletedWithErrors,
-    Failed,
-    Halted,
-    Cancelled,
-    Expired,
-    RolledBack,
+named_enum! {
+    /// The public state of a run.
+    RunState, "a run state" {
+        Scheduled => "scheduled",
+        Planning => "planning",
+        AwaitingApproval => "awaiting_approval",
+        Validating => "validating",
+        Snapshotting => "snapshotting",
+        Executing => "executing",
+        Verifying => "verifying",
+        Reporting => "reporting",
+        Alerting => "alerting",
+        Paused => "paused",
+        Succeeded => "succeeded",
+        CompletedWithErrors => "completed_with_errors",
+        Failed => "failed",
+        Halted => "halted",
+        Cancelled => "cancelled",
+        Expired => "expired",
+        RolledBack => "rolled_back",
+    }
 }
 
 impl RunState {
     pub fn is_final(self) -> bool {
         use RunState::*;
         matches!(self, Succeeded | CompletedWithErrors | Failed | Halted | Cancelled | Expired | RolledBack)
-    }
-
-    pub fn name(self) -> &'static str {
-        use RunState::*;
-        match self {
-            Scheduled => "scheduled",
-            Planning => "planning",
-            AwaitingApproval => "awaiting_approval",
-            Validating => "validating",
-            Snapshotting => "snapshotting",
-            Executing => "executing",
-            Verifying => "verifying",
-            Reporting => "reporting",
-            Alerting => "alerting",
-            Paused => "paused",
-            Succeeded => "succeeded",
-            CompletedWithErrors => "completed_with_errors",
-            Failed => "failed",
-            Halted => "halted",
-            Cancelled => "cancelled",
-            Expired => "expired",
-            RolledBack => "rolled_back",
-        }
     }
 }
 
@@ -118,32 +96,31 @@ impl From<Outcome> for RunState {
     }
 }
 
-/// The state of one host within a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum HostState {
-    Pending,
-    Precheck,
-    Snapshotting,
-    Draining,
-    PreStep,
-    Patching,
-    Rebooting,
-    PostStep,
-    Verifying,
-    Succeeded,
-    Failed,
-    Skipped,
-    TimedOut,
-    Unreachable,
-    RolledBack,
-    RollbackFailed,
-    Cancelled,
+named_enum! {
+    /// The state of one host within a run.
+    HostState, "a host state" {
+        Pending => "pending",
+        Precheck => "precheck",
+        Snapshotting => "snapshotting",
+        Draining => "draining",
+        PreStep => "pre_step",
+        Patching => "patching",
+        Rebooting => "rebooting",
+        PostStep => "post_step",
+        Verifying => "verifying",
+        Succeeded => "succeeded",
+        Failed => "failed",
+        Skipped => "skipped",
+        TimedOut => "timed_out",
+        Unreachable => "unreachable",
+        RolledBack => "rolled_back",
+        RollbackFailed => "rollback_failed",
+        Cancelled => "cancelled",
+    }
 }
 
 impl HostState {
-    /// Somebody is at work on the host.
+    /// Work on the host is in progress.
     pub fn is_working(self) -> bool {
         use HostState::*;
         matches!(
@@ -156,39 +133,16 @@ impl HostState {
         !self.is_working() && self != Self::Pending
     }
 
-    /// It was to be patched and is not, by a fault of its own.
+    /// It should have been patched and is not, because of a failure of its own.
     pub fn is_failure(self) -> bool {
         use HostState::*;
         matches!(self, Failed | TimedOut | Unreachable | RolledBack | RollbackFailed)
     }
 
-    /// It may be down for its services: at work, or failed and not restored. A snapshot is taken of a host that runs on.
+    /// It may be down for its services: in progress, or failed and not restored. A host keeps running during its snapshot.
     pub fn may_be_down(self) -> bool {
         use HostState::*;
         self.is_working() && self != Snapshotting
             || matches!(self, Failed | TimedOut | Unreachable | RollbackFailed)
-    }
-
-    pub fn name(self) -> &'static str {
-        use HostState::*;
-        match self {
-            Pending => "pending",
-            Precheck => "precheck",
-            Snapshotting => "snapshotting",
-            Draining => "draining",
-            PreStep => "pre_step",
-            Patching => "patching",
-            Rebooting => "rebooting",
-            PostStep => "post_step",
-            Verifying => "verifying",
-            Succeeded => "succeeded",
-            Failed => "failed",
-            Skipped => "skipped",
-            TimedOut => "timed_out",
-            Unreachable => "unreachable",
-            RolledBack => "rolled_back",
-            RollbackFailed => "rollback_failed",
-            Cancelled => "cancelled",
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ids::{ChangeId, CiId},
     package::Packaging,
     plan::{Connection, Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
-    strategy::Strategy as Order,
+    strategy::Strategy as RolloutStrategy,
     workflow::{HostWorkflow, Reboot, Rollback, RollbackMode},
 };
 
@@ -49,7 +49,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
     let members = ["p1", "p2", "p3", "p4", "p5"].map(id).to_vec();
     Plan {
         intent: Intent::Patch,
-        strategy: Order::BatchRolling,
+        strategy: RolloutStrategy::BatchRolling,
         targets: waves
             .iter()
             .flat_map(|wave| &wave.hosts)
@@ -67,7 +67,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
     }
 }
 
-/// The answer that lets everything succeed.
+/// The answer with which everything succeeds.
 fn good_answer(action: &Action) -> Answer {
     let each = |hosts: &BTreeSet<CiId>| hosts.iter().map(|host| (host.clone(), Ok(()))).collect();
     match action {
@@ -88,13 +88,13 @@ fn good_answer(action: &Action) -> Answer {
         }
         Action::RollBack { hosts } => Answer::RolledBack(each(hosts)),
         Action::Soak { .. } => Answer::Soaked,
-        Action::Settle { hosts } => Answer::Settled(each(hosts)),
+        Action::Recover { hosts } => Answer::Recovered(each(hosts)),
         Action::Verify { hosts } => {
             Answer::Verified(hosts.iter().map(|host| (host.clone(), Verification::Healthy)).collect())
         }
         Action::Report => Answer::Reported,
-        Action::Open { hosts, .. } => Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new() },
-        Action::Check { .. } => Answer::Valid,
+        Action::Admit { hosts, .. } => Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new() },
+        Action::RunChecks { .. } => Answer::Valid,
         Action::Alert => Answer::Alerted,
     }
 }
@@ -117,7 +117,7 @@ fn bad_answer(action: &Action) -> Answer {
             Answer::Patched { unfinished: hosts.iter().map(failed).collect() }
         }
         Action::RollBack { hosts } => Answer::RolledBack(each(hosts)),
-        Action::Settle { hosts } => Answer::Settled(each(hosts)),
+        Action::Recover { hosts } => Answer::Recovered(each(hosts)),
         Action::Verify { hosts } => {
             let failed = |h: &CiId| (h.clone(), Verification::Failed { reason: "port closed".to_owned() });
             Answer::Verified(hosts.iter().map(failed).collect())
@@ -126,7 +126,7 @@ fn bad_answer(action: &Action) -> Answer {
     }
 }
 
-/// Plays a run, answering each action by `respond`, and gives the actions it asked for.
+/// Plays a run, answering each action by `respond`, and returns the requested actions.
 fn play(run: &mut Run, plan: &Plan, mut respond: impl FnMut(&Action) -> Answer) -> Vec<Action> {
     let mut actions = Vec::new();
     for _ in 0..500 {
@@ -186,7 +186,7 @@ fn regression_in_staging_keeps_production_untouched() {
 }
 
 #[test]
-fn test_that_failed_before_is_no_regression() {
+fn test_that_failed_before_is_not_a_regression() {
     let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
     play(&mut run, &plan, |action| match action {
         Action::Test { .. } => bad_answer(action),
@@ -196,15 +196,18 @@ fn test_that_failed_before_is_no_regression() {
 }
 
 #[test]
-fn failed_host_is_restored_and_tried_again() {
+fn failed_host_is_restored_and_retried() {
     let (plan, mut run) = (plan(Rollback::Auto, 1), Run::new(Rules::default(), at(0)));
     let mut failed = false;
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) && !failed => {
             failed = true;
-            let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
-                false => HostResult::Succeeded,
+            let result = |h: &CiId| {
+                if h == &id("p2") {
+                    HostResult::Failed { reason: "postinst failed".to_owned(), step: None }
+                } else {
+                    HostResult::Succeeded
+                }
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
         }
@@ -232,9 +235,12 @@ fn failed_host_keeps_its_place_in_the_budget() {
     let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) => {
-            let result = |h: &CiId| match h == &id("p2") {
-                true => HostResult::Failed { reason: "postinst failed".to_owned(), step: None },
-                false => HostResult::Succeeded,
+            let result = |h: &CiId| {
+                if h == &id("p2") {
+                    HostResult::Failed { reason: "postinst failed".to_owned(), step: None }
+                } else {
+                    HostResult::Succeeded
+                }
             };
             Answer::Patched { unfinished: hosts.iter().map(|h| (h.clone(), result(h))).collect() }
         }
@@ -366,7 +372,7 @@ fn assert_sound(run: &Run, plan: &Plan) {
     if let Some(Pending { action: Action::Patch { hosts }, .. }) = &run.pending {
         assert!(
             run.stop.is_none() || hosts.iter().any(|h| run.hosts[h].attempts > 0),
-            "no host is begun after a stop"
+            "no host is started after a stop"
         );
         let down = run.hosts.values().filter(|host| host.state.may_be_down()).count();
         assert!(down <= plan.limits.max_parallel as usize, "{down} hosts are down");
@@ -408,7 +414,7 @@ proptest! {
             assert_eq!(again, run);
         }
         assert!(!production_began_after_a_failed_gate);
-        // Whatever happened, deadlines alone bring it to its end.
+        // Whatever happened, deadlines end it.
         for _ in 0..12 {
             now += 90 * 86_400;
             if run.apply(Some(&plan), Event::DeadlinePassed, at(now)).is_err() {
@@ -420,7 +426,7 @@ proptest! {
 }
 
 #[test]
-fn host_whose_packages_can_be_downgraded_goes_back_without_a_snapshot() {
+fn host_whose_packages_can_be_downgraded_is_rolled_back_without_a_snapshot() {
     let mut plan = plan(Rollback::Auto, 0);
     plan.targets.get_mut(&id("p1")).unwrap().rollback_mode = RollbackMode::Downgrade;
     let mut run = Run::new(Rules::default(), at(0));

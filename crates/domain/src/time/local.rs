@@ -11,7 +11,7 @@ pub(super) fn is_representable(instant: DateTime<Utc>) -> bool {
     YEARS.contains(&instant.year())
 }
 
-/// What a clock on the wall shows at `instant`, cut to whole seconds.
+/// The local time at `instant`, cut to whole seconds.
 ///
 /// The instant must be representable.
 pub(super) fn local_time(instant: DateTime<Utc>, zone: Tz) -> NaiveDateTime {

@@ -1,4 +1,4 @@
-//! Which slots of a schedule are due, and which were missed while nobody looked.
+//! Which slots of a schedule are due, and which were missed while no scheduler ran.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -13,7 +13,7 @@ pub const MISSED_AFTER: TimeDelta = TimeDelta::minutes(30);
 /// Most missed slots listed by name after a long pause, and most superseded ones.
 const MAX_LISTED: usize = 100;
 
-/// What a scheduler should do with the slots since it last looked.
+/// What a scheduler should do with the slots since its last check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueSlots {
     /// The latest slot, when it is at most [`MISSED_AFTER`] old: run this one.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_finds_nothing() {
+    fn clock_that_was_set_back_finds_no_slot() {
         assert_eq!(slots("* * * * *", "2026-03-01T02:00:00Z", "2026-03-01T01:00:00Z"), DueSlots::default());
     }
 }

@@ -98,19 +98,7 @@ impl fmt::Display for PatchLevel {
     }
 }
 
-impl TryFrom<String> for PatchLevel {
-    type Error = PatchLevelError;
-
-    fn try_from(text: String) -> Result<Self, PatchLevelError> {
-        text.parse()
-    }
-}
-
-impl From<PatchLevel> for String {
-    fn from(level: PatchLevel) -> Self {
-        level.to_string()
-    }
-}
+crate::string_conversions!(PatchLevel);
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_month_is_refused() {
+    fn text_that_is_not_a_month_is_refused() {
         for text in [
             "",
             "2026",

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use super::crontab::{Crontab, CrontabError};
 
-/// Most occurrences given in one answer.
+/// Most occurrences in one answer.
 pub const MAX_OCCURRENCES: usize = 10_000;
 
 /// A question about a schedule that cannot be answered.
@@ -49,7 +49,7 @@ pub fn parse_time_zone(name: &str) -> Result<Tz, ScheduleError> {
 
 fn on_local_clock(instant: DateTime<Utc>, zone: Tz) -> String {
     let local = instant.with_timezone(&zone);
-    // Some offsets before 1972 have seconds, which RFC 3339 cannot write; such times are given in UTC.
+    // Some offsets before 1972 have seconds, which RFC 3339 cannot write; such times are written in UTC.
     if local.offset().fix().local_minus_utc() % 60 == 0 {
         local.to_rfc3339_opts(SecondsFormat::Secs, false)
     } else {
@@ -57,7 +57,7 @@ fn on_local_clock(instant: DateTime<Utc>, zone: Tz) -> String {
     }
 }
 
-/// The start of a text given by a stranger, short enough for an error message.
+/// The start of a foreign text, short enough for an error message.
 fn excerpt(text: &str) -> String {
     text.chars().take(60).collect()
 }

@@ -1,4 +1,4 @@
-//! Maintenance windows: recurring stretches of time in which hosts may be changed.
+//! Maintenance windows: recurring times in which hosts may be changed.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub struct MaintenanceWindowFields {
     pub opens: Opening,
     /// Elapsed minutes from opening to closing, 1 to 10,080 (one week).
     pub duration_minutes: u32,
-    /// IANA name of the zone whose local clock opens the window.
+    /// IANA name of the time zone in which the window opens.
     pub time_zone: Tz,
     /// Minutes that must be left before the closing for new work to start; less than the duration.
     #[serde(default)]
@@ -62,14 +62,14 @@ pub struct WeeklyOpening {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overrun {
-    /// No further host is begun; hosts in hand are finished.
+    /// No further host is started; hosts in progress are finished.
     #[default]
     StopNew,
-    /// The wave in hand is finished; no further wave is begun.
+    /// The current wave is finished; no further wave is started.
     FinishStarted,
 }
 
-/// A window that cannot be.
+/// An invalid window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
     #[error("`duration_minutes` {minutes} is out of range, use 1 to {MAX_DURATION_MINUTES}")]
@@ -108,11 +108,6 @@ impl MaintenanceWindow {
     /// cutoff, is left.
     pub fn admits_start(&self, instant: DateTime<Utc>) -> bool {
         self.remaining_at(instant).is_some_and(|remaining| remaining >= self.cutoff())
-    }
-
-    /// Whether work that takes `needed` may start at `instant` and still end before the closing.
-    pub fn has_room_for(&self, instant: DateTime<Utc>, needed: TimeDelta) -> bool {
-        self.remaining_at(instant).is_some_and(|remaining| remaining >= needed.max(self.cutoff()))
     }
 
     /// The first opening strictly later than `after`.
@@ -182,7 +177,7 @@ impl WeeklyOpening {
     }
 }
 
-// Written by hand because serde's own untagged enums say of a wrong pattern only that no variant matched.
+// Written by hand because serde's untagged enums only report that no variant matched.
 impl<'de> Deserialize<'de> for Opening {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OpeningVisitor;
@@ -274,8 +269,6 @@ mod tests {
         let window = night_of_saturday();
         assert!(window.admits_start(at("2026-03-01T04:30:00Z")));
         assert!(!window.admits_start(at("2026-03-01T04:30:01Z")));
-        assert!(window.has_room_for(at("2026-03-01T04:00:00Z"), TimeDelta::minutes(60)));
-        assert!(!window.has_room_for(at("2026-03-01T04:00:00Z"), TimeDelta::minutes(61)));
         assert_eq!(window.next_start(at("2026-03-01T04:45:00Z")), Some(at("2026-03-07T21:00:00Z")));
         assert_eq!(window.next_start(at("2026-03-01T03:00:00Z")), Some(at("2026-03-01T03:00:00Z")));
     }

@@ -16,7 +16,7 @@ pub use step::{OnFailure, StepRule, StepSettings, WorkflowStep};
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Reboot {
     Never,
-    /// The host is asked after the update.
+    /// The host decides after the update.
     #[default]
     IfRequired,
     Always,
@@ -30,35 +30,35 @@ pub enum Rollback {
     /// It is returned to its snapshot at once.
     #[default]
     Auto,
-    /// It stays as it is until an operator asks for `rollback`.
+    /// It stays as it is until an operator requests `rollback`.
     Manual,
     Never,
 }
 
-/// By which means one host can be rolled back; decided when the run is planned.
+/// How a host can be rolled back; decided when the run is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RollbackMode {
     Snapshot,
-    /// The package manager goes back to the versions before, which the host's repositories still offer.
+    /// The package manager downgrades to the previous versions, which the host's repositories still offer.
     Downgrade,
     None,
 }
 
-/// Which way back a policy prefers, where a host has both.
+/// Which means of rollback a policy prefers for a host that has both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum RollbackPreference {
-    /// The whole machine goes back, with all that happened on it meanwhile.
+    /// The whole machine is rolled back, including everything else that changed on it.
     #[default]
     Snapshot,
-    /// The packages alone go back; data written meanwhile stays.
+    /// Only the packages are rolled back; data written since then stays.
     Downgrade,
 }
 
-/// A program with its arguments; never a line for a shell.
+/// A program with its arguments; never a shell command line.
 pub type Command = Vec<String>;
 
 /// The workflow of a host around its update.
@@ -73,38 +73,38 @@ pub struct HostWorkflow {
     pub pre_update_commands: Vec<Command>,
     pub post_update_commands: Vec<Command>,
     pub health_timeout_seconds: u32,
-    /// For this long all services must be healthy without a break.
+    /// All services must be healthy for this long without a break.
     pub health_stable_seconds: u32,
-    /// A host is given this long for its whole workflow.
+    /// The whole workflow of a host may take this long.
     pub host_timeout_seconds: u32,
-    /// Timeouts, tries and consequences of single steps, where they differ from the defaults.
+    /// Timeouts, retries and consequences of steps that differ from the defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "schema", schema(value_type = std::collections::HashMap<String, StepSettings>))]
     pub steps: BTreeMap<WorkflowStep, StepSettings>,
-    /// What says that a host has no work left; absent: what its services say themselves.
+    /// How to find out that a host is drained; absent: its services decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
     #[serde(skip_serializing_if = "MaintenanceHooks::is_empty")]
     pub maintenance_hooks: MaintenanceHooks,
-    /// Services that are stopped, started and watched: those of them that the CMDB names for a host, or all of them where
-    /// it names none. Empty: those the CMDB names.
+    /// Services that are stopped, started and watched: those of them that the CMDB names for a host, or all of them if it
+    /// names none. Empty: those the CMDB names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
 }
 
-/// Asked again and again until it says yes or the step's time is over. `{host}` stands for the host's id.
+/// Polled until it confirms or the step times out. `{host}` is replaced by the host's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Drain {
-    /// Runs on the host; ends with 0 once it is drained.
+    /// Runs on the host; exits with 0 once it is drained.
     Command(Command),
-    /// Asked by the platform; answers 2xx once the host is drained.
+    /// Requested by the platform; answers 2xx once the host is drained.
     Url(String),
 }
 
-/// Programs of the platform's hook folder that tell monitoring of maintenance: the program's name in that folder, then
-/// its arguments, in which `{host}` stands for the host's id.
+/// Programs of the platform's hook folder that notify monitoring of maintenance: the program's name in that folder, then
+/// its arguments, in which `{host}` is replaced by the host's id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -138,13 +138,13 @@ impl Default for HostWorkflow {
     }
 }
 
-/// Commands of one phase, words of one command and bytes of one word at most.
+/// Most commands of one phase, arguments of one command and bytes of one argument.
 const COMMANDS: usize = 50;
 const WORDS: usize = 100;
 const WORD_BYTES: usize = 4096;
 
 impl HostWorkflow {
-    /// What holds for a step under a policy that rolls back as said.
+    /// The rule for a step under a policy with this rollback mode.
     pub fn rule(&self, step: WorkflowStep, rollback: Rollback) -> StepRule {
         let mut settings = self.steps.get(&step).copied().unwrap_or_default();
         settings.timeout_seconds = settings.timeout_seconds.or(match step {
@@ -155,7 +155,7 @@ impl HostWorkflow {
         settings.rule(step, self.host_timeout_seconds, rollback)
     }
 
-    /// What is wrong beyond the shape of single fields: JSON pointer below the workflow, and reason.
+    /// Errors beyond the shape of single fields: JSON pointer below the workflow, and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut check = |wrong: bool, pointer: &str, reason: &str| {
@@ -178,7 +178,7 @@ impl HostWorkflow {
         }
         check(self.services.len() > 100, "/services", "must name at most 100 services");
         for (position, service) in self.services.iter().enumerate() {
-            check(!is_service(service), &format!("/services/{position}"), "is no name of a service");
+            check(!is_service(service), &format!("/services/{position}"), "is not the name of a service");
         }
         let drain = match &self.drain {
             Some(Drain::Command(command)) => std::slice::from_ref(command),
@@ -192,17 +192,21 @@ impl HostWorkflow {
             ("/maintenance_hooks/off", &self.maintenance_hooks.off),
             ("/drain/command", drain),
         ] {
-            check(commands.len() > COMMANDS, pointer, "must hold at most 50 commands");
+            check(commands.len() > COMMANDS, pointer, "must contain at most 50 commands");
             for (position, command) in commands.iter().enumerate() {
                 let at = format!("{pointer}/{position}");
                 let at = if pointer == "/drain/command" { pointer } else { &at };
-                check(command.len() > WORDS, at, "must have at most 100 words");
-                check(command.first().is_none_or(String::is_empty), at, "must begin with a program");
+                check(command.len() > WORDS, at, "must have at most 100 arguments");
+                check(command.first().is_none_or(String::is_empty), at, "must start with a program");
                 let is_odd = |word: &String| word.len() > WORD_BYTES || word.contains('\0');
-                check(command.iter().any(is_odd), at, "holds a word of more than 4096 bytes or with a NUL");
+                check(
+                    command.iter().any(is_odd),
+                    at,
+                    "contains an argument of more than 4096 bytes or with a NUL",
+                );
                 let is_hook = pointer.starts_with("/maintenance_hooks");
                 let is_foreign = is_hook && !command.first().is_some_and(|program| is_hook_name(program));
-                check(is_foreign, at, "must begin with the name of a file in the platform's hook folder");
+                check(is_foreign, at, "must start with the name of a file in the platform's hook folder");
             }
         }
         for (step, settings) in &self.steps {
@@ -214,13 +218,13 @@ impl HostWorkflow {
     }
 }
 
-/// A unit of systemd as far as names go: nothing an option, a path or a pattern could be.
+/// A valid systemd unit name; never an option, a path or a pattern.
 fn is_service(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
     (1..=255).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
 }
 
-/// A file of one folder, never a way out of it.
+/// The name of a file in one folder; never a path that leaves it.
 fn is_hook_name(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     (1..=100).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
@@ -235,7 +239,7 @@ pub struct HostTest {
     pub check: HostCheck,
 }
 
-/// What a test looks at.
+/// What a test checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

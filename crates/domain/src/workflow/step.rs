@@ -1,46 +1,46 @@
-//! The steps of the work on one host, and what holds for each.
+//! The steps of a host's workflow, and the rule for each.
 
 use serde::{Deserialize, Serialize};
 
 use super::Rollback;
+use crate::named::named_enum;
 use crate::run::HostState;
 
-/// A step of the work on a host, in the order they are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum WorkflowStep {
-    /// Health, disk, package lock, maintenance.
-    Precheck,
-    PreDowntime,
-    /// In the CMDB, and in monitoring through the policy's hooks.
-    MaintenanceOn,
-    StopServices,
-    Drain,
-    PreUpdate,
-    Update,
-    Reboot,
-    StartServices,
-    PostUpdate,
-    /// Until every service is healthy and stays so.
-    Health,
-    MaintenanceOff,
+named_enum! {
+    /// A step of a host's workflow, in execution order.
+    WorkflowStep, "a step of the workflow" {
+        /// Health, disk, package lock, maintenance.
+        Precheck => "precheck",
+        PreDowntime => "pre_downtime",
+        /// In the CMDB, and in monitoring through the policy's hooks.
+        MaintenanceOn => "maintenance_on",
+        StopServices => "stop_services",
+        Drain => "drain",
+        PreUpdate => "pre_update",
+        Update => "update",
+        Reboot => "reboot",
+        StartServices => "start_services",
+        PostUpdate => "post_update",
+        /// Until every service is healthy and stays so.
+        Health => "health",
+        MaintenanceOff => "maintenance_off",
+    }
 }
 
-/// What follows when a step has failed for the last time.
+/// What follows after the last failed try of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum OnFailure {
     /// The host has failed; its services are started and its maintenance ends.
     Abort,
-    /// The same, and it is returned to its snapshot.
+    /// The same, and it is rolled back to its snapshot.
     Rollback,
-    /// The failure is noted and the work goes on.
+    /// The failure is recorded and the work continues.
     Continue,
 }
 
-/// What a policy says of a step; what it leaves out is the platform's default.
+/// A policy's settings for a step; what it leaves out has the platform's default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -54,12 +54,12 @@ pub struct StepSettings {
     /// Before the second try; doubled before each further one. 0 to 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff_seconds: Option<u32>,
-    /// Absent: as the policy's `rollback` says.
+    /// Absent: depends on the policy's `rollback`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
 }
 
-/// What holds for a step.
+/// The rule for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRule {
     pub timeout_seconds: u32,
@@ -69,38 +69,6 @@ pub struct StepRule {
 }
 
 impl WorkflowStep {
-    pub const ALL: [Self; 12] = [
-        Self::Precheck,
-        Self::PreDowntime,
-        Self::MaintenanceOn,
-        Self::StopServices,
-        Self::Drain,
-        Self::PreUpdate,
-        Self::Update,
-        Self::Reboot,
-        Self::StartServices,
-        Self::PostUpdate,
-        Self::Health,
-        Self::MaintenanceOff,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Precheck => "precheck",
-            Self::PreDowntime => "pre_downtime",
-            Self::MaintenanceOn => "maintenance_on",
-            Self::StopServices => "stop_services",
-            Self::Drain => "drain",
-            Self::PreUpdate => "pre_update",
-            Self::Update => "update",
-            Self::Reboot => "reboot",
-            Self::StartServices => "start_services",
-            Self::PostUpdate => "post_update",
-            Self::Health => "health",
-            Self::MaintenanceOff => "maintenance_off",
-        }
-    }
-
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.name() == name)
     }
@@ -118,14 +86,14 @@ impl WorkflowStep {
         }
     }
 
-    /// Whether a host may go on without it: not where it would then count as patched and healthy without being so.
+    /// Whether a host may continue without it: not if it would then count as patched and healthy without being so.
     pub fn may_be_passed_over(self) -> bool {
         !matches!(self, Self::Precheck | Self::Update | Self::StartServices | Self::Health)
     }
 
     /// Seconds for one try, further tries, seconds before the second one. The longer times are those of the slowest
-    /// distribution upgrades and firmware that were met; the calls to the platform's own services are repeated, because
-    /// a host must not fail for a restart of the CMDB.
+    /// distribution upgrades and firmware seen; calls to the platform's own services are retried, because a host must
+    /// not fail because the CMDB restarts.
     fn default_times(self) -> (u32, u32, u32) {
         match self {
             Self::Precheck => (120, 0, 5),
@@ -141,8 +109,8 @@ impl WorkflowStep {
         }
     }
 
-    /// What follows a failure when nothing is said: before the update nothing was done that a snapshot would undo, and
-    /// after it a host that is healthy is not worth losing for a maintenance that does not end.
+    /// What follows a failure by default: before the update there is nothing for a snapshot to undo, and after it a healthy
+    /// host is not rolled back only because its maintenance does not end.
     fn default_on_failure(self, rollback: Rollback) -> OnFailure {
         match (self, rollback) {
             (Self::Precheck | Self::MaintenanceOff, _) => OnFailure::Abort,
@@ -153,7 +121,7 @@ impl WorkflowStep {
 }
 
 impl StepSettings {
-    /// The rule these settings make, where the step may last at most `longest` seconds when nothing is said.
+    /// The rule that these settings make; by default the step may last at most `longest` seconds.
     pub(super) fn rule(self, step: WorkflowStep, longest: u32, rollback: Rollback) -> StepRule {
         let (timeout, retries, backoff) = step.default_times();
         let on_failure = match self.on_failure.unwrap_or_else(|| step.default_on_failure(rollback)) {
@@ -168,7 +136,7 @@ impl StepSettings {
         }
     }
 
-    /// What is wrong with them: field and reason.
+    /// Errors in the settings: field and reason.
     pub(super) fn faults(self, step: WorkflowStep, host_timeout_seconds: u32) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if self.timeout_seconds.is_some_and(|seconds| seconds == 0 || seconds > host_timeout_seconds) {

@@ -11,7 +11,7 @@ fn workflow_without_steps_reads_and_hashes_as_before() {
 }
 
 #[test]
-fn older_fields_are_the_timeouts_of_their_steps_until_the_step_says_otherwise() {
+fn older_fields_are_the_timeouts_of_their_steps_unless_the_step_sets_its_own() {
     let both =
         workflow(r#"{ "drain_timeout_seconds": 42, "steps": { "health": { "timeout_seconds": 7 } } }"#);
     assert_eq!(both.rule(WorkflowStep::Drain, Rollback::Auto).timeout_seconds, 42);
@@ -23,7 +23,7 @@ fn older_fields_are_the_timeouts_of_their_steps_until_the_step_says_otherwise() 
 }
 
 #[test]
-fn consequence_is_the_policys_until_the_step_says_otherwise_and_never_against_never() {
+fn consequence_follows_the_policy_unless_the_step_sets_its_own_and_never_overrides_never() {
     let plain = HostWorkflow::default();
     let on_failure = |workflow: &HostWorkflow, step, rollback| workflow.rule(step, rollback).on_failure;
     assert_eq!(on_failure(&plain, WorkflowStep::Update, Rollback::Auto), OnFailure::Rollback);
@@ -35,7 +35,7 @@ fn consequence_is_the_policys_until_the_step_says_otherwise_and_never_against_ne
 }
 
 #[test]
-fn every_fault_is_named_by_its_place() {
+fn every_error_names_its_field() {
     let wrong = workflow(
         r#"{ "steps": { "update": { "on_failure": "continue", "retries": 11 }, "drain": { "timeout_seconds": 0 } },
              "drain": { "url": "ftp://x" }, "services": ["nginx", "-x", "a b"], "pre_update_commands": [[]],

@@ -5,58 +5,33 @@ use api_types::{
     page::Page,
     problem::Problem,
 };
-use axum::{extract::State, response::Response};
-use domain::{
-    change::{ChangeKind, ChangeState},
-    ids::{ChangeId, CiId},
-};
-use serde::Deserialize;
+use axum::extract::State;
+use domain::ids::ChangeId;
 use service_kit::{
-    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer, extract::Tagged,
+    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
+    extract::{Created, Tagged},
     page::PageRequest,
 };
-use utoipa::IntoParams;
 
-use super::created;
 use crate::{
-    app::{App, changes, templates},
+    app::{changes, templates},
+    state::App,
     store::changes::ChangeFilter,
 };
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct ChangeParams {
-    /// Only changes in this state.
-    state: Option<ChangeState>,
-    /// Only changes of this kind.
-    kind: Option<ChangeKind>,
-    /// Only changes of this CI.
-    #[param(value_type = Option<String>)]
-    ci: Option<CiId>,
-    /// Only changes this subject asked for.
-    requested_by: Option<String>,
-    /// Only changes for this plan.
-    plan_hash: Option<String>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// List changes, newest first.
-#[utoipa::path(get, path = "/itsm/changes", tag = "changes", params(ChangeParams),
+#[utoipa::path(get, path = "/itsm/changes", tag = "changes", params(ChangeFilter, PageRequest),
     responses((status = 200, body = Page<Change>), (status = "4XX", body = Problem)))]
 pub async fn list_changes(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<ChangeParams>,
+    Query(filter): Query<ChangeFilter>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<Change>>> {
-    let ChangeParams { state, kind, ci, requested_by, plan_hash, limit, page_token } = params;
-    let filter = ChangeFilter { state, kind, ci, requested_by, plan_hash };
-    changes::list_changes(&app, filter, PageRequest::new(limit, page_token)).await.map(Json)
+    changes::list_changes(&app, filter, page).await.map(Json)
 }
 
-/// Open a change as a draft. `requested_by` is for services alone.
+/// Open a change as a draft. `requested_by` is only for services.
 #[utoipa::path(post, path = "/itsm/changes", tag = "changes", request_body = CreateChange,
     responses((status = 201, body = Change), (status = "4XX", body = Problem)))]
 pub async fn create_change(
@@ -64,9 +39,9 @@ pub async fn create_change(
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateChange>,
-) -> ApiResult<Response> {
+) -> ApiResult<Created<Tagged<Change>>> {
     let change = changes::create_change(&app, &caller, &key, request).await?;
-    Ok(created(format!("/itsm/changes/{}", change.id), change.version, change))
+    Ok(Created(format!("/itsm/changes/{}", change.id), Tagged::of(change)))
 }
 
 /// Read a change with its approvals.
@@ -77,15 +52,14 @@ pub async fn get_change(
     _: Viewer,
     Path(id): Path<ChangeId>,
 ) -> ApiResult<Tagged<Change>> {
-    let change = changes::get_change(&app, &id).await?;
-    Ok(Tagged(change.version, change))
+    changes::get_change(&app, &id).await.map(Tagged::of)
 }
 
 /// Edit a change whose work has not begun. An edit of anything but `assignment_group` voids its approvals: the change
 /// waits for approval again, a standard change goes back to `draft`.
 #[utoipa::path(patch, path = "/itsm/changes/{id}", tag = "changes", request_body = UpdateChange,
     params(("id" = String, Path, description = "change"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "the ETag that was read; 412 if the change is newer")),
     responses((status = 200, body = Change), (status = "4XX", body = Problem)))]
 pub async fn update_change(
     State(app): State<App>,
@@ -94,12 +68,11 @@ pub async fn update_change(
     if_match: IfMatch,
     Json(request): Json<UpdateChange>,
 ) -> ApiResult<Tagged<Change>> {
-    let change = changes::update_change(&app, &caller, &id, &if_match, request).await?;
-    Ok(Tagged(change.version, change))
+    changes::update_change(&app, &caller, &id, &if_match, request).await.map(Tagged::of)
 }
 
-/// List what stands against a change: every other change that is not over, shares a CI with it and overlaps its span, and
-/// every freeze that falls on them; not paged.
+/// List the conflicts of a change: every other change that is not over, shares a CI with it and overlaps its span, and
+/// every freeze that overlaps it; not paged.
 #[utoipa::path(get, path = "/itsm/changes/{id}/conflicts", tag = "changes",
     params(("id" = String, Path, description = "change")),
     responses((status = 200, body = Conflicts), (status = "4XX", body = Problem)))]

@@ -1,7 +1,7 @@
 //! `/itsm/incidents`.
 
 use api_types::{
-    itsm::{CreateIncident, Incident, IncidentState, ResolveIncident, Severity, UpdateIncident},
+    itsm::{CreateIncident, Incident, ResolveIncident, UpdateIncident},
     page::Page,
     problem::Problem,
 };
@@ -9,58 +9,31 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use domain::ids::{ChangeId, CiId};
-use serde::Deserialize;
 use service_kit::{
-    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer, extract::Tagged,
+    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
+    extract::{Created, Tagged},
     page::PageRequest,
 };
-use utoipa::IntoParams;
 
-use super::created;
 use crate::{
-    app::{App, Made, incidents},
+    app::{Made, incidents},
+    state::App,
     store::incidents::IncidentFilter,
 };
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub struct IncidentParams {
-    /// Only incidents in this state.
-    state: Option<IncidentState>,
-    /// Only incidents of this severity.
-    severity: Option<Severity>,
-    /// Only incidents of this CI.
-    #[param(value_type = Option<String>)]
-    ci: Option<CiId>,
-    /// Only incidents of this change.
-    #[param(value_type = Option<String>)]
-    change_id: Option<ChangeId>,
-    /// Only incidents that point to this problem.
-    problem_id: Option<String>,
-    /// The incident with this name of its reporter's.
-    correlation_id: Option<String>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// List incidents, newest first.
-#[utoipa::path(get, path = "/itsm/incidents", tag = "incidents", params(IncidentParams),
+#[utoipa::path(get, path = "/itsm/incidents", tag = "incidents", params(IncidentFilter, PageRequest),
     responses((status = 200, body = Page<Incident>), (status = "4XX", body = Problem)))]
 pub async fn list_incidents(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<IncidentParams>,
+    Query(filter): Query<IncidentFilter>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<Incident>>> {
-    let IncidentParams { state, severity, ci, change_id, problem_id, correlation_id, limit, page_token } =
-        params;
-    let filter = IncidentFilter { state, severity, ci, change_id, problem_id, correlation_id };
-    incidents::list_incidents(&app, filter, PageRequest::new(limit, page_token)).await.map(Json)
+    incidents::list_incidents(&app, filter, page).await.map(Json)
 }
 
-/// Open an incident; 200 with the one there is when its `correlation_id` is known.
+/// Open an incident; 200 with the existing one if its `correlation_id` is known.
 #[utoipa::path(post, path = "/itsm/incidents", tag = "incidents", request_body = CreateIncident,
     responses((status = 201, body = Incident), (status = 200, body = Incident), (status = "4XX", body = Problem)))]
 pub async fn create_incident(
@@ -71,9 +44,9 @@ pub async fn create_incident(
 ) -> ApiResult<Response> {
     Ok(match incidents::create_incident(&app, &caller, &key, request).await? {
         Made::New(incident) => {
-            created(format!("/itsm/incidents/{}", incident.id), incident.version, incident)
+            Created(format!("/itsm/incidents/{}", incident.id), Tagged::of(incident)).into_response()
         }
-        Made::Existing(incident) => Tagged(incident.version, incident).into_response(),
+        Made::Existing(incident) => Tagged::of(incident).into_response(),
     })
 }
 
@@ -86,8 +59,7 @@ pub async fn get_incident(
     _: Viewer,
     Path(id): Path<String>,
 ) -> ApiResult<Tagged<Incident>> {
-    let incident = incidents::get_incident(&app, &id).await?;
-    Ok(Tagged(incident.version, incident))
+    incidents::get_incident(&app, &id).await.map(Tagged::of)
 }
 
 /// Edit an incident, link it to a problem, or open a resolved one again by naming its state.
@@ -101,8 +73,7 @@ pub async fn update_incident(
     if_match: IfMatch,
     Json(request): Json<UpdateIncident>,
 ) -> ApiResult<Tagged<Incident>> {
-    let incident = incidents::update_incident(&app, &caller, &id, &if_match, request).await?;
-    Ok(Tagged(incident.version, incident))
+    incidents::update_incident(&app, &caller, &id, &if_match, request).await.map(Tagged::of)
 }
 
 /// Resolve an incident.
@@ -117,6 +88,5 @@ pub async fn resolve_incident(
     key: IdempotencyKey,
     Json(request): Json<ResolveIncident>,
 ) -> ApiResult<Tagged<Incident>> {
-    let incident = incidents::resolve_incident(&app, &caller, &id, &if_match, &key, request).await?;
-    Ok(Tagged(incident.version, incident))
+    incidents::resolve_incident(&app, &caller, &id, &if_match, &key, request).await.map(Tagged::of)
 }

@@ -1,15 +1,9 @@
 //! The HTTP contract: handlers that extract, call `app` and convert.
 
-use axum::{
-    http::{HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use serde::Serialize;
-use service_kit::extract::etag;
+use axum::routing::get;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::state::App;
 
 mod approve_page;
 mod changes;
@@ -44,10 +38,4 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(notifications::get_notification))
         .routes(routes!(notifications::resend_notification))
         .route("/approve/{change_id}", get(approve_page::approve_page))
-}
-
-/// 201 with the place of something that was made.
-fn created<T: Serialize>(path: String, version: i64, item: T) -> Response {
-    let headers: [(HeaderName, String); 2] = [(header::LOCATION, path), (header::ETAG, etag(version))];
-    (StatusCode::CREATED, headers, axum::Json(item)).into_response()
 }

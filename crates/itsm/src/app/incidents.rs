@@ -1,21 +1,25 @@
-//! Incidents: one for each thing that happened, however often it is reported.
+//! Incidents: one per event, however often it is reported.
 
 use api_types::{
     itsm::{CreateIncident, Incident, IncidentState, ResolveIncident, UpdateIncident},
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 use sqlx::PgConnection;
 
-use super::{App, Made, checks, checks::Checks};
-use crate::store::{
-    changes,
-    incidents::{self, IncidentFilter},
-    problems,
+use super::{Made, checks};
+use crate::{
+    state::App,
+    store::{
+        changes,
+        incidents::{self, IncidentFilter},
+        problems,
+    },
 };
 
 pub async fn create_incident(
@@ -24,12 +28,12 @@ pub async fn create_incident(
     key: &IdempotencyKey,
     mut request: CreateIncident,
 ) -> ApiResult<Made<Incident>> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
-    checks.prose("/description", &request.description, checks::TEXT);
-    checks.ci_ids("/ci_ids", &mut request.ci_ids, 0);
-    checks.optional_line("/correlation_id", request.correlation_id.as_deref(), checks::NAME);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
+    checks::prose(&mut errors, "/description", &request.description, checks::TEXT);
+    checks::ci_ids(&mut errors, "/ci_ids", &mut request.ci_ids, 0);
+    checks::optional_line(&mut errors, "/correlation_id", request.correlation_id.as_deref(), checks::NAME);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "create_incident", key, &request).await? {
         Begun::Replay(made) => return Ok(made),
@@ -38,7 +42,10 @@ pub async fn create_incident(
     if let Some(change) = &request.change_id
         && changes::find_change(&mut tx, change).await?.is_none()
     {
-        return Err(ApiError::invalid("/change_id", format!("names no change: there is no `{change}`")));
+        return Err(ApiError::invalid(
+            "/change_id",
+            format!("is not the id of a change: there is no `{change}`"),
+        ));
     }
     let made = match incidents::insert_incident(&mut tx, &request, &caller.subject, app.clock.now()).await? {
         Some(incident) => {
@@ -56,16 +63,16 @@ pub async fn create_incident(
     Ok(made)
 }
 
-async fn existing(connection: &mut PgConnection, request: &CreateIncident) -> ApiResult<Incident> {
+async fn existing(conn: &mut PgConnection, request: &CreateIncident) -> ApiResult<Incident> {
     let correlation_id = request.correlation_id.as_deref().unwrap_or_default();
-    incidents::find_incident_by_correlation_id(connection, correlation_id)
+    incidents::find_incident_by_correlation_id(conn, correlation_id)
         .await?
-        .ok_or_else(|| ApiError::internal("an incident refused for its correlation id is not there"))
+        .ok_or_else(|| ApiError::internal("the incident that has this correlation id does not exist"))
 }
 
 pub async fn get_incident(app: &App, id: &str) -> ApiResult<Incident> {
-    let mut connection = app.pool.acquire().await?;
-    incidents::find_incident(&mut connection, id).await?.ok_or_else(|| no_incident(id))
+    let mut conn = app.pool.acquire().await?;
+    incidents::find_incident(&mut conn, id).await?.ok_or_else(|| no_incident(id))
 }
 
 pub async fn list_incidents(
@@ -74,13 +81,9 @@ pub async fn list_incidents(
     request: PageRequest,
 ) -> ApiResult<Page<Incident>> {
     let (limit, before) = (request.limit()?, request.after::<i64>()?);
-    let mut connection = app.pool.acquire().await?;
-    let incidents = incidents::list_incidents(&mut connection, &filter, limit + 1, before).await?;
-    let numbered = page(incidents, limit, |one| one.number);
-    Ok(Page {
-        items: numbered.items.into_iter().map(|one| one.incident).collect(),
-        next_page_token: numbered.next_page_token,
-    })
+    let mut conn = app.pool.acquire().await?;
+    let incidents = incidents::list_incidents(&mut conn, &filter, limit + 1, before).await?;
+    Ok(page(incidents, limit, |one| one.number).map(|one| one.item))
 }
 
 /// Edits an incident; naming the state `open` or `in_progress` opens a resolved one again.
@@ -98,7 +101,7 @@ pub async fn update_incident(
     if let Some(problem) = &request.problem_id
         && problems::find_problem(&mut tx, problem).await?.is_none()
     {
-        return Err(ApiError::invalid("/problem_id", "names no problem; open it first"));
+        return Err(ApiError::invalid("/problem_id", "is not the id of a problem; open it first"));
     }
     let mut incident = before.clone();
     apply(&mut incident, request);
@@ -111,15 +114,25 @@ pub async fn update_incident(
 }
 
 fn check_update(request: &UpdateIncident) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.optional_line("/short_description", request.short_description.as_deref(), checks::LINE);
-    checks.optional_line("/assigned_to", request.assigned_to.as_deref(), checks::NAME);
-    checks.optional_line("/problem_id", request.problem_id.as_deref(), checks::NAME);
-    checks.prose("/description", request.description.as_deref().unwrap_or_default(), checks::TEXT);
+    let mut errors = FieldErrors::default();
+    checks::optional_line(
+        &mut errors,
+        "/short_description",
+        request.short_description.as_deref(),
+        checks::LINE,
+    );
+    checks::optional_line(&mut errors, "/assigned_to", request.assigned_to.as_deref(), checks::NAME);
+    checks::optional_line(&mut errors, "/problem_id", request.problem_id.as_deref(), checks::NAME);
+    checks::prose(
+        &mut errors,
+        "/description",
+        request.description.as_deref().unwrap_or_default(),
+        checks::TEXT,
+    );
     if request.state == Some(IncidentState::Resolved) {
-        checks.refuse("/state", "becomes `resolved` by POST to `resolve`, which takes the resolution");
+        errors.add("/state", "cannot be set to `resolved`; POST the resolution to `resolve` instead");
     }
-    checks.finish()
+    errors.finish()
 }
 
 fn apply(incident: &mut Incident, request: UpdateIncident) {
@@ -149,9 +162,9 @@ pub async fn resolve_incident(
     key: &IdempotencyKey,
     request: ResolveIncident,
 ) -> ApiResult<Incident> {
-    let mut checks = Checks::default();
-    checks.required_prose("/resolution", &request.resolution, checks::TEXT);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    checks::required_prose(&mut errors, "/resolution", &request.resolution, checks::TEXT);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "resolve_incident", key, &(id, &request)).await? {
         Begun::Replay(incident) => return Ok(incident),
@@ -160,9 +173,9 @@ pub async fn resolve_incident(
     let before = incidents::lock_incident(&mut tx, id).await?.ok_or_else(|| no_incident(id))?;
     if_match.check(before.version)?;
     if before.state == IncidentState::Resolved {
-        return Err(ApiError::conflict(
-            "illegal-transition",
-            format!("incident {id} is resolved already; open it again to resolve it otherwise"),
+        return Err(ApiError::new(
+            problem_types::ILLEGAL_TRANSITION,
+            format!("incident {id} is already resolved; open it again to resolve it differently"),
         ));
     }
     let mut incident = before.clone();
@@ -175,9 +188,9 @@ pub async fn resolve_incident(
     Ok(incident)
 }
 
-/// Points a locked incident to a problem.
+/// Links a locked incident to a problem.
 pub(super) async fn link(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     app: &App,
     caller: &Caller,
     before: &Incident,
@@ -185,11 +198,11 @@ pub(super) async fn link(
 ) -> ApiResult<()> {
     let mut incident = before.clone();
     incident.problem_id = Some(problem_id.to_owned());
-    write(connection, app, caller, "update_incident", before, &mut incident).await
+    write(conn, app, caller, "update_incident", before, &mut incident).await
 }
 
 async fn write(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     app: &App,
     caller: &Caller,
     action: &str,
@@ -198,9 +211,9 @@ async fn write(
 ) -> ApiResult<()> {
     incident.version += 1;
     incident.updated_at = app.clock.now();
-    incidents::update_incident(connection, incident).await?;
+    incidents::update_incident(conn, incident).await?;
     let record = audit::Record::new(action, object(&incident.id)).before(before).after(incident);
-    audit::record(connection, caller, record).await
+    audit::record(conn, caller, record).await
 }
 
 fn no_incident(id: &str) -> ApiError {

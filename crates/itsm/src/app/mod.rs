@@ -1,12 +1,4 @@
-//! The rules, each verb in one transaction.
-
-use std::sync::Arc;
-
-use api_client::patch::PatchClient;
-use service_kit::Clock;
-use sqlx::PgPool;
-
-use crate::delivery::Receivers;
+//! The rules; each verb is one transaction.
 
 pub mod changes;
 mod checks;
@@ -15,24 +7,10 @@ pub mod notifications;
 pub mod problems;
 pub mod templates;
 
-/// What the verbs work with.
-#[derive(Clone)]
-pub struct App {
-    pub pool: PgPool,
-    pub clock: Clock,
-    pub public_url: Arc<str>,
-    pub receivers: Arc<Receivers>,
-    pub links: changes::LinkSigner,
-    /// Who keeps the freezes.
-    pub calendars: Option<PatchClient>,
-    /// How long a link may decide.
-    pub link_hours: u32,
-}
-
-/// What a request that makes something ended with.
+/// The result of a request that creates something unless it exists.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Made<T> {
     New(T),
-    /// It was there already, under the same name of the caller's.
+    /// It already existed, under the caller's own key.
     Existing(T),
 }

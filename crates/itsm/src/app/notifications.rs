@@ -1,23 +1,26 @@
-//! The outbox seen from outside: queued, read, sent again.
+//! Notifications: queued, read, sent again.
 
 use api_types::{
     itsm::{Channel, CreateNotification, Notification},
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
 };
 use uuid::Uuid;
 
-use super::{App, Made, checks, checks::Checks};
-use crate::store::notifications::{self, NotificationFilter};
+use super::{Made, checks};
+use crate::{
+    state::App,
+    store::notifications::{self, NotificationFilter},
+};
 
 /// Characters of a body.
 const BODY: usize = 100_000;
 
-/// Queues a notification; the same dedupe key gets the one that is queued already, whatever else it says.
+/// Queues a notification; for a known dedupe key, returns the existing one, whatever else the request contains.
 pub async fn create_notification(
     app: &App,
     caller: &Caller,
@@ -41,7 +44,7 @@ pub async fn create_notification(
             let dedupe_key = request.dedupe_key.as_deref().unwrap_or_default();
             let existing = notifications::find_notification_by_dedupe_key(&mut tx, dedupe_key).await?;
             Made::Existing(existing.ok_or_else(|| {
-                ApiError::internal("a notification refused for its dedupe key is not there")
+                ApiError::internal("the notification that has this dedupe key does not exist")
             })?)
         }
     };
@@ -51,24 +54,24 @@ pub async fn create_notification(
 }
 
 fn check_new(app: &App, request: &CreateNotification) -> ApiResult<()> {
-    let mut checks = Checks::default();
+    let mut errors = FieldErrors::default();
     match request.channel {
-        Channel::Email => checks.email("/recipient", &request.recipient),
+        Channel::Email => checks::email(&mut errors, "/recipient", &request.recipient),
         Channel::Webhook => {
             if let Err(refusal) = app.receivers.check(&request.recipient) {
-                checks.refuse("/recipient", refusal.to_string());
+                errors.add("/recipient", refusal.to_string());
             }
         }
     }
-    checks.line("/subject", &request.subject, checks::NAME);
-    checks.prose("/body", &request.body, BODY);
-    checks.optional_line("/dedupe_key", request.dedupe_key.as_deref(), checks::NAME);
-    checks.finish()
+    errors.require_line("/subject", &request.subject, checks::NAME);
+    checks::prose(&mut errors, "/body", &request.body, BODY);
+    checks::optional_line(&mut errors, "/dedupe_key", request.dedupe_key.as_deref(), checks::NAME);
+    errors.finish()
 }
 
 pub async fn get_notification(app: &App, id: Uuid) -> ApiResult<Notification> {
-    let mut connection = app.pool.acquire().await?;
-    notifications::find_notification(&mut connection, id).await?.ok_or_else(|| no_notification(id))
+    let mut conn = app.pool.acquire().await?;
+    notifications::find_notification(&mut conn, id).await?.ok_or_else(|| no_notification(id))
 }
 
 pub async fn list_notifications(
@@ -77,13 +80,12 @@ pub async fn list_notifications(
     request: PageRequest,
 ) -> ApiResult<Page<Notification>> {
     let (limit, before) = (request.limit()?, request.after::<Uuid>()?);
-    let mut connection = app.pool.acquire().await?;
-    let notifications =
-        notifications::list_notifications(&mut connection, &filter, limit + 1, before).await?;
+    let mut conn = app.pool.acquire().await?;
+    let notifications = notifications::list_notifications(&mut conn, &filter, limit + 1, before).await?;
     Ok(page(notifications, limit, |one| one.id))
 }
 
-/// Delivers a notification anew, whether it failed, waits for its next attempt, or was delivered.
+/// Delivers a notification again, whether it failed, waits for its next attempt, or was delivered.
 pub async fn resend_notification(
     app: &App,
     caller: &Caller,

@@ -1,19 +1,23 @@
-//! Problems: the causes behind incidents.
+//! Problems: the causes of incidents.
 
 use api_types::{
     itsm::{CreateProblem, Problem, ProblemState, UpdateProblem},
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 
-use super::{App, checks, checks::Checks, incidents as incident_rules};
-use crate::store::{incidents, problems};
+use super::{checks, incidents as incident_rules};
+use crate::{
+    state::App,
+    store::{incidents, problems},
+};
 
-/// Incidents a problem is opened with at most; more are linked one by one.
+/// Maximum number of incidents of a new problem; more are linked one by one.
 const INCIDENTS: usize = 1000;
 
 pub async fn create_problem(
@@ -24,30 +28,30 @@ pub async fn create_problem(
 ) -> ApiResult<Problem> {
     request.incident_ids.sort();
     request.incident_ids.dedup();
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
-    checks.prose("/description", &request.description, checks::TEXT);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
+    checks::prose(&mut errors, "/description", &request.description, checks::TEXT);
     if request.incident_ids.len() > INCIDENTS {
-        checks.refuse("/incident_ids", format!("must be at most {INCIDENTS} incidents"));
+        errors.add("/incident_ids", format!("must have at most {INCIDENTS} incidents"));
     }
-    checks.finish()?;
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "create_problem", key, &request).await? {
         Begun::Replay(problem) => return Ok(problem),
         Begun::New(ticket) => ticket,
     };
     let id = problems::insert_problem(&mut tx, &request, app.clock.now()).await?;
-    // In the order of their ids: two problems opened over the same incidents wait for each other instead of locking up.
+    // In the order of their ids, so that two requests for the same incidents do not deadlock.
     for (index, incident_id) in request.incident_ids.iter().enumerate() {
         let pointer = || format!("/incident_ids/{index}");
         let incident = incidents::lock_incident(&mut tx, incident_id)
             .await?
-            .ok_or_else(|| ApiError::invalid(pointer(), "names no incident"))?;
+            .ok_or_else(|| ApiError::invalid(pointer(), "is not the id of an incident"))?;
         if let Some(other) = &incident.problem_id {
-            return Err(ApiError::conflict(
-                "already-linked",
+            return Err(ApiError::new(
+                problem_types::ALREADY_LINKED,
                 format!(
-                    "incident {incident_id} points to problem {other} already; change its `problem_id` instead"
+                    "incident {incident_id} already belongs to problem {other}; change its `problem_id` instead"
                 ),
             ));
         }
@@ -55,7 +59,7 @@ pub async fn create_problem(
     }
     let problem = problems::find_problem(&mut tx, &id)
         .await?
-        .ok_or_else(|| ApiError::internal("a problem just inserted is not there"))?;
+        .ok_or_else(|| ApiError::internal("a problem that was just inserted does not exist"))?;
     audit::record(&mut tx, caller, audit::Record::new("create_problem", object(&id)).after(&problem)).await?;
     ticket.finish(&mut tx, &problem).await?;
     tx.commit().await?;
@@ -64,8 +68,8 @@ pub async fn create_problem(
 }
 
 pub async fn get_problem(app: &App, id: &str) -> ApiResult<Problem> {
-    let mut connection = app.pool.acquire().await?;
-    problems::find_problem(&mut connection, id).await?.ok_or_else(|| no_problem(id))
+    let mut conn = app.pool.acquire().await?;
+    problems::find_problem(&mut conn, id).await?.ok_or_else(|| no_problem(id))
 }
 
 pub async fn list_problems(
@@ -74,16 +78,12 @@ pub async fn list_problems(
     request: PageRequest,
 ) -> ApiResult<Page<Problem>> {
     let (limit, before) = (request.limit()?, request.after::<i64>()?);
-    let mut connection = app.pool.acquire().await?;
-    let problems = problems::list_problems(&mut connection, state, limit + 1, before).await?;
-    let numbered = page(problems, limit, |one| one.number);
-    Ok(Page {
-        items: numbered.items.into_iter().map(|one| one.problem).collect(),
-        next_page_token: numbered.next_page_token,
-    })
+    let mut conn = app.pool.acquire().await?;
+    let problems = problems::list_problems(&mut conn, state, limit + 1, before).await?;
+    Ok(page(problems, limit, |one| one.number).map(|one| one.item))
 }
 
-/// Edits a problem. A known error has a workaround and a resolved problem a root cause, else the words mean nothing.
+/// Edits a problem. A known error must have a workaround, and a resolved problem a root cause.
 pub async fn update_problem(
     app: &App,
     caller: &Caller,
@@ -91,16 +91,21 @@ pub async fn update_problem(
     if_match: &IfMatch,
     request: UpdateProblem,
 ) -> ApiResult<Problem> {
-    let mut checks = Checks::default();
-    checks.optional_line("/short_description", request.short_description.as_deref(), checks::LINE);
+    let mut errors = FieldErrors::default();
+    checks::optional_line(
+        &mut errors,
+        "/short_description",
+        request.short_description.as_deref(),
+        checks::LINE,
+    );
     for (pointer, text) in [
         ("/description", &request.description),
         ("/root_cause", &request.root_cause),
         ("/workaround", &request.workaround),
     ] {
-        checks.prose(pointer, text.as_deref().unwrap_or_default(), checks::TEXT);
+        checks::prose(&mut errors, pointer, text.as_deref().unwrap_or_default(), checks::TEXT);
     }
-    checks.finish()?;
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let before = problems::lock_problem(&mut tx, id).await?.ok_or_else(|| no_problem(id))?;
     if_match.check(before.version)?;
@@ -135,14 +140,14 @@ fn apply(problem: &mut Problem, request: UpdateProblem) {
 
 fn check_state(problem: &Problem) -> ApiResult<()> {
     let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().is_empty();
-    let mut checks = Checks::default();
+    let mut errors = FieldErrors::default();
     if problem.state == ProblemState::KnownError && is_empty(&problem.workaround) {
-        checks.refuse("/workaround", "must be known before the problem is a `known_error`");
+        errors.add("/workaround", "must be known before the problem is a `known_error`");
     }
     if problem.state == ProblemState::Resolved && is_empty(&problem.root_cause) {
-        checks.refuse("/root_cause", "must be known before the problem is `resolved`");
+        errors.add("/root_cause", "must be known before the problem is `resolved`");
     }
-    checks.finish()
+    errors.finish()
 }
 
 fn no_problem(id: &str) -> ApiError {

@@ -9,10 +9,12 @@ use lettre::{
     message::{Mailbox, header::ContentType},
 };
 
-use super::courier::Undelivered;
+use secrecy::ExposeSecret;
+
+use super::delivery_worker::Undelivered;
 use crate::settings::Settings;
 
-/// One exchange with the mail server.
+/// Timeout of one exchange with the mail server.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct Mailer {
@@ -23,12 +25,15 @@ pub struct Mailer {
 impl Mailer {
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let from: Mailbox = settings.mail_from.parse().with_context(|| {
-            format!("`--mail-from {}` is no sender; expected `Name <name@example.org>`", settings.mail_from)
+            format!(
+                "`--mail-from {}` is not a sender; expected `Name <name@example.org>`",
+                settings.mail_from
+            )
         })?;
         let transport = settings.smtp_url.as_ref().map(|url| {
-            AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
                 .map(|builder| builder.timeout(Some(TIMEOUT)).build())
-                // Without its cause, which may quote the URL and the password in it.
+                // Without its cause, which may quote the URL and its password.
                 .map_err(|_| anyhow::anyhow!("`--smtp-url` cannot be read; expected `smtp://host:port`"))
         });
         Ok(Self { from, transport: transport.transpose()? })
@@ -48,7 +53,7 @@ impl Mailer {
 
     fn message(&self, notification: &Notification) -> Result<Message, Undelivered> {
         let unfit = |error: &dyn std::fmt::Display| {
-            Undelivered::Never(format!("cannot be made into an e-mail: {error}"))
+            Undelivered::Never(format!("cannot be sent as an e-mail: {error}"))
         };
         let recipient: Address = notification.recipient.parse().map_err(|error| unfit(&error))?;
         Message::builder()

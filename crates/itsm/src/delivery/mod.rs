@@ -1,10 +1,10 @@
-//! Takes the outbox out of the house: at least once each, by whoever holds the row's lease.
+//! Sends the outbox, each notification at least once, by the replica that holds the row's lease.
 //!
-//! A delivery is counted before it is tried and recorded after it, each in a leased transaction. A process that dies in
-//! between leaves a row that another takes over; its receiver may then get the same notification twice, and knows it by
+//! An attempt is counted before it starts and recorded after it, each in a leased transaction. If the process dies in
+//! between, another takes over the row; the receiver may then get the notification twice, and recognises it by
 //! its id.
 
-mod courier;
+mod delivery_worker;
 mod mailer;
 mod webhooks;
 
@@ -17,17 +17,16 @@ use uuid::Uuid;
 
 use crate::store::notifications::{CHANNEL, DELIVERIES};
 
-pub use courier::Courier;
-pub use service_kit::outbound::Receivers;
+pub use delivery_worker::DeliveryWorker;
 
-/// Deliveries under way at once.
+/// Maximum number of deliveries at the same time.
 const AT_ONCE: usize = 16;
-/// At a stop, deliveries under way get this long to be recorded.
+/// At a stop, running deliveries get this long to be recorded.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Delivers what is due until `stop`.
-pub async fn deliver_until(stop: CancellationToken, worker: Worker, courier: Courier) {
-    let mut wakeups = Wakeups::listen(&courier.pool, CHANNEL);
+pub async fn deliver_until(stop: CancellationToken, lease_worker: Worker, worker: DeliveryWorker) {
+    let mut wakeups = Wakeups::listen(&worker.pool, CHANNEL);
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
@@ -40,11 +39,11 @@ pub async fn deliver_until(stop: CancellationToken, worker: Worker, courier: Cou
         if room == 0 {
             continue;
         }
-        match worker.claim::<Uuid>(&DELIVERIES, room).await {
+        match lease_worker.claim::<Uuid>(&DELIVERIES, room).await {
             Ok(leases) => leases.into_iter().for_each(|lease| {
-                under_way.spawn(deliver(courier.clone(), lease));
+                under_way.spawn(deliver(worker.clone(), lease));
             }),
-            // Goes by itself: the next wake-up, at most a poll interval away, tries again.
+            // The next wake-up, at most a poll interval away, tries again.
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "no delivery could be claimed")
             }
@@ -54,15 +53,18 @@ pub async fn deliver_until(stop: CancellationToken, worker: Worker, courier: Cou
     if tokio::time::timeout(STOP_TIMEOUT, recorded).await.is_err() {
         under_way.shutdown().await;
     }
-    if let Err(error) = worker.shutdown().await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the delivery worker could not sign off");
+    if let Err(error) = lease_worker.shutdown().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the delivery worker could not release its leases"
+        );
     }
 }
 
-async fn deliver(courier: Courier, lease: Lease<Uuid>) {
+async fn deliver(worker: DeliveryWorker, lease: Lease<Uuid>) {
     let id = *lease.key();
-    if let Err(error) = courier.deliver(lease).await {
-        // The row stays due; whoever holds its lease next tries again.
+    if let Err(error) = worker.deliver(lease).await {
+        // The row stays due; the next holder of its lease tries again.
         tracing::warn!(
             notification.id = %id,
             error = &error as &dyn std::error::Error,

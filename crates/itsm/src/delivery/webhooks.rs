@@ -1,4 +1,4 @@
-//! Webhooks: CloudEvents in JSON, signed, to receivers that may be reached.
+//! Webhooks: signed CloudEvents in JSON, to receivers that are allowed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +7,12 @@ use api_types::itsm::Notification;
 use chrono::SecondsFormat;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use service_kit::{config::Secret, outbound::Receivers};
+use service_kit::outbound::Receivers;
 use sha2::Sha256;
 
-use super::courier::Undelivered;
+use super::delivery_worker::Undelivered;
 use crate::settings::Settings;
 
 /// From the connection to the head of the answer; its body is not read.
@@ -20,7 +21,7 @@ const SECRET_LENGTH: usize = 16;
 
 pub struct Webhooks {
     receivers: Arc<Receivers>,
-    secret: Option<Secret>,
+    secret: Option<SecretString>,
     secret_id: String,
     source: String,
 }
@@ -36,7 +37,7 @@ impl Webhooks {
                 "the secret in `{}` is too short; it needs {SECRET_LENGTH} bytes or more",
                 file.display()
             );
-            Ok(Secret::new(secret))
+            Ok(SecretString::from(secret))
         });
         let secret_id = settings.webhook_secret_id.clone();
         anyhow::ensure!(
@@ -56,10 +57,10 @@ impl Webhooks {
         })?;
         let receiver = self.receivers.resolve(&notification.recipient).await?;
         let body = self.event(notification).to_string();
-        // A client for this delivery alone: it connects to the addresses that were checked and to no others.
+        // A client for this delivery only: it connects to the addresses that were checked and to no others.
         let client = receiver
             .client(TIMEOUT)
-            .map_err(|_| Undelivered::Later("no HTTP client could be made".to_owned()))?;
+            .map_err(|_| Undelivered::Later("no HTTP client could be created".to_owned()))?;
         let answer = client
             .post(receiver.url)
             .header("Content-Type", "application/cloudevents+json")
@@ -75,7 +76,7 @@ impl Webhooks {
                 Err(Undelivered::Later(format!("the receiver answered {status}; redirects are not followed")))
             }
             Ok(status) => Err(Undelivered::Later(format!("the receiver answered {status}"))),
-            // The URL may hold a secret of the receiver's.
+            // The URL may contain a secret of the receiver.
             Err(error) => Err(Undelivered::Later(format!(
                 "the receiver could not be reached: {}",
                 service_kit::error::chain(&error.without_url())
@@ -83,8 +84,8 @@ impl Webhooks {
         }
     }
 
-    /// The CloudEvents 1.0 envelope in structured mode. Its id is the notification's, so that a receiver can drop what
-    /// it got before.
+    /// The CloudEvents 1.0 envelope in structured mode. Its id is the notification's, so that a receiver can discard
+    /// duplicates.
     fn event(&self, notification: &Notification) -> serde_json::Value {
         json!({
             "specversion": "1.0",
@@ -98,8 +99,8 @@ impl Webhooks {
     }
 
     /// `a=sha256&id=<secret id>&s=<HMAC of the body in hexadecimal>`.
-    fn signature(&self, secret: &Secret, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+    fn signature(&self, secret: &SecretString, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
         mac.update(body);
         format!("a=sha256&id={}&s={}", self.secret_id, hex::encode(mac.finalize().into_bytes()))

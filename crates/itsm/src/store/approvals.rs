@@ -1,16 +1,17 @@
-//! Decisions on changes, with what was decided on.
+//! Decisions on changes, with what they cover.
 
 use std::collections::HashMap;
 
 use api_types::itsm::Approval;
 use chrono::{DateTime, Utc};
 use domain::ids::ChangeId;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::words::{ci_ids, ci_names, name_of, parse};
+use super::{ci_ids, ci_names};
 
 pub async fn insert_approval(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change: &ChangeId,
     approval: &Approval,
 ) -> sqlx::Result<()> {
@@ -19,7 +20,7 @@ pub async fn insert_approval(
          SELECT number, $2, $3, $4, $5, $6, $7, $8, $9 FROM itsm.changes WHERE id = $1",
         change.as_str(),
         approval.approver,
-        name_of(&approval.decision)?,
+        to_text(&approval.decision)?,
         approval.comment,
         approval.plan_hash,
         &ci_names(&approval.ci_ids),
@@ -27,14 +28,14 @@ pub async fn insert_approval(
         approval.end_at,
         approval.decided_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Voids every approval of a change that is not void yet.
 pub async fn void_approvals(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change: &ChangeId,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -44,14 +45,14 @@ pub async fn void_approvals(
         change.as_str(),
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Decisions by the number of their change, oldest first.
 pub async fn list_approvals(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     change_numbers: &[i64],
 ) -> sqlx::Result<HashMap<i64, Vec<Approval>>> {
     let rows = sqlx::query!(
@@ -59,13 +60,13 @@ pub async fn list_approvals(
          FROM itsm.approvals WHERE change_number = ANY($1) ORDER BY sequence",
         change_numbers,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut approvals: HashMap<i64, Vec<Approval>> = HashMap::new();
     for row in rows {
         approvals.entry(row.change_number).or_default().push(Approval {
             approver: row.approver,
-            decision: parse(row.decision)?,
+            decision: from_text(row.decision)?,
             comment: row.comment,
             plan_hash: row.plan_hash,
             ci_ids: ci_ids(row.ci_ids)?,

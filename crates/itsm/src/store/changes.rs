@@ -1,4 +1,4 @@
-//! Change requests, and which of them get in each other's way.
+//! Change requests and their conflicts.
 
 use api_types::itsm::{Change, Conflict, CreateChange};
 use chrono::{DateTime, Utc};
@@ -6,13 +6,13 @@ use domain::{
     change::{ChangeKind, ChangeState},
     ids::{ChangeId, CiId},
 };
+use serde::Deserialize;
 use serde_json::Value;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
+use utoipa::IntoParams;
 
-use super::{
-    approvals,
-    words::{ci_ids, ci_names, name_of, parse},
-};
+use super::{Numbered, approvals, ci_ids, ci_names};
 
 struct ChangeRow {
     number: i64,
@@ -50,25 +50,18 @@ struct ChangeRow {
     updated_at: DateTime<Utc>,
 }
 
-/// A change and its place in lists.
-#[derive(Debug)]
-pub struct Numbered {
-    pub number: i64,
-    pub change: Change,
-}
-
-impl TryFrom<ChangeRow> for Numbered {
+impl TryFrom<ChangeRow> for Numbered<Change> {
     type Error = sqlx::Error;
 
-    /// Without its approvals, which are read apart.
+    /// Without its approvals, which are read separately.
     fn try_from(row: ChangeRow) -> sqlx::Result<Self> {
         let change = Change {
-            id: parse(row.id)?,
-            kind: parse(row.kind)?,
-            state: parse(row.state)?,
+            id: from_text(row.id)?,
+            kind: from_text(row.kind)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
-            risk: parse(row.risk)?,
+            risk: from_text(row.risk)?,
             requested_by: row.requested_by,
             opened_by: row.opened_by,
             edited_by: row.edited_by,
@@ -89,7 +82,7 @@ impl TryFrom<ChangeRow> for Numbered {
             reviewed_by: row.reviewed_by,
             reviewed_at: row.reviewed_at,
             review_notes: row.review_notes,
-            close_code: row.close_code.map(parse).transpose()?,
+            close_code: row.close_code.map(from_text).transpose()?,
             close_notes: row.close_notes,
             work_start: row.work_start,
             work_end: row.work_end,
@@ -97,7 +90,7 @@ impl TryFrom<ChangeRow> for Numbered {
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        Ok(Self { number: row.number, change })
+        Ok(Self { number: row.number, item: change })
     }
 }
 
@@ -110,7 +103,7 @@ pub struct Opening<'a> {
 
 /// Inserts a draft.
 pub async fn insert_change(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     request: &CreateChange,
     opening: Opening<'_>,
 ) -> sqlx::Result<Change> {
@@ -121,10 +114,10 @@ pub async fn insert_change(
              template, approver_emails, evidence, created_at, updated_at)
          VALUES ($1, 'draft', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
          RETURNING *",
-        name_of(&request.kind)?,
+        to_text(&request.kind)?,
         request.short_description,
         request.description,
-        name_of(&request.risk)?,
+        to_text(&request.risk)?,
         opening.requested_by,
         opening.opened_by,
         request.assignment_group,
@@ -140,55 +133,58 @@ pub async fn insert_change(
         request.evidence,
         opening.now,
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
-    Ok(Numbered::try_from(row)?.change)
+    Ok(Numbered::try_from(row)?.item)
 }
 
-pub async fn find_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+pub async fn find_change(conn: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
     let row = sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1", id.as_str())
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut *conn)
         .await?;
-    with_approvals(connection, row).await
+    with_approvals(conn, row).await
 }
 
-/// Like [`find_change`]; others who want to change it wait until the end of the caller's transaction.
-pub async fn lock_change(connection: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
+/// Like [`find_change`]; other writers wait until the end of the caller's transaction.
+pub async fn lock_change(conn: &mut PgConnection, id: &ChangeId) -> sqlx::Result<Option<Change>> {
     let row =
         sqlx::query_as!(ChangeRow, "SELECT * FROM itsm.changes WHERE id = $1 FOR NO KEY UPDATE", id.as_str())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut *conn)
             .await?;
-    with_approvals(connection, row).await
+    with_approvals(conn, row).await
 }
 
-async fn with_approvals(
-    connection: &mut PgConnection,
-    row: Option<ChangeRow>,
-) -> sqlx::Result<Option<Change>> {
+async fn with_approvals(conn: &mut PgConnection, row: Option<ChangeRow>) -> sqlx::Result<Option<Change>> {
     let Some(row) = row else { return Ok(None) };
-    let Numbered { number, mut change } = row.try_into()?;
-    change.approvals =
-        approvals::list_approvals(connection, &[number]).await?.remove(&number).unwrap_or_default();
+    let Numbered { number, item: mut change } = row.try_into()?;
+    change.approvals = approvals::list_approvals(conn, &[number]).await?.remove(&number).unwrap_or_default();
     Ok(Some(change))
 }
 
-/// Which changes to list; what is `None` does not matter.
-#[derive(Debug, Default)]
+/// Which changes to list; every condition given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ChangeFilter {
+    /// Only changes in this state.
     pub state: Option<ChangeState>,
+    /// Only changes of this kind.
     pub kind: Option<ChangeKind>,
+    /// Only changes of this CI.
+    #[param(value_type = Option<String>)]
     pub ci: Option<CiId>,
+    /// Only changes that this subject requested.
     pub requested_by: Option<String>,
+    /// Only changes for this plan.
     pub plan_hash: Option<String>,
 }
 
 /// Newest first, from below the number `before`.
 pub async fn list_changes(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &ChangeFilter,
     limit: i64,
     before: Option<i64>,
-) -> sqlx::Result<Vec<Numbered>> {
+) -> sqlx::Result<Vec<Numbered<Change>>> {
     let rows = sqlx::query_as!(
         ChangeRow,
         "SELECT * FROM itsm.changes
@@ -197,26 +193,26 @@ pub async fn list_changes(
            AND ($6::text IS NULL OR plan_hash = $6)
          ORDER BY number DESC LIMIT $7",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.kind.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.kind.as_ref().map(to_text).transpose()?,
         filter.ci.as_ref().map(CiId::as_str),
         filter.requested_by,
         filter.plan_hash,
         limit,
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *conn)
     .await?;
     let mut changes = rows.into_iter().map(Numbered::try_from).collect::<sqlx::Result<Vec<_>>>()?;
     let numbers: Vec<i64> = changes.iter().map(|one| one.number).collect();
-    let mut approvals = approvals::list_approvals(connection, &numbers).await?;
+    let mut approvals = approvals::list_approvals(conn, &numbers).await?;
     for one in &mut changes {
-        one.change.approvals = approvals.remove(&one.number).unwrap_or_default();
+        one.item.approvals = approvals.remove(&one.number).unwrap_or_default();
     }
     Ok(changes)
 }
 
-/// Writes what may change of a locked change. Its approvals are written apart.
-pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sqlx::Result<()> {
+/// Writes what may change of a locked change. Its approvals are written separately.
+pub async fn update_change(conn: &mut PgConnection, change: &Change) -> sqlx::Result<()> {
     let updated = sqlx::query!(
         "UPDATE itsm.changes SET state = $2, short_description = $3, description = $4, risk = $5, edited_by = $6,
              assignment_group = $7, ci_ids = $8, plan_hash = $9, start_at = $10, end_at = $11,
@@ -225,10 +221,10 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
              reviewed_by = $23, reviewed_at = $24, review_notes = $25
          WHERE id = $1 AND version = $21::bigint - 1",
         change.id.as_str(),
-        name_of(&change.state)?,
+        to_text(&change.state)?,
         change.short_description,
         change.description,
-        name_of(&change.risk)?,
+        to_text(&change.risk)?,
         &change.edited_by,
         change.assignment_group,
         &ci_names(&change.ci_ids),
@@ -240,7 +236,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         change.test_plan,
         change.close_evidence,
         change.review_due_at,
-        change.close_code.as_ref().map(name_of).transpose()?,
+        change.close_code.as_ref().map(to_text).transpose()?,
         change.close_notes,
         change.work_start,
         change.work_end,
@@ -250,7 +246,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         change.reviewed_at,
         change.review_notes,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     match updated.rows_affected() {
         1 => Ok(()),
@@ -260,7 +256,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
 
 /// Other changes that are not over, share a CI with this one and overlap its span: every one of them. Spans that only
 /// touch do not overlap.
-pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> sqlx::Result<Vec<Conflict>> {
+pub async fn list_conflicts(conn: &mut PgConnection, change: &Change) -> sqlx::Result<Vec<Conflict>> {
     let rows = sqlx::query!(
         r#"SELECT id, state, start_at, end_at,
                ARRAY(SELECT unnest(ci_ids) INTERSECT SELECT unnest($2::text[]) ORDER BY 1) AS "shared!: Vec<String>"
@@ -273,14 +269,14 @@ pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> s
         change.start_at,
         change.end_at,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
             Ok(Conflict {
                 kind: "change".to_owned(),
                 with: row.id,
-                state: Some(parse(row.state)?),
+                state: Some(from_text(row.state)?),
                 ci_ids: ci_ids(row.shared)?,
                 start_at: row.start_at,
                 end_at: row.end_at,

@@ -3,9 +3,12 @@
 use api_types::itsm::{CreateIncident, Incident, IncidentState, Severity};
 use chrono::{DateTime, Utc};
 use domain::ids::{ChangeId, CiId};
+use serde::Deserialize;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
+use utoipa::IntoParams;
 
-use super::words::{ci_ids, ci_names, name_of, parse};
+use super::{Numbered, ci_ids, ci_names};
 
 struct IncidentRow {
     number: i64,
@@ -27,25 +30,18 @@ struct IncidentRow {
     resolved_at: Option<DateTime<Utc>>,
 }
 
-/// An incident and its place in lists.
-#[derive(Debug)]
-pub struct Numbered {
-    pub number: i64,
-    pub incident: Incident,
-}
-
-impl TryFrom<IncidentRow> for Numbered {
+impl TryFrom<IncidentRow> for Numbered<Incident> {
     type Error = sqlx::Error;
 
     fn try_from(row: IncidentRow) -> sqlx::Result<Self> {
         let incident = Incident {
             id: row.id,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
-            severity: parse(row.severity)?,
+            severity: from_text(row.severity)?,
             ci_ids: ci_ids(row.ci_ids)?,
-            change_id: row.change_id.map(parse).transpose()?,
+            change_id: row.change_id.map(from_text).transpose()?,
             correlation_id: row.correlation_id,
             problem_id: row.problem_id,
             opened_by: row.opened_by,
@@ -56,17 +52,17 @@ impl TryFrom<IncidentRow> for Numbered {
             updated_at: row.updated_at,
             resolved_at: row.resolved_at,
         };
-        Ok(Self { number: row.number, incident })
+        Ok(Self { number: row.number, item: incident })
     }
 }
 
 fn incident_of(row: Option<IncidentRow>) -> sqlx::Result<Option<Incident>> {
-    Ok(row.map(Numbered::try_from).transpose()?.map(|one| one.incident))
+    Ok(row.map(Numbered::try_from).transpose()?.map(|one| one.item))
 }
 
-/// Inserts an open incident; `None` when one with the same correlation id is there.
+/// Inserts an open incident; `None` if one has the same correlation id.
 pub async fn insert_incident(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     request: &CreateIncident,
     opened_by: &str,
     now: DateTime<Utc>,
@@ -79,27 +75,27 @@ pub async fn insert_incident(
          ON CONFLICT (correlation_id) DO NOTHING RETURNING *",
         request.short_description,
         request.description,
-        name_of(&request.severity)?,
+        to_text(&request.severity)?,
         &ci_names(&request.ci_ids),
         request.change_id.as_ref().map(ChangeId::as_str),
         request.correlation_id,
         opened_by,
         now,
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     incident_of(row)
 }
 
-pub async fn find_incident(connection: &mut PgConnection, id: &str) -> sqlx::Result<Option<Incident>> {
+pub async fn find_incident(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Incident>> {
     let row = sqlx::query_as!(IncidentRow, "SELECT * FROM itsm.incidents WHERE id = $1", id)
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     incident_of(row)
 }
 
 pub async fn find_incident_by_correlation_id(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     correlation_id: &str,
 ) -> sqlx::Result<Option<Incident>> {
     let row = sqlx::query_as!(
@@ -107,38 +103,47 @@ pub async fn find_incident_by_correlation_id(
         "SELECT * FROM itsm.incidents WHERE correlation_id = $1",
         correlation_id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     incident_of(row)
 }
 
-/// Like [`find_incident`]; others who want to change it wait until the end of the caller's transaction.
-pub async fn lock_incident(connection: &mut PgConnection, id: &str) -> sqlx::Result<Option<Incident>> {
+/// Like [`find_incident`]; other writers wait until the end of the caller's transaction.
+pub async fn lock_incident(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Incident>> {
     let row =
         sqlx::query_as!(IncidentRow, "SELECT * FROM itsm.incidents WHERE id = $1 FOR NO KEY UPDATE", id)
-            .fetch_optional(connection)
+            .fetch_optional(conn)
             .await?;
     incident_of(row)
 }
 
-/// Which incidents to list; what is `None` does not matter.
-#[derive(Debug, Default)]
+/// Which incidents to list; every condition given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct IncidentFilter {
+    /// Only incidents in this state.
     pub state: Option<IncidentState>,
+    /// Only incidents of this severity.
     pub severity: Option<Severity>,
+    /// Only incidents of this CI.
+    #[param(value_type = Option<String>)]
     pub ci: Option<CiId>,
+    /// Only incidents of this change.
+    #[param(value_type = Option<String>)]
     pub change_id: Option<ChangeId>,
+    /// Only incidents of this problem.
     pub problem_id: Option<String>,
+    /// The incident with this correlation id.
     pub correlation_id: Option<String>,
 }
 
 /// Newest first, from below the number `before`.
 pub async fn list_incidents(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &IncidentFilter,
     limit: i64,
     before: Option<i64>,
-) -> sqlx::Result<Vec<Numbered>> {
+) -> sqlx::Result<Vec<Numbered<Incident>>> {
     let rows = sqlx::query_as!(
         IncidentRow,
         "SELECT * FROM itsm.incidents
@@ -148,30 +153,30 @@ pub async fn list_incidents(
            AND ($7::text IS NULL OR correlation_id = $7)
          ORDER BY number DESC LIMIT $8",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.severity.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.severity.as_ref().map(to_text).transpose()?,
         filter.ci.as_ref().map(CiId::as_str),
         filter.change_id.as_ref().map(ChangeId::as_str),
         filter.problem_id,
         filter.correlation_id,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Numbered::try_from).collect()
 }
 
 /// Writes what may change of a locked incident.
-pub async fn update_incident(connection: &mut PgConnection, incident: &Incident) -> sqlx::Result<()> {
+pub async fn update_incident(conn: &mut PgConnection, incident: &Incident) -> sqlx::Result<()> {
     let updated = sqlx::query!(
         "UPDATE itsm.incidents SET state = $2, short_description = $3, description = $4, severity = $5, problem_id = $6,
              assigned_to = $7, resolution = $8, version = $9, updated_at = $10, resolved_at = $11
          WHERE id = $1 AND version = $9::bigint - 1",
         incident.id,
-        name_of(&incident.state)?,
+        to_text(&incident.state)?,
         incident.short_description,
         incident.description,
-        name_of(&incident.severity)?,
+        to_text(&incident.severity)?,
         incident.problem_id,
         incident.assigned_to,
         incident.resolution,
@@ -179,7 +184,7 @@ pub async fn update_incident(connection: &mut PgConnection, incident: &Incident)
         incident.updated_at,
         incident.resolved_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     match updated.rows_affected() {
         1 => Ok(()),

@@ -18,7 +18,7 @@ pub struct ApprovalLink {
 }
 
 pub async fn insert_link(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     link: &ApprovalLink,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
@@ -32,12 +32,12 @@ pub async fn insert_link(
         now,
         link.expires_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn find_link(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<ApprovalLink>> {
+pub async fn find_link(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<ApprovalLink>> {
     sqlx::query_as!(
         ApprovalLink,
         "SELECT links.id, changes.id AS change_id, links.approver, links.plan_hash, links.expires_at, links.used_at,
@@ -46,24 +46,18 @@ pub async fn find_link(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<
          WHERE links.id = $1",
         id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await
 }
 
-/// Records that a link has decided; the change is locked by who calls, so no second decision comes between.
-pub async fn use_link(connection: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE itsm.approval_links SET used_at = $2 WHERE id = $1", id, now)
-        .execute(connection)
-        .await?;
+/// Records that a link has decided. The caller has locked the change, so that there is no second decision.
+pub async fn use_link(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE itsm.approval_links SET used_at = $2 WHERE id = $1", id, now).execute(conn).await?;
     Ok(())
 }
 
-/// Makes the links of a change worth nothing, those that have decided excepted: they stay as a record.
-pub async fn void_links(
-    connection: &mut PgConnection,
-    change: &ChangeId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+/// Voids the links of a change, except those that have decided: they stay as a record.
+pub async fn void_links(conn: &mut PgConnection, change: &ChangeId, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE itsm.approval_links SET voided_at = $2
          WHERE change_number = (SELECT number FROM itsm.changes WHERE id = $1)
@@ -71,7 +65,7 @@ pub async fn void_links(
         change.as_str(),
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }

@@ -5,20 +5,21 @@ use std::time::Duration;
 use api_types::itsm::{Channel, CreateNotification, DeliveryState, Notification};
 use chrono::{DateTime, Utc};
 use leases::LeasedTable;
+use serde::Deserialize;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
+use utoipa::IntoParams;
 use uuid::Uuid;
-
-use super::words::{name_of, parse};
 
 /// Deliveries that are due.
 pub const DELIVERIES: LeasedTable = LeasedTable {
     table: "itsm.notifications",
     key: "id",
-    claimable: "state = 'pending' and next_attempt_at <= now()",
+    claimable: "state = 'pending' AND next_attempt_at <= now()",
     order_by: "next_attempt_at",
 };
 
-/// Wakes whoever delivers.
+/// Wakes the delivery workers.
 pub const CHANNEL: &str = "itsm_notifications";
 
 struct NotificationRow {
@@ -42,12 +43,12 @@ impl TryFrom<NotificationRow> for Notification {
     fn try_from(row: NotificationRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.id,
-            channel: parse(row.channel)?,
+            channel: from_text(row.channel)?,
             recipient: row.recipient,
             subject: row.subject,
             body: row.body,
             dedupe_key: row.dedupe_key,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             attempts: row.attempts,
             next_attempt_at: row.next_attempt_at,
             last_error: row.last_error,
@@ -61,9 +62,9 @@ fn notification_of(row: Option<NotificationRow>) -> sqlx::Result<Option<Notifica
     row.map(Notification::try_from).transpose()
 }
 
-/// Inserts a delivery that is due at once; `None` when one with the same dedupe key is there.
+/// Inserts a delivery that is due at once; `None` if one has the same dedupe key.
 pub async fn insert_notification(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     request: &CreateNotification,
     approval_link: Option<Uuid>,
     now: DateTime<Utc>,
@@ -76,7 +77,7 @@ pub async fn insert_notification(
          RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         Uuid::now_v7(),
-        name_of(&request.channel)?,
+        to_text(&request.channel)?,
         request.recipient,
         request.subject,
         request.body,
@@ -84,18 +85,15 @@ pub async fn insert_notification(
         now,
         approval_link,
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(&mut *conn)
     .await?;
     if row.is_some() {
-        leases::notify(connection, CHANNEL, "").await?;
+        leases::notify(conn, CHANNEL, "").await?;
     }
     notification_of(row)
 }
 
-pub async fn find_notification(
-    connection: &mut PgConnection,
-    id: Uuid,
-) -> sqlx::Result<Option<Notification>> {
+pub async fn find_notification(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
         NotificationRow,
         "SELECT id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
@@ -103,13 +101,13 @@ pub async fn find_notification(
          FROM itsm.notifications WHERE id = $1",
         id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     notification_of(row)
 }
 
 pub async fn find_notification_by_dedupe_key(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     dedupe_key: &str,
 ) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
@@ -119,23 +117,28 @@ pub async fn find_notification_by_dedupe_key(
          FROM itsm.notifications WHERE dedupe_key = $1",
         dedupe_key
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     notification_of(row)
 }
 
-/// Which deliveries to list; what is `None` does not matter.
-#[derive(Debug, Default)]
+/// Which deliveries to list; every condition given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct NotificationFilter {
+    /// Only notifications in this state of delivery.
     pub state: Option<DeliveryState>,
+    /// Only e-mails or only webhooks.
     pub channel: Option<Channel>,
+    /// Only notifications to this address.
     pub recipient: Option<String>,
+    /// The notification with this key.
     pub dedupe_key: Option<String>,
 }
 
 /// Newest first, from below the id `before`.
 pub async fn list_notifications(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &NotificationFilter,
     limit: i64,
     before: Option<Uuid>,
@@ -149,22 +152,19 @@ pub async fn list_notifications(
            AND ($4::text IS NULL OR recipient = $4) AND ($5::text IS NULL OR dedupe_key = $5)
          ORDER BY id DESC LIMIT $6",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.channel.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.channel.as_ref().map(to_text).transpose()?,
         filter.recipient,
         filter.dedupe_key,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Notification::try_from).collect()
 }
 
-/// Makes a delivery due now, with all its attempts before it.
-pub async fn restart_notification(
-    connection: &mut PgConnection,
-    id: Uuid,
-) -> sqlx::Result<Option<Notification>> {
+/// Makes a delivery due now, with all its attempts left.
+pub async fn restart_notification(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
         NotificationRow,
         "UPDATE itsm.notifications SET state = 'pending', attempts = 0, next_attempt_at = now(), delivered_at = NULL
@@ -173,14 +173,14 @@ pub async fn restart_notification(
              created_at, delivered_at",
         id
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(&mut *conn)
     .await?;
-    leases::notify(connection, CHANNEL, "").await?;
+    leases::notify(conn, CHANNEL, "").await?;
     notification_of(row)
 }
 
-/// Counts an attempt before it is made, so that one which kills its process is counted too.
-pub async fn begin_attempt(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<Notification> {
+/// Counts an attempt before it starts, so that one that kills its process is counted, too.
+pub async fn begin_attempt(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Notification> {
     sqlx::query_as!(
         NotificationRow,
         "UPDATE itsm.notifications SET attempts = attempts + 1 WHERE id = $1
@@ -188,29 +188,25 @@ pub async fn begin_attempt(connection: &mut PgConnection, id: Uuid) -> sqlx::Res
              created_at, delivered_at",
         id
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?
     .try_into()
 }
 
-pub async fn record_delivered(
-    connection: &mut PgConnection,
-    id: Uuid,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn record_delivered(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE itsm.notifications SET state = 'delivered', next_attempt_at = NULL, last_error = NULL, delivered_at = $2
          WHERE id = $1",
         id,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await
     .map(drop)
 }
 
 pub async fn record_retry(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: Uuid,
     error: &str,
     wait: Duration,
@@ -222,26 +218,26 @@ pub async fn record_retry(
         error,
         wait.as_secs_f64(),
     )
-    .execute(connection)
+    .execute(conn)
     .await
     .map(drop)
 }
 
-pub async fn record_failed(connection: &mut PgConnection, id: Uuid, error: &str) -> sqlx::Result<()> {
+pub async fn record_failed(conn: &mut PgConnection, id: Uuid, error: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE itsm.notifications SET state = 'failed', next_attempt_at = NULL, last_error = $2 WHERE id = $1",
         id,
         error,
     )
-    .execute(connection)
+    .execute(conn)
     .await
     .map(drop)
 }
 
-/// The one-time link that an e-mail carries, when it carries one.
-pub async fn find_approval_link(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Uuid>> {
+/// The one-time link of an e-mail, if it has one.
+pub async fn find_approval_link(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Uuid>> {
     let link = sqlx::query_scalar!("SELECT approval_link FROM itsm.notifications WHERE id = $1", id)
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     Ok(link.flatten())
 }

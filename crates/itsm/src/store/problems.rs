@@ -1,10 +1,11 @@
-//! Problems, each with the incidents that point to it.
+//! Problems, each with its incidents.
 
 use api_types::itsm::{CreateProblem, Problem, ProblemState};
 use chrono::{DateTime, Utc};
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::words::{name_of, parse};
+use super::Numbered;
 
 struct ProblemRow {
     number: i64,
@@ -20,20 +21,13 @@ struct ProblemRow {
     incident_ids: Vec<String>,
 }
 
-/// A problem and its place in lists.
-#[derive(Debug)]
-pub struct Numbered {
-    pub number: i64,
-    pub problem: Problem,
-}
-
-impl TryFrom<ProblemRow> for Numbered {
+impl TryFrom<ProblemRow> for Numbered<Problem> {
     type Error = sqlx::Error;
 
     fn try_from(row: ProblemRow) -> sqlx::Result<Self> {
         let problem = Problem {
             id: row.id,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
             root_cause: row.root_cause,
@@ -43,13 +37,13 @@ impl TryFrom<ProblemRow> for Numbered {
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        Ok(Self { number: row.number, problem })
+        Ok(Self { number: row.number, item: problem })
     }
 }
 
 /// Inserts an open problem and returns its id.
 pub async fn insert_problem(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     request: &CreateProblem,
     now: DateTime<Utc>,
 ) -> sqlx::Result<String> {
@@ -60,11 +54,11 @@ pub async fn insert_problem(
         request.description,
         now,
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await
 }
 
-pub async fn find_problem(connection: &mut PgConnection, id: &str) -> sqlx::Result<Option<Problem>> {
+pub async fn find_problem(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Problem>> {
     let row = sqlx::query_as!(
         ProblemRow,
         r#"SELECT problem.*, ARRAY(SELECT id FROM itsm.incidents WHERE problem_id = problem.id ORDER BY number)
@@ -72,26 +66,26 @@ pub async fn find_problem(connection: &mut PgConnection, id: &str) -> sqlx::Resu
            FROM itsm.problems AS problem WHERE problem.id = $1"#,
         id
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
-    Ok(row.map(Numbered::try_from).transpose()?.map(|one| one.problem))
+    Ok(row.map(Numbered::try_from).transpose()?.map(|one| one.item))
 }
 
-/// Like [`find_problem`]; others who want to change it wait until the end of the caller's transaction.
-pub async fn lock_problem(connection: &mut PgConnection, id: &str) -> sqlx::Result<Option<Problem>> {
+/// Like [`find_problem`]; other writers wait until the end of the caller's transaction.
+pub async fn lock_problem(conn: &mut PgConnection, id: &str) -> sqlx::Result<Option<Problem>> {
     sqlx::query!("SELECT number FROM itsm.problems WHERE id = $1 FOR NO KEY UPDATE", id)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut *conn)
         .await?;
-    find_problem(connection, id).await
+    find_problem(conn, id).await
 }
 
 /// Newest first, from below the number `before`.
 pub async fn list_problems(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     state: Option<ProblemState>,
     limit: i64,
     before: Option<i64>,
-) -> sqlx::Result<Vec<Numbered>> {
+) -> sqlx::Result<Vec<Numbered<Problem>>> {
     let rows = sqlx::query_as!(
         ProblemRow,
         r#"SELECT problem.*, ARRAY(SELECT id FROM itsm.incidents WHERE problem_id = problem.id ORDER BY number)
@@ -100,22 +94,22 @@ pub async fn list_problems(
            WHERE ($1::bigint IS NULL OR problem.number < $1) AND ($2::text IS NULL OR problem.state = $2)
            ORDER BY problem.number DESC LIMIT $3"#,
         before,
-        state.as_ref().map(name_of).transpose()?,
+        state.as_ref().map(to_text).transpose()?,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Numbered::try_from).collect()
 }
 
 /// Writes what may change of a locked problem.
-pub async fn update_problem(connection: &mut PgConnection, problem: &Problem) -> sqlx::Result<()> {
+pub async fn update_problem(conn: &mut PgConnection, problem: &Problem) -> sqlx::Result<()> {
     let updated = sqlx::query!(
         "UPDATE itsm.problems SET state = $2, short_description = $3, description = $4, root_cause = $5, workaround = $6,
              version = $7, updated_at = $8
          WHERE id = $1 AND version = $7::bigint - 1",
         problem.id,
-        name_of(&problem.state)?,
+        to_text(&problem.state)?,
         problem.short_description,
         problem.description,
         problem.root_cause,
@@ -123,7 +117,7 @@ pub async fn update_problem(connection: &mut PgConnection, problem: &Problem) ->
         problem.version,
         problem.updated_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     match updated.rows_affected() {
         1 => Ok(()),

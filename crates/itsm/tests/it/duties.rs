@@ -22,7 +22,7 @@ async fn requester_cannot_decide_with_this_or_any_other_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn approving_is_for_approvers_alone() {
+async fn only_approvers_approve() {
     let lab = Lab::start().await;
     let path = lab.submitted(&lab.normal()).await;
     let service = test_support::Http::new(&lab.service.base, Some(lab.service.service_token().to_owned()));
@@ -58,7 +58,7 @@ async fn change_opened_by_a_service_belongs_to_the_person_it_names() {
     lab.approver.post(&format!("{path}/approve"), &json!({})).await.expect_problem(403);
     let other = lab.person("anna", &[Role::Approver]).await;
     other.post(&format!("{path}/approve"), &json!({})).await.expect(200);
-    // A service that names nobody stands for itself.
+    // A service that names nobody acts for itself.
     let own = service.post("/itsm/changes", &lab.normal()).await.expect(201);
     assert_eq!(own["requested_by"], "service:platform");
 }

@@ -1,4 +1,4 @@
-//! A mail server of a few lines: it accepts or refuses as it is told, and keeps what it got.
+//! A mail server of a few lines: it accepts or refuses as configured, and keeps what it received.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! A receiver of webhooks that answers as it is told and keeps what it got.
+//! A receiver of webhooks that answers as configured, and keeps what it received.
 
 use std::{
     sync::{Arc, Mutex},

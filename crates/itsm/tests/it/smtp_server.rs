@@ -3,11 +3,11 @@
 use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::Value;
+use test_support::{Reason, python_tool, skip};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
 };
-use test_support::{Reason, python_tool, skip};
 
 pub struct SmtpServer {
     pub url: String,

@@ -3,16 +3,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use local_postgres::{EphemeralPostgres, Listen, LocalPostgres};
 
-use crate::support::{config, postgres_is_installed, process_lives, query, query_url, start};
+use crate::support::{cluster_folder, config, is_postgres_installed, process_lives, query, query_url, start};
 
 #[test]
 fn data_survives_stop_crash_and_restart() {
-    if !postgres_is_installed() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let Some(folder) = cluster_folder() else { return };
     let data_dir = folder.path().join("new/cluster");
-    open_to_all(folder.path());
     let postgres = start(&data_dir);
     let first_pid = postgres.pid().unwrap();
     query(&postgres, "create table kept as select 7 as number").unwrap();
@@ -35,14 +31,14 @@ fn data_survives_stop_crash_and_restart() {
     assert_eq!(query(&again, "select number from kept").unwrap(), "7");
     let last_pid = again.pid().unwrap();
     again.start_server().unwrap();
-    assert_eq!(again.pid(), Some(last_pid), "a running server is left alone");
+    assert_eq!(again.pid(), Some(last_pid), "a running server is not restarted");
     drop(again);
     assert!(!process_lives(last_pid));
 }
 
 #[test]
-fn throw_away_clusters_run_side_by_side_and_leave_nothing() {
-    if !postgres_is_installed() {
+fn throw_away_clusters_run_in_parallel_and_leave_nothing() {
+    if !is_postgres_installed() {
         return;
     }
     let starts = [0, 1].map(|_| std::thread::spawn(|| EphemeralPostgres::start().unwrap()));
@@ -55,16 +51,12 @@ fn throw_away_clusters_run_side_by_side_and_leave_nothing() {
     assert!(folder.exists());
     drop(left);
     assert!(!folder.exists());
-    assert_eq!(query(&right, "select 1").unwrap(), "1", "the other one stays");
+    assert_eq!(query(&right, "select 1").unwrap(), "1", "the other cluster stays");
 }
 
 #[test]
 fn settings_and_server_defaults_reach_the_server() {
-    if !postgres_is_installed() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    open_to_all(folder.path());
+    let Some(folder) = cluster_folder() else { return };
     let mut config = config(folder.path());
     config.settings.insert("max_connections".into(), "17".into());
     let postgres = LocalPostgres::start(config).unwrap();
@@ -77,8 +69,8 @@ fn settings_and_server_defaults_reach_the_server() {
 }
 
 #[test]
-fn tcp_asks_for_the_password_and_keeps_its_port() {
-    if !postgres_is_installed() {
+fn tcp_requires_the_password_and_keeps_its_port() {
+    if !is_postgres_installed() {
         return;
     }
     let postgres = EphemeralPostgres::start_listening(Listen::Tcp { port: None }).unwrap();
@@ -93,8 +85,8 @@ fn tcp_asks_for_the_password_and_keeps_its_port() {
 }
 
 #[test]
-fn nobody_else_can_read_data_socket_or_password() {
-    if !postgres_is_installed() {
+fn only_the_owner_can_read_data_socket_and_password() {
+    if !is_postgres_installed() {
         return;
     }
     let postgres = EphemeralPostgres::start().unwrap();
@@ -105,9 +97,4 @@ fn nobody_else_can_read_data_socket_or_password() {
     assert_eq!(mode("password"), 0o600);
     assert_eq!(mode("") & 0o007, 0, "the folder itself is closed to others");
     assert_eq!(mode("hba.conf") & 0o007, 0);
-}
-
-/// Temporary folders are 0700, and the server's user must be able to enter them.
-pub fn open_to_all(folder: &std::path::Path) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
 }

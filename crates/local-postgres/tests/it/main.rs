@@ -1,4 +1,4 @@
-//! A real server each; skipped with a message where PostgreSQL is not installed.
+//! Each test starts a real server; without PostgreSQL the tests are skipped with a message.
 
 mod errors;
 mod lifecycle;

@@ -1,4 +1,4 @@
-//! The owner is a second process here: this very test program, asked to run one helper "test".
+//! The owner is a second process: this test program, asked to run one helper "test".
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use local_postgres::{EphemeralPostgres, LaunchError, LocalPostgres};
 
-use crate::lifecycle::open_to_all;
-use crate::support::{config, eventually, postgres_is_installed, process_lives, query, start};
+use crate::support::{
+    cluster_folder, config, eventually, is_postgres_installed, process_lives, query, start,
+};
 
 const ROLE: &str = "LOCAL_POSTGRES_TEST_OWNER";
 
@@ -18,20 +19,16 @@ fn owner_helper() {
     let Some(place) = std::env::var_os(ROLE) else {
         return;
     };
-    // Started on a thread that ends at once: the server's life must not hang on the starting thread's.
+    // The starting thread ends at once; the server must not end with it.
     let postgres = std::thread::spawn(move || {
-        if place == "ephemeral" {
-            let postgres = EphemeralPostgres::start().unwrap();
-            let line = (postgres.pid().unwrap(), postgres.socket_dir());
-            std::mem::forget(postgres);
-            line
+        // Leaked, so that only the kernel can stop it.
+        let postgres: &LocalPostgres = if place == "ephemeral" {
+            Box::leak(Box::new(EphemeralPostgres::start().unwrap()))
         } else {
-            let postgres = start(Path::new(&place));
-            query(&postgres, "create table if not exists kept (number int)").unwrap();
-            let line = (postgres.pid().unwrap(), postgres.socket_dir());
-            std::mem::forget(postgres);
-            line
-        }
+            Box::leak(Box::new(start(Path::new(&place))))
+        };
+        query(postgres, "create table if not exists kept (number int)").unwrap();
+        (postgres.pid().unwrap(), postgres.socket_dir())
     });
     let (pid, socket) = postgres.join().unwrap();
     std::thread::sleep(Duration::from_millis(200));
@@ -75,12 +72,8 @@ impl Drop for Owner {
 }
 
 #[test]
-fn server_ends_with_a_killed_owner_and_the_next_owner_goes_on() {
-    if !postgres_is_installed() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    open_to_all(folder.path());
+fn server_ends_with_a_killed_owner_and_the_next_owner_continues() {
+    let Some(folder) = cluster_folder() else { return };
     let mut owner = Owner::start(folder.path());
     assert!(process_lives(owner.server), "it outlives the thread that started it");
 
@@ -89,15 +82,15 @@ fn server_ends_with_a_killed_owner_and_the_next_owner_goes_on() {
     assert!(refused.to_string().contains(&owner.process.id().to_string()), "{refused}");
 
     owner.kill();
-    // At once, while the old server may still be on its way out.
+    // Immediately, while the old server may still be stopping.
     let next = start(folder.path());
     assert!(!process_lives(owner.server));
     assert_eq!(query(&next, "select count(*) from kept").unwrap(), "0");
 }
 
 #[test]
-fn killed_server_is_seen_and_started_again() {
-    if !postgres_is_installed() {
+fn killed_server_is_noticed_and_can_start_again() {
+    if !is_postgres_installed() {
         return;
     }
     let postgres = EphemeralPostgres::start().unwrap();
@@ -111,8 +104,8 @@ fn killed_server_is_seen_and_started_again() {
 }
 
 #[test]
-fn folder_of_a_killed_owner_is_swept_by_the_next_throw_away_cluster() {
-    if !postgres_is_installed() {
+fn next_throw_away_cluster_removes_the_folder_of_a_killed_owner() {
+    if !is_postgres_installed() {
         return;
     }
     let mut owner = Owner::start(Path::new("ephemeral"));
@@ -120,5 +113,5 @@ fn folder_of_a_killed_owner_is_swept_by_the_next_throw_away_cluster() {
     eventually("the server follows its owner", || !process_lives(owner.server));
     assert!(Path::new(&owner.socket).exists());
     let _next = EphemeralPostgres::start().unwrap();
-    eventually("the folder is swept", || !Path::new(&owner.socket).exists());
+    eventually("the folder is removed", || !Path::new(&owner.socket).exists());
 }

@@ -1,18 +1,27 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use bound_child::ProcessStat;
 use local_postgres::{LocalPostgres, LocalPostgresConfig, find_bin_dir};
+use tempfile::TempDir;
+use test_skip::{Reason, skip};
 
 /// False where the tests cannot run, which is reported.
-pub fn postgres_is_installed() -> bool {
-    match find_bin_dir() {
-        Ok(_) => true,
-        Err(error) => {
-            test_skip::skip(test_skip::Reason::MissingTool, error);
-            false
-        }
+pub fn is_postgres_installed() -> bool {
+    find_bin_dir().inspect_err(|error| skip(Reason::MissingTool, error)).is_ok()
+}
+
+/// A folder that the server's user can enter, unlike a temporary folder by default; `None` where the tests cannot run.
+pub fn cluster_folder() -> Option<TempDir> {
+    if !is_postgres_installed() {
+        return None;
     }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    Some(folder)
 }
 
 pub fn config(data_dir: &Path) -> LocalPostgresConfig {
@@ -43,14 +52,13 @@ pub fn query_url(bin_dir: &Path, url: &str, statement: &str) -> Result<String, S
 }
 
 pub fn process_lives(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    ProcessStat::read(pid).is_some_and(|stat| !stat.has_ended)
 }
 
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
-        assert!(Instant::now() < deadline, "waited 30 s in vain: {what}");
+        assert!(Instant::now() < deadline, "not true after 30 s: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

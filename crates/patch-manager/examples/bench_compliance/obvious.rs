@@ -166,7 +166,7 @@ pub async fn judge_each(pool: &PgPool, hosts: &[String]) -> anyhow::Result<Durat
             .map(|found| {
                 serde_json::json!({ "cve": found.advisory.cves.first(), "package": found.package_name(),
                     "installed": found.installed(), "fixed": found.fixed(), "advisory_id": found.advisory.id,
-                    "published": found.advisory.published, "state": found.state.as_str(), "rule": found.rule.as_str() })
+                    "published": found.advisory.published, "state": found.state.name(), "rule": found.rule.kind().name() })
             })
             .collect();
         let status = if pending.is_empty() { "compliant" } else { "non_compliant" };

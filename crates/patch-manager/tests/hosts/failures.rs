@@ -1,6 +1,7 @@
 //! Every step of the workflow fails once: the host is in service afterwards, out of maintenance, or somebody is told.
 
 use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
+use domain::workflow::WorkflowStep;
 use serde_json::json;
 
 use crate::lab::{ALL, Lab, SECOND, Told};
@@ -51,7 +52,7 @@ async fn play(lab: &Lab, steps: [&str; 4]) -> Told {
 fn failed(told: &Told, host: &str, step: &str) -> HostOutcome {
     let outcome = told.outcome(host);
     assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{step} on {host}: {}", told.why());
-    assert_eq!(outcome.workflow_step.as_deref(), Some(step), "{host}: {:?}", outcome.reason);
+    assert_eq!(outcome.step.map(WorkflowStep::name), Some(step), "{host}: {:?}", outcome.reason);
     outcome
 }
 
@@ -97,7 +98,7 @@ pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
         assert!(outcome.changed.is_empty(), "{host}");
     }
     in_service(lab, &told).await;
-    lab.take_back(&ALL).await;
+    lab.roll_back(&ALL).await;
 }
 
 async fn in_service(lab: &Lab, told: &Told) {
@@ -128,12 +129,12 @@ pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
         assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
         let passed_over: Vec<_> = outcome.passed_over.iter().map(|each| each.step.as_str()).collect();
         assert_eq!(passed_over, ["post_update", "pre_downtime"], "{host}");
-        let tries = |task: &str| {
-            let result = told.results(host).find(|result| result.task == task).unwrap();
+        let tries = |step| {
+            let result = told.results(host).find(|result| result.step == Some(step)).unwrap();
             result.data.as_ref().unwrap()["pm_tries"].as_u64()
         };
-        assert_eq!(tries("pre_step | pre update"), Some(2), "{host}");
-        assert_eq!(tries("post_step | post update"), Some(2), "{host}");
+        assert_eq!(tries(WorkflowStep::PreUpdate), Some(2), "{host}");
+        assert_eq!(tries(WorkflowStep::PostUpdate), Some(2), "{host}");
     }
-    lab.take_back(&SECOND).await;
+    lab.roll_back(&SECOND).await;
 }

@@ -9,10 +9,9 @@ use std::{
 
 use ansible::{
     AnsibleRunner, Connection, Ended, Event, HostKeyRule, HostOutcome, HostOutcomeKind, HostResult,
-    Inventory, Playbook, PlaybookRun, PlaybookRunner, RunningPlaybook, Secret, SshConnection, SshKey,
-    Variables,
+    Inventory, Playbook, PlaybookRun, RunningPlaybook, Secret, SshConnection, SshKey, Variables,
 };
-use domain::ids::CiId;
+use domain::{ids::CiId, workflow::WorkflowStep};
 use serde_json::{Value, json};
 use sim_engine::{SimEngine, SimSettings};
 use tempfile::TempDir;
@@ -198,7 +197,7 @@ impl Lab {
     }
 
     /// Back to the older versions, by the package manager, with the services running.
-    pub async fn take_back(&self, hosts: &[&str]) {
+    pub async fn roll_back(&self, hosts: &[&str]) {
         let run = self.run(Playbook::RollbackSnapshot, hosts, &self.run_id(), |host, variables| {
             variables.set("pm_downgrades", old_openssl(host));
         });
@@ -271,11 +270,11 @@ pub async fn listen(mut running: RunningPlaybook) -> Told {
     panic!("the stream ended without `Ended`: {events:#?}");
 }
 
-/// Reads until the task begins on a host.
-pub async fn until_task(running: &mut RunningPlaybook, task: &str) {
+/// Reads events until the step begins on a host.
+pub async fn until_step(running: &mut RunningPlaybook, step: WorkflowStep) {
     while let Some(event) = next(running).await {
-        assert!(!matches!(event, Event::Ended(_)), "the run ended before `{task}`");
-        if matches!(&event, Event::HostStarted { task: begun, .. } if begun == task) {
+        assert!(!matches!(event, Event::Ended(_)), "the run ended before `{}`", step.name());
+        if matches!(&event, Event::HostStarted { step: Some(begun), .. } if *begun == step) {
             return;
         }
     }

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ansible::{Event, HostOutcomeKind, HostStatus, Playbook, PlaybookRunner, RunningPlaybook, Step};
+use ansible::{Event, HostOutcomeKind, HostStatus, Playbook, RunningPlaybook};
+use domain::workflow::WorkflowStep;
 use serde_json::{Value, json};
 
 use crate::lab::{FIRST, Lab, SECOND, listen, next, openssl};
@@ -25,7 +26,7 @@ async fn in_transaction(lab: &Lab, hosts: &[&str], run_id: &str, attempt: u32) -
         variables.set("pm_reboot", "never").set("pm_attempt", attempt);
     });
     let mut running = lab.runner.start(run).await.unwrap();
-    crate::lab::until_task(&mut running, "patching | update").await;
+    crate::lab::until_step(&mut running, WorkflowStep::Update).await;
     for host in hosts {
         lab.until(
             host,
@@ -49,8 +50,8 @@ async fn forget_strikes(lab: &Lab, hosts: &[&str], faults: Vec<Value>) {
     }
 }
 
-async fn settle(lab: &Lab, hosts: &[&str], run_id: &str) {
-    let told = lab.play(lab.run(Playbook::SettleHost, hosts, run_id, |_, _| {})).await;
+async fn recover(lab: &Lab, hosts: &[&str], run_id: &str) {
+    let told = lab.play(lab.run(Playbook::RecoverHost, hosts, run_id, |_, _| {})).await;
     for host in hosts {
         assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
@@ -64,13 +65,13 @@ pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) 
     let told = listen(running).await;
     for host in FIRST {
         let outcome = told.outcome(host);
-        assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(Step::Rebooting)));
+        assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(WorkflowStep::Reboot)));
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
         assert!(outcome.changed.iter().any(|change| change.package == "openssl"), "{host}");
     }
-    settle(lab, &FIRST, &run_id).await;
+    recover(lab, &FIRST, &run_id).await;
     forget_strikes(lab, &FIRST, faults).await;
-    lab.take_back(&FIRST).await;
+    lab.roll_back(&FIRST).await;
 }
 
 pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
@@ -98,7 +99,7 @@ pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
     }
     forget_strikes(lab, &FIRST, faults).await;
-    lab.take_back(&FIRST).await;
+    lab.roll_back(&FIRST).await;
 }
 
 pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
@@ -125,7 +126,7 @@ pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
     assert_eq!(lab.ssh(SECOND[0], "dpkg --audit").await, "");
     assert_eq!(lab.ssh(SECOND[1], "dnf -q -C repoquery --duplicates").await, "");
     forget_strikes(lab, &SECOND, faults).await;
-    lab.take_back(&SECOND).await;
+    lab.roll_back(&SECOND).await;
 }
 
 pub async fn partition_ends_as_unreachable(lab: &Lab) {
@@ -145,7 +146,7 @@ pub async fn partition_ends_as_unreachable(lab: &Lab) {
     // Generous, because the machine may be busy; an idle one takes nine seconds and the end of the play.
     assert!(began.elapsed() < Duration::from_secs(60));
     lab.end(&cut).await;
-    settle(lab, &["deb-02"], &run_id).await;
+    recover(lab, &["deb-02"], &run_id).await;
     forget_strikes(lab, &["deb-02"], faults).await;
-    lab.take_back(&["deb-02"]).await;
+    lab.roll_back(&["deb-02"]).await;
 }

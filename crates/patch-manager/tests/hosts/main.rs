@@ -27,8 +27,8 @@ async fn playbooks_do_on_real_hosts_what_they_say() {
         ),
     );
     told(
-        "hosts_are_patched_once_rebooted_and_taken_back",
-        packages::hosts_are_patched_once_rebooted_and_taken_back(lab),
+        "hosts_are_patched_once_rebooted_and_rolled_back",
+        packages::hosts_are_patched_once_rebooted_and_rolled_back(lab),
     )
     .await;
     told("hosts_are_entered_as_the_cmdb_says", ways_in::hosts_are_entered_as_the_cmdb_says(lab)).await;

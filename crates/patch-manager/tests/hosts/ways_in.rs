@@ -60,7 +60,7 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
     });
     let masters: Vec<_> = masters.filter(|line| line.contains("ssh") && line.contains("patch-run")).collect();
     assert!(masters.is_empty(), "connections were left open: {masters:?}");
-    lab.take_back(&ALL).await;
+    lab.roll_back(&ALL).await;
 }
 
 pub async fn another_host_key_is_refused(lab: &Lab) {
@@ -71,7 +71,8 @@ pub async fn another_host_key_is_refused(lab: &Lab) {
     ];
     let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, _| {});
     let told = lab.play(run).await;
-    for (host, said) in [("deb-02", "shows another host key"), ("rpm-02", "is not known and none is learned")]
+    for (host, said) in
+        [("deb-02", "shows another host key"), ("rpm-02", "is unknown, and learning it is not allowed")]
     {
         let outcome = told.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Unreachable, "{host}");

@@ -59,7 +59,8 @@ impl Platform {
         let of_cmdb = cmdb::Settings { sim_engine_url: sim_engine_url.to_owned() };
         let cmdb = TestService::start_on::<Cmdb>(database.url(), of_cmdb, listener, clock.clone()).await;
         let work = TempDir::new().unwrap();
-        let settings = Settings { feeds, ..settings(&cmdb.base, sim_engine_url, ansible, &work) };
+        let mut settings = settings(&cmdb.base, sim_engine_url, ansible, &work);
+        settings.compliance.feeds = feeds;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let patch =
             TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;
@@ -102,14 +103,19 @@ impl Platform {
 
 fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work: &TempDir) -> Settings {
     Settings {
-        cmdb_url: cmdb_url.to_owned(),
-        itsm_url: "http://127.0.0.1:9".to_owned(),
-        sim_engine_url: sim_engine_url.to_owned(),
-        ansible_playbook: ansible,
-        playbooks: None,
-        work_dir: work.path().to_owned(),
-        forks: 4,
-        feeds: FeedSettings { feed_max_bytes: 64 << 20, ..FeedSettings::default() },
+        compliance: patch_compliance::Settings {
+            cmdb_url: cmdb_url.to_owned(),
+            work_dir: work.path().to_owned(),
+            feeds: FeedSettings { feed_max_bytes: 64 << 20, ..FeedSettings::default() },
+            ..patch_compliance::Settings::default()
+        },
+        runs: patch_runs::Settings {
+            itsm_url: "http://127.0.0.1:9".to_owned(),
+            sim_engine_url: sim_engine_url.to_owned(),
+            ansible_playbook: ansible,
+            forks: 4,
+            ..patch_runs::Settings::default()
+        },
         ..Settings::default()
     }
 }

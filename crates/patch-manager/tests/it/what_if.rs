@@ -40,7 +40,7 @@ async fn what_cannot_be_asked_is_named() {
     let selector = json!({ "all": true });
     for (body, pointer, reason) in [
         (json!({}), "", "must name a policy_id"),
-        (json!({ "scenario": "" }), "/scenario", "holds no scenario"),
+        (json!({ "scenario": "" }), "/scenario", "contains no scenario"),
         (
             json!({ "scenario": "nodes:\n  - {id: a, type: HOST, colour: red}\n" }),
             "/scenario",

@@ -117,17 +117,25 @@ impl Platform {
         let secret = self.work_dir.path().join("webhook-secret");
         std::fs::write(&secret, WEBHOOK_SECRET).unwrap();
         let settings = patch_manager::Settings {
-            webhook_secret_file: Some(secret),
-            allow_outbound_to: vec!["127.0.0.1".to_owned()],
-            cmdb_url: url(self.addresses.cmdb),
-            itsm_url: url(self.addresses.itsm),
-            sim_engine_url: url(self.addresses.sim),
-            ansible_playbook: Some(self.ansible.clone()),
-            playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
-            work_dir: self.work_dir.path().to_owned(),
-            forks: 8,
-            public_url: url(self.addresses.patch),
-            ..patch_manager::Settings::default()
+            compliance: patch_compliance::Settings {
+                cmdb_url: url(self.addresses.cmdb),
+                work_dir: self.work_dir.path().to_owned(),
+                ..patch_compliance::Settings::default()
+            },
+            runs: patch_runs::Settings {
+                itsm_url: url(self.addresses.itsm),
+                sim_engine_url: url(self.addresses.sim),
+                ansible_playbook: Some(self.ansible.clone()),
+                playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
+                forks: 8,
+                public_url: url(self.addresses.patch),
+                ..patch_runs::Settings::default()
+            },
+            releases: patch_releases::Settings {
+                webhook_secret_file: Some(secret),
+                allow_outbound_to: vec!["127.0.0.1".to_owned()],
+                ..patch_releases::Settings::default()
+            },
         };
         TestService::start_on::<PatchManager>(&self.database_url, settings, listener, self.clock.clone())
             .await

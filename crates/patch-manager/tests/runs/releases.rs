@@ -155,7 +155,7 @@ async fn tiers_follow_the_demo_and_an_unhealthy_customer_goes_back() {
         (Some(4), Some(1))
     );
     let timeline = platform.patch.get("/patch/releases/v1.0.1/timeline").await.expect(200);
-    assert!(timeline.to_string().contains("back at v1.0.0"), "{timeline:#}");
+    assert!(timeline.to_string().contains("rolled back to v1.0.0"), "{timeline:#}");
     rolled_back_by_hand_within_its_window_alone(&platform).await;
 }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use clap::Args;
 use domain::{
     ids::{PolicyId, RunId},
-    strategy::{Strategy, UnknownStrategy},
+    strategy::Strategy,
 };
 
 use super::Selection;
@@ -106,9 +106,9 @@ enum Choice {
 }
 
 impl FromStr for Choice {
-    type Err = UnknownStrategy;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, UnknownStrategy> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::All),
             name => name.parse().map(Self::One),

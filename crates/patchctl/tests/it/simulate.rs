@@ -151,7 +151,7 @@ fn fault_in_a_scenario_is_told_with_file_line_and_field() {
     fs::write(&desk.file, SCENARIO.replace("criticality: 5", "criticality: 6")).unwrap();
     assert!(desk.simulate(&[]).expect(1).one_line_error().contains("criticality: must be 1 to 5, but is 6"));
     fs::write(&desk.file, "").unwrap();
-    assert!(desk.simulate(&[]).expect(1).one_line_error().contains("holds no scenario"));
+    assert!(desk.simulate(&[]).expect(1).one_line_error().contains("contains no scenario"));
 }
 
 #[test]

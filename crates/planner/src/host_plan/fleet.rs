@@ -1,4 +1,4 @@
-//! The targets of a request by index, with what the strategies ask of each.
+//! The targets of a request by index, with the properties that the strategies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub struct Fleet<'a> {
     pub cluster: Vec<&'a str>,
     /// Services of each host, by index.
     pub services: Vec<Vec<usize>>,
-    /// Members that each service can spare: those that serve less its `min_up`.
+    /// Members that each service can spare: its up members minus its `min_up`.
     pub spare: Vec<usize>,
     /// Pairs (host, host it depends on), both targets, each once.
     pub dependencies: BTreeSet<(usize, usize)>,
@@ -73,7 +73,7 @@ impl<'a> Fleet<'a> {
         let risk = (0..hosts.len())
             .map(|host| severity[host] * f64::from(criticality[host]) * f64::from(1 + degree[host]))
             .collect();
-        // A host that is down already costs its services nothing more.
+        // A host that is already down costs its services nothing more.
         let services = hosts
             .iter()
             .map(|host| match node(host).filter(|node| node.up) {
@@ -102,7 +102,7 @@ impl<'a> Fleet<'a> {
         Budgets { max_parallel: self.max_parallel, spare: &self.spare }
     }
 
-    /// The units of the given hosts: incompatible ones together if a wave can hold them, all others alone.
+    /// The units of the given hosts: incompatible ones together if they fit into a wave, all others separately.
     pub fn units(&self, hosts: &[usize]) -> Vec<Unit> {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for host in hosts {
@@ -113,9 +113,10 @@ impl<'a> Fleet<'a> {
             .into_values()
             .flat_map(|hosts| {
                 let together = self.unit(hosts);
-                match budgets.allow(&together) || together.hosts.len() == 1 {
-                    true => vec![together],
-                    false => together.hosts.iter().map(|host| self.unit(vec![*host])).collect(),
+                if budgets.allow(&together) || together.hosts.len() == 1 {
+                    vec![together]
+                } else {
+                    together.hosts.iter().map(|host| self.unit(vec![*host])).collect()
                 }
             })
             .collect()

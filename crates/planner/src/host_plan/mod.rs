@@ -1,16 +1,16 @@
-//! Plans of hosts: which go first, which go together, and what stands between them.
+//! Plans of hosts: which go first, which go together, and the gates between them.
 //!
 //! Every strategy keeps the same budgets: a wave has at most `max_parallel` hosts, no service loses more members than it
 //! can spare, hosts that are incompatible with each other share a wave if the budgets permit. Staging comes before
-//! pilots and pilots before all others. What a strategy decides is the order in which hosts are offered a place.
+//! pilots and pilots before all others. A strategy decides only the order in which hosts are offered a place.
 //!
 //! | strategy | on hosts |
 //! | --- | --- |
 //! | `bigbang` | as few waves as the budgets allow: members of the tightest services are placed first |
-//! | `rolling` | most critical first, then most severe: what is exposed worst is patched soonest |
+//! | `rolling` | most critical first, then most severe: the worst exposure is patched first |
 //! | `batch_rolling` | in order of ids, whatever their importance |
 //! | `canary` | the least important member of each service, a pause, then as `rolling` |
-//! | `bluegreen` | half of each service (green), then the other half (blue), which serves meanwhile |
+//! | `bluegreen` | half of each service (green) while the other half (blue) serves, then the other half |
 //! | `dep_greedy` | a host after all hosts it depends on; of those ready, the riskiest first |
 //! | `hybrid` | riskiest first, with a pause of at least 30 s after each wave |
 //!
@@ -37,20 +37,20 @@ const CANARY_PAUSE_SECONDS: u32 = 60;
 /// Seconds of pause after each wave of `hybrid`, however short the policy's soak time is.
 const GUARDRAIL_PAUSE_SECONDS: u32 = 30;
 
-/// All that decides a plan.
+/// The input of a plan.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
     pub intent: Intent,
     pub strategy: Strategy,
     pub targets: BTreeMap<CiId, Target>,
-    /// Those targets that are patched and tested before all others.
+    /// Targets that are patched and tested before all others.
     pub staging: BTreeSet<CiId>,
     /// Hosts of each cluster (tag `cluster`) that go before the rest of it. Hosts without the tag count as one cluster.
     pub pilot_host_count: u32,
     pub graph: HostGraph,
-    /// A percentage is one of the targets.
+    /// A percentage is relative to the targets.
     pub max_parallel: HostCount,
-    /// A percentage is one of the targets.
+    /// A percentage is relative to the targets.
     pub error_threshold: HostCount,
     pub retries: u32,
     pub soak_seconds: u32,
@@ -61,7 +61,7 @@ pub struct PlanRequest {
     pub snapshot_retention_hours: Option<u32>,
 }
 
-/// Makes the plan and lints it: its `notes` hold the findings, and an `error` among them forbids its execution.
+/// Makes the plan and lints it: its `notes` are the findings, and an `error` among them forbids its execution.
 pub fn host_plan(request: &PlanRequest) -> Plan {
     let total = request.targets.len();
     let limits = Limits {
@@ -139,7 +139,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Nothing follows the last wave, so nobody waits after it.
+    /// Nothing follows the last wave, so there is no wait after it.
     fn finish(mut self) -> Vec<Wave> {
         if let Some(last) = self.waves.last_mut() {
             last.gate.soak_seconds = 0;
@@ -148,7 +148,7 @@ impl Builder<'_> {
     }
 }
 
-/// Services with at least one target among their members; the others cannot be touched.
+/// Services with at least one target among their members; the plan does not affect the others.
 fn service_budgets(request: &PlanRequest) -> BTreeMap<CiId, ServiceBudget> {
     let members = request.graph.members();
     let touched =

@@ -1,4 +1,4 @@
-//! The order in which each strategy offers hosts a place, and who goes first.
+//! The order in which each strategy offers hosts a place, and the pilots.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -81,9 +81,10 @@ pub fn green(fleet: &Fleet, hosts: &[usize]) -> Vec<usize> {
 
 /// What a unit takes of each service; of no service, if it serves none.
 fn shares(unit: &Unit) -> Vec<(Option<usize>, usize)> {
-    match unit.load.is_empty() {
-        true => vec![(None, unit.hosts.len())],
-        false => unit.load.iter().map(|(service, count)| (Some(*service), *count)).collect(),
+    if unit.load.is_empty() {
+        vec![(None, unit.hosts.len())]
+    } else {
+        unit.load.iter().map(|(service, count)| (Some(*service), *count)).collect()
     }
 }
 
@@ -97,7 +98,7 @@ fn first_host(unit: &Unit) -> usize {
     unit.hosts[0]
 }
 
-/// A service of 6 that can spare 2 needs 3 waves; whoever belongs to the service that needs most must not wait.
+/// A service of 6 that can spare 2 needs 3 waves; members of the service that needs the most waves must not wait.
 fn tightest_first(fleet: &Fleet, units: &mut [Unit]) {
     let mut members: BTreeMap<usize, usize> = BTreeMap::new();
     for (service, load) in units.iter().flat_map(|unit| &unit.load) {
@@ -134,8 +135,8 @@ fn riskiest_first(fleet: &Fleet, a: &Unit, b: &Unit) -> Ordering {
     risk(b).total_cmp(&risk(a)).then(first_host(a).cmp(&first_host(b)))
 }
 
-/// For each unit those it depends on. Units that depend on each other in a circle have no order, so what runs inside a
-/// circle is left out; the linter names it.
+/// For each unit the units it depends on. Units in a dependency cycle have no order, so edges inside a cycle are left out;
+/// the linter reports it.
 fn providers(fleet: &Fleet, units: &[Unit]) -> Vec<Vec<usize>> {
     let mut unit_of = BTreeMap::new();
     for (index, unit) in units.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! What is wrong with a plan, whoever made it.
+//! Finds errors in a plan, whatever made it.
 //!
-//! The linter trusts nothing that the planner believed: it counts again from the plan and the graph. An `error` forbids
-//! the plan's execution; a `warning` is for the approver to weigh; an `info` is worth knowing.
+//! The linter does not trust the planner: it recounts from the plan and the graph. An `error` forbids the plan's execution;
+//! the approver decides about a `warning`; an `info` is worth knowing.
 
 mod order;
 mod schedule;
@@ -20,7 +20,7 @@ use crate::{graph::HostGraph, schedule::Schedule};
 /// How many names a note lists before it counts the rest.
 const NAMES_LISTED: usize = 5;
 
-/// Findings, gravest first, then by code and text.
+/// Findings, most severe first, then by code and text.
 pub fn lint(plan: &Plan, graph: &HostGraph) -> Vec<Note> {
     let mut findings = Findings(Vec::new());
     shape::check(plan, &mut findings);
@@ -37,7 +37,7 @@ pub fn lint_schedule(plan: &Plan, schedule: &Schedule) -> Vec<Note> {
     sorted(findings.0)
 }
 
-/// Gravest first, then by code and text.
+/// Most severe first, then by code and text.
 pub fn sorted(mut notes: Vec<Note>) -> Vec<Note> {
     notes.sort_by(|a, b| {
         b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)).then_with(|| a.text.cmp(&b.text))
@@ -71,7 +71,7 @@ fn services(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
         let up: BTreeSet<&CiId> = budget.members.iter().filter(|host| graph.is_up(host)).collect();
         let down = budget.members.len() - up.len();
         if down > 0 {
-            let text = format!("{down} of {} members of `{service}` are down already", budget.members.len());
+            let text = format!("{down} of {} members of `{service}` are already down", budget.members.len());
             findings.info("service-members-down", text);
         }
         // Only members that serve are lost to the service.
@@ -96,11 +96,11 @@ fn services(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     }
 }
 
-/// What each host brings along by itself.
+/// Findings about each host by itself.
 fn hosts(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     let unknown = plan.targets.keys().filter(|host| !graph.hosts.contains_key(*host));
     if let Some(hosts) = some_named(unknown) {
-        let text = format!("the graph does not know {hosts}; their services cannot be guarded");
+        let text = format!("the graph does not know {hosts}; their services cannot be protected");
         findings.warning("host-not-in-graph", text);
     }
     if plan.intent != Intent::Patch {
@@ -109,18 +109,18 @@ fn hosts(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     let no_way_back = plan.targets.iter().filter(|(_, target)| target.rollback_mode == RollbackMode::None);
     if let Some(hosts) = some_named(no_way_back.map(|(host, _)| host)) {
         let consequence = match plan.rollback {
-            Rollback::Auto => "a failure leaves them as they are, although the policy asks for rollback",
+            Rollback::Auto => "a failure leaves them as they are, although the policy requires rollback",
             Rollback::Manual | Rollback::Never => "a failure leaves them as they are",
         };
         findings.warning("no-rollback", format!("{hosts} cannot be rolled back; {consequence}"));
     }
     let idle = plan.targets.iter().filter(|(_, target)| target.updates.is_empty());
     if let Some(hosts) = some_named(idle.map(|(host, _)| host)) {
-        findings.info("nothing-to-install", format!("nothing is to be installed on {hosts}"));
+        findings.info("nothing-to-install", format!("there is nothing to install on {hosts}"));
     }
 }
 
-/// `a, b and 3 more`; `None` for nobody.
+/// `a, b and 3 more`; `None` if empty.
 fn some_named<'a>(hosts: impl Iterator<Item = &'a CiId>) -> Option<String> {
     let text = named(hosts);
     (!text.is_empty()).then_some(text)

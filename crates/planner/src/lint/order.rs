@@ -1,4 +1,4 @@
-//! Whether hosts that depend on each other come in a sound order: incompatible ones together, providers first.
+//! Checks the order of hosts that depend on each other: incompatible ones together, providers first.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,8 @@ pub fn check(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     }
 }
 
-/// A group is split when its waves differ. A host of it that is no target may be patched already: that is for the
-/// approver to know.
+/// A group is split if its waves differ. A host of it that is not a target may be patched already: the approver must
+/// know.
 fn incompatible_groups(
     plan: &Plan,
     graph: &HostGraph,
@@ -56,7 +56,7 @@ fn incompatible_groups(
         let hosts = named(group.iter().copied());
         if planned.len() > 1 {
             let text = format!(
-                "{hosts} are incompatible while one is patched and another is not, but are parted over waves {}; \
+                "{hosts} are incompatible while one is patched and another is not, but are split over waves {}; \
                  their budgets do not hold them together",
                 planned.join(", ")
             );
@@ -71,7 +71,7 @@ fn incompatible_groups(
     }
 }
 
-/// Pilots and staging go first by rule, so only what follows them owes its providers an earlier wave.
+/// Pilots and staging go first by rule, so only the waves after them must have their providers in an earlier wave.
 fn dependencies(plan: &Plan, graph: &HostGraph, wave_of: &BTreeMap<&CiId, usize>, findings: &mut Findings) {
     let mut edges: DiGraphMap<&CiId, Compatibility> = DiGraphMap::new();
     for edge in &graph.edges {
@@ -87,7 +87,7 @@ fn dependencies(plan: &Plan, graph: &HostGraph, wave_of: &BTreeMap<&CiId, usize>
         circle.sort_unstable();
         circle.iter().for_each(|host| _ = circle_of.insert(*host, number));
         if circle.len() > 1 {
-            let text = format!("{} depend on each other in a circle", named(circle.into_iter()));
+            let text = format!("{} depend on each other in a cycle", named(circle.into_iter()));
             findings.warning("dependency-cycle", text);
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the plan's hosts may be worked on when its run would.
+//! Checks whether the plan's hosts may be patched at the time of its run.
 
 use std::collections::BTreeMap;
 

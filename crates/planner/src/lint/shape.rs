@@ -1,4 +1,4 @@
-//! Whether the waves are well formed: every target once, none too large, staging before pilots before batches.
+//! Checks that the waves are well formed: every target once, none too large, staging before pilots before batches.
 
 use std::collections::BTreeMap;
 
@@ -34,10 +34,13 @@ fn membership(plan: &Plan, findings: &mut Findings) {
         }
     }
     if let Some(hosts) = some_named(plan.targets.keys().filter(|host| !places.contains_key(host))) {
-        findings.error("host-without-wave", format!("no wave takes {hosts}"));
+        findings.error("host-without-wave", format!("no wave contains {hosts}"));
     }
     if let Some(hosts) = some_named(places.keys().copied().filter(|host| !plan.targets.contains_key(*host))) {
-        findings.error("wave-host-not-a-target", format!("{hosts} are in a wave but no targets of the plan"));
+        findings.error(
+            "wave-host-not-a-target",
+            format!("{hosts} are in a wave but are not targets of the plan"),
+        );
     }
 }
 

@@ -2,22 +2,18 @@
 //!
 //! Nodes and edges are addressed by their index, in the order in which the file lists them.
 
-mod convert;
 mod read;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    convert::from_graph,
-    read::{ScenarioError, read},
-};
+pub use self::read::{ScenarioError, read};
 use crate::{components::components, graph::Compatibility};
 
-/// Version of a node that has its patch.
+/// Version of a patched node.
 pub const PATCHED: &str = "v_new";
-/// Version of a node that has not, and to which a rollback returns it.
+/// Version of an unpatched node; a rollback returns to it.
 pub const UNPATCHED: &str = "v_old";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +35,10 @@ pub struct Node {
     pub service: usize,
     /// 1 to 5.
     pub criticality: u8,
-    /// At least 1; stated by the author, used by nothing.
+    /// At least 1; part of the format, not used.
     pub redundancy: u32,
     pub min_up: u32,
-    /// Others are not planned, but count for their service and stay exposed.
+    /// Other nodes are not planned, but count for their service and stay exposed.
     pub patchable: bool,
     pub group: Option<String>,
     pub version: String,
@@ -53,7 +49,7 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     pub name: String,
-    /// The highest that one of its members asks for.
+    /// The highest value among its members.
     pub min_up: u32,
     pub members: Vec<usize>,
 }
@@ -93,7 +89,7 @@ pub struct Edge {
     pub source: usize,
     pub target: usize,
     pub compatibility: Compatibility,
-    /// For so long the ends of an incompatible edge may differ in version.
+    /// How long the ends of an incompatible edge may differ in version.
     pub mixed_max_duration_seconds: u32,
 }
 
@@ -103,7 +99,7 @@ impl Node {
         self.patch.requires_restart || self.patch.requires_reboot
     }
 
-    /// What one second without the patch weighs.
+    /// The exposure per second without the patch.
     pub fn weight(&self) -> f64 {
         f64::from(self.criticality) * self.patch.severity
     }
@@ -115,8 +111,8 @@ impl Scenario {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].patchable).collect()
     }
 
-    /// The number of each node's incompatibility group, numbered from 0 by first node in file order; and the risk of each
-    /// node: severity x criticality x (1 + number of distinct dependencies in and out).
+    /// The incompatibility group of each node, numbered from 0 by first node in file order, and the risk of each node:
+    /// severity x criticality x (1 + number of distinct dependencies in and out).
     pub fn groups_and_risks(&self) -> (Vec<usize>, Vec<f64>) {
         let edges = self.distinct_edges();
         let incompatible = edges.iter().filter(|edge| edge.2 == Compatibility::Incompatible);
@@ -132,7 +128,7 @@ impl Scenario {
         (groups, self.nodes.iter().zip(degree).map(risk).collect())
     }
 
-    /// Each pair of nodes once, in order of the pairs; where the file repeats a pair, its last compatibility holds.
+    /// Each pair of nodes once, in order of the pairs; if the file repeats a pair, its last compatibility counts.
     pub fn distinct_edges(&self) -> Vec<(usize, usize, Compatibility)> {
         // Sorted by source without comparing; then each source's few by target, the last of a pair first.
         let mut start = vec![0_u32; self.nodes.len() + 1];

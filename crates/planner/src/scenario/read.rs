@@ -1,4 +1,4 @@
-//! Reads a scenario from YAML, and names file, line and field of what is wrong with it.
+//! Reads a scenario from YAML; errors name file, line and field.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,11 +12,11 @@ use serde_saphyr::Spanned;
 use super::{Edge, Health, Node, NodeKind, Patch, Scenario, Service, UNPATCHED};
 use crate::graph::Compatibility;
 
-/// Why a text is no scenario. Shown as `file:line: field: reason`.
+/// Why a text is not a scenario. Shown as `file:line: field: reason`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioError {
     pub file: String,
-    /// Counted from 1; absent when the fault has no place, as in an empty file.
+    /// Counted from 1; absent if the error has no place, as in an empty file.
     pub line: Option<u64>,
     /// As a path: `nodes[3].patch.severity`; empty for the whole file.
     pub field: String,
@@ -104,13 +104,13 @@ enum RawCompatibility {
     Incompatible,
 }
 
-/// Reads one scenario. `file` stands in errors, and its stem is the name of a scenario that has none.
+/// Reads one scenario. `file` is named in errors, and its stem is the default name of the scenario.
 pub fn read(file: &str, yaml: &str) -> Result<Scenario, ScenarioError> {
     let reader = Reader { file };
     let has_content =
         |line: &str| !matches!(line.trim(), "" | "---" | "...") && !line.trim().starts_with('#');
     if !yaml.lines().any(has_content) {
-        return Err(reader.fault(None, "", "holds no scenario; give at least `nodes`"));
+        return Err(reader.fault(None, "", "contains no scenario; give at least `nodes`"));
     }
     reader.build(reader.parse(yaml)?)
 }
@@ -125,15 +125,15 @@ impl Reader<'_> {
         ScenarioError { file: self.file.to_owned(), line, field, reason }
     }
 
-    /// A hundred thousand nodes are a fair size for a file, so the parser's budgets are wide. They stay finite: an
-    /// expanding document ends in an error, not in the machine's memory.
+    /// Files with a hundred thousand nodes are legitimate, so the parser's budgets are large. They stay finite: an
+    /// expanding document ends in an error instead of exhausting memory.
     fn parse(&self, yaml: &str) -> Result<RawScenario, ScenarioError> {
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
                 max_events: 50_000_000,
                 max_nodes: 25_000_000,
                 max_total_scalar_bytes: 512 * 1024 * 1024,
-                // One patch shared by all nodes is no attack; what an alias may unfold to is limited all the same.
+                // One patch shared by all nodes is not an attack, but the expansion of aliases is still limited.
                 enforce_alias_anchor_ratio: false,
                 max_aliases: 1_000_000,
             },
@@ -168,7 +168,7 @@ impl Reader<'_> {
                 return Err(self.fault(Some(line), format!("{field}.id"), "must not be empty"));
             }
             if let Some((_, first)) = index_of.insert(id.clone(), (index, line)) {
-                let reason = format!("`{id}` is a duplicate; line {first} has a node of that id already");
+                let reason = format!("`{id}` is a duplicate; line {first} already has a node with that id");
                 return Err(self.fault(Some(line), format!("{field}.id"), reason));
             }
             let service_name = node.service.filter(|service| !service.is_empty()).unwrap_or(id.clone());
@@ -277,17 +277,17 @@ impl Reader<'_> {
     }
 }
 
-/// Names in the file may hold line breaks; what is said of them may not.
+/// Names in the file may contain line breaks; error messages may not.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// What could not be told apart any further stands as `?` in the path.
+/// An unknown part of the path is written as `?`.
 fn field_of(path: &str) -> String {
     path.replace(".?", "").trim_matches(['.', '?']).to_owned()
 }
 
-/// The message alone: the place is told apart from it, and the excerpt of the file is the reader's own to open.
+/// Only the message: the place is reported separately, and the excerpt of the file is dropped.
 fn reason_of(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -301,7 +301,7 @@ fn reason_of(error: &serde_saphyr::Error) -> String {
         _ if line.starts_with("multiple YAML documents") => {
             "a second document begins; give one scenario".to_owned()
         }
-        // What follows speaks of the parser's own settings.
+        // The rest describes the parser's own settings.
         _ => line.split_once(", set ").map_or(line, |(reason, _)| reason).to_owned(),
     }
 }

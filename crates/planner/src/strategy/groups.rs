@@ -1,20 +1,20 @@
-//! Strategies that go by incompatibility groups.
+//! Strategies by incompatibility groups.
 
 use std::collections::BTreeMap;
 
 use super::{
     Action, GUARDRAIL_PAUSE_SECONDS, NodePlan, PlanError, StepName,
-    ground::{Ground, ordered},
-    step::Part,
-    turns::Turns,
+    bit_set::BitSet,
+    indexed_scenario::{IndexedScenario, ordered},
+    node_plan::Part,
 };
 use crate::scenario::Scenario;
 
-/// Those groups of a scenario that have patchable nodes, in file order.
+/// Groups of a scenario that have patchable nodes, in file order.
 pub struct Groups {
-    /// The number of each among all groups of the scenario.
+    /// The number of each group among all groups of the scenario.
     number: Vec<u32>,
-    /// The highest of its nodes.
+    /// The highest risk of its nodes.
     risk: Vec<u64>,
     start: Vec<u32>,
     /// Patchable nodes, group by group, in file order.
@@ -73,7 +73,7 @@ impl Groups {
         &self.nodes[self.start[group] as usize..self.start[group + 1] as usize]
     }
 
-    /// Of equal risk by `name`, a number below 2^35 that no two groups share.
+    /// Groups of equal risk are ordered by `name`, a unique number below 2^35.
     fn riskiest_first(&self, name: impl Fn(usize) -> u64) -> Vec<u32> {
         // Risk, name and index in one number compare without branches.
         let key = |group: usize| {
@@ -85,28 +85,28 @@ impl Groups {
     }
 }
 
-/// Pairs of groups of which the first depends on the second, by the numbers that `of_node` gives them; as often as the
-/// file says it.
+/// Pairs of groups, the first of which depends on the second, with the numbers of `of_node`; repeated as often as in the
+/// file.
 fn dependencies<'a>(scenario: &'a Scenario, of_node: &'a [u32]) -> impl Iterator<Item = (u32, u32)> + 'a {
     let groups = scenario.edges.iter().map(|edge| (of_node[edge.source], of_node[edge.target]));
     groups.filter(|(dependent, provider)| *dependent != NONE && *provider != NONE && dependent != provider)
 }
 
-/// The last of so many groups has a number of nine digits, which leaves room for all that puts groups in order.
+/// With this many groups, the highest number has nine digits, which leaves room for the whole sort key.
 const MOST_GROUPS: u128 = (1 << 29) - 1;
 
-/// A number whose order is that of the decimal texts: 10 before 2.
+/// A number that sorts like its decimal text: 10 before 2.
 fn text_order(number: u32) -> u64 {
     let digits = number.checked_ilog10().unwrap_or(0);
     // Left aligned; of 1 and 10 the shorter comes first.
     (u64::from(number) * 10_u64.pow(8 - digits)) << 4 | u64::from(digits)
 }
 
-/// One group a step, a group after all those it depends on, of the ready ones the riskiest first; of equal risk by the
-/// text of its number.
-pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError> {
-    let groups = ground.groups();
-    // A group is called by its turn, were there no dependencies: what is needed together lies together then.
+/// One group per step, each after all groups it depends on; the riskiest ready group first, and at equal risk by the text
+/// of its number.
+pub fn dep_greedy(indexed: &IndexedScenario, plan: &mut NodePlan) -> Result<(), PlanError> {
+    let groups = indexed.groups();
+    // Groups are renumbered by their turn without dependencies, so that data used together is close together.
     let order = groups.riskiest_first(|group| text_order(groups.number[group]));
     let mut turn_of = vec![0_u32; groups.count()];
     order.iter().zip(0..).for_each(|(group, turn)| turn_of[*group as usize] = turn);
@@ -114,20 +114,20 @@ pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError>
     let of_node: Vec<u32> = of_node.collect();
     let mut missing = vec![0_u32; order.len()];
     let mut first = vec![0_u32; order.len() + 1];
-    for (dependent, provider) in dependencies(ground.scenario, &of_node) {
+    for (dependent, provider) in dependencies(indexed.scenario, &of_node) {
         missing[dependent as usize] += 1;
         first[provider as usize + 1] += 1;
     }
     (0..order.len()).for_each(|turn| first[turn + 1] += first[turn]);
     let mut dependents = vec![0_u32; first[order.len()] as usize];
     let mut next = first.clone();
-    for (dependent, provider) in dependencies(ground.scenario, &of_node) {
+    for (dependent, provider) in dependencies(indexed.scenario, &of_node) {
         let next = &mut next[provider as usize];
         dependents[*next as usize] = dependent;
         *next += 1;
     }
 
-    let mut ready = Turns::up_to(order.len());
+    let mut ready = BitSet::up_to(order.len());
     missing.iter().zip(0..).filter(|(count, _)| **count == 0).for_each(|(_, turn)| ready.add(turn));
     plan.reserve(groups.count(), groups.nodes.len());
     while let Some(turn) = ready.take_first() {
@@ -137,7 +137,7 @@ pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError>
             [node] => plan.add(name, Action::Patch, [*node as usize]),
             nodes => {
                 let mut nodes: Vec<usize> = nodes.iter().map(|node| *node as usize).collect();
-                nodes.sort_unstable_by_key(|node| ground.rank[*node]);
+                nodes.sort_unstable_by_key(|node| indexed.rank[*node]);
                 plan.add(name, Action::Patch, nodes);
             }
         }
@@ -149,16 +149,15 @@ pub fn dep_greedy(ground: &Ground, plan: &mut NodePlan) -> Result<(), PlanError>
             }
         }
     }
-    match plan.steps.len() == groups.count() {
-        true => Ok(()),
-        false => {
-            let missing: Vec<u32> = turn_of.iter().map(|turn| missing[*turn as usize]).collect();
-            Err(PlanError::DependencyCycle(cycle(ground.scenario, groups, &missing)))
-        }
+    if plan.steps.len() == groups.count() {
+        Ok(())
+    } else {
+        let missing: Vec<u32> = turn_of.iter().map(|turn| missing[*turn as usize]).collect();
+        Err(PlanError::DependencyCycle(cycle(indexed.scenario, groups, &missing)))
     }
 }
 
-/// The nodes of one cycle: from any group that never became ready, back along what it waits for, until a group repeats.
+/// The nodes of one cycle: from any group that never became ready, back along its dependencies, until a group repeats.
 fn cycle(scenario: &Scenario, groups: &Groups, missing: &[u32]) -> Vec<String> {
     let mut waits_for: BTreeMap<usize, usize> = BTreeMap::new();
     for (dependent, provider) in dependencies(scenario, &groups.of_node) {
@@ -181,17 +180,17 @@ fn cycle(scenario: &Scenario, groups: &Groups, missing: &[u32]) -> Vec<String> {
     path.iter().map(|group| format!("`{}`", id(group))).collect()
 }
 
-/// Riskiest group first. A group whose services cannot spare it gets a second set and a switch, any other is patched
-/// at once; a pause after each.
-pub fn hybrid(ground: &Ground, plan: &mut NodePlan) {
-    let groups = ground.groups();
-    let first_id = |group: usize| groups.of(group).iter().map(|node| ground.rank[*node as usize]).min();
+/// Riskiest group first. A group that its services cannot spare gets a second set and a switch; any other is patched at
+/// once. A pause follows each.
+pub fn hybrid(indexed: &IndexedScenario, plan: &mut NodePlan) {
+    let groups = indexed.groups();
+    let first_id = |group: usize| groups.of(group).iter().map(|node| indexed.rank[*node as usize]).min();
     let order = groups.riskiest_first(|group| first_id(group).unwrap_or(0).into());
     plan.reserve(3 * order.len(), 2 * groups.nodes.len());
     for (group, number) in order.into_iter().zip(1..) {
         let nodes = groups.of(group as usize);
         let members = || nodes.iter().map(|node| *node as usize);
-        let min_up = members().map(|node| ground.min_up_of[node]).max().unwrap_or(0);
+        let min_up = members().map(|node| indexed.min_up_of[node]).max().unwrap_or(0);
         let name = |part| StepName::Group(number, part);
         if min_up as usize >= nodes.len() {
             plan.add(name(Part::Build), Action::BlueGreenBuild, members());
@@ -208,7 +207,7 @@ mod tests {
     use super::text_order;
 
     #[test]
-    fn numbers_are_ordered_as_texts() {
+    fn numbers_sort_as_texts() {
         let mut numbers: Vec<u32> = (0..1200).chain([99_999, 1_000_000, (1 << 29) - 1]).collect();
         let mut texts = numbers.clone();
         numbers.sort_by_key(|number| text_order(*number));

@@ -1,4 +1,4 @@
-//! A request that says only what a test is about.
+//! A request builder: a test states only what it is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ fn shop(strategy: Strategy) -> PlanRequest {
 }
 
 #[test]
-fn rolling_takes_of_each_service_what_it_can_spare_most_critical_first() {
+fn rolling_takes_the_most_critical_hosts_that_each_service_can_spare_first() {
     let plan = host_plan(&shop(Strategy::Rolling));
     assert_eq!(
         shape(&plan),
@@ -26,7 +26,7 @@ fn rolling_takes_of_each_service_what_it_can_spare_most_critical_first() {
 }
 
 #[test]
-fn rolling_gives_the_places_to_the_most_critical() {
+fn rolling_offers_places_to_the_most_critical_first() {
     let mut request = shop(Strategy::Rolling);
     request.max_parallel = HostCount::Number(2);
     let waves = shape(&host_plan(&request));
@@ -88,7 +88,7 @@ fn dep_greedy_patches_providers_first() {
 }
 
 #[test]
-fn dep_greedy_survives_a_circle_and_says_so() {
+fn dep_greedy_survives_a_cycle_and_reports_it() {
     let mut request = shop(Strategy::DepGreedy);
     depends(&mut request, "db-1", "web-1", Compatibility::Compatible);
     let plan = host_plan(&request);
@@ -120,7 +120,7 @@ fn incompatible_hosts_share_a_wave() {
 }
 
 #[test]
-fn incompatible_hosts_that_no_wave_can_hold_are_parted_and_reported() {
+fn incompatible_hosts_that_fit_into_no_wave_are_split_and_reported() {
     let mut request = shop(Strategy::Rolling);
     depends(&mut request, "web-1", "web-2", Compatibility::Incompatible);
     let plan = host_plan(&request);
@@ -145,7 +145,7 @@ fn staging_comes_first_with_tests_then_pilots_of_each_cluster() {
 }
 
 #[test]
-fn members_that_are_no_targets_or_down_count_for_their_service() {
+fn members_that_are_not_targets_or_down_count_for_their_service() {
     let mut request = shop(Strategy::Rolling);
     request.targets.retain(|host, _| host.as_str().starts_with("web"));
     request.graph.hosts.get_mut(&id("web-3")).unwrap().up = false;

@@ -1,4 +1,4 @@
-//! What every plan keeps, whatever the fleet.
+//! Properties of every plan, whatever the fleet.
 
 use std::collections::BTreeSet;
 
@@ -68,14 +68,14 @@ proptest! {
     }
 
     #[test]
-    fn no_plan_breaks_min_up_unless_it_says_so(request in any_request()) {
+    fn no_plan_breaks_min_up_without_reporting_it(request in any_request()) {
         let plan = host_plan(&request);
         let said = plan.notes.iter().any(|note| note.code == "service-cannot-keep-min-up");
         prop_assert_eq!(breaks_min_up(&plan, &request.graph), said);
     }
 
     #[test]
-    fn min_up_is_broken_only_for_services_that_can_spare_nobody(request in any_request()) {
+    fn min_up_is_broken_only_for_services_that_can_spare_no_member(request in any_request()) {
         let mut request = request;
         for (service, members) in request.graph.clone().members() {
             let min_up = &mut request.graph.services.get_mut(service).unwrap().min_up;
@@ -100,7 +100,7 @@ proptest! {
         let plan = host_plan(&request);
         let incompatible =
             request.graph.edges.iter().any(|edge| edge.compatibility == Compatibility::Incompatible);
-        // Contracted groups may close circles that hosts alone do not have.
+        // Contracted groups may form cycles that hosts do not have.
         let disorder = plan.notes.iter().any(|note| note.code == "dependency-order");
         prop_assert!(incompatible || !disorder, "{:?}", plan.notes);
     }

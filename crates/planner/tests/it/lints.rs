@@ -1,4 +1,4 @@
-//! Plans spoilt by hand: the linter finds what the planner would not do.
+//! Plans broken by hand: the linter finds what the planner would not do.
 
 use domain::{
     plan::{NoteSeverity, Plan},
@@ -78,7 +78,7 @@ fn host_without_rollback_is_a_warning() {
 }
 
 #[test]
-fn gravest_findings_come_first() {
+fn most_severe_findings_come_first() {
     let (mut plan, graph) = plan();
     plan.waves[1].hosts.push(id("db-1"));
     let severities: Vec<NoteSeverity> = lint(&plan, &graph).iter().map(|note| note.severity).collect();
@@ -86,7 +86,7 @@ fn gravest_findings_come_first() {
 }
 
 #[test]
-fn time_is_looked_at_host_by_host() {
+fn time_is_checked_host_by_host() {
     let (plan, _) = plan();
     let lint = |freezes: serde_json::Value| {
         let window = serde_json::from_value(serde_json::json!({

@@ -1,4 +1,4 @@
-//! The planner as its users see it: requests in, plans and notes out.
+//! The public interface of the planner: requests in, plans and notes out.
 
 mod fixture;
 mod host_plans;

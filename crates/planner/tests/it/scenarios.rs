@@ -31,7 +31,7 @@ fn defaults_are_those_of_the_format() {
 }
 
 #[test]
-fn patches_serve_nodes_without_their_own() {
+fn patches_apply_to_nodes_without_their_own() {
     let yaml = "
 min_up_default: 2
 patches:
@@ -48,14 +48,14 @@ nodes:
 }
 
 #[test]
-fn faults_name_file_line_and_field() {
+fn errors_name_file_line_and_field() {
     for (yaml, expected) in [
-        (String::new(), "s.yaml: holds no scenario; give at least `nodes`"),
-        ("# only a comment\n---\n".into(), "s.yaml: holds no scenario; give at least `nodes`"),
+        (String::new(), "s.yaml: contains no scenario; give at least `nodes`"),
+        ("# only a comment\n---\n".into(), "s.yaml: contains no scenario; give at least `nodes`"),
         ("name: x\n".into(), "s.yaml: nodes: must list at least one node"),
         (
             format!("{TWO}  - {{id: a, type: HOST}}\n"),
-            "s.yaml:7: nodes[2].id: `a` is a duplicate; line 3 has a node of that id already",
+            "s.yaml:7: nodes[2].id: `a` is a duplicate; line 3 already has a node with that id",
         ),
         (
             format!("{TWO}edges:\n  - source: a\n    target: zz\n"),
@@ -78,7 +78,7 @@ fn faults_name_file_line_and_field() {
 }
 
 #[test]
-fn shape_faults_name_line_and_field_too() {
+fn type_errors_name_line_and_field_too() {
     for (yaml, place, word) in [
         (format!("{TWO}    colour: red\n"), "s.yaml:7: nodes[1].colour: ", "unknown field"),
         (format!("{TWO}    patch: {{severty: 1}}\n"), "s.yaml:7: nodes[1].patch.severty: ", "unknown field"),

@@ -1,17 +1,14 @@
-//! Plans of scenarios, as far as no reference figure pins them down.
+//! Plans of scenarios that no reference figure covers.
 
 use domain::strategy::Strategy;
-use planner::{
-    PlanError, Scenario, scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{PlanError, Scenario, scenario, strategy::plan};
 
 fn scenario(yaml: &str) -> Scenario {
     scenario::read("s.yaml", yaml).unwrap()
 }
 
 fn steps(scenario: &Scenario, strategy: Strategy, batch_size: usize) -> Vec<String> {
-    let plan = plan(scenario, strategy, batch_size, StepIds::Unique).unwrap();
+    let plan = plan(scenario, strategy, batch_size).unwrap();
     plan.steps
         .iter()
         .map(|step| {
@@ -34,7 +31,7 @@ edges:
 ";
 
 #[test]
-fn node_whose_service_can_spare_none_comes_alone_and_last() {
+fn node_that_its_service_cannot_spare_comes_by_itself_and_last() {
     assert_eq!(
         steps(&scenario(FIVE), Strategy::Rolling, 2),
         ["patch-1: w1 w2", "patch-2: w3", "patch-3: d1"]
@@ -46,14 +43,11 @@ fn node_whose_service_can_spare_none_comes_alone_and_last() {
 }
 
 #[test]
-fn step_ids_are_unique_unless_the_reference_is_asked_for() {
-    let scenario = scenario(FIVE);
+fn step_ids_are_unique() {
     assert_eq!(
-        steps(&scenario, Strategy::Canary, 2),
+        steps(&scenario(FIVE), Strategy::Canary, 2),
         ["patch_canary-1: w3", "pause-canary: ", "patch-1: w1 w2", "patch-2: d1"]
     );
-    let reference = plan(&scenario, Strategy::Canary, 2, StepIds::Reference).unwrap();
-    assert_eq!(reference.steps[3].name.to_string(), "patch-1");
 }
 
 #[test]
@@ -76,12 +70,12 @@ fn groups_of_equal_risk_go_by_the_text_of_their_number() {
 #[test]
 fn dependency_cycle_is_named() {
     let yaml = format!("{FIVE}  - {{source: d1, target: w2}}\n  - {{source: w3, target: w1}}\n");
-    let refused = plan(&scenario(&yaml), Strategy::DepGreedy, 2, StepIds::Unique).unwrap_err();
+    let refused = plan(&scenario(&yaml), Strategy::DepGreedy, 2).unwrap_err();
     assert!(matches!(&refused, PlanError::DependencyCycle(nodes) if nodes.len() == 3), "{refused}");
     assert!(refused.to_string().contains("`d1`"), "{refused}");
 }
 
 #[test]
 fn batch_of_nothing_is_refused() {
-    assert_eq!(plan(&scenario(FIVE), Strategy::BatchRolling, 0, StepIds::Unique), Err(PlanError::EmptyBatch));
+    assert_eq!(plan(&scenario(FIVE), Strategy::BatchRolling, 0), Err(PlanError::EmptyBatch));
 }

@@ -14,7 +14,7 @@ use axum::{
 };
 use domain::ids::CiId;
 use serde::Deserialize;
-use service_kit::{ApiError, ApiResult, Json, Operator, Path, Query, Viewer};
+use service_kit::{ApiError, ApiResult, Json, Operator, Path, Query, Viewer, problem_types};
 use uuid::Uuid;
 
 use super::params::PageParams;
@@ -126,13 +126,14 @@ pub async fn get_customer_health(
 ) -> ApiResult<Response> {
     match app::customers::look(&state, &id).await? {
         Seen::Health(health) => Ok(Json(health).into_response()),
-        Seen::Failing => {
-            Err(ApiError::unavailable("customer-unhealthy", "the application does not answer its own checks"))
-        }
+        Seen::Failing => Err(ApiError::new(
+            problem_types::CUSTOMER_UNHEALTHY,
+            "the application does not answer its own checks",
+        )),
         Seen::Garbage => Ok("<html><body>It works!</body></html>".into_response()),
         Seen::Silence => {
             tokio::time::sleep(SILENCE).await;
-            Err(ApiError::unavailable("customer-unhealthy", "the application did not answer"))
+            Err(ApiError::new(problem_types::CUSTOMER_UNHEALTHY, "the application did not answer"))
         }
     }
 }

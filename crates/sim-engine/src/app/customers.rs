@@ -6,6 +6,7 @@ use domain::ids::CiId;
 use service_kit::{
     ApiError, ApiResult, Caller, audit,
     page::{PageRequest, page},
+    problem_types,
 };
 use uuid::Uuid;
 
@@ -99,9 +100,9 @@ pub async fn start_deployment(
     let mut transaction = state.pool.begin().await?;
     let mut customer = store::lock_customer(&mut transaction, id).await?;
     let is_new = customer.find(request.deployment_id).is_none();
-    let deployment = customer
-        .deploy(request, now)
-        .map_err(|busy| ApiError::conflict("deployment-under-way", format!("customer `{id}`: {busy}")))?;
+    let deployment = customer.deploy(request, now).map_err(|busy| {
+        ApiError::new(problem_types::DEPLOYMENT_UNDER_WAY, format!("customer `{id}`: {busy}"))
+    })?;
     if is_new {
         let object = format!("customer/{id}/deployment/{}", request.deployment_id);
         let record = audit::Record::new("start_deployment", object).after(&deployment);

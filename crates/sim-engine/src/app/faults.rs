@@ -7,6 +7,7 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 use uuid::Uuid;
 
@@ -46,8 +47,8 @@ pub async fn inject_fault(
         return Err(ApiError::invalid("/service", format!("names no service of the VM: `{shown}`")));
     }
     if machine.faults.iter().filter(|fault| fault.is_live()).count() >= MOST_FAULTS {
-        return Err(ApiError::conflict(
-            "too-many-faults",
+        return Err(ApiError::new(
+            problem_types::TOO_MANY_FAULTS,
             format!("VM `{}` has {MOST_FAULTS} live faults, the most it may have; delete some", machine.id),
         ));
     }

@@ -3,7 +3,7 @@
 use api_types::sim::{Guest, GuestService, ServiceAction, Vm};
 use domain::ids::CiId;
 use serde_json::json;
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, audit, problem_types};
 use uuid::Uuid;
 
 use super::{operate, read, save};
@@ -49,7 +49,7 @@ pub async fn reboot_guest(
     let before = machine.to_vm();
     let reboots = machine
         .reboot(boot_id, now)
-        .map_err(|refused| ApiError::conflict("transaction-in-progress", refused.to_string()))?;
+        .map_err(|refused| ApiError::new(problem_types::TRANSACTION_IN_PROGRESS, refused.to_string()))?;
     if reboots {
         let record = audit::Record::new("reboot_guest", format!("vm/{id}")).before(&before);
         audit::record(&mut transaction, caller, record).await?;

@@ -16,7 +16,7 @@ use api_types::{problem::FieldError, sim::FaultKind};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde_json::json;
-use service_kit::{ApiError, ApiResult, Caller, audit, server::Service};
+use service_kit::{ApiError, ApiResult, Caller, audit, problem_types, server::Service};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
@@ -120,8 +120,8 @@ async fn read(state: &SimState, id: &CiId, now: DateTime<Utc>) -> ApiResult<Mach
 /// The inside of a real guest is not the sim-engine's to show.
 fn refuse_real_guest(state: &SimState, machine: &Machine) -> ApiResult<()> {
     match state.drivers.of(machine)?.has_real_guests() {
-        true => Err(ApiError::conflict(
-            "real-guest",
+        true => Err(ApiError::new(
+            problem_types::REAL_GUEST,
             format!(
                 "the inside of `{}` is entered over SSH; how, stands in `ssh` of `/sim/vms/{0}`",
                 machine.id
@@ -132,7 +132,7 @@ fn refuse_real_guest(state: &SimState, machine: &Machine) -> ApiResult<()> {
 }
 
 fn unreachable(silent: &GuestSilent) -> ApiError {
-    ApiError::unavailable("guest-unreachable", silent.to_string())
+    ApiError::new(problem_types::GUEST_UNREACHABLE, silent.to_string())
 }
 
 /// The service acting by itself.

@@ -8,6 +8,7 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 use uuid::Uuid;
 
@@ -49,8 +50,8 @@ pub async fn create_snapshot(
         return Ok(taken);
     }
     if store::snapshots::count_snapshots(&mut transaction, id).await? >= MOST_SNAPSHOTS {
-        return Err(ApiError::conflict(
-            "too-many-snapshots",
+        return Err(ApiError::new(
+            problem_types::TOO_MANY_SNAPSHOTS,
             format!("VM `{id}` has {MOST_SNAPSHOTS} snapshots, the most it may have; delete one first"),
         ));
     }

@@ -10,6 +10,7 @@ use domain::ids::CiId;
 use service_kit::{
     ApiError, ApiResult, Caller, audit,
     page::{PageRequest, page},
+    problem_types,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,7 +43,7 @@ pub async fn start_transaction(
     let offers = store::repositories::list_offers(&mut transaction, &machine.os, &packages).await?;
     let started = machine
         .start_transaction(request, &offers, now)
-        .map_err(|refused| ApiError::conflict("transaction-in-progress", refused.to_string()))?;
+        .map_err(|refused| ApiError::new(problem_types::TRANSACTION_IN_PROGRESS, refused.to_string()))?;
     store::transactions::insert_transaction(&mut transaction, id, &started).await?;
     let object = format!("vm/{id}/transaction/{}", request.transaction_id);
     let record = audit::Record::new("start_transaction", object).after(request);

@@ -8,6 +8,7 @@ use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 
 use super::{Complaints, lock_settled, save, spec};
@@ -139,8 +140,8 @@ fn refuse_taken(wanted: &[CiId], inserted: &[String]) -> ApiResult<()> {
     let taken: Vec<&str> = wanted.iter().map(CiId::as_str).filter(|id| !free.remove(id)).collect();
     let shown = taken.iter().take(5).map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
     let more = if taken.len() > 5 { format!(" and {} more", taken.len() - 5) } else { String::new() };
-    Err(ApiError::conflict(
-        "vm-exists",
+    Err(ApiError::new(
+        problem_types::VM_EXISTS,
         format!("there are VMs of these ids already: {shown}{more}; delete them first or choose other ids"),
     ))
 }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 
 use crate::machine::{FaultState, Machine};
 
@@ -142,8 +142,8 @@ impl Drivers {
     /// The driver that the machine `id` was made by.
     pub fn named(&self, driver: sim::Driver, id: &str) -> ApiResult<&dyn Driver> {
         self.find(driver).ok_or_else(|| {
-            ApiError::conflict(
-                "driver-missing",
+            ApiError::new(
+                problem_types::DRIVER_MISSING,
                 format!(
                     "`{id}` belongs to the driver `{}`, which this sim-engine does not have; ask one that does",
                     name(driver)

@@ -1,4 +1,4 @@
-//! CPU time as what criterion measures.
+//! CPU time as criterion's measurement.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct CpuTime;
 
 impl CpuTime {
     pub fn now() -> Duration {
-        // The process's own clock is there on every system that this runs on.
+        // Every supported system has the process's own clock.
         clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
     }
 }
@@ -47,7 +47,7 @@ impl Measurement for CpuTime {
     }
 }
 
-/// As wall time is written.
+/// Formatted like wall time.
 struct Formatter;
 
 impl ValueFormatter for Formatter {

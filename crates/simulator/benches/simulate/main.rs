@@ -1,10 +1,11 @@
 //! How fast plans are made and played on layered graphs, and how that compares with SimPy on the same model.
 //!
 //! `cargo bench --package simulator --bench simulate -- [largest graph]`. Criterion samples CPU time of the whole process,
-//! so a busy machine and many cores change little; the table at the end holds its medians against the targets.
+//! so a busy machine and many cores change little; the table at the end compares its medians with the targets.
 //! `PATCH_BENCH_PYTHON` names a Python that has SimPy; without one that part is left out.
 
 mod cpu;
+mod layered;
 mod simpy;
 
 use std::{
@@ -17,17 +18,10 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion};
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, Scenario,
-    strategy::{Planner, StepIds},
-};
-use simulator::{
-    layered::layered,
-    native::{NativeOptions, Sampling, Simulation},
-    reference,
-};
+use planner::{NodePlan, Scenario, strategy::Planner};
+use simulator::native::{NativeOptions, Sampling, Simulation};
 
-use self::cpu::CpuTime;
+use self::{cpu::CpuTime, layered::layered};
 
 type Failure = Box<dyn Error>;
 
@@ -61,7 +55,7 @@ fn main() -> Result<(), Failure> {
     simpy::beside(&scenario)
 }
 
-/// Each size under all strategies, natively and by the reference's rules. The most memory that the native mode had.
+/// Runs each size under all strategies, natively and by the reference's rules. Returns the native mode's peak memory.
 fn all_strategies(criterion: &mut Criterion<CpuTime>, largest: usize) -> Result<u64, Failure> {
     let mut peak = 0;
     for (name, play) in [("native", play_native as fn(&Scenario)), ("reference", play_reference)] {
@@ -87,28 +81,28 @@ fn graphs(largest: usize) -> impl Iterator<Item = (usize, Option<f64>)> {
 fn play_native(scenario: &Scenario) {
     let options = NativeOptions::default();
     let simulation = Simulation::new(scenario, &options);
-    for plan in plans(scenario, StepIds::Unique) {
+    for plan in plans(scenario) {
         black_box(simulation.measure(&plan, SEED));
     }
 }
 
 fn play_reference(scenario: &Scenario) {
-    for plan in plans(scenario, StepIds::Reference) {
-        // A refused plan ends early, as it does in the simulator whose figures this mode meets.
-        black_box(reference::run(scenario, &plan, SEED as i64).is_ok());
+    for plan in plans(scenario) {
+        // A refused plan ends early, as it does in the reference simulator.
+        black_box(patchplanner_reference::run(scenario, &plan, SEED as i64).is_ok());
     }
 }
 
-fn plans(scenario: &Scenario, ids: StepIds) -> impl Iterator<Item = NodePlan> {
+fn plans(scenario: &Scenario) -> impl Iterator<Item = NodePlan> {
     let planner = Planner::new(scenario);
-    Strategy::ALL.into_iter().filter_map(move |strategy| planner.plan(strategy, BATCH_SIZE, ids).ok())
+    Strategy::ALL.into_iter().filter_map(move |strategy| planner.plan(strategy, BATCH_SIZE).ok())
 }
 
 fn monte_carlo(criterion: &mut Criterion<CpuTime>, scenario: &Scenario) {
     let options = NativeOptions::default();
     let simulation = Simulation::new(scenario, &options);
     let mut group = criterion.benchmark_group("monte-carlo");
-    for plan in plans(scenario, StepIds::Unique) {
+    for plan in plans(scenario) {
         group.bench_function(plan.strategy.name(), |bencher| {
             bencher.iter(|| simulation.monte_carlo(&plan, &Sampling::new(MONTE_CARLO_RUNS, SEED)));
         });
@@ -116,7 +110,7 @@ fn monte_carlo(criterion: &mut Criterion<CpuTime>, scenario: &Scenario) {
     group.finish();
 }
 
-/// Criterion's medians beside the targets.
+/// Criterion's medians next to the targets.
 struct Table<'a> {
     folder: &'a Path,
 }

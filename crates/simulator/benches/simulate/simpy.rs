@@ -6,10 +6,7 @@ use std::{
 };
 
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, Scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{NodePlan, Scenario, strategy::plan};
 use serde::Deserialize;
 use serde_json::json;
 use simulator::native::{NativeOptions, Simulation};
@@ -28,13 +25,13 @@ struct SimpyAnswer {
     mean_seconds: f64,
 }
 
-/// An event is the beginning or the end of an attempt on a node; both sides count these alone.
+/// An event is the start or the end of an attempt on a node; both sides count only these.
 pub fn beside(scenario: &Scenario) -> Result<(), Failure> {
     let Some(python) = std::env::var_os("PATCH_BENCH_PYTHON") else {
-        println!("SimPy is left out: PATCH_BENCH_PYTHON names no Python that has it");
+        println!("SimPy is skipped: PATCH_BENCH_PYTHON does not name a Python that has it");
         return Ok(());
     };
-    let plan = plan(scenario, Strategy::Rolling, BATCH_SIZE, StepIds::Unique)?;
+    let plan = plan(scenario, Strategy::Rolling, BATCH_SIZE)?;
     // The model waits for each step as a whole, and so does this here.
     let options = NativeOptions { step_barriers: true, ..NativeOptions::default() };
     let simulation = Simulation::new(scenario, &options);
@@ -84,8 +81,9 @@ fn ask_simpy(python: &std::ffi::OsStr, scenario: &Scenario, plan: &NodePlan) -> 
         .spawn()?;
     child.stdin.take().ok_or("no pipe to SimPy")?.write_all(model.to_string().as_bytes())?;
     let output = child.wait_with_output()?;
-    match output.status.success() {
-        true => Ok(serde_json::from_slice(&output.stdout)?),
-        false => Err("the SimPy model failed; see above".into()),
+    if output.status.success() {
+        Ok(serde_json::from_slice(&output.stdout)?)
+    } else {
+        Err("the SimPy model failed; see above".into())
     }
 }

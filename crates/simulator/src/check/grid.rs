@@ -1,7 +1,7 @@
 //! The search where members are alike: a state is how many of the step are being worked on and how many have failed.
 //!
-//! Of the ways into such a state the one without detours leaves the most nodes of the step waiting, so nothing that could
-//! happen is lost by remembering the counts alone.
+//! Of the paths into such a state the shortest leaves the most nodes of the step waiting, so nothing that could happen is
+//! lost by keeping only the counts.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,12 +37,12 @@ pub fn search(question: &Question, units: &[usize], states: &mut u64) -> Found {
             });
         }
         // Ends of work, repairs and failures of those that are down anyway lead to states with no fewer members up,
-        // which are reached on the way here or beside it.
+        // which are reached on the way here or on another path.
     }
     Found::Nothing
 }
 
-/// Those of the step begin in their order; others fail, members outside the step first.
+/// Nodes of the step start in their order; others fail, members outside the step first.
 fn path(
     question: &Question,
     units: &[usize],
@@ -54,10 +54,7 @@ fn path(
     while state != (State { working: 0, failed: 0 }) {
         let failed = reached[&state];
         fails.push(failed);
-        match failed {
-            true => state.failed -= 1,
-            false => state.working -= 1,
-        }
+        if failed { state.failed -= 1 } else { state.working -= 1 }
     }
     let outside = question.up.iter().copied().filter(|member| !units.contains(member));
     let mut failing = outside.chain(units.iter().rev().copied());

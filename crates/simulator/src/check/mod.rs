@@ -1,9 +1,9 @@
 //! Proves that a plan keeps every service at its `min_up` under up to k failures at a time, or shows how it does not.
 //!
-//! Services are looked at one by one, because what one has up does not depend on another. For one service and one step
-//! a state says who is being worked on and who has failed. Steps are independent: between them all who were worked on are
-//! up again, and a failure before the step is the same as one at its beginning. Every state of every step is visited, so
-//! the answer is a proof; the search goes by the number of events, so a counterexample is a shortest one of its step.
+//! Services are checked one by one, because they are independent of each other. For one service and one step, a state is
+//! the set of units that are being patched and the set that has failed. Steps are independent: between them all patched
+//! units are up again, and a failure before a step equals one at its start. Every state of every step is visited, so the
+//! answer is a proof. The search goes by the number of events, so a counterexample is a shortest one of its step.
 
 mod grid;
 mod sets;
@@ -38,16 +38,16 @@ pub enum Verdict {
     },
 }
 
-/// How a service falls below its `min_up`, with all steps before done without incident.
+/// How a service falls below its `min_up`, if all earlier steps succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Counterexample {
     pub service: String,
-    /// Wave or step; empty if the service is below before anything begins.
+    /// Wave or step; empty if the service is below before anything starts.
     pub step: String,
     pub events: Vec<CheckEvent>,
     pub up: u32,
     pub min_up: u32,
-    /// So many failures alone would do it: the service lacks members, whatever the plan.
+    /// The failures alone cause it: the service lacks members, whatever the plan.
     pub without_plan: bool,
 }
 
@@ -77,40 +77,40 @@ impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { service, step, events, up, min_up, without_plan } = self;
         if events.is_empty() {
-            return write!(f, "`{service}` has {up} up and needs {min_up} before anything begins");
+            return write!(f, "`{service}` has {up} up and needs {min_up} before anything starts");
         }
         write!(f, "in `{step}`: ")?;
         for event in events {
             match event {
-                CheckEvent::Begins(node) => write!(f, "`{node}` begins, ")?,
+                CheckEvent::Begins(node) => write!(f, "`{node}` starts, ")?,
                 CheckEvent::Fails(node) => write!(f, "`{node}` fails, ")?,
             }
         }
         write!(f, "then `{service}` has {up} up and needs {min_up}")?;
         if *without_plan {
-            f.write_str("; so many failures would do it without the plan too")?;
+            f.write_str("; the failures alone would cause this, without the plan")?;
         }
         Ok(())
     }
 }
 
-/// One service, in terms of what takes members from it.
+/// One service and what takes members from it.
 struct Question<'a> {
     service: &'a str,
     min_up: usize,
     /// Members that serve at the start, by number.
     up: BTreeSet<usize>,
-    /// What each unit (a host, a node) takes from the service when it goes down. Others take nothing.
+    /// Members that the service loses when each unit (a host, a node) goes down.
     loss: BTreeMap<usize, BTreeSet<usize>>,
     /// Name and units of each step that concern this service.
     steps: Vec<(String, Vec<usize>)>,
     max_parallel: usize,
     failures: usize,
-    /// Nobody is taken down when the service could not spare it, given who has failed by then.
+    /// No unit is taken down if the service cannot spare it, given the failures so far.
     guarded: bool,
 }
 
-/// What a search of one step has found.
+/// The result of the search of one step.
 enum Found {
     Nothing,
     /// Unit and whether it fails, in order; members left.
@@ -118,7 +118,7 @@ enum Found {
     TooMuch,
 }
 
-/// A plan of hosts as the run engine executes it, which takes nobody down whom a service cannot spare at that time.
+/// A plan of hosts as the run engine executes it: it never takes down a host that a service cannot spare at that time.
 pub fn check_hosts(plan: &Plan, graph: &HostGraph, failures: u32) -> Verdict {
     let mut number: BTreeMap<&CiId, usize> = BTreeMap::new();
     for host in plan.services.values().flat_map(|service| &service.members).chain(plan.targets.keys()) {
@@ -196,7 +196,7 @@ pub fn check_nodes(
     answer(questions, &names)
 }
 
-/// Of all services' counterexamples the one with the fewest events; at a tie the first.
+/// The counterexample with the fewest events over all services; at a tie the first.
 fn answer<'a>(questions: impl Iterator<Item = Question<'a>>, names: &[&str]) -> Verdict {
     let mut shortest: Option<Counterexample> = None;
     let (mut states, mut undecided) = (0, None);
@@ -231,16 +231,14 @@ impl Question<'_> {
         if self.up.len() < self.min_up {
             return Verdict::Unsafe(example("", Vec::new(), self.up.len()));
         }
-        // Where every unit takes one member of its own, states with equal counts are alike.
+        // If every unit takes exactly one member, its own, states with equal counts are equivalent.
         let alike = self.loss.iter().all(|(unit, loss)| loss.len() == 1 && loss.contains(unit));
         let mut best: Option<Counterexample> = None;
-        // Steps that take nobody are alike: failures alone can do harm, at any time.
+        // Steps that take no unit are equivalent: only failures can do harm, at any time.
         let quiet = ("any step".to_owned(), Vec::new());
         for (step, units) in self.steps.iter().filter(|(_, units)| !units.is_empty()).chain([&quiet]) {
-            let found = match alike {
-                true => grid::search(self, units, states),
-                false => sets::search(self, units, states),
-            };
+            let found =
+                if alike { grid::search(self, units, states) } else { sets::search(self, units, states) };
             match found {
                 Found::Nothing => {}
                 Found::TooMuch => {
@@ -248,9 +246,12 @@ impl Question<'_> {
                 }
                 Found::Path(path, up) => {
                     if best.as_ref().is_none_or(|best| path.len() < best.events.len()) {
-                        let named = path.into_iter().map(|(unit, fails)| match fails {
-                            true => CheckEvent::Fails(names[unit].to_owned()),
-                            false => CheckEvent::Begins(names[unit].to_owned()),
+                        let named = path.into_iter().map(|(unit, fails)| {
+                            if fails {
+                                CheckEvent::Fails(names[unit].to_owned())
+                            } else {
+                                CheckEvent::Begins(names[unit].to_owned())
+                            }
                         });
                         best = Some(example(step, named.collect(), up));
                     }

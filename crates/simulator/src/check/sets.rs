@@ -1,4 +1,4 @@
-//! The search where units differ, because a host takes several members with it: a state is who is down, by name.
+//! The search where units differ, because a host takes several members with it: a state is the set of units that are down.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

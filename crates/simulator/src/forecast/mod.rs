@@ -1,8 +1,8 @@
-//! What a plan of hosts will probably do: the very waves that would run, played many times.
+//! Forecasts a plan of hosts: plays the same waves that would run, many times.
 
+mod indexed_plan;
 mod model;
 mod play;
-mod stage;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use domain::{
 use planner::{HostGraph, Schedule};
 use serde::{Deserialize, Serialize};
 
-use self::stage::{Outcome, Stage};
+use self::indexed_plan::{IndexedPlan, PlayedRun};
 use crate::{
     parallel,
     statistics::{Probability, Spread, percentile},
@@ -21,10 +21,10 @@ use crate::{
 
 pub use model::{DurationModel, HostModel};
 
-/// More runs than this tell nothing more and cost memory.
+/// More runs than this add no information and cost memory.
 pub const MAX_RUNS: u32 = 1_000_000;
 
-/// What is to be expected of a plan; stored with the run and compared with what happened.
+/// The forecast of a plan; stored with the run and compared with its actual course.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Forecast {
@@ -38,23 +38,23 @@ pub struct Forecast {
     pub duration_percentiles: Vec<f64>,
     /// The run stops before its end: a gate, its error threshold or its budget.
     pub halt: Probability,
-    /// It ends without halt before the first window closes; absent where there is none.
+    /// The run ends without a halt before the first window closes; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_in_window: Option<Probability>,
-    /// Hosts are left out because no window is left that could hold them.
+    /// Hosts are left out because no remaining window is long enough for them.
     #[serde(default)]
     pub out_of_windows: Probability,
     /// At least one host ends failed.
     pub any_failure: Probability,
-    /// Hosts on which work begins.
+    /// Hosts on which work starts.
     pub begun_hosts: Spread,
     pub failed_hosts: Spread,
-    /// Targets that end without their patch: failed, or not begun because the run halted.
+    /// Targets that end unpatched: failed, or not started because the run halted.
     pub unpatched_hosts: Spread,
     /// Sum over targets of criticality x severity x seconds until patched.
     pub exposure: Spread,
     pub max_hosts_down: Spread,
-    /// Seconds that services spend below their `min_up`, added up.
+    /// Total seconds that services spend below their `min_up`.
     pub downtime_seconds: Spread,
     pub services: BTreeMap<CiId, ServiceForecast>,
 }
@@ -70,15 +70,15 @@ pub struct ServiceForecast {
 }
 
 impl Forecast {
-    /// Probability that a run has ended after so many seconds, from the stored percentiles.
+    /// Probability that a run has ended after this many seconds, from the stored percentiles.
     pub fn probability_ended_within(&self, seconds: f64) -> f64 {
         let within = self.duration_percentiles.partition_point(|duration| *duration <= seconds);
         (within.saturating_sub(1) as f64 / 100.0).min(1.0)
     }
 }
 
-/// A note for the plan when its run will probably not fit into the window left: an error if it is more likely late than
-/// not, a warning while one run in twenty is late.
+/// A note for a plan whose run may not fit into the rest of the window: an error if it is more likely late than not, a
+/// warning if at least one run in twenty is late.
 pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     let in_time = match forecast.done_in_window {
         Some(share) => share.value,
@@ -99,14 +99,13 @@ pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     Some(Note { severity, code: "window-too-short".to_owned(), text })
 }
 
-/// [`forecast_within`] of a plan that may run at any time.
+/// [`forecast_within`] for a plan that may run at any time.
 pub fn forecast(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Forecast {
     forecast_within(plan, graph, model, None, runs, seed)
 }
 
-/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]), from the schedule's beginning. No host is begun that
-/// does not fit into its opening by what it is expected to take; it goes on with the next one. Same arguments, same
-/// forecast.
+/// Plays the plan `runs` times (at least once, at most [`MAX_RUNS`]) from the start of the schedule. A host whose expected
+/// duration does not fit into its opening waits for the next one. The same arguments return the same forecast.
 pub fn forecast_within(
     plan: &Plan,
     graph: &HostGraph,
@@ -116,55 +115,55 @@ pub fn forecast_within(
     seed: u64,
 ) -> Forecast {
     let runs = runs.clamp(1, MAX_RUNS);
-    let stage = Stage::new(plan, graph, model, schedule);
-    let outcomes = parallel::map(runs as usize, |run| stage.play(seed, run as u64));
-    summarize(&stage, &outcomes, seed)
+    let indexed = IndexedPlan::new(plan, graph, model, schedule);
+    let played = parallel::map(runs as usize, |run| indexed.play(seed, run as u64));
+    summarize(&indexed, &played, seed)
 }
 
-/// When each of the runs was done, in seconds and rising; infinite for those that halted.
+/// The end of each run in seconds, ascending; infinite for runs that halted.
 pub fn done_times(plan: &Plan, graph: &HostGraph, model: &DurationModel, runs: u32, seed: u64) -> Vec<f64> {
-    let stage = Stage::new(plan, graph, model, None);
+    let indexed = IndexedPlan::new(plan, graph, model, None);
     let mut times = parallel::map(runs.clamp(1, MAX_RUNS) as usize, |run| {
-        let outcome = stage.play(seed, run as u64);
-        if outcome.halted { f64::INFINITY } else { outcome.duration_seconds() }
+        let run = indexed.play(seed, run as u64);
+        if run.halted { f64::INFINITY } else { run.duration_seconds() }
     });
     times.sort_unstable_by(f64::total_cmp);
     times
 }
 
-fn summarize(stage: &Stage, outcomes: &[Outcome], seed: u64) -> Forecast {
-    let spread = |metric: fn(&Outcome) -> f64| Spread::of(outcomes.iter().map(metric).collect());
-    let share = |event: fn(&Outcome) -> bool| {
-        Probability::of(outcomes.iter().filter(|outcome| event(outcome)).count(), outcomes.len())
+fn summarize(indexed: &IndexedPlan, played: &[PlayedRun], seed: u64) -> Forecast {
+    let spread = |metric: fn(&PlayedRun) -> f64| Spread::of(played.iter().map(metric).collect());
+    let share = |event: fn(&PlayedRun) -> bool| {
+        Probability::of(played.iter().filter(|run| event(run)).count(), played.len())
     };
-    let mut durations: Vec<f64> = outcomes.iter().map(|outcome| outcome.duration_seconds()).collect();
+    let mut durations: Vec<f64> = played.iter().map(|run| run.duration_seconds()).collect();
     durations.sort_unstable_by(f64::total_cmp);
-    let services = stage.services().enumerate().map(|(index, service)| {
-        let below: Vec<f64> = outcomes.iter().map(|outcome| outcome.seconds_below(index)).collect();
+    let services = indexed.services().enumerate().map(|(index, service)| {
+        let below: Vec<f64> = played.iter().map(|run| run.seconds_below(index)).collect();
         let forecast = ServiceForecast {
-            below_min_up: Probability::of(below.iter().filter(|s| **s > 0.0).count(), outcomes.len()),
-            expected_seconds_below_min_up: below.iter().sum::<f64>() / outcomes.len().max(1) as f64,
-            fewest_up: outcomes.iter().map(|outcome| outcome.fewest_up(index)).min().unwrap_or(0),
+            below_min_up: Probability::of(below.iter().filter(|s| **s > 0.0).count(), played.len()),
+            expected_seconds_below_min_up: below.iter().sum::<f64>() / played.len().max(1) as f64,
+            fewest_up: played.iter().map(|run| run.fewest_up(index)).min().unwrap_or(0),
         };
         (service.clone(), forecast)
     });
     Forecast {
-        runs: u32::try_from(outcomes.len()).unwrap_or(u32::MAX),
+        runs: u32::try_from(played.len()).unwrap_or(u32::MAX),
         seed,
-        hosts: stage.host_count(),
-        waves: stage.wave_count(),
+        hosts: indexed.host_count(),
+        waves: indexed.wave_count(),
         duration_seconds: Spread::of_sorted(&durations),
         duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
-        halt: share(|outcome| outcome.halted),
-        done_in_window: stage.window_ms.map(|_| share(|outcome| outcome.done_in_window)),
-        out_of_windows: share(|outcome| outcome.out_of_windows),
-        any_failure: share(|outcome| outcome.failed > 0),
-        begun_hosts: spread(|outcome| f64::from(outcome.begun)),
-        failed_hosts: spread(|outcome| f64::from(outcome.failed)),
-        unpatched_hosts: spread(|outcome| f64::from(outcome.unpatched)),
-        exposure: spread(|outcome| outcome.exposure),
-        max_hosts_down: spread(|outcome| f64::from(outcome.max_down)),
-        downtime_seconds: spread(Outcome::downtime_seconds),
+        halt: share(|run| run.halted),
+        done_in_window: indexed.window_ms.map(|_| share(|run| run.done_in_window)),
+        out_of_windows: share(|run| run.out_of_windows),
+        any_failure: share(|run| run.failed > 0),
+        begun_hosts: spread(|run| f64::from(run.begun)),
+        failed_hosts: spread(|run| f64::from(run.failed)),
+        unpatched_hosts: spread(|run| f64::from(run.unpatched)),
+        exposure: spread(|run| run.exposure),
+        max_hosts_down: spread(|run| f64::from(run.max_down)),
+        downtime_seconds: spread(PlayedRun::downtime_seconds),
         services: services.collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! How long the steps of a run take and how often they fail.
+//! Durations and failure rates of the steps of a run.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::distribution::Distribution;
 ///
 /// The default is a prior for real servers, used until there are runs to learn from: an update of one to seven minutes,
 /// usually two; a reboot of half a minute to five, usually one and a half, needed by three updates in ten; two updates in
-/// a hundred fail and one host in a thousand is lost. These are deliberate guesses and not measurements.
+/// a hundred fail and one host in a thousand is lost. These are deliberate estimates, not measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -20,9 +20,9 @@ pub struct DurationModel {
     pub host: HostModel,
     /// By `os/role` or `os`, the finer one first: `debian12/db`, `rhel9`.
     pub by_kind: BTreeMap<String, HostModel>,
-    /// Before all others: hosts of which more is known than of their kind.
+    /// Takes precedence: hosts of which more is known than of their kind.
     pub by_host: BTreeMap<CiId, HostModel>,
-    /// Hosts that the executor works on side by side; of a larger wave others begin as these end.
+    /// Hosts that the executor patches in parallel; in a larger wave, others start as these end.
     pub forks: u32,
     /// One round of snapshots, of up to 50 hosts.
     pub snapshots: Distribution,
@@ -30,8 +30,8 @@ pub struct DurationModel {
     pub tests: Distribution,
     /// Re-scan and health checks at the end.
     pub verification: Distribution,
-    /// After so many seconds somebody is assumed to have patched by hand what a run has left unpatched. Until then it
-    /// stays exposed, or else a plan that halts at once would look safest.
+    /// After this many seconds, hosts that a run left unpatched are assumed to have been patched by hand. Until then they
+    /// stay exposed; otherwise a plan that halts at once would look safest.
     pub unpatched_exposure_seconds: u32,
 }
 
@@ -43,11 +43,11 @@ pub struct HostModel {
     /// Its workflow around the update, without the reboot.
     pub update: Distribution,
     pub reboot: Distribution,
-    /// How often an update needs a reboot, where the policy reboots if required.
+    /// How often an update needs a reboot, if the policy reboots only when required.
     pub reboot_probability: f64,
     /// How often an update, its reboot or the health check after it fails.
     pub failure_probability: f64,
-    /// How often a host is lost on the way and holds its place until its timeout.
+    /// How often a host is lost during its update and keeps its place until its timeout.
     pub lost_probability: f64,
     /// Return to the snapshot.
     pub rollback: Distribution,
@@ -84,7 +84,7 @@ impl Default for DurationModel {
 }
 
 impl DurationModel {
-    /// The kinds under which a host is looked up and learnt from, the finest first.
+    /// The kinds of a host for lookup and learning, most specific first.
     pub fn kinds(target: &Target) -> Vec<String> {
         let role = target.tags.get("role").map(|role| format!("{}/{role}", target.os));
         role.into_iter().chain([target.os.clone()]).collect()
@@ -95,7 +95,7 @@ impl DurationModel {
         self.by_host.get(host).or_else(of_kind).unwrap_or(&self.host)
     }
 
-    /// What a host is expected to take, in seconds; who may begin in a window is judged by it.
+    /// The expected duration of a host in seconds; decides which hosts may start in a window.
     pub fn expected_seconds(host: &HostModel, reboot: Reboot) -> f64 {
         let reboots = match reboot {
             Reboot::Never => 0.0,
@@ -105,7 +105,7 @@ impl DurationModel {
         host.update.mean() + reboots * host.reboot.mean()
     }
 
-    /// What is wrong with it: JSON pointer and reason.
+    /// The errors in it: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         if self.forks == 0 {

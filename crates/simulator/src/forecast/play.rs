@@ -1,8 +1,8 @@
-//! One run of a plan, as the run engine would go about it.
+//! Plays one run of a plan as the run engine would execute it.
 //!
-//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts side by side within the budgets, rollback of
-//! those that failed, retries in a further round, tests after, soak. A failed pilot or staging host halts the run, and so
-//! does the error threshold, and so does a budget used up by hosts that stay down. Time is in milliseconds.
+//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts in parallel within the budgets, rollback of
+//! failed hosts, retries in a further round, tests after, soak. The run halts on a failed pilot or staging host, on the
+//! error threshold, and when hosts that stay down use up the budget. Time is in milliseconds.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -11,34 +11,34 @@ use domain::{
     workflow::Reboot,
 };
 
-use super::stage::{Host, Outcome, Service, Stage};
+use super::indexed_plan::{Host, IndexedPlan, PlayedRun, Service};
 use crate::{
     distribution::Distribution,
     random::{Random, Xoshiro256},
 };
 
-/// As many snapshots as the engine takes in one action.
+/// The number of snapshots that the engine takes in one action.
 const SNAPSHOTS_AT_ONCE: usize = 50;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
-    /// No window is left that could hold it.
+    /// No remaining window is long enough for it.
     LeftOut,
     Done,
     /// Back at its snapshot: up, unpatched.
     RolledBack,
-    /// Failed and left as it is: it holds its place in the budget.
+    /// Failed and left as it is: it still counts against the budget.
     Down,
 }
 
-pub struct Game<'s, 'a> {
-    stage: &'s Stage<'a>,
+pub struct Player<'s, 'a> {
+    indexed: &'s IndexedPlan<'a>,
     now: u64,
     state: Vec<State>,
     attempts: Vec<u32>,
-    luck: Vec<Xoshiro256>,
-    run_luck: Xoshiro256,
+    streams: Vec<Xoshiro256>,
+    run_stream: Xoshiro256,
     /// When each host was patched.
     patched_at: Vec<Option<u64>>,
     /// Times at which a host went down (+1) or came up again (-1).
@@ -49,7 +49,7 @@ pub struct Game<'s, 'a> {
     out_of_windows: bool,
 }
 
-/// Where hosts are worked on: one begins when another has ended.
+/// Parallel slots for hosts: a host starts when another has ended.
 struct Places(BinaryHeap<Reverse<u64>>);
 
 impl Places {
@@ -69,55 +69,55 @@ impl Places {
     }
 }
 
-impl<'s, 'a> Game<'s, 'a> {
-    pub fn new(stage: &'s Stage<'a>, seed: u64, run: u64) -> Self {
-        let hosts = stage.hosts.len();
+impl<'s, 'a> Player<'s, 'a> {
+    pub fn new(indexed: &'s IndexedPlan<'a>, seed: u64, run: u64) -> Self {
+        let hosts = indexed.hosts.len();
         Self {
-            stage,
+            indexed,
             now: 0,
             state: vec![State::Pending; hosts],
             attempts: vec![0; hosts],
-            luck: (0..hosts).map(|host| Xoshiro256::of(seed, run, host as u64)).collect(),
-            run_luck: Xoshiro256::of(seed, run, u64::MAX),
+            streams: (0..hosts).map(|host| Xoshiro256::of(seed, run, host as u64)).collect(),
+            run_stream: Xoshiro256::of(seed, run, u64::MAX),
             patched_at: vec![None; hosts],
             changes: Vec::with_capacity(2 * hosts),
             down: 0,
-            members_down: vec![0; stage.services.len()],
+            members_down: vec![0; indexed.services.len()],
             halted: false,
             out_of_windows: false,
         }
     }
 
     pub fn play(&mut self) {
-        let plan = self.stage.plan;
+        let plan = self.indexed.plan;
         let is_patch = plan.intent == Intent::Patch;
         if is_patch && plan.snapshot_retention_hours.is_some() {
-            for _ in 0..self.stage.hosts.len().div_ceil(SNAPSHOTS_AT_ONCE) {
-                self.wait(&self.stage.model.snapshots);
+            for _ in 0..self.indexed.hosts.len().div_ceil(SNAPSHOTS_AT_ONCE) {
+                self.wait(&self.indexed.model.snapshots);
             }
         }
         for (index, wave) in plan.waves.iter().enumerate() {
             if wave.gate.tests {
-                self.wait(&self.stage.model.tests);
+                self.wait(&self.indexed.model.tests);
             }
-            self.play_wave(&self.stage.waves[index], wave.kind, is_patch);
+            self.play_wave(&self.indexed.waves[index], wave.kind, is_patch);
             if self.halted {
                 break;
             }
             if wave.gate.tests {
-                self.wait(&self.stage.model.tests);
+                self.wait(&self.indexed.model.tests);
             }
             self.now += u64::from(wave.gate.soak_seconds) * 1000;
         }
-        self.wait(&self.stage.model.verification);
+        self.wait(&self.indexed.model.verification);
     }
 
     fn wait(&mut self, time: &Distribution) {
-        self.now += milliseconds(time.sample(&mut self.run_luck));
+        self.now += milliseconds(time.sample(&mut self.run_stream));
     }
 
     fn play_wave(&mut self, wave: &[usize], kind: WaveKind, is_patch: bool) {
-        let limits = self.stage.plan.limits;
+        let limits = self.indexed.plan.limits;
         loop {
             let pending: Vec<usize> =
                 wave.iter().copied().filter(|host| self.state[*host] == State::Pending).collect();
@@ -129,10 +129,7 @@ impl<'s, 'a> Game<'s, 'a> {
                 self.halted = true;
                 return;
             }
-            let failed = match is_patch {
-                true => self.patch(&round),
-                false => self.return_to_snapshots(&round),
-            };
+            let failed = if is_patch { self.patch(&round) } else { self.return_to_snapshots(&round) };
             let retried = |host: &usize| is_patch && self.attempts[*host] <= limits.retries;
             let (again, lost): (Vec<usize>, Vec<usize>) = failed.into_iter().partition(retried);
             for host in again {
@@ -150,18 +147,18 @@ impl<'s, 'a> Game<'s, 'a> {
         }
     }
 
-    /// Those that may go down now, in the wave's order, beside the hosts that failed and stayed down.
+    /// Hosts that may go down now, in the wave's order, in addition to those that failed and stayed down.
     fn next_round(&mut self, pending: &[usize]) -> Vec<usize> {
         let mut round = Vec::new();
         for host in pending {
-            if self.down + round.len() >= self.stage.plan.limits.max_parallel as usize {
+            if self.down + round.len() >= self.indexed.plan.limits.max_parallel as usize {
                 break;
             }
             let spared = |service: &usize| {
-                let Service { up, min_up, .. } = self.stage.services[*service];
-                !self.stage.hosts[*host].was_up || up > min_up + self.members_down[*service]
+                let Service { up, min_up, .. } = self.indexed.services[*service];
+                !self.indexed.hosts[*host].was_up || up > min_up + self.members_down[*service]
             };
-            if self.stage.hosts[*host].services.iter().all(spared) {
+            if self.indexed.hosts[*host].services.iter().all(spared) {
                 round.push(*host);
                 self.count_members(*host, true);
             }
@@ -170,10 +167,10 @@ impl<'s, 'a> Game<'s, 'a> {
         round
     }
 
-    /// One round side by side, then the rollback of those that failed. Returns the failed ones.
+    /// One parallel round, then the rollback of its failed hosts. Returns the failed hosts.
     fn patch(&mut self, round: &[usize]) -> Vec<usize> {
         let mut failed = Vec::new();
-        let mut places = Places::new(self.stage.model.forks, self.now, round.len());
+        let mut places = Places::new(self.indexed.model.forks, self.now, round.len());
         for host in round {
             let Some(start) = self.may_begin(*host, places.next()) else { continue };
             self.attempts[*host] += 1;
@@ -192,11 +189,11 @@ impl<'s, 'a> Game<'s, 'a> {
         }
         let start = self.now;
         for host in &failed {
-            let Host { model, can_roll_back, .. } = self.stage.hosts[*host];
+            let Host { model, can_roll_back, .. } = self.indexed.hosts[*host];
             if can_roll_back {
-                let luck = &mut self.luck[*host];
-                let took = milliseconds(model.rollback.sample(luck));
-                let restored = luck.random() >= model.rollback_failure_probability;
+                let stream = &mut self.streams[*host];
+                let took = milliseconds(model.rollback.sample(stream));
+                let restored = stream.random() >= model.rollback_failure_probability;
                 self.now = self.now.max(start + took);
                 if restored {
                     self.state[*host] = State::RolledBack;
@@ -210,10 +207,10 @@ impl<'s, 'a> Game<'s, 'a> {
         failed
     }
 
-    /// When the host's next opening lets it begin that has a place by then; `None` leaves it out.
+    /// When the host, which gets a place at the given time, may start in one of its openings; `None` if in none.
     fn may_begin(&mut self, host: usize, free: u64) -> Option<u64> {
-        let Host { openings, expected_ms, .. } = self.stage.hosts[host];
-        let begins = self.stage.openings[openings].next_fit(free, expected_ms);
+        let Host { openings, expected_ms, .. } = self.indexed.hosts[host];
+        let begins = self.indexed.openings[openings].next_fit(free, expected_ms);
         if begins.is_none() {
             self.state[host] = State::LeftOut;
             self.out_of_windows = true;
@@ -223,14 +220,14 @@ impl<'s, 'a> Game<'s, 'a> {
 
     fn return_to_snapshots(&mut self, round: &[usize]) -> Vec<usize> {
         let mut failed = Vec::new();
-        let mut places = Places::new(self.stage.model.forks, self.now, round.len());
+        let mut places = Places::new(self.indexed.model.forks, self.now, round.len());
         for host in round {
             let Some(start) = self.may_begin(*host, places.next()) else { continue };
             self.attempts[*host] += 1;
-            let model = self.stage.hosts[*host].model;
-            let luck = &mut self.luck[*host];
-            let end = start + milliseconds(model.rollback.sample(luck));
-            let restored = luck.random() >= model.rollback_failure_probability;
+            let model = self.indexed.hosts[*host].model;
+            let stream = &mut self.streams[*host];
+            let end = start + milliseconds(model.rollback.sample(stream));
+            let restored = stream.random() >= model.rollback_failure_probability;
             places.take_until(end);
             self.now = self.now.max(end);
             self.changes.push((start, 1, *host));
@@ -247,13 +244,13 @@ impl<'s, 'a> Game<'s, 'a> {
         failed
     }
 
-    /// Duration and success. Every attempt draws the same numbers in the same order, whatever comes of them.
+    /// Duration and success. Every attempt draws the same numbers in the same order, whatever their effect.
     fn attempt(&mut self, host: usize) -> (u64, bool) {
-        let plan = self.stage.plan;
-        let model = self.stage.hosts[host].model;
-        let luck = &mut self.luck[host];
-        let (update, reboot) = (model.update.sample(luck), model.reboot.sample(luck));
-        let (needs_reboot, fails, lost) = (luck.random(), luck.random(), luck.random());
+        let plan = self.indexed.plan;
+        let model = self.indexed.hosts[host].model;
+        let stream = &mut self.streams[host];
+        let (update, reboot) = (model.update.sample(stream), model.reboot.sample(stream));
+        let (needs_reboot, fails, lost) = (stream.random(), stream.random(), stream.random());
         let reboots = match plan.reboot {
             Reboot::Never => false,
             Reboot::IfRequired => needs_reboot < model.reboot_probability,
@@ -271,7 +268,7 @@ impl<'s, 'a> Game<'s, 'a> {
         self.count_members(host, true);
     }
 
-    /// A host that stayed down and is tried again: the attempt itself counts, not the failure before it.
+    /// A host that stayed down and is retried: the new attempt counts, not the failure before it.
     fn release(&mut self, host: usize) {
         self.down -= 1;
         self.count_members(host, false);
@@ -279,7 +276,7 @@ impl<'s, 'a> Game<'s, 'a> {
     }
 
     fn count_members(&mut self, host: usize, down: bool) {
-        let Host { services, was_up, .. } = &self.stage.hosts[host];
+        let Host { services, was_up, .. } = &self.indexed.hosts[host];
         for service in services.iter().filter(|_| *was_up) {
             let members = &mut self.members_down[*service];
             *members = if down { *members + 1 } else { *members - 1 };
@@ -290,19 +287,19 @@ impl<'s, 'a> Game<'s, 'a> {
         self.state.iter().filter(|state| matches!(state, State::RolledBack | State::Down)).count()
     }
 
-    pub fn outcome(mut self) -> Outcome {
-        let still_exposed = self.now + u64::from(self.stage.model.unpatched_exposure_seconds) * 1000;
-        let exposure = (self.stage.hosts.iter().zip(&self.patched_at))
+    pub fn finish(mut self) -> PlayedRun {
+        let still_exposed = self.now + u64::from(self.indexed.model.unpatched_exposure_seconds) * 1000;
+        let exposure = (self.indexed.hosts.iter().zip(&self.patched_at))
             .map(|(host, patched)| host.weight * patched.unwrap_or(still_exposed) as f64 / 1000.0)
             .sum();
         let unpatched = self.patched_at.iter().filter(|patched| patched.is_none()).count();
         let (max_down, below, fewest_up) = self.availability();
-        Outcome {
+        PlayedRun {
             halted: self.halted,
             out_of_windows: self.out_of_windows,
             done_in_window: !self.halted
                 && !self.out_of_windows
-                && self.stage.window_ms.is_some_and(|closes| self.now <= closes),
+                && self.indexed.window_ms.is_some_and(|closes| self.now <= closes),
             begun: self.attempts.iter().filter(|attempts| **attempts > 0).count() as u32,
             failed: u32::try_from(self.failed_count()).unwrap_or(u32::MAX),
             unpatched: u32::try_from(unpatched).unwrap_or(u32::MAX),
@@ -314,10 +311,10 @@ impl<'s, 'a> Game<'s, 'a> {
         }
     }
 
-    /// Sweeps over the changes in time: most hosts down at once, milliseconds below `min_up` and fewest members up of each
-    /// service. At one instant those that come up are counted before those that go down.
+    /// Walks the changes in time: most hosts down at once, milliseconds below `min_up` and fewest members up of each
+    /// service. At the same instant, hosts that come up are counted before hosts that go down.
     fn availability(&mut self) -> (u32, Vec<u64>, Vec<u32>) {
-        let services = &self.stage.services;
+        let services = &self.indexed.services;
         let mut up: Vec<u32> = services.iter().map(|service| service.up).collect();
         let mut fewest = up.clone();
         let mut below = vec![0; services.len()];
@@ -328,7 +325,7 @@ impl<'s, 'a> Game<'s, 'a> {
         for (time, change, host) in &self.changes {
             down += i64::from(*change);
             max_down = max_down.max(down);
-            let Host { services: of_host, was_up, .. } = &self.stage.hosts[*host];
+            let Host { services: of_host, was_up, .. } = &self.indexed.hosts[*host];
             for service in of_host.iter().copied().filter(|_| *was_up) {
                 up[service] = up[service].saturating_add_signed(-i32::from(*change));
                 fewest[service] = fewest[service].min(up[service]);

@@ -1,20 +1,20 @@
-//! Did what was predicted come true as often as it should?
+//! Whether predictions come true as often as they should.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{forecast::Forecast, statistics::Probability};
 
-/// What became of a run.
+/// The actual course of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Actual {
-    /// From the first snapshot to the end of verification, waiting for people left out.
+    /// From the first snapshot to the end of verification, without waiting for people.
     pub duration_seconds: f64,
     pub failed_hosts: u32,
     pub halted: bool,
 }
 
-/// How well the predictions of many runs fit what happened.
+/// How well the predictions of many runs fit reality.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Calibration {
@@ -23,7 +23,7 @@ pub struct Calibration {
     pub p50_held: Probability,
     /// Runs that ended within their predicted P95; should be 0.95.
     pub p95_held: Probability,
-    /// Mean of actual over predicted mean duration: above 1 the model is too quick.
+    /// Mean of actual over predicted mean duration: above 1 the model is too optimistic.
     pub duration_ratio: f64,
     /// Mean squared error of the probability that a host fails: 0 is perfect, always saying one half scores 0.25
     /// (G. W. Brier, 1950).

@@ -1,4 +1,4 @@
-//! Predictions held against what happened: how far they may be trusted, and what the model learns.
+//! Compares predictions with reality: how far they can be trusted, and what the model learns.
 
 mod calibration;
 mod refit;

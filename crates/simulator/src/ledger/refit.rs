@@ -1,4 +1,4 @@
-//! What real runs teach the model, kind by kind.
+//! Refits the model from real runs, kind by kind.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::{
     random::Xoshiro256,
 };
 
-/// From so many observations on, they speak for themselves.
+/// From this many observations on, the prior is not used.
 const ENOUGH: usize = 30;
-/// Before, the prior counts as so many observations of durations.
+/// Below that, the prior counts as this many observations of durations.
 const PRIOR_DURATIONS: f64 = 5.0;
-/// The prior counts as so many observations of failures, which are rare and must not be learnt from one.
+/// The prior counts as this many observations of failures, which are rare and must not be learnt from a single one.
 const PRIOR_ATTEMPTS: f64 = 20.0;
-/// As many of the newest durations as a model keeps.
+/// The number of newest durations that a model keeps.
 const KEPT: usize = 500;
-/// Nothing that a host does takes less, in seconds; keeps logarithms finite.
+/// The shortest duration in seconds; keeps logarithms finite.
 const SHORTEST: f64 = 0.001;
 
-/// What one attempt on one host showed.
+/// The observation of one attempt on one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HostObservation {
@@ -38,7 +38,7 @@ pub struct HostObservation {
     pub rollback_failed: bool,
 }
 
-/// The prior, with the kinds that were observed fitted anew. Observations go from the oldest to the newest.
+/// The prior, with the observed kinds refitted. Observations go from the oldest to the newest.
 ///
 /// Durations with few observations become log-normal, the prior weighing as five of them; with thirty the observations
 /// themselves are drawn from. Rates are those of the observations and twenty attempts of the prior (a beta prior's mean).
@@ -106,7 +106,7 @@ fn fit_time(prior: &Distribution, mut observed: Vec<f64>) -> Distribution {
     let (mean, variance) = moments(&observed);
     let together = PRIOR_DURATIONS + count;
     let centre = (PRIOR_DURATIONS * prior_mean + count * mean) / together;
-    // Spread within each, and between what was thought and what was seen.
+    // Spread within each, and between prior and observations.
     let between = PRIOR_DURATIONS * count / together * (mean - prior_mean).powi(2);
     let variance = (PRIOR_DURATIONS * prior_variance + count * variance + between) / together;
     Distribution::LogNormal { median: centre.exp(), sigma: variance.sqrt().min(5.0) }

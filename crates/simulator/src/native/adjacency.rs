@@ -1,4 +1,4 @@
-//! Lists of neighbours in two flat arrays: half the memory of a list of lists, and near each other.
+//! Lists of neighbours in two flat arrays: half the memory of a list of lists, and close together in the cache.
 
 pub struct Adjacency {
     start: Vec<u32>,
@@ -20,7 +20,7 @@ impl Adjacency {
         Self { start, items }
     }
 
-    /// Of equal pairs one; what is listed is in order.
+    /// Equal pairs are listed once; the lists are in order.
     pub fn distinct(count: usize, pairs: &[(u32, u32)]) -> Self {
         // Sorted by the first of each pair without comparing, so that only short lists are left to be sorted.
         let mut all = Self::new(count, pairs);
@@ -54,18 +54,18 @@ impl Adjacency {
     pub fn of(&self, index: usize) -> &[u32] {
         &self.items[self.start[index] as usize..self.start[index + 1] as usize]
     }
-    /// The circle of each index: all that reach each other bear one number (R. Tarjan, 1972).
-    pub fn circles(&self) -> Vec<u32> {
+    /// The strongly connected component of each index: indexes that reach each other have the same number (R. Tarjan, 1972).
+    pub fn components(&self) -> Vec<u32> {
         let count = self.start.len() - 1;
         let mut search = Search {
-            circle_of: vec![NONE; count],
+            component_of: vec![NONE; count],
             found: vec![NONE; count],
             lowest: vec![0; count],
             open: Vec::new(),
-            circles: 0,
+            components: 0,
             next: 0,
         };
-        // Index and how many of its neighbours have been looked at: a path instead of a recursion.
+        // Index and how many of its neighbours have been visited: a path instead of a recursion.
         let mut path: Vec<(u32, u32)> = Vec::new();
         for root in 0..count as u32 {
             if search.found[root as usize] == NONE {
@@ -80,7 +80,7 @@ impl Adjacency {
                         if search.found[neighbour as usize] == NONE {
                             search.enter(neighbour);
                             path.push((neighbour, 0));
-                        } else if search.circle_of[neighbour as usize] == NONE {
+                        } else if search.component_of[neighbour as usize] == NONE {
                             search.lower(at, search.found[neighbour as usize]);
                         }
                     }
@@ -94,20 +94,20 @@ impl Adjacency {
                 }
             }
         }
-        search.circle_of
+        search.component_of
     }
 }
 
 const NONE: u32 = u32::MAX;
 
 struct Search {
-    circle_of: Vec<u32>,
+    component_of: Vec<u32>,
     /// When each was found first.
     found: Vec<u32>,
     /// The earliest found that it reaches.
     lowest: Vec<u32>,
     open: Vec<u32>,
-    circles: u32,
+    components: u32,
     next: u32,
 }
 
@@ -128,12 +128,12 @@ impl Search {
             return;
         }
         while let Some(member) = self.open.pop() {
-            self.circle_of[member as usize] = self.circles;
+            self.component_of[member as usize] = self.components;
             if member == index {
                 break;
             }
         }
-        self.circles += 1;
+        self.components += 1;
     }
 }
 
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn those_that_reach_each_other_are_a_circle() {
+    fn indexes_that_reach_each_other_are_a_component() {
         let pairs = [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (4, 3), (5, 4), (5, 5)];
-        let circles = Adjacency::new(7, &pairs).circles();
-        assert!(circles[0] == circles[1] && circles[1] == circles[2], "{circles:?}");
-        assert_eq!(circles[3], circles[4]);
-        let mut distinct = circles.clone();
+        let components = Adjacency::new(7, &pairs).components();
+        assert!(components[0] == components[1] && components[1] == components[2], "{components:?}");
+        assert_eq!(components[3], components[4]);
+        let mut distinct = components.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!(distinct.len(), 4, "{circles:?}");
+        assert_eq!(distinct.len(), 4, "{components:?}");
     }
 }

@@ -1,23 +1,23 @@
-//! What happens when: events in order of time, at one time in the order in which they were put down.
+//! The queue of events: in order of time, and at the same time in the order of insertion.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Fewer events than this are put in order all at once.
 const FEW: usize = 256;
-/// Of more, the first quarter or so; so many are looked at to find out when it ends.
+/// Of more, about the first quarter is sorted; this many are sampled to find where it ends.
 const SAMPLE: usize = 64;
 
 /// An event is a number below 2^32 at a time.
 ///
-/// Most events are put down long before they happen, so they are left without order until their time comes near. An event
-/// then costs a few passes over memory in sequence, where a heap of tens of thousands would cost it a walk all over.
+/// Most events are inserted long before they happen, so they stay unsorted until their time is near. An event then costs a
+/// few sequential passes over memory, where a heap of tens of thousands would cost random accesses.
 #[derive(Default)]
 pub struct Agenda {
-    /// From the horizon on, in no order.
+    /// From the horizon on, unsorted.
     later: Vec<u128>,
     /// Before the horizon, latest first.
     sooner: Vec<u128>,
-    /// Before the horizon, put down after `sooner` was sorted.
+    /// Before the horizon, inserted after `sooner` was sorted.
     between: BinaryHeap<Reverse<u128>>,
     horizon: u64,
     sequence: u32,
@@ -26,13 +26,10 @@ pub struct Agenda {
 impl Agenda {
     #[inline]
     pub fn push(&mut self, time: u64, event: u32) {
-        // Time, sequence and event in one number compare as they should, without branches.
+        // Time, sequence and event in one number compare correctly without branches.
         let entry = u128::from(time) << 64 | u128::from(self.sequence) << 32 | u128::from(event);
         self.sequence += 1;
-        match time < self.horizon {
-            true => self.between.push(Reverse(entry)),
-            false => self.later.push(entry),
-        }
+        if time < self.horizon { self.between.push(Reverse(entry)) } else { self.later.push(entry) }
     }
 
     #[inline]
@@ -50,7 +47,7 @@ impl Agenda {
         Some((time(next), next as u32))
     }
 
-    /// Forgets everything; keeps its memory.
+    /// Clears everything and keeps its memory.
     pub fn clear(&mut self) {
         self.later.clear();
         self.sooner.clear();
@@ -68,9 +65,10 @@ impl Agenda {
             let (_, last, _) = sample.select_nth_unstable(SAMPLE / 4);
             let mut index = 0;
             while index < self.later.len() {
-                match self.later[index] <= *last {
-                    true => self.sooner.push(self.later.swap_remove(index)),
-                    false => index += 1,
+                if self.later[index] <= *last {
+                    self.sooner.push(self.later.swap_remove(index))
+                } else {
+                    index += 1
                 }
             }
         }
@@ -91,7 +89,7 @@ mod tests {
     #[test]
     fn events_come_by_time_and_at_one_time_in_their_order() {
         let mut agenda = Agenda::default();
-        // Many are there from the beginning, and each that happens puts down another; some of those come at once.
+        // Many are there from the start, and each that happens inserts another, some for the same instant.
         let mut open: Vec<(u64, u32)> =
             (0..600).map(|event| (u64::from(event * 7919 % 500), event)).collect();
         open.iter().for_each(|(time, event)| agenda.push(*time, *event));

@@ -2,19 +2,19 @@
 
 use planner::scenario::Node;
 
-use super::{options::FailureMix, stage::Stage};
-use crate::random::{Luck, Random};
+use super::{indexed_scenario::IndexedScenario, options::FailureMix};
+use crate::random::{Random, RandomStream};
 
-/// What an attempt on a node may come to.
+/// The parameters of an attempt on a node.
 #[derive(Clone, Copy)]
-pub struct Prospect {
+pub struct AttemptInput {
     pub nominal_seconds: u32,
     reboots: bool,
     rollback_supported: bool,
     failure_probability: f64,
 }
 
-impl Prospect {
+impl AttemptInput {
     pub fn of(node: &Node) -> Self {
         Self {
             nominal_seconds: node.patch.duration_seconds,
@@ -27,7 +27,7 @@ impl Prospect {
 
 /// How an attempt ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum AttemptEnd {
     Patched,
     RolledBack,
     Failed,
@@ -40,21 +40,21 @@ pub enum Ending {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     InPlace,
-    /// A second self is built; the first goes on serving.
+    /// A second instance is built; the first keeps serving.
     Build,
 }
 
-const ALL: [Ending; 6] = [
-    Ending::Patched,
-    Ending::RolledBack,
-    Ending::Failed,
-    Ending::Built,
-    Ending::BuildFailed,
-    Ending::WindowOpens,
+const ALL: [AttemptEnd; 6] = [
+    AttemptEnd::Patched,
+    AttemptEnd::RolledBack,
+    AttemptEnd::Failed,
+    AttemptEnd::Built,
+    AttemptEnd::BuildFailed,
+    AttemptEnd::WindowOpens,
 ];
 
-impl Ending {
-    /// As the agenda knows it, at a place of the plan: there are fewer than 2^29.
+impl AttemptEnd {
+    /// Its code in the agenda, for a place of the plan: there are fewer than 2^29.
     #[inline]
     pub fn at(self, place: u32) -> u32 {
         place << 3 | self as u32
@@ -77,51 +77,57 @@ impl Ending {
     }
 }
 
-/// Milliseconds from its beginning to its end, rollback included. Each attempt has luck of its own, so that nothing around
-/// it changes it.
+/// Milliseconds from its beginning to its end, rollback included. Each attempt has a stream of its own, so nothing around it
+/// changes the result.
 #[inline]
-pub fn draw(stage: &Stage, prospect: &Prospect, mode: Mode, mut luck: Luck) -> (u64, Ending) {
-    let options = stage.options;
-    let fails = luck.random() < prospect.failure_probability;
-    let took = match prospect.nominal_seconds {
+pub fn draw(
+    indexed: &IndexedScenario,
+    input: &AttemptInput,
+    mode: Mode,
+    mut stream: RandomStream,
+) -> (u64, AttemptEnd) {
+    let options = indexed.options;
+    let fails = stream.random() < input.failure_probability;
+    let took = match input.nominal_seconds {
         0 => 0,
-        nominal => whole(f64::from(nominal) * 1000.0 * stage.duration_factor.sample(&mut luck)),
+        nominal => whole(f64::from(nominal) * 1000.0 * indexed.duration_factor.sample(&mut stream)),
     };
     if !fails {
-        return (took, if mode == Mode::Build { Ending::Built } else { Ending::Patched });
+        return (took, if mode == Mode::Build { AttemptEnd::Built } else { AttemptEnd::Patched });
     }
-    let way = Way::draw(&options.failure_mix, prospect.reboots, luck.random());
+    let way = FailureCause::draw(&options.failure_mix, input.reboots, stream.random());
     let noticed = match way {
-        Way::Patch => whole(took as f64 * luck.random()),
-        Way::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
-        Way::Health => took + u64::from(options.health_timeout_seconds) * 1000,
-        Way::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
+        FailureCause::Patch => whole(took as f64 * stream.random()),
+        FailureCause::Reboot => took + u64::from(options.reboot_timeout_seconds) * 1000,
+        FailureCause::Health => took + u64::from(options.health_timeout_seconds) * 1000,
+        FailureCause::Lost => took + u64::from(options.lost_timeout_seconds) * 1000,
     };
     if mode == Mode::Build {
-        return (noticed, Ending::BuildFailed);
+        return (noticed, AttemptEnd::BuildFailed);
     }
-    match prospect.rollback_supported && way != Way::Lost {
-        true => (noticed + whole(took as f64 * options.rollback_factor), Ending::RolledBack),
-        false => (noticed, Ending::Failed),
+    if input.rollback_supported && way != FailureCause::Lost {
+        (noticed + whole(took as f64 * options.rollback_factor), AttemptEnd::RolledBack)
+    } else {
+        (noticed, AttemptEnd::Failed)
     }
 }
 
-/// To the nearest, for numbers that are not negative.
+/// Rounds to the nearest integer; for non-negative numbers.
 #[inline]
 fn whole(milliseconds: f64) -> u64 {
     (milliseconds + 0.5) as u64
 }
 
-/// The ways in which an attempt fails.
+/// Why an attempt fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum FailureCause {
     Patch,
     Reboot,
     Health,
     Lost,
 }
 
-impl Way {
+impl FailureCause {
     fn draw(mix: &FailureMix, reboots: bool, draw: f64) -> Self {
         let reboot = if reboots { mix.reboot } else { 0.0 };
         let mut left = draw * (mix.patch + reboot + mix.health + mix.lost);

@@ -1,10 +1,7 @@
-//! A scenario under every strategy, played with the same luck, and which strategy to take.
+//! Compares the strategies for a scenario, played with the same random numbers, and recommends one.
 
 use domain::strategy::Strategy;
-use planner::{
-    NodePlan, PlanError, Scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{NodePlan, PlanError, Scenario, strategy::plan};
 use serde::Serialize;
 
 use super::{MonteCarlo, NativeOptions, Sampling, Simulation};
@@ -23,7 +20,7 @@ pub struct ScenarioComparison {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScenarioOutcome {
     pub strategy: Strategy,
-    /// Why there is no plan; then there is nothing else either.
+    /// Why there is no plan; then every other field is absent.
     pub refused: Option<String>,
     #[serde(skip)]
     pub plan: Option<NodePlan>,
@@ -40,7 +37,7 @@ pub fn compare(
 ) -> ScenarioComparison {
     let simulation = Simulation::new(scenario, options);
     let outcome = |strategy: &Strategy| {
-        let plan = plan(scenario, *strategy, batch_size, StepIds::Unique);
+        let plan = plan(scenario, *strategy, batch_size);
         let play = |plan: &NodePlan| simulation.monte_carlo(plan, sampling);
         ScenarioOutcome {
             strategy: *strategy,

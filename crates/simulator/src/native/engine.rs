@@ -2,41 +2,41 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use planner::strategy::{Action, Step};
+use planner::strategy::{Action, PlanStep};
 
 use super::{
     agenda::Agenda,
-    attempt::{self, Ending, Mode},
-    course::{Course, Leg, Stop},
+    attempt::{self, AttemptEnd, Mode},
+    indexed_scenario::IndexedScenario,
+    prepared_plan::{PreparedPlan, Segment, Stop},
     record::Record,
-    stage::Stage,
     world::{NEVER, NOBODY, World},
 };
-use crate::random::RunLuck;
+use crate::random::RunStreams;
 
 pub struct Engine<'s, 'a> {
-    pub stage: &'s Stage<'a>,
+    pub indexed: &'s IndexedScenario<'a>,
     start: &'s World,
     pub world: World,
     pub now: u64,
     pub counts: Counts,
     agenda: Agenda,
-    luck: RunLuck,
-    /// Places of nodes that may begin now as far as is known: first of all the earliest.
+    streams: RunStreams,
+    /// Places of nodes that may start now, as far as is known; the earliest first.
     ready: BinaryHeap<Reverse<u32>>,
-    /// Who waits for the next window.
+    /// Nodes that wait for the next window.
     for_window: Vec<u32>,
-    /// By place, as far as the legs have come.
+    /// By place, for the segments so far.
     progress: Vec<Progress>,
-    /// Nodes of each step so far that have not ended, and when its first began.
+    /// Unfinished nodes of each step so far, and when its first node started.
     left: Vec<(u32, u64)>,
     /// Ends that each step still waits for.
     missing: Vec<u32>,
     /// The first step with nodes that have not ended.
     turn: u32,
-    /// Places from here on have not been looked at.
+    /// Places from here on have not been visited.
     cursor: u32,
-    /// When the next window is looked for.
+    /// When to search for the next window.
     awaited: u64,
 }
 
@@ -55,15 +55,15 @@ pub struct Counts {
     pub overrun_ms: u64,
 }
 
-/// How far a place of the plan has come.
+/// The progress of a place of the plan.
 #[derive(Clone, Copy, Default)]
 struct Progress {
     attempts: u32,
-    /// Who waits for the same service behind it.
+    /// The next node that waits for the same service.
     next_parked: u32,
-    /// It waits for its service to spare it.
+    /// It waits until its service can spare it.
     parked: bool,
-    /// An attempt runs, or none will follow.
+    /// An attempt is in progress, or no further one follows.
     begun: bool,
 }
 
@@ -71,23 +71,23 @@ struct Progress {
 enum Wait {
     /// Its service.
     Service,
-    /// A node that it depends on, or its turn: it is remembered elsewhere.
+    /// A node that it depends on, or its turn; stored elsewhere.
     Turn,
     Window(u64),
-    /// No window is left that could hold it.
+    /// No remaining window is long enough for it.
     Nothing,
 }
 
 impl<'s, 'a> Engine<'s, 'a> {
-    pub fn new(stage: &'s Stage<'a>, start: &'s World) -> Self {
+    pub fn new(indexed: &'s IndexedScenario<'a>, start: &'s World) -> Self {
         Self {
-            stage,
+            indexed,
             start,
             world: World::default(),
             now: 0,
             counts: Counts::default(),
             agenda: Agenda::default(),
-            luck: RunLuck::new(0, 0),
+            streams: RunStreams::new(0, 0),
             ready: BinaryHeap::new(),
             for_window: Vec::new(),
             progress: Vec::new(),
@@ -100,33 +100,33 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     /// Plays a plan from the start. May be called again and again.
-    pub fn play(&mut self, course: &Course, seed: u64, run: u64, record: &mut impl Record) {
+    pub fn play(&mut self, prepared: &PreparedPlan, seed: u64, run: u64, record: &mut impl Record) {
         self.world.restore(self.start);
-        self.luck = RunLuck::new(seed, run);
+        self.streams = RunStreams::new(seed, run);
         (self.now, self.awaited) = (0, NEVER);
         self.counts = Counts::default();
         self.left.clear();
         self.progress.clear();
-        if let Some(order) = &course.order {
-            self.missing.clone_from(&order.missing);
+        if let Some(dependencies) = &prepared.dependencies {
+            self.missing.clone_from(&dependencies.missing);
         }
         let mut build_began = 0;
-        for leg in course.legs() {
+        for segment in prepared.segments() {
             let began = self.now;
-            let step = &course.plan.steps[leg.first_step as usize];
+            let step = &prepared.plan.steps[segment.first_step as usize];
             match step.action {
-                Action::Patch | Action::PatchCanary => self.work(course, &leg, Mode::InPlace, record),
+                Action::Patch | Action::PatchCanary => self.work(prepared, &segment, Mode::InPlace, record),
                 Action::BlueGreenBuild => {
                     build_began = began;
                     let failed_before = self.counts.failed;
-                    self.work(course, &leg, Mode::Build, record);
+                    self.work(prepared, &segment, Mode::Build, record);
                     if self.counts.failed > failed_before {
-                        // Half a set does not take over. What was built is thrown away.
+                        // An incomplete set does not take over. What was built is discarded.
                         self.counts.halted = true;
                         self.counts.capacity_ms += step.size() as u64 * (self.now - began);
                     }
                 }
-                Action::BlueGreenSwitch => self.switch(course, step, build_began, record),
+                Action::BlueGreenSwitch => self.switch(prepared, step, build_began, record),
                 Action::Pause => {
                     self.now += u64::from(step.pause_seconds) * 1000;
                     self.counts.guardrail_pauses += u32::from(step.guardrail);
@@ -134,52 +134,59 @@ impl<'s, 'a> Engine<'s, 'a> {
                 }
             }
             if self.counts.halted {
-                let step = &course.plan.steps[self.turn.clamp(leg.first_step, leg.end_step - 1) as usize];
+                let step =
+                    &prepared.plan.steps[self.turn.clamp(segment.first_step, segment.end_step - 1) as usize];
                 record.step(self.now, "halted", &step.name, None);
                 break;
             }
         }
-        self.world.close(self.stage, self.now);
+        self.world.close(self.indexed, self.now);
     }
 
-    fn switch(&mut self, course: &Course, step: &Step, build_began: u64, record: &mut impl Record) {
-        for stop in course.stops_of(step) {
+    fn switch(
+        &mut self,
+        prepared: &PreparedPlan,
+        step: &PlanStep,
+        build_began: u64,
+        record: &mut impl Record,
+    ) {
+        for stop in prepared.stops_of(step) {
             let node = stop.node as usize;
             if !self.world.built[node] {
                 continue;
             }
-            self.world.set_patched(self.stage, node, &stop.traits, self.now);
-            self.world.bring_up(self.stage, node, &stop.traits, self.now);
+            self.world.set_patched(self.indexed, node, &stop.traits, self.now);
+            self.world.bring_up(self.indexed, node, &stop.traits, self.now);
             record.node(self.now, "patched", &step.name, node);
         }
-        let kept = u64::from(self.stage.options.bluegreen_keep_seconds) * 1000;
+        let kept = u64::from(self.indexed.options.bluegreen_keep_seconds) * 1000;
         self.counts.capacity_ms += step.size() as u64 * (self.now - build_began + kept);
         record.step(self.now, "bluegreen_switch", &step.name, None);
     }
 
-    /// Works on the nodes of a leg, new ones beginning as others end, until all have ended.
-    fn work(&mut self, course: &Course, leg: &Leg, mode: Mode, record: &mut impl Record) {
-        self.turn = leg.first_step;
+    /// Patches the nodes of a segment, starting new ones as others end, until all have ended.
+    fn work(&mut self, prepared: &PreparedPlan, segment: &Segment, mode: Mode, record: &mut impl Record) {
+        self.turn = segment.first_step;
         self.agenda.clear();
         self.ready.clear();
         self.for_window.clear();
-        // These grow leg by leg, as many a run halts long before the last.
-        let steps = &course.plan.steps[self.left.len()..leg.end_step as usize];
+        // These grow segment by segment, because many runs halt long before the last.
+        let steps = &prepared.plan.steps[self.left.len()..segment.end_step as usize];
         self.left.extend(steps.iter().map(|step| (step.size() as u32, NOT_BEGUN)));
-        self.progress.resize(leg.end as usize, Progress::default());
-        if leg.is_flow() {
-            for (service, width) in course.widths_of(leg) {
+        self.progress.resize(segment.end as usize, Progress::default());
+        if segment.is_flow() {
+            for (service, width) in prepared.widths_of(segment) {
                 let service = &mut self.world.services[*service as usize];
                 (service.width, service.working) = (*width, 0);
             }
         }
-        self.cursor = leg.first;
+        self.cursor = segment.first;
         let mut running = 0;
         loop {
-            while running < leg.places && !self.counts.halted {
+            while running < segment.places && !self.counts.halted {
                 let place = match self.ready.pop() {
                     Some(Reverse(place)) => place,
-                    None if self.cursor < leg.end => {
+                    None if self.cursor < segment.end => {
                         self.cursor += 1;
                         self.cursor - 1
                     }
@@ -188,26 +195,26 @@ impl<'s, 'a> Engine<'s, 'a> {
                 if self.progress[place as usize].begun {
                     continue;
                 }
-                match self.waits_for(course, leg, place) {
+                match self.waits_for(prepared, segment, place) {
                     None => {
                         running += 1;
-                        self.begin(course, leg, place, mode, record);
+                        self.begin(prepared, segment, place, mode, record);
                     }
-                    Some(Wait::Service) => self.park(course, place),
+                    Some(Wait::Service) => self.park(prepared, place),
                     Some(Wait::Turn) => {}
                     Some(Wait::Window(opens)) => {
                         self.for_window.push(place);
                         if opens < self.awaited {
                             self.awaited = opens;
-                            self.agenda.push(opens, Ending::WindowOpens.at(0));
+                            self.agenda.push(opens, AttemptEnd::WindowOpens.at(0));
                         }
                     }
                     Some(Wait::Nothing) => (self.counts.out_of_windows, self.counts.halted) = (true, true),
                 }
             }
             let Some((time, event)) = self.agenda.pop() else { break };
-            let (place, ending) = Ending::read(event);
-            if ending == Ending::WindowOpens {
+            let (place, end) = AttemptEnd::read(event);
+            if end == AttemptEnd::WindowOpens {
                 self.awaited = NEVER;
                 if !self.counts.halted {
                     self.now = time;
@@ -217,26 +224,26 @@ impl<'s, 'a> Engine<'s, 'a> {
             }
             self.now = time;
             running -= 1;
-            self.end(course, leg, place, ending, record);
-            if leg.is_flow() && self.left[self.turn as usize].0 == 0 {
-                self.next_turn(course, leg);
+            self.end(prepared, segment, place, end, record);
+            if segment.is_flow() && self.left[self.turn as usize].0 == 0 {
+                self.next_turn(prepared, segment);
             }
         }
-        if leg.first == leg.end {
-            self.tell_end(course, leg.first_step, record);
+        if segment.first == segment.end {
+            self.tell_end(prepared, segment.first_step, record);
         }
     }
 
-    /// `None`: it may begin. Those of the step whose turn it is begin as the plan says, whatever that costs; those of later
-    /// steps only where their service spares them and what they depend on has ended.
-    fn waits_for(&self, course: &Course, leg: &Leg, place: u32) -> Option<Wait> {
-        let Stop { step, traits, .. } = &course.stops[place as usize];
-        if leg.is_flow() {
+    /// `None`: it may start. Nodes of the current step start as planned, whatever that costs; nodes of later steps only if
+    /// their service can spare them and their dependencies have ended.
+    fn waits_for(&self, prepared: &PreparedPlan, segment: &Segment, place: u32) -> Option<Wait> {
+        let Stop { step, traits, .. } = &prepared.stops[place as usize];
+        if segment.is_flow() {
             let service = &self.world.services[traits.service as usize];
             if *step != self.turn {
-                if course.order.is_some() {
-                    // A group goes together, so it waits for its turn.
-                    let is_group = course.plan.steps[*step as usize].size() > 1;
+                if prepared.dependencies.is_some() {
+                    // A group starts together, so it waits for its turn.
+                    let is_group = prepared.plan.steps[*step as usize].size() > 1;
                     if is_group || self.missing[*step as usize] > 0 {
                         return Some(Wait::Turn);
                     }
@@ -249,16 +256,15 @@ impl<'s, 'a> Engine<'s, 'a> {
                 return Some(Wait::Service);
             }
         }
-        match self.stage.options.windows.is_empty() {
-            true => None,
-            false => {
-                self.waits_for_window(u64::from(course.prospects[place as usize].nominal_seconds) * 1000)
-            }
+        if self.indexed.options.windows.is_empty() {
+            None
+        } else {
+            self.waits_for_window(u64::from(prepared.attempt_inputs[place as usize].nominal_seconds) * 1000)
         }
     }
 
     fn waits_for_window(&self, needed: u64) -> Option<Wait> {
-        let windows = self.stage.options.windows.iter();
+        let windows = self.indexed.options.windows.iter();
         let fits = windows.map(|window| (self.now.max(window.opens * 1000), window.closes * 1000));
         match fits.into_iter().find(|(begin, closes)| begin + needed <= *closes) {
             Some((begin, _)) if begin == self.now => None,
@@ -267,12 +273,12 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
     }
 
-    /// Lets the node wait until its service can spare it; those whose turn it is before all others.
-    fn park(&mut self, course: &Course, place: u32) {
+    /// Queues the node until its service can spare it; nodes of the current step come first.
+    fn park(&mut self, prepared: &PreparedPlan, place: u32) {
         if std::mem::replace(&mut self.progress[place as usize].parked, true) {
             return;
         }
-        let stop = &course.stops[place as usize];
+        let stop = &prepared.stops[place as usize];
         let service = &mut self.world.services[stop.traits.service as usize];
         let mut next = NOBODY;
         if service.first_parked == NOBODY {
@@ -286,7 +292,7 @@ impl<'s, 'a> Engine<'s, 'a> {
         self.progress[place as usize].next_parked = next;
     }
 
-    /// Who waited longest for the service is looked at again.
+    /// Checks the node that waited longest for the service again.
     fn unpark(&mut self, service: u32) {
         let service = &mut self.world.services[service as usize];
         while service.first_parked != NOBODY {
@@ -301,12 +307,12 @@ impl<'s, 'a> Engine<'s, 'a> {
         }
     }
 
-    /// The step before is done. Whoever of the next was looked at before its turn is looked at again.
-    fn next_turn(&mut self, course: &Course, leg: &Leg) {
-        while self.turn + 1 < leg.end_step && self.left[self.turn as usize].0 == 0 {
+    /// The previous step is done: nodes of the next step that were checked before their turn are checked again.
+    fn next_turn(&mut self, prepared: &PreparedPlan, segment: &Segment) {
+        while self.turn + 1 < segment.end_step && self.left[self.turn as usize].0 == 0 {
             self.turn += 1;
         }
-        let step = &course.plan.steps[self.turn as usize];
+        let step = &prepared.plan.steps[self.turn as usize];
         for place in step.places().take_while(|place| *place < self.cursor) {
             if !self.progress[place as usize].begun {
                 self.ready.push(Reverse(place));
@@ -315,103 +321,118 @@ impl<'s, 'a> Engine<'s, 'a> {
     }
 
     #[inline]
-    fn begin(&mut self, course: &Course, leg: &Leg, place: u32, mode: Mode, record: &mut impl Record) {
-        let Stop { node, step, traits } = &course.stops[place as usize];
+    fn begin(
+        &mut self,
+        prepared: &PreparedPlan,
+        segment: &Segment,
+        place: u32,
+        mode: Mode,
+        record: &mut impl Record,
+    ) {
+        let Stop { node, step, traits } = &prepared.stops[place as usize];
         let progress = &mut self.progress[place as usize];
         let number = progress.attempts;
         progress.attempts += 1;
         progress.begun = true;
         self.counts.retries += u32::from(number > 0);
         self.counts.begun += u32::from(number == 0);
-        let luck = self.luck.of(u64::from(number) << 32 | u64::from(*node));
-        let (takes, ending) = attempt::draw(self.stage, &course.prospects[place as usize], mode, luck);
-        if leg.is_flow() {
+        let stream = self.streams.of(u64::from(number) << 32 | u64::from(*node));
+        let (takes, end) =
+            attempt::draw(self.indexed, &prepared.attempt_inputs[place as usize], mode, stream);
+        if segment.is_flow() {
             self.world.services[traits.service as usize].working += 1;
         }
         if mode == Mode::InPlace && traits.goes_down() {
-            self.world.take_down(self.stage, *node as usize, traits, self.now);
+            self.world.take_down(self.indexed, *node as usize, traits, self.now);
         }
         let began = &mut self.left[*step as usize].1;
         *began = (*began).min(self.now);
-        self.agenda.push(self.now + takes, ending.at(place));
-        if !self.stage.options.windows.is_empty() {
-            let mut windows = self.stage.options.windows.iter();
+        self.agenda.push(self.now + takes, end.at(place));
+        if !self.indexed.options.windows.is_empty() {
+            let mut windows = self.indexed.options.windows.iter();
             let closes = windows.find(|window| window.closes * 1000 > self.now).map(|window| window.closes);
             let over = closes.map_or(0, |closes| (self.now + takes).saturating_sub(closes * 1000));
             self.counts.overrun_ms += over;
         }
-        record.node(self.now, "started", &course.plan.steps[*step as usize].name, *node as usize);
+        record.node(self.now, "started", &prepared.plan.steps[*step as usize].name, *node as usize);
     }
 
     #[inline]
-    fn end(&mut self, course: &Course, leg: &Leg, place: u32, ending: Ending, record: &mut impl Record) {
-        let Stop { node, step, traits } = &course.stops[place as usize];
+    fn end(
+        &mut self,
+        prepared: &PreparedPlan,
+        segment: &Segment,
+        place: u32,
+        end: AttemptEnd,
+        record: &mut impl Record,
+    ) {
+        let Stop { node, step, traits } = &prepared.stops[place as usize];
         let node = *node as usize;
-        match ending {
-            Ending::Patched => {
-                self.world.set_patched(self.stage, node, traits, self.now);
+        match end {
+            AttemptEnd::Patched => {
+                self.world.set_patched(self.indexed, node, traits, self.now);
                 if traits.goes_down() {
-                    self.world.bring_up(self.stage, node, traits, self.now);
+                    self.world.bring_up(self.indexed, node, traits, self.now);
                 }
             }
-            Ending::RolledBack => {
+            AttemptEnd::RolledBack => {
                 self.counts.rollbacks += 1;
                 if traits.goes_down() {
-                    self.world.bring_up(self.stage, node, traits, self.now);
+                    self.world.bring_up(self.indexed, node, traits, self.now);
                 }
             }
-            Ending::Failed => self.world.take_down(self.stage, node, traits, self.now),
-            Ending::Built => self.world.built[node] = true,
-            Ending::BuildFailed | Ending::WindowOpens => {}
+            AttemptEnd::Failed => self.world.take_down(self.indexed, node, traits, self.now),
+            AttemptEnd::Built => self.world.built[node] = true,
+            AttemptEnd::BuildFailed | AttemptEnd::WindowOpens => {}
         }
-        record.node(self.now, ending.event(), &course.plan.steps[*step as usize].name, node);
-        if leg.is_flow() {
+        record.node(self.now, end.event(), &prepared.plan.steps[*step as usize].name, node);
+        if segment.is_flow() {
             self.world.services[traits.service as usize].working -= 1;
         }
-        let may_retry = matches!(ending, Ending::RolledBack | Ending::BuildFailed)
-            && self.progress[place as usize].attempts <= self.stage.options.retries
+        let may_retry = matches!(end, AttemptEnd::RolledBack | AttemptEnd::BuildFailed)
+            && self.progress[place as usize].attempts <= self.indexed.options.retries
             && !self.counts.halted;
         if may_retry {
             self.progress[place as usize].begun = false;
             self.ready.push(Reverse(place));
         } else {
-            if matches!(ending, Ending::RolledBack | Ending::BuildFailed | Ending::Failed) {
+            if matches!(end, AttemptEnd::RolledBack | AttemptEnd::BuildFailed | AttemptEnd::Failed) {
                 self.counts.failed += 1;
-                let options = self.stage.options;
-                let gates = course.action(leg) == Action::PatchCanary && options.canaries_gate;
+                let options = self.indexed.options;
+                let gates = prepared.action(segment) == Action::PatchCanary && options.canaries_gate;
                 self.counts.halted |=
                     gates || options.max_failures.is_some_and(|most| self.counts.failed > most);
             }
-            self.finish(course, place, *step, record);
+            self.finish(prepared, place, *step, record);
         }
-        if leg.is_flow() {
+        if segment.is_flow() {
             self.unpark(traits.service);
         }
     }
 
-    /// The node has ended for good: its step counts it, and steps that waited for it are told.
-    fn finish(&mut self, course: &Course, place: u32, step: u32, record: &mut impl Record) {
+    /// The node has ended for good: its step counts it, and steps that waited for it are notified.
+    fn finish(&mut self, prepared: &PreparedPlan, place: u32, step: u32, record: &mut impl Record) {
         let left = &mut self.left[step as usize].0;
         *left -= 1;
         if *left == 0 {
-            self.tell_end(course, step, record);
+            self.tell_end(prepared, step, record);
         }
-        if let Some(order) = &course.order {
-            let seen = course.stops[self.cursor as usize - 1].step;
-            for dependent in order.dependents.of(place as usize) {
+        if let Some(dependencies) = &prepared.dependencies {
+            let seen = prepared.stops[self.cursor as usize - 1].step;
+            for dependent in dependencies.dependents.of(place as usize) {
                 let missing = &mut self.missing[*dependent as usize];
                 *missing -= 1;
                 if *missing == 0 && *dependent <= seen {
-                    let places = course.plan.steps[*dependent as usize].places();
+                    let places = prepared.plan.steps[*dependent as usize].places();
                     self.ready.extend(places.take_while(|place| *place < self.cursor).map(Reverse));
                 }
             }
         }
     }
 
-    fn tell_end(&self, course: &Course, step: u32, record: &mut impl Record) {
+    fn tell_end(&self, prepared: &PreparedPlan, step: u32, record: &mut impl Record) {
         let began = self.left[step as usize].1.min(self.now);
-        let step = &course.plan.steps[step as usize];
+        let step = &prepared.plan.steps[step as usize];
         let event = match step.action {
             Action::BlueGreenBuild => "bluegreen_build",
             _ => "patch_step_complete",

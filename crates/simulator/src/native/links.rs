@@ -1,26 +1,26 @@
-//! Edges that are not plainly compatible, node by node. They are looked up from all over the graph, so they are small.
+//! Edges that are not fully compatible, node by node. They are looked up from everywhere in the graph, so they are small.
 
 use planner::{Compatibility, Scenario, scenario::Edge};
 
 pub struct Links {
-    /// Those of a node side by side, whose beginning the node knows.
+    /// The links of a node are contiguous; the node knows the first one.
     links: Vec<Link>,
-    /// For so long the ends of each may differ in version.
+    /// How long the ends of each may differ in version.
     allowed_seconds: Vec<u32>,
 }
 
-/// An edge as one of its ends sees it: the number of the other end, and three bits.
+/// An edge seen from one end: the number of the other end, and three bits.
 #[derive(Clone, Copy)]
 pub struct Link(u32);
 
 const LAST_OF_ITS_NODE: u32 = 1 << 31;
 const INCOMPATIBLE: u32 = 1 << 30;
 const DIFFERS_AT_FIRST: u32 = 1 << 29;
-/// Where the links of a node begin that has none.
+/// The first link of a node that has none.
 pub const NO_LINKS: u32 = u32::MAX;
 
 impl Links {
-    /// And where those of each node begin. `versions` are those of the nodes before anything begins.
+    /// The links, and the first one of each node. `versions` are those of the nodes before the start.
     pub fn new(scenario: &Scenario, versions: &[u32]) -> (Self, Vec<u32>) {
         let watched = || {
             let edges = scenario.edges.iter();
@@ -84,7 +84,7 @@ impl Link {
         self.0 & INCOMPATIBLE != 0
     }
 
-    /// The ends differ in version before anything begins.
+    /// The ends differ in version before the start.
     pub fn differs_at_first(self) -> bool {
         self.0 & DIFFERS_AT_FIRST != 0
     }

@@ -1,4 +1,4 @@
-//! What a native run came to.
+//! The figures of a native run.
 
 use serde::Serialize;
 
@@ -7,14 +7,14 @@ use super::{engine::Engine, world::NEVER};
 /// Times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NativeMetrics {
-    /// When the run ended, whatever it had achieved.
+    /// When the run ended, successful or not.
     pub duration_seconds: f64,
     /// When the last patchable node got its patch; absent if one has not.
     pub time_to_full_patch_seconds: Option<f64>,
     /// Sum over nodes of criticality x severity x seconds without the patch.
     pub exposure: f64,
     pub halted: bool,
-    /// The halt came because no window was left.
+    /// It halted because no window was left.
     pub out_of_windows: bool,
     /// Node-seconds of attempts that outlasted the window in which they began.
     pub overrun_seconds: f64,
@@ -23,7 +23,7 @@ pub struct NativeMetrics {
     pub rollbacks: u32,
     pub retries: u32,
     pub guardrail_pauses: u32,
-    /// Edge-seconds during which the ends of an edge that is not plainly compatible differ in version.
+    /// Edge-seconds during which the ends of an edge that is not fully compatible differ in version.
     pub mixed_version_seconds: f64,
     /// Seconds with at least one degraded edge.
     pub degraded_seconds: f64,
@@ -33,9 +33,9 @@ pub struct NativeMetrics {
     pub node_unavailability_seconds: f64,
     /// The most nodes that were down at once.
     pub most_nodes_down: u32,
-    /// Seconds of all services below their `min_up`, added up.
+    /// Total seconds of services below their `min_up`.
     pub downtime_seconds: f64,
-    /// The longest that one service was below without a break.
+    /// The longest continuous time of one service below its `min_up`.
     pub longest_downtime_seconds: f64,
     /// Seconds of all services during which one that they depend on was below its `min_up`.
     pub degraded_service_seconds: f64,
@@ -68,16 +68,18 @@ pub struct Figures {
 
 impl Engine<'_, '_> {
     pub fn figures(&self) -> Figures {
-        let horizon = self.now + u64::from(self.stage.options.unpatched_exposure_seconds) * 1000;
+        let horizon = self.now + u64::from(self.indexed.options.unpatched_exposure_seconds) * 1000;
         let (mut exposure, mut unpatched, mut last) = (0.0, 0, 0);
         let patched_at = self.world.patched_at.iter();
-        for ((weight, patched_at), node) in self.stage.weights.iter().zip(patched_at).zip(&self.stage.nodes) {
+        for ((weight, patched_at), node) in
+            self.indexed.weights.iter().zip(patched_at).zip(&self.indexed.nodes)
+        {
             let until = match (*patched_at, node.is_patchable()) {
                 (NEVER, true) => {
                     unpatched += 1;
                     horizon
                 }
-                // Nobody can patch it, so it is no plan's fault beyond the plan's own time.
+                // It cannot be patched, so no plan is charged for it beyond its own duration.
                 (NEVER, false) => self.now,
                 (time, _) => {
                     last = last.max(time);
@@ -102,7 +104,7 @@ impl Engine<'_, '_> {
 
     pub fn metrics(&self) -> NativeMetrics {
         let (figures, counts, totals) = (self.figures(), self.counts, self.world.totals);
-        let services = self.stage.scenario.services.iter();
+        let services = self.indexed.scenario.services.iter();
         let services = services.zip(self.world.downtimes.iter().zip(&self.world.degraded));
         let services: Vec<ServiceDowntime> = services
             .map(|(service, (downtime, degraded))| ServiceDowntime {

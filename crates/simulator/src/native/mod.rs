@@ -1,25 +1,27 @@
 //! The native mode: a discrete-event simulation of a scenario's plan.
 //!
-//! Where the reference refuses a plan, this one plays it and measures the harm. Nodes start as others finish, within
-//! `max_parallel` and inside the windows, and no step waits for the whole step before: of later steps begins whoever its
-//! service spares, never more of a service at once than one step of the plan takes, and by `dep_greedy` whoever depends on
-//! nobody still to come. Pauses, canaries and second sets are what stands between steps. Attempts take a random time and fail in several ways; who failed is
-//! rolled back and tried again; a failed canary halts the run and so do too many failures; a host takes what it contains
-//! down with it, and a service below its `min_up` degrades those that depend on it; a second set costs capacity and can
-//! fail; what is not patched stays exposed. Time is in milliseconds.
+//! Where the reference refuses a plan, this mode plays it and measures the harm. Time is in milliseconds.
+//!
+//! - Nodes start as others finish, within `max_parallel` and inside the windows. No step waits for the whole step before
+//!   it: a node of a later step starts if its service can spare it, but never more of a service at once than one step
+//!   takes, and under `dep_greedy` only after its dependencies. Pauses, canaries and second sets are barriers.
+//! - Attempts take a random time and fail in several ways. A failed node is rolled back and retried. A failed canary
+//!   halts the run, and so do too many failures.
+//! - A host takes down what it contains. A service below its `min_up` degrades its dependents.
+//! - A second set costs capacity and can fail. What is not patched stays exposed.
 
 mod adjacency;
 mod agenda;
 mod attempt;
 mod compare;
-mod course;
 mod engine;
+mod indexed_scenario;
 mod links;
 mod metrics;
 mod monte_carlo;
 mod options;
+mod prepared_plan;
 mod record;
-mod stage;
 mod world;
 
 pub use self::{
@@ -32,10 +34,10 @@ pub use self::{
 use planner::{NodePlan, Scenario};
 
 use self::{
-    course::Course,
     engine::Engine,
+    indexed_scenario::IndexedScenario,
+    prepared_plan::PreparedPlan,
     record::{Log, Nobody},
-    stage::Stage,
     world::World,
 };
 use crate::output::Event;
@@ -46,37 +48,37 @@ pub struct NativeRun {
     pub events: Vec<Event>,
 }
 
-/// A scenario made ready to play; the work of that is shared by all plans and runs.
+/// A scenario prepared for playing; all plans and runs share it.
 pub struct Simulation<'a> {
-    stage: Stage<'a>,
-    /// As everything stands before a run.
+    indexed: IndexedScenario<'a>,
+    /// The state before a run.
     start: World,
 }
 
 impl<'a> Simulation<'a> {
     pub fn new(scenario: &'a Scenario, options: &'a NativeOptions) -> Self {
-        let stage = Stage::new(scenario, options);
-        Self { start: World::new(&stage), stage }
+        let indexed = IndexedScenario::new(scenario, options);
+        Self { start: World::new(&indexed), indexed }
     }
 
     /// Plays the plan once and keeps every event.
     pub fn run(&self, plan: &NodePlan, seed: u64) -> NativeRun {
-        let mut log = Log::new(self.stage.scenario);
-        let mut engine = Engine::new(&self.stage, &self.start);
-        engine.play(&Course::new(&self.stage, plan), seed, 0, &mut log);
+        let mut log = Log::new(self.indexed.scenario);
+        let mut engine = Engine::new(&self.indexed, &self.start);
+        engine.play(&PreparedPlan::new(&self.indexed, plan), seed, 0, &mut log);
         NativeRun { metrics: engine.metrics(), events: log.events }
     }
 
-    /// Plays the plan once for its figures alone.
+    /// Plays the plan once and returns only its figures.
     pub fn measure(&self, plan: &NodePlan, seed: u64) -> NativeMetrics {
-        let mut engine = Engine::new(&self.stage, &self.start);
-        engine.play(&Course::new(&self.stage, plan), seed, 0, &mut Nobody);
+        let mut engine = Engine::new(&self.indexed, &self.start);
+        engine.play(&PreparedPlan::new(&self.indexed, plan), seed, 0, &mut Nobody);
         engine.metrics()
     }
 
-    /// Plays the plan many times on all cores. The result depends on its arguments alone, not on the number of cores.
+    /// Plays the plan many times on all cores. The result depends only on its arguments, not on the number of cores.
     pub fn monte_carlo(&self, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
-        monte_carlo::play(&self.stage, &self.start, plan, sampling)
+        monte_carlo::play(&self.indexed, &self.start, plan, sampling)
     }
 }
 

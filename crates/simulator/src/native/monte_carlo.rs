@@ -1,14 +1,14 @@
-//! Many runs of one plan, and what they say together.
+//! Many runs of one plan and their statistics.
 
 use planner::NodePlan;
 use serde::Serialize;
 
 use super::{
-    course::Course,
     engine::{Counts, Engine},
+    indexed_scenario::IndexedScenario,
     metrics::{Figures, seconds},
+    prepared_plan::PreparedPlan,
     record::Nobody,
-    stage::Stage,
     world::{Totals, World},
 };
 use crate::{
@@ -16,12 +16,12 @@ use crate::{
     statistics::{Probability, Spread},
 };
 
-/// How often, with which luck, and who watches.
+/// The number of runs, the seed and the observer.
 #[derive(Clone, Copy)]
 pub struct Sampling<'a> {
     pub runs: u32,
     pub seed: u64,
-    /// If there is one, the share of runs that have patched everything by then is told.
+    /// If given, the share of runs that have patched everything by then is reported.
     pub deadline_seconds: Option<f64>,
     /// Called after each run, from several threads; for a progress bar.
     pub watch: &'a (dyn Fn() + Sync),
@@ -50,7 +50,7 @@ pub struct MonteCarlo {
     pub node_unavailability_seconds: Spread,
     pub most_nodes_down: Spread,
     pub overrun_seconds: Spread,
-    /// Nodes on which work begins.
+    /// Nodes on which work starts.
     pub begun_nodes: Spread,
     pub failed_nodes: Spread,
     pub unpatched_nodes: Spread,
@@ -64,17 +64,17 @@ pub struct MonteCarlo {
     pub done_in_time: Option<Probability>,
     /// Of these, before the first window closes; absent without windows.
     pub done_in_window: Option<Probability>,
-    /// The run halts because no window is left that could hold the next attempt.
+    /// The run halts because no remaining window is long enough for the next attempt.
     pub out_of_windows: Probability,
     /// Services that fall below their `min_up` in some run, likeliest first.
     pub services_at_risk: Vec<ServiceRisk>,
-    /// Seconds after which everything was patched, of those runs that came so far, in rising order.
+    /// Seconds until everything was patched, of the runs that achieved it, ascending.
     #[serde(skip)]
     pub full_patch_seconds: Vec<f64>,
 }
 
 impl MonteCarlo {
-    /// The earliest deadline that so large a share of runs meets; none if too few ever patch everything.
+    /// The earliest deadline that this share of runs meets; `None` if too few ever patch everything.
     pub fn deadline_met_by(&self, share: f64) -> Option<f64> {
         let needed = (share * f64::from(self.runs)).ceil().max(1.0) as usize;
         self.full_patch_seconds.get(needed - 1).copied()
@@ -93,19 +93,19 @@ struct Run {
     counts: Counts,
     totals: Totals,
     falls: u32,
-    /// Service and milliseconds below, for those that fell.
+    /// Service and milliseconds below its `min_up`, for each service that fell.
     fallen: Vec<(u32, u64)>,
 }
 
-pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
-    let course = Course::new(stage, plan);
+pub fn play(indexed: &IndexedScenario, start: &World, plan: &NodePlan, sampling: &Sampling) -> MonteCarlo {
+    let prepared = PreparedPlan::new(indexed, plan);
     let Sampling { runs, seed, deadline_seconds, watch } = *sampling;
     let runs = parallel::map_with(
         parallel::cores(),
         runs.max(1) as usize,
-        || Engine::new(stage, start),
+        || Engine::new(indexed, start),
         |engine, run| {
-            engine.play(&course, seed, run as u64, &mut Nobody);
+            engine.play(&prepared, seed, run as u64, &mut Nobody);
             watch();
             let downtimes = &engine.world.downtimes;
             let fallen = downtimes.iter().enumerate().filter(|(_, downtime)| downtime.ms > 0);
@@ -118,11 +118,16 @@ pub fn play(stage: &Stage, start: &World, plan: &NodePlan, sampling: &Sampling) 
             }
         },
     );
-    summarize(stage, &runs, seed, deadline_seconds)
+    summarize(indexed, &runs, seed, deadline_seconds)
 }
 
-fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f64>) -> MonteCarlo {
-    let scenario = stage.scenario;
+fn summarize(
+    indexed: &IndexedScenario,
+    runs: &[Run],
+    seed: u64,
+    deadline_seconds: Option<f64>,
+) -> MonteCarlo {
+    let scenario = indexed.scenario;
     let spread = |metric: fn(&Run) -> f64| Spread::of(runs.iter().map(metric).collect());
     let share = |hits: usize| Probability::of(hits, runs.len());
     let mut falls = vec![(0_usize, 0_u64); scenario.services.len()];
@@ -165,7 +170,7 @@ fn summarize(stage: &Stage, runs: &[Run], seed: u64, deadline_seconds: Option<f6
         extra_capacity_seconds: spread(|run| seconds(run.counts.capacity_ms)),
         halt: share(runs.iter().filter(|run| run.counts.halted).count()),
         out_of_windows: share(runs.iter().filter(|run| run.counts.out_of_windows).count()),
-        done_in_window: stage.options.windows.first().map(|window| share(in_time(window.closes as f64))),
+        done_in_window: indexed.options.windows.first().map(|window| share(in_time(window.closes as f64))),
         fully_patched: share(full_patch_seconds.len()),
         done_in_time: deadline_seconds.map(|deadline| share(in_time(deadline))),
         services_at_risk,

@@ -1,4 +1,4 @@
-//! What the scenario does not say: how attempts vary, fail and are tried again, and within which limits.
+//! Options of the simulation that a scenario does not contain: how attempts vary, fail and are retried, and the limits.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::distribution::Distribution;
 
-/// The defaults are a stated prior, not a measurement: attempts take 0.8 to 2 times their nominal time, usually just
-/// that; a failure is noticed within minutes and rolled back in half the time of the patch; one retry.
+/// The defaults are an estimate, not a measurement: attempts take 0.8 to 2 times their nominal time, usually the nominal
+/// time; a failure is noticed within minutes and rolled back in half the time of the patch; one retry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NativeOptions {
-    /// Nodes worked on at once; absent: as many as the largest step has.
+    /// Nodes patched in parallel; absent: as many as the largest step has.
     pub max_parallel: Option<u32>,
     /// Each step waits for the whole step before. Otherwise nodes begin as soon as places and services allow.
     pub step_barriers: bool,
     /// Multiplies the nominal duration of an attempt.
     pub duration_factor: Distribution,
     pub failure_mix: FailureMix,
-    /// A rollback takes so many times the attempt's own duration.
+    /// Duration of a rollback as a multiple of the attempt's duration.
     pub rollback_factor: f64,
-    /// How often a node that was rolled back is tried again.
+    /// How often a node that was rolled back is retried.
     pub retries: u32,
     /// Seconds until a reboot that does not come back counts as failed.
     pub reboot_timeout_seconds: u32,
-    /// Seconds until a service that does not get healthy counts as failed.
+    /// Seconds until a service that does not become healthy counts as failed.
     pub health_timeout_seconds: u32,
     /// Seconds until a lost host counts as failed.
     pub lost_timeout_seconds: u32,
@@ -33,14 +33,14 @@ pub struct NativeOptions {
     pub max_failures: Option<u32>,
     /// A canary that fails for good halts the run.
     pub canaries_gate: bool,
-    /// Seconds for which the old set is kept beside the new one after a switch.
+    /// Seconds for which the old set is kept next to the new one after a switch.
     pub bluegreen_keep_seconds: u32,
-    /// Attempts begin in these only, and only if their nominal duration fits; none: at any time.
+    /// Attempts start only in these, and only if their nominal duration fits; empty: at any time.
     pub windows: Vec<Window>,
-    /// Windows and freezes by the calendar instead. Freezes for hosts with certain tags alone do not count: nodes have no
-    /// tags.
+    /// Windows and freezes by the calendar instead. Freezes that apply only to hosts with certain tags are ignored: nodes
+    /// have no tags.
     pub calendar: Option<Schedule>,
-    /// For so many seconds after the run's end a node that it left unpatched stays exposed.
+    /// Seconds for which an unpatched node stays exposed after the end of the run.
     pub unpatched_exposure_seconds: u32,
 }
 
@@ -52,7 +52,7 @@ pub struct Window {
     pub closes: u64,
 }
 
-/// In which proportion the ways to fail share a node's failure probability.
+/// How the failure causes share a node's failure probability.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureMix {
@@ -60,7 +60,7 @@ pub struct FailureMix {
     pub patch: f64,
     /// It does not come back from its reboot. Only for nodes that reboot.
     pub reboot: f64,
-    /// It comes back and does not get healthy.
+    /// It comes back and does not become healthy.
     pub health: f64,
     /// It is lost: no rollback is possible.
     pub lost: f64,
@@ -95,12 +95,12 @@ impl Default for FailureMix {
 }
 
 impl NativeOptions {
-    /// Nothing varies and nothing is limited; what remains is the plan itself.
+    /// No variation and no limits: only the plan itself.
     pub fn exact() -> Self {
         Self { duration_factor: Distribution::fixed(1.0), ..Self::default() }
     }
 
-    /// The windows that the calendar comes to, in seconds since its beginning.
+    /// Replaces the calendar by its windows, in seconds since its start.
     pub fn with_windows_of_calendar(mut self) -> Self {
         if let Some(calendar) = self.calendar.take() {
             let openings = calendar.openings(&BTreeMap::new());
@@ -110,14 +110,14 @@ impl NativeOptions {
             };
             self.windows = openings.spans().iter().map(seconds).collect();
             if self.windows.is_empty() {
-                // Frozen throughout: a window that holds nothing.
+                // Frozen throughout: a window that is too short for any attempt.
                 self.windows.push(Window { opens: 0, closes: 0 });
             }
         }
         self
     }
 
-    /// What is wrong: field and reason.
+    /// Errors: field and reason.
     pub fn faults(&self) -> Vec<(&'static str, &'static str)> {
         let mix = self.failure_mix;
         let shares = [mix.patch, mix.reboot, mix.health, mix.lost];
@@ -128,11 +128,14 @@ impl NativeOptions {
         let checks = [
             (self.max_parallel == Some(0), ("max_parallel", "must be at least 1")),
             (!(0.0..=100.0).contains(&self.rollback_factor), ("rollback_factor", "must be 0 to 100")),
-            (wrong_mix, ("failure_mix", "must hold shares of at least 0, one beside reboot above it")),
+            (
+                wrong_mix,
+                ("failure_mix", "must contain shares of at least 0, and one other than `reboot` above 0"),
+            ),
             (self.retries > 1000, ("retries", "must be at most 1000")),
             (
                 self.calendar.is_some() && !self.windows.is_empty(),
-                ("calendar", "must not stand beside windows; give one of them"),
+                ("calendar", "cannot be combined with `windows`; give one of them"),
             ),
             (!in_order || !open, ("windows", "must follow each other and close after they open")),
         ];

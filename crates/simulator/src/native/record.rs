@@ -1,4 +1,4 @@
-//! Who listens to a run: somebody who keeps every event, or nobody.
+//! The recorder of a run: it keeps every event, or none.
 
 use planner::{Scenario, strategy::StepName};
 
@@ -9,7 +9,7 @@ pub trait Record {
     fn step(&mut self, now: u64, event: &'static str, step: &StepName, duration_ms: Option<u64>);
 }
 
-/// Thousands of runs are played to nobody.
+/// Records nothing; for the thousands of runs of a Monte Carlo simulation.
 pub struct Nobody;
 
 impl Record for Nobody {

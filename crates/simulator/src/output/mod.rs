@@ -1,5 +1,4 @@
-//! What a run leaves behind, as texts: `plan.json`, `events.jsonl`, `metrics.csv`, `report.md`. Writing them to files is
-//! the caller's.
+//! The output files of a run as texts: `plan.json`, `events.jsonl`, `metrics.csv`, `report.md`. The caller writes them.
 
 use planner::{NodePlan, Scenario};
 use serde::{Serialize, Serializer};
@@ -7,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::native::ScenarioComparison;
 
-/// Something that happened, one line of `events.jsonl`.
+/// One event, a line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// Since the start; written as `time`, in seconds.
@@ -75,9 +74,10 @@ pub fn metrics_csv(rows: &[(String, String)]) -> String {
 }
 
 fn field(text: &str) -> String {
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
     }
 }
 

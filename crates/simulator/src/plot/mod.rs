@@ -9,16 +9,16 @@ use plotters::{
     prelude::*,
 };
 
-use self::series::{Bar, Line, Outcome};
+use self::series::{AttemptEnd, Bar, Line};
 use crate::{native::ScenarioComparison, output::Event};
 
 const WIDTH: u32 = 1000;
-/// More bars than this cannot be told apart; the first to be worked on are shown.
+/// More bars than this are unreadable; the first nodes to be patched are shown.
 const MOST_BARS: usize = 60;
-/// More lines than this cannot be told apart; those that fall lowest are shown.
+/// More lines than this are unreadable; those that fall lowest are shown.
 const MOST_LINES: usize = 8;
 
-/// The text could not be drawn; the drawing library says why.
+/// The picture could not be drawn; the drawing library's reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("drawing failed: {0}")]
 pub struct PlotError(String);
@@ -26,7 +26,7 @@ pub struct PlotError(String);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// When each node was worked on, and how it ended.
+/// When each node was patched, and how it ended.
 pub fn gantt(events: &[Event]) -> Result<String, PlotError> {
     let bars = series::bars(events);
     let rows = series::rows(&bars, MOST_BARS);
@@ -57,9 +57,9 @@ pub fn gantt(events: &[Event]) -> Result<String, PlotError> {
         let rectangle = |bar: &Bar| {
             let row = rows.iter().position(|row| *row == bar.node)? as f64;
             let colour = match bar.outcome {
-                Outcome::Patched => GREEN.mix(0.6),
-                Outcome::RolledBack => RGBColor(255, 165, 0).mix(0.8),
-                Outcome::Failed => RED.mix(0.7),
+                AttemptEnd::Patched => GREEN.mix(0.6),
+                AttemptEnd::RolledBack => RGBColor(255, 165, 0).mix(0.8),
+                AttemptEnd::Failed => RED.mix(0.7),
             };
             Some(Rectangle::new([(bar.from, row - 0.35), (bar.to, row + 0.35)], colour.filled()))
         };
@@ -74,7 +74,7 @@ pub fn capacity(scenario: &Scenario, plan: &NodePlan, events: &[Event]) -> Resul
     lines_chart("Members up, per service", "members", &lines)
 }
 
-/// What is exposed over time: the sum over unpatched nodes of criticality x severity.
+/// Exposure over time: the sum over unpatched nodes of criticality x severity.
 pub fn exposure(scenario: &Scenario, events: &[Event]) -> Result<String, PlotError> {
     lines_chart(
         "Exposure",
@@ -83,7 +83,7 @@ pub fn exposure(scenario: &Scenario, events: &[Event]) -> Result<String, PlotErr
     )
 }
 
-/// Time against exposure of each strategy; the front is filled, the recommended one bears a ring.
+/// Time against exposure of each strategy; the front is filled, the recommended strategy has a ring.
 pub fn pareto(comparison: &ScenarioComparison) -> Result<String, PlotError> {
     let points: Vec<(Strategy, f64, f64, bool)> = comparison
         .outcomes

@@ -1,4 +1,4 @@
-//! What a run's events say over time.
+//! Time series from a run's events.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,11 +9,11 @@ use planner::{
 
 use crate::output::Event;
 
-/// A name and its points, in seconds and whatever is measured.
+/// A name and its points: seconds and value.
 pub type Line = (String, Vec<(f64, f64)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptEnd {
     Patched,
     RolledBack,
     Failed,
@@ -26,10 +26,10 @@ pub struct Bar<'a> {
     pub step: &'a str,
     pub from: f64,
     pub to: f64,
-    pub outcome: Outcome,
+    pub outcome: AttemptEnd,
 }
 
-/// Attempts in the order of their beginning.
+/// Attempts in start order.
 pub fn bars(events: &[Event]) -> Vec<Bar<'_>> {
     let mut begun: HashMap<&str, f64> = HashMap::new();
     let mut bars = Vec::new();
@@ -41,9 +41,9 @@ pub fn bars(events: &[Event]) -> Vec<Bar<'_>> {
                 begun.insert(node, time);
                 continue;
             }
-            "patched" | "built" => Outcome::Patched,
-            "rollback" => Outcome::RolledBack,
-            _ => Outcome::Failed,
+            "patched" | "built" => AttemptEnd::Patched,
+            "rollback" => AttemptEnd::RolledBack,
+            _ => AttemptEnd::Failed,
         };
         // The switch of a second set patches without an attempt.
         if let Some(from) = begun.remove(node) {
@@ -54,7 +54,7 @@ pub fn bars(events: &[Event]) -> Vec<Bar<'_>> {
     bars
 }
 
-/// The first nodes to be worked on, each once.
+/// The first nodes to be patched, each once.
 pub fn rows<'a>(bars: &[Bar<'a>], most: usize) -> Vec<&'a str> {
     let mut rows: Vec<&str> = Vec::new();
     for bar in bars {
@@ -83,7 +83,7 @@ pub fn exposure(scenario: &Scenario, events: &[Event]) -> Vec<(f64, f64)> {
     line
 }
 
-/// Steps of the number of members up, for the services that come nearest to their `min_up` or fall furthest below it.
+/// Steps of the number of members up, for the services that come closest to their `min_up` or fall furthest below it.
 pub fn capacity(scenario: &Scenario, plan: &NodePlan, events: &[Event], most: usize) -> Vec<Line> {
     let index_of: HashMap<&str, usize> =
         scenario.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index)).collect();

@@ -1,14 +1,12 @@
 //! Sources of randomness, always seeded by the caller.
 //!
-//! They are written out here because a prediction is stored with its seed and must come out the same years later,
-//! whatever a library's next version does.
+//! They are implemented here because a prediction is stored with its seed and must be reproducible years later, whatever a
+//! library's next version does.
 
-mod luck;
-mod mersenne;
+mod random_streams;
 mod xoshiro;
 
-pub use luck::{Luck, RunLuck};
-pub use mersenne::PythonRandom;
+pub use random_streams::{RandomStream, RunStreams};
 pub use xoshiro::Xoshiro256;
 
 /// Uniform numbers in `[0, 1)` with 53 bits.

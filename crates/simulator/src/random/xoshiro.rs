@@ -12,8 +12,8 @@ impl Xoshiro256 {
         Self([(); 4].map(|()| splitmix64(&mut state)))
     }
 
-    /// The stream of one subject in one run. A subject meets the same luck in a run whatever happens around it, so two
-    /// plans played with one seed differ by what they do and not by their dice.
+    /// The stream of one subject in one run. A subject draws the same numbers whatever happens around it, so two plans
+    /// played with one seed differ only by what they do.
     pub fn of(seed: u64, run: u64, subject: u64) -> Self {
         let mut state = seed;
         let mut mixed = splitmix64(&mut state) ^ run;

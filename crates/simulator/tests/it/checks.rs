@@ -1,9 +1,5 @@
 use domain::{quantity::HostCount, strategy::Strategy};
-use planner::{
-    Scenario, host_plan, scenario,
-    scenario::Health,
-    strategy::{StepIds, plan},
-};
+use planner::{Scenario, host_plan, scenario, scenario::Health, strategy::plan};
 use proptest::prelude::*;
 use simulator::check::{CheckEvent, Verdict, check_hosts, check_nodes};
 
@@ -20,7 +16,7 @@ fn sound_plan_is_proven_and_one_failure_shows_what_is_missing() {
     let verdict = check_hosts(&plan, &request.graph, 1);
     assert_eq!(
         verdict.to_string(),
-        "in `batch-1`: `db-1` begins, `db-2` fails, then `db` has 0 up and needs 1"
+        "in `batch-1`: `db-1` starts, `db-2` fails, then `db` has 0 up and needs 1"
     );
 }
 
@@ -52,24 +48,24 @@ edges: [{source: a1, target: h1}, {source: a2, target: h1}, {source: a3, target:
 #[test]
 fn host_that_contains_two_members_is_the_counterexample() {
     let scenario = hosts_with_instances();
-    let plan = plan(&scenario, Strategy::BatchRolling, 1, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::BatchRolling, 1).unwrap();
     let Verdict::Unsafe(example) = check_nodes(&scenario, &plan, None, 0) else { panic!("was proven") };
     assert_eq!((example.service.as_str(), example.up), ("app", 1));
     assert_eq!(example.events, [CheckEvent::Begins("h1".into())]);
 }
 
 #[test]
-fn service_below_before_the_plan_is_said_so() {
+fn service_below_before_the_plan_is_reported() {
     let mut scenario = hosts_with_instances();
     scenario.nodes[2].health = Health::Down;
     scenario.nodes[3].health = Health::Down;
-    let plan = plan(&scenario, Strategy::BlueGreen, 1, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::BlueGreen, 1).unwrap();
     let verdict = check_nodes(&scenario, &plan, None, 0).to_string();
-    assert_eq!(verdict, "`app` has 1 up and needs 2 before anything begins");
+    assert_eq!(verdict, "`app` has 1 up and needs 2 before anything starts");
 }
 
 proptest! {
-    /// Without failures and containment the verdict is what the reference's own check says of the plan.
+    /// Without failures and containment the verdict is the same as the reference's own check.
     #[test]
     fn verdict_without_failures_is_that_of_the_reference(scenario in any_scenario(), strategy in 0..7_usize) {
         let mut scenario = scenario;
@@ -78,9 +74,9 @@ proptest! {
             node.health = Health::Healthy;
             node.kind = planner::scenario::NodeKind::Database;
         }
-        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2, StepIds::Unique) {
+        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2) {
             let patches = plan.steps.iter().any(|step| step.action.patches_in_place());
-            let refused = simulator::reference::run(&scenario, &plan, 1).is_err();
+            let refused = patchplanner_reference::run(&scenario, &plan, 1).is_err();
             let verdict = check_nodes(&scenario, &plan, None, 0);
             prop_assert!(matches!(verdict, Verdict::Unsafe(_)) == refused || !patches, "{}", verdict);
         }
@@ -89,7 +85,7 @@ proptest! {
     /// More failures never make a plan safer.
     #[test]
     fn safety_is_lost_but_never_won_by_failures(scenario in any_scenario(), strategy in 0..7_usize) {
-        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2, StepIds::Unique) {
+        if let Ok(plan) = plan(&scenario, Strategy::ALL[strategy], 2) {
             let safe = |failures| matches!(check_nodes(&scenario, &plan, None, failures), Verdict::Safe { .. });
             prop_assert!(safe(0) || !safe(1));
             prop_assert!(safe(1) || !safe(2));

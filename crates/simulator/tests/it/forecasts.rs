@@ -86,7 +86,7 @@ fn forecast_survives_storage() {
 }
 
 #[test]
-fn short_window_is_noted_by_its_gravity() {
+fn short_window_is_noted_by_severity() {
     let request = request(Strategy::Rolling);
     let forecast = forecast(&host_plan(&request), &request.graph, &DurationModel::default(), 500, 5);
     let severity = |seconds| window_note(&forecast, seconds).map(|note| note.severity);
@@ -96,7 +96,7 @@ fn short_window_is_noted_by_its_gravity() {
 }
 
 #[test]
-fn comparison_recommends_and_says_why() {
+fn comparison_recommends_with_a_reason() {
     let comparison = compare(&request(Strategy::Rolling), &Strategy::ALL, &DurationModel::default(), 300, 11);
     assert_eq!(comparison.outcomes.len(), 7);
     let recommended = comparison.recommendation.unwrap();
@@ -135,7 +135,7 @@ fn saturdays(minutes: u32, freezes: &str) -> Schedule {
 }
 
 #[test]
-fn work_stops_with_the_window_and_goes_on_with_the_next() {
+fn work_stops_with_the_window_and_continues_in_the_next() {
     let request = request(Strategy::Rolling);
     let plan = host_plan(&request);
     let within = |minutes, freezes| {
@@ -143,7 +143,7 @@ fn work_stops_with_the_window_and_goes_on_with_the_next() {
     };
     let long = within(60, "[]");
     assert_eq!((long.done_in_window.unwrap().value, long.duration_seconds.p50), (1.0, 465.0));
-    // The third wave, begun at 310 s, would end after the window of 420 s: it waits for a week.
+    // The third wave, started at 310 s, would end after the window of 420 s: it waits for a week.
     let short = within(7, "[]");
     assert_eq!((short.done_in_window.unwrap().value, short.unpatched_hosts.max), (0.0, 0.0));
     assert_eq!(short.duration_seconds.p50, 7.0 * 86_400.0 + 150.0 + 5.0);
@@ -163,7 +163,7 @@ fn work_stops_with_the_window_and_goes_on_with_the_next() {
 }
 
 #[test]
-fn hosts_of_a_large_wave_begin_as_others_end() {
+fn hosts_of_a_large_wave_start_as_others_end() {
     let mut request = request(Strategy::BigBang);
     request.graph.services.values_mut().for_each(|service| service.min_up = 0);
     let plan = host_plan(&request);

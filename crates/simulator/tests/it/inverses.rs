@@ -15,7 +15,7 @@ fn ask(request: &PlanRequest, seconds: f64) -> (Answer, String) {
 }
 
 #[test]
-fn deadline_that_holds_needs_no_change() {
+fn deadline_that_is_met_needs_no_change() {
     assert_eq!(ask(&one_by_one(), 765.0).0, Answer::AsItIs);
 }
 

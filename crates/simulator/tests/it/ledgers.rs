@@ -21,7 +21,7 @@ fn observation(seconds: f64) -> HostObservation {
 }
 
 #[test]
-fn model_that_plays_itself_is_calibrated() {
+fn model_played_by_itself_is_calibrated() {
     let request = request(Strategy::Rolling);
     let plan = host_plan(&request);
     let model = DurationModel::default();
@@ -40,7 +40,7 @@ fn model_that_plays_itself_is_calibrated() {
 }
 
 #[test]
-fn too_quick_a_model_shows() {
+fn too_optimistic_model_is_detected() {
     let request = request(Strategy::Rolling);
     let predicted = forecast(&host_plan(&request), &request.graph, &exact(), 10, 1);
     let late =
@@ -79,7 +79,7 @@ fn rates_are_learnt_slowly() {
 }
 
 #[test]
-fn replay_tells_where_another_strategy_would_have_stopped() {
+fn replay_shows_where_another_strategy_would_have_stopped() {
     let mut request = request(Strategy::BigBang);
     request.graph.services.clear();
     request.max_parallel = HostCount::Number(10);

@@ -1,4 +1,4 @@
-//! The simulator as its users see it: plans in, forecasts out.
+//! The public interface of the simulator: plans in, forecasts out.
 
 mod checks;
 mod fixture;
@@ -6,7 +6,5 @@ mod forecasts;
 mod inverses;
 mod ledgers;
 mod natives;
-mod oracle;
 mod plots;
-mod references;
 mod scenarios;

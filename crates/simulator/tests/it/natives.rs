@@ -4,12 +4,11 @@ use domain::strategy::Strategy;
 use planner::{
     Scenario, scenario,
     scenario::{Health, NodeKind},
-    strategy::{NodePlan, StepIds, plan},
+    strategy::{NodePlan, plan},
 };
 use proptest::prelude::*;
-use simulator::{
-    native::{self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Sampling, Simulation, Window},
-    reference,
+use simulator::native::{
+    self, FailureMix, NativeMetrics, NativeOptions, NativeRun, Sampling, Simulation, Window,
 };
 
 use crate::scenarios::any_scenario;
@@ -37,7 +36,7 @@ fn with_failure(mut scenario: Scenario, probability: f64) -> Scenario {
 }
 
 fn play(scenario: &Scenario, strategy: Strategy, options: &NativeOptions) -> NativeRun {
-    let plan = plan(scenario, strategy, 2, StepIds::Unique).unwrap();
+    let plan = plan(scenario, strategy, 2).unwrap();
     native::run(scenario, &plan, options, 1)
 }
 
@@ -67,7 +66,7 @@ fn nodes_start_as_others_finish_within_max_parallel() {
 }
 
 #[test]
-fn rolled_back_node_is_tried_again_and_then_given_up() {
+fn rolled_back_node_is_retried_and_then_given_up() {
     let scenario = with_failure(shop(), 1.0);
     let only_health = FailureMix { patch: 0.0, reboot: 0.0, health: 1.0, lost: 0.0 };
     let options = NativeOptions {
@@ -133,35 +132,6 @@ edges: [{source: a, target: h}, {source: f, target: a}]
 }
 
 #[test]
-fn graph_of_the_cmdb_is_played_as_a_scenario() {
-    let request = crate::fixture::request(Strategy::BigBang);
-    let patch = planner::scenario::Patch {
-        duration_seconds: 60,
-        requires_restart: false,
-        requires_reboot: true,
-        failure_probability: 0.0,
-        rollback_supported: true,
-        severity: 0.0,
-    };
-    let patches = request.targets.keys().map(|host| (host.clone(), patch)).collect();
-    let scenario = scenario::from_graph("fleet", &request.graph, &patches);
-    let metrics = measure(&scenario, Strategy::BigBang, &NativeOptions::exact());
-    let below: Vec<(&str, f64)> = metrics
-        .services
-        .iter()
-        .filter(|service| service.downtime_seconds > 0.0)
-        .map(|service| (service.service.as_str(), service.downtime_seconds))
-        .collect();
-    assert_eq!(below, [("service:db", 60.0), ("service:web", 60.0)]);
-    assert_eq!(metrics.exposure, (3.0 * 20.0 + 2.0 * 50.0) * 60.0);
-
-    // The host planner, unlike the strategies for nodes, knows what the hosts carry.
-    let waves = planner::strategy::of_waves(&scenario, &planner::host_plan(&request));
-    let metrics = native::run(&scenario, &waves, &NativeOptions::exact(), 1).metrics;
-    assert_eq!((metrics.downtime_seconds, metrics.duration_seconds), (0.0, 180.0));
-}
-
-#[test]
 fn attempts_wait_for_a_window_that_holds_them() {
     let scenario = with_failure(shop(), 0.0);
     let windows = vec![Window { opens: 1000, closes: 1090 }, Window { opens: 5000, closes: 5300 }];
@@ -177,9 +147,9 @@ fn attempts_wait_for_a_window_that_holds_them() {
 }
 
 #[test]
-fn many_runs_say_the_same_whatever_the_order() {
+fn results_of_many_runs_do_not_depend_on_their_order() {
     let scenario = shop();
-    let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::Rolling, 2).unwrap();
     let options = NativeOptions::default();
     let simulation = Simulation::new(&scenario, &options);
     let watched = AtomicU32::new(0);
@@ -195,7 +165,7 @@ fn many_runs_say_the_same_whatever_the_order() {
 }
 
 #[test]
-fn comparison_covers_all_strategies_and_gives_a_reason() {
+fn comparison_covers_all_strategies_and_has_a_reason() {
     let comparison =
         native::compare(&shop(), &Strategy::ALL, 2, &NativeOptions::default(), &Sampling::new(200, 3));
     assert!(comparison.outcomes.iter().all(|outcome| outcome.result.is_some()));
@@ -207,7 +177,7 @@ fn comparison_covers_all_strategies_and_gives_a_reason() {
 }
 
 #[test]
-fn options_say_what_is_wrong_with_them() {
+fn errors_in_options_name_their_field() {
     assert_eq!(NativeOptions::default().faults(), []);
     let windows = vec![Window { opens: 10, closes: 5 }];
     let wrong = NativeOptions { max_parallel: Some(0), windows, ..NativeOptions::default() };
@@ -225,7 +195,7 @@ fn tame(mut scenario: Scenario) -> Scenario {
 }
 
 fn any_plan(scenario: &Scenario, strategy: usize) -> Option<NodePlan> {
-    plan(scenario, Strategy::ALL[strategy], 2, StepIds::Unique).ok()
+    plan(scenario, Strategy::ALL[strategy], 2).ok()
 }
 
 proptest! {
@@ -235,7 +205,7 @@ proptest! {
     ) {
         let scenario = with_failure(tame(scenario), 0.0);
         if let Some(plan) = any_plan(&scenario, strategy)
-            && let Ok(reference) = reference::run(&scenario, &plan, 1)
+            && let Ok(reference) = patchplanner_reference::run(&scenario, &plan, 1)
         {
             let options = NativeOptions { step_barriers: true, ..NativeOptions::exact() };
             let native = native::run(&scenario, &plan, &options, 1).metrics;
@@ -249,14 +219,14 @@ proptest! {
         }
     }
 
-    /// Whatever flows into each other, a plan that keeps every `min_up` step by step keeps it then too, and patches all.
+    /// A plan that keeps every `min_up` step by step also keeps it when its steps overlap, and patches everything.
     #[test]
     fn flowing_steps_take_no_service_below_what_the_steps_keep(
         scenario in any_scenario(), strategy in 0..7_usize, max_parallel in prop::option::of(1..6_u32)
     ) {
         let scenario = with_failure(tame(scenario), 0.0);
         if let Some(plan) = any_plan(&scenario, strategy)
-            && reference::run(&scenario, &plan, 1).is_ok()
+            && patchplanner_reference::run(&scenario, &plan, 1).is_ok()
         {
             let options = NativeOptions { max_parallel, ..NativeOptions::exact() };
             let NativeRun { metrics, events } = native::run(&scenario, &plan, &options, 1);
@@ -296,7 +266,7 @@ proptest! {
         }
         prop_assert!((metrics.exposure - exposure).abs() <= exposure * 1e-9);
 
-        // By `dep_greedy` nobody begins before all that it depends on has ended.
+        // Under `dep_greedy` no node starts before its dependencies have ended.
         if plan.strategy == Strategy::DepGreedy {
             let time = |node: usize, names: &[&str]| {
                 let of_node = |e: &&simulator::output::Event| {
@@ -317,7 +287,7 @@ proptest! {
         for event in events.iter().filter(|event| event.node_id.is_some()) {
             match event.event {
                 "started" => running += 1,
-                // Those of a switch were attempts when they were built.
+                // Nodes of a switch were attempts when they were built.
                 "patched" if plan.steps.iter().any(|s| {
                     s.name.to_string() == event.step_id && !s.action.patches_in_place()
                 }) => {}

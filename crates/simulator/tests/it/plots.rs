@@ -1,8 +1,5 @@
 use domain::strategy::Strategy;
-use planner::{
-    scenario,
-    strategy::{StepIds, plan},
-};
+use planner::{scenario, strategy::plan};
 use simulator::{
     native::{self, NativeOptions, Sampling},
     output, plot,
@@ -19,7 +16,7 @@ nodes:
 #[test]
 fn every_picture_is_drawn_and_escaped() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
-    let plan = plan(&scenario, Strategy::Rolling, 2, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::Rolling, 2).unwrap();
     let options = NativeOptions::exact();
     let events = native::run(&scenario, &plan, &options, 1).events;
     let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, &Sampling::new(20, 1));
@@ -37,7 +34,7 @@ fn every_picture_is_drawn_and_escaped() {
 }
 
 #[test]
-fn comparison_is_told_as_a_table() {
+fn comparison_is_written_as_a_table() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
     let options = NativeOptions::exact();
     let comparison = native::compare(&scenario, &Strategy::ALL, 2, &options, &Sampling::new(20, 1));
@@ -48,7 +45,7 @@ fn comparison_is_told_as_a_table() {
 }
 
 #[test]
-fn nothing_to_draw_is_no_error() {
+fn nothing_to_draw_is_not_an_error() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
     assert!(plot::gantt(&[]).is_ok());
     assert!(plot::exposure(&scenario, &[]).is_ok());
@@ -57,7 +54,7 @@ fn nothing_to_draw_is_no_error() {
 #[test]
 fn texts_have_the_shape_that_tools_expect() {
     let scenario = scenario::read("s.yaml", YAML).unwrap();
-    let plan = plan(&scenario, Strategy::Canary, 2, StepIds::Unique).unwrap();
+    let plan = plan(&scenario, Strategy::Canary, 2).unwrap();
     let run = native::run(&scenario, &plan, &NativeOptions::exact(), 1);
     let json: serde_json::Value = serde_json::from_str(&output::plan_json(&scenario, &plan)).unwrap();
     assert_eq!(json["steps"][1]["action"], "pause");

@@ -1,4 +1,4 @@
-//! Scenarios by chance, for properties.
+//! Random scenarios for property tests.
 
 use planner::{
     Compatibility, Scenario,

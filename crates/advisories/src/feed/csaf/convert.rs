@@ -16,7 +16,7 @@ use crate::version::{Packaging, Version};
 use super::document::{Document, Link, Meta, Note, ProductStatus, Vulnerability};
 use super::products::{Component, Products};
 
-/// Oddities told of one document; most repeat for each product.
+/// Most warnings of one document; most repeat for each product.
 const MAX_WARNINGS: usize = 100;
 
 pub(super) fn convert(document: Document, limits: &Limits) -> Result<Converted, String> {
@@ -37,7 +37,7 @@ pub(super) fn convert(document: Document, limits: &Limits) -> Result<Converted, 
     for mut vulnerability in vulnerabilities.0 {
         match vulnerability.cve.take() {
             Some(cve) if is_cve_id(&cve) => drop(cves.insert(cve)),
-            Some(other) => warnings.push(format!("{:?} is no CVE id, it was left out", shown(&other))),
+            Some(other) => warnings.push(format!("{:?} is not a CVE id; it was left out", shown(&other))),
             None => {}
         }
         vectors.append(&mut vectors_of(&mut vulnerability));
@@ -75,7 +75,7 @@ pub(super) fn convert(document: Document, limits: &Limits) -> Result<Converted, 
     Ok(Converted { advisory, warnings })
 }
 
-/// What the document says of itself.
+/// The document's metadata.
 fn frame(meta: &Meta, limits: &Limits, warnings: &mut Vec<String>) -> Result<Advisory, String> {
     let tracking = &meta.tracking;
     let category = meta.category.as_deref().unwrap_or_default();
@@ -85,7 +85,7 @@ fn frame(meta: &Meta, limits: &Limits, warnings: &mut Vec<String>) -> Result<Adv
     let modified = tracking.current_release_date.as_deref().map(|text| instant("current_release_date", text));
     let (published, modified) = (published.transpose()?, modified.transpose()?);
     let modified_or_published = modified.or(published);
-    // What is left of a deleted document has no dates.
+    // The rest of a deleted document has no dates.
     let modified = match modified_or_published {
         Some(instant) => instant,
         None if is_withdrawn => limits.now.unwrap_or(DateTime::<Utc>::UNIX_EPOCH),
@@ -117,13 +117,13 @@ fn frame(meta: &Meta, limits: &Limits, warnings: &mut Vec<String>) -> Result<Adv
     })
 }
 
-/// Each vendor has a VEX document for each CVE, so that the CVE alone is no id: `REDHAT-CVE-2026-90001`.
+/// Several vendors have a VEX document for each CVE, so the CVE is not a unique id: `REDHAT-CVE-2026-90001`.
 fn advisory_id(meta: &Meta) -> String {
     let id = &meta.tracking.id;
     if !is_cve_id(id) {
         return id.clone();
     }
-    // Red Hat's deleted documents have lost their publisher; nobody else keeps such.
+    // Red Hat's deleted documents have lost their publisher; no other vendor keeps such documents.
     let publisher =
         meta.publisher.as_ref().and_then(|publisher| publisher.name.as_deref()).unwrap_or("Red Hat");
     let publisher = publisher.trim_end_matches(" Team").trim_end_matches(" Product Security");
@@ -131,7 +131,7 @@ fn advisory_id(meta: &Meta) -> String {
     format!("{}-{id}", slug.to_ascii_uppercase())
 }
 
-/// `Red Hat Security Advisory: xz security update` without what the id says already.
+/// `Red Hat Security Advisory: xz security update` without the part that the id already contains.
 fn without_publisher(title: &str) -> &str {
     match title.split_once(": ") {
         Some((front, rest)) if front.ends_with("Advisory") => rest,
@@ -139,7 +139,7 @@ fn without_publisher(title: &str) -> &str {
     }
 }
 
-/// The id of the document that took this one's place, or what is said of it.
+/// The id of the document that replaces this one, or the text about it.
 fn superseding(references: &[Link]) -> String {
     let said =
         references.iter().find_map(|link| link.summary.as_deref()?.strip_prefix("Superseding Document"));
@@ -179,7 +179,7 @@ fn fixing_advisories(vulnerability: &Vulnerability) -> impl Iterator<Item = Stri
 
 struct PackageReader {
     products: Products,
-    /// Streams named by the title, for builds whose module is not named otherwise.
+    /// Streams in the title, for builds whose module is not named elsewhere.
     streams: Vec<ModuleStream>,
     affected: BTreeMap<PlaceOfFix, Vec<ModuleStream>>,
     not_affected: Vec<NotAffected>,
@@ -234,7 +234,7 @@ impl PackageReader {
         if component.is_none() {
             self.warn(format!("its product tree has no {:?}", shown(product_id)));
         }
-        // Ids and package URLs may hold anything; these are stored.
+        // Ids and package URLs may contain anything, and they are stored.
         let is_fit = |text: &Option<String>| text.as_deref().is_none_or(is_package_name);
         component.filter(|component| is_fit(&component.arch) && is_fit(&component.version))
     }
@@ -243,10 +243,10 @@ impl PackageReader {
         let Component { os, package, version, arch, module } = component;
         let (Some(os), Some(package), Some(version)) = (os, package, version) else {
             return self
-                .warn("products that are no packages of a known OS release are not matched".to_owned());
+                .warn("products that are not packages of a known OS release are not matched".to_owned());
         };
         if !is_package_name(&package) {
-            return self.warn(format!("{:?} is no package name, it is not matched", shown(&package)));
+            return self.warn(format!("{:?} is not a package name, it is not matched", shown(&package)));
         }
         if let Err(error) = Version::parse(os.packaging(), &version) {
             return self.warn(format!("{error}; this fix of `{package}` is not matched"));
@@ -265,7 +265,7 @@ impl PackageReader {
         streams.dedup();
     }
 
-    /// Without a fix: told, and not matched, because nothing can be installed.
+    /// Without a fix: kept, but not matched, because nothing can be installed.
     fn add_affected(&mut self, component: Component) {
         let Component { os: Some(os), package: Some(package), arch, .. } = component else { return };
         if is_package_name(&package) {
@@ -300,7 +300,7 @@ impl PackageReader {
             .filter(|(_, _, kind, ..)| *kind == PackageKind::Binary)
             .map(|(os, _, _, fixed, _)| (os.clone(), fixed.clone()))
             .collect();
-        // The source says what its builds say beside it, and is needed where they are left out.
+        // The source repeats its builds, and is needed if they are left out.
         let told = self.affected.into_iter().filter(|((os, _, kind, fixed, _), _)| {
             *kind == PackageKind::Binary || fixed.is_none() || !builds.contains(&(os.clone(), fixed.clone()))
         });
@@ -317,7 +317,7 @@ impl PackageReader {
     }
 }
 
-/// Names without an architecture are those of sources, too.
+/// Names without an architecture are also those of sources.
 fn kind_of(packaging: Packaging, arch: Option<&str>) -> PackageKind {
     match (packaging, arch) {
         (_, None) | (Packaging::Rpm, Some("src")) | (Packaging::Dpkg, Some("source")) => PackageKind::Source,

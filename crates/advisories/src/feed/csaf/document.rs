@@ -1,5 +1,5 @@
-//! The shape of a CSAF document, as far as it is read. Real ones break the standard's rules in many places, so nothing is
-//! required here but that what is there has the right type.
+//! The parts of a CSAF document that are read. Real documents break the standard in many places, so nothing is required
+//! except that present fields have the right type.
 
 use serde::Deserialize;
 
@@ -110,7 +110,7 @@ pub(super) struct Vulnerability {
     pub product_status: Option<ProductStatus>,
     #[serde(default)]
     pub scores: List<Score, 10_000>,
-    /// What version 2.1 has in place of `scores`.
+    /// Replaces `scores` in version 2.1.
     #[serde(default)]
     pub metrics: List<Metric, 10_000>,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! CSAF 2.0: a vendor's advisories, and VEX documents, which tell of one vulnerability where it is and where it is not.
+//! CSAF 2.0: a vendor's advisories, and VEX documents, which state the products affected by one vulnerability.
 
 mod convert;
 mod document;
@@ -13,7 +13,7 @@ use super::content::without_byte_order_mark;
 use super::osv::{Converted, Sink, deliver};
 use super::{FeedError, Limits, ReadReport, RecordError};
 
-/// Reads one document. `name` says where it stood and goes into the error.
+/// Reads one document. `name` is used in errors.
 pub fn parse_document(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
     if bytes.len() as u64 > limits.csaf_bytes {
         let reason = format!("it is larger than {} bytes", limits.csaf_bytes);
@@ -25,7 +25,7 @@ pub fn parse_document(bytes: &[u8], name: &str, limits: &Limits) -> Result<Conve
 
 fn parse(bytes: &[u8], name: &str) -> Result<document::Document, RecordError> {
     serde_json::from_slice(without_byte_order_mark(bytes))
-        .map_err(|error| RecordError::new(name, format!("it is no CSAF document: {error}")))
+        .map_err(|error| RecordError::new(name, format!("it is not a CSAF document: {error}")))
 }
 
 /// Reads a file that is one document, of at most [`Limits::csaf_bytes`].
@@ -33,16 +33,15 @@ pub fn read(source: impl Read, name: &str, limits: &Limits, sink: Sink<'_>) -> R
     let mut report = ReadReport::default();
     let mut bytes = Vec::new();
     source.take(limits.csaf_bytes + 1).read_to_end(&mut bytes).map_err(FeedError::Input)?;
-    let outcome = match bytes.len() as u64 > limits.csaf_bytes {
-        true => parse_document(&bytes, name, limits),
-        false => {
-            let document = parse(&bytes, name);
-            // The largest documents take some memory: the text is not kept beside what was read of it.
-            drop(bytes);
-            document.and_then(|document| {
-                convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
-            })
-        }
+    let outcome = if bytes.len() as u64 > limits.csaf_bytes {
+        parse_document(&bytes, name, limits)
+    } else {
+        let document = parse(&bytes, name);
+        // The largest documents need much memory: the text is dropped once it is parsed.
+        drop(bytes);
+        document.and_then(|document| {
+            convert::convert(document, limits).map_err(|reason| RecordError::new(name, reason))
+        })
     };
     let _ = deliver(outcome, name, limits, &mut report, sink);
     Ok(report)

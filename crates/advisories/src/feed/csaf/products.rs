@@ -1,8 +1,8 @@
 //! From the ids of a document's products to packages of OS releases.
 //!
-//! A status names products, which are mostly relationships: this build, as a component of that repository. What a build
-//! is stands in its package URL, or else in its name; what a repository belongs to stands in its CPE, or in its name.
-//! Builds of a module hang under the module, which hangs under the repository.
+//! A status names products, which are mostly relationships: this build as a component of that repository. The package URL
+//! of a build identifies it, or else its name; the CPE of a repository identifies its product, or else its name. Builds
+//! of a module are children of the module, which is a child of the repository.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,12 @@ use super::document::{Branch, Product, ProductTree};
 /// Relationships of relationships of real documents go three deep.
 const MAX_DEPTH: usize = 8;
 
-/// What a product id stands for, as far as the document says.
+/// The meaning of a product id, as far as the document defines it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Component {
     pub os: Option<OsRelease>,
     pub package: Option<String>,
-    /// Absent where all builds of the package are meant.
+    /// Absent for all builds of the package.
     pub version: Option<String>,
     pub arch: Option<String>,
     pub module: Option<ModuleStream>,
@@ -43,7 +43,7 @@ impl Component {
 #[derive(Default)]
 pub(super) struct Products {
     components: HashMap<String, Component>,
-    /// Product id to what it is, and what it is a part of.
+    /// Each product id with its meaning and its parent.
     relationships: HashMap<String, (String, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Products {
         products
     }
 
-    /// The reader of JSON bounds how deep branches go.
+    /// The JSON parser limits the depth of branches.
     fn add_branch(&mut self, branch: Branch) {
         if let Some(product) = branch.product {
             self.add(product);
@@ -78,7 +78,7 @@ impl Products {
         self.components.insert(product.product_id, component);
     }
 
-    /// `None` for ids that the document does not explain.
+    /// `None` for ids that the document does not define.
     pub(super) fn resolve(&self, product_id: &str) -> Option<Component> {
         self.resolve_within(product_id, MAX_DEPTH)
     }
@@ -112,7 +112,7 @@ fn component(product: &Product) -> Component {
     of_full_name(&product.product_id)
 }
 
-/// Package URLs leave the epoch out where they should not, the product's id has it.
+/// Package URLs wrongly omit the epoch; the product's id has it.
 fn of_purl(purl: &PackageUrl, product: &Product) -> Component {
     let module = purl.qualifier("rpmmod").and_then(|label| label.parse().ok());
     match purl.kind.as_str() {
@@ -154,7 +154,7 @@ fn of_full_name(text: &str) -> Component {
         None => (text, None),
     };
     let parts = Nevra::parse(text);
-    // Other ids have hyphens too: without an architecture it is no build.
+    // Other ids have hyphens too: without an architecture it is not a build.
     match (parts.name, parts.arch) {
         (Some(name), Some(arch)) => Component {
             package: Some(name.to_owned()),
@@ -167,7 +167,7 @@ fn of_full_name(text: &str) -> Component {
     }
 }
 
-/// An epoch of 0 is written by some and left out by others.
+/// Some write an epoch of 0, others omit it.
 fn without_zero_epoch(version: &str) -> String {
     version.strip_prefix("0:").unwrap_or(version).to_owned()
 }

@@ -51,7 +51,7 @@ fn builds_are_found_through_relationships() {
 }
 
 #[test]
-fn vex_tells_where_a_flaw_is_and_where_not() {
+fn vex_states_affected_and_not_affected_products() {
     let text = ADVISORY
         .replace("\"id\":\"RHSA-2026:9001\"", "\"id\":\"CVE-2026-90001\"")
         .replace("csaf_security_advisory", "csaf_vex")
@@ -68,7 +68,7 @@ fn vex_tells_where_a_flaw_is_and_where_not() {
 }
 
 #[test]
-fn deleted_and_superseded_documents_are_out_of_force() {
+fn deleted_and_superseded_documents_are_not_in_force() {
     let deleted =
         parse(r#"{"document":{"tracking":{"id":"CVE-2026-90001","status":"deleted"}}}"#).unwrap().advisory;
     assert_eq!((deleted.id.as_str(), deleted.is_undated), ("REDHAT-CVE-2026-90001", true));
@@ -83,7 +83,7 @@ fn deleted_and_superseded_documents_are_out_of_force() {
 }
 
 #[test]
-fn what_is_no_document_is_refused() {
+fn text_that_is_not_a_document_is_refused() {
     let deep = format!(
         "{{\"document\":{{\"tracking\":{{\"id\":\"x\"}}}},\"product_tree\":{{\"branches\":{}",
         "[{\"branches\":".repeat(1000)

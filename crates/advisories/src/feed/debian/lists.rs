@@ -42,7 +42,7 @@ pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Rea
             None => return Ok(report),
             Some(Ok(text)) if text.is_empty() => {}
             Some(Ok(text)) if !is_inner(&text) => notice = Some(Notice::new(number, text)),
-            // Without a head above it there is nothing it could belong to.
+            // A line without a head above it belongs to nothing.
             Some(text) => {
                 if let Some(notice) = &mut notice {
                     notice.inner.push(text.map_err(|reason| format!("line {number}: {reason}")));
@@ -74,7 +74,7 @@ impl Notice {
     fn convert(self, limits: &Limits) -> Result<Converted, String> {
         let (published, id, summary) = head(&self.head).ok_or_else(|| {
             format!(
-                "{:?} is no head of a notice, write it as `[05 Sep 2026] DSA-1-1 package - text`",
+                "{:?} is not the head of a notice, write it as `[05 Sep 2026] DSA-1-1 package - text`",
                 shown(&self.head)
             )
         })?;
@@ -93,7 +93,7 @@ impl Notice {
     }
 }
 
-/// Day, id, and what it is about.
+/// Day, id and text.
 fn head(text: &str) -> Option<(DateTime<Utc>, &str, &str)> {
     let (date, rest) = text.strip_prefix('[')?.split_once(']')?;
     let day = NaiveDate::parse_from_str(date.trim(), "%d %b %Y").ok()?.and_hms_opt(0, 0, 0)?;
@@ -116,8 +116,7 @@ fn read_inner(line: &str, advisory: &mut Advisory, warnings: &mut Vec<String>) {
     // `<unfixed>`, `<not-affected>` and the like.
     let fixed = fixed.filter(|fixed| !fixed.starts_with('<'));
     let Some(os) = release(suite) else {
-        return warnings
-            .push(format!("`{}` is no release that is known here, its fix is not matched", shown(suite)));
+        return warnings.push(format!("`{}` is not a known release, its fix is not matched", shown(suite)));
     };
     if !is_package_name(package) {
         return;

@@ -1,9 +1,9 @@
-//! What Debian publishes about fixes in its sources, in the forms that it publishes it in:
+//! Debian's data about fixes in its sources, in the formats that it publishes:
 //!
 //! - the security tracker's `data/json`: every CVE of every source, with the fixed version in each release;
 //! - its `DSA/list` and `DLA/list`: the notices, with dates;
-//! - the `Sources` index of a security suite: the newest version of each source there, which has all fixes before it;
-//! - tables of the same, tab-separated, with or without the CVEs that the changelogs name.
+//! - the `Sources` index of a security suite: the newest version of each source there, which includes all earlier fixes;
+//! - tables of the same data, tab-separated, with or without the CVEs from the changelogs.
 
 mod lists;
 mod sources;
@@ -23,7 +23,7 @@ pub use sources::read as read_sources;
 pub use tables::read as read_table;
 pub use tracker::read as read_tracker;
 
-/// Code names of releases; the next ones have none of their number's advisories yet.
+/// Code names of releases; newer ones have no advisories yet.
 const CODE_NAMES: [(&str, &str); 16] = [
     ("woody", "3.0"),
     ("sarge", "3.1"),
@@ -43,7 +43,7 @@ const CODE_NAMES: [(&str, &str); 16] = [
     ("slink", "2.1"),
 ];
 
-/// `bookworm`, `bookworm-security` and `12` are release 12. `sid` is none: it has no advisories.
+/// `bookworm`, `bookworm-security` and `12` are release 12. `sid` is not a release: it has no advisories.
 fn release(suite: &str) -> Option<OsRelease> {
     let name = suite.split('-').next().unwrap_or(suite);
     let number = CODE_NAMES.iter().find(|(code, _)| *code == name).map(|(_, number)| *number);
@@ -71,7 +71,7 @@ fn source_fix(os: OsRelease, source: &str, fixed: Option<&str>) -> AffectedPacka
     }
 }
 
-/// Lines of text, each bounded, with their numbers; what cannot be read of one is its error.
+/// Lines of bounded length with their numbers; an unreadable line is an error.
 struct TextLines<R> {
     source: R,
     buffer: Vec<u8>,

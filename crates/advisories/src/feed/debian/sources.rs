@@ -1,5 +1,5 @@
-//! The `Sources` index of a security suite. The newest version of a source there has all fixes before it, so that a host
-//! with a lower one misses some.
+//! The `Sources` index of a security suite. The newest version of a source there includes all earlier fixes, so a host
+//! with a lower one lacks some.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -13,17 +13,17 @@ use crate::version::{Packaging, Version};
 
 use super::{TextLines, release_of_version, source_fix};
 
-/// How much of the index is looked through for its release, in bytes.
+/// The number of bytes of the index that are searched for its release.
 const LOOKED_THROUGH: usize = 64 * 1024;
 
-/// The index does not say which release it is for, its versions do: `...+deb12u3`.
+/// The index does not name its release, but its versions do: `...+deb12u3`.
 pub fn read(mut source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<ReadReport, FeedError> {
     let beginning = source.fill_buf().map_err(FeedError::Input)?;
     let beginning = String::from_utf8_lossy(&beginning[..beginning.len().min(LOOKED_THROUGH)]);
     let versions = beginning.lines().filter_map(|line| line.strip_prefix("Version:"));
     let os = most_frequent(versions.filter_map(release_of_version)).ok_or_else(|| {
         FeedError::Malformed(
-            "the index of sources does not tell its release: no version ends like `+deb12u1`".to_owned(),
+            "the index of sources does not name its release: no version ends like `+deb12u1`".to_owned(),
         )
     })?;
 
@@ -93,7 +93,7 @@ impl Entry {
     }
 }
 
-/// The notice that a source's newest version in a security suite makes. Nothing says when it came, nor why.
+/// The notice for a source's newest version in a security suite. Its time and reason are not known.
 pub(super) fn newest_in_suite(
     os: &OsRelease,
     source: &str,
@@ -101,7 +101,7 @@ pub(super) fn newest_in_suite(
     limits: &Limits,
 ) -> Result<Converted, String> {
     if !is_package_name(source) {
-        return Err(format!("{:?} is no package name", shown(source)));
+        return Err(format!("{:?} is not a package name", shown(source)));
     }
     Version::parse(Packaging::Dpkg, version).map_err(|error| error.to_string())?;
     let id = suite_id(os, source, version);
@@ -118,8 +118,8 @@ pub(super) fn newest_in_suite(
     Ok(Converted { advisory, warnings: Vec::new() })
 }
 
-/// Debian has no id for it; the same version in the same suite is the same notice, whichever file tells of it. Ids are parts
-/// of addresses, so that what stands there for something else is written otherwise; no version has an underscore.
+/// Debian has no id for it: the same version in the same suite is the same notice, whichever file it is from. Ids are parts
+/// of URLs, so characters with a meaning there are replaced by an underscore, which no version contains.
 fn suite_id(os: &OsRelease, source: &str, version: &str) -> String {
     let (source, version) = (source.replace('+', "__"), version.replace('~', "_").replace('+', "__"));
     format!("DEBIAN-SECURITY-{}-{source}-{version}", os.version())

@@ -1,5 +1,5 @@
 //! Tables of a security suite, tab-separated, with a first line that names the columns: `#source`, and either
-//! `latest_version_in_bookworm_security`, or `version`, `distribution`, `date` and `cves` as the changelogs tell them.
+//! `latest_version_in_bookworm_security`, or `version`, `distribution`, `date` and `cves` from the changelogs.
 
 use std::io::BufRead;
 
@@ -89,11 +89,11 @@ impl Columns {
                 if !suite.ends_with("-security") {
                     return Ok(None);
                 }
-                let os = release(suite)
-                    .ok_or_else(|| format!("`{}` is no release that is known here", shown(suite)))?;
+                let os =
+                    release(suite).ok_or_else(|| format!("`{}` is not a known release", shown(suite)))?;
                 let mut converted = newest_in_suite(&os, source, version, limits)?;
                 let published = DateTime::parse_from_rfc2822(field(*date))
-                    .map_err(|_| format!("its date {:?} is none of a changelog", shown(field(*date))))?
+                    .map_err(|_| format!("its date {:?} is not a changelog date", shown(field(*date))))?
                     .to_utc();
                 warn_of_future(published, published, limits, &mut converted.warnings);
                 let advisory = &mut converted.advisory;

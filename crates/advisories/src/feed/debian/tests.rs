@@ -52,12 +52,12 @@ fn notices_are_read_from_the_list() {
             "debian:11 examplepkg -"
         ]
     );
-    assert!(met[1].as_ref().unwrap_err().to_string().contains("is no head of a notice"));
+    assert!(met[1].as_ref().unwrap_err().to_string().contains("is not the head of a notice"));
     assert_eq!(report.warnings.len(), 2, "sid, and a version that is none: {:?}", report.warnings);
 }
 
 #[test]
-fn index_of_sources_tells_the_newest_versions() {
+fn newest_versions_are_read_from_the_index_of_sources() {
     let text = "Package: aom\nBinary: libaom3\nVersion: 3.6.0-1+deb12u3\nDirectory: pool/a\n\n\
         Package: apt\nVersion: 2.6.2\n\nPackage: broken\nVersion: 1.0-\n\nVersion: 1\n\n\nPackage: last\nVersion: 1-1+deb12u1";
     let (report, met) = read_all!(read_sources, text);
@@ -71,7 +71,7 @@ fn index_of_sources_tells_the_newest_versions() {
 }
 
 #[test]
-fn tables_tell_the_same_notice() {
+fn tables_contain_the_same_notice() {
     let newest = "#source\tlatest_version_in_bookworm_security\tbinaries\naom\t3.6.0-1+deb12u3\taom-tools\nbad name\t1\t\n";
     let (report, met) = read_all!(read_table, newest);
     assert_eq!((report.as_ref().unwrap().accepted, report.unwrap().refused), (1, 1));

@@ -1,5 +1,5 @@
-//! The security tracker's `data/json`: source, then CVE, then release. It is some 60 MB, so that one source at a time is
-//! in memory; a CVE of several sources comes in parts.
+//! The security tracker's `data/json`: source, then CVE, then release. It is about 60 MB, so only one source at a
+//! time is in memory; a CVE of several sources comes in parts.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -43,7 +43,9 @@ pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Rea
     match outcome {
         Ok(()) => Ok(report),
         Err(_) if report.stopped => Ok(report),
-        Err(error) => Err(FeedError::Malformed(format!("the tracker's data cannot be read on: {error}"))),
+        Err(error) => {
+            Err(FeedError::Malformed(format!("the tracker's data cannot be read further: {error}")))
+        }
     }
 }
 
@@ -78,11 +80,11 @@ impl Tracker<'_> {
     fn read_source(&mut self, source: &str, raw: &RawValue) -> std::ops::ControlFlow<()> {
         let issues: BTreeMap<String, Box<RawValue>> = match serde_json::from_str(raw.get()) {
             Ok(issues) if is_package_name(source) => issues,
-            Ok(_) => return self.refuse(source, "it is no package name".to_owned()),
+            Ok(_) => return self.refuse(source, "it is not a package name".to_owned()),
             Err(error) => return self.refuse(source, error.to_string()),
         };
         for (cve, issue) in issues {
-            // `TEMP-...` are placeholders that change with each edition.
+            // `TEMP-...` are placeholders that change with each release of the data.
             if cve.starts_with("TEMP-") {
                 continue;
             }
@@ -105,7 +107,7 @@ impl Tracker<'_> {
 
 fn convert(source: &str, cve: &str, issue: Issue, limits: &Limits) -> Result<Converted, String> {
     if !is_cve_id(cve) {
-        return Err("it is no CVE id".to_owned());
+        return Err("it is not a CVE id".to_owned());
     }
     let mut warnings = Vec::new();
     let mut advisory = Advisory {
@@ -139,7 +141,7 @@ fn convert(source: &str, cve: &str, issue: Issue, limits: &Limits) -> Result<Con
     Ok(Converted { advisory, warnings })
 }
 
-/// `low**` is a rating that somebody guessed.
+/// `low**` is a guessed rating.
 fn severity(urgency: &str) -> Severity {
     match urgency.trim_end_matches('*') {
         "unimportant" => Severity::Low,

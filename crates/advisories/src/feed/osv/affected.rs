@@ -13,11 +13,11 @@ use super::record::{Affected, EcosystemSpecific, Event, Range, SuseSpecific, len
 pub(super) struct AffectedReader {
     pub packages: Vec<AffectedPackage>,
     pub warnings: Vec<String>,
-    /// Ubuntu's own rating, which stands beside each package; the first one met.
+    /// Ubuntu's own rating, which is next to each package; the first one found.
     pub vendor_priority: Option<String>,
-    /// Streams named by the title; a modular fix is for one of them.
+    /// Streams in the title; a modular fix is for one of them.
     streams: Vec<ModuleStream>,
-    /// Each oddity is said once per record, however many packages show it.
+    /// Each warning is recorded once per record, however many packages it concerns.
     said: BTreeSet<String>,
     /// SUSE repeats the binaries of a source under each of its packages.
     binaries_seen: BTreeSet<(OsRelease, String, String)>,
@@ -45,7 +45,7 @@ impl AffectedReader {
         };
         if !is_package_name(&package.name) {
             let shown: String = package.name.chars().take(80).collect();
-            return self.warn(format!("{shown:?} is no package name, it is not matched"));
+            return self.warn(format!("{shown:?} is not a package name, it is not matched"));
         }
         match os.distribution() {
             Distribution::Ubuntu | Distribution::UbuntuPro => {
@@ -89,7 +89,7 @@ impl AffectedReader {
         }
     }
 
-    /// Events come in order: each `fixed` ends what the `introduced` before it began.
+    /// Events come in order: each `fixed` ends the range of the `introduced` before it.
     fn read_range(&mut self, os: &OsRelease, package: &str, kind: PackageKind, range: Range) {
         if range.r#type != "ECOSYSTEM" {
             let shown: String = range.r#type.chars().take(40).collect();
@@ -107,7 +107,7 @@ impl AffectedReader {
                     self.push(os, package, kind, introduced.take(), Some(version));
                     open = false;
                 }
-                // The vendor knows where it ends, but offers nothing to install.
+                // The vendor knows the end of the range, but offers nothing to install.
                 Event::LastAffected(_) | Event::Limit(_) => {
                     self.push(os, package, kind, introduced.take(), None);
                     open = false;

@@ -10,7 +10,7 @@ use crate::feed::{FeedError, FeedKind, Limits, ReadReport, RecordError, csaf, re
 use super::{Converted, Sink, deliver, hand_over, parse_record};
 
 /// Reads every `.json` entry. Memory is bounded by one entry plus the archive's directory, and the bytes unpacked by
-/// the archive's own size, so that neither a large entry nor a large archive in a small one can fill the machine.
+/// the archive's own size, so that neither a large entry nor a zip bomb can exhaust memory.
 pub fn read_archive(
     mut source: impl Read + Seek,
     limits: &Limits,
@@ -39,7 +39,7 @@ pub fn read_archive(
             }
             Ok(Entry::Folder) => continue,
             Ok(Entry::Other) => {
-                report.warn(limits, &name, "it is no `.json` file and was skipped".to_owned());
+                report.warn(limits, &name, "it is not a `.json` file and was skipped".to_owned());
                 continue;
             }
             Err(reason) => hand_over(Err(RecordError::new(name, reason)), &mut report, sink),
@@ -82,7 +82,7 @@ fn read_entry(
     if !name.ends_with(".json") {
         return (name, Ok(Entry::Other));
     }
-    // The size in the directory may lie, so the bytes themselves are counted.
+    // The size in the directory may be wrong, so the bytes themselves are counted.
     let outcome = match entry.by_ref().take(limits.record_bytes + 1).read_to_end(buffer) {
         Ok(_) if buffer.len() as u64 > limits.record_bytes => {
             Err(format!("it unpacks to more than {} bytes", limits.record_bytes))

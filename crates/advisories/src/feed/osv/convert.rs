@@ -66,12 +66,12 @@ pub(super) fn convert(record: Record, limits: &Limits) -> Result<Converted, Stri
     Ok(Converted { advisory, warnings })
 }
 
-/// Vendors state their own rating as a severity of another type, `Ubuntu` for one.
+/// Vendors state their own rating as a severity of another type, for example `Ubuntu`.
 fn vendor_severity(entries: &[SeverityEntry]) -> Option<String> {
     entries.iter().find(|entry| !entry.r#type.starts_with("CVSS")).map(|entry| entry.score.clone())
 }
 
-/// Takes the CVEs out of the lists, wherever a vendor puts them, and leaves the other ids.
+/// Moves the CVEs out of the lists, wherever a vendor puts them, and keeps the other ids.
 fn cves_and_others<const N: usize>(id: &str, lists: [Vec<String>; N]) -> (Vec<String>, [Vec<String>; N]) {
     let mut cves = BTreeSet::new();
     if is_cve_id(id) {

@@ -19,28 +19,28 @@ use super::{Limits, ReadReport, RecordError};
 pub use archive::read_archive;
 pub use text::read_text;
 
-/// Takes each record, or the reason why it was refused. `Break` ends the reading.
+/// Receives each record, or the reason why it was refused. `Break` ends the reading.
 pub type Sink<'a> = &'a mut dyn FnMut(Result<Advisory, RecordError>) -> ControlFlow<()>;
 
-/// An advisory and what was odd about its record.
+/// An advisory and the warnings about its record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Converted {
     pub advisory: Advisory,
     pub warnings: Vec<String>,
 }
 
-/// Reads one record. `name` says where it stood and goes into the error.
+/// Reads one record. `name` is used in errors.
 pub fn parse_record(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
     if bytes.len() as u64 > limits.record_bytes {
         let reason = format!("it is larger than {} bytes", limits.record_bytes);
         return Err(RecordError::new(name, reason));
     }
     let record: record::Record = serde_json::from_slice(without_byte_order_mark(bytes))
-        .map_err(|error| RecordError::new(name, format!("it is no OSV record: {error}")))?;
+        .map_err(|error| RecordError::new(name, format!("it is not an OSV record: {error}")))?;
     convert::convert(record, limits).map_err(|reason| RecordError::new(name, reason))
 }
 
-/// Hands one record on and counts it.
+/// Passes one record on and counts it.
 pub(super) fn deliver(
     outcome: Result<Converted, RecordError>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The shape of an OSV record, as far as it is read. Everything else in it is skipped.
+//! The parts of an OSV record that are read. Everything else is skipped.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ pub(super) struct Range {
 pub(super) enum Event {
     Introduced(String),
     Fixed(String),
-    #[expect(dead_code, reason = "an end without a fix is only told from one with a fix")]
+    #[expect(dead_code, reason = "an end without a fix only has to differ from one with a fix")]
     LastAffected(String),
     #[expect(dead_code, reason = "as for `LastAffected`")]
     Limit(String),
@@ -99,7 +99,7 @@ pub(super) struct SuseSpecific {
     pub binaries: Vec<BTreeMap<String, String>>,
 }
 
-/// Free-form parts differ by vendor and are no reason to refuse a record: what does not fit is as if absent.
+/// Free-form parts differ by vendor and are not a reason to refuse a record: what does not fit counts as absent.
 pub(super) fn lenient<T: Default + for<'de> Deserialize<'de>>(raw: Option<&RawValue>) -> T {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }

@@ -141,7 +141,7 @@ fn free_text_nested_deeply_in_skipped_parts_is_harmless() {
 }
 
 #[test]
-fn archive_entries_stand_alone() {
+fn archive_entries_are_independent() {
     let good = record("A-1");
     let bytes = archive(&[
         ("a.json", good.as_bytes()),
@@ -183,7 +183,7 @@ fn damaged_archives_are_errors_or_refused_records() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_answered(input in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_handled(input in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = read_text(&input[..], "x", &Limits::default(), &mut |_| ControlFlow::Continue(()));
         let _ = unpack(&input, &Limits::default());
         let _ = crate::feed::recognise(&input);
@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_records_are_answered(at in 0usize..300, with in any::<u8>(), cut in 0usize..400) {
+    fn damaged_records_are_handled(at in 0usize..300, with in any::<u8>(), cut in 0usize..400) {
         let mut bytes = record("A-1").into_bytes();
         if let Some(byte) = bytes.get_mut(at) {
             *byte = with;

@@ -1,4 +1,4 @@
-//! One record, laid out over many lines, or one record a line: both are met, and the content says which.
+//! One record over many lines, or one record per line; the content decides which.
 
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ pub fn read_text(
         let first = std::mem::take(&mut lines.buffer);
         let first_number = lines.number;
         let second = lines.next_filled()?;
-        // A new record at the margin means that the first line is a damaged one of many.
+        // A new record at the start of a line means that the first line is one damaged record of many.
         let one_a_line = second == Some(Content::TooLong) || lines.buffer.starts_with(b"{");
         if !one_a_line || second.is_none() {
             return read_document(lines, first, name, limits, report, sink);
@@ -66,7 +66,7 @@ pub fn read_text(
     }
 }
 
-/// `first` and the line in the buffer begin a record that goes on to the end of the input.
+/// `first` and the line in the buffer start a record that extends to the end of the input.
 fn read_document(
     lines: Lines<'_, impl BufRead>,
     mut document: Vec<u8>,
@@ -84,7 +84,7 @@ fn read_document(
     Ok(report)
 }
 
-/// Whether the line begins a JSON value that it does not end.
+/// Whether the line starts a JSON value that it does not end.
 fn is_unfinished(line: &[u8]) -> bool {
     let parsed: Result<IgnoredAny, _> = serde_json::from_slice(without_byte_order_mark(line));
     parsed.is_err_and(|error| error.is_eof())

@@ -82,7 +82,7 @@ fn packages(id: &str, update: &Update, title: &str, warnings: &mut Vec<String>) 
     for collection in &update.collections {
         for package in collection.packages.iter().filter(|package| package.arch != "src") {
             match affected(id, update, collection, package, &streams) {
-                // Repositories of several architectures in one file name a package of none of them in each.
+                // If one file covers several architectures, each of them names the packages without an architecture.
                 Ok(package) if found.contains(&package) => {}
                 Ok(package) => found.push(package),
                 Err(reason) => drop(said.insert(reason)),
@@ -101,13 +101,13 @@ fn affected(
     streams: &[ModuleStream],
 ) -> Result<AffectedPackage, String> {
     if !is_package_name(&package.name) {
-        return Err(format!("{:?} is no package name, it is not matched", shown(&package.name)));
+        return Err(format!("{:?} is not a package name, it is not matched", shown(&package.name)));
     }
     let os = os_of(id, update, collection, package)
-        .ok_or("packages of which no OS release is told are not matched".to_owned())?;
+        .ok_or("packages without an OS release are not matched".to_owned())?;
     if !package.arch.is_empty() && !is_package_name(&package.arch) {
         return Err(format!(
-            "{:?} is no architecture, `{}` is not matched",
+            "{:?} is not an architecture, `{}` is not matched",
             shown(&package.arch),
             package.name
         ));
@@ -115,9 +115,10 @@ fn affected(
     if package.version.is_empty() {
         return Err(format!("`{}` has no version, it is not matched", shown(&package.name)));
     }
-    let mut fixed = match package.release.is_empty() {
-        true => package.version.clone(),
-        false => format!("{}-{}", package.version, package.release),
+    let mut fixed = if package.release.is_empty() {
+        package.version.clone()
+    } else {
+        format!("{}-{}", package.version, package.release)
     };
     if !package.epoch.trim_start_matches('0').is_empty() {
         fixed = format!("{}:{fixed}", package.epoch);
@@ -141,7 +142,7 @@ fn affected(
     })
 }
 
-/// The vendor stands in the advisory's id; its release in the update, or else in the package's own.
+/// The vendor is in the advisory's id; its release in the update, or else in the package's own release.
 fn os_of(id: &str, update: &Update, collection: &Collection, package: &UpdatePackage) -> Option<OsRelease> {
     if let Some(os) = update.release.as_deref().and_then(from_product_name) {
         return Some(os);

@@ -1,7 +1,7 @@
-//! `updateinfo.xml`: what rpm repositories say about their updates, and what dnf's `updateinfo` reads.
+//! `updateinfo.xml`: the updates of an rpm repository, as dnf's `updateinfo` reads them.
 //!
 //! The reader knows elements, attributes and text. Document types are refused and entities other than XML's own five are
-//! left as they are written, so that no input can grow or reach for anything while it is read.
+//! left as they are written, so that no input can expand or load anything while it is read.
 
 mod convert;
 mod update;
@@ -72,7 +72,7 @@ pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Rea
             Event::CData(text) => append(&mut file.texts, &text.xml10_content()),
             Event::GeneralRef(reference) => append(&mut file.texts, &resolve(&reference)),
             Event::DocType(_) => {
-                let reason = "the input has a document type, which no feed needs and which is not read";
+                let reason = "the input has a document type, which no feed needs; it is not read";
                 return Err(FeedError::Malformed(reason.to_owned()));
             }
             Event::Decl(declaration) => {
@@ -89,22 +89,21 @@ pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<Rea
 
 struct File<R> {
     reader: Reader<Budgeted<R>>,
-    /// Names of the elements that are open, outermost first, and the text met directly in each.
+    /// Names of the open elements, outermost first, and the text directly in each.
     open: Vec<String>,
     texts: Vec<String>,
     update: Option<Update>,
 }
 
 fn broken(error: &quick_xml::Error) -> FeedError {
-    FeedError::Malformed(format!("the XML cannot be read on: {error}"))
+    FeedError::Malformed(format!("the XML cannot be read further: {error}"))
 }
 
 fn check_root(element: &BytesStart<'_>, met_root: bool) -> Result<bool, FeedError> {
-    match met_root || element.local_name().as_ref() == "updates" {
-        true => Ok(true),
-        false => {
-            Err(FeedError::Malformed("the input is no updateinfo; its root must be `<updates>`".to_owned()))
-        }
+    if met_root || element.local_name().as_ref() == "updates" {
+        Ok(true)
+    } else {
+        Err(FeedError::Malformed("the input is not an updateinfo; its root must be `<updates>`".to_owned()))
     }
 }
 
@@ -118,7 +117,7 @@ fn check_encoding(encoding: Option<&str>) -> Result<(), FeedError> {
     }
 }
 
-/// An element begins; an empty one ends at once.
+/// An element starts; an empty one ends at once.
 fn open(
     open: &mut Vec<String>,
     texts: &mut Vec<String>,

@@ -69,7 +69,7 @@ fn bad_updates_do_not_lose_the_others() {
     assert_eq!((report.read, report.accepted, report.refused), (4, 2, 2));
     assert_eq!(
         met[2].as_ref().unwrap_err().to_string(),
-        "RLSA-2026:2: `issued` is \"soon\", which is no time"
+        "RLSA-2026:2: `issued` is \"soon\", which is not a time"
     );
 }
 
@@ -93,9 +93,9 @@ fn hostile_xml_is_an_error_and_keeps_what_was_read() {
     let good = update("ALSA-2026:1", PACKAGES);
     for (rest, said) in [
         ("<update>", "ends in the middle"),
-        ("<update></updates>", "cannot be read on"),
+        ("<update></updates>", "cannot be read further"),
         (&"<a>".repeat(100), "nested"),
-        ("<update a=\"1\" a=\"2\">", "cannot be read on"),
+        ("<update a=\"1\" a=\"2\">", "cannot be read further"),
     ] {
         let (report, met) = read_all(&format!("<updates>{good}{rest}"));
         let error = report.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! One `<update>` as it stands in the file.
+//! One `<update>` as written in the file.
 
 use crate::feed::is_cve_id;
 
@@ -115,7 +115,7 @@ impl Update {
         }
     }
 
-    /// The collection at hand; packages that stand in none get one.
+    /// The current collection; packages outside of any get one.
     fn collection(&mut self) -> &mut Collection {
         if self.collections.is_empty() {
             self.collections.push(Collection::default());

@@ -1,7 +1,7 @@
 //! CSV with a header.
 //!
 //! The id is in a column `id`, `host`, `hostname` or `fqdn`, else in `name`. `type`, `tags` (`key=value;key=value`),
-//! `tag.<key>`, and the usual tags (`env`, `os`, ...) mean what they say; every other column is an attribute. Empty cells say nothing.
+//! `tag.<key>`, and the usual tags (`env`, `os`, ...) mean what they say; every other column is an attribute. Empty cells are ignored.
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
@@ -20,7 +20,7 @@ enum Column {
     Attribute(String),
 }
 
-/// Whether the first line names a column of ids, and no Ansible host carries variables there.
+/// Whether the first line has a column of ids and is not a host of an Ansible inventory.
 pub fn has_header(text: &str) -> bool {
     let header = first_line(text);
     !header.contains('=')
@@ -100,7 +100,7 @@ fn wanted(columns: &[Column], row: &StringRecord) -> Result<Wanted, String> {
                 for pair in cell.split([';', '|', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
                     let (key, value) = pair
                         .split_once(['=', ':'])
-                        .ok_or_else(|| format!("has the tag `{}`, which is no `key=value`", shown(pair)))?;
+                        .ok_or_else(|| format!("has the tag `{}`, which is not `key=value`", shown(pair)))?;
                     wanted.tags.insert(key.trim().to_owned(), value.trim().to_owned());
                 }
             }

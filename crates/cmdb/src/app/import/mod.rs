@@ -1,4 +1,4 @@
-//! An operator's existing list, in bulk and all or nothing: one refused record and nothing is stored.
+//! Imports an operator's existing list, all or nothing: if one record is refused, nothing is stored.
 
 mod ansible;
 mod csv;
@@ -11,18 +11,16 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use api_types::{
-    cmdb::{Ci, CiStatus, ImportReport, RefusedRecord},
-    problem::FieldError,
-};
+use api_types::cmdb::{Ci, CiStatus, ImportReport, RefusedRecord};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::{
-    ApiError, ApiResult, audit,
+    ApiError, ApiResult, FieldErrors, audit,
     auth::Caller,
     idempotency::{self, Begun, IdempotencyKey},
+    problem_types,
 };
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -31,17 +29,19 @@ pub use recognise::Format;
 use record::{Record, Wanted};
 
 use super::{
-    App,
     cis::{check_ci, touch},
     record::decided,
 };
-use crate::store::{
-    self,
-    history::{Happening, insert_history},
+use crate::{
+    state::App,
+    store::{
+        self,
+        history::{Happening, insert_history},
+    },
 };
 
 const MAX_RECORDS: usize = 100_000;
-/// Refusals and omissions named in one answer; the rest are counted.
+/// Maximum number of refusals and omissions in one answer.
 const MAX_NAMED: usize = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -58,7 +58,7 @@ pub async fn import_cis(
     format: Option<Format>,
     mode: Mode,
 ) -> ApiResult<ImportReport> {
-    // Twenty megabytes take a while to read, in which others want to be answered.
+    // Parsing twenty megabytes would block other requests.
     let reading = tokio::task::spawn_blocking(move || {
         let text = recognise::text_of(&content)?.to_owned();
         let (format, records) = recognise::read(&text, format)?;
@@ -72,29 +72,28 @@ pub async fn import_cis(
         ));
     }
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut tx = app.pool.begin().await?;
     let request = json!([text, format, mode]);
-    let ticket = match idempotency::begin(&mut transaction, caller, "import_cis", key, &request).await? {
+    let ticket = match idempotency::begin(&mut tx, caller, "import_cis", key, &request).await? {
         Begun::New(ticket) => ticket,
         Begun::Replay(report) => return Ok(report),
     };
-    let work = Work::of(&mut transaction, records, now).await?;
+    let work = Work::of(&mut tx, records, now).await?;
     let report = work.report(format, mode);
     match mode {
         Mode::DryRun => return Ok(report),
-        Mode::Store if !work.refused.is_empty() => return Err(refuse(&work.refused)),
-        Mode::Store => {}
+        Mode::Store => errors_of(&work.refused).finish()?,
     }
-    store(&mut transaction, caller, &work, now).await?;
+    store(&mut tx, caller, &work, now).await?;
     let record = audit::Record::new("import_cis", "import").after(&report);
-    audit::record(&mut transaction, caller, record).await?;
-    ticket.finish(&mut transaction, &report).await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, caller, record).await?;
+    ticket.finish(&mut tx, &report).await?;
+    tx.commit().await?;
     tracing::info!(import.created = report.created, import.updated = report.updated, "imported a list");
     Ok(report)
 }
 
-/// What an import changes, and what it cannot take.
+/// What an import changes, and what it refuses.
 #[derive(Default)]
 struct Work {
     read: u64,
@@ -106,12 +105,12 @@ struct Work {
 }
 
 impl Work {
-    async fn of(connection: &mut PgConnection, records: Vec<Record>, now: DateTime<Utc>) -> ApiResult<Self> {
+    async fn of(conn: &mut PgConnection, records: Vec<Record>, now: DateTime<Utc>) -> ApiResult<Self> {
         let ids: Vec<String> = records
             .iter()
             .filter_map(|record| record.wanted.as_ref().ok().map(|wanted| wanted.id.to_string()))
             .collect();
-        let known = store::cis::lock_cis(connection, &ids).await?;
+        let known = store::cis::lock_cis(conn, &ids).await?;
         let mut known: BTreeMap<CiId, Ci> = known.into_iter().map(|ci| (ci.id.clone(), ci)).collect();
         let mut first_named: BTreeMap<CiId, u64> = BTreeMap::new();
         let mut work = Self::default();
@@ -167,20 +166,15 @@ impl Work {
     }
 }
 
-async fn store(
-    connection: &mut PgConnection,
-    caller: &Caller,
-    work: &Work,
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
-    if store::cis::insert_cis(connection, &work.created).await? != work.created.len() as u64 {
-        return Err(ApiError::conflict(
-            "busy",
-            "some of these CIs were created by somebody else meanwhile; import the list again",
+async fn store(conn: &mut PgConnection, caller: &Caller, work: &Work, now: DateTime<Utc>) -> ApiResult<()> {
+    if store::cis::insert_cis(conn, &work.created).await? != work.created.len() as u64 {
+        return Err(ApiError::new(
+            problem_types::OVERTAKEN,
+            "some of these CIs were created in the meantime; import the list again",
         ));
     }
     let updated: Vec<Ci> = work.updated.iter().map(|(_, after)| after.clone()).collect();
-    store::cis::update_cis(connection, &updated).await?;
+    store::cis::update_cis(conn, &updated).await?;
     let created = work.created.iter().map(|ci| ("create_ci", None, ci));
     let updated = work.updated.iter().map(|(before, after)| ("update_ci", Some(before), after));
     let happenings: Vec<Happening> = created
@@ -192,14 +186,11 @@ async fn store(
             after: decided(after),
         })
         .collect();
-    insert_history(connection, &happenings, &caller.subject, Some("imported"), now).await?;
+    insert_history(conn, &happenings, &caller.subject, Some("imported"), now).await?;
     Ok(())
 }
 
-fn refuse(refused: &[RefusedRecord]) -> ApiError {
-    let errors = refused.iter().take(MAX_NAMED).map(|refused| FieldError {
-        pointer: format!("record {}", refused.record),
-        detail: refused.reason.clone(),
-    });
-    ApiError::invalid_fields(errors.collect())
+fn errors_of(refused: &[RefusedRecord]) -> FieldErrors {
+    let named = refused.iter().take(MAX_NAMED);
+    named.map(|refused| (format!("record {}", refused.record), refused.reason.as_str())).collect()
 }

@@ -32,7 +32,7 @@ fn wanted(item: Value, left_out: &mut Vec<String>) -> Result<Wanted, String> {
     wanted.ci_type = Some(kind);
     wanted.tags = tags(&item);
     if let Some(address) = item.get("primary_ip").and_then(|ip| ip.get("address")).and_then(Value::as_str) {
-        // `10.0.0.5/24`: the length of the network's prefix is no part of the address.
+        // `10.0.0.5/24`: the length of the network's prefix is not part of the address.
         let address = address.split('/').next().unwrap_or(address);
         wanted.attributes.insert("address".to_owned(), address.into());
     }

@@ -1,4 +1,4 @@
-//! What a list is, told by its content.
+//! Recognises the format of a list by its content.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{ansible, csv, json, netbox, record::Record};
 
-/// Formats that are understood.
+/// Supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -50,7 +50,7 @@ pub fn text_of(content: &[u8]) -> ApiResult<&str> {
         return Err(ApiError::malformed("the list is empty"));
     }
     if text.contains('\0') {
-        return Err(ApiError::invalid("", "holds the character U+0000, which cannot be stored"));
+        return Err(ApiError::invalid("", "contains the character U+0000, which cannot be stored"));
     }
     Ok(text)
 }
@@ -62,7 +62,7 @@ pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, Vec<Record
         None => recognise(text).ok_or_else(|| {
             ApiError::invalid(
                 "",
-                "is no list of a known kind: CSV with a header, a JSON array or NDJSON of CIs, an Ansible inventory or a NetBox export",
+                "is not a list of a known format: CSV with a header, a JSON array or NDJSON of CIs, an Ansible inventory or a NetBox export",
             )
         })?,
     };
@@ -76,7 +76,7 @@ pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, Vec<Record
         Format::Netbox => parse(text).and_then(netbox::read),
     };
     match records {
-        Ok(records) if records.is_empty() => Err(ApiError::invalid("", "names no host at all")),
+        Ok(records) if records.is_empty() => Err(ApiError::invalid("", "contains no host")),
         Ok(records) => Ok((format, records)),
         Err(why) => Err(ApiError::invalid("", format!("cannot be read as `{}`: {why}", format.name()))),
     }
@@ -97,16 +97,17 @@ fn recognise(text: &str) -> Option<Format> {
             return Some(Format::Ndjson);
         }
         if first == '{' {
-            // Broken JSON: read as such, so that the answer says where it breaks.
+            // Broken JSON: read as such, so that the answer says where it is broken.
             return Some(Format::Json);
         }
     }
     if csv::has_header(text) {
         return Some(Format::Csv);
     }
-    match ansible::looks_like_yaml(text) {
-        true => Some(Format::AnsibleYaml),
-        false => ansible::looks_like_ini(text).then_some(Format::AnsibleIni),
+    if ansible::looks_like_yaml(text) {
+        Some(Format::AnsibleYaml)
+    } else {
+        ansible::looks_like_ini(text).then_some(Format::AnsibleIni)
     }
 }
 

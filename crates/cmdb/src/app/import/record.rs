@@ -9,22 +9,22 @@ use serde_json::Value;
 
 use crate::app::cis::new_ci;
 
-/// Tags an operator's list gives as columns, variables or group names of their own.
+/// Tags that an operator's list may have as columns, variables or group names.
 pub const KNOWN_TAGS: [&str; 8] = ["env", "os", "tier", "owner", "cluster", "role", "site", "rack"];
-/// Attributes that are numbers even where a format knows texts alone.
+/// Attributes that are numbers even in formats that only have texts.
 const NUMBERS: [&str; 3] = ["port", "criticality", "min_up"];
 
-/// A record as read, or why it cannot be taken.
+/// A record as read, or why it is refused.
 #[derive(Debug)]
 pub struct Record {
     /// Line or index, from 1.
     pub number: u64,
     pub wanted: Result<Wanted, String>,
-    /// What of it is not taken over, each with its reason.
+    /// What is not imported, each with its reason.
     pub left_out: Vec<String>,
 }
 
-/// A CI as a list describes it: what it does not name stays as it is.
+/// A CI as a list describes it: what the list omits stays as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     pub id: CiId,
@@ -39,7 +39,7 @@ impl Wanted {
         Self { id, ci_type: None, name: None, tags: Tags::new(), attributes: BTreeMap::new() }
     }
 
-    /// What has no type is a host.
+    /// A record without a type is a host.
     pub fn create(self, now: DateTime<Utc>) -> Ci {
         let request = CreateCi {
             id: self.id,
@@ -73,7 +73,7 @@ pub fn id(text: &str) -> Result<CiId, String> {
     CiId::new(text.trim()).map_err(|error| error.to_string())
 }
 
-/// A text as the value of an attribute: a number where the attribute is one.
+/// The value of an attribute: a number where the attribute is one.
 pub fn attribute_value(name: &str, text: &str) -> Value {
     match text.parse::<u64>() {
         Ok(number) if NUMBERS.contains(&name) => number.into(),
@@ -91,11 +91,11 @@ pub fn ci_type(text: &str) -> Result<CiType, String> {
     };
     serde_json::from_value(word.into()).map_err(|_| {
         let shown: String = text.chars().take(40).collect();
-        format!("has the type `{}`, which is none", shown.escape_default())
+        format!("has the type `{}`, which is not known", shown.escape_default())
     })
 }
 
-/// A name made fit to be an attribute's: `IP Address` becomes `ip_address`.
+/// Converts a name to that of an attribute: `IP Address` becomes `ip_address`.
 pub fn attribute_name(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     lower.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()

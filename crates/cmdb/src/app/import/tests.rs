@@ -116,7 +116,7 @@ fn ansible_json_is_read_without_its_markers() {
 }
 
 #[test]
-fn netbox_devices_and_machines_are_told_apart() {
+fn netbox_devices_and_machines_are_distinguished() {
     let export = json!({"count": 2, "results": [
         {"name": "Edge-1", "device_type": {"slug": "r640"}, "role": {"slug": "edge"}, "site": {"slug": "fra"},
          "primary_ip": {"address": "10.1.0.5/24"}, "custom_fields": {"environment": "prod", "u": 2, "vars": "x", "n": null},

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::store::{graph::Node, inventory::Groups};
 
-/// One group per tag and value. Names that fall together after cleaning are told apart: a group must never gain hosts
+/// One group per tag and value. Names that are equal after cleaning get a suffix: a group must never gain hosts
 /// because two values look alike.
 pub fn groups_of(hosts: &[Node]) -> Groups {
     let mut by_tag: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
@@ -34,15 +34,12 @@ pub fn groups_of(hosts: &[Node]) -> Groups {
     groups
 }
 
-/// `<tag>_<value>` in the letters a group's name may have. It holds a `_`, so it is never the name of a host.
+/// `<tag>_<value>` in the characters that a group's name may have. It contains a `_`, so it is never the name of a host.
 fn group_name(key: &str, value: &str) -> String {
     let text = format!("{key}_{value}");
     let clean: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
-    match clean.starts_with(|c: char| c.is_ascii_digit()) {
-        true => format!("_{clean}"),
-        false => clean,
-    }
+    if clean.starts_with(|c: char| c.is_ascii_digit()) { format!("_{clean}") } else { clean }
 }
 
 /// FNV-1a: the same on every machine and in every version, which a group's name must be.

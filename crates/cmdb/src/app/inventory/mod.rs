@@ -14,10 +14,12 @@ use uuid::Uuid;
 use groups::groups_of;
 use variables::variables_of;
 
-use super::App;
-use crate::store::{
-    graph::{Node, list_hosts},
-    inventory::{Groups, Membership, find_membership, insert_membership},
+use crate::{
+    state::App,
+    store::{
+        graph::{Node, list_hosts},
+        inventory::{Groups, Membership, find_membership, insert_membership},
+    },
 };
 
 const MAX_HOSTS: usize = 100_000;
@@ -47,34 +49,34 @@ struct Members {
     hosts: Vec<String>,
 }
 
-/// Whether the caller may fix the membership of a run that has none yet.
+/// Whether the caller may set the membership of a run that has none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freezing {
     Allowed,
     Refused,
 }
 
-/// Active hosts and VMs that bear `tags`. Under a run id the hosts and groups are those of the first answer given under it,
-/// whatever `tags` say later; their variables are of today, and a host decommissioned since is left out.
+/// Active hosts and VMs with `tags`. Under a run id, the hosts and groups are those of the first answer for it,
+/// whatever the later `tags`; their variables are current, and a host decommissioned since is omitted.
 pub async fn get_ansible_inventory(
     app: &App,
     tags: &Tags,
     run_id: Option<Uuid>,
     freezing: Freezing,
 ) -> ApiResult<Inventory> {
-    let mut transaction = app.pool.begin().await?;
+    let mut tx = app.pool.begin().await?;
     let frozen = match run_id {
-        Some(run_id) => find_membership(&mut transaction, run_id).await?,
+        Some(run_id) => find_membership(&mut tx, run_id).await?,
         None => None,
     };
     let limit = MAX_HOSTS as i64 + 1;
     let inventory = match (frozen, run_id) {
         (Some(membership), _) => {
-            let hosts = list_hosts(&mut transaction, &Tags::new(), Some(&membership.hosts), limit).await?;
+            let hosts = list_hosts(&mut tx, &Tags::new(), Some(&membership.hosts), limit).await?;
             render(hosts, membership.groups)
         }
         (None, run_id) => {
-            let hosts = list_hosts(&mut transaction, tags, None, limit).await?;
+            let hosts = list_hosts(&mut tx, tags, None, limit).await?;
             if hosts.len() > MAX_HOSTS {
                 return Err(ApiError::invalid(
                     "tag",
@@ -87,21 +89,21 @@ pub async fn get_ansible_inventory(
                 Some(run_id) => {
                     if freezing == Freezing::Refused {
                         return Err(ApiError::forbidden(
-                            "the first answer under a run id fixes the run's hosts, which needs the role `operator`",
+                            "the first answer for a run id sets the run's hosts, which needs the role `operator`",
                         ));
                     }
                     let ids = hosts.iter().map(|host| host.id.to_string()).collect();
                     let membership = Membership { hosts: ids, groups };
-                    insert_membership(&mut transaction, run_id, &membership, app.clock.now()).await?;
-                    // Another request under the same run may have been first: its answer stands.
-                    let kept = find_membership(&mut transaction, run_id).await?.unwrap_or(membership);
-                    let hosts = list_hosts(&mut transaction, &Tags::new(), Some(&kept.hosts), limit).await?;
+                    insert_membership(&mut tx, run_id, &membership, app.clock.now()).await?;
+                    // Another request for the same run may have been first: its answer counts.
+                    let kept = find_membership(&mut tx, run_id).await?.unwrap_or(membership);
+                    let hosts = list_hosts(&mut tx, &Tags::new(), Some(&kept.hosts), limit).await?;
                     render(hosts, kept.groups)
                 }
             }
         }
     };
-    transaction.commit().await?;
+    tx.commit().await?;
     Ok(inventory)
 }
 

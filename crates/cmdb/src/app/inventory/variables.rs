@@ -8,8 +8,8 @@ use crate::store::graph::Node;
 const CONNECTION: [(&str, &str); 3] =
     [("address", "ansible_host"), ("port", "ansible_port"), ("user", "ansible_user")];
 
-/// Words of Ansible's plays: a variable so named makes it warn, so the attribute is given as `cmdb_<name>`.
-const PLAY_WORDS: &str = "\
+/// Keywords of Ansible's plays: a variable of that name makes it warn, so the attribute becomes `cmdb_<name>`.
+const PLAY_KEYWORDS: &str = "\
     action always any_errors_fatal args async async_val become become_exe become_flags become_method become_user \
     block changed_when check_mode collections connection cycler debugger delay delegate_facts delegate_to dict \
     diff fact_path failed_when force_handlers gather_facts gather_subset gather_timeout handlers hosts \
@@ -23,7 +23,7 @@ pub fn variables_of(host: Node) -> Value {
     for (name, value) in host.attributes {
         let name = match CONNECTION.iter().find(|(attribute, _)| *attribute == name) {
             Some((_, variable)) => (*variable).to_owned(),
-            None if PLAY_WORDS.split(' ').any(|word| word == name) => format!("cmdb_{name}"),
+            None if PLAY_KEYWORDS.split(' ').any(|word| word == name) => format!("cmdb_{name}"),
             None => name,
         };
         variables.insert(name, inert(value));
@@ -39,7 +39,7 @@ pub fn variables_of(host: Node) -> Value {
     Value::Object(variables)
 }
 
-/// The value with every text in it marked as no template.
+/// Marks every text in the value as not being a template.
 fn inert(value: Value) -> Value {
     match value {
         Value::String(text) => json!({ "__ansible_unsafe": text }),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_wrapped_wherever_it_stands() {
+    fn text_is_wrapped_at_every_depth() {
         let wrapped = inert(json!({"a": ["{{ x }}", {"b": "y"}], "n": 1}));
         assert_eq!(wrapped["a"][0]["__ansible_unsafe"], "{{ x }}");
         assert_eq!(wrapped["a"][1]["b"]["__ansible_unsafe"], "y");

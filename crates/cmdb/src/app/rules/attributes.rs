@@ -1,19 +1,21 @@
-//! Attributes: free in what they say, and bound in what they may do to Ansible.
+//! Attributes may contain anything that Ansible does not act upon.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use domain::{ids::CiId, quantity::HostCount};
 use serde_json::Value;
 
-use super::{Faults, segment};
+use service_kit::FieldErrors;
+
+use super::segment;
 
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
-/// Deeper values could not be read back by every client once they stand inside a page.
+/// Not every client could parse deeper values inside a page.
 const MAX_DEPTH: usize = 32;
 
-/// Names Ansible gives a meaning of its own: a variable so named would change how or where code runs. Everything that
-/// begins with `ansible_` is refused beside them.
+/// Names with a meaning to Ansible: a variable of that name would change how or where code runs. Everything that
+/// begins with `ansible_` is refused, too.
 const FORBIDDEN_ATTRIBUTES: [&str; 15] = [
     "inventory_dir",
     "inventory_file",
@@ -31,54 +33,51 @@ const FORBIDDEN_ATTRIBUTES: [&str; 15] = [
     "__ansible_unsafe",
     "__ansible_vault",
 ];
-/// Keys that make Ansible's JSON reader take an object for something else than an object.
+/// Keys that make Ansible's JSON reader treat an object as something else.
 const MARKERS: [&str; 2] = ["__ansible_unsafe", "__ansible_vault"];
 
-pub fn check_attributes(faults: &mut Faults, attributes: &BTreeMap<String, Value>) {
+pub fn check_attributes(errors: &mut FieldErrors, attributes: &BTreeMap<String, Value>) {
     if attributes.len() > MAX_ATTRIBUTES {
-        faults.add(
+        errors.add(
             "/attributes",
             format!("has {} attributes; at most {MAX_ATTRIBUTES} are kept", attributes.len()),
         );
     }
     let size = serde_json::to_vec(attributes).map_or(usize::MAX, |bytes| bytes.len());
     if size > MAX_ATTRIBUTES_BYTES {
-        faults
+        errors
             .add("/attributes", format!("is {size} bytes of JSON; at most {MAX_ATTRIBUTES_BYTES} are kept"));
     }
     for (name, value) in attributes {
         let pointer = || format!("/attributes/{}", segment(name));
         match check_attribute_name(name) {
-            Err(why) => faults.add(pointer(), why),
+            Err(why) => errors.add(pointer(), why),
             Ok(()) => {
                 if let Err(why) = check_known_attribute(name, value).and_then(|()| check_value(value, 1)) {
-                    faults.add(pointer(), why);
+                    errors.add(pointer(), why);
                 }
             }
         }
     }
 }
 
-/// Attributes become Ansible variables: a name must be one, and none that Ansible gives a meaning.
+/// Attributes become Ansible variables: a name must be valid and have no meaning to Ansible.
 pub fn check_attribute_name(name: &str) -> Result<(), &'static str> {
     if name.starts_with("ansible_") || FORBIDDEN_ATTRIBUTES.contains(&name) {
         return Err(
-            "has a meaning of its own to Ansible and is refused; connections are described by `driver`, `address`, `port`, `user`, `host_key`, `jump_host`, `python`",
+            "has a meaning to Ansible and is refused; connections are described by `driver`, `address`, `port`, `user`, `host_key`, `jump_host`, `python`",
         );
     }
     if name.starts_with("cmdb_") {
-        return Err("begins with `cmdb_`, which is kept for the variables the CMDB itself gives");
+        return Err("begins with `cmdb_`, which is reserved for variables of the CMDB");
     }
     let valid = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.as_bytes()[0].is_ascii_digit();
-    match valid {
-        true => Ok(()),
-        false => Err("is no name for an attribute: use 1 to 64 of `A-Z a-z 0-9 _`, no digit first"),
-    }
+    if valid { Ok(()) } else { Err("is not a valid name: use 1 to 64 of `A-Z a-z 0-9 _`, no digit first") }
 }
 
-/// Attributes the platform itself acts upon have their kind of value.
+/// Attributes that the platform acts upon must have a value of the right kind.
 fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> {
     let fits = match name {
         "driver" => matches!(value.as_str(), Some("model" | "ssh")),
@@ -113,7 +112,7 @@ fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> 
     }
 }
 
-/// An address may be a loopback one, other than a host's id: hosts of a laboratory live on the machine itself.
+/// Unlike a host's id, an address may be a loopback one: hosts of a lab run on the machine itself.
 pub fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || CiId::new(text).is_ok()
 }
@@ -158,16 +157,16 @@ fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
     }
     match value {
         Value::String(text) if text.contains('\0') => {
-            Err("holds the character U+0000, which cannot be stored")
+            Err("contains the character U+0000, which cannot be stored")
         }
         Value::Array(items) => items.iter().try_for_each(|item| check_value(item, depth + 1)),
         Value::Object(fields) => fields.iter().try_for_each(|(key, field)| {
             if key.contains('\0') {
-                return Err("holds the character U+0000, which cannot be stored");
+                return Err("contains the character U+0000, which cannot be stored");
             }
             if MARKERS.contains(&key.as_str()) {
                 return Err(
-                    "holds a key that Ansible reads as a marker (`__ansible_unsafe`, `__ansible_vault`)",
+                    "contains a key that Ansible reads as a marker (`__ansible_unsafe`, `__ansible_vault`)",
                 );
             }
             check_value(field, depth + 1)
@@ -183,9 +182,9 @@ mod tests {
     use super::*;
 
     fn faults_of(attributes: Value) -> Option<String> {
-        let mut faults = Faults::default();
-        check_attributes(&mut faults, &serde_json::from_value(attributes).unwrap());
-        faults.summary()
+        let mut errors = FieldErrors::default();
+        check_attributes(&mut errors, &serde_json::from_value(attributes).unwrap());
+        errors.summary()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One machine and its CI: whose word counts for what.
+//! Merges a machine into its CI.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use api_types::{
 };
 use domain::selector::Tags;
 use serde_json::Value;
+use service_kit::FieldErrors;
 
-use crate::app::rules::{self, Faults};
+use crate::app::rules;
 
 /// A machine as a CI would describe it.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Tags and attributes that a CI may not have are left out, each with a word in the log.
+    /// Tags and attributes that a CI may not have are omitted and logged.
     pub fn of(vm: &Vm) -> Self {
         let mut tags = vm.tags.clone();
         tags.entry("os".to_owned()).or_insert_with(|| vm.os.clone());
@@ -27,11 +28,11 @@ impl Machine {
             tags.entry("cluster".to_owned()).or_insert_with(|| cluster.clone());
         }
         tags.retain(|key, value| {
-            let mut faults = Faults::default();
-            rules::check_tags(&mut faults, &Tags::from([(key.clone(), value.clone())]));
-            let fault = faults.summary();
+            let mut errors = FieldErrors::default();
+            rules::check_tags(&mut errors, &Tags::from([(key.clone(), value.clone())]));
+            let fault = errors.summary();
             if let Some(fault) = &fault {
-                tracing::warn!(ci.id = %vm.id, "a tag of machine `{}` is left out: {fault}", vm.id);
+                tracing::warn!(ci.id = %vm.id, "a tag of machine `{}` is omitted: {fault}", vm.id);
             }
             fault.is_none()
         });
@@ -53,8 +54,8 @@ impl Machine {
     }
 }
 
-/// The CI as it is after a synchronisation. How a machine is reached is the sim-engine's word. A tag is its word only while
-/// nobody else has said another: one that differs from what the sim-engine named last, or that was removed, stays as it is.
+/// The CI after a synchronisation. The sim-engine decides how a machine is reached. It decides a tag only while
+/// nobody else has set it: a tag that differs from what the sim-engine reported last, or that was removed, stays as it is.
 pub fn merge(ci: &Ci, named_last: Option<&Tags>, machine: &Machine) -> Ci {
     let mut merged = ci.clone();
     merged.attributes.extend(machine.attributes.clone());

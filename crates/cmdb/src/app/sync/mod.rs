@@ -1,5 +1,5 @@
-//! Synchronisation with the sim-engine: which machines there are and how they are reached is its knowledge, what they are
-//! for is ours. One runs at a time; one that its process did not survive is taken over after its deadline.
+//! Synchronisation with the sim-engine. It knows which machines exist and how they are reached; the CMDB knows what they are
+//! for. One synchronisation runs at a time; if its process dies, another takes over after its deadline.
 
 mod merge;
 
@@ -17,46 +17,50 @@ use service_kit::{
     auth::Caller,
     error::chain,
     idempotency::{self, Begun, IdempotencyKey},
+    problem_types,
 };
 
-use super::{App, cis::touch, record::decided};
-use crate::store::{
-    self,
-    history::{Happening, insert_history},
+use super::{cis::touch, record::decided};
+use crate::{
+    state::App,
+    store::{
+        self,
+        history::{Happening, insert_history},
+    },
 };
 
 /// A synchronisation that has not ended by then is dead and may be taken over.
 const DEADLINE: TimeDelta = TimeDelta::seconds(120);
-/// Its own work is given up a little earlier, so that it ends on the record.
+/// The work is aborted a little earlier, so that its end is recorded.
 const WORK_DEADLINE: Duration = Duration::from_secs(110);
-/// Machines taken over at most.
+/// Maximum number of machines.
 const MAX_MACHINES: usize = 200_000;
 
 pub async fn start_sync(app: &App, caller: &Caller, key: &IdempotencyKey) -> ApiResult<Sync> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
-    let ticket = match idempotency::begin(&mut transaction, caller, "start_sync", key, &json!({})).await? {
+    let mut tx = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut tx, caller, "start_sync", key, &json!({})).await? {
         Begun::New(ticket) => ticket,
         Begun::Replay(sync) => return Ok(sync),
     };
-    let begun = store::sync::begin_sync(&mut transaction, &caller.subject, now, now + DEADLINE).await?;
+    let begun = store::sync::begin_sync(&mut tx, &caller.subject, now, now + DEADLINE).await?;
     let Some(attempt) = begun else {
-        return Err(ApiError::conflict(
-            "sync-running",
-            "a synchronisation runs already; GET /cmdb/sync/status tells how it goes",
+        return Err(ApiError::new(
+            problem_types::SYNC_RUNNING,
+            "a synchronisation is already running; GET /cmdb/sync/status shows its progress",
         ));
     };
-    audit::record(&mut transaction, caller, audit::Record::new("start_sync", "sync")).await?;
-    let (sync, _) = store::sync::get_sync(&mut transaction).await?;
-    ticket.finish(&mut transaction, &sync).await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, caller, audit::Record::new("start_sync", "sync")).await?;
+    let (sync, _) = store::sync::get_sync(&mut tx).await?;
+    ticket.finish(&mut tx, &sync).await?;
+    tx.commit().await?;
     app.tasks.spawn(run(app.clone(), caller.clone(), attempt));
     Ok(sync)
 }
 
 pub async fn get_sync(app: &App) -> ApiResult<Sync> {
-    let mut connection = app.pool.acquire().await?;
-    let (mut sync, deadline) = store::sync::get_sync(&mut connection).await?;
+    let mut conn = app.pool.acquire().await?;
+    let (mut sync, deadline) = store::sync::get_sync(&mut conn).await?;
     if sync.status == SyncStatus::Running && deadline.is_some_and(|deadline| deadline <= app.clock.now()) {
         sync.status = SyncStatus::Failed;
         sync.error = Some("did not end by its deadline; start another".to_owned());
@@ -69,7 +73,7 @@ async fn run(app: App, caller: Caller, attempt: i64) {
         () = app.shutdown.cancelled() => Err("the service was stopped; start another".to_owned()),
         worked = tokio::time::timeout(WORK_DEADLINE, synchronise(&app, &caller, attempt)) => match worked {
             Ok(result) => result,
-            Err(_) => Err("took too long and was given up; start another".to_owned()),
+            Err(_) => Err("took too long and was aborted; start another".to_owned()),
         },
     };
     let Err(why) = outcome else { return };
@@ -85,10 +89,10 @@ async fn run(app: App, caller: Caller, attempt: i64) {
         error: Some(why),
     };
     let written = async {
-        let mut connection = app.pool.acquire().await?;
-        store::sync::finish_sync(&mut connection, attempt, &failed).await
+        let mut conn = app.pool.acquire().await?;
+        store::sync::finish_sync(&mut conn, attempt, &failed).await
     };
-    // Without the record it counts as failed all the same, once its deadline is over.
+    // Without the record it still counts as failed once its deadline is over.
     if let Err(error) = written.await {
         tracing::warn!(sync.attempt = attempt, "its end could not be recorded: {}", chain(&error));
     }
@@ -105,28 +109,28 @@ async fn synchronise(app: &App, caller: &Caller, attempt: i64) -> Result<(), Str
     })
 }
 
-/// Brings the CMDB in line with the machines there are, in one transaction with the end of the synchronisation.
+/// Updates the CMDB to the existing machines, in one transaction with the end of the synchronisation.
 async fn apply(app: &App, caller: &Caller, attempt: i64, vms: Vec<Vm>) -> ApiResult<()> {
     let now = app.clock.now();
     let ids: Vec<String> = vms.iter().map(|vm| vm.id.to_string()).collect();
-    let mut transaction = app.pool.begin().await?;
-    if !store::sync::lock_sync(&mut transaction, attempt).await? {
+    let mut tx = app.pool.begin().await?;
+    if !store::sync::lock_sync(&mut tx, attempt).await? {
         tracing::info!(sync.attempt = attempt, "the synchronisation was taken over by another");
         return Ok(());
     }
-    let known = store::cis::lock_cis(&mut transaction, &ids).await?;
+    let known = store::cis::lock_cis(&mut tx, &ids).await?;
     let known: BTreeMap<CiId, Ci> = known.into_iter().map(|ci| (ci.id.clone(), ci)).collect();
-    let named_last = store::sync::list_synced_tags(&mut transaction, &ids).await?;
+    let named_last = store::sync::list_synced_tags(&mut tx, &ids).await?;
     let work = Work::of(&vms, &known, &named_last, now);
 
-    let inserted = store::cis::insert_cis(&mut transaction, &work.created).await?;
+    let inserted = store::cis::insert_cis(&mut tx, &work.created).await?;
     if inserted != work.created.len() as u64 {
-        return Err(ApiError::unavailable("busy", "CIs were created meanwhile; start another"));
+        return Err(ApiError::new(problem_types::BUSY, "CIs were created in the meantime; start another"));
     }
-    store::cis::update_cis(&mut transaction, &work.updated).await?;
-    store::sync::update_synced_tags(&mut transaction, &work.named).await?;
+    store::cis::update_cis(&mut tx, &work.updated).await?;
+    store::sync::update_synced_tags(&mut tx, &work.named).await?;
     let why = Some("synchronised with the sim-engine");
-    insert_history(&mut transaction, &work.happenings(&known), &caller.subject, why, now).await?;
+    insert_history(&mut tx, &work.happenings(&known), &caller.subject, why, now).await?;
     let outcome = Sync {
         status: SyncStatus::Succeeded,
         started_at: None,
@@ -134,13 +138,13 @@ async fn apply(app: &App, caller: &Caller, attempt: i64, vms: Vec<Vm>) -> ApiRes
         created: work.created.len() as i64,
         updated: work.updated.len() as i64,
         unchanged: work.unchanged,
-        missing: store::sync::list_missing(&mut transaction, &ids).await?,
+        missing: store::sync::list_missing(&mut tx, &ids).await?,
         error: None,
     };
-    store::sync::finish_sync(&mut transaction, attempt, &outcome).await?;
+    store::sync::finish_sync(&mut tx, attempt, &outcome).await?;
     let record = audit::Record::new("finish_sync", "sync").after(&outcome);
-    audit::record(&mut transaction, caller, record).await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, caller, record).await?;
+    tx.commit().await?;
     tracing::info!(
         sync.created = outcome.created,
         sync.updated = outcome.updated,
@@ -155,7 +159,7 @@ struct Work {
     created: Vec<Ci>,
     updated: Vec<Ci>,
     unchanged: i64,
-    /// The machines' tags, to be compared with next time.
+    /// The machines' tags, for comparison next time.
     named: BTreeMap<CiId, Tags>,
 }
 
@@ -171,7 +175,7 @@ impl Work {
             let machine = merge::Machine::of(vm);
             match known.get(&vm.id) {
                 None => work.created.push(create(&machine, vm, now)),
-                // Desired state is ours: what was decommissioned stays so, though its machine still exists.
+                // The CMDB owns the desired state: a decommissioned CI stays so although its machine still exists.
                 Some(ci) if ci.status == CiStatus::Decommissioned => work.unchanged += 1,
                 Some(ci) => {
                     let mut merged = merge::merge(ci, named_last.get(vm.id.as_str()), &machine);

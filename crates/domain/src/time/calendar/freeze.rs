@@ -18,7 +18,7 @@ const MAX_REASON: usize = 4_000;
 /// Longest recurring entry, in days.
 const MAX_RECURRING_DAYS: i64 = 366;
 
-/// A stretch of time, from its start to before its end. An empty one stands for its single instant.
+/// A time span that includes its start and excludes its end. An empty one is its single instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
@@ -58,7 +58,7 @@ pub struct FreezeFields {
     pub starts: DateTime<Utc>,
     /// End of the (first) occurrence; not itself part of it.
     pub ends: DateTime<Utc>,
-    /// Zone on whose local clock the entry recurs.
+    /// Time zone in which the entry recurs.
     #[serde(default)]
     pub time_zone: Tz,
     #[serde(default, skip_serializing_if = "Option::is_none")]

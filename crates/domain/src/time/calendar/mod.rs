@@ -6,7 +6,7 @@ mod recurrence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use freeze::{Effect, Freeze, FreezeFields, Span};
@@ -16,7 +16,7 @@ pub use recurrence::{Frequency, Recurrence, RecurrenceEnd};
 /// Most entries of one calendar.
 pub const MAX_ENTRIES: usize = 1_000;
 
-/// How many freezes in a row are looked past for the next permitted instant.
+/// How many freezes in a row are skipped to find the next permitted instant.
 const MAX_STEPS: usize = 1_000;
 
 /// A list of freezes. A denial beats an allowance; where allowances exist for a host, only they permit.
@@ -26,7 +26,7 @@ pub struct FreezeCalendar {
     entries: Vec<Freeze>,
 }
 
-/// A calendar or an entry that cannot be.
+/// An invalid calendar or entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CalendarError {
     #[error("calendar has {count} entries, give at most {MAX_ENTRIES}")]
@@ -37,7 +37,7 @@ pub enum CalendarError {
     EmptyText { field: &'static str },
     #[error("`{field}` is {length} characters long, give at most {limit}")]
     TextTooLong { field: &'static str, length: usize, limit: usize },
-    #[error("`{field}` holds the control character {character:?}, remove it")]
+    #[error("`{field}` contains the control character {character:?}, remove it")]
     ControlCharacter { field: &'static str, character: char },
     #[error("`scope` has the tag key `{key}`, use a key without `=`")]
     EqualsInKey { key: String },
@@ -53,13 +53,13 @@ pub enum CalendarError {
     RecurrenceEndsBeforeStart { until: DateTime<Utc>, starts: DateTime<Utc> },
 }
 
-/// What a calendar says about a time and a host.
+/// Whether a calendar permits a time for a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
     Permitted,
     /// Denied by these entries.
     Frozen(Vec<&'a Freeze>),
-    /// There are allowances for this host, and none covers the time.
+    /// The host has allowances, and none covers the time.
     OutsideAllowed,
 }
 
@@ -102,7 +102,7 @@ impl FreezeCalendar {
 
     /// The first instant, `from` or later, at which a host with these tags may be changed.
     ///
-    /// `None` when there is none, or when a thousand freezes in a row did not lead to one.
+    /// `None` if there is none, or if a thousand freezes in a row follow each other.
     pub fn next_permitted(
         &self,
         from: DateTime<Utc>,
@@ -129,13 +129,6 @@ impl FreezeCalendar {
 
     fn in_scope(&self, effect: Effect, tags: &BTreeMap<String, String>) -> impl Iterator<Item = &Freeze> {
         self.entries.iter().filter(move |entry| entry.effect == effect && entry.applies_to(tags))
-    }
-}
-
-impl Span {
-    /// A span of a given length.
-    pub fn starting_at(starts: DateTime<Utc>, length: TimeDelta) -> Self {
-        Self { starts, ends: starts.checked_add_signed(length).unwrap_or(DateTime::<Utc>::MAX_UTC) }
     }
 }
 

@@ -45,7 +45,7 @@ fn one() -> u32 {
 }
 
 impl Recurrence {
-    /// Most dates looked at for one answer: a year of days, and a long run of missing 29 Februaries.
+    /// Most dates examined for one answer: a year of days, and a long run of missing 29 Februaries.
     pub(super) const MAX_STEPS: usize = 1_000;
     const MAX_INTERVAL: u32 = 1_000;
     const MAX_COUNT: u32 = 10_000;

@@ -4,7 +4,7 @@
 //! Three differences are bridged here (the reasons are in `docs/adr/0003-crontab-meaning.md`):
 //! - it wants seconds and numbers weekdays from Sunday = 1, so it is given seconds and weekday names;
 //! - it joins the two day fields by "and", so a pattern with both restricted becomes two schedules;
-//! - it ends in the year 2100, so a year is looked up through a stand-in with the same calendar.
+//! - it ends in the year 2100, so a year is looked up through another one with the same calendar.
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
@@ -15,7 +15,7 @@ use super::parse::Pattern;
 /// Years that hold each of the fourteen possible calendars (weekday of 1 January, leap or not) at least once.
 const STAND_IN_YEARS: std::ops::RangeInclusive<i32> = 2001..=2028;
 
-/// Longest time between two firings of any pattern, in years: 29 February around a century that is no leap year.
+/// Longest time between two firings of any pattern, in years: 29 February around a century that is not a leap year.
 const LONGEST_PAUSE_YEARS: i32 = 8;
 
 /// Local times selected by a pattern; at least one of the schedules fires within eight years of any moment.

@@ -7,7 +7,7 @@ use super::super::local::{change_between, gap_end, instant_of, local_time};
 use super::calendar::LocalCalendar;
 use super::parse::Pattern;
 
-/// Most slots looked at for one answer. A day that is lived twice has 1,440 of them; no zone has repeated more.
+/// Most slots examined for one answer. A repeated day has 1,440 of them; no zone has repeated more.
 const MAX_SLOTS: usize = 3_000;
 
 /// How a pattern behaves at clock changes; its hour field decides.

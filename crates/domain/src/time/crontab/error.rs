@@ -13,10 +13,12 @@ pub enum CrontabError {
     #[error("crontab pattern is {length} bytes long, write at most {MAX_PATTERN_BYTES}")]
     TooLong { length: usize },
     #[error(
-        "crontab pattern holds the character {character:?}, use digits, names, `*`, `,`, `-`, `/` and spaces only"
+        "crontab pattern contains the character {character:?}, use digits, names, `*`, `,`, `-`, `/` and spaces only"
     )]
     Character { character: char },
-    #[error("crontab pattern names the time zone in `{prefix}`, give the time zone apart from the pattern")]
+    #[error(
+        "crontab pattern names the time zone in `{prefix}`, write the time zone separately from the pattern"
+    )]
     TimeZonePrefix { prefix: String },
     #[error(
         "crontab pattern has {found} fields, write five: minute hour day-of-month month day-of-week{}",

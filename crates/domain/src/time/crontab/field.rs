@@ -70,7 +70,7 @@ impl fmt::Display for Field {
 /// The values a field selects, and how it was written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FieldValues {
-    /// Bit n is set when value n is selected; Sunday is bit 0 alone.
+    /// Bit n is set when value n is selected; Sunday is only bit 0.
     bits: u64,
     /// Some item is a bare `*` (or `*/1`): the field restricts nothing.
     pub(super) unrestricted: bool,

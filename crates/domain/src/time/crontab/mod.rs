@@ -120,19 +120,7 @@ impl FromStr for Crontab {
     }
 }
 
-impl TryFrom<String> for Crontab {
-    type Error = CrontabError;
-
-    fn try_from(text: String) -> Result<Self, CrontabError> {
-        text.parse()
-    }
-}
-
-impl From<Crontab> for String {
-    fn from(crontab: Crontab) -> Self {
-        crontab.text
-    }
-}
+crate::string_conversions!(Crontab);
 
 impl fmt::Display for Crontab {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -145,7 +145,7 @@ fn value(field: Field, text: &str) -> Result<u8, FieldError> {
     )
 }
 
-/// Names the dialect when the text looks like Quartz (`L`, `LW`, `15W`, `5L`, `L-3`), else gives `otherwise`.
+/// Names the dialect when the text looks like Quartz (`L`, `LW`, `15W`, `5L`, `L-3`), else returns `otherwise`.
 fn malformed(text: &str, otherwise: FieldError) -> FieldError {
     let upper = text.to_ascii_uppercase();
     if upper.starts_with("L") || upper.ends_with(['L', 'W']) {

@@ -1,6 +1,6 @@
-//! `/approve/{change_id}`: the page that links in e-mails lead to.
+//! `/approve/{change_id}`: the page that links in e-mails open.
 //!
-//! It is served without a token and therefore tells nothing but the id it was asked for. The person gives it a token,
+//! It is served without a token and therefore contains only the id from its path. The person enters a token,
 //! which it keeps in memory, and it reads and decides through the API like every other client. Everything it shows is
 //! set as text.
 
@@ -19,7 +19,7 @@ const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
 
-/// Nothing runs on the page but the script and style it was built with, and it speaks to this service alone.
+/// The page runs only its own script and style, and connects only to this service.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -29,7 +29,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The page for a change, whether there is one or not: without a token nobody learns which.
+/// The page for a change, whether it exists or not: without a token nobody learns which.
 pub async fn approve_page(Path(id): Path<ChangeId>) -> Response {
     // An id is `CHG` and digits, so it needs no escaping.
     let page =
@@ -43,7 +43,7 @@ pub async fn approve_page(Path(id): Path<ChangeId>) -> Response {
     (headers, Html(page)).into_response()
 }
 
-/// How a policy names an inline element: by the hash of its text.
+/// How a content security policy identifies an inline element: by the hash of its text.
 fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }

@@ -6,7 +6,7 @@ const id = document.querySelector("main").dataset.change;
 // Relative, so that the page also works below a path of a proxy's.
 const path = "../itsm/changes/" + id;
 let token = "";
-// The secret of a one-time link stands behind `#`, which is sent to no server; it leaves the address bar, too.
+// The secret of a one-time link is after `#`, which browsers do not send; it is removed from the address bar, too.
 let link = new URLSearchParams(location.hash.slice(1)).get("link") || "";
 history.replaceState(null, "", location.pathname);
 let change = null;

@@ -1,16 +1,16 @@
-//! Who may decide on a change, and what an approval is worth: pure rules.
+//! Who may decide on a change, and what an approval covers: pure rules.
 
 use api_types::itsm::{Approval, Change, Decision};
 use chrono::{DateTime, Utc};
 use domain::change::ChangeState;
-use service_kit::{ApiError, ApiResult, Caller};
+use service_kit::{ApiError, ApiResult, Caller, problem_types};
 
-/// How the subject of somebody who decides by a link begins; their address follows.
+/// Prefix of the subject of an approver that decides by a link; the address follows.
 pub const BY_EMAIL: &str = "email:";
 
-/// Separation of duties, by subject and not by token: who asked for a change, sent it or edited it does not decide on it.
+/// Separation of duties, by subject and not by token: a caller that requested, opened or edited a change may not decide on it.
 pub fn may_decide(change: &Change, caller: &Caller) -> ApiResult<()> {
-    // Who decides by a link is known by address alone, and may be known by it elsewhere, too.
+    // A caller that decides by a link is known only by the address, which may be a subject elsewhere.
     let address = caller.subject.strip_prefix(BY_EMAIL);
     let is_same = |other: &String| {
         *other == caller.subject || address.is_some_and(|address| address.eq_ignore_ascii_case(other))
@@ -27,7 +27,7 @@ pub fn may_decide(change: &Change, caller: &Caller) -> ApiResult<()> {
     )))
 }
 
-/// The caller's decision on the change as it stands.
+/// The caller's decision on the present change.
 pub fn decision(
     change: &Change,
     approver: &str,
@@ -48,8 +48,8 @@ pub fn decision(
     }
 }
 
-/// The approvals that hold for the change as it stands. Edits void approvals; that hash, CIs and span are compared as
-/// well makes the work wait even if a defect let an edit through.
+/// The approvals that are valid for the present change. Edits void approvals; hash, CIs and span are also compared, so
+/// that the work waits even if a defect let an edit through.
 pub fn live(change: &Change) -> impl Iterator<Item = &Approval> {
     change.approvals.iter().filter(|approval| {
         approval.decision == Decision::Approved
@@ -60,13 +60,13 @@ pub fn live(change: &Change) -> impl Iterator<Item = &Approval> {
     })
 }
 
-/// Whether an approver of one would have approved the other: only who does the work may differ.
-pub fn reads_the_same(one: &Change, other: &Change) -> bool {
+/// Whether the approval of one covers the other: only the assignment group may differ.
+pub fn is_same_work(one: &Change, other: &Change) -> bool {
     let other = Change { assignment_group: one.assignment_group.clone(), ..other.clone() };
     *one == other
 }
 
-/// Voids what was decided, in the change as it is answered.
+/// Voids the decisions in the change that is returned.
 pub fn void(change: &mut Change, now: DateTime<Utc>) {
     for approval in change.approvals.iter_mut().filter(|approval| approval.voided_at.is_none()) {
         approval.voided_at = Some(now);
@@ -81,35 +81,36 @@ pub fn may_execute(change: &Change, plan_hash: Option<&str>, now: DateTime<Utc>)
         (Some(_), None) => {
             return Err(ApiError::invalid(
                 "/plan_hash",
-                "must name the plan that is about to run: this change is bound to one",
+                "must be the hash of the plan to run: this change is bound to one",
             ));
         }
         (approved, given) if approved != given => {
-            return Err(ApiError::conflict(
-                "approval-void",
+            return Err(ApiError::new(
+                problem_types::APPROVAL_VOID,
                 format!("change {} was approved for another plan; open a change for this one", change.id),
             ));
         }
         _ => {}
     }
     if live(change).next().is_none() {
-        return Err(ApiError::conflict(
-            "approval-void",
+        return Err(ApiError::new(
+            problem_types::APPROVAL_VOID,
             format!("change {} has no approval for its present plan, CIs and span", change.id),
         ));
     }
-    match (change.start_at..change.end_at).contains(&now) {
-        true => Ok(()),
-        false => Err(outside_window(change, "executed", now)),
+    if (change.start_at..change.end_at).contains(&now) {
+        Ok(())
+    } else {
+        Err(outside_window(change, "executed", now))
     }
 }
 
 pub fn outside_window(change: &Change, done: &str, now: DateTime<Utc>) -> ApiError {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    ApiError::conflict(
-        "outside-window",
+    ApiError::new(
+        problem_types::OUTSIDE_WINDOW,
         format!(
-            "change {} can be {done} for its span from {} to {}, and it is {}; move its span to do it at another time",
+            "change {} can be {done} from {} to {}, and it is {}; move its span to do it at another time",
             change.id,
             time(change.start_at),
             time(change.end_at),

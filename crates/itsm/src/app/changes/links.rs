@@ -1,8 +1,8 @@
-//! Signed links by which an approver decides from an e-mail, without a token of the platform's.
+//! Signed links with which an approver decides from an e-mail, without a token of the platform.
 //!
-//! A link is bound to one change, the plan it was sent for and one address; it lives for a while and decides once. The page
-//! it leads to decides nothing by being looked at: mail scanners follow links. Its secret part stands behind the `#`, which
-//! browsers keep to themselves, so that it is in no log of any server.
+//! A link is bound to one change, one plan and one address; it expires and decides once. Opening the page
+//! decides nothing, because mail scanners follow links. The secret part is after the `#`, which
+//! browsers do not send, so that it is in no server's log.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use api_types::itsm::Change;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::store::links::ApprovalLink;
 /// Shorter keys could be guessed.
 const SHORTEST_KEY: usize = 32;
 
-/// Signs links. Without a key there are none, and approvers need tokens.
+/// Signs links. Without a key there are no links, and approvers need tokens.
 #[derive(Clone)]
 pub struct LinkSigner(Option<Hmac<Sha256>>);
 
@@ -42,7 +42,7 @@ impl LinkSigner {
         self.0.is_some()
     }
 
-    /// The secret part of a link: which one it is, and the proof that this service made it for what it stands for.
+    /// The secret part of a link: its id, and the signature of its content.
     pub fn token(&self, link: &ApprovalLink) -> Option<String> {
         let mut mac = self.0.clone()?;
         mac.update(content(link).as_bytes());
@@ -51,13 +51,13 @@ impl LinkSigner {
         Some(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// Which link a token claims to be; nothing is proven by it.
+    /// The link that a token claims to be; this is not verified.
     pub fn id_of(token: &str) -> Option<Uuid> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         Uuid::from_slice(bytes.get(..16)?).ok()
     }
 
-    /// Whether the token was made for this very link, compared in a time that says nothing of it.
+    /// Whether the token was made for this link, compared in constant time.
     pub fn verifies(&self, token: &str, link: &ApprovalLink) -> bool {
         let (Some(mut mac), Ok(bytes)) = (self.0.clone(), URL_SAFE_NO_PAD.decode(token)) else {
             return false;
@@ -67,25 +67,25 @@ impl LinkSigner {
     }
 }
 
-/// Fields parted by a character none of them holds.
+/// The fields, separated by a character that none of them contains.
 fn content(link: &ApprovalLink) -> String {
     let plan = link.plan_hash.as_deref().unwrap_or("none");
     let expires = link.expires_at.timestamp_micros();
     format!("approval/v1\n{}\n{}\n{}\n{plan}\n{expires}", link.id, link.change_id, link.approver)
 }
 
-/// Whether the link may still decide on the change as it stands.
+/// Whether the link may still decide on the present change.
 pub fn check_usable(link: &ApprovalLink, change: &Change, now: DateTime<Utc>) -> ApiResult<()> {
     if link.used_at.is_some() {
-        return Err(ApiError::conflict("link-used", "this link has decided already; each decides once"));
+        return Err(ApiError::new(problem_types::LINK_USED, "this link was already used; each decides once"));
     }
     if link.voided_at.is_some() || link.plan_hash != change.plan_hash {
         let reason = "the change was edited after this link was sent; a newer e-mail has the link for it";
-        return Err(ApiError::conflict("link-void", reason));
+        return Err(ApiError::new(problem_types::LINK_VOID, reason));
     }
     if link.expires_at <= now {
-        let reason = "this link has expired; decide with a token, or have the change submitted anew";
-        return Err(ApiError::conflict("link-expired", reason));
+        let reason = "this link has expired; decide with a token, or have the change submitted again";
+        return Err(ApiError::new(problem_types::LINK_EXPIRED, reason));
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_good_for_its_own_link_alone() {
+    fn token_is_valid_only_for_its_own_link() {
         let signer = signer("0123456789abcdef0123456789abcdef");
         let token = signer.token(&link()).unwrap();
         assert_eq!(LinkSigner::id_of(&token), Some(link().id));

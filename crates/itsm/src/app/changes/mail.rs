@@ -10,22 +10,22 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    state::App,
     store::{
         links::{self, ApprovalLink},
         notifications,
     },
 };
 
-/// Stands in the stored e-mail for the link that decides; the real one is put in as the e-mail leaves.
+/// In the stored e-mail, the place of the link that decides; the link is inserted when the e-mail is sent.
 const LINK_PLACE: &str = "[the one-time link, which only the e-mail itself shows]";
 
-/// CIs that are named one by one.
+/// Maximum number of CIs that are named.
 const NAMED_CIS: usize = 20;
 
-/// Puts a request to each of the change's approvers into the outbox, once per version of the change, when the change
+/// Queues a request to each of the change's approvers, once per version of the change, if the change
 /// waits for them.
-pub async fn request_approval(app: &App, connection: &mut PgConnection, change: &Change) -> ApiResult<()> {
+pub async fn request_approval(app: &App, conn: &mut PgConnection, change: &Change) -> ApiResult<()> {
     if change.state != ChangeState::PendingApproval {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub async fn request_approval(app: &App, connection: &mut PgConnection, change: 
         let link = new_link(app, change, address);
         let mut body = text.clone();
         if let Some(link) = &link {
-            links::insert_link(connection, link, now).await?;
+            links::insert_link(conn, link, now).await?;
             // Writing to a `String` cannot fail.
             let until = link.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
             let _ = write!(body, "\nDecide without a token, once, until {until}:\n  {LINK_PLACE}\n");
@@ -48,12 +48,12 @@ pub async fn request_approval(app: &App, connection: &mut PgConnection, change: 
             dedupe_key: Some(format!("approval-request/{}/{}/{address}", change.id, change.version)),
         };
         let link = link.map(|link| link.id);
-        notifications::insert_notification(connection, &request, link, now).await?;
+        notifications::insert_notification(conn, &request, link, now).await?;
     }
     Ok(())
 }
 
-/// A link for one approver of the change as it stands; `None` where the service signs none.
+/// A link for one approver of the present change; `None` if the service has no key.
 fn new_link(app: &App, change: &Change, address: &str) -> Option<ApprovalLink> {
     let lives = TimeDelta::hours(i64::from(app.link_hours));
     app.links.is_available().then(|| ApprovalLink {
@@ -67,12 +67,12 @@ fn new_link(app: &App, change: &Change, address: &str) -> Option<ApprovalLink> {
     })
 }
 
-/// Cut to the microseconds that are stored: the signature covers what is read back.
+/// Truncated to the microseconds that are stored: the signature covers what is read back.
 fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 
-/// The e-mail with the real link in the place of what is stored.
+/// The e-mail with the link inserted.
 pub fn with_link(body: &str, public_url: &str, change_id: &str, token: &str) -> String {
     body.replace(LINK_PLACE, &format!("{public_url}/approve/{change_id}#link={token}"))
 }
@@ -125,7 +125,7 @@ fn text(public_url: &str, change: &Change) -> String {
     text
 }
 
-/// A variant as it reads: `very high`.
+/// The name of a variant in prose: `very high`.
 fn word(variant: &impl serde::Serialize) -> String {
     let name = serde_json::to_value(variant).ok();
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ")

@@ -1,4 +1,4 @@
-//! Change requests: opened, read, edited. What moves them from state to state is in `verbs`.
+//! Change requests: opened, read, edited. `verbs` moves them from state to state.
 
 mod approval;
 mod links;
@@ -14,26 +14,30 @@ use api_types::{
 };
 use domain::{change::ChangeKind, ids::ChangeId};
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    problem_types,
 };
 
-use super::{App, checks, checks::Checks, templates};
-use crate::store::{
-    approvals,
-    changes::{self, ChangeFilter, Opening},
+use super::{checks, templates};
+use crate::{
+    state::App,
+    store::{
+        approvals,
+        changes::{self, ChangeFilter, Opening},
+    },
 };
 
 pub use links::LinkSigner;
 pub use mail::with_link;
 pub use review::review_change;
 pub use verbs::{
-    Preconditions, approve_change, cancel_change, complete_change, decide_by_link, execute_change,
-    fail_change, read_by_link, reject_change, submit_change,
+    Call, approve_change, cancel_change, complete_change, decide_by_link, execute_change, fail_change,
+    read_by_link, reject_change, submit_change,
 };
 
-/// Addresses one approval request goes to at most.
+/// Maximum number of addresses of one approval request.
 const APPROVER_EMAILS: usize = 20;
 
 pub async fn create_change(
@@ -45,7 +49,7 @@ pub async fn create_change(
     check_new(&mut request)?;
     if request.requested_by.is_some() && !caller.is_service() {
         return Err(ApiError::forbidden(
-            "`requested_by` is for services that act on somebody's behalf; leave it out to open a change in your own name",
+            "`requested_by` is for services that act on somebody's behalf; omit it to open a change in your own name",
         ));
     }
     let mut tx = app.pool.begin().await?;
@@ -65,74 +69,75 @@ pub async fn create_change(
 }
 
 fn check_new(request: &mut CreateChange) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
     for (pointer, text) in [
         ("/description", &request.description),
         ("/implementation_plan", &request.implementation_plan),
         ("/backout_plan", &request.backout_plan),
         ("/test_plan", &request.test_plan),
     ] {
-        checks.prose(pointer, text, checks::TEXT);
+        checks::prose(&mut errors, pointer, text, checks::TEXT);
     }
-    checks.optional_line("/requested_by", request.requested_by.as_deref(), checks::NAME);
-    checks.optional_line("/assignment_group", request.assignment_group.as_deref(), checks::NAME);
-    checks.ci_ids("/ci_ids", &mut request.ci_ids, 1);
-    checks.plan_hash("/plan_hash", request.plan_hash.as_deref());
-    checks.span(&mut request.start_at, &mut request.end_at);
-    checks.evidence("/evidence", &request.evidence);
+    checks::optional_line(&mut errors, "/requested_by", request.requested_by.as_deref(), checks::NAME);
+    checks::optional_line(
+        &mut errors,
+        "/assignment_group",
+        request.assignment_group.as_deref(),
+        checks::NAME,
+    );
+    checks::ci_ids(&mut errors, "/ci_ids", &mut request.ci_ids, 1);
+    checks::plan_hash(&mut errors, "/plan_hash", request.plan_hash.as_deref());
+    checks::span(&mut errors, &mut request.start_at, &mut request.end_at);
+    checks::evidence(&mut errors, "/evidence", &request.evidence);
     match (request.kind, request.template.as_deref()) {
         (ChangeKind::Standard, None) => {
-            checks.refuse("/template", "must name the template that approves this standard change");
+            errors.add("/template", "must be the template that approves this standard change");
         }
         (ChangeKind::Standard, Some(name)) if templates::find_template(name).is_none() => {
-            checks.refuse("/template", "is not in the catalogue; /itsm/templates lists it");
+            errors.add("/template", "is not in the catalogue; see /itsm/templates");
         }
         (ChangeKind::Normal | ChangeKind::Emergency, Some(_)) => {
-            checks.refuse("/template", "is for standard changes alone");
+            errors.add("/template", "is only for standard changes");
         }
         _ => {}
     }
     if request.approver_emails.len() > APPROVER_EMAILS {
-        checks.refuse("/approver_emails", format!("must be at most {APPROVER_EMAILS} addresses"));
+        errors.add("/approver_emails", format!("must have at most {APPROVER_EMAILS} addresses"));
     }
     for (index, address) in request.approver_emails.iter().enumerate().take(APPROVER_EMAILS) {
-        checks.email(&format!("/approver_emails/{index}"), address);
+        checks::email(&mut errors, &format!("/approver_emails/{index}"), address);
     }
-    checks.finish()
+    errors.finish()
 }
 
 pub async fn get_change(app: &App, id: &ChangeId) -> ApiResult<Change> {
-    let mut connection = app.pool.acquire().await?;
-    changes::find_change(&mut connection, id).await?.ok_or_else(|| no_change(id))
+    let mut conn = app.pool.acquire().await?;
+    changes::find_change(&mut conn, id).await?.ok_or_else(|| no_change(id))
 }
 
 pub async fn list_changes(app: &App, filter: ChangeFilter, request: PageRequest) -> ApiResult<Page<Change>> {
     let (limit, before) = (request.limit()?, request.after::<i64>()?);
-    let mut connection = app.pool.acquire().await?;
-    let changes = changes::list_changes(&mut connection, &filter, limit + 1, before).await?;
-    let numbered = page(changes, limit, |one| one.number);
-    Ok(Page {
-        items: numbered.items.into_iter().map(|one| one.change).collect(),
-        next_page_token: numbered.next_page_token,
-    })
+    let mut conn = app.pool.acquire().await?;
+    let changes = changes::list_changes(&mut conn, &filter, limit + 1, before).await?;
+    Ok(page(changes, limit, |one| one.number).map(|one| one.item))
 }
 
 pub async fn list_conflicts(app: &App, id: &ChangeId) -> ApiResult<Conflicts> {
-    let mut connection = app.pool.acquire().await?;
-    let change = changes::find_change(&mut connection, id).await?.ok_or_else(|| no_change(id))?;
-    let mut conflicts = changes::list_conflicts(&mut connection, &change).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let change = changes::find_change(&mut conn, id).await?.ok_or_else(|| no_change(id))?;
+    let mut conflicts = changes::list_conflicts(&mut conn, &change).await?;
+    drop(conn);
     conflicts.extend(freezes(app, &change).await?);
     Ok(Conflicts { change_id: change.id, conflicts })
 }
 
-/// The freezes that fall on a change. The list is whole or there is none: what cannot be asked is not left out.
+/// The freezes that overlap a change. If they cannot be read, the request fails: the list must be complete.
 async fn freezes(app: &App, change: &Change) -> ApiResult<Vec<Conflict>> {
     let Some(calendars) = &app.calendars else { return Ok(Vec::new()) };
     let request = AskFreezes { ci_ids: change.ci_ids.clone(), starts: change.start_at, ends: change.end_at };
     let found = calendars.find_freezes(&request).await.map_err(|error| {
-        ApiError::unavailable("dependency-unavailable", "the freezes cannot be asked for now; try again")
+        ApiError::new(problem_types::DEPENDENCY_UNAVAILABLE, "the freezes cannot be read; try again")
             .with_source(error)
     })?;
     let conflict = |freeze: FreezeConflict| Conflict {
@@ -146,7 +151,7 @@ async fn freezes(app: &App, change: &Change) -> ApiResult<Vec<Conflict>> {
     Ok(found.freezes.into_iter().map(conflict).collect())
 }
 
-/// Edits a change whose work has not begun. An edit of what its approvers read voids their approval, and they are
+/// Edits a change whose work has not begun. An edit of what the approvers read voids their approval, and they are
 /// asked again.
 pub async fn update_change(
     app: &App,
@@ -159,8 +164,8 @@ pub async fn update_change(
     let before = changes::lock_change(&mut tx, id).await?.ok_or_else(|| no_change(id))?;
     if_match.check(before.version)?;
     if !before.state.is_editable() {
-        return Err(ApiError::conflict(
-            "illegal-transition",
+        return Err(ApiError::new(
+            problem_types::ILLEGAL_TRANSITION,
             format!("cannot edit a change that is {}", before.state),
         ));
     }
@@ -171,7 +176,7 @@ pub async fn update_change(
         return Ok(before);
     }
     let now = app.clock.now();
-    let is_other_work = !approval::reads_the_same(&before, &change);
+    let is_other_work = !approval::is_same_work(&before, &change);
     if is_other_work {
         approval::void(&mut change, now);
         approvals::void_approvals(&mut tx, id, now).await?;
@@ -213,28 +218,28 @@ fn apply(change: &mut Change, request: UpdateChange) {
 }
 
 fn check_edited(change: &mut Change) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &change.short_description, checks::LINE);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &change.short_description, checks::LINE);
     for (pointer, text) in [
         ("/description", &change.description),
         ("/implementation_plan", &change.implementation_plan),
         ("/backout_plan", &change.backout_plan),
         ("/test_plan", &change.test_plan),
     ] {
-        checks.prose(pointer, text, checks::TEXT);
+        checks::prose(&mut errors, pointer, text, checks::TEXT);
     }
-    checks.optional_line("/assignment_group", change.assignment_group.as_deref(), checks::NAME);
-    checks.ci_ids("/ci_ids", &mut change.ci_ids, 1);
-    checks.plan_hash("/plan_hash", change.plan_hash.as_deref());
-    checks.span(&mut change.start_at, &mut change.end_at);
-    checks.finish()
+    checks::optional_line(&mut errors, "/assignment_group", change.assignment_group.as_deref(), checks::NAME);
+    checks::ci_ids(&mut errors, "/ci_ids", &mut change.ci_ids, 1);
+    checks::plan_hash(&mut errors, "/plan_hash", change.plan_hash.as_deref());
+    checks::span(&mut errors, &mut change.start_at, &mut change.end_at);
+    errors.finish()
 }
 
 fn no_change(id: &ChangeId) -> ApiError {
     ApiError::not_found(format!("change `{id}`"))
 }
 
-/// How the audit log names a change.
+/// The name of a change in the audit log.
 fn object(id: &ChangeId) -> String {
     format!("change/{id}")
 }

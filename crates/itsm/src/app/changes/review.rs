@@ -1,39 +1,31 @@
-//! The review of an emergency change: it was begun on one word, so somebody looks at it afterwards.
+//! The review of an emergency change, after its end.
 
 use api_types::itsm::{Change, ReviewChange};
-use domain::{change::ChangeKind, ids::ChangeId};
+use domain::change::ChangeKind;
 use service_kit::{
-    ApiError, ApiResult, Caller, audit,
+    ApiError, ApiResult, FieldErrors, audit,
     idempotency::{self, Begun},
+    problem_types,
 };
 
-use super::{Preconditions, approval, no_change, object};
-use crate::{
-    app::{App, checks, checks::Checks},
-    store::changes,
-};
+use super::{Call, approval, no_change, object};
+use crate::{app::checks, store::changes};
 
-/// Records what a review found. Not by who asked for the change, sent it, edited it or approved it.
-pub async fn review_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &ReviewChange,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
-    let mut checks = Checks::default();
-    checks.required_prose("/notes", &request.notes, checks::TEXT);
-    checks.finish()?;
+/// Records what a review found. A caller that requested, opened, edited or approved the change may not review it.
+pub async fn review_change(call: &Call, request: &ReviewChange) -> ApiResult<Change> {
+    let Call { app, caller, id, if_match, key } = call;
+    let mut errors = FieldErrors::default();
+    checks::required_prose(&mut errors, "/notes", &request.notes, checks::TEXT);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
-    let begun =
-        idempotency::begin(&mut tx, caller, "review_change", &preconditions.key, &(id, request)).await?;
-    let ticket = match begun {
+    let ticket = match idempotency::begin(&mut tx, caller, "review_change", key, &(id, request)).await? {
         Begun::Replay(change) => return Ok(change),
         Begun::New(ticket) => ticket,
     };
     let before = changes::lock_change(&mut tx, id).await?.ok_or_else(|| no_change(id))?;
-    preconditions.if_match.check(before.version)?;
-    let illegal = |why: &str| ApiError::conflict("illegal-transition", format!("cannot review {id}: {why}"));
+    if_match.check(before.version)?;
+    let illegal =
+        |why: &str| ApiError::new(problem_types::ILLEGAL_TRANSITION, format!("cannot review {id}: {why}"));
     if before.kind != ChangeKind::Emergency {
         return Err(illegal("only emergency changes are reviewed afterwards"));
     }
@@ -41,7 +33,7 @@ pub async fn review_change(
         return Err(illegal("its work has not ended"));
     }
     if before.reviewed_at.is_some() {
-        return Err(illegal("it was reviewed already"));
+        return Err(illegal("it was already reviewed"));
     }
     approval::may_decide(&before, caller)?;
     if approval::live(&before).any(|approval| approval.approver == caller.subject) {

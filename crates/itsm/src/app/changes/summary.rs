@@ -1,14 +1,14 @@
-//! The evidence of a change in sentences. Whoever opens changes may give any evidence: what is not understood is left to the
+//! The evidence of a change in sentences. Clients may send any evidence; what is not understood here is left to the
 //! page, which shows all of it.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// Services and notes that are named.
+/// Maximum number of services and notes.
 const NAMED: usize = 10;
 
-/// What is known of the plan behind a change; empty when nothing is.
+/// What is known about the plan of a change; may be empty.
 pub fn of(evidence: &Value) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
@@ -59,7 +59,7 @@ fn prediction_text(prediction: &Value) -> String {
         let _ = writeln!(text, "services below their minimum for {}", time(below));
     }
     if let Some(runs) = number("simulations") {
-        let _ = writeln!(text, "from {runs:.0} simulations of this very plan");
+        let _ = writeln!(text, "from {runs:.0} simulations of this plan");
     }
     text
 }
@@ -91,13 +91,13 @@ mod tests {
             text,
             "strategy canary\ntakes 10 min, with 95 % certainty at most 2.0 h\n\
              0.2 hosts expected to fail, halts in 3.1 % of the cases\n4 waves, at most 2 hosts down at once\n\
-             from 1000 simulations of this very plan\nservice svc-web keeps at least 2 of 3 hosts up\n\
+             from 1000 simulations of this plan\nservice svc-web keeps at least 2 of 3 hosts up\n\
              warning: one host has no way back"
         );
     }
 
     #[test]
-    fn evidence_of_another_kind_says_nothing() {
+    fn evidence_of_another_kind_is_ignored() {
         for evidence in [json!(null), json!({}), json!({ "prediction": 7, "notes": "x", "services": [] })] {
             assert_eq!(of(&evidence), "", "{evidence}");
         }

@@ -1,4 +1,4 @@
-//! The verbs that move a change from state to state. Each locks the change, asks the state machine, and leaves an audit
+//! The verbs that move a change from state to state. Each locks the change, asks the state machine, and writes an audit
 //! record with the change before and after.
 
 use api_types::itsm::{
@@ -11,35 +11,39 @@ use domain::{
 };
 use serde::Serialize;
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun, Ticket},
+    problem_types,
 };
 use sqlx::{Postgres, Transaction};
 
 use super::{LinkSigner, approval, links, mail, no_change, object};
 use crate::{
-    app::{App, checks, checks::Checks, templates},
+    app::{checks, templates},
     service::Itsm,
+    state::App,
     store::{self, approvals, changes, links::ApprovalLink},
 };
 
-/// An emergency change is reviewed within this time after its end.
+/// An emergency change must be reviewed within this time after its end.
 const REVIEW_WITHIN: TimeDelta = TimeDelta::days(7);
 
-/// What a verb may depend on.
-#[derive(Default)]
-pub struct Preconditions {
+/// Who calls a verb on which change, and under which preconditions.
+pub struct Call {
+    pub app: App,
+    pub caller: Caller,
+    pub id: ChangeId,
     pub if_match: IfMatch,
     pub key: IdempotencyKey,
 }
 
-/// Whether a verb is to be done or was done under the same idempotency key.
+/// Whether a verb is new or was done under the same idempotency key.
 enum Start {
     New(Box<Act>),
     Replay(Box<Change>),
 }
 
-/// One verb being done to one change, in one transaction.
+/// One verb on one change, in one transaction.
 struct Act {
     tx: Transaction<'static, Postgres>,
     ticket: Ticket,
@@ -50,34 +54,27 @@ struct Act {
 }
 
 impl Act {
-    async fn begin(
-        app: &App,
-        caller: &Caller,
-        id: &ChangeId,
-        verb: ChangeVerb,
-        request: &(impl Serialize + Sync),
-        preconditions: &Preconditions,
-    ) -> ApiResult<Start> {
+    async fn begin(call: &Call, verb: ChangeVerb, request: &(impl Serialize + Sync)) -> ApiResult<Start> {
+        let Call { app, caller, id, if_match, key } = call;
         let mut tx = app.pool.begin().await?;
-        let begun =
-            idempotency::begin(&mut tx, caller, operation(verb), &preconditions.key, &(id, request)).await?;
+        let begun = idempotency::begin(&mut tx, caller, operation(verb), key, &(id, request)).await?;
         let ticket = match begun {
             Begun::Replay(change) => return Ok(Start::Replay(Box::new(change))),
             Begun::New(ticket) => ticket,
         };
         let before = changes::lock_change(&mut tx, id).await?.ok_or_else(|| no_change(id))?;
-        preconditions.if_match.check(before.version)?;
+        if_match.check(before.version)?;
         let (change, now) = (before.clone(), app.clock.now());
         Ok(Start::New(Box::new(Self { tx, ticket, verb, before, change, now })))
     }
 
-    /// Moves the state, or says that it does not allow the verb.
+    /// Moves the state, or refuses the verb.
     fn advance(&mut self) -> ApiResult<()> {
         self.change.state = self
             .change
             .state
             .after(self.verb, self.change.kind)
-            .map_err(|illegal| ApiError::conflict("illegal-transition", illegal.to_string()))?;
+            .map_err(|illegal| ApiError::new(problem_types::ILLEGAL_TRANSITION, illegal.to_string()))?;
         Ok(())
     }
 
@@ -87,8 +84,9 @@ impl Act {
         Ok(())
     }
 
-    /// Writes the change as the verb has left it.
-    async fn finish(mut self, app: &App, caller: &Caller, reason: &str) -> ApiResult<Change> {
+    /// Stores the change and completes the idempotency key.
+    async fn finish(mut self, call: &Call, reason: &str) -> ApiResult<Change> {
+        let Call { app, caller, .. } = call;
         let (verb, id) = (self.verb, self.change.id.clone());
         self.change.version += 1;
         self.change.updated_at = self.now;
@@ -120,24 +118,19 @@ fn operation(verb: ChangeVerb) -> &'static str {
     }
 }
 
-/// Begins an act, or returns from the verb what it answered before.
+/// Begins an act, or returns the earlier answer from the calling function.
 macro_rules! begin {
-    ($app:expr, $caller:expr, $id:expr, $verb:expr, $request:expr, $preconditions:expr) => {
-        match Act::begin($app, $caller, $id, $verb, $request, $preconditions).await? {
+    ($call:expr, $verb:expr, $request:expr) => {
+        match Act::begin($call, $verb, $request).await? {
             Start::New(act) => act,
             Start::Replay(change) => return Ok(*change),
         }
     };
 }
 
-/// Hands a draft in: to its approvers, or to its template, which approves at once.
-pub async fn submit_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
-    let mut act = begin!(app, caller, id, ChangeVerb::Submit, &(), preconditions);
+/// Submits a draft to its approvers, or to its template, which approves at once.
+pub async fn submit_change(call: &Call) -> ApiResult<Change> {
+    let mut act = begin!(call, ChangeVerb::Submit, &());
     act.advance()?;
     if act.change.end_at <= act.now {
         return Err(approval::outside_window(&act.change, "submitted", act.now));
@@ -149,22 +142,16 @@ pub async fn submit_change(
             approval::decision(&act.change, &approver, Decision::Approved, &template.description, act.now);
         act.add_approval(by_template).await?;
     }
-    act.finish(app, caller, "").await
+    act.finish(call, "").await
 }
 
-/// Approves. The same approver's second approval of the same content changes nothing and answers the change as it is.
-pub async fn approve_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &Decide,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
+/// Approves. A second approval by the same approver changes nothing and returns the change.
+pub async fn approve_change(call: &Call, request: &Decide) -> ApiResult<Change> {
     check_decision(request)?;
-    let mut act = begin!(app, caller, id, ChangeVerb::Approve, request, preconditions);
-    approval::may_decide(&act.change, caller)?;
+    let mut act = begin!(call, ChangeVerb::Approve, request);
+    approval::may_decide(&act.change, &call.caller)?;
     names_the_plan(&act.change, request)?;
-    let is_repeated = approval::live(&act.change).any(|approval| approval.approver == caller.subject);
+    let is_repeated = approval::live(&act.change).any(|approval| approval.approver == call.caller.subject);
     if act.change.state == ChangeState::Approved && is_repeated {
         return Ok(act.before);
     }
@@ -173,170 +160,143 @@ pub async fn approve_change(
         return Err(approval::outside_window(&act.change, "approved", act.now));
     }
     let decision =
-        approval::decision(&act.change, &caller.subject, Decision::Approved, &request.comment, act.now);
+        approval::decision(&act.change, &call.caller.subject, Decision::Approved, &request.comment, act.now);
     act.add_approval(decision).await?;
-    act.finish(app, caller, &request.comment).await
+    act.finish(call, &request.comment).await
 }
 
 /// Rejects a change that waits, or withdraws the approval of one whose work has not begun.
-pub async fn reject_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &Decide,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
+pub async fn reject_change(call: &Call, request: &Decide) -> ApiResult<Change> {
     check_decision(request)?;
-    let mut act = begin!(app, caller, id, ChangeVerb::Reject, request, preconditions);
-    approval::may_decide(&act.change, caller)?;
+    let mut act = begin!(call, ChangeVerb::Reject, request);
+    approval::may_decide(&act.change, &call.caller)?;
     names_the_plan(&act.change, request)?;
     act.advance()?;
     let decision =
-        approval::decision(&act.change, &caller.subject, Decision::Rejected, &request.comment, act.now);
+        approval::decision(&act.change, &call.caller.subject, Decision::Rejected, &request.comment, act.now);
     act.add_approval(decision).await?;
-    act.finish(app, caller, &request.comment).await
+    act.finish(call, &request.comment).await
 }
 
-/// What the holder of a link is asked to decide on.
+/// What the holder of a link decides on.
 pub async fn read_by_link(app: &App, id: &ChangeId, token: &str) -> ApiResult<LinkedChange> {
-    let mut connection = app.pool.acquire().await?;
-    let link = proven_link(app, &mut connection, id, token).await?;
-    let change = changes::find_change(&mut connection, id).await?.ok_or_else(|| no_change(id))?;
+    let mut conn = app.pool.acquire().await?;
+    let link = proven_link(app, &mut conn, id, token).await?;
+    let change = changes::find_change(&mut conn, id).await?.ok_or_else(|| no_change(id))?;
     links::check_usable(&link, &change, app.clock.now())?;
     Ok(LinkedChange { change, approver: link.approver, expires_at: link.expires_at })
 }
 
 /// Approves or rejects in the name of the address a link was sent to, once.
 pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) -> ApiResult<Change> {
-    let mut checks = Checks::default();
-    checks.prose("/comment", &request.comment, checks::COMMENT);
-    checks.finish()?;
-    let mut connection = app.pool.acquire().await?;
-    let link = proven_link(app, &mut connection, id, &request.token).await?;
-    drop(connection);
+    let mut errors = FieldErrors::default();
+    checks::prose(&mut errors, "/comment", &request.comment, checks::COMMENT);
+    errors.finish()?;
+    let mut conn = app.pool.acquire().await?;
+    let link = proven_link(app, &mut conn, id, &request.token).await?;
+    drop(conn);
     let name = <Itsm as service_kit::server::Service>::NAME;
     let caller = Caller::internal(name, format!("{}{}", approval::BY_EMAIL, link.approver));
     let verb = match request.decision {
         Decision::Approved => ChangeVerb::Approve,
         Decision::Rejected => ChangeVerb::Reject,
     };
-    let mut act = begin!(app, &caller, id, verb, &(), &Preconditions::default());
-    // Under the lock on the change: of two decisions by one link the second one finds it used.
+    let call = Call {
+        app: app.clone(),
+        caller,
+        id: id.clone(),
+        if_match: IfMatch::default(),
+        key: IdempotencyKey::default(),
+    };
+    let mut act = begin!(&call, verb, &());
+    // Under the lock on the change: of two decisions by one link, the second one finds it used.
     let link = store::links::find_link(&mut act.tx, link.id).await?.ok_or_else(no_link)?;
     links::check_usable(&link, &act.change, act.now)?;
-    approval::may_decide(&act.change, &caller)?;
+    approval::may_decide(&act.change, &call.caller)?;
     act.advance()?;
     if verb == ChangeVerb::Approve && act.change.end_at <= act.now {
         return Err(approval::outside_window(&act.change, "approved", act.now));
     }
     let decision =
-        approval::decision(&act.change, &caller.subject, request.decision, &request.comment, act.now);
+        approval::decision(&act.change, &call.caller.subject, request.decision, &request.comment, act.now);
     act.add_approval(decision).await?;
     store::links::use_link(&mut act.tx, link.id, act.now).await?;
-    act.finish(app, &caller, &request.comment).await
+    act.finish(&call, &request.comment).await
 }
 
-/// The link a token was made for. One answer for whatever is wrong with it.
+/// The link of a token. Every fault has the same answer.
 async fn proven_link(
     app: &App,
-    connection: &mut sqlx::PgConnection,
+    conn: &mut sqlx::PgConnection,
     id: &ChangeId,
     token: &str,
 ) -> ApiResult<ApprovalLink> {
     let link_id = LinkSigner::id_of(token).ok_or_else(no_link)?;
-    let link = store::links::find_link(connection, link_id).await?.ok_or_else(no_link)?;
-    match link.change_id == id.as_str() && app.links.verifies(token, &link) {
-        true => Ok(link),
-        false => Err(no_link()),
-    }
+    let link = store::links::find_link(conn, link_id).await?.ok_or_else(no_link)?;
+    if link.change_id == id.as_str() && app.links.verifies(token, &link) { Ok(link) } else { Err(no_link()) }
 }
 
 fn no_link() -> ApiError {
-    ApiError::forbidden("this link is not valid; use it as it stands in the e-mail, or decide with a token")
+    ApiError::forbidden("this link is not valid; copy it from the e-mail unchanged, or decide with a token")
 }
 
-/// Begins the work: on the plan that was approved, and inside its span.
-pub async fn execute_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &ExecuteChange,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
-    let mut act = begin!(app, caller, id, ChangeVerb::Execute, request, preconditions);
+/// Begins the work: with the approved plan, and inside the span.
+pub async fn execute_change(call: &Call, request: &ExecuteChange) -> ApiResult<Change> {
+    let mut act = begin!(call, ChangeVerb::Execute, request);
     act.advance()?;
     approval::may_execute(&act.before, request.plan_hash.as_deref(), act.now)?;
     act.change.work_start = Some(act.now);
-    act.finish(app, caller, "").await
+    act.finish(call, "").await
 }
 
-pub async fn complete_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &CloseChange,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
+pub async fn complete_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
     let code = request.close_code.unwrap_or(CloseCode::Successful);
-    let mut checks = closing(request);
-    checks.required_prose("/close_notes", &request.close_notes, checks::TEXT);
+    let mut errors = closing(request);
+    checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if code == CloseCode::Unsuccessful {
-        checks.refuse(
+        errors.add(
             "/close_code",
             "must be `successful` or `successful_issues`; use `fail` for unsuccessful work",
         );
     }
-    checks.finish()?;
-    let act = begin!(app, caller, id, ChangeVerb::Complete, request, preconditions);
-    close(act, app, caller, request, Some(code)).await
+    errors.finish()?;
+    let act = begin!(call, ChangeVerb::Complete, request);
+    close(act, call, request, Some(code)).await
 }
 
-pub async fn fail_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &CloseChange,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
+pub async fn fail_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
     let code = request.close_code.unwrap_or(CloseCode::Unsuccessful);
-    let mut checks = closing(request);
-    checks.required_prose("/close_notes", &request.close_notes, checks::TEXT);
+    let mut errors = closing(request);
+    checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if code != CloseCode::Unsuccessful {
-        checks.refuse("/close_code", "must be `unsuccessful`; use `complete` for successful work");
+        errors.add("/close_code", "must be `unsuccessful`; use `complete` for successful work");
     }
-    checks.finish()?;
-    let act = begin!(app, caller, id, ChangeVerb::Fail, request, preconditions);
-    close(act, app, caller, request, Some(code)).await
+    errors.finish()?;
+    let act = begin!(call, ChangeVerb::Fail, request);
+    close(act, call, request, Some(code)).await
 }
 
-/// Gives a change up whose work has not begun.
-pub async fn cancel_change(
-    app: &App,
-    caller: &Caller,
-    id: &ChangeId,
-    request: &CloseChange,
-    preconditions: &Preconditions,
-) -> ApiResult<Change> {
-    let mut checks = closing(request);
-    checks.prose("/close_notes", &request.close_notes, checks::TEXT);
+/// Cancels a change whose work has not begun.
+pub async fn cancel_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
+    let mut errors = closing(request);
+    checks::prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if request.close_code.is_some() {
-        checks.refuse("/close_code", "is for work that was done; leave it out");
+        errors.add("/close_code", "is for work that was done; omit it");
     }
-    checks.finish()?;
-    let act = begin!(app, caller, id, ChangeVerb::Cancel, request, preconditions);
-    close(act, app, caller, request, None).await
+    errors.finish()?;
+    let act = begin!(call, ChangeVerb::Cancel, request);
+    close(act, call, request, None).await
 }
 
-fn closing(request: &CloseChange) -> Checks {
-    let mut checks = Checks::default();
-    checks.evidence("/evidence", &request.evidence);
-    checks
+fn closing(request: &CloseChange) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    checks::evidence(&mut errors, "/evidence", &request.evidence);
+    errors
 }
 
 async fn close(
     mut act: Box<Act>,
-    app: &App,
-    caller: &Caller,
+    call: &Call,
     request: &CloseChange,
     code: Option<CloseCode>,
 ) -> ApiResult<Change> {
@@ -349,26 +309,27 @@ async fn close(
         act.change.review_due_at =
             (act.change.kind == ChangeKind::Emergency).then_some(act.now + REVIEW_WITHIN);
     }
-    act.finish(app, caller, &request.close_notes).await
+    act.finish(call, &request.close_notes).await
 }
 
 fn check_decision(request: &Decide) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.prose("/comment", &request.comment, checks::COMMENT);
-    checks.plan_hash("/plan_hash", request.plan_hash.as_deref());
-    checks.finish()
+    let mut errors = FieldErrors::default();
+    checks::prose(&mut errors, "/comment", &request.comment, checks::COMMENT);
+    checks::plan_hash(&mut errors, "/plan_hash", request.plan_hash.as_deref());
+    errors.finish()
 }
 
-/// An approver who names a plan must name the change's.
+/// If the request names a plan, it must be the change's.
 fn names_the_plan(change: &Change, request: &Decide) -> ApiResult<()> {
-    match request.plan_hash.is_none() || request.plan_hash == change.plan_hash {
-        true => Ok(()),
-        false => Err(ApiError::conflict(
-            "approval-void",
+    if request.plan_hash.is_none() || request.plan_hash == change.plan_hash {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            problem_types::APPROVAL_VOID,
             format!(
-                "change {} is for another plan than the one named; read it again before deciding",
+                "change {} is for another plan than the given one; read it again before deciding",
                 change.id
             ),
-        )),
+        ))
     }
 }

@@ -1,10 +1,9 @@
 //! `simulate --reference`: each plan once, by the published rules.
 
 use domain::strategy::Strategy;
+use patchplanner_reference::ReferenceRun;
 use planner::NodePlan;
-use planner::strategy::{StepIds, plan};
 use simulator::output;
-use simulator::reference::{self, ReferenceRun};
 
 use super::{Folder, Question};
 use crate::commands::OK;
@@ -42,9 +41,11 @@ fn play(
     folder: Option<&Folder>,
 ) -> Result<Result<ReferenceRun, String>, Failure> {
     let scenario = &question.scenario;
-    let plan = plan(scenario, strategy, question.batch_size(), StepIds::Reference);
+    let plan = patchplanner_reference::plan(scenario, strategy, question.batch_size());
     let run = match &plan {
-        Ok(plan) => reference::run(scenario, plan, question.seed).map_err(|refused| refused.to_string()),
+        Ok(plan) => {
+            patchplanner_reference::run(scenario, plan, question.seed).map_err(|refused| refused.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     if let Some(folder) = folder {

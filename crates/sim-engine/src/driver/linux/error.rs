@@ -1,7 +1,7 @@
 use std::{io, path::Path, time::Duration};
 
 use domain::ids::CiId;
-use service_kit::ApiError;
+use service_kit::{ApiError, problem_types};
 
 /// Why the laboratory did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -40,14 +40,14 @@ impl FleetError {
 impl From<FleetError> for ApiError {
     fn from(error: FleetError) -> Self {
         match error {
-            FleetError::Missing(_) => Self::conflict("driver-unavailable", error.to_string()),
-            FleetError::Taken(_) => Self::conflict("vm-exists", error.to_string()),
-            FleetError::Full => Self::conflict("fleet-full", error.to_string()),
+            FleetError::Missing(_) => Self::new(problem_types::DRIVER_UNAVAILABLE, error.to_string()),
+            FleetError::Taken(_) => Self::new(problem_types::VM_EXISTS, error.to_string()),
+            FleetError::Full => Self::new(problem_types::FLEET_FULL, error.to_string()),
             FleetError::Gone(_) | FleetError::SnapshotGone { .. } => {
-                Self::conflict("disk-gone", error.to_string())
+                Self::new(problem_types::DISK_GONE, error.to_string())
             }
             FleetError::Silent { .. } | FleetError::Slow { .. } => {
-                Self::unavailable("guest-unreachable", error.to_string())
+                Self::new(problem_types::GUEST_UNREACHABLE, error.to_string())
             }
             other => Self::internal(other),
         }

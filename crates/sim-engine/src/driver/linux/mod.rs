@@ -24,7 +24,7 @@ use api_types::sim::{CreateVm, PowerAction};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use uuid::Uuid;
 
 use super::{Driver, Image, Operation};
@@ -62,9 +62,9 @@ impl LinuxDriver {
     fn fleet(&self) -> ApiResult<Arc<Fleet>> {
         match self.0.get() {
             Some(Ok(fleet)) => Ok(fleet.clone()),
-            Some(Err(why)) => Err(ApiError::conflict("driver-unavailable", why.clone())),
-            None => Err(ApiError::unavailable(
-                "fleet-opening",
+            Some(Err(why)) => Err(ApiError::new(problem_types::DRIVER_UNAVAILABLE, why.clone())),
+            None => Err(ApiError::new(
+                problem_types::FLEET_OPENING,
                 "the driver `linux` is still making its images, which takes minutes the first time; ask again",
             )),
         }

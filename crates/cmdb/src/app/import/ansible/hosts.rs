@@ -1,17 +1,17 @@
-//! Patterns that stand for many hosts: `web[01:50].example.org`, `db-[a:c]`.
+//! Patterns that match many hosts: `web[01:50].example.org`, `db-[a:c]`.
 
-/// Hosts one pattern may stand for.
+/// Maximum number of hosts of one pattern.
 const MAX_EXPANDED: usize = 10_000;
 
 /// The hosts of a pattern; a text without brackets is one host.
 pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
     let Some((head, rest)) = pattern.split_once('[') else { return Ok(vec![pattern.to_owned()]) };
-    let fail = || format!("`{}` is no pattern such as `web[01:20]`", super::shown(pattern));
+    let fail = || format!("`{}` is not a pattern such as `web[01:20]`", super::shown(pattern));
     let (range, tail) = rest.split_once(']').ok_or_else(fail)?;
     let steps = range_of(range).ok_or_else(fail)?;
     let tails = expand(tail)?;
     if steps.len().saturating_mul(tails.len()) > MAX_EXPANDED {
-        return Err(format!("`{}` stands for more than {MAX_EXPANDED} hosts", super::shown(pattern)));
+        return Err(format!("`{}` matches more than {MAX_EXPANDED} hosts", super::shown(pattern)));
     }
     Ok(steps.iter().flat_map(|step| tails.iter().map(move |tail| format!("{head}{step}{tail}"))).collect())
 }

@@ -10,7 +10,7 @@ enum Section {
     Variables(String),
 }
 
-/// Whether every line can be one of such an inventory, and one is a section or gives a variable.
+/// Whether every line can belong to such an inventory, and one is a section or sets a variable.
 pub fn looks_like_ini(text: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(content).filter(|line| !line.is_empty()).collect();
     let is_section = |line: &str| line.starts_with('[') && line.ends_with(']');
@@ -41,7 +41,7 @@ pub fn read(text: &str) -> Result<Inventory, String> {
             Section::Variables(group) => {
                 let (name, value) = line
                     .split_once('=')
-                    .ok_or_else(|| at(format!("`{}` is no `name=value`", super::shown(line))))?;
+                    .ok_or_else(|| at(format!("`{}` is not `name=value`", super::shown(line))))?;
                 let value = literal(value.trim());
                 inventory.group(group).variables.insert(name.trim().to_owned(), value);
             }
@@ -53,10 +53,7 @@ pub fn read(text: &str) -> Result<Inventory, String> {
 /// The line without comments: `#` and `;` at its start, ` #` later on.
 fn content(line: &str) -> &str {
     let line = line.trim();
-    match line.starts_with(['#', ';']) {
-        true => "",
-        false => line.find(" #").map_or(line, |at| &line[..at]).trim(),
-    }
+    if line.starts_with(['#', ';']) { "" } else { line.find(" #").map_or(line, |at| &line[..at]).trim() }
 }
 
 fn section_of(name: &str) -> Result<Section, String> {
@@ -65,7 +62,7 @@ fn section_of(name: &str) -> Result<Section, String> {
         Some((group, "children")) => Ok(Section::Children(group.to_owned())),
         Some((group, "vars")) => Ok(Section::Variables(group.to_owned())),
         Some((_, other)) => {
-            Err(format!("`{}` is no kind of section; `children` and `vars` are", super::shown(other)))
+            Err(format!("`{}` is not a kind of section; use `children` or `vars`", super::shown(other)))
         }
     }
 }
@@ -76,7 +73,7 @@ fn add_hosts(inventory: &mut Inventory, group: &str, line: &str, number: u64) ->
     let mut variables = Variables::new();
     for word in words {
         let (name, value) =
-            word.split_once('=').ok_or_else(|| format!("`{}` is no `name=value`", super::shown(&word)))?;
+            word.split_once('=').ok_or_else(|| format!("`{}` is not `name=value`", super::shown(&word)))?;
         variables.insert(name.to_owned(), literal(value));
     }
     let (pattern, port) = split_port(&pattern);
@@ -101,7 +98,7 @@ fn split_port(pattern: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Words parted by white space; quotes keep a word together and are dropped.
+/// Splits at white space; quotes keep a word together and are removed.
 fn split(line: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut characters = line.chars();

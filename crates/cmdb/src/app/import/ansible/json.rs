@@ -1,4 +1,4 @@
-//! What `ansible-inventory --list` prints, and what dynamic inventories give.
+//! The output of `ansible-inventory --list` and of dynamic inventories.
 
 use serde_json::{Map, Value};
 

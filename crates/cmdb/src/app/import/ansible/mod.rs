@@ -2,7 +2,7 @@
 //!
 //! Groups named after a usual tag (`env_prod`) become that tag, other groups a list in the attribute `inventory_groups`.
 //! Variables become attributes; how a host is reached becomes `address`, `port` and `user`. Other settings of Ansible and
-//! vaulted values are left out, and said to be.
+//! vaulted values are omitted and reported.
 
 mod hosts;
 mod ini;
@@ -20,7 +20,7 @@ pub use yaml::looks_like_yaml;
 use super::record::{self, KNOWN_TAGS, Record, Wanted};
 use crate::app::rules::check_attribute_name;
 
-/// Groups within groups are followed this far; deeper ones are circles.
+/// Maximum nesting of groups; deeper ones are cycles.
 const MAX_DEPTH: usize = 50;
 
 pub fn read_json(list: Value) -> Result<Vec<Record>, String> {
@@ -105,7 +105,7 @@ impl Inventory {
                 break;
             }
             if round > MAX_DEPTH {
-                return Err(format!("groups contain each other in a circle or deeper than {MAX_DEPTH}"));
+                return Err(format!("groups contain each other in a cycle or deeper than {MAX_DEPTH}"));
             }
         }
         let mut found: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
@@ -146,7 +146,7 @@ impl Inventory {
         variables.extend(self.hosts.get(host).cloned().unwrap_or_default());
 
         let own_export = variables.get("cmdb_tags").is_some_and(Value::is_object);
-        // This platform's own way to say that a host is reached from the controller; `driver` says it already.
+        // In an export of this platform, this means that the host is reached from the controller, as `driver` also says.
         if own_export && variables.get("ansible_connection").is_some_and(|connection| connection == "local") {
             variables.remove("ansible_connection");
         }
@@ -181,7 +181,7 @@ fn take_groups<'a>(wanted: &mut Wanted, groups: impl Iterator<Item = &'a str>) {
 
 fn take_variable(wanted: &mut Wanted, name: &str, value: Value, left_out: &mut Vec<String>) {
     let Some(value) = plain(value) else {
-        left_out.push(format!("`{}` is vaulted and is not taken over", shown(name)));
+        left_out.push(format!("`{}` is vaulted and is not imported", shown(name)));
         return;
     };
     match (name, &value) {

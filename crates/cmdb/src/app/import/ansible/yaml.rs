@@ -31,7 +31,7 @@ pub fn looks_like_yaml(text: &str) -> bool {
 pub fn read(text: &str) -> Result<Inventory, String> {
     if text.len() > MAX_BYTES {
         return Err(format!(
-            "it is larger than {MAX_BYTES} bytes; split it, or give the output of `ansible-inventory --list`"
+            "it is larger than {MAX_BYTES} bytes; split it, or send the output of `ansible-inventory --list`"
         ));
     }
     let groups: Mapping = yaml_serde::from_str(text).map_err(|error| error.to_string())?;
@@ -95,7 +95,7 @@ fn mapping(value: Value, whose: &str) -> Result<Mapping, String> {
     match value {
         Value::Mapping(mapping) => Ok(mapping),
         Value::Null => Ok(Mapping::new()),
-        _ => Err(format!("`{}` holds something else than a mapping", super::shown(whose))),
+        _ => Err(format!("`{}` is not a mapping", super::shown(whose))),
     }
 }
 

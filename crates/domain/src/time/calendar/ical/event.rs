@@ -101,9 +101,8 @@ impl Event {
     }
 
     fn ends(&self, begins: Moment, default_zone: Tz) -> Result<DateTime<Utc>, IcalError> {
-        let too_far = |line: &Line| {
-            IcalProblem::invalid("DURATION", &line.value, "it leaves the calendar").at(line.number)
-        };
+        let too_far =
+            |line: &Line| IcalProblem::invalid("DURATION", &line.value, "it is out of range").at(line.number);
         match (self.single.get("DTEND"), self.single.get("DURATION")) {
             (Some(_), Some(length)) => {
                 Err(IcalProblem::Repeated { property: "DTEND".into() }.at(length.number))
@@ -130,13 +129,13 @@ impl Event {
     }
 }
 
-/// Gives a problem the number of the line it was found on.
+/// Adds the line number to a problem.
 fn at<T>(line: &Line, read: impl FnOnce() -> Result<T, IcalProblem>) -> Result<T, IcalError> {
     read().map_err(|problem| problem.at(line.number))
 }
 
 fn instant(property: &'static str, moment: Moment, text: &str) -> Result<DateTime<Utc>, IcalProblem> {
-    moment.instant().ok_or_else(|| IcalProblem::invalid(property, text, "it is outside of the calendar"))
+    moment.instant().ok_or_else(|| IcalProblem::invalid(property, text, "it is out of range"))
 }
 
 fn rule(text: &str, begins: Moment) -> Result<Recurrence, IcalProblem> {
@@ -153,7 +152,7 @@ fn rule(text: &str, begins: Moment) -> Result<Recurrence, IcalProblem> {
         .ok_or_else(|| invalid("write parts like `FREQ=YEARLY;INTERVAL=1`"))?;
     for (key, value) in &parts {
         if !seen.insert(key.as_str()) {
-            return Err(invalid("give each part once"));
+            return Err(invalid("write each part once"));
         }
         match key.as_str() {
             "FREQ" => {
@@ -166,7 +165,7 @@ fn rule(text: &str, begins: Moment) -> Result<Recurrence, IcalProblem> {
                     Some(RecurrenceEnd::Count(value.parse().map_err(|_| invalid("COUNT is not a number"))?));
             }
             "UNTIL" if end.is_none() => end = Some(RecurrenceEnd::Until(until(value, begins.zone)?)),
-            "COUNT" | "UNTIL" => return Err(invalid("give COUNT or UNTIL, not both")),
+            "COUNT" | "UNTIL" => return Err(invalid("write COUNT or UNTIL, not both")),
             // The day a week starts on matters only to rules with several weekdays, which are refused.
             "WKST" => {}
             _ if repeats_start(key, value, begins.local) => {}
@@ -213,10 +212,10 @@ fn until(text: &str, zone: Tz) -> Result<DateTime<Utc>, IcalProblem> {
     } else {
         moment.instant()
     };
-    latest.ok_or_else(|| IcalProblem::invalid("RRULE", text, "it is outside of the calendar"))
+    latest.ok_or_else(|| IcalProblem::invalid("RRULE", text, "it is out of range"))
 }
 
-/// Whether a `BY` part only says what the start says already, as many calendar programs write it.
+/// Whether a `BY` part only repeats the start, as many calendar programs write it.
 fn repeats_start(key: &str, value: &str, start: NaiveDateTime) -> bool {
     match key {
         "BYMONTH" => value.parse() == Ok(start.month()),

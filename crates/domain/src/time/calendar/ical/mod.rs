@@ -42,13 +42,13 @@ pub enum IcalProblem {
     ControlCharacter { character: char },
     #[error("the line is not of the form `NAME;PARAMETER=value:value`")]
     NotAProperty,
-    #[error("`{found}` stands outside of a calendar, the file must start with `BEGIN:VCALENDAR`")]
+    #[error("`{found}` is outside of a calendar, the file must start with `BEGIN:VCALENDAR`")]
     OutsideCalendar { found: String },
     #[error("`END:{found}` does not match `BEGIN:{expected}`")]
     WrongEnd { found: String, expected: String },
     #[error("the file ends before `END:{expected}`")]
     Unfinished { expected: String },
-    #[error("the file holds no calendar")]
+    #[error("the file contains no calendar")]
     NoCalendar,
     #[error("components are nested more than {MAX_DEPTH} deep")]
     TooDeep,
@@ -109,7 +109,7 @@ struct Reader {
     open: Vec<String>,
     default_zone: Tz,
     event: Option<Event>,
-    /// Read to the end first, because the default zone may stand behind them.
+    /// Read to the end first, because the default zone may come after the events.
     events: Vec<Event>,
     seen_calendar: bool,
 }

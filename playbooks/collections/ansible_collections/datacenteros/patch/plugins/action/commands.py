@@ -1,4 +1,4 @@
-"""The operator's commands of one phase, in order, as argument lists; the first that fails ends the step."""
+"""Runs the operator's commands of one phase in order, as argument lists; the first failure ends the step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ActionModule(HostAction):
     def perform(self):
         commands = getattr(self.settings, f"{self.arguments['phase']}_commands", None)
         if commands is None:
-            raise StepFailed(f"there is no phase `{self.arguments['phase']}`")
+            raise StepFailed(f"`{self.arguments['phase']}` is not a phase")
         if not commands:
             return {"skipped": True, "msg": "no command is set"}
         if self.settings.driver == "model":
-            return {"skipped": True, "msg": f"a model guest runs no commands; {len(commands)} left out"}
+            return {"skipped": True, "msg": f"a model guest runs no commands; skipped {len(commands)}"}
         for argv in commands:
             check_command(argv)
         limit = self.rule.timeout_seconds if self.rule else None
@@ -26,7 +26,7 @@ class ActionModule(HostAction):
         outputs = []
         for argv in commands:
             self.check_stop()
-            # A little sooner than the step's own limit, so that the host ends the command before the step ends.
+            # A little less than the step's own limit, so that the host ends the command before the step ends.
             left = max(1.0, limit - (time.monotonic() - began) - 1) if limit else None
             outputs.append(self.host.run_command(argv, left))
         return {"changed": True, "msg": f"{len(commands)} commands ran", "pm_output": outputs}

@@ -1,4 +1,4 @@
-"""Takes packages back to the versions they had, with all that the run's transactions changed along with them."""
+"""Returns packages to their earlier versions, with everything that the run's transactions changed along with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class ActionModule(HostAction):
     def perform(self):
         settings = self.settings
         if settings.driver == "model":
-            raise StepFailed("a model guest has no package manager that could go back; it needs a snapshot")
+            raise StepFailed("a model guest cannot downgrade packages; it needs a snapshot")
         transaction, number = self.host.last_transaction()
         transaction = self.host.finish_transaction(transaction, number)
         undo = [self.host.transaction_name(each + 1) for each in range(number)]
@@ -21,9 +21,9 @@ class ActionModule(HostAction):
         installed = installed_versions(self.host.inspect())
         for name, version in sorted(settings.downgrades.items()):
             if _plain(installed.get(name)) != _plain(version):
-                raise StepFailed(f"`{name}` is at {installed.get(name)} after the downgrade, wanted {version}")
+                raise StepFailed(f"`{name}` is at {installed.get(name)} after the downgrade; expected {version}")
         changed = result["changed"]
-        return {"changed": bool(changed), "msg": f"{len(changed)} packages went back", "pm_changed": changed}
+        return {"changed": bool(changed), "msg": f"{len(changed)} packages downgraded", "pm_changed": changed}
 
 
 def _plain(version):

@@ -1,4 +1,4 @@
-"""Waits until the work that the host had taken on is done: a command on the host or a URL says when."""
+"""Waits until the host has no work left, as a command on the host or a URL reports."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class ActionModule(HostAction):
     def perform(self):
         drain = self.settings.drain
         if not drain:
-            return {"skipped": True, "msg": "nothing says when the host is drained"}
-        asks = self._ask_url if "url" in drain else self._ask_command
-        if asks == self._ask_command and self.settings.driver == "model":
+            return {"skipped": True, "msg": "no drain check is set"}
+        check = self._check_url if "url" in drain else self._check_command
+        if check == self._check_command and self.settings.driver == "model":
             return {"skipped": True, "msg": "a model guest runs no commands"}
         limit = (self.rule.timeout_seconds if self.rule else None) or self.settings.drain_timeout_seconds
         began = time.monotonic()
-        while (trouble := asks(drain)) is not None:
+        while (problem := check(drain)) is not None:
             if time.monotonic() - began + PAUSE_SECONDS > limit:
-                raise StepFailed(f"the host is not drained after {limit:g} s: {trouble}")
+                raise StepFailed(f"the host is not drained after {limit:g} s: {problem}")
             self.pause(PAUSE_SECONDS)
         return {"msg": f"drained after {time.monotonic() - began:.0f} s"}
 
-    def _ask_command(self, drain):
+    def _check_command(self, drain):
         check_command(drain.get("command"))
         try:
             self.host.run_command(drain["command"], CALL_TIMEOUT_SECONDS)
@@ -39,10 +39,10 @@ class ActionModule(HostAction):
         return None
 
     @staticmethod
-    def _ask_url(drain):
+    def _check_url(drain):
         parts = urlsplit(str(drain["url"]))
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise StepFailed("the URL that says when the host is drained is not an http(s) URL")
+            raise StepFailed("the drain check is not an http(s) URL")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname, parts.port, timeout=CALL_TIMEOUT_SECONDS)
         try:

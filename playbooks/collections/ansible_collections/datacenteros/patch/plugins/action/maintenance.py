@@ -1,4 +1,4 @@
-"""Maintenance of the host in the CMDB, held in the name of the run, and in monitoring through the operator's hooks."""
+"""Turns maintenance of the host on or off: in the CMDB on behalf of the run, in monitoring by the operator's hooks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class ActionModule(HostAction):
     def perform(self):
         settings, state = self.settings, self.arguments["state"]
         if state not in ("on", "off"):
-            raise StepFailed(f"maintenance can be `on` or `off`, not `{state}`")
+            raise StepFailed(f"maintenance must be `on` or `off`, not `{state}`")
         hooks = settings.maintenance_hooks.get(state) or []
         if not settings.cmdb_url and not hooks:
             return {"skipped": True, "msg": "no CMDB is set"}
-        # Monitoring is told within the time of maintenance.
+        # The hooks run while the CMDB has the host in maintenance.
         if state == "on":
-            self._tell_cmdb(state)
+            self._update_cmdb(state)
         for argv in hooks:
             self._run_hook(argv, state)
         if state == "off":
-            self._tell_cmdb(state)
+            self._update_cmdb(state)
         return {"changed": True, "pm_maintenance": state, "msg": f"{state}; {len(hooks)} hooks"}
 
-    def _tell_cmdb(self, state):
+    def _update_cmdb(self, state):
         settings = self.settings
         if not settings.cmdb_url:
             return

@@ -1,4 +1,4 @@
-"""States how the work on the host ended, as the last word of the host in the event stream."""
+"""Reports how the work on the host ended, as the last event of the host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action imp
 
 class ActionModule(HostAction):
     ARGUMENTS = {"failed": False}
-    IS_STEP = False
+    ONLY_REPORTS = True
 
     def perform(self):
         packages = self.registered("update")
@@ -21,17 +21,14 @@ class ActionModule(HostAction):
             "boot_id": self._latest("pm_boot_id", verify, reboot, self.registered("precheck")),
             "changed": verify.get("pm_differences", []) if changed is None else changed,
             "rebooted": bool(reboot.get("pm_rebooted")),
-            # What of the plan is not installed; `None` when nobody has looked.
+            # Planned packages that are not installed; `None` when this was not checked.
             "pending": verify.get("pm_pending"),
             "passed_over": self._passed_over(),
         }
         if not self.arguments["failed"]:
             return {"pm": outcome}
         result = self.task_vars.get("ansible_failed_result") or {}
-        task = self.task_vars.get("ansible_failed_task")
-        name = getattr(task, "name", None) or (task.get("name") if isinstance(task, dict) else "") or ""
-        step = name.partition(" | ")[0].rpartition(" : ")[2]
-        # What did not succeed in recovering is part of what somebody has to know.
+        # What recovery could not do is part of the reason, because an operator has to do it.
         left = [
             f"{what} failed: {self.registered(name).get('msg')}"
             for name, what in (("restarted", "starting its services"), ("released", "ending its maintenance"))
@@ -39,17 +36,16 @@ class ActionModule(HostAction):
         ]
         outcome.update(
             outcome="stopped" if result.get("pm_stopped") else "failed",
-            step=step,
-            workflow_step=result.get("pm_step"),
+            step=result.get("pm_step"),
             on_failure=result.get("pm_on_failure"),
             reason="; ".join([str(result.get("msg") or "the step failed"), *left]),
         )
         if result.get("pm_changed"):
             outcome["changed"] = result["pm_changed"]
-        return {"failed": True, "msg": f"{step}: {outcome['reason']}", "pm": outcome}
+        return {"failed": True, "msg": outcome["reason"], "pm": outcome}
 
     def _passed_over(self):
-        """Steps that failed and were passed over."""
+        """Steps that failed without failing the host."""
         results = [(name[len("managed_host_"):], value) for name, value in self.task_vars.items() if name.startswith("managed_host_")]
         return [
             {"step": value.get("pm_step") or name, "reason": str(value.get("msg"))}

@@ -1,4 +1,4 @@
-"""Whether the host can be worked on now: reachable, healthy, disk, package lock, package database."""
+"""Checks that the host is ready for work: reachable, healthy, disk, package lock, maintenance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ActionModule(HostAction):
         free = host["disk_free_percent"]
         if free < self.settings.min_disk_free_percent:
             raise StepFailed(
-                f"{free:.1f} % of the disk are free and {self.settings.min_disk_free_percent:g} % are needed;"
+                f"{free:.1f} % of the disk is free, {self.settings.min_disk_free_percent:g} % is needed;"
                 " free some space and try again"
             )
         installed = installed_versions(host)
@@ -28,12 +28,12 @@ class ActionModule(HostAction):
         absent = sorted(set(self.settings.services) - set(services))
         if absent:
             raise StepFailed(f"service `{absent[0]}` does not exist on the host")
-        # Stopped ones are no sign of illness: an interrupted run that is taken up again has stopped them itself.
-        ill = [name for name, service in services.items() if service["active"] and not service["healthy"]]
-        if ill:
-            raise StepFailed(f"service `{ill[0]}` is not healthy before the work; heal it first")
+        # Stopped services are fine: an interrupted run that is resumed has stopped them itself.
+        unhealthy = [name for name, service in services.items() if service["active"] and not service["healthy"]]
+        if unhealthy:
+            raise StepFailed(f"service `{unhealthy[0]}` is not healthy before the work; repair it first")
         self._check_maintenance()
-        # What an interrupted update left in the package database is repaired before the update.
+        # The update itself repairs a damaged package database.
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
             "pm_boot_id": host["boot_id"],
@@ -48,17 +48,17 @@ class ActionModule(HostAction):
         answer = api.get(f"/cmdb/cis/{segment(settings.host)}")
         held = (answer.body or {}).get("maintenance") if answer.ok and isinstance(answer.body, dict) else None
         if held and held.get("owner") != settings.owner:
-            raise StepFailed(f"the host is in maintenance by {held.get('owner')}; wait for its end, or end it in the CMDB")
+            raise StepFailed(f"the host is in maintenance by {held.get('owner')}; wait until it ends, or end it in the CMDB")
 
     def _wait_for_lock(self):
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while (host := self.host.inspect())["package_lock"] is not None:
             self.check_stop()
-            # The run's own transaction, begun by an earlier life of it, is waited for by the update.
+            # The update waits for a transaction that this run began before a crash.
             own = self.host.last_transaction()[0] if self.settings.driver == "ssh" else None
             if own is not None and own["state"] == "running":
                 return host
             if time.monotonic() > deadline:
-                raise StepFailed(f"the package lock is held by {host['package_lock']}")
+                raise StepFailed(f"`{host['package_lock']}` holds the package lock")
             time.sleep(2)
         return host

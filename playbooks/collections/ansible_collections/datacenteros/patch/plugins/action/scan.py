@@ -1,4 +1,4 @@
-"""Writes what the host is and has installed into `<pm_results_dir>/<host>.json`, on the controller."""
+"""Writes a description of the host and its packages into `<pm_results_dir>/<host>.json`, on the controller."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ActionModule(HostAction):
     def perform(self):
         folder = self.settings.results_dir
         if not folder:
-            raise StepFailed("pm_results_dir is not set; there is nowhere to write the scan to")
+            raise StepFailed("pm_results_dir is not set; the scan has no folder for its result")
         if os.sep in self.settings.host:
-            raise StepFailed(f"`{self.settings.host}` cannot be the name of a file")
+            raise StepFailed(f"`{self.settings.host}` is not a valid file name")
         host = self.host.inspect(refresh=True)
         scan = {
             "host": self.settings.host,
@@ -25,7 +25,7 @@ class ActionModule(HostAction):
             "packages": [_package(package) for package in host["packages"]],
         }
         path = os.path.join(folder, self.settings.host + ".json")
-        # Renamed into place, so that a reader never sees half of it.
+        # Renamed into place, so that a reader never sees half a file.
         partial = f"{path}.{os.getpid()}.partial"
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -37,7 +37,7 @@ class ActionModule(HostAction):
 
 
 def _package(package):
-    """One shape for both drivers; a model package is of any architecture and its own source."""
+    """One shape for both drivers; a model package has no architecture and is its own source."""
     return {
         "name": package["name"],
         "version": package["version"],

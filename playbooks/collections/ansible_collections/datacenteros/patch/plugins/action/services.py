@@ -1,4 +1,4 @@
-"""Stops or starts the services the run names, in their order; starts go the other way round."""
+"""Stops the run's services in their order, or starts them in reverse order."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class ActionModule(HostAction):
     def perform(self):
         names = self.settings.services
         if not names:
-            return {"skipped": True, "msg": "no service is named"}
+            return {"skipped": True, "msg": "the run has no services"}
         state = self.arguments["state"]
         if state not in ("started", "stopped"):
-            raise StepFailed(f"services can be `stopped` or `started`, not `{state}`")
+            raise StepFailed(f"services must be `stopped` or `started`, not `{state}`")
         wanted = state == "started"
         if not wanted and self.settings.driver == "model":
             self._let_sessions_end(names)
         active = self._active()
-        # What depends on others comes first in the list, so it goes down first and comes up last.
+        # A service that depends on others comes before them in the list: it stops first and starts last.
         order = reversed(names) if wanted else names
         due = [name for name in order if active.get(name) != wanted]
         for name in due:
             self.host.control_service(name, "start" if wanted else "stop")
-        return {"changed": bool(due), "msg": f"{state}: {', '.join(due) or 'all were'}"}
+        return {"changed": bool(due), "msg": f"{state}: {', '.join(due) or 'all already'}"}
 
     def _let_sessions_end(self, names):
-        """A model guest's services are asked to take no more; those of a real host have `pm_drain`."""
+        """Drains the services of a model guest; a real host has `pm_drain` instead."""
         active = self._active()
         draining = [name for name in names if active.get(name)]
         for name in draining:

@@ -1,4 +1,4 @@
-"""One test of a host, as an item of a loop: always a result, never the end of the loop or the play."""
+"""One test of a host, as an item of a loop: always a result, so that the loop and the play continue."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.checks import C
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction
 
-# The items of one loop run in one process, so that all tests of a host judge the same look at it.
+# The items of one loop run in one process, so all tests of a host judge the same inspection.
 FRESH_SECONDS = 15
-_looks = {}
+_inspections = {}
 
 
 class ActionModule(HostAction):
@@ -29,21 +29,21 @@ class ActionModule(HostAction):
     def _judge(self, kind, test):
         check = CHECKS.get(kind)
         if check is None:
-            return False, f"there is no test of kind `{kind}`"
-        host, trouble = self._look()
+            return False, f"`{kind}` is not a kind of test"
+        host, problem = self._recent_inspection()
         if host is None:
-            return False, trouble
+            return False, problem
         try:
             return check(host, test)
         except (KeyError, TypeError, ValueError) as error:
-            return False, f"the test is incomplete or of the wrong type: {error}"
+            return False, f"the test is incomplete or has a value of the wrong type: {error}"
 
-    def _look(self):
-        at, look = _looks.get(self.settings.host, (None, None))
+    def _recent_inspection(self):
+        at, inspection = _inspections.get(self.settings.host, (None, None))
         if at is None or time.monotonic() - at > FRESH_SECONDS:
-            look = self._inspect()
-            _looks[self.settings.host] = (time.monotonic(), look)
-        return look
+            inspection = self._inspect()
+            _inspections[self.settings.host] = (time.monotonic(), inspection)
+        return inspection
 
     def _inspect(self):
         try:

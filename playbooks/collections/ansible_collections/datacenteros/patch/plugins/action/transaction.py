@@ -1,7 +1,7 @@
-"""Brings the packages of a host to the planned versions, in one transaction that is waited for to its end.
+"""Brings the packages of a host to the planned versions, in one transaction, and waits for its end.
 
-The transaction is known by run, attempt and try. Whoever finds it again, after a lost connection or a crash of the
-controller, waits for it or takes over what it has done; it is never done twice.
+Run, attempt and try name the transaction. After a lost connection or a crash of the controller, the next play finds it
+by its name and waits for it or uses its result; it never runs twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ActionModule(HostAction):
             return {"skipped": True, "msg": "the plan names no package", "pm_changed": []}
         transaction = self.host.finish_transaction(self._start(), self.tries)
         if transaction is None:
-            raise StepFailed("the guest has forgotten the package transaction; it may have been returned to a snapshot")
+            raise StepFailed("the guest does not know the package transaction any more; it may have been reverted to a snapshot")
         return _result(transaction)
 
     def _start(self):
@@ -34,7 +34,7 @@ class ActionModule(HostAction):
         while (transaction := self.host.start_transaction(self.settings.updates, self.tries)) is None:
             self.check_stop()
             if time.monotonic() > deadline:
-                raise StepFailed(f"another package transaction holds the lock for more than {LOCK_TIMEOUT_SECONDS} s")
+                raise StepFailed(f"another package transaction has held the lock for more than {LOCK_TIMEOUT_SECONDS} s")
             time.sleep(0.5)
         return transaction
 
@@ -44,7 +44,7 @@ class ActionModule(HostAction):
         due = self._due() if is_planned else {}
         known = self.host.find_transaction(self.tries) if is_planned and not due else None
         if known is not None and known["state"] == "running":
-            # An earlier life of this run began it. What was seen in the middle of it is neither done nor damage.
+            # This run began it before a crash. What was seen in the middle of it is neither complete nor damaged.
             known = self.host.finish_transaction(known, self.tries)
             due = self._due()
         if is_planned and not due:
@@ -56,14 +56,14 @@ class ActionModule(HostAction):
         if missing:
             name, wanted = next(iter(sorted(missing.items())))
             found = self.installed.get(name)
-            raise StepFailed(f"`{name}` is at {found} after the update, wanted {wanted}", pm_changed=transaction["changed"])
+            raise StepFailed(f"`{name}` is at {found} after the update; expected {wanted}", pm_changed=transaction["changed"])
         return result
 
     def _nothing_due(self, known):
-        """An earlier life of this run may have something to tell, and an interrupted update something to repair: its
-        packages count as installed before they are."""
+        """Reports the result of a transaction from before a crash, and repairs an interrupted one, whose packages count
+        as installed before they are complete."""
         if known is not None and known["state"] == "interrupted":
-            # Under the same name, so that what has changed counts from before the interruption.
+            # With the same name, changes count from before the interruption.
             return _result(self.host.begin_transaction(self.tries, {"mode": "repair"}))
         changed = known["changed"] if known else []
         if self.problem:

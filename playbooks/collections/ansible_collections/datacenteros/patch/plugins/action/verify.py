@@ -1,4 +1,4 @@
-"""The planned versions are installed, and every service is healthy and stays so."""
+"""Checks that the planned versions are installed and that every service is healthy and stays healthy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import
 
 
 class ActionModule(HostAction):
-    # `versions: false` judges the services alone, for steps that install nothing.
+    # `versions: false` checks only the services, for playbooks that install nothing.
     ARGUMENTS = {"versions": True}
 
     def perform(self):
@@ -20,7 +20,7 @@ class ActionModule(HostAction):
         if self.arguments["versions"] and pending:
             name, wanted = next(iter(sorted(pending.items())))
             found = installed_versions(host).get(name)
-            raise StepFailed(f"`{name}` is at {found} and not at the planned {wanted}", **facts)
+            raise StepFailed(f"`{name}` is at {found} instead of the planned {wanted}", **facts)
         self._wait_until_stable(host, facts)
         return facts
 
@@ -47,12 +47,11 @@ class ActionModule(HostAction):
         healthy_since, lives = None, None
         while True:
             now = time.monotonic()
-            troubles = [_trouble(name, host) for name in self.settings.services]
-            troubles = [trouble for trouble in troubles if trouble]
+            problems = [problem for name in self.settings.services if (problem := _problem(name, host))]
             before, lives = lives, {service["name"]: service.get("life") for service in host["services"]}
-            if not troubles and before is not None and before != lives:
-                troubles = ["a service was started anew meanwhile"]
-            if troubles:
+            if not problems and before is not None and before != lives:
+                problems = ["a service restarted"]
+            if problems:
                 healthy_since = None
             else:
                 healthy_since = healthy_since if healthy_since is not None else now
@@ -60,13 +59,13 @@ class ActionModule(HostAction):
                     return
             self.check_stop()
             if now > deadline:
-                why = troubles[0] if troubles else "the services do not stay healthy"
+                why = problems[0] if problems else "the services do not stay healthy"
                 raise StepFailed(f"{why} after {self.settings.health_timeout_seconds:g} s", **facts)
             time.sleep(min(0.5, max(0.05, self.settings.health_stable_seconds)))
             host = self.host.inspect(packages=False)
 
 
-def _trouble(name, host):
+def _problem(name, host):
     service = next((service for service in host["services"] if service["name"] == name), None)
     if service is None:
         return f"service `{name}` does not exist"

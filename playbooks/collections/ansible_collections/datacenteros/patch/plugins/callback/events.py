@@ -1,7 +1,7 @@
 """Writes one JSON line per event to the pipe whose number is in `PM_EVENTS_FD`.
 
-Fields are bounded, results of other modules stay out but for their message, `no_log` has been applied by Ansible before.
-A reader that is slow slows the play; a reader that is gone silences this plugin and never fails the play.
+Fields are bounded. Of other modules' results only the message is written. Ansible has applied `no_log` before. A slow
+reader slows the play down; without a reader this plugin stays silent and never fails the play.
 """
 
 from __future__ import annotations
@@ -38,23 +38,10 @@ class CallbackModule(CallbackBase):
         self.pipe = int(number) if number.isdigit() else None
         self.disabled = self.pipe is None
         self.started = {}
-        self.announced = set()
-
-    def v2_playbook_on_start(self, playbook):
-        self._write("playbook_started", pid=os.getpid())
-
-    def v2_playbook_on_play_start(self, play):
-        self._write("play_started", play=_text(play.get_name()))
-
-    def v2_playbook_on_task_start(self, task, is_conditional):
-        # Under the strategy `host_pinned` it is called for every host; the task begins once.
-        if task._uuid not in self.announced:
-            self.announced.add(task._uuid)
-            self._write("task_started", task=_name(task))
 
     def v2_runner_on_start(self, host, task):
         self.started[(host.get_name(), task._uuid)] = time.monotonic()
-        self._write("host_started", host=host.get_name(), task=_name(task))
+        self._write("host_started", host=host.get_name(), **_task(task))
 
     def v2_runner_on_ok(self, result):
         self._result(result, "changed" if result.result.get("changed") else "ok")
@@ -77,14 +64,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_item_on_skipped(self, result):
         self._item(result, "skipped")
 
-    def v2_playbook_on_no_hosts_matched(self):
-        self._write("no_hosts_matched")
-
     def v2_playbook_on_stats(self, stats):
-        hosts = {}
-        for host in sorted(stats.processed):
-            hosts[host] = stats.summarize(host)
-        self._write("stats", hosts=hosts)
+        self._write("stats", hosts=sorted(stats.processed))
 
     def _result(self, result, status, ignored=False):
         began = self.started.pop((result.host.get_name(), result.task._uuid), None)
@@ -97,12 +78,12 @@ class CallbackModule(CallbackBase):
 
     def _host_result(self, result, status, item, duration_ms, ignored):
         values = result.result
-        # The results of a loop have been events of their own.
+        # The results of a loop's items were events of their own.
         data = {key: value for key, value in values.items() if key == "pm" or key.startswith("pm_")}
         self._write(
             "host_result",
             host=result.host.get_name(),
-            task=_name(result.task),
+            **_task(result.task),
             status=status,
             item=item,
             message=_message(values),
@@ -122,9 +103,9 @@ class CallbackModule(CallbackBase):
             self.pipe = None
 
 
-def _name(task):
-    # The role's name, which Ansible puts before it, says nothing here: there is one role.
-    return _text(task.name or task.action)
+def _task(task):
+    # The name without the role's name, because there is only one role.
+    return {"task": _text(task.name or task.action), "step": task.vars.get("managed_host_step")}
 
 
 def _message(values):

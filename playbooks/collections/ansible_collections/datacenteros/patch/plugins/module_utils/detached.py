@@ -1,7 +1,7 @@
-"""Work on a host that outlives the connection that began it, known by name, done once.
+"""Named work on a host that runs once and outlives the connection that began it.
 
-It is done by a process of its own, which holds a lock as long as it lives and writes down how far it is. Whoever comes later,
-be it after a lost connection or a crash of the controller, finds out by the name what became of it.
+A process of its own does the work, holds a lock while it lives and records its progress. After a lost connection or a crash
+of the controller, a later connection reads the record by its name.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ MOST_KEPT = 50
 
 
 class Detached:
-    """`state` is `running`, `completed`, `failed`, or `interrupted` when its process ended without a word."""
+    """`state` is `running`, `completed`, `failed`, or `interrupted` when its process ended without recording a result."""
 
     def __init__(self, folder, name):
         self.folder = folder
         self.base = os.path.join(folder, name)
 
     def first_record(self, known):
-        """What is written down when it begins, besides the state; `known` is of a life before, which was interrupted."""
+        """The record at the beginning, without the state; `known` is the record of an interrupted attempt."""
         raise NotImplementedError
 
     def work(self, order, record):
-        """Does it, in a process of its own, and stores how it ended. What is printed goes to its log."""
+        """Does the work in a process of its own, and stores how it ended. Its output goes to its log."""
         raise NotImplementedError
 
-    def look(self):
-        """What is known of it; `None` when it never began here."""
+    def read(self):
+        """The record; `None` when the work never began here."""
         record = read(self.base + ".json")
         if record is not None and record["state"] == "running" and not self._is_locked():
-            # It may have ended between the two looks.
+            # It may have ended after the record was read.
             record = read(self.base + ".json") or record
             if record["state"] == "running":
                 record["state"] = "interrupted"
         return record
 
     def wait(self, seconds):
-        """What is known of it, as soon as it runs no more or the time is over."""
+        """The record, as soon as the work has ended or the time is over."""
         deadline = time.monotonic() + seconds
         while True:
-            record = self.look()
+            record = self.read()
             if record is None or record["state"] != "running" or time.monotonic() >= deadline:
                 return record
             time.sleep(0.1)
 
     def begin(self, order):
-        """Begins it, unless it has been begun before. One that was interrupted is begun again."""
+        """Begins the work unless it began before. Interrupted work begins again."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         lock = os.open(self.base + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if is_taken(lock):
-                # It runs, or somebody else begins it at this moment.
+                # It runs, or another connection begins it right now.
                 return
             known = read(self.base + ".json")
-            # What says that it runs, and was not locked, was interrupted.
+            # A record that says `running` without a lock was interrupted.
             if known is None or known["state"] == "running":
                 record = {"state": "running", **self.first_record(known or {})}
                 self.store(record)
@@ -71,7 +71,7 @@ class Detached:
         write(self.base + ".json", record)
 
     def _work_apart(self, order, record):
-        """The process of its own; it never returns."""
+        """Runs in the new process and never returns."""
         try:
             os.setsid()
             log = os.open(self.base + ".log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -101,7 +101,7 @@ class Detached:
 
 
 def is_taken(file):
-    """Whether somebody else has the lock of a file; else it is taken, until the file is closed."""
+    """Whether another process holds the lock of a file; if not, takes the lock until the file is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return False
@@ -110,7 +110,7 @@ def is_taken(file):
 
 
 def read(path):
-    """What was written there; `None` when nothing was, or not all of it."""
+    """The record in a file; `None` when it is missing or incomplete."""
     try:
         with open(path) as file:
             return json.load(file)
@@ -119,7 +119,7 @@ def read(path):
 
 
 def write(path, record):
-    """All of it or nothing, and it is there after a crash of the host."""
+    """Writes the whole record or nothing; it survives a crash of the host."""
     partial = path + ".partial"
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(record, file)

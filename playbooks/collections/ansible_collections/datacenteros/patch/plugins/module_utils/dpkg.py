@@ -1,4 +1,4 @@
-"""dpkg with apt: what is installed and on offer, and the commands that change it."""
+"""dpkg with apt: installed packages, packages on offer, and the commands that change them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 FIELDS = (
     "${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n"
 )
-# New settings of a package are taken where the operator has not changed the old ones.
+# A package's new settings replace the old ones only where the operator has not changed these.
 KEEP_SETTINGS = ["--force-confdef", "--force-confold"]
 APT = ["apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=60"]
 APT += ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
@@ -32,7 +32,7 @@ class Dpkg:
         packages = []
         for line in out.splitlines():
             name, version, arch, source, source_version, status = (line + "\t" * 5).split("\t")[:6]
-            # The second letter is the state: `n` is not installed, of `c` there are left-over settings alone.
+            # The second letter is the state: `n` is not installed, `c` has only left-over settings.
             if len(status) < 2 or status[1] in "nc" or not version:
                 continue
             packages.append({
@@ -42,7 +42,7 @@ class Dpkg:
         return packages
 
     def describe(self, packages):
-        """Adds what is on offer, what is held, and whether there is a way back to the installed version."""
+        """Adds the version on offer, whether the package is held, and whether the installed version is still on offer."""
         _code, out, _err = self.run(["apt-mark", "showhold"])
         held = {name.split(":")[0] for name in out.split()}
         offers = {name: version for name, version, _origins in self.offers()}
@@ -54,14 +54,14 @@ class Dpkg:
             package["returnable"] = (name, package["version"]) in kept
 
     def offers(self):
-        """`(name, version, origins)` of every upgrade, by its simulation: `Inst name [old] (new origins [arch])`."""
+        """`(name, version, origins)` of every upgrade, from a simulation: `Inst name [old] (new origins [arch])`."""
         command = ["apt-get", "-s", "-o", "Debug::NoLocking=1", "--ignore-hold", "dist-upgrade"]
         code, out, _err = self.run(command)
         pattern = re.compile(r"^Inst (\S+) \[[^\]]*\] \((\S+) ([^)\[]*)", re.MULTILINE)
         return [(name.split(":")[0], *rest) for name, *rest in pattern.findall(out)] if code == 0 else []
 
     def versions_on_offer(self, names):
-        """`(name, version)` of everything that the lists hold about these packages."""
+        """`(name, version)` of every version of these packages in the lists."""
         if not names:
             return set()
         _code, out, _err = self.run(["apt-cache", "madison", *names])
@@ -69,18 +69,18 @@ class Dpkg:
         return {(row[0].strip(), row[1].strip()) for row in rows if len(row) >= 3}
 
     def refresh(self):
-        # Without it a repository that does not answer is a warning, and yesterday's lists pass for today's.
+        # By default, a repository that does not answer is only a warning, and outdated lists are used.
         return self.run(["apt-get", "-q", "-o", "APT::Update::Error-Mode=any", "-o", "DPkg::Lock::Timeout=60", "update"])
 
     def database_problem(self):
         code, out, err = self.run(["dpkg", "--audit"])
-        trouble = (out + err).strip()
-        if not trouble and os.path.isdir("/var/lib/dpkg/updates") and os.listdir("/var/lib/dpkg/updates"):
-            trouble = "dpkg was interrupted"
-        return trouble[:500] or (None if code == 0 else "exit status {0}".format(code))
+        problem = (out + err).strip()
+        if not problem and os.path.isdir("/var/lib/dpkg/updates") and os.listdir("/var/lib/dpkg/updates"):
+            problem = "dpkg was interrupted"
+        return problem[:500] or (None if code == 0 else "exit status {0}".format(code))
 
     def repair(self):
-        """Ends what an interrupted dpkg left; gives what was done, and the trouble that is left."""
+        """Completes what an interrupted dpkg left. Returns what was done, and the problem that is left."""
         if self.database_problem() is None:
             return None, None
         self.run(["dpkg", *KEEP_SETTINGS, "--configure", "-a"])
@@ -91,39 +91,39 @@ class Dpkg:
         return "completed what an interrupted dpkg had left", self.database_problem()
 
     def _torn(self):
-        """Packages whose files are half there; nothing but a new copy helps them."""
+        """Packages whose files are incomplete and must be installed again."""
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Abbrev}\n"])
         return [line.split()[0] for line in out.splitlines() if line.rstrip("\n").endswith("R")]
 
     def exact(self, wanted, tag, downgrade=False):
-        """The command that brings installed packages to these versions, every architecture of them."""
+        """The command that brings installed packages to these versions, for every architecture."""
         specifications = []
         for package in self.installed():
             if package["name"] in wanted:
                 name = "{0}:{1}".format(package["name"], package["arch"])
-                # `all` is no architecture that apt could be asked for.
+                # apt does not accept `all` as an architecture here.
                 name = package["name"] if package["arch"] == "all" else name
                 specifications.append("{0}={1}".format(name, wanted[package["name"]]))
         more = ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
         return [*APT, *self._tagged(tag), "--no-remove", *more, "install", *sorted(set(specifications))]
 
     def selected(self, selection, advisories, tag):
-        """The command for a level instead of exact versions, or the reason why there is none."""
+        """The command for a level instead of exact versions; or `None` and the reason."""
         if selection == "all":
             return [*APT, *self._tagged(tag), "--no-remove", "--with-new-pkgs", "upgrade"], None
         if selection == "security":
             wanted = {name: version for name, version, origins in self.offers() if "security" in origins.lower()}
             return (self.exact(wanted, tag) if wanted else None), None
-        return None, "apt knows no advisories; let the plan name versions instead"
+        return None, "apt does not know advisories; plan exact versions instead"
 
     @staticmethod
     def _tagged(tag):
-        # An option that nobody reads; apt keeps the command with it in its history.
+        # apt ignores this option but records it with the command in its history.
         return ["-o", "PatchManager::Transaction={0}".format(tag)]
 
     @staticmethod
     def was_done(tag):
-        """Whether apt's history tells of a transaction of this name, and of its end."""
+        """Whether apt's history has a transaction of this name with a successful end; `None` when it has no such transaction."""
         try:
             with open(HISTORY, encoding="utf-8", errors="replace") as file:
                 entries = file.read().split("\n\n")

@@ -1,4 +1,4 @@
-"""What both package systems share: which one a host has, its locks, and differences between two looks at it."""
+"""What both package systems share: which one a host has, its locks, and differences between two inspections."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import shutil
 from ansible_collections.datacenteros.patch.plugins.module_utils.dpkg import Dpkg
 from ansible_collections.datacenteros.patch.plugins.module_utils.rpm import Rpm
 
-# Answers are read here, and nobody is there to be asked.
+# For commands whose output is parsed and that must not ask questions.
 ENVIRONMENT = {
     "LC_ALL": "C",
     "LANG": "C",
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
     "UCF_FORCE_CONFFOLD": "1",
-    # Services are the workflow's to restart, and so is the host.
+    # The workflow restarts services and the host.
     "NEEDRESTART_MODE": "l",
 }
 
 
 def package_system(run):
-    """The system of this host; `None` when it has neither. `run` takes an argument list and gives code, output, errors."""
+    """The system of this host; `None` when it has neither. `run` takes an argument list and returns code, output, errors."""
     fields = os_release()
     family = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
-    # Either tool may be installed on a host of the other family.
+    # A host may also have the tool of the other family.
     systems = [Dpkg, Rpm]
     if family & {"rhel", "fedora", "centos", "suse", "rocky", "almalinux", "ol"}:
         systems = [Rpm, Dpkg]
@@ -38,7 +38,7 @@ def os_release():
 
 
 def lock_holder(paths):
-    """Which of these locks another process holds, found by asking the kernel without taking it."""
+    """Which of these locks another process holds; `None` when all are free."""
     for path in paths:
         try:
             with open(path, "r+") as file:
@@ -48,7 +48,7 @@ def lock_holder(paths):
             return path
         except OSError:
             continue
-    # dnf writes its number down instead of taking a lock.
+    # dnf writes its pid into a file instead of taking a lock.
     for path in ("/var/cache/dnf/metadata_lock.pid", "/var/lib/dnf/rpmdb_lock.pid"):
         number = read(path).strip()
         if number.isdigit() and "dnf" in read("/proc/{0}/cmdline".format(number)):
@@ -57,7 +57,7 @@ def lock_holder(paths):
 
 
 def differences(before, after):
-    """Packages that were installed in both looks, in another version; each look is a map of name to versions."""
+    """Packages that changed their version between two maps of name to versions."""
     changed = []
     for name in sorted(before):
         added = sorted(set(after.get(name, ())) - set(before[name]))
@@ -68,7 +68,7 @@ def differences(before, after):
 
 
 def versions(packages):
-    """Map of name to the versions that are installed."""
+    """Map of package name to its installed versions."""
     found = {}
     for package in packages:
         known = found.setdefault(package["name"], [])

@@ -1,4 +1,4 @@
-"""rpm with dnf: what is installed and on offer, and the commands that change it."""
+"""rpm with dnf: installed packages, packages on offer, and the commands that change them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import time
 
 try:
     import sqlite3
-except ImportError:  # Some distributions pack it apart.
+except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
 FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}"
-# As `needs-restarting` of dnf's own plugins holds it: a host that runs older ones has to be rebooted.
+# As in dnf's own plugin `needs-restarting`: a host that runs older versions of these needs a reboot.
 CORE = {
     "kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "systemd", "udev", "openssl-libs", "gnutls", "dbus",
     "dbus-broker",
 }
 HISTORY = "/var/lib/dnf/history.sqlite"
-# For another program that looks at the database, or changes a package.
+# While another program reads the database or changes a package.
 LOCK_PATIENCE_SECONDS = 15
 
 
@@ -37,7 +37,7 @@ class Rpm:
         return None if self.dnf else "dnf"
 
     def installed(self):
-        # Older rpm does not know the label, and then refuses the whole question.
+        # Older rpm does not know the label and refuses the whole query.
         code, out, _err = self.run(["rpm", "-qa", "--qf", FIELDS + "|%{MODULARITYLABEL}\n"])
         if code != 0 or "unknown tag" in out:
             _code, out, _err = self.run(["rpm", "-qa", "--qf", FIELDS + "\n"])
@@ -54,7 +54,7 @@ class Rpm:
         return packages
 
     def describe(self, packages):
-        """Adds what is on offer, what is held, and whether there is a way back to the installed version."""
+        """Adds the version on offer, whether the package is held, and whether the installed version is still on offer."""
         offers = self._repoquery("--upgrades", "--latest-limit=1")
         candidates = {(name, arch): version for name, arch, version in offers}
         kept = set(self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))) if offers else set()
@@ -66,7 +66,7 @@ class Rpm:
             package["returnable"] = (*key, re.sub(r"\A0:", "", package["version"])) in kept
 
     def _repoquery(self, *arguments):
-        """Rows `(name, arch, [epoch:]version-release)` from the lists as they were last fetched."""
+        """Rows `(name, arch, [epoch:]version-release)` from the lists as last fetched."""
         if not self.dnf:
             return []
         form = "%{name}|%{arch}|%{evr}\\n"
@@ -76,7 +76,7 @@ class Rpm:
 
     @staticmethod
     def _held():
-        """Names and patterns that dnf leaves alone: its locked versions and its excluded packages."""
+        """Names and patterns that dnf does not update: its locked versions and its excluded packages."""
         held = []
         for path in ("/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list"):
             for line in _lines(path):
@@ -99,7 +99,7 @@ class Rpm:
         return "installed in two versions after an interrupted update: {0}".format(", ".join(twice)[:400]) if twice else None
 
     def _verify(self):
-        """A database that somebody else has locked for a moment is not a damaged one."""
+        """Retries, because a database that another program locks for a moment is not damaged."""
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
         while True:
             answer = self.run(["rpm", "--verifydb"])
@@ -108,8 +108,8 @@ class Rpm:
             time.sleep(0.5)
 
     def _twice(self):
-        """Packages in two versions that may have only one; kernels may have several. That takes dnf a second of work, so it
-        is asked only where rpm knows of any."""
+        """Packages that are installed in two versions although only one is allowed; kernels may have several. dnf needs a
+        second for this, so it runs only when rpm lists duplicates."""
         found = [(package["name"], package["arch"]) for package in self.installed()]
         if not self.dnf or len(set(found)) == len(found):
             return []
@@ -117,18 +117,18 @@ class Rpm:
         return sorted({line.strip() for line in out.splitlines() if line.strip()}) if code == 0 else []
 
     def repair(self):
-        """Ends what an interrupted rpm left; gives what was done, and the trouble that is left."""
+        """Completes what an interrupted rpm left. Returns what was done, and the problem that is left."""
         if self.database_problem() is None:
             return None, None
         if self._verify()[0] != 0:
             self.run(["rpm", "--rebuilddb"])
         if self._twice():
-            # Takes the older one out, and puts the newer one's files in once more.
+            # Removes the older version and installs the files of the newer one again.
             self.run([self.dnf, "-y", "-q", "remove", "--duplicates"])
         return "completed what an interrupted rpm had left", self.database_problem()
 
     def exact(self, wanted, tag, downgrade=False):
-        """The command that brings installed packages to these versions, every architecture of them."""
+        """The command that brings installed packages to these versions, for every architecture."""
         specifications = {
             "{0}-{1}.{2}".format(package["name"], wanted[package["name"]], package["arch"])
             for package in self.installed() if package["name"] in wanted
@@ -137,7 +137,7 @@ class Rpm:
         return [self.dnf, "-y", "-q", self._tagged(tag), verb, *sorted(specifications)]
 
     def selected(self, selection, advisories, tag):
-        """The command for a level instead of exact versions, or the reason why there is none."""
+        """The command for a level instead of exact versions; or `None` and the reason."""
         which = {"all": [], "security": ["--security"], "advisories": ["--advisory=" + ",".join(advisories)]}[selection]
         return [self.dnf, "-y", "-q", self._tagged(tag), *which, "upgrade"], None
 
@@ -147,7 +147,7 @@ class Rpm:
 
     @staticmethod
     def was_done(tag):
-        """Whether dnf's history tells of a transaction of this name, and of its end."""
+        """Whether dnf's history has a transaction of this name with a successful end; `None` when it has no such transaction."""
         if sqlite3 is None:
             return None
         try:

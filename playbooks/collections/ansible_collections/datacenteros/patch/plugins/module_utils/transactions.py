@@ -1,4 +1,4 @@
-"""Package transactions that outlive the connection that began them, known by name, each done once."""
+"""Named package transactions that run once and outlive the connection that began them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LOCK_TIMEOUT_SECONDS = 120
 class Transaction(Detached):
     def __init__(self, name, folder=FOLDER):
         if not NAME.match(name):
-            raise ValueError("`{0}` cannot be the name of a transaction".format(name))
+            raise ValueError("`{0}` is not a valid transaction name".format(name))
         super().__init__(folder, name.replace(":", "_"))
         self.name = name
 
     def first_record(self, known):
-        """The look that was taken before an earlier life of it changed anything is kept."""
+        """Keeps the versions from before an interrupted attempt."""
         return {
             "phase": "waiting", "began_at": int(time.time()), "failure": None, "changed": [], "repaired": None,
             "began_times": known.get("began_times", 0) + 1, "before": known.get("before"), "was_done": known.get("was_done"),
@@ -40,7 +40,7 @@ class Transaction(Detached):
 
 
 class Work:
-    """Repair, refresh, install; what was seen before and after tells what has changed."""
+    """Repair, refresh, install; the versions before and after show what changed."""
 
     def __init__(self, transaction, order, record):
         self.transaction, self.order, self.record = transaction, order, record
@@ -50,13 +50,13 @@ class Work:
     def perform(self):
         try:
             failure = self._work()
-        except Exception as error:  # Whatever it is: without a last word the transaction would count as interrupted.
+        except Exception as error:  # Any error: without a result the transaction would count as interrupted.
             failure = "{0}: {1}".format(type(error).__name__, error)
         try:
             after = versions(self.system.installed())
             self.record["changed"] = differences(self.record["before"] or after, after)
         except Exception as error:
-            failure = failure or "what has changed cannot be read: {0}".format(error)
+            failure = failure or "the changed packages cannot be read: {0}".format(error)
         self.record.update(state="failed" if failure else "completed", phase="done", failure=failure)
         self.record["ended_at"] = int(time.time())
         self.transaction.store(self.record)
@@ -64,27 +64,27 @@ class Work:
     def _work(self):
         holder = self._wait_for_lock()
         if holder:
-            return "another program holds the package lock `{0}` for more than {1} s".format(holder, LOCK_TIMEOUT_SECONDS)
+            return "another program has held the package lock `{0}` for more than {1} s".format(holder, LOCK_TIMEOUT_SECONDS)
         if self.record["before"] is None:
             self.record["before"] = versions(self.system.installed())
         self._phase("repairing")
-        self.record["repaired"], trouble = self.system.repair()
-        if trouble:
-            return "the package database is damaged and cannot be repaired: {0}".format(trouble)
+        self.record["repaired"], problem = self.system.repair()
+        if problem:
+            return "the package database is damaged and cannot be repaired: {0}".format(problem)
         if self.order["mode"] == "repair":
             return None
         self._phase("refreshing")
         code = self.system.refresh()[0]
         if code != 0:
-            return "the package lists cannot be refreshed: {0}".format(self._trouble(code))
+            return "the package lists cannot be refreshed: {0}".format(self._failure_output(code))
         self._phase("installing")
         command, reason = self._command()
         if reason or command is None:
             return reason
-        # What the package manager itself remembers of an earlier life of this transaction; for people.
+        # What the package manager's history says about an interrupted attempt; only for operators.
         self.record["was_done"] = self.system.was_done(self.transaction.name)
         code = self.run_logged(command)[0]
-        return None if code == 0 else self._trouble(code)
+        return None if code == 0 else self._failure_output(code)
 
     def _command(self):
         order = self.order
@@ -109,7 +109,7 @@ class Work:
         self.transaction.store(self.record)
 
     def _run(self, argv):
-        """For answers that are read; commands that change something show up in the log as well."""
+        """Runs a command whose output is parsed; `run_logged` also writes it to the log."""
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **ENVIRONMENT},
         )
@@ -123,8 +123,8 @@ class Work:
         print(out + err, flush=True)
         return code, out, err
 
-    def _trouble(self, code):
-        """The lines that name the trouble, else the last ones."""
+    def _failure_output(self, code):
+        """The lines that name the error, or the last lines."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         named = [line for line in lines if re.match(r"(E:|Error|dpkg: error|Failed|Unable|No match|nothing provides)", line)]
         text = "; ".join((named or lines)[-6:])

@@ -1,32 +1,32 @@
 #!/usr/bin/python
-"""Looks at a real host and gives what the sim-engine gives for a model guest."""
+"""Inspects a real host and returns what the sim-engine returns for a model guest."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inspect
-short_description: What the host is, has installed and runs
+short_description: Describes a host, its packages and its services
 description:
   - Reads packages, services, boot, disk, clock and package lock. Changes nothing.
 options:
   services:
-    description: Names of systemd units to judge.
+    description: Names of systemd units to report.
     type: list
     elements: str
     default: []
   packages:
-    description: Without them it is a quick look at the rest.
+    description: Whether to read the packages; the rest is quick.
     type: bool
     default: true
   refresh:
-    description: Fetches the lists of the repositories before; without it C(candidate) is of yesterday.
+    description: Whether to fetch the repositories' lists first; without it C(candidate) may be outdated.
     type: bool
     default: false
 author:
   - Patch Manager
 """
 EXAMPLES = r"""
-- name: Look at the host
+- name: Inspect the host
   datacenteros.patch.inspect:
     services: [nginx.service]
 """
@@ -50,7 +50,7 @@ from ansible_collections.datacenteros.patch.plugins.module_utils.package_system 
     read,
 )
 
-# How well-known services judge their own settings. All others are judged by whether systemd could read their unit.
+# How well-known services check their own settings. For all others, systemd must be able to read the unit.
 SETTINGS_CHECKS = {
     "apache2": ["apachectl", "configtest"],
     "haproxy": ["haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"],
@@ -99,7 +99,7 @@ class Inspection:
         host["packages"] = self.system.installed()
         kernels = self.system.kernels()
         host["installed_kernels"] = kernels
-        # On a host that runs none of its own kernels, such as a container, nothing follows from them.
+        # A container runs none of its own kernels, so they say nothing about a reboot there.
         if kernel in kernels and kernel != max(kernels, key=_natural):
             host["reboot_pending"] = True
         if self.module.params["refresh"]:
@@ -110,15 +110,15 @@ class Inspection:
     def refresh(self):
         missing = self.system.missing_tool()
         if missing:
-            self.module.fail_json(msg="the host has no {0}; what its repositories offer cannot be read".format(missing))
+            self.module.fail_json(msg="the host has no {0}, so the packages on offer cannot be read".format(missing))
         code, out, err = self.system.refresh()
         if code != 0:
             lines = [line for line in (out + err).splitlines() if line.startswith(("E:", "Error", "W:"))]
-            trouble = "; ".join(lines or (out + err).splitlines()[-3:])[-800:]
-            self.module.fail_json(msg="the package lists cannot be refreshed: {0}".format(trouble))
+            problem = "; ".join(lines or (out + err).splitlines()[-3:])[-800:]
+            self.module.fail_json(msg="the package lists cannot be refreshed: {0}".format(problem))
 
     def service(self, name):
-        """Nothing for a unit that does not exist."""
+        """The service; `None` for a unit that does not exist."""
         unit = name if "." in name else name + ".service"
         fields = "LoadState,ActiveState,SubState,NRestarts,ActiveEnterTimestampMonotonic"
         _code, out, _err = self.run(["systemctl", "show", "--property=" + fields, unit])
@@ -129,7 +129,7 @@ class Inspection:
         return {
             "name": name, "port": None, "active": active, "healthy": active and shown.get("SubState") != "auto-restart",
             "config_valid": shown.get("LoadState") == "loaded" and self.settings_valid(name), "sessions": 0,
-            # Another one says that it was started anew meanwhile, by systemd or by somebody.
+            # Changes with every start of the service, by systemd or by an operator.
             "life": "{0}:{1}".format(shown.get("NRestarts"), shown.get("ActiveEnterTimestampMonotonic")),
         }
 
@@ -139,10 +139,10 @@ class Inspection:
         return program is None or self.run([program, *command[1:]])[0] == 0
 
     def clock_offset_ms(self):
-        """By the program that keeps the clock; absent where none says that it does."""
+        """As the program that keeps the clock reports it; `None` when no program does."""
         code, out, _err = self.run(["chronyc", "-c", "tracking"]) if self.module.get_bin_path("chronyc") else (1, "", "")
         fields = out.split(",")
-        # A reference of zeros is none.
+        # A reference of only zeros means that there is none.
         if code == 0 and len(fields) > 4 and fields[0].strip("0"):
             return int(float(fields[4]) * 1000)
         if self.module.get_bin_path("timedatectl"):
@@ -155,12 +155,12 @@ class Inspection:
 def os_name():
     fields = os_release()
     name, version = fields.get("ID", "linux"), fields.get("VERSION_ID", "")
-    # As the CMDB tags them: `ubuntu2204`, and the major version alone for all others.
+    # As the CMDB tags them: `ubuntu2204`, but only the major version for all others.
     return name + (version.replace(".", "") if name == "ubuntu" else version.split(".")[0])
 
 
 def disk_free_percent():
-    """Of the fullest file system that an update writes to."""
+    """The free part of the fullest file system that an update writes to."""
     percents = []
     for path in ("/", "/usr", "/var", "/boot"):
         if os.path.isdir(path):

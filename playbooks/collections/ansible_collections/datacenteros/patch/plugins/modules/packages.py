@@ -1,24 +1,24 @@
 #!/usr/bin/python
-"""Begins a package transaction on a real host, or tells what became of one."""
+"""Begins a package transaction on a real host, or reports its state."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: packages
-short_description: Package transactions that are known by name and done once
+short_description: Named package transactions that run exactly once
 description:
-  - The transaction goes on when the connection is lost. Beginning one of a name that is known begins nothing.
+  - The transaction continues when the connection is lost. A name that is known already begins nothing.
 options:
   name:
-    description: What the transaction is known by.
+    description: Name of the transaction.
     type: str
     required: true
   begin:
-    description: Without it the module only looks.
+    description: Whether to begin the transaction if it is unknown; otherwise the module only reports.
     type: bool
     default: false
   mode:
-    description: What is done after an interrupted package database was repaired.
+    description: What to do after an interrupted package database is repaired.
     type: str
     choices: [upgrade, downgrade, repair]
     default: upgrade
@@ -27,7 +27,7 @@ options:
     type: dict
     default: {}
   undo:
-    description: Names of earlier transactions, the first one first, whose changes a downgrade takes back.
+    description: Names of earlier transactions, oldest first, whose changes a downgrade reverts.
     type: list
     elements: str
     default: []
@@ -37,12 +37,12 @@ options:
     choices: [planned, security, advisories, all]
     default: planned
   advisories:
-    description: Ids, for the selection of that name.
+    description: Ids for the selection C(advisories).
     type: list
     elements: str
     default: []
   wait_seconds:
-    description: How long to wait for the end before answering.
+    description: How long to wait for the end before returning.
     type: float
     default: 0
 author:
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 transaction:
-  description: State, phase, changed packages and failure; absent when it never began.
+  description: State, phase, changed packages and failure; null when it never began.
   type: dict
   returned: always
 """
@@ -69,7 +69,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import ENVIRONMENT, package_system
 from ansible_collections.datacenteros.patch.plugins.module_utils.transactions import Transaction
 
-# Nothing that a package manager reads as an option, a path, a pattern or a list.
+# No text that a package manager reads as an option, a path, a pattern or a list.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~:^_-]*\Z")
 ADVISORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*\Z")
@@ -106,18 +106,18 @@ def begin(module, transaction, parameters):
     system = package_system(module.run_command)
     missing = "dpkg or rpm" if system is None else system.missing_tool()
     if missing:
-        module.fail_json(msg="the host has no {0}; nothing can be installed on it".format(missing))
+        module.fail_json(msg="the host has no {0}, so nothing can be installed on it".format(missing))
     packages = {str(name): str(version) for name, version in parameters["packages"].items()}
-    # The versions before the first of them are the ones to go back to.
+    # Last to first, so that the oldest transaction decides which version to return to.
     for name in reversed(parameters["undo"]):
-        undone = Transaction(name).look() or {}
+        undone = Transaction(name).read() or {}
         packages.update({change["package"]: change["from"] for change in undone.get("changed", [])})
     for name, version in packages.items():
         if not PACKAGE.match(name) or not VERSION.match(version):
-            raise ValueError("`{0}` at `{1}` is not a package and a version".format(name, version))
+            raise ValueError("`{0}` at `{1}` is not a valid package and version".format(name, version))
     for advisory in parameters["advisories"]:
         if not ADVISORY.match(advisory):
-            raise ValueError("`{0}` is not the id of an advisory".format(advisory))
+            raise ValueError("`{0}` is not a valid advisory id".format(advisory))
     transaction.begin({
         "mode": parameters["mode"], "packages": packages, "selection": parameters["selection"],
         "advisories": parameters["advisories"],

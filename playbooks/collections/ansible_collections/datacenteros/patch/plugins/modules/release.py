@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Brings a version of the product to this host by the vendor's own program, once for each deployment."""
+"""Brings a version of the product to this host with the vendor's own program, once per deployment."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ short_description: Deploys a release of the product
 description:
   - Runs C(/etc/patch-manager/deploy-release) with C(RELEASE_VERSION), C(RELEASE_FROM), C(RELEASE_DIRECTION),
     C(RELEASE_ARTEFACT) and C(RELEASE_DEPLOYMENT_ID) in its environment, and waits for its end.
-  - Asked again about the same deployment it begins nothing and tells how that one goes or went.
+  - With a deployment id that is known already it begins nothing and reports how that deployment ended.
 options:
   deployment_id:
-    description: Under which it is known.
+    description: Id of the deployment.
     type: str
     required: true
   version:
-    description: What shall run here.
+    description: Version to deploy.
     type: str
     required: true
   from_version:
-    description: What runs here as far as is known.
+    description: Version that runs here now, as far as is known.
     type: str
     required: true
   direction:
-    description: C(forward), or C(back) to what ran here before.
+    description: C(forward), or C(back) to the version that ran here before.
     type: str
     choices: [forward, back]
     required: true
   artefact:
-    description: What the release says is to be installed.
+    description: What the release tells the program to install.
     type: str
     default: ""
   timeout_seconds:
@@ -84,19 +84,19 @@ def main():
     try:
         deployment = Deployment(asked["deployment_id"])
         deployment.begin({"program": PROGRAM, "environment": environment, "seconds": asked["timeout_seconds"]})
-        # Its own process sees to the time; this one only must not wait for ever.
+        # The deployment's own process enforces the limit; this wait only must not last forever.
         record = deployment.wait(asked["timeout_seconds"] + 30)
     except (OSError, ValueError) as error:
         fail(module, str(error), None)
     if record is None or record["state"] != "completed":
-        reason = (record or {}).get("failure") or "its deployment is {0}".format((record or {}).get("state", "unknown"))
+        reason = (record or {}).get("failure") or "the deployment is {0}".format((record or {}).get("state", "unknown"))
         fail(module, reason, record)
     module.exit_json(changed=True, pm={"outcome": "succeeded"}, pm_release={"previous": record["previous"]})
 
 
 def fail(module, reason, record):
     module.fail_json(
-        msg=reason, pm={"outcome": "failed", "step": "patching", "reason": reason},
+        msg=reason, pm={"outcome": "failed", "reason": reason},
         pm_release={"previous": (record or {}).get("previous")},
     )
 

@@ -1,4 +1,4 @@
-"""JSON over HTTP to the platform's services, patient while a service restarts."""
+"""JSON over HTTP to the platform's services; retries while a service restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import H
 
 CALL_TIMEOUT_SECONDS = 10
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-# Answers of something in front of the service, or of a service that says it is not able to work at the moment.
+# From a proxy in front of the service, or from a service that is temporarily unable to work.
 RETRIED = (429, 502, 503, 504)
 
 
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def detail(self):
-        """The reason as problem+json gives it."""
+        """The reason from the problem+json body."""
         if isinstance(self.body, dict):
             for key in ("detail", "title"):
                 if self.body.get(key):
@@ -37,14 +37,14 @@ class Answer:
 
     @property
     def is_guest_silent(self):
-        """The service works and says that the guest does not answer."""
+        """The service works and reports that the guest does not answer."""
         if self.status != 503 or not isinstance(self.body, dict):
             return False
         return any("guest" in str(self.body.get(key, "")) for key in ("type", "title", "detail"))
 
 
 class Api:
-    """One service. The connection is kept, because polling a transaction makes many calls."""
+    """One service. The connection stays open, because polling a transaction needs many calls."""
 
     def __init__(self, name, base_url, token_file, retry_seconds):
         self.name = name
@@ -57,22 +57,22 @@ class Api:
         self.connection = None
 
     def call(self, method, path, body=None):
-        """Gives the answer, whatever its status; raises when the service stays away longer than allowed."""
+        """Returns the answer, whatever its status; raises when the service is unavailable longer than allowed."""
         deadline = time.monotonic() + self.retry_seconds
         pause = 0.2
-        # The same for every try of this call: a service that had done it, and could not say so, does it once.
+        # The same for every try of this call, so that a service whose answer was lost does the work once.
         key = str(uuid.uuid4()) if method == "POST" else None
         while True:
             try:
                 answer = self._once(method, path, body, key)
                 if answer.status not in RETRIED or answer.is_guest_silent:
                     return answer
-                trouble = answer.detail
+                problem = answer.detail
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                trouble = str(error) or type(error).__name__
+                problem = str(error) or type(error).__name__
             if time.monotonic() + pause > deadline:
-                raise StepFailed(f"the {self.name} did not answer for {self.retry_seconds:g} s: {trouble}")
+                raise StepFailed(f"the {self.name} did not answer for {self.retry_seconds:g} s: {problem}")
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
 
@@ -99,7 +99,7 @@ class Api:
             kind = http.client.HTTPSConnection if self.parts.scheme == "https" else http.client.HTTPConnection
             self.connection = kind(self.parts.hostname, self.parts.port, timeout=CALL_TIMEOUT_SECONDS)
             self.connection.connect()
-            # Without it a small request after an answer waits for the delayed acknowledgement.
+            # Without it, a small request after an answer waits for the delayed acknowledgement.
             self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connection.request(method, self.parts.path.rstrip("/") + path, body=data, headers=headers)
         response = self.connection.getresponse()
@@ -114,7 +114,7 @@ class Api:
             return Answer(response.status, None)
 
     def _token(self):
-        """Read for each call: the file is replaced when the token is renewed."""
+        """Read for each call, because a renewed token replaces the file."""
         if not self.token_file:
             return ""
         try:
@@ -125,14 +125,14 @@ class Api:
 
 
 def segment(text):
-    """One path segment; nothing in it can reach another resource."""
+    """One path segment, escaped so that it cannot reach another resource."""
     if text in ("", ".", ".."):
-        raise StepFailed(f"`{text}` cannot be part of an address")
+        raise StepFailed(f"`{text}` is not a valid path segment")
     return quote(text, safe="")
 
 
 def expect(answer, what):
-    """The body of a success; otherwise the fitting error."""
+    """The body of a success; raises the matching error otherwise."""
     if answer.ok:
         return answer.body
     if answer.is_guest_silent:

@@ -1,4 +1,4 @@
-"""The kinds of tests. Each looks at a host's inside and says whether the test passes, and what it saw."""
+"""The kinds of tests. Each judges an inspected host and returns whether the test passes, and a detail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def service_active(host, test):
 def port_open(host, test):
     port = int(test["port"])
     open_ports = {service["port"] for service in host["services"] if service["active"] and service["port"]}
-    # On a real host ports need not belong to a service that the run names.
+    # On a real host, a port may belong to a service that the run does not name.
     open_ports |= set(host.get("listening_ports", ()))
     return port in open_ports, f"port {port} is {'open' if port in open_ports else 'closed'}"
 
@@ -34,7 +34,7 @@ def package_installed(host, test):
 def package_at_least(host, test):
     version = _installed(host, test["package"])
     enough = is_at_least(host["packaging"], version, str(test["version"]))
-    return enough, f"`{test['package']}` is {'at ' + version if version else 'not installed'}, wanted {test['version']}"
+    return enough, f"`{test['package']}` is {'at ' + version if version else 'not installed'}; expected at least {test['version']}"
 
 
 def config_valid(host, test):
@@ -46,7 +46,7 @@ def config_valid(host, test):
 
 def disk_free(host, test):
     free, wanted = float(host["disk_free_percent"]), float(test.get("percent", 10))
-    return free >= wanted, f"{free:.1f} % are free, wanted {wanted:g} %"
+    return free >= wanted, f"{free:.1f} % is free; expected at least {wanted:g} %"
 
 
 def clock_synchronised(host, test):

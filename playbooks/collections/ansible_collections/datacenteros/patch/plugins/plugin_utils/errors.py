@@ -1,14 +1,14 @@
-"""How a step ends when it does not succeed."""
+"""How a step can end without success."""
 
 from __future__ import annotations
 
 
 class StepFailed(Exception):
-    """The step failed on this host; the message says why."""
+    """The step failed on this host, for the reason in the message."""
 
     def __init__(self, message, **facts):
         super().__init__(message)
-        # Added to the task's result, so that the outcome can tell what had been done until then.
+        # Added to the task's result, so that the outcome reports what was done before the failure.
         self.facts = facts
 
 

@@ -1,4 +1,4 @@
-"""What every action of this collection shares: settings, the host behind its driver, and how a step may end."""
+"""What all actions of this collection share: settings, the host behind its driver, and how a step may end."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import (
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.model_host import ModelHost
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.settings import Settings
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.ssh_host import SshHost, explain
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.steps import rule_of_task
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.steps import rule_of
 
 
 class HostAction(ActionBase):
-    """A subclass says in `perform` what the step does; what it returns becomes the task's result."""
+    """A subclass does the work in `perform`; the returned value becomes the task's result."""
 
     TRANSFERS_FILES = False
-    # Arguments the task may have, with their defaults.
+    # The task's arguments with their defaults.
     ARGUMENTS = {}
-    # False for what only reports: it needs no settings, and a requested stop does not keep it from reporting.
-    IS_STEP = True
+    # True for an action that only reports: it needs no settings, and it also runs after a request to stop.
+    ONLY_REPORTS = False
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         self.task_vars = task_vars or {}
         self.rule, self.tries = None, 0
+        step = self._task.vars.get("managed_host_step")
         try:
             self.arguments = self._read_arguments()
-            if self.IS_STEP:
+            if not self.ONLY_REPORTS:
                 self.settings = Settings(self.task_vars)
-                self.rule = rule_of_task(self._task.name, self.settings.steps)
+                self.rule = rule_of(step, self.settings.steps)
             result.update(self._try_until_done())
         except StopRequested:
             result.update(failed=True, pm_stopped=True, msg="the run was asked to stop before this step")
@@ -45,8 +46,8 @@ class HostAction(ActionBase):
             result.update(unreachable=True, msg=f"the host does not answer: {error}")
         except StepFailed as error:
             result.update(self._failed(error), **error.facts)
-        if self.rule is not None:
-            result.update(pm_tries=max(self.tries, 1), pm_step=self.rule.name)
+        if step is not None:
+            result.update(pm_tries=max(self.tries, 1), pm_step=step)
         return result
 
     def perform(self):
@@ -54,7 +55,7 @@ class HostAction(ActionBase):
 
     @property
     def host(self):
-        """The inside of the host; made on first use, because many steps turn out to need nothing of it."""
+        """The inside of the host; created on first use, because many steps do not need it."""
         if not hasattr(self, "_host"):
             if self.settings.driver == "model":
                 self._host = ModelHost(self.settings)
@@ -67,7 +68,7 @@ class HostAction(ActionBase):
             raise StopRequested
 
     def pause(self, seconds):
-        """Sleeps, and wakes up at once when the run is asked to stop."""
+        """Sleeps, and raises `StopRequested` when the run is asked to stop."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.check_stop()
@@ -79,7 +80,7 @@ class HostAction(ActionBase):
         return value if isinstance(value, dict) else {}
 
     def _try_until_done(self):
-        if not self.IS_STEP:
+        if self.ONLY_REPORTS:
             return self.perform()
         while True:
             self.check_stop()
@@ -95,7 +96,7 @@ class HostAction(ActionBase):
             self.pause(self.rule.pause_after(self.tries))
 
     def _failed(self, error):
-        """Without a rule a failure is a failure; with one the policy says what follows."""
+        """With a rule, the policy decides what follows; without one, the task fails."""
         if self.rule is None:
             return {"failed": True, "msg": str(error), "pm_recovery_failed": True}
         times = f" ({self.tries} tries)" if self.tries > 1 else ""

@@ -1,23 +1,24 @@
-"""A host of the `model` driver: its inside is reached through the sim-engine's guest API."""
+"""A host of the `model` driver, whose inside is behind the sim-engine's guest API."""
 
 from __future__ import annotations
 
 import time
 
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, expect, segment
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import expect, segment
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
 
-class ModelHost:
+class ModelHost(Host):
     def __init__(self, settings):
-        self.settings = settings
-        self.api = Api("sim-engine", settings.sim_url, settings.token_file, settings.api_retry_seconds)
+        super().__init__(settings)
+        self.api = self.sim_engine()
         self.vm = "/sim/vms/" + segment(settings.vm_id)
 
     def inspect(self, packages=True, refresh=False):
-        """The guest as it is, whatever is asked for; see `inspect` of the `ssh` host for the shape."""
+        """The whole guest, whatever the arguments; see `inspect` of the `ssh` host for the shape."""
         guest = self._patient(lambda: expect(self.api.get(self.vm + "/guest"), "the guest cannot be read"))
-        # A model guest has one package database and one writer, so neither lock nor damage exists in it.
+        # A model guest has neither package locks nor damage.
         return {"package_lock": None, "package_database_problem": None, **guest}
 
     def try_inspect(self):
@@ -42,7 +43,6 @@ class ModelHost:
         return self._patient(start)
 
     def find_transaction(self, number=1):
-        """The transaction of this run, attempt and try, or `None` when it never began."""
         path = f"{self.vm}/guest/transactions/{segment(self.transaction_name(number))}"
 
         def read():
@@ -52,40 +52,29 @@ class ModelHost:
         return self._patient(read)
 
     def finish_transaction(self, transaction, number=1):
-        """Waits until the transaction runs no more. A stop does not end the waiting: half a transaction is no state."""
-        deadline = time.monotonic() + self.settings.patch_timeout_seconds
         pause = 0.1
-        while transaction is not None and transaction["state"] == "running":
-            if time.monotonic() > deadline:
-                raise StepFailed(f"the package transaction still runs after {self.settings.patch_timeout_seconds:g} s")
+
+        def read_again():
+            nonlocal pause
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
-            transaction = self.find_transaction(number)
-        return transaction
+            return self.find_transaction(number)
+
+        return self.until_ended(transaction, read_again)
 
     def reboot(self, boot_id):
-        """Asks for it; with the boot id, asking twice reboots once."""
+        """Requests a reboot; with the boot id, two requests cause one reboot."""
         answer = self.api.call("POST", self.vm + "/guest/reboot", {"boot_id": boot_id})
-        # Silent already means it reboots already.
+        # A silent guest reboots already.
         if not answer.is_guest_silent:
             expect(answer, "the reboot was refused")
 
-    def revert(self, snapshot_id):
-        path = f"{self.vm}/snapshots/{segment(snapshot_id)}/revert"
-        expect(self.api.call("POST", path), "the snapshot cannot be restored")
-
-    def settle_packages(self):
-        number = 1
-        while self.find_transaction(number + 1) is not None:
-            number += 1
-        return self.finish_transaction(self.find_transaction(number), number)
-
-    def transaction_name(self, number):
-        name = f"{self.settings.run_id}:{self.settings.attempt}"
-        return name if number == 1 else f"{name}:{number}"
+    def finish_packages(self):
+        transaction, number = self.last_transaction()
+        return self.finish_transaction(transaction, number)
 
     def _patient(self, call):
-        """A guest may be silent for a moment; only one that stays silent is unreachable."""
+        """Repeats a call while the guest is silent; a guest that stays silent is unreachable."""
         deadline = time.monotonic() + self.settings.unreachable_seconds
         while True:
             try:

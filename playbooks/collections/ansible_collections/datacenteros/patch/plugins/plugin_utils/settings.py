@@ -1,4 +1,4 @@
-"""The variables a run hands to the role: names, types, defaults and meaning, in this one place."""
+"""The variables that a run passes to the role: names, types, defaults and meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VARIABLES = {
     # How the inside of the host is reached: `model` through the sim-engine's API, `ssh` through Ansible's modules.
     "pm_driver": (str, "ssh"),
     "pm_sim_url": (str, ""),
-    # Empty: no CMDB, so that maintenance is left alone.
+    # Empty: no CMDB, so maintenance is not changed there.
     "pm_cmdb_url": (str, ""),
     # File with the bearer token. The token itself is never a variable, an argument or in the environment.
     "pm_token_file": (str, ""),
@@ -18,36 +18,36 @@ VARIABLES = {
     "pm_attempt": (int, 1),
     # Package to the exact version the plan approved.
     "pm_updates": (dict, {}),
-    # Services that are stopped for the work and must be healthy after it.
+    # Services that are stopped for the work and must be healthy afterwards.
     "pm_services": (list, []),
-    # `never`, `if_required` (asked of the host after the update) or `always`.
+    # `never`, `if_required` (the host reports it after the update) or `always`.
     "pm_reboot": (str, "if_required"),
-    # Boot id when the run first came to the host; one that differs already means the reboot has been done.
+    # Boot id when the run first reached the host; a different one means that the reboot is done.
     "pm_boot_id_before": (str, ""),
     "pm_tests": (list, []),
     "pm_health_timeout_seconds": (float, 120.0),
     # How long all services must stay healthy without a break.
     "pm_health_stable_seconds": (float, 2.0),
     "pm_drain_timeout_seconds": (float, 60.0),
-    # `planned`: the versions of pm_updates. `security`, `advisories` (of pm_advisories) or `all`: what the host's
-    # repositories offer of that level.
+    # `planned`: the versions of pm_updates. `security`, `advisories` (those of pm_advisories) or `all`: what the host's
+    # repositories offer at that level.
     "pm_selection": (str, "planned"),
     "pm_advisories": (list, []),
-    # Package to the version it had before, for a rollback by the package manager.
+    # Package to its earlier version, for a rollback by the package manager.
     "pm_downgrades": (dict, {}),
     # By the name of a step: `timeout_seconds` of one try, `retries`, `backoff_seconds`, `on_failure`.
     "pm_steps": (dict, {}),
-    # `command` (a list, run on the host) or `url`: says by status 0 or 2xx that the host is drained.
+    # `command` (a list, run on the host) or `url`: status 0 or 2xx means that the host is drained.
     "pm_drain": (dict, {}),
-    # `on` and `off`: lists of argument lists, run on the controller to tell monitoring.
+    # `on` and `off`: lists of argument lists, run on the controller to notify monitoring.
     "pm_maintenance_hooks": (dict, {}),
     "pm_patch_timeout_seconds": (float, 1800.0),
     "pm_reboot_timeout_seconds": (float, 300.0),
-    # Maintenance ends by itself after this time, should nobody be left to end it.
+    # Maintenance expires after this time if the run cannot end it.
     "pm_maintenance_seconds": (float, 7200.0),
-    # How long a platform service may be gone before it counts as a failure.
+    # How long a platform service may be unavailable before the step fails.
     "pm_api_retry_seconds": (float, 60.0),
-    # How long a guest may be silent, outside of a reboot, before it counts as unreachable.
+    # How long a host may be silent, except during a reboot, before it counts as unreachable.
     "pm_unreachable_seconds": (float, 10.0),
     "pm_results_dir": (str, ""),
     "pm_snapshot_id": (str, ""),
@@ -56,13 +56,13 @@ VARIABLES = {
     "pm_pre_downtime_commands": (list, []),
     "pm_pre_update_commands": (list, []),
     "pm_post_update_commands": (list, []),
-    # When this file exists no further step is begun.
+    # While this file exists, no further step begins.
     "pm_stop_file": (str, ""),
 }
 
 
 class Settings:
-    """`settings.reboot` is the variable `pm_reboot`, of its stated type."""
+    """`settings.reboot` is the variable `pm_reboot`, of its type in `VARIABLES`."""
 
     def __init__(self, task_vars):
         self.host = str(task_vars.get("inventory_hostname", ""))

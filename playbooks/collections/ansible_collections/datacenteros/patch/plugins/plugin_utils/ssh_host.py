@@ -1,34 +1,34 @@
-"""A real host: its inside is reached by modules over SSH."""
+"""A real host, whose inside is reached by modules over SSH."""
 
 from __future__ import annotations
 
 import time
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, expect, segment
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
-# One question about a transaction waits this long on the host, so that a long one costs few connections.
-LOOK_SECONDS = 5
-# A call that failed after this time failed because ssh's keep-alives, nine seconds of them, had no answer.
+# A query about a transaction waits this long on the host, so that a long transaction needs few connections.
+QUERY_SECONDS = 5
+# A call that failed after this time failed because ssh's keep-alives had no answer for nine seconds.
 SILENCE_SECONDS = 8
 SILENCES = ("not responding", "timed out")
-# What a host does not get over by being asked again.
+# Failures that another try does not change.
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
 
-class SshHost:
+class SshHost(Host):
     def __init__(self, settings, action, task_vars):
-        self.settings = settings
+        super().__init__(settings)
         self.action = action
         self.task_vars = task_vars
 
     def inspect(self, packages=True, refresh=False):
         """Packages, services, boot, disk, clock and package lock, in the shape of the sim-engine's guest:
 
-        `os packaging boot_id booted_at reboot_pending disk_free_percent clock_offset_ms packages services`, and beside
-        it `package_lock` (who holds it) and `package_database_problem`, both absent when all is well. Without packages
-        it is a quick look at the rest.
+        `os packaging boot_id booted_at reboot_pending disk_free_percent clock_offset_ms packages services`, and also
+        `package_lock` (its holder) and `package_database_problem`, both `None` when all is well. Without packages this
+        is quick.
         """
         tested = [test["service"] for test in self.settings.tests if isinstance(test, dict) and "service" in test]
         names = sorted({str(name) for name in [*self.settings.services, *tested]})
@@ -51,7 +51,7 @@ class SshHost:
         self._module("ansible.builtin.systemd_service", {"name": name, "state": state})
 
     def run_command(self, argv, timeout_seconds=None):
-        # Ended on the host itself: without a connection it would go on there.
+        # `timeout` runs on the host, because without a connection the command would continue there.
         limit = ["timeout", "--kill-after=10", f"{timeout_seconds:g}"] if timeout_seconds else []
         try:
             result = self._module("ansible.builtin.command", {"argv": [*limit, *argv]})
@@ -61,47 +61,23 @@ class SshHost:
             raise
         return (result.get("stdout") or "")[-2000:]
 
-    def transaction_name(self, number):
-        """The name of the number-th try of this run and attempt."""
-        name = f"{self.settings.run_id}:{self.settings.attempt}"
-        return name if number == 1 else f"{name}:{number}"
-
     def find_transaction(self, number=1):
-        """The transaction of this run, attempt and try, or `None` when it never began."""
         return self._packages({"name": self.transaction_name(number), "wait_seconds": 0})
 
-    def last_transaction(self):
-        """The newest of this run and attempt with its number; `(None, 0)` when none began."""
-        last, number = None, 0
-        while (found := self.find_transaction(number + 1)) is not None:
-            last, number = found, number + 1
-        return last, number
-
     def finish_transaction(self, transaction, number=1):
-        """Waits until the transaction runs no more. A stop does not end the waiting: half a transaction is no state."""
-        deadline = time.monotonic() + self.settings.patch_timeout_seconds
-        while transaction is not None and transaction["state"] == "running":
-            if time.monotonic() > deadline:
-                raise StepFailed(f"the package transaction still runs after {self.settings.patch_timeout_seconds:g} s")
-            transaction = self._packages({"name": self.transaction_name(number), "wait_seconds": LOOK_SECONDS})
-        return transaction
+        return self._until_ended(transaction, self.transaction_name(number))
 
     def begin_transaction(self, number, order):
-        """Begins it, once whatever happens, and follows it to its end; one that the host's death cut short is repaired
-        and brought to its end."""
-        for _life in range(3):
+        """Begins a transaction exactly once and follows it to its end. One that a crash of the host interrupted is
+        repaired and continued."""
+        for _attempt in range(3):
             name = self.transaction_name(number) + order.get("suffix", "")
             arguments = {key: value for key, value in order.items() if key != "suffix"}
-            transaction = self._packages({"name": name, "begin": True, "wait_seconds": LOOK_SECONDS, **arguments})
-            deadline = time.monotonic() + self.settings.patch_timeout_seconds
-            while transaction is not None and transaction["state"] == "running":
-                if time.monotonic() > deadline:
-                    late = f"{self.settings.patch_timeout_seconds:g} s"
-                    raise StepFailed(f"the package transaction still runs after {late}")
-                transaction = self._packages({"name": name, "wait_seconds": LOOK_SECONDS})
+            transaction = self._packages({"name": name, "begin": True, "wait_seconds": QUERY_SECONDS, **arguments})
+            transaction = self._until_ended(transaction, name)
             if transaction is not None and transaction["state"] != "interrupted":
                 return transaction
-        raise StepFailed("the package transaction was cut short three times; look at the host")
+        raise StepFailed("the package transaction was interrupted three times; check the host")
 
     def reboot(self, boot_id):
         """Returns when the host is back: Ansible's own action sends the reboot and waits."""
@@ -117,41 +93,41 @@ class SshHost:
             shared_loader_obj=self.action._shared_loader_obj,
         ).run(task_vars=self.task_vars)
         if result.get("failed") and self.try_inspect() is None:
-            raise HostUnreachable(f"{self.settings.reboot_timeout_seconds:g} s after the order to reboot")
+            raise HostUnreachable(f"{self.settings.reboot_timeout_seconds:g} s after the reboot began")
         if result.get("failed"):
             raise StepFailed(f"the reboot failed: {result.get('msg')}")
 
     def revert(self, snapshot_id):
-        # The machine's snapshots are the hypervisor's, whatever driver its inside has.
-        api = Api("sim-engine", self.settings.sim_url, self.settings.token_file, self.settings.api_retry_seconds)
-        path = f"/sim/vms/{segment(self.settings.vm_id)}/snapshots/{segment(snapshot_id)}/revert"
-        expect(api.call("POST", path), "the snapshot cannot be restored")
+        super().revert(snapshot_id)
         self.action._connection.reset()
 
-    def settle_packages(self):
-        """Waits for the package manager to let go, and repairs what was left half done."""
+    def finish_packages(self):
+        """Waits until the package manager is idle, and repairs an interrupted transaction."""
         transaction, number = self.last_transaction()
         transaction = self.finish_transaction(transaction, number)
-        is_torn = transaction is not None and transaction["state"] == "interrupted"
-        if is_torn or self.inspect()["package_database_problem"]:
-            # Under the same name, so that what has changed counts from before the interruption.
-            order = {"mode": "repair"} if is_torn else {"mode": "repair", "suffix": f":repair-{int(time.time())}"}
-            repaired = self.begin_transaction(max(number, 1), order)
+        is_interrupted = transaction is not None and transaction["state"] == "interrupted"
+        if is_interrupted or self.inspect()["package_database_problem"]:
+            # With the same name, changes count from before the interruption.
+            suffix = "" if is_interrupted else f":repair-{int(time.time())}"
+            repaired = self.begin_transaction(max(number, 1), {"mode": "repair", "suffix": suffix})
             if repaired["state"] != "completed":
                 raise StepFailed(repaired["failure"])
-            transaction = repaired if is_torn else transaction
+            transaction = repaired if is_interrupted else transaction
         deadline = time.monotonic() + self.settings.patch_timeout_seconds
         while (holder := self.inspect(packages=False)["package_lock"]) is not None:
             if time.monotonic() > deadline:
-                raise StepFailed(f"the package lock is still held by {holder}")
+                raise StepFailed(f"`{holder}` still holds the package lock")
             time.sleep(2)
         return transaction
+
+    def _until_ended(self, transaction, name):
+        return self.until_ended(transaction, lambda: self._packages({"name": name, "wait_seconds": QUERY_SECONDS}))
 
     def _packages(self, arguments):
         return self._module("datacenteros.patch.packages", arguments)["transaction"]
 
     def _module(self, name, arguments):
-        """A host that starts anew refuses connections for a moment; one that went silent has been waited for already."""
+        """Retries for a moment, because a host that starts refuses connections. A silent host was waited for already."""
         first_failure = None
         while True:
             asked = time.monotonic()
@@ -172,7 +148,7 @@ class SshHost:
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
-            # It answers, and the module could not be started on it.
+            # The host answers, but the module could not start there.
             raise StepFailed(_reason(name, {"msg": str(error)}, self.task_vars)) from error
         if result.get("unreachable"):
             raise HostUnreachable(str(result.get("msg", "no answer over SSH")))
@@ -182,15 +158,15 @@ class SshHost:
 
 
 def explain(message, task_vars):
-    """What ssh said, in words that say what to do."""
+    """ssh's error, reworded so that it says what to do."""
     host = task_vars.get("inventory_hostname", "the host")
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in message:
         return (
-            f"`{host}` shows another host key than the CMDB knows: somebody else may answer in its place; when it was"
-            " installed anew, set its attribute `host_key`, or remove it to have the new key learned"
+            f"`{host}` shows another host key than the CMDB has: another machine may answer in its place; if it was"
+            " reinstalled, set its attribute `host_key`, or remove the attribute to learn the new key"
         )
     if "Host key verification failed" in message:
-        return f"the host key of `{host}` is not known and none is learned; set its attribute `host_key` in the CMDB"
+        return f"the host key of `{host}` is unknown, and learning it is not allowed; set its attribute `host_key` in the CMDB"
     if "Permission denied" in message:
         return f"`{host}` refuses the key of user `{task_vars.get('ansible_user', 'root')}`"
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("@")]
@@ -207,7 +183,7 @@ def _reason(name, result, task_vars):
 
 
 def _offset_ms(clock, asked, answered):
-    """Against the controller's clock: nothing when the host's time lies within the question, else how far outside."""
+    """Offset to the controller's clock: 0 when the host's time is between query and answer, else how far outside."""
     if clock < asked:
         return int((clock - asked) * 1000)
     return int((clock - answered) * 1000) if clock > answered else 0

@@ -1,4 +1,4 @@
-"""The steps of a host's workflow, and what holds for each: how long, how often, and what follows when it fails."""
+"""The rules for a step of the host workflow: how long, how often, and what follows when it fails."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from contextlib import contextmanager
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 
-NAMES = (
-    "precheck", "pre_downtime", "maintenance_on", "stop_services", "drain", "pre_update", "update", "reboot",
-    "start_services", "post_update", "health", "maintenance_off",
-)
 LONGEST_PAUSE_SECONDS = 3600
 
 
 class Rule:
-    """What `pm_steps` says of one step; a step it says nothing of has one try, no timeout and fails its host."""
+    """One entry of `pm_steps`. A step without an entry has one try, no timeout and fails its host."""
 
     def __init__(self, name, values):
         self.name = name
@@ -27,12 +23,12 @@ class Rule:
             raise StepFailed(f"on_failure of step `{name}` must be `abort`, `rollback` or `continue`")
 
     def pause_after(self, tries):
-        """Seconds before the next try: doubled with each."""
+        """Seconds before the next try; doubled with each try."""
         return min(self.backoff_seconds * 2 ** (tries - 1), LONGEST_PAUSE_SECONDS)
 
     @contextmanager
     def limited(self):
-        """Ends what is done within by `StepFailed` when it takes longer than one try may."""
+        """Raises `StepFailed` inside the block when it takes longer than one try may."""
         if not self.timeout_seconds:
             yield
             return
@@ -50,18 +46,17 @@ class Rule:
             signal.signal(signal.SIGALRM, before)
 
 
-def rule_of_task(task_name, steps):
-    """The rule of the step a task does by its name, `draining | stop services`; `None` for what is no step."""
-    stage, bar, what = (task_name or "").partition(" | ")
-    stage = stage.rpartition(" : ")[2]
-    name = what.replace(" ", "_")
-    # Recovery does the same things and is no step: it has neither retries nor consequences.
-    if not bar or stage == "recovering" or name not in NAMES:
+def rule_of(step, steps):
+    """The rule of a step, which a task names in its variable `managed_host_step`; `None` for a task without a step.
+
+    Recovery uses the same actions without a step: it has neither retries nor consequences.
+    """
+    if step is None:
         return None
-    values = steps.get(name) or {}
+    values = steps.get(step) or {}
     if not isinstance(values, dict):
-        raise StepFailed(f"pm_steps says of `{name}` something that is no mapping")
-    return Rule(name, values)
+        raise StepFailed(f"pm_steps: the entry of `{step}` is not a mapping")
+    return Rule(step, values)
 
 
 def _number(name, values, key, default):
@@ -69,5 +64,5 @@ def _number(name, values, key, default):
     if value is default:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise StepFailed(f"{key} of step `{name}` must be a number that is not negative")
+        raise StepFailed(f"{key} of step `{name}` must be a number of at least 0")
     return value

@@ -1,4 +1,4 @@
-"""Order of package versions as rpm and dpkg define it, for judging an installed version on the controller."""
+"""The order of package versions as rpm and dpkg define it, to compare installed versions on the controller."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 
 def compare(packaging, left, right):
-    """Below, at or above zero as `left` is older than, the same as or newer than `right`."""
+    """Less than, equal to or greater than zero when `left` is older than, the same as or newer than `right`."""
     if left == right:
         return 0
     return (_compare_rpm if packaging == "rpm" else _compare_dpkg)(left, right)

@@ -1,0 +1,5 @@
+//! Prints `docs/problems.md`.
+
+fn main() {
+    print!("{}", api_types::problem_types::page());
+}

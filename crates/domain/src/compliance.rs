@@ -1,0 +1,78 @@
+//! Compliance of hosts: statuses, states of packages, severities and rules of matching, with their stored names.
+
+use crate::named::named_enum;
+
+named_enum! {
+    /// Ordered from good to bad: the status of several policies together is their maximum.
+    ComplianceStatus, "a compliance status" {
+        Compliant = 0 => "compliant",
+        NonCompliant = 2 => "non_compliant",
+        /// Never scanned, or the last scan is too old to rely on.
+        Unknown = 1 => "unknown",
+    }
+}
+
+named_enum! {
+    PatchStateOfPackage, "a patch state" {
+        Missing => "missing",
+        /// The package is held back on the host.
+        Held => "held",
+        /// Installed, but the host still runs the old version.
+        PendingReboot => "pending_reboot",
+        /// Excepted until the exception expires. The due date stays.
+        Excepted => "excepted",
+    }
+}
+
+named_enum! {
+    /// Ordered from harmless to urgent.
+    #[cfg_attr(feature = "schema", schema(as = AdvisorySeverity))]
+    Severity, "a severity" {
+        None => "none",
+        Low => "low",
+        Medium => "medium",
+        High => "high",
+        Critical => "critical",
+    }
+}
+
+named_enum! {
+    /// The rule by which a fix was found to be missing.
+    MatchRule, "a rule of matching" {
+        /// The installed version is lower than the fixed one.
+        RpmVersion => "rpm-version",
+        DpkgVersion => "dpkg-version",
+        /// The version of the source is lower than the fixed one.
+        DpkgSourceVersion => "dpkg-source-version",
+        /// The fix was built for the module stream that the host follows.
+        RpmModuleStream => "rpm-module-stream",
+        /// Both are modular and their streams may be the same.
+        RpmModuleStreamUnproven => "rpm-module-stream-unproven",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worst_status_is_the_maximum() {
+        use ComplianceStatus::*;
+        assert_eq!([Compliant, NonCompliant, Unknown].into_iter().max(), Some(NonCompliant));
+        assert_eq!([Compliant, Unknown, Compliant].into_iter().max(), Some(Unknown));
+        assert!(Severity::Critical > Severity::High && Severity::Low > Severity::None);
+    }
+
+    #[test]
+    fn stored_names_are_those_of_the_wire_and_unknown_ones_are_errors() {
+        for rule in MatchRule::ALL {
+            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+            assert_eq!(rule.name().parse(), Ok(rule));
+        }
+        assert!(serde_json::from_str::<ComplianceStatus>("\"fine\"").is_err());
+        assert_eq!(
+            "mauve".parse::<Severity>().unwrap_err(),
+            "is not a severity; known are `none`, `low`, `medium`, `high`, `critical`"
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! `/patch/advisories`.
+
+use std::time::Duration;
+
+use api_types::{
+    page::Page,
+    patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, AdvisorySummary, Severity},
+    problem::Problem,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::ids::AdvisoryId;
+use serde::Deserialize;
+use service_kit::{
+    ApiError, ApiResult, Json, Operator, Path, Query, Viewer, page::PageRequest, problem_types,
+};
+use tokio::io::AsyncWriteExt;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::body_parts::next_part;
+use crate::{
+    App,
+    app::{advisories, feed_imports},
+    store::{advisories::AdvisoryFilter, policies::os_key},
+};
+
+/// Below the time that any answer may take.
+const LONGEST_WAIT_SECONDS: u64 = 20;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_advisories))
+        .routes(routes!(get_advisory))
+        .routes(routes!(import_advisories))
+        .routes(routes!(list_imports))
+        .routes(routes!(get_import))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// Severities, parted by commas: `critical,high`.
+    severity: Option<String>,
+    /// `true`: only those known to be exploited; `false`: only others.
+    kev: Option<bool>,
+    /// Only those with a fix for this OS release: `rocky9`, `debian:12`.
+    os: Option<String>,
+    /// Only those with a fix of this package.
+    package: Option<String>,
+    /// Part of an id, a CVE or the summary.
+    text: Option<String>,
+    /// `true`: only those that some CI lacks.
+    affected: Option<bool>,
+    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// List advisories, newest first, with how many CIs lack each.
+#[utoipa::path(get, path = "/patch/advisories", tag = "advisories", params(ListParams),
+    responses((status = 200, body = Page<AdvisorySummary>), (status = "4XX", body = Problem)))]
+async fn list_advisories(
+    State(app): State<App>,
+    _: Viewer,
+    Query(params): Query<ListParams>,
+) -> ApiResult<Json<Page<AdvisorySummary>>> {
+    let filter = AdvisoryFilter {
+        severities: params.severity.as_deref().map(severities).transpose()?.unwrap_or_default(),
+        exploited: params.kev,
+        os: params.os.as_deref().map(os_key),
+        package: params.package,
+        text: params.text,
+        affected_only: params.affected.unwrap_or(false),
+    };
+    let request = PageRequest::new(params.limit, params.page_token);
+    advisories::list_advisories(&app, &filter, &request).await.map(Json)
+}
+
+/// Names as they are stored; what a vendor did not rate is `none` on the wire.
+fn severities(text: &str) -> ApiResult<Vec<String>> {
+    let mut names = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        let known = serde_json::from_value::<Severity>(word.into()).map_err(|_| {
+            ApiError::invalid("severity", "must be of critical, high, medium, low, none, parted by commas")
+        })?;
+        names.push(word.to_owned());
+        if known == Severity::None {
+            names.push("unknown".to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct AffectedParams {
+    /// Most CIs of the page, 1 to 1000; 100 when unsaid.
+    limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// An advisory or a CVE: what fixes it, and the CIs that lack the fix, a page at a time.
+#[utoipa::path(get, path = "/patch/advisories/{cve_id}", tag = "advisories",
+    params(("cve_id" = String, Path, description = "CVE or advisory id"), AffectedParams),
+    responses((status = 200, body = AdvisoryDetail), (status = "4XX", body = Problem)))]
+async fn get_advisory(
+    State(app): State<App>,
+    _: Viewer,
+    Path(id): Path<AdvisoryId>,
+    Query(params): Query<AffectedParams>,
+) -> ApiResult<Json<AdvisoryDetail>> {
+    let request = PageRequest::new(params.limit, params.page_token);
+    advisories::get_advisory(&app, &id, &request).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ImportParams {
+    /// Seconds to wait for the report, 0 to 20; 20 when unsaid. An import that takes longer goes on: 202, as 0 always
+    /// answers.
+    wait_seconds: Option<u64>,
+}
+
+/// Import a feed, recognised by its content: OSV, CSAF 2.0 advisories and VEX, each alone, many a line, or many in a zip;
+/// updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS; pages of the NVD. Any
+/// of them may be packed with gzip or xz.
+///
+/// Bad records are named in the report and lose no others. CIs that have one of the packages are judged anew. What takes
+/// longer than the wait goes on and answers 202; its `Location` tells how far it is. The same feed may be sent again at any
+/// time: what is stored already is unchanged.
+#[utoipa::path(post, path = "/patch/advisories/import", tag = "advisories", params(ImportParams),
+    request_body(content = Vec<u8>, description = "At most 256 MiB, or what `--feed-max-bytes` says", content_type = "application/octet-stream"),
+    responses((status = 200, body = AdvisoryImportReport),
+        (status = 202, body = AdvisoryImport, description = "goes on; `Location` tells how far it is"), (status = "4XX", body = Problem)))]
+async fn import_advisories(
+    State(app): State<App>,
+    caller: Operator,
+    Query(params): Query<ImportParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Response> {
+    let wait = match params.wait_seconds.unwrap_or(LONGEST_WAIT_SECONDS) {
+        seconds @ 0..=LONGEST_WAIT_SECONDS => Duration::from_secs(seconds),
+        _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT_SECONDS}"))),
+    };
+    // What is packed by its encoding is unpacked as a feed that is packed itself is: while it is read.
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "gzip" && encoding != "identity")
+    {
+        let detail = "send the feed as it is, or with `Content-Encoding: gzip`";
+        return Err(ApiError::new(problem_types::UNSUPPORTED_CONTENT_ENCODING, detail));
+    }
+    let file = receive(&app, body).await?;
+    let begun = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
+    let ended = match wait.is_zero() {
+        true => None,
+        false => tokio::time::timeout(wait, begun.task).await.ok(),
+    };
+    match ended {
+        Some(ended) => ended.map_err(ApiError::internal)?.map(|report| Json(report).into_response()),
+        None => {
+            let location = format!("/patch/advisories/imports/{}", begun.import.id);
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(begun.import)).into_response())
+        }
+    }
+}
+
+/// The body in a file without a name.
+async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
+    let most = app.settings.feeds.feed_max_bytes;
+    let mut parts = body.into_data_stream();
+    let unwritable = |error: std::io::Error| {
+        ApiError::new(problem_types::NO_SPACE, "the feed cannot be kept for reading; see the service's log")
+            .with_source(error)
+    };
+    let file = feed_imports::temporary_file(&app.settings.work_dir.join("feeds")).map_err(unwritable)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let mut total = 0;
+    while let Some(part) = next_part(&mut parts).await? {
+        total += part.len() as u64;
+        if total > most {
+            let detail = format!("a feed may have {most} bytes; send it in parts");
+            return Err(ApiError::new(problem_types::TOO_LARGE, detail));
+        }
+        file.write_all(&part).await.map_err(unwritable)?;
+    }
+    file.flush().await.map_err(unwritable)?;
+    Ok(file.into_std().await)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ImportsParams {
+    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// List imports, newest first.
+#[utoipa::path(get, path = "/patch/advisories/imports", tag = "advisories", params(ImportsParams),
+    responses((status = 200, body = Page<AdvisoryImport>), (status = "4XX", body = Problem)))]
+async fn list_imports(
+    State(app): State<App>,
+    _: Viewer,
+    Query(params): Query<ImportsParams>,
+) -> ApiResult<Json<Page<AdvisoryImport>>> {
+    let request = PageRequest::new(params.limit, params.page_token);
+    feed_imports::list_imports(&app, &request).await.map(Json)
+}
+
+/// An import: how far it has come, and what became of it.
+#[utoipa::path(get, path = "/patch/advisories/imports/{id}", tag = "advisories",
+    params(("id" = Uuid, Path, description = "import")),
+    responses((status = 200, body = AdvisoryImport), (status = "4XX", body = Problem)))]
+async fn get_import(
+    State(app): State<App>,
+    _: Viewer,
+    Path(id): Path<Uuid>,
+) -> ApiResult<Json<AdvisoryImport>> {
+    feed_imports::get_import(&app, id).await.map(Json)
+}

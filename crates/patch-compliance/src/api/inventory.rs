@@ -1,0 +1,234 @@
+//! `/patch/inventory`: packages pushed by agents and other tools.
+
+use advisories::{
+    InstalledPackage, OsRelease,
+    inventory::{InventoryFormat, read_inventory},
+};
+use api_types::{
+    patch::{Inventory, InventoryPackage, InventoryReport},
+    problem::Problem,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+};
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use serde::Deserialize;
+use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json, problem_types};
+use tower_http::decompression::RequestDecompressionLayer;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::body_parts::next_part;
+use crate::{
+    App,
+    app::{
+        inventory,
+        inventory_push::{InventoryPush, RECORD_BYTES},
+    },
+};
+
+/// What another tool tells of one host: SBOMs name each file, too.
+const FOREIGN_BYTES: usize = 32 << 20;
+/// All inventories of one request, unpacked.
+const BODY_BYTES: usize = 512 << 20;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(push_inventory)).layer(RequestDecompressionLayer::new())
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct InventoryParams {
+    /// The host, for forms that do not name it.
+    ci_id: Option<CiId>,
+    /// Its OS release, `rocky:9`; an SBOM may tell it itself.
+    os: Option<String>,
+    /// The same host and scan id are taken once.
+    scan_id: Option<String>,
+    /// When it was seen; now when unsaid.
+    collected_at: Option<DateTime<Utc>>,
+    /// As `uname -r` prints it.
+    running_kernel: Option<String>,
+}
+
+/// Push package inventories: one as JSON, or many as `application/x-ndjson`, one a line; gzip is understood.
+///
+/// One host's may also be what its package manager prints (`text/tab-separated-values`), or an SBOM
+/// (`application/vnd.cyclonedx+json`, `application/spdx+json`); these do not name the host, so that query parameters do. The
+/// lines are those of
+/// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
+/// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
+///
+/// A fault of a single inventory is the answer (422). Of many, each refused one is named in the report and the others
+/// are taken; so are lines and parts. The same host and scan id are taken once, and an inventory older than what is known
+/// changes nothing.
+#[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
+    request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
+        (String = "application/vnd.cyclonedx+json"), (String = "application/spdx+json"))),
+    responses((status = 200, body = InventoryReport), (status = "4XX", body = Problem)))]
+async fn push_inventory(
+    State(app): State<App>,
+    caller: Operator,
+    Query(params): Query<InventoryParams>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Json<InventoryReport>> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let foreign = match content_type.as_str() {
+        "text/tab-separated-values" | "text/plain" => InventoryFormat::Tsv,
+        "application/vnd.cyclonedx+json" => InventoryFormat::CycloneDx,
+        "application/spdx+json" => InventoryFormat::Spdx,
+        "application/json" => {
+            let whole = receive(body, RECORD_BYTES).await?;
+            return push_json(&app, &caller, params, whole).await.map(Json);
+        }
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+            refuse_params(&params)?;
+            return push_many(&app, &caller, body).await.map(Json);
+        }
+        _ => {
+            return Err(ApiError::new(
+                problem_types::UNSUPPORTED_MEDIA_TYPE,
+                "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
+                 `application/vnd.cyclonedx+json` and `application/spdx+json` for what other tools tell of one host",
+            ));
+        }
+    };
+    let whole = receive(body, FOREIGN_BYTES).await?;
+    push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
+}
+
+/// JSON may be an SBOM under its general name.
+async fn push_json(
+    app: &App,
+    caller: &Caller,
+    params: InventoryParams,
+    whole: Vec<u8>,
+) -> ApiResult<InventoryReport> {
+    match InventoryFormat::recognise(&whole[..whole.len().min(4096)]) {
+        Some(format @ (InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
+            push_foreign(app, caller, format, params, &whole).await
+        }
+        _ => {
+            refuse_params(&params)?;
+            inventory::push_inventory(app, caller, parse_json::<Inventory>(&whole)?).await
+        }
+    }
+}
+
+/// What other tools tell of one host. Lines and parts that cannot be read are named, and lose no others.
+async fn push_foreign(
+    app: &App,
+    caller: &Caller,
+    format: InventoryFormat,
+    params: InventoryParams,
+    whole: &[u8],
+) -> ApiResult<InventoryReport> {
+    let ci_id = params
+        .ci_id
+        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host, which this form does not"))?;
+    let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
+    let os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
+    if format == InventoryFormat::Tsv && os.is_none() {
+        return Err(ApiError::invalid(
+            "os",
+            "must name the host's OS release, such as `rocky:9`, which lines do not",
+        ));
+    }
+    let read = read_inventory(whole, format, os.as_ref())
+        .map_err(|error| ApiError::invalid("", format!("cannot be read: {error}")))?;
+    let os = read.os.map(|os| os.to_string()).unwrap_or_default();
+    let pushed = Inventory {
+        ci_id,
+        scan_id: params.scan_id,
+        os,
+        collected_at: params.collected_at,
+        boot_id: None,
+        running_kernel: params.running_kernel,
+        reboot_pending: false,
+        packages: read.packages.into_iter().map(package).collect(),
+    };
+    if pushed.packages.is_empty()
+        && let Some(first) = read.refused.first()
+    {
+        return Err(ApiError::invalid("", format!("has no package that can be read; {first}")));
+    }
+    let mut report = inventory::push_inventory(app, caller, pushed).await?;
+    for refused in read.refused {
+        inventory::refuse(&mut report, 1, refused.to_string());
+    }
+    Ok(report)
+}
+
+fn package(package: InstalledPackage) -> InventoryPackage {
+    InventoryPackage {
+        name: package.name,
+        version: package.version,
+        arch: package.arch,
+        source: package.source_name,
+        source_version: package.source_version,
+        module: package.module.map(|module| module.to_string()),
+        held: package.held,
+        candidate: package.candidate,
+        // Neither form tells what else the repositories offer.
+        returnable: false,
+    }
+}
+
+fn refuse_params(params: &InventoryParams) -> ApiResult<()> {
+    match *params == InventoryParams::default() {
+        true => Ok(()),
+        false => Err(ApiError::malformed(
+            "an inventory in the platform's own form says all of this itself; leave the query parameters out",
+        )),
+    }
+}
+
+async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
+    let mut parts = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(part) = next_part(&mut parts).await? {
+        if whole.len() + part.len() > most {
+            return Err(ApiError::new(
+                problem_types::TOO_LARGE,
+                format!("the inventory is larger than {} MiB", most >> 20),
+            ));
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole)
+}
+
+async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<InventoryReport> {
+    let mut push = InventoryPush::new(app, caller);
+    let mut parts = body.into_data_stream();
+    let (mut line, mut is_too_long, mut total) = (Vec::new(), false, 0_usize);
+    while let Some(part) = next_part(&mut parts).await? {
+        total += part.len();
+        if total > BODY_BYTES {
+            return Err(too_large("the inventories are larger than 512 MiB; send them in several requests"));
+        }
+        let mut rest: &[u8] = &part;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            line.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            push.take(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
+        }
+        line.extend_from_slice(rest);
+        if line.len() > RECORD_BYTES {
+            is_too_long = true;
+            line.clear();
+        }
+    }
+    push.take(line, is_too_long).await?;
+    push.finish().await
+}
+
+fn too_large(detail: &'static str) -> ApiError {
+    ApiError::new(problem_types::TOO_LARGE, detail)
+}

@@ -1,0 +1,291 @@
+//! Advisories as they are read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use advisories::{advisory::NotAffected, feed};
+use api_types::{
+    page::Page,
+    patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
+};
+use chrono::{DateTime, Utc};
+use domain::ids::AdvisoryId;
+use rustc_hash::FxHashMap;
+use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
+use sqlx::PgConnection;
+
+use super::criteria_cache::Edition;
+use crate::{
+    App,
+    store::{
+        self,
+        advisories::{AdvisoryFilter, FoundAdvisory},
+        affected::{AffectedHost, AffectedPage},
+        dictionary::Finding,
+        text,
+    },
+};
+
+/// Advisories shown for one CVE; no CVE has been fixed by as many.
+const MOST: i64 = 200;
+/// Notes shown with one advisory.
+const MOST_NOTES: i64 = 500;
+/// Ids that are remembered with what goes by them; beyond it the memory is cleared.
+const MOST_ASKED: usize = 500;
+
+pub(crate) async fn list_advisories(
+    app: &App,
+    filter: &AdvisoryFilter,
+    request: &PageRequest,
+) -> ApiResult<Page<AdvisorySummary>> {
+    let (limit, after) = (request.limit()?, request.after::<(DateTime<Utc>, i32)>()?);
+    let mut conn = app.pool.acquire().await?;
+    let rows = store::advisories::list_advisories(&mut conn, filter, after, limit + 1).await?;
+    let numbered = page(rows, limit, |(no, advisory)| (advisory.published, *no));
+    Ok(Page {
+        items: numbered.items.into_iter().map(|(_, advisory)| advisory).collect(),
+        next_page_token: numbered.next_page_token,
+    })
+}
+
+/// What goes by an id, as it is shown but for who lacks it.
+pub(crate) struct Known {
+    edition: i64,
+    numbers: Vec<i32>,
+    /// Those for a release that another one here is for, too: hosts may lack both.
+    overlapping: Vec<i32>,
+    advisories: Vec<Advisory>,
+    notes: Vec<CveNote>,
+}
+
+/// What was asked for last, by its id. Each holds for its edition only: a page of who lacks it says which one is stored.
+#[derive(Default)]
+pub(crate) struct Asked(RwLock<FxHashMap<String, Arc<Known>>>);
+
+impl Asked {
+    fn recall(&self, id: &str) -> Option<Arc<Known>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn remember(&self, id: &str, known: Arc<Known>) {
+        let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= MOST_ASKED {
+            memory.clear();
+        }
+        memory.insert(id.to_owned(), known);
+    }
+}
+
+/// An advisory by its id, or everything that fixes a CVE, with a page of the CIs that lack it.
+pub(crate) async fn get_advisory(
+    app: &App,
+    id: &AdvisoryId,
+    request: &PageRequest,
+) -> ApiResult<AdvisoryDetail> {
+    let (limit, after) = (request.limit()?, request.after::<i32>()?.unwrap_or(0));
+    let mut conn = app.reads.acquire().await?;
+    let detail = advisory_detail(app, &mut conn, id, after, limit).await;
+    conn.release(detail)
+}
+
+async fn advisory_detail(
+    app: &App,
+    conn: &mut PgConnection,
+    id: &AdvisoryId,
+    after: i32,
+    limit: i64,
+) -> ApiResult<AdvisoryDetail> {
+    let (known, affected_page) = find_with_page(app, conn, id, after, limit + 1).await?;
+    let AffectedPage { edition, counts, hosts } = affected_page;
+    let affected_total = count_affected(conn, &known, &counts).await?;
+    let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
+    let edition = app.measures.edition(conn, edition).await?;
+    let affected = affected_cis(app, conn, &edition, &known.numbers, hosts, app.clock.now()).await?;
+    let mut advisories = known.advisories.clone();
+    for (advisory, count) in advisories.iter_mut().zip(counts) {
+        advisory.summary.affected_cis = count;
+    }
+    Ok(AdvisoryDetail {
+        id: id.to_string(),
+        advisories,
+        notes: known.notes.clone(),
+        affected_total,
+        affected,
+        next_page_token,
+    })
+}
+
+/// What goes by an id, and a page of who lacks it.
+async fn find_with_page(
+    app: &App,
+    conn: &mut PgConnection,
+    id: &AdvisoryId,
+    after: i32,
+    limit: i64,
+) -> ApiResult<(Arc<Known>, AffectedPage)> {
+    if let Some(known) = app.asked.recall(id.as_str()) {
+        let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
+        if page.edition == known.edition {
+            return Ok((known, page));
+        }
+    }
+    let known = Arc::new(find(conn, id).await?);
+    app.asked.remember(id.as_str(), known.clone());
+    let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
+    Ok((known, page))
+}
+
+async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
+    // The edition is read first: whatever of a later one is read after it is not taken for good.
+    let (edition, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
+    if found.is_empty() {
+        return Err(unknown(id.as_str()));
+    }
+    let mut cves: Vec<String> = found.iter().flat_map(|one| one.summary.cve_ids.iter().cloned()).collect();
+    cves.sort_unstable();
+    cves.dedup();
+    let probabilities = store::feeds::list_probabilities(conn, &cves).await?;
+    let notes = store::feeds::list_notes(conn, &cves, MOST_NOTES).await?;
+    Ok(Known {
+        edition,
+        numbers: found.iter().map(|one| one.no).collect(),
+        overlapping: overlapping(&found),
+        advisories: found.into_iter().map(|one| shown(one, &probabilities)).collect(),
+        notes: notes.into_iter().map(cve_note).collect(),
+    })
+}
+
+fn overlapping(found: &[FoundAdvisory]) -> Vec<i32> {
+    let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
+        one.body.affected.iter().map(|affected| affected.os.to_string()).collect()
+    };
+    let releases: Vec<BTreeSet<String>> = found.iter().map(releases_of).collect();
+    let mut advisories_for: BTreeMap<&str, usize> = BTreeMap::new();
+    for release in releases.iter().flatten() {
+        *advisories_for.entry(release).or_default() += 1;
+    }
+    let overlaps = |releases: &BTreeSet<String>| {
+        releases.iter().any(|release| advisories_for.get(release.as_str()) > Some(&1))
+    };
+    found.iter().zip(&releases).filter(|(_, releases)| overlaps(releases)).map(|(one, _)| one.no).collect()
+}
+
+fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory {
+    let FoundAdvisory { summary, body, .. } = found;
+    let predicted = summary.cve_ids.iter().filter_map(|cve| probabilities.get(cve).copied());
+    let exploit_probability = predicted.max_by(f64::total_cmp);
+    let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
+        os: affected.os.to_string(),
+        package: affected.package,
+        fixed: affected.fixed,
+    });
+    Advisory {
+        summary,
+        packages: packages.collect(),
+        references: body.references.into_iter().map(|reference| reference.url).collect(),
+        not_affected: body.not_affected.into_iter().map(spared).collect(),
+        superseded_by: body.superseded_by,
+        details: body.details,
+        exploit_probability,
+    }
+}
+
+fn spared(package: NotAffected) -> SparedPackage {
+    let NotAffected { os, package, version, reason } = package;
+    SparedPackage { os: os.to_string(), package, version, reason }
+}
+
+fn cve_note(note: feed::nvd::CveNote) -> CveNote {
+    let best = note.cvss.into_iter().next();
+    CveNote {
+        cve_id: note.cve,
+        description: note.description,
+        severity: text::severity(note.severity.as_str()),
+        score: best.as_ref().map(|vector| vector.score),
+        vector: best.map(|vector| vector.vector),
+        rejected: note.rejected,
+    }
+}
+
+/// How many CIs lack one of these. Each advisory's are counted already; those of overlapping ones are counted together.
+async fn count_affected(conn: &mut PgConnection, known: &Known, counts: &[i64]) -> ApiResult<i64> {
+    let apart = known.numbers.iter().zip(counts).filter(|(no, _)| !known.overlapping.contains(no));
+    let apart: i64 = apart.map(|(_, hosts)| hosts).sum();
+    match known.overlapping.is_empty() {
+        true => Ok(apart),
+        false => Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?),
+    }
+}
+
+/// What these hosts lack of these advisories, host by host.
+async fn affected_cis(
+    app: &App,
+    conn: &mut PgConnection,
+    edition: &Edition,
+    advisories: &[i32],
+    hosts: Vec<AffectedHost>,
+    now: DateTime<Utc>,
+) -> ApiResult<Vec<AffectedCi>> {
+    let untold: Vec<i32> =
+        hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
+    let lacks = findings_about(app, conn, advisories, &untold).await?;
+    let told = hosts.iter().filter_map(|host| host.finding_no);
+    let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
+    let findings = edition.findings(conn, &numbers).await?;
+    let ids: Vec<i32> = hosts.iter().map(|host| host.id).collect();
+    let ci_ids = app.measures.ci_ids(conn, &ids).await?;
+    let mut affected = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let several = lacks.get(&host.id).into_iter().flatten();
+        let concerned = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
+        let mut concerned: Vec<&Finding> = concerned.map(|known| known.finding()).collect();
+        concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
+        let Some(ci_id) = ci_ids.get(&host.id) else { continue };
+        for finding in concerned {
+            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
+            affected.push(AffectedCi {
+                ci_id: ci_id.clone(),
+                advisory_id: finding.advisory_id.clone(),
+                package: finding.package.clone(),
+                installed: finding.installed.clone(),
+                fixed: finding.fixed.clone(),
+                state: text::package_state(if excepted { "excepted" } else { &finding.state }),
+                due: finding.due,
+            });
+        }
+    }
+    Ok(affected)
+}
+
+/// The findings of these hosts that are of these advisories, by host.
+async fn findings_about(
+    app: &App,
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    hosts: &[i32],
+) -> ApiResult<HashMap<i32, Vec<i32>>> {
+    if hosts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let lacks = store::affected::list_findings_of(conn, hosts).await?;
+    let all: Vec<i32> = lacks.iter().flat_map(|(_, findings)| findings).copied().collect();
+    let advisory_of = app.measures.advisories_of(conn, &all).await?;
+    let is_about = |no: &i32| advisory_of.get(no).is_some_and(|advisory| advisories.contains(advisory));
+    let about = |(host, findings): (i32, Vec<i32>)| (host, findings.into_iter().filter(is_about).collect());
+    Ok(lacks.into_iter().map(about).collect())
+}
+
+/// Refuses an advisory or CVE id that nothing stored goes by.
+pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
+    match store::advisories::is_known(conn, id).await? {
+        true => Ok(()),
+        false => Err(unknown(id)),
+    }
+}
+
+fn unknown(id: &str) -> ApiError {
+    let shown: String = id.chars().take(100).collect();
+    ApiError::not_found(format!("advisory or CVE `{shown}`; import the feed that has it"))
+}

@@ -1,0 +1,412 @@
+//! Import of feeds, whichever they are: records are read by one thread and stored in batches, each in its own transaction.
+//! One bad record never loses the others, and an import that is cut off goes on from there when the feed is sent again:
+//! what is stored already is unchanged.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use advisories::{
+    Advisory, Severity,
+    feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
+};
+use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
+use chrono::{DateTime, Utc};
+use service_kit::{ApiError, ApiResult, Caller, audit};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::package_set_matching;
+use crate::{
+    App,
+    store::{self, advisories::NewAdvisory},
+};
+
+/// Records stored in one transaction.
+const BATCH: usize = 500;
+/// Refusals and warnings named in a report; all are counted.
+const SHOWN: usize = 1000;
+
+/// How far an import has come, for whoever watches it.
+#[derive(Clone, Default)]
+pub(crate) struct Progress {
+    bytes_read: Arc<AtomicU64>,
+    report: Arc<Mutex<AdvisoryImportReport>>,
+}
+
+impl Progress {
+    pub(crate) fn new(kind: FeedKind) -> Self {
+        let progress = Self::default();
+        progress.change(|report| report.format = kind.as_str().to_owned());
+        progress
+    }
+
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn report(&self) -> AdvisoryImportReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut AdvisoryImportReport)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Imports the feed in a file. What was read before a fault is stored, and counted in `progress`.
+pub(crate) async fn import_advisories(
+    app: &App,
+    caller: &Caller,
+    kind: FeedKind,
+    file: File,
+    progress: &Progress,
+) -> ApiResult<AdvisoryImportReport> {
+    let now = app.clock.now();
+    let limits = Limits { now: Some(now), warnings_kept: SHOWN, ..Limits::default() };
+    let mut only_import = app.pool.begin().await?;
+    store::lock_imports(&mut only_import).await?;
+    let (sender, mut records) = mpsc::channel::<Result<FeedRecord, RecordError>>(2 * BATCH);
+    let source = Watched { file, bytes_read: Arc::clone(&progress.bytes_read) };
+    let reading = tokio::task::spawn_blocking(move || read(kind, source, &limits, &sender));
+
+    let mut import = Import { progress: progress.clone(), now, remarked: 0 };
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(record) = records.recv().await {
+        match record {
+            Ok(record) => {
+                import.count_read(&record);
+                batch.push(record);
+            }
+            Err(error) => import.refuse(error),
+        }
+        if batch.len() == BATCH {
+            import.store(app, std::mem::take(&mut batch)).await?;
+        }
+    }
+    let read = reading.await.map_err(ApiError::internal)?;
+    if !batch.is_empty() {
+        import.store(app, batch).await?;
+    }
+    let remarked = import.remarked;
+    match read {
+        Ok(read) => progress.change(|report| tell_warnings(report, read)),
+        // Records before the fault are stored: the import can be repeated, and says what it could not read.
+        Err(error) if progress.report().read > 0 => {
+            progress.change(|report| report.warnings.push(fault(&error)));
+        }
+        Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", fault(&error)))),
+    }
+    let cis_changed = remarked + package_set_matching::evaluate_all_due(app).await?;
+    package_set_matching::reckon_all_due(app).await?;
+    progress.change(|report| report.cis_changed = cis_changed);
+    let report = progress.report();
+    let mut transaction = only_import;
+    let record =
+        audit::Record::new("import_advisories", format!("feed/{}", report.format)).after(&summary(&report));
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    Ok(report)
+}
+
+fn read(
+    kind: FeedKind,
+    source: Watched,
+    limits: &Limits,
+    sender: &mpsc::Sender<Result<FeedRecord, RecordError>>,
+) -> Result<ReadReport, FeedError> {
+    // A receiver that is gone has given the import up.
+    read_feed(kind, source, "record", limits, &mut |record| match sender.blocking_send(record) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    })
+}
+
+/// What is wrong with the input as a whole. Of a packed one that cannot be unpacked, the cause says what.
+fn fault(error: &FeedError) -> String {
+    match error {
+        FeedError::Input(cause) => format!("{error}: {cause}"),
+        other => other.to_string(),
+    }
+}
+
+/// A file that tells how much of it was read.
+struct Watched {
+    file: File,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}
+
+fn tell_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
+    let kept = read.warnings.len() as u64;
+    let texts = read.warnings.into_iter().map(|warning| format!("{}: {}", warning.name, warning.text));
+    report.warnings.extend(texts);
+    let more = read.warning_count.saturating_sub(kept);
+    if more > 0 {
+        report.warnings.push(format!("{more} more warnings"));
+    }
+}
+
+/// The report as the audit log keeps it: counts, no texts from the feed.
+fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
+    serde_json::json!({
+        "format": report.format, "read": report.read, "new": report.new, "changed": report.changed,
+        "unchanged": report.unchanged, "refused": report.refused.len() as u64 + report.refused_more,
+    })
+}
+
+struct Import {
+    progress: Progress,
+    now: DateTime<Utc>,
+    /// CIs with pending fixes that are now known to be exploited.
+    remarked: u64,
+}
+
+impl Import {
+    fn count_read(&self, record: &FeedRecord) {
+        let (withdrawn, superseded) = match record {
+            FeedRecord::Advisory(one) => (one.withdrawn.is_some(), one.superseded_by.is_some()),
+            FeedRecord::Note(note) => (note.rejected, false),
+            FeedRecord::Exploited(_) | FeedRecord::Prediction(_) => (false, false),
+        };
+        self.progress.change(|report| {
+            report.read += 1;
+            report.withdrawn += u64::from(withdrawn);
+            report.superseded += u64::from(superseded);
+        });
+    }
+
+    fn refuse(&self, error: RecordError) {
+        self.progress.change(|report| {
+            report.read += 1;
+            match report.refused.len() < SHOWN {
+                true => report.refused.push(RefusedAdvisory { record: error.name, reason: error.reason }),
+                false => report.refused_more += 1,
+            }
+        });
+    }
+
+    /// Stores one batch; a feed has records of one kind only.
+    async fn store(&mut self, app: &App, batch: Vec<FeedRecord>) -> ApiResult<()> {
+        let count = batch.len() as u64;
+        let mut advisories = BTreeMap::new();
+        let (mut exploited, mut predictions, mut notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for record in batch {
+            match record {
+                FeedRecord::Advisory(advisory) => self.gather(&mut advisories, *advisory),
+                FeedRecord::Exploited(entry) => drop(exploited.insert(entry.cve.clone(), entry)),
+                FeedRecord::Prediction(entry) => drop(predictions.insert(entry.cve.clone(), entry)),
+                FeedRecord::Note(note) => drop(notes.insert(note.cve.clone(), *note)),
+            }
+        }
+        let mut transaction = app.pool.begin().await?;
+        store::lock_results(&mut transaction).await?;
+        if !advisories.is_empty() {
+            self.store_advisories(&mut transaction, advisories).await?;
+        }
+        if !exploited.is_empty() {
+            let entries: Vec<_> = exploited.into_values().collect();
+            let stored = store::feeds::upsert_known_exploited(&mut transaction, &entries).await?;
+            self.count(count, stored);
+            let cves: Vec<String> = entries.into_iter().map(|entry| entry.cve).collect();
+            self.remarked += mark_exploited(&mut transaction, &cves).await?;
+        }
+        if !predictions.is_empty() {
+            let entries: Vec<_> = predictions.into_values().collect();
+            let stored = store::feeds::upsert_predictions(&mut transaction, &entries).await?;
+            self.count(count, stored);
+        }
+        if !notes.is_empty() {
+            let notes: Vec<_> = notes.into_values().collect();
+            let stored = store::feeds::upsert_notes(&mut transaction, &notes).await?;
+            self.count(count, stored);
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    fn count(&self, records: u64, stored: store::feeds::Stored) {
+        self.progress.change(|report| {
+            report.new += stored.new;
+            report.changed += stored.changed;
+            report.unchanged += records.saturating_sub(stored.new + stored.changed);
+        });
+    }
+
+    fn count_unchanged(&self) {
+        self.progress.change(|report| report.unchanged += 1);
+    }
+
+    /// Of editions of one notice the newest counts, of its parts all together.
+    fn gather(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
+        match advisories.get_mut(&advisory.id) {
+            None => drop(advisories.insert(advisory.id.clone(), advisory)),
+            Some(known) => {
+                self.count_unchanged();
+                if known.is_part && advisory.is_part {
+                    known.absorb(advisory);
+                } else if known.modified <= advisory.modified {
+                    if known.modified == advisory.modified && *known != advisory {
+                        let text = format!(
+                            "{}: met twice with different content; the later one counts",
+                            advisory.id
+                        );
+                        self.progress.change(|report| report.warnings.push(text));
+                    }
+                    *known = advisory;
+                }
+            }
+        }
+    }
+
+    async fn store_advisories(
+        &self,
+        conn: &mut PgConnection,
+        mut advisories: BTreeMap<String, Advisory>,
+    ) -> ApiResult<()> {
+        self.add_to_known_parts(conn, &mut advisories).await?;
+        let ids: Vec<String> = advisories.keys().cloned().collect();
+        let cves: BTreeSet<&String> = advisories.values().flat_map(|advisory| &advisory.cves).collect();
+        let cves: Vec<String> = cves.into_iter().cloned().collect();
+        let exploited: BTreeSet<String> =
+            store::feeds::list_exploited(conn, &cves).await?.into_iter().collect();
+        let known: BTreeMap<String, store::advisories::KnownAdvisory> =
+            store::advisories::find_known(conn, &ids)
+                .await?
+                .into_iter()
+                .map(|known| (known.id.clone(), known))
+                .collect();
+        let levels = store::sla::get_service_levels(conn).await?;
+        let mut fresh = Vec::new();
+        for mut advisory in advisories.into_values() {
+            let digest = digest(&advisory)?;
+            match known.get(&advisory.id) {
+                Some(known) if known.digest == digest => {
+                    self.count_unchanged();
+                    continue;
+                }
+                // An older edition never replaces a newer one; one dated in the future is no newer than today.
+                Some(known) if known.modified.min(self.now) > advisory.modified => {
+                    self.count_unchanged();
+                    continue;
+                }
+                Some(_) => self.progress.change(|report| report.changed += 1),
+                None => self.progress.change(|report| report.new += 1),
+            }
+            advisory.mark_exploited(&exploited);
+            let due = levels.due(advisory.published, advisory.severity, advisory.exploited);
+            fresh.push(NewAdvisory { advisory, digest, due });
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        // Both what they spoke of and what they speak of now: a fix can move, and go.
+        let fresh_ids: Vec<String> = fresh.iter().map(|one| one.advisory.id.clone()).collect();
+        let mut places: BTreeSet<(String, String)> =
+            store::advisories::list_places(conn, &fresh_ids).await?.into_iter().collect();
+        store::advisories::upsert_advisories(conn, &fresh).await?;
+        let affected = fresh.iter().flat_map(|one| &one.advisory.affected);
+        places.extend(affected.map(|affected| (affected.os.to_string(), affected.package.clone())));
+        let mut names_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (release, name) in places {
+            names_of.entry(release).or_default().push(name);
+        }
+        for (release, names) in names_of {
+            store::package_sets::mark_due(conn, &[release], &names).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts parts together with what earlier imports brought of the same notices.
+    async fn add_to_known_parts(
+        &self,
+        conn: &mut PgConnection,
+        advisories: &mut BTreeMap<String, Advisory>,
+    ) -> ApiResult<()> {
+        let parts = advisories.values().filter(|advisory| advisory.is_part);
+        let ids: Vec<String> = parts.map(|advisory| advisory.id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for mut known in store::feeds::list_parts(conn, &ids).await? {
+            if let Some(part) = advisories.remove(&known.id) {
+                known.exploited = false;
+                known.absorb(part);
+                advisories.insert(known.id.clone(), known);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What decides whether an edition is another one. Times that a feed does not give are those of its reading, and the mark
+/// of exploitation comes from elsewhere.
+fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
+    let mut told = Cow::Borrowed(advisory);
+    if told.exploited {
+        told.to_mut().exploited = false;
+    }
+    if told.is_undated {
+        let told = told.to_mut();
+        (told.published, told.modified) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+        told.withdrawn = told.withdrawn.map(|_| DateTime::UNIX_EPOCH);
+    }
+    let mut hash = Hashed(Sha256::new());
+    serde_json::to_writer(&mut hash, &*told)?;
+    Ok(hash.0.finalize().to_vec())
+}
+
+/// Takes what is written into its digest, so that a large advisory is not in memory once more.
+struct Hashed(Sha256);
+
+impl io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Marks advisories for vulnerabilities that are now known to be exploited, and gives how many CIs lack one of them.
+async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u64> {
+    let unmarked = store::feeds::list_unmarked(conn, cves).await?;
+    if unmarked.is_empty() {
+        return Ok(0);
+    }
+    let numbers: Vec<i32> = unmarked.iter().map(|one| one.no).collect();
+    let levels = store::sla::get_service_levels(conn).await?;
+    let due: Vec<_> = unmarked
+        .iter()
+        .map(|one| {
+            let severity: Severity = one.severity.parse().unwrap_or_default();
+            levels.due(one.published, severity, true)
+        })
+        .collect();
+    store::feeds::mark_exploited(conn, &numbers, &due).await?;
+    Ok(u64::try_from(store::affected::count_affected(conn, &numbers).await?).unwrap_or_default())
+}

@@ -1,0 +1,372 @@
+//! Compliance as it is read: roll-ups, one CI, rows of the export.
+
+use std::{sync::Arc, time::Instant};
+
+use api_types::{
+    cmdb::PatchState,
+    patch::{
+        CiCompliance, ComplianceCounts, ComplianceRow, ComplianceShare, ComplianceStatus, ComplianceSummary,
+        PendingPatch, PolicyCompliance,
+    },
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::{CiId, PolicyId};
+use serde::{Serialize, Serializer};
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+
+use super::{
+    criteria_cache::{Edition, KnownFinding, Measures},
+    policy_results::DEFAULT_SCAN_AGE_HOURS,
+};
+use crate::{
+    App,
+    store::{
+        self,
+        compliance::{CiRecord, ResultFilter, ResultRow},
+        dictionary::Finding,
+        text,
+    },
+};
+
+/// How a value that a CI has no tag for is called in roll-ups.
+pub(crate) const UNTAGGED: &str = "untagged";
+
+pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
+    let mut conn = app.pool.acquire().await?;
+    let cells = store::rollups::list_rollup(&mut conn).await?;
+    let (oldest_scan, newest_scan) = match app.scan_range.recall() {
+        Some(range) => range,
+        None => {
+            let began = Instant::now();
+            let range = store::compliance::find_scan_range(&mut conn).await?;
+            app.scan_range.remember(range, began.elapsed());
+            range
+        }
+    };
+    let mut summary = ComplianceSummary {
+        total: ComplianceCounts::default(),
+        by_policy: Default::default(),
+        by_env: Default::default(),
+        by_os: Default::default(),
+        by_tier: Default::default(),
+        by_owner: Default::default(),
+        by_cluster: Default::default(),
+        oldest_scan,
+        newest_scan,
+    };
+    for cell in cells {
+        let value = if cell.value.is_empty() { UNTAGGED.to_owned() } else { cell.value };
+        let counts = match cell.dimension.as_str() {
+            "policy" => summary.by_policy.entry(value).or_default(),
+            "env" => summary.by_env.entry(value).or_default(),
+            "os" => summary.by_os.entry(value).or_default(),
+            "tier" => summary.by_tier.entry(value).or_default(),
+            "owner" => summary.by_owner.entry(value).or_default(),
+            "cluster" => summary.by_cluster.entry(value).or_default(),
+            _ => &mut summary.total,
+        };
+        match text::status(&cell.status) {
+            ComplianceStatus::Compliant => counts.compliant = cell.hosts,
+            ComplianceStatus::NonCompliant => counts.non_compliant = cell.hosts,
+            ComplianceStatus::Unknown => counts.unknown = cell.hosts,
+        }
+    }
+    let dimensions = [
+        &mut summary.by_policy,
+        &mut summary.by_env,
+        &mut summary.by_os,
+        &mut summary.by_tier,
+        &mut summary.by_owner,
+        &mut summary.by_cluster,
+    ];
+    dimensions.into_iter().flat_map(|values| values.values_mut()).for_each(set_percent);
+    set_percent(&mut summary.total);
+    Ok(summary)
+}
+
+/// One decimal is as fine as anybody reads it. Nothing is no percentage of nothing: 0.
+fn set_percent(counts: &mut ComplianceCounts) {
+    let all = counts.compliant + counts.non_compliant + counts.unknown;
+    counts.percent = match all {
+        0 => 0.0,
+        all => (counts.compliant as f64 * 1000.0 / all as f64).floor() / 10.0,
+    };
+}
+
+pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<ShownCi> {
+    let mut conn = app.reads.acquire().await?;
+    let shown = ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await;
+    conn.release(shown)
+}
+
+/// One CI with what it lacks as it is shown.
+pub(crate) type ShownCi = CiCompliance<ShownPatch>;
+
+/// A [`PendingPatch`] on its way out. What many hosts lack is made into text once.
+pub(crate) enum ShownPatch {
+    Pending(Arc<KnownFinding>),
+    Excepted(Box<PendingPatch>),
+}
+
+impl Serialize for ShownPatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Pending(finding) => finding
+                .shown(|finding| pending_patch(finding, false))
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
+            Self::Excepted(patch) => patch.serialize(serializer),
+        }
+    }
+}
+
+/// From one read of the database; what repeats from CI to CI is remembered.
+async fn ci_compliance(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    ci_id: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<ShownCi> {
+    let records = store::compliance::list_ci_records(conn, ci_id.as_str()).await?;
+    let Some(record) = records.first() else {
+        return Err(ApiError::not_found(format!(
+            "managed host `{ci_id}`: it is no active host or VM with an `os` tag in the CMDB"
+        )));
+    };
+    let edition = measures.edition(conn, record.edition).await?;
+    let numbers = record.findings.as_deref().unwrap_or_default();
+    let findings = edition.findings(conn, numbers).await?;
+    let mut findings: Vec<Arc<KnownFinding>> = findings.into_values().collect();
+    findings.sort_unstable_by(|a, b| {
+        (a.due, &a.advisory_id, &a.package, &a.fixed).cmp(&(b.due, &b.advisory_id, &b.package, &b.fixed))
+    });
+    let rows = result_rows(&edition, ci_id, &records);
+    let worst = rows.iter().max_by_key(|row| badness(live_status(row, now)));
+    let status = worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now));
+    let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now));
+    let pending = findings.into_iter().map(|finding| {
+        match edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), &finding, now) {
+            true => ShownPatch::Excepted(Box::new(pending_patch(&finding, true))),
+            false => ShownPatch::Pending(finding),
+        }
+    });
+    Ok(CiCompliance {
+        ci_id: ci_id.clone(),
+        compliance_status: status,
+        reason,
+        current_patch_level: worst.and_then(|row| row.current_level.clone()),
+        target_patch_level: worst.and_then(|row| row.target_level.clone()),
+        package_digest: record.package_digest.as_deref().map(hex),
+        last_scanned: record.last_scanned,
+        last_patched: record.last_patched,
+        reboot_pending: record.reboot_pending,
+        pending_patches: pending.collect(),
+        policies: rows
+            .iter()
+            .filter(|row| row.policy_id.is_some())
+            .map(|row| result(row, now))
+            .collect::<ApiResult<_>>()?,
+        os_type: record.os.clone(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The results of a CI in the order of their policies' ids; those of policies that are gone are passed over.
+fn result_rows(edition: &Edition, ci_id: &CiId, records: &[CiRecord]) -> Vec<ResultRow> {
+    let mut rows: Vec<ResultRow> =
+        records.iter().filter_map(|record| result_row(edition, ci_id, record)).collect();
+    rows.sort_by(|a, b| a.policy_id.cmp(&b.policy_id));
+    rows
+}
+
+fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<ResultRow> {
+    let policy_no = record.policy_no?;
+    let policy = edition.policy(policy_no);
+    if policy.is_none() && policy_no != 0 {
+        return None;
+    }
+    Some(ResultRow {
+        ci_id: ci_id.to_string(),
+        os: record.os.clone(),
+        env: record.env.clone(),
+        policy_id: policy.map(|policy| policy.id.clone()),
+        policy_no,
+        status: record.status.clone()?,
+        target_level: record.target_level.clone(),
+        current_level: record.current_level.clone(),
+        pending: record.pending?,
+        excepted: record.excepted?,
+        max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
+        last_scanned: record.last_scanned,
+        last_patched: record.last_patched,
+        reboot_pending: record.reboot_pending,
+    })
+}
+
+/// The state of a CI as the CMDB keeps it, without the run that brought it about.
+pub async fn patch_state(app: &App, ci_id: &CiId, now: DateTime<Utc>) -> ApiResult<PatchState> {
+    let mut conn = app.pool.acquire().await?;
+    patch_state_by(&mut conn, &app.measures, ci_id, now).await
+}
+
+pub(crate) async fn patch_state_by(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    ci_id: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<PatchState> {
+    let state = ci_compliance(conn, measures, ci_id, now).await?;
+    Ok(PatchState {
+        compliance_status: text::status_name(state.compliance_status).to_owned(),
+        current_patch_level: state.current_patch_level,
+        last_scanned: state.last_scanned,
+        last_patched: state.last_patched,
+        run_id: None,
+    })
+}
+
+/// How many of these hosts are compliant.
+pub async fn share(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<ComplianceShare> {
+    let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let (compliant, _) = store::compliance::count_compliant(conn, &ids).await?;
+    Ok(ComplianceShare { compliant, total: ids.len() as i64 })
+}
+
+/// Remembers when hosts were patched.
+pub async fn record_patched(conn: &mut PgConnection, hosts: &[CiId], at: DateTime<Utc>) -> ApiResult<()> {
+    let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    store::hosts::record_patched(conn, &ids, at).await
+}
+
+/// One page of the export; `after` is the last row of the page before.
+pub(crate) async fn list_rows(
+    conn: &mut PgConnection,
+    filter: &ResultFilter,
+    after: Option<(String, i32)>,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> ApiResult<(Vec<ComplianceRow>, Option<(String, i32)>)> {
+    let rows = store::compliance::list_results(conn, filter, after, limit).await?;
+    let last = match rows.len() as i64 == limit {
+        true => rows.last().map(|row| (row.ci_id.clone(), row.policy_no)),
+        false => None,
+    };
+    Ok((rows.iter().map(|row| export_row(row, now)).collect::<ApiResult<_>>()?, last))
+}
+
+fn export_row(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
+    Ok(ComplianceRow {
+        ci_id: CiId::new(&row.ci_id).map_err(ApiError::internal)?,
+        policy_id: policy_id(row)?,
+        os_type: row.os.clone(),
+        env: row.env.clone(),
+        compliance_status: live_status(row, now),
+        reason: reason(row, now),
+        current_patch_level: row.current_level.clone(),
+        target_patch_level: row.target_level.clone(),
+        pending: i64::from(row.pending),
+        last_scanned: row.last_scanned,
+        last_patched: row.last_patched,
+    })
+}
+
+fn result(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<PolicyCompliance> {
+    let policy_id =
+        policy_id(row)?.ok_or_else(|| ApiError::internal("a result without a policy is shown as one"))?;
+    Ok(PolicyCompliance {
+        policy_id,
+        compliance_status: live_status(row, now),
+        reason: reason(row, now),
+        target_patch_level: row.target_level.clone(),
+        current_patch_level: row.current_level.clone(),
+        pending: i64::from(row.pending),
+        last_scanned: row.last_scanned,
+    })
+}
+
+fn policy_id(row: &ResultRow) -> ApiResult<Option<PolicyId>> {
+    row.policy_id.as_deref().map(PolicyId::new).transpose().map_err(ApiError::internal)
+}
+
+const NEVER_SCANNED: &str = "never scanned";
+
+/// The stored status, unless the scan behind it has become too old since it was stored.
+fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
+    match is_stale(row, now) {
+        true => ComplianceStatus::Unknown,
+        false => text::status(&row.status),
+    }
+}
+
+fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
+    let most = TimeDelta::hours(i64::from(row.max_scan_age_hours));
+    row.last_scanned.is_none_or(|scanned| scanned < now - most)
+}
+
+fn badness(status: ComplianceStatus) -> u8 {
+    match status {
+        ComplianceStatus::Compliant => 0,
+        ComplianceStatus::Unknown => 1,
+        ComplianceStatus::NonCompliant => 2,
+    }
+}
+
+fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
+    let Some(scanned) = row.last_scanned else { return NEVER_SCANNED.to_owned() };
+    if is_stale(row, now) {
+        return format!(
+            "last scanned {} h ago, longer than the {} h that are allowed",
+            (now - scanned).num_hours(),
+            row.max_scan_age_hours
+        );
+    }
+    let until = row.target_level.as_deref().map(|level| format!(" up to {level}")).unwrap_or_default();
+    let mut text = match row.pending {
+        0 => format!("every applicable fix{until} is installed"),
+        1 => format!("1 fix{until} is pending"),
+        many => format!("{many} fixes{until} are pending"),
+    };
+    if row.excepted > 0 {
+        text.push_str(&format!(", {} more excepted", row.excepted));
+    }
+    if row.reboot_pending {
+        text.push_str("; the host waits for a reboot");
+    }
+    text
+}
+
+/// A candidate is a binary's version: of a fix in a source of another version it says nothing.
+fn installable_now(finding: &Finding) -> Option<bool> {
+    finding.candidate.as_ref()?;
+    match &finding.target {
+        None => Some(false),
+        Some(target) if *target == finding.fixed => Some(true),
+        Some(_) => None,
+    }
+}
+
+fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
+    PendingPatch {
+        package: finding.package.clone(),
+        installed: finding.installed.clone(),
+        fixed: finding.fixed.clone(),
+        installable: finding.candidate.clone(),
+        installable_now: installable_now(finding),
+        advisory_id: finding.advisory_id.clone(),
+        cve_ids: finding.cves.clone(),
+        severity: text::severity(&finding.severity),
+        exploited: finding.exploited,
+        published: finding.published,
+        due: finding.due,
+        state: text::package_state(if excepted { "excepted" } else { &finding.state }),
+        rule: finding.rule.clone(),
+    }
+}

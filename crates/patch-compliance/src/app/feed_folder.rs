@@ -1,0 +1,177 @@
+//! The watched folder: whatever feed is put there is imported, at once or at the slots of a schedule, without hands.
+//!
+//! A file is taken when it looks the same twice, so that one that is still being written is left alone, and again when its
+//! size or time has changed. What is no feed is passed over and told once. Replicas that watch the same folder take turns.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use domain::time::due_slots;
+use service_kit::{ApiError, ApiResult, Caller, error::chain};
+
+use uuid::Uuid;
+
+use super::feed_imports;
+use crate::{
+    App, SERVICE,
+    store::{self, feed_imports::FeedFile},
+};
+
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Files of a folder that are looked at; more is a folder of something else.
+const MOST_FILES: usize = 200_000;
+const MAX_DEPTH: usize = 8;
+
+/// Size and time of a file when it was looked at.
+type Looks = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
+
+pub(crate) fn start(app: &App) {
+    let Some(folder) = app.settings.feeds.feeds_dir.clone() else { return };
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let stop = app.shutdown.clone();
+        stop.run_until_cancelled(watch(app, folder)).await;
+    });
+}
+
+async fn watch(app: App, folder: PathBuf) {
+    let caller = Caller::internal(SERVICE, "feeds-folder".to_owned());
+    let mut seen = Looks::new();
+    let mut is_missing = false;
+    loop {
+        match look(&app, &caller, &folder, seen.clone()).await {
+            Ok(Some(now)) => {
+                seen = now;
+                is_missing = false;
+            }
+            Ok(None) if !is_missing => {
+                tracing::warn!(
+                    "the folder of feeds `{}` cannot be read; it is looked for again",
+                    folder.display()
+                );
+                is_missing = true;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the folder of feeds cannot be imported now: {}", chain(&error)),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Imports what is new and has not changed since the look before, and gives what was seen; `None` when there is no such
+/// folder.
+async fn look(app: &App, caller: &Caller, folder: &Path, before: Looks) -> ApiResult<Option<Looks>> {
+    let of_folder = folder.to_owned();
+    let now = tokio::task::spawn_blocking(move || list(&of_folder)).await;
+    let Some(now) = now.map_err(ApiError::internal)? else { return Ok(None) };
+    if !is_time(app).await? {
+        return Ok(Some(now));
+    }
+    for (path, look) in now.iter().filter(|(path, look)| before.get(*path) == Some(look)) {
+        if app.shutdown.is_cancelled() {
+            break;
+        }
+        take(app, caller, path, *look).await?;
+    }
+    Ok(Some(now))
+}
+
+/// Without a schedule always; with one at its slots, each once, however many replicas look.
+async fn is_time(app: &App) -> ApiResult<bool> {
+    let Some(schedule) = &app.settings.feeds.feeds_schedule else { return Ok(true) };
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let since = store::feed_imports::lock_schedule(&mut transaction, now).await?;
+    let is_due = due_slots(schedule, Tz::UTC, since, now).due.is_some();
+    store::feed_imports::update_schedule(&mut transaction, now).await?;
+    transaction.commit().await?;
+    Ok(is_due)
+}
+
+fn list(folder: &Path) -> Option<Looks> {
+    let mut found = Looks::new();
+    collect(folder, MAX_DEPTH, &mut found)?;
+    Some(found)
+}
+
+fn collect(folder: &Path, depth: usize, found: &mut Looks) -> Option<()> {
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        // Links are not followed: they lead out of the folder. Hidden files are still being written by many tools.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if is_hidden || found.len() >= MOST_FILES {
+            continue;
+        }
+        if metadata.is_dir() && depth > 0 {
+            collect(&entry.path(), depth - 1, found);
+        } else if metadata.is_file()
+            && let Ok(modified) = metadata.modified()
+        {
+            found.insert(
+                entry.path(),
+                (i64::try_from(metadata.len()).unwrap_or(i64::MAX), in_micros(modified.into())),
+            );
+        }
+    }
+    Some(())
+}
+
+/// As exactly as the database keeps it.
+fn in_micros(instant: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
+}
+
+/// Imports a file unless it was taken as it is, and remembers it once that has ended: an import that is interrupted is
+/// begun again, and what is stored already costs little.
+async fn take(
+    app: &App,
+    caller: &Caller,
+    path: &Path,
+    (size_bytes, modified_at): (i64, DateTime<Utc>),
+) -> ApiResult<()> {
+    let file = FeedFile { path: path.display().to_string(), size_bytes, modified_at, etag: None };
+    let mut conn = app.pool.acquire().await?;
+    let known = store::feed_imports::find_file(&mut conn, &file.path).await?;
+    drop(conn);
+    if known.as_ref() == Some(&file) {
+        return Ok(());
+    }
+    let import_id = match import(app, caller, path, size_bytes).await {
+        Ok(import_id) => import_id,
+        // Somebody else's trouble, such as a database that is away: the file is tried again.
+        Err(error) if error.status().is_server_error() => return Err(error),
+        Err(error) => {
+            tracing::warn!("`{}` is passed over until it changes: {error}", path.display());
+            None
+        }
+    };
+    let mut conn = app.pool.acquire().await?;
+    store::feed_imports::upsert_file(&mut conn, &file, import_id).await
+}
+
+async fn import(app: &App, caller: &Caller, path: &Path, size_bytes: i64) -> ApiResult<Option<Uuid>> {
+    if u64::try_from(size_bytes).unwrap_or_default() > app.settings.feeds.feed_max_bytes {
+        return Err(ApiError::malformed(format!(
+            "it is larger than {} bytes",
+            app.settings.feeds.feed_max_bytes
+        )));
+    }
+    let file =
+        fs::File::open(path).map_err(|error| ApiError::malformed(format!("it cannot be opened: {error}")))?;
+    let begun = feed_imports::start_import(app, caller, path.display().to_string(), file).await?;
+    let id = begun.import.id;
+    let report = begun.task.await.map_err(ApiError::internal)??;
+    let refused = report.refused.len() as u64 + report.refused_more;
+    tracing::info!(
+        import.id = %id,
+        "imported `{}`: {} new, {} changed, {refused} refused",
+        path.display(), report.new, report.changed
+    );
+    Ok(Some(id))
+}

@@ -1,0 +1,172 @@
+//! Imports as something to watch: begun by a request or by the watched folder, told while they go on, kept afterwards.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    path::Path,
+    time::Duration,
+};
+
+use advisories::feed::{FeedKind, Limits, recognise_feed};
+use api_types::{
+    page::Page,
+    patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus},
+};
+use service_kit::{ApiError, ApiResult, Caller, page::PageRequest, page::page, problem_types};
+use tokio::{sync::Semaphore, task::JoinHandle, time::MissedTickBehavior};
+use uuid::Uuid;
+
+use super::advisory_import::{self, Progress};
+use crate::{App, store};
+
+/// Imports that wait for the one at work, in one process.
+const MOST_WAITING: usize = 32;
+/// How often an import says how far it has come.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+/// An import that has said nothing for this long has lost its process.
+const SILENT_SECONDS: f64 = 60.0;
+/// Ended imports that are remembered.
+const KEPT: i64 = 10_000;
+
+/// Lets one import at a time ask for a connection: the others would each keep one just to wait.
+pub struct Turns {
+    at_work: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { at_work: Semaphore::new(1), waiting: Semaphore::new(MOST_WAITING) }
+    }
+}
+
+/// An import that has begun, in a task of its own: nobody needs to wait for it.
+pub(crate) struct Begun {
+    pub import: AdvisoryImport,
+    pub task: JoinHandle<ApiResult<AdvisoryImportReport>>,
+}
+
+/// Begins to import the feed in a file; refused at once when it is none.
+pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, file: File) -> ApiResult<Begun> {
+    let bytes_total = file.metadata().map_err(ApiError::internal)?.len();
+    let (kind, file) =
+        tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
+    if app.imports.waiting.available_permits() == 0 {
+        let detail = format!("{MOST_WAITING} imports wait already; send the feed again when some have ended");
+        return Err(ApiError::new(problem_types::TOO_MANY_IMPORTS, detail));
+    }
+    let progress = Progress::new(kind);
+    let import = AdvisoryImport {
+        id: Uuid::now_v7(),
+        origin,
+        requested_by: caller.subject.clone(),
+        status: AdvisoryImportStatus::Running,
+        bytes_total: i64::try_from(bytes_total).unwrap_or(i64::MAX),
+        bytes_read: 0,
+        started_at: app.clock.now(),
+        ended_at: None,
+        report: progress.report(),
+        problem: None,
+    };
+    let mut conn = app.pool.acquire().await?;
+    store::feed_imports::insert_import(&mut conn, &import).await?;
+    drop(conn);
+    let (of_task, of_caller, id) = (app.clone(), caller.clone(), import.id);
+    let task = app.tasks.spawn(async move { run(&of_task, &of_caller, id, kind, file, &progress).await });
+    Ok(Begun { import, task })
+}
+
+fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
+    let mut beginning = Vec::new();
+    file.rewind().map_err(ApiError::internal)?;
+    file.by_ref().take(4096).read_to_end(&mut beginning).map_err(ApiError::internal)?;
+    if beginning.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::malformed("the body is empty; a feed is expected"));
+    }
+    let kind = recognise_feed(BufReader::new(&mut file), &Limits::default()).map_err(ApiError::internal)?;
+    let kind = kind.ok_or_else(|| {
+        let known = "OSV, CSAF, updateinfo.xml, what Debian publishes, the KEV catalogue, EPSS scores or a page of the NVD";
+        ApiError::invalid("", format!("is no feed known here; send {known}, as it is, in a zip, or packed with gzip or xz"))
+    })?;
+    Ok((kind, file))
+}
+
+/// Imports, says all the while how far it has come, and records how it ended.
+async fn run(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    kind: FeedKind,
+    file: File,
+    progress: &Progress,
+) -> ApiResult<AdvisoryImportReport> {
+    let work = async {
+        let _place = app.imports.waiting.acquire().await.map_err(ApiError::internal)?;
+        let _turn = app.imports.at_work.acquire().await.map_err(ApiError::internal)?;
+        advisory_import::import_advisories(app, caller, kind, file, progress).await
+    };
+    tokio::pin!(work);
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut work => break outcome,
+            _ = ticks.tick() => tell_progress(app, id, progress).await,
+        }
+    };
+    tell_progress(app, id, progress).await;
+    let problem = outcome.as_ref().err().map(ToString::to_string);
+    let status = match &outcome {
+        Ok(_) => AdvisoryImportStatus::Succeeded,
+        Err(error) => {
+            tracing::warn!(import.id = %id, "an import failed: {}", service_kit::error::chain(error));
+            AdvisoryImportStatus::Failed
+        }
+    };
+    let mut conn = app.pool.acquire().await?;
+    let report = progress.report();
+    store::feed_imports::end_import(&mut conn, id, status, &report, problem.as_deref(), app.clock.now())
+        .await?;
+    outcome
+}
+
+/// An import does not fail because nobody can be told how far it is.
+async fn tell_progress(app: &App, id: Uuid, progress: &Progress) {
+    let told = async {
+        let mut conn = app.pool.acquire().await?;
+        let bytes_read = i64::try_from(progress.bytes_read()).unwrap_or(i64::MAX);
+        store::feed_imports::update_progress(&mut conn, id, bytes_read, &progress.report()).await
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(import.id = %id, "how far an import is cannot be told now: {}", service_kit::error::chain(&error));
+    }
+}
+
+pub(crate) async fn get_import(app: &App, id: Uuid) -> ApiResult<AdvisoryImport> {
+    let mut conn = app.pool.acquire().await?;
+    store::feed_imports::get_import(&mut conn, id).await
+}
+
+pub(crate) async fn list_imports(app: &App, request: &PageRequest) -> ApiResult<Page<AdvisoryImport>> {
+    let (limit, after) = (request.limit()?, request.after()?);
+    let mut conn = app.pool.acquire().await?;
+    let rows = store::feed_imports::list_imports(&mut conn, after, limit + 1).await?;
+    Ok(page(rows, limit, |import| (import.started_at, import.id)))
+}
+
+/// Ends what lost its process, and forgets what is long over.
+pub(crate) async fn look_after_imports(app: &App) -> ApiResult<()> {
+    let mut conn = app.pool.acquire().await?;
+    let now = app.clock.now();
+    let interrupted = store::feed_imports::interrupt_silent(&mut conn, SILENT_SECONDS, now).await?;
+    if interrupted > 0 {
+        tracing::warn!("{interrupted} imports were interrupted: their process has ended");
+    }
+    store::feed_imports::delete_ended(&mut conn, KEPT).await
+}
+
+/// A file that has no name and goes when it is closed.
+pub(crate) fn temporary_file(folder: &Path) -> std::io::Result<File> {
+    std::fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder)
+}

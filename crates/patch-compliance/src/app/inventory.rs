@@ -1,0 +1,478 @@
+//! Package inventories, pushed or scanned: stored once per distinct set, evaluated.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use advisories::{InstalledPackage, Inventory, Month, OsRelease};
+use api_types::patch::{Inventory as PushedInventory, InventoryReport, RefusedInventory};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::CiId;
+use rustc_hash::FxHashMap;
+use service_kit::{ApiError, ApiResult, Caller, audit};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::{
+    criteria_cache::{Edition, Measures},
+    hosts,
+    observation::{Observation, observe},
+    package_set_matching::{self, AdvisoryOf},
+    policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
+    remediation_stats::{self, Repaired},
+};
+use crate::{
+    App,
+    store::{
+        self,
+        affected::PairChanges,
+        dictionary::{ContentDigest, NewPackage, by_digest},
+        hosts::{Host, HostScan, Touch},
+        package_sets::{EvaluatedSet, NewSet},
+    },
+};
+
+/// Tries of a transaction that others stood in the way of.
+const TRIES: u32 = 5;
+/// Refusals named in one report.
+const REFUSALS_SHOWN: usize = 1000;
+
+/// What became of observations.
+#[derive(Debug, Default)]
+pub struct Ingested {
+    pub changed: u64,
+    /// Seen before, or older than what is known.
+    pub unchanged: u64,
+    /// No active host of the CMDB.
+    pub unknown: BTreeSet<CiId>,
+}
+
+/// Stores observations and what follows from them. The caller holds [`store::share_results`].
+///
+/// In two steps: what has not changed since the host was seen last is only touched; the rest is locked, matched and
+/// written, as far as it differs from what is stored.
+pub(crate) async fn store_observations(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    observations: &[Observation],
+    now: DateTime<Utc>,
+) -> ApiResult<Ingested> {
+    let mut report = Ingested::default();
+    let edition = measures.current(conn).await?;
+    let mut ids: Vec<String> = observations.iter().map(|one| one.ci_id.to_string()).collect();
+    // In order: neighbours are read together.
+    ids.sort_unstable();
+    ids.dedup();
+    let known: HashMap<String, Host> = store::hosts::find_hosts(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|host| (host.ci_id.clone(), host))
+        .collect();
+    let newest = newest_of_each(observations, &known, &mut report);
+    let (mut same, mut differing) = (Vec::new(), Vec::new());
+    for (observation, host) in newest.into_values() {
+        let digest = digest(&observation.inventory);
+        let is_same = host.digest.as_deref() == Some(digest.as_slice())
+            && host.reboot_pending == observation.reboot_pending
+            && host.boot_id == observation.boot_id
+            && host.returnable.0 == observation.returnable;
+        match is_same {
+            true => same.push((observation, host)),
+            false => differing.push(Differing { observation, host, digest }),
+        }
+    }
+    report.unchanged += same.len() as u64;
+    let refreshable: Vec<i32> = same
+        .iter()
+        .filter(|(_, host)| needs_reckoning(&edition, &host.status, host.last_scanned, now))
+        .map(|(_, host)| host.id)
+        .collect();
+    let mut reckoned: Vec<i32> = differing.iter().map(|one| one.host.id).chain(refreshable).collect();
+    reckoned.sort_unstable();
+    store::hosts::lock_hosts(conn, &reckoned).await?;
+    let touch = |(observation, host): &(&Observation, &Host)| Touch {
+        at: observation.collected_at,
+        scan_id: observation.scan_id.clone(),
+        host_id: host.id,
+    };
+    store::hosts::touch(conn, same.iter().map(touch).collect()).await?;
+    let reworded = same.iter().filter_map(|(observation, host)| Some((host, observation.text?.to_vec())));
+    let reworded = reworded.filter(|(host, text)| host.text_digest.as_ref() != Some(text));
+    store::hosts::remember_texts(conn, reworded.map(|(host, text)| (host.id, text)).collect()).await?;
+    let moved = store_differing(conn, measures, &edition, differing, now).await?;
+    report.changed += moved.changed;
+    report.unchanged += moved.unchanged;
+    policy_results::reckon(conn, &edition, &reckoned, now).await?;
+    Ok(report)
+}
+
+/// Of several observations of a host the newest counts.
+fn newest_of_each<'a>(
+    observations: &'a [Observation],
+    known: &'a HashMap<String, Host>,
+    report: &mut Ingested,
+) -> BTreeMap<i32, (&'a Observation, &'a Host)> {
+    let mut newest: BTreeMap<i32, (&Observation, &Host)> = BTreeMap::new();
+    for observation in observations {
+        let Some(host) = known.get(observation.ci_id.as_str()) else {
+            report.unknown.insert(observation.ci_id.clone());
+            continue;
+        };
+        let is_repeated = observation.scan_id.is_some() && observation.scan_id == host.scan_id;
+        if is_repeated || host.last_scanned.is_some_and(|last| observation.collected_at < last) {
+            report.unchanged += 1;
+            continue;
+        }
+        match newest.get(&host.id) {
+            Some((other, _)) if other.collected_at > observation.collected_at => report.unchanged += 1,
+            Some(_) => {
+                report.unchanged += 1;
+                newest.insert(host.id, (observation, host));
+            }
+            None => {
+                newest.insert(host.id, (observation, host));
+            }
+        }
+    }
+    newest
+}
+
+/// Whether a host's results change although its packages are the same: one of them may be unknown for the age of the
+/// scan before, or the month has changed since.
+pub(crate) fn needs_reckoning(
+    edition: &Edition,
+    status: &str,
+    last_scanned: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> bool {
+    let Some(scanned) = last_scanned else { return true };
+    let shortest = edition.policies.iter().map(|policy| policy.max_scan_age_hours);
+    let shortest = shortest.min().unwrap_or(DEFAULT_SCAN_AGE_HOURS).min(DEFAULT_SCAN_AGE_HOURS);
+    status == "unknown"
+        || scanned < now - TimeDelta::hours(i64::from(shortest))
+        || Month::of(scanned) != Month::of(now)
+}
+
+/// An observation that says something new about its host.
+struct Differing<'a> {
+    observation: &'a Observation,
+    host: &'a Host,
+    digest: Vec<u8>,
+}
+
+/// Stores what differs; the hosts are locked.
+async fn store_differing(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    edition: &Edition,
+    mut differing: Vec<Differing<'_>>,
+    now: DateTime<Utc>,
+) -> ApiResult<Ingested> {
+    let mut report = Ingested::default();
+    if differing.is_empty() {
+        return Ok(report);
+    }
+    let ids: Vec<i32> = differing.iter().map(|one| one.host.id).collect();
+    let stands: HashMap<i32, (Option<i32>, Option<DateTime<Utc>>)> = store::hosts::list_scans(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
+        .collect();
+    // Somebody may have brought something newer between the look and the lock.
+    differing.retain(|one| {
+        let (_, scanned) = stands.get(&one.host.id).copied().unwrap_or_default();
+        scanned.is_none_or(|last| last <= one.observation.collected_at)
+    });
+    report.unchanged = (ids.len() - differing.len()) as u64;
+    let (numbers, mut findings) = store_sets(conn, measures, edition, &differing).await?;
+    let before: BTreeSet<i32> = stands.values().filter_map(|(set_no, _)| *set_no).collect();
+    let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
+    findings.extend(store::package_sets::list_findings(conn, &before).await?);
+    let lacks: Vec<i32> = findings.values().flatten().copied().collect();
+    let advisory_of = AdvisoryOf::load(conn, measures, &lacks).await?;
+
+    let (mut changes, mut scans, mut left) = (PairChanges::default(), Vec::new(), Vec::new());
+    let mut repaired = Vec::new();
+    for one in &differing {
+        let Some(&set_no) = numbers.get(&one.digest) else {
+            return Err(ApiError::internal("a package set was not stored"));
+        };
+        scans.push(host_scan(one, set_no));
+        let (stood, _) = stands.get(&one.host.id).copied().unwrap_or_default();
+        if stood == Some(set_no) {
+            report.unchanged += 1;
+            continue;
+        }
+        report.changed += 1;
+        left.extend(stood);
+        let lacks = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
+        let (had, has) = (stood.map(lacks).unwrap_or_default(), lacks(set_no));
+        let (before, after) = (advisory_of.of(had), advisory_of.of(has));
+        changes.add(one.host.id, &before, &after);
+        let gone: Vec<i32> = before.without(&after).collect();
+        if !gone.is_empty() {
+            repaired.push(Repaired { host_id: one.host.id, had, gone, at: one.observation.collected_at });
+        }
+    }
+    store::affected::change_pairs(conn, changes).await?;
+    remediation_stats::count(conn, edition, &repaired, now).await?;
+    store::hosts::record_scans(conn, &scans).await?;
+    if !left.is_empty() {
+        store::package_sets::note_left(conn, &left).await?;
+    }
+    Ok(report)
+}
+
+fn host_scan(one: &Differing<'_>, set_no: i32) -> HostScan {
+    let observation = one.observation;
+    HostScan {
+        host_id: one.host.id,
+        set_no,
+        scan_id: observation.scan_id.clone(),
+        scanned_at: observation.collected_at,
+        reboot_pending: observation.reboot_pending,
+        boot_id: observation.boot_id.clone(),
+        returnable: observation.returnable.clone(),
+        text_digest: observation.text.map(|text| text.to_vec()),
+    }
+}
+
+/// Stores and evaluates those sets that are new; gives the numbers of all by digest, and what each of them lacks.
+async fn store_sets(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    edition: &Edition,
+    differing: &[Differing<'_>],
+) -> ApiResult<(HashMap<Vec<u8>, i32>, HashMap<i32, Vec<i32>>)> {
+    let wanted: BTreeMap<&Vec<u8>, &Inventory> =
+        differing.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
+    let digests: Vec<Vec<u8>> = wanted.keys().map(|digest| (*digest).clone()).collect();
+    let mut numbers: HashMap<Vec<u8>, i32> =
+        store::package_sets::find_sets(conn, &digests).await?.into_iter().collect();
+    let known: Vec<i32> = numbers.values().copied().collect();
+    let mut findings: HashMap<i32, Vec<i32>> =
+        store::package_sets::list_findings(conn, &known).await?.into_iter().collect();
+    let new: Vec<(&Vec<u8>, &Inventory)> =
+        wanted.into_iter().filter(|(digest, _)| !numbers.contains_key(*digest)).collect();
+    if new.is_empty() {
+        return Ok((numbers, findings));
+    }
+    let inventories: Vec<&Inventory> = new.iter().map(|(_, inventory)| *inventory).collect();
+    let packages = number_packages(conn, measures, &inventories).await?;
+    let sets: Vec<NewSet> = new
+        .iter()
+        .zip(packages)
+        .map(|((digest, inventory), packages)| NewSet {
+            digest: (*digest).clone(),
+            facts: inventory.facts.clone(),
+            packages,
+        })
+        .collect();
+    let inserted: HashMap<Vec<u8>, i32> =
+        store::package_sets::insert_sets(conn, &sets).await?.into_iter().collect();
+    let (mut fresh, mut inventories) = (Vec::new(), Vec::new());
+    for (digest, inventory) in new {
+        if let Some(&no) = inserted.get(digest) {
+            fresh.push(no);
+            inventories.push(inventory);
+        }
+    }
+    let lacking = package_set_matching::evaluate_new(conn, measures, edition, &inventories).await?;
+    let evaluated: Vec<EvaluatedSet> = fresh
+        .into_iter()
+        .zip(inventories.into_iter().map(package_digest))
+        .zip(lacking)
+        .map(|((no, package_digest), findings)| EvaluatedSet { no, package_digest, findings })
+        .collect();
+    store::package_sets::insert_findings(conn, &evaluated).await?;
+    findings.extend(evaluated.into_iter().map(|set| (set.no, set.findings)));
+    numbers.extend(inserted);
+    // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
+    let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
+    if !rest.is_empty() {
+        let theirs = store::package_sets::find_sets(conn, &rest).await?;
+        let of_theirs: Vec<i32> = theirs.iter().map(|(_, no)| *no).collect();
+        findings.extend(store::package_sets::list_findings(conn, &of_theirs).await?);
+        numbers.extend(theirs);
+    }
+    Ok((numbers, findings))
+}
+
+/// The dictionary's numbers of the packages of each inventory; those that are new get one.
+async fn number_packages(
+    conn: &mut PgConnection,
+    measures: &Measures,
+    inventories: &[&Inventory],
+) -> ApiResult<Vec<Vec<i32>>> {
+    let digests: Vec<Vec<ContentDigest>> = inventories
+        .iter()
+        .map(|inventory| {
+            let os = inventory.facts.os.to_string();
+            inventory.packages.iter().map(|package| content_digest(&os, package)).collect()
+        })
+        .collect();
+    let known: Vec<Vec<Option<i32>>> =
+        digests.iter().map(|digests| measures.known_packages(digests)).collect();
+    let mut missing: BTreeMap<ContentDigest, (&OsRelease, &InstalledPackage)> = BTreeMap::new();
+    for ((inventory, digests), known) in inventories.iter().zip(&digests).zip(&known) {
+        let unknown = inventory.packages.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
+        missing.extend(unknown.map(|((package, digest), _)| (*digest, (&inventory.facts.os, package))));
+    }
+    let mut numbers: FxHashMap<ContentDigest, i32> = FxHashMap::default();
+    if !missing.is_empty() {
+        let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        let stored = by_digest(store::dictionary::find_packages(conn, &wanted).await?);
+        measures.remember_packages(&stored);
+        missing.retain(|digest, _| !stored.contains_key(digest));
+        numbers.extend(stored);
+    }
+    if !missing.is_empty() {
+        let new: Vec<(ContentDigest, NewPackage)> = missing
+            .iter()
+            .map(|(digest, (os, package))| {
+                let names =
+                    package_set_matching::known_names(package).into_iter().map(|name| name.into_owned());
+                let new =
+                    NewPackage { os: os.to_string(), names: names.collect(), package: (*package).clone() };
+                (*digest, new)
+            })
+            .collect();
+        let inserted = by_digest(store::dictionary::insert_packages(conn, &new).await?);
+        missing.retain(|digest, _| !inserted.contains_key(digest));
+        numbers.extend(inserted);
+        let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
+        if !rest.is_empty() {
+            numbers.extend(by_digest(store::dictionary::find_packages(conn, &rest).await?));
+        }
+    }
+    let number =
+        |(digest, known): (&ContentDigest, &Option<i32>)| known.or_else(|| numbers.get(digest).copied());
+    Ok(digests
+        .iter()
+        .zip(&known)
+        .map(|(digests, known)| digests.iter().zip(known).filter_map(number).collect())
+        .collect())
+}
+
+/// Of everything that decides what a package lacks.
+fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
+    let mut hash = Sha256::new();
+    let module = package.module.as_ref().map(ToString::to_string);
+    hash.update(os);
+    for text in [&package.name, &package.version] {
+        hash.update([0]);
+        hash.update(text);
+    }
+    for text in [&package.arch, &package.source_name, &package.source_version, &package.candidate, &module] {
+        hash.update([0, u8::from(text.is_some())]);
+        hash.update(text.as_deref().unwrap_or_default());
+    }
+    hash.update([u8::from(package.held)]);
+    hash.finalize().into()
+}
+
+/// Of everything that decides what a host lacks. Packages are in order, so equal hosts have equal digests.
+fn digest(inventory: &Inventory) -> Vec<u8> {
+    let json = serde_json::to_vec(inventory).unwrap_or_default();
+    Sha256::digest(json).to_vec()
+}
+
+fn package_digest(inventory: &Inventory) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for package in &inventory.packages {
+        for text in
+            [&package.name, "\t", &package.version, "\t", package.arch.as_deref().unwrap_or_default(), "\n"]
+        {
+            hash.update(text);
+        }
+    }
+    hash.finalize().to_vec()
+}
+
+/// Takes one pushed inventory; a fault of it is the answer.
+pub(crate) async fn push_inventory(
+    app: &App,
+    caller: &Caller,
+    pushed: PushedInventory,
+) -> ApiResult<InventoryReport> {
+    let observation =
+        observe(pushed, app.clock.now()).map_err(|(pointer, reason)| ApiError::invalid(pointer, reason))?;
+    let ci_id = observation.ci_id.clone();
+    let mut report = InventoryReport { read: 1, ..InventoryReport::default() };
+    let unknown = push_inventories(app, caller, vec![(1, observation)], &mut report).await?;
+    match unknown {
+        true => Err(ApiError::invalid("/ci_id", format!("there is no managed host `{ci_id}` in the CMDB"))),
+        false => Ok(report),
+    }
+}
+
+/// Records one batch of checked inventories with their record numbers. Returns whether one of them is of an unknown host.
+pub(crate) async fn push_inventories(
+    app: &App,
+    caller: &Caller,
+    batch: Vec<(u64, Observation)>,
+    report: &mut InventoryReport,
+) -> ApiResult<bool> {
+    let (records, mut observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+    let hosts: Vec<CiId> = observations.iter().map(|one| one.ci_id.clone()).collect();
+    let mut ingested = record_observations(app, Some(caller), &observations).await?;
+    count(report, &ingested);
+    if !ingested.unknown.is_empty() {
+        // The CMDB may have gained them since it was read last.
+        hosts::try_synchronise(app).await;
+        observations.retain(|one| ingested.unknown.contains(&one.ci_id));
+        ingested = record_observations(app, Some(caller), &observations).await?;
+        count(report, &ingested);
+    }
+    let unknown = ingested.unknown;
+    for (record, ci_id) in records.into_iter().zip(hosts).filter(|(_, ci_id)| unknown.contains(ci_id)) {
+        refuse(report, record, format!("there is no managed host `{ci_id}` in the CMDB"));
+    }
+    Ok(!unknown.is_empty())
+}
+
+/// [`store_observations`] in a transaction of its own; what a caller changed is audited.
+pub async fn record_observations(
+    app: &App,
+    caller: Option<&Caller>,
+    observations: &[Observation],
+) -> ApiResult<Ingested> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut transaction = app.pool.begin().await?;
+        store::share_results(&mut transaction).await?;
+        let taken = store_observations(&mut transaction, &app.measures, observations, app.clock.now()).await;
+        match taken {
+            Ok(ingested) => {
+                if let Some(caller) = caller.filter(|_| ingested.changed > 0) {
+                    let object = match observations {
+                        [only] => format!("inventory/{}", only.ci_id),
+                        many => format!("inventory/{} hosts", many.len()),
+                    };
+                    let record = audit::Record::new("push_inventory", object);
+                    audit::record(&mut transaction, caller, record).await?;
+                }
+                transaction.commit().await?;
+                return Ok(ingested);
+            }
+            // Two batches with the same hosts touched them in different order; the other one has won.
+            Err(error) if tries < TRIES && store::is_deadlock(&error) => {
+                transaction.rollback().await?;
+                tracing::debug!(
+                    "inventories of the same hosts came twice at once; the later ones are taken again"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn count(report: &mut InventoryReport, ingested: &Ingested) {
+    report.changed += ingested.changed;
+    report.unchanged += ingested.unchanged;
+}
+
+pub(crate) fn refuse(report: &mut InventoryReport, record: u64, reason: String) {
+    if report.refused.len() < REFUSALS_SHOWN {
+        report.refused.push(RefusedInventory { record, reason });
+    }
+}

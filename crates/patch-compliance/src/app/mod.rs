@@ -1,0 +1,22 @@
+//! The rules, each verb in one transaction. What is public here is what the capabilities above may call.
+
+pub mod advisories;
+pub(crate) mod advisory_import;
+pub mod compliance;
+pub mod criteria_cache;
+pub(crate) mod exceptions;
+pub(crate) mod feed_folder;
+pub(crate) mod feed_imports;
+pub mod hosts;
+pub(crate) mod housekeeping;
+pub mod inventory;
+pub(crate) mod inventory_fingerprint;
+pub(crate) mod inventory_push;
+pub mod observation;
+pub(crate) mod package_set_matching;
+pub mod policies;
+mod policy_results;
+mod remediation_stats;
+pub(crate) mod sla;
+pub(crate) mod throttled_cache;
+pub mod updates;

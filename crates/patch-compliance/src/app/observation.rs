@@ -1,0 +1,119 @@
+//! What somebody saw on a host: an inventory, checked.
+
+use advisories::{HostFacts, InstalledPackage, Inventory, OsRelease, Version, module_stream::ModuleStream};
+use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::CiId;
+
+use crate::store::dictionary::ContentDigest;
+
+/// Packages of one host at most; real ones stay below a tenth of it.
+const MOST_PACKAGES: usize = 20_000;
+/// How far a collector's clock may be ahead.
+pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// What somebody saw on a host.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    pub ci_id: CiId,
+    pub scan_id: Option<String>,
+    pub collected_at: DateTime<Utc>,
+    pub reboot_pending: bool,
+    pub boot_id: Option<String>,
+    /// Packages that the repositories can take back to the installed version.
+    pub returnable: Vec<String>,
+    pub inventory: Inventory,
+    /// Of the text it was read from; two texts may say the same.
+    pub text: Option<ContentDigest>,
+}
+
+/// Checks an inventory: JSON pointer and reason of the first fault.
+pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
+    let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
+    let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
+    let collected_at = pushed.collected_at.unwrap_or(now);
+    if collected_at > now + CLOCK_TOLERANCE {
+        return Err(fault("/collected_at", "lies in the future; set the collector's clock".to_owned()));
+    }
+    if pushed.packages.is_empty() {
+        return Err(fault("/packages", "is empty; a host without packages was not read".to_owned()));
+    }
+    if pushed.packages.len() > MOST_PACKAGES {
+        return Err(fault(
+            "/packages",
+            format!("has {} entries, more than {MOST_PACKAGES}", pushed.packages.len()),
+        ));
+    }
+    for (pointer, text) in [
+        ("/scan_id", &pushed.scan_id),
+        ("/boot_id", &pushed.boot_id),
+        ("/running_kernel", &pushed.running_kernel),
+    ] {
+        if text.as_deref().is_some_and(|text| !is_word(text)) {
+            return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
+        }
+    }
+    let mut returnable: Vec<String> = pushed
+        .packages
+        .iter()
+        .filter(|package| package.returnable)
+        .map(|package| package.name.clone())
+        .collect();
+    returnable.sort();
+    returnable.dedup();
+    let mut packages = Vec::with_capacity(pushed.packages.len());
+    for (position, package) in pushed.packages.into_iter().enumerate() {
+        let package = installed(package, &os)
+            .map_err(|(field, reason)| (format!("/packages/{position}/{field}"), reason))?;
+        packages.push(package);
+    }
+    packages.sort_by(|a, b| (&a.name, &a.version, &a.arch).cmp(&(&b.name, &b.version, &b.arch)));
+    packages.dedup();
+    let mut facts = HostFacts::new(os);
+    facts.running_kernel = pushed.running_kernel;
+    Ok(Observation {
+        ci_id: pushed.ci_id,
+        scan_id: pushed.scan_id,
+        collected_at: collected_at.min(now),
+        reboot_pending: pushed.reboot_pending,
+        boot_id: pushed.boot_id,
+        returnable,
+        inventory: Inventory { facts, packages },
+        text: None,
+    })
+}
+
+fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPackage, (&'static str, String)> {
+    let word = |field, text: &str| match is_word(text) {
+        true => Ok(()),
+        false => Err((field, "must be 1 to 300 characters without control characters".to_owned())),
+    };
+    let version = |field, text: &str| {
+        Version::parse(os.packaging(), text).map(drop).map_err(|error| (field, error.to_string()))
+    };
+    word("name", &package.name)?;
+    version("version", &package.version)?;
+    for (field, text) in [("arch", &package.arch), ("source", &package.source)] {
+        text.as_deref().map_or(Ok(()), |text| word(field, text))?;
+    }
+    for (field, text) in [("source_version", &package.source_version), ("candidate", &package.candidate)] {
+        text.as_deref().map_or(Ok(()), |text| version(field, text))?;
+    }
+    let module = package.module.as_deref().map(str::parse::<ModuleStream>).transpose();
+    let module = module.map_err(|error| ("module", error.to_string()))?;
+    Ok(InstalledPackage {
+        // The same as the package's own says nothing, and two ways to say it would be two sets.
+        source_name: package.source.filter(|source| *source != package.name),
+        source_version: package.source_version.filter(|version| *version != package.version),
+        name: package.name,
+        version: package.version,
+        arch: package.arch,
+        module,
+        held: package.held,
+        candidate: package.candidate,
+    })
+}
+
+pub(crate) fn is_word(text: &str) -> bool {
+    (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
+}

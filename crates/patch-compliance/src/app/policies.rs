@@ -1,0 +1,339 @@
+//! Policies: who may have which, and what follows from a change for the hosts they measure.
+
+use std::collections::BTreeMap;
+
+use advisories::OsRelease;
+use api_types::{
+    cmdb::Ci,
+    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, StoredPolicy},
+    problem::FieldError,
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use domain::{
+    ids::{CiId, PolicyId},
+    policy::Policy,
+    selector::{Selector, Tags},
+};
+use serde_json::{Map, Value};
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    extract::parse_json,
+    idempotency::{self, Begun},
+    problem_types,
+};
+
+pub use crate::store::policies::{find_policy, get_policy, list_scheduled, os_key};
+
+use super::{hosts, package_set_matching};
+use crate::{App, store};
+
+const OCCURRENCES_SHOWN: usize = 5;
+/// Policies compared with a previewed one.
+const MOST_POLICIES: i64 = 10_000;
+const LONGEST_TAG: usize = 200;
+/// Those ITSM asks for one approval at most.
+const MOST_APPROVERS: usize = 20;
+
+pub(crate) async fn create_policy(
+    app: &App,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    policy: Policy,
+) -> ApiResult<StoredPolicy> {
+    check(app, &policy)?;
+    hosts::try_synchronise(app).await;
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "create_policy", key, &policy).await? {
+        Begun::Replay(stored) => return Ok(stored),
+        Begun::New(ticket) => ticket,
+    };
+    store::lock_results(&mut transaction).await?;
+    let no =
+        store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
+            || ApiError::new(problem_types::EXISTS, format!("there is a policy `{}` already", policy.id)),
+        )?;
+    store::hosts::mark_selected(&mut transaction, no).await?;
+    let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
+    audit::record(&mut transaction, caller, record).await?;
+    let stored = get_policy(&mut transaction, &policy.id).await?;
+    ticket.finish(&mut transaction, &stored).await?;
+    transaction.commit().await?;
+    package_set_matching::try_reckon(app).await;
+    Ok(stored)
+}
+
+/// Replaces the fields that `changes` names; `null` returns a field to its default.
+pub(crate) async fn update_policy(
+    app: &App,
+    caller: &Caller,
+    id: &PolicyId,
+    if_match: &IfMatch,
+    changes: Map<String, Value>,
+) -> ApiResult<StoredPolicy> {
+    hosts::try_synchronise(app).await;
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    store::lock_results(&mut transaction).await?;
+    let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
+    if_match.check(before.version)?;
+    let policy = merged(&before.policy, changes)?;
+    if policy.id != *id {
+        return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
+    }
+    check(app, &policy)?;
+    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
+    store::hosts::mark_selected(&mut transaction, no).await?;
+    let record = audit::Record::new("update_policy", object(id)).before(&before.policy).after(&policy);
+    audit::record(&mut transaction, caller, record).await?;
+    let stored = get_policy(&mut transaction, id).await?;
+    transaction.commit().await?;
+    package_set_matching::try_reckon(app).await;
+    Ok(stored)
+}
+
+pub(crate) async fn delete_policy(
+    app: &App,
+    caller: &Caller,
+    id: &PolicyId,
+    if_match: &IfMatch,
+) -> ApiResult<()> {
+    let mut transaction = app.pool.begin().await?;
+    store::lock_results(&mut transaction).await?;
+    let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
+    if_match.check(before.version)?;
+    if let Some(run) = store::policies::find_open_run(&mut transaction, id).await? {
+        return Err(ApiError::new(
+            problem_types::RUN_OPEN,
+            format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
+        ));
+    }
+    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::policies::delete_policy(&mut transaction, no).await?;
+    let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    package_set_matching::try_reckon(app).await;
+    Ok(())
+}
+
+fn object(id: &PolicyId) -> String {
+    format!("policy/{id}")
+}
+
+fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
+    let Value::Object(mut fields) = serde_json::to_value(policy)? else {
+        return Err(ApiError::internal("a policy is written as something else than an object"));
+    };
+    for (name, value) in changes {
+        match value {
+            Value::Null => drop(fields.remove(&name)),
+            value => drop(fields.insert(name, value)),
+        }
+    }
+    parse_json(&serde_json::to_vec(&fields)?)
+}
+
+fn check(app: &App, policy: &Policy) -> ApiResult<()> {
+    let mut faults: Vec<FieldError> =
+        policy.faults().into_iter().map(|(pointer, detail)| FieldError { pointer, detail }).collect();
+    let mut fault =
+        |pointer: String, detail: &str| faults.push(FieldError { pointer, detail: detail.to_owned() });
+    let staging = policy.staging.iter().map(|staging| ("/staging/target_ci_tags", &staging.target_ci_tags));
+    for (pointer, tags) in std::iter::once(("/target_ci_tags", &policy.target_ci_tags)).chain(staging) {
+        for (key, value) in tags {
+            if key.is_empty() || key.len() > LONGEST_TAG || value.len() > LONGEST_TAG {
+                fault(
+                    format!("{pointer}/{}", pointer_part(key)),
+                    "must have a key and a value of at most 200 bytes",
+                );
+            }
+        }
+    }
+    if policy.os_type.as_deref().is_some_and(|os| os.parse::<OsRelease>().is_err()) {
+        fault(
+            "/os_type".to_owned(),
+            "names no operating system release known here; write it as `rhel9` or `debian12`",
+        );
+    }
+    if policy.notify.len() > 50 {
+        fault("/notify".to_owned(), "must name at most 50 addresses");
+    }
+    for (position, recipient) in policy.notify.iter().enumerate() {
+        if !is_address(recipient) && !is_webhook(recipient) {
+            fault(format!("/notify/{position}"), "is neither an e-mail address nor an http address");
+        }
+    }
+    let approvers = &policy.change.approver_emails;
+    if approvers.len() > MOST_APPROVERS {
+        fault("/change/approver_emails".to_owned(), "must name at most 20 addresses");
+    }
+    for (position, address) in approvers.iter().enumerate() {
+        if !is_address(address) {
+            fault(format!("/change/approver_emails/{position}"), "is no e-mail address");
+        }
+    }
+    if !policy.workflow.maintenance_hooks.is_empty() && app.settings.hooks_dir.is_none() {
+        fault(
+            "/workflow/maintenance_hooks".to_owned(),
+            "needs the folder its programs lie in: start the service with --hooks-dir",
+        );
+    }
+    let address = policy.vault.as_ref().and_then(|vault| vault.address.as_deref());
+    if address.is_some_and(|address| !is_webhook(address)) {
+        fault("/vault/address".to_owned(), "is no http or https address");
+    }
+    let prefix = policy.vault.as_ref().and_then(|vault| vault.secret_path_prefix.as_deref());
+    if prefix.is_some_and(|prefix| !is_secret_path(prefix)) {
+        fault("/vault/secret_path_prefix".to_owned(), "must be names parted by `/`, of `a-z A-Z 0-9 . _ -`");
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid_fields(faults)),
+    }
+}
+
+fn pointer_part(key: &str) -> String {
+    key.chars().take(60).collect::<String>().replace('~', "~0").replace('/', "~1")
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
+    };
+    text.len() <= 254 && is_plain(local) && is_plain(domain)
+}
+
+fn is_webhook(text: &str) -> bool {
+    text.len() <= 2000
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        && reqwest::Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.password().is_none()
+        })
+}
+
+/// A path below a mount that cannot leave it.
+fn is_secret_path(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !matches!(name, "" | "." | "..")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    text.len() <= 200 && text.split('/').all(is_name)
+}
+
+/// What the policy means now: targets from the CMDB as it is, occurrences on the policy's own clock, and the policies
+/// that want the same hosts.
+pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
+    let mut conn = app.pool.acquire().await?;
+    let policy = get_policy(&mut conn, id).await?.policy;
+    let others = store::policies::list_policies(&mut conn, None, MOST_POLICIES).await?;
+    drop(conn);
+    let others: Vec<Policy> = others
+        .into_iter()
+        .map(|stored| stored.policy)
+        .filter(|other| other.id != *id && other.enabled)
+        .collect();
+    let selected = hosts::list_managed(app, &Selector::by_tags(policy.target_ci_tags.clone())).await?;
+    let selected: Vec<Ci> = selected.into_iter().filter(|ci| selects(&policy, &ci.tags)).collect();
+
+    let mut conflicts: BTreeMap<&PolicyId, Vec<CiId>> = BTreeMap::new();
+    let mut effective = Vec::new();
+    for ci in &selected {
+        let rivals: Vec<&Policy> = others.iter().filter(|other| selects(other, &ci.tags)).collect();
+        for rival in &rivals {
+            conflicts.entry(&rival.id).or_default().push(ci.id.clone());
+        }
+        let first = rivals.into_iter().chain([&policy]).min_by_key(|policy| precedence(policy));
+        if let Some(first) = first.filter(|first| first.id != policy.id) {
+            effective.push(EffectivePolicy { ci_id: ci.id.clone(), policy_id: first.id.clone() });
+        }
+    }
+    Ok(PolicyPreview {
+        policy_id: policy.id.clone(),
+        occurrences: occurrences(&policy, app.clock.now()),
+        conflicts: conflicts.into_iter().map(|(id, ci_ids)| conflict(id, ci_ids)).collect(),
+        effective,
+        targets: selected.into_iter().map(|ci| ci.id).collect(),
+    })
+}
+
+fn conflict(id: &PolicyId, ci_ids: Vec<CiId>) -> PolicyConflict {
+    let reason = match ci_ids.len() {
+        1 => "it selects 1 of the same CIs".to_owned(),
+        many => format!("it selects {many} of the same CIs"),
+    };
+    PolicyConflict { policy_id: id.clone(), reason, ci_ids }
+}
+
+/// Lowest first: more target tags, then the id that comes first.
+fn precedence(policy: &Policy) -> (std::cmp::Reverse<usize>, &PolicyId) {
+    (std::cmp::Reverse(policy.target_ci_tags.len()), &policy.id)
+}
+
+fn selects(policy: &Policy, tags: &Tags) -> bool {
+    let os = tags.get("os").map(String::as_str).unwrap_or_default();
+    policy.os_type.as_deref().is_none_or(|wanted| os_key(wanted) == os_key(os))
+        && policy.target_ci_tags.iter().all(|(key, value)| tags.get(key) == Some(value))
+}
+
+fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {
+    let Some(schedule) = &policy.schedule else { return Vec::new() };
+    let occurrence = |at: DateTime<Utc>| Occurrence {
+        at,
+        local: at.with_timezone(&policy.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
+        time_zone: policy.time_zone.name().to_owned(),
+    };
+    schedule.occurrences(now, policy.time_zone).take(OCCURRENCES_SHOWN).map(occurrence).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(text: Value) -> Policy {
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn changes_replace_fields_and_null_restores_defaults() {
+        let before = policy(
+            json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" }, "max_parallel": 5, "retries": 2 }),
+        );
+        let changes = json!({ "target_ci_tags": { "tier": "1" }, "retries": null });
+        let Value::Object(changes) = changes else { unreachable!() };
+        let after = merged(&before, changes).unwrap();
+        assert_eq!(after.target_ci_tags, Tags::from([("tier".to_owned(), "1".to_owned())]));
+        assert_eq!((after.retries, after.max_parallel), (0, before.max_parallel));
+    }
+
+    #[test]
+    fn unknown_fields_are_no_changes() {
+        let before = policy(json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" } }));
+        let changes = Map::from_iter([("colour".to_owned(), json!("red"))]);
+        assert_eq!(merged(&before, changes).unwrap_err().status().as_u16(), 422);
+    }
+
+    #[test]
+    fn the_policy_with_more_tags_decides_then_the_first_id() {
+        let narrow =
+            policy(json!({ "id": "z", "name": "n", "target_ci_tags": { "env": "dev", "tier": "1" } }));
+        let broad = policy(json!({ "id": "a", "name": "n", "target_ci_tags": { "env": "dev" } }));
+        let twin = policy(json!({ "id": "b", "name": "n", "target_ci_tags": { "env": "dev" } }));
+        assert!(precedence(&narrow) < precedence(&broad));
+        assert!(precedence(&broad) < precedence(&twin));
+    }
+
+    #[test]
+    fn addresses_are_plain() {
+        for (text, valid) in
+            [("ops@example.com", true), ("ops", false), ("a b@c", false), ("a@b@c", false), ("@x", false)]
+        {
+            assert_eq!(is_address(text), valid, "{text}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Service levels, and how they are kept: what is overdue, how long repairs took, how long hosts were exposed.
+
+use advisories::sla::SlaPolicy;
+use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
+use chrono::{Datelike, Months, NaiveDate};
+use service_kit::{ApiError, ApiResult, Caller, audit};
+
+use super::{compliance::UNTAGGED, package_set_matching};
+use crate::{App, store};
+
+/// Longest time that may be allowed for a fix.
+const MOST_DAYS: u32 = 3650;
+const SECONDS_OF_A_DAY: f64 = 86_400.0;
+
+pub(crate) async fn get_service_levels(app: &App) -> ApiResult<ServiceLevels> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(on_the_wire(store::sla::get_service_levels(&mut conn).await?))
+}
+
+fn on_the_wire(levels: SlaPolicy) -> ServiceLevels {
+    let SlaPolicy { exploited_days, critical_days, high_days, other_days } = levels;
+    ServiceLevels { exploited_days, critical_days, high_days, other_days }
+}
+
+/// Changes the levels; every due date follows.
+pub(crate) async fn set_service_levels(
+    app: &App,
+    caller: &Caller,
+    wanted: ServiceLevels,
+) -> ApiResult<ServiceLevels> {
+    let ServiceLevels { exploited_days, critical_days, high_days, other_days } = wanted;
+    for (pointer, days) in [
+        ("/exploited_days", exploited_days),
+        ("/critical_days", critical_days),
+        ("/high_days", high_days),
+        ("/other_days", other_days),
+    ] {
+        if !(1..=MOST_DAYS).contains(&days) {
+            return Err(ApiError::invalid(pointer, format!("must be 1 to {MOST_DAYS} days")));
+        }
+    }
+    let mut transaction = app.pool.begin().await?;
+    store::lock_results(&mut transaction).await?;
+    let before = on_the_wire(store::sla::get_service_levels(&mut transaction).await?);
+    let levels = SlaPolicy { exploited_days, critical_days, high_days, other_days };
+    store::sla::put_service_levels(&mut transaction, &levels).await?;
+    let record = audit::Record::new("set_service_levels", "service-levels").before(&before).after(&wanted);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    package_set_matching::try_reckon(app).await;
+    Ok(wanted)
+}
+
+pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<TimelinessReport> {
+    if !(1..=120).contains(&months) {
+        return Err(ApiError::invalid("months", "must be 1 to 120"));
+    }
+    let now = app.clock.now();
+    let this_month = NaiveDate::from_ymd_opt(now.year(), now.month(), 1).unwrap_or_default();
+    let since = this_month - Months::new(months - 1);
+    let mut conn = app.pool.acquire().await?;
+    let mut report = TimelinessReport {
+        as_of: now,
+        repairs_since: since,
+        service_levels: on_the_wire(store::sla::get_service_levels(&mut conn).await?),
+        total: Timeliness::default(),
+        by_policy: Default::default(),
+        by_env: Default::default(),
+        by_os: Default::default(),
+        by_tier: Default::default(),
+        by_owner: Default::default(),
+        by_cluster: Default::default(),
+    };
+    for open in store::sla::list_open(&mut conn, now).await? {
+        let place = place_of(&mut report, &open.dimension, open.value);
+        place.hosts = open.hosts;
+        place.hosts_in_breach = open.hosts_in_breach;
+        place.open_cve_days = days(open.cve_seconds);
+    }
+    for repaired in store::sla::list_repaired(&mut conn, since).await? {
+        let place = place_of(&mut report, &repaired.dimension, repaired.value);
+        place.fixes_installed = repaired.fixes;
+        place.fixes_installed_late = repaired.late;
+        place.closed_cve_days = days(repaired.cve_seconds);
+        place.mean_days_to_patch = (repaired.fixes > 0)
+            .then(|| rounded(repaired.seconds as f64 / repaired.fixes as f64 / SECONDS_OF_A_DAY));
+    }
+    Ok(report)
+}
+
+fn place_of<'a>(report: &'a mut TimelinessReport, dimension: &str, value: String) -> &'a mut Timeliness {
+    let values = match dimension {
+        "policy" => &mut report.by_policy,
+        "env" => &mut report.by_env,
+        "os" => &mut report.by_os,
+        "tier" => &mut report.by_tier,
+        "owner" => &mut report.by_owner,
+        "cluster" => &mut report.by_cluster,
+        _ => return &mut report.total,
+    };
+    values.entry(if value.is_empty() { UNTAGGED.to_owned() } else { value }).or_default()
+}
+
+fn days(seconds: i64) -> f64 {
+    rounded(seconds as f64 / SECONDS_OF_A_DAY)
+}
+
+/// One decimal is as fine as anybody reads it.
+fn rounded(days: f64) -> f64 {
+    (days * 10.0).round() / 10.0
+}

@@ -1,0 +1,202 @@
+//! From what hosts lack to the exact versions a plan brings them to.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+};
+
+use advisories::InstalledPackage;
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::CiId,
+    package::{PackageUpdate, Packaging},
+    plan::{Plan, Target},
+    time::PatchLevel,
+};
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+
+use crate::store::{self, compliance::PendingOfHost};
+
+/// Which of the missing fixes are wanted.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// All, or those published by the end of a month.
+    Level(Option<PatchLevel>),
+    /// Those of one advisory, or of all advisories for one CVE.
+    Advisory(String),
+}
+
+impl Wanted {
+    fn holds(&self, row: &PendingOfHost) -> bool {
+        match self {
+            Self::Level(level) => level.is_none_or(|level| level.covers(row.published)),
+            Self::Advisory(id) => row.advisory_id == *id || row.cves.contains(id),
+        }
+    }
+}
+
+/// The updates each host needs, every package once, at the highest of the fixed versions wanted for it: no further than
+/// asked. Held and excepted packages, fixes that wait for a reboot alone, and fixes that the host's repositories do not
+/// offer are left out. Hosts that need nothing are absent.
+pub async fn pending_updates(
+    conn: &mut PgConnection,
+    hosts: &[CiId],
+    wanted: &Wanted,
+) -> ApiResult<BTreeMap<CiId, Vec<PackageUpdate>>> {
+    let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
+    for row in pending_of(conn, hosts).await? {
+        if row.state != "missing" || !wanted.holds(&row) {
+            continue;
+        }
+        let packaging = packaging_of(&row)?;
+        let Some(to) = version_to_install(&row, packaging) else { continue };
+        match updates.entry(ci_id(&row.ci_id)?).or_default().entry(row.package.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(PackageUpdate {
+                    package: row.package,
+                    from: row.installed,
+                    to,
+                    advisories: vec![row.advisory_id],
+                });
+            }
+            Entry::Occupied(mut place) => {
+                let update = place.get_mut();
+                if compare(packaging, &to, &update.to) == Ordering::Greater {
+                    update.to = to;
+                }
+                update.advisories.push(row.advisory_id);
+            }
+        }
+    }
+    let in_order = |mut update: PackageUpdate| {
+        update.advisories.sort();
+        update.advisories.dedup();
+        update
+    };
+    Ok(updates
+        .into_iter()
+        .map(|(host, packages)| (host, packages.into_values().map(in_order).collect()))
+        .collect())
+}
+
+/// Archives of Debian's family keep the newest version alone; where a real host is told of a newer one, the fixed one
+/// can no longer be had.
+fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<String> {
+    match &row.candidate {
+        Some(candidate) if packaging == Packaging::Dpkg && row.driver != "model" => {
+            row.target.as_ref().map(|_| candidate.clone())
+        }
+        _ => row.target.clone(),
+    }
+}
+
+/// Severity of the worst fix each host lacks, on the scale of CVSS scores. Hosts that lack nothing are absent.
+pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
+    let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
+    for row in pending_of(conn, hosts).await? {
+        let known = worst.entry(ci_id(&row.ci_id)?).or_default();
+        *known = known.max(score(&row.severity));
+    }
+    Ok(worst)
+}
+
+/// The same of what a plan was made to fix, whatever has become of its hosts since.
+pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResult<BTreeMap<CiId, f64>> {
+    let advisories_of =
+        |target: &Target| target.updates.iter().flat_map(|update| update.advisories.clone()).collect();
+    let of_hosts: Vec<(&CiId, BTreeSet<String>)> =
+        plan.targets.iter().map(|(host, target)| (host, advisories_of(target))).collect();
+    let ids: BTreeSet<String> = of_hosts.iter().flat_map(|(_, ids)| ids.iter().cloned()).collect();
+    let ids: Vec<String> = ids.into_iter().collect();
+    let known: BTreeMap<String, String> =
+        store::advisories::list_severities(conn, &ids).await?.into_iter().collect();
+    let worst = |ids: &BTreeSet<String>| {
+        ids.iter().filter_map(|id| known.get(id)).map(|one| score(one)).reduce(f64::max)
+    };
+    Ok(of_hosts.iter().filter_map(|(host, ids)| Some(((*host).clone(), worst(ids)?))).collect())
+}
+
+/// Middles of the ranges of CVSS 3.1.
+fn score(severity: &str) -> f64 {
+    match severity {
+        "critical" => 9.5,
+        "high" => 8.0,
+        "medium" => 5.5,
+        "low" => 2.0,
+        _ => 0.0,
+    }
+}
+
+/// Newest installed version of every package of these hosts, by the last scan.
+pub async fn installed_versions(
+    conn: &mut PgConnection,
+    hosts: &[CiId],
+) -> ApiResult<BTreeMap<CiId, BTreeMap<String, String>>> {
+    let sets = store::package_sets::list_sets_of(conn, &names(hosts)).await?;
+    let numbers: BTreeSet<i32> = sets.iter().flat_map(|(.., numbers)| numbers.iter().copied()).collect();
+    let numbers: Vec<i32> = numbers.into_iter().collect();
+    let packages: BTreeMap<i32, InstalledPackage> =
+        store::dictionary::load_packages(conn, &numbers).await?.into_iter().collect();
+    let mut installed = BTreeMap::new();
+    for (host, facts, numbers) in sets {
+        let packaging = domain_packaging(facts.packaging());
+        let mut versions: BTreeMap<String, String> = BTreeMap::new();
+        for package in numbers.iter().filter_map(|no| packages.get(no)).cloned() {
+            match versions.entry(package.name) {
+                Entry::Vacant(place) => {
+                    place.insert(package.version);
+                }
+                Entry::Occupied(mut place) => {
+                    if compare(packaging, &package.version, place.get()) == Ordering::Greater {
+                        place.insert(package.version);
+                    }
+                }
+            }
+        }
+        installed.insert(ci_id(&host)?, versions);
+    }
+    Ok(installed)
+}
+
+/// Whether a version is `wanted` or newer, in the order of its package system.
+pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
+    compare(packaging, version, wanted) != Ordering::Less
+}
+
+/// Texts that are no versions were refused when they came in; were there one, it would count as the lowest.
+fn compare(packaging: Packaging, a: &str, b: &str) -> Ordering {
+    let packaging = match packaging {
+        Packaging::Rpm => advisories::Packaging::Rpm,
+        Packaging::Dpkg => advisories::Packaging::Dpkg,
+    };
+    advisories::compare(packaging, a, b).unwrap_or(Ordering::Less)
+}
+
+fn domain_packaging(packaging: advisories::Packaging) -> Packaging {
+    match packaging {
+        advisories::Packaging::Rpm => Packaging::Rpm,
+        advisories::Packaging::Dpkg => Packaging::Dpkg,
+    }
+}
+
+fn packaging_of(row: &PendingOfHost) -> ApiResult<Packaging> {
+    let os: advisories::OsRelease = row.os.parse().map_err(ApiError::internal)?;
+    Ok(domain_packaging(os.packaging()))
+}
+
+async fn pending_of(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingOfHost>> {
+    let now: DateTime<Utc> = store::clock_of(conn).await?;
+    store::compliance::list_pending_of(conn, &names(hosts), now).await
+}
+
+fn names(hosts: &[CiId]) -> Vec<String> {
+    hosts.iter().map(ToString::to_string).collect()
+}
+
+fn ci_id(text: &str) -> ApiResult<CiId> {
+    CiId::new(text).map_err(ApiError::internal)
+}
+
+#[cfg(test)]
+mod tests;

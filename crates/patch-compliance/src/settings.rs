@@ -1,0 +1,62 @@
+//! Settings of inventory, policies and feeds.
+
+use std::path::PathBuf;
+
+use domain::time::Crontab;
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Address of the CMDB.
+    #[arg(long, env = "CMDB_URL", default_value = "http://127.0.0.1:8081")]
+    pub cmdb_url: String,
+
+    /// Folder for feeds under way, and for inventories, results and logs of playbooks.
+    #[arg(long, env = "PATCH_WORK_DIR", default_value = "/var/lib/patch-manager/work")]
+    pub work_dir: PathBuf,
+
+    /// Folder of the programs that policies may name as maintenance hooks; they run as this service. Without it, policies
+    /// with hooks are refused.
+    #[arg(long, env = "PATCH_HOOKS_DIR")]
+    pub hooks_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub feeds: FeedSettings,
+}
+
+/// Feeds of advisories that the service imports by itself.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FeedSettings {
+    /// Folder whose feeds are imported as they appear or change; not set by default.
+    #[arg(long, env = "PATCH_FEEDS_DIR")]
+    pub feeds_dir: Option<PathBuf>,
+
+    /// Five-field crontab expression in UTC: checks the folder only then, instead of all the time.
+    #[arg(long, env = "PATCH_FEEDS_SCHEDULE")]
+    pub feeds_schedule: Option<Crontab>,
+
+    /// Largest feed in bytes, as it is sent.
+    #[arg(long, env = "PATCH_FEED_MAX_BYTES", default_value_t = FeedSettings::MAX_BYTES)]
+    pub feed_max_bytes: u64,
+}
+
+impl FeedSettings {
+    const MAX_BYTES: u64 = 256 << 20;
+}
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self { feeds_dir: None, feeds_schedule: None, feed_max_bytes: Self::MAX_BYTES }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cmdb_url: "http://127.0.0.1:8081".to_owned(),
+            work_dir: "/var/lib/patch-manager/work".into(),
+            hooks_dir: None,
+            feeds: FeedSettings::default(),
+        }
+    }
+}

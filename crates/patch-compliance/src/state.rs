@@ -1,0 +1,61 @@
+//! What handlers and workers of this capability work with.
+
+use std::{ops::Deref, sync::Arc};
+
+use api_client::cmdb::CmdbClient;
+use secrecy::ExposeSecret;
+use service_kit::{Clock, read_pool::ReadPool, server::Context};
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    app::{advisories::Asked, criteria_cache::Measures, feed_imports::Turns, throttled_cache::Seldom},
+    settings::Settings,
+    store::compliance::ScanRange,
+};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub pool: PgPool,
+    pub reads: ReadPool,
+    pub clock: Clock,
+    pub settings: Settings,
+    pub cmdb: CmdbClient,
+    /// The criteria that hosts are measured against.
+    pub(crate) measures: Measures,
+    /// Advisories that were asked for.
+    pub(crate) asked: Asked,
+    pub(crate) scan_range: Seldom<ScanRange>,
+    pub(crate) imports: Turns,
+    pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Parts {
+            pool: context.pool.clone(),
+            reads: ReadPool::new(&context.pool)?,
+            clock: context.clock.clone(),
+            cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose_secret()),
+            settings,
+            measures: Measures::default(),
+            asked: Asked::default(),
+            scan_range: Seldom::default(),
+            imports: Turns::default(),
+            shutdown: context.shutdown.clone(),
+            tasks: context.tasks.clone(),
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,119 @@
+//! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
+
+pub mod advisories;
+pub mod affected;
+pub mod compliance;
+pub mod dictionary;
+pub mod exceptions;
+pub mod feed_imports;
+pub mod feeds;
+pub mod hosts;
+pub mod package_sets;
+pub mod policies;
+pub mod policy_criteria;
+pub mod results;
+pub mod rollups;
+pub mod sla;
+pub mod text;
+
+use chrono::{DateTime, Utc};
+use service_kit::ApiError;
+use sqlx::PgConnection;
+
+const RESULTS: i64 = 0x7061_7463_6801;
+
+/// Taken by every transaction that stores what hosts have: they go side by side, ordered by the rows of their hosts.
+pub async fn share_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", RESULTS).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// Taken by every transaction that changes what hosts are measured against (advisories, policies, exceptions), before it
+/// reads any of it: whoever stores what hosts have sees all of the change or nothing. To be held shortly; what follows
+/// for hosts is put on the lists of due sets and hosts.
+pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    exclude_scans(&mut *conn).await?;
+    sqlx::query!("UPDATE patch.edition SET number = number + 1").execute(conn).await?;
+    Ok(())
+}
+
+/// [`lock_results`] for who changes nothing that hosts are measured against.
+pub async fn exclude_scans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", RESULTS).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// Has the statements of this transaction planned for what the tables hold now. Lists of due work are empty one moment and
+/// have a million rows the next; a plan kept from the one takes for ever on the other.
+pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").fetch_one(conn).await?;
+    Ok(())
+}
+
+/// One look at the CMDB is taken over at a time.
+pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const KEY: i64 = 0x7061_7463_6803;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).fetch_one(conn).await?;
+    Ok(())
+}
+
+const IMPORTS: i64 = 0x7061_7463_6802;
+
+/// One import at a time, and nobody else evaluates what it has made due: its report says how many CIs it changed. Whoever is
+/// at work may have a million hosts to evaluate: it is waited for longer than a statement may take.
+pub async fn lock_imports(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30min'")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", IMPORTS).fetch_one(&mut *conn).await?;
+    sqlx::raw_sql("SET LOCAL statement_timeout TO DEFAULT; SET LOCAL lock_timeout TO DEFAULT")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// [`lock_imports`], unless an import is at work.
+pub async fn try_lock_imports(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, IMPORTS).fetch_one(conn).await
+}
+
+/// The server's time, where no request brought the service's own along.
+pub async fn clock_of(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(conn).await
+}
+
+/// Whether a transaction was ended because it and another one waited for each other: it can simply be tried again.
+pub fn is_deadlock(error: &ApiError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    source
+        .and_then(sqlx::Error::as_database_error)
+        .is_some_and(|error| error.code().as_deref() == Some("40P01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::{PgPool, postgres::PgConnectOptions};
+    use test_support::TestDatabase;
+
+    use super::{lock_imports, try_lock_imports};
+
+    #[tokio::test]
+    async fn an_import_outwaits_the_statements_of_its_session() {
+        let database = TestDatabase::create().await;
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let pool = PgPool::connect_with(options.options([("statement_timeout", "200ms")])).await.unwrap();
+        let mut at_work = pool.begin().await.unwrap();
+        assert!(try_lock_imports(&mut at_work).await.unwrap());
+        let waiting = tokio::spawn(async move {
+            let mut import = pool.begin().await?;
+            lock_imports(&mut import).await?;
+            sqlx::query_scalar::<_, String>("SHOW statement_timeout").fetch_one(&mut *import).await
+        });
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(!waiting.is_finished());
+        at_work.commit().await.unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), "200ms");
+    }
+}

@@ -1,0 +1,12 @@
+//! The routes, a module per resource: extract, call `app`, convert.
+
+mod customers;
+mod releases;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(customers::routes()).merge(releases::routes())
+}

@@ -1,0 +1,162 @@
+//! What a run does to customers: the same actions of the same machine as for hosts, performed by other means.
+//!
+//! Each action is one pending action of a run and can be performed again. The health of customers is watched by
+//! [`super::watch`], which goes on after the end of the rollout.
+
+mod admit;
+mod checks;
+mod deploy;
+mod deployer;
+pub(super) mod notices;
+mod plan;
+mod playbook;
+mod review;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+    sync::Arc,
+};
+
+use api_types::patch::WatchState;
+use domain::{
+    ids::CiId,
+    plan::Plan,
+    release::Deployment,
+    run::{Action, Answer, HostState, Verification},
+};
+use futures::{FutureExt, future::BoxFuture};
+use patch_runs::{
+    app::transition::Evidence,
+    engine::{ChangeText, SubjectWork, Work},
+};
+use service_kit::ApiResult;
+
+use super::releases::deployment_of;
+use crate::{App, Outside, store::deployments};
+
+pub(crate) use deployer::is_signed;
+
+/// Performs the actions of runs on customers.
+pub struct CustomerWork(pub Arc<Outside>);
+
+/// One action to perform on customers.
+pub(crate) struct Task<'a> {
+    pub app: App,
+    run: &'a patch_runs::engine::Task<'a>,
+}
+
+impl<'a> Deref for Task<'a> {
+    type Target = patch_runs::engine::Task<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        self.run
+    }
+}
+
+impl CustomerWork {
+    fn task<'a>(&self, run: &'a patch_runs::engine::Task<'a>) -> Task<'a> {
+        Task { app: App::new(run.app, &self.0), run }
+    }
+}
+
+impl SubjectWork for CustomerWork {
+    fn plan<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> Work<'a> {
+        async move { plan::plan(&self.task(run)).await }.boxed()
+    }
+
+    fn perform<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> Work<'a> {
+        async move {
+            let task = &self.task(run);
+            match &run.pending.action {
+                Action::Admit { wave, hosts } => admit::admit(task, *wave, hosts).await,
+                Action::RunChecks { wave } => checks::run_checks(task, *wave).await,
+                Action::Patch { hosts } => deploy::deploy(task, hosts).await,
+                Action::RollBack { hosts } => deploy::roll_back(task, hosts).await,
+                Action::Recover { hosts } => deploy::recover(task, hosts).await,
+                Action::Verify { hosts } => verify(task, hosts).await,
+                other => {
+                    let reason = format!("`{}` does not apply to customers", other.name());
+                    Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn change_text(
+        &self,
+        run: &patch_runs::engine::Task<'_>,
+        plan: &Plan,
+        what: &str,
+    ) -> ApiResult<ChangeText> {
+        let Deployment { version, customers, .. } = deployment_of(Some(plan))?;
+        let (count, waves) = (customers.len(), plan.waves.len());
+        Ok(ChangeText {
+            short_description: format!("{version} to {count} customers: {what}"),
+            description: format!(
+                "Run {} brings {version} to {count} customers in {waves} waves, each at the delays and in the windows of the plan.",
+                run.loaded.row.id
+            ),
+            backout_plan: "A customer that is not healthy is rolled back to the version it ran before."
+                .to_owned(),
+        })
+    }
+
+    fn count_text(&self, count: usize) -> String {
+        format!("{count} customers")
+    }
+
+    fn done_text(&self) -> &'static str {
+        "customers deployed to"
+    }
+
+    /// None: customers are locked one by one as they are deployed to. A rollout that waits for weeks must not hold up an urgent
+    /// one.
+    fn locked_together(&self, _: &Plan) -> BTreeSet<CiId> {
+        BTreeSet::new()
+    }
+
+    /// A customer is not a CI: its own record says what it runs.
+    fn report<'a>(
+        &'a self,
+        _: &'a patch_runs::engine::Task<'a>,
+    ) -> BoxFuture<'a, ApiResult<Option<simulator::Actual>>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
+    fn alert<'a>(
+        &'a self,
+        run: &'a patch_runs::engine::Task<'a>,
+    ) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+        async move { review::after_the_end(&self.task(run)).await }.boxed()
+    }
+}
+
+fn deployment<'a>(task: &Task<'a>) -> ApiResult<&'a Deployment> {
+    deployment_of(task.loaded.plan.as_ref())
+}
+
+/// The watch over the customers is the verification: what it found by now counts.
+async fn verify(task: &Task<'_>, customers: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let names: Vec<String> = customers.iter().map(CiId::to_string).collect();
+    let mut conn = task.app.pool.acquire().await?;
+    let watches = deployments::list_watches(&mut conn, &names).await?;
+    drop(conn);
+    let machine = &task.loaded.row.machine;
+    let judge = |customer: &CiId| {
+        let is_new = machine.hosts.get(customer).is_some_and(|host| host.state == HostState::Succeeded);
+        let watch =
+            watches.iter().find(|watch| &watch.customer == customer && watch.run == task.loaded.row.id);
+        match watch.filter(|_| is_new) {
+            Some(watch) if watch.state == WatchState::Unhealthy => Verification::Failed {
+                reason: watch.reason.clone().unwrap_or_else(|| "it is not well".to_owned()),
+            },
+            _ => Verification::Healthy,
+        }
+    };
+    let results: BTreeMap<CiId, Verification> = customers.iter().map(|id| (id.clone(), judge(id))).collect();
+    let well = results.values().filter(|result| **result == Verification::Healthy).count();
+    let text = format!("{well} of {} customers are well; each is watched on", customers.len());
+    Ok((Answer::Verified(results), Evidence::logged(text)))
+}

@@ -1,0 +1,549 @@
+//! Deployments to customers, and the watch that follows each.
+
+use api_types::patch::{CustomerDeployment, CustomerWatch, DeploymentState, JudgedSample, WatchState};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{CiId, RunId},
+    release::{Baseline, Direction, HealthSample, Judge, ReleaseKind, Tier, Urgency, Version},
+};
+use serde_json::Value;
+use service_kit::ApiResult;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    customers::{slug_of, version_of},
+    releases::Summarised,
+};
+use service_kit::text_enum::{from_text, to_text};
+
+struct Row {
+    id: Uuid,
+    customer: String,
+    run_id: Uuid,
+    direction: String,
+    release_version: String,
+    from_version: String,
+    to_version: String,
+    previous_version: Option<String>,
+    state: String,
+    progress_percent: i32,
+    detail: Option<String>,
+    requested_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    rolled_back_by: Option<Uuid>,
+}
+
+impl Row {
+    fn into_deployment(self) -> ApiResult<CustomerDeployment> {
+        Ok(CustomerDeployment {
+            id: self.id,
+            customer: slug_of(self.customer)?,
+            run_id: RunId(self.run_id),
+            version: version_of(&self.release_version)?,
+            direction: from_text(&self.direction)?,
+            from_version: version_of(&self.from_version)?,
+            to_version: version_of(&self.to_version)?,
+            previous_version: self.previous_version.as_deref().map(version_of).transpose()?,
+            state: from_text(&self.state)?,
+            progress_percent: self.progress_percent,
+            detail: self.detail,
+            requested_at: self.requested_at,
+            ended_at: self.ended_at,
+            rolled_back_by: self.rolled_back_by,
+        })
+    }
+}
+
+macro_rules! deployments {
+    ($tail:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, customer, run_id, direction, release_version, from_version, to_version, previous_version, state,
+                 progress_percent, detail, requested_at, ended_at, rolled_back_by FROM patch.deployments "
+                + $tail,
+            $($argument),*
+        )
+    };
+}
+
+/// A deployment to record before its deployer is called.
+pub struct NewDeployment<'a> {
+    pub customer: &'a CiId,
+    pub run: RunId,
+    pub attempt: u32,
+    pub direction: Direction,
+    pub release: Version,
+    pub from: Version,
+    pub to: Version,
+}
+
+/// Records a deployment, or finds the one that was recorded before a crash: it keeps its id, under which the deployer
+/// knows it.
+pub async fn begin_deployment(
+    conn: &mut PgConnection,
+    new: &NewDeployment<'_>,
+    now: DateTime<Utc>,
+) -> ApiResult<CustomerDeployment> {
+    let (attempt, direction) = (i32::try_from(new.attempt).unwrap_or(i32::MAX), to_text(&new.direction)?);
+    sqlx::query!(
+        "INSERT INTO patch.deployments (id, customer, run_id, attempt, direction, release_version, from_version,
+             to_version, state, requested_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'requested', $9) ON CONFLICT DO NOTHING",
+        Uuid::now_v7(),
+        new.customer.as_str(),
+        new.run.0,
+        attempt,
+        direction,
+        new.release.to_string(),
+        new.from.to_string(),
+        new.to.to_string(),
+        now
+    )
+    .execute(&mut *conn)
+    .await?;
+    deployments!(
+        "WHERE run_id = $1 AND customer = $2 AND attempt = $3 AND direction = $4",
+        new.run.0,
+        new.customer.as_str(),
+        attempt,
+        direction
+    )
+    .fetch_one(conn)
+    .await?
+    .into_deployment()
+}
+
+pub async fn find_deployment(conn: &mut PgConnection, id: Uuid) -> ApiResult<Option<CustomerDeployment>> {
+    deployments!("WHERE id = $1", id).fetch_optional(conn).await?.map(Row::into_deployment).transpose()
+}
+
+/// Newest first.
+pub async fn list_deployments(
+    conn: &mut PgConnection,
+    customer: Option<&CiId>,
+    release: Option<Version>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> ApiResult<Vec<CustomerDeployment>> {
+    let rows = deployments!(
+        "WHERE ($1::text IS NULL OR customer = $1) AND ($2::text IS NULL OR release_version = $2)
+             AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
+        customer.map(CiId::as_str),
+        release.map(|version| version.to_string()),
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::into_deployment).collect()
+}
+
+/// The last deployment that brought `customer` to where it is.
+pub async fn find_latest_forward(
+    conn: &mut PgConnection,
+    customer: &CiId,
+    release: Version,
+) -> ApiResult<Option<CustomerDeployment>> {
+    deployments!(
+        "WHERE customer = $1 AND release_version = $2 AND direction = 'forward' AND state = 'succeeded'
+             AND rolled_back_by IS NULL ORDER BY id DESC LIMIT 1",
+        customer.as_str(),
+        release.to_string()
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Row::into_deployment)
+    .transpose()
+}
+
+/// What a deployer said. `false` when the deployment has an end already: what is said after that changes nothing.
+pub async fn update_deployment(
+    conn: &mut PgConnection,
+    id: Uuid,
+    state: DeploymentState,
+    progress_percent: Option<i32>,
+    previous_version: Option<Version>,
+    detail: Option<&str>,
+    now: DateTime<Utc>,
+) -> ApiResult<bool> {
+    let is_end = !matches!(state, DeploymentState::Requested | DeploymentState::Running);
+    let detail: Option<String> = detail.map(|text| text.chars().filter(|c| *c != '\0').take(2000).collect());
+    let updated = sqlx::query!(
+        "UPDATE patch.deployments SET state = $2, progress_percent = greatest(progress_percent, coalesce($3, 0)),
+             previous_version = coalesce($4, previous_version), detail = coalesce($5, detail),
+             ended_at = CASE WHEN $6 THEN $7::timestamptz END
+         WHERE id = $1 AND ended_at IS NULL",
+        id,
+        to_text(&state)?,
+        progress_percent,
+        previous_version.map(|version| version.to_string()),
+        detail,
+        is_end,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// What went well after `from` and until `until`, is still there, and no weekly summary has spoken of.
+pub async fn list_unsummarised(
+    conn: &mut PgConnection,
+    kinds: &[ReleaseKind],
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    limit: i64,
+) -> ApiResult<Vec<Summarised>> {
+    let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        r#"SELECT d.customer, d.run_id, d.release_version, r.kind, r.notes, d.ended_at AS "ended_at!"
+         FROM patch.deployments d JOIN patch.releases r ON r.release_version = d.release_version
+         WHERE d.direction = 'forward' AND d.state = 'succeeded' AND d.rolled_back_by IS NULL
+             AND d.ended_at > $1 AND d.ended_at <= $2 AND r.kind = ANY($3)
+             AND NOT EXISTS (SELECT 1 FROM patch.release_notices n
+                 WHERE n.run_id = d.run_id AND n.customer = d.customer AND n.kind = 'weekly')
+         ORDER BY d.customer, d.ended_at LIMIT $4"#,
+        from,
+        until,
+        &kinds,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let summarised = rows.into_iter().map(|row| {
+        Ok(Summarised {
+            customer: slug_of(row.customer)?,
+            run: RunId(row.run_id),
+            version: version_of(&row.release_version)?,
+            kind: from_text(&row.kind)?,
+            notes: row.notes,
+            ended_at: row.ended_at,
+        })
+    });
+    summarised.collect()
+}
+
+/// Marks what was deployed before as taken back.
+pub async fn mark_rolled_back(
+    conn: &mut PgConnection,
+    customer: &CiId,
+    release: Version,
+    by: Uuid,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.deployments SET rolled_back_by = $3
+         WHERE customer = $1 AND release_version = $2 AND direction = 'forward' AND rolled_back_by IS NULL
+             AND state <> 'requested'",
+        customer.as_str(),
+        release.to_string(),
+        by
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// When the demo installations were last brought to a release, if all that were came to an end.
+pub async fn demo_ended_at(conn: &mut PgConnection, release: Version) -> ApiResult<Option<DateTime<Utc>>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT max(d.ended_at) FROM patch.deployments d JOIN patch.customers c ON c.slug = d.customer
+         WHERE d.release_version = $1 AND c.tier = 'demo' AND d.direction = 'forward' AND d.state = 'succeeded'
+             AND d.rolled_back_by IS NULL",
+        release.to_string()
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// A watch with what its judge remembers.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    pub customer: CiId,
+    pub deployment_id: Uuid,
+    pub run: RunId,
+    pub version: Version,
+    pub baseline: Option<Baseline>,
+    pub judge: Judge,
+    pub state: WatchState,
+    pub reason: Option<String>,
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub last_look_at: Option<DateTime<Utc>>,
+    pub is_handled: bool,
+}
+
+impl Watch {
+    pub fn shown(&self) -> CustomerWatch {
+        CustomerWatch {
+            state: self.state,
+            reason: self.reason.clone(),
+            version: self.version,
+            since: self.since,
+            until: self.until,
+            last_look_at: self.last_look_at,
+            baseline: self.baseline,
+        }
+    }
+}
+
+struct WatchRow {
+    customer: String,
+    deployment_id: Uuid,
+    run_id: Uuid,
+    to_version: String,
+    baseline: Option<Value>,
+    judge: Value,
+    state: String,
+    reason: Option<String>,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    last_look_at: Option<DateTime<Utc>>,
+    handled_at: Option<DateTime<Utc>>,
+}
+
+impl WatchRow {
+    fn into_watch(self) -> ApiResult<Watch> {
+        Ok(Watch {
+            customer: slug_of(self.customer)?,
+            deployment_id: self.deployment_id,
+            run: RunId(self.run_id),
+            version: version_of(&self.to_version)?,
+            baseline: self.baseline.map(serde_json::from_value).transpose()?,
+            judge: serde_json::from_value(self.judge)?,
+            state: from_text(&self.state)?,
+            reason: self.reason,
+            since: self.since,
+            until: self.until,
+            last_look_at: self.last_look_at,
+            is_handled: self.handled_at.is_some(),
+        })
+    }
+}
+
+macro_rules! watches {
+    ($tail:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            WatchRow,
+            "SELECT w.customer, w.deployment_id, w.run_id, d.to_version, w.baseline, w.judge, w.state, w.reason, w.since,
+                 w.until, w.last_look_at, w.handled_at
+             FROM patch.customer_watches w JOIN patch.deployments d ON d.id = w.deployment_id "
+                + $tail,
+            $($argument),*
+        )
+    };
+}
+
+/// Begins to watch a customer; what was watched of it before is over.
+pub async fn begin_watch(conn: &mut PgConnection, watch: &Watch) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.customer_watches (customer, deployment_id, run_id, baseline, judge, state, since, until, next_look_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7)
+         ON CONFLICT (customer) DO UPDATE SET deployment_id = excluded.deployment_id, run_id = excluded.run_id,
+             baseline = excluded.baseline, judge = excluded.judge, state = excluded.state, reason = NULL,
+             since = excluded.since, until = excluded.until, next_look_at = excluded.next_look_at,
+             last_look_at = NULL, handled_at = NULL
+         WHERE patch.customer_watches.deployment_id <> excluded.deployment_id",
+        watch.customer.as_str(),
+        watch.deployment_id,
+        watch.run.0,
+        watch.baseline.map(serde_json::to_value).transpose()?,
+        serde_json::to_value(&watch.judge)?,
+        to_text(&watch.state)?,
+        watch.since,
+        watch.until,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the watches that are due, each for one replica: its next look is moved on at once, so that a crash costs one look.
+pub async fn claim_due(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    next: DateTime<Utc>,
+    limit: i64,
+) -> ApiResult<Vec<CiId>> {
+    let rows = sqlx::query_scalar!(
+        "UPDATE patch.customer_watches SET next_look_at = $2::timestamptz WHERE customer IN
+             (SELECT customer FROM patch.customer_watches WHERE state <> 'ended'
+                  AND (next_look_at <= $1 OR next_look_at > $2::timestamptz + interval '1 second')
+              ORDER BY next_look_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+         RETURNING customer",
+        now,
+        next,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(slug_of).collect()
+}
+
+pub async fn find_watch(conn: &mut PgConnection, customer: &CiId) -> ApiResult<Option<Watch>> {
+    watches!("WHERE w.customer = $1", customer.as_str())
+        .fetch_optional(conn)
+        .await?
+        .map(WatchRow::into_watch)
+        .transpose()
+}
+
+pub async fn lock_watch(conn: &mut PgConnection, customer: &CiId) -> ApiResult<Option<Watch>> {
+    watches!("WHERE w.customer = $1 FOR UPDATE OF w", customer.as_str())
+        .fetch_optional(conn)
+        .await?
+        .map(WatchRow::into_watch)
+        .transpose()
+}
+
+pub async fn list_watches(conn: &mut PgConnection, customers: &[String]) -> ApiResult<Vec<Watch>> {
+    let rows = watches!("WHERE w.customer = ANY($1) ORDER BY w.customer", customers).fetch_all(conn).await?;
+    rows.into_iter().map(WatchRow::into_watch).collect()
+}
+
+/// Unhealthy customers about whom nothing was done yet.
+pub async fn list_unhandled(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<Watch>> {
+    let rows =
+        watches!("WHERE w.state = 'unhealthy' AND w.handled_at IS NULL ORDER BY w.customer LIMIT $1", limit)
+            .fetch_all(conn)
+            .await?;
+    rows.into_iter().map(WatchRow::into_watch).collect()
+}
+
+/// Stores what a watch has become.
+pub async fn update_watch(conn: &mut PgConnection, watch: &Watch, now: DateTime<Utc>) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.customer_watches SET judge = $2, state = $3, reason = $4, last_look_at = $5,
+             handled_at = CASE WHEN $6 THEN coalesce(handled_at, $7::timestamptz) END
+         WHERE customer = $1",
+        watch.customer.as_str(),
+        serde_json::to_value(&watch.judge)?,
+        to_text(&watch.state)?,
+        watch.reason,
+        watch.last_look_at,
+        watch.is_handled,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn end_watch(conn: &mut PgConnection, customer: &CiId) -> ApiResult<()> {
+    sqlx::query!("UPDATE patch.customer_watches SET state = 'ended' WHERE customer = $1", customer.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Adds to the time for which a customer was seen to be down.
+pub async fn add_downtime(conn: &mut PgConnection, deployment: Uuid, seconds: f64) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.deployments SET downtime_seconds = downtime_seconds + $2 WHERE id = $1",
+        deployment,
+        seconds
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn insert_sample(conn: &mut PgConnection, customer: &CiId, judged: &JudgedSample) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.health_samples (customer, at, sample, judgement, reason) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
+        customer.as_str(),
+        judged.sample.at,
+        serde_json::to_value(&judged.sample)?,
+        to_text(&judged.judgement)?,
+        judged.reason
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Newest first.
+pub async fn list_samples(
+    conn: &mut PgConnection,
+    customer: &CiId,
+    limit: i64,
+) -> ApiResult<Vec<JudgedSample>> {
+    let rows = sqlx::query!(
+        "SELECT sample, judgement, reason FROM patch.health_samples WHERE customer = $1 ORDER BY at DESC LIMIT $2",
+        customer.as_str(),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let sample: HealthSample = serde_json::from_value(row.sample)?;
+            Ok(JudgedSample { sample, judgement: from_text(&row.judgement)?, reason: row.reason })
+        })
+        .collect()
+}
+
+/// Samples are for people who look into yesterday, not for ever.
+pub async fn delete_samples_before(conn: &mut PgConnection, before: DateTime<Utc>) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.health_samples WHERE at < $1", before).execute(conn).await?;
+    Ok(())
+}
+
+/// One ended deployment as the metrics count it.
+pub struct MetricRow {
+    pub release: Version,
+    pub kind: ReleaseKind,
+    pub urgency: Urgency,
+    pub tier: Tier,
+    pub state: DeploymentState,
+    pub is_rolled_back: bool,
+    pub rollout_at: DateTime<Utc>,
+    pub identified_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+    pub downtime_seconds: f64,
+}
+
+/// Deployments to customers that have ended since `since`; the way back of one is no deployment of its own.
+pub async fn list_metric_rows(conn: &mut PgConnection, since: DateTime<Utc>) -> ApiResult<Vec<MetricRow>> {
+    let rows = sqlx::query!(
+        r#"SELECT d.release_version, r.kind, r.urgency, coalesce(c.tier, 'standard') AS "tier!", d.state,
+             d.rolled_back_by IS NOT NULL AS "is_rolled_back!", coalesce(run.started_at, run.created_at) AS "rollout_at!",
+             r.identified_at, d.ended_at AS "ended_at!", d.downtime_seconds
+         FROM patch.deployments d
+             JOIN patch.releases r ON r.release_version = d.release_version
+             JOIN patch.runs run ON run.id = d.run_id
+             LEFT JOIN patch.customers c ON c.slug = d.customer
+         WHERE d.direction = 'forward' AND d.ended_at IS NOT NULL AND d.ended_at >= $1
+         ORDER BY d.id LIMIT 200000"#,
+        since
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(MetricRow {
+                release: version_of(&row.release_version)?,
+                kind: from_text(&row.kind)?,
+                urgency: from_text(&row.urgency)?,
+                tier: from_text(&row.tier)?,
+                state: from_text(&row.state)?,
+                is_rolled_back: row.is_rolled_back,
+                rollout_at: row.rollout_at,
+                identified_at: row.identified_at,
+                ended_at: row.ended_at,
+                downtime_seconds: row.downtime_seconds,
+            })
+        })
+        .collect()
+}
+
+/// Deployments without an end whose run has ended: nobody waits for them any more.
+pub async fn list_forgotten(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<CustomerDeployment>> {
+    let rows = deployments!(
+        "WHERE ended_at IS NULL AND run_id IN (SELECT id FROM patch.runs WHERE ended_at IS NOT NULL) LIMIT $1",
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::into_deployment).collect()
+}

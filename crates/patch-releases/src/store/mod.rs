@@ -1,0 +1,5 @@
+//! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
+
+pub mod customers;
+pub mod deployments;
+pub mod releases;

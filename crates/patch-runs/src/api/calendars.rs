@@ -1,0 +1,141 @@
+//! `/patch/calendars`: freezes, as fields and as iCalendar.
+
+use api_types::{
+    page::Page,
+    patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflicts},
+    problem::Problem,
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use service_kit::{
+    ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer,
+    page::{PageRequest, page},
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{App, app::calendars, store};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_calendars, create_calendar))
+        .routes(routes!(find_freezes))
+        .routes(routes!(get_calendar, delete_calendar))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum CalendarFormat {
+    Json,
+    Ical,
+}
+
+/// By the parameter, else by the header Accept.
+fn wants_ical(format: Option<CalendarFormat>, headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    format.map_or(accept.contains("text/calendar"), |format| format == CalendarFormat::Ical)
+}
+
+fn ical(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], text).into_response()
+}
+
+/// Add a freeze, as a start and an end or as iCalendar text. No run starts on the CIs in its scope while it lasts.
+#[utoipa::path(post, path = "/patch/calendars", tag = "calendars", request_body = CreateCalendar,
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body make one calendar")),
+    responses((status = 201, body = Calendar), (status = "4XX", body = Problem)))]
+async fn create_calendar(
+    State(app): State<App>,
+    caller: Operator,
+    key: IdempotencyKey,
+    Json(request): Json<CreateCalendar>,
+) -> ApiResult<impl IntoResponse> {
+    let calendar = calendars::create_calendar(&app, &caller, &key, request).await?;
+    let location = format!("/patch/calendars/{}", calendar.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(calendar)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// `ical`: all calendars as one iCalendar; so does `Accept: text/calendar`.
+    #[param(inline)]
+    format: Option<CalendarFormat>,
+    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    limit: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// List calendars, oldest first.
+#[utoipa::path(get, path = "/patch/calendars", tag = "calendars", params(ListParams),
+    responses((status = 200, content((Page<Calendar> = "application/json"), (String = "text/calendar"))), (status = "4XX", body = Problem)))]
+async fn list_calendars(
+    State(app): State<App>,
+    _: Viewer,
+    headers: HeaderMap,
+    Query(params): Query<ListParams>,
+) -> ApiResult<Response> {
+    if wants_ical(params.format, &headers) {
+        return calendars::all_ical(&app).await.map(ical);
+    }
+    let request = PageRequest::new(params.limit, params.page_token);
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let found = store::calendars::list_calendars(&mut conn, after, limit + 1).await?;
+    Ok(Json(page(found, limit, |calendar: &Calendar| calendar.id)).into_response())
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct GetParams {
+    /// `ical`: as iCalendar; so does `Accept: text/calendar`.
+    #[param(inline)]
+    format: Option<CalendarFormat>,
+}
+
+/// Read a calendar.
+#[utoipa::path(get, path = "/patch/calendars/{id}", tag = "calendars",
+    params(("id" = Uuid, Path, description = "calendar"), GetParams),
+    responses((status = 200, content((Calendar = "application/json"), (String = "text/calendar"))), (status = "4XX", body = Problem)))]
+async fn get_calendar(
+    State(app): State<App>,
+    _: Viewer,
+    headers: HeaderMap,
+    Path(id): Path<Uuid>,
+    Query(params): Query<GetParams>,
+) -> ApiResult<Response> {
+    let calendar = calendars::get_calendar(&app, id).await?;
+    match wants_ical(params.format, &headers) {
+        true => calendars::ical(&calendar, app.clock.now()).map(ical),
+        false => Ok(Json(calendar).into_response()),
+    }
+}
+
+/// Remove a calendar and its freezes.
+#[utoipa::path(delete, path = "/patch/calendars/{id}", tag = "calendars", params(("id" = Uuid, Path, description = "calendar")),
+    responses((status = 204), (status = "4XX", body = Problem)))]
+async fn delete_calendar(
+    State(app): State<App>,
+    caller: Operator,
+    Path(id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    calendars::delete_calendar(&app, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ask which freezes fall on CIs in a span. Changes nothing.
+#[utoipa::path(post, path = "/patch/calendars/conflicts", tag = "calendars", request_body = AskFreezes,
+    responses((status = 200, body = FreezeConflicts), (status = "4XX", body = Problem)))]
+async fn find_freezes(
+    State(app): State<App>,
+    _: Viewer,
+    Json(request): Json<AskFreezes>,
+) -> ApiResult<Json<FreezeConflicts>> {
+    calendars::find_conflicts(&app, &request).await.map(Json)
+}

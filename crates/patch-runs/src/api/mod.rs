@@ -1,0 +1,21 @@
+//! The routes, a module per resource: extract, call `app`, convert.
+
+mod calendars;
+mod plans;
+mod predictions;
+mod run_text;
+mod runs;
+mod scans;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(scans::routes())
+        .merge(runs::routes())
+        .merge(plans::routes())
+        .merge(predictions::routes())
+        .merge(calendars::routes())
+}

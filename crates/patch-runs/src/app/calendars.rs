@@ -1,0 +1,249 @@
+//! Freeze calendars: when nothing is changed, and on which hosts.
+
+use api_types::patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflict, FreezeConflicts};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::CiId,
+    selector::Tags,
+    time::{Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
+};
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    idempotency::{self, Begun},
+    problem_types,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{App, store};
+
+pub async fn create_calendar(
+    app: &App,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    request: CreateCalendar,
+) -> ApiResult<Calendar> {
+    let id = Uuid::now_v7();
+    let freezes = freezes(&request, id)?;
+    let mut transaction = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "create_calendar", key, &request).await? {
+        Begun::Replay(calendar) => return Ok(calendar),
+        Begun::New(ticket) => ticket,
+    };
+    let calendar = Calendar {
+        id,
+        name: request.name,
+        reason: request.reason,
+        scope: request.scope,
+        freezes: serde_json::to_value(&freezes)?,
+        created_by: caller.subject.clone(),
+        created_at: app.clock.now(),
+    };
+    store::calendars::lock_calendars(&mut transaction).await?;
+    store::calendars::insert_calendar(&mut transaction, &calendar).await?;
+    // All calendars are judged together, so together they must make one.
+    all_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
+        true => ApiError::new(problem_types::TOO_MANY_FREEZES, error.to_string()),
+        false => error,
+    })?;
+    let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
+    audit::record(&mut transaction, caller, record).await?;
+    ticket.finish(&mut transaction, &calendar).await?;
+    transaction.commit().await?;
+    Ok(calendar)
+}
+
+fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
+    if request.name.trim().is_empty()
+        || request.name.chars().count() > 200
+        || request.name.chars().any(char::is_control)
+    {
+        return Err(ApiError::invalid("/name", "must have 1 to 200 characters without control characters"));
+    }
+    if request.reason.chars().count() > 4000 {
+        return Err(ApiError::invalid("/reason", "must have at most 4000 characters"));
+    }
+    let entries = match (&request.ical, request.starts, request.ends) {
+        (None, Some(starts), Some(ends)) => vec![FreezeFields {
+            uid: id.to_string(),
+            name: request.name.clone(),
+            reason: request.reason.clone(),
+            effect: Effect::Deny,
+            scope: request.scope.clone(),
+            starts,
+            ends,
+            time_zone: domain::time::Tz::UTC,
+            recurrence: None,
+        }],
+        (Some(text), None, None) => {
+            let calendar = FreezeCalendar::from_ical(text)
+                .map_err(|error| ApiError::invalid("/ical", error.to_string()))?;
+            if calendar.entries().is_empty() {
+                return Err(ApiError::invalid("/ical", "holds no event"));
+            }
+            let entries: Vec<Freeze> = calendar.into();
+            entries.into_iter().map(|entry| scoped(entry.into(), &request.scope)).collect()
+        }
+        (Some(_), ..) => {
+            return Err(ApiError::invalid("/ical", "says when it holds; leave `starts` and `ends` out"));
+        }
+        (None, None, _) => {
+            return Err(ApiError::invalid("/starts", "is missing; name it and `ends`, or send `ical`"));
+        }
+        (None, _, None) => {
+            return Err(ApiError::invalid("/ends", "is missing; name it and `starts`, or send `ical`"));
+        }
+    };
+    let checked = entries.into_iter().map(Freeze::try_from).collect::<Result<Vec<_>, _>>();
+    let pointer = if request.ical.is_some() { "/ical" } else { "/ends" };
+    let invalid = |error: domain::time::CalendarError| ApiError::invalid(pointer, error.to_string());
+    FreezeCalendar::new(checked.map_err(invalid)?).map_err(invalid)
+}
+
+/// An event that names no scope of its own has that of its calendar.
+fn scoped(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
+    if entry.scope.is_empty() {
+        entry.scope = scope.clone();
+    }
+    entry
+}
+
+pub async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
+    let mut conn = app.pool.acquire().await?;
+    store::calendars::get_calendar(&mut conn, id).await
+}
+
+pub async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
+    let mut transaction = app.pool.begin().await?;
+    let before = store::calendars::get_calendar(&mut transaction, id).await?;
+    store::calendars::delete_calendar(&mut transaction, id).await?;
+    let record = audit::Record::new("delete_calendar", object(id)).before(&before);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// One calendar as iCalendar.
+pub fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
+    let freezes: FreezeCalendar = serde_json::from_value(calendar.freezes.clone())?;
+    Ok(freezes.to_ical(now))
+}
+
+/// All calendars as one iCalendar.
+pub async fn all_ical(app: &App) -> ApiResult<String> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(all_freezes(&mut conn).await?.to_ical(app.clock.now()))
+}
+
+/// Names of the freezes that forbid a change of a host with these tags during the span.
+pub async fn freezes_over(
+    conn: &mut PgConnection,
+    (starts, ends): (DateTime<Utc>, DateTime<Utc>),
+    tags: &Tags,
+) -> ApiResult<Vec<String>> {
+    Ok(names_of_freezes(&all_freezes(conn).await?, (starts, ends), tags))
+}
+
+/// What keeps work on something with these tags from being done in the span.
+pub fn names_of_freezes(
+    calendar: &FreezeCalendar,
+    (starts, ends): (DateTime<Utc>, DateTime<Utc>),
+    tags: &Tags,
+) -> Vec<String> {
+    match calendar.verdict_over(Span { starts, ends }, tags) {
+        Verdict::Permitted => Vec::new(),
+        Verdict::Frozen(freezes) => freezes.into_iter().map(|freeze| freeze.name.clone()).collect(),
+        Verdict::OutsideAllowed => {
+            let allowances = calendar
+                .entries()
+                .iter()
+                .filter(|entry| entry.effect == Effect::Allow && entry.applies_to(tags));
+            allowances.map(|entry| format!("outside of {}", entry.name)).collect()
+        }
+    }
+}
+
+/// Times of one freeze that are told at most.
+const MOST_TIMES: usize = 1000;
+const MOST_CIS: usize = 20_000;
+
+/// The freezes that fall on these CIs in the span, with each of their times in it.
+pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
+    if request.ci_ids.len() > MOST_CIS {
+        return Err(ApiError::invalid("/ci_ids", "must name at most 20000 CIs"));
+    }
+    if request.ends <= request.starts {
+        return Err(ApiError::invalid("/ends", "must be later than `starts`"));
+    }
+    let mut conn = app.pool.acquire().await?;
+    let names: Vec<String> = request.ci_ids.iter().map(ToString::to_string).collect();
+    let tags = patch_compliance::app::hosts::find_tags(&mut conn, &names).await?;
+    let calendar = all_freezes(&mut conn).await?;
+    let none = Tags::new();
+    let mut freezes = Vec::new();
+    for entry in calendar.entries().iter().filter(|entry| entry.effect == Effect::Deny) {
+        let concerned = |id: &&CiId| entry.applies_to(tags.get(id.as_str()).unwrap_or(&none));
+        let ci_ids: Vec<CiId> = request.ci_ids.iter().filter(concerned).cloned().collect();
+        let mut rest = Span { starts: request.starts, ends: request.ends };
+        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MOST_TIMES {
+            let Some(found) = entry.first_overlap(rest) else { break };
+            freezes.push(FreezeConflict {
+                name: entry.name.clone(),
+                ci_ids: ci_ids.clone(),
+                starts: found.starts,
+                ends: found.ends,
+            });
+            rest.starts = found.ends.max(rest.starts + chrono::TimeDelta::microseconds(1));
+        }
+    }
+    freezes.sort_by(|one, other| (one.starts, &one.name).cmp(&(other.starts, &other.name)));
+    Ok(FreezeConflicts { freezes })
+}
+
+/// The freezes of all calendars together.
+pub async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+    let entries = store::calendars::list_freezes(conn).await?;
+    FreezeCalendar::new(entries)
+        .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))
+}
+
+fn object(id: Uuid) -> String {
+    format!("calendar/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use test_support::TestDatabase;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn freezes_hold_for_their_scope_and_time() {
+        let database = TestDatabase::create().await;
+        let pool = service_kit::database::connect(database.url(), "test", 4).unwrap();
+        service_kit::database::migrate(&pool, patch_compliance::SCHEMA, patch_compliance::migrator())
+            .await
+            .unwrap();
+        let freezes = json!([
+            { "uid": "sale", "name": "sale", "scope": { "env": "prod" }, "starts": "2026-04-10T00:00:00Z", "ends": "2026-04-12T00:00:00Z" },
+            { "uid": "nights", "name": "nights", "effect": "allow", "scope": { "tier": "db" }, "starts": "2026-04-01T20:00:00Z", "ends": "2026-04-02T04:00:00Z" }
+        ]);
+        sqlx::query("INSERT INTO patch.calendars VALUES (gen_random_uuid(), 'c', '', '{}', $1, 'o', now())")
+            .bind(freezes)
+            .execute(&pool)
+            .await
+            .unwrap();
+        let mut conn = pool.acquire().await.unwrap();
+        let mut ask = async |at: &str, (key, value): (&str, &str)| {
+            let at: DateTime<Utc> = at.parse().unwrap();
+            let tags = Tags::from([(key.to_owned(), value.to_owned())]);
+            freezes_over(&mut conn, (at, at), &tags).await.unwrap()
+        };
+        assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "prod")).await, ["sale"]);
+        assert_eq!(ask("2026-04-12T00:00:00Z", ("env", "prod")).await, Vec::<String>::new());
+        assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "dev")).await, Vec::<String>::new());
+        assert_eq!(ask("2026-04-01T12:00:00Z", ("tier", "db")).await, ["outside of nights"]);
+        assert_eq!(ask("2026-04-01T21:00:00Z", ("tier", "db")).await, Vec::<String>::new());
+    }
+}

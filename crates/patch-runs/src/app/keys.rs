@@ -1,0 +1,110 @@
+//! With what real hosts are entered: keys from a Vault where there is one, else the key file the service was started with.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ansible::{Secret, SshKey};
+use domain::{
+    ids::CiId,
+    plan::{Connection, Target},
+};
+use futures::{StreamExt, stream};
+
+use crate::{
+    App,
+    store::runs::RunRow,
+    vault::{HostKey, VaultSession, token_file},
+};
+
+/// Secrets read side by side.
+const AT_ONCE: usize = 8;
+
+/// How each host is entered, or why it cannot be.
+#[derive(Debug, Default)]
+pub struct Keys {
+    of_hosts: BTreeMap<CiId, Result<HostKey, String>>,
+    file: Option<std::path::PathBuf>,
+}
+
+impl Keys {
+    /// Reads the keys of the hosts that are entered over SSH. `run` says where it keeps them, when it does.
+    pub async fn gather(app: &App, run: Option<&RunRow>, hosts: Vec<(CiId, String)>) -> Self {
+        let file = app.settings.ssh_key_file.clone();
+        let source = run.and_then(|run| run.policy.vault.as_ref());
+        if source.is_none() && app.settings.vault.address.is_none() {
+            return Self { of_hosts: BTreeMap::new(), file };
+        }
+        if hosts.is_empty() {
+            return Self::default();
+        }
+        let of_hosts = match open(app, run).await {
+            Ok(session) => {
+                let session = Arc::new(session);
+                stream::iter(hosts)
+                    .map(|host| read(session.clone(), host))
+                    .buffer_unordered(AT_ONCE)
+                    .collect()
+                    .await
+            }
+            Err(reason) => hosts.into_iter().map(|(id, _)| (id, Err(reason.clone()))).collect(),
+        };
+        Self { of_hosts, file: None }
+    }
+
+    /// Why a host cannot be entered; `None` when it can.
+    pub fn trouble(&self, host: &CiId) -> Option<&str> {
+        self.of_hosts.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
+    }
+
+    /// The key of a host, and the user that came with it.
+    pub fn of(&self, host: &CiId) -> Option<(SshKey, Option<&str>)> {
+        match self.of_hosts.get(host) {
+            Some(Ok(key)) => Some((ssh_key(key), key.user.as_deref())),
+            Some(Err(_)) => None,
+            None => self.file.clone().map(|file| (SshKey::File(file), None)),
+        }
+    }
+}
+
+/// The hosts among targets that are entered over SSH, and as whom.
+pub fn entered<'a>(
+    app: &App,
+    targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
+) -> Vec<(CiId, String)> {
+    let user_of = |target: &Target| match &target.connection {
+        Connection::Ssh { user, .. } => Some(user.clone().unwrap_or_else(|| app.settings.ssh_user.clone())),
+        Connection::Model => None,
+    };
+    targets.into_iter().filter_map(|(id, target)| Some((id.clone(), user_of(target)?))).collect()
+}
+
+async fn read(session: Arc<VaultSession>, (id, user): (CiId, String)) -> (CiId, Result<HostKey, String>) {
+    let key = session.host_key(&id, &user).await.map_err(|error| error.to_string());
+    (id, key)
+}
+
+fn ssh_key(key: &HostKey) -> SshKey {
+    match &key.certificate {
+        Some(certificate) => {
+            SshKey::Signed { key: key.private_key.clone(), certificate: Secret::new(certificate.as_str()) }
+        }
+        None => SshKey::Secret(key.private_key.clone()),
+    }
+}
+
+async fn open(app: &App, run: Option<&RunRow>) -> Result<VaultSession, String> {
+    let source = run.and_then(|run| run.policy.vault.as_ref());
+    let token = match run.filter(|run| run.holds_vault_token) {
+        Some(run) => match token_file::read(&app.compliance.settings.work_dir, run.id) {
+            Ok(Some(token)) => Some(token),
+            Ok(None) => {
+                return Err(format!(
+                    "the Vault token of run {} lies on the machine that took the run in, and not on this one; start the run anew, or let the service log in itself",
+                    run.id
+                ));
+            }
+            Err(error) => return Err(format!("the Vault token of run {} cannot be read: {error}", run.id)),
+        },
+        None => None,
+    };
+    VaultSession::open(&app.settings.vault, source, token).await.map_err(|error| error.to_string())
+}

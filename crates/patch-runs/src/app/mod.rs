@@ -1,0 +1,18 @@
+//! The rules, each verb in one transaction. What is public here is what the capability above may call.
+
+pub mod calendars;
+pub mod keys;
+pub(crate) mod notices;
+pub mod plans;
+pub mod playbooks;
+pub(crate) mod predictions;
+pub mod records;
+pub(crate) mod run_changes;
+pub(crate) mod run_files;
+pub(crate) mod run_stream;
+pub mod runs;
+pub(crate) mod scans;
+pub(crate) mod system_patch;
+pub(crate) mod targets;
+pub mod transition;
+pub(crate) mod what_if;

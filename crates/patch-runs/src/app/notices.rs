@@ -1,0 +1,139 @@
+//! Who is told what of a run: decided in the transaction that changes it, handed to ITSM afterwards.
+//!
+//! ITSM knows each notice by its key, so one that is handed over twice is delivered once.
+
+use std::time::Duration;
+
+use api_types::{
+    itsm::{Channel, CreateNotification},
+    patch::HostStepState,
+};
+use domain::{
+    ids::CiId,
+    policy::{NoticeScope, Notices},
+    run::{HostRun, HostState, Run, Stage},
+    workflow::WorkflowStep,
+};
+use service_kit::{ApiResult, error::chain};
+
+use super::transition::Evidence;
+use crate::{
+    App,
+    store::{
+        notices::{self, Notice},
+        runs::RunRow,
+    },
+};
+use patch_compliance::upstream_error;
+
+/// Notices handed over in one round.
+const BATCH: i64 = 100;
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What an event gives rise to: `row` is the run as it was, `after` what the event made of its machine.
+pub(super) fn of_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
+    let (before, wanted) = (&row.machine, row.policy.notices);
+    if row.policy.notify.is_empty() {
+        return Vec::new();
+    }
+    let mut told: Vec<(String, String, String)> = Vec::new();
+    let begins = before.stage() != Some(Stage::Executing) && after.stage() == Some(Stage::Executing);
+    if begins && wanted.start != NoticeScope::None {
+        let text = format!("The work on {} hosts begins.", after.hosts.len());
+        told.push(("start".to_owned(), format!("Patching begins: {}", row.policy.name), text));
+    }
+    told.extend(evidence.steps.iter().filter_map(|record| {
+        let passed = record.step == WorkflowStep::Precheck && record.state == HostStepState::Succeeded;
+        (passed && wanted.start == NoticeScope::Host).then(|| {
+            let host = &record.host;
+            let text = format!("{host} has passed its prechecks; its downtime begins.");
+            (format!("start:{host}:{}", record.attempt), format!("Patching begins on {host}"), text)
+        })
+    }));
+    let changed =
+        after.hosts.iter().filter(|(id, run)| before.hosts.get(*id).map(|old| old.state) != Some(run.state));
+    told.extend(changed.filter_map(|(id, run)| of_host(wanted, before, after, id, run)));
+    let link = format!("\n{}/dashboard/runs/{}\n", app.settings.public_url, row.id);
+    let to = |recipient: &String| {
+        let notice = |(key, subject, body): &(String, String, String)| Notice {
+            key: format!("run:{}:{key}:{recipient}", row.id).chars().take(200).collect(),
+            run: row.id,
+            recipient: recipient.clone(),
+            subject: subject.chars().filter(|c| !c.is_control()).take(200).collect(),
+            body: format!("{body}{link}"),
+        };
+        told.iter().map(notice).collect::<Vec<_>>()
+    };
+    row.policy.notify.iter().flat_map(to).collect()
+}
+
+fn of_host(
+    wanted: Notices,
+    before: &Run,
+    after: &Run,
+    id: &CiId,
+    run: &HostRun,
+) -> Option<(String, String, String)> {
+    let attempt = run.attempts;
+    match run.state {
+        HostState::Succeeded if wanted.success == NoticeScope::Host => Some((
+            format!("success:{id}:{attempt}"),
+            format!("Patched: {id}"),
+            format!("{id} is patched and healthy; its maintenance has ended."),
+        )),
+        // One that failed and was returned is told of as failed already.
+        HostState::Failed | HostState::Unreachable | HostState::TimedOut | HostState::RollbackFailed
+            if wanted.failure == NoticeScope::Host =>
+        {
+            let step = run.failed_step.map(|step| format!(" at `{}`", step.name())).unwrap_or_default();
+            let why = run.error.as_deref().unwrap_or("no reason was given");
+            let stop = after.stop.as_ref().filter(|_| before.stop.is_none());
+            let stop =
+                stop.map(|stop| format!("\nThe rollout stops: {}.", stop.reason())).unwrap_or_default();
+            Some((
+                format!("failure:{id}:{attempt}:{}", run.state.name()),
+                format!("ALERT: {id} {}", run.state.name().replace('_', " ")),
+                format!("{id} is {}{step}: {why}{stop}", run.state.name().replace('_', " ")),
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Hands notices to ITSM until the service stops.
+pub(crate) async fn hand_over(app: App) {
+    loop {
+        if let Err(error) = round(&app).await {
+            tracing::debug!("notices wait to be handed over: {}", chain(&error));
+        }
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+async fn round(app: &App) -> ApiResult<()> {
+    let mut connection = app.pool.acquire().await?;
+    let due = notices::list_due(&mut connection, BATCH).await?;
+    drop(connection);
+    for notice in due {
+        let request = CreateNotification {
+            channel: if notice.recipient.contains("://") { Channel::Webhook } else { Channel::Email },
+            recipient: notice.recipient.clone(),
+            subject: notice.subject.clone(),
+            body: notice.body.clone(),
+            dedupe_key: Some(notice.key.clone()),
+        };
+        match app.itsm.create_notification(&request).await {
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
+            Err(error) => {
+                tracing::warn!(run.id = %notice.run, "a notice of run {} was not taken: {error}", notice.run)
+            }
+            Ok(_) => {}
+        }
+        let mut connection = app.pool.acquire().await?;
+        notices::mark_handed_over(&mut connection, &notice.key, app.clock.now()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! From an order to a plan: what is known of the hosts is gathered, then planner and simulator decide.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use api_types::{
+    cmdb::{CiType, Compatibility, Graph},
+    patch::Forecast,
+};
+use domain::{
+    ids::{CiId, RunId},
+    plan::{Intent, Plan, Target},
+    policy::Policy,
+    selector::Selector,
+    strategy::Strategy,
+    workflow::{RollbackMode, RollbackPreference},
+};
+use planner::{HostEdge, HostGraph, HostNode, PlanRequest, Schedule, ServiceNode};
+use serde_json::json;
+use service_kit::{ApiError, ApiResult};
+use simulator::DurationModel;
+use uuid::Uuid;
+
+use super::{calendars, scans, targets};
+use crate::{
+    App,
+    store::{
+        run_records,
+        runs::{self, RunRow},
+    },
+    upstream_error,
+};
+use patch_compliance::app::{hosts, policies::os_key, updates};
+
+/// A scan older than this is repeated before a plan that will be executed is made.
+const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Plays of a plan behind a prediction: enough that its P95 is known to about a percent.
+pub const PREDICTION_RUNS: u32 = 1000;
+/// Fixed, so that the same plan gets the same prediction.
+const PREDICTION_SEED: u64 = 0;
+
+/// What is to be planned.
+#[derive(Debug, Clone)]
+pub struct PlanOrder {
+    pub policy: Policy,
+    /// Whether the policy's own tags select; otherwise it only says how.
+    pub by_policy: bool,
+    pub advisory: Option<String>,
+    pub selector: Option<Selector>,
+    pub strategy: Option<Strategy>,
+    /// The run whose snapshots are returned to.
+    pub rollback_of: Option<RunId>,
+}
+
+impl PlanOrder {
+    pub fn of_run(row: &RunRow) -> Self {
+        Self {
+            policy: row.policy.clone(),
+            by_policy: row.policy_id.is_some(),
+            advisory: row.advisory.clone(),
+            selector: row.selector.clone(),
+            strategy: row.strategy,
+            rollback_of: row.of_run.filter(|_| row.trigger == api_types::patch::RunTrigger::Rollback),
+        }
+    }
+}
+
+/// Whether hosts are scanned before the plan is made.
+pub enum Freshness<'a> {
+    Rescan { run: &'a RunRow, run_dir: &'a Path },
+    AsKnown,
+}
+
+/// How a run without a policy goes about its work: the defaults of every field.
+pub fn ad_hoc_policy() -> ApiResult<Policy> {
+    Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "made by hand", "target_ci_tags": {} }))?)
+}
+
+/// Gathers hosts, what each lacks, and the graph between them. Hosts that lack nothing are no targets.
+pub async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
+    if let Some(of_run) = order.rollback_of {
+        return gather_rollback(app, order, of_run).await;
+    }
+    let (mut targets, staging) = select(app, order).await?;
+    if let Freshness::Rescan { run, run_dir } = freshness {
+        rescan(app, run, &targets, run_dir).await?;
+    }
+    let wanted = match &order.advisory {
+        Some(id) => updates::Wanted::Advisory(id.clone()),
+        None => updates::Wanted::Level(order.policy.patch_level),
+    };
+    let ids: Vec<CiId> = targets.keys().cloned().collect();
+    let mut connection = app.pool.acquire().await?;
+    let mut pending = updates::pending_updates(&mut connection, &ids, &wanted).await?;
+    let severities = updates::severities(&mut connection, &ids).await?;
+    drop(connection);
+    for target in targets.values_mut() {
+        choose_services(&order.policy.workflow.services, target);
+    }
+    targets.retain(|id, target| {
+        target.updates = pending.remove(id).unwrap_or_default();
+        !target.updates.is_empty()
+    });
+    choose_rollback_modes(app, &order.policy, &mut targets).await?;
+    request(app, order, Intent::Patch, targets, staging, &severities).await
+}
+
+/// The services a policy names are those of them that the host is known to have, or all where nothing is known of it.
+fn choose_services(wanted: &[String], target: &mut Target) {
+    match (wanted.is_empty(), target.services.is_empty()) {
+        (true, _) => {}
+        (false, true) => target.services = wanted.to_vec(),
+        (false, false) => target.services.retain(|service| wanted.contains(service)),
+    }
+}
+
+/// How each host can go back is known before anybody approves: to a snapshot where the sim-engine has its machine, by its
+/// package manager where the last scan found the versions of today still on offer.
+async fn choose_rollback_modes(
+    app: &App,
+    policy: &Policy,
+    targets: &mut BTreeMap<CiId, Target>,
+) -> ApiResult<()> {
+    if policy.rollback_preference == RollbackPreference::Downgrade && !targets.is_empty() {
+        let ids: Vec<CiId> = targets.keys().cloned().collect();
+        let mut connection = app.pool.acquire().await?;
+        let offered = hosts::list_returnable(&mut connection, &ids).await?;
+        for (id, target) in &mut *targets {
+            let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
+            if target.updates.iter().all(|update| can_return(&update.package)) {
+                target.rollback_mode = RollbackMode::Downgrade;
+            }
+        }
+    }
+    if !policy.pre_patch_snapshot || targets.values().all(|t| t.rollback_mode == RollbackMode::Downgrade) {
+        return Ok(());
+    }
+    let machines = app.sim.get_state().await.map_err(upstream_error)?.vms;
+    let machines: BTreeSet<CiId> = machines.into_iter().map(|machine| machine.id).collect();
+    for (id, target) in targets {
+        if target.rollback_mode == RollbackMode::None && machines.contains(id) {
+            target.rollback_mode = RollbackMode::Snapshot;
+        }
+    }
+    Ok(())
+}
+
+/// The hosts of an earlier run that can still be returned to its snapshots.
+async fn gather_rollback(app: &App, order: &PlanOrder, of_run: RunId) -> ApiResult<PlanRequest> {
+    let mut connection = app.pool.acquire().await?;
+    let plan = runs::find_plan(&mut connection, of_run)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
+    let hosts = run_records::list_host_statuses(&mut connection, of_run).await?;
+    drop(connection);
+    let touched = hosts.into_iter().filter(|host| host.attempts > 0);
+    let snapshots: BTreeMap<CiId, Uuid> =
+        touched.filter_map(|host| Some((host.ci_id, host.snapshot_id?))).collect();
+    let targets: BTreeMap<CiId, Target> =
+        plan.targets.into_iter().filter(|(id, _)| snapshots.contains_key(id)).collect();
+    let intent = Intent::Rollback { of_run, snapshots };
+    request(app, order, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
+}
+
+/// The hosts an order speaks of, and those of them that are staging.
+async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
+    let mut targets = match (&order.selector, order.by_policy) {
+        (Some(selector), _) => targets::targets(app, selector).await?,
+        (None, true) => targets::targets(app, &order.policy.targets()).await?,
+        // Of an advisory alone: every host; those it does not concern lack nothing of it.
+        (None, false) => targets::targets(app, &Selector { all: true, ..Selector::default() }).await?,
+    };
+    if let Some(os) = &order.policy.os_type {
+        let wanted = os_key(os);
+        targets.retain(|_, target| os_key(&target.os) == wanted);
+    }
+    let mut staging = BTreeSet::new();
+    if let Some(rule) = &order.policy.staging {
+        let found = targets::targets(app, &Selector::by_tags(rule.target_ci_tags.clone())).await?;
+        staging.extend(found.keys().cloned());
+        if order.by_policy {
+            targets.extend(found);
+        }
+    }
+    Ok((targets, staging))
+}
+
+/// Scans those of the hosts whose last scan says little about now.
+async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
+    let since = app.clock.now() - FRESH_FOR;
+    let ids: Vec<CiId> = targets.keys().cloned().collect();
+    let mut connection = app.pool.acquire().await?;
+    let fresh = hosts::scanned_since(&mut connection, &ids, since).await?;
+    drop(connection);
+    let stale: BTreeMap<CiId, Target> = targets
+        .iter()
+        .filter(|(id, _)| !fresh.contains(*id))
+        .map(|(id, target)| (id.clone(), target.clone()))
+        .collect();
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let failed = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
+    for (host, reason) in failed.iter().filter_map(|(host, result)| Some((host, result.as_ref().err()?))) {
+        tracing::warn!("`{host}` is planned by its last scan, because it cannot be scanned now: {reason}");
+    }
+    Ok(())
+}
+
+async fn request(
+    app: &App,
+    order: &PlanOrder,
+    intent: Intent,
+    targets: BTreeMap<CiId, Target>,
+    staging: BTreeSet<CiId>,
+    severities: &BTreeMap<CiId, f64>,
+) -> ApiResult<PlanRequest> {
+    let policy = &order.policy;
+    let selector = Selector { ids: targets.keys().cloned().collect(), ..Selector::default() };
+    let graph = match targets.is_empty() {
+        true => Graph::default(),
+        false => app.cmdb.get_graph(&selector).await.map_err(upstream_error)?,
+    };
+    let rollback = matches!(intent, Intent::Rollback { .. });
+    let staging_rule = policy.staging.as_ref().filter(|_| !rollback);
+    Ok(PlanRequest {
+        staging: staging.into_iter().filter(|id| targets.contains_key(id)).collect(),
+        graph: host_graph(&graph, severities),
+        strategy: order.strategy.unwrap_or(policy.strategy),
+        pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
+        max_parallel: policy.max_parallel,
+        error_threshold: policy.error_threshold,
+        retries: policy.retries,
+        soak_seconds: if rollback { 0 } else { policy.soak_seconds },
+        staging_tests: staging_rule.map(|staging| staging.tests.clone()).unwrap_or_default(),
+        workflow: policy.workflow.clone(),
+        reboot: policy.reboot_mode(),
+        rollback: if rollback { domain::workflow::Rollback::Never } else { policy.rollback },
+        snapshot_retention_hours: (policy.pre_patch_snapshot && !rollback)
+            .then_some(policy.snapshot_retention_hours),
+        intent,
+        targets,
+    })
+}
+
+/// The CMDB's graph as the planner knows it. A service that names no `min_up` keeps all but one of its members up.
+pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
+    let is_service =
+        |ci_type: CiType| matches!(ci_type, CiType::Service | CiType::Application | CiType::Database);
+    let mut result = HostGraph::default();
+    for node in &graph.nodes {
+        if is_service(node.ci_type) {
+            let named = node
+                .attributes
+                .get("min_up")
+                .and_then(serde_json::Value::as_u64)
+                .and_then(|n| u32::try_from(n).ok());
+            let all_but_one = u32::try_from(node.hosts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            result.services.insert(node.id.clone(), ServiceNode { min_up: named.unwrap_or(all_but_one) });
+            for member in &node.hosts {
+                let host = result.hosts.entry(member.clone()).or_insert_with(|| HostNode {
+                    services: BTreeSet::new(),
+                    criticality: 3,
+                    severity: 0.0,
+                    up: true,
+                });
+                host.services.insert(node.id.clone());
+            }
+        }
+    }
+    for node in graph.nodes.iter().filter(|node| !is_service(node.ci_type)) {
+        let known = result.hosts.entry(node.id.clone()).or_insert_with(|| HostNode {
+            services: BTreeSet::new(),
+            criticality: node.criticality,
+            severity: 0.0,
+            up: true,
+        });
+        known.criticality = node.criticality;
+        known.services.extend(node.services.iter().cloned());
+        known.severity = severities.get(&node.id).copied().unwrap_or_default();
+    }
+    result.edges = graph
+        .edges
+        .iter()
+        .map(|edge| HostEdge {
+            source: edge.source.clone(),
+            target: edge.target.clone(),
+            compatibility: match edge.compatibility {
+                Compatibility::Compatible => planner::Compatibility::Compatible,
+                Compatibility::Degraded => planner::Compatibility::Degraded,
+                Compatibility::Incompatible => planner::Compatibility::Incompatible,
+            },
+        })
+        .collect();
+    result
+}
+
+/// A plan with what is to be expected of it.
+pub struct Made {
+    pub plan: Plan,
+    pub forecast: simulator::Forecast,
+    /// The same, as it is shown.
+    pub shown: Forecast,
+}
+
+/// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
+pub async fn schedule(
+    app: &App,
+    connection: &mut sqlx::PgConnection,
+    policy: &Policy,
+) -> ApiResult<Option<Schedule>> {
+    let freezes = calendars::all_freezes(connection).await?;
+    if policy.window.is_none() && freezes.entries().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
+}
+
+/// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
+pub fn make(
+    request: &PlanRequest,
+    durations: &DurationModel,
+    observations: i64,
+    schedule: Option<&Schedule>,
+) -> Made {
+    let (plan, forecast) =
+        simulator::plan_and_forecast(request, durations, schedule, PREDICTION_RUNS, PREDICTION_SEED);
+    let shown = wire_forecast(plan.strategy, &forecast, observations);
+    Made { plan, forecast, shown }
+}
+
+pub fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {
+    Forecast {
+        strategy,
+        waves: forecast.waves,
+        duration_p50_seconds: forecast.duration_seconds.p50,
+        duration_p95_seconds: forecast.duration_seconds.p95,
+        expected_failed_hosts: forecast.failed_hosts.mean,
+        halt_probability: forecast.halt.value,
+        max_hosts_down: forecast.max_hosts_down.max as u32,
+        expected_begun_hosts: forecast.begun_hosts.mean,
+        done_in_window_probability: forecast.done_in_window.map(|share| share.value),
+        expected_service_down_seconds: forecast.downtime_seconds.mean,
+        exposure: forecast.exposure.mean,
+        simulations: forecast.runs,
+        observations,
+    }
+}

@@ -1,0 +1,121 @@
+//! Turns targets into runs of Ansible: how each host is reached, which variables it gets, where the run's files lie.
+
+use std::{path::PathBuf, time::Duration};
+
+use ansible::{
+    Connection as Reach, HostKeyRule, InvalidInventory, Inventory, Jump, Playbook, PlaybookRun, Secret,
+    SshConnection, Variables,
+};
+use api_client::ClientError;
+use api_types::cmdb::UpdateCi;
+use domain::{
+    ids::CiId,
+    package::Packaging,
+    plan::{Connection, JumpHost, Target},
+};
+use secrecy::ExposeSecret;
+use service_kit::{ApiError, ApiResult, problem_types};
+
+use super::keys::Keys;
+use crate::App;
+
+const SSH_PORT: u16 = 22;
+/// Attribute of a CI.
+pub const HOST_KEY: &str = "host_key";
+
+/// A playbook over `targets`; `variables` gives what is particular to each host beside how it is reached.
+pub fn playbook_run<'a>(
+    app: &App,
+    playbook: Playbook,
+    targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
+    keys: &Keys,
+    variables: impl Fn(&CiId, &Target) -> Variables,
+    run_dir: PathBuf,
+    timeout: Duration,
+) -> ApiResult<PlaybookRun> {
+    let mut inventory = Inventory::new();
+    for (id, target) in targets {
+        let mut variables = variables(id, target);
+        variables.set("pm_vm_id", id.as_str());
+        variables.set("pm_driver", if target.connection == Connection::Model { "model" } else { "ssh" });
+        variables.set("pm_services", target.services.clone());
+        inventory
+            .add_host(id.clone(), reach(app, id, target, keys)?, variables)
+            .map_err(ApiError::internal)?;
+        let group = match target.packaging {
+            Packaging::Rpm => "packaging_rpm",
+            Packaging::Dpkg => "packaging_dpkg",
+        };
+        inventory.add_to_group(group, id).map_err(ApiError::internal)?;
+    }
+    let mut run = PlaybookRun::new(playbook, inventory, run_dir);
+    run.forks = app.settings.forks;
+    run.timeout = timeout;
+    run.api_token = Some(Secret::new(app.service_token.expose_secret()));
+    run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
+    run.extra_vars.set("pm_cmdb_url", app.compliance.settings.cmdb_url.as_str());
+    Ok(run)
+}
+
+/// How a target is entered, or why it cannot be.
+pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
+    let Connection::Ssh { address, port, user, host_key, jump, python } = &target.connection else {
+        return Ok(Reach::Controller);
+    };
+    if let Some(trouble) = keys.trouble(id) {
+        return Err(ApiError::new(problem_types::NO_SSH_KEY, trouble.to_owned()));
+    }
+    let (key, user_of_key) = keys.of(id).ok_or_else(|| {
+        ApiError::new(
+            problem_types::NO_SSH_KEY,
+            "real hosts need a private key to enter them with: start the service with --ssh-key-file or --vault-address",
+        )
+    })?;
+    let user = user.as_deref().or(user_of_key).unwrap_or(&app.settings.ssh_user);
+    let connect = || -> Result<SshConnection, InvalidInventory> {
+        let host_key = match host_key {
+            Some(key) => HostKeyRule::Known(key.parse()?),
+            None if app.settings.ssh_learn_host_keys => HostKeyRule::Learn,
+            None => HostKeyRule::Refuse,
+        };
+        let port = port.unwrap_or(SSH_PORT);
+        SshConnection::new(address.parse()?, port, user, key.clone(), host_key)?
+            .through(jump.as_ref().map(|jump| through(jump, user)).transpose()?)
+            .with_python(python.as_deref())
+    };
+    connect()
+        .map(|ssh| Reach::Ssh(Box::new(ssh)))
+        .map_err(|error| ApiError::new(problem_types::BAD_CONNECTION, error.to_string()))
+}
+
+/// The host in between; entered as the user of the host behind it, when it names none.
+fn through(jump: &JumpHost, user: &str) -> Result<Jump, InvalidInventory> {
+    let user = jump.user.as_deref().unwrap_or(user);
+    // Nobody would see its key to pin it, so that one is never learned.
+    let host_key = jump.host_key.as_deref().unwrap_or_default().parse()?;
+    Jump::new(jump.address.parse()?, jump.port.unwrap_or(SSH_PORT), user, host_key)
+}
+
+/// Remembers in the CMDB the key by which a host was first met. A key that is known already is never replaced.
+pub async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
+    let pin = async {
+        let ci = app.cmdb.get_ci(host).await?;
+        if ci.attributes.contains_key(HOST_KEY) {
+            return Ok(());
+        }
+        let request = UpdateCi {
+            attributes: [(HOST_KEY.to_owned(), key.as_str().into())].into(),
+            reason: Some("the key it showed when it was first entered".to_owned()),
+            ..UpdateCi::default()
+        };
+        // Only if nobody has changed it since it was read.
+        app.cmdb.update_ci(host, &request, Some(&format!("\"{}\"", ci.version))).await.map(drop)
+    };
+    match pin.await {
+        Ok(()) => tracing::info!("the host key of `{host}` is pinned in the CMDB"),
+        Err(error) => {
+            let error: ClientError = error;
+            tracing::warn!("the host key of `{host}` cannot be pinned now and is learned again: {error}");
+        }
+    }
+}

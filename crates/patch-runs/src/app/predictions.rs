@@ -1,0 +1,113 @@
+//! The durations behind predictions, learnt from runs; and how well predictions came true.
+
+use std::collections::BTreeMap;
+
+use api_types::patch::{PredictionCalibration, PredictionLedger, ScoredPrediction};
+use domain::{
+    ids::{CiId, RunId},
+    plan::{Connection, Target},
+};
+use service_kit::ApiResult;
+use simulator::{Distribution, DurationModel, HostModel, calibrate, refit};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{App, store::predictions};
+
+/// So many of the newest attempts are learnt from.
+const OBSERVATIONS: i64 = 2000;
+/// So many of the newest steps of a kind; with fewer than this the prior stands.
+const STEPS: i64 = 200;
+const ENOUGH_STEPS: usize = 5;
+/// Runs a calibration speaks of at most.
+const CALIBRATED: i64 = 1000;
+
+/// Durations for a plan of these targets, and from how many observations they come.
+pub(crate) async fn duration_model(
+    app: &App,
+    connection: &mut PgConnection,
+    targets: &BTreeMap<CiId, Target>,
+) -> ApiResult<(DurationModel, i64)> {
+    let observations = predictions::list_host_observations(&mut *connection, OBSERVATIONS).await?;
+    let mut model = refit(&prior(targets), &observations);
+    model.forks = u32::from(app.settings.forks.max(1));
+    let steps = [
+        (&mut model.snapshots, vec!["snapshot"]),
+        (&mut model.tests, vec!["test_before", "test_after"]),
+        (&mut model.verification, vec!["verify"]),
+    ];
+    for (distribution, actions) in steps {
+        let actions: Vec<String> = actions.into_iter().map(str::to_owned).collect();
+        let seconds = predictions::list_step_seconds(&mut *connection, &actions, STEPS).await?;
+        if seconds.len() >= ENOUGH_STEPS {
+            *distribution = Distribution::Empirical { seconds };
+        }
+    }
+    Ok((model, i64::try_from(observations.len()).unwrap_or(i64::MAX)))
+}
+
+/// Before anything was observed: the simulator's prior for real servers. `model` guests are rows and as quick as rows.
+fn prior(targets: &BTreeMap<CiId, Target>) -> DurationModel {
+    let triangular = |low, mode, high| Distribution::Triangular { low, mode, high };
+    let real = DurationModel::default();
+    if targets.values().any(|target| target.connection != Connection::Model) {
+        return real;
+    }
+    DurationModel {
+        host: HostModel {
+            update: triangular(2.0, 4.0, 12.0),
+            reboot: triangular(0.5, 2.0, 8.0),
+            rollback: triangular(1.0, 3.0, 8.0),
+            ..real.host
+        },
+        snapshots: triangular(0.1, 0.5, 3.0),
+        tests: triangular(0.5, 2.0, 6.0),
+        verification: triangular(1.0, 3.0, 10.0),
+        ..real
+    }
+}
+
+/// Scored predictions, newest first, with how well all of the newest thousand came true.
+pub(crate) async fn list_predictions(
+    app: &App,
+    after: Option<Uuid>,
+    limit: i64,
+) -> ApiResult<(Vec<ScoredPrediction>, Option<PredictionCalibration>)> {
+    let mut connection = app.pool.acquire().await?;
+    let scored = predictions::list_scored(&mut connection, after, limit).await?;
+    let all = predictions::list_scored(&mut connection, None, CALIBRATED).await?;
+    drop(connection);
+    let calibration = calibrate(all.iter().map(|one| (&one.forecast, one.actual))).map(|calibration| {
+        PredictionCalibration {
+            runs: calibration.runs,
+            p50_held: calibration.p50_held.value,
+            p95_held: calibration.p95_held.value,
+            p95_held_low: calibration.p95_held.low,
+            p95_held_high: calibration.p95_held.high,
+            duration_ratio: calibration.duration_ratio,
+            brier_failure: calibration.brier_failure,
+            brier_halt: calibration.brier_halt,
+        }
+    });
+    let items = scored.into_iter().map(|one| ScoredPrediction {
+        run_id: RunId(one.run_id),
+        made_at: one.made_at,
+        observations: one.observations,
+        predicted_p50_seconds: one.forecast.duration_seconds.p50,
+        predicted_p95_seconds: one.forecast.duration_seconds.p95,
+        predicted_failure_probability: one.forecast.any_failure.value,
+        predicted_halt_probability: one.forecast.halt.value,
+        actual_seconds: one.actual.duration_seconds,
+        actual_failed_hosts: one.actual.failed_hosts,
+        halted: one.actual.halted,
+    });
+    Ok((items.collect(), calibration))
+}
+
+/// A page of the ledger from its parts.
+pub(crate) fn ledger(
+    page: api_types::page::Page<ScoredPrediction>,
+    calibration: Option<PredictionCalibration>,
+) -> PredictionLedger {
+    PredictionLedger { calibration, items: page.items, next_page_token: page.next_page_token }
+}

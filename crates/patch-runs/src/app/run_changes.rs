@@ -1,0 +1,42 @@
+//! Tells tasks of this process that something about a run has changed, whoever changed it.
+
+use domain::ids::RunId;
+use leases::{Wakeup, Wakeups};
+use tokio::sync::broadcast;
+
+use crate::App;
+
+/// The channel on which a transaction that changes a run notifies; the payload is the run's id.
+pub(crate) const CHANNEL: &str = "patch_runs";
+
+/// `None` means that any run may have changed: a notification may have been missed, or a poll is due.
+pub(crate) type Change = Option<RunId>;
+
+/// Passes notifications of the database on, and a poll every second for those that get lost.
+pub(crate) async fn pass_on(app: App, changes: broadcast::Sender<Change>) {
+    let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
+    loop {
+        let wakeup = tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            wakeup = wakeups.next() => wakeup,
+        };
+        let change = match wakeup {
+            Wakeup::Notified { payload } => payload.parse().ok(),
+            Wakeup::Poll => None,
+        };
+        // Nobody listening is no error.
+        changes.send(change).ok();
+    }
+}
+
+/// Waits until `run` may have changed.
+pub(crate) async fn changed(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
+    loop {
+        match receiver.recv().await {
+            Ok(Some(other)) if other != run => {}
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // The sender lives as long as the process; without it only deadlines are left to wait for.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

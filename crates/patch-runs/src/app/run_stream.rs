@@ -1,0 +1,113 @@
+//! A run's events and log as streams: read in pages, never held whole.
+
+use std::collections::VecDeque;
+
+use api_types::patch::{CloudEvent, LogLine};
+use domain::ids::RunId;
+use futures::{Stream, stream};
+use service_kit::ApiResult;
+use tokio::sync::broadcast;
+
+use super::run_changes;
+use crate::{
+    App,
+    store::{run_records, runs},
+};
+
+const PAGE: i64 = 500;
+
+/// Events after `after`, as they come; ends when the run has ended and all were given.
+pub(crate) async fn follow(
+    app: App,
+    id: RunId,
+    after: i64,
+) -> ApiResult<impl Stream<Item = CloudEvent> + use<>> {
+    let changes = app.changes.subscribe();
+    let mut connection = app.pool.acquire().await?;
+    runs::get_run(&mut connection, id).await?;
+    drop(connection);
+    let follower = Follower { app, id, after, waiting: VecDeque::new(), changes };
+    Ok(stream::unfold(follower, async |mut follower| follower.next().await.map(|event| (event, follower))))
+}
+
+struct Follower {
+    app: App,
+    id: RunId,
+    after: i64,
+    waiting: VecDeque<(i64, CloudEvent)>,
+    changes: broadcast::Receiver<run_changes::Change>,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<CloudEvent> {
+        loop {
+            if let Some((sequence, event)) = self.waiting.pop_front() {
+                self.after = sequence;
+                return Some(event);
+            }
+            // Whether it has ended is asked before its events are read: what was written before the end is then seen.
+            match self.read().await {
+                Ok((_, events)) if !events.is_empty() => self.waiting = events.into(),
+                Ok((true, _)) => return None,
+                Ok((false, _)) => self.wait().await?,
+                Err(error) => {
+                    tracing::debug!(run.id = %self.id, "events cannot be read now: {error}");
+                    self.wait().await?;
+                }
+            }
+        }
+    }
+
+    async fn read(&self) -> ApiResult<(bool, Vec<(i64, CloudEvent)>)> {
+        let mut connection = self.app.pool.acquire().await?;
+        let ended = runs::has_ended(&mut connection, self.id).await?;
+        let events = run_records::list_events(&mut connection, self.id, self.after, PAGE).await?;
+        Ok((ended, events))
+    }
+
+    async fn wait(&mut self) -> Option<()> {
+        tokio::select! {
+            () = self.app.shutdown.cancelled() => None,
+            () = run_changes::changed(&mut self.changes, self.id) => Some(()),
+        }
+    }
+}
+
+/// The whole log, page by page.
+pub(crate) async fn log(app: App, id: RunId) -> ApiResult<impl Stream<Item = ApiResult<LogLine>> + use<>> {
+    let mut connection = app.pool.acquire().await?;
+    runs::get_run(&mut connection, id).await?;
+    drop(connection);
+    let reader = LogReader { app, id, after: 0, waiting: VecDeque::new(), failed: false };
+    Ok(stream::unfold(reader, async |mut reader| reader.next().await.map(|line| (line, reader))))
+}
+
+struct LogReader {
+    app: App,
+    id: RunId,
+    after: i64,
+    waiting: VecDeque<LogLine>,
+    failed: bool,
+}
+
+impl LogReader {
+    async fn next(&mut self) -> Option<ApiResult<LogLine>> {
+        if self.waiting.is_empty() && !self.failed {
+            match read_log(&self.app, self.id, self.after).await {
+                Ok(lines) => self.waiting = lines.into(),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let line = self.waiting.pop_front()?;
+        self.after = line.sequence;
+        Some(Ok(line))
+    }
+}
+
+async fn read_log(app: &App, id: RunId, after: i64) -> ApiResult<Vec<LogLine>> {
+    let mut connection = app.pool.acquire().await?;
+    run_records::list_log(&mut connection, id, after, PAGE).await
+}

@@ -1,0 +1,546 @@
+//! Starting runs, steering them, and telling what they did.
+
+use ansible::Secret;
+use api_types::patch::{
+    Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, StageReport,
+    StartRun, WaveStatus,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    ids::{CiId, RunId},
+    plan::Plan,
+    policy::Policy,
+    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, Stop},
+    selector::Selector,
+};
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    idempotency::{self, Begun},
+    problem_types,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{plans, system_patch};
+use super::{
+    run_changes,
+    transition::{self, Evidence, TransitionError},
+};
+use crate::{
+    App,
+    store::{
+        host_steps, run_records,
+        runs::{self, RunFilter, RunRow},
+    },
+    vault::token_file,
+};
+use patch_compliance::app::policies;
+
+/// Log lines shown with a run.
+const LOG_TAIL: i64 = 50;
+
+/// What starts a run, beside the request itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    pub of_run: Option<RunId>,
+    pub scheduled_for: Option<DateTime<Utc>>,
+    /// How the earlier run went about it, where no stored policy says so.
+    pub policy: Option<Policy>,
+}
+
+/// Stores a new run; its owner takes it up from there.
+pub(crate) async fn start_run(
+    app: &App,
+    caller: &Caller,
+    request: &StartRun,
+    key: &IdempotencyKey,
+) -> ApiResult<RunSummary> {
+    let trigger = if request.advisory.is_some() { RunTrigger::Advisory } else { RunTrigger::Manual };
+    start(app, caller, request, key, trigger, Origin::default()).await
+}
+
+async fn start(
+    app: &App,
+    caller: &Caller,
+    request: &StartRun,
+    key: &IdempotencyKey,
+    trigger: RunTrigger,
+    origin: Origin,
+) -> ApiResult<RunSummary> {
+    if let Some(input) = &request.input {
+        system_patch::check(app, request, input)?;
+    }
+    let (request, token) = without_token(request.clone());
+    let selector = match &request.input {
+        Some(input) => Some(system_patch::select(app, input).await?),
+        None => request.selector.clone(),
+    };
+    let mut transaction = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "start_run", key, &request).await? {
+        Begun::Replay(summary) => return Ok(summary),
+        Begun::New(ticket) => ticket,
+    };
+    let request = StartRun { selector, ..request };
+    let policy = match origin.policy.clone() {
+        Some(policy) => policy,
+        None => policy_of(&mut transaction, &request).await?,
+    };
+    let policy = match &request.input {
+        Some(input) => system_patch::apply(input, policy),
+        None => policy,
+    };
+    let mut row = new_run(app, caller, &request, policy, trigger, &origin);
+    row.holds_vault_token = token.is_some();
+    insert(&mut transaction, caller, &row).await?;
+    let id = row.id;
+    let summary = summary(&mut transaction, row).await?;
+    ticket.finish(&mut transaction, &summary).await?;
+    if let Some(token) = token {
+        token_file::keep(&app.compliance.settings.work_dir, id, token.expose())
+            .map_err(ApiError::internal)?;
+    }
+    if let Err(error) = transaction.commit().await {
+        // Whether it was stored is not known: upkeep wipes the token of a run that is not there.
+        return Err(error.into());
+    }
+    Ok(summary)
+}
+
+/// Takes the Vault token out of a request: nothing after this can store, compare or log it.
+fn without_token(mut request: StartRun) -> (StartRun, Option<Secret>) {
+    let token = request.input.as_mut().and_then(|input| input.vault_token.take());
+    (request, token.map(Secret::new))
+}
+
+/// Stores the run of a schedule's slot; `false` when the slot has its run already.
+pub(crate) async fn start_scheduled(
+    app: &App,
+    connection: &mut PgConnection,
+    caller: &Caller,
+    policy: Policy,
+    slot: DateTime<Utc>,
+) -> ApiResult<bool> {
+    let request = StartRun { policy_id: Some(policy.id.clone()), ..StartRun::default() };
+    let origin = Origin { scheduled_for: Some(slot), ..Origin::default() };
+    let row = new_run(app, caller, &request, policy, RunTrigger::Schedule, &origin);
+    insert(connection, caller, &row).await
+}
+
+/// Stores the run of a product release, in the transaction that records what it was asked for.
+pub async fn start_release(
+    app: &App,
+    connection: &mut PgConnection,
+    caller: &Caller,
+    request: &StartRun,
+    policy: Policy,
+    trigger: RunTrigger,
+) -> ApiResult<RunSummary> {
+    let row = new_run(app, caller, request, policy, trigger, &Origin::default());
+    insert(&mut *connection, caller, &row).await?;
+    summary(connection, row).await
+}
+
+pub async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
+    let row = runs::get_run(&mut *connection, id).await?;
+    summary(connection, row).await
+}
+
+async fn policy_of(connection: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
+    if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
+        return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
+    }
+    if let Some(advisory) = &request.advisory {
+        patch_compliance::app::advisories::ensure_known(&mut *connection, advisory).await?;
+    }
+    match &request.policy_id {
+        Some(id) => match policies::find_policy(connection, id).await? {
+            Some(stored) => Ok(stored.policy),
+            None => Err(ApiError::invalid("/policy_id", format!("there is no policy `{id}`"))),
+        },
+        None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy(),
+        None => Err(ApiError::invalid("", "must name a policy_id, an advisory or a selector")),
+    }
+}
+
+fn new_run(
+    app: &App,
+    caller: &Caller,
+    request: &StartRun,
+    policy: Policy,
+    trigger: RunTrigger,
+    origin: &Origin,
+) -> RunRow {
+    let now = app.clock.now();
+    let approval_seconds = policy.change.approval_timeout_hours.saturating_mul(3600);
+    let rules = Rules { dry_run: request.dry_run, approval_seconds, ..Rules::default() };
+    let mut machine = Run::new(rules, now);
+    if let Some(change_id) = &request.change_id {
+        machine = machine.under_change(change_id.clone());
+    }
+    RunRow {
+        id: RunId(Uuid::now_v7()),
+        trigger,
+        policy_id: request.policy_id.clone(),
+        advisory: request.advisory.clone(),
+        selector: request.selector.clone(),
+        strategy: request.strategy,
+        dry_run: request.dry_run,
+        emergency: request.emergency,
+        of_run: origin.of_run,
+        scheduled_for: origin.scheduled_for,
+        requested_by: caller.subject.clone(),
+        policy,
+        state: machine.state(),
+        stage: machine.stage(),
+        machine,
+        reason: None,
+        plan_hash: None,
+        prediction: None,
+        compliance_before: None,
+        compliance_after: None,
+        incident_id: None,
+        max_hosts_down: 0,
+        holds_vault_token: false,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+async fn insert(connection: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
+    if !runs::insert_run(&mut *connection, row).await? {
+        return Ok(false);
+    }
+    if let Some(pending) = &row.machine.pending {
+        run_records::insert_step(&mut *connection, row.id, pending).await?;
+    }
+    let data = serde_json::json!({ "state": row.state, "stage": row.stage, "trigger": row.trigger, "requested_by": row.requested_by });
+    run_records::insert_event(
+        &mut *connection,
+        row.id,
+        "patch.run.state_changed.v1",
+        None,
+        &data,
+        row.created_at,
+    )
+    .await?;
+    audit::record(
+        &mut *connection,
+        caller,
+        audit::Record::new("start_run", format!("run/{}", row.id)).after(&data),
+    )
+    .await?;
+    leases::notify(connection, run_changes::CHANNEL, &row.id.to_string()).await?;
+    Ok(true)
+}
+
+/// An operator's order to a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    Cancel,
+    Pause,
+    Resume,
+    RetryFailed,
+    RollBack,
+}
+
+/// Applies an operator's order to an open run.
+pub(crate) async fn steer_run(
+    app: &App,
+    caller: &Caller,
+    id: RunId,
+    order: Order,
+    reason: &str,
+) -> ApiResult<RunSummary> {
+    if reason.chars().count() > 1000 {
+        return Err(ApiError::invalid("/reason", "must be at most 1000 characters"));
+    }
+    let reason = match reason.trim() {
+        "" => format!("by {}", caller.subject),
+        reason => format!("{reason} (by {})", caller.subject),
+    };
+    let event = match order {
+        Order::Cancel => Event::Cancel { reason: reason.clone() },
+        Order::Pause => Event::Pause { reason: reason.clone() },
+        Order::Resume => Event::Resume,
+        Order::RetryFailed => Event::RetryFailed,
+        Order::RollBack => Event::RollBack { reason: reason.clone() },
+    };
+    let mut transaction = app.pool.begin().await?;
+    runs::lock_run(&mut transaction, id).await?;
+    let evidence = Evidence::logged(format!("{order:?}: {reason}"));
+    match transition::apply(app, &mut transaction, id, event, evidence, caller).await {
+        Ok(_) => {}
+        Err(TransitionError::Refused(refused)) => return Err(refuse(refused)),
+        Err(TransitionError::Failed(error)) => return Err(error),
+        Err(TransitionError::Lost) => {
+            return Err(ApiError::new(problem_types::LOST, "the run is being taken over; try again"));
+        }
+    }
+    let row = runs::get_run(&mut transaction, id).await?;
+    let summary = summary(&mut transaction, row).await?;
+    transaction.commit().await?;
+    Ok(summary)
+}
+
+fn refuse(refused: Refused) -> ApiError {
+    ApiError::new(problem_types::RUN_STATE, refused.to_string())
+}
+
+/// Tries the failed hosts again: within the run while it is paused, else by a new run that selects just them.
+pub(crate) async fn retry_failed(
+    app: &App,
+    caller: &Caller,
+    id: RunId,
+    reason: &str,
+    key: &IdempotencyKey,
+) -> ApiResult<RunSummary> {
+    let mut connection = app.pool.acquire().await?;
+    let row = runs::get_run(&mut connection, id).await?;
+    if !row.state.is_final() {
+        drop(connection);
+        return steer_run(app, caller, id, Order::RetryFailed, reason).await;
+    }
+    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    drop(connection);
+    let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
+    let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
+    if ids.is_empty() {
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
+            "no host of this run failed or was left out: there is nothing to try again",
+        ));
+    }
+    let policy = row.policy_id.is_none().then(|| row.policy.clone());
+    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
+    let request = StartRun {
+        policy_id: row.policy_id,
+        advisory: row.advisory,
+        selector: Some(Selector { ids, ..Selector::default() }),
+        strategy: row.strategy,
+        emergency: row.emergency,
+        ..StartRun::default()
+    };
+    start(app, caller, &request, key, RunTrigger::Retry, origin).await
+}
+
+/// Returns hosts to their snapshots: within an open run, else by a new run, under change control like any other.
+pub(crate) async fn roll_back_run(
+    app: &App,
+    caller: &Caller,
+    id: RunId,
+    reason: &str,
+    key: &IdempotencyKey,
+) -> ApiResult<RunSummary> {
+    let mut connection = app.pool.acquire().await?;
+    let row = runs::get_run(&mut connection, id).await?;
+    if !row.state.is_final() {
+        drop(connection);
+        return steer_run(app, caller, id, Order::RollBack, reason).await;
+    }
+    let plan = runs::find_plan(&mut connection, id).await?;
+    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    drop(connection);
+    let retention =
+        plan.and_then(|plan| plan.snapshot_retention_hours).map(|hours| TimeDelta::hours(i64::from(hours)));
+    let kept_until = retention.map(|retention| row.created_at + retention);
+    let ids: std::collections::BTreeSet<CiId> = hosts
+        .into_iter()
+        .filter(|host| host.attempts > 0 && host.snapshot_id.is_some())
+        .map(|host| host.ci_id)
+        .collect();
+    if ids.is_empty() || kept_until.is_none_or(|until| until <= app.clock.now()) {
+        return Err(ApiError::new(
+            problem_types::ROLLBACK_UNAVAILABLE,
+            "no snapshot of this run is left to return to",
+        ));
+    }
+    let policy = row.policy_id.is_none().then(|| row.policy.clone());
+    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
+    let request = StartRun {
+        policy_id: row.policy_id,
+        selector: Some(Selector { ids, ..Selector::default() }),
+        emergency: row.emergency,
+        ..StartRun::default()
+    };
+    start(app, caller, &request, key, RunTrigger::Rollback, origin).await
+}
+
+pub(crate) async fn list_runs(
+    app: &App,
+    filter: &RunFilter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> ApiResult<Vec<RunSummary>> {
+    let mut connection = app.pool.acquire().await?;
+    let rows = runs::list_runs(&mut connection, filter, after, limit).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    let mut counts = run_records::count_hosts(&mut connection, &ids).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let counts = counts.remove(&row.id).unwrap_or_default();
+            summarize(row, counts)
+        })
+        .collect())
+}
+
+pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
+    let mut connection = app.pool.acquire().await?;
+    let row = runs::get_run(&mut connection, id).await?;
+    let plan = runs::find_plan(&mut connection, id).await?;
+    let mut host_states = run_records::list_host_statuses(&mut connection, id).await?;
+    let mut steps = host_steps::list_host_steps(&mut connection, id).await?;
+    for host in &mut host_states {
+        host.steps = steps.remove(&host.ci_id).unwrap_or_default();
+    }
+    let waves = waves(plan.as_ref(), &host_states, &row);
+    Ok(RunDetail {
+        tests: run_records::get_test_totals(&mut connection, id).await?,
+        log_tail: run_records::list_log_tail(&mut connection, id, LOG_TAIL).await?,
+        summary: summary(&mut connection, row).await?,
+        plan,
+        waves,
+        host_states,
+    })
+}
+
+async fn summary(connection: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
+    let mut counts = run_records::count_hosts(connection, &[row.id.0]).await?;
+    let counts = counts.remove(&row.id).unwrap_or_default();
+    Ok(summarize(row, counts))
+}
+
+fn summarize(row: RunRow, hosts: HostCounts) -> RunSummary {
+    RunSummary {
+        id: row.id,
+        trigger: row.trigger,
+        policy_id: row.policy_id,
+        advisory: row.advisory,
+        strategy: row.strategy,
+        state: row.state,
+        stage: row.stage,
+        reason: row.reason,
+        requested_by: row.requested_by,
+        change_id: row.machine.change_id,
+        plan_hash: row.plan_hash,
+        dry_run: row.dry_run,
+        emergency: row.emergency,
+        of_run: row.of_run,
+        scheduled_for: row.scheduled_for,
+        hosts,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        deadline: row.machine.deadline,
+    }
+}
+
+fn waves(plan: Option<&Plan>, hosts: &[HostStatus], row: &RunRow) -> Vec<WaveStatus> {
+    let Some(plan) = plan else { return Vec::new() };
+    let of_wave = |index: u32| hosts.iter().filter(move |host| host.wave == Some(index));
+    let status = |(index, wave): (u32, &domain::plan::Wave)| {
+        let counts = counts_of(of_wave(index).map(|host| host.state));
+        let is_current = row.machine.wave == index as usize
+            && matches!(row.machine.progress, Progress::At(domain::run::Stage::Executing));
+        let state = match (is_current, counts.pending + counts.working == 0) {
+            (true, _) => "running",
+            (false, true) => "done",
+            (false, false) => "pending",
+        };
+        WaveStatus { index, name: wave.name.clone(), kind: wave.kind, state: state.to_owned(), hosts: counts }
+    };
+    (0..).zip(&plan.waves).map(status).collect()
+}
+
+fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
+    let mut counts = HostCounts::default();
+    for state in states {
+        run_records::add_hosts(&mut counts, state, 1);
+    }
+    counts
+}
+
+/// The evidence of a run: what was planned, what happened, what proves it.
+pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport> {
+    let mut connection = app.pool.acquire().await?;
+    let row = runs::get_run(&mut connection, id).await?;
+    let plan = runs::find_plan(&mut connection, id).await?;
+    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    let changes = run_records::list_state_changes(&mut connection, id).await?;
+    let tests = run_records::get_test_totals(&mut connection, id).await?;
+    let waves = waves(plan.as_ref(), &hosts, &row);
+    let retention = plan
+        .as_ref()
+        .and_then(|plan| plan.snapshot_retention_hours)
+        .map(|hours| TimeDelta::hours(i64::from(hours)));
+    let snapshots = hosts.iter().filter_map(|host| {
+        Some(RunSnapshot {
+            ci_id: host.ci_id.clone(),
+            snapshot_id: host.snapshot_id?,
+            expires_at: row.created_at + retention?,
+        })
+    });
+    let stages = stages(&changes, row.ended_at);
+    let executed =
+        |stage: &&StageReport| matches!(stage.stage.as_str(), "executing" | "snapshotting" | "verifying");
+    let actual = Actual {
+        duration_seconds: row
+            .started_at
+            .map(|_| stages.iter().filter(executed).map(|stage| stage.seconds).sum()),
+        failed_hosts: hosts.iter().filter(|host| host.state.is_failure()).count() as i64,
+        halted: matches!(row.machine.progress, Progress::Ended(Outcome::Halted)),
+        max_hosts_down: i64::from(row.max_hosts_down),
+    };
+    Ok(RunReport {
+        packages_changed: hosts.iter().map(|host| host.changed.len() as i64).sum(),
+        reboots: hosts.iter().filter(|host| host.rebooted).count() as i64,
+        snapshots: snapshots.collect(),
+        compliance_before: row.compliance_before,
+        compliance_after: row.compliance_after,
+        prediction: row.prediction.clone(),
+        incident_id: row.incident_id.clone(),
+        run: summary(&mut connection, row).await?,
+        stages,
+        waves,
+        hosts,
+        tests,
+        actual,
+    })
+}
+
+/// What came of a run's prediction, once its hosts are verified. A run that touched nothing has nothing to score, and one
+/// that people stopped says nothing of its plan.
+pub(crate) async fn actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
+    let report = get_run_report(app, id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let machine = runs::get_run(&mut connection, id).await?.machine;
+    let halted = matches!(machine.stop, Some(Stop::Halted { .. }));
+    if machine.stop.is_some() && !halted || report.run.dry_run {
+        return Ok(None);
+    }
+    Ok(report.actual.duration_seconds.map(|duration_seconds| simulator::Actual {
+        duration_seconds,
+        failed_hosts: u32::try_from(report.actual.failed_hosts).unwrap_or(u32::MAX),
+        halted,
+    }))
+}
+
+/// How long each state lasted; a state that was entered twice is listed twice.
+fn stages(changes: &[(DateTime<Utc>, String)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
+    let mut merged: Vec<(DateTime<Utc>, &str)> = Vec::new();
+    for (at, state) in changes {
+        if merged.last().is_none_or(|(_, last)| last != state) {
+            merged.push((*at, state));
+        }
+    }
+    let next = merged.iter().skip(1).map(|(at, _)| Some(*at)).chain([ended_at]);
+    let stage =
+        |((started_at, stage), ended_at): (&(DateTime<Utc>, &str), Option<DateTime<Utc>>)| StageReport {
+            stage: (*stage).to_owned(),
+            started_at: *started_at,
+            ended_at,
+            seconds: ended_at.map_or(0.0, |ended| (ended - *started_at).as_seconds_f64()),
+        };
+    merged.iter().zip(next).map(stage).collect()
+}

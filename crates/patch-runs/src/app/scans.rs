@@ -1,0 +1,421 @@
+//! Scans: Ansible looks at the hosts, and what it finds becomes their inventory.
+//!
+//! A scan is a row that one process owns by a lease. Which hosts it is of is fixed when it begins, and each host's outcome
+//! is written down with its chunk: whoever takes the scan over goes on with the rest.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
+use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan};
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use domain::{
+    ids::{CiId, ScanId},
+    plan::Target,
+    selector::Selector,
+};
+use leases::{Lease, LeasedTable, Wakeups};
+use serde::Deserialize;
+use service_kit::{
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    error::chain,
+    idempotency::{self, Begun},
+    problem_types,
+};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::{
+    keys::{self, Keys},
+    playbooks, targets,
+};
+use crate::{
+    App,
+    store::{self, runs::RunRow},
+};
+use patch_compliance::app::{
+    hosts, inventory,
+    observation::{self, Observation},
+};
+
+const CHANNEL: &str = "patch_scans";
+const SCANS: LeasedTable =
+    LeasedTable { table: "patch.scans", key: "id", claimable: "finished_at is null", order_by: "created_at" };
+/// Scans one process works on at once.
+const SCANS_AT_ONCE: u32 = 2;
+/// A scan that is not done by then ends with what it has.
+const SCAN_TIMEOUT: TimeDelta = TimeDelta::hours(6);
+/// Hosts of one playbook; also how much is done again after a crash.
+const CHUNK: usize = 200;
+/// One playbook over a chunk.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
+/// After the CMDB or the database failed to answer.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Failures in a row that are no absence of something.
+const MOST_REFUSALS: u32 = 5;
+
+pub(crate) async fn start_scan(
+    app: &App,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    request: StartScan,
+) -> ApiResult<Scan> {
+    let selector = request.selector.clone().unwrap_or_else(|| Selector { all: true, ..Selector::default() });
+    if selector == Selector::default() {
+        return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
+    }
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut transaction, caller, "start_scan", key, &request).await? {
+        Begun::Replay(scan) => return Ok(scan),
+        Begun::New(ticket) => ticket,
+    };
+    let scan = Scan {
+        id: ScanId(Uuid::now_v7()),
+        state: ScanState::Queued,
+        requested_by: caller.subject.clone(),
+        selector,
+        total: 0,
+        scanned: 0,
+        failed: 0,
+        failures: Vec::new(),
+        error: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+    };
+    store::scans::insert_scan(&mut transaction, &scan, now + SCAN_TIMEOUT).await?;
+    let record = audit::Record::new("start_scan", format!("scan/{}", scan.id)).after(&scan.selector);
+    audit::record(&mut transaction, caller, record).await?;
+    leases::notify(&mut transaction, CHANNEL, "").await?;
+    ticket.finish(&mut transaction, &scan).await?;
+    transaction.commit().await?;
+    Ok(scan)
+}
+
+pub(crate) async fn get_scan(app: &App, id: ScanId) -> ApiResult<Scan> {
+    let mut conn = app.pool.acquire().await?;
+    store::scans::get_scan(&mut conn, id).await
+}
+
+/// Starts the work on scans in the background.
+pub(crate) fn start_worker(app: &App) {
+    app.tasks.spawn(own_scans(app.clone()));
+}
+
+async fn own_scans(app: App) {
+    let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
+    let places = Arc::new(Semaphore::new(SCANS_AT_ONCE as usize));
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            _ = wakeups.next() => {}
+        }
+        let free = places.available_permits() as u32;
+        if free == 0 {
+            continue;
+        }
+        let leases = match app.worker.claim::<Uuid>(&SCANS, free).await {
+            Ok(leases) => leases,
+            Err(error) => {
+                tracing::warn!("scans cannot be claimed now: {}", chain(&error));
+                continue;
+            }
+        };
+        for lease in leases {
+            let Ok(place) = places.clone().try_acquire_owned() else { break };
+            let app = app.clone();
+            app.tasks.clone().spawn(async move {
+                let (lapsed, stop) = (lease.lapsed(), app.shutdown.clone());
+                tokio::select! {
+                    () = run_scan(&app, lease) => {}
+                    () = lapsed.cancelled() => tracing::warn!("a scan's lease has lapsed; another worker goes on with it"),
+                    () = stop.cancelled() => {}
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Works on a scan until it has ended; what fails on the way is tried again until the scan's deadline.
+async fn run_scan(app: &App, lease: Lease) {
+    let id = *lease.key();
+    let mut refusals = 0;
+    loop {
+        match advance(app, &lease).await {
+            Ok(true) => break,
+            Ok(false) => refusals = 0,
+            Err(error) => {
+                tracing::warn!(scan.id = %id, "scan `{id}` is held up: {}", chain(&error));
+                // What is away comes back; what refuses again and again will not change its mind.
+                refusals += u32::from(error.status() != StatusCode::SERVICE_UNAVAILABLE);
+                if refusals == MOST_REFUSALS && give_up(app, &lease, &error.to_string()).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+    if let Err(error) = lease.release().await {
+        tracing::debug!(scan.id = %id, "the lease of an ended scan was gone already: {}", chain(&error));
+    }
+}
+
+/// Does the next piece of a scan; `true` when it has ended.
+async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
+    let id = *lease.key();
+    let mut conn = app.pool.acquire().await?;
+    let scan = store::scans::get_open_scan(&mut conn, id).await?;
+    drop(conn);
+    let now = app.clock.now();
+    if now >= scan.deadline {
+        give_up(app, lease, "the scan's deadline has passed").await?;
+        return Ok(true);
+    }
+    let selector: Selector = serde_json::from_value(scan.selector)?;
+    if scan.state == "queued" {
+        begin(app, lease, &selector).await?;
+        return Ok(false);
+    }
+    let mut conn = app.pool.acquire().await?;
+    let names = store::scans::list_unscanned(&mut conn, id, CHUNK as i64).await?;
+    drop(conn);
+    if names.is_empty() {
+        let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
+        finish(&mut transaction, id, None, now).await?;
+        transaction.commit().await?;
+        return Ok(true);
+    }
+    let ids = names.iter().map(CiId::new).collect::<Result<_, _>>().map_err(ApiError::internal)?;
+    let (targets, mut refused) = targets::split_targets(
+        hosts::list_managed(&app.compliance, &Selector { ids, ..Selector::default() }).await?,
+    );
+    let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
+    let results = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
+    let outcomes: Vec<(String, Option<String>)> = names
+        .into_iter()
+        .map(|name| {
+            let reason = match CiId::new(&name)
+                .ok()
+                .and_then(|id| results.get(&id).cloned().or(refused.remove(&id).map(Err)))
+            {
+                Some(Ok(())) => None,
+                Some(Err(reason)) => Some(reason),
+                None => Some("it is no managed host of the CMDB any more".to_owned()),
+            };
+            (name, reason)
+        })
+        .collect();
+    let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
+    store::scans::record_outcomes(&mut transaction, id, &outcomes).await?;
+    transaction.commit().await?;
+    Ok(false)
+}
+
+/// Ends a scan with what it has; the rest failed for this reason.
+async fn give_up(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
+    let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
+    store::scans::fail_unscanned(&mut transaction, *lease.key(), reason).await?;
+    finish(&mut transaction, *lease.key(), Some(reason), app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Fixes which hosts the scan is of.
+async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
+    hosts::synchronise(&app.compliance).await?;
+    let (targets, refused) = targets::split_targets(hosts::list_managed(&app.compliance, selector).await?);
+    let pending: Vec<String> = targets.keys().map(ToString::to_string).collect();
+    let refused: Vec<_> = refused.into_iter().map(|(host, reason)| (host.to_string(), reason)).collect();
+    let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
+    store::scans::begin_scan(&mut transaction, *lease.key(), &pending, &refused, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn finish(
+    conn: &mut sqlx::PgConnection,
+    id: Uuid,
+    error: Option<&str>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> ApiResult<()> {
+    let counts = store::scans::count_hosts(conn, id).await?;
+    let state = match (counts.scanned, counts.failed) {
+        (0, 0) if error.is_some() => "failed",
+        (_, 0) => "succeeded",
+        (0, _) => "failed",
+        _ => "partial",
+    };
+    store::scans::finish_scan(conn, id, state, error, now).await?;
+    tracing::info!(scan.id = %id, "scan `{id}` has ended: {} scanned, {} failed", counts.scanned, counts.failed);
+    Ok(())
+}
+
+/// Looks at these hosts now and takes in what is found; each host's reason when it could not be looked at.
+pub(crate) async fn scan_hosts(
+    app: &App,
+    run: Option<&RunRow>,
+    targets: &BTreeMap<CiId, Target>,
+    work_dir: &Path,
+    timeout: Duration,
+) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+    let keys = Keys::gather(app, run, keys::entered(app, targets)).await;
+    let mut results = BTreeMap::new();
+    let (mut within_reach, mut chunks) = (BTreeMap::new(), Vec::new());
+    for (id, target) in targets {
+        match playbooks::reach(app, id, target, &keys) {
+            Ok(_) => drop(within_reach.insert(id, target)),
+            Err(error) => drop(results.insert(id.clone(), Err(error.to_string()))),
+        }
+        if within_reach.len() == CHUNK {
+            chunks.push(std::mem::take(&mut within_reach));
+        }
+    }
+    chunks.extend(Some(within_reach).filter(|chunk| !chunk.is_empty()));
+    for chunk in chunks {
+        results.extend(scan_chunk(app, &chunk, &keys, work_dir, timeout).await?);
+    }
+    Ok(results)
+}
+
+async fn scan_chunk(
+    app: &App,
+    chunk: &BTreeMap<&CiId, &Target>,
+    keys: &Keys,
+    work_dir: &Path,
+    timeout: Duration,
+) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+    let scan_id = Uuid::now_v7().to_string();
+    let folder = work_dir.join(format!("scan-{scan_id}"));
+    let results_dir = folder.join("results");
+    make_folder(&results_dir).await?;
+    let run_dir = folder.join("run");
+    let variables = |_: &CiId, _: &Target| Variables::new();
+    let targets = chunk.iter().map(|(id, target)| (*id, *target));
+    let mut run =
+        playbooks::playbook_run(app, Playbook::ScanCompliance, targets, keys, variables, run_dir, timeout)?;
+    // Looking changes nothing: there is nothing to finish before a stop.
+    run.stop_graces = StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) };
+    run.extra_vars.set("pm_run_id", scan_id.as_str());
+    run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
+    let failures = play(app, run).await?;
+
+    let mut observations = Vec::new();
+    let mut results = BTreeMap::new();
+    for id in chunk.keys().map(|id| (*id).clone()) {
+        let reason = failures.get(&id).cloned();
+        match read_result(app, &results_dir, &id, &scan_id).await {
+            Ok(observation) if reason.is_none() => {
+                observations.push(observation);
+                results.insert(id, Ok(()));
+            }
+            Ok(_) => drop(results.insert(id, Err(reason.unwrap_or_default()))),
+            Err(error) => drop(results.insert(id, Err(reason.unwrap_or(error)))),
+        }
+    }
+    take_in(app, &observations, &mut results).await?;
+    if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+        tracing::debug!("the files of a scan stay in `{}`: {error}", folder.display());
+    }
+    Ok(results)
+}
+
+async fn take_in(
+    app: &App,
+    observations: &[Observation],
+    results: &mut BTreeMap<CiId, Result<(), String>>,
+) -> ApiResult<()> {
+    let mut unknown = commit(app, observations).await?;
+    if !unknown.is_empty() {
+        hosts::synchronise(&app.compliance).await?;
+        let rest: Vec<Observation> =
+            observations.iter().filter(|one| unknown.contains(&one.ci_id)).cloned().collect();
+        unknown = commit(app, &rest).await?;
+    }
+    for id in unknown {
+        results.insert(id, Err("it is no managed host of the CMDB any more".to_owned()));
+    }
+    Ok(())
+}
+
+async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
+    let ingested = inventory::record_observations(&app.compliance, None, observations).await?;
+    Ok(ingested.unknown)
+}
+
+/// Plays to the end; the reasons of hosts that failed.
+async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
+    let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
+        ApiError::new(problem_types::ANSIBLE, format!("the scan cannot be started: {}", chain(&error)))
+    })?;
+    let _kill_on_drop = running.kill_on_drop();
+    let mut failures = BTreeMap::new();
+    while let Some(event) = running.next_event().await {
+        match event {
+            Event::HostResult(result) if !result.ignored => {
+                use ansible::HostStatus::{Failed, Unreachable};
+                if matches!(result.status, Failed | Unreachable) {
+                    let reason = result.message.unwrap_or_else(|| format!("`{}` failed", result.task));
+                    failures.insert(result.host, reason);
+                }
+            }
+            Event::HostKeyLearned { host, key } => playbooks::pin_host_key(app, &host, &key).await,
+            Event::Ended(ended) => {
+                for host in ended.unfinished {
+                    failures
+                        .entry(host)
+                        .or_insert_with(|| format!("the scan ended before it was done ({:?})", ended.end));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(failures)
+}
+
+async fn make_folder(path: &PathBuf) -> ApiResult<()> {
+    let failed = |error: std::io::Error| {
+        ApiError::internal(format!("the folder `{}` cannot be made: {error}", path.display()))
+    };
+    tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).await.map_err(failed)
+}
+
+/// What the playbook writes about one host.
+#[derive(Deserialize)]
+struct Found {
+    os: String,
+    #[serde(default)]
+    kernel: Option<String>,
+    #[serde(default)]
+    boot_id: Option<String>,
+    #[serde(default)]
+    reboot_pending: bool,
+    packages: Vec<InventoryPackage>,
+}
+
+async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Result<Observation, String> {
+    let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
+        .await
+        .map_err(|_| "the scan said nothing about it".to_owned())?;
+    let found: Found = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("what the scan wrote cannot be read: {error}"))?;
+    let inventory = Inventory {
+        ci_id: id.clone(),
+        scan_id: Some(scan_id.to_owned()),
+        os: found.os,
+        // The controller's clock, as for everything else that is compared with it.
+        collected_at: None,
+        boot_id: found.boot_id,
+        running_kernel: found.kernel.filter(|kernel| !kernel.is_empty()),
+        reboot_pending: found.reboot_pending,
+        packages: found.packages,
+    };
+    observation::observe(inventory, app.clock.now())
+        .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
+}

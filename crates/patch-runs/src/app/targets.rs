@@ -1,0 +1,80 @@
+//! Managed hosts as targets of plans and playbooks: how each is reached, and which ones cannot be.
+
+use std::collections::BTreeMap;
+
+use api_types::cmdb::Ci;
+use domain::{
+    ids::CiId,
+    package::Packaging,
+    plan::{Connection, Target},
+    selector::Selector,
+    workflow::RollbackMode,
+};
+use patch_compliance::app::hosts::{driver, list_managed};
+use serde_json::Value;
+use service_kit::ApiResult;
+
+use super::playbooks::HOST_KEY;
+use crate::App;
+
+/// The managed hosts that a selector means now, as targets of playbooks, without updates. Hosts whose operating system
+/// is not known are left out.
+pub(crate) async fn targets(app: &App, selector: &Selector) -> ApiResult<BTreeMap<CiId, Target>> {
+    let (targets, refused) = split_targets(list_managed(&app.compliance, selector).await?);
+    for (host, reason) in refused {
+        tracing::warn!("`{host}` is left out: {reason}");
+    }
+    Ok(targets)
+}
+
+/// Targets, and the CIs that can be none with the reason.
+pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<CiId, String>) {
+    let mut targets = BTreeMap::new();
+    let mut refused = BTreeMap::new();
+    for ci in cis {
+        let os = ci.tags.get("os").cloned().unwrap_or_default();
+        match Packaging::of_os(&os) {
+            Some(packaging) => {
+                targets.insert(ci.id.clone(), target(ci, os, packaging));
+            }
+            None => {
+                refused.insert(
+                    ci.id,
+                    format!("its tag `os` is `{os}`, which names no operating system known here"),
+                );
+            }
+        }
+    }
+    (targets, refused)
+}
+
+fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
+    let services = ci.attributes.get("services").and_then(Value::as_array);
+    let services =
+        services.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    Target {
+        os,
+        packaging,
+        services,
+        connection: connection(&ci),
+        tags: ci.tags,
+        updates: Vec::new(),
+        rollback_mode: RollbackMode::None,
+    }
+}
+
+/// By the attribute `driver`; without it a host is entered over SSH, at its `address` or its own name.
+fn connection(ci: &Ci) -> Connection {
+    let text = |name: &str| ci.attributes.get(name).and_then(Value::as_str).map(str::to_owned);
+    match driver(ci) {
+        "model" => Connection::Model,
+        _ => Connection::Ssh {
+            address: text("address").unwrap_or_else(|| ci.id.to_string()),
+            port: ci.attributes.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
+            user: text("user"),
+            host_key: text(HOST_KEY),
+            jump: ci.attributes.get("jump_host").and_then(|jump| serde_json::from_value(jump.clone()).ok()),
+            python: text("python"),
+        },
+    }
+}

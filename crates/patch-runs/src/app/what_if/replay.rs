@@ -1,0 +1,146 @@
+//! A finished run under other strategies, with the durations and faults that its hosts really had.
+
+use std::collections::BTreeMap;
+
+use api_types::{
+    cmdb::Graph,
+    patch::{HostStatus, PlanComparison, SimulatePlans},
+};
+use domain::{
+    ids::{CiId, RunId},
+    plan::{Intent, Plan, WaveKind},
+    quantity::HostCount,
+    run::HostState,
+    selector::Selector,
+};
+use planner::PlanRequest;
+use service_kit::{ApiError, ApiResult, problem_types};
+use simulator::{Observed, StrategyOutcome};
+
+use super::{answer, deadline, runs, strategies};
+use crate::{
+    App,
+    app::{
+        plans::{host_graph, wire_forecast},
+        predictions,
+    },
+    store::{
+        run_records,
+        runs::{self as stored_runs, RunRow},
+    },
+};
+use patch_compliance::app::updates;
+use patch_compliance::upstream_error;
+
+/// Hosts for which the plan names no advisory still count in the exposure.
+const LEAST_SEVERITY: f64 = 1.0;
+
+pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> ApiResult<PlanComparison> {
+    let mut connection = app.pool.acquire().await?;
+    let row = stored_runs::get_run(&mut connection, id).await?;
+    let plan = stored_runs::find_plan(&mut connection, id).await?;
+    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    if !row.state.is_final() {
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
+            "the run has not ended; only a finished run is replayed",
+        ));
+    }
+    let Some(plan) = plan.filter(|plan| plan.intent == Intent::Patch) else {
+        return Err(ApiError::new(
+            problem_types::RUN_STATE,
+            "the run patched nothing: there is nothing to replay",
+        ));
+    };
+    let ids: Vec<CiId> = plan.targets.keys().cloned().collect();
+    let severities = updates::severities_of_plan(&mut connection, &plan).await?;
+    let (durations, observations) = predictions::duration_model(app, &mut connection, &plan.targets).await?;
+    drop(connection);
+    let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
+    let graph = app.cmdb.get_graph(&selector).await.map_err(upstream_error)?;
+    let plan_request = request_of(&row, &plan, &graph, severities);
+    let observed = observed(&hosts);
+    let (strategies, runs, seed, deadline) =
+        (strategies(request), runs(request), request.seed, deadline(request));
+    let replayed = tokio::task::spawn_blocking(move || {
+        let comparison = simulator::replay(&plan_request, &strategies, &observed, &durations);
+        let strategy = comparison.recommendation.unwrap_or(plan_request.strategy);
+        let told = PlanRequest { strategy, ..plan_request };
+        (comparison, deadline.map(|deadline| answer(&told, deadline, &durations, runs, seed)))
+    });
+    let (comparison, deadline) = replayed.await.map_err(ApiError::internal)?;
+    let remarks = std::iter::once(as_it_went(&plan, &hosts)).chain(comparison.outcomes.iter().map(remark));
+    Ok(PlanComparison {
+        outcomes: comparison
+            .outcomes
+            .iter()
+            .map(|outcome| wire_forecast(outcome.strategy, &outcome.forecast, observations))
+            .collect(),
+        recommended: comparison.recommendation,
+        why: comparison.reason.clone(),
+        notes: Vec::new(),
+        remarks: remarks.collect(),
+        deadline,
+    })
+}
+
+/// The order that led to the plan, with the limits it had then and the graph of now.
+fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiId, f64>) -> PlanRequest {
+    let staging = plan.waves.iter().filter(|wave| wave.kind == WaveKind::Staging);
+    let known = |host: &CiId| severities.get(host).copied().unwrap_or_default().max(LEAST_SEVERITY);
+    let severities = plan.targets.keys().map(|host| (host.clone(), known(host))).collect();
+    PlanRequest {
+        intent: Intent::Patch,
+        strategy: plan.strategy,
+        staging: staging.flat_map(|wave| wave.hosts.iter().cloned()).collect(),
+        pilot_host_count: row.policy.pilot_host_count,
+        graph: host_graph(graph, &severities),
+        max_parallel: HostCount::Number(plan.limits.max_parallel),
+        error_threshold: HostCount::Number(plan.limits.error_threshold),
+        retries: plan.limits.retries,
+        soak_seconds: row.policy.soak_seconds,
+        staging_tests: plan.staging_tests.clone(),
+        workflow: plan.workflow.clone(),
+        reboot: plan.reboot,
+        rollback: plan.rollback,
+        snapshot_retention_hours: plan.snapshot_retention_hours,
+        targets: plan.targets.clone(),
+    }
+}
+
+/// What each host did that the run came to. A host that was tried again took its share of the whole each time.
+fn observed(hosts: &[HostStatus]) -> BTreeMap<CiId, Observed> {
+    let of_host = |host: &HostStatus| {
+        let whole = (host.ended_at? - host.started_at?).num_milliseconds().max(0) as f64 / 1000.0;
+        let observed = Observed {
+            seconds: whole / f64::from(host.attempts.max(1)),
+            failed: host.state.is_failure(),
+            rollback_seconds: None,
+            rollback_failed: host.state == HostState::RollbackFailed,
+        };
+        (host.attempts > 0).then(|| (host.ci_id.clone(), observed))
+    };
+    hosts.iter().filter_map(of_host).collect()
+}
+
+fn as_it_went(plan: &Plan, hosts: &[HostStatus]) -> String {
+    let begun = hosts.iter().filter(|host| host.attempts > 0).count();
+    let failed = hosts.iter().filter(|host| host.state.is_failure()).count();
+    let all = plan.targets.len();
+    format!("as it went, by `{}`: {begun} of {all} hosts begun, {failed} failed", plan.strategy)
+}
+
+fn remark(outcome: &StrategyOutcome) -> String {
+    let StrategyOutcome { strategy, forecast, .. } = outcome;
+    let (begun, failed) = (forecast.begun_hosts.mean, forecast.failed_hosts.mean);
+    match forecast.halt.value > 0.5 {
+        true => format!(
+            "`{strategy}` would have stopped after {begun} of {} hosts, {failed} failed",
+            forecast.hosts
+        ),
+        false => format!(
+            "`{strategy}` would have gone through {begun} of {} hosts in {:.0} s, {failed} failed",
+            forecast.hosts, forecast.duration_seconds.p50
+        ),
+    }
+}

@@ -1,0 +1,237 @@
+//! Change control: the request for this very plan, its approval, and the start of the work.
+
+use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    ids::ChangeId,
+    plan::Plan,
+    run::{Answer, Approval},
+};
+use serde_json::json;
+use service_kit::ApiResult;
+
+use super::{Task, hosts::plan_of};
+use crate::{
+    app::{
+        calendars,
+        transition::{self, Evidence},
+    },
+    store::run_records,
+};
+use patch_compliance::upstream_error;
+
+/// Opens the change for the run's plan and submits it. Asked again after a crash it finds the change it opened.
+pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let rule = &row.policy.change;
+    let kind = match (row.emergency, &rule.standard_template) {
+        (true, _) => ChangeKind::Emergency,
+        (false, Some(_)) => ChangeKind::Standard,
+        (false, None) => ChangeKind::Normal,
+    };
+    let (start_at, end_at) = span(task, kind);
+    let what = row.advisory.as_deref().map_or_else(
+        || format!("policy {}", row.policy.name),
+        |advisory| format!("remediation of {advisory}"),
+    );
+    let text = task.subjects().change_text(task, plan, &what)?;
+    let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
+    let request = CreateChange {
+        kind,
+        short_description: text.short_description.chars().take(160).collect(),
+        description: text.description,
+        risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
+            Risk::High
+        } else {
+            Risk::Moderate
+        },
+        requested_by: Some(row.requested_by.clone()),
+        assignment_group: None,
+        ci_ids: plan.subjects().into_iter().cloned().collect(),
+        plan_hash: Some(plan.hash().to_string()),
+        start_at,
+        end_at,
+        implementation_plan: waves.collect::<Vec<_>>().join("; "),
+        backout_plan: text.backout_plan,
+        test_plan: format!(
+            "{} tests on each staging host before and after; verification of every host.",
+            plan.staging_tests.len()
+        ),
+        template: rule.standard_template.clone().filter(|_| kind == ChangeKind::Standard),
+        approver_emails: rule.approver_emails.clone(),
+        evidence: json!({
+            "run_id": row.id,
+            "strategy": plan.strategy,
+            "prediction": row.prediction,
+            "services": plan.services,
+            "notes": plan.notes,
+        }),
+    };
+    let key = format!("run-{}-change", row.id);
+    let change = app.itsm.create_change_once(&request, &key).await.map_err(upstream_error)?;
+    let change = match change.state {
+        // The answer under the key is the one of the creation: look at the change as it is now.
+        ChangeState::Draft => {
+            let now = app.itsm.get_change(&change.id).await.map_err(upstream_error)?;
+            match now.state {
+                ChangeState::Draft => app.itsm.submit_change(&change.id).await.map_err(upstream_error)?,
+                _ => now,
+            }
+        }
+        _ => change,
+    };
+    let text = format!("opened change {} for plan {}", change.id, &plan.hash().as_str()[..12]);
+    Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
+}
+
+/// How long the waves of a plan may wait for their conditions, within what the template of releases approves.
+fn longest_wait(plan: &Plan) -> TimeDelta {
+    let waits = plan.waves.iter().filter_map(|wave| wave.start.as_ref());
+    let waits: TimeDelta = waits.map(|start| TimeDelta::seconds(i64::from(start.longest_wait_seconds))).sum();
+    waits.min(TimeDelta::days(90))
+}
+
+/// From the beginning of the run until the approval has timed out and the work has had a week. A template allows a week
+/// in all.
+///
+/// From the run's record alone, not from the clock: asked again after a crash the request is the same, and only the same
+/// request gets the change that was opened under its idempotency key.
+fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
+    let row = &task.loaded.row;
+    let start = row.scheduled_for.unwrap_or(row.created_at).min(row.created_at);
+    let wait = match kind {
+        ChangeKind::Standard => TimeDelta::zero(),
+        ChangeKind::Normal | ChangeKind::Emergency => {
+            TimeDelta::hours(i64::from(row.policy.change.approval_timeout_hours))
+        }
+    };
+    (
+        start,
+        start + wait + TimeDelta::days(7) + task.loaded.plan.as_ref().map(longest_wait).unwrap_or_default(),
+    )
+}
+
+pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
+    let change = task.app.itsm.get_change(id).await.map_err(upstream_error)?;
+    let hash = plan_of(task)?.hash();
+    let fits = change.plan_hash.as_deref().is_none_or(|of_change| of_change == hash.as_str());
+    let approval = match change.state {
+        _ if !fits => {
+            Approval::Refused { reason: format!("change {id} is for another plan than this run's") }
+        }
+        ChangeState::Approved | ChangeState::InProgress => Approval::Approved,
+        ChangeState::Draft | ChangeState::PendingApproval => Approval::Waiting,
+        ChangeState::Rejected => {
+            let said = change
+                .approvals
+                .last()
+                .map(|approval| format!(" by {}: {}", approval.approver, approval.comment));
+            Approval::Refused { reason: format!("change {id} was rejected{}", said.unwrap_or_default()) }
+        }
+        ChangeState::Cancelled | ChangeState::Completed | ChangeState::Failed => {
+            Approval::Refused { reason: format!("change {id} is closed already") }
+        }
+    };
+    let evidence = match &approval {
+        Approval::Approved => {
+            let who = change
+                .approvals
+                .iter()
+                .rev()
+                .find(|a| a.voided_at.is_none())
+                .map_or("its template".to_owned(), |a| a.approver.clone());
+            Evidence::logged(format!("change {id} is approved by {who}"))
+        }
+        _ => Evidence::default(),
+    };
+    Ok((Answer::ChangeIs(approval), evidence))
+}
+
+/// Reads everything anew right before the work: approval, hash, span, coverage, freezes, window, other runs.
+pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
+    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let now = app.clock.now();
+    let not_yet = |reason: String, minutes: i64| {
+        let retry_at = now + TimeDelta::minutes(minutes);
+        Ok((
+            Answer::NotYet { reason: reason.clone(), retry_at },
+            Evidence::logged(format!("waiting: {reason}")),
+        ))
+    };
+    let invalid = |reason: String| Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
+    let hash = plan.hash();
+    match change.state {
+        ChangeState::Approved | ChangeState::InProgress => {}
+        other => return invalid(format!("change {id} is not approved any more: it is {other:?}")),
+    }
+    if change.plan_hash.as_deref() != Some(hash.as_str()) {
+        return invalid(format!("change {id} is approved for another plan"));
+    }
+    if let Some(uncovered) = plan.subjects().into_iter().find(|target| !change.ci_ids.contains(target)) {
+        return invalid(format!("change {id} does not cover `{uncovered}`"));
+    }
+    if now >= change.end_at {
+        return invalid(format!("the span of change {id} ended at {}", change.end_at));
+    }
+    if now < change.start_at {
+        return not_yet(format!("change {id} begins at {}", change.start_at), 1);
+    }
+    if let Some(window) = row.policy.window.as_ref().filter(|_| !row.emergency)
+        && !window.admits_start(now)
+    {
+        return match window.next_start(now) {
+            Some(opens) if opens < change.end_at => {
+                let reason = format!("the maintenance window opens at {opens}");
+                Ok((
+                    Answer::NotYet { reason: reason.clone(), retry_at: opens },
+                    Evidence::logged(format!("waiting: {reason}")),
+                ))
+            }
+            _ => invalid("no maintenance window opens within the span of its change".to_owned()),
+        };
+    }
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    if !row.emergency {
+        for target in plan.targets.values() {
+            let freezes = calendars::freezes_over(&mut transaction, (now, now), &target.tags).await?;
+            if let Some(freeze) = freezes.first() {
+                return not_yet(format!("the freeze `{freeze}` is in force"), 5);
+            }
+        }
+    }
+    // Customers are taken one by one as they are deployed to: a rollout that waits for weeks must not hold up an urgent one.
+    let subjects = task.subjects().locked_together(plan);
+    let held = run_records::lock_hosts(&mut transaction, row.id, &subjects, now).await?;
+    transaction.commit().await?;
+    if let Some((host, other)) = held.first() {
+        return not_yet(format!("`{host}` is in the hands of run {other}"), 1);
+    }
+    Ok((
+        Answer::Valid,
+        Evidence::logged(format!(
+            "valid: change {id} covers {} and this plan",
+            task.subjects().count_text(plan.subjects().len())
+        )),
+    ))
+}
+
+/// Tells ITSM that the work begins; a change that is at work for this plan already is taken as begun.
+pub(super) async fn begin_work(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
+    let app = task.app;
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
+    if change.state != ChangeState::InProgress {
+        let request = ExecuteChange { plan_hash: Some(plan_of(task)?.hash().to_string()) };
+        match app.itsm.execute_change(id, &request).await {
+            Ok(_) => {}
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
+            Err(error) => {
+                return Ok((
+                    Answer::Invalid { reason: error.to_string() },
+                    Evidence::logged(error.to_string()),
+                ));
+            }
+        }
+    }
+    Ok((Answer::WorkBegun, Evidence::logged(format!("change {id} is in progress"))))
+}

@@ -1,0 +1,154 @@
+//! REPORT and ALERT: the books are closed, and those who must know are told.
+
+use std::collections::BTreeSet;
+
+use api_types::itsm::{
+    ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity,
+};
+use domain::{
+    ids::CiId,
+    policy::NoticeScope,
+    run::{Answer, HostState, Run, Stop},
+};
+use serde_json::json;
+use service_kit::ApiResult;
+
+use super::{Task, reboots};
+use crate::{app::transition::Evidence, upstream_error};
+
+/// The records of the subjects are brought up to date, and the change is closed with its evidence.
+pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let actual = task.subjects().report(task).await?;
+    let closed = close_change(task).await?;
+    Ok((Answer::Reported, Evidence { actual, ..Evidence::logged(closed) }))
+}
+
+async fn close_change(task: &Task<'_>) -> ApiResult<String> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let Some(id) = &row.machine.change_id else { return Ok("no change was opened".to_owned()) };
+    let machine = &row.machine;
+    let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
+    let count =
+        |wanted: fn(HostState) -> bool| machine.hosts.values().filter(|host| wanted(host.state)).count();
+    let (good, bad) = (count(|state| state == HostState::Succeeded), count(HostState::is_failure));
+    let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
+    let request = CloseChange {
+        close_code: Some(match (bad, &machine.stop) {
+            (0, None) => CloseCode::Successful,
+            (_, None) if good > 0 => CloseCode::SuccessfulIssues,
+            _ => CloseCode::Unsuccessful,
+        }),
+        close_notes: format!(
+            "{good} of {} {} and verified, {bad} failed{why}",
+            machine.hosts.len(),
+            task.subjects().done_text()
+        ),
+        evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
+    };
+    let closed = match change.state {
+        ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
+            app.itsm.fail_change(id, &request).await
+        }
+        ChangeState::InProgress => app.itsm.complete_change(id, &request).await,
+        // Opened by this run and never begun: nobody shall approve what will not happen.
+        ChangeState::Draft | ChangeState::PendingApproval | ChangeState::Approved => {
+            let unused = CloseChange { close_code: None, ..request.clone() };
+            app.itsm.cancel_change(id, &unused).await
+        }
+        ChangeState::Completed | ChangeState::Failed | ChangeState::Rejected | ChangeState::Cancelled => {
+            Ok(change)
+        }
+    };
+    let closed = closed.map_err(upstream_error)?;
+    Ok(format!("change {id} is {}: {}", word(closed.state), request.close_notes))
+}
+
+fn word(state: ChangeState) -> String {
+    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// An incident if a host failed or the run was stopped by a fault; word to those the policy names.
+pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let machine = &row.machine;
+    let failed = in_state(machine, HostState::is_failure);
+    let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
+    let mut evidence = Evidence::default();
+    let not_rebooted = reboots::still_due(task).await?;
+    if !failed.is_empty() || by_fault || !not_rebooted.is_empty() {
+        let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!(": {}", stop.reason()));
+        let lines = failed.iter().map(|host| {
+            let run = &machine.hosts[host];
+            format!("{host}: {} ({})", run.error.as_deref().unwrap_or("failed"), run.state.name())
+        });
+        let request = CreateIncident {
+            short_description: format!(
+                "Patch run of {}: {} of {} hosts failed{why}",
+                row.policy.name,
+                failed.len(),
+                machine.hosts.len()
+            )
+            .chars()
+            .take(160)
+            .collect(),
+            description: lines
+                .chain(not_rebooted.iter().map(|host| {
+                    format!("{host}: an earlier run left its reboot to this one, and it was not done")
+                }))
+                .take(1000)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            severity: if by_fault { Severity::High } else { Severity::Medium },
+            ci_ids: failed.clone(),
+            change_id: machine.change_id.clone(),
+            correlation_id: Some(format!("run:{}", row.id)),
+        };
+        let incident = app.itsm.create_incident(&request).await.map_err(upstream_error)?;
+        evidence.log.push((None, format!("incident {} is open: {}", incident.id, request.short_description)));
+        evidence.incident_id = Some(incident.id);
+    }
+    let outcome = outcome_word(machine, &failed);
+    let scope = match outcome {
+        "succeeded" => row.policy.notices.success,
+        _ => row.policy.notices.failure,
+    };
+    let recipients = row.policy.notify.iter().filter(|_| scope != NoticeScope::None);
+    for recipient in recipients.collect::<BTreeSet<_>>() {
+        let request = CreateNotification {
+            channel: if recipient.contains("://") { Channel::Webhook } else { Channel::Email },
+            recipient: recipient.clone(),
+            subject: format!("Patch run {outcome}: {}", row.policy.name),
+            body: format!(
+                "Run {} has ended: {outcome}.\n{} hosts, {} failed.\n{}/dashboard/runs/{}\n",
+                row.id,
+                machine.hosts.len(),
+                failed.len(),
+                app.settings.public_url,
+                row.id
+            ),
+            dedupe_key: Some(format!("run:{}:{recipient}", row.id)),
+        };
+        match app.itsm.create_notification(&request).await {
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
+            Err(error) => evidence.log.push((None, format!("`{recipient}` cannot be notified: {error}"))),
+            Ok(_) => {}
+        }
+    }
+    evidence.log.extend(task.subjects().alert(task).await?);
+    Ok((Answer::Alerted, evidence))
+}
+
+fn outcome_word(machine: &Run, failed: &[CiId]) -> &'static str {
+    match (&machine.stop, failed.is_empty()) {
+        (Some(Stop::Cancelled { .. }), _) => "cancelled",
+        (Some(Stop::Expired { .. }), _) => "expired",
+        (Some(Stop::RollBack { .. }), _) => "rolled back",
+        (Some(_), _) => "stopped",
+        (None, true) => "succeeded",
+        (None, false) => "completed with errors",
+    }
+}
+
+fn in_state(machine: &Run, wanted: fn(HostState) -> bool) -> Vec<CiId> {
+    machine.hosts.iter().filter(|(_, host)| wanted(host.state)).map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,128 @@
+//! What a run does to hosts.
+
+use std::collections::BTreeSet;
+
+use api_types::cmdb::SetMaintenance;
+use domain::{
+    ids::CiId,
+    plan::Plan,
+    run::{Action, Answer, HostState},
+};
+use futures::{FutureExt, future::BoxFuture};
+use patch_compliance::app::compliance;
+use service_kit::ApiResult;
+
+use super::{Task, hosts, patch, plan, snapshot, staging_tests, verify};
+use crate::{
+    app::{runs, transition::Evidence},
+    engine::{ChangeText, SubjectWork, Work},
+    upstream_error,
+};
+
+pub(super) struct HostWork;
+
+impl SubjectWork for HostWork {
+    fn plan<'a>(&'a self, task: &'a Task<'a>) -> Work<'a> {
+        plan::plan(task).boxed()
+    }
+
+    fn perform<'a>(&'a self, task: &'a Task<'a>) -> Work<'a> {
+        async move {
+            match &task.pending.action {
+                Action::Snapshot { hosts } => snapshot::snapshot(task, hosts).await,
+                Action::Test { phase, hosts } => staging_tests::test(task, *phase, hosts).await,
+                Action::Patch { hosts } => patch::patch(task, hosts).await,
+                Action::RollBack { hosts } => snapshot::roll_back(task, hosts).await,
+                Action::Recover { hosts } => hosts::recover(task, hosts).await,
+                Action::Verify { hosts } => verify::verify(task, hosts).await,
+                other => {
+                    let reason = format!("`{}` does not apply to hosts", other.name());
+                    Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn change_text(&self, task: &Task<'_>, plan: &Plan, what: &str) -> ApiResult<ChangeText> {
+        let packages: usize = plan.targets.values().map(|target| target.updates.len()).sum();
+        Ok(ChangeText {
+            short_description: format!("Patch {} hosts: {what}", plan.targets.len()),
+            description: format!(
+                "Run {} installs {packages} package updates on {} hosts in {} waves.",
+                task.loaded.row.id,
+                plan.targets.len(),
+                plan.waves.len()
+            ),
+            backout_plan: match plan.snapshot_retention_hours {
+                Some(hours) => {
+                    format!(
+                        "Each host is reverted to the snapshot taken before its update, kept for {hours} h."
+                    )
+                }
+                None => "No snapshots are taken; packages are downgraded by hand.".to_owned(),
+            },
+        })
+    }
+
+    fn count_text(&self, count: usize) -> String {
+        format!("{count} hosts")
+    }
+
+    fn done_text(&self) -> &'static str {
+        "hosts patched"
+    }
+
+    fn locked_together(&self, plan: &Plan) -> BTreeSet<CiId> {
+        plan.subjects().into_iter().cloned().collect()
+    }
+
+    /// CI patch states to the CMDB, maintenance ended.
+    fn report<'a>(&'a self, task: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Option<simulator::Actual>>> {
+        async move {
+            let (row, app) = (&task.loaded.row, task.app);
+            let now = app.clock.now();
+            let of_state = |wanted: fn(HostState) -> bool| {
+                row.machine.hosts.iter().filter(move |(_, host)| wanted(host.state)).map(|(id, _)| id.clone())
+            };
+            let patched: Vec<CiId> = of_state(|state| state == HostState::Succeeded).collect();
+            if !patched.is_empty() && !row.dry_run {
+                let mut connection = app.pool.acquire().await?;
+                compliance::record_patched(&mut connection, &patched, now).await?;
+            }
+            for (host, _) in row.machine.hosts.iter().filter(|(_, run)| run.was_touched()) {
+                end_maintenance(task, host).await?;
+                let mut state = compliance::patch_state(&app.compliance, host, now).await?;
+                state.run_id = Some(row.id.0);
+                match app.cmdb.set_patch_state(host, &state).await {
+                    Err(error) if error.is_transient() => return Err(upstream_error(error)),
+                    // Decommissioned since: there is nothing left to keep up to date.
+                    Err(error) => {
+                        tracing::warn!(run.id = %row.id, "the CMDB refused the patch state of `{host}`: {error}")
+                    }
+                    Ok(_) => {}
+                }
+            }
+            runs::actual(app, row.id).await
+        }
+        .boxed()
+    }
+
+    fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+}
+
+/// Ends the run's own maintenance on a host, if it is on: also on hosts that were lost on the way.
+async fn end_maintenance(task: &Task<'_>, host: &CiId) -> ApiResult<()> {
+    let owner = format!("run:{}", task.loaded.row.id);
+    let ci = match task.app.cmdb.get_ci(host).await {
+        Ok(ci) => ci,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(upstream_error(error)),
+    };
+    if ci.maintenance.is_some_and(|maintenance| maintenance.owner == owner) {
+        task.app.cmdb.set_maintenance(host, &SetMaintenance::Off { owner }).await.map_err(upstream_error)?;
+    }
+    Ok(())
+}

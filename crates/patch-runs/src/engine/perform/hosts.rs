@@ -1,0 +1,199 @@
+//! Settling hosts that were interrupted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ansible::{Event, HostOutcomeKind, Playbook, PlaybookRun, Variables};
+use domain::{
+    ids::CiId,
+    plan::{Plan, Target},
+    run::Answer,
+    workflow::{Command, Drain, HostWorkflow, WorkflowStep},
+};
+use serde_json::{Value, json};
+use service_kit::{ApiError, ApiResult};
+use tokio::sync::watch;
+
+use super::{Order, Task};
+use crate::{
+    App,
+    app::{
+        keys::{self, Keys},
+        playbooks::reach,
+        transition::Evidence,
+    },
+    engine::playbook::{self, MARGIN, how_it_ended, playbook_run},
+};
+
+/// The plan of a run that has got as far as touching hosts.
+pub fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
+    task.loaded
+        .plan
+        .as_ref()
+        .ok_or_else(|| ApiError::internal(format!("run {} acts without a plan", task.loaded.row.id)))
+}
+
+/// The targets among `hosts`.
+pub(super) fn targets_of<'a>(
+    plan: &'a Plan,
+    hosts: &'a BTreeSet<CiId>,
+) -> impl Iterator<Item = (&'a CiId, &'a Target)> {
+    plan.targets.iter().filter(|(id, _)| hosts.contains(*id))
+}
+
+/// A run of a playbook over hosts of the plan, with the variables every playbook of a run gets.
+pub(super) fn run_over(
+    task: &Task<'_>,
+    playbook: Playbook,
+    hosts: &BTreeSet<CiId>,
+    keys: &Keys,
+    timeout: Duration,
+    variables: impl Fn(&CiId, &Target, &mut Variables),
+) -> ApiResult<PlaybookRun> {
+    let plan = plan_of(task)?;
+    let run = &task.loaded.row;
+    let own = |id: &CiId, target: &Target| {
+        let mut own = Variables::new();
+        let attempt = run.machine.hosts.get(id).map_or(1, |host| host.attempts.max(1));
+        own.set("pm_run_id", run.id.to_string());
+        own.set("pm_attempt", attempt);
+        own.set("pm_drain", drain_of(&plan.workflow, id));
+        own.set("pm_maintenance_hooks", hooks_of(task.app, &plan.workflow, id));
+        variables(id, target, &mut own);
+        own
+    };
+    let run_dir = playbook::run_dir(task.app, run.id, task.pending.step);
+    let mut playbook_run =
+        playbook_run(task.app, playbook, targets_of(plan, hosts), keys, own, run_dir, timeout)?;
+    let workflow = &plan.workflow;
+    let extra = &mut playbook_run.extra_vars;
+    extra.set("pm_min_disk_free_percent", workflow.min_disk_free_percent);
+    extra.set("pm_drain_timeout_seconds", workflow.drain_timeout_seconds);
+    extra.set("pm_health_timeout_seconds", workflow.health_timeout_seconds);
+    extra.set("pm_health_stable_seconds", workflow.health_stable_seconds);
+    extra.set("pm_patch_timeout_seconds", workflow.rule(WorkflowStep::Update, plan.rollback).timeout_seconds);
+    extra
+        .set("pm_reboot_timeout_seconds", workflow.rule(WorkflowStep::Reboot, plan.rollback).timeout_seconds);
+    let rules = WorkflowStep::ALL.map(|step| (step.name(), workflow.rule(step, plan.rollback)));
+    extra.set("pm_steps", serde_json::to_value(BTreeMap::from(rules))?);
+    Ok(playbook_run)
+}
+
+/// What says that a host is drained, spoken for this host.
+fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
+    match &workflow.drain {
+        None => Value::Null,
+        Some(Drain::Command(command)) => json!({ "command": for_host(command, host) }),
+        Some(Drain::Url(url)) => json!({ "url": url.replace(HOST, host.as_str()) }),
+    }
+}
+
+/// The programs that tell monitoring, as they lie in the platform's own folder: an operator names one, never a path.
+fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
+    let folder = app.compliance.settings.hooks_dir.clone().unwrap_or_default();
+    let hooks = |commands: &[Command]| -> Vec<Command> {
+        let placed = |command: &Command| {
+            let mut words = for_host(command, host);
+            if let Some(program) = words.first_mut() {
+                *program = folder.join(&*program).to_string_lossy().into_owned();
+            }
+            words
+        };
+        commands.iter().map(placed).collect()
+    };
+    json!({ "on": hooks(&workflow.maintenance_hooks.on), "off": hooks(&workflow.maintenance_hooks.off) })
+}
+
+/// Stands for the host's id in commands and addresses.
+const HOST: &str = "{host}";
+
+fn for_host(command: &Command, host: &CiId) -> Command {
+    command.iter().map(|word| word.replace(HOST, host.as_str())).collect()
+}
+
+/// The keys of these hosts, and of which there is none with the reason.
+pub(super) async fn keys_of(
+    task: &Task<'_>,
+    hosts: &BTreeSet<CiId>,
+) -> ApiResult<(Keys, BTreeSet<CiId>, BTreeMap<CiId, String>)> {
+    let plan = plan_of(task)?;
+    let entered = keys::entered(task.app, targets_of(plan, hosts));
+    let keys = Keys::gather(task.app, Some(&task.loaded.row), entered).await;
+    let (mut within_reach, mut out_of_reach) = (BTreeSet::new(), BTreeMap::new());
+    for (id, target) in targets_of(plan, hosts) {
+        match reach(task.app, id, target, &keys) {
+            Ok(_) => drop(within_reach.insert(id.clone())),
+            Err(error) => drop(out_of_reach.insert(id.clone(), error.to_string())),
+        }
+    }
+    Ok((keys, within_reach, out_of_reach))
+}
+
+/// How much time one host's whole workflow may take.
+pub(super) fn host_timeout(plan: &Plan) -> Duration {
+    Duration::from_secs(u64::from(plan.workflow.host_timeout_seconds)) + MARGIN
+}
+
+/// Plays a playbook whose only result is an outcome per host, on those of the hosts that can be entered.
+pub(super) async fn play_outcomes(
+    task: &Task<'_>,
+    playbook: Playbook,
+    hosts: &BTreeSet<CiId>,
+    variables: impl Fn(&CiId, &Target, &mut Variables),
+) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+    let (keys, within_reach, out_of_reach) = keys_of(task, hosts).await?;
+    let mut results: BTreeMap<CiId, Result<(), String>> =
+        out_of_reach.into_iter().map(|(host, reason)| (host, Err(reason))).collect();
+    if within_reach.is_empty() {
+        return Ok(results);
+    }
+    let timeout = host_timeout(plan_of(task)?);
+    let run = run_over(task, playbook, &within_reach, &keys, timeout, variables)?;
+    let mut playing = playbook::start(task, run).await?;
+    let mut ended = None;
+    while let Some(event) = playing.next().await {
+        match event {
+            Event::HostResult(result) => {
+                if let Some(outcome) = result.outcome() {
+                    let result_of_host = match outcome.outcome {
+                        HostOutcomeKind::Succeeded => Ok(()),
+                        _ => Err(outcome.reason.unwrap_or_else(|| "it failed without a reason".to_owned())),
+                    };
+                    results.insert(result.host, result_of_host);
+                }
+            }
+            Event::Ended(how) => ended = Some(how),
+            _ => {}
+        }
+    }
+    for host in hosts {
+        results.entry(host.clone()).or_insert_with(|| Err(how_it_ended(ended.as_ref())));
+    }
+    Ok(results)
+}
+
+pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    // Settling is what a stop asks for: it is not stopped itself.
+    let results = play_outcomes(&undisturbed(task), Playbook::RecoverHost, hosts, |_, target, variables| {
+        variables.set("pm_updates", updates(target));
+    })
+    .await?;
+    let text = format!(
+        "settled {} of {} interrupted hosts",
+        results.values().filter(|r| r.is_ok()).count(),
+        hosts.len()
+    );
+    Ok((Answer::Recovered(results), Evidence::logged(text)))
+}
+
+/// The planned packages of a target: name to version.
+pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Value> {
+    target.updates.iter().map(|update| (update.package.clone(), update.to.clone().into())).collect()
+}
+
+/// The same task deaf to orders: work that brings hosts to a safe state is finished.
+pub fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
+    Task { orders: watch::channel(Order::GoOn).1, ..*task }
+}

@@ -1,0 +1,99 @@
+//! One reboot for all that is due on a host in one window: a run leaves its reboot to the run that waits for the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    ids::{CiId, RunId},
+    policy::Policy,
+    workflow::Reboot,
+};
+use service_kit::ApiResult;
+
+use super::{Task, hosts::plan_of};
+use crate::{
+    App,
+    app::{
+        calendars,
+        transition::{self, Evidence},
+    },
+    store::reboots,
+};
+
+/// How each host is rebooted by this run: as its plan says and as earlier runs have left to it, or not at all where a later
+/// run that is due now will do it.
+pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
+    let (plan, row, app) = (plan_of(task)?, &task.loaded.row, task.app);
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let left_here = reboots::list_left_to(&mut transaction, row.id).await?;
+    let mut chosen = BTreeMap::new();
+    let mut log = Vec::new();
+    for host in hosts {
+        let own = strongest(plan.reboot, left_here.get(host).copied());
+        let next = match own {
+            Reboot::Never => None,
+            Reboot::IfRequired | Reboot::Always => {
+                next_run(app, &mut transaction, row.id, host, plan).await?
+            }
+        };
+        if let Some(next) = next {
+            reboots::insert_left(&mut transaction, row.id, host, next, own, app.clock.now()).await?;
+            let text = format!("its reboot is left to run {next}, which is due on it in the same window");
+            log.push((Some(host.clone()), text));
+        }
+        chosen.insert(host.clone(), if next.is_some() { Reboot::Never } else { own });
+    }
+    transaction.commit().await?;
+    if !log.is_empty() {
+        let evidence = Evidence { log, ..Evidence::default() };
+        transition::store_as_owner(app, task.lease, &evidence).await?;
+    }
+    Ok(chosen)
+}
+
+/// The run that is due on a host next and could begin now but for this one.
+async fn next_run(
+    app: &App,
+    connection: &mut sqlx::PgConnection,
+    id: RunId,
+    host: &CiId,
+    plan: &domain::plan::Plan,
+) -> ApiResult<Option<RunId>> {
+    let now = app.clock.now();
+    let is_open = |policy: &Policy| policy.window.as_ref().is_none_or(|window| window.admits_start(now));
+    let waiting = reboots::list_next_runs(&mut *connection, id, host).await?;
+    let Some((next, _)) = waiting.into_iter().find(|(_, policy)| is_open(policy)) else { return Ok(None) };
+    let tags = plan.targets.get(host).map(|target| target.tags.clone()).unwrap_or_default();
+    let freezes = calendars::freezes_over(connection, (now, now), &tags).await?;
+    Ok(freezes.is_empty().then_some(next))
+}
+
+fn strongest(own: Reboot, left: Option<Reboot>) -> Reboot {
+    match (own, left) {
+        (Reboot::Always, _) | (_, Some(Reboot::Always)) => Reboot::Always,
+        (Reboot::Never, None | Some(Reboot::Never)) => Reboot::Never,
+        _ => Reboot::IfRequired,
+    }
+}
+
+/// Hosts whose reboot was left to this run, and that it did not bring to a good end.
+pub(super) async fn still_due(task: &Task<'_>) -> ApiResult<Vec<CiId>> {
+    let mut connection = task.app.pool.acquire().await?;
+    let left = reboots::list_left_to(&mut connection, task.loaded.row.id).await?;
+    let hosts = &task.loaded.row.machine.hosts;
+    let is_done =
+        |host: &CiId| hosts.get(host).is_some_and(|run| run.state == domain::run::HostState::Succeeded);
+    Ok(left.into_keys().filter(|host| !is_done(host)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_is_never_done_less_thoroughly() {
+        assert_eq!(strongest(Reboot::Never, None), Reboot::Never);
+        assert_eq!(strongest(Reboot::Never, Some(Reboot::IfRequired)), Reboot::IfRequired);
+        assert_eq!(strongest(Reboot::IfRequired, Some(Reboot::Always)), Reboot::Always);
+        assert_eq!(strongest(Reboot::Always, Some(Reboot::IfRequired)), Reboot::Always);
+    }
+}

@@ -1,0 +1,115 @@
+//! SNAPSHOT and the way back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ansible::Playbook;
+use api_types::sim::{CreateSnapshot, Rehearsal};
+use chrono::TimeDelta;
+use domain::{
+    ids::CiId,
+    plan::{Plan, Target, WaveKind},
+    run::Answer,
+};
+use futures::{StreamExt, stream};
+use service_kit::ApiResult;
+use uuid::Uuid;
+
+use super::{
+    Task,
+    hosts::{plan_of, play_outcomes, undisturbed},
+};
+use crate::app::transition::Evidence;
+use patch_compliance::upstream_error;
+
+/// Snapshots taken side by side.
+const AT_ONCE: usize = 8;
+
+/// Takes a snapshot of each host. The sim-engine knows the run's own snapshot again, so a repetition takes no second one.
+pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let hours = i64::from(plan.snapshot_retention_hours.unwrap_or(1));
+    let request = CreateSnapshot {
+        owner: format!("run:{}", task.loaded.row.id),
+        purpose: "before patching".to_owned(),
+        expires_at: task.app.clock.now() + TimeDelta::hours(hours),
+    };
+    let taken = stream::iter(hosts.iter().cloned())
+        .map(|host| async {
+            let taken = task.app.sim.create_snapshot(&host, &request).await;
+            (host, taken)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
+    for (host, taken) in taken {
+        match taken {
+            Ok(snapshot) => results.insert(host, Ok(snapshot.id)),
+            // The sim-engine being away is no fault of the host: all of it is tried again.
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
+            Err(error) => results.insert(host, Err(error.to_string())),
+        };
+    }
+    let mut log = Vec::new();
+    if let Some((host, snapshot)) = first_of_production(plan, &results) {
+        match task.app.sim.rehearse_revert(&host, snapshot).await {
+            Ok(rehearsal) => log.push((Some(host), told(&rehearsal))),
+            Err(error) if error.is_transient() => return Err(upstream_error(error)),
+            Err(error) => {
+                let reason =
+                    format!("the way back was tried on a clone of `{host}` and does not hold: {error}");
+                return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+            }
+        }
+    }
+    let good = results.values().filter(|result| result.is_ok()).count();
+    log.insert(0, (None, format!("{good} of {} snapshots taken, kept for {hours} h", hosts.len())));
+    Ok((Answer::Snapshots(results), Evidence { log, ..Evidence::default() }))
+}
+
+/// The host on whose snapshot the way back is rehearsed: the first that production begins with, a pilot where there is one.
+fn first_of_production(plan: &Plan, taken: &BTreeMap<CiId, Result<Uuid, String>>) -> Option<(CiId, Uuid)> {
+    let wave = plan.waves.iter().find(|wave| wave.kind != WaveKind::Staging)?;
+    let host = wave.hosts.first()?;
+    Some((host.clone(), *taken.get(host)?.as_ref().ok()?))
+}
+
+fn told(rehearsal: &Rehearsal) -> String {
+    match rehearsal.seconds.filter(|_| rehearsal.cloned) {
+        Some(seconds) => format!("the way back was rehearsed on a clone: {seconds:.1} s"),
+        None => "the way back was not rehearsed: this machine's driver cannot clone".to_owned(),
+    }
+}
+
+/// What a downgrade goes back to: name to version.
+fn versions_before(target: &Target) -> serde_json::Map<String, serde_json::Value> {
+    target.updates.iter().map(|update| (update.package.clone(), update.from.clone().into())).collect()
+}
+
+/// Returns hosts to their snapshots, or their packages to the versions before, and waits until they are healthy there.
+pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let snapshots: BTreeMap<&CiId, Uuid> = hosts
+        .iter()
+        .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
+        .collect();
+    let task = &undisturbed(task);
+    let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, target, variables| {
+        match snapshots.get(id) {
+            Some(snapshot) => drop(variables.set("pm_snapshot_id", snapshot.to_string())),
+            // The plan found that the packages can go back by themselves.
+            None => drop(variables.set("pm_downgrades", versions_before(target))),
+        }
+    })
+    .await?;
+    let restored: Vec<CiId> =
+        results.iter().filter(|(_, result)| result.is_ok()).map(|(host, _)| host.clone()).collect();
+    let lines = results.iter().map(|(host, result)| match result {
+        Ok(()) if snapshots.contains_key(host) => {
+            (Some(host.clone()), "returned to its snapshot, healthy".to_owned())
+        }
+        Ok(()) => (Some(host.clone()), "returned to the packages before, healthy".to_owned()),
+        Err(reason) => (Some(host.clone()), format!("could not be rolled back: {reason}")),
+    });
+    let evidence = Evidence { log: lines.collect(), restored, ..Evidence::default() };
+    Ok((Answer::RolledBack(results), evidence))
+}

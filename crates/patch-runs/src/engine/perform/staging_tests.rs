@@ -1,0 +1,78 @@
+//! The staging tests, before and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ansible::{Event, Playbook};
+use domain::{
+    ids::CiId,
+    run::{Answer, TestPhase, TestRun},
+};
+use service_kit::ApiResult;
+
+use super::{
+    Task,
+    hosts::{host_timeout, keys_of, plan_of, run_over},
+};
+use crate::{
+    app::transition::Evidence,
+    engine::playbook::{self, how_it_ended},
+    store::run_records::TestRecord,
+};
+
+/// Runs every test of the plan on every host; the answer counts only when each gave a result.
+pub(super) async fn test(
+    task: &Task<'_>,
+    phase: TestPhase,
+    hosts: &BTreeSet<CiId>,
+) -> ApiResult<(Answer, Evidence)> {
+    let plan = plan_of(task)?;
+    let tests = serde_json::to_value(&plan.staging_tests)?;
+    let (keys, _, out_of_reach) = keys_of(task, hosts).await?;
+    if let Some((host, reason)) = out_of_reach.into_iter().next() {
+        let reason = format!("`{host}` cannot be tested: {reason}");
+        return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let timeout = host_timeout(plan);
+    let run = run_over(task, Playbook::StagingTests, hosts, &keys, timeout, |_, _, variables| {
+        variables.set("pm_tests", tests.clone());
+    })?;
+    let mut playing = playbook::start(task, run).await?;
+    let mut runs: BTreeMap<CiId, TestRun> = BTreeMap::new();
+    let mut results = Vec::new();
+    let mut ended = None;
+    while let Some(event) = playing.next().await {
+        match event {
+            Event::HostResult(result) => {
+                let Some(test) = result.test() else { continue };
+                let run = runs.entry(result.host.clone()).or_default();
+                match test.passed {
+                    true => run.passed.insert(test.name.clone()),
+                    false => run.failed.insert(test.name.clone()),
+                };
+                results.push(TestRecord {
+                    host: result.host,
+                    test: test.name,
+                    passed: test.passed,
+                    detail: test.detail,
+                });
+            }
+            Event::Ended(how) => ended = Some(how),
+            _ => {}
+        }
+    }
+    let expected = plan.staging_tests.len();
+    let short = hosts
+        .iter()
+        .find(|host| runs.get(*host).map_or(0, |run| run.passed.len() + run.failed.len()) < expected);
+    if let Some(host) = short {
+        let count = runs.get(host).map_or(0, |run| run.passed.len() + run.failed.len());
+        let reason =
+            format!("`{host}` gave {count} results for {expected} tests; {}", how_it_ended(ended.as_ref()));
+        return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let passed: usize = runs.values().map(|run| run.passed.len()).sum();
+    let word = if phase == TestPhase::Before { "before" } else { "after" };
+    let text = format!("{} tests run {word} the update, {passed} passed", results.len());
+    let evidence = Evidence { tests: Some((phase, results)), log: vec![(None, text)], ..Evidence::default() };
+    Ok((Answer::Tests(runs), evidence))
+}

@@ -1,0 +1,161 @@
+//! Follows each host of a playbook through the steps of its workflow.
+
+use std::collections::BTreeMap;
+
+use ansible::{HostResult as TaskResult, HostStatus};
+use api_types::patch::HostStepState;
+use domain::{ids::CiId, workflow::WorkflowStep};
+
+use crate::store::host_steps::StepRecord;
+
+/// Where one host is.
+struct At {
+    step: WorkflowStep,
+    /// Some task of the step had something to do.
+    worked: bool,
+    tries: u32,
+    /// What was noted of a failure that the workflow went on after.
+    passed_over: Option<String>,
+    is_closed: bool,
+}
+
+/// The steps of the hosts of one playbook.
+#[derive(Default)]
+pub(super) struct StepWatch {
+    attempts: BTreeMap<CiId, u32>,
+    at: BTreeMap<CiId, At>,
+}
+
+impl StepWatch {
+    pub fn new(attempts: BTreeMap<CiId, u32>) -> Self {
+        Self { attempts, at: BTreeMap::new() }
+    }
+
+    /// A task begins on a host: gives what is to be recorded when it is the first of a step.
+    pub fn begins(&mut self, host: &CiId, step: Option<WorkflowStep>) -> Vec<StepRecord> {
+        let Some(step) = step else { return Vec::new() };
+        if self.at.get(host).is_some_and(|at| at.step == step) {
+            return Vec::new();
+        }
+        let mut records: Vec<StepRecord> = self.closes(host).into_iter().collect();
+        self.at
+            .insert(host.clone(), At { step, worked: false, tries: 1, passed_over: None, is_closed: false });
+        records.push(self.record(host, step, HostStepState::Running, 1, None));
+        records
+    }
+
+    /// A task ended on a host: gives what is to be recorded when its step has failed by it.
+    pub fn ends(&mut self, result: &TaskResult) -> Option<StepRecord> {
+        let step = result.step?;
+        let at = self.at.get_mut(&result.host).filter(|at| at.step == step && !at.is_closed)?;
+        let member = |name: &str| result.data.as_ref().and_then(|data| data.get(name));
+        let tries =
+            member("pm_tries").and_then(|tries| tries.as_u64()).and_then(|tries| u32::try_from(tries).ok());
+        at.tries = at.tries.max(tries.unwrap_or(1));
+        at.worked |= !matches!(result.status, HostStatus::Skipped);
+        let is_passed_over =
+            result.ignored || member("pm_continued").is_some_and(|it| it.as_bool() == Some(true));
+        let has_failed = matches!(result.status, HostStatus::Failed | HostStatus::Unreachable);
+        let message = || result.message.clone().unwrap_or_else(|| "it failed without a reason".to_owned());
+        if is_passed_over {
+            at.passed_over = Some(message());
+        } else if has_failed && result.item.is_none() {
+            at.is_closed = true;
+            let tries = at.tries;
+            return Some(self.record(&result.host, step, HostStepState::Failed, tries, Some(message())));
+        }
+        None
+    }
+
+    /// The host leaves the step it was in, for the next one or for good.
+    pub fn closes(&mut self, host: &CiId) -> Option<StepRecord> {
+        let at = self.at.get_mut(host).filter(|at| !at.is_closed)?;
+        at.is_closed = true;
+        let (step, tries, detail) = (at.step, at.tries, at.passed_over.take());
+        let state = match (&detail, at.worked) {
+            (Some(_), _) => HostStepState::PassedOver,
+            (None, true) => HostStepState::Succeeded,
+            (None, false) => HostStepState::Skipped,
+        };
+        Some(self.record(host, step, state, tries, detail))
+    }
+
+    /// The step a host failed at, unless the playbook has said it.
+    pub fn step_of_host(&self, host: &CiId) -> Option<WorkflowStep> {
+        self.at.get(host).map(|at| at.step)
+    }
+
+    fn record(
+        &self,
+        host: &CiId,
+        step: WorkflowStep,
+        state: HostStepState,
+        tries: u32,
+        detail: Option<String>,
+    ) -> StepRecord {
+        let attempt = self.attempts.get(host).copied().unwrap_or(1);
+        StepRecord { host: host.clone(), attempt, step, state, tries, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use WorkflowStep::{Drain, PreUpdate, Precheck, Update};
+
+    fn host() -> CiId {
+        CiId::new("web-01").unwrap()
+    }
+
+    fn result(step: WorkflowStep, status: HostStatus, data: serde_json::Value) -> TaskResult {
+        TaskResult {
+            host: host(),
+            task: "some task".to_owned(),
+            step: Some(step),
+            status,
+            item: None,
+            message: Some("disk full".to_owned()),
+            data: Some(data),
+            duration_ms: 1,
+            ignored: false,
+        }
+    }
+
+    fn states(records: &[StepRecord]) -> Vec<(&'static str, HostStepState)> {
+        records.iter().map(|record| (record.step.name(), record.state)).collect()
+    }
+
+    #[test]
+    fn steps_open_and_close_as_tasks_go_by() {
+        let mut watch = StepWatch::new(BTreeMap::from([(host(), 2)]));
+        assert_eq!(states(&watch.begins(&host(), Some(Precheck))), [("precheck", HostStepState::Running)]);
+        assert!(watch.ends(&result(Precheck, HostStatus::Ok, json!({}))).is_none());
+        let records = watch.begins(&host(), Some(Drain));
+        assert_eq!(
+            states(&records),
+            [("precheck", HostStepState::Succeeded), ("drain", HostStepState::Running)]
+        );
+        assert_eq!(records[0].attempt, 2);
+        watch.ends(&result(Drain, HostStatus::Skipped, json!({})));
+        let records = watch.begins(&host(), Some(Update));
+        assert_eq!(states(&records)[0], ("drain", HostStepState::Skipped));
+        assert!(watch.begins(&host(), Some(Update)).is_empty(), "one step, several tasks");
+        let failed = watch.ends(&result(Update, HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();
+        assert_eq!(
+            (failed.state, failed.tries, failed.detail.as_deref()),
+            (HostStepState::Failed, 3, Some("disk full"))
+        );
+        assert!(watch.closes(&host()).is_none(), "it has failed and stays so");
+    }
+
+    #[test]
+    fn failure_that_the_workflow_goes_on_after_is_noted() {
+        let mut watch = StepWatch::default();
+        watch.begins(&host(), Some(PreUpdate));
+        watch.ends(&result(PreUpdate, HostStatus::Ok, json!({ "pm_continued": true })));
+        let closed = watch.closes(&host()).unwrap();
+        assert_eq!((closed.state, closed.detail.as_deref()), (HostStepState::PassedOver, Some("disk full")));
+    }
+}

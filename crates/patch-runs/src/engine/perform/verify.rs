@@ -1,0 +1,79 @@
+//! VERIFY: the hosts are scanned anew and held against the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    ids::CiId,
+    plan::Target,
+    run::{Answer, HostState, Verification},
+};
+use service_kit::ApiResult;
+
+use super::{
+    Task,
+    hosts::{host_timeout, plan_of},
+};
+use crate::{
+    app::{scans, transition::Evidence},
+    engine::playbook,
+};
+use patch_compliance::app::{compliance, updates};
+
+pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let (plan, app, row) = (plan_of(task)?, task.app, &task.loaded.row);
+    let targets: BTreeMap<CiId, Target> = plan
+        .targets
+        .iter()
+        .filter(|(id, _)| hosts.contains(*id))
+        .map(|(id, target)| (id.clone(), target.clone()))
+        .collect();
+    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
+    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, host_timeout(plan)).await?;
+    let mut connection = app.pool.acquire().await?;
+    let installed =
+        updates::installed_versions(&mut connection, &hosts.iter().cloned().collect::<Vec<_>>()).await?;
+    let patched: Vec<CiId> = hosts
+        .iter()
+        .filter(|host| row.machine.hosts.get(*host).is_some_and(|run| run.state == HostState::Succeeded))
+        .cloned()
+        .collect();
+    let judge = |host: &CiId| match scanned.get(host) {
+        Some(Ok(())) if !patched.contains(host) => Verification::Healthy,
+        Some(Ok(())) => differs(&targets[host], installed.get(host)),
+        Some(Err(reason)) => {
+            Verification::Inconclusive { reason: format!("it could not be scanned: {reason}") }
+        }
+        None => Verification::Inconclusive { reason: "the scan gave no answer for it".to_owned() },
+    };
+    let results: BTreeMap<CiId, Verification> =
+        hosts.iter().map(|host| (host.clone(), judge(host))).collect();
+    let all: Vec<CiId> = plan.targets.keys().cloned().collect();
+    let after = compliance::share(&mut connection, &all).await?;
+    let healthy = results.values().filter(|result| **result == Verification::Healthy).count();
+    let text = format!(
+        "verified {healthy} of {} hosts; {} of {} are compliant",
+        hosts.len(),
+        after.compliant,
+        after.total
+    );
+    let evidence = Evidence { compliance_after: Some(after), log: vec![(None, text)], ..Evidence::default() };
+    Ok((Answer::Verified(results), evidence))
+}
+
+/// The plan's versions against those the scan found. A newer one is no fault: somebody else was faster.
+fn differs(target: &Target, installed: Option<&BTreeMap<String, String>>) -> Verification {
+    let found = |package: &str| installed.and_then(|installed| installed.get(package));
+    let wrong = target.updates.iter().find(|update| {
+        found(&update.package)
+            .is_none_or(|version| !updates::is_at_least(target.packaging, version, &update.to))
+    });
+    match wrong {
+        None => Verification::Healthy,
+        Some(update) => {
+            let version = found(&update.package).map_or("not installed", String::as_str);
+            Verification::Failed {
+                reason: format!("`{}` is {version}, the plan says {}", update.package, update.to),
+            }
+        }
+    }
+}

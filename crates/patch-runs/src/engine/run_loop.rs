@@ -1,0 +1,209 @@
+//! The loop of one run: performs its pending action, listens for orders meanwhile, and gives the answer back.
+
+use std::{pin::pin, time::Duration};
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::RunId,
+    run::{Answer, Event, Pending, Run},
+};
+use leases::Lease;
+use service_kit::ApiError;
+use tokio::sync::{broadcast, watch};
+
+use super::perform::{self, Order};
+use crate::{App, store::run_records, vault::token_file};
+use crate::{
+    app::{
+        run_changes,
+        transition::{self, Evidence, Loaded, TransitionError},
+    },
+    engine::RETRY_AFTER,
+};
+
+/// An answer that cannot be stored is offered again for this long; then the run is left for whoever claims it next.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What comes after one turn.
+enum Turn {
+    Again,
+    Ended,
+    /// The run is in other hands, or this process must not act any more.
+    GiveUp,
+}
+
+pub(super) async fn run_to_its_end(app: App, lease: Lease) {
+    let run = RunId(*lease.key());
+    let mut changes = app.changes.subscribe();
+    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "took up run {run}");
+    loop {
+        let lapsed = lease.lapsed();
+        let turn = tokio::select! {
+            () = app.shutdown.cancelled() => Ok(Turn::GiveUp),
+            () = lapsed.cancelled() => Ok(Turn::GiveUp),
+            turn = turn(&app, &lease, run, &mut changes) => turn,
+        };
+        match turn {
+            Ok(Turn::Again) | Err(TransitionError::Refused(_)) => {}
+            Ok(Turn::Ended) => {
+                tracing::info!(run.id = %run, "run {run} has ended");
+                if let Err(error) = token_file::wipe(&app.compliance.settings.work_dir, run) {
+                    tracing::warn!(run.id = %run, "the Vault token of run {run} is wiped later: {error}");
+                }
+                break;
+            }
+            Ok(Turn::GiveUp) | Err(TransitionError::Lost) => break,
+            Err(TransitionError::Failed(error)) => {
+                tracing::warn!(run.id = %run, "run {run} cannot go on now: {}", service_kit::error::chain(&error));
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+    if let Err(error) = lease.release().await {
+        tracing::debug!(run.id = %run, "the lease of run {run} ends by itself: {error}");
+    }
+}
+
+async fn turn(
+    app: &App,
+    lease: &Lease,
+    run: RunId,
+    changes: &mut broadcast::Receiver<run_changes::Change>,
+) -> Result<Turn, TransitionError> {
+    let mut connection = app.pool.acquire().await?;
+    let loaded = transition::load(&mut connection, run).await?;
+    drop(connection);
+    let machine = &loaded.row.machine;
+    if machine.state().is_final() {
+        return Ok(Turn::Ended);
+    }
+    let now = app.clock.now();
+    if machine.deadline.is_some_and(|deadline| deadline <= now) {
+        transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await?;
+        return Ok(Turn::Again);
+    }
+    match machine.pending.clone() {
+        Some(pending) if pending.not_before <= now => act(app, lease, &loaded, &pending, changes).await,
+        pending => {
+            let until =
+                [pending.map(|pending| pending.not_before), machine.deadline].into_iter().flatten().min();
+            tokio::select! {
+                () = run_changes::changed(changes, run) => {}
+                () = sleep_until(app, until) => {}
+            }
+            Ok(Turn::Again)
+        }
+    }
+}
+
+/// Performs an action to its end, or drops it when the run no longer wants it.
+async fn act(
+    app: &App,
+    lease: &Lease,
+    loaded: &Loaded,
+    pending: &Pending,
+    changes: &mut broadcast::Receiver<run_changes::Change>,
+) -> Result<Turn, TransitionError> {
+    let run = loaded.row.id;
+    let mut transaction = lease.begin().await?;
+    let begun =
+        run_records::begin_step(&mut transaction, run, pending.step, lease.epoch().0, app.clock.now())
+            .await?;
+    transaction.commit().await?;
+    perform::end_orphan(begun.1.as_ref()).await;
+    let (order, orders) = watch::channel(Order::GoOn);
+    let task = perform::Task { app, lease, loaded, pending, began_before: begun.0 > 0, orders };
+    let mut work = pin!(perform::perform(task));
+    if loaded.row.machine.stop.is_some() {
+        order.send_replace(Order::Stop);
+    }
+    // Moves on while the action is performed: a stop that was asked for has a deadline of its own.
+    let mut deadline = loaded.row.machine.deadline;
+    let (answer, evidence) = loop {
+        tokio::select! {
+            done = &mut work => match done {
+                Ok(done) => break done,
+                Err(error) if is_away(&error) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(run.id = %run, "{} failed: {}", pending.action.name(), service_kit::error::chain(&error));
+                    break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
+                }
+            },
+            () = run_changes::changed(changes, run) => match look(app, run).await {
+                Ok(machine) => {
+                    deadline = machine.deadline;
+                    match wanted(&machine, pending) {
+                        Wanted::Yes => {}
+                        Wanted::Stopping => { order.send_replace(Order::Stop); }
+                        Wanted::No => return Ok(Turn::Again),
+                    }
+                }
+                Err(error) => tracing::debug!(run.id = %run, "the run cannot be looked at now: {error}"),
+            },
+            () = sleep_until(app, deadline), if deadline.is_some() => {
+                match transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await {
+                    Ok(machine) => deadline = machine.deadline,
+                    // Somebody moved it meanwhile: the next look tells where to.
+                    Err(TransitionError::Refused(_)) => deadline = None,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    };
+    report(app, lease, run, pending.step, answer, evidence).await
+}
+
+/// Gives an answer back. While the database is away it is kept: what was done is not forgotten for want of a minute.
+async fn report(
+    app: &App,
+    lease: &Lease,
+    run: RunId,
+    step: u64,
+    answer: Answer,
+    evidence: Evidence,
+) -> Result<Turn, TransitionError> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let event = Event::Answered { step, answer: answer.clone() };
+        match transition::apply_as_owner(app, lease, event, evidence.clone()).await {
+            Ok(_) => return Ok(Turn::Again),
+            Err(TransitionError::Failed(error)) if is_away(&error) && tokio::time::Instant::now() < until => {
+                tracing::warn!(run.id = %run, "the outcome of step {step} cannot be stored yet: {error}");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether something the platform needs is away, so that trying again later is right.
+fn is_away(error: &ApiError) -> bool {
+    error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE
+}
+
+enum Wanted {
+    Yes,
+    Stopping,
+    No,
+}
+
+async fn look(app: &App, run: RunId) -> Result<Run, ApiError> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(crate::store::runs::get_run(&mut connection, run).await?.machine)
+}
+
+fn wanted(machine: &Run, pending: &Pending) -> Wanted {
+    match (&machine.pending, &machine.stop) {
+        (Some(current), None) if current.step == pending.step => Wanted::Yes,
+        (Some(current), Some(_)) if current.step == pending.step => Wanted::Stopping,
+        _ => Wanted::No,
+    }
+}
+
+/// Waits for an instant of the service's clock, which may be moved.
+async fn sleep_until(app: &App, until: Option<DateTime<Utc>>) {
+    match until {
+        Some(until) => app.clock.sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,32 @@
+//! What is done about missing fixes: plans, calendars, predictions, scans, host access and the run engine.
+//!
+//! Stands on `patch-compliance`, which says what hosts are missing. A run works on subjects: hosts are its own, customers are
+//! those of the capability above, through [`engine::SubjectWork`].
+
+#[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
+mod api;
+pub mod app;
+pub mod engine;
+mod settings;
+mod state;
+mod store;
+mod vault;
+
+use utoipa_axum::router::OpenApiRouter;
+
+pub use settings::Settings;
+pub use state::App;
+pub use vault::VaultSettings;
+
+pub(crate) use patch_compliance::{SERVICE, upstream_error};
+
+pub fn routes() -> OpenApiRouter<App> {
+    api::routes()
+}
+
+/// Starts the background work: scans, the run engine, the scheduler and the housekeeping of files.
+pub fn start(app: &App) {
+    app::scans::start_worker(app);
+    app::run_files::start(app);
+    engine::start_worker(app);
+}

@@ -1,0 +1,86 @@
+//! What handlers and workers of this capability work with.
+
+use std::{ops::Deref, sync::Arc};
+
+use ansible::{AnsibleRunner, Playbooks};
+use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
+use leases::{LeaseConfig, Worker};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::{Clock, server::Context};
+use sqlx::PgPool;
+use tokio::sync::broadcast;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{SERVICE, app::run_changes::Change, engine::SubjectWork, settings::Settings};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub compliance: patch_compliance::App,
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub settings: Settings,
+    pub cmdb: CmdbClient,
+    pub itsm: ItsmClient,
+    pub(crate) sim: SimClient,
+    pub runner: AnsibleRunner,
+    /// What is done to customers.
+    pub(crate) customers: Arc<dyn SubjectWork>,
+    /// Owns runs and scans for this process.
+    pub(crate) worker: Worker,
+    pub(crate) service_token: SecretString,
+    /// Names the run that has changed to every task that waits for it.
+    pub(crate) changes: broadcast::Sender<Change>,
+    /// The runs that this process owns.
+    pub(crate) run_tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl App {
+    pub async fn new(
+        context: &Context,
+        compliance: patch_compliance::App,
+        customers: Arc<dyn SubjectWork>,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        leases::migrate(&context.pool).await?;
+        let token = context.service_token.expose_secret();
+        Ok(Self(Arc::new(Parts {
+            pool: context.pool.clone(),
+            clock: context.clock.clone(),
+            cmdb: compliance.cmdb.clone(),
+            compliance,
+            itsm: ItsmClient::new(&settings.itsm_url, token),
+            sim: SimClient::new(&settings.sim_engine_url, token),
+            runner: runner(&settings)?,
+            customers,
+            worker: Worker::start(context.pool.clone(), LeaseConfig::named(SERVICE)).await?,
+            service_token: context.service_token.clone(),
+            changes: broadcast::channel(1024).0,
+            run_tasks: TaskTracker::new(),
+            shutdown: context.shutdown.clone(),
+            tasks: context.tasks.clone(),
+            settings,
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+fn runner(settings: &Settings) -> anyhow::Result<AnsibleRunner> {
+    let playbooks =
+        settings.playbooks.as_ref().map_or_else(Playbooks::locate, |folder| Ok(Playbooks::at(folder)))?;
+    Ok(match &settings.ansible_playbook {
+        Some(program) => AnsibleRunner::new(program, playbooks),
+        None => AnsibleRunner::locate()?,
+    })
+}

@@ -1,0 +1,478 @@
+//! What a run leaves behind: steps, events, log, tests, locks, the facts of its hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_types::patch::{ChangedPackage, CloudEvent, HostCounts, HostStatus, LogLine, TestTotals};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{CiId, RunId},
+    run::{Answer, HostState, Pending, TestPhase},
+};
+use service_kit::{ApiError, ApiResult};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use service_kit::text_enum::from_text;
+
+/// Records that an action is wanted, in the transaction that decided so.
+pub async fn insert_step(connection: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.run_steps (run_id, step, action, request) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        id.0,
+        signed(pending.step),
+        pending.action.name(),
+        serde_json::to_value(&pending.action)?,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records that an action is begun and gives how often it was begun before, with the process that was at it.
+pub async fn begin_step(
+    connection: &mut PgConnection,
+    id: RunId,
+    step: u64,
+    epoch: i64,
+    now: DateTime<Utc>,
+) -> ApiResult<(i32, Option<serde_json::Value>)> {
+    let row = sqlx::query!(
+        "UPDATE patch.run_steps SET attempts = attempts + 1, epoch = $3, started_at = coalesce(started_at, $4)
+         WHERE run_id = $1 AND step = $2 RETURNING attempts - 1 AS \"before!\", process",
+        id.0,
+        signed(step),
+        epoch,
+        now,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| (row.before, row.process))
+        .ok_or_else(|| ApiError::internal(format!("step {step} of run {id} was never recorded")))
+}
+
+/// Records the playbook that works on a step.
+pub async fn update_step_process(
+    connection: &mut PgConnection,
+    id: RunId,
+    step: u64,
+    process: Option<&serde_json::Value>,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.run_steps SET process = $3 WHERE run_id = $1 AND step = $2",
+        id.0,
+        signed(step),
+        process
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn end_step(
+    connection: &mut PgConnection,
+    id: RunId,
+    step: u64,
+    answer: &Answer,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.run_steps SET ended_at = $3, answer = $4, process = NULL WHERE run_id = $1 AND step = $2",
+        id.0,
+        signed(step),
+        now,
+        serde_json::to_value(answer)?,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn insert_event(
+    connection: &mut PgConnection,
+    id: RunId,
+    event_type: &str,
+    subject: Option<&str>,
+    data: &serde_json::Value,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "INSERT INTO patch.run_events (run_id, at, type, subject, data) VALUES ($1, $2, $3, $4, $5)",
+        id.0,
+        now,
+        event_type,
+        subject,
+        data,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The events of a run after `after`, oldest first.
+pub async fn list_events(
+    connection: &mut PgConnection,
+    id: RunId,
+    after: i64,
+    limit: i64,
+) -> ApiResult<Vec<(i64, CloudEvent)>> {
+    let rows = sqlx::query!(
+        "SELECT sequence, at, type, subject, data FROM patch.run_events WHERE run_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+        id.0,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    let event = |row: (i64, DateTime<Utc>, String, Option<String>, serde_json::Value)| {
+        let (sequence, time, event_type, subject, data) = row;
+        let event = CloudEvent {
+            specversion: "1.0".to_owned(),
+            id: sequence.to_string(),
+            source: format!("/patch/runs/{id}"),
+            event_type,
+            subject,
+            time,
+            data,
+        };
+        (sequence, event)
+    };
+    Ok(rows.into_iter().map(|row| event((row.sequence, row.at, row.r#type, row.subject, row.data))).collect())
+}
+
+/// Adds a line to the run's log, at most 4,000 characters of it. `false` when it repeats the last line: what is tried
+/// again and again is said once.
+pub async fn insert_log(
+    connection: &mut PgConnection,
+    id: RunId,
+    host: Option<&CiId>,
+    text: &str,
+    now: DateTime<Utc>,
+) -> ApiResult<bool> {
+    let text: String = text.chars().filter(|c| *c != '\0').take(4000).collect();
+    let inserted = sqlx::query!(
+        "INSERT INTO patch.run_log (run_id, at, ci_id, text)
+         SELECT $1, $2, $3, $4 WHERE NOT EXISTS
+             (SELECT FROM (SELECT ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT 1) last
+              WHERE last.text = $4 AND last.ci_id IS NOT DISTINCT FROM $3)",
+        id.0,
+        now,
+        host.map(CiId::as_str),
+        text,
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Log lines after `after`, oldest first.
+pub async fn list_log(
+    connection: &mut PgConnection,
+    id: RunId,
+    after: i64,
+    limit: i64,
+) -> ApiResult<Vec<LogLine>> {
+    let rows = sqlx::query!(
+        "SELECT sequence, at, ci_id, text FROM patch.run_log WHERE run_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+        id.0,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| log_line(row.sequence, row.at, row.ci_id, row.text)).collect()
+}
+
+/// The last lines of the log, oldest first.
+pub async fn list_log_tail(connection: &mut PgConnection, id: RunId, limit: i64) -> ApiResult<Vec<LogLine>> {
+    let rows = sqlx::query!(
+        "SELECT sequence, at, ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT $2",
+        id.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().rev().map(|row| log_line(row.sequence, row.at, row.ci_id, row.text)).collect()
+}
+
+fn log_line(sequence: i64, at: DateTime<Utc>, ci_id: Option<String>, text: String) -> ApiResult<LogLine> {
+    Ok(LogLine { sequence, at, ci_id: ci_id.map(CiId::new).transpose().map_err(ApiError::internal)?, text })
+}
+
+/// One test on one host.
+#[derive(Debug, Clone)]
+pub struct TestRecord {
+    pub host: CiId,
+    pub test: String,
+    pub passed: bool,
+    pub detail: String,
+}
+
+/// Stores the tests of hosts in one phase.
+pub async fn upsert_tests(
+    connection: &mut PgConnection,
+    id: RunId,
+    phase: TestPhase,
+    results: &[TestRecord],
+) -> ApiResult<()> {
+    let hosts: Vec<String> = results.iter().map(|result| result.host.to_string()).collect();
+    let tests: Vec<String> = results.iter().map(|result| result.test.clone()).collect();
+    let passed: Vec<bool> = results.iter().map(|result| result.passed).collect();
+    let details: Vec<String> =
+        results.iter().map(|result| result.detail.chars().take(500).collect()).collect();
+    match phase {
+        TestPhase::Before => sqlx::query!(
+            "INSERT INTO patch.run_tests (run_id, ci_id, test, before, before_detail)
+             SELECT $1, host, test, passed, detail FROM unnest($2::text[], $3::text[], $4::boolean[], $5::text[])
+                 AS given (host, test, passed, detail)
+             ON CONFLICT (run_id, ci_id, test) DO UPDATE SET before = excluded.before, before_detail = excluded.before_detail",
+            id.0,
+            &hosts,
+            &tests,
+            &passed,
+            &details,
+        ),
+        TestPhase::After => sqlx::query!(
+            "INSERT INTO patch.run_tests (run_id, ci_id, test, after, after_detail)
+             SELECT $1, host, test, passed, detail FROM unnest($2::text[], $3::text[], $4::boolean[], $5::text[])
+                 AS given (host, test, passed, detail)
+             ON CONFLICT (run_id, ci_id, test) DO UPDATE SET after = excluded.after, after_detail = excluded.after_detail",
+            id.0,
+            &hosts,
+            &tests,
+            &passed,
+            &details,
+        ),
+    }
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn get_test_totals(connection: &mut PgConnection, id: RunId) -> ApiResult<TestTotals> {
+    let row = sqlx::query!(
+        r#"SELECT count(before) AS "before!", count(*) FILTER (WHERE before) AS "before_passed!", count(after) AS "after!",
+             count(*) FILTER (WHERE after) AS "after_passed!", count(*) FILTER (WHERE before AND NOT after) AS "regressions!"
+         FROM patch.run_tests WHERE run_id = $1"#,
+        id.0
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(TestTotals {
+        before: row.before,
+        before_passed: row.before_passed,
+        after: row.after,
+        after_passed: row.after_passed,
+        regressions: row.regressions,
+    })
+}
+
+/// What a host's workflow left: packages, reboot.
+#[derive(Debug, Clone, Default)]
+pub struct HostFacts {
+    pub changed: Vec<ChangedPackage>,
+    pub rebooted: bool,
+}
+
+pub async fn update_host_facts(
+    connection: &mut PgConnection,
+    id: RunId,
+    host: &CiId,
+    facts: &HostFacts,
+) -> ApiResult<()> {
+    // What an interrupted attempt changed counts as well: the later one finds it done and changes nothing.
+    sqlx::query!(
+        "UPDATE patch.run_hosts SET changed = changed || $3, rebooted = rebooted OR $4 WHERE run_id = $1 AND ci_id = $2",
+        id.0,
+        host.as_str(),
+        serde_json::to_value(&facts.changed)?,
+        facts.rebooted,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what a host's workflow left, because a rollback has undone it.
+pub async fn clear_host_facts(connection: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = $2",
+        id.0,
+        host.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the boot id a host had when its workflow was begun; a later attempt of the same workflow does not change it.
+pub async fn keep_boot_id(
+    connection: &mut PgConnection,
+    id: RunId,
+    host: &CiId,
+    boot_id: &str,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.run_hosts SET boot_id = coalesce(boot_id, $3) WHERE run_id = $1 AND ci_id = $2",
+        id.0,
+        host.as_str(),
+        boot_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn list_boot_ids(connection: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, String>> {
+    let rows = sqlx::query!(
+        r#"SELECT ci_id, boot_id AS "boot_id!" FROM patch.run_hosts WHERE run_id = $1 AND boot_id IS NOT NULL"#,
+        id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((CiId::new(row.ci_id).map_err(ApiError::internal)?, row.boot_id))).collect()
+}
+
+pub async fn list_host_statuses(connection: &mut PgConnection, id: RunId) -> ApiResult<Vec<HostStatus>> {
+    let rows = sqlx::query!(
+        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, started_at, ended_at
+         FROM patch.run_hosts WHERE run_id = $1 ORDER BY wave NULLS LAST, ci_id",
+        id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut hosts = Vec::with_capacity(rows.len());
+    for row in rows {
+        hosts.push(HostStatus {
+            ci_id: CiId::new(row.ci_id).map_err(ApiError::internal)?,
+            wave: row.wave.and_then(|wave| u32::try_from(wave).ok()),
+            state: from_text(&row.state)?,
+            attempts: u32::try_from(row.attempts).unwrap_or_default(),
+            snapshot_id: row.snapshot_id,
+            error: row.error,
+            changed: serde_json::from_value(row.changed)?,
+            rebooted: row.rebooted,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            steps: Vec::new(),
+        });
+    }
+    Ok(hosts)
+}
+
+/// Takes the hosts for a run. Gives those that another run holds; then none is taken.
+pub async fn lock_hosts(
+    connection: &mut PgConnection,
+    id: RunId,
+    hosts: &BTreeSet<CiId>,
+    now: DateTime<Utc>,
+) -> ApiResult<Vec<(String, RunId)>> {
+    let ids: Vec<String> = hosts.iter().map(CiId::to_string).collect();
+    sqlx::query!(
+        "INSERT INTO patch.host_locks (ci_id, run_id, since) SELECT unnest($2::text[]), $1, $3 ON CONFLICT (ci_id) DO NOTHING",
+        id.0,
+        &ids,
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let held = sqlx::query!(
+        "SELECT ci_id, run_id FROM patch.host_locks WHERE ci_id = ANY($2) AND run_id <> $1 ORDER BY ci_id",
+        id.0,
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if !held.is_empty() {
+        unlock_hosts(connection, id).await?;
+    }
+    Ok(held.into_iter().map(|row| (row.ci_id, RunId(row.run_id))).collect())
+}
+
+/// Takes one customer for a run; gives the other run that has it in hand.
+pub async fn lock_customer(
+    connection: &mut PgConnection,
+    id: RunId,
+    customer: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<Option<RunId>> {
+    sqlx::query!(
+        "INSERT INTO patch.host_locks (ci_id, run_id, since) VALUES ($2, $1, $3) ON CONFLICT (ci_id) DO NOTHING",
+        id.0,
+        customer.as_str(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let held = sqlx::query_scalar!(
+        "SELECT run_id FROM patch.host_locks WHERE ci_id = $2 AND run_id <> $1",
+        id.0,
+        customer.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(held.map(RunId))
+}
+
+pub async fn unlock_customer(connection: &mut PgConnection, id: RunId, customer: &CiId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1 AND ci_id = $2", id.0, customer.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(connection).await?;
+    Ok(())
+}
+
+/// When each state of a run began, in order.
+pub async fn list_state_changes(
+    connection: &mut PgConnection,
+    id: RunId,
+) -> ApiResult<Vec<(DateTime<Utc>, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT at, data->>'state' AS "state!" FROM patch.run_events
+         WHERE run_id = $1 AND type = 'patch.run.state_changed.v1' AND data ? 'state' ORDER BY sequence"#,
+        id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.at, row.state)).collect())
+}
+
+/// Counts `hosts` more in this state.
+pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
+    counts.total += hosts;
+    *match state {
+        HostState::Pending => &mut counts.pending,
+        HostState::Succeeded => &mut counts.succeeded,
+        HostState::Skipped => &mut counts.skipped,
+        HostState::Cancelled => &mut counts.cancelled,
+        state if state.is_failure() => &mut counts.failed,
+        _ => &mut counts.working,
+    } += hosts;
+}
+
+/// How the hosts of runs stand.
+pub async fn count_hosts(
+    connection: &mut PgConnection,
+    runs: &[Uuid],
+) -> ApiResult<BTreeMap<RunId, HostCounts>> {
+    let rows = sqlx::query!(
+        r#"SELECT run_id, state, count(*) AS "count!" FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY run_id, state"#,
+        runs
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut counts: BTreeMap<RunId, HostCounts> = BTreeMap::new();
+    for row in rows {
+        let of_run = counts.entry(RunId(row.run_id)).or_default();
+        let state: HostState = from_text(&row.state)?;
+        add_hosts(of_run, state, row.count);
+    }
+    Ok(counts)
+}
+
+fn signed(step: u64) -> i64 {
+    i64::try_from(step).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,43 @@
+//! Up to which instant the slots of a policy's schedule have been looked at.
+
+use chrono::{DateTime, Utc};
+use domain::ids::PolicyId;
+use service_kit::ApiResult;
+use sqlx::PgConnection;
+
+/// Locks a schedule and gives the instant up to which it was looked at: `now` for one that is new.
+pub async fn lock_schedule(
+    connection: &mut PgConnection,
+    id: &PolicyId,
+    now: DateTime<Utc>,
+) -> ApiResult<DateTime<Utc>> {
+    sqlx::query!(
+        "INSERT INTO patch.schedules (policy_id, considered_until) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        id.as_str(),
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    let until = sqlx::query_scalar!(
+        "SELECT considered_until FROM patch.schedules WHERE policy_id = $1 FOR UPDATE",
+        id.as_str()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(until)
+}
+
+pub async fn update_schedule(
+    connection: &mut PgConnection,
+    id: &PolicyId,
+    until: DateTime<Utc>,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.schedules SET considered_until = greatest(considered_until, $2) WHERE policy_id = $1",
+        id.as_str(),
+        until
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
