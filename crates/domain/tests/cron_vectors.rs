@@ -1,23 +1,13 @@
 //! Crontab against published vectors: what other implementations accept, refuse and compute.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use domain::time::{Crontab, CrontabError, Tz};
 
 fn vectors(name: &str) -> Option<String> {
-    let shared = std::env::var_os("PATCH_SHARED_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = shared.join("vectors/cron").join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            println!("skipped: {} cannot be read: {error}", path.display());
-            None
-        }
-    }
+    let path = test_skip::shared_data("vectors/cron")?.join(name);
+    Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 /// Patterns of the croner suite; each comes with the name of the file it is from.

@@ -14,6 +14,7 @@ mod drain_body;
 pub mod error;
 pub mod extract;
 pub mod idempotency;
+mod merged_schemas;
 pub mod outbound;
 pub mod page;
 mod problem;

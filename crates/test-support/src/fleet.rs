@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use test_skip::{Reason, skip};
+
 /// A fleet's folder and images. What a failed test leaves running ends with it.
 pub struct TestFleet {
     folder: tempfile::TempDir,
@@ -15,7 +17,7 @@ pub struct TestFleet {
 }
 
 impl TestFleet {
-    /// `None` with a printed reason where no hosts can run. The images are those of `PATCH_FLEET_IMAGES`, else those that
+    /// `None` where no hosts can run, which is reported. The images are those of `PATCH_FLEET_IMAGES`, else those that
     /// `cargo xtask bootstrap` made.
     pub fn new() -> Option<Self> {
         let images = std::env::var_os("PATCH_FLEET_IMAGES").map_or_else(
@@ -35,7 +37,7 @@ impl TestFleet {
                 return Some(Self { folder, images });
             }
         };
-        eprintln!("skipped: {reason}");
+        skip(Reason::NoRealHosts, reason);
         None
     }
 

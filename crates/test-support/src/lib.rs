@@ -1,4 +1,4 @@
-//! What tests stand on: a database of their own, and real services on free ports of 127.0.0.1.
+//! What tests need: a database of their own, and real services on free ports of 127.0.0.1.
 //!
 //! A development dependency only. Nothing here is a stand-in: the services are the real ones, over real HTTP.
 
@@ -7,11 +7,15 @@ mod desk;
 mod fleet;
 mod http;
 mod service;
-mod shared_data;
 
 pub use database::TestDatabase;
 pub use desk::{Desk, NEW, OLD};
 pub use fleet::TestFleet;
 pub use http::{Answer, Http};
 pub use service::TestService;
-pub use shared_data::shared_data;
+pub use test_skip::{Reason, python_tool, shared_data, skip};
+
+/// `ansible-playbook`; `None` when it is not installed, which is reported.
+pub fn ansible_playbook() -> Option<std::path::PathBuf> {
+    python_tool("ansible-playbook", "PATCH_ANSIBLE_PLAYBOOK")
+}

@@ -42,5 +42,5 @@ fn generate(workspace: &Workspace) -> anyhow::Result<Result<String, Verdict>> {
     let mut command = workspace.cargo();
     command.args(["run", "--quiet", "--locked", "--package", "api-types", "--example", "problem_page"]);
     let outcome = Task::new("docs", DEADLINE).run(command)?;
-    Ok(if outcome.success { Ok(outcome.stdout) } else { Err(Verdict::Failed(outcome.complaints())) })
+    Ok(if outcome.success { Ok(outcome.stdout) } else { Err(Verdict::Failed(outcome.failure_output())) })
 }

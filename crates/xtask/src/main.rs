@@ -1,13 +1,15 @@
-//! The project's own commands: `cargo xtask demo | test | bootstrap | openapi | docs | queries | check | bench`.
+//! The project's own commands; `cargo xtask --help` lists them.
 //!
 //! Blocking code on few dependencies, because it is the first thing a fresh machine compiles. It prepares and checks;
-//! it holds no knowledge of the product beyond the names of its crates.
+//! it knows nothing of the product except the names of its crates.
 
 mod architecture;
 mod bootstrap;
-mod complaints;
+mod contracts;
 mod docs;
+mod failure_output;
 mod handover;
+mod licences;
 mod openapi;
 mod playbooks;
 mod queries;
@@ -46,11 +48,13 @@ enum Command {
         #[arg(long, short, value_delimiter = ',')]
         package: Vec<String>,
     },
-    /// Check the rules between crates: dependency directions, purity, SQL in stores alone
+    /// Check the rules between and inside crates: directions, layers, purity, cycles of imports, sizes, the diagram of crates
     Check,
+    /// Print the lines of Rust per crate, without tests
+    Lines,
     /// Write openapi/<service>.json from the services
     Openapi(Drift),
-    /// Write docs/problems.md from the registry of problem types
+    /// Write docs/problems.md from the registry of problem types, and the diagram of crates in docs/ARCHITECTURE.md
     Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),
@@ -95,10 +99,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
         Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
         Command::Check => report(architecture::check(&workspace)?),
+        Command::Lines => report(task::Verdict::Passed(architecture::lines(&workspace)?)),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),
         Command::Openapi(Drift { check: false }) => report(openapi::write(&workspace)?),
         Command::Docs(Drift { check: true }) => report(docs::check(&workspace)?),
-        Command::Docs(Drift { check: false }) => report(docs::write(&workspace)?),
+        Command::Docs(Drift { check: false }) => {
+            architecture::write_diagram(&workspace)?;
+            report(docs::write(&workspace)?)
+        }
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {

@@ -33,7 +33,7 @@ pub fn write(workspace: &Workspace) -> anyhow::Result<Verdict> {
     })
 }
 
-/// Gives the path and fresh text of each service's document to `judge`, which answers with a complaint or none.
+/// Gives the path and fresh text of each service's document to `judge`, which returns a violation or none.
 fn visit(
     workspace: &Workspace,
     done: &str,
@@ -51,17 +51,17 @@ fn visit(
         .env("SQLX_OFFLINE", "true");
     let outcome = Task::new("openapi", BUILD_DEADLINE).run(build)?;
     if !outcome.success {
-        return Ok(Verdict::Failed(outcome.complaints()));
+        return Ok(Verdict::Failed(outcome.failure_output()));
     }
-    let mut complaints = Vec::new();
+    let mut violations = Vec::new();
     for service in &services {
         let path = workspace.root.join("openapi").join(format!("{service}.json"));
-        complaints.extend(judge(&path, &describe(workspace, service)?)?);
+        violations.extend(judge(&path, &describe(workspace, service)?)?);
     }
-    if complaints.is_empty() {
+    if violations.is_empty() {
         return Ok(Verdict::Passed(format!("{} documents {done}", services.len())));
     }
-    Ok(Verdict::Failed(complaints.join("\n")))
+    Ok(Verdict::Failed(violations.join("\n")))
 }
 
 fn describe(workspace: &Workspace, service: &str) -> anyhow::Result<String> {

@@ -18,25 +18,25 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
     if playbooks.is_empty() {
         return Ok(Verdict::Skipped("no playbooks".to_owned()));
     }
-    let mut complaints = Vec::new();
+    let mut violations = Vec::new();
     for playbook in &playbooks {
         let mut command = tool(workspace, "ansible-playbook");
         command.args(["--syntax-check", "--inventory", "localhost,"]).arg(playbook);
         let outcome = Task::quiet("ansible-playbook", SYNTAX_DEADLINE).run(command)?;
         if !outcome.success {
-            complaints.push(outcome.all());
+            violations.push(outcome.all());
         }
     }
     let mut command = tool(workspace, "ansible-lint");
     command.args(["--offline", "--nocolor", "-q"]).args(&playbooks);
     let outcome = Task::new("ansible-lint", LINT_DEADLINE).run(command)?;
     if !outcome.success {
-        complaints.push(outcome.all());
+        violations.push(outcome.all());
     }
-    if complaints.is_empty() {
+    if violations.is_empty() {
         return Ok(Verdict::Passed(format!("{} playbooks", playbooks.len())));
     }
-    Ok(Verdict::Failed(complaints.join("\n")))
+    Ok(Verdict::Failed(violations.join("\n")))
 }
 
 /// Names of the playbooks, which lie flat in their folder; other YAML there (requirements, lint settings) is none.

@@ -89,7 +89,7 @@ fn ask_the_server(workspace: &Workspace) -> anyhow::Result<Answer> {
         .env("SQLX_OFFLINE_DIR", &dir);
     let _recompile = crates.iter().map(|(_, root)| Touched::now(root)).collect::<anyhow::Result<Vec<_>>>()?;
     let outcome = Task::new("queries", COMPILE_DEADLINE).run(command)?;
-    Ok(if outcome.success { Answer::Queries(dir) } else { Answer::CompileError(outcome.complaints()) })
+    Ok(if outcome.success { Answer::Queries(dir) } else { Answer::CompileError(outcome.failure_output()) })
 }
 
 /// Makes cargo take a crate for changed, so that its macros run again, and afterwards for unchanged again, so that

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the steps, in the order in which a mistake costs the least time.
+//! `cargo xtask test`: the steps, cheapest first.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::process::{Command, ExitCode};
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, docs, openapi, playbooks, queries, test_step};
+use crate::{architecture, contracts, docs, licences, openapi, playbooks, queries, test_step};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -19,6 +19,8 @@ pub enum StepName {
     Fmt,
     /// The rules between crates
     Check,
+    /// Licences, bans and sources of dependencies
+    Licences,
     /// What the machine needs for the steps after it
     Bootstrap,
     /// Syntax and lint of every playbook
@@ -29,6 +31,8 @@ pub enum StepName {
     Clippy,
     /// openapi/ against the services
     Openapi,
+    /// Lint of openapi/, and a typed client compiled from each contract
+    Contracts,
     /// Generated documents against their sources
     Docs,
     /// All tests, against a PostgreSQL started for them
@@ -37,11 +41,11 @@ pub enum StepName {
 
 impl StepName {
     fn needs_bootstrap(self) -> bool {
-        !matches!(self, Self::Fmt | Self::Check | Self::Clippy | Self::Openapi | Self::Docs)
+        matches!(self, Self::Bootstrap | Self::Playbooks | Self::Queries | Self::Tests)
     }
 }
 
-/// Runs every step even after a failure: whoever changes something wants to hear all that is wrong with it.
+/// Runs every step even after a failure, so that one run reports everything that is wrong.
 ///
 /// `selection` is cargo's: which crates are linted and tested.
 pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> anyhow::Result<ExitCode> {
@@ -51,12 +55,16 @@ pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> an
         chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
     }
     let mut failed = Vec::new();
+    let mut skipped = Vec::new();
     let mut totals = None;
     for step in chosen {
         let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         announce(&name);
         let started = Instant::now();
         let verdict = perform(workspace, step, selection, &mut totals);
+        if let Ok(Verdict::Skipped(why)) = &verdict {
+            skipped.push(format!("skipped: the step {name}: {why}"));
+        }
         if !conclude(&name, started.elapsed(), verdict) {
             failed.push(name);
             if step == StepName::Bootstrap {
@@ -64,10 +72,13 @@ pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> an
             }
         }
     }
+    for line in skipped.into_iter().chain(totals.iter().flat_map(test_step::Totals::skipped)) {
+        println!("{line}");
+    }
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
     }
-    // Alone on the last line, for whoever counts.
+    // The last line, for programs that count.
     if let Some(totals) = totals {
         println!("{totals}");
     }
@@ -83,6 +94,7 @@ fn perform(
     match step {
         StepName::Fmt => format(workspace),
         StepName::Check => architecture::check(workspace),
+        StepName::Licences => licences::check(workspace),
         StepName::Bootstrap => {
             bootstrap::run(workspace, Needs::Checks).map(|installed| Verdict::Passed(installed.summary))
         }
@@ -97,6 +109,7 @@ fn perform(
             cargo("clippy", command)
         }
         StepName::Openapi => openapi::check(workspace),
+        StepName::Contracts => contracts::check(workspace),
         StepName::Docs => docs::check(workspace),
         StepName::Tests => {
             let (verdict, counted) = test_step::run(workspace, selection)?;
@@ -106,7 +119,7 @@ fn perform(
     }
 }
 
-/// Names the files alone: what to change in them is the formatter's business.
+/// Names only the files: the formatter changes them.
 fn format(workspace: &Workspace) -> anyhow::Result<Verdict> {
     let mut command = workspace.cargo();
     command.args(["fmt", "--all", "--", "--check", "-l"]);
@@ -121,7 +134,7 @@ fn cargo(name: &str, mut command: Command) -> anyhow::Result<Verdict> {
     Ok(Task::new(name, CLIPPY_DEADLINE).run(command)?.verdict())
 }
 
-/// On a terminal the name stands there while the step runs, and is written over afterwards.
+/// On a terminal the name is shown while the step runs, and overwritten afterwards.
 fn announce(name: &str) {
     if stdout().is_terminal() {
         print!("{name}");
@@ -132,14 +145,14 @@ fn announce(name: &str) {
 /// Writes the step's line; the whole output follows only when it failed.
 fn conclude(name: &str, elapsed: Duration, verdict: anyhow::Result<Verdict>) -> bool {
     let seconds = elapsed.as_secs_f64();
-    let (word, note, details) = match verdict {
+    let (verdict, note, details) = match verdict {
         Ok(Verdict::Passed(note)) => ("ok", note, None),
         Ok(Verdict::Skipped(why)) => ("skipped", why, None),
         Ok(Verdict::Failed(details)) => ("FAILED", String::new(), Some(details)),
         Err(error) => ("FAILED", String::new(), Some(format!("{error:#}"))),
     };
     let erase = if stdout().is_terminal() { "\r\x1b[K" } else { "" };
-    let line = format!("{name:<10} {word:<7} {seconds:7.1} s  {note}");
+    let line = format!("{name:<10} {verdict:<7} {seconds:7.1} s  {note}");
     println!("{erase}{}", line.trim_end());
     let Some(details) = details else {
         return true;

@@ -12,7 +12,7 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::complaints::complaints;
+use crate::failure_output::failure_output;
 
 const POLL: Duration = Duration::from_millis(50);
 /// Where no line can be redrawn (a log file), a sign of life comes this often.
@@ -107,13 +107,13 @@ impl Outcome {
         self.interleaved.join("\n")
     }
 
-    /// The same without the lines that say that something went well.
-    pub fn complaints(&self) -> String {
-        complaints(&self.all())
+    /// The same without the lines about what went well.
+    pub fn failure_output(&self) -> String {
+        failure_output(&self.all())
     }
 
     pub fn verdict(&self) -> Verdict {
-        if self.success { Verdict::Passed(String::new()) } else { Verdict::Failed(self.complaints()) }
+        if self.success { Verdict::Passed(String::new()) } else { Verdict::Failed(self.failure_output()) }
     }
 }
 

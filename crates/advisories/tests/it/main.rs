@@ -1,6 +1,6 @@
 //! The crate against data from outside of this project, and against the project's own seeds.
 //!
-//! Tests that need the shared data are skipped with a message where it is absent.
+//! Tests that need the shared data are skipped where it is missing, which is reported.
 
 mod cvss;
 mod feeds;

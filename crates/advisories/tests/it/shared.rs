@@ -7,16 +7,9 @@ use advisories::feed::{FeedKind, Limits, ReadReport, RecordError, recognise};
 use advisories::inventory::read_tsv;
 use advisories::{Advisory, HostFacts, Inventory};
 
-/// The folder of shared data, or `None` with a message.
+/// The folder of shared data, or `None` where it is missing, which is reported.
 pub fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("PATCH_SHARED_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    if folder.join("vectors").is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: there is no shared data at {}", folder.display());
-    None
+    Some(test_skip::shared_data("vectors")?.parent()?.to_path_buf())
 }
 
 pub fn text(path: &Path) -> String {

@@ -9,18 +9,19 @@ use ansible::{
 use domain::ids::CiId;
 use serde_json::json;
 use tempfile::TempDir;
+use test_skip::{Reason, skip};
 
 use crate::stub::{Guest, Stub};
 
 /// No test waits longer for one event.
 const EVENT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The runner; `None` with a message on a machine without Ansible.
+/// The runner, or `None` on a machine without Ansible, which is reported.
 pub fn runner() -> Option<AnsibleRunner> {
     match AnsibleRunner::locate() {
         Ok(runner) => Some(runner),
         Err(error) => {
-            println!("skipped: {error}");
+            skip(Reason::MissingTool, error);
             None
         }
     }

@@ -1,25 +1,17 @@
 //! Texts from outside stay texts: test vectors of names and values.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use ansible::{AnsibleRunner, Connection, End, Inventory, Playbook, PlaybookRun, Playbooks, Variables};
 use domain::ids::CiId;
 use serde_json::{Value, json};
+use test_skip::shared_data;
 
 use crate::fixture::{Fixture, guests, listen, runner};
 
 fn vectors(file: &str) -> Option<String> {
-    let shared = std::env::var_os("PATCH_SHARED_DATA").map(PathBuf::from);
-    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = shared.join("vectors/ansible").join(file);
-    let text = fs::read_to_string(&path).ok();
-    if text.is_none() {
-        println!("skipped: there are no vectors at {}", path.display());
-    }
-    text
+    let path = shared_data("vectors/ansible")?.join(file);
+    Some(fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 /// Shows its variables, through a module that writes them on the controller.

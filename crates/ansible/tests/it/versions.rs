@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -43,17 +43,11 @@ fn rows(folder: &Path) -> Vec<(&'static str, String, String, i8)> {
 #[test]
 fn plugins_order_versions_as_rpm_and_dpkg_do() {
     let Some(runner) = runner() else { return };
-    let shared = std::env::var_os("PATCH_SHARED_DATA").map(PathBuf::from);
-    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
+    let Some(shared) = test_skip::shared_data("vectors/versions") else { return };
     // Versions in a plan always have a release, so a comparison of one with and one without does not occur.
-    let rows: Vec<_> = rows(&shared.join("vectors/versions"))
-        .into_iter()
-        .filter(|row| row.1.contains('-') == row.2.contains('-'))
-        .collect();
-    if rows.is_empty() {
-        println!("skipped: there are no vectors in {}", shared.display());
-        return;
-    }
+    let rows: Vec<_> =
+        rows(&shared).into_iter().filter(|row| row.1.contains('-') == row.2.contains('-')).collect();
+    assert!(!rows.is_empty(), "there are no vectors in {}", shared.display());
     let plugins = Playbooks::locate()
         .unwrap()
         .folder()

@@ -2,7 +2,7 @@
 
 use api_types::problem::Problem;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use service_kit::{
     ApiError, ApiResult,
     auth::{Operator, Viewer},
@@ -24,7 +24,13 @@ pub struct InventoryParams {
     #[serde(default)]
     tag: Vec<String>,
     /// Hosts and groups are those of the first answer for this run, which needs the role `operator`.
+    #[serde(default, deserialize_with = "given_uuid")]
     run_id: Option<Uuid>,
+}
+
+/// An empty value is refused: read as absent, it would return an inventory that is not fixed.
+fn given_uuid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    Uuid::deserialize(deserializer).map(Some)
 }
 
 /// Read the inventory as Ansible's dynamic-inventory JSON, one group per tag and value.

@@ -1,11 +1,8 @@
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_support::shared_data;
+use test_support::{Reason, ansible_playbook, shared_data, skip};
 
 use crate::platform::Platform;
 
@@ -76,16 +73,15 @@ async fn a_run_keeps_the_membership_it_was_given_first() {
         platform.operator.get(&other).await.expect(200)["env_prod"]["hosts"],
         json!(["web-01", "web-04"])
     );
-    platform.operator.get(&format!("{PATH}?run_id=null")).await.expect_problem(400);
+    for not_an_id in ["null", ""] {
+        platform.operator.get(&format!("{PATH}?run_id={not_an_id}")).await.expect_problem(400);
+    }
 }
 
 /// Asks the real program, which says on standard error what it does not like.
 #[tokio::test(flavor = "multi_thread")]
 async fn ansible_inventory_accepts_it_without_a_word() {
-    let Some(program) = ansible_inventory() else {
-        eprintln!("skipped: there is no ansible-inventory; set PATCH_ANSIBLE_INVENTORY");
-        return;
-    };
+    let Some(program) = ansible_inventory() else { return };
     let platform = Platform::start().await;
     let awkward = json!({"env": "pre-prod", "9": "x y", "os": "", "Ünï": "z"});
     platform
@@ -152,9 +148,10 @@ async fn ten_thousand_hosts_come_in_and_go_out() {
 
 /// The program named by the environment, beside the one that runs playbooks, or in the workspace's own environment.
 fn ansible_inventory() -> Option<PathBuf> {
-    let named = std::env::var_os("PATCH_ANSIBLE_INVENTORY").map(PathBuf::from);
-    let beside = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK")
-        .and_then(|playbook| Some(Path::new(&playbook).parent()?.join("ansible-inventory")));
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-inventory");
-    [named, beside, Some(own)].into_iter().flatten().find(|program| program.exists())
+    let beside = ansible_playbook()?.with_file_name("ansible-inventory");
+    let found = beside.is_file();
+    if !found {
+        skip(Reason::MissingTool, "there is no ansible-inventory; `cargo xtask bootstrap` installs it");
+    }
+    found.then_some(beside)
 }

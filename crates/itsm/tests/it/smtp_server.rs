@@ -3,6 +3,7 @@
 use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::Value;
+use test_support::{Reason, python_tool, skip};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -23,12 +24,12 @@ print(json.dumps([{'to': m['To'], 'subject': m['Subject'], 'body': m.get_content
 ";
 
 impl SmtpServer {
-    /// Starts one, or gives `None` with a message where aiosmtpd is not installed.
+    /// Starts one, or returns `None` where aiosmtpd is not installed, which is reported.
     pub async fn start() -> Option<Self> {
-        let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/python");
+        let python = python_tool("python", "PATCH_TEST_PYTHON")?;
         let is_installed = std::process::Command::new(&python).args(["-c", "import aiosmtpd"]).output();
         if !is_installed.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: aiosmtpd is not installed; `cargo xtask bootstrap` installs it");
+            skip(Reason::MissingTool, "aiosmtpd is not installed; `cargo xtask bootstrap` installs it");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

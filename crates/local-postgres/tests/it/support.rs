@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use bound_child::ProcessStat;
 use local_postgres::{LocalPostgres, LocalPostgresConfig, find_bin_dir};
 use tempfile::TempDir;
+use test_skip::{Reason, skip};
 
-/// False, with a message, where the tests cannot run.
+/// False where the tests cannot run, which is reported.
 pub fn is_postgres_installed() -> bool {
-    find_bin_dir().inspect_err(|error| println!("skipped: {error}")).is_ok()
+    find_bin_dir().inspect_err(|error| skip(Reason::MissingTool, error)).is_ok()
 }
 
 /// A folder that the server's user can enter, unlike a temporary folder by default; `None` where the tests cannot run.

@@ -42,7 +42,7 @@ impl Lab {
         let runner = match AnsibleRunner::locate() {
             Ok(runner) => runner,
             Err(error) => {
-                eprintln!("skipped: {error}");
+                test_support::skip(test_support::Reason::MissingTool, error);
                 return None;
             }
         };

@@ -5,21 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim_engine::{SimEngine, SimSettings};
-use test_support::{Http, TestDatabase, TestService};
+use test_support::{Http, TestDatabase, TestService, ansible_playbook};
 
 use crate::platform::{Platform, eventually};
-
-/// `ansible-playbook`, or `None` with a message on a machine without it.
-fn ansible() -> Option<PathBuf> {
-    let found = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from).or_else(|| {
-        Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook"))
-    });
-    let found = found.filter(|program| program.is_file());
-    if found.is_none() {
-        eprintln!("skipped: there is no ansible-playbook; `cargo xtask bootstrap` installs it");
-    }
-    found
-}
 
 struct Laboratory {
     platform: Platform,
@@ -61,7 +49,7 @@ impl Laboratory {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_fills_the_table_and_names_those_it_could_not_reach() {
-    let Some(ansible) = ansible() else { return };
+    let Some(ansible) = ansible_playbook() else { return };
     let lab = laboratory(ansible).await;
     lab.add_guest("web-1", "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
     lab.add_guest("web-2", "prod", json!({ "sudo": "1.9.5p2-10.el9_6.2" })).await;
@@ -105,7 +93,7 @@ async fn scan_fills_the_table_and_names_those_it_could_not_reach() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_goes_on_after_the_service_was_restarted() {
-    let Some(ansible) = ansible() else { return };
+    let Some(ansible) = ansible_playbook() else { return };
     let mut lab = laboratory(ansible.clone()).await;
     for number in 1..=3 {
         lab.add_guest(&format!("web-{number}"), "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
@@ -118,7 +106,7 @@ async fn scan_goes_on_after_the_service_was_restarted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scan_waits_for_a_cmdb_that_is_away() {
-    let Some(ansible) = ansible() else { return };
+    let Some(ansible) = ansible_playbook() else { return };
     let lab = laboratory(ansible).await;
     let Laboratory { platform, .. } = lab;
     let Platform { cmdb, operator, patch, .. } = platform;

@@ -8,19 +8,9 @@ use itsm::Itsm;
 use patch_manager::PatchManager;
 use service_kit::Clock;
 use sim_engine::SimEngine;
+pub use test_support::ansible_playbook;
 use test_support::{Desk, Http, TestDatabase, TestService};
 use tokio::net::TcpListener;
-
-/// Where `ansible-playbook` is, or `None` with a message.
-pub fn ansible_playbook() -> Option<PathBuf> {
-    let named = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from);
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook");
-    let found = named.into_iter().chain([own]).find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("skipped: ansible-playbook is not installed; `cargo xtask bootstrap` installs it");
-    }
-    found
-}
 
 /// What deployers and their callbacks sign with.
 pub const WEBHOOK_SECRET: &str = "a secret for tests alone";

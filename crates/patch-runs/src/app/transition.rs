@@ -119,8 +119,9 @@ pub async fn apply_as_owner(
 
 /// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
 pub async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
-    let unchecked =
-        |error: LeaseError| ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error);
+    let unchecked = |error: LeaseError| {
+        ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error)
+    };
     lease.begin().await.map_err(unchecked)
 }
 

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::json;
-use test_support::{Desk, Http};
+use test_support::{Desk, Http, ansible_playbook};
 
 pub struct KillablePlatform {
     data_dir: tempfile::TempDir,
@@ -124,16 +124,6 @@ fn spawn(data_dir: PathBuf, port_base: u16, ansible: &PathBuf) -> Child {
 async fn token_of(admin: &Http, subject: &str, role: &str) -> String {
     let token = json!({ "subject": subject, "roles": [role], "expires_in_days": 1 });
     admin.post("/access/tokens", &token).await.expect(201)["token"].as_str().unwrap().to_owned()
-}
-
-fn ansible_playbook() -> Option<PathBuf> {
-    let named = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from);
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook");
-    let found = named.into_iter().chain([own]).find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("skipped: ansible-playbook is not installed; `cargo xtask bootstrap` installs it");
-    }
-    found
 }
 
 /// Four free ports in a row; tests side by side look in different places.

@@ -6,16 +6,9 @@ use domain::strategy::Strategy;
 use patchplanner_reference::{ReferenceRun, Refused, plan, run};
 use planner::{Scenario, scenario};
 
-/// The folder of shared test data, if this machine has it.
+/// The folder of shared test data, or `None` where it is missing, which is reported.
 fn data() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let folder = std::env::var_os("PATCH_SHARED_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let folder = folder.join("patchplanner");
-    if !folder.is_dir() {
-        println!("skipped: {} is not there; set PATCH_SHARED_DATA", folder.display());
-        return None;
-    }
-    Some(folder)
+    test_skip::shared_data("patchplanner")
 }
 
 fn play(scenario: &Scenario, strategy: &str, seed: i64) -> (usize, Result<ReferenceRun, Refused>) {

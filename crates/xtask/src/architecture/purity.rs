@@ -1,19 +1,24 @@
+use std::fs;
 use std::time::Duration;
 
 use anyhow::bail;
 
 use super::PURE;
 use crate::task::Task;
-use crate::workspace::Workspace;
+use crate::workspace::{Crate, Workspace};
 
 /// Crates that bring input and output, or a runtime with a clock of its own, however indirectly.
 const IMPURE: [&str; 8] = ["tokio", "axum", "sqlx", "reqwest", "hyper", "mio", "async-std", "smol"];
-/// Sources of chance. Indirectly they are harmless (an id type brings one along); calls are looked for in the text.
+/// Sources of randomness. Indirectly they are harmless (an id type brings one along); calls are found in the source.
 const CHANCE: [&str; 3] = ["rand", "fastrand", "getrandom"];
 
-/// Looks at what each pure crate asks for, and at everything it is linked with.
+/// Its clippy.toml, which refuses clocks and randomness, is the one the others must have too.
+const MODEL: &str = "domain";
+
+/// Checks the dependencies that each pure crate declares, and everything it is linked with.
 pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
+    let shared = workspace.crates.get(MODEL).map(lints).unwrap_or_default();
     for name in PURE {
         let Some(details) = workspace.crates.get(name) else {
             continue;
@@ -26,7 +31,10 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
                 ));
             }
         }
-        // The tree of this package alone: features that other crates switch on do not count against it.
+        if lints(details) != shared {
+            found.push(format!("pure crate `{name}`: clippy.toml must be the same as that of `{MODEL}`"));
+        }
+        // The tree of only this package: features that other crates switch on do not count against it.
         let mut command = workspace.cargo();
         command.args(["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
         let outcome = Task::quiet("cargo tree", Duration::from_secs(120)).run(command)?;
@@ -35,11 +43,16 @@ pub fn violations(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
         }
         found.extend(impure_in(&outcome.stdout).into_iter().map(|impure| {
             format!(
-                "pure crate `{name}` is linked with `{impure}`; see who brings it: `cargo tree -p {name} -i {impure}`"
+                "pure crate `{name}` is linked with `{impure}`; `cargo tree -p {name} -i {impure}` shows why"
             )
         }));
     }
     Ok(found)
+}
+
+/// The calls that clippy refuses there, as text.
+fn lints(details: &Crate) -> String {
+    fs::read_to_string(details.dir.join("clippy.toml")).unwrap_or_default()
 }
 
 fn impure_in(tree: &str) -> Vec<&'static str> {

@@ -29,7 +29,8 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("python3", "python3"),
 ];
 
-/// Makes the images unless they are there; says why where no real host can run, which is an error only for who wants some.
+/// Makes the images unless they are there. Where no real host can run it returns why, which is an error only for a caller
+/// that needs one.
 pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Result<String> {
     if let Some(obstacle) = obstacle() {
         if needs == Needs::RealHosts {
@@ -57,8 +58,8 @@ pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Res
     Ok(format!("images of real hosts in {}", cache.display()))
 }
 
-/// What no installation would mend.
-fn obstacle() -> Option<&'static str> {
+/// What no installation can change.
+pub fn obstacle() -> Option<&'static str> {
     let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     match () {

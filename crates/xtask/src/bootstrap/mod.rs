@@ -1,4 +1,4 @@
-//! Installs what a bare machine lacks, and says so; everything already there is left as it is.
+//! Installs what is missing on a bare machine and reports it; what is already there stays as it is.
 
 mod apt;
 mod fleet;
@@ -47,14 +47,19 @@ pub fn bench_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     python::ensure_bench(workspace, &mut Apt::default())
 }
 
-/// The folder of the private tools, to ourselves.
+/// Waits until no other bootstrap works in the folder of the private tools.
 fn turn(workspace: &Workspace) -> anyhow::Result<File> {
     let tools = workspace.tools();
     std::fs::create_dir_all(&tools).with_context(|| format!("cannot create `{}`", tools.display()))?;
     lock::wait_for_turn(&tools)
 }
 
-/// A line for whoever waits.
+/// Whether the machine can run real hosts once their images are made.
+pub fn can_run_real_hosts() -> bool {
+    fleet::obstacle().is_none()
+}
+
+/// A line for the person who waits.
 fn say(text: &str) {
     eprintln!("bootstrap: {text}");
 }

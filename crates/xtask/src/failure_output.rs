@@ -16,7 +16,7 @@ const AT_WORK: [&str; 10] = [
     "Updating",
 ];
 
-pub fn complaints(output: &str) -> String {
+pub fn failure_output(output: &str) -> String {
     let kept = output.lines().filter(|line| !line.is_empty() && !is_pass(line) && !is_cargo_at_work(line));
     kept.collect::<Vec<_>>().join("\n")
 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn failures_are_shown_without_the_passes() {
         assert_eq!(
-            complaints("test a ... ok\ntest b ... FAILED\n\nfailures:\n"),
+            failure_output("test a ... ok\ntest b ... FAILED\n\nfailures:\n"),
             "test b ... FAILED\nfailures:"
         );
     }
@@ -48,7 +48,7 @@ mod tests {
                       error[E0308]: mismatched types\n  --> src/lib.rs:1:1\n     Running unittests src/lib.rs\n\
                       Checking is what this test prints";
         assert_eq!(
-            complaints(output),
+            failure_output(output),
             "error[E0308]: mismatched types\n  --> src/lib.rs:1:1\n     Running unittests src/lib.rs\n\
              Checking is what this test prints"
         );
