@@ -9,10 +9,7 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    client::{ClientError, service_client},
-    segment,
-};
+use crate::{ClientError, client::service_client, segment};
 
 /// Maximum number of items of a list.
 const MOST: usize = 100_000;
