@@ -24,13 +24,13 @@ use super::Cast;
 use crate::{
     commands::{
         poll,
-        release::{timeline, views},
+        release::{new_release, timeline, views},
     },
     failure::Failure,
     output::{columns, row},
 };
 
-/// Timeout of each part of the scene.
+/// Timeout of the scene.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Real time between two status requests.
 const POLL: Duration = Duration::from_millis(40);
@@ -125,15 +125,9 @@ async fn set_up(cast: &Cast) -> Result<(), Failure> {
 
 async fn register(cast: &Cast, version: Version, kind: ReleaseKind, notes: &str) -> Result<(), Failure> {
     let request = CreateRelease {
-        version,
-        kind,
-        urgency: None,
-        base_version: None,
         notes: notes.to_owned(),
         artefact: Some(format!("registry.example/product:{version}")),
-        rollback_artefact: None,
-        identified_at: None,
-        allow_gap: false,
+        ..new_release(version, kind)
     };
     let release = cast.olivia_releases.create_release(&request).await?;
     cast.say(format!(
@@ -346,14 +340,14 @@ async fn until_end(cast: &Cast, version: Version, run: RunId) -> Result<ReleaseS
         if cast.started.elapsed() > TIMEOUT {
             return Err(Failure::new(format!("the rollout of {version} did not end in time")));
         }
-        let step = step(&status, now, cast.clock.now());
+        let advance = safe_advance(&status, now, cast.clock.now());
         sleep(POLL).await;
-        cast.clock.advance(step);
+        cast.clock.advance(advance);
     }
 }
 
 /// How far the clock may advance without missing anything.
-fn step(status: &ReleaseStatus, run: &ReleaseRunStatus, now: DateTime<Utc>) -> TimeDelta {
+fn safe_advance(status: &ReleaseStatus, run: &ReleaseRunStatus, now: DateTime<Utc>) -> TimeDelta {
     if run.run.run.state != RunState::Executing {
         return TimeDelta::seconds(1);
     }

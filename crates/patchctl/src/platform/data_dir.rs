@@ -16,6 +16,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use local_postgres::LaunchError;
+
 use crate::failure::Failure;
 
 /// Increases when the layout of the folder changes; the database has its own migrations.
@@ -33,8 +35,12 @@ impl DataDir {
     /// reach its subfolder.
     pub fn open(path: &Path, has_server: bool) -> Result<Self, Failure> {
         let path = std::path::absolute(path).map_err(|error| failed("resolve", path, &error))?;
-        if has_server {
-            local_postgres::check_reachable(&path.join("postgres")).or_else(reachable_once_opened(&path))?;
+        // The folder itself may still be closed, because it is opened below. Only a closed parent is an error.
+        if has_server
+            && let Err(error) = local_postgres::check_reachable(&path.join("postgres"))
+            && !matches!(&error, LaunchError::Unreachable { dir, .. } if *dir == path)
+        {
+            return Err(error.into());
         }
         if path.exists() && !path.is_dir() {
             return Err(Failure::new(format!(
@@ -74,16 +80,6 @@ pub fn default_data_dir() -> Option<PathBuf> {
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
-}
-
-/// The folder itself may still be closed, because it is opened later. Only a closed parent is an error.
-fn reachable_once_opened(
-    path: &Path,
-) -> impl FnOnce(local_postgres::LaunchError) -> Result<(), local_postgres::LaunchError> + '_ {
-    move |error| match &error {
-        local_postgres::LaunchError::Unreachable { dir, .. } if dir == path => Ok(()),
-        _ => Err(error),
-    }
 }
 
 fn check_ours(path: &Path) -> Result<(), Failure> {

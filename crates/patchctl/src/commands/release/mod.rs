@@ -55,7 +55,7 @@ pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Prin
         }
         ReleaseCommand::Emergency { of, kind, customers, reason } => {
             if let Some(kind) = kind {
-                register(&client, &bare(of.version, kind)).await?;
+                register(&client, &new_release(of.version, kind)).await?;
             }
             let request = EmergencyRelease { reason, customers: customers.customers, dry_run: false };
             let run = client.deploy_emergency_release(of.version, &request).await?;
@@ -132,7 +132,7 @@ fn show_plan(plan: &ReleasePlan, printer: Printer) -> CommandResult {
     printed
 }
 
-fn bare(version: Version, kind: ReleaseKind) -> CreateRelease {
+pub(crate) fn new_release(version: Version, kind: ReleaseKind) -> CreateRelease {
     CreateRelease {
         version,
         kind,
@@ -174,7 +174,7 @@ async fn plan(client: &ReleasesClient, arguments: PlanArguments, printer: Printe
             rollback_artefact: arguments.rollback_artefact,
             identified_at: arguments.identified_at,
             allow_gap: arguments.allow_gap,
-            ..bare(version, kind)
+            ..new_release(version, kind)
         };
         let known = register(client, &request).await?;
         if let Some(urgency) = arguments.urgency.filter(|urgency| *urgency != known.urgency) {
