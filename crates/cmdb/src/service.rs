@@ -1,6 +1,7 @@
 //! The service as the platform starts it: settings, routes, background work.
 
 use api_client::Client;
+use secrecy::ExposeSecret;
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,7 +44,7 @@ impl Service for Cmdb {
         let app = App {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
-            sim: Client::new("sim-engine", &settings.sim_engine_url, context.service_token.expose()),
+            sim: Client::new("sim-engine", &settings.sim_engine_url, context.service_token.expose_secret()),
             tasks: context.tasks.clone(),
             shutdown: context.shutdown.clone(),
         };

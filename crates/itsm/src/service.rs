@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api_client::patch::PatchClient;
 use leases::{LeaseConfig, Worker};
+use secrecy::ExposeSecret;
 use service_kit::server::{Context, Service};
 use sqlx::migrate::Migrator;
 use utoipa_axum::router::OpenApiRouter;
@@ -49,7 +50,7 @@ impl Service for Itsm {
             calendars: settings
                 .patch_manager_url
                 .as_deref()
-                .map(|url| PatchClient::new(url, context.service_token.expose())),
+                .map(|url| PatchClient::new(url, context.service_token.expose_secret())),
             links: links.clone(),
             link_hours: settings.approval_link_hours,
         };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use service_kit::config::Secret;
+use secrecy::SecretString;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
@@ -13,7 +13,7 @@ pub struct Settings {
     /// Mail server: `smtp://host:port`, with `?tls=required` for STARTTLS, or `smtps://host:port`; name and password as
     /// `smtps://name:password@host`. Without it e-mails fail with a note to that effect and can be sent again later.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
-    pub smtp_url: Option<Secret>,
+    pub smtp_url: Option<SecretString>,
 
     /// Sender of e-mails.
     #[arg(long, env = "MAIL_FROM", default_value = "Patch Manager <patch-manager@localhost>")]

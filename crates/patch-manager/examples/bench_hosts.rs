@@ -35,6 +35,9 @@ const MADE_AT_ONCE: usize = 6;
 /// The argument of the process that keeps the hosts.
 const LAB: &str = "--lab";
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -8,11 +8,11 @@ use api_client::{
     RetryRule, cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient, sim_customers::SimCustomersClient,
 };
 use leases::{LeaseConfig, Worker};
+use secrecy::{ExposeSecret, SecretString};
 use service_kit::{
     Clock,
-    config::Secret,
     outbound::Receivers,
-    quick_reads::QuickReads,
+    read_pool::ReadPool,
     server::{Context, Service},
 };
 use sqlx::{PgPool, migrate::Migrator};
@@ -34,7 +34,7 @@ pub struct App(Arc<Parts>);
 
 pub struct Parts {
     pub(crate) pool: PgPool,
-    pub(crate) reads: QuickReads,
+    pub(crate) reads: ReadPool,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) cmdb: CmdbClient,
@@ -48,11 +48,11 @@ pub struct Parts {
     pub(crate) sim_customers: SimCustomersClient,
     /// What of the outside may be reached.
     pub(crate) outbound: Receivers,
-    pub(crate) webhook_secret: Option<Secret>,
+    pub(crate) webhook_secret: Option<SecretString>,
     pub(crate) runner: Arc<dyn PlaybookRunner>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
-    pub(crate) service_token: Secret,
+    pub(crate) service_token: SecretString,
     /// Which run has changed, for all who wait for that.
     pub(crate) changes: broadcast::Sender<hub::Change>,
     /// The runs this process drives.
@@ -93,10 +93,10 @@ impl Service for PatchManager {
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
         leases::migrate(&context.pool).await?;
-        let token = context.service_token.expose();
+        let token = context.service_token.expose_secret();
         let app = App(Arc::new(Parts {
             pool: context.pool.clone(),
-            reads: QuickReads::beside(&context.pool)?,
+            reads: ReadPool::new(&context.pool)?,
             clock: context.clock.clone(),
             cmdb: CmdbClient::new(&settings.cmdb_url, token),
             itsm: ItsmClient::new(&settings.itsm_url, token),
@@ -135,7 +135,7 @@ impl Service for PatchManager {
     }
 }
 
-fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<Secret>> {
+fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
     let Some(file) = &settings.webhook_secret_file else { return Ok(None) };
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the webhook secret file `{}`", file.display()))?;
@@ -144,7 +144,7 @@ fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<Secret>> {
         "the secret in `{}` is too short; it needs 16 bytes or more",
         file.display()
     );
-    Ok(Some(Secret::new(text.trim())))
+    Ok(Some(SecretString::from(text.trim())))
 }
 
 fn runner(settings: &Settings) -> anyhow::Result<AnsibleRunner> {

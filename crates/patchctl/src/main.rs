@@ -22,6 +22,9 @@ use clap::Parser;
 use crate::arguments::Arguments;
 use crate::failure::{ExitStatus, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -10,13 +10,14 @@ use std::{
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access,
     clock::Clock,
-    config::{DatabaseConfig, Secret, ServeConfig},
+    config::{DatabaseConfig, ServeConfig},
     database,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
@@ -142,7 +143,7 @@ async fn migrate<S: Service>(
         let mut connection = pool.acquire().await?;
         access::ensure_token(
             &mut connection,
-            token.expose(),
+            token.expose_secret(),
             &subject,
             &roles,
             now,
@@ -156,12 +157,12 @@ async fn migrate<S: Service>(
 
 fn pool<S: Service>(config: &DatabaseConfig) -> anyhow::Result<sqlx::PgPool> {
     let url = database_url(config)?;
-    database::connect(url.expose(), S::NAME, config.database_max_connections).map_err(|_| {
+    database::connect(url.expose_secret(), S::NAME, config.database_max_connections).map_err(|_| {
         anyhow::anyhow!("the database URL cannot be read; expected `postgres://user@host/database`")
     })
 }
 
-fn database_url(config: &DatabaseConfig) -> anyhow::Result<Secret> {
+fn database_url(config: &DatabaseConfig) -> anyhow::Result<SecretString> {
     match (&config.database_url, &config.database_url_file) {
         (Some(url), _) => Ok(url.clone()),
         (None, Some(file)) => read_secret(file, "database URL", "postgres"),
@@ -169,12 +170,12 @@ fn database_url(config: &DatabaseConfig) -> anyhow::Result<Secret> {
     }
 }
 
-fn read_token(file: &Path) -> anyhow::Result<Secret> {
+fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     read_secret(file, "token", "pm_")
 }
 
 /// The one line of a secret's file; its beginning tells a wrong file from a right one without showing either.
-fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<Secret> {
+fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the {what} file `{}`", file.display()))?;
     let secret = text.trim();
@@ -183,7 +184,7 @@ fn read_secret(file: &Path, what: &str, prefix: &str) -> anyhow::Result<Secret> 
         "`{}` does not hold a {what} (`{prefix}...`)",
         file.display()
     );
-    Ok(Secret::new(secret))
+    Ok(SecretString::from(secret))
 }
 
 /// A token that is cancelled at SIGTERM or ctrl-C.
@@ -213,7 +214,7 @@ mod tests {
         let file = folder.path().join("database-url");
         std::fs::write(&file, "postgres://patch:hidden@db/patch\n").unwrap();
         let url = database_url(&from_file(file)).unwrap();
-        assert_eq!(url.expose(), "postgres://patch:hidden@db/patch");
+        assert_eq!(url.expose_secret(), "postgres://patch:hidden@db/patch");
     }
 
     #[test]

@@ -1,44 +1,17 @@
 //! Configuration that every service has. The doc comments are the manual: `--help` prints them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
 
 use crate::telemetry::LogFormat;
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself; keep it out of logs, errors, argument lists and reports.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
     /// PostgreSQL to use: `postgres://user@host/database`. Better given by the environment than on the command line,
     /// where other users of the machine can read it.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, required_unless_present = "database_url_file")]
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
 
     /// File that holds the URL of the database, for containers, whose environment anybody who may inspect them can read.
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]

@@ -10,6 +10,64 @@ use axum::{
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
+/// Collects what is wrong with a request, so that one answer names every wrong field.
+#[derive(Debug, Default)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// `pointer` is a JSON pointer, or the name of a parameter or header.
+    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+    }
+
+    /// Adds an error unless `holds`.
+    pub fn require(&mut self, holds: bool, pointer: impl Into<String>, detail: impl Into<String>) {
+        if !holds {
+            self.add(pointer, detail);
+        }
+    }
+
+    /// 1 to `most` characters in one line. Line breaks and control characters would forge headers and log lines.
+    pub fn require_line(&mut self, pointer: &str, text: &str, most: usize) {
+        let is_line =
+            !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control);
+        if !is_line {
+            self.add(
+                pointer,
+                format!("must be 1 to {most} characters in one line, without control characters"),
+            );
+        }
+    }
+
+    /// All errors in one line; `None` if there are none.
+    pub fn summary(&self) -> Option<String> {
+        let parts: Vec<String> =
+            self.0.iter().map(|error| format!("`{}` {}", error.pointer, error.detail)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// 422 with all errors, if there are any.
+    pub fn finish(self) -> ApiResult<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid_fields(self.0)) }
+    }
+}
+
+/// From pairs of pointer and detail.
+impl<P: Into<String>, D: Into<String>> Extend<(P, D)> for FieldErrors {
+    fn extend<I: IntoIterator<Item = (P, D)>>(&mut self, errors: I) {
+        errors.into_iter().for_each(|(pointer, detail)| self.add(pointer, detail));
+    }
+}
+
+/// From pairs of pointer and detail.
+impl<P: Into<String>, D: Into<String>> FromIterator<(P, D)> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = (P, D)>>(errors: I) -> Self {
+        let mut collected = Self::default();
+        collected.extend(errors);
+        collected
+    }
+}
+
 /// An answer that is not a success. `detail` is for the client; `source` goes to the log alone.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]

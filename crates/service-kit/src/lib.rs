@@ -1,6 +1,6 @@
-//! Product-free glue that every service stands on: errors, extractors, access, audit, database, serving.
+//! What every service is built on: errors, extractors, access, audit, database, serving.
 //!
-//! It knows no table but its own schema `platform`, and no word of patching.
+//! It uses no tables outside its own schema `platform` and knows nothing about patching.
 
 pub mod access;
 pub mod audit;
@@ -10,24 +10,20 @@ pub mod clock;
 pub mod config;
 mod contract;
 pub mod database;
+mod drain_body;
 pub mod error;
 pub mod extract;
 pub mod idempotency;
 pub mod outbound;
 pub mod page;
 mod problem;
-pub mod quick_reads;
+pub mod read_pool;
 pub mod server;
 pub mod telemetry;
 pub mod text_enum;
-mod unread;
-
-/// Services live on many small pieces of text that come and go on several threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use auth::{Admin, Approver, Caller, Operator, Viewer};
 pub use clock::Clock;
-pub use error::{ApiError, ApiResult};
+pub use error::{ApiError, ApiResult, FieldErrors};
 pub use extract::{IfMatch, Json, Path, Query};
 pub use idempotency::IdempotencyKey;

@@ -9,12 +9,12 @@ use axum::{
     response::Response,
 };
 
-use crate::{server::RequestId, unread::Unread};
+use crate::{drain_body::DrainBody, server::RequestId};
 
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
-    let (request, unread) = Unread::keep(request);
+    let (request, body_rest) = DrainBody::keep(request);
     let instance = request.uri().path().to_owned();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
     let mut response = next.run(request).await;
@@ -30,7 +30,7 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    if !unread.drain().await {
+    if !body_rest.drain().await {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     parts.headers.remove(header::CONTENT_LENGTH);

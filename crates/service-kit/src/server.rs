@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use secrecy::SecretString;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,7 +28,6 @@ use uuid::Uuid;
 use crate::{
     access, auth,
     clock::Clock,
-    config::Secret,
     contract::{self, QueryParameters, refuse_unknown_parameters},
     error::{ApiError, ApiResult},
     extract::Json,
@@ -49,7 +49,7 @@ pub struct Context {
     pub pool: PgPool,
     pub clock: Clock,
     /// Presented to the other services.
-    pub service_token: Secret,
+    pub service_token: SecretString,
     /// Cancelled when the process is to stop.
     pub shutdown: CancellationToken,
     /// Background work is spawned here, so that a stop waits for it.

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use api_types::access::Role;
 use chrono::{TimeDelta, Utc};
+use secrecy::SecretString;
 use service_kit::{
-    Clock, access,
-    config::Secret,
-    database,
+    Clock, access, database,
     server::{self, Context, Service},
 };
 use sqlx::PgPool;
@@ -46,7 +45,7 @@ impl TestService {
         let context = Context {
             pool: pool.clone(),
             clock: clock.clone(),
-            service_token: Secret::new(service_token.clone()),
+            service_token: SecretString::from(service_token.clone()),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde_json::Value;
 use service_kit::{
-    ApiError, ApiResult,
+    ApiError, ApiResult, FieldErrors,
     auth::Caller,
     extract::IfMatch,
     idempotency::{self, Begun, IdempotencyKey},
@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use super::{
     App, maintenance,
     record::{Change, decided, record_change},
-    rules::{self, Faults},
+    rules,
 };
 use crate::store::{self, cis::CiFilter};
 
@@ -32,9 +32,9 @@ pub async fn create_ci(app: &App, caller: &Caller, key: &IdempotencyKey, request
     };
     let reason = request.reason.clone();
     let ci = new_ci(request, now);
-    let mut faults = check_ci(&ci);
-    rules::check_reason(&mut faults, "/reason", reason.as_deref());
-    faults.refuse()?;
+    let mut errors = check_ci(&ci);
+    rules::check_reason(&mut errors, "/reason", reason.as_deref());
+    errors.finish()?;
     if store::cis::insert_cis(&mut transaction, std::slice::from_ref(&ci)).await? == 0 {
         return Err(ApiError::conflict(
             "exists",
@@ -78,9 +78,9 @@ pub async fn update_ci(
     let reason = request.reason.clone();
     let mut after = before.clone();
     change_ci(&mut after, request);
-    let mut faults = check_ci(&after);
-    rules::check_reason(&mut faults, "/reason", reason.as_deref());
-    faults.refuse()?;
+    let mut errors = check_ci(&after);
+    rules::check_reason(&mut errors, "/reason", reason.as_deref());
+    errors.finish()?;
     if after != before {
         if before.status != after.status {
             maintenance::refuse_while_held(&before)?;
@@ -103,9 +103,9 @@ pub async fn decommission_ci(
     if_match: &IfMatch,
     reason: Option<String>,
 ) -> ApiResult<()> {
-    let mut faults = Faults::default();
-    rules::check_reason(&mut faults, "reason", reason.as_deref());
-    faults.refuse()?;
+    let mut errors = FieldErrors::default();
+    rules::check_reason(&mut errors, "reason", reason.as_deref());
+    errors.finish()?;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     let before = lock_ci(&mut transaction, id, now).await?;
@@ -165,12 +165,12 @@ pub fn new_ci(request: CreateCi, now: DateTime<Utc>) -> Ci {
     }
 }
 
-pub fn check_ci(ci: &Ci) -> Faults {
-    let mut faults = Faults::default();
-    rules::check_line(&mut faults, "/name", &ci.name, rules::MAX_NAME);
-    rules::check_tags(&mut faults, &ci.tags);
-    rules::check_attributes(&mut faults, &ci.attributes);
-    faults
+pub fn check_ci(ci: &Ci) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    errors.require_line("/name", &ci.name, rules::MAX_NAME);
+    rules::check_tags(&mut errors, &ci.tags);
+    rules::check_attributes(&mut errors, &ci.attributes);
+    errors
 }
 
 /// Applies a change: absent fields stay, a tag or attribute of value `null` goes.

@@ -7,14 +7,14 @@ use api_types::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult, auth::Caller};
+use service_kit::{ApiError, ApiResult, FieldErrors, auth::Caller};
 use sqlx::PgConnection;
 
 use super::{
     App,
     cis::{lock_ci, touch},
     record::{Change, record_change},
-    rules::{self, Faults},
+    rules,
 };
 use crate::store;
 
@@ -128,18 +128,18 @@ fn held_by_another(id: &CiId, held: &Maintenance) -> ApiError {
 }
 
 fn check(request: &SetMaintenance, now: DateTime<Utc>) -> ApiResult<()> {
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     match request {
         SetMaintenance::On { owner, reason, expires_at } => {
-            rules::check_line(&mut faults, "/owner", owner, MAX_OWNER);
-            rules::check_line(&mut faults, "/reason", reason, rules::MAX_REASON);
+            errors.require_line("/owner", owner, MAX_OWNER);
+            errors.require_line("/reason", reason, rules::MAX_REASON);
             if *expires_at <= now || *expires_at > now + TimeDelta::days(MAX_DAYS) {
-                faults.add("/expires_at", format!("must lie ahead, by at most {MAX_DAYS} days"));
+                errors.add("/expires_at", format!("must lie ahead, by at most {MAX_DAYS} days"));
             }
         }
-        SetMaintenance::Off { owner } => rules::check_line(&mut faults, "/owner", owner, MAX_OWNER),
+        SetMaintenance::Off { owner } => errors.require_line("/owner", owner, MAX_OWNER),
     }
-    faults.refuse()
+    errors.finish()
 }
 
 /// The precision that is stored, so that a time read back equals the time written.

@@ -2,13 +2,12 @@
 
 use api_types::cmdb::{Ci, PatchState};
 use domain::ids::CiId;
-use service_kit::{ApiResult, auth::Caller};
+use service_kit::{ApiResult, FieldErrors, auth::Caller};
 
 use super::{
     App,
     cis::{lock_ci, touch},
     record::{Change, record_change},
-    rules::{self, Faults},
 };
 use crate::store;
 
@@ -35,12 +34,12 @@ pub async fn set_patch_state(app: &App, caller: &Caller, id: &CiId, request: Pat
 }
 
 fn check(request: &PatchState) -> ApiResult<()> {
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     if !STATUSES.contains(&request.compliance_status.as_str()) {
-        faults.add("/compliance_status", format!("must be one of `{}`", STATUSES.join("`, `")));
+        errors.add("/compliance_status", format!("must be one of `{}`", STATUSES.join("`, `")));
     }
     if let Some(level) = &request.current_patch_level {
-        rules::check_line(&mut faults, "/current_patch_level", level, 100);
+        errors.require_line("/current_patch_level", level, 100);
     }
-    faults.refuse()
+    errors.finish()
 }

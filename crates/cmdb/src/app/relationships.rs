@@ -6,7 +6,7 @@ use api_types::{
 };
 use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult,
+    ApiError, ApiResult, FieldErrors,
     auth::Caller,
     idempotency::{self, Begun, IdempotencyKey},
     page::{PageRequest, page},
@@ -17,7 +17,6 @@ use uuid::Uuid;
 use super::{
     App, cis,
     record::{Change, record_change},
-    rules::Faults,
 };
 use crate::store;
 
@@ -99,31 +98,31 @@ pub async fn delete_relationship_between(
 }
 
 fn check(request: &CreateRelationship) -> ApiResult<()> {
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     if request.source == request.target {
-        faults.add("/target", "must be another CI than `source`");
+        errors.add("/target", "must be another CI than `source`");
     }
     if request.compatibility.is_some() && request.relationship_type != RelationshipType::DependsOn {
-        faults.add("/compatibility", "belongs to relationships of type `depends_on` alone");
+        errors.add("/compatibility", "belongs to relationships of type `depends_on` alone");
     }
-    faults.refuse()
+    errors.finish()
 }
 
 async fn check_ends(connection: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {
     let ids = [request.source.to_string(), request.target.to_string()];
     let found = store::cis::lock_cis(connection, &ids).await?;
     let find = |id: &CiId| found.iter().find(|ci: &&Ci| ci.id == *id);
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     for (pointer, id) in [("/source", &request.source), ("/target", &request.target)] {
         match find(id).map(|ci| ci.status) {
-            None => faults.add(pointer, format!("names a CI `{id}` that does not exist; create it first")),
+            None => errors.add(pointer, format!("names a CI `{id}` that does not exist; create it first")),
             Some(CiStatus::Decommissioned) => {
-                faults.add(pointer, format!("names the CI `{id}`, which is decommissioned"));
+                errors.add(pointer, format!("names the CI `{id}`, which is decommissioned"));
             }
             Some(CiStatus::Active) => {}
         }
     }
-    faults.refuse()
+    errors.finish()
 }
 
 async fn check_containment(connection: &mut PgConnection, request: &CreateRelationship) -> ApiResult<()> {

@@ -6,9 +6,10 @@ use api_types::cmdb::{Ci, CiStatus, CiType, Maintenance, PatchState};
 use chrono::{DateTime, Utc};
 use domain::{ids::CiId, selector::Tags};
 use serde_json::Value;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::{PgConnection, types::Json};
 
-use super::words::{ci_id, json, text, word};
+use super::to_json;
 
 /// Rows written by one statement.
 const BATCH: usize = 1000;
@@ -41,12 +42,12 @@ struct CiRow {
 impl TryFrom<CiRow> for Ci {
     type Error = sqlx::Error;
 
-    fn try_from(row: CiRow) -> Result<Self, sqlx::Error> {
+    fn try_from(row: CiRow) -> sqlx::Result<Self> {
         Ok(Self {
-            id: ci_id(row.id)?,
-            ci_type: word(row.ci_type)?,
+            id: from_text(row.id)?,
+            ci_type: from_text(row.ci_type)?,
             name: row.name,
-            status: word(row.status)?,
+            status: from_text(row.status)?,
             tags: row.tags.0,
             attributes: row.attributes.0,
             maintenance: row.maintenance.map(|value| value.0),
@@ -73,25 +74,25 @@ macro_rules! select_cis {
     };
 }
 
-pub async fn find_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<Ci>, sqlx::Error> {
+pub async fn find_ci(connection: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
     let row = select_cis!("WHERE id = $1", id.as_str()).fetch_optional(connection).await?;
     row.map(Ci::try_from).transpose()
 }
 
 /// In the order of their ids.
-pub async fn find_cis(connection: &mut PgConnection, ids: &[String]) -> Result<Vec<Ci>, sqlx::Error> {
+pub async fn find_cis(connection: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
     let rows = select_cis!("WHERE id = ANY($1) ORDER BY id", ids).fetch_all(connection).await?;
     rows.into_iter().map(Ci::try_from).collect()
 }
 
 /// Reads a CI and keeps others from changing it until the transaction ends.
-pub async fn lock_ci(connection: &mut PgConnection, id: &CiId) -> Result<Option<Ci>, sqlx::Error> {
+pub async fn lock_ci(connection: &mut PgConnection, id: &CiId) -> sqlx::Result<Option<Ci>> {
     let row = select_cis!("WHERE id = $1 FOR UPDATE", id.as_str()).fetch_optional(connection).await?;
     row.map(Ci::try_from).transpose()
 }
 
 /// Locks those of `ids` that exist, in the order of their ids, so that two bulk writers never wait for each other.
-pub async fn lock_cis(connection: &mut PgConnection, ids: &[String]) -> Result<Vec<Ci>, sqlx::Error> {
+pub async fn lock_cis(connection: &mut PgConnection, ids: &[String]) -> sqlx::Result<Vec<Ci>> {
     let rows = select_cis!("WHERE id = ANY($1) ORDER BY id FOR UPDATE", ids).fetch_all(connection).await?;
     rows.into_iter().map(Ci::try_from).collect()
 }
@@ -101,7 +102,7 @@ pub async fn lock_expired_maintenance(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<Ci>, sqlx::Error> {
+) -> sqlx::Result<Vec<Ci>> {
     let rows = select_cis!(
         "WHERE maintenance IS NOT NULL AND maintenance_expires_at <= $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
         now,
@@ -117,10 +118,10 @@ pub async fn list_cis(
     filter: &CiFilter,
     after: Option<&str>,
     limit: i64,
-) -> Result<Vec<Ci>, sqlx::Error> {
-    let ci_type = filter.ci_type.as_ref().map(text).transpose()?;
-    let status = filter.status.as_ref().map(text).transpose()?;
-    let tags = json(&filter.tags)?;
+) -> sqlx::Result<Vec<Ci>> {
+    let ci_type = filter.ci_type.as_ref().map(to_text).transpose()?;
+    let status = filter.status.as_ref().map(to_text).transpose()?;
+    let tags = to_json(&filter.tags)?;
     // Two queries: an index on tags must not be walked whole by those who ask for none.
     macro_rules! list {
         ($tags:tt) => {
@@ -146,7 +147,7 @@ pub async fn list_cis(
 }
 
 /// Inserts CIs and tells how many were new; an id that exists already is left as it is.
-pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> Result<u64, sqlx::Error> {
+pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<u64> {
     let mut inserted = 0;
     for batch in cis.chunks(BATCH) {
         let columns = Columns::of(batch)?;
@@ -173,7 +174,7 @@ pub async fn insert_cis(connection: &mut PgConnection, cis: &[Ci]) -> Result<u64
 }
 
 /// Writes locked CIs back whole.
-pub async fn update_cis(connection: &mut PgConnection, cis: &[Ci]) -> Result<(), sqlx::Error> {
+pub async fn update_cis(connection: &mut PgConnection, cis: &[Ci]) -> sqlx::Result<()> {
     for batch in cis.chunks(BATCH) {
         let columns = Columns::of(batch)?;
         let updated = sqlx::query!(
@@ -226,18 +227,18 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(cis: &[Ci]) -> Result<Self, sqlx::Error> {
+    fn of(cis: &[Ci]) -> sqlx::Result<Self> {
         let mut columns = Self::default();
         for ci in cis {
             columns.ids.push(ci.id.to_string());
-            columns.ci_types.push(text(&ci.ci_type)?);
+            columns.ci_types.push(to_text(&ci.ci_type)?);
             columns.names.push(ci.name.clone());
-            columns.statuses.push(text(&ci.status)?);
-            columns.tags.push(json(&ci.tags)?);
-            columns.attributes.push(json(&ci.attributes)?);
-            columns.maintenance.push(ci.maintenance.as_ref().map(json).transpose()?);
+            columns.statuses.push(to_text(&ci.status)?);
+            columns.tags.push(to_json(&ci.tags)?);
+            columns.attributes.push(to_json(&ci.attributes)?);
+            columns.maintenance.push(ci.maintenance.as_ref().map(to_json).transpose()?);
             columns.maintenance_expiries.push(ci.maintenance.as_ref().map(|held| held.expires_at));
-            columns.patch_states.push(ci.patch_state.as_ref().map(json).transpose()?);
+            columns.patch_states.push(ci.patch_state.as_ref().map(to_json).transpose()?);
             columns.versions.push(ci.version);
             columns.created.push(ci.created_at);
             columns.updated.push(ci.updated_at);

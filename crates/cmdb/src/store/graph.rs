@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use api_types::cmdb::{CiType, GraphEdge};
 use domain::{ids::CiId, selector::Tags};
 use serde_json::Value;
+use service_kit::text_enum::from_text;
 use sqlx::{PgConnection, types::Json};
 
-use super::words::{ci_id, json, word};
+use super::to_json;
 
 /// A CI as far as the graph and the inventory speak of it.
 #[derive(Debug)]
@@ -30,10 +31,10 @@ struct Row {
 impl TryFrom<Row> for Node {
     type Error = sqlx::Error;
 
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+    fn try_from(row: Row) -> sqlx::Result<Self> {
         Ok(Self {
-            id: ci_id(row.id)?,
-            ci_type: word(row.ci_type)?,
+            id: from_text(row.id)?,
+            ci_type: from_text(row.ci_type)?,
             name: row.name,
             tags: row.tags.0,
             attributes: row.attributes.0,
@@ -47,7 +48,7 @@ pub async fn list_hosts(
     tags: &Tags,
     ids: Option<&[String]>,
     limit: i64,
-) -> Result<Vec<Node>, sqlx::Error> {
+) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT id, ci_type, name, tags AS "tags: Json<Tags>", attributes AS "attributes: Json<BTreeMap<String, Value>>"
@@ -55,7 +56,7 @@ pub async fn list_hosts(
            WHERE status = 'active' AND ci_type IN ('host', 'vm') AND tags @> $1
              AND ($2::text[] IS NULL OR id = ANY($2))
            ORDER BY id LIMIT $3"#,
-        json(tags)?,
+        to_json(tags)?,
         ids,
         limit
     )
@@ -69,7 +70,7 @@ pub async fn list_services(
     connection: &mut PgConnection,
     hosts: &[String],
     limit: i64,
-) -> Result<Vec<Node>, sqlx::Error> {
+) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         Row,
         r#"WITH RECURSIVE needed (id) AS (
@@ -95,7 +96,7 @@ pub async fn list_services(
 pub async fn list_service_hosts(
     connection: &mut PgConnection,
     services: &[String],
-) -> Result<Vec<(CiId, CiId)>, sqlx::Error> {
+) -> sqlx::Result<Vec<(CiId, CiId)>> {
     let rows = sqlx::query!(
         "SELECT DISTINCT r.target AS service, r.source AS host
          FROM cmdb.relationships r JOIN cmdb.cis ci ON ci.id = r.source
@@ -106,14 +107,14 @@ pub async fn list_service_hosts(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| Ok((ci_id(row.service)?, ci_id(row.host)?))).collect()
+    rows.into_iter().map(|row| Ok((from_text(row.service)?, from_text(row.host)?))).collect()
 }
 
 /// Every `depends_on` between CIs of `ids`.
 pub async fn list_dependencies(
     connection: &mut PgConnection,
     ids: &[String],
-) -> Result<Vec<GraphEdge>, sqlx::Error> {
+) -> sqlx::Result<Vec<GraphEdge>> {
     let rows = sqlx::query!(
         r#"SELECT source, target, compatibility AS "compatibility!" FROM cmdb.relationships
            WHERE relationship_type = 'depends_on' AND source = ANY($1) AND target = ANY($1)"#,
@@ -124,9 +125,9 @@ pub async fn list_dependencies(
     rows.into_iter()
         .map(|row| {
             Ok(GraphEdge {
-                source: ci_id(row.source)?,
-                target: ci_id(row.target)?,
-                compatibility: word(row.compatibility)?,
+                source: from_text(row.source)?,
+                target: from_text(row.target)?,
+                compatibility: from_text(row.compatibility)?,
             })
         })
         .collect()

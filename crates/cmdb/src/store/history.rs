@@ -23,7 +23,7 @@ pub async fn insert_history(
     who: &str,
     why: Option<&str>,
     at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     for batch in happenings.chunks(BATCH) {
         let ids: Vec<String> = batch.iter().map(|happening| happening.ci_id.clone()).collect();
         let actions: Vec<String> = batch.iter().map(|happening| happening.action.to_owned()).collect();
@@ -55,7 +55,7 @@ pub async fn list_history(
     ci: &CiId,
     before: Option<i64>,
     limit: i64,
-) -> Result<Vec<HistoryEntry>, sqlx::Error> {
+) -> sqlx::Result<Vec<HistoryEntry>> {
     sqlx::query_as!(
         HistoryEntry,
         "SELECT sequence, at, who, action, before, after, why FROM cmdb.history
@@ -79,7 +79,7 @@ pub struct ChangeCursor {
 pub async fn get_horizon(
     connection: &mut PgConnection,
     transaction: Option<&str>,
-) -> Result<(String, bool), sqlx::Error> {
+) -> sqlx::Result<(String, bool)> {
     let row = sqlx::query!(
         r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "horizon!",
                coalesce($1::text::xid8 <= pg_snapshot_xmax(pg_current_snapshot()), true) AS "is_known!""#,
@@ -106,7 +106,7 @@ pub async fn list_changes(
     after: &ChangeCursor,
     horizon: &str,
     limit: i64,
-) -> Result<Vec<ChangedCi>, sqlx::Error> {
+) -> sqlx::Result<Vec<ChangedCi>> {
     sqlx::query_as!(
         ChangedCi,
         r#"SELECT ci_id, transaction::text AS "transaction!", sequence, transaction < $3::text::xid8 AS "is_final!"

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use api_types::cmdb::{CiType, RelationshipType};
 use domain::ids::CiId;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
-
-use super::words::{text, word};
 
 /// One CI reached on the way from another.
 #[derive(Debug)]
@@ -30,9 +29,9 @@ pub async fn list_reached(
     steps: Steps<'_>,
     depth: i32,
     limit: i64,
-) -> Result<Vec<Reached>, sqlx::Error> {
-    let forwards = steps.forwards.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let backwards = steps.backwards.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+) -> sqlx::Result<Vec<Reached>> {
+    let forwards = steps.forwards.iter().map(to_text).collect::<Result<Vec<_>, _>>()?;
+    let backwards = steps.backwards.iter().map(to_text).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query!(
         r#"WITH RECURSIVE walk (id, depth, via) AS (
              SELECT $1::text COLLATE "C", 0, ''
@@ -55,16 +54,18 @@ pub async fn list_reached(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| Ok(Reached { id: row.id, depth: row.depth, via: word(row.via)? })).collect()
+    rows.into_iter()
+        .map(|row| Ok(Reached { id: row.id, depth: row.depth, via: from_text(row.via)? }))
+        .collect()
 }
 
 /// The types of those of `ids` that are active.
 pub async fn list_active_types(
     connection: &mut PgConnection,
     ids: &[String],
-) -> Result<BTreeMap<String, CiType>, sqlx::Error> {
+) -> sqlx::Result<BTreeMap<String, CiType>> {
     let rows = sqlx::query!("SELECT id, ci_type FROM cmdb.cis WHERE id = ANY($1) AND status = 'active'", ids)
         .fetch_all(connection)
         .await?;
-    rows.into_iter().map(|row| Ok((row.id, word(row.ci_type)?))).collect()
+    rows.into_iter().map(|row| Ok((row.id, from_text(row.ci_type)?))).collect()
 }

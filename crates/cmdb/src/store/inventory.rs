@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::words::json;
+use super::to_json;
 
 /// Groups of an inventory, each with its hosts.
 pub type Groups = BTreeMap<String, Vec<String>>;
@@ -23,13 +23,13 @@ pub async fn insert_membership(
     run_id: Uuid,
     membership: &Membership,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO cmdb.inventory_memberships (run_id, hosts, groups, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (run_id) DO NOTHING",
         run_id,
         &membership.hosts,
-        json(&membership.groups)?,
+        to_json(&membership.groups)?,
         now
     )
     .execute(connection)
@@ -40,7 +40,7 @@ pub async fn insert_membership(
 pub async fn find_membership(
     connection: &mut PgConnection,
     run_id: Uuid,
-) -> Result<Option<Membership>, sqlx::Error> {
+) -> sqlx::Result<Option<Membership>> {
     let row = sqlx::query!(
         r#"SELECT hosts, groups AS "groups: Json<Groups>" FROM cmdb.inventory_memberships WHERE run_id = $1"#,
         run_id
@@ -51,10 +51,7 @@ pub async fn find_membership(
 }
 
 /// Forgets memberships made before `cutoff`, some at a time.
-pub async fn delete_memberships(
-    connection: &mut PgConnection,
-    cutoff: DateTime<Utc>,
-) -> Result<u64, sqlx::Error> {
+pub async fn delete_memberships(connection: &mut PgConnection, cutoff: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "DELETE FROM cmdb.inventory_memberships WHERE run_id IN
            (SELECT run_id FROM cmdb.inventory_memberships WHERE created_at < $1 LIMIT 1000)",

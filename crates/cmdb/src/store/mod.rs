@@ -7,4 +7,10 @@ pub mod impact;
 pub mod inventory;
 pub mod relationships;
 pub mod sync;
-mod words;
+
+use serde::Serialize;
+use serde_json::Value;
+
+fn to_json<T: Serialize>(value: &T) -> sqlx::Result<Value> {
+    serde_json::to_value(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}

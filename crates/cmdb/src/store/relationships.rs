@@ -3,10 +3,9 @@
 use api_types::cmdb::{Relationship, RelationshipType};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-use super::words::{ci_id, text, word};
 
 struct Row {
     id: Uuid,
@@ -20,13 +19,13 @@ struct Row {
 impl TryFrom<Row> for Relationship {
     type Error = sqlx::Error;
 
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+    fn try_from(row: Row) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.id,
-            source: ci_id(row.source)?,
-            target: ci_id(row.target)?,
-            relationship_type: word(row.relationship_type)?,
-            compatibility: row.compatibility.map(word).transpose()?,
+            source: from_text(row.source)?,
+            target: from_text(row.target)?,
+            relationship_type: from_text(row.relationship_type)?,
+            compatibility: row.compatibility.map(from_text).transpose()?,
             created_at: row.created_at,
         })
     }
@@ -36,15 +35,15 @@ impl TryFrom<Row> for Relationship {
 pub async fn insert_relationship(
     connection: &mut PgConnection,
     relationship: &Relationship,
-) -> Result<bool, sqlx::Error> {
+) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO cmdb.relationships (id, source, target, relationship_type, compatibility, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source, relationship_type, target) DO NOTHING",
         relationship.id,
         relationship.source.as_str(),
         relationship.target.as_str(),
-        text(&relationship.relationship_type)?,
-        relationship.compatibility.as_ref().map(text).transpose()?,
+        to_text(&relationship.relationship_type)?,
+        relationship.compatibility.as_ref().map(to_text).transpose()?,
         relationship.created_at,
     )
     .execute(connection)
@@ -57,7 +56,7 @@ pub async fn list_relationships(
     ci: &CiId,
     after: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Relationship>, sqlx::Error> {
+) -> sqlx::Result<Vec<Relationship>> {
     let rows = sqlx::query_as!(
         Row,
         "SELECT id, source, target, relationship_type, compatibility, created_at FROM cmdb.relationships
@@ -77,11 +76,11 @@ pub async fn find_relationship(
     source: &CiId,
     relationship_type: RelationshipType,
     target: &CiId,
-) -> Result<Option<Uuid>, sqlx::Error> {
+) -> sqlx::Result<Option<Uuid>> {
     sqlx::query_scalar!(
         "SELECT id FROM cmdb.relationships WHERE source = $1 AND relationship_type = $2 AND target = $3",
         source.as_str(),
-        text(&relationship_type)?,
+        to_text(&relationship_type)?,
         target.as_str()
     )
     .fetch_optional(connection)
@@ -92,7 +91,7 @@ pub async fn find_relationship(
 pub async fn delete_relationship(
     connection: &mut PgConnection,
     id: Uuid,
-) -> Result<Option<Relationship>, sqlx::Error> {
+) -> sqlx::Result<Option<Relationship>> {
     let row = sqlx::query_as!(
         Row,
         "DELETE FROM cmdb.relationships WHERE id = $1
@@ -105,7 +104,7 @@ pub async fn delete_relationship(
 }
 
 /// Lets one transaction at a time change what contains what: two that are each right alone may close a circle together.
-pub async fn lock_containment(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn lock_containment(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('cmdb.containment')) IS NULL AS locked")
         .fetch_one(connection)
         .await?;
@@ -113,7 +112,7 @@ pub async fn lock_containment(connection: &mut PgConnection) -> Result<(), sqlx:
 }
 
 /// What contains a CI, if anything does.
-pub async fn find_container(connection: &mut PgConnection, ci: &CiId) -> Result<Option<String>, sqlx::Error> {
+pub async fn find_container(connection: &mut PgConnection, ci: &CiId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
         "SELECT source FROM cmdb.relationships WHERE target = $1 AND relationship_type = 'contains'",
         ci.as_str()
@@ -123,11 +122,7 @@ pub async fn find_container(connection: &mut PgConnection, ci: &CiId) -> Result<
 }
 
 /// Whether `inner` lies within `outer`, at any depth.
-pub async fn is_within(
-    connection: &mut PgConnection,
-    inner: &CiId,
-    outer: &CiId,
-) -> Result<bool, sqlx::Error> {
+pub async fn is_within(connection: &mut PgConnection, inner: &CiId, outer: &CiId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"WITH RECURSIVE containers (id) AS (
              SELECT $1::text COLLATE "C"

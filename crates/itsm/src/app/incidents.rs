@@ -5,13 +5,13 @@ use api_types::{
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
 };
 use sqlx::PgConnection;
 
-use super::{App, Made, checks, checks::Checks};
+use super::{App, Made, checks};
 use crate::store::{
     changes,
     incidents::{self, IncidentFilter},
@@ -24,12 +24,12 @@ pub async fn create_incident(
     key: &IdempotencyKey,
     mut request: CreateIncident,
 ) -> ApiResult<Made<Incident>> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
-    checks.prose("/description", &request.description, checks::TEXT);
-    checks.ci_ids("/ci_ids", &mut request.ci_ids, 0);
-    checks.optional_line("/correlation_id", request.correlation_id.as_deref(), checks::NAME);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
+    checks::prose(&mut errors, "/description", &request.description, checks::TEXT);
+    checks::ci_ids(&mut errors, "/ci_ids", &mut request.ci_ids, 0);
+    checks::optional_line(&mut errors, "/correlation_id", request.correlation_id.as_deref(), checks::NAME);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "create_incident", key, &request).await? {
         Begun::Replay(made) => return Ok(made),
@@ -111,15 +111,25 @@ pub async fn update_incident(
 }
 
 fn check_update(request: &UpdateIncident) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.optional_line("/short_description", request.short_description.as_deref(), checks::LINE);
-    checks.optional_line("/assigned_to", request.assigned_to.as_deref(), checks::NAME);
-    checks.optional_line("/problem_id", request.problem_id.as_deref(), checks::NAME);
-    checks.prose("/description", request.description.as_deref().unwrap_or_default(), checks::TEXT);
+    let mut errors = FieldErrors::default();
+    checks::optional_line(
+        &mut errors,
+        "/short_description",
+        request.short_description.as_deref(),
+        checks::LINE,
+    );
+    checks::optional_line(&mut errors, "/assigned_to", request.assigned_to.as_deref(), checks::NAME);
+    checks::optional_line(&mut errors, "/problem_id", request.problem_id.as_deref(), checks::NAME);
+    checks::prose(
+        &mut errors,
+        "/description",
+        request.description.as_deref().unwrap_or_default(),
+        checks::TEXT,
+    );
     if request.state == Some(IncidentState::Resolved) {
-        checks.refuse("/state", "becomes `resolved` by POST to `resolve`, which takes the resolution");
+        errors.add("/state", "becomes `resolved` by POST to `resolve`, which takes the resolution");
     }
-    checks.finish()
+    errors.finish()
 }
 
 fn apply(incident: &mut Incident, request: UpdateIncident) {
@@ -149,9 +159,9 @@ pub async fn resolve_incident(
     key: &IdempotencyKey,
     request: ResolveIncident,
 ) -> ApiResult<Incident> {
-    let mut checks = Checks::default();
-    checks.required_prose("/resolution", &request.resolution, checks::TEXT);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    checks::required_prose(&mut errors, "/resolution", &request.resolution, checks::TEXT);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "resolve_incident", key, &(id, &request)).await? {
         Begun::Replay(incident) => return Ok(incident),

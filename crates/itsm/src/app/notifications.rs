@@ -5,13 +5,13 @@ use api_types::{
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
 };
 use uuid::Uuid;
 
-use super::{App, Made, checks, checks::Checks};
+use super::{App, Made, checks};
 use crate::store::notifications::{self, NotificationFilter};
 
 /// Characters of a body.
@@ -51,19 +51,19 @@ pub async fn create_notification(
 }
 
 fn check_new(app: &App, request: &CreateNotification) -> ApiResult<()> {
-    let mut checks = Checks::default();
+    let mut errors = FieldErrors::default();
     match request.channel {
-        Channel::Email => checks.email("/recipient", &request.recipient),
+        Channel::Email => checks::email(&mut errors, "/recipient", &request.recipient),
         Channel::Webhook => {
             if let Err(refusal) = app.receivers.check(&request.recipient) {
-                checks.refuse("/recipient", refusal.to_string());
+                errors.add("/recipient", refusal.to_string());
             }
         }
     }
-    checks.line("/subject", &request.subject, checks::NAME);
-    checks.prose("/body", &request.body, BODY);
-    checks.optional_line("/dedupe_key", request.dedupe_key.as_deref(), checks::NAME);
-    checks.finish()
+    errors.require_line("/subject", &request.subject, checks::NAME);
+    checks::prose(&mut errors, "/body", &request.body, BODY);
+    checks::optional_line(&mut errors, "/dedupe_key", request.dedupe_key.as_deref(), checks::NAME);
+    errors.finish()
 }
 
 pub async fn get_notification(app: &App, id: Uuid) -> ApiResult<Notification> {

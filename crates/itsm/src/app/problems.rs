@@ -5,12 +5,12 @@ use api_types::{
     page::Page,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
 };
 
-use super::{App, checks, checks::Checks, incidents as incident_rules};
+use super::{App, checks, incidents as incident_rules};
 use crate::store::{incidents, problems};
 
 /// Incidents a problem is opened with at most; more are linked one by one.
@@ -24,13 +24,13 @@ pub async fn create_problem(
 ) -> ApiResult<Problem> {
     request.incident_ids.sort();
     request.incident_ids.dedup();
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
-    checks.prose("/description", &request.description, checks::TEXT);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
+    checks::prose(&mut errors, "/description", &request.description, checks::TEXT);
     if request.incident_ids.len() > INCIDENTS {
-        checks.refuse("/incident_ids", format!("must be at most {INCIDENTS} incidents"));
+        errors.add("/incident_ids", format!("must be at most {INCIDENTS} incidents"));
     }
-    checks.finish()?;
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "create_problem", key, &request).await? {
         Begun::Replay(problem) => return Ok(problem),
@@ -91,16 +91,21 @@ pub async fn update_problem(
     if_match: &IfMatch,
     request: UpdateProblem,
 ) -> ApiResult<Problem> {
-    let mut checks = Checks::default();
-    checks.optional_line("/short_description", request.short_description.as_deref(), checks::LINE);
+    let mut errors = FieldErrors::default();
+    checks::optional_line(
+        &mut errors,
+        "/short_description",
+        request.short_description.as_deref(),
+        checks::LINE,
+    );
     for (pointer, text) in [
         ("/description", &request.description),
         ("/root_cause", &request.root_cause),
         ("/workaround", &request.workaround),
     ] {
-        checks.prose(pointer, text.as_deref().unwrap_or_default(), checks::TEXT);
+        checks::prose(&mut errors, pointer, text.as_deref().unwrap_or_default(), checks::TEXT);
     }
-    checks.finish()?;
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let before = problems::lock_problem(&mut tx, id).await?.ok_or_else(|| no_problem(id))?;
     if_match.check(before.version)?;
@@ -135,14 +140,14 @@ fn apply(problem: &mut Problem, request: UpdateProblem) {
 
 fn check_state(problem: &Problem) -> ApiResult<()> {
     let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().trim().is_empty();
-    let mut checks = Checks::default();
+    let mut errors = FieldErrors::default();
     if problem.state == ProblemState::KnownError && is_empty(&problem.workaround) {
-        checks.refuse("/workaround", "must be known before the problem is a `known_error`");
+        errors.add("/workaround", "must be known before the problem is a `known_error`");
     }
     if problem.state == ProblemState::Resolved && is_empty(&problem.root_cause) {
-        checks.refuse("/root_cause", "must be known before the problem is `resolved`");
+        errors.add("/root_cause", "must be known before the problem is `resolved`");
     }
-    checks.finish()
+    errors.finish()
 }
 
 fn no_problem(id: &str) -> ApiError {

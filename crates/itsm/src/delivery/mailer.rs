@@ -9,6 +9,8 @@ use lettre::{
     message::{Mailbox, header::ContentType},
 };
 
+use secrecy::ExposeSecret;
+
 use super::courier::Undelivered;
 use crate::settings::Settings;
 
@@ -26,7 +28,7 @@ impl Mailer {
             format!("`--mail-from {}` is no sender; expected `Name <name@example.org>`", settings.mail_from)
         })?;
         let transport = settings.smtp_url.as_ref().map(|url| {
-            AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
                 .map(|builder| builder.timeout(Some(TIMEOUT)).build())
                 // Without its cause, which may quote the URL and the password in it.
                 .map_err(|_| anyhow::anyhow!("`--smtp-url` cannot be read; expected `smtp://host:port`"))

@@ -7,8 +7,9 @@ use api_types::itsm::Notification;
 use chrono::SecondsFormat;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use service_kit::{config::Secret, outbound::Receivers};
+use service_kit::outbound::Receivers;
 use sha2::Sha256;
 
 use super::courier::Undelivered;
@@ -20,7 +21,7 @@ const SECRET_LENGTH: usize = 16;
 
 pub struct Webhooks {
     receivers: Arc<Receivers>,
-    secret: Option<Secret>,
+    secret: Option<SecretString>,
     secret_id: String,
     source: String,
 }
@@ -36,7 +37,7 @@ impl Webhooks {
                 "the secret in `{}` is too short; it needs {SECRET_LENGTH} bytes or more",
                 file.display()
             );
-            Ok(Secret::new(secret))
+            Ok(SecretString::from(secret))
         });
         let secret_id = settings.webhook_secret_id.clone();
         anyhow::ensure!(
@@ -98,8 +99,8 @@ impl Webhooks {
     }
 
     /// `a=sha256&id=<secret id>&s=<HMAC of the body in hexadecimal>`.
-    fn signature(&self, secret: &Secret, body: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+    fn signature(&self, secret: &SecretString, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
         mac.update(body);
         format!("a=sha256&id={}&s={}", self.secret_id, hex::encode(mac.finalize().into_bytes()))

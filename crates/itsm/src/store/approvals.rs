@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use api_types::itsm::Approval;
 use chrono::{DateTime, Utc};
 use domain::ids::ChangeId;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::words::{ci_ids, ci_names, name_of, parse};
+use super::{ci_ids, ci_names};
 
 pub async fn insert_approval(
     connection: &mut PgConnection,
@@ -19,7 +20,7 @@ pub async fn insert_approval(
          SELECT number, $2, $3, $4, $5, $6, $7, $8, $9 FROM itsm.changes WHERE id = $1",
         change.as_str(),
         approval.approver,
-        name_of(&approval.decision)?,
+        to_text(&approval.decision)?,
         approval.comment,
         approval.plan_hash,
         &ci_names(&approval.ci_ids),
@@ -65,7 +66,7 @@ pub async fn list_approvals(
     for row in rows {
         approvals.entry(row.change_number).or_default().push(Approval {
             approver: row.approver,
-            decision: parse(row.decision)?,
+            decision: from_text(row.decision)?,
             comment: row.comment,
             plan_hash: row.plan_hash,
             ci_ids: ci_ids(row.ci_ids)?,

@@ -7,12 +7,10 @@ use domain::{
     ids::{ChangeId, CiId},
 };
 use serde_json::Value;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::{
-    approvals,
-    words::{ci_ids, ci_names, name_of, parse},
-};
+use super::{approvals, ci_ids, ci_names};
 
 struct ChangeRow {
     number: i64,
@@ -63,12 +61,12 @@ impl TryFrom<ChangeRow> for Numbered {
     /// Without its approvals, which are read apart.
     fn try_from(row: ChangeRow) -> sqlx::Result<Self> {
         let change = Change {
-            id: parse(row.id)?,
-            kind: parse(row.kind)?,
-            state: parse(row.state)?,
+            id: from_text(row.id)?,
+            kind: from_text(row.kind)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
-            risk: parse(row.risk)?,
+            risk: from_text(row.risk)?,
             requested_by: row.requested_by,
             opened_by: row.opened_by,
             edited_by: row.edited_by,
@@ -89,7 +87,7 @@ impl TryFrom<ChangeRow> for Numbered {
             reviewed_by: row.reviewed_by,
             reviewed_at: row.reviewed_at,
             review_notes: row.review_notes,
-            close_code: row.close_code.map(parse).transpose()?,
+            close_code: row.close_code.map(from_text).transpose()?,
             close_notes: row.close_notes,
             work_start: row.work_start,
             work_end: row.work_end,
@@ -121,10 +119,10 @@ pub async fn insert_change(
              template, approver_emails, evidence, created_at, updated_at)
          VALUES ($1, 'draft', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
          RETURNING *",
-        name_of(&request.kind)?,
+        to_text(&request.kind)?,
         request.short_description,
         request.description,
-        name_of(&request.risk)?,
+        to_text(&request.risk)?,
         opening.requested_by,
         opening.opened_by,
         request.assignment_group,
@@ -197,8 +195,8 @@ pub async fn list_changes(
            AND ($6::text IS NULL OR plan_hash = $6)
          ORDER BY number DESC LIMIT $7",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.kind.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.kind.as_ref().map(to_text).transpose()?,
         filter.ci.as_ref().map(CiId::as_str),
         filter.requested_by,
         filter.plan_hash,
@@ -225,10 +223,10 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
              reviewed_by = $23, reviewed_at = $24, review_notes = $25
          WHERE id = $1 AND version = $21::bigint - 1",
         change.id.as_str(),
-        name_of(&change.state)?,
+        to_text(&change.state)?,
         change.short_description,
         change.description,
-        name_of(&change.risk)?,
+        to_text(&change.risk)?,
         &change.edited_by,
         change.assignment_group,
         &ci_names(&change.ci_ids),
@@ -240,7 +238,7 @@ pub async fn update_change(connection: &mut PgConnection, change: &Change) -> sq
         change.test_plan,
         change.close_evidence,
         change.review_due_at,
-        change.close_code.as_ref().map(name_of).transpose()?,
+        change.close_code.as_ref().map(to_text).transpose()?,
         change.close_notes,
         change.work_start,
         change.work_end,
@@ -280,7 +278,7 @@ pub async fn list_conflicts(connection: &mut PgConnection, change: &Change) -> s
             Ok(Conflict {
                 kind: "change".to_owned(),
                 with: row.id,
-                state: Some(parse(row.state)?),
+                state: Some(from_text(row.state)?),
                 ci_ids: ci_ids(row.shared)?,
                 start_at: row.start_at,
                 end_at: row.end_at,

@@ -3,9 +3,10 @@
 use api_types::itsm::{CreateIncident, Incident, IncidentState, Severity};
 use chrono::{DateTime, Utc};
 use domain::ids::{ChangeId, CiId};
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 
-use super::words::{ci_ids, ci_names, name_of, parse};
+use super::{ci_ids, ci_names};
 
 struct IncidentRow {
     number: i64,
@@ -40,12 +41,12 @@ impl TryFrom<IncidentRow> for Numbered {
     fn try_from(row: IncidentRow) -> sqlx::Result<Self> {
         let incident = Incident {
             id: row.id,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
-            severity: parse(row.severity)?,
+            severity: from_text(row.severity)?,
             ci_ids: ci_ids(row.ci_ids)?,
-            change_id: row.change_id.map(parse).transpose()?,
+            change_id: row.change_id.map(from_text).transpose()?,
             correlation_id: row.correlation_id,
             problem_id: row.problem_id,
             opened_by: row.opened_by,
@@ -79,7 +80,7 @@ pub async fn insert_incident(
          ON CONFLICT (correlation_id) DO NOTHING RETURNING *",
         request.short_description,
         request.description,
-        name_of(&request.severity)?,
+        to_text(&request.severity)?,
         &ci_names(&request.ci_ids),
         request.change_id.as_ref().map(ChangeId::as_str),
         request.correlation_id,
@@ -148,8 +149,8 @@ pub async fn list_incidents(
            AND ($7::text IS NULL OR correlation_id = $7)
          ORDER BY number DESC LIMIT $8",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.severity.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.severity.as_ref().map(to_text).transpose()?,
         filter.ci.as_ref().map(CiId::as_str),
         filter.change_id.as_ref().map(ChangeId::as_str),
         filter.problem_id,
@@ -168,10 +169,10 @@ pub async fn update_incident(connection: &mut PgConnection, incident: &Incident)
              assigned_to = $7, resolution = $8, version = $9, updated_at = $10, resolved_at = $11
          WHERE id = $1 AND version = $9::bigint - 1",
         incident.id,
-        name_of(&incident.state)?,
+        to_text(&incident.state)?,
         incident.short_description,
         incident.description,
-        name_of(&incident.severity)?,
+        to_text(&incident.severity)?,
         incident.problem_id,
         incident.assigned_to,
         incident.resolution,

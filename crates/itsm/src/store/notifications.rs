@@ -5,10 +5,9 @@ use std::time::Duration;
 use api_types::itsm::{Channel, CreateNotification, DeliveryState, Notification};
 use chrono::{DateTime, Utc};
 use leases::LeasedTable;
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-use super::words::{name_of, parse};
 
 /// Deliveries that are due.
 pub const DELIVERIES: LeasedTable = LeasedTable {
@@ -42,12 +41,12 @@ impl TryFrom<NotificationRow> for Notification {
     fn try_from(row: NotificationRow) -> sqlx::Result<Self> {
         Ok(Self {
             id: row.id,
-            channel: parse(row.channel)?,
+            channel: from_text(row.channel)?,
             recipient: row.recipient,
             subject: row.subject,
             body: row.body,
             dedupe_key: row.dedupe_key,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             attempts: row.attempts,
             next_attempt_at: row.next_attempt_at,
             last_error: row.last_error,
@@ -76,7 +75,7 @@ pub async fn insert_notification(
          RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         Uuid::now_v7(),
-        name_of(&request.channel)?,
+        to_text(&request.channel)?,
         request.recipient,
         request.subject,
         request.body,
@@ -149,8 +148,8 @@ pub async fn list_notifications(
            AND ($4::text IS NULL OR recipient = $4) AND ($5::text IS NULL OR dedupe_key = $5)
          ORDER BY id DESC LIMIT $6",
         before,
-        filter.state.as_ref().map(name_of).transpose()?,
-        filter.channel.as_ref().map(name_of).transpose()?,
+        filter.state.as_ref().map(to_text).transpose()?,
+        filter.channel.as_ref().map(to_text).transpose()?,
         filter.recipient,
         filter.dedupe_key,
         limit,

@@ -2,9 +2,8 @@
 
 use api_types::itsm::{CreateProblem, Problem, ProblemState};
 use chrono::{DateTime, Utc};
+use service_kit::text_enum::{from_text, to_text};
 use sqlx::PgConnection;
-
-use super::words::{name_of, parse};
 
 struct ProblemRow {
     number: i64,
@@ -33,7 +32,7 @@ impl TryFrom<ProblemRow> for Numbered {
     fn try_from(row: ProblemRow) -> sqlx::Result<Self> {
         let problem = Problem {
             id: row.id,
-            state: parse(row.state)?,
+            state: from_text(row.state)?,
             short_description: row.short_description,
             description: row.description,
             root_cause: row.root_cause,
@@ -100,7 +99,7 @@ pub async fn list_problems(
            WHERE ($1::bigint IS NULL OR problem.number < $1) AND ($2::text IS NULL OR problem.state = $2)
            ORDER BY problem.number DESC LIMIT $3"#,
         before,
-        state.as_ref().map(name_of).transpose()?,
+        state.as_ref().map(to_text).transpose()?,
         limit,
     )
     .fetch_all(connection)
@@ -115,7 +114,7 @@ pub async fn update_problem(connection: &mut PgConnection, problem: &Problem) ->
              version = $7, updated_at = $8
          WHERE id = $1 AND version = $7::bigint - 1",
         problem.id,
-        name_of(&problem.state)?,
+        to_text(&problem.state)?,
         problem.short_description,
         problem.description,
         problem.root_cause,

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use hmac::{Hmac, KeyInit, Mac};
 use itsm::Settings;
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use service_kit::config::Secret;
 use sha2::Sha256;
 
 use crate::{
@@ -22,7 +22,7 @@ pub fn settings(mailbox: &Mailbox, receiver: &Receiver) -> (Settings, tempfile::
     writeln!(file, "{SECRET}").unwrap();
     let settings = Settings {
         public_url: "https://patch.example.org/".to_owned(),
-        smtp_url: Some(Secret::new(mailbox.url.clone())),
+        smtp_url: Some(SecretString::from(mailbox.url.clone())),
         mail_from: "Patch Manager <patch@example.org>".to_owned(),
         webhook_secret_file: Some(file.path().to_owned()),
         allow_webhook_to: vec![receiver.address.clone()],

@@ -67,6 +67,9 @@ struct Bench {
     table: Table,
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cis = Arguments::parse().cis as usize;

@@ -87,7 +87,7 @@ pub(crate) async fn get_advisory(
     let (limit, after) = (request.limit()?, request.after::<i32>()?.unwrap_or(0));
     let mut conn = app.reads.acquire().await?;
     let detail = advisory_detail(app, &mut conn, id, after, limit).await;
-    conn.give_back(detail)
+    conn.release(detail)
 }
 
 async fn advisory_detail(

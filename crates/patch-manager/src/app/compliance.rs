@@ -97,7 +97,7 @@ fn set_percent(counts: &mut ComplianceCounts) {
 pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<ShownCi> {
     let mut conn = app.reads.acquire().await?;
     let shown = ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await;
-    conn.give_back(shown)
+    conn.release(shown)
 }
 
 /// One CI with what it lacks as it is shown.

@@ -13,6 +13,7 @@ use domain::{
     package::Packaging,
     plan::{Connection, JumpHost, Target},
 };
+use secrecy::ExposeSecret;
 use service_kit::{ApiError, ApiResult};
 
 use super::keys::Keys;
@@ -50,7 +51,7 @@ pub(crate) fn playbook_run<'a>(
     let mut run = PlaybookRun::new(playbook, inventory, run_dir);
     run.forks = app.settings.forks;
     run.timeout = timeout;
-    run.api_token = Some(Secret::new(app.service_token.expose()));
+    run.api_token = Some(Secret::new(app.service_token.expose_secret()));
     run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
     run.extra_vars.set("pm_cmdb_url", app.settings.cmdb_url.as_str());
     Ok(run)

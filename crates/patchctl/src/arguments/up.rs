@@ -2,7 +2,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use service_kit::{config::Secret, telemetry::LogFormat};
+use secrecy::SecretString;
+use service_kit::telemetry::LogFormat;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,7 +18,7 @@ pub struct UpArguments {
     /// PostgreSQL to use instead of the private one. Better given by the environment, where other users of the
     /// machine cannot read it.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
 
     /// File that holds the database URL instead.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]

@@ -1,6 +1,6 @@
 //! `up`: the platform until it is told to stop.
 
-use service_kit::config::Secret;
+use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Clock, cli};
 
 use crate::arguments::{GlobalOptions, UpArguments};
@@ -35,10 +35,10 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
     failure.map_or(Ok(ExitStatus::Ok), Err)
 }
 
-fn database_url(arguments: &UpArguments) -> Result<Option<Secret>, Failure> {
+fn database_url(arguments: &UpArguments) -> Result<Option<SecretString>, Failure> {
     match (&arguments.database_url, &arguments.database_url_file) {
         (Some(url), _) => Ok(Some(url.clone())),
-        (None, Some(file)) => Ok(Some(Secret::new(input::read_text(file)?.trim()))),
+        (None, Some(file)) => Ok(Some(SecretString::from(input::read_text(file)?.trim()))),
         (None, None) => Ok(None),
     }
 }
@@ -51,7 +51,7 @@ fn tell(platform: &Platform) -> Result<(), Failure> {
     note(&format!("the admin token is in {}", platform.admin_token_file().display()));
     // Shown once, and only to a person: what is not a terminal may be a log.
     if platform.admin_token_is_new && is_terminal() {
-        note(&format!("admin token: {}", platform.admin_token.expose()));
+        note(&format!("admin token: {}", platform.admin_token.expose_secret()));
     }
     print("ready")
 }

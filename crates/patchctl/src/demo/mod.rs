@@ -18,6 +18,7 @@ use api_client::{
 };
 use api_types::access::{CreateToken, Role};
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
 use service_kit::{Clock, cli};
 
 use crate::{
@@ -103,7 +104,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> Outcome {
 
 async fn cast(platform: &Platform, hosts: DemoHosts) -> Result<Cast, Failure> {
     let addresses = &platform.addresses;
-    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
+    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose_secret());
     let olivia = token(&admin, "olivia", Role::Operator).await?;
     let arjun = token(&admin, "arjun", Role::Approver).await?;
     Ok(Cast {
@@ -118,7 +119,7 @@ async fn cast(platform: &Platform, hosts: DemoHosts) -> Result<Cast, Failure> {
 
 async fn stage(platform: &Platform, config: &PlatformConfig) -> Result<releases::Stage, Failure> {
     let addresses = &platform.addresses;
-    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose());
+    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose_secret());
     let olivia = token(&admin, "olivia", Role::Operator).await?;
     let arjun = token(&admin, "arjun", Role::Approver).await?;
     Ok(releases::Stage {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_postgres::{LocalPostgres, LocalPostgresConfig};
-use service_kit::config::Secret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::task::JoinHandle;
@@ -19,13 +19,13 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 const MAX_CONNECTIONS: &str = "120";
 
 pub struct Database {
-    url: Secret,
+    url: SecretString,
     private: Option<(Arc<LocalPostgres>, JoinHandle<()>)>,
 }
 
 impl Database {
     /// Uses the database at `url`, or starts the private one in `folder`. Answers only when it can be used.
-    pub async fn open(url: Option<&Secret>, folder: &Path) -> Result<Self, Failure> {
+    pub async fn open(url: Option<&SecretString>, folder: &Path) -> Result<Self, Failure> {
         let database = match url {
             Some(url) => Self { url: url.clone(), private: None },
             None => Self::start_private(folder).await?,
@@ -34,7 +34,7 @@ impl Database {
         Ok(database)
     }
 
-    pub fn url(&self) -> &Secret {
+    pub fn url(&self) -> &SecretString {
         &self.url
     }
 
@@ -55,15 +55,15 @@ impl Database {
         config.settings.insert("max_connections".to_owned(), MAX_CONNECTIONS.to_owned());
         let started = tokio::task::spawn_blocking(move || LocalPostgres::start(config)).await;
         let server = started.map_err(|_| Failure::new("the private PostgreSQL could not be started"))??;
-        let (url, server) = (Secret::new(server.maintenance_url()), Arc::new(server));
+        let (url, server) = (SecretString::from(server.maintenance_url()), Arc::new(server));
         let watcher = tokio::spawn(keep_running(server.clone()));
         Ok(Self { url, private: Some((server, watcher)) })
     }
 }
 
 /// One connection of one's own, with the true reason when there is none.
-pub async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
-    let options: PgConnectOptions = url.expose().parse().map_err(|_| {
+pub async fn connect(url: &SecretString) -> Result<PgConnection, Failure> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| {
         Failure::new("the database URL cannot be read; write `postgres://user@host:5432/database`")
     })?;
     let place = format!(

@@ -14,7 +14,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use service_kit::{Clock, config::Secret};
+use secrecy::SecretString;
+use service_kit::Clock;
 
 use crate::failure::Failure;
 
@@ -37,7 +38,7 @@ pub struct PlatformConfig {
     pub port_base: u16,
     pub bind: IpAddr,
     /// Instead of the private PostgreSQL.
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
     /// Folder of a fleet of real hosts, when there is to be one; else what the environment says.
     pub fleet_dir: Option<PathBuf>,
     /// What the services go by: the system's clock but in demonstrations.
@@ -49,7 +50,7 @@ pub struct PlatformConfig {
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
 pub struct Platform {
     pub addresses: Addresses,
-    pub admin_token: Secret,
+    pub admin_token: SecretString,
     /// Whether the admin token was made, or renewed, at this start.
     pub admin_token_is_new: bool,
     data_dir: DataDir,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use cmdb::Cmdb;
 use itsm::Itsm;
 use patch_manager::PatchManager;
+use secrecy::{ExposeSecret, SecretString};
 use service_kit::Clock;
-use service_kit::config::Secret;
 use service_kit::database;
 use service_kit::server::{self, Context, Service};
 use sim_engine::SimEngine;
@@ -42,15 +42,15 @@ pub struct Services {
 }
 
 /// Brings every schema to this version, one after the other, so that a refusal is told once and by name.
-pub async fn migrate_all(database_url: &Secret) -> Result<(), Failure> {
+pub async fn migrate_all(database_url: &SecretString) -> Result<(), Failure> {
     migrate::<Cmdb>(database_url).await?;
     migrate::<Itsm>(database_url).await?;
     migrate::<SimEngine>(database_url).await?;
     migrate::<PatchManager>(database_url).await
 }
 
-async fn migrate<S: Service>(database_url: &Secret) -> Result<(), Failure> {
-    let pool = database::connect(database_url.expose(), S::NAME, 2)
+async fn migrate<S: Service>(database_url: &SecretString) -> Result<(), Failure> {
+    let pool = database::connect(database_url.expose_secret(), S::NAME, 2)
         .map_err(|_| Failure::new("the database URL cannot be read"))?;
     let migrated = database::migrate(&pool, S::SCHEMA, S::migrator()).await;
     pool.close().await;
@@ -62,8 +62,8 @@ impl Services {
     pub fn start(
         listeners: Vec<TcpListener>,
         addresses: &Addresses,
-        database_url: &Secret,
-        service_token: &Secret,
+        database_url: &SecretString,
+        service_token: &SecretString,
         config: &PlatformConfig,
     ) -> Result<Self, Failure> {
         let shutdown = CancellationToken::new();
@@ -93,12 +93,17 @@ impl Services {
 
     fn serve<S: Service>(
         &mut self,
-        (database_url, service_token, clock, shutdown): (&Secret, &Secret, Clock, CancellationToken),
+        (database_url, service_token, clock, shutdown): (
+            &SecretString,
+            &SecretString,
+            Clock,
+            CancellationToken,
+        ),
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
         let context = Context {
-            pool: database::connect(database_url.expose(), S::NAME, POOL)
+            pool: database::connect(database_url.expose_secret(), S::NAME, POOL)
                 .map_err(|_| Failure::new("the database URL cannot be read"))?,
             clock,
             service_token: service_token.clone(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use api_types::access::Role;
 use chrono::{TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
 use service_kit::access;
-use service_kit::config::Secret;
 
 use super::data_dir::failed;
 use super::database;
@@ -23,7 +23,7 @@ const RENEW_ADMIN_AFTER: Duration = Duration::from_secs(300 * 86_400);
 const RENEW_SERVICE_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
 pub struct Token {
-    pub secret: Secret,
+    pub secret: SecretString,
     pub is_new: bool,
 }
 
@@ -49,7 +49,7 @@ pub fn approval_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Makes both tokens accepted; those known already stay as they are.
-pub async fn make_known(database_url: &Secret, admin: &Token, service: &Token) -> Result<(), Failure> {
+pub async fn make_known(database_url: &SecretString, admin: &Token, service: &Token) -> Result<(), Failure> {
     let mut connection = database::connect(database_url).await?;
     let now = Utc::now();
     let subjects = [
@@ -58,7 +58,7 @@ pub async fn make_known(database_url: &Secret, admin: &Token, service: &Token) -
     ];
     for (token, subject, role) in subjects {
         let until = now + VALID_FOR;
-        access::ensure_token(&mut connection, token.secret.expose(), &subject, &[role], now, until)
+        access::ensure_token(&mut connection, token.secret.expose_secret(), &subject, &[role], now, until)
             .await
             .map_err(|error| Failure::new(format!("cannot store the first tokens: {error}")))?;
     }
@@ -76,7 +76,7 @@ fn read_or_make(path: &Path, renew_after: Duration) -> Result<Token, Failure> {
                     path.display()
                 )));
             }
-            Ok(Token { secret: Secret::new(secret), is_new: false })
+            Ok(Token { secret: SecretString::from(secret), is_new: false })
         }
         Ok(_) => make(path),
         Err(error) if error.kind() == ErrorKind::NotFound => make(path),
@@ -97,7 +97,7 @@ fn make(path: &Path) -> Result<Token, Failure> {
         .and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&fresh, path))
         .map_err(|error| failed("write", path, &error))?;
-    Ok(Token { secret: Secret::new(secret), is_new: true })
+    Ok(Token { secret: SecretString::from(secret), is_new: true })
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (first, again) = (admin(root.path()).unwrap(), admin(root.path()).unwrap());
         assert!(first.is_new && !again.is_new);
-        assert_eq!(first.secret, again.secret);
+        assert_eq!(first.secret.expose_secret(), again.secret.expose_secret());
         assert_eq!(fs::metadata(admin_file(root.path())).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -123,6 +123,6 @@ mod tests {
         let file = OpenOptions::new().write(true).open(admin_file(root.path())).unwrap();
         file.set_modified(long_ago).unwrap();
         let renewed = admin(root.path()).unwrap();
-        assert!(renewed.is_new && renewed.secret != first.secret);
+        assert!(renewed.is_new && renewed.secret.expose_secret() != first.secret.expose_secret());
     }
 }

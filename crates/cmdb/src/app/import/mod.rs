@@ -11,16 +11,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use api_types::{
-    cmdb::{Ci, CiStatus, ImportReport, RefusedRecord},
-    problem::FieldError,
-};
+use api_types::cmdb::{Ci, CiStatus, ImportReport, RefusedRecord};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::{
-    ApiError, ApiResult, audit,
+    ApiError, ApiResult, FieldErrors, audit,
     auth::Caller,
     idempotency::{self, Begun, IdempotencyKey},
 };
@@ -82,8 +79,7 @@ pub async fn import_cis(
     let report = work.report(format, mode);
     match mode {
         Mode::DryRun => return Ok(report),
-        Mode::Store if !work.refused.is_empty() => return Err(refuse(&work.refused)),
-        Mode::Store => {}
+        Mode::Store => errors_of(&work.refused).finish()?,
     }
     store(&mut transaction, caller, &work, now).await?;
     let record = audit::Record::new("import_cis", "import").after(&report);
@@ -196,10 +192,7 @@ async fn store(
     Ok(())
 }
 
-fn refuse(refused: &[RefusedRecord]) -> ApiError {
-    let errors = refused.iter().take(MAX_NAMED).map(|refused| FieldError {
-        pointer: format!("record {}", refused.record),
-        detail: refused.reason.clone(),
-    });
-    ApiError::invalid_fields(errors.collect())
+fn errors_of(refused: &[RefusedRecord]) -> FieldErrors {
+    let named = refused.iter().take(MAX_NAMED);
+    named.map(|refused| (format!("record {}", refused.record), refused.reason.as_str())).collect()
 }

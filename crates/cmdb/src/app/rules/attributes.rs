@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use domain::{ids::CiId, quantity::HostCount};
 use serde_json::Value;
 
-use super::{Faults, segment};
+use service_kit::FieldErrors;
+
+use super::segment;
 
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
@@ -34,25 +36,25 @@ const FORBIDDEN_ATTRIBUTES: [&str; 15] = [
 /// Keys that make Ansible's JSON reader take an object for something else than an object.
 const MARKERS: [&str; 2] = ["__ansible_unsafe", "__ansible_vault"];
 
-pub fn check_attributes(faults: &mut Faults, attributes: &BTreeMap<String, Value>) {
+pub fn check_attributes(errors: &mut FieldErrors, attributes: &BTreeMap<String, Value>) {
     if attributes.len() > MAX_ATTRIBUTES {
-        faults.add(
+        errors.add(
             "/attributes",
             format!("has {} attributes; at most {MAX_ATTRIBUTES} are kept", attributes.len()),
         );
     }
     let size = serde_json::to_vec(attributes).map_or(usize::MAX, |bytes| bytes.len());
     if size > MAX_ATTRIBUTES_BYTES {
-        faults
+        errors
             .add("/attributes", format!("is {size} bytes of JSON; at most {MAX_ATTRIBUTES_BYTES} are kept"));
     }
     for (name, value) in attributes {
         let pointer = || format!("/attributes/{}", segment(name));
         match check_attribute_name(name) {
-            Err(why) => faults.add(pointer(), why),
+            Err(why) => errors.add(pointer(), why),
             Ok(()) => {
                 if let Err(why) = check_known_attribute(name, value).and_then(|()| check_value(value, 1)) {
-                    faults.add(pointer(), why);
+                    errors.add(pointer(), why);
                 }
             }
         }
@@ -183,9 +185,9 @@ mod tests {
     use super::*;
 
     fn faults_of(attributes: Value) -> Option<String> {
-        let mut faults = Faults::default();
-        check_attributes(&mut faults, &serde_json::from_value(attributes).unwrap());
-        faults.summary()
+        let mut errors = FieldErrors::default();
+        check_attributes(&mut errors, &serde_json::from_value(attributes).unwrap());
+        errors.summary()
     }
 
     #[test]

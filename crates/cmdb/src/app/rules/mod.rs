@@ -2,9 +2,8 @@
 
 mod attributes;
 
-use api_types::problem::FieldError;
 use domain::selector::Tags;
-use service_kit::{ApiError, ApiResult};
+use service_kit::FieldErrors;
 
 pub use attributes::{check_attribute_name, check_attributes, is_address};
 
@@ -13,59 +12,28 @@ pub const MAX_REASON: usize = 1000;
 const MAX_TAGS: usize = 64;
 const MAX_TAG_VALUE: usize = 255;
 
-/// Wrong fields, gathered.
-#[derive(Debug, Default)]
-pub struct Faults(Vec<FieldError>);
-
-impl Faults {
-    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
-    }
-
-    /// The faults in one line, for a record of an import; `None` when there are none.
-    pub fn summary(&self) -> Option<String> {
-        let parts: Vec<String> =
-            self.0.iter().map(|fault| format!("`{}` {}", fault.pointer, fault.detail)).collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
-
-    pub fn refuse(self) -> ApiResult<()> {
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => Err(ApiError::invalid_fields(self.0)),
-        }
-    }
-}
-
-/// A text that people read: of bounded length, not empty, in one line.
-pub fn check_line(faults: &mut Faults, pointer: &str, text: &str, most: usize) {
-    if text.trim().is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        faults.add(pointer, format!("must be 1 to {most} characters without control characters"));
-    }
-}
-
 /// Why something is done: may have several lines, may be absent.
-pub fn check_reason(faults: &mut Faults, pointer: &str, text: Option<&str>) {
+pub fn check_reason(errors: &mut FieldErrors, pointer: &str, text: Option<&str>) {
     if let Some(text) = text
         && (text.chars().count() > MAX_REASON || text.chars().any(|c| c.is_control() && c != '\n'))
     {
-        faults.add(pointer, format!("must be at most {MAX_REASON} characters without control characters"));
+        errors.add(pointer, format!("must be at most {MAX_REASON} characters without control characters"));
     }
 }
 
-pub fn check_tags(faults: &mut Faults, tags: &Tags) {
+pub fn check_tags(errors: &mut FieldErrors, tags: &Tags) {
     if tags.len() > MAX_TAGS {
-        faults.add("/tags", format!("has {} tags; at most {MAX_TAGS} are kept", tags.len()));
+        errors.add("/tags", format!("has {} tags; at most {MAX_TAGS} are kept", tags.len()));
     }
     for (key, value) in tags {
         let pointer = || format!("/tags/{}", segment(key));
         if !is_tag_key(key) {
-            faults.add(
+            errors.add(
                 pointer(),
                 "is no name for a tag: use 1 to 63 of `A-Z a-z 0-9 _ . - /`, a letter, digit or `_` first",
             );
         } else if value.chars().count() > MAX_TAG_VALUE || value.chars().any(char::is_control) {
-            faults.add(
+            errors.add(
                 pointer(),
                 format!("must be at most {MAX_TAG_VALUE} characters without control characters"),
             );

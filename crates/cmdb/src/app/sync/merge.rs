@@ -8,8 +8,9 @@ use api_types::{
 };
 use domain::selector::Tags;
 use serde_json::Value;
+use service_kit::FieldErrors;
 
-use crate::app::rules::{self, Faults};
+use crate::app::rules;
 
 /// A machine as a CI would describe it.
 #[derive(Debug, Clone)]
@@ -27,9 +28,9 @@ impl Machine {
             tags.entry("cluster".to_owned()).or_insert_with(|| cluster.clone());
         }
         tags.retain(|key, value| {
-            let mut faults = Faults::default();
-            rules::check_tags(&mut faults, &Tags::from([(key.clone(), value.clone())]));
-            let fault = faults.summary();
+            let mut errors = FieldErrors::default();
+            rules::check_tags(&mut errors, &Tags::from([(key.clone(), value.clone())]));
+            let fault = errors.summary();
             if let Some(fault) = &fault {
                 tracing::warn!(ci.id = %vm.id, "a tag of machine `{}` is left out: {fault}", vm.id);
             }

@@ -14,12 +14,12 @@ use api_types::{
 };
 use domain::{change::ChangeKind, ids::ChangeId};
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
 };
 
-use super::{App, checks, checks::Checks, templates};
+use super::{App, checks, templates};
 use crate::store::{
     approvals,
     changes::{self, ChangeFilter, Opening},
@@ -65,41 +65,46 @@ pub async fn create_change(
 }
 
 fn check_new(request: &mut CreateChange) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &request.short_description, checks::LINE);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &request.short_description, checks::LINE);
     for (pointer, text) in [
         ("/description", &request.description),
         ("/implementation_plan", &request.implementation_plan),
         ("/backout_plan", &request.backout_plan),
         ("/test_plan", &request.test_plan),
     ] {
-        checks.prose(pointer, text, checks::TEXT);
+        checks::prose(&mut errors, pointer, text, checks::TEXT);
     }
-    checks.optional_line("/requested_by", request.requested_by.as_deref(), checks::NAME);
-    checks.optional_line("/assignment_group", request.assignment_group.as_deref(), checks::NAME);
-    checks.ci_ids("/ci_ids", &mut request.ci_ids, 1);
-    checks.plan_hash("/plan_hash", request.plan_hash.as_deref());
-    checks.span(&mut request.start_at, &mut request.end_at);
-    checks.evidence("/evidence", &request.evidence);
+    checks::optional_line(&mut errors, "/requested_by", request.requested_by.as_deref(), checks::NAME);
+    checks::optional_line(
+        &mut errors,
+        "/assignment_group",
+        request.assignment_group.as_deref(),
+        checks::NAME,
+    );
+    checks::ci_ids(&mut errors, "/ci_ids", &mut request.ci_ids, 1);
+    checks::plan_hash(&mut errors, "/plan_hash", request.plan_hash.as_deref());
+    checks::span(&mut errors, &mut request.start_at, &mut request.end_at);
+    checks::evidence(&mut errors, "/evidence", &request.evidence);
     match (request.kind, request.template.as_deref()) {
         (ChangeKind::Standard, None) => {
-            checks.refuse("/template", "must name the template that approves this standard change");
+            errors.add("/template", "must name the template that approves this standard change");
         }
         (ChangeKind::Standard, Some(name)) if templates::find_template(name).is_none() => {
-            checks.refuse("/template", "is not in the catalogue; /itsm/templates lists it");
+            errors.add("/template", "is not in the catalogue; /itsm/templates lists it");
         }
         (ChangeKind::Normal | ChangeKind::Emergency, Some(_)) => {
-            checks.refuse("/template", "is for standard changes alone");
+            errors.add("/template", "is for standard changes alone");
         }
         _ => {}
     }
     if request.approver_emails.len() > APPROVER_EMAILS {
-        checks.refuse("/approver_emails", format!("must be at most {APPROVER_EMAILS} addresses"));
+        errors.add("/approver_emails", format!("must be at most {APPROVER_EMAILS} addresses"));
     }
     for (index, address) in request.approver_emails.iter().enumerate().take(APPROVER_EMAILS) {
-        checks.email(&format!("/approver_emails/{index}"), address);
+        checks::email(&mut errors, &format!("/approver_emails/{index}"), address);
     }
-    checks.finish()
+    errors.finish()
 }
 
 pub async fn get_change(app: &App, id: &ChangeId) -> ApiResult<Change> {
@@ -213,21 +218,21 @@ fn apply(change: &mut Change, request: UpdateChange) {
 }
 
 fn check_edited(change: &mut Change) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.line("/short_description", &change.short_description, checks::LINE);
+    let mut errors = FieldErrors::default();
+    errors.require_line("/short_description", &change.short_description, checks::LINE);
     for (pointer, text) in [
         ("/description", &change.description),
         ("/implementation_plan", &change.implementation_plan),
         ("/backout_plan", &change.backout_plan),
         ("/test_plan", &change.test_plan),
     ] {
-        checks.prose(pointer, text, checks::TEXT);
+        checks::prose(&mut errors, pointer, text, checks::TEXT);
     }
-    checks.optional_line("/assignment_group", change.assignment_group.as_deref(), checks::NAME);
-    checks.ci_ids("/ci_ids", &mut change.ci_ids, 1);
-    checks.plan_hash("/plan_hash", change.plan_hash.as_deref());
-    checks.span(&mut change.start_at, &mut change.end_at);
-    checks.finish()
+    checks::optional_line(&mut errors, "/assignment_group", change.assignment_group.as_deref(), checks::NAME);
+    checks::ci_ids(&mut errors, "/ci_ids", &mut change.ci_ids, 1);
+    checks::plan_hash(&mut errors, "/plan_hash", change.plan_hash.as_deref());
+    checks::span(&mut errors, &mut change.start_at, &mut change.end_at);
+    errors.finish()
 }
 
 fn no_change(id: &ChangeId) -> ApiError {

@@ -3,13 +3,13 @@
 use api_types::itsm::{Change, ReviewChange};
 use domain::{change::ChangeKind, ids::ChangeId};
 use service_kit::{
-    ApiError, ApiResult, Caller, audit,
+    ApiError, ApiResult, Caller, FieldErrors, audit,
     idempotency::{self, Begun},
 };
 
 use super::{Preconditions, approval, no_change, object};
 use crate::{
-    app::{App, checks, checks::Checks},
+    app::{App, checks},
     store::changes,
 };
 
@@ -21,9 +21,9 @@ pub async fn review_change(
     request: &ReviewChange,
     preconditions: &Preconditions,
 ) -> ApiResult<Change> {
-    let mut checks = Checks::default();
-    checks.required_prose("/notes", &request.notes, checks::TEXT);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    checks::required_prose(&mut errors, "/notes", &request.notes, checks::TEXT);
+    errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let begun =
         idempotency::begin(&mut tx, caller, "review_change", &preconditions.key, &(id, request)).await?;

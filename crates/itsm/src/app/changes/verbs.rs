@@ -11,14 +11,14 @@ use domain::{
 };
 use serde::Serialize;
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     idempotency::{self, Begun, Ticket},
 };
 use sqlx::{Postgres, Transaction};
 
 use super::{LinkSigner, approval, links, mail, no_change, object};
 use crate::{
-    app::{App, checks, checks::Checks, templates},
+    app::{App, checks, templates},
     service::Itsm,
     store::{self, approvals, changes, links::ApprovalLink},
 };
@@ -208,9 +208,9 @@ pub async fn read_by_link(app: &App, id: &ChangeId, token: &str) -> ApiResult<Li
 
 /// Approves or rejects in the name of the address a link was sent to, once.
 pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) -> ApiResult<Change> {
-    let mut checks = Checks::default();
-    checks.prose("/comment", &request.comment, checks::COMMENT);
-    checks.finish()?;
+    let mut errors = FieldErrors::default();
+    checks::prose(&mut errors, "/comment", &request.comment, checks::COMMENT);
+    errors.finish()?;
     let mut connection = app.pool.acquire().await?;
     let link = proven_link(app, &mut connection, id, &request.token).await?;
     drop(connection);
@@ -278,15 +278,15 @@ pub async fn complete_change(
     preconditions: &Preconditions,
 ) -> ApiResult<Change> {
     let code = request.close_code.unwrap_or(CloseCode::Successful);
-    let mut checks = closing(request);
-    checks.required_prose("/close_notes", &request.close_notes, checks::TEXT);
+    let mut errors = closing(request);
+    checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if code == CloseCode::Unsuccessful {
-        checks.refuse(
+        errors.add(
             "/close_code",
             "must be `successful` or `successful_issues`; use `fail` for unsuccessful work",
         );
     }
-    checks.finish()?;
+    errors.finish()?;
     let act = begin!(app, caller, id, ChangeVerb::Complete, request, preconditions);
     close(act, app, caller, request, Some(code)).await
 }
@@ -299,12 +299,12 @@ pub async fn fail_change(
     preconditions: &Preconditions,
 ) -> ApiResult<Change> {
     let code = request.close_code.unwrap_or(CloseCode::Unsuccessful);
-    let mut checks = closing(request);
-    checks.required_prose("/close_notes", &request.close_notes, checks::TEXT);
+    let mut errors = closing(request);
+    checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if code != CloseCode::Unsuccessful {
-        checks.refuse("/close_code", "must be `unsuccessful`; use `complete` for successful work");
+        errors.add("/close_code", "must be `unsuccessful`; use `complete` for successful work");
     }
-    checks.finish()?;
+    errors.finish()?;
     let act = begin!(app, caller, id, ChangeVerb::Fail, request, preconditions);
     close(act, app, caller, request, Some(code)).await
 }
@@ -317,20 +317,20 @@ pub async fn cancel_change(
     request: &CloseChange,
     preconditions: &Preconditions,
 ) -> ApiResult<Change> {
-    let mut checks = closing(request);
-    checks.prose("/close_notes", &request.close_notes, checks::TEXT);
+    let mut errors = closing(request);
+    checks::prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if request.close_code.is_some() {
-        checks.refuse("/close_code", "is for work that was done; leave it out");
+        errors.add("/close_code", "is for work that was done; leave it out");
     }
-    checks.finish()?;
+    errors.finish()?;
     let act = begin!(app, caller, id, ChangeVerb::Cancel, request, preconditions);
     close(act, app, caller, request, None).await
 }
 
-fn closing(request: &CloseChange) -> Checks {
-    let mut checks = Checks::default();
-    checks.evidence("/evidence", &request.evidence);
-    checks
+fn closing(request: &CloseChange) -> FieldErrors {
+    let mut errors = FieldErrors::default();
+    checks::evidence(&mut errors, "/evidence", &request.evidence);
+    errors
 }
 
 async fn close(
@@ -353,10 +353,10 @@ async fn close(
 }
 
 fn check_decision(request: &Decide) -> ApiResult<()> {
-    let mut checks = Checks::default();
-    checks.prose("/comment", &request.comment, checks::COMMENT);
-    checks.plan_hash("/plan_hash", request.plan_hash.as_deref());
-    checks.finish()
+    let mut errors = FieldErrors::default();
+    checks::prose(&mut errors, "/comment", &request.comment, checks::COMMENT);
+    checks::plan_hash(&mut errors, "/plan_hash", request.plan_hash.as_deref());
+    errors.finish()
 }
 
 /// An approver who names a plan must name the change's.

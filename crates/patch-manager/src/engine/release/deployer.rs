@@ -12,7 +12,8 @@ use api_types::{
 use domain::release::{CustomerTarget, Deployer, Deployment, Direction, Version};
 use futures::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
-use service_kit::{ApiError, ApiResult, config::Secret, outbound::Unresolved};
+use secrecy::{ExposeSecret, SecretString};
+use service_kit::{ApiError, ApiResult, outbound::Unresolved};
 use sha2::Sha256;
 
 use crate::{service::App, store::deployments};
@@ -187,19 +188,19 @@ pub(super) async fn post_signed(
 }
 
 /// HMAC of a body in hexadecimal.
-pub(crate) fn sign(secret: &Secret, body: &[u8]) -> String {
+pub(crate) fn sign(secret: &SecretString, body: &[u8]) -> String {
     hex::encode(mac(secret, body).finalize().into_bytes())
 }
 
 /// Whether a body bears this service's own signature; compared in constant time.
-pub(crate) fn is_signed(secret: &Secret, body: &[u8], header: &str) -> bool {
+pub(crate) fn is_signed(secret: &SecretString, body: &[u8], header: &str) -> bool {
     let Some(given) = header.split('&').find_map(|part| part.strip_prefix("s=")) else { return false };
     let Ok(given) = hex::decode(given) else { return false };
     mac(secret, body).verify_slice(&given).is_ok()
 }
 
-fn mac(secret: &Secret, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+fn mac(secret: &SecretString, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
         .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
     mac.update(body);
     mac

@@ -1,7 +1,7 @@
-//! What is left of a body that was refused before it had been read.
+//! Reads the rest of a request body that was refused before it was read.
 //!
-//! A server that answers and closes while the client still sends makes the client see a broken connection instead of the
-//! answer. So the rest is read and thrown away, within bounds, before the refusal is sent.
+//! If a server answers and closes the connection while the client is still sending, the client sees a broken connection
+//! instead of the answer. The rest is therefore read and discarded, within limits, before the refusal is sent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ use axum::{
 use futures::{StreamExt, stream};
 use tokio::sync::Mutex;
 
-/// Smaller bodies lie in the server's buffer already.
+/// Smaller bodies are in the server's buffer already.
 const SMALL_BODY: u64 = 64 * 1024;
-/// Beyond these the client is cut off after all.
-const MOST_BYTES: usize = 96 << 20;
-const MOST_TIME: Duration = Duration::from_secs(5);
+/// Beyond these limits the connection is closed anyway.
+const MAX_BYTES: usize = 96 << 20;
+const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// The body of a request, kept to be read to its end.
-pub(crate) struct Unread(Option<Arc<Mutex<BodyDataStream>>>);
+/// A handle to the body of a request, with which the rest can be read later.
+pub(crate) struct DrainBody(Option<Arc<Mutex<BodyDataStream>>>);
 
-impl Unread {
-    /// Keeps a hold on the body of a request that may be large; others go on as they are.
+impl DrainBody {
+    /// Keeps a handle to a body that may be large. Other requests pass unchanged.
     pub(crate) fn keep(request: Request) -> (Request, Self) {
         if !has_large_body(&request) {
             return (request, Self(None));
@@ -37,15 +37,15 @@ impl Unread {
         (Request::from_parts(parts, Body::from_stream(pieces)), Self(Some(kept)))
     }
 
-    /// Reads what is left; `false` when the client still had more to say and is to be cut off.
+    /// Reads the rest; `false` if there is more and the connection must be closed.
     pub(crate) async fn drain(self) -> bool {
         let Some(kept) = self.0 else { return true };
-        let drained = tokio::time::timeout(MOST_TIME, async {
+        let drained = tokio::time::timeout(MAX_TIME, async {
             let mut body = kept.lock().await;
             let mut bytes = 0;
             while let Some(Ok(piece)) = body.next().await {
                 bytes += piece.len();
-                if bytes > MOST_BYTES {
+                if bytes > MAX_BYTES {
                     return false;
                 }
             }

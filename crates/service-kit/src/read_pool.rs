@@ -1,4 +1,4 @@
-//! Connections for reads that take no longer than a question to the server does.
+//! A pool of connections for short reads.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -19,18 +19,18 @@ use crate::{
     database::{ACQUIRE_TIMEOUT, TRUSTED_FOR},
 };
 
-/// After this long a connection makes room for a new one, with all that its session has kept.
+/// A connection is replaced after this long, which frees what its session has cached.
 const LIFETIME: Duration = Duration::from_secs(1800);
 
-/// Gives out the connection that was used last: its server process is still in the processor's caches. A pool of sqlx gives
-/// out the one that rested longest, and asks each that comes back whether it lives; to a quick read both are a second one.
-pub struct QuickReads(Pool<Connector>);
+/// Returns the connection that was used last, because the caches of its server process are warm. A pool of sqlx returns the
+/// one that was idle longest and pings each connection that comes back; for a short read, either costs as much as the read.
+pub struct ReadPool(Pool<Connector>);
 
 struct Connector(PgConnectOptions);
 
 struct Session {
-    connection: PgConnection,
-    /// A read was begun with it and has not come to a good end: nobody knows what is left in it.
+    conn: PgConnection,
+    /// A read has begun and has not ended well, so the state of the session is unknown.
     is_in_doubt: bool,
 }
 
@@ -38,24 +38,24 @@ impl Manager for Connector {
     type Type = Session;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> Result<Session, sqlx::Error> {
-        Ok(Session { connection: PgConnection::connect_with(&self.0).await?, is_in_doubt: false })
+    async fn create(&self) -> sqlx::Result<Session> {
+        Ok(Session { conn: PgConnection::connect_with(&self.0).await?, is_in_doubt: false })
     }
 
     async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         if session.is_in_doubt || metrics.age() > LIFETIME {
-            return Err(RecycleError::message("another one takes its place"));
+            return Err(RecycleError::message("the connection is replaced"));
         }
         if metrics.last_used() > TRUSTED_FOR {
-            session.connection.ping().await?;
+            session.conn.ping().await?;
         }
         Ok(())
     }
 }
 
-impl QuickReads {
-    /// Beside a pool, with half as many connections to the same database.
-    pub fn beside(pool: &PgPool) -> Result<Self, BuildError> {
+impl ReadPool {
+    /// Connects to the database of `pool`, with half as many connections.
+    pub fn new(pool: &PgPool) -> Result<Self, BuildError> {
         let connector = Connector(PgConnectOptions::clone(&pool.connect_options()));
         let most = pool.options().get_max_connections().div_ceil(2);
         let deadline = Some(ACQUIRE_TIMEOUT);
@@ -68,38 +68,38 @@ impl QuickReads {
             .map(Self)
     }
 
-    pub async fn acquire(&self) -> ApiResult<QuickRead> {
+    pub async fn acquire(&self) -> ApiResult<ReadConnection> {
         let mut session = self.0.get().await.map_err(|error| match error {
             PoolError::Backend(error) => error.into(),
             PoolError::Timeout(_) => sqlx::Error::PoolTimedOut.into(),
             other => ApiError::internal(other),
         })?;
         session.is_in_doubt = true;
-        Ok(QuickRead(session))
+        Ok(ReadConnection(session))
     }
 }
 
-/// A connection for one read. It is not used again unless it is given back.
-pub struct QuickRead(Object<Connector>);
+/// A connection for one read. It is reused only after [`Self::release`].
+pub struct ReadConnection(Object<Connector>);
 
-impl QuickRead {
-    /// Passes on what the read came to.
-    pub fn give_back<T>(mut self, outcome: ApiResult<T>) -> ApiResult<T> {
-        self.0.is_in_doubt = outcome.as_ref().is_err_and(|error| error.status().is_server_error());
-        outcome
+impl ReadConnection {
+    /// Returns the connection to the pool, unless the read failed, and passes the result on.
+    pub fn release<T>(mut self, result: ApiResult<T>) -> ApiResult<T> {
+        self.0.is_in_doubt = result.as_ref().is_err_and(|error| error.status().is_server_error());
+        result
     }
 }
 
-impl Deref for QuickRead {
+impl Deref for ReadConnection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.0.connection
+        &self.0.conn
     }
 }
 
-impl DerefMut for QuickRead {
+impl DerefMut for ReadConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.0.connection
+        &mut self.0.conn
     }
 }
