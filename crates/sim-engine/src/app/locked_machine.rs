@@ -120,11 +120,17 @@ async fn store_events(conn: &mut PgConnection, machine: &mut Machine) -> ApiResu
     Ok(())
 }
 
+/// Reads a machine without a lock.
+pub(super) async fn read_machine(app: &App, id: &CiId) -> ApiResult<Machine> {
+    let mut tx = store::begin_reading(&app.pool).await?;
+    let machine = store::machines::get_machine(&mut tx, id).await;
+    tx.commit().await?;
+    machine
+}
+
 /// Reads a machine whose guest answers. It is locked only if reading changes it.
 pub(super) async fn read_reachable(app: &App, id: &CiId) -> ApiResult<Machine> {
-    let mut tx = store::begin_reading(&app.pool).await?;
-    let mut machine = store::machines::get_machine(&mut tx, id).await?;
-    tx.commit().await?;
+    let mut machine = read_machine(app, id).await?;
     refuse_real_guest(app, &machine)?;
     if machine.is_idle(app.clock.now()) {
         machine.reach().map_err(|unreachable| unavailable(&unreachable))?;

@@ -8,7 +8,10 @@ use service_kit::{ApiError, ApiResult};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{locked_machine::LockedMachine, schedule::Schedule};
+use super::{
+    locked_machine::{LockedMachine, read_machine},
+    schedule::Schedule,
+};
 use crate::{driver, state::App, store};
 
 /// How late lists may be. A read of one machine shows it as it is.
@@ -63,10 +66,7 @@ async fn reconcile(
 /// Stores the actual state of one machine. If its row is locked, the next turn does so.
 async fn refresh_machine(app: &App, driver: &dyn driver::Driver, id: &CiId) -> ApiResult<()> {
     let now = app.clock.now();
-    let mut tx = store::begin_reading(&app.pool).await?;
-    let read = store::machines::get_machine(&mut tx, id).await;
-    tx.commit().await?;
-    let mut machine = match read {
+    let mut machine = match read_machine(app, id).await {
         Ok(machine) => machine,
         // Deleted since it was listed.
         Err(error) if error.status().as_u16() == 404 => return Ok(()),

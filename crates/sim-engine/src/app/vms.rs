@@ -16,7 +16,7 @@ use service_kit::{
 
 use super::{
     checks::{check_count, check_vm},
-    locked_machine::LockedMachine,
+    locked_machine::{LockedMachine, read_machine},
 };
 use crate::{
     machine::Machine,
@@ -161,9 +161,7 @@ pub async fn list_vms(app: &App, filter: &VmFilter, request: &PageRequest) -> Ap
 
 pub async fn get_vm(app: &App, id: &CiId) -> ApiResult<Vm> {
     let now = app.clock.now();
-    let mut tx = store::begin_reading(&app.pool).await?;
-    let mut machine = store::machines::get_machine(&mut tx, id).await?;
-    tx.commit().await?;
+    let mut machine = read_machine(app, id).await?;
     if !observe(app, &mut machine, now).await? && machine.is_up_to_date(now) {
         return Ok(machine.to_vm());
     }

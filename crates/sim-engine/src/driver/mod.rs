@@ -3,11 +3,7 @@
 mod linux;
 mod model;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use api_types::sim::{self, CreateVm, PowerAction};
 use async_trait::async_trait;
@@ -17,6 +13,8 @@ use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 
 use crate::machine::{FaultState, Machine};
+use linux::LinuxDriver;
+use model::ModelDriver;
 
 /// What a revert to a snapshot needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,58 +83,39 @@ pub trait Driver: Send + Sync {
     }
 }
 
-/// The drivers of this installation.
+/// The drivers of this installation: `model` always, `linux` if it has a folder.
 #[derive(Clone)]
-pub struct Drivers(Arc<BTreeMap<&'static str, Box<dyn Driver>>>);
+pub struct Drivers {
+    linux: Option<Arc<LinuxDriver>>,
+}
 
 impl Drivers {
-    /// `model` always; `linux` if it has a folder, and one for its images.
+    /// `linux` is the folder of the fleet and that of its images.
     pub fn available(linux: Option<(PathBuf, PathBuf)>) -> Self {
-        let mut drivers: BTreeMap<&'static str, Box<dyn Driver>> = BTreeMap::new();
-        drivers.insert(name(sim::Driver::Model), Box::new(model::ModelDriver));
-        if let Some((folder, images)) = linux {
-            drivers.insert(name(sim::Driver::Linux), Box::new(linux::LinuxDriver::open(folder, images)));
-        }
-        Self(Arc::new(drivers))
+        Self { linux: linux.map(|(folder, images)| Arc::new(LinuxDriver::open(folder, images))) }
     }
 
     /// The driver for a new machine. `pointer` is the field of the request that names it.
     pub fn choose(&self, driver: sim::Driver, pointer: &str) -> ApiResult<&dyn Driver> {
-        self.find(driver).ok_or_else(|| {
-            let known: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
-            let hint = match driver {
-                sim::Driver::Linux => "; start it with --fleet-dir to enable the driver `linux`",
-                sim::Driver::Model => "",
-            };
-            let (name, known) = (name(driver), known.join(", "));
-            ApiError::invalid(
-                pointer,
-                format!("must be a driver of this sim-engine, not `{name}`; it has: {known}{hint}"),
-            )
-        })
+        let hint = "must be `model`: start this sim-engine with --fleet-dir to enable the driver `linux`";
+        self.find(driver).ok_or_else(|| ApiError::invalid(pointer, hint))
     }
 
     /// The driver of an existing machine.
     pub fn of(&self, machine: &Machine) -> ApiResult<&dyn Driver> {
         self.find(machine.driver).ok_or_else(|| {
-            let (id, name) = (&machine.id, name(machine.driver));
-            ApiError::conflict(
-                "driver-missing",
-                format!(
-                    "`{id}` needs the driver `{name}`, which this sim-engine does not have; use one that does"
-                ),
-            )
+            let detail = format!(
+                "`{}` needs the driver `linux`, which this sim-engine does not have; use one that does",
+                machine.id
+            );
+            ApiError::conflict("driver-missing", detail)
         })
     }
 
     pub fn find(&self, driver: sim::Driver) -> Option<&dyn Driver> {
-        self.0.get(name(driver)).map(AsRef::as_ref)
-    }
-}
-
-fn name(driver: sim::Driver) -> &'static str {
-    match driver {
-        sim::Driver::Model => "model",
-        sim::Driver::Linux => "linux",
+        match driver {
+            sim::Driver::Model => Some(&ModelDriver),
+            sim::Driver::Linux => self.linux.as_deref().map(|driver| driver as &dyn Driver),
+        }
     }
 }

@@ -227,12 +227,12 @@ pub fn start_detached(command: &mut Command, log: &Path) -> Result<(), FleetErro
         .and_then(|out| out.try_clone().map(|err| (out, err)))
         .map_err(FleetError::file("opened", log))?;
     command.current_dir("/").stdin(Stdio::null()).stdout(out).stderr(err);
-    let status = command.status().map_err(FleetError::file("opened", log))?;
-    if status.success() {
-        return Ok(());
-    }
-    let program = command.get_program().to_string_lossy().into_owned();
-    Err(FleetError::Program { program, output: format!("{status}; see `{}`", log.display()) })
+    let output = match command.status() {
+        Ok(status) if status.success() => return Ok(()),
+        Ok(status) => format!("{status}; see `{}`", log.display()),
+        Err(error) => error.to_string(),
+    };
+    Err(FleetError::Program { program: command.get_program().to_string_lossy().into_owned(), output })
 }
 
 /// Only one fleet at a time allocates a network or removes the remains of others.
