@@ -13,7 +13,7 @@ pub struct LeasedTable {
     /// The column of the primary key.
     pub key: &'static str,
     /// Condition for rows with work to do: `state_is_open AND wake_at <= now()`. It must stay true during the work,
-    /// otherwise nobody takes the row over when its owner dies.
+    /// otherwise no worker takes the row over when its owner dies.
     pub claimable: &'static str,
     /// Order of claims: `wake_at`.
     pub order_by: &'static str,

@@ -20,10 +20,10 @@ const QUIET_LIMIT: Duration = Duration::from_secs(30);
 /// Further unread notifications are dropped. The poll finds their work.
 const UNREAD_LIMIT: usize = 1024;
 
-/// Why to look for work now.
+/// Why it is time to claim work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wakeup {
-    /// Somebody called [`notify`] with this payload.
+    /// [`notify`] was called with this payload.
     Notified { payload: String },
     /// A poll interval has passed, notifications may have been missed, or a worker has shut down.
     Poll,
@@ -64,7 +64,7 @@ impl Wakeups {
 
 /// Wakes the listeners of `channel` when the transaction is committed. Payloads have less than 8000 bytes, and equal
 /// ones of one transaction arrive as one. Transactions that notify commit one after another, so notify only if
-/// somebody waits for it.
+/// a listener waits for it.
 pub async fn notify(connection: &mut PgConnection, channel: &str, payload: &str) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(payload).execute(connection).await?;
     Ok(())

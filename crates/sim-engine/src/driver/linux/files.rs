@@ -39,7 +39,7 @@ pub fn remove_folder(path: &Path) -> Result<(), FleetError> {
     fs::remove_dir_all(path).map_err(FleetError::file("removed", path))
 }
 
-/// Removes a file. It is no error if it does not exist.
+/// Removes a file. A missing file is not an error.
 pub fn remove(path: &Path) -> Result<(), FleetError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(FleetError::file("removed", path)(error)),

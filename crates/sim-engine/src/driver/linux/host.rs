@@ -37,7 +37,7 @@ const DISK: &str = "1G";
 /// Systems with images, each with its layers, the upper one first.
 pub const SYSTEMS: [(&str, &[&str]); 2] = [("debian12", &["debian"]), ("rocky9", &["rocky", "debian"])];
 
-/// What never changes in the life of a host.
+/// The properties of a host that never change.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
     pub id: CiId,

@@ -72,7 +72,7 @@ impl LinuxDriver {
         }
     }
 
-    /// Runs `work` on a blocking thread. It completes even when nobody waits for it any more.
+    /// Runs `work` on a blocking thread. It completes even if the caller stops waiting.
     async fn on_host<T: Send + 'static>(
         &self,
         id: &CiId,

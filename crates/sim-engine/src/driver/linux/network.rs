@@ -110,7 +110,7 @@ pub fn list_bridges() -> Result<Vec<(String, String)>, FleetError> {
     Ok(bridges)
 }
 
-/// Removes a link. It is no error if it does not exist.
+/// Removes a link. A missing link is not an error.
 pub fn remove_link(link: &str) -> Result<(), FleetError> {
     match quick("ip", &["link", "delete", link]) {
         Err(error) if link_exists(link) => Err(error),
