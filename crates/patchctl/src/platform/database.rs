@@ -25,7 +25,7 @@ pub struct Database {
 
 impl Database {
     /// Uses the database at `url`, or starts the private one in `folder`, and waits until it accepts connections.
-    pub async fn open(url: Option<&Secret>, folder: &Path) -> Result<Self, Failure> {
+    pub async fn open(url: Option<&SecretString>, folder: &Path) -> Result<Self, Failure> {
         let database = match url {
             Some(url) => Self { url: url.clone(), private: None },
             None => Self::start_private(folder).await?,
@@ -60,8 +60,8 @@ impl Database {
 }
 
 /// Opens a single connection; the error has the reason of the failure.
-pub async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
-    let options: PgConnectOptions = url.expose().parse().map_err(|_| {
+pub async fn connect(url: &SecretString) -> Result<PgConnection, Failure> {
+    let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| {
         Failure::new("the database URL is not valid; write it like `postgres://user@host:5432/database`")
     })?;
     let place = format!(

@@ -38,7 +38,7 @@ pub struct PlatformConfig {
     pub port_base: u16,
     pub bind: IpAddr,
     /// PostgreSQL to use instead of the private one.
-    pub database_url: Option<Secret>,
+    pub database_url: Option<SecretString>,
     /// Folder for a fleet of real hosts; by default that of the environment.
     pub fleet_dir: Option<PathBuf>,
     /// Clock of the services: the system clock, except in a demo.
@@ -50,7 +50,7 @@ pub struct PlatformConfig {
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
 pub struct Platform {
     pub addresses: Addresses,
-    pub admin_token: Secret,
+    pub admin_token: SecretString,
     /// Whether the admin token was created or renewed at this start.
     pub admin_token_is_new: bool,
     data_dir: DataDir,

@@ -42,15 +42,15 @@ pub struct Services {
 }
 
 /// Migrates every schema to this version, one after the other, so that a failure is reported once and by name.
-pub async fn migrate_all(database_url: &Secret) -> Result<(), Failure> {
+pub async fn migrate_all(database_url: &SecretString) -> Result<(), Failure> {
     migrate::<Cmdb>(database_url).await?;
     migrate::<Itsm>(database_url).await?;
     migrate::<SimEngine>(database_url).await?;
     migrate::<PatchManager>(database_url).await
 }
 
-async fn migrate<S: Service>(database_url: &Secret) -> Result<(), Failure> {
-    let pool = database::connect(database_url.expose(), S::NAME, 2)
+async fn migrate<S: Service>(database_url: &SecretString) -> Result<(), Failure> {
+    let pool = database::connect(database_url.expose_secret(), S::NAME, 2)
         .map_err(|_| Failure::new("the database URL is not valid"))?;
     let migrated = database::migrate(&pool, S::SCHEMA, S::migrator()).await;
     pool.close().await;
@@ -103,7 +103,7 @@ impl Services {
         settings: S::Settings,
     ) -> Result<(), Failure> {
         let context = Context {
-            pool: database::connect(database_url.expose(), S::NAME, POOL)
+            pool: database::connect(database_url.expose_secret(), S::NAME, POOL)
                 .map_err(|_| Failure::new("the database URL is not valid"))?,
             clock,
             service_token: service_token.clone(),

@@ -41,13 +41,13 @@ pub fn patch_manager(
     sim_engine: &sim_engine::SimSettings,
 ) -> Result<patch_manager::Settings, Failure> {
     let mut settings: patch_manager::Settings = from_environment()?;
-    settings.cmdb_url = addresses.cmdb.clone();
-    settings.itsm_url = addresses.itsm.clone();
-    settings.sim_engine_url = addresses.sim_engine.clone();
+    let patch_manager::Settings { compliance, runs, releases } = &mut settings;
+    compliance.cmdb_url = addresses.cmdb.clone();
+    runs.itsm_url = addresses.itsm.clone();
+    runs.sim_engine_url = addresses.sim_engine.clone();
     // The hosts of the fleet accept the key that the sim-engine created for the fleet.
-    if let (None, Some(dir)) = (&settings.ssh_key_file, &sim_engine.fleet_dir) {
-        settings.ssh_key_file =
-            Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).join("id_ed25519"));
+    if let (None, Some(dir)) = (&runs.ssh_key_file, &sim_engine.fleet_dir) {
+        runs.ssh_key_file = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).join("id_ed25519"));
     }
     if env::var_os("PATCH_WORK_DIR").is_none() {
         compliance.work_dir = config.data_dir.join("work");

@@ -49,7 +49,7 @@ pub fn approval_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Registers both tokens; a token that is already registered does not change.
-pub async fn register(database_url: &Secret, admin: &Token, service: &Token) -> Result<(), Failure> {
+pub async fn register(database_url: &SecretString, admin: &Token, service: &Token) -> Result<(), Failure> {
     let mut connection = database::connect(database_url).await?;
     let now = Utc::now();
     let subjects = [
