@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use test_skip::{Reason, skip};
+
 /// The folder and images of a fleet. Dropping it ends what a failed test left running.
 pub struct TestFleet {
     folder: tempfile::TempDir,

@@ -126,16 +126,6 @@ async fn token_of(admin: &Http, subject: &str, role: &str) -> String {
     admin.post("/access/tokens", &token).await.expect(201)["token"].as_str().unwrap().to_owned()
 }
 
-fn ansible_playbook() -> Option<PathBuf> {
-    let named = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from);
-    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook");
-    let found = named.into_iter().chain([own]).find(|path| path.exists());
-    if found.is_none() {
-        eprintln!("skipped: ansible-playbook is not installed; `cargo xtask bootstrap` installs it");
-    }
-    found
-}
-
 /// The first of four consecutive free ports; parallel tests search in different ranges.
 fn free_port_base() -> u16 {
     let start = 20_000 + (uuid::Uuid::new_v4().as_u128() % 30_000) as u16;

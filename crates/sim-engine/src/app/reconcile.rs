@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api_types::sim::Driver;
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub async fn run(app: App, shutdown: CancellationToken) {
 }
 
 fn is_opening(error: &ApiError) -> bool {
-    matches!(error.kind(), "fleet-opening" | "driver-unavailable")
+    [problem_types::FLEET_OPENING, problem_types::DRIVER_UNAVAILABLE].contains(&error.problem())
 }
 
 async fn reconcile(

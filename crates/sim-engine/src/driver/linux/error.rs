@@ -38,16 +38,14 @@ impl FleetError {
 
 impl From<FleetError> for ApiError {
     fn from(error: FleetError) -> Self {
-        let kind = match error {
-            FleetError::Unsupported(_) => "driver-unavailable",
-            FleetError::HostExists(_) => "vm-exists",
-            FleetError::Full => "fleet-full",
-            FleetError::DiskMissing(_) | FleetError::SnapshotMissing { .. } => "disk-gone",
-            FleetError::Unreachable { .. } | FleetError::Timeout { .. } => {
-                return Self::unavailable("guest-unreachable", error.to_string());
-            }
+        let problem = match error {
+            FleetError::Unsupported(_) => problem_types::DRIVER_UNAVAILABLE,
+            FleetError::HostExists(_) => problem_types::VM_EXISTS,
+            FleetError::Full => problem_types::FLEET_FULL,
+            FleetError::DiskMissing(_) | FleetError::SnapshotMissing { .. } => problem_types::DISK_GONE,
+            FleetError::Unreachable { .. } | FleetError::Timeout { .. } => problem_types::GUEST_UNREACHABLE,
             other => return Self::internal(other),
         };
-        Self::conflict(kind, error.to_string())
+        Self::new(problem, error.to_string())
     }
 }
