@@ -9,7 +9,7 @@ use domain::ids::CiId;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{ClientError, segment, service_client};
+use crate::{ClientError, client::service_client, segment};
 
 /// Maximum number of items of a list.
 const MOST: usize = 100_000;

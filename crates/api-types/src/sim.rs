@@ -1,4 +1,4 @@
-//! The sim-engine: virtual machines, snapshots, faults, and the inside of `model` guests.
+//! The sim-engine: virtual machines, snapshots, faults, and the guests of the driver `model`.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What makes a virtual machine exist.
+/// Hypervisor of a virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Driver {
-    /// Rows in the database: no privileges needed, thousands of them are cheap.
+    /// Simulated in the database. Needs no privileges; thousands of them are cheap.
     Model,
     /// A small real Linux on the machine of the sim-engine.
     Linux,
@@ -41,10 +41,10 @@ pub struct CreateVm {
     pub driver: Driver,
     /// OS tag as in the CMDB: `rocky9`, `debian12`, `ubuntu2204`.
     pub os: String,
-    /// Cluster of hypervisors that carries it.
+    /// Cluster of hypervisors that it runs on.
     #[serde(default)]
     pub cluster: Option<String>,
-    /// Hypervisor that carries it.
+    /// Hypervisor that it runs on.
     #[serde(default)]
     pub hypervisor: Option<String>,
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct CreateVm {
     pub guest: GuestSpec,
 }
 
-/// Many virtual machines to create in one transaction: all of them or none. At most [`CreateVms::MOST`].
+/// Virtual machines to create in one transaction: all of them or none. At most 1000.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateVms {
@@ -61,7 +61,7 @@ pub struct CreateVms {
 }
 
 impl CreateVms {
-    pub const MOST: usize = 1000;
+    pub const MAX: usize = 1000;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -69,26 +69,26 @@ pub struct CreatedVms {
     pub created: usize,
 }
 
-/// The inside of a guest when it is created, and how long its operations take.
+/// The content of a guest when it is created, and the duration of its operations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuestSpec {
     /// Installed packages: name to version.
     pub packages: BTreeMap<String, String>,
     pub services: Vec<ServiceSpec>,
-    /// Seconds one package transaction takes.
+    /// Duration of a package transaction.
     pub patch_seconds: f64,
-    /// Seconds a reboot takes, in which the guest answers nothing.
+    /// Duration of a reboot. The guest does not answer in this time.
     pub reboot_seconds: f64,
-    /// Seconds until a draining service has no session left.
+    /// Time until a draining service has no sessions left.
     pub drain_seconds: f64,
-    /// Packages whose update needs a reboot to take effect.
+    /// Packages whose update requires a reboot.
     pub reboot_packages: Vec<String>,
     /// Packages that the package manager must not touch.
     pub held_packages: Vec<String>,
     /// 0 to 100.
     pub disk_free_percent: f64,
-    /// How far the guest's clock is ahead of the true time.
+    /// How far the guest's clock is ahead.
     pub clock_offset_ms: i64,
 }
 
@@ -114,10 +114,10 @@ pub struct ServiceSpec {
     pub name: String,
     #[serde(default)]
     pub port: Option<u16>,
-    /// Open sessions while the service runs undrained.
+    /// Open sessions while the service runs and does not drain.
     #[serde(default)]
     pub sessions: u32,
-    /// Whether its configuration passes the service's own check.
+    /// Whether its configuration is valid.
     #[serde(default = "valid")]
     pub config_valid: bool,
 }
@@ -126,7 +126,7 @@ fn valid() -> bool {
     true
 }
 
-/// A virtual machine as it is.
+/// A virtual machine.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Vm {
     pub id: CiId,
@@ -136,11 +136,11 @@ pub struct Vm {
     pub hypervisor: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub power: Power,
-    /// Whether the guest answers at this moment.
+    /// Whether the guest answers.
     pub reachable: bool,
-    /// Address for SSH; a `model` VM has none.
+    /// Address for SSH. Null for a `model` VM.
     pub address: Option<String>,
-    /// How a `linux` VM is entered.
+    /// How to reach a `linux` VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh: Option<SshAccess>,
     pub boot_id: Uuid,
@@ -148,15 +148,15 @@ pub struct Vm {
     pub updated_at: DateTime<Utc>,
 }
 
-/// How a real guest is entered over SSH.
+/// How to reach a real guest over SSH.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SshAccess {
     pub address: String,
     pub port: u16,
     pub user: String,
-    /// The guest's public host key, as it stands in a file of known hosts after the address: `ssh-ed25519 AAAA...`.
+    /// The guest's public host key, as in a file of known hosts after the address: `ssh-ed25519 AAAA...`.
     pub host_key: String,
-    /// Where the private key lies on the machine of the sim-engine, for its user alone.
+    /// Path of the private key on the machine of the sim-engine. Only the sim-engine's user can read it.
     pub key_file: String,
 }
 
@@ -166,15 +166,15 @@ pub struct SetPower {
     pub action: PowerAction,
 }
 
-/// A snapshot to take. The same `owner` and `purpose` on the same VM give the snapshot that exists already.
+/// A snapshot to take. The same `owner` and `purpose` on the same VM return the existing snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateSnapshot {
-    /// Who needs it: `run:<id>`.
+    /// What needs the snapshot: `run:<id>`.
     pub owner: String,
     #[serde(default)]
     pub purpose: String,
-    /// After this time the sim-engine deletes it.
+    /// The sim-engine deletes the snapshot after this time.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -189,16 +189,16 @@ pub struct Snapshot {
     pub size_bytes: i64,
 }
 
-/// What came of trying the way back to a snapshot on a clone.
+/// Result of a revert that was rehearsed on a clone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rehearsal {
-    /// The machine's driver can clone; otherwise nothing was tried.
+    /// Whether the machine's driver can clone. If not, nothing was rehearsed.
     pub cloned: bool,
-    /// From the order to the clone's being back.
+    /// Duration of the revert.
     pub seconds: Option<f64>,
 }
 
-/// The inside of a `model` guest.
+/// The content of a `model` guest.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Guest {
     pub id: CiId,
@@ -217,7 +217,7 @@ pub struct Guest {
 pub struct GuestPackage {
     pub name: String,
     pub version: String,
-    /// Newest version the guest's repository offers, when it is newer than the installed one.
+    /// Newest version in the guest's repository, if it is newer than the installed one.
     pub candidate: Option<String>,
     pub held: bool,
 }
@@ -227,19 +227,19 @@ pub struct GuestService {
     pub name: String,
     pub port: Option<u16>,
     pub active: bool,
-    /// Active, and answering as it should.
+    /// Whether it is active and works.
     pub healthy: bool,
     pub config_valid: bool,
     pub sessions: u32,
 }
 
-/// A package transaction in a guest. Sent twice with the same id it runs once and gives the same answer.
+/// A package transaction in a guest. Sent twice with the same id, it runs once and returns the same answer.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartTransaction {
     /// `<run id>:<attempt>`.
     pub transaction_id: String,
-    /// Package to version; a package at that version or newer already is left alone.
+    /// Version by package. A package that has this version or a newer one does not change.
     pub packages: BTreeMap<String, String>,
 }
 
@@ -256,7 +256,7 @@ pub struct Transaction {
     pub transaction_id: String,
     pub state: TransactionState,
     pub changed: Vec<PackageChange>,
-    /// Why it failed, as the package manager says it.
+    /// Error of the package manager.
     pub failure: Option<String>,
     pub reboot_pending: bool,
     pub started_at: DateTime<Utc>,
@@ -276,7 +276,7 @@ pub enum ServiceAction {
     Start,
     Stop,
     Restart,
-    /// No new sessions; those open end within the guest's drain time.
+    /// Accept no new sessions. Open ones end within the guest's drain time.
     Drain,
 }
 
@@ -286,14 +286,14 @@ pub struct ControlService {
     pub action: ServiceAction,
 }
 
-/// A reboot. With `boot_id` it happens only while the guest still runs under that boot: asked twice, it reboots once.
+/// A reboot. With `boot_id` it happens only if the guest still runs under that boot: sent twice, it reboots once.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reboot {
     pub boot_id: Option<Uuid>,
 }
 
-/// What a repository offers for an OS: package name to versions, oldest first.
+/// What a repository offers for an OS: versions by package, oldest first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
@@ -304,18 +304,18 @@ pub struct Repository {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The guest stops answering, until it is powered on, reset or reverted. It strikes at once, and then at guest
-    /// operations until it is spent; without `times` it strikes once.
+    /// The guest stops answering until it is powered on, reset or reverted. The fault strikes at once, and then at guest
+    /// operations until it is spent. By default it strikes once.
     HostFailure,
     /// A package transaction fails.
     PatchFailure,
-    /// A service does not come back after its next start, reboot or update.
+    /// A service does not work after its next start, reboot or update.
     ServiceFailure,
     /// Operations take `delay_seconds` longer.
     Slow,
-    /// The disk is full: transactions fail before they change anything.
+    /// The disk is full: package transactions fail before they change anything.
     DiskFull,
-    /// The guest runs on and cannot be reached.
+    /// The guest continues to run but cannot be reached.
     NetworkPartition,
 }
 
@@ -324,18 +324,18 @@ pub enum FaultKind {
 #[serde(deny_unknown_fields)]
 pub struct CreateFault {
     pub vm_id: CiId,
-    /// Chance that an operation it applies to is hit, 0 to 1.
+    /// Probability that it strikes at an operation, above 0 and at most 1.
     #[serde(default = "certain")]
     pub probability: f64,
-    /// How often it strikes before it is spent; absent: until deleted.
+    /// How often it strikes before it is spent. By default it strikes until it is deleted.
     #[serde(default)]
     pub times: Option<u32>,
-    /// The service for `service-failure`; absent: every service of the VM.
+    /// The service, only for `service-failure`. By default all services of the VM.
     #[serde(default)]
     pub service: Option<String>,
     #[serde(default)]
     pub delay_seconds: Option<f64>,
-    /// Seed of the draws when `probability` is below 1.
+    /// Seed of the draws if `probability` is below 1.
     #[serde(default)]
     pub seed: u64,
 }
@@ -344,7 +344,7 @@ fn certain() -> f64 {
     1.0
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     pub id: Uuid,
     pub kind: FaultKind,
@@ -357,7 +357,7 @@ pub struct Fault {
     pub created_at: DateTime<Utc>,
 }
 
-/// Everything that exists, for the CMDB's synchronisation. `version` grows with every change.
+/// Everything that exists, for the synchronisation of the CMDB. `version` grows with every change.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SimState {
     pub version: i64,

@@ -1,4 +1,4 @@
-//! The sim-engine's customers: installations of a product that can be deployed to, watched and made to fail.
+//! The sim-engine's customers: installations of a product with deployments, a health check and injected faults.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// An installation to create, or to set back to this.
+/// An installation to create or to reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutSimCustomer {
     pub version: Version,
-    /// How it is when it is well.
+    /// Its health without faults.
     #[serde(default = "usual")]
     pub health: Baseline,
-    /// How long a deployment takes.
+    /// Duration of a deployment.
     #[serde(default = "two_minutes")]
     pub deploy_seconds: u32,
 }
@@ -41,15 +41,15 @@ pub struct SimCustomer {
     pub deployments: Vec<SimDeployment>,
 }
 
-/// Something that is wrong with an installation.
+/// A fault of an installation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerFault {
     pub kind: CustomerFaultKind,
-    /// Only while it runs, or is brought to, this version.
+    /// Only while it runs this version or is deployed to it.
     #[serde(default)]
     pub version: Option<Version>,
-    /// Counted from the deployment that brought the version.
+    /// Time after the deployment of the version at which the fault begins.
     #[serde(default)]
     pub after_seconds: u32,
 }
@@ -57,32 +57,32 @@ pub struct CustomerFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CustomerFaultKind {
-    /// Its health is answered with 503.
+    /// The health check is answered with 503.
     HealthFailure,
-    /// Ten percentage points more requests fail.
+    /// The error rate is 10 percentage points higher.
     ErrorRate,
-    /// Requests take half as long again.
+    /// The latency is 50 % higher.
     Latency,
-    /// Its health is not answered for a minute.
+    /// The health check is not answered for a minute.
     Hang,
-    /// Its health is answered with something that is none.
+    /// The answer to the health check is not JSON.
     Garbage,
-    /// It says that it runs another version, and is well.
+    /// It reports another version, and that it is healthy.
     Lie,
-    /// Deployments fail half way; it stays at its version.
+    /// Deployments fail half way, and the version does not change.
     DeployFailure,
-    /// Deployments begin and never end.
+    /// Deployments start and never end.
     DeploySilence,
 }
 
-/// All faults of an installation: these, and no others any more.
+/// All faults of an installation. They replace its previous ones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutCustomerFaults {
     pub faults: Vec<CustomerFault>,
 }
 
-/// A deployment to begin; the same id begins nothing new.
+/// A deployment to start. A known id starts nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartSimDeployment {
@@ -110,10 +110,10 @@ pub enum SimDeploymentState {
     Failed,
 }
 
-/// What an installation says of itself.
+/// What an installation reports about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CustomerHealth {
-    /// `ok`, or what is wrong.
+    /// `ok`, or the error.
     pub status: String,
     #[serde(default)]
     pub version: Option<Version>,

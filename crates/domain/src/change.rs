@@ -138,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is done in whatever order: work begins only on a change that was approved after its last edit.
+        /// In any order of operations, work begins only on a change that was approved after its last edit.
         #[test]
         fn work_begins_only_on_what_was_approved_as_it_stands(
             kind in proptest::sample::select(KINDS.to_vec()),

@@ -13,7 +13,7 @@ impl Backoff {
         Backoff { first, longest, next: first }
     }
 
-    /// The pause to make now; the one after it is longer.
+    /// The pause for now. The next one is longer.
     pub fn next_pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
@@ -24,14 +24,14 @@ impl Backoff {
         tokio::time::sleep(self.next_pause()).await;
     }
 
-    /// To be called after a success.
+    /// Call this after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
 }
 
 impl Default for Backoff {
-    /// From 100 ms to 1 s: a restarted PostgreSQL is noticed about as fast as work is polled for.
+    /// From 100 ms to 1 s, the default poll interval: a restarted PostgreSQL is noticed as fast as new work.
     fn default() -> Backoff {
         Backoff::new(Duration::from_millis(100), Duration::from_secs(1))
     }

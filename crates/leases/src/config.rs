@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use crate::LeaseError;
 
-/// How a worker keeps its rows. The defaults let another worker take over within 10 s of a death: 8 s until the
-/// lease has lapsed and 1 s until the next poll.
+/// How a worker keeps its rows. With the defaults, another worker takes over within 10 s of a death: 8 s until the
+/// lease lapses and 1 s until the next poll.
 #[derive(Debug, Clone)]
 pub struct LeaseConfig {
-    /// Who this is, for people who read `leases.workers`: the service's name and, say, its machine.
+    /// Name for people who read `leases.workers`: the service and, for example, its machine.
     pub name: String,
-    /// Time between two heartbeats; also how long one of them may take. Default 2 s.
+    /// Time between two heartbeats, and timeout of one. Default 2 s.
     pub heartbeat: Duration,
     /// How long a registration lives without a heartbeat. Default 8 s.
     pub lease: Duration,
-    /// How much earlier than the others the worker itself holds its registration for lapsed, so that it has this
-    /// time to stop what it does outside the database. Default 1 s.
+    /// How much earlier than others the worker itself treats its registration as lapsed. It has this time to stop what
+    /// it does outside the database. Default 1 s.
     pub margin: Duration,
-    /// How long one exchange with the database may take before it counts as failed. Default 5 s.
+    /// Timeout of one exchange with the database. Default 5 s.
     pub database_timeout: Duration,
 }
 
@@ -30,7 +30,7 @@ impl LeaseConfig {
         }
     }
 
-    /// One missed heartbeat must not cost the lease, hence room for two of them beside the margin.
+    /// One missed heartbeat must not cost the lease, so there must be time for two in addition to the margin.
     pub(crate) fn check(&self) -> Result<(), LeaseError> {
         let refuse = |field, problem| Err(LeaseError::Config { field, problem });
         match self {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_hold() {
+    fn defaults_are_valid() {
         LeaseConfig::named("patch-manager").check().unwrap();
     }
 

@@ -4,17 +4,17 @@ use crate::Epoch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// The row has a newer epoch or no such row exists any more. Final for this lease.
+    /// The row has a newer epoch or no longer exists. Final for this lease.
     #[error(
-        "row `{key}` of `{table}` is no longer held at epoch {epoch}: stop working on it, its new owner goes on"
+        "row `{key}` of `{table}` is no longer owned at epoch {epoch}: stop working on it, its new owner continues"
     )]
     Lost { table: &'static str, key: String, epoch: Epoch },
-    /// Passes: the worker registers again as soon as the database answers.
-    #[error("this worker's own lease has lapsed: try again once it has registered anew")]
+    /// Temporary: the worker registers again as soon as the database answers.
+    #[error("the lease of this worker has lapsed: try again after it has registered again")]
     Lapsed,
     #[error("lease configuration: `{field}` {problem}")]
     Config { field: &'static str, problem: &'static str },
-    #[error("could not {action}: the database refused or went away")]
+    #[error("could not {action}: the database refused it or is unavailable")]
     Database { action: &'static str, source: sqlx::Error },
     #[error("could not {action}: the database did not answer within {after:?}")]
     Timeout { action: &'static str, after: Duration },
@@ -23,13 +23,13 @@ pub enum LeaseError {
 }
 
 impl LeaseError {
-    /// Whether the lease is gone for good; with every other error a later attempt may succeed.
+    /// Whether the lease is lost forever. After any other error a later attempt may succeed.
     pub fn is_lost(&self) -> bool {
         matches!(self, LeaseError::Lost { .. })
     }
 }
 
-/// Bounds one exchange with the database and says what it was for when it fails.
+/// Runs one exchange with the database under a timeout. Errors name its `action`.
 pub(crate) async fn within<T>(
     limit: Duration,
     action: &'static str,

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::registration::Registration;
 use crate::{Backoff, LeaseConfig, LeaseError};
 
-/// Keeps the process registered, life after life, until it is told to stop; then signs off.
+/// Keeps the process registered until `stop`, under a new registration after each lapse. Then deletes the registration.
 pub(crate) async fn keep_registered(
     pool: PgPool,
     config: LeaseConfig,
@@ -19,16 +19,16 @@ pub(crate) async fn keep_registered(
     loop {
         let registration = Arc::clone(&current.borrow());
         let beating = beat_until_lapsed(&pool, &config, &registration);
-        let told_to_stop = stop.run_until_cancelled(beating).await.is_none();
+        let is_stopped = stop.run_until_cancelled(beating).await.is_none();
         registration.lapsed.cancel();
-        if told_to_stop {
+        if is_stopped {
             return registration.delete(&pool, &config).await;
         }
-        warn!(worker.id = %registration.id, worker.name = config.name, "lease lapsed, registering anew");
+        warn!(worker.id = %registration.id, worker.name = config.name, "lease lapsed, registering again");
         let Some(next) = stop.run_until_cancelled(register(&pool, &config)).await else {
             return Ok(());
         };
-        info!(worker.id = %next.id, worker.name = config.name, "registered anew");
+        info!(worker.id = %next.id, worker.name = config.name, "registered again");
         current.send_replace(Arc::new(next));
     }
 }
@@ -41,7 +41,7 @@ async fn beat_until_lapsed(pool: &PgPool, config: &LeaseConfig, registration: &R
         if !registration.is_alive() {
             return;
         }
-        // The answer may come too late to matter, so the wait for it ends where the lease does.
+        // An answer after the end of the lease does not matter.
         let extended = tokio::select! {
             extended = registration.extend(pool, config) => extended,
             () = sleep_until(registration.good_until()) => return,

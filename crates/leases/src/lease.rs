@@ -11,7 +11,7 @@ use crate::error::within;
 use crate::registration::Registration;
 use crate::{Backoff, Key, LeaseError, LeasedTable, WorkerId};
 
-/// How often a row has been claimed. Grows with every claim, so that the larger of two is the later owner's.
+/// How often a row has been claimed. It grows with every claim: the larger of two epochs belongs to the later owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Epoch(pub i64);
@@ -28,7 +28,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What the leases of one claim share.
+/// What the leases of one call of [`Worker::claim`](crate::Worker::claim) share.
 pub(crate) struct Holder {
     pub(crate) pool: PgPool,
     pub(crate) registration: Arc<Registration>,
@@ -37,33 +37,33 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// A transaction that cannot keep a row locked for long: not by waiting for another lock, and not when this
-    /// process is stopped in the middle of it. The server itself ends it then, and the row can be taken over.
+    /// Begins a transaction that cannot keep a row locked for long, neither by waiting for another lock nor when this
+    /// process is stopped in the middle of it: the server ends it, and the row can be taken over.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let lock_timeout = self.database_timeout.as_millis();
         let idle_timeout = self.idle_timeout.as_millis();
         let begin = format!(
-            "begin isolation level read committed; set local lock_timeout = {lock_timeout}; \
-             set local idle_in_transaction_session_timeout = {idle_timeout}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock_timeout}; \
+             SET LOCAL idle_in_transaction_session_timeout = {idle_timeout}"
         );
         self.pool.begin_with(AssertSqlSafe(begin)).await
     }
 }
 
-/// A row that is ours until somebody else claims it at a higher epoch.
+/// A row that this worker owns until another one claims it at a higher epoch.
 ///
-/// Dropping a lease gives the row back in the background, so that the row of a task that panicked or was cancelled
-/// does not stay with a worker that lives on.
+/// Dropping a lease releases the row in the background. A task that panics or is cancelled therefore does not keep its
+/// row while its worker lives.
 pub struct Lease<K: Key = Uuid> {
     holder: Arc<Holder>,
     claim: Claim<K>,
-    is_settled: bool,
+    is_released: bool,
 }
 
 impl<K: Key> Lease<K> {
     pub(crate) fn new(holder: Arc<Holder>, table: LeasedTable, key: K, epoch: Epoch) -> Lease<K> {
         let claim = Claim { table, key, owner: holder.registration.id, epoch };
-        Lease { holder, claim, is_settled: false }
+        Lease { holder, claim, is_released: false }
     }
 
     pub(crate) fn successor(&self, holder: Arc<Holder>) -> Lease<K> {
@@ -86,32 +86,30 @@ impl<K: Key> Lease<K> {
         &self.claim.table
     }
 
-    /// Whether the owner's lease still holds by this process's own clock. If not, others may have taken the row.
+    /// Whether the owner's registration is alive by the clock of this process. If not, another worker may own the row.
     pub fn is_alive(&self) -> bool {
         self.holder.registration.is_alive()
     }
 
-    /// Trips when the owner's lease has lapsed: end what goes on outside the database.
+    /// Cancelled when the owner's registration lapses: stop what runs outside the database.
     pub fn lapsed(&self) -> CancellationToken {
         self.holder.registration.lapsed.child_token()
     }
 
-    /// Locks the row until the end of the caller's transaction and checks that it is still ours. Writes that follow
-    /// in the transaction are safe: no other worker can claim the row before the commit. Also good after a lapse, as
-    /// long as nobody has claimed the row.
+    /// Locks the row until the end of the caller's transaction and checks that this lease still owns it. Later writes of
+    /// the transaction are safe: no other worker can claim the row before the commit. Also works after a lapse, while
+    /// nobody has claimed the row.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it is not ours any more: roll the transaction back.
+    /// [`LeaseError::Lost`] if the lease no longer owns the row: roll the transaction back.
     pub async fn guard(&self, connection: &mut PgConnection) -> Result<(), LeaseError> {
         let is_ours = self.claim.lock(connection);
-        match within(self.holder.database_timeout, "check a lease", is_ours).await? {
-            true => Ok(()),
-            false => Err(self.claim.lost()),
-        }
+        let is_ours = within(self.holder.database_timeout, "check a lease", is_ours).await?;
+        if is_ours { Ok(()) } else { Err(self.claim.lost()) }
     }
 
-    /// Begins a transaction and [guards](Lease::guard) it. The server ends it when it stays idle for as long as a
-    /// lease lasts: do nothing slow inside.
+    /// Begins a transaction and [guards](Lease::guard) it. The server ends it when it is idle for the duration of a
+    /// lease: do nothing slow inside.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, LeaseError> {
         let mut tx =
             within(self.holder.database_timeout, "begin a leased transaction", self.holder.begin()).await?;
@@ -119,8 +117,8 @@ impl<K: Key> Lease<K> {
         Ok(tx)
     }
 
-    /// Commits the last writes and gives the row back in one step. When it fails, nothing was written, unless the
-    /// database went away in the middle of the commit; whoever claims the row next sees which.
+    /// Commits the last writes and releases the row in one step. If it fails, nothing was written, unless the database
+    /// became unavailable during the commit; the next owner of the row sees which.
     pub async fn finish(mut self, mut tx: Transaction<'static, Postgres>) -> Result<(), LeaseError> {
         let commit = async {
             let was_ours = self.claim.clear_owner(&mut tx).await?;
@@ -132,11 +130,11 @@ impl<K: Key> Lease<K> {
             Ok(was_ours)
         };
         let was_ours = within(self.holder.database_timeout, "commit and release a row", commit).await?;
-        self.is_settled = true;
+        self.is_released = true;
         if was_ours { Ok(()) } else { Err(self.claim.lost()) }
     }
 
-    /// Gives the row back. It can be claimed again at once if it is still claimable.
+    /// Releases the row. It can be claimed again at once if it is still claimable.
     pub async fn release(self) -> Result<(), LeaseError> {
         let tx = self.begin().await?;
         self.finish(tx).await
@@ -151,13 +149,13 @@ impl<K: Key> fmt::Debug for Lease<K> {
 
 impl<K: Key> Drop for Lease<K> {
     fn drop(&mut self) {
-        // Rows of an owner that is dead anyway are free already.
-        if self.is_settled || !self.holder.registration.is_alive() {
+        // The rows of a dead owner are free already.
+        if self.is_released || !self.holder.registration.is_alive() {
             return;
         }
         let (holder, claim) = (Arc::clone(&self.holder), self.claim.clone());
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(give_back(holder, claim))),
+            Ok(runtime) => drop(runtime.spawn(release_in_background(holder, claim))),
             Err(_) => {
                 warn!(?claim, "lease dropped outside the runtime, its row stays owned until the worker ends")
             }
@@ -165,20 +163,20 @@ impl<K: Key> Drop for Lease<K> {
     }
 }
 
-/// Tries until the row is not ours any more; by the end of the owner's lease that is so in any case.
-async fn give_back<K: Key>(holder: Arc<Holder>, claim: Claim<K>) {
+/// Retries until the row is released, at most until the owner's registration lapses, which frees it anyway.
+async fn release_in_background<K: Key>(holder: Arc<Holder>, claim: Claim<K>) {
     let attempts = async {
         let mut backoff = Backoff::default();
         while let Err(error) = within(holder.database_timeout, "release a row", claim.release(&holder)).await
         {
-            warn!(?claim, error = &error as &dyn std::error::Error, "releasing a row failed, trying again");
+            warn!(?claim, error = &error as &dyn std::error::Error, "releasing a row failed, retrying");
             backoff.pause().await;
         }
     };
     holder.registration.lapsed.run_until_cancelled(attempts).await;
 }
 
-/// What a lease says, without the duty to give it back.
+/// The content of a lease, without its release on drop.
 #[derive(Debug, Clone)]
 struct Claim<K> {
     table: LeasedTable,
@@ -188,7 +186,7 @@ struct Claim<K> {
 }
 
 impl<K: Key> Claim<K> {
-    /// Whether the row, now locked, is still ours.
+    /// Locks the row. Returns whether it is still ours.
     async fn lock(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let is_ours: Option<bool> = sqlx::query_scalar(AssertSqlSafe(self.table.lock_and_compare()))
             .bind(&self.key)
@@ -199,7 +197,7 @@ impl<K: Key> Claim<K> {
         Ok(is_ours.unwrap_or(false))
     }
 
-    /// Whether the row was still ours.
+    /// Returns whether the row was still ours.
     async fn clear_owner(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let done = sqlx::query(AssertSqlSafe(self.table.clear_owner()))
             .bind(&self.key)
@@ -212,7 +210,7 @@ impl<K: Key> Claim<K> {
 
     async fn release(&self, holder: &Holder) -> Result<(), sqlx::Error> {
         let mut tx = holder.begin().await?;
-        // The claim may still be on its way to its commit: the lock waits for that, a bare update would miss it.
+        // The claim may not be committed yet: the lock waits for that, a bare update would miss the row.
         if self.lock(&mut tx).await? {
             self.clear_owner(&mut tx).await?;
         }

@@ -10,7 +10,7 @@ use crate::error::within;
 use crate::wakeup::WORKER_LEFT;
 use crate::{LeaseConfig, LeaseError};
 
-/// One life of a worker. A process whose lease lapsed goes on under another id.
+/// Id of one registration. A process whose registration lapsed continues under another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct WorkerId(pub Uuid);
@@ -21,7 +21,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// A row of `leases.workers` as its own process sees it.
+/// A row of `leases.workers`, as its process sees it.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) id: WorkerId,
@@ -32,7 +32,7 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn is_alive(&self) -> bool {
         if !self.lapsed.is_cancelled() && Instant::now() >= self.good_until() {
-            // A process that was stopped may well get here before its heartbeat does.
+            // A process that was stopped may get here before its heartbeat.
             self.lapsed.cancel();
         }
         !self.lapsed.is_cancelled()
@@ -42,14 +42,14 @@ impl Registration {
         *self.good_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Inserts a new row, and removes those that have been dead for a day: kept that long for people to read.
+    /// Inserts a new row, and deletes those that have been dead for a day. People may read them until then.
     pub(crate) async fn insert(pool: &PgPool, config: &LeaseConfig) -> Result<Registration, LeaseError> {
         let id = WorkerId(Uuid::now_v7());
         let sent = Instant::now();
         let insert = sqlx::query(
-            "with buried as (delete from leases.workers where lease_until < clock_timestamp() - interval '1 day') \
-             insert into leases.workers (id, name, lease_until) \
-             values ($1, $2, clock_timestamp() + make_interval(secs => $3))",
+            "WITH deleted AS (DELETE FROM leases.workers WHERE lease_until < clock_timestamp() - interval '1 day') \
+             INSERT INTO leases.workers (id, name, lease_until) \
+             VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))",
         )
         .bind(id)
         .bind(&config.name)
@@ -62,32 +62,32 @@ impl Registration {
         })
     }
 
-    /// Moves the lease on; false when it has passed already, after which nothing brings it back.
+    /// Extends the lease. False if it has lapsed, which is final.
     pub(crate) async fn extend(&self, pool: &PgPool, config: &LeaseConfig) -> Result<bool, LeaseError> {
         let sent = Instant::now();
         let extend = sqlx::query(
-            "update leases.workers set lease_until = clock_timestamp() + make_interval(secs => $2) \
-             where id = $1 and lease_until > clock_timestamp()",
+            "UPDATE leases.workers SET lease_until = clock_timestamp() + make_interval(secs => $2) \
+             WHERE id = $1 AND lease_until > clock_timestamp()",
         )
         .bind(self.id)
         .bind(config.lease.as_secs_f64());
         let done = within(config.heartbeat, "send a heartbeat", extend.execute(pool)).await?;
         if done.rows_affected() == 1 {
-            // Counted from before it was sent: the server began later, so its lease ends later than this.
+            // From the time before it was sent: the server started later, so its lease ends later than this.
             *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) =
                 sent + config.lease - config.margin;
         }
         Ok(done.rows_affected() == 1)
     }
 
-    /// Gives up every row of this worker at once: an owner that is not registered counts as dead.
+    /// Releases all rows of this worker at once: an owner that is not registered counts as dead.
     pub(crate) async fn delete(&self, pool: &PgPool, config: &LeaseConfig) -> Result<(), LeaseError> {
         let delete = sqlx::query(
-            "with left_now as (delete from leases.workers where id = $1) select pg_notify($2, $1::text)",
+            "WITH deleted AS (DELETE FROM leases.workers WHERE id = $1) SELECT pg_notify($2, $1::text)",
         )
         .bind(self.id)
         .bind(WORKER_LEFT);
-        within(config.database_timeout, "sign off as a worker", delete.execute(pool)).await?;
+        within(config.database_timeout, "delete a worker's registration", delete.execute(pool)).await?;
         Ok(())
     }
 }

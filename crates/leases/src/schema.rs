@@ -5,11 +5,11 @@ use sqlx::{Connection, PgPool};
 
 use crate::LeaseError;
 
-/// Long enough for several processes that start together to take turns.
+/// Enough for several processes that start at the same time, one after another.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The migrations of schema `leases`. The table that records them lives in that schema as well, so that several
-/// crates can migrate one database without knowing of each other.
+/// The migrations of schema `leases`. Their records are in that schema as well, so that several crates can migrate one
+/// database independently.
 pub fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("../../migrations/leases");
     migrator.create_schema("leases");
@@ -17,10 +17,10 @@ pub fn migrator() -> Migrator {
     migrator
 }
 
-/// Creates or updates schema `leases`. Safe to run from several processes at once and again and again.
+/// Creates or updates schema `leases`. Safe to run from several processes at once, and repeatedly.
 pub async fn migrate(pool: &PgPool) -> Result<(), LeaseError> {
     let migrate = async {
-        // A connection of its own: closing it lets go of the migration lock on every path, also when a migration fails.
+        // A separate connection: closing it always releases the migration lock, also after a failed migration.
         let mut connection = pool.acquire().await?.detach();
         let migrated = migrator().run(&mut connection).await;
         connection.close().await?;

@@ -9,27 +9,27 @@ use tracing::{debug, warn};
 
 use crate::Backoff;
 
-/// Sent by a worker that signs off: rows may be free to take.
+/// Sent by a worker that shuts down: its rows may be claimable.
 pub(crate) const WORKER_LEFT: &str = "leases_worker_left";
 
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this long without a notification the connection is asked whether it still lives: one whose other end
-/// vanished without a word would be listened to for ever.
+/// After this time without a notification the connection is tested: without a test, a connection whose other end
+/// vanished silently would be used forever.
 const QUIET_LIMIT: Duration = Duration::from_secs(30);
-/// Notifications beyond this many unread ones are dropped; the poll finds what they were about.
+/// Further unread notifications are dropped. The poll finds their work.
 const UNREAD_LIMIT: usize = 1024;
 
-/// Why to look for work now.
+/// Why it is time to claim work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wakeup {
-    /// Somebody called [`notify`] with this payload.
+    /// [`notify`] was called with this payload.
     Notified { payload: String },
-    /// Anything may have happened: time has passed, notifications may have been missed, or a worker has left.
+    /// A poll interval has passed, notifications may have been missed, or a worker has shut down.
     Poll,
 }
 
-/// Calls for work by LISTEN and NOTIFY, with a poll behind it so that no notification is ever needed.
+/// Wake-ups by LISTEN and NOTIFY, and by a poll, so that the work never depends on a notification.
 pub struct Wakeups {
     received: mpsc::Receiver<Wakeup>,
     poll: Interval,
@@ -37,23 +37,23 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// Listens on a connection of its own, which it makes anew whenever it breaks. `channel` has at most 63 bytes.
+    /// Listens on a separate connection and reconnects when it breaks. `channel` has at most 63 bytes.
     pub fn listen(pool: &PgPool, channel: &'static str) -> Wakeups {
         let (sender, received) = mpsc::channel(UNREAD_LIMIT);
         let stop = CancellationToken::new();
         let options = (*pool.connect_options()).clone();
-        let listening = stop.clone().run_until_cancelled_owned(listen_for_ever(options, channel, sender));
+        let listening = stop.clone().run_until_cancelled_owned(listen_forever(options, channel, sender));
         tokio::spawn(listening);
         Wakeups { received, poll: poll_every(DEFAULT_POLL_INTERVAL), _stop: stop.drop_guard() }
     }
 
-    /// Polls at this interval in place of the default of 1 s.
+    /// Sets the poll interval. Default 1 s.
     pub fn poll_every(mut self, interval: Duration) -> Wakeups {
         self.poll = poll_every(interval);
         self
     }
 
-    /// Waits for the next call, at most one poll interval. The first one comes at once.
+    /// Waits for the next wake-up, at most one poll interval. The first one comes at once.
     pub async fn next(&mut self) -> Wakeup {
         tokio::select! {
             _ = self.poll.tick() => Wakeup::Poll,
@@ -62,11 +62,11 @@ impl Wakeups {
     }
 }
 
-/// Wakes the listeners of `channel` once the transaction has been committed. Payloads have less than 8000 bytes;
-/// equal ones of one transaction arrive as one. Transactions that notify commit one after the other, so keep this to
-/// what somebody waits for.
+/// Wakes the listeners of `channel` when the transaction is committed. Payloads have less than 8000 bytes, and equal
+/// ones of one transaction arrive as one. Transactions that notify commit one after another, so notify only if
+/// a listener waits for it.
 pub async fn notify(connection: &mut PgConnection, channel: &str, payload: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("select pg_notify($1, $2)").bind(channel).bind(payload).execute(connection).await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(payload).execute(connection).await?;
     Ok(())
 }
 
@@ -76,14 +76,14 @@ fn poll_every(period: Duration) -> Interval {
     poll
 }
 
-async fn listen_for_ever(options: PgConnectOptions, channel: &'static str, sender: mpsc::Sender<Wakeup>) {
+async fn listen_forever(options: PgConnectOptions, channel: &'static str, sender: mpsc::Sender<Wakeup>) {
     let mut backoff = Backoff::default();
     loop {
         let error = match connect(&options, channel).await {
             Ok(listener) => {
                 backoff.reset();
                 debug!(channel, "listening");
-                // What was notified before now went unheard.
+                // Earlier notifications were missed.
                 let _ = sender.try_send(Wakeup::Poll);
                 forward(listener, &sender).await
             }
@@ -92,7 +92,7 @@ async fn listen_for_ever(options: PgConnectOptions, channel: &'static str, sende
         warn!(
             channel,
             error = &error as &dyn std::error::Error,
-            "listening failed, polling until it works again"
+            "listening failed, only polling until it works again"
         );
         backoff.pause().await;
     }
@@ -114,7 +114,7 @@ async fn connect(options: &PgConnectOptions, channel: &str) -> Result<PgListener
     timeout(CONNECT_TIMEOUT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Returns what broke the connection.
+/// Returns the error that broke the connection.
 async fn forward(mut listener: PgListener, sender: &mpsc::Sender<Wakeup>) -> sqlx::Error {
     loop {
         let wakeup = match timeout(QUIET_LIMIT, listener.try_recv()).await {
@@ -123,7 +123,7 @@ async fn forward(mut listener: PgListener, sender: &mpsc::Sender<Wakeup>) -> sql
             Ok(Ok(None)) => return sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()),
             Ok(Err(error)) => return error,
             Err(_quiet) => {
-                match timeout(CONNECT_TIMEOUT, sqlx::query("select 1").execute(&mut listener)).await {
+                match timeout(CONNECT_TIMEOUT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                     Ok(Ok(_)) => continue,
                     Ok(Err(error)) => return error,
                     Err(_) => return sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),

@@ -16,7 +16,7 @@ use crate::{Epoch, Key, Lease, LeaseConfig, LeaseError, LeasedTable, WorkerId};
 
 /// This process as an owner of rows. One per process is enough, for any number of tables.
 ///
-/// Dropping it signs off in the background; [`Worker::shutdown`] does so and waits.
+/// Dropping it deletes its registration in the background. [`Worker::shutdown`] does so and waits.
 pub struct Worker {
     pool: PgPool,
     config: LeaseConfig,
@@ -26,11 +26,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Registers and starts the heartbeat. Fails when the database cannot be reached now; from then on the worker
-    /// outlives any absence of it.
+    /// Registers and starts the heartbeat. Fails if the database cannot be reached now. Later the worker survives any
+    /// outage of the database.
     pub async fn start(pool: PgPool, config: LeaseConfig) -> Result<Worker, LeaseError> {
         config.check()?;
-        // A connection of its own: a pool that work has used up must not cost the lease.
+        // A separate connection: a pool that work has exhausted must not cost the lease.
         let heartbeat_pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(config.heartbeat)
@@ -42,36 +42,36 @@ impl Worker {
         Ok(Worker { pool, config, current, heartbeat, stop: stop.drop_guard() })
     }
 
-    /// The id of the present life; another one after the lease has lapsed.
+    /// The id of the current registration. It changes after a lapse.
     pub fn id(&self) -> WorkerId {
         self.current.borrow().id
     }
 
-    /// Whether the lease still holds, by this process's own clock. Right even in the first instant after the process
-    /// was stopped and has been let go on.
+    /// Whether the registration is alive by the clock of this process. Correct even in the first instant after the
+    /// process was stopped and continues.
     pub fn is_alive(&self) -> bool {
         self.current.borrow().is_alive()
     }
 
-    /// Trips once the present life's lease has lapsed, or the worker has been shut down.
+    /// Cancelled when the current registration lapses or the worker shuts down.
     pub fn lapsed(&self) -> CancellationToken {
         self.current.borrow().lapsed.child_token()
     }
 
-    /// Takes up to `limit` claimable rows that no live worker owns. Two workers never get the same row at the same
-    /// epoch, and none waits for the other.
+    /// Claims up to `limit` claimable rows that no live worker owns. Two workers never get the same row at the same
+    /// epoch, and neither waits for the other.
     pub async fn claim<K: Key>(&self, table: &LeasedTable, limit: u32) -> Result<Vec<Lease<K>>, LeaseError> {
         let holder = self.holder()?;
         let claim = claim_rows(&holder, table, limit);
         within(self.config.database_timeout, "claim rows", claim).await
     }
 
-    /// Makes a lease of an earlier life of this worker good again, at a higher epoch, provided that nobody has taken
-    /// the row meanwhile. So work that outlived an absence of the database is neither lost nor done twice.
+    /// Renews a lease of an earlier registration of this worker, at a higher epoch, unless another worker has claimed the
+    /// row. Work that survived an outage of the database is thus neither lost nor done twice.
     pub async fn reclaim<K: Key>(&self, lease: &mut Lease<K>) -> Result<(), LeaseError> {
         let holder = self.holder()?;
         let mut tx = lease.begin().await?;
-        // As in a claim: it exists first, so that dropping it gives the row back when the commit's answer gets lost.
+        // It exists before the commit, as in a claim: if the answer to the commit is lost, dropping it releases the row.
         let renewed = lease.successor(Arc::clone(&holder));
         let change_owner = async {
             sqlx::query(AssertSqlSafe(lease.table().change_owner()))
@@ -86,18 +86,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Stops the heartbeat and gives up every row at once, so that others go on without waiting for the lease to
-    /// lapse. Stop the work first: leases that are still about trip their [`Lease::lapsed`].
+    /// Stops the heartbeat and releases all rows at once, so that others continue without waiting for the lapse. Stop the
+    /// work first: remaining leases get their [`Lease::lapsed`] cancelled.
     pub async fn shutdown(self) -> Result<(), LeaseError> {
         let Worker { config, mut heartbeat, stop, .. } = self;
         drop(stop);
         let limit = config.database_timeout + Duration::from_secs(1);
         match tokio::time::timeout(limit, &mut heartbeat).await {
-            Ok(Ok(signed_off)) => signed_off,
+            Ok(Ok(deleted)) => deleted,
             Ok(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
             Err(_) => {
                 heartbeat.abort();
-                Err(LeaseError::Timeout { action: "sign off as a worker", after: limit })
+                Err(LeaseError::Timeout { action: "delete a worker's registration", after: limit })
             }
         }
     }
@@ -131,14 +131,14 @@ async fn claim_rows<K: Key>(
         return Ok(Vec::new());
     }
     let keys: Vec<K> = rows.iter().map(|(key, _)| key.clone()).collect();
-    // The leases exist before the rows are taken. Should the answer to the commit get lost, dropping them here gives
-    // back whatever was taken; else a live worker would own rows that it knows nothing of.
+    // The leases exist before the rows are taken. If the answer to the commit is lost, dropping them releases what was
+    // taken. Otherwise a live worker would own rows that it does not know.
     let mut leases: Vec<Lease<K>> = rows
         .into_iter()
         .map(|(key, epoch)| Lease::new(Arc::clone(holder), *table, key, epoch.next()))
         .collect();
-    // The first statement judged owners by its snapshot, in which one that registered a moment ago may be missing.
-    // This one has a newer snapshot and the rows are locked, so what it sees of their owners is certain.
+    // The first statement checked owners in its snapshot, in which a recent registration may be missing. This one has a
+    // newer snapshot and the rows are locked, so its check of the owners is final.
     let taken: HashSet<K> = sqlx::query_scalar(AssertSqlSafe(table.take_unowned()))
         .bind(keys)
         .bind(holder.registration.id)

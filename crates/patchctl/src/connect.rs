@@ -19,10 +19,10 @@ use crate::arguments::GlobalOptions;
 use crate::failure::Failure;
 use crate::platform::{Addresses, default_data_dir};
 
-/// A person waits: half a second covers a restart of one replica, and a platform that is down is told soon.
+/// A person is waiting: half a second covers the restart of a replica, and a platform that is down is reported soon.
 const RETRY: RetryRule = RetryRule { attempts: 3, first_wait: Duration::from_millis(150) };
 
-/// Where the platform is and who asks: what every command that speaks to the platform needs.
+/// The addresses of the platform and the token of the caller.
 pub struct Connection {
     pub addresses: Addresses,
     token: String,
@@ -58,11 +58,11 @@ impl Connection {
     }
 }
 
-/// The services' addresses: each as given, else on the ports behind the patch-manager's.
+/// The addresses of the services: as given, or by default on the three ports after that of the patch-manager.
 pub fn addresses(global: &GlobalOptions) -> Result<Addresses, Failure> {
     let mut addresses = match &global.server {
         None => Addresses::new(Ipv4Addr::LOCALHOST.into(), global.port_base),
-        Some(server) => behind(server)?,
+        Some(server) => next_to(server)?,
     };
     let given = [
         (&mut addresses.cmdb, &global.cmdb_url),
@@ -77,14 +77,14 @@ pub fn addresses(global: &GlobalOptions) -> Result<Addresses, Failure> {
     Ok(addresses)
 }
 
-fn behind(server: &str) -> Result<Addresses, Failure> {
+fn next_to(server: &str) -> Result<Addresses, Failure> {
     let url = http_url(server)?;
     let port = url.port_or_known_default().unwrap_or(80);
     let at = |offset: u16| {
         let mut url = url.clone();
         let port = port.checked_add(offset).filter(|_| offset > 0);
         if let Some(port) = port {
-            // Fails for URLs without a host alone, which `http_url` refuses.
+            // Fails only for URLs without a host, which `http_url` refuses.
             let _ = url.set_port(Some(port));
         }
         url.as_str().trim_end_matches('/').to_owned()
@@ -95,20 +95,20 @@ fn behind(server: &str) -> Result<Addresses, Failure> {
 fn http_url(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
-        Failure::usage(format!("`{text}` is no address, write it like `http://127.0.0.1:8080`"))
+        Failure::usage(format!("`{text}` is not an address, write it like `http://127.0.0.1:8080`"))
     })
 }
 
-/// The data folder as chosen, or the usual one.
+/// The data folder as given, or the default one.
 pub fn data_dir(global: &GlobalOptions) -> Result<PathBuf, Failure> {
     let chosen = global.data_dir.clone().or_else(default_data_dir);
     chosen.ok_or_else(|| {
-        Failure::usage("there is no home folder to keep data in; name a folder with --data-dir")
+        Failure::usage("there is no home folder to keep data in; set a folder with --data-dir")
     })
 }
 
 fn token(global: &GlobalOptions) -> Result<String, Failure> {
-    const HINT: &str = "name the file that holds your token with --token-file, or set PATCH_TOKEN";
+    const HINT: &str = "set the file that contains your token with --token-file, or set PATCH_TOKEN";
     if global.token_file.is_none()
         && let Ok(token) = std::env::var("PATCH_TOKEN")
     {
@@ -128,13 +128,13 @@ fn token(global: &GlobalOptions) -> Result<String, Failure> {
     checked(&text, &file.display().to_string())
 }
 
-/// What is no token is not sent: it may be another secret, given by mistake.
+/// Only a token is sent: any other text may be another secret, given by mistake.
 fn checked(text: &str, place: &str) -> Result<String, Failure> {
     let token = text.trim();
-    match token.starts_with("pm_") && token.len() <= 200 && token.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        true => Ok(token.to_owned()),
-        false => Err(Failure::new(format!("`{place}` does not hold a token (`pm_...`)"))),
+    if token.starts_with("pm_") && token.len() <= 200 && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(token.to_owned())
+    } else {
+        Err(Failure::new(format!("`{place}` does not contain a token (`pm_...`)")))
     }
 }
 
@@ -143,11 +143,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_services_are_behind_the_first() {
-        let addresses = behind("http://patch.example.com:9000/").unwrap();
+    fn other_services_use_the_next_ports() {
+        let addresses = next_to("http://patch.example.com:9000/").unwrap();
         assert_eq!(addresses.patch_manager, "http://patch.example.com:9000");
         assert_eq!(addresses.sim_engine, "http://patch.example.com:9003");
-        assert!(behind("patch.example.com").is_err() && behind("file:///etc/passwd").is_err());
+        assert!(next_to("patch.example.com").is_err() && next_to("file:///etc/passwd").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a command ends: its exit status, and what a person is told when it went wrong.
+//! How a command ends: its exit status, and the message when it fails.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,13 @@ use local_postgres::LaunchError;
 pub enum ExitStatus {
     Ok = 0,
     Failed = 1,
-    /// The arguments or the input given with them make no sense.
+    /// The arguments or the input are invalid.
     Usage = 2,
-    /// Some of it was done and some was not.
+    /// Some of the work was done and some was not.
     Partial = 3,
 }
 
-/// What went wrong, and what to do about it.
+/// What failed, and what to do about it.
 #[derive(Debug)]
 pub struct Failure {
     status: ExitStatus,
@@ -27,14 +27,16 @@ pub struct Failure {
     hint: Option<String>,
 }
 
-pub type Outcome = Result<ExitStatus, Failure>;
+pub type CommandResult = Result<ExitStatus, Failure>;
+
+pub const OK: CommandResult = Ok(ExitStatus::Ok);
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
         Self { status: ExitStatus::Failed, message: message.into(), details: Vec::new(), hint: None }
     }
 
-    /// Arguments that clap cannot judge by itself.
+    /// Invalid arguments that clap cannot detect by itself.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { status: ExitStatus::Usage, ..Self::new(message) }
     }
@@ -44,7 +46,7 @@ impl Failure {
         self
     }
 
-    /// Prints to standard error and gives the exit status.
+    /// Prints to standard error and returns the exit status.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {}", self.message);
         for detail in &self.details {
@@ -68,10 +70,10 @@ impl From<ClientError> for Failure {
         match &error {
             ClientError::Refused { service, problem } => refused(service, problem),
             ClientError::Unreachable { .. } => Self::new(error.to_string()).hint(
-                "start the platform with `patchctl up`, or name another one with --server or --port-base",
+                "start the platform with `patchctl up`, or select another one with --server or --port-base",
             ),
             ClientError::Unreadable { source, .. } => Self::new(format!("{error}: {source}"))
-                .hint("is there another program, or another version of this one, behind that address?"),
+                .hint("another program, or another version of this one, may listen on that address"),
         }
     }
 }
@@ -82,11 +84,11 @@ fn refused(service: &str, problem: &Problem) -> Failure {
     failure.details = fields.map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
     failure.details.extend(problem.request_id.as_ref().map(|id| format!("request id: {id}")));
     let hint = match problem.status {
-        401 => "give a valid token by --token-file or the environment variable PATCH_TOKEN",
-        403 => "use the token of somebody who has that role; `patchctl token create` issues tokens",
-        412 => "somebody was faster: read it again, then repeat the change",
-        429 | 502..=504 => "try again in a moment; `patchctl health` says which service is in trouble",
-        500 => "the service's log has the cause under the request id",
+        401 => "pass a valid token with --token-file or the environment variable PATCH_TOKEN",
+        403 => "use a token with that role; `patchctl token create` issues tokens",
+        412 => "it was changed in the meantime: read it again, then repeat your change",
+        429 | 502..=504 => "try again in a moment; `patchctl health` shows which service has a problem",
+        500 => "the log of the service contains the cause under this request id",
         _ => return failure,
     };
     failure.hint(hint)

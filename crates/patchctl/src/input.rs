@@ -15,15 +15,16 @@ const MAX_BYTES: u64 = 512 << 20;
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| Failure::new(format!("cannot read `{}`: {error}", path.display()));
     let mut bytes = Vec::new();
-    let source: Box<dyn Read> = match path == Path::new("-") {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(path).map_err(failed)?),
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(failed)?)
     };
     source.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(Failure::new(format!("`{}` is larger than {} MB", path.display(), MAX_BYTES >> 20))),
-        false => Ok(bytes),
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Failure::new(format!("`{}` is larger than {} MB", path.display(), MAX_BYTES >> 20)));
     }
+    Ok(bytes)
 }
 
 pub fn read_text(path: &Path) -> Result<String, Failure> {
@@ -34,25 +35,26 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("`{}` is not UTF-8 text", path.display())))
 }
 
-/// A request from a JSON or YAML file. What is wrong is told with its place.
+/// A request from a JSON or YAML file. The error names the place of the mistake.
 pub fn request<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     parse_request(path, read(path)?)
 }
 
-/// The same for bytes that were read from `path` already.
+/// The same for bytes that were already read from `path`.
 pub fn parse_request<T: DeserializeOwned>(path: &Path, bytes: Vec<u8>) -> Result<T, Failure> {
     let text = text(path, bytes)?;
-    let wrong = |reason: String| Failure::usage(format!("`{}` is no such request: {reason}", path.display()));
+    let wrong =
+        |reason: String| Failure::usage(format!("`{}` is not a valid request: {reason}", path.display()));
     let is_json = text.trim_start().starts_with(['{', '[']);
     match serde_json::from_str(&text) {
         Ok(request) => Ok(request),
-        // YAML's flow style begins like JSON, too.
+        // YAML in flow style also begins with a bracket.
         Err(error) if is_json => yaml_serde::from_str(&text).map_err(|_| wrong(error.to_string())),
         Err(_) => yaml_serde::from_str(&text).map_err(|error| wrong(error.to_string())),
     }
 }
 
-/// Files as they were named; folders give the files in them, sorted, however deep.
+/// The files as named. A folder stands for all files in it and its subfolders, sorted.
 pub fn files(paths: &[impl AsRef<Path>]) -> Result<Vec<std::path::PathBuf>, Failure> {
     let mut found = Vec::new();
     for path in paths {
@@ -73,7 +75,7 @@ fn collect(path: &Path, found: &mut Vec<std::path::PathBuf>) -> Result<(), Failu
     entries.iter().try_for_each(|entry| collect(entry, found))
 }
 
-/// JSON where it is, else text: `--attribute port=22` is a number, `--attribute user=root` a text.
+/// A JSON value, or else text: `--attribute port=22` is a number, `--attribute user=root` is a text.
 pub fn json_or_text(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_and_yaml_are_told_apart_by_content() {
+    fn json_and_yaml_are_recognised_by_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("request");
         let ask = |text: &str| {
@@ -96,7 +98,7 @@ mod tests {
         assert_eq!(ask("{\"a\": 1}"), expected);
         assert_eq!(ask("a: 1\n"), expected);
         assert_eq!(ask("{a: 1}"), expected);
-        assert!(ask("a: x\n").unwrap_err().contains("is no such request"));
+        assert!(ask("a: x\n").unwrap_err().contains("is not a valid request"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! `patchctl`: the one program a person uses. It starts the platform (`up`), speaks every verb of its API, and answers
-//! questions about schedules, versions and advisories without any platform at all.
+//! `patchctl`: the command line of the platform. It starts the platform (`up`), calls every endpoint of its API, and
+//! answers questions about schedules, versions and advisories without a platform.
 //!
-//! Arguments stand apart from the commands that carry them out; what is printed goes through `output`, and what went
-//! wrong is a `Failure`, printed once, here.
+//! `arguments` defines the command line, `commands` executes it. All output goes through `output`. An error is a
+//! `Failure`, which is printed once, here.
 
 mod arguments;
 mod commands;
@@ -31,10 +31,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(format!("cannot start: {error}")).report(),
     };
-    let outcome = runtime.block_on(commands::run(arguments));
-    // Threads that are still busy after a stop must not keep the process.
+    let result = runtime.block_on(commands::run(arguments));
+    // Threads that are still busy after a stop must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    match outcome {
+    match result {
         Ok(status) => status.into(),
         Err(failure) => failure.report(),
     }

@@ -133,7 +133,7 @@ fn last_place(scale: i16) -> f64 {
     f64::from_bits(((i64::from(scale) - 52 + 1023) as u64) << 52)
 }
 
-/// To the nearest integer; half way goes to where the sum becomes even.
+/// Rounds to the nearest integer; a tie rounds so that the sum becomes even.
 fn rounded(number: f64, sum_is_odd: bool) -> u64 {
     let whole = number as u64;
     let rest = number - whole as f64;

@@ -1,32 +1,23 @@
 //! Connected components by union-find.
 
+use petgraph::unionfind::UnionFind;
+
 /// The component of each of `count` nodes, numbered from 0 by first appearance.
 pub fn components(count: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Vec<usize> {
-    let mut parent: Vec<usize> = (0..count).collect();
+    let mut union = UnionFind::new(count);
     for (a, b) in pairs {
-        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
-        // The smaller index stays the root, so that numbering by first appearance needs no second table.
-        parent[a.max(b)] = a.min(b);
+        union.union(a, b);
     }
     let mut number = vec![usize::MAX; count];
     let mut next = 0;
-    for node in 0..count {
-        let root = root(&mut parent, node);
+    let mut number_of = |root: usize| {
         if number[root] == usize::MAX {
             number[root] = next;
             next += 1;
         }
-        number[node] = number[root];
-    }
-    number
-}
-
-fn root(parent: &mut [usize], mut node: usize) -> usize {
-    while parent[node] != node {
-        parent[node] = parent[parent[node]];
-        node = parent[node];
-    }
-    node
+        number[root]
+    };
+    union.into_labeling().into_iter().map(&mut number_of).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use axum::{
 pub type ApiResult<T> = Result<T, ApiError>;
 
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
+/// Further errors of a request are dropped: a large request may have more than an answer should list.
+const MAX_ERRORS: usize = 100;
 
 /// Collects what is wrong with a request, so that one answer names every wrong field.
 #[derive(Debug, Default)]
@@ -22,7 +24,9 @@ pub struct FieldErrors(Vec<FieldError>);
 impl FieldErrors {
     /// `pointer` is a JSON pointer, or the name of a parameter or header.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        if self.0.len() < MAX_ERRORS {
+            self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        }
     }
 
     /// Adds an error unless `holds`.

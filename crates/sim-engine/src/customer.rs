@@ -1,4 +1,4 @@
-//! An installation of a product at a customer, as rows: it is deployed to, it says how it is, it can be made to fail.
+//! An installation of a product at a customer: it has deployments, a health check and injected faults.
 
 use api_types::sim_customers::{
     CustomerFault, CustomerFaultKind, CustomerHealth, PutSimCustomer, SimCustomer, SimDeployment,
@@ -12,13 +12,13 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Deployments that are remembered.
-const MOST_DEPLOYMENTS: usize = 200;
+/// Stored deployments per customer.
+const MAX_DEPLOYMENTS: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     pub version: Version,
-    /// When it came to its version.
+    /// Start of the current version.
     pub version_since: DateTime<Utc>,
     pub health: Baseline,
     pub deploy_seconds: u32,
@@ -26,18 +26,18 @@ pub struct Customer {
     pub deployments: Vec<SimDeployment>,
 }
 
-/// Another deployment is under way.
+/// Another deployment is running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("deployment {0} is under way")]
-pub struct Busy(pub Uuid);
+#[error("deployment `{0}` is running")]
+pub struct DeploymentRunning(pub Uuid);
 
-/// What a look at its health meets.
+/// The answer to a health check.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum HealthAnswer {
     Health(CustomerHealth),
     Failing,
     Garbage,
-    Silence,
+    Hang,
 }
 
 impl Customer {
@@ -52,28 +52,27 @@ impl Customer {
         }
     }
 
-    pub fn shown(self, id: CiId) -> SimCustomer {
+    pub fn into_wire(self, id: CiId) -> SimCustomer {
         let Self { version, health, deploy_seconds, faults, deployments, .. } = self;
         SimCustomer { id, version, health, deploy_seconds, faults, deployments }
     }
 
-    /// Lets the deployment that is under way come as far as it is by now. Whether anything changed.
-    pub fn settle(&mut self, now: DateTime<Utc>) -> bool {
+    /// Applies the progress of the running deployment by `now`.
+    pub fn advance(&mut self, now: DateTime<Utc>) {
         let length = TimeDelta::seconds(i64::from(self.deploy_seconds));
-        let Some(at_work) = self.deployments.iter().position(|d| d.state == SimDeploymentState::Running)
+        let Some(running) = self.deployments.iter().position(|d| d.state == SimDeploymentState::Running)
         else {
-            return false;
+            return;
         };
-        let (version, since) = (self.deployments[at_work].version, self.deployments[at_work].started_at);
+        let (version, since) = (self.deployments[running].version, self.deployments[running].started_at);
         let has = |kind| self.faults.iter().any(|fault| fault.kind == kind && fits(fault, version));
         let (fails, is_silent) =
             (has(CustomerFaultKind::DeployFailure), has(CustomerFaultKind::DeploySilence));
         let elapsed = now - since;
-        let deployment = &mut self.deployments[at_work];
+        let deployment = &mut self.deployments[running];
         if fails && elapsed * 2 >= length {
             deployment.state = SimDeploymentState::Failed;
-            deployment.detail =
-                Some("the migration of its database failed half way and was undone".to_owned());
+            deployment.detail = Some("the database migration failed half way and was rolled back".to_owned());
             deployment.ended_at = Some(since + length / 2);
         } else if !fails && !is_silent && elapsed >= length {
             deployment.state = SimDeploymentState::Succeeded;
@@ -85,21 +84,20 @@ impl Customer {
             let share = elapsed.num_milliseconds() as f64 / length.num_milliseconds().max(1) as f64;
             deployment.progress_percent = (share * 100.0).clamp(0.0, 99.0) as u8;
         }
-        true
     }
 
-    /// Begins a deployment, or finds the one of that id.
+    /// Starts a deployment, or returns the one with this id.
     pub fn deploy(
         &mut self,
         request: &StartSimDeployment,
         now: DateTime<Utc>,
-    ) -> Result<SimDeployment, Busy> {
-        self.settle(now);
+    ) -> Result<SimDeployment, DeploymentRunning> {
+        self.advance(now);
         if let Some(known) = self.find(request.deployment_id) {
             return Ok(known.clone());
         }
-        if let Some(busy) = self.deployments.iter().find(|d| d.state == SimDeploymentState::Running) {
-            return Err(Busy(busy.deployment_id));
+        if let Some(running) = self.deployments.iter().find(|d| d.state == SimDeploymentState::Running) {
+            return Err(DeploymentRunning(running.deployment_id));
         }
         let deployment = SimDeployment {
             deployment_id: request.deployment_id,
@@ -112,7 +110,7 @@ impl Customer {
             ended_at: None,
         };
         self.deployments.push(deployment.clone());
-        let too_many = self.deployments.len().saturating_sub(MOST_DEPLOYMENTS);
+        let too_many = self.deployments.len().saturating_sub(MAX_DEPLOYMENTS);
         self.deployments.drain(..too_many);
         Ok(deployment)
     }
@@ -121,27 +119,27 @@ impl Customer {
         self.deployments.iter().find(|deployment| deployment.deployment_id == id)
     }
 
-    pub fn look(&self, now: DateTime<Utc>) -> Seen {
+    pub fn check_health(&self, now: DateTime<Utc>) -> HealthAnswer {
         let has = |kind| {
             self.faults.iter().any(|fault| {
                 let from = self.version_since + TimeDelta::seconds(i64::from(fault.after_seconds));
                 fault.kind == kind && fits(fault, self.version) && now >= from
             })
         };
-        if has(CustomerFaultKind::Hang) {
-            return Seen::Silence;
-        }
-        if has(CustomerFaultKind::Garbage) {
-            return Seen::Garbage;
-        }
-        if has(CustomerFaultKind::HealthFailure) {
-            return Seen::Failing;
+        for (kind, answer) in [
+            (CustomerFaultKind::Hang, HealthAnswer::Hang),
+            (CustomerFaultKind::Garbage, HealthAnswer::Garbage),
+            (CustomerFaultKind::HealthFailure, HealthAnswer::Failing),
+        ] {
+            if has(kind) {
+                return answer;
+            }
         }
         let worse = |value: Option<f64>, kind, change: fn(f64) -> f64| {
             value.map(|value| if has(kind) { change(value) } else { value })
         };
         let lie = Version { patch: self.version.patch + 1, ..self.version };
-        Seen::Health(CustomerHealth {
+        HealthAnswer::Health(CustomerHealth {
             status: "ok".to_owned(),
             version: Some(if has(CustomerFaultKind::Lie) { lie } else { self.version }),
             error_rate_percent: worse(self.health.error_rate_percent, CustomerFaultKind::ErrorRate, |rate| {
@@ -177,19 +175,19 @@ mod tests {
     }
 
     #[test]
-    fn deployment_is_begun_once_however_often_it_is_asked_for() {
+    fn deployment_is_started_once_per_id() {
         let mut customer = customer();
         let request = StartSimDeployment { deployment_id: Uuid::from_u128(1), version: version(1) };
         assert_eq!(customer.deploy(&request, at(0)).unwrap().progress_percent, 0);
         assert_eq!(customer.deploy(&request, at(50)).unwrap().progress_percent, 50);
         let other = StartSimDeployment { deployment_id: Uuid::from_u128(2), version: version(2) };
-        assert_eq!(customer.deploy(&other, at(60)), Err(Busy(Uuid::from_u128(1))));
+        assert_eq!(customer.deploy(&other, at(60)), Err(DeploymentRunning(Uuid::from_u128(1))));
         assert_eq!(customer.deploy(&request, at(100)).unwrap().state, SimDeploymentState::Succeeded);
         assert_eq!((customer.version, customer.deployments.len()), (version(1), 1));
     }
 
     #[test]
-    fn faults_belong_to_a_version_and_begin_after_a_while() {
+    fn faults_apply_to_their_version_after_their_delay() {
         let mut customer = customer();
         customer.faults = vec![CustomerFault {
             kind: CustomerFaultKind::HealthFailure,
@@ -198,9 +196,9 @@ mod tests {
         }];
         let request = StartSimDeployment { deployment_id: Uuid::from_u128(1), version: version(1) };
         customer.deploy(&request, at(0)).unwrap();
-        assert!(matches!(customer.look(at(10)), Seen::Health(_)));
-        customer.settle(at(120));
-        assert!(matches!(customer.look(at(159)), Seen::Health(_)));
-        assert_eq!(customer.look(at(160)), Seen::Failing);
+        assert!(matches!(customer.check_health(at(10)), HealthAnswer::Health(_)));
+        customer.advance(at(120));
+        assert!(matches!(customer.check_health(at(159)), HealthAnswer::Health(_)));
+        assert_eq!(customer.check_health(at(160)), HealthAnswer::Failing);
     }
 }

@@ -1,10 +1,11 @@
-//! The sim-engine: virtual machines with power, snapshots and injected faults, over drivers, and the inside of the guests
-//! of the `model` driver.
+//! The sim-engine: virtual machines with power, snapshots and injected faults, and the guests of the `model` driver.
 //!
-//! Everything is in PostgreSQL, and each operation is one transaction under the machine's row lock: a process that dies
-//! at any point loses nothing and does nothing twice. It knows nothing of inventories, plans or runs.
+//! All state is in PostgreSQL, and each operation is one transaction under the row lock of its machine: a process that
+//! dies at any point loses nothing and does nothing twice. It knows nothing of inventories, plans or runs.
 
 mod service;
+mod settings;
+mod state;
 
 mod api;
 mod app;
@@ -13,4 +14,5 @@ mod driver;
 mod machine;
 mod store;
 
-pub use service::{SimEngine, SimSettings};
+pub use service::SimEngine;
+pub use settings::SimSettings;

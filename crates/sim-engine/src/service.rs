@@ -1,38 +1,13 @@
-//! How the sim-engine is put together.
+//! The service as the platform starts it.
 
-use std::path::PathBuf;
-
-use service_kit::{
-    Clock,
-    server::{Context, Service},
-};
-use sqlx::{PgPool, migrate::Migrator};
+use service_kit::server::{Context, Service};
+use sqlx::migrate::Migrator;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api, app, driver::Drivers};
+use crate::{api, app, driver::Drivers, settings::SimSettings, state::App};
 
 pub struct SimEngine;
-
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct SimSettings {
-    /// Folder of a fleet of real hosts on this machine, for the driver `linux`; it needs root. Without it there is no such
-    /// driver.
-    #[arg(long, env = "PATCH_FLEET_DIR")]
-    pub fleet_dir: Option<PathBuf>,
-
-    /// Folder of the images those hosts are made from, made once where it has none; fleets may share it. `images` in the
-    /// fleet's folder when unsaid.
-    #[arg(long, env = "PATCH_FLEET_IMAGES")]
-    pub fleet_images: Option<PathBuf>,
-}
-
-#[derive(Clone)]
-pub struct SimState {
-    pub pool: PgPool,
-    pub clock: Clock,
-    pub drivers: Drivers,
-}
 
 impl Service for SimEngine {
     const NAME: &'static str = "sim-engine";
@@ -41,7 +16,7 @@ impl Service for SimEngine {
     const DEFAULT_PORT: u16 = 8083;
 
     type Settings = SimSettings;
-    type State = SimState;
+    type State = App;
 
     fn migrator() -> Migrator {
         sqlx::migrate!("../../migrations/sim")
@@ -51,23 +26,23 @@ impl Service for SimEngine {
         api::routes().into_openapi()
     }
 
-    fn routes(state: SimState) -> OpenApiRouter {
-        api::routes().with_state(state)
+    fn routes(app: App) -> OpenApiRouter {
+        api::routes().with_state(app)
     }
 
-    async fn start(context: &Context, settings: SimSettings) -> anyhow::Result<SimState> {
+    async fn start(context: &Context, settings: SimSettings) -> anyhow::Result<App> {
         let linux = settings.fleet_dir.map(|folder| {
             let images = settings.fleet_images.unwrap_or_else(|| folder.join("images"));
             (folder, images)
         });
-        let state = SimState {
+        let app = App {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             drivers: Drivers::available(linux),
         };
-        context.tasks.spawn(app::upkeep::run(state.clone(), context.shutdown.clone()));
-        context.tasks.spawn(app::watch::run(state.clone(), context.shutdown.clone()));
-        Ok(state)
+        context.tasks.spawn(app::housekeeping::run(app.clone(), context.shutdown.clone()));
+        context.tasks.spawn(app::reconcile::run(app.clone(), context.shutdown.clone()));
+        Ok(app)
     }
 
     fn dependencies(_: &SimSettings) -> Vec<(&'static str, String)> {

@@ -1,4 +1,4 @@
-//! A person's desk: a platform as its clients see it, with the small fleet that tests of runs work on.
+//! A platform as its clients see it, with a small fleet for tests of runs.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::Http;
 
-/// Package version of the fleet at first, and the one that fixes it.
+/// The package version of the fleet at first, and the one that fixes it.
 pub const OLD: &str = "3.0.17-1~deb12u3";
 pub const NEW: &str = "3.0.18-1~deb12u2";
 
-/// Requests to each service in the operator's name, and to ITSM in the approver's.
+/// Clients of each service as operator, and of ITSM as approver.
 #[derive(Clone)]
 pub struct Desk {
     pub patch: Http,
@@ -21,7 +21,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// `count` production hosts `h-1`... that all lack the fix of `DCOS-2026-0100`, in a service that needs `min_up`.
+    /// Creates `count` production hosts `h-1`... without the fix of `TEST-2026-0001`, in a service that needs `min_up`.
     pub async fn fleet(&self, count: usize, min_up: usize) {
         let repository = json!({ "packages": { "openssl": [OLD, NEW] } });
         self.sim.put("/sim/repositories/debian12", &repository).await.expect(200);
@@ -51,7 +51,7 @@ impl Desk {
         self.policy(json!({})).await;
     }
 
-    /// The policy `p` for the fleet, with `more` over its defaults.
+    /// Creates or changes the policy `p` of the fleet. `more` overrides its defaults.
     pub async fn policy(&self, more: Value) {
         let mut policy = json!({ "id": "p", "name": "p", "target_ci_tags": { "env": "prod" }, "max_parallel": 2,
             "error_threshold": 1, "workflow": { "health_timeout_seconds": 30, "drain_timeout_seconds": 10, "host_timeout_seconds": 300 } });
@@ -64,7 +64,7 @@ impl Desk {
         }
     }
 
-    /// Starts a run of the policy and gives its id.
+    /// Starts a run of the policy and returns its id.
     pub async fn run(&self) -> String {
         let run = self.patch.post("/patch/runs", &json!({ "policy_id": "p" })).await.expect(202);
         run["id"].as_str().unwrap().to_owned()
@@ -74,7 +74,7 @@ impl Desk {
         self.patch.get(&format!("/patch/runs/{run}")).await.expect(200)
     }
 
-    /// Waits until the run is as wanted; fails with the run when it is not in time.
+    /// Waits until the run meets the condition. Panics with the run after two minutes.
     pub async fn until(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = tokio::time::Instant::now() + Duration::from_secs(120);
         let mut last = Value::Null;
@@ -95,7 +95,7 @@ impl Desk {
         self.until(run, state, |run| run["state"] == state).await
     }
 
-    /// Waits for the end, whatever it is.
+    /// Waits for the end of the run, in any state.
     pub async fn until_ended(&self, run: &str) -> Value {
         self.until(run, "ended", |run| !run["ended_at"].is_null()).await
     }
@@ -111,8 +111,8 @@ impl Desk {
         change
     }
 
-    /// What must hold after the end of any run: one transaction per host that was patched, no host in maintenance,
-    /// services running, no change at work, every snapshot with an owner and an expiry.
+    /// Asserts what holds after the end of any run: one transaction per patched host, no host in maintenance, all services
+    /// active, no open change, at most one snapshot per host.
     pub async fn assert_settled(&self, run: &str) {
         let run = self.get(run).await;
         for host in run["host_states"].as_array().unwrap() {

@@ -1,4 +1,4 @@
-//! A folder for a fleet of real hosts, where this machine can run some.
+//! A folder for a fleet of real hosts, if this machine can run them.
 
 use std::{
     fs,
@@ -8,17 +8,15 @@ use std::{
     time::Duration,
 };
 
-use test_skip::{Reason, skip};
-
-/// A fleet's folder and images. What a failed test leaves running ends with it.
+/// The folder and images of a fleet. Dropping it ends what a failed test left running.
 pub struct TestFleet {
     folder: tempfile::TempDir,
     images: PathBuf,
 }
 
 impl TestFleet {
-    /// `None` where no hosts can run, which is reported. The images are those of `PATCH_FLEET_IMAGES`, else those that
-    /// `cargo xtask bootstrap` made.
+    /// `None` with a printed reason if no hosts can run here. The images are in `PATCH_FLEET_IMAGES`, by default where
+    /// `cargo xtask bootstrap` builds them.
     pub fn new() -> Option<Self> {
         let images = std::env::var_os("PATCH_FLEET_IMAGES").map_or_else(
             || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/fleet"),
@@ -49,14 +47,14 @@ impl TestFleet {
         &self.images
     }
 
-    /// The fleet's bridge, once it has one.
+    /// The fleet's bridge. `None` if it has no hosts.
     pub fn bridge(&self) -> Option<String> {
         let record = fs::read_to_string(self.folder.path().join("network.json")).ok()?;
         let number = record.chars().filter(char::is_ascii_digit).collect::<String>();
         Some(format!("pmfleet{number}"))
     }
 
-    /// The control group of a host, or of the whole fleet.
+    /// The cgroup of a host, or of the whole fleet.
     pub fn group(&self, host: Option<&str>) -> Option<PathBuf> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let mounted = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
@@ -64,7 +62,7 @@ impl TestFleet {
         Some(host.map_or(fleet.clone(), |host| fleet.join(host)))
     }
 
-    /// `ssh` into a host of the fleet, which is known by its key.
+    /// `ssh` to a host of the fleet with this host key.
     pub fn ssh(&self, address: &str, host_key: &str) -> Command {
         let known = self.folder.path().join("known_hosts");
         let line = format!("{address} {host_key}\n");
@@ -85,7 +83,7 @@ impl TestFleet {
 impl Drop for TestFleet {
     fn drop(&mut self) {
         let (Some(bridge), Some(group)) = (self.bridge(), self.group(None)) else { return };
-        // As a service would at its next start; nothing here is left to a test that has failed already.
+        // A failed test does not clean up, and there may be no service later that does.
         let _ = fs::write(group.join("cgroup.kill"), "1");
         for _ in 0..500 {
             if !fs::read_to_string(group.join("cgroup.events")).is_ok_and(|text| text.contains("populated 1"))

@@ -1,9 +1,9 @@
-//! Requests whose answers are looked at whole: status, headers, body.
+//! Requests with complete answers: status, headers, body.
 
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-/// A client without retries and without opinions.
+/// A client without retries that does not interpret answers.
 #[derive(Clone)]
 pub struct Http {
     base: String,
@@ -11,7 +11,7 @@ pub struct Http {
     client: reqwest::Client,
 }
 
-/// An answer, with its body as JSON where it is JSON.
+/// An answer. `json` is null if the body is not JSON.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -50,7 +50,7 @@ impl Http {
         self.send(Method::DELETE, path, &[], None).await
     }
 
-    /// Any request: headers and bytes as given.
+    /// Sends any request.
     pub async fn send(
         &self,
         method: Method,
@@ -79,14 +79,14 @@ impl Http {
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
 impl Answer {
-    /// The JSON body of an answer of this status; anything else fails the test with what was answered.
+    /// Returns the JSON body of an answer with this status. Panics with the answer for another status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "answered: {}", self.text);
         self.json
     }
 
-    /// A problem of this status: checks the shape every problem has and returns it.
+    /// Returns a problem with this status after checking the fields that every problem has.
     #[track_caller]
     pub fn expect_problem(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "answered: {}", self.text);

@@ -1,6 +1,6 @@
-//! What tests need: a database of their own, and real services on free ports of 127.0.0.1.
+//! Support for tests: a database per test, and services on free ports of 127.0.0.1.
 //!
-//! A development dependency only. Nothing here is a stand-in: the services are the real ones, over real HTTP.
+//! Only a development dependency. Nothing is mocked: the services are the real ones, over real HTTP.
 
 mod database;
 mod desk;

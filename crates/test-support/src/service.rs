@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::Http;
 
-/// A running service and tokens for every role. Stops when dropped.
+/// A running service with tokens for every role. Stops when dropped.
 pub struct TestService {
     pub base: String,
     pub pool: PgPool,
@@ -26,13 +26,13 @@ pub struct TestService {
 }
 
 impl TestService {
-    /// Starts `S` on a free port over the database at `url`, on the system's clock.
+    /// Starts `S` on a free port with the database at `url` and the clock of the system.
     pub async fn start<S: Service>(url: &str, settings: S::Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Self::start_on::<S>(url, settings, listener, Clock::system()).await
     }
 
-    /// Starts `S` on a listener and clock of the test's choice.
+    /// Starts `S` on this listener and clock.
     pub async fn start_on<S: Service>(
         url: &str,
         settings: S::Settings,
@@ -51,7 +51,7 @@ impl TestService {
         };
         let shutdown = context.shutdown.clone();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        // `serve` is generic over async trait functions whose futures are not `Send` in the signature: it gets a thread.
+        // The future of the generic `serve` is not `Send`, so it runs on its own thread.
         let server = {
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
@@ -76,17 +76,17 @@ impl TestService {
         panic!("the service at {} did not come up", self.base);
     }
 
-    /// The token services present to each other.
+    /// The token that services use for each other.
     pub fn service_token(&self) -> &str {
         &self.service_token
     }
 
-    /// A token of `subject` with the given roles.
+    /// A token for `subject` with these roles.
     pub async fn token(&self, subject: &str, roles: &[Role]) -> String {
         token(&self.pool, subject, roles).await
     }
 
-    /// Requests in the name of `subject` with the given roles.
+    /// A client for `subject` with these roles.
     pub async fn as_role(&self, subject: &str, roles: &[Role]) -> Http {
         Http::new(&self.base, Some(token(&self.pool, subject, roles).await))
     }
@@ -107,12 +107,12 @@ impl TestService {
         self.as_role("ada", &[Role::Admin]).await
     }
 
-    /// Requests without a token.
+    /// A client without a token.
     pub fn nobody(&self) -> Http {
         Http::new(&self.base, None)
     }
 
-    /// Stops the service and waits until it has stopped.
+    /// Stops the service and waits for its end.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         if let Some(server) = self.server.take() {
@@ -132,7 +132,7 @@ impl Drop for TestService {
     }
 }
 
-/// Valid for years, because a test's clock may stand far from this one.
+/// Valid for years, because the clock of a test may differ.
 async fn token(pool: &PgPool, subject: &str, roles: &[Role]) -> String {
     let secret = access::new_secret();
     let now = Utc::now();

@@ -87,7 +87,7 @@ pub enum Judgement {
     },
 }
 
-/// What one sample shows by itself.
+/// The finding of one sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     Well,

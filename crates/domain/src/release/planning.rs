@@ -71,7 +71,8 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         services: BTreeMap::new(),
         limits: Limits {
             max_parallel: parallel,
-            // A rollback continues whatever happens: a customer that could not be rolled back raises an alert and delays no other.
+            // A rollback continues whatever happens: a customer that
+            // could not be rolled back raises an alert and does not delay the others.
             error_threshold: if back {
                 u32::MAX
             } else {

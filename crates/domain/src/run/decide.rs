@@ -207,7 +207,7 @@ impl Run {
                 self.in_state(&wave.hosts, |host| host.state.is_failure()).into_iter().next()
             });
         let reason = match first_of_demo {
-            Some(customer) => format!("`{customer}` failed, and it goes before all others"),
+            Some(customer) => format!("`{customer}` failed, and it comes before all others"),
             None if failed > plan.limits.error_threshold as usize => {
                 let threshold = plan.limits.error_threshold;
                 format!("{failed} customers have failed, more than the threshold of {threshold}")

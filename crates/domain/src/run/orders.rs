@@ -95,7 +95,7 @@ impl Run {
         }
         if let Some(pause) = self.paused.take() {
             self.stop.get_or_insert(Stop::Cancelled {
-                reason: format!("nobody resumed it in time after: {}", pause.reason),
+                reason: format!("it was not resumed in time after: {}", pause.reason),
             });
             self.deadline = Some(now + self.allowance(stage, plan));
             return Ok(());
@@ -108,8 +108,9 @@ impl Run {
             }
             Stage::AwaitingApproval => {
                 self.pending = None;
-                self.stop
-                    .get_or_insert(Stop::Expired { reason: "nobody approved its change in time".to_owned() });
+                self.stop.get_or_insert(Stop::Expired {
+                    reason: "its change was not approved in time".to_owned(),
+                });
             }
             Stage::Executing if self.stop.is_none() => {
                 self.stop = Some(Stop::Halted { reason: "it took longer than its plan allows".to_owned() });

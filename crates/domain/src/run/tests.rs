@@ -231,7 +231,7 @@ fn pilot_that_fails_stops_the_run() {
 }
 
 #[test]
-fn failed_host_keeps_its_place_in_the_budget() {
+fn failed_host_counts_against_the_budget() {
     let (plan, mut run) = (plan(Rollback::Never, 0), Run::new(Rules::default(), at(0)));
     let actions = play(&mut run, &plan, |action| match action {
         Action::Patch { hosts } if hosts.contains(&id("p2")) => {

@@ -25,7 +25,7 @@ pub struct MaintenanceWindow {
     opens: Crontab,
 }
 
-/// What a maintenance window consists of, as it is written.
+/// The fields of a maintenance window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaintenanceWindowFields {
@@ -87,7 +87,7 @@ pub enum WindowError {
 }
 
 impl MaintenanceWindow {
-    /// The window as it is written.
+    /// The fields of the window.
     pub fn fields(&self) -> &MaintenanceWindowFields {
         &self.fields
     }

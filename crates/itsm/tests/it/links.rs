@@ -23,7 +23,7 @@ async fn desk_at(clock: Clock) -> Option<Desk> {
     let key = tempfile::tempdir().unwrap();
     let file = key.path().join("key");
     std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
-    let smtp_url = Some(server.url.parse().unwrap());
+    let smtp_url = Some(server.url.clone().into());
     let settings = Settings { smtp_url, approval_key_file: Some(file), ..Settings::default() };
     Some(Desk { lab: Lab::at(settings, clock).await, server, _key: key })
 }

@@ -15,7 +15,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A fresh database with schema `leases` migrated and the product's tables made.
+    /// A new database with schema `leases` and the product's tables.
     pub async fn start() -> (Cluster, PgPool) {
         static SHARED: Mutex<Weak<EphemeralPostgres>> = Mutex::const_new(Weak::new());
         let mut shared = SHARED.lock().await;
@@ -37,7 +37,7 @@ impl Cluster {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let maintenance = PgPool::connect(&server.maintenance_url()).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {database}")))
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}")))
             .execute(&maintenance)
             .await
             .unwrap();
@@ -53,7 +53,7 @@ impl Cluster {
         self.server.url(&self.database)
     }
 
-    /// As a crash does it: no client is told, and the next start recovers.
+    /// Like a crash: clients get no notice, and the next start recovers.
     pub fn take_down(&self) {
         self.server.crash_server();
     }
@@ -62,10 +62,10 @@ impl Cluster {
         self.server.start_server().unwrap();
     }
 
-    /// Away for as long as told, then there again.
-    pub async fn restart_after(&self, absence: Duration) {
+    /// An outage of this duration.
+    pub async fn restart_after(&self, outage: Duration) {
         self.take_down();
-        tokio::time::sleep(absence).await;
+        tokio::time::sleep(outage).await;
         self.bring_up();
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 pub const JOBS: LeasedTable = LeasedTable {
     table: "product.jobs",
     key: "id",
-    claimable: "is_open and wake_at <= now()",
+    claimable: "is_open AND wake_at <= now()",
     order_by: "wake_at, id",
 };
 
@@ -20,18 +20,18 @@ pub const JOBS_CHANNEL: &str = "product_jobs";
 
 pub async fn create_tables(pool: &PgPool) {
     sqlx::raw_sql(
-        "create schema product;
-         create table product.jobs (
-             id uuid primary key, is_open boolean not null default true, wake_at timestamptz not null default now(),
-             steps int not null, steps_done int not null default 0,
-             lease_owner uuid, lease_epoch bigint not null default 0);
-         create table product.documents (
-             name text primary key, is_open boolean not null default true, body text not null default '',
-             lease_owner uuid, lease_epoch bigint not null default 0);
-         -- Without a unique key on purpose: a step that was done twice shall show.
-         create table product.steps (
-             number bigserial, job uuid not null references product.jobs, step int not null,
-             worker text not null, epoch bigint not null);",
+        "CREATE SCHEMA product;
+         CREATE TABLE product.jobs (
+             id uuid PRIMARY KEY, is_open boolean NOT NULL DEFAULT true, wake_at timestamptz NOT NULL DEFAULT now(),
+             steps int NOT NULL, steps_done int NOT NULL DEFAULT 0,
+             lease_owner uuid, lease_epoch bigint NOT NULL DEFAULT 0);
+         CREATE TABLE product.documents (
+             name text PRIMARY KEY, is_open boolean NOT NULL DEFAULT true, body text NOT NULL DEFAULT '',
+             lease_owner uuid, lease_epoch bigint NOT NULL DEFAULT 0);
+         -- Without a unique key on purpose, so that a step that was done twice is visible.
+         CREATE TABLE product.steps (
+             number bigserial, job uuid NOT NULL REFERENCES product.jobs, step int NOT NULL,
+             worker text NOT NULL, epoch bigint NOT NULL);",
     )
     .execute(pool)
     .await
@@ -48,11 +48,11 @@ pub fn quick_config(name: &str) -> LeaseConfig {
     }
 }
 
-/// All of them become visible, and are notified, at once.
+/// They become visible, and are notified, in one transaction.
 pub async fn insert_jobs(pool: &PgPool, count: usize, steps: i32) -> Vec<Uuid> {
     let jobs: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
     let mut tx = pool.begin().await.unwrap();
-    sqlx::query("insert into product.jobs (id, steps) select id, $2 from unnest($1::uuid[]) as id")
+    sqlx::query("INSERT INTO product.jobs (id, steps) SELECT id, $2 FROM unnest($1::uuid[]) AS id")
         .bind(&jobs)
         .bind(steps)
         .execute(&mut *tx)
@@ -64,16 +64,16 @@ pub async fn insert_jobs(pool: &PgPool, count: usize, steps: i32) -> Vec<Uuid> {
 }
 
 pub async fn insert_document(pool: &PgPool, name: &str) {
-    sqlx::query("insert into product.documents (name) values ($1)").bind(name).execute(pool).await.unwrap();
+    sqlx::query("INSERT INTO product.documents (name) VALUES ($1)").bind(name).execute(pool).await.unwrap();
 }
 
-/// How many rows the query finds; none while the database is away.
+/// The result of a count. 0 while the database is unavailable.
 pub async fn count(pool: &PgPool, query: &'static str) -> i64 {
     let counted = sqlx::query_scalar(query).fetch_one(pool);
     tokio::time::timeout(Duration::from_secs(2), counted).await.ok().and_then(Result::ok).unwrap_or(0)
 }
 
-/// Asks every 20 ms until the query finds at least this many rows.
+/// Repeats the count every 20 ms until it is at least `wanted`.
 pub async fn wait_for_count(pool: &PgPool, query: &'static str, wanted: i64, limit: Duration) {
     let reached = async {
         while count(pool, query).await < wanted {
@@ -96,8 +96,8 @@ pub async fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> 
 
 pub async fn assert_every_step_was_done_once(pool: &PgPool) {
     let twice =
-        "select count(*) from (select from product.steps group by job, step having count(*) > 1) as twice";
+        "SELECT count(*) FROM (SELECT FROM product.steps GROUP BY job, step HAVING count(*) > 1) AS twice";
     assert_eq!(count(pool, twice).await, 0, "a step was done twice");
-    let wanted = count(pool, "select sum(steps) from product.jobs").await;
-    assert_eq!(count(pool, "select count(*) from product.steps").await, wanted);
+    let wanted = count(pool, "SELECT sum(steps) FROM product.jobs").await;
+    assert_eq!(count(pool, "SELECT count(*) FROM product.steps").await, wanted);
 }

@@ -13,7 +13,7 @@ async fn next(wakeups: &mut Wakeups) -> Wakeup {
     tokio::time::timeout(LIMIT, wakeups.next()).await.expect("a wake-up")
 }
 
-/// Without a poll: past the first tick and the one that says that listening has begun.
+/// Without a poll, after the first tick and the wake-up for the start of listening.
 async fn listen(pool: &PgPool) -> Wakeups {
     let mut wakeups = Wakeups::listen(pool, "product_jobs").poll_every(NEVER);
     assert_eq!(next(&mut wakeups).await, Wakeup::Poll);
@@ -26,7 +26,7 @@ fn notified(payload: &str) -> Wakeup {
 }
 
 #[tokio::test]
-async fn notification_arrives_when_its_transaction_is_committed() {
+async fn notification_arrives_when_its_transaction_commits() {
     let (_cluster, pool) = Cluster::start().await;
     let mut wakeups = listen(&pool).await;
     let mut rolled_back = pool.begin().await.unwrap();
@@ -49,7 +49,7 @@ async fn poll_comes_without_notifications_and_without_a_database() {
 }
 
 #[tokio::test]
-async fn worker_that_leaves_wakes_the_others() {
+async fn worker_that_shuts_down_wakes_the_others() {
     let (_cluster, pool) = Cluster::start().await;
     let mut wakeups = listen(&pool).await;
     Worker::start(pool.clone(), quick_config("leaving")).await.unwrap().shutdown().await.unwrap();
@@ -61,7 +61,7 @@ async fn listening_survives_a_restart_of_postgresql() {
     let (cluster, pool) = Cluster::start_own().await;
     let mut wakeups = listen(&pool).await;
     cluster.restart_after(Duration::ZERO).await;
-    // Said as soon as it listens again, for what it may have missed.
+    // Sent when it listens again, for missed notifications.
     assert_eq!(next(&mut wakeups).await, Wakeup::Poll);
     let mut connection = pool.acquire().await.unwrap();
     notify(&mut connection, "product_jobs", "after the restart").await.unwrap();

@@ -1,4 +1,4 @@
-//! Workers in processes of their own: this test binary, started again with a task in its environment.
+//! Workers in separate processes: this test binary, started again with a task in its environment.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -16,47 +16,47 @@ const TASK: &str = "LEASES_TEST_TASK";
 
 /// What a worker process does with its jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behavior {
     /// Lease of 8 s as shipped.
     Defaults,
     /// Lease of 2 s.
     Quick,
-    /// As `Quick`, but rests in the middle of the first transaction of a job at epoch 1, holding its row's lock.
-    QuickRestingInTransaction,
+    /// As `Quick`, but pauses in the first transaction of a job at epoch 1, holding the lock of its row.
+    QuickPausingInTransaction,
 }
 
 pub struct WorkerProcess {
     child: Child,
-    said: Arc<Mutex<Vec<String>>>,
+    output: Arc<Mutex<Vec<String>>>,
 }
 
 impl WorkerProcess {
     /// Returns once the worker has registered.
-    pub async fn start(url: &str, name: &str, manner: Manner, limit: u32) -> WorkerProcess {
+    pub async fn start(url: &str, name: &str, behavior: Behavior, limit: u32) -> WorkerProcess {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "worker_process::worker_process", "--nocapture"])
-            .env(TASK, format!("{url} {name} {manner:?} {limit}"))
+            .env(TASK, format!("{url} {name} {behavior:?} {limit}"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let (output, lines) = (child.stdout.take().unwrap(), Arc::clone(&said));
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, lines) = (child.stdout.take().unwrap(), Arc::clone(&output));
         std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
         });
-        let process = WorkerProcess { child, said };
+        let process = WorkerProcess { child, output };
         process.wait_for("registered", 1).await;
         process
     }
 
-    /// Waits for that many lines that begin with `beginning`.
+    /// Waits for this many lines that start with `beginning`.
     pub async fn wait_for(&self, beginning: &str, times: usize) {
-        let said =
-            || self.said.lock().unwrap().iter().filter(|line| line.starts_with(beginning)).count() >= times;
-        wait_until(beginning, Duration::from_secs(20), said).await;
+        let has_lines =
+            || self.output.lock().unwrap().iter().filter(|line| line.starts_with(beginning)).count() >= times;
+        wait_until(beginning, Duration::from_secs(20), has_lines).await;
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -75,46 +75,48 @@ impl Drop for WorkerProcess {
 #[test]
 fn worker_process() {
     let Ok(task) = std::env::var(TASK) else { return };
-    let [url, name, manner, limit] = task.split(' ').collect::<Vec<_>>()[..] else { panic!("task `{task}`") };
-    let manner = match manner {
-        "Defaults" => Manner::Defaults,
-        "Quick" => Manner::Quick,
-        _ => Manner::QuickRestingInTransaction,
+    let [url, name, behavior, limit] = task.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("task `{task}`")
     };
-    tokio::runtime::Runtime::new().unwrap().block_on(work(url, name, manner, limit.parse().unwrap()));
+    let behavior = match behavior {
+        "Defaults" => Behavior::Defaults,
+        "Quick" => Behavior::Quick,
+        _ => Behavior::QuickPausingInTransaction,
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(work(url, name, behavior, limit.parse().unwrap()));
 }
 
-async fn work(url: &str, name: &str, manner: Manner, limit: u32) {
+async fn work(url: &str, name: &str, behavior: Behavior, limit: u32) {
     let pool = PgPool::connect(url).await.unwrap();
-    let config = if manner == Manner::Defaults { LeaseConfig::named(name) } else { quick_config(name) };
+    let config = if behavior == Behavior::Defaults { LeaseConfig::named(name) } else { quick_config(name) };
     let worker = Worker::start(pool.clone(), config).await.unwrap();
     let mut wakeups = Wakeups::listen(&pool, JOBS_CHANNEL);
-    let mut life = None;
+    let mut registration = None;
     loop {
         let now = worker.is_alive().then(|| worker.id());
-        if now != life {
-            // The next life may begin before this loop has seen the end of the one before.
-            if life.is_some() {
+        if now != registration {
+            // The next registration may start before this loop sees the lapse of the previous one.
+            if registration.is_some() {
                 println!("lapsed");
             }
             if let Some(id) = now {
                 println!("registered {id}");
             }
-            life = now;
+            registration = now;
         }
         wakeups.next().await;
         for lease in worker.claim(&JOBS, limit).await.unwrap_or_default() {
             println!("claimed {} {}", lease.key(), lease.epoch());
-            tokio::spawn(do_job(lease, name.to_owned(), manner));
+            tokio::spawn(do_job(lease, name.to_owned(), behavior));
         }
     }
 }
 
-/// Deaf to [`Lease::lapsed`] on purpose: only the database keeps it from doing harm.
-async fn do_job(mut lease: Lease, worker: String, manner: Manner) {
+/// Ignores [`Lease::lapsed`] on purpose: only the database prevents harm.
+async fn do_job(mut lease: Lease, worker: String, behavior: Behavior) {
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        lease = match do_step(lease, &worker, manner).await {
+        lease = match do_step(lease, &worker, behavior).await {
             Ok(Some(lease)) => lease,
             Ok(None) => return,
             Err((error, key)) if error.is_lost() => return println!("lost {key}"),
@@ -123,12 +125,11 @@ async fn do_job(mut lease: Lease, worker: String, manner: Manner) {
     }
 }
 
-/// One step in one transaction, done again until the database has answered. Returns the lease unless that was the
-/// last step.
+/// One step in one transaction, repeated until the database answers. Returns the lease unless this was the last step.
 async fn do_step(
     lease: Lease,
     worker: &str,
-    manner: Manner,
+    behavior: Behavior,
 ) -> Result<Option<Lease>, (LeaseError, uuid::Uuid)> {
     let key = *lease.key();
     loop {
@@ -140,17 +141,17 @@ async fn do_step(
                 continue;
             }
         };
-        if manner == Manner::QuickRestingInTransaction && lease.epoch().0 == 1 {
-            println!("resting {key}");
+        if behavior == Behavior::QuickPausingInTransaction && lease.epoch().0 == 1 {
+            println!("pausing {key}");
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
         let step = sqlx::query_scalar::<_, bool>(
-            "with step as (
-                 update product.jobs set steps_done = steps_done + 1, is_open = steps_done + 1 < steps
-                 where id = $1 and is_open returning id, steps_done, is_open),
-             noted as (
-                 insert into product.steps (job, step, worker, epoch) select id, steps_done, $2, $3 from step)
-             select is_open from step",
+            "WITH step AS (
+                 UPDATE product.jobs SET steps_done = steps_done + 1, is_open = steps_done + 1 < steps
+                 WHERE id = $1 AND is_open RETURNING id, steps_done, is_open),
+             noted AS (
+                 INSERT INTO product.steps (job, step, worker, epoch) SELECT id, steps_done, $2, $3 FROM step)
+             SELECT is_open FROM step",
         )
         .bind(key)
         .bind(worker)

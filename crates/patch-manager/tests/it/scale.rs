@@ -88,7 +88,7 @@ const BEFORE: i64 = 20_261_121_111_500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_the_layout_before_is_moved_over() {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_empty().await;
     let pool = service_kit::database::connect(database.url(), "test", 2).unwrap();
     let mut old = PatchManager::migrator();
     old.migrations =

@@ -4,7 +4,7 @@ use advisories::OsRelease;
 use clap::{Args, Subcommand};
 use domain::ids::PolicyId;
 
-use super::{Most, Way};
+use super::{Most, RunOptions};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -18,9 +18,9 @@ pub enum AdvisoryCommand {
     /// List advisories, newest first.
     List {
         /// Only of this severity: none, low, medium, high or critical.
-        #[arg(long, value_parser = super::parse_word::<api_types::patch::Severity>)]
+        #[arg(long, value_parser = super::parse_name::<api_types::patch::Severity>)]
         severity: Option<api_types::patch::Severity>,
-        /// Only those known to be exploited.
+        /// Only those that are known to be exploited.
         #[arg(long)]
         kev: bool,
         /// Only for this OS, such as `rocky:9`.
@@ -32,44 +32,42 @@ pub enum AdvisoryCommand {
         /// Only those whose id, CVEs or summary contain this text.
         #[arg(long)]
         text: Option<String>,
-        /// Only those that some host lacks.
+        /// Only those that are missing on a host.
         #[arg(long)]
         affected: bool,
         #[command(flatten)]
         most: Most,
     },
-    /// Show an advisory or a CVE, and the hosts it concerns.
+    /// Show an advisory or a CVE, and the hosts it affects.
     Show { id: String },
-    /// Import feeds, recognised by their content; folders are read file by file.
+    /// Import feeds; the format is recognised by the content, and folders are read file by file.
     ///
-    /// OSV and CSAF (single, or many in a zip), updateinfo.xml, Debian's tracker, lists of notices and indexes of sources,
-    /// KEV, EPSS, pages of the NVD; any of them packed with gzip or xz. How far it is shows on a terminal. Exit status 3
-    /// when some records were refused; sending the same again goes on where an import broke off.
+    /// OSV and CSAF (a single document or a zip), updateinfo.xml, Debian's tracker, lists of notices and source indexes,
+    /// KEV, EPSS, NVD pages; each may be compressed with gzip or xz. A terminal shows the progress. Exit status 3 when
+    /// some records were refused. To continue an import that was interrupted, send the same files again.
     Import {
         #[arg(required = true, value_name = "FILE|DIR|ZIP")]
         paths: Vec<PathBuf>,
     },
-    /// List imports, newest first: how far they are, and what became of them.
-    Imports {
-        #[command(flatten)]
-        most: Most,
-    },
-    /// Start the remediation of an advisory or CVE: scan, staging tests, rolling deployment, verification, as one run.
+    /// List imports and their progress, newest first.
+    Imports(Most),
+    /// Remediate an advisory or CVE in one run: scan, staging tests, rolling deployment, verification.
     Remediate {
         id: String,
-        /// Whose way of going about it is followed.
+        /// The policy whose settings are used.
         #[arg(long, value_name = "POLICY")]
         policy: Option<PolicyId>,
         #[command(flatten)]
-        way: Way,
+        options: RunOptions,
         /// Follow the run until it ends.
         #[arg(long)]
         watch: bool,
     },
-    /// Which advisories of a feed one host lacks; needs no platform.
+    /// Match an inventory with feeds and print the advisories that are missing on a host, without a platform.
     #[command(after_help = "\
-The inventory is what `dpkg-query -W` or `rpm -qa` print with a query format, tab-separated; a first line that starts with
-`#` names the columns (`#name<TAB>installed<TAB>arch...`). Columns of the answer: advisory, kind, package, installed, fixed.
+The inventory is the tab-separated output of `dpkg-query -W` or `rpm -qa` with a query format; a first line that starts
+with `#` names the columns (`#name<TAB>installed<TAB>arch...`). Columns of the answer: advisory, kind, package, installed,
+fixed.
 
 Example:
   patchctl advisory match --feed almalinux9-all.zip --inventory host.tsv --os almalinux:9 -o tsv")]
@@ -78,7 +76,7 @@ Example:
 
 #[derive(Debug, Args)]
 pub struct MatchArguments {
-    /// Feed of any form that `import` takes and that has advisories, such as the `all.zip` of an OSV ecosystem; folders are
+    /// Feed with advisories in any format that `import` accepts, such as the `all.zip` of an OSV ecosystem; folders are
     /// read file by file.
     #[arg(long = "feed", required = true, num_args = 1.., value_name = "FILE|ZIP")]
     pub feeds: Vec<PathBuf>,
@@ -87,12 +85,12 @@ pub struct MatchArguments {
     #[arg(long, value_name = "FILE")]
     pub inventory: PathBuf,
 
-    /// The host's OS, such as `almalinux:9`, `debian12` or `ubuntu:22.04`. When unsaid that of the feed; of several the one
-    /// that rpm packages were built for.
+    /// OS of the host, such as `almalinux:9`, `debian12` or `ubuntu:22.04`. By default the OS of the feed; if the feed has
+    /// several, the one that the rpm packages were built for.
     #[arg(long, value_name = "OS")]
     pub os: Option<OsRelease>,
 
-    /// Kernel the host runs, as `uname -r` prints it: also tells what waits for a reboot.
+    /// Running kernel as `uname -r` prints it; also reports fixes that wait for a reboot.
     #[arg(long, value_name = "RELEASE")]
     pub running_kernel: Option<String>,
 }

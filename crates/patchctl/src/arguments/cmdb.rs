@@ -6,7 +6,7 @@ use clap::Subcommand;
 use domain::ids::{CiId, RunId};
 use uuid::Uuid;
 
-use super::{Most, RequestFile, Selection, parse_pair, parse_time, parse_word};
+use super::{Most, RequestFile, Selection, parse_name, parse_pair, parse_time};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -21,15 +21,15 @@ pub enum CiCommand {
     /// List configuration items.
     List {
         /// Only of this type: datacenter, cluster, host, vm, service, application, database, network, storage or other.
-        #[arg(long = "type", value_parser = parse_word::<CiType>, value_name = "TYPE")]
+        #[arg(long = "type", value_parser = parse_name::<CiType>, value_name = "TYPE")]
         ci_type: Option<CiType>,
-        /// Only those that bear this tag; given often, all of them.
+        /// Only those with this tag; repeat it to require several tags.
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
         tags: Vec<(String, String)>,
         /// Only those whose id or name contains this text.
         #[arg(long)]
         text: Option<String>,
-        /// Decommissioned ones instead of active ones.
+        /// List decommissioned ones instead of active ones.
         #[arg(long)]
         decommissioned: bool,
         #[command(flatten)]
@@ -41,16 +41,16 @@ pub enum CiCommand {
     Create {
         #[arg(required_unless_present = "file")]
         id: Option<CiId>,
-        #[arg(long = "type", value_parser = parse_word::<CiType>, value_name = "TYPE", required_unless_present = "file")]
+        #[arg(long = "type", value_parser = parse_name::<CiType>, value_name = "TYPE", required_unless_present = "file")]
         ci_type: Option<CiType>,
         #[arg(long)]
         name: Option<String>,
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
         tags: Vec<(String, String)>,
-        /// JSON values are taken as such, anything else as text.
+        /// A JSON value is parsed, anything else is a text.
         #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = parse_pair)]
         attributes: Vec<(String, String)>,
-        /// Why; kept in the history.
+        /// Reason; stored in the history.
         #[arg(long)]
         reason: Option<String>,
         /// JSON or YAML file; `-` reads standard input.
@@ -68,93 +68,90 @@ pub enum CiCommand {
         /// Remove a tag.
         #[arg(long = "remove-tag", value_name = "KEY")]
         removed_tags: Vec<String>,
-        /// Add or change an attribute; JSON values are taken as such, anything else as text.
+        /// Add or change an attribute; a JSON value is parsed, anything else is a text.
         #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = parse_pair)]
         attributes: Vec<(String, String)>,
-        /// Bring a decommissioned one back.
+        /// Activate a decommissioned one again.
         #[arg(long)]
         activate: bool,
-        /// Why; kept in the history.
+        /// Reason; stored in the history.
         #[arg(long)]
         reason: Option<String>,
-        /// Only when it still has this version.
+        /// Only if it still has this version.
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
-    /// Take a configuration item out of service; its history stays.
+    /// Take a configuration item out of service; its history is kept.
     Decommission { id: CiId },
-    /// What a configuration item affects and what it needs.
+    /// Show what a configuration item affects and what it depends on.
     Impact {
         id: CiId,
-        /// How far to look, 1 to 20.
+        /// Number of levels to follow, 1 to 20.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
         depth: Option<u32>,
     },
-    /// Who changed what, when and why; newest first.
+    /// Show who changed what, when and why, newest first.
     History {
         id: CiId,
         #[command(flatten)]
         most: Most,
     },
-    /// Maintenance: nothing alerts and nothing else touches the host.
+    /// Maintenance: alerts are off, and nothing else changes the host.
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
-    /// Record the outcome of patching that was done elsewhere.
+    /// Record the result of patching that was done elsewhere.
     PatchState {
         id: CiId,
         #[command(flatten)]
         request: RequestFile,
     },
-    /// Import a list: CSV, JSON, NDJSON, Ansible inventory or NetBox export, recognised by its content.
+    /// Import CSV, JSON, NDJSON, an Ansible inventory or a NetBox export; the format is recognised by the content.
     Import {
         /// `-` reads standard input.
         file: PathBuf,
-        /// Only say what would happen.
+        /// Only print what would change.
         #[arg(long)]
         dry_run: bool,
     },
-    /// The dependency graph of a selection.
-    Graph {
-        #[command(flatten)]
-        selection: Selection,
-    },
-    /// Ansible's dynamic inventory, as JSON.
+    /// Print the dependency graph of a selection.
+    Graph(Selection),
+    /// Print Ansible's dynamic inventory as JSON.
     Inventory {
-        /// Only those that bear this tag; given often, all of them.
+        /// Only those with this tag; repeat it to require several tags.
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
         tags: Vec<(String, String)>,
-        /// Freeze hosts and groups under this run.
+        /// Fix the hosts and groups for this run.
         #[arg(long, value_name = "RUN")]
         run: Option<RunId>,
     },
-    /// Take over what the sim-engine has.
+    /// Copy the machines of the sim-engine into the CMDB.
     Sync {
-        /// Wait until it has ended.
+        /// Wait for its end.
         #[arg(long)]
         wait: bool,
     },
-    /// How the last synchronisation went.
+    /// Show the last synchronisation.
     SyncStatus,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum MaintenanceCommand {
-    /// Begin maintenance, or move its end.
+    /// Start maintenance, or change its end.
     On {
         id: CiId,
         #[arg(long)]
         reason: String,
-        /// RFC 3339 time at which it ends by itself, at most seven days ahead.
+        /// RFC 3339 time at which it ends automatically, at most seven days ahead.
         #[arg(long, value_parser = parse_time, value_name = "TIME")]
         until: DateTime<Utc>,
-        /// Who holds it.
+        /// Who owns it.
         #[arg(long, env = "USER", default_value = "operator")]
         owner: String,
     },
     /// End maintenance.
     Off {
         id: CiId,
-        /// Who holds it.
+        /// Who owns it.
         #[arg(long, env = "USER", default_value = "operator")]
         owner: String,
     },
@@ -176,11 +173,11 @@ pub enum RelationshipCommand {
     Create {
         source: CiId,
         /// contains, runs, member_of, depends_on, connected_to or uses.
-        #[arg(value_parser = parse_word::<RelationshipType>, value_name = "TYPE")]
+        #[arg(value_parser = parse_name::<RelationshipType>, value_name = "TYPE")]
         relationship_type: RelationshipType,
         target: CiId,
         /// For depends_on: compatible, degraded or incompatible (must be patched together).
-        #[arg(long, value_parser = parse_word::<Compatibility>)]
+        #[arg(long, value_parser = parse_name::<Compatibility>)]
         compatibility: Option<Compatibility>,
     },
     /// Delete a relationship.

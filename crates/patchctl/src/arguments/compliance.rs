@@ -9,33 +9,33 @@ use super::Selection;
 #[command(after_help = "\
 Examples:
   patchctl compliance                     by policy, environment, OS, tier, owner and cluster
-  patchctl compliance show web-07         what one host lacks, and since when
+  patchctl compliance show web-07         what is missing on one host, and since when
   patchctl compliance scan --tag env=prod --wait
   patchctl compliance export --format csv > compliance.csv")]
 pub enum ComplianceCommand {
-    /// Compliance of the fleet; what `patchctl compliance` alone prints.
+    /// Compliance of the fleet; the default of `patchctl compliance`.
     Summary,
-    /// What one host lacks, and why.
+    /// Show what is missing on one host, and why.
     Show { ci: CiId },
-    /// Look at hosts now. Exit status with --wait: 3 when some could not be scanned.
+    /// Scan hosts now. Exit status with --wait: 3 when some hosts could not be scanned.
     Scan {
         #[command(flatten)]
         selection: Selection,
-        /// Wait until it has ended.
+        /// Wait for its end.
         #[arg(long)]
         wait: bool,
     },
-    /// How a scan goes.
+    /// Show the progress of a scan.
     ScanStatus { id: ScanId },
-    /// What is overdue, how long repairs took, and how long hosts are exposed.
+    /// Show which fixes are overdue, how long remediation took, and how long hosts were exposed.
     Timeliness {
-        /// Months of repairs that count, this one among them; 12 when unsaid.
+        /// Months of remediation that count, including this month; default 12.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=120))]
         months: Option<u32>,
     },
-    /// Days from publication until a fix must be installed; options change them.
+    /// Show or change the days from publication until a fix must be installed.
     ServiceLevels {
-        /// For what is known to be exploited, whatever its severity.
+        /// For fixes of known exploited vulnerabilities, whatever their severity.
         #[arg(long, value_name = "DAYS")]
         exploited: Option<u32>,
         #[arg(long, value_name = "DAYS")]
@@ -46,7 +46,7 @@ pub enum ComplianceCommand {
         #[arg(long, value_name = "DAYS")]
         other: Option<u32>,
     },
-    /// Print the whole table.
+    /// Print the complete compliance table.
     Export {
         #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
         format: ExportFormat,
@@ -68,10 +68,10 @@ pub enum ExportFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum InventoryCommand {
-    /// Hand in the packages of one host, or of many (NDJSON, one object a line). The form is told by the content.
+    /// Send the packages of one host, or of many (NDJSON, one object per line). The format is recognised by the content.
     ///
-    /// The platform's own form (JSON or YAML) names the host; of SBOMs (CycloneDX, SPDX in JSON) and of what a package
-    /// manager prints, --ci says whose it is.
+    /// The platform's own format (JSON or YAML) names the host. For an SBOM (CycloneDX or SPDX in JSON) and for the output
+    /// of a package manager, --ci names the host.
     #[command(after_help = "\
 Examples:
   patchctl inventory push fleet.ndjson
@@ -87,16 +87,16 @@ Examples:
     Push {
         /// `-` reads standard input.
         file: PathBuf,
-        /// The host, where the file does not name it.
+        /// The host, if the file does not name it.
         #[arg(long, value_name = "CI")]
         ci: Option<CiId>,
-        /// Its OS release, such as `rocky:9`; an SBOM may tell it itself.
+        /// Its OS release, such as `rocky:9`; an SBOM may contain it.
         #[arg(long, requires = "ci")]
         os: Option<String>,
-        /// The same host and scan id are taken once.
+        /// A second inventory with the same host and scan id is ignored.
         #[arg(long, requires = "ci", value_name = "ID")]
         scan_id: Option<String>,
-        /// Kernel the host runs, as `uname -r` prints it.
+        /// Running kernel as `uname -r` prints it.
         #[arg(long, requires = "ci", value_name = "RELEASE")]
         running_kernel: Option<String>,
     },

@@ -3,7 +3,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Plays a whole evening on a platform of its own: a fleet of 33 model hosts, a critical advisory, simulation, approval, the
-rollout with one failing host, the proof. Every number it prints is read back from the APIs.
+rollout with one failing host, and the proof. It reads every number that it prints from the APIs.
 
 Examples:
   patchctl demo
@@ -11,16 +11,16 @@ Examples:
   patchctl demo --scene releases
   patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
-    /// What is played.
+    /// Scene to play.
     #[arg(long, value_enum, default_value_t = Scene::Evening)]
     pub scene: Scene,
 
-    /// Leave the platform up afterwards, until ctrl-C.
+    /// Keep the platform running afterwards, until ctrl-C.
     #[arg(long)]
     pub keep: bool,
 
-    /// What the hosts are: rows of the sim-engine, or 27 small real systems on this machine, which need root and a minute
-    /// for their images the first time.
+    /// Kind of hosts: models in the sim-engine, or 27 small real systems on this machine. Real systems need root, and a
+    /// minute for their images the first time.
     #[arg(long, value_enum, default_value_t)]
     pub hosts: DemoHosts,
 }
@@ -29,7 +29,7 @@ pub struct DemoArguments {
 pub enum DemoHosts {
     #[default]
     Model,
-    /// 24 production and 3 staging hosts with apt or dnf, entered over SSH.
+    /// 24 production and 3 staging hosts with apt or dnf, reached over SSH.
     Real,
 }
 
@@ -37,6 +37,6 @@ pub enum DemoHosts {
 pub enum Scene {
     /// A critical advisory for a fleet of hosts, from its arrival to the proof.
     Evening,
-    /// Four product releases to twenty customers, tier by tier: weeks on a clock of its own, in under a minute.
+    /// Four product releases to twenty customers, tier by tier: weeks of simulated time in under a minute.
     Releases,
 }

@@ -8,7 +8,7 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::{Most, RequestFile, parse_word};
+use super::{Most, RequestFile, parse_name};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -27,7 +27,7 @@ pub enum ChangeCommand {
     /// List changes, newest first.
     List {
         /// Only in this state: draft, pending_approval, approved, in_progress, completed, failed, rejected or cancelled.
-        #[arg(long, value_parser = parse_word::<ChangeState>)]
+        #[arg(long, value_parser = parse_name::<ChangeState>)]
         state: Option<ChangeState>,
         /// Only those for this configuration item.
         #[arg(long, value_name = "ID")]
@@ -37,67 +37,44 @@ pub enum ChangeCommand {
     },
     /// Show one change, with its approvals and evidence.
     Show { id: ChangeId },
-    /// Draft a change.
-    Create {
-        #[command(flatten)]
-        request: RequestFile,
-    },
-    /// Edit a change that has not begun; voids its approvals.
+    /// Create a draft of a change.
+    Create(RequestFile),
+    /// Edit a change that has not started; this voids its approvals.
     Update {
         id: ChangeId,
         #[command(flatten)]
         request: RequestFile,
-        /// Only when it still has this version.
+        /// Only if it still has this version.
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
-    /// Ask for approval.
+    /// Request approval.
     Submit { id: ChangeId },
     /// Approve somebody else's change.
-    Approve {
-        id: ChangeId,
-        #[command(flatten)]
-        decision: DecisionFields,
-    },
-    /// Refuse somebody else's change.
-    Reject {
-        id: ChangeId,
-        #[command(flatten)]
-        decision: DecisionFields,
-    },
-    /// Begin the work of an approved change.
+    Approve(DecisionFields),
+    /// Reject somebody else's change.
+    Reject(DecisionFields),
+    /// Start the work of an approved change.
     Execute {
         id: ChangeId,
-        /// Hash of the plan that is about to run.
+        /// Hash of the plan that is about to be executed.
         #[arg(long, value_name = "HASH")]
         plan_hash: Option<String>,
     },
-    /// Close a change as done.
-    Complete {
-        id: ChangeId,
-        #[command(flatten)]
-        close: CloseFields,
-    },
+    /// Close a change as completed.
+    Complete(CloseFields),
     /// Close a change as failed.
-    Fail {
-        id: ChangeId,
-        #[command(flatten)]
-        close: CloseFields,
-    },
-    /// Withdraw a change.
-    Cancel {
-        id: ChangeId,
-        #[command(flatten)]
-        close: CloseFields,
-    },
+    Fail(CloseFields),
+    /// Cancel a change.
+    Cancel(CloseFields),
     /// Record the review of an emergency change after its end.
     Review {
         id: ChangeId,
-        /// What was found.
+        /// Findings of the review.
         #[arg(long)]
         notes: String,
     },
-    /// Other changes and freezes on the same hosts in the same time.
+    /// List other changes and freezes on the same hosts at the same time.
     Conflicts { id: ChangeId },
     /// List the templates that pre-approve standard changes.
     Templates,
@@ -105,21 +82,23 @@ pub enum ChangeCommand {
 
 #[derive(Debug, Args)]
 pub struct DecisionFields {
+    pub id: ChangeId,
     #[arg(long, default_value = "")]
     pub comment: String,
-    /// Decide only when the change is for this very plan.
+    /// Decide only if the change is for exactly this plan.
     #[arg(long, value_name = "HASH")]
     pub plan_hash: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct CloseFields {
+    pub id: ChangeId,
     #[arg(long, default_value = "")]
     pub notes: String,
     /// successful, successful_issues or unsuccessful.
-    #[arg(long, value_parser = parse_word::<CloseCode>)]
+    #[arg(long, value_parser = parse_name::<CloseCode>)]
     pub code: Option<CloseCode>,
-    /// JSON or YAML file with what proves the outcome.
+    /// JSON or YAML file with the evidence.
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
 }
@@ -129,7 +108,7 @@ pub enum IncidentCommand {
     /// List incidents, newest first.
     List {
         /// Only in this state: open, in_progress or resolved.
-        #[arg(long, value_parser = parse_word::<IncidentState>)]
+        #[arg(long, value_parser = parse_name::<IncidentState>)]
         state: Option<IncidentState>,
         #[command(flatten)]
         most: Most,
@@ -143,7 +122,7 @@ pub enum IncidentCommand {
     Create {
         short_description: String,
         /// low, medium, high or critical.
-        #[arg(long, value_parser = parse_word::<Severity>, default_value = "medium")]
+        #[arg(long, value_parser = parse_name::<Severity>, default_value = "medium")]
         severity: Severity,
         #[arg(long, default_value = "")]
         description: String,
@@ -161,7 +140,7 @@ pub enum IncidentCommand {
     /// Resolve an incident.
     Resolve {
         id: String,
-        /// What was done about it.
+        /// What resolved it.
         #[arg(long)]
         resolution: String,
     },
@@ -172,14 +151,14 @@ pub enum ProblemCommand {
     /// List problems, newest first.
     List {
         /// Only in this state: open, known_error or resolved.
-        #[arg(long, value_parser = parse_word::<ProblemState>)]
+        #[arg(long, value_parser = parse_name::<ProblemState>)]
         state: Option<ProblemState>,
         #[command(flatten)]
         most: Most,
     },
     /// Show one problem.
     Show { id: String },
-    /// Record the cause behind incidents.
+    /// Record the cause of incidents.
     Create {
         short_description: String,
         #[arg(long, default_value = "")]
@@ -197,7 +176,7 @@ pub enum ProblemCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum NotificationCommand {
-    /// List notifications with their delivery, newest first.
+    /// List notifications with their delivery state, newest first.
     List {
         /// Only in this state: pending, delivered or failed.
         #[arg(long)]
@@ -210,7 +189,7 @@ pub enum NotificationCommand {
     /// Queue a notification.
     Create {
         /// email or webhook.
-        #[arg(long, value_parser = parse_word::<Channel>, default_value = "email")]
+        #[arg(long, value_parser = parse_name::<Channel>, default_value = "email")]
         channel: Channel,
         /// E-mail address or URL.
         #[arg(long = "to", value_name = "RECIPIENT")]
@@ -219,10 +198,10 @@ pub enum NotificationCommand {
         subject: String,
         #[arg(long)]
         body: String,
-        /// The same key is delivered once.
+        /// Several notifications with the same key are delivered once.
         #[arg(long, value_name = "KEY")]
         dedupe_key: Option<String>,
     },
-    /// Try a failed notification again.
+    /// Send a failed notification again.
     Resend { id: Uuid },
 }

@@ -2,15 +2,15 @@ use clap::{Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub enum ScheduleCommand {
-    /// The next times a crontab schedule fires, in RFC 3339, one a line.
+    /// Print the next times at which a crontab schedule fires, in RFC 3339, one per line.
     ///
     /// Five fields with their usual meaning (Sunday is 0 and 7; day of month OR day of week when both are restricted). At
-    /// clock changes a fixed hour fires once per local day, a time inside the gap fires at the first instant after it, and
-    /// a wildcard hour runs on through. A pattern that can never fire is refused.
+    /// clock changes a fixed hour fires once per local day, a time in the gap fires at the first instant after it, and
+    /// a wildcard hour keeps firing. A pattern that can never fire is refused.
     #[command(after_help = "\
-With --batch standard input holds one question a line, its fields parted by tabs: expression, zone, from, count. Each line
-is answered by one line: the times parted by tabs, or `error: ` and the reason. Exit status 3 when some lines could
-not be answered.
+With --batch, standard input has one question per line with tab-separated fields: expression, zone, from, count. Each
+answer is one line: the tab-separated times, or `error: ` and the reason. Exit status 3 when some lines could not be
+answered.
 
 Examples:
   patchctl schedule next '0 2 * * 0' --tz Europe/Berlin --from 2026-03-01T00:00:00Z --count 5
@@ -19,13 +19,13 @@ Examples:
         /// Five-field crontab expression, or a nickname such as `@daily`.
         #[arg(required_unless_present = "batch", conflicts_with = "batch")]
         expression: Option<String>,
-        /// IANA time zone on whose clock it fires.
+        /// IANA time zone of the schedule.
         #[arg(long, default_value = "UTC", value_name = "ZONE", conflicts_with = "batch")]
         tz: String,
-        /// Only times after this one (RFC 3339); now when unsaid.
+        /// Only times after this one (RFC 3339); default now.
         #[arg(long, value_name = "TIME", conflicts_with = "batch")]
         from: Option<String>,
-        /// How many, 1 to 10000.
+        /// Number of times, 1 to 10000.
         #[arg(long, default_value_t = 5, value_name = "N", conflicts_with = "batch")]
         count: usize,
         /// Answer questions from standard input.
@@ -38,8 +38,8 @@ Examples:
 pub enum VersionCommand {
     /// Compare versions as a package manager does.
     ///
-    /// Standard input holds one pair a line, parted by a tab; each is answered by a line `<`, `=`, `>` or `invalid`.
-    /// Exit status 3 when some were invalid.
+    /// Standard input has one tab-separated pair per line; each answer is a line `<`, `=`, `>` or `invalid`. Exit status 3
+    /// when some were invalid.
     #[command(after_help = "\
 Examples:
   patchctl version compare rpm 1:3.0.7-24.el9 1:3.0.7-27.el9
@@ -47,7 +47,7 @@ Examples:
     Compare {
         #[arg(value_enum)]
         packaging: PackagingName,
-        /// One pair instead of those on standard input.
+        /// Compare this pair instead of those on standard input.
         #[arg(num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true)]
         pair: Vec<String>,
     },

@@ -1,4 +1,4 @@
-//! The command line, as data. The doc comments are the manual: `--help` prints them.
+//! The command line as data. The doc comments are the manual that `--help` prints.
 
 mod access;
 mod advisory;
@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use access::{AuditArguments, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
-pub use compliance::{ComplianceCommand, ExportFormat, InventoryCommand};
+pub use compliance::{ComplianceCommand, InventoryCommand};
 pub use demo::{DemoArguments, DemoHosts, Scene};
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
@@ -33,7 +33,7 @@ pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
 pub use release::{PlanArguments, ReleaseCommand, SimulateRelease};
-pub use run::{LogFormat, PlanCommand, ReportFormat, RunCommand, StartArguments, Way};
+pub use run::{OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments};
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 pub use simulate::{ScenarioArguments, SimulateArguments};
@@ -43,16 +43,16 @@ pub use waiver::{CalendarCommand, ExceptionCommand};
 const EXAMPLES: &str = "\
 Examples:
   patchctl up                                          start the platform on ports 8080 to 8083
-  patchctl ci import fleet.csv                         tell it which hosts there are
-  patchctl advisory import seeds/advisories            tell it what the vendors fixed
-  patchctl compliance scan --all --wait                look at the hosts
-  patchctl compliance                                  how compliant the fleet is
-  patchctl policy create -f policy.yaml                say how hosts are patched, and when
+  patchctl ci import fleet.csv                         add the hosts
+  patchctl advisory import seeds/advisories            add the vendors' fixes
+  patchctl compliance scan --all --wait                scan the hosts
+  patchctl compliance                                  show the compliance of the fleet
+  patchctl policy create -f policy.yaml                define how and when hosts are patched
   patchctl run start --policy policy-rhel9-baseline    patch them now
-  patchctl run watch RUN                               see it happen
-  patchctl change approve CHG0000001                   allow somebody else's plan
+  patchctl run watch RUN                               follow the run
+  patchctl change approve CHG0000001                   approve somebody else's plan
 
-Exit status: 0 done, 1 failed, 2 wrong arguments, 3 done in part.";
+Exit status: 0 done, 1 failed, 2 invalid arguments, 3 partly done.";
 
 /// Keeps fleets of Linux hosts patched under change control.
 #[derive(Debug, Parser)]
@@ -67,37 +67,37 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
-    /// How answers are printed.
+    /// Format of the output.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
 
-    /// Address of the patch-manager; the other services are looked for on the three ports behind it.
+    /// Address of the patch-manager; by default the other services are on the three ports after it.
     #[arg(long, global = true, env = "PATCH_URL", value_name = "URL")]
     pub server: Option<String>,
 
-    /// First of the four ports in a row of a platform on this machine.
+    /// First of the four consecutive ports of a platform on this machine.
     #[arg(long, global = true, env = "PATCH_PORT_BASE", default_value_t = 8080, value_name = "PORT",
         value_parser = clap::value_parser!(u16).range(1..=65532))]
     pub port_base: u16,
 
-    /// Address of the CMDB, when it is not on the port behind --server.
+    /// Address of the CMDB, if it is not on the first port after --server.
     #[arg(long, global = true, env = "CMDB_URL", value_name = "URL", hide_short_help = true)]
     pub cmdb_url: Option<String>,
 
-    /// Address of ITSM, when it is not on the second port behind --server.
+    /// Address of ITSM, if it is not on the second port after --server.
     #[arg(long, global = true, env = "ITSM_URL", value_name = "URL", hide_short_help = true)]
     pub itsm_url: Option<String>,
 
-    /// Address of the sim-engine, when it is not on the third port behind --server.
+    /// Address of the sim-engine, if it is not on the third port after --server.
     #[arg(long, global = true, env = "SIM_ENGINE_URL", value_name = "URL", hide_short_help = true)]
     pub sim_engine_url: Option<String>,
 
-    /// File that holds the token to present; the admin token in the data folder when unsaid. The token itself may be given
-    /// by the environment variable PATCH_TOKEN, never as an argument.
+    /// File that contains your token; by default the admin token in the data folder. The environment variable PATCH_TOKEN
+    /// may contain the token itself; an argument must not.
     #[arg(long, global = true, env = "PATCH_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
-    /// Data folder of the platform on this machine; /var/lib/patch-manager for root, else
+    /// Data folder of the platform on this machine; by default /var/lib/patch-manager for root, else
     /// $XDG_DATA_HOME/patch-manager or ~/.local/share/patch-manager.
     #[arg(long, global = true, env = "PATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -107,11 +107,11 @@ pub struct GlobalOptions {
 pub enum Format {
     /// Columns for people.
     Table,
-    /// Everything, for programs.
+    /// Every field, for programs.
     Json,
-    /// The columns of the table, parted by commas.
+    /// The columns of the table, comma-separated.
     Csv,
-    /// The columns of the table, parted by tabs.
+    /// The columns of the table, tab-separated.
     Tsv,
 }
 
@@ -121,72 +121,72 @@ pub enum Command {
     Up(UpArguments),
     /// Play a whole evening, from a critical advisory to the proof, on a platform of its own.
     Demo(DemoArguments),
-    /// Ask the services whether they are ready.
+    /// Check whether the services are ready.
     Health,
-    /// How compliant the fleet is, and why not.
+    /// Compliance of the fleet, and what is missing.
     Compliance {
         #[command(subcommand)]
         command: Option<ComplianceCommand>,
     },
-    /// Hand in package lists that an agent or another tool collected.
+    /// Send package lists that an agent or another tool collected.
     #[command(subcommand)]
     Inventory(InventoryCommand),
-    /// Baselines: which hosts are patched when and how.
+    /// Policies: which hosts are patched, when and how.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Runs: patching, as it happens and as it happened.
+    /// Runs: start, steer, follow and report patching.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Plans, before anything is done.
+    /// Plans, before they are executed.
     #[command(subcommand)]
     Plan(PlanCommand),
-    /// What would happen: the outcome of a plan under each strategy, of the fleet or of a scenario in a file.
+    /// Simulate a plan under each strategy, for the fleet or for a scenario in a file.
     Simulate(SimulateArguments),
-    /// How well the predictions of runs came true.
+    /// Compare the predictions of runs with what happened.
     Predictions(PredictionsArguments),
-    /// Releases of a product to its customers, tier by tier.
+    /// Product releases to customers, tier by tier.
     #[command(subcommand)]
     Release(Box<ReleaseCommand>),
-    /// What the vendors fixed, and whom it concerns.
+    /// Advisories of the vendors, and the hosts they affect.
     #[command(subcommand, alias = "advisories")]
     Advisory(AdvisoryCommand),
-    /// Hosts or packages that stay unpatched on purpose, for a time.
+    /// Exceptions: hosts or packages that stay unpatched on purpose, for a limited time.
     #[command(subcommand)]
     Exception(ExceptionCommand),
-    /// Freeze calendars: times in which nothing starts.
+    /// Freeze calendars: times when nothing starts.
     #[command(subcommand)]
     Calendar(CalendarCommand),
     /// Configuration items: hosts, services, clusters.
     #[command(subcommand)]
     Ci(CiCommand),
-    /// How configuration items depend on each other.
+    /// Relationships between configuration items.
     #[command(subcommand)]
     Relationship(RelationshipCommand),
     /// Change requests and their approval.
     #[command(subcommand)]
     Change(ChangeCommand),
-    /// What went wrong.
+    /// Incidents: what failed.
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// The causes behind incidents.
+    /// Problems: the causes of incidents.
     #[command(subcommand)]
     Problem(ProblemCommand),
-    /// E-mails and webhooks, sent or to be sent.
+    /// E-mails and webhooks that were or will be sent.
     #[command(subcommand)]
     Notification(NotificationCommand),
     /// Virtual machines and their snapshots.
     #[command(subcommand)]
     Vm(VmCommand),
-    /// Injected faults, to see what the platform does about them.
+    /// Injected faults, to test how the platform handles them.
     #[command(subcommand)]
     Fault(FaultCommand),
-    /// What the package repositories of model machines offer.
+    /// Package repositories of model machines.
     #[command(subcommand)]
     Repository(RepositoryCommand),
-    /// Tokens: who may do what.
+    /// Tokens and their roles.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// The audit log: who did what.
+    /// Print the audit log: who did what.
     Audit(AuditArguments),
     /// Crontab schedules, without a platform.
     #[command(subcommand)]
@@ -199,7 +199,7 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
-/// A file with a request, JSON or YAML.
+/// A file with a request in JSON or YAML.
 #[derive(Debug, Clone, Args)]
 pub struct RequestFile {
     /// JSON or YAML file; `-` reads standard input.
@@ -207,10 +207,10 @@ pub struct RequestFile {
     pub file: PathBuf,
 }
 
-/// How much of a list is wanted.
+/// The maximum length of a list.
 #[derive(Debug, Clone, Args)]
 pub struct Most {
-    /// Most items to print.
+    /// Maximum number of items to print.
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = parse_most)]
     pub limit: usize,
 }
@@ -230,8 +230,8 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// An enum of the wire by its name there.
-pub fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+/// An enum of the API by its name on the wire.
+pub fn parse_name<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
 }
 

@@ -16,28 +16,22 @@ A policy in YAML:
   max_parallel: 5")]
 pub enum PolicyCommand {
     /// List policies.
-    List {
-        #[command(flatten)]
-        most: Most,
-    },
+    List(Most),
     /// Show one policy.
     Show { id: PolicyId },
     /// Create a policy.
-    Create {
-        #[command(flatten)]
-        request: RequestFile,
-    },
-    /// Change the fields of a policy that the file names.
+    Create(RequestFile),
+    /// Change only the fields of a policy that are in the file.
     Update {
         id: PolicyId,
         #[command(flatten)]
         request: RequestFile,
-        /// Only when the policy still has this version.
+        /// Only if the policy still has this version.
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
-    /// Delete a policy; its runs stay.
+    /// Delete a policy; its runs are kept.
     Delete { id: PolicyId },
-    /// What a policy means now: its hosts, its next occurrences, its conflicts.
+    /// Show what a policy means now: its hosts, next occurrences and conflicts.
     Preview { id: PolicyId },
 }

@@ -4,7 +4,7 @@ use super::Most;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Before a run begins, what its simulation predicts is written down; when it ends, what happened stands beside it.
+The platform stores the prediction of a run before the run starts, and adds what happened when it ends.
 
 Examples:
   patchctl predictions

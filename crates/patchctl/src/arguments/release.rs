@@ -22,88 +22,76 @@ Examples:
   patchctl release timeline --version v1.0.1 --svg timeline.svg")]
 pub enum ReleaseCommand {
     /// List releases, highest version first.
-    List {
-        #[command(flatten)]
-        most: Most,
-    },
+    List(Most),
     /// Show a release and its checklist.
-    Show {
-        #[command(flatten)]
-        of: OfVersion,
-    },
-    /// Register a release unless it is known, and tell what would be done for whom and when. Nothing is touched.
+    Show(OfVersion),
+    /// Register a release if it is new, and show the plan: which customers get it, and when. Changes no customer.
     Plan(PlanArguments),
-    /// Perform the checks of the validation phase alone, and wait for their results.
-    Validate {
-        #[command(flatten)]
-        of: OfVersion,
-    },
+    /// Run only the checks of the validation phase, and wait for their results.
+    Validate(OfVersion),
     /// Tick an item of the checklist, or waive it with a reason.
     Check {
         #[command(flatten)]
         of: OfVersion,
-        /// Name or number of the item; all items when unsaid.
+        /// Name or number of the item; by default all items.
         #[arg(long)]
         item: Option<String>,
-        /// It is not done, and why that is right.
+        /// Waive the item instead, with this reason.
         #[arg(long, value_name = "REASON")]
         waive: Option<String>,
     },
-    /// Roll a release out: validation, demo, then tier by tier.
+    /// Roll out a release: validation, demo, then tier by tier.
     Deploy {
         #[command(flatten)]
         of: OfVersion,
         #[command(flatten)]
         customers: Customers,
-        /// Only tell what would happen.
+        /// Only print what would happen.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Roll a release out to all tiers at once after validation and demo, on an emergency approver's word.
+    /// Roll out a release to all tiers at once after validation and demo; needs one emergency approval.
     Emergency {
         #[command(flatten)]
         of: OfVersion,
-        /// Registers the release with this type unless it is known.
+        /// Register the release with this type if it is new.
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<ReleaseKind>,
         #[command(flatten)]
         customers: Customers,
-        /// Why it cannot wait; kept with the change and its review.
+        /// Why it cannot wait; stored with the change and its review.
         #[arg(long)]
         reason: String,
     },
-    /// Show where a rollout stands and what it waits for.
-    Status {
-        #[command(flatten)]
-        of: OfVersion,
-    },
-    /// Take a release back from customers, within its rollback window.
+    /// Show the progress of a rollout and what it waits for.
+    Status(OfVersion),
+    /// Roll back a release at customers, within its rollback window.
     Rollback {
         #[command(flatten)]
         of: OfVersion,
-        /// Slugs, names or tiers, parted by commas, or `all`.
+        /// Slugs, names or tiers, comma-separated, or `all`.
         #[arg(long, required = true, value_delimiter = ',')]
         customers: Vec<String>,
-        /// Why; customers are told.
+        /// Reason; it is sent to the customers.
         #[arg(long)]
         reason: String,
-        /// Not in the customer's next window, where the release's type would wait for it.
+        /// Do not wait for the customer's next window, where the release type would.
         #[arg(long)]
         now: bool,
     },
-    /// Let the next tier start although the evidence falls short, once its time limit has passed.
+    /// Let the next tier start without enough evidence, once the time limit has passed.
     SignOff {
         #[command(flatten)]
         of: OfVersion,
         #[arg(long)]
         reason: String,
     },
-    /// Look at a customer's health now, and at what the watch saw.
+    /// Check the health of a customer now, and show what was observed.
     Health {
         #[arg(long, value_name = "SLUG")]
         customer: CiId,
     },
-    /// Take in an issue that a customer reports; a critical one takes back what was deployed there.
+    /// Record an issue that a customer reports; a critical one rolls back the release there.
     Report {
         #[arg(long, value_name = "SLUG")]
         customer: CiId,
@@ -121,22 +109,22 @@ pub enum ReleaseCommand {
         #[command(flatten)]
         most: Most,
     },
-    /// Print a rollout minute by minute and tier by tier: as it went, or as it would go.
+    /// Print a rollout minute by minute and tier by tier: what happened, or the forecast.
     Timeline {
         #[command(flatten)]
         of: OfVersion,
-        /// What would happen, though it was rolled out already.
+        /// Print the forecast even if the release was rolled out already.
         #[arg(long)]
         forecast: bool,
-        /// Write a picture as well.
+        /// Also write a picture.
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
-    /// Play a rollout in virtual time, with customers that fail as you say.
+    /// Simulate a rollout in virtual time, with the failures you choose.
     Simulate(SimulateRelease),
-    /// Print the success metrics beside their targets.
+    /// Print the success metrics and their targets.
     Metrics {
-        /// Of this release alone.
+        /// Only of this release.
         #[arg(long)]
         version: Option<Version>,
     },
@@ -150,12 +138,12 @@ pub enum ReleaseCommand {
     },
     /// Print the table of delays, approvals, notices and rollback windows.
     Policies,
-    /// Take customers and release policies over from files: all of it or nothing, with the difference.
+    /// Apply customers and release policies from files, all or nothing, and print the difference.
     Apply {
         /// YAML or JSON: `customers: [...]`, `policies: {...}`, or both.
         #[arg(short, long, required = true, value_name = "FILE")]
         file: Vec<PathBuf>,
-        /// Only tell the difference.
+        /// Only print the difference.
         #[arg(long)]
         dry_run: bool,
     },
@@ -170,7 +158,7 @@ pub struct OfVersion {
 
 #[derive(Debug, Clone, Args)]
 pub struct Customers {
-    /// Slugs, names or tiers, parted by commas; everybody when unsaid.
+    /// Slugs, names or tiers, comma-separated; by default all customers.
     #[arg(long, value_delimiter = ',')]
     pub customers: Vec<String>,
 }
@@ -179,26 +167,26 @@ pub struct Customers {
 pub struct PlanArguments {
     #[command(flatten)]
     pub of: OfVersion,
-    /// security, bug_fix, performance or documentation; needed unless the release is known.
+    /// security, bug_fix, performance or documentation; required if the release is new.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<ReleaseKind>,
-    /// critical, high, medium or low, instead of the type's own.
+    /// critical, high, medium or low, instead of the urgency of the type.
     #[arg(long)]
     pub urgency: Option<Urgency>,
-    /// What it is built on; the patch before when unsaid.
+    /// Version it is based on; by default the previous patch.
     #[arg(long, value_name = "VERSION")]
     pub base: Option<Version>,
     #[arg(long, default_value = "")]
     pub notes: String,
-    /// What deployers install.
+    /// Artefact that deployers install.
     #[arg(long)]
     pub artefact: Option<String>,
     #[arg(long)]
     pub rollback_artefact: Option<String>,
-    /// When the problem was found, as an RFC 3339 time; now when unsaid.
+    /// RFC 3339 time when the problem was found; default now.
     #[arg(long, value_parser = parse_time, value_name = "TIME")]
     pub identified_at: Option<DateTime<Utc>>,
-    /// Skip numbers of the line on purpose.
+    /// Allow skipped version numbers.
     #[arg(long)]
     pub allow_gap: bool,
     #[command(flatten)]
@@ -211,19 +199,19 @@ pub struct SimulateRelease {
     pub of: OfVersion,
     #[command(flatten)]
     pub customers: Customers,
-    /// A customer that is not well so many minutes after its deployment.
+    /// A customer that becomes unhealthy this many minutes after its deployment.
     #[arg(long, value_name = "SLUG=MINUTES", value_parser = super::parse_pair)]
     pub unhealthy: Vec<(String, String)>,
     /// A customer whose deployment fails.
     #[arg(long, value_name = "SLUG")]
     pub failing: Vec<CiId>,
-    /// As an emergency: all tiers at once.
+    /// Simulate an emergency: all tiers at once.
     #[arg(long)]
     pub emergency: bool,
-    /// When it begins, as an RFC 3339 time; now when unsaid.
+    /// RFC 3339 time of the start; default now.
     #[arg(long, value_parser = parse_time, value_name = "TIME")]
     pub at: Option<DateTime<Utc>>,
-    /// Write a picture as well.
+    /// Also write a picture.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 }

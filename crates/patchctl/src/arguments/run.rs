@@ -30,59 +30,34 @@ pub enum RunCommand {
     },
     /// Show one run: its state, waves and hosts.
     Show { id: RunId },
-    /// Show the steps of the work on each host, of its latest attempt.
+    /// Show the steps of the latest attempt on each host.
     Steps {
         id: RunId,
         /// Only of this host.
         #[arg(long, value_name = "ID")]
         host: Option<CiId>,
     },
-    /// Start a run of a policy, of an advisory's remediation, or of hosts chosen by hand.
+    /// Start a run of a policy, of the remediation of an advisory, or of selected hosts.
     Start(StartArguments),
-    /// Follow a run, host by host. Exit status: 0 succeeded, 1 ended otherwise, 3 some hosts failed.
+    /// Follow a run, host by host. Exit status: 0 succeeded, 1 did not succeed, 3 some hosts failed.
     Watch { id: RunId },
-    /// Stop a run in a safe state; hosts in the middle of a package transaction finish it.
-    Cancel {
-        id: RunId,
-        /// Why; kept with the run.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Let a run begin nothing new.
-    Pause {
-        id: RunId,
-        /// Why; kept with the run.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Let a paused run go on.
-    Resume {
-        id: RunId,
-        /// Why; kept with the run.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Start a new run of the hosts that failed.
-    RetryFailed {
-        id: RunId,
-        /// Why; kept with the run.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Start a run that returns the hosts to the snapshots of this one.
-    Rollback {
-        id: RunId,
-        /// Why; kept with the run.
-        #[arg(long, default_value = "")]
-        reason: String,
-    },
-    /// Print the whole log of a run.
+    /// Stop a run in a safe state; hosts in a package transaction finish it.
+    Cancel(OrderArguments),
+    /// Pause a run: it starts nothing new.
+    Pause(OrderArguments),
+    /// Resume a paused run.
+    Resume(OrderArguments),
+    /// Start a new run for the hosts that failed.
+    RetryFailed(OrderArguments),
+    /// Start a run that reverts the hosts to the snapshots of this run.
+    Rollback(OrderArguments),
+    /// Print the complete log of a run.
     Logs {
         id: RunId,
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         format: LogFormat,
     },
-    /// Print the report of a run: predicted and actual, the evidence.
+    /// Print the report of a run: predicted and actual values, and the evidence.
     Report {
         id: RunId,
         #[arg(long, value_enum, default_value_t = ReportFormat::Markdown)]
@@ -95,6 +70,15 @@ pub enum RunCommand {
         #[arg(long, value_name = "EVENT", default_value = "0")]
         after: String,
     },
+}
+
+/// An order of an operator to a run.
+#[derive(Debug, Args)]
+pub struct OrderArguments {
+    pub id: RunId,
+    /// Reason; stored with the run.
+    #[arg(long, default_value = "")]
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,12 +96,12 @@ pub enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub struct StartArguments {
-    /// Run this policy; with --advisory, remediate in this policy's way.
+    /// Run this policy; with --advisory, remediate with the settings of this policy.
     #[arg(long, value_name = "ID")]
     pub policy: Option<PolicyId>,
 
     /// Input of the system patching workflow in YAML or JSON: targetClusters, pilotHostCount, approverEmails and so on.
-    /// `vaultToken` may be `env:NAME` or `file:PATH` instead of the token itself.
+    /// `vaultToken` may be `env:NAME` or `file:PATH` instead of the token.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["advisory"])]
     pub input: Option<PathBuf>,
 
@@ -129,35 +113,35 @@ pub struct StartArguments {
     pub selection: Selection,
 
     #[command(flatten)]
-    pub way: Way,
+    pub options: RunOptions,
 
     /// Follow the run until it ends.
     #[arg(long)]
     pub watch: bool,
 }
 
-/// How a run goes about it.
+/// How a run patches its hosts.
 #[derive(Debug, Args)]
-pub struct Way {
-    /// Instead of the policy's: bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy or hybrid.
+pub struct RunOptions {
+    /// Strategy instead of that of the policy: bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy or hybrid.
     #[arg(long)]
     pub strategy: Option<Strategy>,
 
-    /// An approved change for this very plan; without one a change is opened and its approval waited for.
+    /// An approved change for exactly this plan; by default the run opens a change and waits for its approval.
     #[arg(long, value_name = "CHG")]
     pub change: Option<ChangeId>,
 
-    /// Plan only; nothing is touched.
+    /// Only plan; no host is changed.
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Open an emergency change and skip waiting for the window; gates and verification stay.
+    /// Open an emergency change and do not wait for the window; gates and verification still apply.
     #[arg(long)]
     pub emergency: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// What would happen: the outcome of a plan under each strategy.
+    /// Simulate a plan under each strategy.
     Simulate(SimulateArguments),
 }

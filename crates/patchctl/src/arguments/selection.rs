@@ -3,24 +3,24 @@ use domain::{ids::CiId, selector::Selector};
 
 use super::parse_pair;
 
-/// Which configuration items are meant.
+/// Selected configuration items.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
-    /// Those that bear this tag; given often, all of them.
+    /// Those with this tag; repeat it to require several tags.
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
     pub tags: Vec<(String, String)>,
 
-    /// This one; given often, each of them.
+    /// This one; repeat it for several.
     #[arg(long = "ci", value_name = "ID")]
     pub ids: Vec<CiId>,
 
-    /// Everything managed.
+    /// All managed ones.
     #[arg(long)]
     pub all: bool,
 }
 
 impl Selection {
-    /// `None` when nothing was said.
+    /// `None` when nothing is selected.
     pub fn selector(&self) -> Option<Selector> {
         let selector = Selector {
             tags: self.tags.iter().cloned().collect(),

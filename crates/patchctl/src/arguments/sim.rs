@@ -5,7 +5,7 @@ use clap::Subcommand;
 use domain::ids::CiId;
 use uuid::Uuid;
 
-use super::{RequestFile, parse_pair, parse_word};
+use super::{RequestFile, parse_name, parse_pair};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -31,7 +31,7 @@ pub enum VmCommand {
     },
     /// Show one virtual machine.
     Show { id: CiId },
-    /// Create a virtual machine, or those of a file: one object, or `vms:` with up to 1000 of them.
+    /// Create a virtual machine, or those in a file: one object, or `vms:` with up to 1000 of them.
     Create {
         #[arg(required_unless_present = "file", requires = "os")]
         id: Option<CiId>,
@@ -39,7 +39,7 @@ pub enum VmCommand {
         #[arg(long)]
         os: Option<String>,
         /// model or linux.
-        #[arg(long, value_parser = parse_word::<Driver>, default_value = "model")]
+        #[arg(long, value_parser = parse_name::<Driver>, default_value = "model")]
         driver: Driver,
         #[arg(long)]
         cluster: Option<String>,
@@ -53,24 +53,24 @@ pub enum VmCommand {
     },
     /// Delete a virtual machine and its snapshots.
     Delete { id: CiId },
-    /// Switch a virtual machine on or off, or reset it.
+    /// Power a virtual machine on or off, or reset it.
     Power {
         id: CiId,
         /// on, off or reset.
-        #[arg(value_parser = parse_word::<PowerAction>)]
+        #[arg(value_parser = parse_name::<PowerAction>)]
         action: PowerAction,
     },
     /// Snapshots of a virtual machine.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// The inside of a model guest: packages, services, disk, reboot.
+    /// Show the state of a model guest: packages, services, disk, reboot.
     Guest { id: CiId },
     /// Start, stop, restart or drain a service inside a guest.
     Service {
         id: CiId,
         service: String,
         /// start, stop, restart or drain.
-        #[arg(value_parser = parse_word::<ServiceAction>)]
+        #[arg(value_parser = parse_name::<ServiceAction>)]
         action: ServiceAction,
     },
     /// Install packages inside a guest.
@@ -80,15 +80,15 @@ pub enum VmCommand {
         #[arg(required = true, value_parser = parse_pair, value_name = "PACKAGE=VERSION")]
         packages: Vec<(String, String)>,
     },
-    /// The package history of a guest, newest first.
+    /// Show the package history of a guest, newest first.
     Transactions { id: CiId },
-    /// Reboot a guest in an orderly way.
+    /// Reboot a guest gracefully.
     Reboot { id: CiId },
     /// List hypervisors.
     Hypervisors,
     /// List clusters of hypervisors.
     Clusters,
-    /// Everything that exists; with --since, what changed after that version.
+    /// Print all machines; with --since, the changes after that version.
     State {
         #[arg(long, value_name = "VERSION")]
         since: Option<i64>,
@@ -107,13 +107,13 @@ pub enum SnapshotCommand {
         owner: String,
         #[arg(long, default_value = "")]
         purpose: String,
-        /// Hours until it is deleted by itself.
+        /// Hours until it is deleted automatically.
         #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
         hours: u32,
     },
     /// Delete a snapshot.
     Delete { vm: CiId, snapshot: Uuid },
-    /// Return a virtual machine to a snapshot.
+    /// Revert a virtual machine to a snapshot.
     Revert { vm: CiId, snapshot: Uuid },
 }
 
@@ -127,20 +127,20 @@ pub enum FaultCommand {
     /// Inject a fault into virtual machines.
     Inject {
         /// host-failure, patch-failure, service-failure, slow, disk-full or network-partition.
-        #[arg(value_parser = parse_word::<FaultKind>)]
+        #[arg(value_parser = parse_name::<FaultKind>)]
         kind: FaultKind,
         #[arg(required = true, value_name = "VM")]
         vms: Vec<CiId>,
-        /// Chance that an operation is hit, 0 to 1.
+        /// Probability that an operation fails, 0 to 1.
         #[arg(long, default_value_t = 1.0)]
         probability: f64,
-        /// How often it strikes; until it is cleared when unsaid.
+        /// Number of times it applies; by default until it is cleared.
         #[arg(long)]
         times: Option<u32>,
-        /// For service-failure; every service when unsaid.
+        /// For service-failure; by default every service.
         #[arg(long)]
         service: Option<String>,
-        /// For slow: seconds that operations take longer.
+        /// For slow: additional seconds for each operation.
         #[arg(long, value_name = "SECONDS")]
         delay: Option<f64>,
         #[arg(long, default_value_t = 0)]
@@ -151,7 +151,7 @@ pub enum FaultCommand {
         #[arg(long)]
         vm: Option<CiId>,
     },
-    /// Take a fault away: one, those of a machine, or all.
+    /// Clear one fault, those of a machine, or all.
     #[command(group(clap::ArgGroup::new("which").required(true).args(["id", "vm", "all"])))]
     Clear {
         id: Option<Uuid>,
@@ -164,9 +164,9 @@ pub enum FaultCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum RepositoryCommand {
-    /// What the repository of an OS offers.
+    /// Show the packages in the repository of an OS.
     Show { os: String },
-    /// Replace what the repository of an OS offers.
+    /// Replace the packages in the repository of an OS.
     #[command(
         after_help = "A repository in YAML:\n  packages:\n    openssl: ['1:3.0.7-24.el9', '1:3.0.7-27.el9']"
     )]

@@ -20,42 +20,42 @@ Examples:
   patchctl simulate -f scenario.yaml --strategy rolling --check 1
   patchctl simulate -f scenario.yaml --strategy rolling --reference --seed 7 --out results
 
-Exit status: 3 when a plan is refused, or --check finds a plan that is not safe.")]
+Exit status: 3 when a plan is refused or --check finds a plan that is not safe.")]
 pub struct SimulateArguments {
-    /// The plan of this policy.
+    /// Simulate the plan of this policy.
     #[arg(long, value_name = "ID")]
     pub policy: Option<PolicyId>,
 
-    /// The plan that remediates this advisory or CVE.
+    /// Simulate the plan that remediates this advisory or CVE.
     #[arg(long, value_name = "ID")]
     pub advisory: Option<String>,
 
     #[command(flatten)]
     pub selection: Selection,
 
-    /// This finished run once more under other strategies, with the durations and faults that its hosts had.
+    /// Replay this finished run under other strategies, with the actual durations and faults of its hosts.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["policy", "advisory", "tags", "ids", "all"])]
     pub replay: Option<RunId>,
 
-    /// bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid, several parted by commas, or all. All
-    /// when unsaid.
+    /// bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid, several comma-separated, or all; default
+    /// all.
     #[arg(long = "strategy", value_name = "NAME", value_delimiter = ',')]
     strategies: Vec<Choice>,
 
-    /// Simulations per strategy; 1000 when unsaid.
+    /// Simulations per strategy; default 1000.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub runs: Option<u32>,
 
-    /// The same seed gives the same answer; when unsaid the scenario's own, else 0.
+    /// The same seed produces the same result; by default the seed of the scenario, else 0.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<i64>,
 
-    /// What it takes to be done after so many seconds: fewer or more hosts at once, or a longer window; of a scenario,
-    /// which strategies have patched everything by then.
+    /// Find what it takes to finish within this time: fewer or more hosts at once, or a longer window. For a scenario, also
+    /// which strategies finish in time.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub deadline: Option<f64>,
 
-    /// The share of runs that must meet the deadline, 0 to 1; 0.95 when unsaid.
+    /// Share of runs that must meet the deadline, between 0 and 1; default 0.95.
     #[arg(long, value_name = "SHARE", requires = "deadline", value_parser = parse_share)]
     pub confidence: Option<f64>,
 
@@ -63,7 +63,7 @@ pub struct SimulateArguments {
     pub scenario: ScenarioArguments,
 }
 
-/// Questions about a scenario need no platform.
+/// Options for a scenario, which needs no platform.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A scenario from a file, without a platform")]
 #[group(multiple = true, conflicts_with_all = ["policy", "advisory", "tags", "ids", "all", "replay"])]
@@ -72,16 +72,16 @@ pub struct ScenarioArguments {
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
-    /// Write plan.json, events.jsonl, metrics.csv, report.md and plots into this folder; for several strategies into a
-    /// folder for each.
+    /// Write plan.json, events.jsonl, metrics.csv, report.md and plots to this folder; several strategies get a folder
+    /// each.
     #[arg(long, value_name = "DIR", requires = "file")]
     pub out: Option<PathBuf>,
 
-    /// Nodes per batch of batch_rolling; 2 when unsaid.
+    /// Nodes per batch of batch_rolling; default 2.
     #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: Option<u32>,
 
-    /// Play each plan once by the reference simulator's rules, whose figures it meets exactly.
+    /// Run each plan once with the rules of the reference simulator; the figures match it exactly.
     #[arg(long, requires = "file", conflicts_with_all = ["runs", "check", "deadline", "max_parallel", "options"])]
     pub reference: bool,
 
@@ -89,16 +89,16 @@ pub struct ScenarioArguments {
     #[arg(long, value_name = "K", requires = "file", value_parser = clap::value_parser!(u32).range(0..=20))]
     pub check: Option<u32>,
 
-    /// Nodes worked on at once; when unsaid all of a step.
+    /// Maximum number of nodes in work at once; by default all nodes of a step.
     #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_parallel: Option<u32>,
 
-    /// YAML file that says how long attempts take, how they fail, in which windows they begin and when a run halts.
+    /// YAML file with durations, failures, windows and halt thresholds.
     #[arg(long, value_name = "FILE", requires = "file")]
     pub options: Option<PathBuf>,
 }
 
-/// What `--strategy` takes.
+/// A value of `--strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
     All,
@@ -117,7 +117,7 @@ impl FromStr for Choice {
 }
 
 impl SimulateArguments {
-    /// Each strategy asked for once, in the order asked for.
+    /// The requested strategies in their order, without repetitions.
     pub fn strategies(&self) -> Vec<Strategy> {
         let mut chosen = Vec::new();
         for choice in &self.strategies {

@@ -7,32 +7,32 @@ use service_kit::telemetry::LogFormat;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints the addresses of the services and then the line `ready`. The token to present is in admin-token in the data folder.
-With the private PostgreSQL, root needs a data folder that other users may pass through, such as /var/lib/patch-manager.
+Prints the addresses of the services and then the line `ready`. The admin token is in the file admin-token in the data
+folder. With the private PostgreSQL, root needs a data folder that other users can reach, such as /var/lib/patch-manager.
 
 Examples:
   patchctl up
   patchctl up --data-dir /srv/patch --port-base 18080
   DATABASE_URL=postgres://patch@db.example.com/patch patchctl up --bind 0.0.0.0 --log-format json")]
 pub struct UpArguments {
-    /// PostgreSQL to use instead of the private one. Better given by the environment, where other users of the
-    /// machine cannot read it.
+    /// PostgreSQL to use instead of the private one. Prefer the environment variable: other users of the machine cannot
+    /// read it.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
 
-    /// File that holds the database URL instead.
+    /// File that contains the database URL.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Address to listen on. Requests carry tokens in the clear: beyond this machine put TLS in front.
+    /// Address to listen on. Requests carry tokens in plain text: use a TLS proxy for other machines.
     #[arg(long, env = "PATCH_BIND", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub bind: IpAddr,
 
-    /// File to append the log to; standard error when unsaid. RUST_LOG says what is logged.
+    /// File to append the log to; default standard error. RUST_LOG selects what is logged.
     #[arg(long, env = "PATCH_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
-    /// `text` for people, `json` for collectors.
+    /// `text` for people, `json` for log collectors.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }

@@ -1,97 +1,75 @@
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use advisories::feed::{Limits, recognise_feed};
 use api_client::patch::PatchClient;
 use api_types::patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, Remediate};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{OK, filter, matching, word};
+use super::run::show_started;
+use super::{filter, matching, wire_name};
 use crate::arguments::{AdvisoryCommand, Format};
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::{Column, Printer, clean, note, print};
-use crate::watch;
+use crate::output::{Columns, Printer, clean, note, print, row};
 
-/// Warnings told for each file.
-const WARNINGS_TOLD: usize = 5;
+/// Most warnings to print for a file.
+const MOST_WARNINGS: usize = 5;
 
-const ADVISORIES: &[Column] = &[
-    ("id", "/id"),
-    ("severity", "/severity"),
-    ("exploited", "/exploited"),
-    ("affected", "/affected_cis"),
-    ("published", "/published"),
-    ("cves", "/cve_ids"),
-    ("summary", "/summary"),
-];
-
-const IMPORTS: &[Column] = &[
-    ("id", "/id"),
-    ("status", "/status"),
-    ("origin", "/origin"),
-    ("format", "/report/format"),
-    ("read", "/report/read"),
-    ("new", "/report/new"),
-    ("changed", "/report/changed"),
-    ("started", "/started_at"),
-    ("problem", "/problem"),
-];
-
-const PACKAGES: &[Column] = &[("os", "/os"), ("package", "/package"), ("fixed", "/fixed")];
-
-const AFFECTED: &[Column] = &[
-    ("host", "/ci_id"),
-    ("advisory", "/advisory_id"),
-    ("package", "/package"),
-    ("installed", "/installed"),
-    ("fixed", "/fixed"),
-    ("state", "/state"),
-    ("due", "/due"),
+const ADVISORIES: Columns = "id severity exploited affected=affected_cis published cves=cve_ids summary";
+const IMPORTS: Columns = "id status origin format=report/format read=report/read new=report/new \
+                          changed=report/changed started=started_at problem";
+const AFFECTED: Columns = "host=ci_id advisory=advisory_id package installed fixed state due";
+const REPORT: [&str; 10] = [
+    "file",
+    "format",
+    "read",
+    "new",
+    "changed",
+    "unchanged",
+    "withdrawn",
+    "superseded",
+    "refused",
+    "hosts changed",
 ];
 
 pub async fn run(
     connect: impl Fn() -> Result<Connection, Failure>,
     command: AdvisoryCommand,
     printer: Printer,
-) -> Outcome {
+) -> CommandResult {
     let client = || connect().map(|connection| connection.patch());
     match command {
-        AdvisoryCommand::Match(arguments) => return matching::run(&arguments, printer),
+        AdvisoryCommand::Match(arguments) => matching::run(&arguments, printer),
         AdvisoryCommand::List { severity, kev, os, package, text, affected, most } => {
             let filter = filter([
-                ("severity", severity.map(word)),
+                ("severity", severity.map(wire_name)),
                 ("kev", kev.then(|| "true".to_owned())),
                 ("os", os),
                 ("package", package),
                 ("text", text),
                 ("affected", affected.then(|| "true".to_owned())),
             ]);
-            printer.list(&client()?.list_advisories(&filter, most.limit).await?, ADVISORIES)?;
+            printer.list(&client()?.list_advisories(&filter, most.limit).await?, ADVISORIES)
         }
-        AdvisoryCommand::Show { id } => show(&whole(&client()?, &id).await?, printer)?,
-        AdvisoryCommand::Imports { most } => {
-            printer.list(&client()?.list_imports(&[], most.limit).await?, IMPORTS)?;
+        AdvisoryCommand::Show { id } => show(&whole(&client()?, &id).await?, printer),
+        AdvisoryCommand::Imports(most) => {
+            printer.list(&client()?.list_imports(&[], most.limit).await?, IMPORTS)
         }
-        AdvisoryCommand::Import { paths } => return import(&client()?, &paths, printer).await,
-        AdvisoryCommand::Remediate { id, policy, way, watch } => {
+        AdvisoryCommand::Import { paths } => import(&client()?, &paths, printer).await,
+        AdvisoryCommand::Remediate { id, policy, options, watch } => {
             let request = Remediate {
                 policy_id: policy,
-                strategy: way.strategy,
-                change_id: way.change,
-                dry_run: way.dry_run,
-                emergency: way.emergency,
+                strategy: options.strategy,
+                change_id: options.change,
+                dry_run: options.dry_run,
+                emergency: options.emergency,
             };
             let client = client()?;
             let run = client.remediate_advisory(&id, &request).await?;
-            if watch {
-                note(&format!("run {}", run.id));
-                return watch::run(&client, run.id, printer).await;
-            }
-            printer.item(&run)?;
+            show_started(&client, &run, watch, printer).await
         }
     }
-    OK
 }
 
 /// The advisory with all pages of the CIs it affects.
@@ -105,7 +83,7 @@ async fn whole(client: &PatchClient, id: &str) -> Result<AdvisoryDetail, Failure
     Ok(detail)
 }
 
-fn show(detail: &AdvisoryDetail, printer: Printer) -> Result<(), Failure> {
+fn show(detail: &AdvisoryDetail, printer: Printer) -> CommandResult {
     match printer.format {
         Format::Json => return printer.json(detail),
         Format::Csv | Format::Tsv => return printer.list(&detail.affected, AFFECTED),
@@ -118,31 +96,30 @@ fn show(detail: &AdvisoryDetail, printer: Printer) -> Result<(), Failure> {
             advisory.details.lines().try_for_each(|line| print(&format!("{}\n", clean(line))))?;
         }
         print("\n")?;
-        printer.list(&advisory.packages, PACKAGES)?;
+        printer.list(&advisory.packages, "os package fixed")?;
         print("\n")?;
     }
     print(&format!("affected: {}\n", detail.affected_total))?;
-    match detail.affected.is_empty() {
-        true => Ok(()),
-        false => printer.list(&detail.affected, AFFECTED),
-    }
+    if detail.affected.is_empty() { OK } else { printer.list(&detail.affected, AFFECTED) }
 }
 
-/// Every file on its own: one that is refused does not keep the others away.
-async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Outcome {
+/// Imports each file on its own, so that a refused file does not prevent the others.
+async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> CommandResult {
     let mut rows = Vec::new();
     let (mut done, mut refused) = (0, 0);
     for file in &input::files(paths)? {
         let content = input::read(file)?;
-        // A folder of feeds has other things in it, too; a file that was named is always sent.
+        // A folder may also contain other files; a file that was named is always sent.
         if !paths.contains(file) && !is_feed(&content) {
-            note(&format!("passed over: {} is no feed", file.display()));
+            note(&format!("skipped: {} is not a feed", file.display()));
             continue;
         }
-        let mut line = ProgressLine::new(file);
-        match client.import_advisories(content_type(&content), content, |import| line.tell(import)).await {
+        let line = progress_line();
+        let show = |import: &AdvisoryImport| line.set_message(progress_text(file, import));
+        let imported = client.import_advisories(content_type(&content), content, show).await;
+        line.finish_and_clear();
+        match imported {
             Ok(import) => {
-                line.clear();
                 match import.problem {
                     None => done += 1,
                     Some(problem) => {
@@ -151,11 +128,11 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
                     }
                 }
                 refused += import.report.refused.len() as u64 + import.report.refused_more;
-                tell_refusals(file, &import.report);
-                tell_warnings(file, &import.report);
-                rows.push(row(file, &import.report));
+                note_refusals(file, &import.report);
+                note_warnings(file, &import.report);
+                rows.push(report_row(file, &import.report));
             }
-            // Whoever is not there, or lets nobody in, gives the same answer for every file.
+            // A service that is down or refuses the token would do the same for every file.
             Err(error) if matches!(error.status(), None | Some(401 | 403)) => return Err(error.into()),
             Err(error) => {
                 refused += 1;
@@ -163,21 +140,7 @@ async fn import(client: &PatchClient, paths: &[PathBuf], printer: Printer) -> Ou
             }
         }
     }
-    printer.rows(
-        &[
-            "file",
-            "format",
-            "read",
-            "new",
-            "changed",
-            "unchanged",
-            "withdrawn",
-            "superseded",
-            "refused",
-            "hosts changed",
-        ],
-        rows,
-    )?;
+    printer.rows(&REPORT, rows)?;
     Ok(match (done, refused) {
         (0, _) => ExitStatus::Failed,
         (_, 0) => ExitStatus::Ok,
@@ -190,42 +153,20 @@ fn is_feed(content: &[u8]) -> bool {
     kind.is_ok_and(|kind| kind.is_some())
 }
 
-/// How far an import is, on one line of a terminal; silent where nobody looks.
-struct ProgressLine<'a> {
-    file: &'a Path,
-    is_shown: bool,
+/// One line of progress on a terminal, nothing elsewhere.
+fn progress_line() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::new_spinner().with_style(style)
 }
 
-impl<'a> ProgressLine<'a> {
-    fn new(file: &'a Path) -> Self {
-        Self { file, is_shown: false }
-    }
-
-    fn tell(&mut self, import: &AdvisoryImport) {
-        if !std::io::stderr().is_terminal() {
-            return;
-        }
-        let share = 100 * import.bytes_read.max(0) / import.bytes_total.max(1);
-        let report = &import.report;
-        let file = clean(&self.file.display().to_string());
-        eprint!(
-            "\r\x1b[2K{file}: {}% read, {} records, {} new, {} changed",
-            share.min(100),
-            report.read,
-            report.new,
-            report.changed
-        );
-        self.is_shown = true;
-    }
-
-    fn clear(&mut self) {
-        if self.is_shown {
-            eprint!("\r\x1b[2K");
-        }
-    }
+fn progress_text(file: &Path, import: &AdvisoryImport) -> String {
+    let percent = 100 * import.bytes_read.max(0) / import.bytes_total.max(1);
+    let AdvisoryImportReport { read, new, changed, .. } = &import.report;
+    let file = clean(&file.display().to_string());
+    format!("{file}: {}% read, {read} records, {new} new, {changed} changed", percent.min(100))
 }
 
-fn tell_refusals(file: &Path, report: &AdvisoryImportReport) {
+fn note_refusals(file: &Path, report: &AdvisoryImportReport) {
     for refused in &report.refused {
         note(&format!("refused: {}: {}: {}", file.display(), clean(&refused.record), clean(&refused.reason)));
     }
@@ -234,31 +175,29 @@ fn tell_refusals(file: &Path, report: &AdvisoryImportReport) {
     }
 }
 
-/// What was kept, but not as it stands; the rest is in the import's report.
-fn tell_warnings(file: &Path, report: &AdvisoryImportReport) {
-    for warning in report.warnings.iter().take(WARNINGS_TOLD) {
+/// Prints the first warnings; the report of the import has the others.
+fn note_warnings(file: &Path, report: &AdvisoryImportReport) {
+    for warning in report.warnings.iter().take(MOST_WARNINGS) {
         note(&format!("warning: {}: {}", file.display(), clean(warning)));
     }
-    if report.warnings.len() > WARNINGS_TOLD {
+    if report.warnings.len() > MOST_WARNINGS {
         note(&format!("warning: {}: more, listed by `patchctl advisory imports -o json`", file.display()));
     }
 }
 
-fn row(file: &Path, report: &AdvisoryImportReport) -> Vec<String> {
-    let refused = report.refused.len() as u64 + report.refused_more;
-    let numbers = [
+fn report_row(file: &Path, report: &AdvisoryImportReport) -> Vec<String> {
+    row![
+        file.display(),
+        report.format,
         report.read,
         report.new,
         report.changed,
         report.unchanged,
         report.withdrawn,
         report.superseded,
-        refused,
+        report.refused.len() as u64 + report.refused_more,
         report.cis_changed,
-    ];
-    let mut row = vec![file.display().to_string(), report.format.clone()];
-    row.extend(numbers.map(|number| number.to_string()));
-    row
+    ]
 }
 
 fn content_type(content: &[u8]) -> &'static str {

@@ -1,3 +1,5 @@
+//! Compliance, scans and service levels.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -6,53 +8,55 @@ use api_types::patch::{
     CiCompliance, ComplianceCounts, ComplianceSummary, Scan, ScanState, ServiceLevels, StartScan, Timeliness,
     TimelinessReport,
 };
-use tokio::time::Instant;
+use clap::ValueEnum;
 
-use super::{OK, filter};
-use crate::arguments::{ComplianceCommand, ExportFormat, Format};
+use super::{filter, poll};
+use crate::arguments::{ComplianceCommand, Format};
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Failure, Outcome};
-use crate::output::{Column, Printer, clean, print};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
+use crate::output::{Columns, Printer, clean, print, row};
 
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
-const ASK_EVERY: Duration = Duration::from_millis(500);
+const SCAN_POLL: Duration = Duration::from_millis(500);
 
-const PENDING: &[Column] = &[
-    ("package", "/package"),
-    ("installed", "/installed"),
-    ("fixed", "/fixed"),
-    ("advisory", "/advisory_id"),
-    ("severity", "/severity"),
-    ("exploited", "/exploited"),
-    ("due", "/due"),
-    ("state", "/state"),
+const PENDING: Columns = "package installed fixed advisory=advisory_id severity exploited due state";
+const POLICIES: Columns = "policy=policy_id status=compliance_status target=target_patch_level \
+                           current=current_patch_level pending reason";
+const TIMELINESS: [&str; 9] = [
+    "by",
+    "value",
+    "hosts",
+    "in breach",
+    "fixed",
+    "late",
+    "days to patch",
+    "open CVE-days",
+    "closed CVE-days",
 ];
 
-const POLICIES: &[Column] = &[
-    ("policy", "/policy_id"),
-    ("status", "/compliance_status"),
-    ("target", "/target_patch_level"),
-    ("current", "/current_patch_level"),
-    ("pending", "/pending"),
-    ("reason", "/reason"),
-];
-
-const FAILURES: &[Column] = &[("host", "/ci_id"), ("reason", "/reason")];
-
-pub async fn run(connection: &Connection, command: Option<ComplianceCommand>, printer: Printer) -> Outcome {
+pub async fn run(
+    connection: &Connection,
+    command: Option<ComplianceCommand>,
+    printer: Printer,
+) -> CommandResult {
     let client = connection.patch();
     match command.unwrap_or(ComplianceCommand::Summary) {
-        ComplianceCommand::Summary => summary(&client.get_compliance().await?, printer)?,
-        ComplianceCommand::Show { ci } => show(&client.get_ci_compliance(&ci).await?, printer)?,
+        ComplianceCommand::Summary => summary(&client.get_compliance().await?, printer),
+        ComplianceCommand::Show { ci } => show(&client.get_ci_compliance(&ci).await?, printer),
         ComplianceCommand::Scan { selection, wait } => {
             let scan = client.start_scan(&StartScan { selector: selection.selector() }).await?;
             let scan = if wait { until_ended(&client, scan).await? } else { scan };
-            tell_scan(&scan, printer)?;
-            return Ok(status_of(&scan));
+            show_scan(&scan, printer)?;
+            Ok(match scan.state {
+                ScanState::Queued | ScanState::Running | ScanState::Succeeded => ExitStatus::Ok,
+                ScanState::Partial => ExitStatus::Partial,
+                ScanState::Failed => ExitStatus::Failed,
+            })
         }
+        ComplianceCommand::ScanStatus { id } => show_scan(&client.get_scan(id).await?, printer),
         ComplianceCommand::Timeliness { months } => {
-            timeliness(&client.get_timeliness(months).await?, printer)?;
+            timeliness(&client.get_timeliness(months).await?, printer)
         }
         ComplianceCommand::ServiceLevels { exploited, critical, high, other } => {
             let before = client.get_service_levels().await?;
@@ -62,30 +66,23 @@ pub async fn run(connection: &Connection, command: Option<ComplianceCommand>, pr
                 high_days: high.unwrap_or(before.high_days),
                 other_days: other.unwrap_or(before.other_days),
             };
-            let levels = match wanted == before {
-                true => before,
-                false => client.set_service_levels(&wanted).await?,
-            };
-            printer.item(&levels)?;
+            let levels = if wanted == before { before } else { client.set_service_levels(&wanted).await? };
+            printer.item(&levels)
         }
-        ComplianceCommand::ScanStatus { id } => tell_scan(&client.get_scan(id).await?, printer)?,
         ComplianceCommand::Export { format, policy, env } => {
             let filter = filter([("policy_id", policy.map(|id| id.to_string())), ("env", env)]);
-            let format = match format {
-                ExportFormat::Csv => "csv",
-                ExportFormat::Json => "json",
-                ExportFormat::Ndjson => "ndjson",
-            };
-            print(&client.export_compliance(format, &filter).await?)?;
+            let format = format.to_possible_value().unwrap_or_default();
+            print(&client.export_compliance(format.get_name(), &filter).await?)?;
+            OK
         }
     }
-    OK
 }
 
-fn summary(summary: &ComplianceSummary, printer: Printer) -> Result<(), Failure> {
-    if printer.format == Format::Json {
-        return printer.json(summary);
-    }
+fn summary(summary: &ComplianceSummary, printer: Printer) -> CommandResult {
+    let row = |dimension: &str, value: &str, counts: &ComplianceCounts| {
+        let percent = format!("{:.1}", counts.percent);
+        row![dimension, clean(value), counts.compliant, counts.non_compliant, counts.unknown, percent]
+    };
     let dimensions = [
         ("policy", &summary.by_policy),
         ("env", &summary.by_env),
@@ -94,30 +91,29 @@ fn summary(summary: &ComplianceSummary, printer: Printer) -> Result<(), Failure>
         ("owner", &summary.by_owner),
         ("cluster", &summary.by_cluster),
     ];
-    let mut rows = vec![counts("all", "", &summary.total)];
-    for (dimension, values) in dimensions {
-        let values: &BTreeMap<String, ComplianceCounts> = values;
-        rows.extend(values.iter().map(|(value, counted)| counts(dimension, value, counted)));
-    }
-    printer.rows(&["by", "value", "compliant", "non-compliant", "unknown", "percent"], rows)?;
+    let rows = by_dimension(&summary.total, dimensions, row);
+    printer.rows_of(summary, &["by", "value", "compliant", "non-compliant", "unknown", "percent"], rows)?;
     if let (true, Some(oldest)) = (printer.is_for_people(), summary.oldest_scan) {
         print(&format!("\noldest scan: {}", oldest.format("%Y-%m-%dT%H:%M:%SZ")))?;
     }
-    Ok(())
+    OK
 }
 
-fn counts(dimension: &str, value: &str, counts: &ComplianceCounts) -> Vec<String> {
-    let numbers = [counts.compliant, counts.non_compliant, counts.unknown].map(|number| number.to_string());
-    let mut row = vec![dimension.to_owned(), clean(value)];
-    row.extend(numbers);
-    row.push(format!("{:.1}", counts.percent));
-    row
-}
-
-fn timeliness(report: &TimelinessReport, printer: Printer) -> Result<(), Failure> {
-    if printer.format == Format::Json {
-        return printer.json(report);
-    }
+fn timeliness(report: &TimelinessReport, printer: Printer) -> CommandResult {
+    let row = |dimension: &str, value: &str, counts: &Timeliness| {
+        let mean = counts.mean_days_to_patch.map_or("-".to_owned(), |days| format!("{days:.1}"));
+        row![
+            dimension,
+            clean(value),
+            counts.hosts,
+            counts.hosts_in_breach,
+            counts.fixes_installed,
+            counts.fixes_installed_late,
+            mean,
+            format!("{:.1}", counts.open_cve_days),
+            format!("{:.1}", counts.closed_cve_days),
+        ]
+    };
     let dimensions = [
         ("policy", &report.by_policy),
         ("env", &report.by_env),
@@ -126,81 +122,49 @@ fn timeliness(report: &TimelinessReport, printer: Printer) -> Result<(), Failure
         ("owner", &report.by_owner),
         ("cluster", &report.by_cluster),
     ];
-    let row = |dimension: &str, value: &str, kept: &Timeliness| {
-        let mean = kept.mean_days_to_patch.map_or("-".to_owned(), |days| format!("{days:.1}"));
-        let counts = [kept.hosts, kept.hosts_in_breach, kept.fixes_installed, kept.fixes_installed_late];
-        let mut row = vec![dimension.to_owned(), clean(value)];
-        row.extend(counts.map(|count| count.to_string()));
-        row.extend([mean, format!("{:.1}", kept.open_cve_days), format!("{:.1}", kept.closed_cve_days)]);
-        row
-    };
-    let mut rows = vec![row("all", "", &report.total)];
-    for (dimension, values) in dimensions {
-        rows.extend(values.iter().map(|(value, kept)| row(dimension, value, kept)));
-    }
-    let columns = [
-        "by",
-        "value",
-        "hosts",
-        "in breach",
-        "fixed",
-        "late",
-        "days to patch",
-        "open CVE-days",
-        "closed CVE-days",
-    ];
-    printer.rows(&columns, rows)
+    printer.rows_of(report, &TIMELINESS, by_dimension(&report.total, dimensions, row))
 }
 
-fn show(compliance: &CiCompliance, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return match printer.format {
-            Format::Json => printer.json(compliance),
-            _ => printer.list(&compliance.pending_patches, PENDING),
-        };
+/// A row for the total, then a row for each value of each dimension.
+fn by_dimension<T>(
+    total: &T,
+    dimensions: [(&str, &BTreeMap<String, T>); 6],
+    row: impl Fn(&str, &str, &T) -> Vec<String>,
+) -> Vec<Vec<String>> {
+    let mut rows = vec![row("all", "", total)];
+    for (dimension, values) in dimensions {
+        rows.extend(values.iter().map(|(value, counts)| row(dimension, value, counts)));
+    }
+    rows
+}
+
+fn show(compliance: &CiCompliance, printer: Printer) -> CommandResult {
+    match printer.format {
+        Format::Json => return printer.json(compliance),
+        Format::Csv | Format::Tsv => return printer.list(&compliance.pending_patches, PENDING),
+        Format::Table => {}
     }
     let bare = CiCompliance { pending_patches: Vec::new(), policies: Vec::new(), ..compliance.clone() };
     printer.item(&bare)?;
-    if !compliance.policies.is_empty() {
-        print("\n")?;
-        printer.list(&compliance.policies, POLICIES)?;
-    }
-    if !compliance.pending_patches.is_empty() {
-        print("\n")?;
-        printer.list(&compliance.pending_patches, PENDING)?;
-    }
-    Ok(())
+    printer.section(&compliance.policies, POLICIES)?;
+    printer.section(&compliance.pending_patches, PENDING)
 }
 
-async fn until_ended(client: &PatchClient, mut scan: Scan) -> Result<Scan, Failure> {
-    let deadline = Instant::now() + SCAN_TIMEOUT;
-    while matches!(scan.state, ScanState::Queued | ScanState::Running) {
-        if Instant::now() >= deadline {
-            return Err(Failure::new(format!("scan {} has not ended after two hours", scan.id))
-                .hint(format!("`patchctl compliance scan-status {}` tells how it goes", scan.id)));
-        }
-        tokio::time::sleep(ASK_EVERY).await;
-        scan = client.get_scan(scan.id).await?;
-    }
-    Ok(scan)
+async fn until_ended(client: &PatchClient, started: Scan) -> Result<Scan, Failure> {
+    let ended = poll(SCAN_TIMEOUT, SCAN_POLL, async || {
+        let scan = client.get_scan(started.id).await?;
+        Ok(Some(scan).filter(|scan| !matches!(scan.state, ScanState::Queued | ScanState::Running)))
+    });
+    ended.await?.ok_or_else(|| {
+        Failure::new(format!("scan {} has not ended after two hours", started.id))
+            .hint(format!("`patchctl compliance scan-status {}` shows its progress", started.id))
+    })
 }
 
-fn tell_scan(scan: &Scan, printer: Printer) -> Result<(), Failure> {
+fn show_scan(scan: &Scan, printer: Printer) -> CommandResult {
     if !printer.is_for_people() {
         return printer.item(scan);
     }
     printer.item(&Scan { failures: Vec::new(), ..scan.clone() })?;
-    if !scan.failures.is_empty() {
-        print("\n")?;
-        printer.list(&scan.failures, FAILURES)?;
-    }
-    Ok(())
-}
-
-fn status_of(scan: &Scan) -> ExitStatus {
-    match scan.state {
-        ScanState::Queued | ScanState::Running | ScanState::Succeeded => ExitStatus::Ok,
-        ScanState::Partial => ExitStatus::Partial,
-        ScanState::Failed => ExitStatus::Failed,
-    }
+    printer.section(&scan.failures, "host=ci_id reason")
 }

@@ -1,11 +1,11 @@
 use crate::arguments::GlobalOptions;
 use crate::connect;
-use crate::failure::{ExitStatus, Outcome};
-use crate::output::Printer;
+use crate::failure::{CommandResult, ExitStatus};
+use crate::output::{Printer, row};
 use crate::platform::ask_readiness;
 
 /// Exit status 0 when all services are ready, 3 when some are, 1 when none is.
-pub async fn run(global: &GlobalOptions, printer: Printer) -> Outcome {
+pub async fn run(global: &GlobalOptions, printer: Printer) -> CommandResult {
     let client = reqwest::Client::builder().no_proxy().build().map_err(anyhow::Error::from)?;
     let addresses = connect::addresses(global)?;
     let mut rows = Vec::new();
@@ -14,7 +14,7 @@ pub async fn run(global: &GlobalOptions, printer: Printer) -> Outcome {
         let asked = ask_readiness(&client, base).await;
         ready += usize::from(asked.is_ok());
         let state = asked.map_or_else(|reason| format!("not ready: {reason}"), |()| "ready".to_owned());
-        rows.push(vec![service.to_owned(), base.to_owned(), state]);
+        rows.push(row![service, base, state]);
     }
     let all = rows.len();
     printer.rows(&["service", "address", "state"], rows)?;

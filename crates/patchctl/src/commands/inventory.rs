@@ -4,11 +4,11 @@ use api_types::patch::Inventory;
 use super::filter;
 use crate::arguments::InventoryCommand;
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
 use crate::output::Printer;
 
-pub async fn run(connection: &Connection, command: InventoryCommand, printer: Printer) -> Outcome {
+pub async fn run(connection: &Connection, command: InventoryCommand, printer: Printer) -> CommandResult {
     let InventoryCommand::Push { file, ci, os, scan_id, running_kernel } = command;
     let bytes = input::read(&file)?;
     let client = connection.patch();
@@ -23,17 +23,13 @@ pub async fn run(connection: &Connection, command: InventoryCommand, printer: Pr
             client.push_foreign_inventory(content_type(format), &query, bytes).await?
         }
         (Some(_), None) => {
-            let form = "this one names its host itself, leave --ci out";
             return Err(Failure::usage(format!(
-                "`{}` is no SBOM and no list of packages; {form}",
+                "`{}` is not an SBOM or a list of packages; it names its host itself, so omit --ci",
                 file.display()
             )));
         }
         (None, Some(InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
-            return Err(Failure::usage(format!(
-                "`{}` is an SBOM; say with --ci whose it is",
-                file.display()
-            )));
+            return Err(Failure::usage(format!("`{}` is an SBOM; name its host with --ci", file.display())));
         }
         (None, _) if is_ndjson(&bytes) => client.push_inventories(bytes).await?,
         (None, _) => client.push_inventory(&input::parse_request::<Inventory>(&file, bytes)?).await?,
@@ -50,7 +46,7 @@ fn content_type(format: InventoryFormat) -> &'static str {
     }
 }
 
-/// More than one line, and the first is a whole JSON object.
+/// Whether there is more than one line, and the first is a complete JSON object.
 fn is_ndjson(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let is_object = |line: &[u8]| serde_json::from_slice::<serde_json::Map<_, _>>(line).is_ok();
@@ -62,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_objects_are_told_from_one() {
+    fn many_objects_are_distinguished_from_one() {
         assert!(is_ndjson(b"{\"a\":1}\n{\"a\":2}\n"));
         assert!(!is_ndjson(b"{\"a\":1}\n"));
         assert!(!is_ndjson(b"{\n \"a\": 1\n}\n"));

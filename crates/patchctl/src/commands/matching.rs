@@ -1,4 +1,4 @@
-//! `advisory match`: which advisories of a feed one host lacks, from files alone.
+//! `advisory match`: finds the advisories of a feed that are missing on a host, from files only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,14 +15,14 @@ use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, Packag
 use chrono::Utc;
 
 use crate::arguments::MatchArguments;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
 use crate::output::{Printer, clean, note};
 
-/// Refused records told one by one; beyond them only their number.
-const TOLD: usize = 10;
+/// Most refused records to print; of the others, only the number is printed.
+const MOST_REFUSALS: usize = 10;
 
-pub fn run(arguments: &MatchArguments, printer: Printer) -> Outcome {
+pub fn run(arguments: &MatchArguments, printer: Printer) -> CommandResult {
     let mut refused = Refused::default();
     let mut advisories = Vec::new();
     for feed in input::files(&arguments.feeds)? {
@@ -34,7 +34,7 @@ pub fn run(arguments: &MatchArguments, printer: Printer) -> Outcome {
     matches.extend(match_running_kernel(&index, &inventory));
     let rows = matches.iter().map(row).collect();
     printer.rows(&["advisory", "kind", "package", "installed", "fixed"], rows)?;
-    Ok(refused.tell())
+    Ok(refused.status())
 }
 
 fn row(found: &Match<'_>) -> Vec<String> {
@@ -46,25 +46,25 @@ fn row(found: &Match<'_>) -> Vec<String> {
 
 #[derive(Default)]
 struct Refused {
-    told: usize,
+    printed: usize,
     more: usize,
 }
 
 impl Refused {
     fn add(&mut self, path: &Path, error: &RecordError) {
-        if self.told == TOLD {
+        if self.printed == MOST_REFUSALS {
             self.more += 1;
             return;
         }
-        self.told += 1;
+        self.printed += 1;
         note(&format!("refused: {}: {}", path.display(), clean(&error.to_string())));
     }
 
-    fn tell(&self) -> ExitStatus {
+    fn status(&self) -> ExitStatus {
         if self.more > 0 {
             note(&format!("refused: {} more", self.more));
         }
-        if self.told > 0 { ExitStatus::Partial } else { ExitStatus::Ok }
+        if self.printed > 0 { ExitStatus::Partial } else { ExitStatus::Ok }
     }
 }
 
@@ -77,7 +77,7 @@ fn read_inventory(
     let bytes = input::read(path)?;
     let format = InventoryFormat::recognise(&bytes[..bytes.len().min(4096)]).ok_or_else(|| {
         Failure::usage(format!(
-            "`{}` is no list of packages and no SBOM (CycloneDX or SPDX in JSON)",
+            "`{}` is not a list of packages or an SBOM (CycloneDX or SPDX in JSON)",
             path.display()
         ))
     })?;
@@ -87,7 +87,7 @@ fn read_inventory(
     let read = match (&arguments.os, format) {
         (Some(os), _) => read(Some(os))?,
         (None, InventoryFormat::Tsv) => read(Some(&os_of_feed(advisories, &bytes)?))?,
-        // An SBOM mostly tells it itself.
+        // Most SBOMs contain the OS.
         (None, _) => read(None).or_else(|_| read(Some(&os_of_feed(advisories, &bytes)?)))?,
     };
     read.refused.iter().for_each(|error| refused.add(path, error));
@@ -105,12 +105,12 @@ fn read_feed(path: &Path, advisories: &mut Vec<Advisory>, refused: &mut Refused)
     let kind = recognise_feed(&file, &limits).map_err(|error| unreadable(path, &FeedError::Input(error)))?;
     let Some(kind) = kind.filter(|kind| kind.has_advisories()) else {
         return Err(Failure::usage(format!(
-            "`{}` is no feed of advisories; give OSV, CSAF, updateinfo.xml or what Debian publishes, as it is, in a zip, or packed",
+            "`{}` is not a feed of advisories; pass OSV, CSAF, updateinfo.xml or a file that Debian publishes, also zipped or compressed",
             path.display()
         )));
     };
-    let read = read_feed_of(kind, file, &path.to_string_lossy(), &limits, &mut |outcome| {
-        match outcome {
+    let read = read_feed_of(kind, file, &path.to_string_lossy(), &limits, &mut |record| {
+        match record {
             Ok(FeedRecord::Advisory(advisory)) => advisories.push(*advisory),
             Ok(_) => {}
             Err(error) => refused.add(path, &error),
@@ -132,8 +132,8 @@ fn unreadable(path: &Path, error: &FeedError) -> Failure {
     Failure::new(format!("`{}`: {error}{cause}", path.display()))
 }
 
-/// The release a feed is about, when it is about one alone; else the one of them that the installed packages were built
-/// for. An ecosystem's archive has notices of neighbouring releases too.
+/// The release of the feed if it has only one, else the one for which the installed packages were built. The archive of an
+/// ecosystem also has notices of other releases.
 fn os_of_feed(advisories: &[Advisory], inventory: &[u8]) -> Result<OsRelease, Failure> {
     let named: BTreeSet<&OsRelease> =
         advisories.iter().flat_map(|advisory| &advisory.affected).map(|affected| &affected.os).collect();
@@ -148,13 +148,13 @@ fn os_of_feed(advisories: &[Advisory], inventory: &[u8]) -> Result<OsRelease, Fa
         (Some(os), _) if named.len() == 1 => Ok((*os).clone()),
         (_, [os]) => Ok((**os).clone()),
         _ => Err(Failure::usage(format!(
-            "the feed names {} OS releases; say which one the host runs with --os, such as `--os almalinux:9`",
+            "the feed names {} OS releases; set the release of the host with --os, such as `--os almalinux:9`",
             named.len()
         ))),
     }
 }
 
-/// The major release for which most lines' packages were built: `9` of `5.2.5-8.el9_0`.
+/// The major release for which most packages were built: `9` of `5.2.5-8.el9_0`.
 fn release_of_builds(inventory: &str) -> Option<&str> {
     let mut lines_of: BTreeMap<&str, usize> = BTreeMap::new();
     for release in inventory.lines().filter_map(version_of_rpm_release) {
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn release_is_told_by_what_most_packages_were_built_for() {
+    fn release_is_the_one_that_most_packages_were_built_for() {
         let lines = "#name\tinstalled\nbash\t5.1.8-9.el9\nxz\t5.2.5-8.el9_0\nold\t1-1.el8\nkey\tb86b-61e6\n";
         assert_eq!(release_of_builds(lines), Some("9"));
         assert_eq!(release_of_builds("adduser\t3.134\n"), None);

@@ -1,40 +1,36 @@
-//! What each command does: arguments in, calls to the platform, an answer printed, an exit status.
+//! What each command does: it calls the platform, prints the answer and returns an exit status.
 
 mod access;
 mod advisory;
-mod calendar;
-mod change;
-mod ci;
-mod completions;
+mod cmdb;
 mod compliance;
-mod exception;
-mod fault;
 mod health;
-mod incident;
 mod inventory;
+mod itsm;
+mod local;
 mod matching;
-mod notification;
-mod plan;
 mod policy;
 mod predictions;
-mod problem;
-mod relationship;
 pub(crate) mod release;
-mod repository;
 mod run;
-mod schedule;
+mod sim;
 mod simulate;
 mod system_patch;
 mod up;
-mod version;
-mod vm;
+mod waiver;
 
-use crate::arguments::{Arguments, Command};
+use std::time::Duration;
+
+use clap::CommandFactory;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::arguments::{Arguments, Command, PlanCommand};
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Outcome};
-use crate::output::Printer;
+use crate::failure::{CommandResult, Failure, OK};
+use crate::output::{Printer, print};
 
-pub async fn run(arguments: Arguments) -> Outcome {
+pub async fn run(arguments: Arguments) -> CommandResult {
     let Arguments { global, command } = arguments;
     let printer = Printer { format: global.output };
     let connect = || Connection::new(&global);
@@ -42,42 +38,51 @@ pub async fn run(arguments: Arguments) -> Outcome {
         Command::Up(arguments) => up::run(&global, arguments).await,
         Command::Demo(arguments) => crate::demo::run(&global, arguments).await,
         Command::Health => health::run(&global, printer).await,
-        Command::Schedule(command) => schedule::run(command),
-        Command::Version(command) => version::run(command),
-        Command::Completions { shell } => completions::run(shell),
-        Command::Advisory(command) => advisory::run(connect, command, printer).await,
+        Command::Schedule(command) => local::schedule(command),
+        Command::Version(command) => local::version(command),
+        Command::Completions { shell } => completions(shell),
 
-        Command::Release(command) => release::run(&connect()?, *command, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
         Command::Policy(command) => policy::run(&connect()?, command, printer).await,
         Command::Run(command) => run::run(&connect()?, command, printer).await,
-        Command::Plan(command) => plan::run(connect, command, printer).await,
-        Command::Simulate(arguments) => simulate::run(connect, arguments, printer).await,
+        Command::Plan(PlanCommand::Simulate(arguments)) | Command::Simulate(arguments) => {
+            simulate::run(connect, arguments, printer).await
+        }
         Command::Predictions(arguments) => predictions::run(&connect()?, arguments, printer).await,
-        Command::Exception(command) => exception::run(&connect()?, command, printer).await,
-        Command::Calendar(command) => calendar::run(&connect()?, command, printer).await,
+        Command::Release(command) => release::run(&connect()?, *command, printer).await,
+        Command::Advisory(command) => advisory::run(connect, command, printer).await,
+        Command::Exception(command) => waiver::exception(&connect()?, command, printer).await,
+        Command::Calendar(command) => waiver::calendar(&connect()?, command, printer).await,
 
-        Command::Ci(command) => ci::run(&connect()?, command, printer).await,
-        Command::Relationship(command) => relationship::run(&connect()?, command, printer).await,
+        Command::Ci(command) => cmdb::ci(&connect()?, command, printer).await,
+        Command::Relationship(command) => cmdb::relationship(&connect()?, command, printer).await,
 
-        Command::Change(command) => change::run(&connect()?, command, printer).await,
-        Command::Incident(command) => incident::run(&connect()?, command, printer).await,
-        Command::Problem(command) => problem::run(&connect()?, command, printer).await,
-        Command::Notification(command) => notification::run(&connect()?, command, printer).await,
+        Command::Change(command) => itsm::change(&connect()?, command, printer).await,
+        Command::Incident(command) => itsm::incident(&connect()?, command, printer).await,
+        Command::Problem(command) => itsm::problem(&connect()?, command, printer).await,
+        Command::Notification(command) => itsm::notification(&connect()?, command, printer).await,
 
-        Command::Vm(command) => vm::run(&connect()?, command, printer).await,
-        Command::Fault(command) => fault::run(&connect()?, command, printer).await,
-        Command::Repository(command) => repository::run(&connect()?, command, printer).await,
+        Command::Vm(command) => sim::vm(&connect()?, command, printer).await,
+        Command::Fault(command) => sim::fault(&connect()?, command, printer).await,
+        Command::Repository(command) => sim::repository(&connect()?, command, printer).await,
 
         Command::Token(command) => access::token(&connect()?, command, printer).await,
         Command::Audit(arguments) => access::audit(&connect()?, arguments, printer).await,
     }
 }
 
-/// Query parameters from those that were given.
+fn completions(shell: clap_complete::Shell) -> CommandResult {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "patchctl", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    OK
+}
+
+/// Query parameters.
 type Filter = Vec<(&'static str, String)>;
 
+/// The parameters that were given.
 fn filter<const N: usize>(given: [(&'static str, Option<String>); N]) -> Filter {
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
@@ -87,10 +92,15 @@ fn add_tags(filter: &mut Filter, tags: Vec<(String, String)>) {
     filter.extend(tags.into_iter().map(|(key, value)| ("tag", format!("{key}:{value}"))));
 }
 
-/// A word of the wire as it is written there.
-fn word<T: serde::Serialize>(value: T) -> String {
+/// The name of an enum's variant on the wire.
+fn wire_name<T: Serialize>(value: T) -> String {
     let written = serde_json::to_value(value).ok();
     written.as_ref().and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+}
+
+/// The name on the wire as people read it.
+fn spaced_name<T: Serialize>(value: T) -> String {
+    wire_name(value).replace('_', " ")
 }
 
 /// The strong ETag of a version.
@@ -98,4 +108,18 @@ fn etag(version: Option<i64>) -> Option<String> {
     version.map(|version| format!("\"{version}\""))
 }
 
-const OK: Outcome = Ok(ExitStatus::Ok);
+/// Asks again and again until there is an answer; `None` when there was none within `timeout`.
+pub(crate) async fn poll<T>(
+    timeout: Duration,
+    every: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let answer = ask().await?;
+        if answer.is_some() || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        sleep(every).await;
+    }
+}

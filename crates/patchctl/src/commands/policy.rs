@@ -1,72 +1,46 @@
+use api_types::patch::PolicyPreview;
 use serde_json::Value;
 
-use super::{OK, etag};
+use super::etag;
 use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
-use crate::failure::{Failure, Outcome};
+use crate::failure::CommandResult;
 use crate::input;
-use crate::output::{Column, Printer, note, print};
+use crate::output::{Columns, Printer, done, print};
 
-const POLICIES: &[Column] = &[
-    ("id", "/id"),
-    ("name", "/name"),
-    ("schedule", "/schedule"),
-    ("time zone", "/time_zone"),
-    ("targets", "/target_ci_tags"),
-    ("level", "/patch_level"),
-    ("strategy", "/strategy"),
-    ("enabled", "/enabled"),
-    ("version", "/version"),
-];
+const POLICIES: Columns =
+    "id name schedule time_zone targets=target_ci_tags level=patch_level strategy enabled version";
+const OCCURRENCES: Columns = "next=at local time_zone";
+const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";
+const EFFECTIVE: Columns = "host=ci_id decided_by=policy_id";
 
-const OCCURRENCES: &[Column] = &[("next", "/at"), ("local", "/local"), ("time zone", "/time_zone")];
-
-const CONFLICTS: &[Column] = &[("conflicts with", "/policy_id"), ("reason", "/reason"), ("hosts", "/ci_ids")];
-
-const EFFECTIVE: &[Column] = &[("host", "/ci_id"), ("decided by", "/policy_id")];
-
-pub async fn run(connection: &Connection, command: PolicyCommand, printer: Printer) -> Outcome {
+pub async fn run(connection: &Connection, command: PolicyCommand, printer: Printer) -> CommandResult {
     let client = connection.patch();
     match command {
-        PolicyCommand::List { most } => {
-            printer.list(&client.list_policies(&[], most.limit).await?, POLICIES)?;
-        }
-        PolicyCommand::Show { id } => printer.item(&client.get_policy(&id).await?)?,
-        PolicyCommand::Create { request } => {
-            let policy = input::request(&request.file)?;
-            printer.item(&client.create_policy(&policy).await?)?;
+        PolicyCommand::List(most) => printer.list(&client.list_policies(&[], most.limit).await?, POLICIES),
+        PolicyCommand::Show { id } => printer.item(&client.get_policy(&id).await?),
+        PolicyCommand::Create(request) => {
+            printer.item(&client.create_policy(&input::request(&request.file)?).await?)
         }
         PolicyCommand::Update { id, request, if_version } => {
             let patch: Value = input::request(&request.file)?;
-            let updated = client.update_policy(&id, &patch, etag(if_version).as_deref()).await?;
-            printer.item(&updated)?;
+            printer.item(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?)
         }
         PolicyCommand::Delete { id } => {
             client.delete_policy(&id).await?;
-            note(&format!("policy {id} is deleted"));
+            done(&format!("policy {id} is deleted"))
         }
-        PolicyCommand::Preview { id } => preview(&client.preview_policy(&id).await?, printer)?,
+        PolicyCommand::Preview { id } => preview(&client.preview_policy(&id).await?, printer),
     }
-    OK
 }
 
-fn preview(preview: &api_types::patch::PolicyPreview, printer: Printer) -> Result<(), Failure> {
+fn preview(preview: &PolicyPreview, printer: Printer) -> CommandResult {
     if !printer.is_for_people() {
         return printer.item(preview);
     }
     let targets: Vec<&str> = preview.targets.iter().map(AsRef::as_ref).collect();
     print(&format!("hosts: {} {}", targets.len(), targets.join(" ")))?;
-    if !preview.occurrences.is_empty() {
-        print("\n")?;
-        printer.list(&preview.occurrences, OCCURRENCES)?;
-    }
-    if !preview.conflicts.is_empty() {
-        print("\n")?;
-        printer.list(&preview.conflicts, CONFLICTS)?;
-    }
-    if !preview.effective.is_empty() {
-        print("\n")?;
-        printer.list(&preview.effective, EFFECTIVE)?;
-    }
-    Ok(())
+    printer.section(&preview.occurrences, OCCURRENCES)?;
+    printer.section(&preview.conflicts, CONFLICTS)?;
+    printer.section(&preview.effective, EFFECTIVE)
 }

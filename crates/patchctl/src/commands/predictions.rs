@@ -1,12 +1,11 @@
-//! `predictions`: forecasts held against what happened.
+//! `predictions`: compares forecasts with what happened.
 
 use api_types::patch::{PredictionCalibration, PredictionLedger, ScoredPrediction};
 
-use super::OK;
-use crate::arguments::{Format, PredictionsArguments};
+use crate::arguments::PredictionsArguments;
 use crate::connect::Connection;
-use crate::failure::{Failure, Outcome};
-use crate::output::{Printer, print};
+use crate::failure::{CommandResult, OK};
+use crate::output::{Printer, print, row};
 
 const HEADINGS: [&str; 11] = [
     "run",
@@ -22,45 +21,46 @@ const HEADINGS: [&str; 11] = [
     "halted",
 ];
 
-pub async fn run(connection: &Connection, arguments: PredictionsArguments, printer: Printer) -> Outcome {
-    let ledger = connection.patch().list_predictions(arguments.most.limit).await?;
-    show(&ledger, printer)?;
-    OK
+pub async fn run(
+    connection: &Connection,
+    arguments: PredictionsArguments,
+    printer: Printer,
+) -> CommandResult {
+    show(&connection.patch().list_predictions(arguments.most.limit).await?, printer)
 }
 
-fn show(ledger: &PredictionLedger, printer: Printer) -> Result<(), Failure> {
-    if printer.format == Format::Json {
-        return printer.json(ledger);
-    }
+fn show(ledger: &PredictionLedger, printer: Printer) -> CommandResult {
     if printer.is_for_people() {
         let lines = match &ledger.calibration {
-            Some(calibration) => told(calibration),
+            Some(calibration) => summary(calibration),
             None => "no predicted run has ended yet".to_owned(),
         };
         print(&(lines + "\n"))?;
         if ledger.items.is_empty() {
-            return Ok(());
+            return OK;
         }
         print("\n")?;
     }
-    printer.rows(&HEADINGS, ledger.items.iter().map(row).collect())
+    printer.rows_of(ledger, &HEADINGS, ledger.items.iter().map(scored))
 }
 
-/// The calibration, each figure beside what it should be.
-fn told(calibration: &PredictionCalibration) -> String {
+/// The calibration: each figure with its ideal value.
+fn summary(calibration: &PredictionCalibration) -> String {
     let PredictionCalibration { runs, p50_held, p95_held, p95_held_low, p95_held_high, .. } = calibration;
     let percent = |share: &f64| format!("{:.1} %", share * 100.0);
-    let verdict = match (p95_held_low..=p95_held_high).contains(&&0.95) {
-        true => "which fits",
-        false if p95_held < &0.95 => "runs take longer than predicted",
-        false => "the prediction is wider than it need be",
+    let verdict = if (p95_held_low..=p95_held_high).contains(&&0.95) {
+        "which is accurate"
+    } else if p95_held < &0.95 {
+        "runs take longer than predicted"
+    } else {
+        "the prediction is wider than necessary"
     };
     format!(
-        "{runs} runs held against their predictions\n\
+        "{runs} runs compared with their predictions\n\
          P50 held in {} of them (should be 50 %)\n\
          P95 held in {} of them (should be 95 %; {} to {} with 95 % confidence, {verdict})\n\
          duration: {:.2} times the predicted one on average\n\
-         Brier score: {:.3} for \"some host fails\", {:.3} for \"it halts\" (0 is perfect, 0.25 says nothing)",
+         Brier score: {:.3} for \"some host fails\", {:.3} for \"it halts\" (0 is perfect, 0.25 is uninformative)",
         percent(p50_held),
         percent(p95_held),
         percent(p95_held_low),
@@ -71,15 +71,15 @@ fn told(calibration: &PredictionCalibration) -> String {
     )
 }
 
-fn row(item: &ScoredPrediction) -> Vec<String> {
+fn scored(item: &ScoredPrediction) -> Vec<String> {
     let minutes = |seconds: f64| format!("{:.1}", seconds / 60.0);
     let learnt_from = match item.observations {
         0 => "prior".to_owned(),
         count => count.to_string(),
     };
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    vec![
-        item.run_id.to_string(),
+    row![
+        item.run_id,
         item.made_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         learnt_from,
         minutes(item.predicted_p50_seconds),
@@ -87,7 +87,7 @@ fn row(item: &ScoredPrediction) -> Vec<String> {
         minutes(item.actual_seconds),
         yes_or_no(item.actual_seconds <= item.predicted_p95_seconds),
         format!("{:.1}", item.predicted_failure_probability * 100.0),
-        item.actual_failed_hosts.to_string(),
+        item.actual_failed_hosts,
         format!("{:.1}", item.predicted_halt_probability * 100.0),
         yes_or_no(item.halted),
     ]
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calibration_says_which_way_it_errs() {
+    fn calibration_names_the_direction_of_the_error() {
         let calibration = PredictionCalibration {
             runs: 100,
             p50_held: 0.5,
@@ -109,12 +109,12 @@ mod tests {
             brier_failure: 0.08,
             brier_halt: 0.01,
         };
-        assert!(told(&calibration).contains("90.0 % to 98.0 % with 95 % confidence, which fits"));
+        assert!(summary(&calibration).contains("90.0 % to 98.0 % with 95 % confidence, which is accurate"));
         let late =
             PredictionCalibration { p95_held: 0.7, p95_held_low: 0.6, p95_held_high: 0.8, ..calibration };
-        assert!(told(&late).contains("runs take longer than predicted"));
+        assert!(summary(&late).contains("runs take longer than predicted"));
         let wide =
             PredictionCalibration { p95_held: 1.0, p95_held_low: 0.97, p95_held_high: 1.0, ..calibration };
-        assert!(told(&wide).contains("wider than it need be"));
+        assert!(summary(&wide).contains("wider than necessary"));
     }
 }

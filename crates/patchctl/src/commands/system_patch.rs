@@ -1,4 +1,4 @@
-//! The input file of the system patching workflow: read, checked with file, line and field, its token fetched.
+//! The input file of the system patching workflow: reads it, checks it, and resolves its token.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use api_types::patch::SystemPatch;
 use crate::failure::Failure;
 use crate::input;
 
-/// Reads and checks the file. What is wrong is told all at once.
+/// Reads and checks the file. The error lists all faults with file, line and field.
 pub fn read(path: &Path) -> Result<SystemPatch, Failure> {
     let bytes = input::read(path)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -21,15 +21,15 @@ pub fn read(path: &Path) -> Result<SystemPatch, Failure> {
     if faults.is_empty() {
         return Ok(parsed);
     }
-    let told = faults.iter().map(|(pointer, reason)| {
+    let lines = faults.iter().map(|(pointer, reason)| {
         let field = pointer.trim_start_matches('/').replace('/', ".");
         let place = line_of(&text, pointer).map_or(String::new(), |line| format!(":{line}"));
         format!("{}{place}: `{field}` {reason}", path.display())
     });
-    Err(Failure::usage(told.collect::<Vec<_>>().join("\n")))
+    Err(Failure::usage(lines.collect::<Vec<_>>().join("\n")))
 }
 
-/// A token as it stands, from a variable of the environment, or from a file.
+/// The token itself, or from an environment variable or a file.
 fn token(reference: &str) -> Result<String, Failure> {
     if let Some(name) = reference.strip_prefix("env:") {
         return env::var(name)
@@ -44,7 +44,7 @@ fn token(reference: &str) -> Result<String, Failure> {
     }
 }
 
-/// The line of a field, as far as files written by people go: the field's own line, or that of its n-th item below it.
+/// The line of a field, in files as people write them: the line of the field, or of its n-th item below it.
 fn line_of(text: &str, pointer: &str) -> Option<usize> {
     let mut parts = pointer.trim_start_matches('/').split('/');
     let (field, item) = (parts.next()?, parts.next().and_then(|item| item.parse::<usize>().ok()));
@@ -73,22 +73,22 @@ mod tests {
 
     #[test]
     fn faults_name_file_line_and_field() {
-        let told = refusal(
+        let message = refusal(
             "targetClusters: [cluster-a]\napproverEmails:\n  - foo@example.com\n  - nobody\nvaultAddress: vault\n",
         );
         assert_eq!(
-            told,
+            message,
             "system-patch.yaml:4: `approverEmails.1` is no e-mail address\n\
              system-patch.yaml:5: `vaultAddress` must be an http or https address"
         );
     }
 
     #[test]
-    fn unknown_and_misshapen_fields_are_refused_with_their_line() {
-        let told = refusal("targetClusters: [a]\npilotHosts: 2\n");
-        assert!(told.contains("unknown field `pilotHosts`") && told.contains("line 2"), "{told}");
-        let told = refusal("targetClusters: [a]\npilotHostCount: many\n");
-        assert!(told.contains("pilotHostCount") && told.contains("line 2"), "{told}");
+    fn unknown_and_invalid_fields_are_refused_with_their_line() {
+        let message = refusal("targetClusters: [a]\npilotHosts: 2\n");
+        assert!(message.contains("unknown field `pilotHosts`") && message.contains("line 2"), "{message}");
+        let message = refusal("targetClusters: [a]\npilotHostCount: many\n");
+        assert!(message.contains("pilotHostCount") && message.contains("line 2"), "{message}");
     }
 
     #[test]

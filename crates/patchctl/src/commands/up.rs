@@ -1,16 +1,16 @@
-//! `up`: the platform until it is told to stop.
+//! `up`: runs the platform until it receives a stop signal.
 
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Clock, cli};
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, Failure, OK};
 use crate::input;
 use crate::output::{is_terminal, note, print};
 use crate::platform::{Platform, PlatformConfig, start_logging};
 
-pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
+pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> CommandResult {
     start_logging(arguments.log_format, arguments.log_file.as_deref())?;
     let stop = cli::stop_signal()?;
     let config = PlatformConfig {
@@ -24,15 +24,15 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> Outcome {
     };
     let mut platform = tokio::select! {
         started = Platform::start(&config) => started?,
-        () = stop.cancelled() => return Ok(ExitStatus::Ok),
+        () = stop.cancelled() => return OK,
     };
-    tell(&platform)?;
+    announce(&platform)?;
     let failure = tokio::select! {
         failure = platform.failed() => Some(failure),
         () = stop.cancelled() => None,
     };
     platform.stop().await;
-    failure.map_or(Ok(ExitStatus::Ok), Err)
+    failure.map_or(OK, Err)
 }
 
 fn database_url(arguments: &UpArguments) -> Result<Option<SecretString>, Failure> {
@@ -43,13 +43,13 @@ fn database_url(arguments: &UpArguments) -> Result<Option<SecretString>, Failure
     }
 }
 
-/// Addresses and `ready` on standard output; the rest is for people and goes beside it.
-fn tell(platform: &Platform) -> Result<(), Failure> {
+/// Prints the addresses and `ready` on standard output, and the rest, which is for people, on standard error.
+fn announce(platform: &Platform) -> Result<(), Failure> {
     for (service, address) in platform.addresses.each() {
         print(&format!("{service:<14} {address}"))?;
     }
     note(&format!("the admin token is in {}", platform.admin_token_file().display()));
-    // Shown once, and only to a person: what is not a terminal may be a log.
+    // Printed once, and only on a terminal: anything else may be a log.
     if platform.admin_token_is_new && is_terminal() {
         note(&format!("admin token: {}", platform.admin_token.expose_secret()));
     }

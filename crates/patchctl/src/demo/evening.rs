@@ -1,6 +1,6 @@
-//! The evening itself: a fleet, a critical advisory, a plan, an approval, the rollout with one failure, the proof.
+//! The evening: a fleet, a critical advisory, a plan, an approval, the rollout with one failure, and the proof.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use api_types::{
     itsm::Decide,
@@ -13,16 +13,16 @@ use domain::{
     run::{HostState, RunState},
     strategy::Strategy,
 };
-use tokio::time::{Instant, sleep};
 
 use super::{Cast, real, screen::Screen, seeds};
-use crate::{arguments::DemoHosts, failure::Failure};
+use crate::{arguments::DemoHosts, commands::poll, failure::Failure, output::row};
 
 /// The advisory of the evening.
 const CVE: &str = "CVE-2026-90100";
 const POLICY: &str = "policy-prod-baseline";
-/// The evening is over by then, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// Timeout of each part of the evening.
+const TIMEOUT: Duration = Duration::from_secs(900);
+const POLL: Duration = Duration::from_millis(300);
 
 pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
     let mut screen = Screen::new();
@@ -50,7 +50,7 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
             seeds::CIS.to_vec()
         }
         DemoHosts::Real => {
-            screen.say("real hosts are made, and their images first, where this machine has none yet");
+            screen.say("real hosts are created, after their images if this machine has none yet");
             let made = real::create(cast).await?;
             screen.say(format!("{} real hosts answer over SSH", made.len()));
             real::cis(&made)?
@@ -84,37 +84,26 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
 
 async fn scan(cast: &Cast, screen: &Screen) -> Result<(), Failure> {
     let scan = cast.olivia.start_scan(&StartScan::default()).await?;
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let now = cast.olivia.get_scan(scan.id).await?;
-        match now.state {
-            ScanState::Succeeded => {
-                screen.say(format!("{} hosts scanned by Ansible", now.scanned));
-                return Ok(());
-            }
-            ScanState::Partial | ScanState::Failed => {
-                let reason = now
-                    .error
-                    .or(now.failures.first().map(|failure| failure.reason.clone()))
-                    .unwrap_or_default();
-                return Err(Failure::new(format!("the scan failed for {} hosts: {reason}", now.failed)));
-            }
-            ScanState::Queued | ScanState::Running => wait(until, "the scan").await?,
-        }
+    let ended = until("the scan", async || {
+        let scan = cast.olivia.get_scan(scan.id).await?;
+        Ok(Some(scan).filter(|scan| !matches!(scan.state, ScanState::Queued | ScanState::Running)))
+    })
+    .await?;
+    if ended.state != ScanState::Succeeded {
+        let reason = ended.error.or(ended.failures.first().map(|failure| failure.reason.clone()));
+        let reason = reason.unwrap_or_default();
+        return Err(Failure::new(format!("the scan failed for {} hosts: {reason}", ended.failed)));
     }
+    screen.say(format!("{} hosts scanned by Ansible", ended.scanned));
+    Ok(())
 }
 
-/// Shows it, and gives how many hosts lack something.
+/// Prints the compliance, and returns the number of hosts with missing fixes.
 async fn compliance(cast: &Cast, screen: &Screen) -> Result<i64, Failure> {
     let summary = cast.olivia.get_compliance().await?;
     let rows = summary.by_env.iter().map(|(env, counts)| {
-        vec![
-            env.clone(),
-            format!("{:.1} %", counts.percent),
-            counts.compliant.to_string(),
-            counts.non_compliant.to_string(),
-            counts.unknown.to_string(),
-        ]
+        let share = format!("{:.1} %", counts.percent);
+        row![env, share, counts.compliant, counts.non_compliant, counts.unknown]
     });
     screen.table(&["env", "share", "compliant", "lacking", "unknown"], rows);
     Ok(summary.by_env.values().map(|counts| counts.non_compliant).sum())
@@ -132,7 +121,7 @@ async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
     }
     let detail = cast.olivia.get_advisory(CVE, None).await?;
     let Some(advisory) = detail.advisories.first() else {
-        return Err(Failure::new(format!("{CVE} is not known after its import")));
+        return Err(Failure::new(format!("{CVE} is unknown after its import")));
     };
     let exploited = if advisory.summary.exploited { ", known to be exploited" } else { "" };
     let severity = format!("{:?}", advisory.summary.severity).to_lowercase();
@@ -142,15 +131,7 @@ async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
         detail.affected_total
     ));
     let rows = detail.affected.iter().step_by((detail.affected.len() / 4).max(1)).take(4);
-    let rows = rows.map(|ci| {
-        vec![
-            ci.ci_id.to_string(),
-            ci.package.clone(),
-            ci.installed.clone(),
-            ci.fixed.clone(),
-            ci.due.format("%Y-%m-%d").to_string(),
-        ]
-    });
+    let rows = rows.map(|ci| row![ci.ci_id, ci.package, ci.installed, ci.fixed, ci.due.format("%Y-%m-%d")]);
     screen.table(&["for example", "package", "installed", "fixed", "due"], rows);
     compliance(cast, screen).await?;
     Ok(detail.affected_total)
@@ -166,47 +147,45 @@ async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
     };
     let comparison: PlanComparison = cast.olivia.simulate_plans(&request).await?;
     let rows = comparison.outcomes.iter().map(|outcome| {
-        vec![
-            outcome.strategy.to_string(),
-            outcome.waves.to_string(),
+        row![
+            outcome.strategy,
+            outcome.waves,
             minutes(outcome.duration_p50_seconds),
             minutes(outcome.duration_p95_seconds),
-            outcome.max_hosts_down.to_string(),
+            outcome.max_hosts_down,
             format!("{:.0} s", outcome.expected_service_down_seconds),
             format!("{:.1} %", outcome.halt_probability * 100.0),
             format!("{:.0}", outcome.exposure / 3600.0),
         ]
     });
-    screen.table(
-        &[
-            "strategy",
-            "waves",
-            "P50",
-            "P95",
-            "down at once",
-            "below min_up",
-            "P(halt)",
-            "exposure (weighted h)",
-        ],
-        rows,
-    );
+    let headings = [
+        "strategy",
+        "waves",
+        "P50",
+        "P95",
+        "down at once",
+        "below min_up",
+        "P(halt)",
+        "exposure (weighted h)",
+    ];
+    screen.table(&headings, rows);
     let chosen = comparison
         .recommended
-        .ok_or_else(|| Failure::new(format!("no strategy can be recommended: {}", comparison.why)))?;
+        .ok_or_else(|| Failure::new(format!("no strategy is recommended: {}", comparison.why)))?;
     screen.say(format!("chosen: {chosen}. {}", comparison.why));
     match comparison.outcomes.iter().map(|outcome| outcome.observations).max() {
         Some(observations @ 1..) => {
-            screen.say(format!("durations are learnt from {observations} attempts on hosts"))
+            screen.say(format!("durations are learned from {observations} attempts on hosts"))
         }
         _ => screen.say(
-            "durations are the prior of hosts nobody has observed yet, which laboratory hosts stay below; each run teaches",
+            "durations are defaults for hosts that were never observed; model hosts are faster, and each run improves them",
         ),
     }
     Ok(chosen)
 }
 
 async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<RunId, Failure> {
-    screen.chapter("A change request for this very plan");
+    screen.chapter("A change request for exactly this plan");
     let request = Remediate { policy_id: Some(policy()?), strategy: Some(strategy), ..Remediate::default() };
     let run = cast.olivia.remediate_advisory(CVE, &request).await?;
     let detail = until_state(cast, run.id, |run| {
@@ -217,37 +196,37 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
     screen.say(format!("run {} plans {} hosts in {} waves", run.id, plan.targets.len(), plan.waves.len()));
     let rows = plan.waves.iter().map(|wave| {
         let hosts = wave.hosts.iter().map(CiId::as_str).collect::<Vec<_>>().join(" ");
-        vec![wave.name.clone(), wave.hosts.len().to_string(), hosts]
+        row![wave.name, wave.hosts.len(), hosts]
     });
     screen.table(&["wave", "hosts", ""], rows);
     let change = detail.summary.change_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let hash =
         detail.summary.plan_hash.as_ref().map(|hash| hash.as_str()[..12].to_owned()).unwrap_or_default();
     screen.say(format!(
-        "change {change} asks for approval of plan {hash}, requested by {}",
+        "change {change} requests approval of plan {hash}, on behalf of {}",
         detail.summary.requested_by
     ));
     Ok(run.id)
 }
 
-/// Makes the updates of one production host fail, twice: at its first try and after its rollback.
+/// Makes the updates of one production host fail twice: at its first attempt and after its rollback.
 async fn inject(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<CiId, Failure> {
     let detail = cast.olivia.get_run(run).await?;
     let plan = detail.plan.ok_or_else(|| Failure::new("the run has no plan"))?;
     let last =
         plan.waves.iter().rev().find(|wave| wave.kind == WaveKind::Batch).and_then(|wave| wave.hosts.last());
-    let victim = last.cloned().ok_or_else(|| Failure::new("the plan has no wave beyond its pilots"))?;
+    let victim = last.cloned().ok_or_else(|| Failure::new("the plan has no wave after its pilots"))?;
     let fault = CreateFault {
         vm_id: victim.clone(),
         probability: 1.0,
-        // In a real host each of its packages meets the fault.
+        // On a real host, the fault applies to each of its packages.
         times: (cast.hosts == DemoHosts::Model).then_some(2),
         service: None,
         delay_seconds: None,
         seed: 0,
     };
     cast.olivia_sim.inject_fault(FaultKind::PatchFailure, &fault).await?;
-    screen.say(format!("(a fault is injected: the next updates of {victim} will fail half way)"));
+    screen.say(format!("(a fault is injected: the next updates of {victim} will fail halfway)"));
     Ok(victim)
 }
 
@@ -255,11 +234,11 @@ async fn approve(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Fai
     let detail = cast.olivia.get_run(run).await?;
     let change_id = detail.summary.change_id.ok_or_else(|| Failure::new("the run has no change"))?;
     let decision = Decide {
-        comment: "plan and prediction read".to_owned(),
+        comment: "read the plan and the prediction".to_owned(),
         plan_hash: detail.summary.plan_hash.map(|hash| hash.to_string()),
     };
     if cast.olivia_itsm.approve_change(&change_id, &decision).await.is_ok() {
-        return Err(Failure::new("the requester could approve the change"));
+        return Err(Failure::new("the requester was able to approve the change"));
     }
     screen.say("olivia, who requested it, cannot approve it");
     let change = cast.arjun.approve_change(&change_id, &decision).await?;
@@ -270,37 +249,26 @@ async fn approve(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Fai
 
 async fn roll_out(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Failure> {
     screen.chapter("Staging, pilots, then wave by wave");
-    let until = Instant::now() + PATIENCE;
-    let mut lines = 0;
-    let mut states: BTreeMap<u32, String> = BTreeMap::new();
-    loop {
-        let detail = cast.olivia.get_run(run).await?;
-        for line in detail.log_tail.iter().filter(|line| line.sequence > lines && line.ci_id.is_none()) {
+    let mut printed = 0;
+    let mut done: BTreeSet<u32> = BTreeSet::new();
+    until("the rollout", async || {
+        let RunDetail { summary, waves, log_tail, .. } = cast.olivia.get_run(run).await?;
+        for line in log_tail.iter().filter(|line| line.sequence > printed && line.ci_id.is_none()) {
             screen.say(&line.text);
         }
-        lines = detail.log_tail.last().map_or(lines, |line| line.sequence);
-        for wave in &detail.waves {
-            let text = format!(
-                "{} of {} patched, {} failed",
-                wave.hosts.succeeded, wave.hosts.total, wave.hosts.failed
-            );
-            if wave.state == "done"
-                && states.insert(wave.index, wave.state.clone()).as_deref() != Some("done")
-            {
-                screen.say(format!("wave `{}`: {text}", wave.name));
-            }
+        printed = log_tail.last().map_or(printed, |line| line.sequence);
+        for wave in waves.iter().filter(|wave| wave.state == "done" && done.insert(wave.index)) {
+            let (name, hosts) = (&wave.name, &wave.hosts);
+            let (patched, total, failed) = (hosts.succeeded, hosts.total, hosts.failed);
+            screen.say(format!("wave `{name}`: {patched} of {total} patched, {failed} failed"));
         }
-        if detail.summary.state == RunState::Paused {
-            return Err(Failure::new(format!(
-                "the run is paused: {}",
-                detail.summary.reason.unwrap_or_default()
-            )));
+        if summary.state == RunState::Paused {
+            let reason = summary.reason.unwrap_or_default();
+            return Err(Failure::new(format!("the run is paused: {reason}")));
         }
-        if detail.summary.state.is_final() {
-            return Ok(());
-        }
-        wait(until, "the rollout").await?;
-    }
+        Ok(summary.state.is_final().then_some(()))
+    })
+    .await
 }
 
 async fn prove(
@@ -315,7 +283,7 @@ async fn prove(
     screen.say(format!(
         "run {}: {}",
         report.run.state.name(),
-        report.run.reason.clone().unwrap_or_else(|| "every wave was played".to_owned())
+        report.run.reason.clone().unwrap_or_else(|| "every wave was executed".to_owned())
     ));
     screen.say(format!(
         "{} hosts patched, {} failed; {} packages changed; {} reboots",
@@ -342,16 +310,16 @@ async fn prove(
     let lacking = compliance(cast, screen).await?;
     let after = cast.olivia.get_advisory(CVE, None).await?;
     screen.say(format!(
-        "{CVE}: {affected} hosts were affected, {} are left: the one that failed{}",
+        "{CVE}: {affected} hosts were affected, {} remain: the one that failed{}",
         after.affected_total,
         match cast.hosts {
-            DemoHosts::Model => ", and the six of development, whose policies stop at February",
+            DemoHosts::Model => ", and six development hosts, whose policies stop at February",
             DemoHosts::Real => "",
         }
     ));
     if lacking > after.affected_total {
         screen.say(format!(
-            "{} other hosts lack fixes of other advisories, which this run was not about",
+            "{} other hosts lack fixes of other advisories, which were not part of this run",
             lacking - after.affected_total
         ));
     }
@@ -370,51 +338,33 @@ async fn prove(
     if let Some(prediction) = &report.prediction {
         let actual =
             report.actual.duration_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s"));
-        screen.table(
-            &["", "predicted", "actual"],
-            [
-                vec![
-                    "duration".to_owned(),
-                    format!(
-                        "P50 {:.0} s, P95 {:.0} s",
-                        prediction.duration_p50_seconds, prediction.duration_p95_seconds
-                    ),
-                    actual,
-                ],
-                vec![
-                    "failed hosts".to_owned(),
-                    format!("{:.1}", prediction.expected_failed_hosts),
-                    report.actual.failed_hosts.to_string(),
-                ],
-                vec![
-                    "down at once".to_owned(),
-                    prediction.max_hosts_down.to_string(),
-                    report.actual.max_hosts_down.to_string(),
-                ],
-            ],
-        );
+        let (p50, p95) = (prediction.duration_p50_seconds, prediction.duration_p95_seconds);
+        let failed = format!("{:.1}", prediction.expected_failed_hosts);
+        let rows = [
+            row!["duration", format!("P50 {p50:.0} s, P95 {p95:.0} s"), actual],
+            row!["failed hosts", failed, report.actual.failed_hosts],
+            row!["down at once", prediction.max_hosts_down, report.actual.max_hosts_down],
+        ];
+        screen.table(&["", "predicted", "actual"], rows);
     }
     check(&report, victim)
 }
 
-/// The demo fails when the evening did not go as a platform like this must let it go.
+/// Fails the demo if the evening did not end as expected.
 fn check(report: &api_types::patch::RunReport, victim: &CiId) -> Result<(), Failure> {
-    let wrong = |text: &str| Err(Failure::new(format!("the evening went wrong: {text}")));
     let victim_state = report.hosts.iter().find(|host| &host.ci_id == victim).map(|host| host.state);
-    match () {
-        () if report.tests.regressions != 0 => wrong("a staging test regressed"),
-        () if report.tests.before == 0 || report.tests.before != report.tests.after => {
-            wrong("the staging tests did not run before and after")
-        }
-        () if report.run.state != RunState::CompletedWithErrors => {
-            wrong("the run did not end as completed with errors")
-        }
-        () if victim_state != Some(HostState::RolledBack) => {
-            wrong("the failing host was not returned to its snapshot")
-        }
-        () if report.run.hosts.failed != 1 => wrong("more hosts failed than the one that was made to"),
-        () if report.incident_id.is_none() => wrong("no incident was opened"),
-        () => Ok(()),
+    let tests = &report.tests;
+    let expected = [
+        (tests.regressions == 0, "a staging test regressed"),
+        (tests.before != 0 && tests.before == tests.after, "the staging tests did not run before and after"),
+        (report.run.state == RunState::CompletedWithErrors, "the run did not end as completed with errors"),
+        (victim_state == Some(HostState::RolledBack), "the failing host was not reverted to its snapshot"),
+        (report.run.hosts.failed == 1, "another host failed than the one with the fault"),
+        (report.incident_id.is_some(), "no incident was opened"),
+    ];
+    match expected.iter().find(|(holds, _)| !holds) {
+        Some((_, text)) => Err(Failure::new(format!("the demo failed: {text}"))),
+        None => Ok(()),
     }
 }
 
@@ -423,26 +373,21 @@ async fn until_state(
     run: RunId,
     reached: impl Fn(&RunDetail) -> bool,
 ) -> Result<RunDetail, Failure> {
-    let until = Instant::now() + PATIENCE;
-    loop {
+    until("the run", async || {
         let detail = cast.olivia.get_run(run).await?;
-        if reached(&detail) {
-            return Ok(detail);
-        }
-        if detail.summary.state.is_final() || detail.summary.state == RunState::Paused {
+        let state = detail.summary.state;
+        if !reached(&detail) && (state.is_final() || state == RunState::Paused) {
             let reason = detail.summary.reason.unwrap_or_default();
-            return Err(Failure::new(format!("the run is {}: {reason}", detail.summary.state.name())));
+            return Err(Failure::new(format!("the run is {}: {reason}", state.name())));
         }
-        wait(until, "the run").await?;
-    }
+        Ok(Some(detail).filter(|detail| reached(detail)))
+    })
+    .await
 }
 
-async fn wait(until: Instant, what: &str) -> Result<(), Failure> {
-    if Instant::now() >= until {
-        return Err(Failure::new(format!("{what} took longer than {} s", PATIENCE.as_secs())));
-    }
-    sleep(Duration::from_millis(300)).await;
-    Ok(())
+async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    let answer = poll(TIMEOUT, POLL, ask).await?;
+    answer.ok_or_else(|| Failure::new(format!("{what} took longer than {} s", TIMEOUT.as_secs())))
 }
 
 fn policy() -> Result<PolicyId, Failure> {
@@ -450,8 +395,5 @@ fn policy() -> Result<PolicyId, Failure> {
 }
 
 fn minutes(seconds: f64) -> String {
-    match seconds < 120.0 {
-        true => format!("{seconds:.0} s"),
-        false => format!("{:.1} min", seconds / 60.0),
-    }
+    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
 }

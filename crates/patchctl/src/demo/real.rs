@@ -1,4 +1,4 @@
-//! The evening on real hosts: making them, telling the CMDB how they are entered, reading their packages back by SSH.
+//! The evening on real hosts: creates them, adds their SSH access to the CMDB, and reads their packages over SSH.
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
@@ -7,38 +7,33 @@ use api_types::sim::{CreateVms, SshAccess, Vm};
 use domain::ids::CiId;
 use futures::{StreamExt, stream};
 use serde_json::Value;
-use tokio::{
-    process::Command,
-    time::{Instant, sleep, timeout},
-};
+use tokio::{process::Command, time::timeout};
 
 use super::{Cast, screen::Screen, seeds};
-use crate::{arguments::DemoHosts, failure::Failure};
+use crate::{arguments::DemoHosts, commands::poll, failure::Failure};
 
-/// Images are made within this, with a far mirror too.
-const OPENING: Duration = Duration::from_secs(1800);
-/// So many boot well within the time of one request.
-const MADE_AT_ONCE: usize = 6;
+/// Enough to build the images, even from a slow mirror.
+const FLEET_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Hosts that boot well within the timeout of one request.
+const CREATED_AT_ONCE: usize = 6;
 const ASKED_AT_ONCE: usize = 6;
-const ANSWER: Duration = Duration::from_secs(30);
-/// The package that the evening is about, asked in the words of each family.
-const READ: &str = "if command -v dpkg-query >/dev/null; then dpkg-query -W -f '${Version}' openssl; \
+const SSH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Prints the version of openssl, with the tool of each family.
+const VERSION_SCRIPT: &str = "if command -v dpkg-query >/dev/null; then dpkg-query -W -f '${Version}' openssl; \
                     else rpm -qa --qf '%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}' openssl; fi";
 
 pub(super) async fn create(cast: &Cast) -> Result<Vec<Vm>, Failure> {
     let seeds = seeds::vms(DemoHosts::Real)?.vms;
-    for some in seeds.chunks(MADE_AT_ONCE) {
+    for some in seeds.chunks(CREATED_AT_ONCE) {
         let request = CreateVms { vms: some.to_vec() };
-        let until = Instant::now() + OPENING;
-        loop {
+        let created = poll(FLEET_TIMEOUT, Duration::from_secs(1), async || {
             match cast.olivia_sim.create_vms(&request).await {
-                Ok(_) => break,
-                Err(error) if is_opening(&error) && Instant::now() < until => {
-                    sleep(Duration::from_secs(1)).await
-                }
-                Err(error) => return Err(error.into()),
+                Ok(created) => Ok(Some(created)),
+                Err(error) if is_opening(&error) => Ok(None),
+                Err(error) => Err(error.into()),
             }
-        }
+        });
+        created.await?.ok_or_else(|| Failure::new("the images of the real hosts were not ready in time"))?;
     }
     Ok(cast.olivia_sim.list_vms(&[]).await?)
 }
@@ -47,7 +42,7 @@ fn is_opening(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused { problem, .. } if problem.kind.ends_with("fleet-opening"))
 }
 
-/// The seed's CIs, with how each host is entered: as an inventory of one's own servers would say it.
+/// The CIs of the seed with the SSH access of each host, as an inventory of real servers would have it.
 pub(super) fn cis(hosts: &[Vm]) -> Result<Vec<u8>, Failure> {
     let unreadable =
         |error: serde_json::Error| Failure::new(format!("the seed `fleet/cis.json` cannot be read: {error}"));
@@ -66,7 +61,7 @@ pub(super) fn cis(hosts: &[Vm]) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(&cis).map_err(unreadable)
 }
 
-/// The version of openssl that each production host says it has; nothing to ask of model hosts.
+/// The version of openssl on each production host; empty for model hosts.
 pub(super) async fn versions(cast: &Cast) -> Result<BTreeMap<CiId, String>, Failure> {
     if cast.hosts == DemoHosts::Model {
         return Ok(BTreeMap::new());
@@ -78,36 +73,36 @@ pub(super) async fn versions(cast: &Cast) -> Result<BTreeMap<CiId, String>, Fail
 }
 
 async fn read_version(id: CiId, ssh: SshAccess) -> Result<(CiId, String), Failure> {
-    let failed = |why: String| Failure::new(format!("`{id}` cannot be asked over SSH: {why}"));
+    let failed = |why: String| Failure::new(format!("cannot read the version on `{id}` over SSH: {why}"));
     let known = Path::new(&ssh.key_file).with_file_name(format!("known_hosts.{id}"));
     std::fs::write(&known, format!("{} {}\n", ssh.address, ssh.host_key))
         .map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new("ssh");
+    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
+    command.args(["-o", "ConnectTimeout=10", "-o", &format!("UserKnownHostsFile={}", known.display())]);
     command.args([
-        "-F",
-        "none",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=10",
+        "-i",
+        &ssh.key_file,
+        "-p",
+        &ssh.port.to_string(),
+        "-l",
+        &ssh.user,
+        &ssh.address,
+        VERSION_SCRIPT,
     ]);
-    command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
-    command.args(["-i", &ssh.key_file, "-p", &ssh.port.to_string(), "-l", &ssh.user, &ssh.address, READ]);
-    let answer = timeout(ANSWER, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
+    let answer = timeout(SSH_TIMEOUT, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
     let output = match answer {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed(format!("no answer within {} s", ANSWER.as_secs()))),
+        Err(_) => return Err(failed(format!("no answer within {} s", SSH_TIMEOUT.as_secs()))),
     };
-    match output.status.success() {
-        true => Ok((id, String::from_utf8_lossy(&output.stdout).trim().to_owned())),
-        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
+    Ok((id, String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }
 
-/// Asks the hosts themselves again: all but the one that failed have another version than before.
+/// Reads the versions on the hosts again: all except the host that failed must have another version than before.
 pub(super) async fn compare(
     cast: &Cast,
     screen: &Screen,
@@ -121,12 +116,12 @@ pub(super) async fn compare(
         *changes.entry((old, new)).or_default() += 1;
         if (old == new) != (id == victim) {
             return Err(Failure::new(format!(
-                "the evening went wrong: openssl of `{id}` went from {old} to {new}"
+                "the demo failed: openssl of `{id}` changed from {old} to {new}"
             )));
         }
     }
     if !changes.is_empty() {
-        screen.say("openssl, as dpkg-query and rpm on the hosts themselves say over SSH:");
+        screen.say("openssl according to dpkg-query and rpm on the hosts, read over SSH:");
         let rows = changes
             .into_iter()
             .map(|((old, new), hosts)| vec![hosts.to_string(), old.to_owned(), new.to_owned()]);
@@ -135,15 +130,15 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// Deletes all hosts. What cannot be deleted is told, and removed by the next fleet that starts on the machine.
-pub(super) async fn take_down(cast: &Cast) {
+/// Deletes all hosts. The next fleet on the machine removes those that cannot be deleted now.
+pub(super) async fn delete_hosts(cast: &Cast) {
     let vms = match cast.olivia_sim.list_vms(&[]).await {
         Ok(vms) => vms,
-        Err(error) => return eprintln!("the real hosts cannot be taken down: {error}"),
+        Err(error) => return eprintln!("cannot list the real hosts to delete them: {error}"),
     };
     for vm in vms {
         if let Err(error) = cast.olivia_sim.delete_vm(&vm.id).await {
-            eprintln!("`{}` cannot be taken down: {error}", vm.id);
+            eprintln!("cannot delete `{}`: {error}", vm.id);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! How the demo speaks: numbered chapters, one fact a line, tables.
+//! The output of the demo: numbered chapters, one fact per line, tables.
 
 use std::time::Instant;
 
 use crate::output::columns;
 
-/// Prints as things happen, with the time since the start.
+/// Prints the time since the start in front of each line.
 pub(super) struct Screen {
     began: Instant,
     chapter: u32,

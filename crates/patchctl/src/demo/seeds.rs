@@ -1,4 +1,4 @@
-//! The demo's fleet and advisories, built into the program from `seeds/`.
+//! The fleet and the advisories of the demo, which are compiled in from `seeds/`.
 
 use std::collections::BTreeMap;
 
@@ -17,38 +17,23 @@ macro_rules! seed {
     };
 }
 
+macro_rules! advisories {
+    ($($name:literal)+) => { [$(include_bytes!(concat!("../../../../seeds/advisories/", $name, ".json"))),+] };
+}
+
 pub(super) const CIS: &[u8] = seed!("demo/cis.json");
 pub(super) const REAL_CIS: &[u8] = seed!("fleet/cis.json");
 
-/// What is known before the evening: the vendor's advisories, and which of their holes are exploited.
-pub(super) const ADVISORIES: [&[u8]; 22] = [
-    seed!("advisories/DCOS-2025-0001.json"),
-    seed!("advisories/DCOS-2025-0002.json"),
-    seed!("advisories/DCOS-2025-0003.json"),
-    seed!("advisories/DCOS-2025-0004.json"),
-    seed!("advisories/DCOS-2025-0005.json"),
-    seed!("advisories/DCOS-2025-0006.json"),
-    seed!("advisories/DCOS-2025-0007.json"),
-    seed!("advisories/DCOS-2025-0008.json"),
-    seed!("advisories/DCOS-2025-0009.json"),
-    seed!("advisories/DCOS-2026-0010.json"),
-    seed!("advisories/DCOS-2026-0011.json"),
-    seed!("advisories/DCOS-2026-0012.json"),
-    seed!("advisories/DCOS-2026-0013.json"),
-    seed!("advisories/DCOS-2026-0014.json"),
-    seed!("advisories/DCOS-2026-0015.json"),
-    seed!("advisories/DCOS-2026-0016.json"),
-    seed!("advisories/DCOS-2026-0017.json"),
-    seed!("advisories/DCOS-2026-0018.json"),
-    seed!("advisories/DCOS-2026-0019.json"),
-    seed!("advisories/DCOS-2026-0020.json"),
-    seed!("advisories/DCOS-2026-0021.json"),
-    seed!("advisories/known-exploited.json"),
-];
+/// What is known before the evening: the advisories of the vendor, and the exploited vulnerabilities.
+pub(super) const ADVISORIES: [&[u8]; 22] = advisories! {
+    "DCOS-2025-0001" "DCOS-2025-0002" "DCOS-2025-0003" "DCOS-2025-0004" "DCOS-2025-0005" "DCOS-2025-0006"
+    "DCOS-2025-0007" "DCOS-2025-0008" "DCOS-2025-0009" "DCOS-2026-0010" "DCOS-2026-0011" "DCOS-2026-0012"
+    "DCOS-2026-0013" "DCOS-2026-0014" "DCOS-2026-0015" "DCOS-2026-0016" "DCOS-2026-0017" "DCOS-2026-0018"
+    "DCOS-2026-0019" "DCOS-2026-0020" "DCOS-2026-0021" "known-exploited"
+};
 
 /// What arrives during the evening.
-pub(super) const INCOMING: [&[u8]; 2] =
-    [seed!("advisories/incoming/DCOS-2026-0100.json"), seed!("advisories/incoming/known-exploited.json")];
+pub(super) const INCOMING: [&[u8]; 2] = advisories! { "incoming/DCOS-2026-0100" "incoming/known-exploited" };
 
 pub(super) fn vms(hosts: DemoHosts) -> Result<CreateVms, Failure> {
     match hosts {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// A value in one line: lists parted by commas, plain objects as `key=value`, anything deeper as JSON.
+/// A value on one line: a list comma-separated, a flat object as `key=value`, anything deeper as JSON.
 pub fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -19,7 +19,7 @@ pub fn text_of(value: &Value) -> String {
     }
 }
 
-/// Text from elsewhere must not steer the terminal: control characters become visible.
+/// Foreign text must not control the terminal: control characters become visible.
 pub fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -30,7 +30,7 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// An object of single values: tags, counts.
+/// Whether it is an object of single values, such as tags or counts.
 pub fn is_flat(value: &Value) -> bool {
     value.as_object().is_some_and(|fields| fields.values().all(is_plain))
 }
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn terminal_is_not_steered_by_text_from_elsewhere() {
+    fn foreign_text_cannot_control_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mred\nline"), "a\u{fffd}[31mred line");
     }
 }

@@ -1,8 +1,10 @@
-//! Answers on standard output: columns for people, everything as JSON for programs, the columns as CSV or TSV.
+//! Answers on standard output: a table for people, JSON with every field for programs, or the table as CSV or TSV.
 
 mod cell;
 mod table;
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use indexmap::IndexMap;
@@ -10,14 +12,21 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::arguments::Format;
-use crate::failure::Failure;
+use crate::failure::{CommandResult, Failure, OK};
 
 pub use cell::clean;
 use cell::{is_flat, text_of};
 pub use table::columns;
 
-/// Heading, and where the value stands: a JSON pointer into the item.
-pub type Column = (&'static str, &'static str);
+/// The columns of a list, separated by spaces: `heading=path/of/the/value`, or a field's name for both. A `_` in a
+/// heading is printed as a space.
+pub type Columns = &'static str;
+
+/// A row of a table: each value as text.
+macro_rules! row {
+    ($($value:expr),* $(,)?) => { vec![$($value.to_string()),*] };
+}
+pub(crate) use row;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
@@ -26,17 +35,39 @@ pub struct Printer {
 
 impl Printer {
     /// Prints a list: one row per item, or the items as a JSON array.
-    pub fn list<T: Serialize>(self, items: &[T], columns: &[Column]) -> Result<(), Failure> {
+    pub fn list<T: Serialize>(self, items: &[T], columns: Columns) -> CommandResult {
         if self.format == Format::Json {
-            return self.json(&items);
+            return self.json(items);
         }
-        let rows = items.iter().map(|item| row(&json_of(item), columns)).collect();
-        let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-        self.rows(&headings, rows)
+        let (headings, pointers): (Vec<String>, Vec<String>) = columns.split_whitespace().map(column).unzip();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let cells = |item| {
+            let item = serde_json::to_value(item).unwrap_or_default();
+            pointers.iter().map(|pointer| item.pointer(pointer).map(text_of).unwrap_or_default()).collect()
+        };
+        self.rows(&headings, items.iter().map(cells).collect())
     }
 
-    /// Prints one item: its fields line by line, or everything as a JSON object.
-    pub fn item<T: Serialize>(self, item: &T) -> Result<(), Failure> {
+    /// Prints a list below something else, or nothing when it is empty.
+    pub fn section<T: Serialize>(self, items: &[T], columns: Columns) -> CommandResult {
+        if items.is_empty() {
+            return OK;
+        }
+        print("\n")?;
+        self.list(items, columns)
+    }
+
+    /// Prints a text for people, or the item that it describes for programs.
+    pub fn view<T: Serialize>(self, item: &T, text: impl FnOnce(&T) -> String) -> CommandResult {
+        if !self.is_for_people() {
+            return self.item(item);
+        }
+        print(&text(item))?;
+        OK
+    }
+
+    /// Prints one item: one field per line, or everything as a JSON object.
+    pub fn item<T: Serialize>(self, item: &T) -> CommandResult {
         if self.format == Format::Json {
             return self.json(item);
         }
@@ -47,7 +78,8 @@ impl Printer {
                 for (name, value) in &fields {
                     add_field(name, value, &mut rows);
                 }
-                print(&table::fields(rows))
+                print(&table::fields(rows))?;
+                OK
             }
             Format::Csv | Format::Tsv => {
                 let headings: Vec<&str> = fields.keys().map(String::as_str).collect();
@@ -56,28 +88,36 @@ impl Printer {
         }
     }
 
-    /// Prints rows that are made already.
-    pub fn rows(self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    /// Prints the rows that summarise an item, or the item itself as JSON.
+    pub fn rows_of<T: Serialize>(
+        self,
+        item: &T,
+        headings: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> CommandResult {
         match self.format {
-            Format::Table => print(&table::columns(headings, rows)),
-            Format::Csv => print(&separated(headings, rows, b',')?),
-            Format::Tsv => print(&separated(headings, rows, b'\t')?),
-            Format::Json => {
-                let object = |row: Vec<String>| -> serde_json::Map<String, Value> {
-                    headings
-                        .iter()
-                        .map(|name| (*name).to_owned())
-                        .zip(row.into_iter().map(Value::String))
-                        .collect()
-                };
-                self.json(&rows.into_iter().map(object).collect::<Vec<_>>())
-            }
+            Format::Json => self.json(item),
+            _ => self.rows(headings, rows.into_iter().collect()),
         }
     }
 
-    pub fn json<T: Serialize + ?Sized>(self, item: &T) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(item);
-        print(&text.map_err(|error| Failure::new(format!("the answer cannot be printed: {error}")))?)
+    /// Prints rows that are texts already.
+    pub fn rows(self, headings: &[&str], rows: Vec<Vec<String>>) -> CommandResult {
+        match self.format {
+            Format::Table => print(&table::columns(headings, rows))?,
+            Format::Csv => print(&separated(headings, rows, b',')?)?,
+            Format::Tsv => print(&separated(headings, rows, b'\t')?)?,
+            Format::Json => {
+                let object = |row| -> BTreeMap<&str, String> { headings.iter().copied().zip(row).collect() };
+                return self.json(&rows.into_iter().map(object).collect::<Vec<_>>());
+            }
+        }
+        OK
+    }
+
+    pub fn json<T: Serialize + ?Sized>(self, item: &T) -> CommandResult {
+        print(&serde_json::to_string_pretty(item).map_err(unprintable)?)?;
+        OK
     }
 
     pub fn is_for_people(self) -> bool {
@@ -85,7 +125,7 @@ impl Printer {
     }
 }
 
-/// Prints a text, with a line break at its end. A reader that went away (`| head`) has what it wanted.
+/// Prints a text and a line break at its end. A reader that closes the pipe (`| head`) is not an error.
 pub fn print(text: &str) -> Result<(), Failure> {
     if text.is_empty() {
         return Ok(());
@@ -101,23 +141,37 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Tells a person something beside the answer; programs read standard output alone.
+/// Prints a remark for people on standard error; programs read only standard output.
 pub fn note(text: &str) {
     eprintln!("{text}");
+}
+
+/// Ends a command that has no answer with a remark.
+pub fn done(text: &str) -> CommandResult {
+    note(text);
+    OK
 }
 
 pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The fields in the order in which they are declared, which a plain JSON object would sort.
+/// The fields in the order of their declaration; a plain JSON object would sort them.
 fn fields_of<T: Serialize>(item: &T) -> Result<IndexMap<String, Value>, Failure> {
     let text = serde_json::to_string(item);
-    text.and_then(|text| serde_json::from_str(&text))
-        .map_err(|error| Failure::new(format!("the answer cannot be printed: {error}")))
+    text.and_then(|text| serde_json::from_str(&text)).map_err(unprintable)
 }
 
-/// Fields inside fields get a line each, named by their path; what is empty says nothing.
+fn unprintable(error: impl Display) -> Failure {
+    Failure::new(format!("the answer cannot be printed: {error}"))
+}
+
+fn column(column: &str) -> (String, String) {
+    let (heading, path) = column.split_once('=').unwrap_or((column, column));
+    (heading.replace('_', " "), format!("/{path}"))
+}
+
+/// Nested fields get a line each, named by their path; empty ones are left out.
 fn add_field(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     match value {
         value if is_empty(value) => {}
@@ -138,24 +192,13 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn json_of<T: Serialize>(item: &T) -> Value {
-    serde_json::to_value(item).unwrap_or_default()
-}
-
-fn row(item: &Value, columns: &[Column]) -> Vec<String> {
-    columns.iter().map(|(_, pointer)| item.pointer(pointer).map(text_of).unwrap_or_default()).collect()
-}
-
 fn separated(headings: &[&str], rows: Vec<Vec<String>>, delimiter: u8) -> Result<String, Failure> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::new(format!("the answer cannot be printed: {error}"));
-    writer.write_record(headings).map_err(failed)?;
+    writer.write_record(headings).map_err(unprintable)?;
     for row in rows {
-        writer.write_record(row).map_err(failed)?;
+        writer.write_record(row).map_err(unprintable)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| Failure::new(format!("the answer cannot be printed: {error}")))?;
+    let bytes = writer.into_inner().map_err(unprintable)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -166,15 +209,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_taken_by_pointer() {
-        let item =
-            json!({ "id": "web-07", "tags": { "os": "rocky9", "env": "prod" }, "hosts": { "failed": 2 } });
-        let columns = [("id", "/id"), ("tags", "/tags"), ("failed", "/hosts/failed"), ("none", "/nothing")];
-        assert_eq!(row(&item, &columns), ["web-07", "env=prod os=rocky9", "2", ""]);
+    fn columns_have_a_heading_and_a_path() {
+        assert_eq!(column("created_at"), ("created at".into(), "/created_at".into()));
+        assert_eq!(column("failed=hosts/failed"), ("failed".into(), "/hosts/failed".into()));
     }
 
     #[test]
-    fn fields_inside_fields_are_named_by_their_path() {
+    fn nested_fields_are_named_by_their_path() {
         let value =
             json!({ "tags": { "env": "prod" }, "steps": { "drain": { "seconds": [3] }, "none": [] } });
         let mut rows = Vec::new();

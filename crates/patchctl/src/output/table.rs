@@ -1,4 +1,4 @@
-//! Tables without lines, as wide as the terminal when there is one and as wide as needed when there is none.
+//! Tables without lines: as wide as the terminal, or as wide as needed where there is no terminal.
 
 use chrono::DateTime;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
@@ -13,7 +13,7 @@ pub fn columns(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     trimmed(&table)
 }
 
-/// Names beside their values.
+/// Names and their values.
 pub fn fields(rows: Vec<Vec<String>>) -> String {
     let mut table = plain();
     table.add_rows(rows.into_iter().map(short_times));
@@ -23,14 +23,15 @@ pub fn fields(rows: Vec<Vec<String>>) -> String {
 fn plain() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(match is_terminal() {
-        true => ContentArrangement::Dynamic,
-        false => ContentArrangement::Disabled,
+    table.set_content_arrangement(if is_terminal() {
+        ContentArrangement::Dynamic
+    } else {
+        ContentArrangement::Disabled
     });
     table
 }
 
-/// People do not read fractions of seconds.
+/// Shows times without fractions of a second.
 fn short_times(row: Vec<String>) -> Vec<String> {
     let shorten = |text: String| match text.split_once('.') {
         Some((whole, fraction))
@@ -45,7 +46,7 @@ fn short_times(row: Vec<String>) -> Vec<String> {
     row.into_iter().map(shorten).collect()
 }
 
-/// Every line begins at the margin and ends with its last character.
+/// Removes the margin and trailing spaces of every line.
 fn trimmed(table: &Table) -> String {
     let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
@@ -56,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_their_headings() {
+    fn columns_are_aligned_with_their_headings() {
         let text = columns(&["id", "state"], vec![vec!["web-07".into(), "on".into()]]);
         assert_eq!(text, "ID      STATE\nweb-07  on");
     }
 
     #[test]
-    fn times_are_given_to_the_second() {
+    fn times_are_shown_to_the_second() {
         let row = vec!["2026-03-01T00:00:00.123456Z".to_owned(), "1.0".to_owned()];
         assert_eq!(short_times(row), ["2026-03-01T00:00:00Z", "1.0"]);
     }

@@ -1,4 +1,4 @@
-//! Where the four services listen: four ports in a row.
+//! The addresses of the four services: four consecutive ports.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +20,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// As they are reached from this machine when the services listen on `bind`.
+    /// The addresses on this machine when the services listen on `bind`.
     pub fn new(bind: IpAddr, port_base: u16) -> Self {
         let host = match bind {
             IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -38,19 +38,19 @@ impl Addresses {
     }
 }
 
-/// Takes the four ports, or none of them.
+/// Binds all four ports, or none.
 pub async fn bind(address: IpAddr, port_base: u16) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::with_capacity(SERVICES.len());
     for (service, offset) in SERVICES.iter().zip(0..) {
         let port = port_base + offset;
         let listener = TcpListener::bind((address, port)).await.map_err(|error| {
             let reason = match error.kind() {
-                ErrorKind::AddrInUse => "is taken".to_owned(),
+                ErrorKind::AddrInUse => "is in use".to_owned(),
                 ErrorKind::PermissionDenied => "is reserved for root".to_owned(),
                 _ => format!("cannot be used ({error})"),
             };
             Failure::new(format!(
-                "port {port} on {address}, wanted by {service}, {reason}; choose the first of four free ports with --port-base"
+                "port {port} on {address} for {service} {reason}; choose the first of four free ports with --port-base"
             ))
         })?;
         listeners.push(listener);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unspecified_address_is_reached_by_loopback() {
+    fn unspecified_address_is_reached_on_loopback() {
         let addresses = Addresses::new("0.0.0.0".parse().unwrap(), 9000);
         assert_eq!(addresses.sim_engine, "http://127.0.0.1:9003");
         assert_eq!(Addresses::new("::".parse().unwrap(), 9000).cmdb, "http://[::1]:9001");

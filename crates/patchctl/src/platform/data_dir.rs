@@ -1,14 +1,14 @@
-//! The data folder: whose it is, which version wrote it, and that one process has it at a time.
+//! The data folder: its owner, its format version, and its lock for one process at a time.
 //!
 //! ```text
-//! <data dir>/        closed to everybody else
+//! <data dir>/        closed to other users
 //!   version          `patch-manager-data <format>`
-//!   lock             held by the running platform; its process number inside
+//!   lock             locked by the running platform; contains its process id
 //!   admin-token      0600
 //!   service-token    0600
 //!   approval-key     0600
 //!   postgres/        the private PostgreSQL
-//!   work/            what playbooks are given and leave behind
+//!   work/            input and output of playbooks
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -16,25 +16,31 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use local_postgres::LaunchError;
+
 use crate::failure::Failure;
 
-/// Grows when the layout of the folder changes; the database has migrations of its own.
+/// Increases when the layout of the folder changes; the database has its own migrations.
 const FORMAT: u32 = 1;
 const MAGIC: &str = "patch-manager-data";
 
 pub struct DataDir {
     path: PathBuf,
-    /// Kept open for the lock on it, which the kernel releases with the process.
+    /// Keeps the lock, which the kernel releases when the process ends.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes or enters the folder and becomes its one owner. With `holds_server` the user of the private PostgreSQL
-    /// must be able to pass through it.
-    pub fn open(path: &Path, holds_server: bool) -> Result<Self, Failure> {
+    /// Creates or opens the folder and locks it. With `has_server` the user of the private PostgreSQL must be able to
+    /// reach its subfolder.
+    pub fn open(path: &Path, has_server: bool) -> Result<Self, Failure> {
         let path = std::path::absolute(path).map_err(|error| failed("resolve", path, &error))?;
-        if holds_server {
-            local_postgres::check_reachable(&path.join("postgres")).or_else(passable_once_opened(&path))?;
+        // The folder itself may still be closed, because it is opened below. Only a closed parent is an error.
+        if has_server
+            && let Err(error) = local_postgres::check_reachable(&path.join("postgres"))
+            && !matches!(&error, LaunchError::Unreachable { dir, .. } if *dir == path)
+        {
+            return Err(error.into());
         }
         if path.exists() && !path.is_dir() {
             return Err(Failure::new(format!(
@@ -50,8 +56,8 @@ impl DataDir {
         check_ours(&path)?;
         let lock = lock(&path)?;
         check_version(&path)?;
-        // Root's PostgreSQL runs as another user, who has to get to its own folder and sees nothing on the way.
-        let mode = if holds_server && is_root() { 0o711 } else { 0o700 };
+        // Under root, PostgreSQL runs as another user, which must reach its own folder and must not read others.
+        let mode = if has_server && is_root() { 0o711 } else { 0o700 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))
             .map_err(|error| failed("restrict", &path, &error))?;
         Ok(Self { path, _lock: lock })
@@ -62,7 +68,7 @@ impl DataDir {
     }
 }
 
-/// Where data is kept when nothing is said: `/var/lib/patch-manager` for root, else in the user's data folder.
+/// The default: `/var/lib/patch-manager` for root, else in the data folder of the user.
 pub fn default_data_dir() -> Option<PathBuf> {
     if is_root() {
         return Some("/var/lib/patch-manager".into());
@@ -76,31 +82,18 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The folder itself may still be closed: it is opened below. Only a closed parent is in the way.
-fn passable_once_opened(
-    path: &Path,
-) -> impl FnOnce(local_postgres::LaunchError) -> Result<(), local_postgres::LaunchError> + '_ {
-    move |error| match &error {
-        local_postgres::LaunchError::Unreachable { dir, .. } if dir == path => Ok(()),
-        _ => Err(error),
-    }
-}
-
 fn check_ours(path: &Path) -> Result<(), Failure> {
     if path.join("version").exists() {
         return Ok(());
     }
     let entries = fs::read_dir(path).map_err(|error| failed("read", path, &error))?;
     let is_foreign = entries.flatten().any(|entry| entry.file_name() != "lock");
-    match is_foreign {
-        true => Err(not_ours(path)),
-        false => Ok(()),
-    }
+    if is_foreign { Err(not_ours(path)) } else { Ok(()) }
 }
 
 fn not_ours(path: &Path) -> Failure {
     Failure::new(format!(
-        "`{}` holds other files and is no data folder of the patch manager; choose an empty or new one with --data-dir",
+        "`{}` contains other files and is not a data folder of the patch manager; choose an empty or new one with --data-dir",
         path.display()
     ))
 }
@@ -121,7 +114,7 @@ fn lock(path: &Path) -> Result<File, Failure> {
             let mut owner = String::new();
             let _ = file.read_to_string(&mut owner);
             return Err(Failure::new(format!(
-                "the platform runs already in `{}` as process {}; stop it, or choose another folder with --data-dir",
+                "the platform already runs in `{}` as process {}; stop it, or choose another folder with --data-dir",
                 path.display(),
                 owner.trim()
             )));
@@ -150,7 +143,7 @@ fn check_version(path: &Path) -> Result<(), Failure> {
     match number {
         Some(FORMAT) => Ok(()),
         Some(newer) if newer > FORMAT => Err(Failure::new(format!(
-            "the data in `{}` was written by a newer version of patchctl (format {newer}, this one knows {FORMAT}); start that version, or choose another folder with --data-dir",
+            "the data in `{}` was written by a newer version of patchctl (format {newer}, this version knows {FORMAT}); start that version, or choose another folder with --data-dir",
             path.display()
         ))),
         _ => Err(not_ours(path)),
@@ -169,17 +162,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folder_is_closed_held_once_and_versioned() {
+    fn folder_is_closed_locked_and_versioned() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("data");
-        let held = DataDir::open(&path, false).unwrap();
+        let first = DataDir::open(&path, false).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let second = DataDir::open(&path, false).err().unwrap().to_string();
         assert!(
-            second.contains("runs already") && second.contains(&std::process::id().to_string()),
+            second.contains("already runs") && second.contains(&std::process::id().to_string()),
             "{second}"
         );
-        drop(held);
+        drop(first);
 
         fs::write(path.join("version"), "patch-manager-data 2\n").unwrap();
         let newer = DataDir::open(&path, false).err().unwrap().to_string();
@@ -187,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_of_something_else_is_left_alone() {
+    fn foreign_folder_is_not_used() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("thesis.tex"), "").unwrap();
         let error = DataDir::open(root.path(), false).err().unwrap().to_string();

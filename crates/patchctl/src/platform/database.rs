@@ -1,4 +1,4 @@
-//! The database of the platform: the operator's, or a private one that is kept running.
+//! The database of the platform: that of the operator, or a private one that is restarted when it crashes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::failure::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How soon a private server that crashed is noticed and started again.
+/// How often the private server is checked and restarted if it crashed.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Four services with ten connections each, five for quick reads, those that wait for notifications, and room for `psql`.
 const MAX_CONNECTIONS: &str = "120";
@@ -24,7 +24,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Uses the database at `url`, or starts the private one in `folder`. Answers only when it can be used.
+    /// Uses the database at `url`, or starts the private one in `folder`, and waits until it accepts connections.
     pub async fn open(url: Option<&SecretString>, folder: &Path) -> Result<Self, Failure> {
         let database = match url {
             Some(url) => Self { url: url.clone(), private: None },
@@ -38,14 +38,12 @@ impl Database {
         &self.url
     }
 
-    /// Stops the private server; an operator's is left alone.
+    /// Stops the private server; the server of an operator keeps running.
     pub async fn stop(self) {
         if let Some((server, watcher)) = self.private {
             watcher.abort();
             if tokio::task::spawn_blocking(move || server.stop_server()).await.is_err() {
-                tracing::warn!(
-                    "the private PostgreSQL did not stop in an orderly way; it recovers at the next start"
-                );
+                tracing::warn!("the private PostgreSQL did not stop cleanly; it recovers at the next start");
             }
         }
     }
@@ -61,10 +59,10 @@ impl Database {
     }
 }
 
-/// One connection of one's own, with the true reason when there is none.
+/// Opens a single connection; the error has the reason of the failure.
 pub async fn connect(url: &SecretString) -> Result<PgConnection, Failure> {
     let options: PgConnectOptions = url.expose_secret().parse().map_err(|_| {
-        Failure::new("the database URL cannot be read; write `postgres://user@host:5432/database`")
+        Failure::new("the database URL is not valid; write it like `postgres://user@host:5432/database`")
     })?;
     let place = format!(
         "`{}` on {}:{}",
@@ -86,17 +84,17 @@ pub async fn connect(url: &SecretString) -> Result<PgConnection, Failure> {
     }
 }
 
-/// Starts the private server again whenever it is gone; the services wait for it meanwhile.
+/// Restarts the private server whenever it has ended; the services wait for it.
 async fn keep_running(server: Arc<LocalPostgres>) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         if server.is_running() {
             continue;
         }
-        tracing::warn!("the private PostgreSQL has ended; starting it again");
+        tracing::warn!("the private PostgreSQL has ended; restarting it");
         let restarted = server.clone();
         match tokio::task::spawn_blocking(move || restarted.start_server()).await {
-            Ok(Ok(())) => tracing::info!("the private PostgreSQL is back"),
+            Ok(Ok(())) => tracing::info!("the private PostgreSQL runs again"),
             Ok(Err(error)) => tracing::error!("the private PostgreSQL does not start: {error}"),
             Err(_) => return,
         }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 const FILTER: &str = "info,sqlx=warn";
 
-/// Begins to log; RUST_LOG says what. A file is appended to and closed to others.
+/// Starts the log, filtered by RUST_LOG. A file is appended to, and other users cannot read it.
 pub fn start_logging(format: LogFormat, file: Option<&Path>) -> Result<(), Failure> {
     let colours = file.is_none() && stderr().is_terminal();
     let writer = match file {
@@ -32,7 +32,7 @@ pub fn start_logging(format: LogFormat, file: Option<&Path>) -> Result<(), Failu
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let registry = tracing_subscriber::registry().with(filter);
-    // A subscriber that is there already keeps the log.
+    // An existing subscriber keeps the log.
     let _ = match format {
         LogFormat::Text => {
             registry.with(fmt::layer().with_ansi(colours).with_target(false).with_writer(writer)).try_init()

@@ -1,5 +1,5 @@
-//! The whole platform in this process: data folder, private PostgreSQL, and the four services with the same HTTP
-//! between them as anywhere else.
+//! The whole platform in this process: data folder, private PostgreSQL, and the four services, which use the same HTTP
+//! interfaces between them as everywhere else.
 
 mod addresses;
 mod data_dir;
@@ -28,22 +28,22 @@ use data_dir::DataDir;
 use database::Database;
 use services::Services;
 
-/// After a stop was asked for, the services get this long; with the database's own stop it stays below ten seconds.
+/// Time for the services to stop; together with the database, a stop takes less than ten seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Clone)]
 pub struct PlatformConfig {
     pub data_dir: PathBuf,
-    /// The first of four ports in a row.
+    /// The first of four consecutive ports.
     pub port_base: u16,
     pub bind: IpAddr,
-    /// Instead of the private PostgreSQL.
+    /// PostgreSQL to use instead of the private one.
     pub database_url: Option<SecretString>,
-    /// Folder of a fleet of real hosts, when there is to be one; else what the environment says.
+    /// Folder for a fleet of real hosts; by default that of the environment.
     pub fleet_dir: Option<PathBuf>,
-    /// What the services go by: the system's clock but in demonstrations.
+    /// Clock of the services: the system clock, except in a demo.
     pub clock: Clock,
-    /// Folder of the checks that release policies may name, where the environment names none.
+    /// Folder of the checks of release policies, if the environment names none.
     pub release_checks: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ pub struct PlatformConfig {
 pub struct Platform {
     pub addresses: Addresses,
     pub admin_token: SecretString,
-    /// Whether the admin token was made, or renewed, at this start.
+    /// Whether the admin token was created or renewed at this start.
     pub admin_token_is_new: bool,
     data_dir: DataDir,
     services: Services,
@@ -59,11 +59,11 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Starts everything and returns when all four services say they are ready.
+    /// Starts everything and returns when all four services are ready.
     pub async fn start(config: &PlatformConfig) -> Result<Self, Failure> {
         let is_private = config.database_url.is_none();
         let data_dir = DataDir::open(&config.data_dir, is_private)?;
-        // Ports before anything that takes time or leaves traces.
+        // Bind the ports before anything that takes time or changes files.
         let listeners = addresses::bind(config.bind, config.port_base).await?;
         let addresses = Addresses::new(config.bind, config.port_base);
         let database =
@@ -71,7 +71,7 @@ impl Platform {
         services::migrate_all(database.url()).await?;
         let admin = tokens::admin(data_dir.path())?;
         let service = tokens::service(data_dir.path())?;
-        tokens::make_known(database.url(), &admin, &service).await?;
+        tokens::register(database.url(), &admin, &service).await?;
         let mut services = Services::start(listeners, &addresses, database.url(), &service.secret, config)?;
         services.until_ready(&addresses).await?;
         Ok(Self {
@@ -84,17 +84,17 @@ impl Platform {
         })
     }
 
-    /// Where the admin token is kept.
+    /// The file of the admin token.
     pub fn admin_token_file(&self) -> PathBuf {
         tokens::admin_file(self.data_dir.path())
     }
 
-    /// Waits until a service ends by itself, which none should, and says why.
+    /// Waits until a service ends unexpectedly, and returns the reason.
     pub async fn failed(&mut self) -> Failure {
         self.services.failed().await
     }
 
-    /// Stops the services, then the private PostgreSQL. What runs now goes on at the next start.
+    /// Stops the services, then the private PostgreSQL. Open work continues at the next start.
     pub async fn stop(self) {
         self.services.stop(STOP_TIMEOUT).await;
         self.database.stop().await;

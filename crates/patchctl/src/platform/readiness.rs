@@ -1,23 +1,26 @@
-//! Whether services answer, and whether they could do their work.
+//! Asks services whether they are ready.
 
 use std::time::Duration;
 
 use api_types::problem::Problem;
 
-/// One service is asked for this long at most.
+/// Timeout for one service.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Asks `/readyz`; the error says what is missing.
+/// Asks `/readyz`; the error is the reason why the service is not ready.
 pub async fn ask_readiness(client: &reqwest::Client, base: &str) -> Result<(), String> {
     let answer = client.get(format!("{base}/readyz")).timeout(TIMEOUT).send().await;
-    let answer = answer.map_err(|error| match error.is_timeout() {
-        true => format!("no answer within {} s", TIMEOUT.as_secs()),
-        false => "nobody listens there".to_owned(),
+    let answer = answer.map_err(|error| {
+        if error.is_timeout() {
+            format!("no answer within {} s", TIMEOUT.as_secs())
+        } else {
+            "nothing listens there".to_owned()
+        }
     })?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
     let problem = answer.json::<Problem>().await;
-    Err(problem.map_or_else(|_| format!("it answers {status}"), |problem| problem.detail))
+    Err(problem.map_or_else(|_| format!("it answered {status}"), |problem| problem.detail))
 }

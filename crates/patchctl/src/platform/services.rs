@@ -1,4 +1,4 @@
-//! The four services: each on a thread, with a pool and background tasks of its own, stopped together.
+//! The four services: each on its own thread, with its own pool and background tasks; all are stopped together.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use super::readiness::ask_readiness;
 use super::settings;
 use crate::failure::Failure;
 
-/// A first start makes all tables on a slow disk within this.
+/// Enough for a first start to create all tables on a slow disk.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(50);
-/// Connections of one service.
+/// Connections per service.
 const POOL: u32 = 20;
 
 pub struct Services {
@@ -36,12 +36,12 @@ pub struct Services {
     names: HashMap<Id, &'static str>,
     pools: Vec<PgPool>,
     shutdown: CancellationToken,
-    /// Stops the patch-manager alone.
+    /// Stops only the patch-manager.
     first: CancellationToken,
     _stop_when_dropped: DropGuard,
 }
 
-/// Brings every schema to this version, one after the other, so that a refusal is told once and by name.
+/// Migrates every schema to this version, one after the other, so that a failure is reported once and by name.
 pub async fn migrate_all(database_url: &SecretString) -> Result<(), Failure> {
     migrate::<Cmdb>(database_url).await?;
     migrate::<Itsm>(database_url).await?;
@@ -51,7 +51,7 @@ pub async fn migrate_all(database_url: &SecretString) -> Result<(), Failure> {
 
 async fn migrate<S: Service>(database_url: &SecretString) -> Result<(), Failure> {
     let pool = database::connect(database_url.expose_secret(), S::NAME, 2)
-        .map_err(|_| Failure::new("the database URL cannot be read"))?;
+        .map_err(|_| Failure::new("the database URL is not valid"))?;
     let migrated = database::migrate(&pool, S::SCHEMA, S::migrator()).await;
     pool.close().await;
     migrated.map_err(|error| Failure::new(database::explain(&error)))
@@ -104,7 +104,7 @@ impl Services {
     ) -> Result<(), Failure> {
         let context = Context {
             pool: database::connect(database_url.expose_secret(), S::NAME, POOL)
-                .map_err(|_| Failure::new("the database URL cannot be read"))?,
+                .map_err(|_| Failure::new("the database URL is not valid"))?,
             clock,
             service_token: service_token.clone(),
             shutdown,
@@ -112,7 +112,7 @@ impl Services {
         };
         self.pools.push(context.pool.clone());
         let runtime = Handle::current();
-        // `serve` is generic over async trait functions whose futures are not `Send` in the signature: it gets a thread.
+        // The futures of `serve` come from async trait functions and are not known to be `Send`: it gets a thread.
         let task = self
             .running
             .spawn_blocking(move || runtime.block_on(server::serve::<S>(context, listener, settings)));
@@ -144,22 +144,22 @@ impl Services {
         Ok(())
     }
 
-    /// Waits until a service ends, which none should.
+    /// Waits until a service ends, which it never should by itself.
     pub async fn failed(&mut self) -> Failure {
         let Some(ended) = self.running.join_next_with_id().await else {
-            return Failure::new("no service runs");
+            return Failure::new("no service is running");
         };
         let (id, reason) = match ended {
-            Ok((id, Ok(()))) => (id, "it ended without a reason".to_owned()),
+            Ok((id, Ok(()))) => (id, "it ended without an error".to_owned()),
             Ok((id, Err(error))) => (id, format!("{error:#}")),
-            Err(error) => (error.id(), "it panicked; its log says where".to_owned()),
+            Err(error) => (error.id(), "it panicked; its log has the details".to_owned()),
         };
         Failure::new(format!("{} stopped: {reason}", self.names.get(&id).unwrap_or(&"a service")))
     }
 
-    /// Asks all to stop and waits, but no longer than `timeout`.
+    /// Asks all services to stop and waits, but no longer than `timeout`.
     pub async fn stop(mut self, timeout: Duration) {
-        // The one that calls the others goes first, while they can still answer what it has asked.
+        // The patch-manager calls the others, so it stops first, while they can still answer.
         self.first.cancel();
         let _ = tokio::time::timeout(timeout / 2, self.running.join_next()).await;
         self.shutdown.cancel();
@@ -170,9 +170,7 @@ impl Services {
             }
         };
         if tokio::time::timeout(timeout / 2, all).await.is_err() {
-            tracing::warn!(
-                "a service was still busy at the stop and was cut off; it goes on at the next start"
-            );
+            tracing::warn!("a service was still busy and was stopped; its work continues at the next start");
         }
         self.running.detach_all();
     }

@@ -1,5 +1,5 @@
-//! What each service is told when all run in one process: the addresses of the others and its place in the data folder.
-//! Everything else comes from the environment, under the names the service's own program reads.
+//! The settings of each service when all run in one process: the addresses of the others and the paths in the data folder.
+//! Everything else comes from the environment variables of the service's own program.
 
 use std::env;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub fn patch_manager(
     compliance.cmdb_url = addresses.cmdb.clone();
     runs.itsm_url = addresses.itsm.clone();
     runs.sim_engine_url = addresses.sim_engine.clone();
-    // The fleet's own hosts are entered with the fleet's own key, which the sim-engine makes.
+    // The hosts of the fleet accept the key that the sim-engine created for the fleet.
     if let (None, Some(dir)) = (&runs.ssh_key_file, &sim_engine.fleet_dir) {
         runs.ssh_key_file = Some(std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).join("id_ed25519"));
     }
@@ -59,13 +59,13 @@ pub fn patch_manager(
     Ok(settings)
 }
 
-/// The settings as the service's own program would find them when started without arguments.
+/// The settings that the service's own program would use when started without arguments.
 fn from_environment<A: clap::Args>() -> Result<A, Failure> {
     let command = A::augment_args(clap::Command::new("settings").no_binary_name(true));
     let found = command.try_get_matches_from([""; 0]).and_then(|matches| A::from_arg_matches(&matches));
     found.map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
-        Failure::new(format!("the environment cannot be used: {}", first.trim_start_matches("error: ")))
+        Failure::new(format!("an environment variable is not valid: {}", first.trim_start_matches("error: ")))
     })
 }

@@ -1,4 +1,4 @@
-//! The two tokens a platform has from the start: the administrator's, and the one its services show each other.
+//! The two initial tokens of a platform: that of the administrator, and that of its services.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -17,9 +17,9 @@ use crate::failure::Failure;
 
 /// How long a token is accepted.
 const VALID_FOR: TimeDelta = TimeDelta::days(365);
-/// A person has copied it elsewhere, so it changes as late as it safely can.
+/// People copy it elsewhere, so it is renewed as late as is safe.
 const RENEW_ADMIN_AFTER: Duration = Duration::from_secs(300 * 86_400);
-/// Nobody outside uses it; a platform that is never restarted has eleven months from here.
+/// Nobody outside uses it. After a renewal, a platform can run for eleven months without a restart.
 const RENEW_SERVICE_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
 pub struct Token {
@@ -32,24 +32,24 @@ pub fn admin_file(data_dir: &Path) -> PathBuf {
 }
 
 pub fn admin(data_dir: &Path) -> Result<Token, Failure> {
-    read_or_make(&admin_file(data_dir), RENEW_ADMIN_AFTER)
+    read_or_create(&admin_file(data_dir), RENEW_ADMIN_AFTER)
 }
 
 pub fn service(data_dir: &Path) -> Result<Token, Failure> {
-    read_or_make(&data_dir.join("service-token"), RENEW_SERVICE_AFTER)
+    read_or_create(&data_dir.join("service-token"), RENEW_SERVICE_AFTER)
 }
 
-/// The file with the key that approval links are signed with; made at the first start, and kept: links outlive restarts.
+/// The file with the key that signs approval links. It is created once and kept, so that links stay valid after restarts.
 pub fn approval_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
     let path = data_dir.join("approval-key");
     if !path.exists() {
-        make(&path)?;
+        create(&path)?;
     }
     Ok(path)
 }
 
-/// Makes both tokens accepted; those known already stay as they are.
-pub async fn make_known(database_url: &SecretString, admin: &Token, service: &Token) -> Result<(), Failure> {
+/// Registers both tokens; a token that is already registered does not change.
+pub async fn register(database_url: &SecretString, admin: &Token, service: &Token) -> Result<(), Failure> {
     let mut connection = database::connect(database_url).await?;
     let now = Utc::now();
     let subjects = [
@@ -60,32 +60,32 @@ pub async fn make_known(database_url: &SecretString, admin: &Token, service: &To
         let until = now + VALID_FOR;
         access::ensure_token(&mut connection, token.secret.expose_secret(), &subject, &[role], now, until)
             .await
-            .map_err(|error| Failure::new(format!("cannot store the first tokens: {error}")))?;
+            .map_err(|error| Failure::new(format!("cannot store the initial tokens: {error}")))?;
     }
     Ok(())
 }
 
-fn read_or_make(path: &Path, renew_after: Duration) -> Result<Token, Failure> {
+fn read_or_create(path: &Path, renew_after: Duration) -> Result<Token, Failure> {
     let age = fs::metadata(path).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
     match fs::read_to_string(path) {
         Ok(text) if age.is_none_or(|age| age < renew_after) => {
             let secret = text.trim();
             if !secret.starts_with("pm_") {
                 return Err(Failure::new(format!(
-                    "`{}` does not hold a token (`pm_...`); remove the file and a new one is made",
+                    "`{}` does not contain a token (`pm_...`); remove the file to create a new one",
                     path.display()
                 )));
             }
             Ok(Token { secret: SecretString::from(secret), is_new: false })
         }
-        Ok(_) => make(path),
-        Err(error) if error.kind() == ErrorKind::NotFound => make(path),
+        Ok(_) => create(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path),
         Err(error) => Err(failed("read", path, &error)),
     }
 }
 
-/// Whole or not at all: a half-written token would lock everybody out.
-fn make(path: &Path) -> Result<Token, Failure> {
+/// Writes the file atomically: a half-written token would lock everybody out.
+fn create(path: &Path) -> Result<Token, Failure> {
     let secret = access::new_secret();
     let fresh = path.with_extension("new");
     let _ = fs::remove_file(&fresh);
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_is_made_once_and_kept_from_others() {
+    fn token_is_created_once_and_closed_to_others() {
         let root = tempfile::tempdir().unwrap();
         let (first, again) = (admin(root.path()).unwrap(), admin(root.path()).unwrap());
         assert!(first.is_new && !again.is_new);

@@ -1,13 +1,13 @@
-//! What the events of a run say.
+//! The events of a run.
 
 use api_types::patch::{CloudEvent, HostStepState};
 use domain::run::{HostState, RunState};
 use domain::workflow::WorkflowStep;
 use serde_json::Value;
 
-/// One event, as far as a watcher cares.
+/// One event, with the data that a watcher shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
+pub enum RunEvent {
     Run {
         state: RunState,
         stage: Option<String>,
@@ -29,11 +29,11 @@ pub enum Happening {
         ci_id: Option<String>,
         text: String,
     },
-    /// Of a later version.
+    /// An event of a later version.
     Unknown,
 }
 
-impl Happening {
+impl RunEvent {
     pub fn of(event: &CloudEvent) -> Self {
         let data = &event.data;
         let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -50,7 +50,7 @@ impl Happening {
                 })
             }
             "patch.host.step_changed.v1" => text("ci_id")
-                .zip(word(data, "step"))
+                .zip(parse(data, "step"))
                 .zip(state(data))
                 .map(|((ci_id, step), state)| Self::Step { ci_id, step, state, detail: text("detail") }),
             "patch.run.log.v1" => text("text").map(|line| Self::Log { ci_id: text("ci_id"), text: line }),
@@ -61,10 +61,10 @@ impl Happening {
 }
 
 fn state<T: serde::de::DeserializeOwned>(data: &Value) -> Option<T> {
-    word(data, "state")
+    parse(data, "state")
 }
 
-fn word<T: serde::de::DeserializeOwned>(data: &Value, name: &str) -> Option<T> {
+fn parse<T: serde::de::DeserializeOwned>(data: &Value, name: &str) -> Option<T> {
     serde_json::from_value(data.get(name)?.clone()).ok()
 }
 
@@ -83,32 +83,32 @@ mod tests {
     }
 
     #[test]
-    fn states_are_read_and_the_unknown_is_passed_over() {
+    fn states_are_read_and_unknown_events_are_ignored() {
         let host = event(
             "patch.host.state_changed.v1",
             json!({ "ci_id": "web-07", "state": "patching", "attempts": 2 }),
         );
         let expected =
-            Happening::Host { ci_id: "web-07".into(), state: HostState::Patching, error: None, attempts: 2 };
-        assert_eq!(Happening::of(&host), expected);
+            RunEvent::Host { ci_id: "web-07".into(), state: HostState::Patching, error: None, attempts: 2 };
+        assert_eq!(RunEvent::of(&host), expected);
         let step = event(
             "patch.host.step_changed.v1",
             json!({ "ci_id": "web-07", "step": "drain", "state": "failed", "detail": "busy" }),
         );
-        let expected = Happening::Step {
+        let expected = RunEvent::Step {
             ci_id: "web-07".into(),
             step: WorkflowStep::Drain,
             state: HostStepState::Failed,
             detail: Some("busy".into()),
         };
-        assert_eq!(Happening::of(&step), expected);
+        assert_eq!(RunEvent::of(&step), expected);
         let run =
             event("patch.run.state_changed.v1", json!({ "state": "halted", "reason": "2 hosts failed" }));
-        assert!(matches!(Happening::of(&run), Happening::Run { state: RunState::Halted, .. }));
+        assert!(matches!(RunEvent::of(&run), RunEvent::Run { state: RunState::Halted, .. }));
         assert_eq!(
-            Happening::of(&event("patch.run.state_changed.v1", json!({ "state": "new" }))),
-            Happening::Unknown
+            RunEvent::of(&event("patch.run.state_changed.v1", json!({ "state": "new" }))),
+            RunEvent::Unknown
         );
-        assert_eq!(Happening::of(&event("patch.other.v2", json!({}))), Happening::Unknown);
+        assert_eq!(RunEvent::of(&event("patch.other.v2", json!({}))), RunEvent::Unknown);
     }
 }

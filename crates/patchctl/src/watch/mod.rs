@@ -1,4 +1,4 @@
-//! Following a run: its event stream, taken up again after every break, and what a person sees of it.
+//! Follows a run: reads its event stream, reconnects after every break, and shows the progress.
 
 mod events;
 mod stream;
@@ -13,19 +13,19 @@ use domain::run::RunState;
 use tokio::time::Instant;
 
 use crate::arguments::Format;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Printer, print};
 
-use stream::{EventStream, Next};
+use stream::EventStream;
 use view::View;
 
-/// A platform that is away longer than this is given up; the run goes on without us.
+/// Give up when the platform is unreachable for longer than this; the run continues.
 const PATIENCE: Duration = Duration::from_secs(600);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Follows a run until it ends. Exit status: 0 succeeded, 3 some hosts failed, 1 anything else.
-pub async fn run(client: &PatchClient, id: RunId, printer: Printer) -> Outcome {
+pub async fn run(client: &PatchClient, id: RunId, printer: Printer) -> CommandResult {
     let detail = client.get_run(id).await?;
     let mut view = View::new(printer, &detail);
     follow(client, id, "0", |event| view.show(event)).await?;
@@ -34,10 +34,10 @@ pub async fn run(client: &PatchClient, id: RunId, printer: Printer) -> Outcome {
     Ok(status_of(&ended))
 }
 
-/// Prints the events themselves, one JSON object a line, until the run ends.
-pub async fn events(client: &PatchClient, id: RunId, after: &str) -> Outcome {
+/// Prints the events as JSON, one per line, until the run ends.
+pub async fn events(client: &PatchClient, id: RunId, after: &str) -> CommandResult {
     follow(client, id, after, print_event).await?;
-    Ok(ExitStatus::Ok)
+    OK
 }
 
 fn print_event(event: &CloudEvent) -> Result<(), Failure> {
@@ -45,8 +45,8 @@ fn print_event(event: &CloudEvent) -> Result<(), Failure> {
     print(&text.map_err(|error| Failure::new(format!("the event cannot be printed: {error}")))?)
 }
 
-/// Hands every event to `show` once, in order, until the run has ended. A stream that breaks is opened again behind the
-/// last event that was seen.
+/// Passes every event to `show` once, in order, until the run has ended. A stream that breaks is opened again after the
+/// last event that was read.
 async fn follow(
     client: &PatchClient,
     id: RunId,
@@ -55,28 +55,30 @@ async fn follow(
 ) -> Result<(), Failure> {
     let mut last_event_id = after.to_owned();
     let mut wait = FIRST_WAIT;
-    let mut heard = Instant::now();
+    let mut last_contact = Instant::now();
     loop {
         match client.open_run_events(id, Some(&last_event_id)).await {
             Ok(response) => {
                 let mut stream = EventStream::new(response);
-                while let Next::Event(event) = stream.next().await {
+                while let Some(event) = stream.next().await {
                     show(&event)?;
                     last_event_id.clone_from(&event.id);
-                    (wait, heard) = (FIRST_WAIT, Instant::now());
+                    (wait, last_contact) = (FIRST_WAIT, Instant::now());
                 }
             }
             Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) if heard.elapsed() > PATIENCE => return Err(error.into()),
+            Err(error) if last_contact.elapsed() > PATIENCE => return Err(error.into()),
             Err(error) => tracing::debug!("{error}; opening the stream again"),
         }
-        // The service ends the stream when the run has ended and all was told; a stream may break at any time, too.
+        // The service closes the stream after the last event of an ended run; a stream may also break at any time.
         match client.get_run(id).await {
             Ok(run) if run.summary.state.is_final() => {
                 return drain(client, id, &last_event_id, show).await;
             }
-            Ok(_) => heard = Instant::now(),
-            Err(error) if !error.is_transient() || heard.elapsed() > PATIENCE => return Err(error.into()),
+            Ok(_) => last_contact = Instant::now(),
+            Err(error) if !error.is_transient() || last_contact.elapsed() > PATIENCE => {
+                return Err(error.into());
+            }
             Err(_) => {}
         }
         tokio::time::sleep(wait).await;
@@ -84,7 +86,7 @@ async fn follow(
     }
 }
 
-/// The events between the last one seen and the end, which came while the stream was down.
+/// Reads the events that arrived while the stream was down.
 async fn drain(
     client: &PatchClient,
     id: RunId,
@@ -92,7 +94,7 @@ async fn drain(
     mut show: impl FnMut(&CloudEvent) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut stream = EventStream::new(client.open_run_events(id, Some(last_event_id)).await?);
-    while let Ok(Next::Event(event)) = tokio::time::timeout(Duration::from_secs(2), stream.next()).await {
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(2), stream.next()).await {
         show(&event)?;
     }
     Ok(())
@@ -111,8 +113,8 @@ impl View {
     fn new(printer: Printer, run: &RunDetail) -> Self {
         match printer.format {
             Format::Table if crate::output::is_terminal() => Self::live(run),
-            Format::Table => Self::lines(),
-            _ => Self::events(),
+            Format::Table => Self::Lines,
+            _ => Self::Events,
         }
     }
 }

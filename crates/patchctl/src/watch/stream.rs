@@ -1,4 +1,4 @@
-//! Server-sent events, read as they come.
+//! Reads server-sent events as they arrive.
 
 use std::time::Duration;
 
@@ -16,29 +16,24 @@ pub struct EventStream {
     data: String,
 }
 
-pub enum Next {
-    Event(Box<CloudEvent>),
-    /// It ended or broke; open it again behind the last event.
-    Closed,
-}
-
 impl EventStream {
     pub fn new(response: Response) -> Self {
         Self { response, buffer: Vec::new(), data: String::new() }
     }
 
-    pub async fn next(&mut self) -> Next {
+    /// The next event; `None` when the stream ended or broke: open it again after the last event.
+    pub async fn next(&mut self) -> Option<CloudEvent> {
         loop {
             while let Some(line) = self.take_line() {
-                if let Some(event) = self.take_in(&line) {
-                    return Next::Event(Box::new(event));
+                if let Some(event) = self.push_line(&line) {
+                    return Some(event);
                 }
             }
             match tokio::time::timeout(SILENCE, self.response.chunk()).await {
                 Ok(Ok(Some(bytes))) if self.buffer.len() + self.data.len() < EVENT_BYTES => {
                     self.buffer.extend_from_slice(&bytes);
                 }
-                _ => return Next::Closed,
+                _ => return None,
             }
         }
     }
@@ -49,9 +44,9 @@ impl EventStream {
         Some(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned())
     }
 
-    /// Takes one line in; an empty one ends an event. Comments keep the connection alive and say nothing; events that
-    /// this version does not understand are passed over.
-    fn take_in(&mut self, line: &str) -> Option<CloudEvent> {
+    /// Handles one line; an empty one ends an event. Comments only keep the connection alive; events that this version
+    /// does not understand are ignored.
+    fn push_line(&mut self, line: &str) -> Option<CloudEvent> {
         if line.is_empty() {
             return serde_json::from_str(&std::mem::take(&mut self.data)).ok();
         }

@@ -1,4 +1,4 @@
-//! What a person sees of a run: moving lines on a terminal, plain ones elsewhere, the events themselves for programs.
+//! The progress of a run: live lines on a terminal, plain lines elsewhere, the events themselves for programs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use domain::run::HostState;
 use domain::workflow::WorkflowStep;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::events::Happening;
+use super::events::RunEvent;
 use crate::failure::Failure;
 use crate::output::{clean, print};
 
-/// Hosts at work that get a line of their own; the bar counts the others.
+/// Most working hosts with a line of their own; the bar counts the others.
 const LINES: usize = 15;
 
 pub enum View {
@@ -21,7 +21,7 @@ pub enum View {
     Events,
 }
 
-/// A bar for the run, and below it a line for each host at work.
+/// A bar for the run, and below it a line for each working host.
 pub struct Live {
     screen: MultiProgress,
     bar: ProgressBar,
@@ -41,14 +41,6 @@ impl View {
         Self::Live(Live { screen, bar, working: BTreeMap::new(), ended: BTreeMap::new() })
     }
 
-    pub fn lines() -> Self {
-        Self::Lines
-    }
-
-    pub fn events() -> Self {
-        Self::Events
-    }
-
     pub fn show(&mut self, event: &CloudEvent) -> Result<(), Failure> {
         match self {
             Self::Live(live) => {
@@ -60,7 +52,7 @@ impl View {
         }
     }
 
-    /// The last words; programs have them from the events.
+    /// Prints the result; programs read it from the events.
     pub fn end(&mut self, run: &RunDetail) {
         if let Self::Live(live) = self {
             live.working.values().for_each(ProgressBar::finish_and_clear);
@@ -70,12 +62,11 @@ impl View {
             return;
         }
         let hosts = &run.summary.hosts;
-        let reason = run.summary.reason.as_deref().map(|reason| format!(": {}", clean(reason)));
-        // A reader that went away has what it wanted.
+        // A reader that closed the pipe is not an error.
         let _ = print(&format!(
             "run {}{}; {} of {} hosts succeeded, {} failed, {} skipped",
             run.summary.state.name(),
-            reason.unwrap_or_default(),
+            with_colon(run.summary.reason.as_deref()),
             hosts.succeeded,
             hosts.total,
             hosts.failed,
@@ -86,42 +77,41 @@ impl View {
 
 impl Live {
     fn show(&mut self, event: &CloudEvent) {
-        match Happening::of(event) {
-            Happening::Run { state, reason, .. } => {
-                let reason = reason.map(|reason| format!(": {}", clean(&reason)));
-                self.bar.set_message(format!("{}{}", state.name(), reason.unwrap_or_default()));
+        match RunEvent::of(event) {
+            RunEvent::Run { state, reason, .. } => {
+                self.bar.set_message(format!("{}{}", state.name(), with_colon(reason.as_deref())));
             }
-            Happening::Host { ci_id, state, .. } if state.is_working() => self.work(&ci_id, state),
-            Happening::Host { ci_id, state: HostState::Pending, .. } => self.rest(&ci_id),
-            Happening::Host { ci_id, state, error, .. } => {
-                self.rest(&ci_id);
-                self.say(&host_line(&ci_id, state, error.as_deref()));
+            RunEvent::Host { ci_id, state, .. } if state.is_working() => self.show_working(&ci_id, state),
+            RunEvent::Host { ci_id, state: HostState::Pending, .. } => self.remove_line(&ci_id),
+            RunEvent::Host { ci_id, state, error, .. } => {
+                self.remove_line(&ci_id);
+                self.println(&host_line(&ci_id, state, error.as_deref()));
                 self.ended.insert(ci_id, state);
-                self.count();
+                self.update_bar();
             }
-            Happening::Step { ci_id, step, state: HostStepState::Running, .. } => {
+            RunEvent::Step { ci_id, step, state: HostStepState::Running, .. } => {
                 if let Some(line) = self.working.get(&ci_id) {
                     line.set_message(step.name());
                 }
             }
-            Happening::Step { ci_id, step, state: HostStepState::PassedOver, detail } => {
-                self.say(&step_line(&ci_id, step, "passed over", detail.as_deref()));
+            RunEvent::Step { ci_id, step, state: HostStepState::PassedOver, detail } => {
+                self.println(&step_line(&ci_id, step, "passed over", detail.as_deref()));
             }
-            Happening::Step { .. } => {}
-            Happening::Log { ci_id: None, text } => self.say(&clean(&text)),
-            Happening::Log { .. } | Happening::Unknown => {}
+            RunEvent::Step { .. } => {}
+            RunEvent::Log { ci_id: None, text } => self.println(&clean(&text)),
+            RunEvent::Log { .. } | RunEvent::Unknown => {}
         }
     }
 
-    fn rest(&mut self, ci_id: &str) {
+    fn remove_line(&mut self, ci_id: &str) {
         if let Some(line) = self.working.remove(ci_id) {
             line.finish_and_clear();
         }
     }
 
-    fn work(&mut self, ci_id: &str, state: HostState) {
+    fn show_working(&mut self, ci_id: &str, state: HostState) {
         if self.ended.remove(ci_id).is_some() {
-            self.count();
+            self.update_bar();
         }
         if !self.working.contains_key(ci_id) && self.working.len() < LINES {
             let line = self.screen.add(ProgressBar::new_spinner());
@@ -135,7 +125,7 @@ impl Live {
         }
     }
 
-    fn count(&mut self) {
+    fn update_bar(&mut self) {
         let ended = self.ended.len() as u64;
         // The number of hosts is known only once the run is planned.
         if self.bar.length().is_none_or(|length| length < ended) {
@@ -144,56 +134,57 @@ impl Live {
         self.bar.set_position(ended);
     }
 
-    fn say(&self, line: &str) {
-        // Fails when the terminal is gone, and then nobody misses the line.
+    fn println(&self, line: &str) {
+        // Fails only when the terminal is gone.
         let _ = self.screen.println(line);
     }
 }
 
-/// One event as a line: time, who, what.
+/// One event as a line: time, subject, event.
 fn line_of(event: &CloudEvent) -> Option<String> {
     let at = event.time.format("%H:%M:%S");
-    match Happening::of(event) {
-        Happening::Run { state, reason, .. } => {
-            let reason = reason.map(|reason| format!(": {}", clean(&reason)));
-            Some(format!("{at} run {}{}", state.name(), reason.unwrap_or_default()))
+    match RunEvent::of(event) {
+        RunEvent::Run { state, reason, .. } => {
+            Some(format!("{at} run {}{}", state.name(), with_colon(reason.as_deref())))
         }
-        // Every host of a plan begins so; only one that waits for another attempt is worth a line.
-        Happening::Host { state: HostState::Pending, attempts: 0, .. } => None,
-        // Its steps say it more finely.
-        Happening::Host { state, .. } if state.is_working() && state != HostState::Snapshotting => None,
-        Happening::Step { ci_id, step, state, detail } => {
-            let word = match state {
+        // Every host starts in this state; only one that waits for another attempt gets a line.
+        RunEvent::Host { state: HostState::Pending, attempts: 0, .. } => None,
+        // Its steps are more detailed.
+        RunEvent::Host { state, .. } if state.is_working() && state != HostState::Snapshotting => None,
+        RunEvent::Step { ci_id, step, state, detail } => {
+            let result = match state {
                 HostStepState::Running => "",
                 HostStepState::Failed => "failed",
                 HostStepState::PassedOver => "passed over",
                 HostStepState::Succeeded | HostStepState::Skipped => return None,
             };
-            Some(format!("{at} {}", step_line(&ci_id, step, word, detail.as_deref())))
+            Some(format!("{at} {}", step_line(&ci_id, step, result, detail.as_deref())))
         }
-        Happening::Host { ci_id, state, error, .. } => {
+        RunEvent::Host { ci_id, state, error, .. } => {
             Some(format!("{at} {}", host_line(&ci_id, state, error.as_deref())))
         }
-        Happening::Log { ci_id, text } => {
+        RunEvent::Log { ci_id, text } => {
             let who = ci_id.map(|ci_id| format!("{}: ", clean(&ci_id)));
             Some(format!("{at} {}{}", who.unwrap_or_default(), clean(&text)))
         }
-        Happening::Unknown => None,
+        RunEvent::Unknown => None,
     }
 }
 
 fn host_line(ci_id: &str, state: HostState, error: Option<&str>) -> String {
-    let error = error.map(|error| format!(": {}", clean(error)));
-    format!("{:<24} {}{}", clean(ci_id), state.name(), error.unwrap_or_default())
+    format!("{:<24} {}{}", clean(ci_id), state.name(), with_colon(error))
 }
 
-fn step_line(ci_id: &str, step: WorkflowStep, word: &str, detail: Option<&str>) -> String {
-    let detail = detail.map(|detail| format!(": {}", clean(detail)));
-    let line = format!("{:<24} {} {word}{}", clean(ci_id), step.name(), detail.unwrap_or_default());
+fn step_line(ci_id: &str, step: WorkflowStep, result: &str, detail: Option<&str>) -> String {
+    let line = format!("{:<24} {} {result}{}", clean(ci_id), step.name(), with_colon(detail));
     line.trim_end().to_owned()
 }
 
-/// The templates are ours and valid; a plain bar would do just as well.
+fn with_colon(text: Option<&str>) -> String {
+    text.map_or(String::new(), |text| format!(": {}", clean(text)))
+}
+
+/// The templates are constants and valid; the default bar is a safe fallback.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,4 +1,4 @@
-//! What needs no platform: schedules, versions, matching.
+//! Commands that need no platform: schedules, versions, matching.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use test_support::shared_data;
 use crate::program::{run, run_with_input};
 
 #[test]
-fn schedule_is_told_one_time_a_line() {
+fn schedule_prints_one_time_per_line() {
     let answer = run(&[
         "schedule",
         "next",
@@ -29,7 +29,7 @@ fn schedule_is_told_one_time_a_line() {
 }
 
 #[test]
-fn schedule_that_makes_no_sense_is_a_usage_error() {
+fn invalid_schedule_is_a_usage_error() {
     for arguments in [
         ["schedule", "next", "0 0 31 2 *", "--tz", "UTC"],
         ["schedule", "next", "0 2 * *", "--tz", "UTC"],
@@ -42,7 +42,7 @@ fn schedule_that_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
-fn batch_answers_each_line_by_a_line() {
+fn batch_answers_each_line_with_a_line() {
     let questions = "0 2 * * 0\tEurope/Berlin\t2026-03-22T12:00:00Z\t2\n\
          0 2 * *\tUTC\t2026-03-22T12:00:00Z\t1\n\
          @daily\tUTC\t2026-03-22T12:00:00Z\t1\n";
@@ -55,7 +55,7 @@ fn batch_answers_each_line_by_a_line() {
 }
 
 #[test]
-fn batch_takes_thousands() {
+fn batch_accepts_thousands_of_lines() {
     let questions = "*/5 * * * *\tAmerica/New_York\t2026-03-01T00:00:00Z\t3\n".repeat(5000);
     let answer = run_with_input(&["schedule", "next", "--batch"], &questions).expect(0);
     assert_eq!(answer.stdout.lines().count(), 5000);
@@ -72,7 +72,7 @@ fn versions_are_compared_line_by_line() {
 }
 
 #[test]
-fn host_lacks_what_its_package_manager_says_it_lacks() {
+fn missing_advisories_are_those_of_the_package_manager() {
     let (Some(feed), Some(inventory), Some(oracle)) = (
         shared_data("advisories/osv/almalinux9-all.zip"),
         shared_data("inventories/mixed-patch-levels/alma9-h00.tsv"),
@@ -115,8 +115,8 @@ fn own_feed_and_inventory_are_matched() {
         "advisory,kind,package,installed,fixed\n\
          DCOS-2026-0020,security,kernel,5.14.0-100.el9,5.14.0-611.24.1.el9_7\n"
     );
-    let told_by_its_packages = run_with_input(&arguments, inventory).expect(0);
-    assert_eq!(told_by_its_packages.stdout, answer.stdout);
+    let os_from_packages = run_with_input(&arguments, inventory).expect(0);
+    assert_eq!(os_from_packages.stdout, answer.stdout);
     let ambiguous = run_with_input(&arguments, "bash\t5.2.15-2+b2\n").expect(2);
     assert!(ambiguous.one_line_error().contains("--os"));
 }

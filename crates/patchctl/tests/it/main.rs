@@ -1,4 +1,4 @@
-//! The program as its users meet it: real processes, real output, real exit statuses.
+//! The program as its users see it: real processes, real output, real exit statuses.
 
 mod answers;
 mod commands;

@@ -1,4 +1,4 @@
-//! Running the program, and a platform of its own for a test.
+//! Runs the program, and a platform for each test that needs one.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const END_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a finished program left.
+/// The result of a finished program.
 #[derive(Debug)]
 pub struct Finished {
     pub status: i32,
@@ -32,7 +32,7 @@ impl Finished {
         self
     }
 
-    /// The whole of standard error as the one line it must be.
+    /// Standard error, which must be exactly one line.
     #[track_caller]
     pub fn one_line_error(&self) -> &str {
         let line = self.stderr.trim_end_matches('\n');
@@ -41,14 +41,14 @@ impl Finished {
     }
 }
 
-/// The program in clean surroundings: nothing of the caller's environment steers it.
+/// The program in a clean environment, independent of that of the caller.
 pub fn patchctl(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_patchctl"));
     command.args(arguments).env_clear().stdin(Stdio::null());
     for name in ["PATH", "HOME", "PG_BINDIR"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
-    // No test here runs a playbook, and none may need Ansible.
+    // No test here runs a playbook, so none needs Ansible.
     command.env("PATCH_ANSIBLE_PLAYBOOK", "/bin/true");
     command
 }
@@ -73,7 +73,7 @@ pub fn finish(command: &mut Command, input: &str) -> Finished {
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).ok());
     let pid = Pid::from_raw(child.id().try_into().expect("a process number"));
     let (ended, is_ended) = std::sync::mpsc::channel::<()>();
-    // Nothing asked here takes this long; what does is ended, and its exit status tells.
+    // A program that takes longer is killed, which its exit status shows.
     let watchdog = std::thread::spawn(move || {
         if is_ended.recv_timeout(END_TIMEOUT).is_err_and(|error| error == RecvTimeoutError::Timeout) {
             kill(pid, Signal::SIGKILL).ok();
@@ -90,7 +90,7 @@ pub fn finish(command: &mut Command, input: &str) -> Finished {
     }
 }
 
-/// A program that runs beside the test, ended with it.
+/// A program that runs during the test and is killed with it.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -118,7 +118,7 @@ impl Up {
         Self::start_at(folder, &free_ports().to_string(), prepare)
     }
 
-    /// Starts on ports that were used before.
+    /// Starts on ports that were already used before.
     pub fn start_at(
         folder: &TempDir,
         port_base: &str,
@@ -191,13 +191,13 @@ impl Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        // Its PostgreSQL is stopped by the kernel with it.
+        // The kernel stops its PostgreSQL with it.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 }
 
-/// The first of four free ports in a row; each caller in this process gets others.
+/// The first of four consecutive free ports; each caller in this process gets other ports.
 pub fn free_ports() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = 20_000 + (std::process::id() % 200) as u16 * 100;
@@ -207,5 +207,5 @@ pub fn free_ports() -> u16 {
             return base;
         }
     }
-    panic!("no four free ports in a row");
+    panic!("no four consecutive free ports");
 }

@@ -1,4 +1,4 @@
-//! Simulations of scenarios in files: no platform runs here.
+//! Simulations of scenarios in files, without a platform.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,7 +104,7 @@ fn reference_figures_are_written_for_every_strategy_and_batch_size() {
 }
 
 #[test]
-fn refused_plan_says_which_service_and_leaves_no_old_figures() {
+fn refused_plan_names_the_service_and_leaves_no_old_figures() {
     let desk = Desk::new(SCENARIO);
     let ask = |strategy: &str| desk.simulate(&["--reference", "--strategy", strategy, "--out", &desk.out]);
     ask("rolling").expect(0);
@@ -128,12 +128,12 @@ fn seeds_differ_and_each_repeats() {
     assert_eq!(ask("7"), ask("7"));
     assert!((0..20).map(|seed| ask(&seed.to_string())).any(|answer| answer != ask("7")));
     let own = desk.simulate(&["--reference", "--strategy", "rolling", "-o", "csv"]).expect(0).stdout;
-    assert_eq!(own, ask("4"), "the scenario's own seed is taken when none is said");
+    assert_eq!(own, ask("4"), "the seed of the scenario is the default");
     assert_eq!(ask("-7"), ask("7"), "as Python does");
 }
 
 #[test]
-fn several_strategies_of_the_reference_stand_side_by_side() {
+fn reference_strategies_are_printed_side_by_side() {
     let desk = Desk::new(SCENARIO);
     let answer = desk.simulate(&["--reference", "-o", "csv", "--out", &desk.out]).expect(3);
     let header = answer.stdout.lines().next().unwrap();
@@ -142,7 +142,7 @@ fn several_strategies_of_the_reference_stand_side_by_side() {
 }
 
 #[test]
-fn fault_in_a_scenario_is_told_with_file_line_and_field() {
+fn fault_in_a_scenario_is_reported_with_file_line_and_field() {
     let desk = Desk::new(&SCENARIO.replace("target: db-2", "target: db-3"));
     let answer = desk.simulate(&["--strategy", "rolling", "--reference"]).expect(1);
     let place = format!("{}:11: edges[1].target: there is no node `db-3`", desk.file);
@@ -182,11 +182,11 @@ fn strategies_are_compared_with_figures_texts_and_pictures() {
         }
     }
     assert!(desk.read("pareto.svg").starts_with("<svg") && desk.read("report.md").contains("Recommendation"));
-    assert_eq!(desk.simulate(&ask).expect(0).stdout, answer.stdout, "the same seed gives the same answer");
+    assert_eq!(desk.simulate(&ask).expect(0).stdout, answer.stdout, "the same seed produces the same output");
 }
 
 #[test]
-fn one_strategy_has_the_folder_to_itself_and_programs_read_json() {
+fn single_strategy_uses_the_folder_itself_and_programs_read_json() {
     let desk = Desk::new(SCENARIO);
     let ask = ["--strategy", "rolling", "--runs", "20", "-o", "json", "--out", &desk.out];
     let answer: serde_json::Value = serde_json::from_str(&desk.simulate(&ask).expect(0).stdout).unwrap();
@@ -196,7 +196,7 @@ fn one_strategy_has_the_folder_to_itself_and_programs_read_json() {
 }
 
 #[test]
-fn checker_proves_or_shows_the_shortest_way_to_break_it() {
+fn checker_proves_safety_or_shows_the_shortest_counterexample() {
     let desk = Desk::new(SCENARIO);
     let ask = |strategy: &str, failures: &str| {
         desk.simulate(&["--strategy", strategy, "--check", failures, "--runs", "1"])
@@ -208,7 +208,7 @@ fn checker_proves_or_shows_the_shortest_way_to_break_it() {
 }
 
 #[test]
-fn deadline_tells_who_meets_it_and_what_helps_the_others() {
+fn deadline_shows_which_strategies_meet_it_and_what_the_others_need() {
     let sure = SCENARIO.replace("failure_probability: 0.2", "failure_probability: 0");
     let desk = Desk::new(&sure);
     let ask = |deadline: &str, more: &[&str]| {
@@ -236,7 +236,7 @@ fn deadline_tells_who_meets_it_and_what_helps_the_others() {
 }
 
 #[test]
-fn options_file_steers_the_play_and_its_faults_are_named() {
+fn options_file_controls_the_simulation_and_its_faults_are_named() {
     let desk = Desk::new(SCENARIO);
     let options = desk.folder.path().join("options.yaml");
     let options = options.to_str().unwrap();

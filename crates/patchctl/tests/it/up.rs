@@ -1,4 +1,4 @@
-//! `up`: start, stop, going on, and every way in which it refuses to start.
+//! `up`: start, stop, restart, and every reason to refuse a start.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use test_support::TestDatabase;
 use crate::program::{Finished, Up, finish, free_ports, patchctl, run};
 
 #[test]
-fn platform_starts_stops_in_time_and_goes_on_where_it_was() {
+fn platform_starts_stops_in_time_and_keeps_its_data() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
     let lines: Vec<&str> = up.stdout.lines().collect();
@@ -25,11 +25,11 @@ fn platform_starts_stops_in_time_and_goes_on_where_it_was() {
     let token = folder.path().join("admin-token");
     assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
     let secret = fs::read_to_string(&token).unwrap();
-    assert!(!up.stdout.contains(secret.trim()), "the token is not told to a log");
+    assert!(!up.stdout.contains(secret.trim()), "the token must not be in a log");
     up.run(&["ci", "create", "web-07", "--type", "vm", "--tag", "env=prod"]).expect(0);
 
     let second = run(&["up", "--data-dir", &up.data_dir, "--port-base", &free_ports().to_string()]).expect(1);
-    assert!(second.one_line_error().contains("runs already"));
+    assert!(second.one_line_error().contains("already runs"));
 
     let (status, took) = up.stop(Signal::SIGTERM);
     assert!(status.success(), "{status}");
@@ -43,37 +43,37 @@ fn platform_starts_stops_in_time_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn private_database_that_crashed_is_started_again() {
+fn private_database_that_crashed_is_restarted() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
     let pid = fs::read_to_string(folder.path().join("postgres/data/postmaster.pid")).unwrap();
     let pid: i32 = pid.lines().next().unwrap().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGQUIT).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    // It may still answer at first; what counts is that it is another server that answers in the end.
+    // The old server may still answer at first; in the end, a new server must answer.
     loop {
         let now = fs::read_to_string(folder.path().join("postgres/data/postmaster.pid")).unwrap_or_default();
         let is_another = now.lines().next().is_some_and(|line| line != pid.to_string());
         if is_another && up.run(&["ci", "list"]).status == 0 && up.run(&["health"]).status == 0 {
             break;
         }
-        assert!(Instant::now() < deadline, "it did not come back");
+        assert!(Instant::now() < deadline, "it was not restarted");
         sleep(Duration::from_millis(200));
     }
 }
 
 #[test]
-fn taken_port_is_named_with_the_option() {
+fn used_port_is_named_with_the_option() {
     let folder = tempfile::tempdir().unwrap();
     let base = free_ports();
-    let _taken = TcpListener::bind(("127.0.0.1", base + 2)).unwrap();
+    let _listener = TcpListener::bind(("127.0.0.1", base + 2)).unwrap();
     let answer = refused(&["--data-dir", folder.path().to_str().unwrap(), "--port-base", &base.to_string()]);
     let error = answer.one_line_error();
     assert!(error.contains(&(base + 2).to_string()) && error.contains("--port-base"), "{error}");
 }
 
 #[test]
-fn folders_of_newer_versions_and_of_others_are_left_alone() {
+fn folders_of_newer_versions_and_foreign_folders_are_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
     let file = folder.path().join("version");
@@ -87,7 +87,7 @@ fn folders_of_newer_versions_and_of_others_are_left_alone() {
 }
 
 #[test]
-fn unreachable_database_is_told_without_its_password() {
+fn unreachable_database_is_reported_without_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
     for url in ["postgres://me:hunter2@127.0.0.1:1/patch", "postgres://me:hunter2@no-such-host.invalid/patch"]
@@ -107,7 +107,7 @@ fn unreachable_database_is_told_without_its_password() {
 }
 
 #[test]
-fn missing_postgres_is_told() {
+fn missing_postgres_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
     let base = free_ports().to_string();
@@ -131,7 +131,7 @@ fn service_that_cannot_start_ends_the_platform_with_its_reason() {
 
     let answer = finish(patchctl(&arguments).env("PATCH_FORKS", "many"), "").expect(1);
     assert!(
-        answer.stderr.contains("error: the environment cannot be used: ")
+        answer.stderr.contains("error: an environment variable is not valid: ")
             && answer.stderr.contains("--forks"),
         "{answer:?}"
     );

@@ -1,4 +1,4 @@
-//! Arguments, help, completions, and what is told when there is no platform.
+//! Arguments, help, completions, and errors without a platform.
 
 use std::fs;
 
@@ -43,7 +43,7 @@ fn every_shell_has_completions() {
 }
 
 #[test]
-fn missing_platform_is_told_with_what_to_do() {
+fn missing_platform_is_reported_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     fs::write(&token, "pm_0123456789\n").unwrap();
@@ -57,7 +57,7 @@ fn missing_platform_is_told_with_what_to_do() {
 }
 
 #[test]
-fn missing_or_wrong_token_is_told_and_not_sent() {
+fn missing_or_wrong_token_is_reported_and_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let missing = run(&["ci", "list", "--data-dir", folder.path().to_str().unwrap()]).expect(1);
     assert!(missing.stderr.contains("admin-token") && missing.stderr.contains("--token-file"), "{missing:?}");

@@ -1,4 +1,4 @@
-//! Following a run: through a restart of the platform, to an end that the exit status tells.
+//! Follows a run across a restart of the platform, until its end, which the exit status reports.
 
 use std::io::{BufRead, BufReader};
 use std::thread::sleep;
@@ -27,14 +27,18 @@ fn with_a_host_to_patch(up: &Up) {
     );
 }
 
+fn start_run(up: &Up) -> String {
+    let started = up.run(&["run", "start", "--ci", "web-01", "-o", "json"]).expect(0).stdout;
+    let started: Value = serde_json::from_str(&started).unwrap();
+    started["id"].as_str().unwrap().to_owned()
+}
+
 #[test]
-fn watcher_outlives_a_restart_and_tells_the_end() {
+fn watcher_survives_a_restart_and_reports_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
     with_a_host_to_patch(&up);
-    let started = up.run(&["run", "start", "--ci", "web-01", "-o", "json"]).expect(0).stdout;
-    let started: Value = serde_json::from_str(&started).unwrap();
-    let id = started["id"].as_str().unwrap();
+    let id = &start_run(&up);
 
     let mut watcher = up.spawn(&["run", "watch", id]);
     let mut lines = BufReader::new(watcher.0.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -47,12 +51,12 @@ fn watcher_outlives_a_restart_and_tells_the_end() {
 
     let rest: Vec<String> = lines.collect();
     assert!(rest.last().unwrap().starts_with("run cancelled"), "{rest:#?}");
-    assert!(!rest.iter().any(|line| line.ends_with("run planning")), "told once: {rest:#?}");
+    assert!(!rest.iter().any(|line| line.ends_with("run planning")), "printed once: {rest:#?}");
     assert_eq!(watcher.0.wait().unwrap().code(), Some(1));
 }
 
 #[test]
-fn watcher_of_programs_gets_events() {
+fn watcher_prints_events_for_programs() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
     with_a_host_to_patch(&up);
@@ -63,13 +67,11 @@ fn watcher_of_programs_gets_events() {
 }
 
 #[test]
-fn paused_run_says_so_and_goes_on() {
+fn paused_run_shows_its_reason_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
     with_a_host_to_patch(&up);
-    let started = up.run(&["run", "start", "--ci", "web-01", "-o", "json"]).expect(0).stdout;
-    let started: Value = serde_json::from_str(&started).unwrap();
-    let id = started["id"].as_str().unwrap();
+    let id = &start_run(&up);
     until_state(&up, id, "awaiting_approval");
     up.run(&["run", "pause", id, "--reason", "lunch"]).expect(0);
     until_state(&up, id, "paused");

@@ -1,4 +1,4 @@
-//! The whole platform is killed with SIGKILL in every stage of a run and started again: the run ends as it would have.
+//! Kills the whole platform with SIGKILL in every stage of a run and restarts it: the run must still end as expected.
 //!
 //! Skipped, with a message, where `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
@@ -31,7 +31,7 @@ async fn killed_when(name: &str, fleet: usize, reached: impl Fn(&Value) -> bool)
     }
     desk.approve(&run).await;
     if !killed {
-        desk.until(&run, "as far as wanted", |run| reached(run) || !run["ended_at"].is_null()).await;
+        desk.until(&run, "in the expected state", |run| reached(run) || !run["ended_at"].is_null()).await;
         platform.kill_and_start().await;
     }
     let ended = desk.until_ended(&run).await;

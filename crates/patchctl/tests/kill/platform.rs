@@ -23,11 +23,11 @@ pub struct KillablePlatform {
 }
 
 impl KillablePlatform {
-    /// Starts it, or gives `None` with a message where Ansible is missing.
+    /// Starts it, or returns `None` with a message where Ansible is missing.
     pub async fn start(name: &str) -> Option<Self> {
         let ansible = ansible_playbook()?;
         let data_dir = tempfile::Builder::new().prefix(&format!("killed-{name}-")).tempdir().unwrap();
-        // The private PostgreSQL runs under another user when the tests run as root: it must be able to pass.
+        // When the tests run as root, PostgreSQL runs as another user, which must be able to reach its folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(data_dir.path(), open).unwrap();
         let port_base = free_port_base();
@@ -81,7 +81,7 @@ impl KillablePlatform {
         panic!("`patchctl up` is not ready after a minute");
     }
 
-    /// SIGKILL, which nothing can prepare for, and a fresh start on the same data.
+    /// Kills it with SIGKILL and starts it again on the same data.
     pub async fn kill_and_start(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -89,7 +89,7 @@ impl KillablePlatform {
         self.until_ready().await;
     }
 
-    /// SIGTERM; it must end in time.
+    /// Stops it with SIGTERM; it must end in time.
     pub async fn stop(mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
         for _ in 0..150 {
@@ -126,12 +126,22 @@ async fn token_of(admin: &Http, subject: &str, role: &str) -> String {
     admin.post("/access/tokens", &token).await.expect(201)["token"].as_str().unwrap().to_owned()
 }
 
-/// Four free ports in a row; tests side by side look in different places.
+fn ansible_playbook() -> Option<PathBuf> {
+    let named = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from);
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.patch/venv/bin/ansible-playbook");
+    let found = named.into_iter().chain([own]).find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("skipped: ansible-playbook is not installed; `cargo xtask bootstrap` installs it");
+    }
+    found
+}
+
+/// The first of four consecutive free ports; parallel tests search in different ranges.
 fn free_port_base() -> u16 {
     let start = 20_000 + (uuid::Uuid::new_v4().as_u128() % 30_000) as u16;
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     (start..start + 4000)
         .step_by(4)
         .find(|base| (0..4).all(|offset| is_free(base + offset)))
-        .expect("four free ports in a row")
+        .expect("four consecutive free ports")
 }

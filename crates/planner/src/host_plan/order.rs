@@ -79,7 +79,7 @@ pub fn green(fleet: &Fleet, hosts: &[usize]) -> Vec<usize> {
     hosts_of(green)
 }
 
-/// What a unit takes of each service; of no service, if it serves none.
+/// How many members a unit takes of each service.
 fn shares(unit: &Unit) -> Vec<(Option<usize>, usize)> {
     if unit.load.is_empty() {
         vec![(None, unit.hosts.len())]

@@ -1,4 +1,4 @@
-//! Finds errors in a plan, whatever made it.
+//! Finds errors in a plan, whatever its origin.
 //!
 //! The linter does not trust the planner: it recounts from the plan and the graph. An `error` forbids the plan's execution;
 //! the approver decides about a `warning`; an `info` is worth knowing.

@@ -64,7 +64,7 @@ fn kinds(plan: &Plan, findings: &mut Findings) {
     };
     for pair in plan.waves.windows(2).filter(|pair| rank(pair[0].kind) > rank(pair[1].kind)) {
         let text = format!(
-            "wave `{}` comes before `{}`, but staging goes before pilots and pilots before batches",
+            "wave `{}` comes before `{}`, but staging must come before pilots and pilots before batches",
             pair[0].name, pair[1].name
         );
         findings.error("waves-out-of-order", text);

@@ -1,10 +1,12 @@
 //! Strategies by incompatibility groups.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use super::{
     Action, GUARDRAIL_PAUSE_SECONDS, NodePlan, PlanError, StepName,
-    bit_set::BitSet,
     indexed_scenario::{IndexedScenario, ordered},
     node_plan::Part,
 };
@@ -127,10 +129,10 @@ pub fn dep_greedy(indexed: &IndexedScenario, plan: &mut NodePlan) -> Result<(), 
         *next += 1;
     }
 
-    let mut ready = BitSet::up_to(order.len());
-    missing.iter().zip(0..).filter(|(count, _)| **count == 0).for_each(|(_, turn)| ready.add(turn));
+    let ready = missing.iter().zip(0..).filter(|(count, _)| **count == 0);
+    let mut ready: BinaryHeap<Reverse<u32>> = ready.map(|(_, turn)| Reverse(turn)).collect();
     plan.reserve(groups.count(), groups.nodes.len());
-    while let Some(turn) = ready.take_first() {
+    while let Some(Reverse(turn)) = ready.pop() {
         let turn = turn as usize;
         let name = StepName::Numbered(Action::Patch, plan.steps.len() as u32 + 1);
         match groups.of(order[turn] as usize) {
@@ -145,7 +147,7 @@ pub fn dep_greedy(indexed: &IndexedScenario, plan: &mut NodePlan) -> Result<(), 
             let missing = &mut missing[*dependent as usize];
             *missing -= 1;
             if *missing == 0 {
-                ready.add(*dependent);
+                ready.push(Reverse(*dependent));
             }
         }
     }

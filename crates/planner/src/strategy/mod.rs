@@ -4,7 +4,6 @@
 //! tools. Plans of real hosts, with budgets and gates, are made by [`host_plan`](crate::host_plan).
 
 mod batches;
-mod bit_set;
 mod groups;
 mod indexed_scenario;
 mod node_plan;

@@ -1,38 +1,48 @@
-//! The HTTP interface: handlers extract, call the verb of the same name in `app`, and convert.
+//! The HTTP interface: handlers extract, call the function of the same name in `app`, and convert.
 
 mod customers;
 mod faults;
 mod guest;
-mod params;
 mod repositories;
 mod snapshots;
 mod state;
 mod transactions;
 mod vms;
 
-use std::future::Future;
-
-use axum::extract::DefaultBodyLimit;
-use service_kit::{ApiError, ApiResult};
+use axum::{
+    extract::{DefaultBodyLimit, Request},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use service_kit::{ApiError, Json, page::PageRequest};
+use tracing::Instrument;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt},
     routes,
 };
 
-use crate::service::SimState;
+use crate::state::App;
 
-/// Bodies that carry many machines or a whole repository.
+/// For bodies that contain many machines or a whole repository.
 const LARGE_BODY: usize = 32 * 1024 * 1024;
 
-/// Lets an operation come to its end even when whoever asked for it has gone: what it does to a real machine cannot be left
-/// half way, and the same request sent again gets its answer.
-async fn to_the_end<T: Send + 'static>(
-    operation: impl Future<Output = ApiResult<T>> + Send + 'static,
-) -> ApiResult<T> {
-    tokio::spawn(operation).await.map_err(ApiError::internal)?
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct PageParams {
+    /// Maximum number of items, 1 to 1000. Default 100.
+    limit: Option<u32>,
+    /// `next_page_token` of the previous page.
+    page_token: Option<String>,
 }
 
-pub fn routes() -> OpenApiRouter<SimState> {
+impl From<PageParams> for PageRequest {
+    fn from(params: PageParams) -> Self {
+        Self::new(params.limit, params.page_token)
+    }
+}
+
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(vms::list_vms, vms::create_vm))
         .routes(routes!(vms::create_vms).layer(DefaultBodyLimit::max(LARGE_BODY)))
@@ -63,4 +73,20 @@ pub fn routes() -> OpenApiRouter<SimState> {
         .routes(routes!(customers::get_customer_health))
         .routes(routes!(faults::list_faults))
         .routes(routes!(faults::inject_fault, faults::delete_fault))
+        .route_layer(middleware::from_fn(complete_writes))
+}
+
+/// Completes a write even when its client disconnects: an operation on a real machine must not stop half way, and the
+/// same request sent again gets its answer.
+async fn complete_writes(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let write = tokio::spawn(next.run(request).in_current_span());
+    write.await.unwrap_or_else(|error| ApiError::internal(error).into_response())
+}
+
+/// An answer that names the address of what was created or accepted.
+fn located<T: Serialize>(status: StatusCode, location: String, body: T) -> impl IntoResponse {
+    (status, [(header::LOCATION, location)], Json(body))
 }

@@ -5,143 +5,125 @@ use api_types::{
 use chrono::TimeDelta;
 use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
 };
 use uuid::Uuid;
 
-use super::{Complaints, is_name, is_text, lock_settled, save};
-use crate::{service::SimState, store};
+use super::{
+    checks::{check_name, is_text},
+    locked_machine::LockedMachine,
+};
+use crate::{state::App, store};
 
-/// Snapshots one machine may have.
-const MOST_SNAPSHOTS: i64 = 32;
-const LONGEST_KEPT: TimeDelta = TimeDelta::days(366);
+/// Per machine.
+const MAX_SNAPSHOTS: i64 = 32;
+const MAX_RETENTION: TimeDelta = TimeDelta::days(366);
 
-/// A snapshot, and whether this request took it.
-pub type Taken = (Snapshot, bool);
-
+/// Returns the snapshot, and whether this request took it.
 pub async fn create_snapshot(
-    state: &SimState,
+    app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
     id: &CiId,
     request: &CreateSnapshot,
-) -> ApiResult<Taken> {
-    let now = state.clock.now();
-    let mut complaints = Complaints::default();
-    complaints.check(is_name(&request.owner, 200), "/owner", "must be 1 to 200 characters without spaces");
-    complaints.check(is_text(&request.purpose, 200), "/purpose", "must be at most 200 characters");
-    let is_in_range = request.expires_at > now && request.expires_at <= now + LONGEST_KEPT;
-    complaints.check(is_in_range, "/expires_at", "must lie in the future, by a year at most");
-    complaints.settle()?;
-    let mut transaction = state.pool.begin().await?;
-    let begun = idempotency::begin(&mut transaction, caller, "create_snapshot", key, &(id, request)).await?;
-    let ticket = match begun {
+) -> ApiResult<(Snapshot, bool)> {
+    let now = app.clock.now();
+    let mut errors = FieldErrors::default();
+    check_name(&mut errors, &request.owner, 200, "/owner");
+    errors.require(is_text(&request.purpose, 200), "/purpose", "must be at most 200 characters");
+    let is_in_range = request.expires_at > now && request.expires_at <= now + MAX_RETENTION;
+    errors.require(is_in_range, "/expires_at", "must be in the future, by a year at most");
+    errors.finish()?;
+    let mut tx = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut tx, caller, "create_snapshot", key, &(id, request)).await? {
         Begun::New(ticket) => ticket,
-        Begun::Replay(taken) => return Ok(taken),
+        Begun::Replay(answer) => return Ok(answer),
     };
-    let machine = lock_settled(&mut transaction, id, now).await?;
-    if let Some(existing) = store::snapshots::find_snapshot(&mut transaction, id, request, now).await? {
-        let taken = (existing, false);
-        ticket.finish(&mut transaction, &taken).await?;
-        transaction.commit().await?;
-        return Ok(taken);
-    }
-    if store::snapshots::count_snapshots(&mut transaction, id).await? >= MOST_SNAPSHOTS {
-        return Err(ApiError::new(
-            problem_types::TOO_MANY_SNAPSHOTS,
-            format!("VM `{id}` has {MOST_SNAPSHOTS} snapshots, the most it may have; delete one first"),
-        ));
-    }
-    let image = state.drivers.of(&machine)?.take_snapshot(&machine).await?;
-    let snapshot = Snapshot {
-        id: Uuid::now_v7(),
-        vm_id: id.clone(),
-        owner: request.owner.clone(),
-        purpose: request.purpose.clone(),
-        created_at: now,
-        expires_at: request.expires_at,
-        size_bytes: image.size_bytes,
+    let LockedMachine { mut tx, machine, .. } = LockedMachine::lock_in(tx, id, now).await?;
+    let answer = match store::snapshots::find_snapshot(&mut tx, id, request, now).await? {
+        Some(existing) => (existing, false),
+        None if store::snapshots::count_snapshots(&mut tx, id).await? >= MAX_SNAPSHOTS => {
+            return Err(ApiError::new(
+                problem_types::TOO_MANY_SNAPSHOTS,
+                format!("VM `{id}` has {MAX_SNAPSHOTS} snapshots, which is the maximum; delete one first"),
+            ));
+        }
+        None => {
+            let image = app.drivers.of(&machine)?.take_snapshot(&machine).await?;
+            let snapshot = Snapshot {
+                id: Uuid::now_v7(),
+                vm_id: id.clone(),
+                owner: request.owner.clone(),
+                purpose: request.purpose.clone(),
+                created_at: now,
+                expires_at: request.expires_at,
+                size_bytes: image.size_bytes,
+            };
+            store::snapshots::insert_snapshot(&mut tx, &snapshot, &image).await?;
+            let record = audit::Record::new("create_snapshot", object(id, snapshot.id)).after(&snapshot);
+            audit::record(&mut tx, caller, record).await?;
+            (snapshot, true)
+        }
     };
-    store::snapshots::insert_snapshot(&mut transaction, &snapshot, &image).await?;
-    let record = audit::Record::new("create_snapshot", object(id, snapshot.id)).after(&snapshot);
-    audit::record(&mut transaction, caller, record).await?;
-    let taken = (snapshot, true);
-    ticket.finish(&mut transaction, &taken).await?;
-    transaction.commit().await?;
-    Ok(taken)
+    ticket.finish(&mut tx, &answer).await?;
+    tx.commit().await?;
+    Ok(answer)
 }
 
-pub async fn list_snapshots(state: &SimState, id: &CiId, request: &PageRequest) -> ApiResult<Page<Snapshot>> {
+pub async fn list_snapshots(app: &App, id: &CiId, request: &PageRequest) -> ApiResult<Page<Snapshot>> {
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
-    let mut transaction = store::begin_reading(&state.pool).await?;
-    store::machines::get_machine(&mut transaction, id).await?;
-    let now = state.clock.now();
-    let snapshots = store::snapshots::list_snapshots(&mut transaction, id, now, after, limit + 1).await?;
+    let mut tx = store::begin_reading(&app.pool).await?;
+    store::machines::get_machine(&mut tx, id).await?;
+    let snapshots = store::snapshots::list_snapshots(&mut tx, id, app.clock.now(), after, limit + 1).await?;
     Ok(page(snapshots, limit, |snapshot: &Snapshot| snapshot.id))
 }
 
-pub async fn delete_snapshot(state: &SimState, caller: &Caller, id: &CiId, snapshot: Uuid) -> ApiResult<()> {
-    let now = state.clock.now();
-    let mut transaction = state.pool.begin().await?;
-    let machine = store::machines::lock_machine(&mut transaction, id).await?;
-    let image = store::snapshots::get_snapshot_image(&mut transaction, id, snapshot, now).await?;
-    state.drivers.of(&machine)?.delete_snapshot(image).await?;
-    store::snapshots::delete_snapshot(&mut transaction, snapshot).await?;
-    let record = audit::Record::new("delete_snapshot", object(id, snapshot));
-    audit::record(&mut transaction, caller, record).await?;
-    transaction.commit().await?;
+pub async fn delete_snapshot(app: &App, caller: &Caller, id: &CiId, snapshot: Uuid) -> ApiResult<()> {
+    let mut tx = app.pool.begin().await?;
+    let machine = store::machines::lock_machine(&mut tx, id).await?;
+    let image = store::snapshots::get_snapshot_image(&mut tx, id, snapshot, app.clock.now()).await?;
+    app.drivers.of(&machine)?.delete_snapshot(image).await?;
+    store::snapshots::delete_snapshot(&mut tx, snapshot).await?;
+    audit::record(&mut tx, caller, audit::Record::new("delete_snapshot", object(id, snapshot))).await?;
+    tx.commit().await?;
     Ok(())
 }
 
 pub async fn revert_snapshot(
-    state: &SimState,
+    app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
     id: &CiId,
     snapshot: Uuid,
 ) -> ApiResult<Vm> {
-    let now = state.clock.now();
-    let mut transaction = state.pool.begin().await?;
-    let begun = idempotency::begin(&mut transaction, caller, "revert_snapshot", key, &(id, snapshot)).await?;
-    let ticket = match begun {
+    let mut tx = app.pool.begin().await?;
+    let ticket = match idempotency::begin(&mut tx, caller, "revert_snapshot", key, &(id, snapshot)).await? {
         Begun::New(ticket) => ticket,
         Begun::Replay(vm) => return Ok(vm),
     };
-    let mut machine = lock_settled(&mut transaction, id, now).await?;
-    let image = store::snapshots::get_snapshot_image(&mut transaction, id, snapshot, now).await?;
-    let before = machine.to_vm();
-    state.drivers.of(&machine)?.revert_snapshot(&mut machine, image, now).await?;
-    machine.updated_at = now;
-    let vm = machine.to_vm();
-    let record = audit::Record::new("revert_snapshot", object(id, snapshot)).before(&before).after(&vm);
-    audit::record(&mut transaction, caller, record).await?;
-    ticket.finish(&mut transaction, &vm).await?;
-    save(&mut transaction, &mut machine, now).await?;
-    transaction.commit().await?;
-    Ok(vm)
+    let mut locked = LockedMachine::lock_in(tx, id, app.clock.now()).await?;
+    let image = store::snapshots::get_snapshot_image(&mut locked.tx, id, snapshot, locked.now).await?;
+    let before = locked.machine.to_vm();
+    let driver = app.drivers.of(&locked.machine)?;
+    driver.revert_snapshot(&mut locked.machine, image, locked.now).await?;
+    let record = audit::Record::new("revert_snapshot", object(id, snapshot)).before(&before);
+    locked.finish(caller, record, ticket).await
 }
 
-/// Tries the way back on a clone; the machine itself is not touched, and nothing is left behind.
-pub async fn rehearse_revert(
-    state: &SimState,
-    caller: &Caller,
-    id: &CiId,
-    snapshot: Uuid,
-) -> ApiResult<Rehearsal> {
-    let now = state.clock.now();
-    let mut transaction = state.pool.begin().await?;
-    let machine = store::machines::lock_machine(&mut transaction, id).await?;
-    let image = store::snapshots::get_snapshot_image(&mut transaction, id, snapshot, now).await?;
-    let rehearsal = match state.drivers.of(&machine)?.rehearse_revert(&machine, image, now) {
-        Some(revert) => Rehearsal { cloned: true, seconds: Some(revert.await?) },
-        None => Rehearsal { cloned: false, seconds: None },
-    };
+/// Rehearses a revert on a clone. The machine does not change, and the clone is deleted.
+pub async fn rehearse_revert(app: &App, caller: &Caller, id: &CiId, snapshot: Uuid) -> ApiResult<Rehearsal> {
+    let now = app.clock.now();
+    let mut tx = app.pool.begin().await?;
+    let machine = store::machines::lock_machine(&mut tx, id).await?;
+    let image = store::snapshots::get_snapshot_image(&mut tx, id, snapshot, now).await?;
+    let seconds = app.drivers.of(&machine)?.rehearse_revert(&machine, image, now).await?;
+    let rehearsal = Rehearsal { cloned: seconds.is_some(), seconds };
     let record = audit::Record::new("rehearse_revert", object(id, snapshot)).after(&rehearsal);
-    audit::record(&mut transaction, caller, record).await?;
-    transaction.commit().await?;
+    audit::record(&mut tx, caller, record).await?;
+    tx.commit().await?;
     Ok(rehearsal)
 }
 

@@ -1,165 +1,121 @@
-//! What makes machines exist: one trait, one implementation per hypervisor.
+//! Drivers: one trait, one implementation per hypervisor.
 
 mod linux;
 mod model;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::ready,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use api_types::sim::{self, CreateVm, PowerAction};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
-use futures::future::BoxFuture;
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult, problem_types};
 
 use crate::machine::{FaultState, Machine};
+use linux::LinuxDriver;
+use model::ModelDriver;
 
-pub use linux::LinuxDriver;
-pub use model::ModelDriver;
-
-/// An operation of a hypervisor. It may take its time and may be repeated after a crash: the machine's row is locked while
-/// it runs, and what it made of the machine is stored when it has returned.
-pub type Operation<'a, T> = BoxFuture<'a, ApiResult<T>>;
-
-/// What is needed to return a machine to a snapshot.
+/// What a revert to a snapshot needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     pub content: Value,
     pub size_bytes: i64,
 }
 
-/// A hypervisor.
+/// A hypervisor. An operation may be slow, and may be repeated after a crash: the row of the machine is locked while it
+/// runs, and the machine is stored after it.
+#[async_trait]
 pub trait Driver: Send + Sync {
-    fn create<'a>(&'a self, request: &'a CreateVm, now: DateTime<Utc>) -> Operation<'a, Machine>;
+    async fn create(&self, request: &CreateVm, now: DateTime<Utc>) -> ApiResult<Machine>;
 
     /// Removes the machine and its snapshots.
-    fn delete<'a>(&'a self, machine: &'a Machine) -> Operation<'a, ()>;
+    async fn delete(&self, machine: &Machine) -> ApiResult<()>;
 
-    fn set_power<'a>(
-        &'a self,
-        machine: &'a mut Machine,
+    async fn set_power(
+        &self,
+        machine: &mut Machine,
         action: PowerAction,
         now: DateTime<Utc>,
-    ) -> Operation<'a, ()>;
+    ) -> ApiResult<()>;
 
-    fn take_snapshot<'a>(&'a self, machine: &'a Machine) -> Operation<'a, Image>;
+    async fn take_snapshot(&self, machine: &Machine) -> ApiResult<Image>;
 
-    /// Returns the machine to a snapshot, whatever condition it is in; it runs afterwards, under a new boot id.
-    fn revert_snapshot<'a>(
-        &'a self,
-        machine: &'a mut Machine,
-        image: Image,
-        now: DateTime<Utc>,
-    ) -> Operation<'a, ()>;
+    /// Reverts the machine to a snapshot, whatever its condition. Afterwards it runs, under a new boot id.
+    async fn revert_snapshot(&self, machine: &mut Machine, image: Image, now: DateTime<Utc>)
+    -> ApiResult<()>;
 
-    fn delete_snapshot(&self, image: Image) -> Operation<'_, ()>;
+    async fn delete_snapshot(&self, image: Image) -> ApiResult<()>;
 
-    /// Whether the inside of its machines is entered by itself, over SSH, and not through the sim-engine.
+    /// Whether guests are reached over SSH and not through the sim-engine.
     fn has_real_guests(&self) -> bool {
         false
     }
 
-    /// Makes the machine what it is found to be at this moment; whether anything differs is returned.
-    fn observe<'a>(&'a self, _: &'a mut Machine, _: DateTime<Utc>) -> Operation<'a, bool> {
-        Box::pin(ready(Ok(false)))
+    /// Takes over the actual state of the machine. Returns whether anything differs.
+    async fn observe(&self, _: &mut Machine, _: DateTime<Utc>) -> ApiResult<bool> {
+        Ok(false)
     }
 
-    /// Injects a fault that the machine meets by itself.
-    fn arm<'a>(&'a self, _: &'a Machine, _: &'a FaultState) -> Operation<'a, ()> {
-        Box::pin(ready(Ok(())))
+    /// Injects a fault into a real machine.
+    async fn arm(&self, _: &Machine, _: &FaultState) -> ApiResult<()> {
+        Ok(())
     }
 
-    fn disarm<'a>(&'a self, _: &'a Machine, _: &'a FaultState) -> Operation<'a, ()> {
-        Box::pin(ready(Ok(())))
+    async fn disarm(&self, _: &Machine, _: &FaultState) -> ApiResult<()> {
+        Ok(())
     }
 
-    /// Machines that exist beside their rows.
-    fn list_machines(&self) -> Operation<'_, BTreeSet<CiId>> {
-        Box::pin(ready(Ok(BTreeSet::new())))
+    /// Machines that exist, whether they have a row or not.
+    async fn list_machines(&self) -> ApiResult<BTreeSet<CiId>> {
+        Ok(BTreeSet::new())
     }
 
-    /// Removes what is left of a machine that has no row.
-    fn discard<'a>(&'a self, _: &'a CiId) -> Operation<'a, ()> {
-        Box::pin(ready(Ok(())))
+    /// Removes a machine that has no row.
+    async fn discard(&self, _: &CiId) -> ApiResult<()> {
+        Ok(())
     }
 
-    /// Makes a clone of the machine, returns it to the snapshot and gives it up again: how many seconds the way back takes.
-    /// `None` where machines cannot be cloned.
-    fn rehearse_revert<'a>(
-        &'a self,
-        _machine: &'a Machine,
-        _image: Image,
-        _now: DateTime<Utc>,
-    ) -> Option<Operation<'a, f64>> {
-        None
+    /// Reverts a clone of the machine to the snapshot and deletes it. Returns the seconds of the revert, or `None` if the
+    /// driver cannot clone.
+    async fn rehearse_revert(&self, _: &Machine, _: Image, _: DateTime<Utc>) -> ApiResult<Option<f64>> {
+        Ok(None)
     }
 }
 
-/// The drivers of this installation.
+/// The drivers of this installation: `model` always, `linux` if it has a folder.
 #[derive(Clone)]
-pub struct Drivers(Arc<BTreeMap<&'static str, Box<dyn Driver>>>);
+pub struct Drivers {
+    linux: Option<Arc<LinuxDriver>>,
+}
 
 impl Drivers {
-    /// `model`, which works wherever PostgreSQL does, and `linux` where it was given a folder, and one for its images.
+    /// `linux` is the folder of the fleet and that of its images.
     pub fn available(linux: Option<(PathBuf, PathBuf)>) -> Self {
-        let mut drivers: BTreeMap<&'static str, Box<dyn Driver>> = BTreeMap::new();
-        drivers.insert(name(sim::Driver::Model), Box::new(ModelDriver));
-        if let Some((folder, images)) = linux {
-            drivers.insert(name(sim::Driver::Linux), Box::new(LinuxDriver::open(folder, images)));
-        }
-        Self(Arc::new(drivers))
+        Self { linux: linux.map(|(folder, images)| Arc::new(LinuxDriver::open(folder, images))) }
     }
 
-    /// The driver of a machine to be made; `pointer` is where the request names it.
+    /// The driver for a new machine. `pointer` is the field of the request that names it.
     pub fn choose(&self, driver: sim::Driver, pointer: &str) -> ApiResult<&dyn Driver> {
-        self.find(driver).ok_or_else(|| {
-            let known: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
-            ApiError::invalid(
-                pointer,
-                format!(
-                    "names the driver `{}`, which this sim-engine does not have; it has: {}{}",
-                    name(driver),
-                    known.join(", "),
-                    match driver {
-                        sim::Driver::Linux => "; start it with --fleet-dir to give it the driver `linux`",
-                        sim::Driver::Model => "",
-                    }
-                ),
-            )
-        })
+        let hint = "must be `model`: start this sim-engine with --fleet-dir to enable the driver `linux`";
+        self.find(driver).ok_or_else(|| ApiError::invalid(pointer, hint))
     }
 
-    /// The driver of a machine that exists.
+    /// The driver of an existing machine.
     pub fn of(&self, machine: &Machine) -> ApiResult<&dyn Driver> {
-        self.named(machine.driver, machine.id.as_str())
-    }
-
-    /// The driver that the machine `id` was made by.
-    pub fn named(&self, driver: sim::Driver, id: &str) -> ApiResult<&dyn Driver> {
-        self.find(driver).ok_or_else(|| {
-            ApiError::new(
-                problem_types::DRIVER_MISSING,
-                format!(
-                    "`{id}` belongs to the driver `{}`, which this sim-engine does not have; ask one that does",
-                    name(driver)
-                ),
-            )
+        self.find(machine.driver).ok_or_else(|| {
+            let detail = format!(
+                "`{}` needs the driver `linux`, which this sim-engine does not have; use one that does",
+                machine.id
+            );
+            ApiError::new(problem_types::DRIVER_MISSING, detail)
         })
     }
 
     pub fn find(&self, driver: sim::Driver) -> Option<&dyn Driver> {
-        self.0.get(name(driver)).map(AsRef::as_ref)
-    }
-}
-
-fn name(driver: sim::Driver) -> &'static str {
-    match driver {
-        sim::Driver::Model => "model",
-        sim::Driver::Linux => "linux",
+        match driver {
+            sim::Driver::Model => Some(&ModelDriver),
+            sim::Driver::Linux => self.linux.as_deref().map(|driver| driver as &dyn Driver),
+        }
     }
 }

@@ -1,77 +1,65 @@
-//! Driver `model`: the machine is its rows, so every operation is a computation.
-
-use std::future::ready;
+//! Driver `model`: a machine is its rows, so every operation is a computation.
 
 use api_types::sim::{CreateVm, PowerAction};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use service_kit::ApiResult;
 
-use super::{Driver, Image, Operation};
-use crate::machine::{GuestState, Machine};
+use super::{Driver, Image};
+use crate::machine::Machine;
 
 pub struct ModelDriver;
 
+#[async_trait]
 impl Driver for ModelDriver {
-    fn create<'a>(&'a self, request: &'a CreateVm, now: DateTime<Utc>) -> Operation<'a, Machine> {
-        done(Ok(Machine::new(request, now)))
+    async fn create(&self, request: &CreateVm, now: DateTime<Utc>) -> ApiResult<Machine> {
+        Ok(Machine::new(request, now))
     }
 
-    fn delete<'a>(&'a self, _: &'a Machine) -> Operation<'a, ()> {
-        done(Ok(()))
+    async fn delete(&self, _: &Machine) -> ApiResult<()> {
+        Ok(())
     }
 
-    fn set_power<'a>(
-        &'a self,
-        machine: &'a mut Machine,
+    async fn set_power(
+        &self,
+        machine: &mut Machine,
         action: PowerAction,
         now: DateTime<Utc>,
-    ) -> Operation<'a, ()> {
+    ) -> ApiResult<()> {
         machine.set_power(action, now);
-        done(Ok(()))
+        Ok(())
     }
 
-    fn take_snapshot<'a>(&'a self, machine: &'a Machine) -> Operation<'a, Image> {
-        done(image_of(&machine.guest))
+    /// The image is the guest. Its size is the length of its JSON text.
+    async fn take_snapshot(&self, machine: &Machine) -> ApiResult<Image> {
+        let content = serde_json::to_value(&machine.guest)?;
+        let size_bytes = i64::try_from(content.to_string().len()).unwrap_or(i64::MAX);
+        Ok(Image { content, size_bytes })
     }
 
-    fn revert_snapshot<'a>(
-        &'a self,
-        machine: &'a mut Machine,
+    async fn revert_snapshot(
+        &self,
+        machine: &mut Machine,
         image: Image,
         now: DateTime<Utc>,
-    ) -> Operation<'a, ()> {
-        done(
-            serde_json::from_value(image.content).map(|guest| machine.revert(guest, now)).map_err(Into::into),
-        )
+    ) -> ApiResult<()> {
+        machine.revert(serde_json::from_value(image.content)?, now);
+        Ok(())
     }
 
-    fn delete_snapshot(&self, _: Image) -> Operation<'_, ()> {
-        done(Ok(()))
+    async fn delete_snapshot(&self, _: Image) -> ApiResult<()> {
+        Ok(())
     }
 
-    /// The clone is a value that is dropped; a model comes back at once, and a real machine of its kind boots.
-    fn rehearse_revert<'a>(
-        &'a self,
-        machine: &'a Machine,
+    /// A model reverts at once; the result is the time that a real machine of its kind would boot.
+    async fn rehearse_revert(
+        &self,
+        machine: &Machine,
         image: Image,
         now: DateTime<Utc>,
-    ) -> Option<Operation<'a, f64>> {
-        let revert = async move {
-            let mut clone = machine.clone();
-            self.revert_snapshot(&mut clone, image, now).await?;
-            Ok(clone.guest.reboot_seconds)
-        };
-        Some(Box::pin(revert))
+    ) -> ApiResult<Option<f64>> {
+        let mut clone = machine.clone();
+        self.revert_snapshot(&mut clone, image, now).await?;
+        Ok(Some(clone.guest.reboot_seconds))
     }
-}
-
-/// The inside of the guest is all there is to keep; its size is that of its text.
-fn image_of(guest: &GuestState) -> ApiResult<Image> {
-    let content = serde_json::to_value(guest)?;
-    let size_bytes = i64::try_from(content.to_string().len()).unwrap_or(i64::MAX);
-    Ok(Image { content, size_bytes })
-}
-
-fn done<'a, T: Send + 'a>(outcome: ApiResult<T>) -> Operation<'a, T> {
-    Box::pin(ready(outcome))
 }

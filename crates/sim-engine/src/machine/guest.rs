@@ -1,4 +1,4 @@
-//! The inside of a guest: what is kept of it, and how it looks from outside.
+//! The inside of a guest, as it is stored and as it is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use super::{
     service::ServiceState,
 };
 
-/// The inside of a guest. This is also what a snapshot keeps.
+/// The inside of a guest. A snapshot contains the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuestState {
-    /// Package to installed version.
+    /// Installed version by package.
     pub packages: BTreeMap<String, String>,
     pub held: BTreeSet<String>,
     pub services: BTreeMap<String, ServiceState>,
@@ -50,7 +50,7 @@ impl From<&GuestSpec> for GuestState {
 }
 
 impl Machine {
-    /// The guest as it looks at `now`, with the candidates that its repository `offers`.
+    /// The guest at `now`, with the update candidates of its repository.
     pub fn to_guest(&self, offers: &Offers, now: DateTime<Utc>) -> Guest {
         let guest = &self.guest;
         let packages = guest.packages.iter().map(|(name, version)| GuestPackage {
@@ -66,9 +66,10 @@ impl Machine {
             boot_id: self.boot_id,
             booted_at: self.booted_at,
             reboot_pending: guest.reboot_pending,
-            disk_free_percent: match self.has_fault(FaultKind::DiskFull) {
-                true => 0.0,
-                false => guest.disk_free_percent,
+            disk_free_percent: if self.has_fault(FaultKind::DiskFull) {
+                0.0
+            } else {
+                guest.disk_free_percent
             },
             clock_offset_ms: guest.clock_offset_ms,
             packages: packages.collect(),

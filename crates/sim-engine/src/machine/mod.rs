@@ -1,5 +1,5 @@
-//! A machine of the model driver as a state machine: told the time, it says what it has become. No effect happens here;
-//! the caller loads it under a lock and stores what came out in the same transaction.
+//! A machine of the driver `model` as a state machine. It has no side effects: the caller loads it under a lock, passes the
+//! time, and stores the result in the same transaction.
 
 mod fault;
 mod guest;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use fault::FaultState;
 pub use guest::GuestState;
-pub use package::{Offers, PackageTransaction};
+pub use package::{Offers, PackageTransaction, TransactionRunning};
 
 /// Whether the guest runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Condition {
     Booting {
         until: DateTime<Utc>,
     },
-    /// Struck by a host failure, until power-on, reset or revert.
+    /// Failed by a host failure, until power-on, reset or revert.
     Failed,
     Off,
 }
@@ -42,24 +42,24 @@ pub struct Machine {
     pub condition: Condition,
     pub boot_id: Uuid,
     pub booted_at: DateTime<Utc>,
-    /// How it is entered when its inside is real.
+    /// Only for a real guest.
     pub ssh: Option<SshAccess>,
     pub guest: GuestState,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Faults that can still strike.
+    /// Live faults.
     pub faults: Vec<FaultState>,
     /// The package transaction that holds the guest's package lock.
     pub running: Option<PackageTransaction>,
-    /// Faults that struck since the machine was loaded, to be told of.
+    /// Faults that struck since the machine was loaded and must be audited.
     pub struck: Vec<(Uuid, FaultKind)>,
-    /// Transactions that ended since the machine was loaded, to be stored.
+    /// Transactions that ended since the machine was loaded and must be stored.
     pub ended: Vec<PackageTransaction>,
 }
 
 /// Why a guest does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GuestSilent {
+pub enum GuestUnreachable {
     #[error("the guest of `{0}` does not answer: the machine is off; power it on")]
     Off(CiId),
     #[error("the guest of `{id}` does not answer: it boots until {until}")]
@@ -71,7 +71,7 @@ pub enum GuestSilent {
 }
 
 impl Machine {
-    /// A new machine that runs.
+    /// A new machine, which runs.
     pub fn new(request: &CreateVm, now: DateTime<Utc>) -> Self {
         Self {
             id: request.id.clone(),
@@ -94,8 +94,8 @@ impl Machine {
         }
     }
 
-    /// Does what was due by `now`: ends the running transaction, finishes the boot.
-    pub fn settle(&mut self, now: DateTime<Utc>) {
+    /// Applies what is due by `now`: ends the running transaction, completes the boot.
+    pub fn advance(&mut self, now: DateTime<Utc>) {
         if let Some(running) = self.running.take_if(|running| running.due_at <= now) {
             let due_at = running.due_at;
             self.finish_transaction(running, due_at);
@@ -108,42 +108,42 @@ impl Machine {
     }
 
     /// Whether nothing is due by `now`.
-    pub fn is_settled(&self, now: DateTime<Utc>) -> bool {
+    pub fn is_up_to_date(&self, now: DateTime<Utc>) -> bool {
         let boots = matches!(self.condition, Condition::Booting { until } if until <= now);
         let transaction_due = self.running.as_ref().is_some_and(|running| running.due_at <= now);
         !boots && !transaction_due
     }
 
-    /// Whether reading the guest at `now` changes nothing: nothing is due, and no fault draws for each request.
+    /// Whether reading the guest at `now` changes nothing: nothing is due, and no fault draws at each request.
     pub fn is_idle(&self, now: DateTime<Utc>) -> bool {
-        self.is_settled(now) && !self.has_fault(FaultKind::NetworkPartition)
+        self.is_up_to_date(now) && !self.has_fault(FaultKind::NetworkPartition)
     }
 
-    /// Asks the guest something: it answers, or says why it cannot.
-    pub fn reach(&mut self) -> Result<(), GuestSilent> {
+    /// Sends a request to the guest. Fails if it does not answer.
+    pub fn reach(&mut self) -> Result<(), GuestUnreachable> {
         let id = self.id.clone();
         match self.condition {
-            Condition::Off => Err(GuestSilent::Off(id)),
-            Condition::Failed => Err(GuestSilent::Failed(id)),
-            Condition::Booting { until } => Err(GuestSilent::Booting { id, until }),
-            Condition::Up => match self.strike(FaultKind::NetworkPartition).is_empty() {
-                true => Ok(()),
-                false => Err(GuestSilent::CutOff(id)),
-            },
+            Condition::Off => Err(GuestUnreachable::Off(id)),
+            Condition::Failed => Err(GuestUnreachable::Failed(id)),
+            Condition::Booting { until } => Err(GuestUnreachable::Booting { id, until }),
+            Condition::Up => {
+                let strikes = self.strike(FaultKind::NetworkPartition);
+                if strikes.is_empty() { Ok(()) } else { Err(GuestUnreachable::CutOff(id)) }
+            }
         }
     }
 
-    /// Asks a guest that answers to do something: a waiting host failure may strike instead.
-    pub fn withstand(&mut self, now: DateTime<Utc>) -> Result<(), GuestSilent> {
-        self.meet_host_failure(now);
+    /// An operation of the guest begins: a pending host failure may strike instead.
+    pub fn survive_operation(&mut self, now: DateTime<Utc>) -> Result<(), GuestUnreachable> {
+        self.trigger_host_failure(now);
         match self.condition {
-            Condition::Failed => Err(GuestSilent::Failed(self.id.clone())),
+            Condition::Failed => Err(GuestUnreachable::Failed(self.id.clone())),
             _ => Ok(()),
         }
     }
 
-    /// Lets a waiting host failure strike.
-    pub fn meet_host_failure(&mut self, now: DateTime<Utc>) {
+    /// Lets a pending host failure strike.
+    pub fn trigger_host_failure(&mut self, now: DateTime<Utc>) {
         if self.condition == Condition::Up && !self.strike(FaultKind::HostFailure).is_empty() {
             self.interrupt_transaction("the machine failed while the transaction ran", now);
             self.condition = Condition::Failed;
@@ -151,7 +151,7 @@ impl Machine {
     }
 
     pub fn packaging(&self) -> Packaging {
-        // Machines of an OS without a known package system are not created.
+        // No machine is created for an OS without a known package manager.
         Packaging::of_os(&self.os).unwrap_or(Packaging::Rpm)
     }
 
@@ -159,7 +159,7 @@ impl Machine {
         let cut_off = self
             .faults
             .iter()
-            .any(|fault| fault.kind == FaultKind::NetworkPartition && fault.probability >= 1.0);
+            .any(|fault| fault.shown.kind == FaultKind::NetworkPartition && fault.shown.probability >= 1.0);
         Vm {
             id: self.id.clone(),
             driver: self.driver,
@@ -177,13 +177,13 @@ impl Machine {
         }
     }
 
-    /// Extra time that injected slowness adds to an operation.
+    /// Seconds that the faults of kind `slow` add to an operation.
     fn delay(&mut self) -> f64 {
-        self.strike(FaultKind::Slow).iter().filter_map(|hit| hit.delay_seconds).sum()
+        self.strike(FaultKind::Slow).iter().filter_map(|strike| strike.delay_seconds).sum()
     }
 }
 
-/// A length in seconds, in whole microseconds as PostgreSQL keeps them.
+/// Whole microseconds, as PostgreSQL stores them.
 fn seconds(seconds: f64) -> TimeDelta {
     TimeDelta::microseconds((seconds * 1e6) as i64)
 }

@@ -1,4 +1,4 @@
-//! Package transactions: planned when they start, applied when their time has come.
+//! Package transactions: planned when they start, applied when they are due.
 
 use std::collections::BTreeMap;
 
@@ -9,75 +9,51 @@ use uuid::Uuid;
 
 use super::{Machine, seconds};
 
-/// What a repository offers: package to versions, oldest first. The position is the order; no version is parsed, and
-/// one that is not listed is older than all that are.
+/// What a repository offers: versions by package, oldest first. No version is parsed: the position is the order, and a
+/// version that is not listed is older than all others.
 pub type Offers = BTreeMap<String, Vec<String>>;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackageTransaction {
     pub id: Uuid,
-    pub transaction_id: String,
-    pub state: TransactionState,
+    pub shown: Transaction,
     pub planned: Vec<PackageChange>,
-    pub changed: Vec<PackageChange>,
-    pub failure: Option<String>,
-    pub reboot_pending: bool,
-    pub started_at: DateTime<Utc>,
     pub due_at: DateTime<Utc>,
-    pub finished_at: Option<DateTime<Utc>>,
 }
 
-impl From<PackageTransaction> for Transaction {
-    fn from(transaction: PackageTransaction) -> Self {
-        Self {
-            transaction_id: transaction.transaction_id,
-            state: transaction.state,
-            changed: transaction.changed,
-            failure: transaction.failure,
-            reboot_pending: transaction.reboot_pending,
-            started_at: transaction.started_at,
-            finished_at: transaction.finished_at,
-        }
-    }
-}
-
-/// Another transaction holds the package lock.
+/// A package transaction holds the package lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("package transaction `{transaction_id}` holds the package lock until {due_at}; wait for its end")]
-pub struct StartRefused {
-    pub transaction_id: String,
-    pub due_at: DateTime<Utc>,
+pub struct TransactionRunning {
+    transaction_id: String,
+    due_at: DateTime<Utc>,
 }
 
 impl Machine {
-    /// Starts a transaction and returns it as it is then: running, or ended already. One that takes no time is both.
+    /// Starts a transaction and returns its state then: running, or ended already. One that takes no time is both.
     pub fn start_transaction(
         &mut self,
         request: &StartTransaction,
         offers: &Offers,
         now: DateTime<Utc>,
-    ) -> Result<PackageTransaction, StartRefused> {
-        if let Some(running) = &self.running {
-            let (transaction_id, due_at) = (running.transaction_id.clone(), running.due_at);
-            return Err(StartRefused { transaction_id, due_at });
-        }
-        let mut transaction = PackageTransaction {
-            id: Uuid::now_v7(),
+    ) -> Result<PackageTransaction, TransactionRunning> {
+        self.require_package_lock()?;
+        let shown = Transaction {
             transaction_id: request.transaction_id.clone(),
             state: TransactionState::Running,
-            planned: Vec::new(),
             changed: Vec::new(),
             failure: None,
             reboot_pending: self.guest.reboot_pending,
             started_at: now,
-            due_at: now,
             finished_at: None,
         };
+        let mut transaction =
+            PackageTransaction { id: Uuid::now_v7(), shown, planned: Vec::new(), due_at: now };
         match self.plan(&request.packages, offers) {
             Err(failure) => transaction.fail(failure, now),
             Ok(planned) if planned.is_empty() => transaction.end(TransactionState::Completed, now),
             Ok(_) if !self.strike(FaultKind::DiskFull).is_empty() => {
-                transaction.fail(self.words().disk_is_full(), now);
+                transaction.fail(self.messages().disk_is_full(), now);
             }
             Ok(planned) => {
                 transaction.planned = planned;
@@ -88,52 +64,61 @@ impl Machine {
         Ok(transaction)
     }
 
-    /// What has to change, or why the package manager refuses all of it.
+    /// Fails if no package transaction may start now.
+    pub(super) fn require_package_lock(&self) -> Result<(), TransactionRunning> {
+        self.running.as_ref().map_or(Ok(()), |running| {
+            let transaction_id = running.shown.transaction_id.clone();
+            Err(TransactionRunning { transaction_id, due_at: running.due_at })
+        })
+    }
+
+    /// The changes to make, or why the package manager refuses all of them.
     fn plan(&self, wanted: &BTreeMap<String, String>, offers: &Offers) -> Result<Vec<PackageChange>, String> {
-        let words = self.words();
+        let messages = self.messages();
         let mut planned = Vec::new();
         for (package, to) in wanted {
             let installed = self.guest.packages.get(package);
             if installed == Some(to) {
                 continue;
             }
-            let versions = offers.get(package).ok_or_else(|| words.unknown_package(package))?;
-            let from = installed.ok_or_else(|| words.not_installed(package))?;
-            let target = position(versions, to).ok_or_else(|| words.unknown_version(package, to))?;
+            let versions = offers.get(package).ok_or_else(|| messages.unknown_package(package))?;
+            let from = installed.ok_or_else(|| messages.not_installed(package))?;
+            let target = position(versions, to).ok_or_else(|| messages.unknown_version(package, to))?;
             if position(versions, from).is_some_and(|installed| installed > target) {
                 continue;
             }
             if self.guest.held.contains(package) {
-                return Err(words.held(package));
+                return Err(messages.held(package));
             }
             planned.push(PackageChange { package: package.clone(), from: from.clone(), to: to.clone() });
         }
         Ok(planned)
     }
 
-    /// Applies a transaction whose time has come. A failure strikes half way: the first package is changed, the others
-    /// are not, and only a snapshot undoes that.
+    /// Applies a transaction that is due. A failure strikes half way: the first package has changed, the others have
+    /// not, and only a revert undoes that.
     pub(super) fn finish_transaction(&mut self, mut transaction: PackageTransaction, at: DateTime<Utc>) {
         let struck = !self.strike(FaultKind::PatchFailure).is_empty();
         let planned = transaction.planned.iter();
-        transaction.changed = planned.take(if struck { 1 } else { usize::MAX }).cloned().collect();
-        for change in &transaction.changed {
+        let changed: Vec<_> = planned.take(if struck { 1 } else { usize::MAX }).cloned().collect();
+        for change in &changed {
             self.guest.packages.insert(change.package.clone(), change.to.clone());
             self.guest.reboot_pending |= self.guest.reboot_packages.contains(&change.package);
         }
-        if !transaction.changed.is_empty() {
+        if !changed.is_empty() {
             self.restart_after_update();
         }
-        transaction.reboot_pending = self.guest.reboot_pending;
+        transaction.shown.changed = changed;
+        transaction.shown.reboot_pending = self.guest.reboot_pending;
         let culprit = transaction.planned.get(1).or(transaction.planned.first());
         match culprit.filter(|_| struck) {
-            Some(culprit) => transaction.fail(self.words().script_failed(culprit), at),
+            Some(culprit) => transaction.fail(self.messages().script_failed(culprit), at),
             None => transaction.end(TransactionState::Completed, at),
         }
         self.ended.push(transaction);
     }
 
-    /// Tears the running transaction, before it has changed anything.
+    /// Interrupts the running transaction before it has changed anything.
     pub(super) fn interrupt_transaction(&mut self, why: &str, now: DateTime<Utc>) {
         if let Some(mut transaction) = self.running.take() {
             transaction.fail(format!("interrupted: {why}"), now);
@@ -141,19 +126,19 @@ impl Machine {
         }
     }
 
-    fn words(&self) -> Words {
-        Words(self.packaging())
+    fn messages(&self) -> FailureMessages {
+        FailureMessages(self.packaging())
     }
 }
 
 impl PackageTransaction {
     fn end(&mut self, state: TransactionState, at: DateTime<Utc>) {
-        self.state = state;
-        self.finished_at = Some(at);
+        self.shown.state = state;
+        self.shown.finished_at = Some(at);
     }
 
     fn fail(&mut self, failure: String, at: DateTime<Utc>) {
-        self.failure = Some(failure);
+        self.shown.failure = Some(failure);
         self.end(TransactionState::Failed, at);
     }
 }
@@ -162,15 +147,15 @@ fn position(versions: &[String], version: &str) -> Option<usize> {
     versions.iter().position(|offered| offered == version)
 }
 
-/// The newest version on offer, when it is newer than the installed one.
+/// The newest version on offer, if it is newer than the installed one.
 pub(super) fn newest_offer(offers: &Offers, package: &str, installed: &str) -> Option<String> {
     offers.get(package)?.last().filter(|newest| *newest != installed).cloned()
 }
 
-/// Failures as the guest's package manager puts them, because those who read them know these words.
-struct Words(Packaging);
+/// Failures in the wording of the guest's package manager, which operators know.
+struct FailureMessages(Packaging);
 
-impl Words {
+impl FailureMessages {
     fn unknown_package(&self, package: &str) -> String {
         match self.0 {
             Packaging::Rpm => format!("Error: Unable to find a match: {package}"),

@@ -1,20 +1,13 @@
-//! Power, reboots and the return to a snapshot.
+//! Power, reboots and reverts.
 
 use api_types::sim::PowerAction;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Condition, GuestState, Machine, seconds};
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("package transaction `{transaction_id}` runs until {due_at}; reboot when it has ended")]
-pub struct RebootRefused {
-    pub transaction_id: String,
-    pub due_at: DateTime<Utc>,
-}
+use super::{Condition, GuestState, Machine, TransactionRunning, seconds};
 
 impl Machine {
-    /// The hypervisor's switch: it asks nobody inside, and a running package transaction is torn.
+    /// The hypervisor's switch: the guest gets no notice, and a running package transaction is interrupted.
     pub fn set_power(&mut self, action: PowerAction, now: DateTime<Utc>) {
         match (action, self.condition) {
             (PowerAction::Off, Condition::Off)
@@ -30,31 +23,27 @@ impl Machine {
         }
     }
 
-    /// The system's own reboot. With `boot_id`, only while the guest still runs under that boot; whether it happens is
-    /// returned.
-    pub fn reboot(&mut self, boot_id: Option<Uuid>, now: DateTime<Utc>) -> Result<bool, RebootRefused> {
+    /// Reboots from inside. With `boot_id`, only if the guest still runs under that boot. Returns whether it reboots.
+    pub fn reboot(&mut self, boot_id: Option<Uuid>, now: DateTime<Utc>) -> Result<bool, TransactionRunning> {
         if boot_id.is_some_and(|expected| expected != self.boot_id) {
             return Ok(false);
         }
-        if let Some(running) = &self.running {
-            let (transaction_id, due_at) = (running.transaction_id.clone(), running.due_at);
-            return Err(RebootRefused { transaction_id, due_at });
-        }
+        self.require_package_lock()?;
         self.boot(now);
         Ok(true)
     }
 
-    /// Returns to a snapshot: the inside is as it was kept, under a new boot id, and the machine runs.
+    /// Restores the guest of a snapshot. The machine then runs, under a new boot id.
     pub fn revert(&mut self, guest: GuestState, now: DateTime<Utc>) {
-        self.interrupt_transaction("the machine was returned to a snapshot while the transaction ran", now);
+        self.interrupt_transaction("the machine was reverted to a snapshot while the transaction ran", now);
         self.guest = guest;
         self.condition = Condition::Up;
         self.boot_id = Uuid::now_v7();
         self.booted_at = now;
     }
 
-    /// Becomes what a machine that lives by itself was found to be; whether anything differs is returned.
-    pub fn find(&mut self, condition: Condition, boot_id: Option<Uuid>, now: DateTime<Utc>) -> bool {
+    /// Takes over the observed state of a real machine. Returns whether anything differs.
+    pub fn observe(&mut self, condition: Condition, boot_id: Option<Uuid>, now: DateTime<Utc>) -> bool {
         let rebooted = boot_id.filter(|found| *found != self.boot_id);
         let changed = condition != self.condition || rebooted.is_some();
         self.condition = condition;
@@ -68,7 +57,7 @@ impl Machine {
     fn boot(&mut self, now: DateTime<Utc>) {
         let until = now + seconds(self.guest.reboot_seconds) + seconds(self.delay());
         self.condition = Condition::Booting { until };
-        self.settle(now);
+        self.advance(now);
     }
 
     pub(super) fn come_up(&mut self, at: DateTime<Utc>) {

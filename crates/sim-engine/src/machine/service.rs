@@ -1,4 +1,4 @@
-//! Services of a guest: starting, stopping, draining, and not coming back.
+//! Services of a guest: start, stop, drain, and failure to come back.
 
 use api_types::sim::{FaultKind, GuestService, ServiceAction, ServiceSpec};
 use chrono::{DateTime, Utc};
@@ -9,10 +9,10 @@ use super::{Machine, seconds};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceState {
     pub port: Option<u16>,
-    /// Open sessions while it runs undrained.
+    /// Open sessions while it runs and does not drain.
     pub sessions: u32,
     pub active: bool,
-    /// Came back from its last start without working.
+    /// Does not work since its last start.
     pub broken: bool,
     pub config_valid: bool,
     pub drain: Option<Drain>,
@@ -53,7 +53,7 @@ impl ServiceState {
         }
     }
 
-    /// Sessions end evenly over the time of the drain.
+    /// Sessions end evenly during the drain.
     fn open_sessions(&self, now: DateTime<Utc>) -> u32 {
         match self.drain {
             _ if !self.active || self.broken => 0,
@@ -67,7 +67,7 @@ impl ServiceState {
         }
     }
 
-    /// Starts the process; one whose configuration is wrong ends at once.
+    /// Starts the process. It ends at once if its configuration is invalid.
     fn launch(&mut self, broken: bool) {
         self.active = self.config_valid;
         self.broken = broken;
@@ -93,7 +93,7 @@ impl Machine {
         let service = self.guest.services.get_mut(name).ok_or_else(|| UnknownService(name.to_owned()))?;
         match action {
             _ if launches => service.launch(broken),
-            // A draining service takes sessions again.
+            // A draining service accepts sessions again.
             ServiceAction::Start | ServiceAction::Restart => service.drain = None,
             ServiceAction::Stop => {
                 service.active = false;
@@ -104,7 +104,7 @@ impl Machine {
         Ok(service.to_wire(name, now))
     }
 
-    /// All services come up with the system.
+    /// All services start with the system.
     pub(super) fn launch_all_services(&mut self) {
         let names: Vec<String> = self.guest.services.keys().cloned().collect();
         let broken = self.strike_services(&names);
@@ -113,7 +113,7 @@ impl Machine {
         }
     }
 
-    /// An update restarts what runs; a fault may keep it from coming back, and nothing else is changed by it.
+    /// An update restarts active services. This changes nothing except for those that a fault breaks.
     pub(super) fn restart_after_update(&mut self) {
         let active = self.guest.services.iter().filter(|(_, service)| service.active);
         let names: Vec<String> = active.map(|(name, _)| name.clone()).collect();
@@ -124,17 +124,16 @@ impl Machine {
         }
     }
 
-    /// Those of the `starting` services that a fault keeps from coming back. One fault strikes once per operation,
-    /// however many services it breaks.
+    /// The `starting` services that a fault breaks. One fault strikes once per operation, however many services it breaks.
     fn strike_services(&mut self, starting: &[String]) -> Vec<String> {
         if starting.is_empty() {
             return Vec::new();
         }
-        let hits = self.strike_where(FaultKind::ServiceFailure, |fault| {
-            fault.service.as_ref().is_none_or(|service| starting.contains(service))
+        let strikes = self.strike_where(FaultKind::ServiceFailure, |fault| {
+            fault.shown.service.as_ref().is_none_or(|service| starting.contains(service))
         });
         let is_hit = |name: &&String| {
-            hits.iter().any(|hit| hit.service.as_ref().is_none_or(|service| service == *name))
+            strikes.iter().any(|strike| strike.service.as_ref().is_none_or(|service| service == *name))
         };
         starting.iter().filter(is_hit).cloned().collect()
     }

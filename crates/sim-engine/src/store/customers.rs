@@ -10,7 +10,7 @@ fn unknown(id: &CiId) -> ApiError {
 }
 
 pub async fn upsert_customer(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: &CiId,
     customer: &Customer,
     now: DateTime<Utc>,
@@ -22,29 +22,29 @@ pub async fn upsert_customer(
         serde_json::to_value(customer)?,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn get_customer(connection: &mut PgConnection, id: &CiId) -> ApiResult<Customer> {
+pub async fn get_customer(conn: &mut PgConnection, id: &CiId) -> ApiResult<Customer> {
     let body = sqlx::query_scalar!("SELECT body FROM sim.customers WHERE id = $1", id.as_str())
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     Ok(serde_json::from_value(body.ok_or_else(|| unknown(id))?)?)
 }
 
-/// Reads a customer that is about to change; nobody else changes it until the transaction ends.
-pub async fn lock_customer(connection: &mut PgConnection, id: &CiId) -> ApiResult<Customer> {
+/// The customer, locked until the transaction ends.
+pub async fn lock_customer(conn: &mut PgConnection, id: &CiId) -> ApiResult<Customer> {
     let body = sqlx::query_scalar!("SELECT body FROM sim.customers WHERE id = $1 FOR UPDATE", id.as_str())
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     Ok(serde_json::from_value(body.ok_or_else(|| unknown(id))?)?)
 }
 
-/// In the order of their ids.
+/// Ordered by id.
 pub async fn list_customers(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     after: Option<&str>,
     limit: i64,
 ) -> ApiResult<Vec<(CiId, Customer)>> {
@@ -53,18 +53,14 @@ pub async fn list_customers(
         after,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| Ok((CiId::new(&row.id).map_err(ApiError::internal)?, serde_json::from_value(row.body)?)))
         .collect()
 }
 
-pub async fn delete_customer(connection: &mut PgConnection, id: &CiId) -> ApiResult<()> {
-    let deleted =
-        sqlx::query!("DELETE FROM sim.customers WHERE id = $1", id.as_str()).execute(connection).await?;
-    match deleted.rows_affected() {
-        1 => Ok(()),
-        _ => Err(unknown(id)),
-    }
+pub async fn delete_customer(conn: &mut PgConnection, id: &CiId) -> ApiResult<()> {
+    let deleted = sqlx::query!("DELETE FROM sim.customers WHERE id = $1", id.as_str()).execute(conn).await?;
+    if deleted.rows_affected() == 1 { Ok(()) } else { Err(unknown(id)) }
 }

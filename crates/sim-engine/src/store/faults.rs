@@ -1,11 +1,13 @@
-use api_types::sim::FaultKind;
+use api_types::sim::{Fault, FaultKind};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{name_of, of_name};
 use crate::machine::FaultState;
 
 struct FaultRow {
@@ -26,19 +28,18 @@ impl TryFrom<FaultRow> for FaultState {
     type Error = ApiError;
 
     fn try_from(row: FaultRow) -> ApiResult<Self> {
-        Ok(Self {
+        let shown = Fault {
             id: row.id,
-            kind: of_name(row.kind)?,
+            kind: from_text(row.kind)?,
             vm_id: CiId::new(&row.vm_id).map_err(ApiError::internal)?,
             probability: row.probability,
             times_left: row.times_left.map(i32::cast_unsigned),
             service: row.service,
             delay_seconds: row.delay_seconds,
-            seed: row.seed.cast_unsigned(),
-            draws: row.draws.cast_unsigned(),
             strikes: row.strikes.cast_unsigned(),
             created_at: row.created_at,
-        })
+        };
+        Ok(Self { shown, seed: row.seed.cast_unsigned(), draws: row.draws.cast_unsigned() })
     }
 }
 
@@ -54,17 +55,17 @@ macro_rules! fault_query {
     };
 }
 
-/// The faults of a machine that are not spent.
-pub async fn list_live_faults(connection: &mut PgConnection, vm_id: &str) -> ApiResult<Vec<FaultState>> {
+/// The live faults of a machine.
+pub async fn list_live_faults(conn: &mut PgConnection, vm_id: &str) -> ApiResult<Vec<FaultState>> {
     let rows = fault_query!("WHERE vm_id = $1 AND times_left IS DISTINCT FROM 0 ORDER BY id", vm_id)
-        .fetch_all(connection)
+        .fetch_all(conn)
         .await?;
     rows.into_iter().map(FaultState::try_from).collect()
 }
 
-/// Faults, spent ones too, oldest first.
+/// Faults, including spent ones, oldest first.
 pub async fn list_faults(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: Option<&CiId>,
     kind: Option<FaultKind>,
     after: Option<Uuid>,
@@ -74,56 +75,63 @@ pub async fn list_faults(
         "WHERE ($1::text IS NULL OR vm_id = $1) AND ($2::text IS NULL OR kind = $2)
            AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4",
         vm_id.map(CiId::as_str),
-        kind.map(name_of).transpose()?,
+        kind.as_ref().map(to_text).transpose()?,
         after,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(FaultState::try_from).collect()
 }
 
-pub async fn find_fault(connection: &mut PgConnection, id: Uuid) -> ApiResult<Option<FaultState>> {
-    fault_query!("WHERE id = $1", id).fetch_optional(connection).await?.map(FaultState::try_from).transpose()
+pub async fn get_fault(conn: &mut PgConnection, id: Uuid) -> ApiResult<FaultState> {
+    let row = fault_query!("WHERE id = $1", id).fetch_optional(conn).await?;
+    row.ok_or_else(|| ApiError::not_found(format!("fault `{id}`")))?.try_into()
 }
 
-pub async fn insert_fault(connection: &mut PgConnection, fault: &FaultState) -> ApiResult<()> {
+pub async fn insert_fault(
+    conn: &mut PgConnection,
+    FaultState { shown: fault, seed, draws }: &FaultState,
+) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO sim.faults (id, vm_id, kind, probability, times_left, service, delay_seconds, seed, draws,
                                  strikes, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         fault.id,
         fault.vm_id.as_str(),
-        name_of(fault.kind)?,
+        to_text(&fault.kind)?,
         fault.probability,
         fault.times_left.map(u32::cast_signed),
         fault.service,
         fault.delay_seconds,
-        fault.seed.cast_signed(),
-        fault.draws.cast_signed(),
+        seed.cast_signed(),
+        draws.cast_signed(),
         fault.strikes.cast_signed(),
         fault.created_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Stores the draws of a fault; nothing is written when there were none.
-pub async fn update_fault(connection: &mut PgConnection, fault: &FaultState) -> ApiResult<()> {
+/// Stores the draws of a fault. Writes nothing if there were none.
+pub async fn update_fault(
+    conn: &mut PgConnection,
+    FaultState { shown: fault, draws, .. }: &FaultState,
+) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE sim.faults SET times_left = $2, draws = $3, strikes = $4 WHERE id = $1 AND draws <> $3",
         fault.id,
         fault.times_left.map(u32::cast_signed),
-        fault.draws.cast_signed(),
+        draws.cast_signed(),
         fault.strikes.cast_signed(),
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn delete_fault(connection: &mut PgConnection, id: Uuid) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM sim.faults WHERE id = $1", id).execute(connection).await?;
+pub async fn delete_fault(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM sim.faults WHERE id = $1", id).execute(conn).await?;
     Ok(())
 }

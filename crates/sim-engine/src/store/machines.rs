@@ -1,4 +1,4 @@
-//! Machines whole, as operations work on them.
+//! Complete machines, for operations.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,14 @@ use api_types::sim::{SshAccess, TransactionState};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde_json::json;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{faults, name_of, of_name, transactions};
+use super::{faults, parse_ids, transactions};
 use crate::machine::{Condition, GuestState, Machine};
 
 struct MachineRow {
@@ -45,38 +48,39 @@ macro_rules! machine_query {
 }
 
 /// The machine, locked until the caller's transaction ends.
-pub async fn lock_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
-    let row = machine_query!("FOR UPDATE", id.as_str()).fetch_optional(&mut *connection).await?;
-    complete(connection, row.ok_or_else(|| no_vm(id))?).await
+pub async fn lock_machine(conn: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
+    let row = machine_query!("FOR UPDATE", id.as_str()).fetch_optional(&mut *conn).await?;
+    complete(conn, row.ok_or_else(|| no_vm(id))?).await
 }
 
-/// The machine, locked; nothing when it is gone or somebody else works on it.
-pub async fn lock_free_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Option<Machine>> {
-    match machine_query!("FOR UPDATE SKIP LOCKED", id.as_str()).fetch_optional(&mut *connection).await? {
-        Some(row) => complete(connection, row).await.map(Some),
+/// The machine, locked. `None` if it does not exist or is locked already.
+pub async fn lock_free_machine(conn: &mut PgConnection, id: &CiId) -> ApiResult<Option<Machine>> {
+    match machine_query!("FOR UPDATE SKIP LOCKED", id.as_str()).fetch_optional(&mut *conn).await? {
+        Some(row) => complete(conn, row).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// The machine without a lock; read in a transaction of [`super::begin_reading`], so that its parts fit together.
-pub async fn get_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
-    let row = machine_query!("", id.as_str()).fetch_optional(&mut *connection).await?;
-    complete(connection, row.ok_or_else(|| no_vm(id))?).await
+/// The machine without a lock. Read it in a transaction of [`super::begin_reading`], so that its parts are consistent.
+pub async fn get_machine(conn: &mut PgConnection, id: &CiId) -> ApiResult<Machine> {
+    let row = machine_query!("", id.as_str()).fetch_optional(&mut *conn).await?;
+    complete(conn, row.ok_or_else(|| no_vm(id))?).await
 }
 
-/// Read after the row was locked: these rows change under that lock alone.
-async fn complete(connection: &mut PgConnection, row: MachineRow) -> ApiResult<Machine> {
-    let faults = faults::list_live_faults(connection, &row.id).await?;
-    let running = transactions::find_running_transaction(connection, &row.id).await?;
+/// Reads the other rows after the lock of the machine: they change only under this lock.
+async fn complete(conn: &mut PgConnection, row: MachineRow) -> ApiResult<Machine> {
+    let faults = faults::list_live_faults(conn, &row.id).await?;
+    let running = transactions::find_running_transaction(conn, &row.id).await?;
     let condition = match (row.condition.as_str(), row.boot_due_at) {
+        ("up", None) => Condition::Up,
         ("booting", Some(until)) => Condition::Booting { until },
-        ("failed", _) => Condition::Failed,
-        ("off", _) => Condition::Off,
-        _ => Condition::Up,
+        ("failed", None) => Condition::Failed,
+        ("off", None) => Condition::Off,
+        unknown => return Err(ApiError::internal(format!("VM `{}` has the condition {unknown:?}", row.id))),
     };
     Ok(Machine {
         id: CiId::new(&row.id).map_err(ApiError::internal)?,
-        driver: of_name(row.driver)?,
+        driver: from_text(row.driver)?,
         os: row.os,
         cluster: row.cluster,
         hypervisor: row.hypervisor,
@@ -95,14 +99,11 @@ async fn complete(connection: &mut PgConnection, row: MachineRow) -> ApiResult<M
     })
 }
 
-/// Stores what has become of a locked machine and raises the version of the state. The last statement of its transaction.
-pub async fn update_machine(
-    connection: &mut PgConnection,
-    machine: &Machine,
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
+/// Stores a locked machine and raises the version of the state, which other writers wait for: the last statement of its
+/// transaction.
+pub async fn update_machine(conn: &mut PgConnection, machine: &Machine, now: DateTime<Utc>) -> ApiResult<()> {
     for fault in &machine.faults {
-        faults::update_fault(connection, fault).await?;
+        faults::update_fault(conn, fault).await?;
     }
     let (condition, boot_due_at) = columns_of(machine.condition);
     sqlx::query!(
@@ -118,17 +119,17 @@ pub async fn update_machine(
         serde_json::to_value(&machine.guest)?,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Inserts machines under a new version of the state; those whose id is taken are left out. Returns the ids inserted.
-pub async fn insert_machines(connection: &mut PgConnection, machines: &[Machine]) -> ApiResult<Vec<String>> {
+/// Inserts machines under a new version of the state, except those whose id exists. Returns the inserted ids.
+pub async fn insert_machines(conn: &mut PgConnection, machines: &[Machine]) -> ApiResult<Vec<String>> {
     let rows = machines.iter().map(|machine| {
         let (condition, boot_due_at) = columns_of(machine.condition);
         Ok(json!({
-            "id": machine.id, "driver": name_of(machine.driver)?, "os": machine.os, "cluster": machine.cluster,
+            "id": machine.id, "driver": to_text(&machine.driver)?, "os": machine.os, "cluster": machine.cluster,
             "hypervisor": machine.hypervisor, "tags": machine.tags, "condition": condition,
             "boot_id": machine.boot_id, "booted_at": machine.booted_at, "boot_due_at": boot_due_at,
             "ssh": machine.ssh, "guest": machine.guest, "created_at": machine.created_at, "updated_at": machine.updated_at,
@@ -141,37 +142,35 @@ pub async fn insert_machines(connection: &mut PgConnection, machines: &[Machine]
          ON CONFLICT (id) DO NOTHING RETURNING id",
         serde_json::Value::Array(rows),
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *conn)
     .await?;
-    sqlx::query!("DELETE FROM sim.deleted_vms WHERE id = ANY($1)", &inserted)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!("DELETE FROM sim.deleted_vms WHERE id = ANY($1)", &inserted).execute(&mut *conn).await?;
     sqlx::query!(
         "WITH raised AS (UPDATE sim.state_version SET version = version + 1 RETURNING version)
          UPDATE sim.vms SET version = raised.version FROM raised WHERE id = ANY($1)",
         &inserted,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(inserted)
 }
 
-/// Deletes a locked machine with all that hangs on it, and leaves the version at which it went.
-pub async fn delete_machine(connection: &mut PgConnection, id: &CiId) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM sim.vms WHERE id = $1", id.as_str()).execute(&mut *connection).await?;
+/// Deletes a locked machine with its dependent rows, and stores the version of the deletion.
+pub async fn delete_machine(conn: &mut PgConnection, id: &CiId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM sim.vms WHERE id = $1", id.as_str()).execute(&mut *conn).await?;
     sqlx::query!(
         "WITH raised AS (UPDATE sim.state_version SET version = version + 1 RETURNING version)
          INSERT INTO sim.deleted_vms (id, version) SELECT $1, version FROM raised",
         id.as_str(),
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Machines with something due by `now`: a boot or a package transaction to end. At most `limit`.
+/// At most `limit` machines whose boot or package transaction ends by `now`.
 pub async fn list_due_machines(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     now: DateTime<Utc>,
     limit: i64,
 ) -> ApiResult<Vec<CiId>> {
@@ -181,22 +180,22 @@ pub async fn list_due_machines(
            LIMIT $2"#,
         now,
         limit,
-        name_of(TransactionState::Running)?,
+        to_text(&TransactionState::Running)?,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
-    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+    parse_ids(ids)
 }
 
 /// Machines of a driver.
 pub async fn list_machines_of(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     driver: api_types::sim::Driver,
 ) -> ApiResult<Vec<CiId>> {
-    let ids = sqlx::query_scalar!("SELECT id FROM sim.vms WHERE driver = $1 ORDER BY id", name_of(driver)?)
-        .fetch_all(connection)
+    let ids = sqlx::query_scalar!("SELECT id FROM sim.vms WHERE driver = $1 ORDER BY id", to_text(&driver)?)
+        .fetch_all(conn)
         .await?;
-    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+    parse_ids(ids)
 }
 
 fn columns_of(condition: Condition) -> (&'static str, Option<DateTime<Utc>>) {

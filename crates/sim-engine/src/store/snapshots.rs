@@ -1,11 +1,10 @@
 use api_types::sim::{CreateSnapshot, Snapshot};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, text_enum::from_text};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::of_name;
 use crate::driver::Image;
 
 struct SnapshotRow {
@@ -34,7 +33,7 @@ impl TryFrom<SnapshotRow> for Snapshot {
     }
 }
 
-/// A snapshot that is to be deleted, and the driver that keeps its image.
+/// An expired snapshot, and the driver that has its image.
 pub struct ExpiredSnapshot {
     pub id: Uuid,
     pub vm_id: String,
@@ -43,9 +42,9 @@ pub struct ExpiredSnapshot {
     pub image: Image,
 }
 
-/// The snapshot of this owner and purpose that has not expired by `now`.
+/// The snapshot with this owner and purpose that has not expired by `now`.
 pub async fn find_snapshot(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     request: &CreateSnapshot,
     now: DateTime<Utc>,
@@ -59,26 +58,22 @@ pub async fn find_snapshot(
         request.purpose,
         now,
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?
     .map(Snapshot::try_from)
     .transpose()
 }
 
-pub async fn count_snapshots(connection: &mut PgConnection, vm_id: &CiId) -> ApiResult<i64> {
+pub async fn count_snapshots(conn: &mut PgConnection, vm_id: &CiId) -> ApiResult<i64> {
     let count =
         sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM sim.snapshots WHERE vm_id = $1"#, vm_id.as_str())
-            .fetch_one(connection)
+            .fetch_one(conn)
             .await?;
     Ok(count)
 }
 
-/// Takes the place of an expired snapshot of the same owner and purpose.
-pub async fn insert_snapshot(
-    connection: &mut PgConnection,
-    snapshot: &Snapshot,
-    image: &Image,
-) -> ApiResult<()> {
+/// Replaces an expired snapshot with the same owner and purpose.
+pub async fn insert_snapshot(conn: &mut PgConnection, snapshot: &Snapshot, image: &Image) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO sim.snapshots (id, vm_id, owner, purpose, image, size_bytes, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -94,13 +89,13 @@ pub async fn insert_snapshot(
         snapshot.created_at,
         snapshot.expires_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 pub async fn list_snapshots(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     now: DateTime<Utc>,
     after: Option<Uuid>,
@@ -115,14 +110,14 @@ pub async fn list_snapshots(
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Snapshot::try_from).collect()
 }
 
-/// What a snapshot that has not expired keeps.
+/// The image of a snapshot that has not expired.
 pub async fn get_snapshot_image(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     id: Uuid,
     now: DateTime<Utc>,
@@ -134,19 +129,19 @@ pub async fn get_snapshot_image(
         id,
         now,
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?
     .ok_or_else(|| ApiError::not_found(format!("snapshot `{id}` of VM `{vm_id}`")))
 }
 
-pub async fn delete_snapshot(connection: &mut PgConnection, id: Uuid) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM sim.snapshots WHERE id = $1", id).execute(connection).await?;
+pub async fn delete_snapshot(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM sim.snapshots WHERE id = $1", id).execute(conn).await?;
     Ok(())
 }
 
-/// Deletes snapshots that expired by `now`, at most `limit`, and returns them; those somebody works on wait for the next time.
+/// Deletes and returns at most `limit` snapshots that expired by `now`. Locked ones are left for the next time.
 pub async fn delete_expired_snapshots(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     now: DateTime<Utc>,
     limit: i64,
 ) -> ApiResult<Vec<ExpiredSnapshot>> {
@@ -158,7 +153,7 @@ pub async fn delete_expired_snapshots(
         now,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -166,7 +161,7 @@ pub async fn delete_expired_snapshots(
                 id: row.id,
                 vm_id: row.vm_id,
                 owner: row.owner,
-                driver: of_name(row.driver)?,
+                driver: from_text(row.driver)?,
                 image: Image { content: row.image, size_bytes: row.size_bytes },
             })
         })

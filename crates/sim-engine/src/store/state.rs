@@ -1,25 +1,27 @@
-//! The whole state and its version; hypervisors and clusters, which exist as far as machines name them.
+//! The whole state and its version. Hypervisors and clusters exist if a machine names them.
 
 use api_types::sim::{Cluster, Hypervisor};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-pub async fn get_state_version(connection: &mut PgConnection) -> ApiResult<i64> {
-    Ok(sqlx::query_scalar!("SELECT version FROM sim.state_version").fetch_one(connection).await?)
+use super::parse_ids;
+
+pub async fn get_state_version(conn: &mut PgConnection) -> ApiResult<i64> {
+    Ok(sqlx::query_scalar!("SELECT version FROM sim.state_version").fetch_one(conn).await?)
 }
 
-/// Ids of machines that went after version `since` and have not come back.
-pub async fn list_deleted_vms(connection: &mut PgConnection, since: i64) -> ApiResult<Vec<CiId>> {
+/// Ids of machines that were deleted after version `since` and have not been created again.
+pub async fn list_deleted_vms(conn: &mut PgConnection, since: i64) -> ApiResult<Vec<CiId>> {
     let ids = sqlx::query_scalar!("SELECT id FROM sim.deleted_vms WHERE version > $1 ORDER BY id", since)
-        .fetch_all(connection)
+        .fetch_all(conn)
         .await?;
-    parse(ids)
+    parse_ids(ids)
 }
 
-/// Hypervisors in the order of their ids; `None` as limit means all.
+/// Hypervisors, ordered by id. Without a limit, all.
 pub async fn list_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     after: Option<&str>,
     limit: Option<i64>,
 ) -> ApiResult<Vec<Hypervisor>> {
@@ -30,16 +32,16 @@ pub async fn list_hosts(
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|row| Ok(Hypervisor { id: row.id, cluster: row.cluster, vms: parse(row.vms)? }))
+        .map(|row| Ok(Hypervisor { id: row.id, cluster: row.cluster, vms: parse_ids(row.vms)? }))
         .collect()
 }
 
-/// Clusters in the order of their ids; `None` as limit means all.
+/// Clusters, ordered by id. Without a limit, all.
 pub async fn list_clusters(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     after: Option<&str>,
     limit: Option<i64>,
 ) -> ApiResult<Vec<Cluster>> {
@@ -51,13 +53,9 @@ pub async fn list_clusters(
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|row| Ok(Cluster { id: row.id, hypervisors: row.hypervisors, vms: parse(row.vms)? }))
+        .map(|row| Ok(Cluster { id: row.id, hypervisors: row.hypervisors, vms: parse_ids(row.vms)? }))
         .collect()
-}
-
-fn parse(ids: Vec<String>) -> ApiResult<Vec<CiId>> {
-    ids.iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
 }

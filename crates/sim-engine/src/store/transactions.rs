@@ -1,11 +1,13 @@
-use api_types::sim::{PackageChange, TransactionState};
+use api_types::sim::{PackageChange, Transaction, TransactionState};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
-use service_kit::ApiResult;
+use service_kit::{
+    ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{name_of, of_name};
 use crate::machine::PackageTransaction;
 
 struct TransactionRow {
@@ -25,18 +27,16 @@ impl TryFrom<TransactionRow> for PackageTransaction {
     type Error = service_kit::ApiError;
 
     fn try_from(row: TransactionRow) -> ApiResult<Self> {
-        Ok(Self {
-            id: row.id,
+        let shown = Transaction {
             transaction_id: row.transaction_id,
-            state: of_name(row.state)?,
-            planned: row.planned.0,
+            state: from_text(row.state)?,
             changed: row.changed.0,
             failure: row.failure,
             reboot_pending: row.reboot_pending,
             started_at: row.started_at,
-            due_at: row.due_at,
             finished_at: row.finished_at,
-        })
+        };
+        Ok(Self { id: row.id, shown, planned: row.planned.0, due_at: row.due_at })
     }
 }
 
@@ -55,27 +55,27 @@ macro_rules! transaction_query {
 }
 
 pub async fn find_running_transaction(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &str,
 ) -> ApiResult<Option<PackageTransaction>> {
-    let row = transaction_query!("AND state = 'running'", vm_id).fetch_optional(connection).await?;
+    let row = transaction_query!("AND state = 'running'", vm_id).fetch_optional(conn).await?;
     row.map(PackageTransaction::try_from).transpose()
 }
 
 pub async fn find_transaction(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     transaction_id: &str,
 ) -> ApiResult<Option<PackageTransaction>> {
     let row = transaction_query!("AND transaction_id = $2", vm_id.as_str(), transaction_id)
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     row.map(PackageTransaction::try_from).transpose()
 }
 
-/// The history of a guest, newest first, older than `before`.
+/// Transactions of a guest before `before`, newest first.
 pub async fn list_transactions(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     before: Option<Uuid>,
     limit: i64,
@@ -86,13 +86,13 @@ pub async fn list_transactions(
         before,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(PackageTransaction::try_from).collect()
 }
 
 pub async fn insert_transaction(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     vm_id: &CiId,
     transaction: &PackageTransaction,
 ) -> ApiResult<()> {
@@ -102,38 +102,35 @@ pub async fn insert_transaction(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         transaction.id,
         vm_id.as_str(),
-        transaction.transaction_id,
-        name_of(transaction.state)?,
+        transaction.shown.transaction_id,
+        to_text(&transaction.shown.state)?,
         serde_json::to_value(&transaction.planned)?,
-        serde_json::to_value(&transaction.changed)?,
-        transaction.failure,
-        transaction.reboot_pending,
-        transaction.started_at,
+        serde_json::to_value(&transaction.shown.changed)?,
+        transaction.shown.failure,
+        transaction.shown.reboot_pending,
+        transaction.shown.started_at,
         transaction.due_at,
-        transaction.finished_at,
+        transaction.shown.finished_at,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Stores the end of a transaction; one that has ended is never changed again.
-pub async fn update_transaction(
-    connection: &mut PgConnection,
-    transaction: &PackageTransaction,
-) -> ApiResult<()> {
+/// Stores the end of a transaction. One that has ended never changes again.
+pub async fn update_transaction(conn: &mut PgConnection, transaction: &PackageTransaction) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE sim.transactions SET state = $2, changed = $3, failure = $4, reboot_pending = $5, finished_at = $6
          WHERE id = $1 AND state = $7",
         transaction.id,
-        name_of(transaction.state)?,
-        serde_json::to_value(&transaction.changed)?,
-        transaction.failure,
-        transaction.reboot_pending,
-        transaction.finished_at,
-        name_of(TransactionState::Running)?,
+        to_text(&transaction.shown.state)?,
+        serde_json::to_value(&transaction.shown.changed)?,
+        transaction.shown.failure,
+        transaction.shown.reboot_pending,
+        transaction.shown.finished_at,
+        to_text(&TransactionState::Running)?,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }

@@ -1,24 +1,22 @@
-//! Machines as lists show them, without their inside.
+//! Machines as lists show them, without their guests.
 
 use std::collections::BTreeMap;
 
 use api_types::sim::{Power, SshAccess, Vm};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, text_enum::from_text};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::of_name;
-
-/// Which machines a list shows; what is absent does not restrict.
+/// Selects machines. Absent fields do not restrict.
 #[derive(Debug, Clone, Default)]
 pub struct VmFilter {
     pub os: Option<String>,
     pub cluster: Option<String>,
     pub hypervisor: Option<String>,
     pub power: Option<Power>,
-    /// Tags a machine must have.
+    /// Required tags.
     pub tags: BTreeMap<String, String>,
     /// Only machines that changed after this version of the state.
     pub since: Option<i64>,
@@ -45,7 +43,7 @@ impl TryFrom<VmRow> for Vm {
     fn try_from(row: VmRow) -> ApiResult<Self> {
         Ok(Self {
             id: CiId::new(&row.id).map_err(ApiError::internal)?,
-            driver: of_name(row.driver)?,
+            driver: from_text(row.driver)?,
             os: row.os,
             cluster: row.cluster,
             hypervisor: row.hypervisor,
@@ -61,9 +59,9 @@ impl TryFrom<VmRow> for Vm {
     }
 }
 
-/// Machines in the order of their ids, those after `after`; `None` as limit means all.
+/// Machines after `after`, ordered by id. Without a limit, all.
 pub async fn list_vms(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &VmFilter,
     after: Option<&str>,
     limit: Option<i64>,
@@ -90,7 +88,7 @@ pub async fn list_vms(
         filter.since,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(Vm::try_from).collect()
 }

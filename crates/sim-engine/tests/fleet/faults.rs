@@ -1,11 +1,11 @@
 use serde_json::json;
 
-use crate::{Lab, said};
+use crate::{Lab, stderr};
 
 const UPGRADE: &str = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install openssl";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_cable_and_full_disk_end_when_the_fault_is_deleted() {
+async fn partition_and_full_disk_end_when_the_fault_is_deleted() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("web-01", "debian12").await;
     let cut = lab.inject("network-partition", json!({ "vm_id": "web-01" })).await;
@@ -20,7 +20,7 @@ async fn cut_cable_and_full_disk_end_when_the_fault_is_deleted() {
 
     let full = lab.inject("disk-full", json!({ "vm_id": "web-01" })).await;
     let output = lab.try_ssh(&vm, "head -c 100000 /dev/zero > /root/large").await;
-    assert!(said(&output).contains("No space left on device"), "{}", said(&output));
+    assert!(stderr(&output).contains("No space left on device"), "{}", stderr(&output));
     assert!(!lab.try_ssh(&vm, UPGRADE).await.status.success());
     lab.end(&full).await;
     lab.ssh(&vm, UPGRADE).await;
@@ -28,14 +28,14 @@ async fn cut_cable_and_full_disk_end_when_the_fault_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn packages_and_services_meet_their_faults() {
+async fn faults_strike_packages_and_services() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("web-01", "debian12").await;
     let status = "dpkg-query -W -f '${Version} ${db:Status-Status}' openssl";
     let fault = lab.inject("patch-failure", json!({ "vm_id": "web-01", "times": 1 })).await;
     assert!(!lab.try_ssh(&vm, UPGRADE).await.status.success());
     assert_eq!(lab.ssh(&vm, status).await, "3.0.18-1~deb12u2 half-configured");
-    // It is spent: the repair succeeds.
+    // The fault is spent, so the repair succeeds.
     lab.ssh(&vm, "dpkg --configure -a").await;
     assert_eq!(lab.ssh(&vm, status).await, "3.0.18-1~deb12u2 installed");
     lab.get("web-01").await;
@@ -60,7 +60,7 @@ async fn packages_and_services_meet_their_faults() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_killed_in_mid_transaction_is_found_so_and_repaired() {
+async fn host_killed_during_a_transaction_can_be_repaired() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("web-01", "debian12").await;
     lab.inject("slow", json!({ "vm_id": "web-01", "delay_seconds": 600, "times": 1 })).await;
@@ -72,7 +72,7 @@ async fn host_killed_in_mid_transaction_is_found_so_and_repaired() {
     assert!(!lab.try_ssh(&vm, "true").await.status.success());
 
     lab.power("web-01", "on").await;
-    assert!(!lab.ssh(&vm, "dpkg --audit").await.is_empty(), "the package database is torn");
+    assert!(!lab.ssh(&vm, "dpkg --audit").await.is_empty(), "the package database is inconsistent");
     lab.ssh(&vm, "dpkg --configure -a").await;
     assert_eq!(lab.ssh(&vm, "dpkg --audit").await, "");
     lab.delete("web-01").await;

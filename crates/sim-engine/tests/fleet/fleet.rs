@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::{Lab, host};
 
-/// Two of each family, patched side by side; other fleets may run on the machine at the same time.
+/// Two of each family, patched in parallel. Other fleets may run on the machine at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_hosts_of_two_families_are_patched() {
     let Some(lab) = Lab::open().await else { return };
@@ -16,7 +16,7 @@ async fn four_hosts_of_two_families_are_patched() {
     }
     let keys: std::collections::BTreeSet<_> =
         vms.iter().map(|(vm, _)| vm["ssh"]["host_key"].to_string()).collect();
-    assert_eq!(keys.len(), 4, "each host has a key of its own");
+    assert_eq!(keys.len(), 4, "each host has its own key");
 
     let patched = vms.iter().map(|(vm, os)| {
         let lab = &lab;

@@ -6,13 +6,13 @@ use test_support::{TestDatabase, TestFleet};
 use crate::{Lab, host};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leftovers_of_a_fleet_without_a_folder_are_removed_by_the_next() {
+async fn remains_of_a_fleet_without_a_folder_are_removed_by_the_next() {
     let Some(lab) = Lab::open().await else { return };
     lab.create("web-01", "debian12").await;
     let (bridge, group) = (lab.fleet.bridge().unwrap(), lab.fleet.group(None).unwrap());
     let Lab { service, fleet, .. } = lab;
     service.stop().await;
-    // The folder goes, as when somebody empties /tmp, and everything else is still there.
+    // The folder is deleted, as by a clean-up of /tmp, and everything else still exists.
     std::fs::remove_dir_all(fleet.folder()).unwrap();
     assert!(group.exists());
 
@@ -21,12 +21,12 @@ async fn leftovers_of_a_fleet_without_a_folder_are_removed_by_the_next() {
     assert!(
         lab.fleet.bridge().as_deref() == Some(&bridge) || !Path::new("/sys/class/net").join(&bridge).exists()
     );
-    assert!(!group.join("web-01").exists(), "its processes are gone");
+    assert!(!group.join("web-01").exists(), "its processes have ended");
     lab.delete("web-02").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn machine_that_lacks_something_is_told_what() {
+async fn error_names_what_the_machine_lacks() {
     let Some(fleet) = TestFleet::new() else { return };
     let odd = fleet.folder().join("a:b");
     let settings = sim_engine::SimSettings { fleet_dir: Some(odd), fleet_images: None };

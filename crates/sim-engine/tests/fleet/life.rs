@@ -15,9 +15,9 @@ async fn host_lives_from_creation_to_deletion() {
     assert!(vm["ssh"]["host_key"].as_str().unwrap().starts_with("ssh-ed25519 "));
     let key = Path::new(vm["ssh"]["key_file"].as_str().unwrap());
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(key).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600, "the private key is for its owner alone");
+    assert_eq!(mode & 0o777, 0o600, "only its owner can read the private key");
 
-    // What it says of itself agrees with what the sim-engine says of it.
+    // The host and the sim-engine report the same.
     assert_eq!(
         lab.ssh(&vm, "hostname; cat /proc/sys/kernel/random/boot_id").await,
         format!("web-01\n{}", vm["boot_id"].as_str().unwrap())
@@ -26,7 +26,7 @@ async fn host_lives_from_creation_to_deletion() {
     lab.ssh(&vm, "busybox wget -qO /dev/null http://127.0.0.1:443/version").await;
     assert_eq!(lab.operator.get("/sim/state").await.expect(200)["vms"][0]["ssh"], vm["ssh"]);
 
-    // The inside is not the sim-engine's to show.
+    // The sim-engine does not show the inside of a real host.
     for path in ["guest", "guest/transactions/t:1"] {
         let problem = lab.operator.get(&format!("/sim/vms/web-01/{path}")).await.expect_problem(409);
         assert_eq!(problem["type"], "/problems/real-guest");
@@ -44,13 +44,13 @@ async fn host_lives_from_creation_to_deletion() {
 
     let problem = lab.post("/sim/vms", host("web-01", "debian12")).await.expect_problem(409);
     assert_eq!(problem["type"], "/problems/vm-exists");
-    assert_eq!(lab.get("web-01").await["boot_id"], reset["boot_id"], "the one that exists goes on");
+    assert_eq!(lab.get("web-01").await["boot_id"], reset["boot_id"], "the existing host continues");
 
     let (bridge, group) = (lab.fleet.bridge().unwrap(), lab.fleet.group(None).unwrap());
     assert!(group.exists());
     lab.delete("web-01").await;
-    assert!(!group.exists(), "its processes are gone");
-    assert!(!Path::new("/sys/class/net").join(bridge).exists(), "its network is gone");
+    assert!(!group.exists(), "its processes have ended");
+    assert!(!Path::new("/sys/class/net").join(bridge).exists(), "its network is removed");
     assert_eq!(std::fs::read_dir(lab.fleet.folder().join("hosts")).unwrap().count(), 0);
     assert!(
         !std::fs::read_to_string("/proc/self/mounts")
@@ -60,7 +60,7 @@ async fn host_lives_from_creation_to_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_that_reboots_or_ends_itself_is_seen() {
+async fn host_that_reboots_or_powers_off_by_itself_is_observed() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("web-01", "debian12").await;
     lab.try_ssh(&vm, "systemctl reboot").await;
@@ -70,7 +70,7 @@ async fn host_that_reboots_or_ends_itself_is_seen() {
 
     lab.try_ssh(&vm, "systemctl poweroff").await;
     lab.until("web-01", |now| now["power"] == "off").await;
-    // Lists follow by themselves.
+    // Lists follow without a request.
     for _ in 0..100 {
         let listed = lab.operator.get("/sim/vms?power=off").await.expect(200);
         if listed["items"].as_array().unwrap().len() == 1 {
@@ -79,11 +79,11 @@ async fn host_that_reboots_or_ends_itself_is_seen() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("the list does not know that the host is off");
+    panic!("the list does not show that the host is off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_host_can_be_made_from_is_refused() {
+async fn request_that_a_real_host_cannot_fulfil_is_refused() {
     let Some(lab) = Lab::open().await else { return };
     for (change, pointer) in [
         (json!({ "os": "ubuntu2204" }), "/os"),
@@ -95,5 +95,5 @@ async fn what_no_host_can_be_made_from_is_refused() {
         let problem = lab.post("/sim/vms", request).await.expect_problem(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
-    assert_eq!(lab.fleet.bridge(), None, "nothing was made for them");
+    assert_eq!(lab.fleet.bridge(), None, "nothing was created for them");
 }

@@ -1,4 +1,4 @@
-//! The driver `linux`: real hosts, over HTTP and SSH. Skipped with a reason where none can run.
+//! The driver `linux`: real hosts, over HTTP and SSH. Skipped with a reason where no host can run.
 
 mod faults;
 mod fleet;
@@ -44,7 +44,7 @@ impl Lab {
         Self { service, operator, fleet, database }
     }
 
-    /// The sim-engine ends and another comes; nobody asks the hosts.
+    /// Stops the sim-engine and starts another. The hosts get no notice.
     pub async fn restart(self) -> Self {
         let Self { service, fleet, database, .. } = self;
         service.stop().await;
@@ -111,19 +111,19 @@ impl Lab {
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    /// Runs a command in a host, which must succeed, and gives what it printed.
+    /// Runs a command in a host, which must succeed. Returns its output.
     pub async fn ssh(&self, vm: &Value, line: &str) -> String {
         let output = self.try_ssh(vm, line).await;
         assert!(
             output.status.success(),
             "`{line}`: {}{}",
-            said(&output),
+            stderr(&output),
             String::from_utf8_lossy(&output.stdout)
         );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Asks for a machine until it is as wanted.
+    /// Reads a machine until it meets the condition.
     pub async fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + Duration::from_secs(90);
         loop {
@@ -131,7 +131,7 @@ impl Lab {
             if wanted(&vm) {
                 return vm;
             }
-            assert!(Instant::now() < until, "it did not come about: {vm}");
+            assert!(Instant::now() < until, "the condition is not met: {vm}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -144,13 +144,13 @@ impl Lab {
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).trim().to_owned();
             }
-            assert!(Instant::now() < until, "`{line}` does not succeed: {}", said(&output));
+            assert!(Instant::now() < until, "`{line}` does not succeed: {}", stderr(&output));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-pub fn said(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

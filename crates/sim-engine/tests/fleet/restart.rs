@@ -3,19 +3,19 @@ use serde_json::json;
 use crate::Lab;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_go_on_or_are_found_dead_when_the_service_was_away() {
+async fn hosts_survive_an_outage_of_the_service_or_are_found_failed() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("web-01", "debian12").await;
     let doomed = lab.create("web-02", "debian12").await;
     lab.ssh(&vm, "nohup sleep 1000 >/dev/null 2>&1 & echo $! > /run/witness").await;
 
-    // While nobody watches, one dies.
+    // One fails during the outage.
     let Lab { service, fleet, database, .. } = lab;
     service.stop().await;
     std::fs::write(fleet.group(Some("web-02")).unwrap().join("cgroup.kill"), "1").unwrap();
     let lab = Lab::over(database, fleet).await;
-    let snapshot_waits_for_opening = lab.post("/sim/vms/web-01/power", json!({ "action": "on" })).await;
-    snapshot_waits_for_opening.expect(200);
+    // Waits until the fleet is open.
+    lab.post("/sim/vms/web-01/power", json!({ "action": "on" })).await.expect(200);
 
     assert_eq!(lab.get("web-01").await["boot_id"], vm["boot_id"]);
     lab.ssh(&vm, "kill -0 $(cat /run/witness)").await;
@@ -31,7 +31,7 @@ async fn hosts_go_on_or_are_found_dead_when_the_service_was_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_without_a_disk_is_dead_and_can_be_deleted() {
+async fn host_without_a_disk_has_failed_and_can_be_deleted() {
     let Some(lab) = Lab::open().await else { return };
     lab.create("web-01", "debian12").await;
     lab.power("web-01", "off").await;

@@ -1,7 +1,7 @@
 use crate::Lab;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn revert_brings_back_files_and_packages() {
+async fn revert_restores_files_and_packages() {
     let Some(lab) = Lab::open().await else { return };
     let vm = lab.create("db-01", "rocky9").await;
     let old = lab.ssh(&vm, "rpm -q openssl").await;
@@ -16,10 +16,10 @@ async fn revert_brings_back_files_and_packages() {
     let reverted = lab.revert("db-01", &snapshot).await;
     assert_ne!(reverted["boot_id"], vm["boot_id"]);
     assert_eq!(lab.ssh(&vm, "cat /root/note; rpm -q openssl").await, format!("before\n{old}"));
-    // The host key is that of before: whoever knew it knows it still.
+    // The host key stays the same.
     assert_eq!(reverted["ssh"], vm["ssh"]);
 
-    // Off, it can be kept and brought back too.
+    // Snapshot and revert also work when the host is off.
     lab.power("db-01", "off").await;
     let path = format!("/sim/vms/db-01/snapshots/{}", snapshot["id"].as_str().unwrap());
     lab.operator.delete(&path).await.expect(204);

@@ -30,7 +30,7 @@ fn writes(world: &World) -> Vec<(Method, &'static str, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_json_object_is_refused_everywhere() {
+async fn body_that_is_not_a_json_object_is_refused_everywhere() {
     let world = World::start().await;
     world.create("web-01").await;
     let nested = "[".repeat(2000);
@@ -70,7 +70,7 @@ async fn what_is_no_json_object_is_refused_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_field_of_a_wrong_kind_is_a_server_error() {
+async fn no_field_of_a_wrong_type_is_a_server_error() {
     let world = World::start().await;
     world.create("web-01").await;
     let values = [
@@ -117,7 +117,7 @@ async fn large_bodies_are_refused() {
     let world = World::start().await;
     world.create("web-01").await;
     let headers = [("content-type", "application/json")];
-    // One byte too many, and no more: who goes on sending may lose the answer when the connection is closed.
+    // Only one byte too many: a client that continues to send may lose the answer when the connection is closed.
     let body = vec![b' '; service_kit::server::BODY_LIMIT + 1];
     world
         .operator
@@ -166,7 +166,7 @@ async fn strange_addresses_are_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_machines_are_refused_with_every_place_named() {
+async fn all_errors_of_a_machine_are_reported() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["os"] = json!("windows11");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_transactions_at_once_one_gets_the_lock() {
+async fn only_one_of_many_concurrent_transactions_gets_the_lock() {
     let world = World::start().await;
     world.create("web-01").await;
     let answers = join_all((0..12).map(|i| {
@@ -23,7 +23,7 @@ async fn of_many_transactions_at_once_one_gets_the_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn same_transaction_sent_at_once_runs_once() {
+async fn same_transaction_sent_concurrently_runs_once() {
     let world = World::start().await;
     world.create("web-01").await;
     let send =
@@ -31,7 +31,7 @@ async fn same_transaction_sent_at_once_runs_once() {
     let answers = join_all((0..12).map(|_| send())).await;
     assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
     world.pass(10);
-    // Read by many while the upkeep ends it too.
+    // Many reads end it, and so does the housekeeping.
     let read = || async { world.transaction("web-01", "t:1").await };
     let ended = join_all((0..12).map(|_| read())).await;
     assert!(ended.iter().all(|one| one["state"] == "completed" && one == &ended[0]), "{ended:?}");
@@ -40,7 +40,7 @@ async fn same_transaction_sent_at_once_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snapshot_asked_for_at_once_is_taken_once() {
+async fn snapshot_requested_concurrently_is_taken_once() {
     let world = World::start().await;
     world.create("web-01").await;
     let body = json!({ "owner": "run:1", "expires_at": world.clock.now() + chrono::TimeDelta::hours(1) });
@@ -50,9 +50,9 @@ async fn snapshot_asked_for_at_once_is_taken_once() {
     assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 201).count(), 1);
 }
 
-/// A reader who follows the diffs while machines change misses none of them.
+/// A client that polls the diffs while machines change misses no change.
 #[tokio::test(flavor = "multi_thread")]
-async fn follower_of_the_diffs_misses_nothing() {
+async fn client_that_polls_the_diffs_misses_nothing() {
     let world = World::start().await;
     let ids: Vec<String> = (0..24).map(|i| format!("web-{i:02}")).collect();
     for id in &ids {

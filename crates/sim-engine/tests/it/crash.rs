@@ -11,17 +11,17 @@ use test_support::{Http, TestDatabase};
 use crate::{World, eventually, repository, version_of, vm};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transaction_ends_once_though_the_service_was_away() {
+async fn transaction_ends_once_after_an_outage_of_the_service() {
     let world = World::start().await;
     world.create("web-01").await;
     world.create("web-02").await;
     world.start_transaction("web-01", "t:1", json!({ "openssl": "3.0.15-1" }), 202).await;
     world.post("/sim/vms/web-02/guest/reboot", json!({}), 202).await;
 
-    // Back before the time has come: still running.
+    // Back before the transaction is due.
     let world = world.restart(TimeDelta::seconds(5)).await;
     assert_eq!(world.transaction("web-01", "t:1").await["state"], "running");
-    // Back after it: the upkeep ends it without being asked.
+    // Back later: the housekeeping ends it without a request.
     let world = world.restart(TimeDelta::seconds(60)).await;
     let object = "vm/web-01/transaction/t:1";
     eventually(async || (world.audited("end_transaction", object).await == 1).then_some(())).await;
@@ -37,7 +37,7 @@ async fn transaction_ends_once_though_the_service_was_away() {
     assert_eq!(version_of(&world.guest("web-01").await, "openssl"), "3.0.15-1");
 }
 
-/// The real program, killed without a chance to say goodbye.
+/// The real program, killed with SIGKILL.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_process_loses_nothing() {
     let database = TestDatabase::create().await;
@@ -70,7 +70,7 @@ async fn killed_process_loses_nothing() {
     wait_until_up(&base).await;
     let ended = http.post("/sim/vms/web-01/guest/transactions?wait=10", &body).await.expect(200);
     assert_eq!(ended["state"], "completed");
-    assert_eq!(ended["started_at"], started["started_at"], "the same run of it");
+    assert_eq!(ended["started_at"], started["started_at"], "it did not start again");
     let history = http.get("/sim/vms/web-01/guest/transactions").await.expect(200);
     assert_eq!(history["items"], json!([ended]));
 }

@@ -97,7 +97,7 @@ async fn failed_host_comes_back_with_power_or_revert() {
     assert_eq!((&injected["strikes"], &injected["times_left"]), (&json!(1), &json!(0)));
     let vm = world.get("/sim/vms/web-01").await;
     assert_eq!((&vm["power"], &vm["reachable"]), (&json!("on"), &json!(false)));
-    World::expect_silent(world.operator.get("/sim/vms/web-01/guest").await, "has failed");
+    World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest").await, "has failed");
     world.post("/sim/vms/web-01/power", json!({ "action": "on" }), 200).await;
     world.pass(20);
     assert_eq!(world.transaction("web-01", "t:1").await["state"], "failed");
@@ -106,7 +106,7 @@ async fn failed_host_comes_back_with_power_or_revert() {
     world.inject("host-failure", json!({ "vm_id": "web-01", "times": 2 })).await;
     assert_eq!(world.revert("web-01", &snapshot).await["reachable"], true);
     let reboot = world.operator.post("/sim/vms/web-01/guest/reboot", &json!({})).await;
-    World::expect_silent(reboot, "has failed");
+    World::expect_unreachable(reboot, "has failed");
     world.post("/sim/vms/web-01/power", json!({ "action": "reset" }), 200).await;
     world.pass(20);
     world.post("/sim/vms/web-01/guest/reboot", json!({}), 202).await;
@@ -124,7 +124,7 @@ async fn slow_guests_take_longer() {
     assert_eq!(world.transaction("web-01", "t:1").await["state"], "completed");
     world.post("/sim/vms/web-01/guest/reboot", json!({}), 202).await;
     world.pass(24);
-    World::expect_silent(world.operator.get("/sim/vms/web-01/guest").await, "boots");
+    World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest").await, "boots");
     world.pass(1);
     world.guest("web-01").await;
 }
@@ -137,7 +137,7 @@ async fn guest_behind_a_partition_runs_on() {
     let injected = world.inject("network-partition", json!({ "vm_id": "web-01" })).await;
     let vm = world.get("/sim/vms/web-01").await;
     assert_eq!((&vm["power"], &vm["reachable"]), (&json!("on"), &json!(false)));
-    World::expect_silent(world.operator.get("/sim/vms/web-01/guest/transactions/t:1").await, "network");
+    World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest/transactions/t:1").await, "network");
     world.pass(10);
     let snapshot = world.snapshot("web-01", "run:1").await;
     world.operator.delete(&format!("/sim/inject/{}", injected["id"].as_str().unwrap())).await.expect(204);
@@ -146,13 +146,13 @@ async fn guest_behind_a_partition_runs_on() {
     world.inject("network-partition", json!({ "vm_id": "web-01", "times": 2 })).await;
     world.revert("web-01", &snapshot).await;
     for _ in 0..2 {
-        World::expect_silent(world.operator.get("/sim/vms/web-01/guest").await, "network");
+        World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest").await, "network");
     }
-    assert_eq!(version_of(&world.guest("web-01").await, "openssl"), "3.0.15-1", "as kept by the snapshot");
+    assert_eq!(version_of(&world.guest("web-01").await, "openssl"), "3.0.15-1", "as in the snapshot");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn same_seed_gives_the_same_failures() {
+async fn same_seed_causes_the_same_failures() {
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         let world = World::start().await;
@@ -185,11 +185,11 @@ async fn list_has_filters_and_pages() {
     assert_eq!(count("?kind=slow&vm_id=web-02").await, 0);
     assert_eq!(count("?limit=1").await, 1);
     world.operator.delete("/sim/vms/web-02").await.expect(204);
-    assert_eq!(count("").await, 1, "faults go with their machine");
+    assert_eq!(count("").await, 1, "faults are deleted with their machine");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_faults_are_refused() {
+async fn invalid_faults_are_refused() {
     let world = World::start().await;
     world.create("web-01").await;
     for (kind, body, pointer) in [

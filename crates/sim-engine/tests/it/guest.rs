@@ -40,7 +40,7 @@ async fn services_stop_start_and_drain() {
     assert_eq!(sessions().await, 20);
     world.control("web-01", "nginx", "drain").await;
     world.pass(15);
-    assert_eq!(sessions().await, 0, "asking again does not begin again");
+    assert_eq!(sessions().await, 0, "a second request does not restart the drain");
 
     let stopped = world.control("web-01", "nginx", "stop").await;
     assert_eq!((&stopped["active"], &stopped["healthy"]), (&json!(false), &json!(false)));
@@ -55,7 +55,7 @@ async fn services_stop_start_and_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn service_with_wrong_configuration_does_not_start_again() {
+async fn service_with_invalid_configuration_does_not_start_again() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["guest"]["services"][0]["config_valid"] = json!(false);
@@ -65,7 +65,7 @@ async fn service_with_wrong_configuration_does_not_start_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reboot_takes_its_time_and_happens_once() {
+async fn reboot_takes_its_duration_and_happens_once() {
     let world = World::start().await;
     let created = world.create("web-01").await;
     let kernel = json!({ "linux-image-amd64": "6.1.119-1" });
@@ -87,10 +87,13 @@ async fn reboot_takes_its_time_and_happens_once() {
         world.operator.get("/sim/vms/web-01/guest/transactions/t:1").await,
         world.operator.post("/sim/vms/web-01/guest/services/nginx", &json!({ "action": "start" })).await,
     ] {
-        World::expect_silent(answer, "boots until");
+        World::expect_unreachable(answer, "boots until");
     }
     let packages = json!({ "transaction_id": "t:2", "packages": { "openssl": "3.0.15-1" } });
-    World::expect_silent(world.operator.post("/sim/vms/web-01/guest/transactions", &packages).await, "boots");
+    World::expect_unreachable(
+        world.operator.post("/sim/vms/web-01/guest/transactions", &packages).await,
+        "boots",
+    );
 
     world.pass(20);
     let guest = world.guest("web-01").await;

@@ -1,5 +1,4 @@
-//! The sim-engine over HTTP, on a PostgreSQL of its own. Time stands still and is moved by the tests, except where a
-//! test is about real waiting.
+//! The sim-engine over HTTP. The tests control the clock, except where a test needs real time.
 
 mod access;
 mod bad_input;
@@ -22,7 +21,7 @@ use sim_engine::{SimEngine, SimSettings};
 use test_support::{Http, TestDatabase, TestService};
 use tokio::net::TcpListener;
 
-/// A sim-engine with a repository, whose clock stands.
+/// A sim-engine with a repository and a fixed clock.
 pub struct World {
     // Dropped before the database it uses.
     pub service: TestService,
@@ -36,7 +35,7 @@ impl World {
         Self::start_at(Clock::fixed(Utc::now())).await
     }
 
-    /// On the system's clock.
+    /// With the clock of the system.
     pub async fn start_live() -> Self {
         Self::start_at(Clock::system()).await
     }
@@ -50,11 +49,11 @@ impl World {
         world
     }
 
-    /// Stops the service and starts another on the same database.
-    pub async fn restart(self, meanwhile: TimeDelta) -> Self {
+    /// Stops the service, advances the clock and starts another service on the same database.
+    pub async fn restart(self, downtime: TimeDelta) -> Self {
         let Self { service, clock, database, .. } = self;
         service.stop().await;
-        clock.advance(meanwhile);
+        clock.advance(downtime);
         let service = serve(&database, &clock).await;
         let operator = service.operator().await;
         Self { service, operator, clock, database }
@@ -115,15 +114,15 @@ impl World {
         self.post(&format!("/sim/vms/{id}/snapshots/{snapshot}/revert"), json!({}), 200).await
     }
 
-    /// Expects the guest to be silent, with a reason that holds `why`.
+    /// Expects that the guest does not answer, with a reason that contains `reason`.
     #[track_caller]
-    pub fn expect_silent(answer: test_support::Answer, why: &str) {
+    pub fn expect_unreachable(answer: test_support::Answer, reason: &str) {
         let problem = answer.expect_problem(503);
         assert_eq!(problem["type"], "/problems/guest-unreachable");
-        assert!(problem["detail"].as_str().unwrap().contains(why), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(reason), "{problem}");
     }
 
-    /// How often an action on an object stands in the audit log.
+    /// The number of records of an action on an object in the audit log.
     pub async fn audited(&self, action: &str, object: &str) -> usize {
         let admin = self.service.admin().await;
         let log = admin.get(&format!("/access/audit?limit=1000&object={object}")).await.expect(200);
@@ -154,7 +153,7 @@ pub fn vm(id: &str) -> Value {
     })
 }
 
-/// Version numbers whose order as text is not their order as versions: the place alone counts.
+/// Versions whose order as text is not their order as versions: only the position counts.
 pub fn repository() -> Value {
     json!({ "packages": {
         "linux-image-amd64": ["6.1.55-1", "6.1.9-1", "6.1.119-1"],
@@ -172,10 +171,10 @@ pub fn version_of(guest: &Value, package: &str) -> String {
 
 pub fn service_of(guest: &Value, name: &str) -> Value {
     let services = guest["services"].as_array().unwrap();
-    services.iter().find(|known| known["name"] == name).expect("the service is there").clone()
+    services.iter().find(|known| known["name"] == name).expect("the service exists").clone()
 }
 
-/// Asks until the answer is as wanted, for ten seconds at most.
+/// Calls `ask` until it returns a value, for ten seconds at most.
 pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..200 {
         if let Some(answer) = ask().await {
@@ -183,5 +182,5 @@ pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it did not come about within ten seconds");
+    panic!("no answer within ten seconds");
 }

@@ -28,7 +28,7 @@ async fn new_version_in_the_repository_is_a_candidate_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_repositories_are_refused() {
+async fn invalid_repositories_are_refused() {
     let world = World::start().await;
     for (os, body) in [
         ("debian12", json!({ "packages": { "nginx": [] } })),

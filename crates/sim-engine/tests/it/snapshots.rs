@@ -6,7 +6,7 @@ use crate::{World, eventually, service_of, version_of};
 const PATH: &str = "/sim/vms/web-01/snapshots";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn same_owner_and_purpose_give_the_same_snapshot() {
+async fn same_owner_and_purpose_return_the_same_snapshot() {
     let world = World::start().await;
     world.create("web-01").await;
     let first = world.snapshot("web-01", "run:1").await;
@@ -51,11 +51,15 @@ async fn revert_restores_everything() {
         after[field] = before[field].clone();
     }
     assert_eq!(after, before);
-    assert_eq!(world.transaction("web-01", "t:1").await["state"], "completed", "what ran has run");
+    assert_eq!(
+        world.transaction("web-01", "t:1").await["state"],
+        "completed",
+        "transactions are not reverted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn revert_tears_the_running_transaction_and_wakes_a_machine_that_is_off() {
+async fn revert_interrupts_the_running_transaction_and_starts_a_machine_that_is_off() {
     let world = World::start().await;
     world.create("web-01").await;
     let snapshot = world.snapshot("web-01", "run:1").await;
@@ -73,7 +77,7 @@ async fn revert_tears_the_running_transaction_and_wakes_a_machine_that_is_off() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_snapshots_are_swept() {
+async fn expired_snapshots_are_deleted() {
     let world = World::start().await;
     world.create("web-01").await;
     let snapshot = world.snapshot("web-01", "run:1").await;
@@ -88,7 +92,7 @@ async fn expired_snapshots_are_swept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_snapshots_are_refused() {
+async fn invalid_snapshots_are_refused() {
     let world = World::start().await;
     world.create("web-01").await;
     let now = world.clock.now();

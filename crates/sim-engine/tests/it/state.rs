@@ -33,7 +33,7 @@ async fn state_holds_machines_hypervisors_and_clusters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn diff_tells_what_changed_and_what_went() {
+async fn diff_lists_changed_and_deleted_machines() {
     let world = World::start().await;
     for id in ["a", "b", "c"] {
         world.create(id).await;
@@ -55,7 +55,11 @@ async fn diff_tells_what_changed_and_what_went() {
     world.create("c").await;
     let partition = world.inject("network-partition", json!({ "vm_id": "a" })).await;
     let changes = diff(start).await;
-    assert_eq!(ids(&changes["changed"]), ["a", "b", "c"], "what came back is no longer gone");
+    assert_eq!(
+        ids(&changes["changed"]),
+        ["a", "b", "c"],
+        "a machine that exists again is not listed as deleted"
+    );
     assert_eq!(changes["deleted"], json!([]));
     assert_eq!(changes["changed"][0]["reachable"], false);
     assert_eq!(ids(&diff(second).await["changed"]), ["a", "c"]);
@@ -71,7 +75,7 @@ async fn diff_tells_what_changed_and_what_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn boot_that_ends_by_itself_is_a_change() {
+async fn boot_that_ends_without_a_request_is_a_change() {
     let world = World::start().await;
     let created = world.create("a").await;
     world.post("/sim/vms/a/guest/reboot", json!({}), 202).await;

@@ -5,7 +5,7 @@ use crate::{World, version_of, vm};
 const PATH: &str = "/sim/vms/web-01/guest/transactions";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transaction_runs_for_its_time_and_once() {
+async fn transaction_runs_once_for_its_duration() {
     let world = World::start().await;
     world.create("web-01").await;
     let wanted = json!({ "nginx": "1.22.1-9+deb12u1", "openssl": "3.0.15-1" });
@@ -55,7 +55,7 @@ async fn only_one_transaction_holds_the_package_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn installed_or_newer_is_left_alone() {
+async fn installed_or_newer_versions_do_not_change() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["guest"]["packages"]["linux-image-amd64"] = json!("6.1.119-1");
@@ -69,7 +69,7 @@ async fn installed_or_newer_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_package_manager_refuses_fails_whole() {
+async fn refused_package_fails_the_whole_transaction() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["guest"]["held_packages"] = json!(["nginx"]);
@@ -92,18 +92,18 @@ async fn what_the_package_manager_refuses_fails_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rpm_guests_speak_as_dnf_does() {
+async fn rpm_guests_fail_with_messages_of_dnf() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["os"] = json!("rocky9");
     world.post("/sim/vms", request, 201).await;
     let failed = world.start_transaction("web-01", "t:1", json!({ "nginx": "9" }), 200).await;
-    assert_eq!(failed["failure"], "Error: Unable to find a match: nginx", "no repository offers nothing");
+    assert_eq!(failed["failure"], "Error: Unable to find a match: nginx", "there is no repository");
     assert_eq!(world.guest("web-01").await["packaging"], "rpm");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn power_loss_tears_a_transaction() {
+async fn power_loss_interrupts_a_transaction() {
     let world = World::start().await;
     world.create("web-01").await;
     world.start_transaction("web-01", "t:1", json!({ "openssl": "3.0.15-1" }), 202).await;
@@ -115,7 +115,7 @@ async fn power_loss_tears_a_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answer_waits_for_the_end_when_asked_to() {
+async fn answer_waits_for_the_end_on_request() {
     let world = World::start_live().await;
     let mut request = vm("web-01");
     request["guest"]["patch_seconds"] = json!(0.3);
@@ -155,5 +155,5 @@ async fn answer_names_the_address_of_the_transaction() {
     assert_eq!(world.get(&location).await, started);
     world.pass(10);
     let ended = world.post(PATH, body, 200).await;
-    assert_eq!(ended["state"], "completed", "the same request finds it ended");
+    assert_eq!(ended["state"], "completed", "the same request returns its end");
 }

@@ -21,7 +21,7 @@ async fn vm_is_created_read_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn taken_id_is_refused() {
+async fn existing_id_is_refused() {
     let world = World::start().await;
     world.create("web-01").await;
     let problem = world.operator.post("/sim/vms", &vm("WEB-01.")).await.expect_problem(409);
@@ -29,7 +29,7 @@ async fn taken_id_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn driver_that_is_not_there_is_named() {
+async fn missing_driver_is_named() {
     let world = World::start().await;
     let mut request = vm("web-01");
     request["driver"] = json!("linux");
@@ -120,20 +120,20 @@ async fn list_has_filters_and_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn power_cycle_gives_a_new_boot() {
+async fn power_cycle_starts_a_new_boot() {
     let world = World::start().await;
     let created = world.create("web-01").await;
     let power =
         async |action: &str| world.post("/sim/vms/web-01/power", json!({ "action": action }), 200).await;
 
-    assert_eq!(power("on").await["boot_id"], created["boot_id"], "an on machine stays as it is");
+    assert_eq!(power("on").await["boot_id"], created["boot_id"], "a running machine does not change");
     let off = power("off").await;
     assert_eq!((&off["power"], &off["reachable"]), (&json!("off"), &json!(false)));
-    World::expect_silent(world.operator.get("/sim/vms/web-01/guest").await, "is off");
+    World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest").await, "is off");
 
     let booting = power("on").await;
     assert_eq!((&booting["power"], &booting["reachable"]), (&json!("on"), &json!(false)));
-    World::expect_silent(world.operator.get("/sim/vms/web-01/guest").await, "boots until");
+    World::expect_unreachable(world.operator.get("/sim/vms/web-01/guest").await, "boots until");
     world.pass(20);
     let up = world.get("/sim/vms/web-01").await;
     assert_eq!(up["reachable"], true);

@@ -1,5 +1,7 @@
 //! Lists of neighbours in two flat arrays: half the memory of a list of lists, and close together in the cache.
 
+use petgraph::{algo::kosaraju_scc, graph::DiGraph};
+
 pub struct Adjacency {
     start: Vec<u32>,
     items: Vec<u32>,
@@ -54,86 +56,19 @@ impl Adjacency {
     pub fn of(&self, index: usize) -> &[u32] {
         &self.items[self.start[index] as usize..self.start[index + 1] as usize]
     }
-    /// The strongly connected component of each index: indexes that reach each other have the same number (R. Tarjan, 1972).
+
+    /// The strongly connected component of each index: indexes that reach each other have the same number.
     pub fn components(&self) -> Vec<u32> {
         let count = self.start.len() - 1;
-        let mut search = Search {
-            component_of: vec![NONE; count],
-            found: vec![NONE; count],
-            lowest: vec![0; count],
-            open: Vec::new(),
-            components: 0,
-            next: 0,
-        };
-        // Index and how many of its neighbours have been visited: a path instead of a recursion.
-        let mut path: Vec<(u32, u32)> = Vec::new();
-        for root in 0..count as u32 {
-            if search.found[root as usize] == NONE {
-                search.enter(root);
-                path.push((root, 0));
-            }
-            while let Some((at, looked)) = path.last_mut() {
-                let at = *at;
-                match self.of(at as usize).get(*looked as usize).copied() {
-                    Some(neighbour) => {
-                        *looked += 1;
-                        if search.found[neighbour as usize] == NONE {
-                            search.enter(neighbour);
-                            path.push((neighbour, 0));
-                        } else if search.component_of[neighbour as usize] == NONE {
-                            search.lower(at, search.found[neighbour as usize]);
-                        }
-                    }
-                    None => {
-                        path.pop();
-                        search.leave(at);
-                        if let Some((before, _)) = path.last() {
-                            search.lower(*before, search.lowest[at as usize]);
-                        }
-                    }
-                }
-            }
+        let mut graph = DiGraph::<(), ()>::from_edges(self.pairs());
+        while graph.node_count() < count {
+            graph.add_node(());
         }
-        search.component_of
-    }
-}
-
-const NONE: u32 = u32::MAX;
-
-struct Search {
-    component_of: Vec<u32>,
-    /// When each was found first.
-    found: Vec<u32>,
-    /// The earliest found that it reaches.
-    lowest: Vec<u32>,
-    open: Vec<u32>,
-    components: u32,
-    next: u32,
-}
-
-impl Search {
-    fn enter(&mut self, index: u32) {
-        (self.found[index as usize], self.lowest[index as usize]) = (self.next, self.next);
-        self.next += 1;
-        self.open.push(index);
-    }
-
-    fn lower(&mut self, index: u32, reached: u32) {
-        let lowest = &mut self.lowest[index as usize];
-        *lowest = (*lowest).min(reached);
-    }
-
-    fn leave(&mut self, index: u32) {
-        if self.lowest[index as usize] != self.found[index as usize] {
-            return;
+        let mut component_of = vec![0; count];
+        for (members, number) in kosaraju_scc(&graph).iter().zip(0..) {
+            members.iter().for_each(|member| component_of[member.index()] = number);
         }
-        while let Some(member) = self.open.pop() {
-            self.component_of[member as usize] = self.components;
-            if member == index {
-                break;
-            }
-        }
-        self.components += 1;
+        component_of
     }
 }
 

@@ -18,7 +18,7 @@ pub struct IndexedScenario<'a> {
     /// Criticality x severity.
     pub weights: Vec<f64>,
     pub duration_factor: Sampler,
-    /// What a host takes down with it.
+    /// What each host takes down with it.
     pub contained: Adjacency,
     /// The component of each service: services that depend on each other suffer together. Most are alone in theirs.
     pub component_of: Vec<u32>,

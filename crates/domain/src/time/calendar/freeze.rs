@@ -40,7 +40,7 @@ pub enum Effect {
 #[serde(try_from = "FreezeFields", into = "FreezeFields")]
 pub struct Freeze(FreezeFields);
 
-/// What a freeze consists of, as it is written.
+/// The fields of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeFields {

@@ -1,4 +1,4 @@
-//! The part of RFC 5545 recurrence rules that a freeze needs: every so many days, weeks, months or years.
+//! The part of RFC 5545 recurrence rules that a freeze needs: intervals of days, weeks, months or years.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;

@@ -66,7 +66,7 @@ impl Crontab {
         let mut latest = due(after)?;
         let mut nothing_after = until;
         // `next_after` never decreases, so the last firing is found by halving what is still unsearched.
-        // Firings are whole seconds, so less than a second holds no further one.
+        // Firings are at whole seconds, so there is no further one within a second.
         while nothing_after - latest >= TimeDelta::seconds(1) {
             let middle = latest + (nothing_after - latest) / 2;
             match due(middle) {

@@ -6,7 +6,7 @@ use api_types::patch::WatchState;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::CiId,
-    release::{Admission, CustomerFacts, Direction, Facts, NoticeTime, admit},
+    release::{self, Admission, CustomerFacts, Direction, Facts, NoticeTime},
     run::{Answer, HostState},
 };
 use service_kit::ApiResult;
@@ -40,7 +40,7 @@ pub(super) async fn admit(
     let mut conn = task.app.pool.acquire().await?;
     let facts = facts(task, &mut conn, hosts).await?;
     drop(conn);
-    Ok(match admit(plan, wave, hosts, &facts) {
+    Ok(match release::admit(plan, wave, hosts, &facts) {
         Admission::Admitted { customers, left_out } => {
             let (customers, held) = take(task, customers).await?;
             if let (true, Some(reason)) = (customers.is_empty(), held) {

@@ -65,7 +65,7 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.began_before, "{}", task.pending.action.name());
     match &task.pending.action {
         Action::Plan => task.subjects().plan(&task).await,
-        Action::AdmitChange => change::open_change(&task).await,
+        Action::OpenChange => change::open_change(&task).await,
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,

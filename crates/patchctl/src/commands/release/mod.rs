@@ -1,4 +1,4 @@
-//! `patchctl release`: products to customers.
+//! `patchctl release`: product releases to customers.
 
 pub(crate) mod picture;
 pub(crate) mod timeline;
@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use api_client::releases::ReleasesClient;
 use api_types::patch::{
     ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, Release, ReleasePlan,
-    ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, TickItem, TickState,
+    ReleaseRun, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, TickItem, TickState,
 };
 use domain::{
     ids::CiId,
@@ -17,135 +17,122 @@ use domain::{
     run::RunState,
 };
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::arguments::{PlanArguments, ReleaseCommand, SimulateRelease, parse_word};
+use super::{filter, poll};
+use crate::arguments::{PlanArguments, ReleaseCommand, SimulateRelease, parse_name};
 use crate::connect::Connection;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::{Printer, note, print};
+use crate::output::{Columns, Printer, note, print};
 
-const RELEASES: &[(&str, &str)] = &[
-    ("version", "/version"),
-    ("type", "/type"),
-    ("urgency", "/urgency"),
-    ("base", "/base_version"),
-    ("created", "/created_at"),
-    ("by", "/created_by"),
-    ("notes", "/notes"),
-];
-const DEPLOYMENTS: &[(&str, &str)] = &[
-    ("requested", "/requested_at"),
-    ("customer", "/customer"),
-    ("from", "/from_version"),
-    ("to", "/to_version"),
-    ("way", "/direction"),
-    ("state", "/state"),
-    ("ended", "/ended_at"),
-    ("detail", "/detail"),
-];
-const CUSTOMERS: &[(&str, &str)] = &[
-    ("customer", "/slug"),
-    ("name", "/name"),
-    ("tier", "/tier"),
-    ("version", "/current_version"),
-    ("time zone", "/time_zone"),
-    ("health", "/watch/state"),
-    ("pinned to", "/pinned_to"),
-    ("paused", "/paused"),
-];
-/// A validation is looked at until it ends, but not for ever.
-const PATIENCE: Duration = Duration::from_secs(4 * 3600);
-const OK: Outcome = Ok(ExitStatus::Ok);
+const RELEASES: Columns = "version type urgency base=base_version created=created_at by=created_by notes";
+const DEPLOYMENTS: Columns = "requested=requested_at customer from=from_version to=to_version way=direction \
+                              state ended=ended_at detail";
+const CUSTOMERS: Columns = "customer=slug name tier version=current_version time_zone health=watch/state \
+                            pinned_to paused";
+/// A validation may take hours, but not forever.
+const VALIDATION_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+const VALIDATION_POLL: Duration = Duration::from_millis(250);
 
-pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Printer) -> Outcome {
+pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Printer) -> CommandResult {
     let client = connection.releases();
     match command {
-        ReleaseCommand::List { most } => printer.list(&client.list_releases(most.limit).await?, RELEASES)?,
-        ReleaseCommand::Show { of } => show(&client.get_release(of.version).await?, printer)?,
-        ReleaseCommand::Plan(arguments) => plan(&client, arguments, printer).await?,
-        ReleaseCommand::Validate { of } => return validate(&client, of.version, printer).await,
-        ReleaseCommand::Check { of, item, waive } => check(&client, of.version, item, waive, printer).await?,
+        ReleaseCommand::List(most) => printer.list(&client.list_releases(most.limit).await?, RELEASES),
+        ReleaseCommand::Show(of) => printer.view(&client.get_release(of.version).await?, views::release),
+        ReleaseCommand::Plan(arguments) => plan(&client, arguments, printer).await,
+        ReleaseCommand::Validate(of) => validate(&client, of.version, printer).await,
+        ReleaseCommand::Check { of, item, waive } => check(&client, of.version, item, waive, printer).await,
         ReleaseCommand::Deploy { of, customers, dry_run: true } => {
             let request = PlanRelease { customers: customers.customers, ..PlanRelease::default() };
             let plan = client.plan_release(of.version, &request).await?;
-            note("dry run: nothing was touched, and nothing will be");
-            views::plan(&plan, printer)?;
+            note("dry run: nothing was changed, and nothing will be");
+            show_plan(&plan, printer)
         }
         ReleaseCommand::Deploy { of, customers, dry_run: false } => {
             let request = DeployRelease { customers: customers.customers, dry_run: false };
-            let run = client.deploy_release(of.version, &request).await?;
-            views::started(&run, printer)?;
+            show_started(&client.deploy_release(of.version, &request).await?, views::started, printer)
         }
         ReleaseCommand::Emergency { of, kind, customers, reason } => {
             if let Some(kind) = kind {
-                register(&client, &bare(of.version, kind)).await?;
+                register(&client, &new_release(of.version, kind)).await?;
             }
             let request = EmergencyRelease { reason, customers: customers.customers, dry_run: false };
             let run = client.deploy_emergency_release(of.version, &request).await?;
-            views::started(&run, printer)?;
+            show_started(&run, views::started, printer)?;
             if printer.is_for_people() {
-                note("it starts on the word of one emergency approver: patchctl change approve");
+                note("it starts when one emergency approver approves it: patchctl change approve");
             }
+            OK
         }
-        ReleaseCommand::Status { of } => {
-            views::status(&client.get_release_status(of.version).await?, printer)?
+        ReleaseCommand::Status(of) => {
+            printer.view(&client.get_release_status(of.version).await?, views::status)
         }
         ReleaseCommand::Rollback { of, customers, reason, now } => {
             let request = RollBackRelease { customers, reason, at_once: now };
             for run in client.roll_back_release(of.version, &request).await? {
-                views::taken_back(&run, printer)?;
+                show_started(&run, views::rolling_back, printer)?;
             }
+            OK
         }
         ReleaseCommand::SignOff { of, reason } => {
-            printer.item(&client.sign_off_release(of.version, &SignOff { reason }).await?)?;
+            printer.item(&client.sign_off_release(of.version, &SignOff { reason }).await?)
         }
         ReleaseCommand::Health { customer } => {
-            return views::health(&client.get_customer_health(&customer).await?, printer);
+            let detail = client.get_customer_health(&customer).await?;
+            let printed = printer.view(&detail, views::health)?;
+            Ok(if detail.now.failure.is_some() { ExitStatus::Failed } else { printed })
         }
         ReleaseCommand::Report { customer, severity, summary } => {
             let severity =
-                parse_word(&severity).map_err(|error| Failure::usage(format!("--severity {error}")))?;
-            printer.item(&client.report_issue(&customer, &ReportIssue { severity, summary }).await?)?;
+                parse_name(&severity).map_err(|error| Failure::usage(format!("--severity {error}")))?;
+            printer.item(&client.report_issue(&customer, &ReportIssue { severity, summary }).await?)
         }
         ReleaseCommand::Deployments { customer, version, most } => {
-            let mut filter = Vec::new();
-            filter.extend(customer.map(|customer| ("customer", customer.to_string())));
-            filter.extend(version.map(|version| ("version", version.to_string())));
-            printer.list(&client.list_deployments(&filter, most.limit).await?, DEPLOYMENTS)?;
+            let filter = filter([
+                ("customer", customer.map(|customer| customer.to_string())),
+                ("version", version.map(|version| version.to_string())),
+            ]);
+            printer.list(&client.list_deployments(&filter, most.limit).await?, DEPLOYMENTS)
         }
         ReleaseCommand::Timeline { of, forecast, svg } => {
             let timeline = timeline_of(&client, of.version, forecast).await?;
-            show_timeline(&timeline, svg.as_deref(), printer)?;
+            show_timeline(&timeline, svg.as_deref(), printer)
         }
-        ReleaseCommand::Simulate(arguments) => simulate(&client, arguments, printer).await?,
+        ReleaseCommand::Simulate(arguments) => simulate(&client, arguments, printer).await,
         ReleaseCommand::Metrics { version } => {
             let report = match version {
                 Some(version) => client.get_release_metrics(version).await?,
                 None => client.get_metrics().await?,
             };
-            views::metrics(&report, printer)?;
+            printer.view(&report, views::metrics)
         }
         ReleaseCommand::Customers { tier, most } => {
-            let filter: Vec<_> = tier.map(|tier| ("tier", tier)).into_iter().collect();
-            printer.list(&client.list_customers(&filter, most.limit).await?, CUSTOMERS)?;
+            printer.list(&client.list_customers(&filter([("tier", tier)]), most.limit).await?, CUSTOMERS)
         }
-        ReleaseCommand::Policies => views::policies(&client.get_release_policies().await?, printer)?,
-        ReleaseCommand::Apply { file, dry_run } => apply(&client, &file, dry_run, printer).await?,
+        ReleaseCommand::Policies => printer.view(&client.get_release_policies().await?, views::policies),
+        ReleaseCommand::Apply { file, dry_run } => apply(&client, &file, dry_run, printer).await,
     }
-    OK
 }
 
-fn show(release: &Release, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(release);
+fn show_started(run: &ReleaseRun, text: impl Fn(&ReleaseRun) -> String, printer: Printer) -> CommandResult {
+    let printed = printer.view(run, text);
+    if printer.is_for_people() {
+        note(&format!("follow it with: patchctl release status --version {}", run.version));
     }
-    print(&views::head(release))?;
-    print("\n")?;
-    print(&views::checklist(release))
+    printed
 }
 
-fn bare(version: Version, kind: ReleaseKind) -> CreateRelease {
+fn show_plan(plan: &ReleasePlan, printer: Printer) -> CommandResult {
+    let printed = printer.view(plan, views::plan);
+    if printer.is_for_people() && !plan.open_items.is_empty() {
+        let version = plan.release.version;
+        note(&format!("tick them with: patchctl release check --version {version} --item NUMBER"));
+    }
+    printed
+}
+
+pub(crate) fn new_release(version: Version, kind: ReleaseKind) -> CreateRelease {
     CreateRelease {
         version,
         kind,
@@ -159,7 +146,7 @@ fn bare(version: Version, kind: ReleaseKind) -> CreateRelease {
     }
 }
 
-/// The release, registered now unless it is known.
+/// The release, which is registered if it is new.
 async fn register(client: &ReleasesClient, request: &CreateRelease) -> Result<Release, Failure> {
     match client.get_release(request.version).await {
         Ok(known) if known.kind != request.kind => Err(Failure::usage(format!(
@@ -176,7 +163,7 @@ async fn register(client: &ReleasesClient, request: &CreateRelease) -> Result<Re
     }
 }
 
-async fn plan(client: &ReleasesClient, arguments: PlanArguments, printer: Printer) -> Result<(), Failure> {
+async fn plan(client: &ReleasesClient, arguments: PlanArguments, printer: Printer) -> CommandResult {
     let version = arguments.of.version;
     if let Some(kind) = arguments.kind {
         let request = CreateRelease {
@@ -187,44 +174,45 @@ async fn plan(client: &ReleasesClient, arguments: PlanArguments, printer: Printe
             rollback_artefact: arguments.rollback_artefact,
             identified_at: arguments.identified_at,
             allow_gap: arguments.allow_gap,
-            ..bare(version, kind)
+            ..new_release(version, kind)
         };
         let known = register(client, &request).await?;
         if let Some(urgency) = arguments.urgency.filter(|urgency| *urgency != known.urgency) {
             let changes = api_types::patch::UpdateRelease { urgency: Some(urgency), ..Default::default() };
             client.update_release(version, &changes, None).await?;
-            note(&format!("the urgency of {version} is {urgency} now, it was {}", known.urgency));
+            note(&format!("the urgency of {version} is now {urgency}; it was {}", known.urgency));
         }
     }
     let request = PlanRelease { customers: arguments.customers.customers, ..PlanRelease::default() };
-    let plan = client.plan_release(version, &request).await.map_err(|error| match error.is_not_found() {
-        true => Failure::from(error).hint("say its type with --type to register it"),
-        false => error.into(),
+    let plan = client.plan_release(version, &request).await.map_err(|error| {
+        let is_new = error.is_not_found();
+        let failure = Failure::from(error);
+        if is_new { failure.hint("pass its type with --type to register it") } else { failure }
     })?;
-    views::plan(&plan, printer)
+    show_plan(&plan, printer)
 }
 
-async fn validate(client: &ReleasesClient, version: Version, printer: Printer) -> Outcome {
-    let run = client.validate_release(version).await?;
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let status = client.get_release_status(version).await?;
-        let Some(found) = status.runs.iter().find(|one| one.run.run.id == run.run.id) else {
-            return Err(Failure::new("the validation has gone"));
-        };
+async fn validate(client: &ReleasesClient, version: Version, printer: Printer) -> CommandResult {
+    let run = client.validate_release(version).await?.run;
+    let ended = poll(VALIDATION_TIMEOUT, VALIDATION_POLL, async || {
+        let runs = client.get_release_status(version).await?.runs;
+        let found = runs.into_iter().find(|one| one.run.run.id == run.id);
+        let found = found.ok_or_else(|| Failure::new("the validation no longer exists"))?;
         let state = found.run.run.state;
-        if state.is_final() || state == RunState::Paused {
-            views::checks(&found.checks, printer)?;
-            if let Some(reason) = &found.run.run.reason {
-                note(reason);
-            }
-            return Ok(if state == RunState::Succeeded { ExitStatus::Ok } else { ExitStatus::Failed });
-        }
-        if Instant::now() >= until {
-            return Err(Failure::new(format!("run {} has not ended; it goes on by itself", run.run.id)));
-        }
-        sleep(Duration::from_millis(250)).await;
+        Ok(Some(found).filter(|_| state.is_final() || state == RunState::Paused))
+    });
+    let Some(ended) = ended.await? else {
+        return Err(Failure::new(format!("run {} has not ended yet; it continues by itself", run.id)));
+    };
+    if printer.is_for_people() {
+        print(&views::checks(&ended.checks))?;
+    } else {
+        printer.json(&ended.checks)?;
     }
+    if let Some(reason) = &ended.run.run.reason {
+        note(reason);
+    }
+    Ok(if ended.run.run.state == RunState::Succeeded { ExitStatus::Ok } else { ExitStatus::Failed })
 }
 
 async fn check(
@@ -233,11 +221,9 @@ async fn check(
     item: Option<String>,
     waive: Option<String>,
     printer: Printer,
-) -> Result<(), Failure> {
-    let tick = match waive {
-        Some(reason) => TickItem { state: TickState::Waived, reason },
-        None => TickItem { state: TickState::Done, reason: String::new() },
-    };
+) -> CommandResult {
+    let state = if waive.is_some() { TickState::Waived } else { TickState::Done };
+    let tick = TickItem { state, reason: waive.unwrap_or_default() };
     let items = match item {
         Some(item) => vec![item],
         None => client.get_release(version).await?.checklist.open().map(|(name, _)| name.clone()).collect(),
@@ -245,14 +231,10 @@ async fn check(
     for item in items {
         client.tick_item(version, &item, &tick).await?;
     }
-    let release = client.get_release(version).await?;
-    match printer.is_for_people() {
-        true => print(&views::checklist(&release)),
-        false => printer.item(&release),
-    }
+    printer.view(&client.get_release(version).await?, views::checklist)
 }
 
-/// As it went; before there is anything to tell, as it would go.
+/// What happened, or the forecast when nothing has happened yet.
 async fn timeline_of(
     client: &ReleasesClient,
     version: Version,
@@ -265,10 +247,10 @@ async fn timeline_of(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(foretold(client.plan_release(version, &PlanRelease::default()).await?))
+    Ok(forecast_of(client.plan_release(version, &PlanRelease::default()).await?))
 }
 
-fn foretold(plan: ReleasePlan) -> ReleaseTimeline {
+fn forecast_of(plan: ReleasePlan) -> ReleaseTimeline {
     ReleaseTimeline {
         version: plan.release.version,
         kind: plan.release.kind,
@@ -279,24 +261,21 @@ fn foretold(plan: ReleasePlan) -> ReleaseTimeline {
     }
 }
 
-fn show_timeline(timeline: &ReleaseTimeline, svg: Option<&Path>, printer: Printer) -> Result<(), Failure> {
-    match printer.is_for_people() {
-        true => print(&timeline::text(timeline))?,
-        false => printer.json(timeline)?,
+fn show_timeline(timeline: &ReleaseTimeline, svg: Option<&Path>, printer: Printer) -> CommandResult {
+    if printer.is_for_people() {
+        print(&timeline::text(timeline))?;
+    } else {
+        printer.json(timeline)?;
     }
     if let Some(file) = svg {
         std::fs::write(file, picture::svg(timeline))
             .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
         note(&format!("the picture is in {}", file.display()));
     }
-    Ok(())
+    OK
 }
 
-async fn simulate(
-    client: &ReleasesClient,
-    arguments: SimulateRelease,
-    printer: Printer,
-) -> Result<(), Failure> {
+async fn simulate(client: &ReleasesClient, arguments: SimulateRelease, printer: Printer) -> CommandResult {
     let mut unhealthy = BTreeMap::new();
     for (slug, minutes) in arguments.unhealthy {
         let slug = CiId::new(&slug).map_err(|error| Failure::usage(format!("--unhealthy: {error}")))?;
@@ -312,18 +291,18 @@ async fn simulate(
         begin_at: arguments.at,
         imagined: Imagined { unhealthy, failing, ..Imagined::default() },
     };
-    let began = Instant::now();
+    let started = Instant::now();
     let plan = client.plan_release(arguments.of.version, &request).await?;
-    let took = began.elapsed();
+    let took = started.elapsed();
     let virtual_time = plan.timeline.ended_at - plan.timeline.began_at;
-    show_timeline(&foretold(plan), arguments.svg.as_deref(), printer)?;
+    show_timeline(&forecast_of(plan), arguments.svg.as_deref(), printer)?;
     if printer.is_for_people() {
-        note(&format!("{} played in {} ms", timeline::span(virtual_time), took.as_millis()));
+        note(&format!("{} simulated in {} ms", timeline::span(virtual_time), took.as_millis()));
     }
-    Ok(())
+    OK
 }
 
-/// A file an operator keeps in git.
+/// A configuration file, which an operator usually keeps in git.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
@@ -338,7 +317,7 @@ async fn apply(
     files: &[std::path::PathBuf],
     dry_run: bool,
     printer: Printer,
-) -> Result<(), Failure> {
+) -> CommandResult {
     let mut config = ApplyConfig { dry_run, ..ApplyConfig::default() };
     for file in files {
         let read: ConfigFile = input::request(file)?;
@@ -351,5 +330,11 @@ async fn apply(
             return Err(Failure::usage("more than one file has `policies`"));
         }
     }
-    views::diff(&client.apply_release_config(&config).await?, printer)
+    let diff = client.apply_release_config(&config).await?;
+    let printed = printer.view(&diff, views::diff);
+    if printer.is_for_people() && !diff.not_named.is_empty() {
+        let names: Vec<&str> = diff.not_named.iter().take(10).map(|slug| slug.as_str()).collect();
+        note(&format!("{} stored customers are not in the file: {}", diff.not_named.len(), names.join(", ")));
+    }
+    printed
 }

@@ -1,4 +1,4 @@
-//! A rollout as a picture: a line per customer, grouped by tier, in SVG.
+//! A rollout as an SVG picture: a line per customer, grouped by tier.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ const RIGHT: f64 = 30.0;
 const LINE: f64 = 18.0;
 const TOP: f64 = 64.0;
 
-/// Colours that are told apart by people who see few of them.
+/// Colours that people with colour blindness can distinguish.
 fn colour(what: Happening) -> &'static str {
     match what {
         Happening::Begun | Happening::CheckBegan => "#56b4e9",
@@ -55,7 +55,7 @@ pub(crate) fn svg(timeline: &ReleaseTimeline) -> String {
         "{} ({}), {}",
         timeline.version,
         timeline.kind.name().replace('_', " "),
-        if timeline.is_forecast { "forecast" } else { "as it went" }
+        if timeline.is_forecast { "forecast" } else { "what happened" }
     );
     let mut axis = String::new();
     for tick in 0..=6 {
@@ -69,7 +69,7 @@ pub(crate) fn svg(timeline: &ReleaseTimeline) -> String {
         );
     }
     format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11"><rect width="{WIDTH}" height="{height}" fill="#ffffff"/><text x="8" y="24" font-size="16">{}</text><text x="8" y="42" fill="#555555">from {}, {} in all: {}</text>{body}{axis}</svg>
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11"><rect width="{WIDTH}" height="{height}" fill="#ffffff"/><text x="8" y="24" font-size="16">{}</text><text x="8" y="42" fill="#555555">from {}, {} in total: {}</text>{body}{axis}</svg>
 "##,
         escape(&title),
         began.format("%a %Y-%m-%d %H:%M UTC"),
@@ -78,7 +78,7 @@ pub(crate) fn svg(timeline: &ReleaseTimeline) -> String {
     )
 }
 
-/// One customer: its deployment as a bar, then how it stood until the end.
+/// One customer: its deployment as a bar, then its state until the end.
 fn line(
     body: &mut String,
     rows: &[&TimelineRow],

@@ -1,4 +1,4 @@
-//! A rollout as a table: what happened when, tier by tier, one line a minute and tier.
+//! A rollout as a table: one line for each minute and tier.
 
 use api_types::patch::ReleaseTimeline;
 use chrono::TimeDelta;
@@ -6,14 +6,14 @@ use domain::release::{Happening, TimelineRow};
 
 use crate::output::{clean, columns};
 
-/// Names spelt out in one line; more are counted.
+/// Most names on one line; a longer list is counted.
 const MOST_NAMES: usize = 4;
 
 pub(crate) fn text(timeline: &ReleaseTimeline) -> String {
     let began_at = timeline.timeline.began_at;
-    let word = if timeline.is_forecast { "forecast" } else { "as it went" };
+    let origin = if timeline.is_forecast { "forecast" } else { "what happened" };
     let mut lines = vec![format!(
-        "{} ({}), {word}, from {}",
+        "{} ({}), {origin}, from {}",
         timeline.version,
         timeline.kind.name().replace('_', " "),
         began_at.format("%a %Y-%m-%d %H:%M UTC")
@@ -30,7 +30,7 @@ pub(crate) fn text(timeline: &ReleaseTimeline) -> String {
     lines.join("\n")
 }
 
-/// Rows of the same minute, tier and kind belong together.
+/// Groups rows of the same minute, tier and kind.
 fn grouped(rows: &[TimelineRow]) -> Vec<Vec<&TimelineRow>> {
     let key = |row: &TimelineRow| (row.at.timestamp() / 60, row.wave.clone(), row.what);
     let mut groups: Vec<Vec<&TimelineRow>> = Vec::new();
@@ -51,10 +51,10 @@ fn sentence(rows: &[&TimelineRow]) -> String {
     let same_text = rows.iter().all(|row| row.text == first.text);
     let text = clean(&first.text);
     match first.what {
-        Happening::Begun => format!("{who}: deployment begins"),
+        Happening::Begun => format!("{who}: deployment starts"),
         Happening::CheckBegan => {
             let checks = rows.iter().map(|row| clean(&row.text)).collect::<Vec<_>>().join(", ");
-            format!("checks begin: {checks}")
+            format!("checks start: {checks}")
         }
         Happening::Waiting => format!("waits: {text}"),
         Happening::Ended | Happening::CheckPassed => text,
@@ -73,20 +73,22 @@ fn sentence(rows: &[&TimelineRow]) -> String {
 
 fn names(rows: &[&TimelineRow]) -> String {
     let names: Vec<&str> = rows.iter().filter_map(|row| Some(row.customer.as_ref()?.as_str())).collect();
-    match names.len() > MOST_NAMES {
-        true => format!("{} customers", names.len()),
-        false => names.join(", "),
-    }
+    if names.len() > MOST_NAMES { format!("{} customers", names.len()) } else { names.join(", ") }
 }
 
 /// `+1:05`, `+3 d 02:00`.
 pub(crate) fn offset(span: TimeDelta) -> String {
-    format!("+{}", span_text(span))
+    format!("+{}", self::span(span))
 }
 
 /// The same without the sign.
 pub(crate) fn span(span: TimeDelta) -> String {
-    span_text(span)
+    let minutes = span.num_minutes().max(0);
+    let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
+    match days {
+        0 => format!("{hours}:{minutes:02}"),
+        days => format!("{days} d {hours:02}:{minutes:02}"),
+    }
 }
 
 /// `15 min`, `2 h`, `3 d`.
@@ -95,15 +97,6 @@ pub(crate) fn delay(span: TimeDelta) -> String {
         days if days >= 2880 && days % 1440 == 0 => format!("{} d", days / 1440),
         hours if hours > 0 && hours % 60 == 0 => format!("{} h", hours / 60),
         minutes => format!("{minutes} min"),
-    }
-}
-
-fn span_text(span: TimeDelta) -> String {
-    let minutes = span.num_minutes().max(0);
-    let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
-    match days {
-        0 => format!("{hours}:{minutes:02}"),
-        days => format!("{days} d {hours:02}:{minutes:02}"),
     }
 }
 

@@ -1,19 +1,24 @@
-//! What a person reads about releases, at any hour.
+//! Texts about releases for people.
 
 use api_types::patch::{
     CheckResult, ConfigDiff, CustomerHealthDetail, CustomerWatch, MetricsReport, Release, ReleasePlan,
     ReleaseRun, ReleaseRunStatus, ReleaseStatus, StoredReleasePolicies, WatchState,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::release::{ItemState, Measured, ReleaseKind, ReleaseMetrics, Tier};
+use domain::plan::Wave;
+use domain::release::{Happening, ItemState, Measured, ReleaseKind, ReleaseMetrics, Tier};
 
+use super::super::{spaced_name, wire_name};
 use super::timeline;
-use crate::failure::{ExitStatus, Failure, Outcome};
-use crate::output::{Printer, clean, columns, note, print};
+use crate::output::{clean, columns, row};
 
-/// `v1.0.2 · bug fix · medium · based on v1.0.1`
-pub(super) fn head(release: &Release) -> String {
-    let kind = release.kind.name().replace('_', " ");
+pub(super) fn release(release: &Release) -> String {
+    format!("{}\n\n{}", head(release), checklist(release))
+}
+
+/// `v1.0.2  bug fix, medium urgency, based on v1.0.1`
+fn head(release: &Release) -> String {
+    let kind = spaced_name(release.kind);
     let mut text = format!(
         "{}  {kind}, {} urgency, based on {}",
         release.version, release.urgency, release.base_version
@@ -34,8 +39,8 @@ pub(super) fn checklist(release: &Release) -> String {
             ItemState::Done { by, at } => ("[x]", format!("{by}, {}", minute(*at))),
             ItemState::Waived { by, reason, .. } => ("[-]", format!("waived by {by}: {reason}")),
         };
-        let number = name.split('-').next().unwrap_or_default().trim_start_matches('0').to_owned();
-        vec![mark.to_owned(), number, clean(&item.text), clean(&who)]
+        let number = name.split('-').next().unwrap_or_default().trim_start_matches('0');
+        row![mark, number, clean(&item.text), clean(&who)]
     });
     columns(&["", "item", "text", "who"], rows.collect())
 }
@@ -44,180 +49,146 @@ fn minute(at: DateTime<Utc>) -> String {
     at.format("%a %Y-%m-%d %H:%M UTC").to_string()
 }
 
-pub(super) fn plan(plan: &ReleasePlan, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(plan);
-    }
-    print(&head(&plan.release))?;
-    print(&format!("plan    {}\n", &plan.plan_hash[..plan.plan_hash.len().min(12)]))?;
-    let began_at = plan.timeline.began_at;
-    let rows = plan.plan.waves.iter().map(|wave| {
-        let first = plan.timeline.rows.iter().find(|row| {
-            use domain::release::Happening::{Begun, CheckBegan};
-            row.wave == wave.name && matches!(row.what, Begun | CheckBegan)
-        });
-        let starts = first.map_or("-".to_owned(), |row| {
-            format!("{} {}", timeline::offset(row.at - began_at), row.at.format("%a %H:%M"))
-        });
-        let start = wave.start.as_ref();
-        let delay = start.filter(|start| start.delay_seconds > 0).map(|start| {
-            timeline::delay(TimeDelta::seconds(i64::from(start.delay_seconds))) + " after the demo"
-        });
-        let notice = start
-            .and_then(|start| start.notice_seconds)
-            .map(|seconds| format!("told {} h before", seconds / 3600));
-        let in_windows = plan.plan.deployment().is_some_and(|deployment| {
-            wave.hosts
-                .iter()
-                .any(|id| deployment.customers.get(id).is_some_and(|target| !target.windows.is_empty()))
-        });
-        let windows = in_windows.then(|| "in its windows".to_owned());
-        let checks = match wave.checks.len() {
-            0 => None,
-            1 => Some("1 check".to_owned()),
-            more => Some(format!("{more} checks")),
-        };
-        let conditions: Vec<String> = [checks, delay, notice, windows].into_iter().flatten().collect();
-        let names: Vec<&str> = wave.hosts.iter().take(5).map(|id| id.as_str()).collect();
-        let more = wave.hosts.len().saturating_sub(names.len());
-        let who = match more {
-            0 => names.join(", "),
-            more => format!("{} and {more} more", names.join(", ")),
-        };
-        vec![wave.name.clone(), starts, conditions.join(", "), wave.hosts.len().to_string(), who]
-    });
-    print(&columns(&["tier", "starts", "when", "customers", ""], rows.collect()))?;
-    let ends = plan.timeline.ended_at;
-    print(&format!("\nall done {} ({})", timeline::offset(ends - began_at), minute(ends)))?;
-    for left in &plan.left_out {
-        print(&format!("left out: {}: {}", left.customer, clean(&left.reason)))?;
-    }
+pub(super) fn plan(plan: &ReleasePlan) -> String {
+    let rows = plan.plan.waves.iter().map(|wave| planned_wave(plan, wave));
+    let (starts, ends) = (plan.timeline.began_at, plan.timeline.ended_at);
+    let mut lines = vec![
+        head(&plan.release),
+        format!("plan    {}", &plan.plan_hash[..plan.plan_hash.len().min(12)]),
+        columns(&["tier", "starts", "when", "customers", ""], rows.collect()),
+        format!("\nall done {} ({})", timeline::offset(ends - starts), minute(ends)),
+    ];
+    lines.extend(
+        plan.left_out.iter().map(|left| format!("left out: {}: {}", left.customer, clean(&left.reason))),
+    );
     if !plan.open_items.is_empty() {
-        print(&format!("\n{} items of the checklist hold it:", plan.open_items.len()))?;
-        plan.open_items.iter().try_for_each(|item| print(&format!("  [ ] {}", clean(item))))?;
-        note(&format!(
-            "tick them with: patchctl release check --version {} --item NUMBER",
-            plan.release.version
-        ));
+        lines.push(format!("\n{} open items of the checklist block it:", plan.open_items.len()));
+        lines.extend(plan.open_items.iter().map(|item| format!("  [ ] {}", clean(item))));
     }
-    Ok(())
+    lines.join("\n")
 }
 
-pub(super) fn started(run: &ReleaseRun, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(run);
-    }
-    let mode = serde_json::to_value(run.mode).unwrap_or_default();
-    print(&format!(
-        "{} of {} is under way as run {}",
-        mode.as_str().unwrap_or("run"),
-        run.version,
-        run.run.id
-    ))?;
-    note(&format!("see how it goes: patchctl release status --version {}", run.version));
-    Ok(())
+fn planned_wave(plan: &ReleasePlan, wave: &Wave) -> Vec<String> {
+    let first =
+        plan.timeline.rows.iter().find(|row| {
+            row.wave == wave.name && matches!(row.what, Happening::Begun | Happening::CheckBegan)
+        });
+    let starts = first.map_or("-".to_owned(), |row| {
+        format!("{} {}", timeline::offset(row.at - plan.timeline.began_at), row.at.format("%a %H:%M"))
+    });
+    let start = wave.start.as_ref();
+    let delay = start
+        .filter(|start| start.delay_seconds > 0)
+        .map(|start| timeline::delay(TimeDelta::seconds(start.delay_seconds.into())) + " after the demo");
+    let notice = start
+        .and_then(|start| start.notice_seconds)
+        .map(|seconds| format!("notice {} h before", seconds / 3600));
+    let in_windows = plan.plan.deployment().is_some_and(|deployment| {
+        let targets = wave.hosts.iter().filter_map(|id| deployment.customers.get(id));
+        targets.into_iter().any(|target| !target.windows.is_empty())
+    });
+    let windows = in_windows.then(|| "in its windows".to_owned());
+    let checks = match wave.checks.len() {
+        0 => None,
+        1 => Some("1 check".to_owned()),
+        more => Some(format!("{more} checks")),
+    };
+    let conditions: Vec<String> = [checks, delay, notice, windows].into_iter().flatten().collect();
+    let names: Vec<&str> = wave.hosts.iter().take(5).map(|id| id.as_str()).collect();
+    let names = match wave.hosts.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    };
+    row![wave.name, starts, conditions.join(", "), wave.hosts.len(), names]
 }
 
-/// By the rollout that is under way, or by a run of its own.
-pub(super) fn taken_back(run: &ReleaseRun, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(run);
-    }
-    print(&format!("{} is being taken back by run {}", run.version, run.run.id))?;
-    note(&format!("see how it goes: patchctl release status --version {}", run.version));
-    Ok(())
+pub(super) fn started(run: &ReleaseRun) -> String {
+    format!("{} of {} started as run {}", wire_name(run.mode), run.version, run.run.id)
 }
 
-pub(super) fn checks(checks: &[CheckResult], printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.json(checks);
-    }
+/// By the rollout that is in progress, or by a run of its own.
+pub(super) fn rolling_back(run: &ReleaseRun) -> String {
+    format!("run {} rolls back {}", run.run.id, run.version)
+}
+
+pub(super) fn checks(checks: &[CheckResult]) -> String {
     if checks.is_empty() {
-        return print("no checks are configured");
+        return "no checks are configured".to_owned();
     }
     let rows = checks.iter().map(|check| {
         let took = check
             .ended_at
             .map_or("-".to_owned(), |ended| format!("{} s", (ended - check.started_at).num_seconds()));
-        let last = check.log.trim().lines().last().unwrap_or_default();
-        vec![check.name.clone(), check.result.clone(), took, clean(last)]
+        row![check.name, check.result, took, clean(check.log.trim().lines().last().unwrap_or_default())]
     });
-    print(&columns(&["check", "result", "took", "log"], rows.collect()))
+    columns(&["check", "result", "took", "log"], rows.collect())
 }
 
-pub(super) fn status(status: &ReleaseStatus, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(status);
-    }
-    print(&head(&status.release))?;
+pub(super) fn status(status: &ReleaseStatus) -> String {
+    let mut lines = vec![head(&status.release)];
     let open = status.release.checklist.open().count();
     if open > 0 {
-        print(&format!("        {open} items of its checklist are open"))?;
+        lines.push(format!("        {open} items of its checklist are open"));
     }
     for run in status.runs.iter().take(3) {
-        print("\n")?;
-        of_run(run, status.at)?;
+        lines.push(String::new());
+        lines.extend(run_status(run, status.at));
     }
     if status.runs.is_empty() {
-        print("\nnot rolled out yet")?;
+        lines.push("\nnot rolled out yet".to_owned());
     }
-    let concerned: Vec<_> = status.customers.iter().filter(|customer| customer.state.is_some()).collect();
-    if concerned.is_empty() {
-        return Ok(());
+    let mut customers = status.customers.iter().filter(|customer| customer.state.is_some()).peekable();
+    if customers.peek().is_some() {
+        let rows = customers.map(|customer| {
+            row![
+                customer.tier,
+                customer.customer,
+                customer.current_version,
+                customer.state.map_or(String::new(), |state| state.name().replace('_', " ")),
+                customer.deployed_at.map_or(String::new(), |at| at.format("%a %H:%M").to_string()),
+                customer.watch.as_ref().map_or(String::new(), |watch| watched(watch).trim().to_owned()),
+                clean(customer.reason.as_deref().unwrap_or_default()),
+            ]
+        });
+        lines.push(String::new());
+        lines.push(columns(&["tier", "customer", "runs", "state", "since", "health", "why"], rows.collect()));
     }
-    print("\n")?;
-    let rows = concerned.into_iter().map(|customer| {
-        let health = match &customer.watch {
-            Some(watch) => watched(watch),
-            None => String::new(),
-        };
-        vec![
-            customer.tier.to_string(),
-            customer.customer.to_string(),
-            customer.current_version.to_string(),
-            customer.state.map_or(String::new(), |state| state.name().replace('_', " ")),
-            customer.deployed_at.map_or(String::new(), |at| at.format("%a %H:%M").to_string()),
-            health.trim().to_owned(),
-            clean(customer.reason.as_deref().unwrap_or_default()),
-        ]
-    });
-    print(&columns(&["tier", "customer", "runs", "state", "since", "health", "why"], rows.collect()))
+    lines.join("\n")
 }
 
-fn of_run(run: &ReleaseRunStatus, at: DateTime<Utc>) -> Result<(), Failure> {
-    let mode = serde_json::to_value(run.run.mode).unwrap_or_default();
+fn run_status(run: &ReleaseRunStatus, at: DateTime<Utc>) -> Vec<String> {
     let summary = &run.run.run;
     let state = summary.state.name().replace('_', " ");
     let reason = summary.reason.as_ref().map_or(String::new(), |reason| format!(": {}", clean(reason)));
-    print(&format!("{} {}  {state}{reason}", mode.as_str().unwrap_or("run"), summary.id))?;
+    let mut lines = vec![format!("{} {}  {state}{reason}", wire_name(run.run.mode), summary.id)];
     if let Some(waits_for) = &run.waits_for {
         let until = run.waits_until.map_or(String::new(), |until| {
             format!(" (until {}, in {})", minute(until), timeline::span(until - at))
         });
-        print(&format!("        waits: {}{until}", clean(waits_for)))?;
+        lines.push(format!("        waits: {}{until}", clean(waits_for)));
     }
-    if let Some(change) = &summary.change_id {
-        print(&format!("        change {change}"))?;
-    }
+    lines.extend(summary.change_id.as_ref().map(|change| format!("        change {change}")));
     let rows = run.waves.iter().map(|wave| {
         let mark = match wave.state.as_str() {
             "done" => "done",
             "running" => "now",
             _ => "",
         };
-        vec![
-            wave.name.clone(),
-            mark.to_owned(),
+        let customers = match wave.customers {
+            0 => "only checks".to_owned(),
+            customers => format!("{} of {customers}", wave.succeeded),
+        };
+        row![
+            wave.name,
+            mark,
             bar(wave.succeeded, wave.failed, wave.customers),
-            match wave.customers {
-                0 => "checks alone".to_owned(),
-                customers => format!("{} of {customers}", wave.succeeded),
-            },
+            customers,
             if wave.failed > 0 { format!("{} failed", wave.failed) } else { String::new() },
             wave.ended_at.map_or(String::new(), |at| at.format("%a %H:%M").to_string()),
         ]
     });
-    print(&columns(&["tier", "", "", "customers", "", "ended"], rows.collect()))
+    lines.push(columns(&["tier", "", "", "customers", "", "ended"], rows.collect()));
+    lines
 }
 
 /// `█████░░░` with failures as `✗`.
@@ -226,269 +197,198 @@ fn bar(succeeded: usize, failed: usize, total: usize) -> String {
     if total == 0 {
         return String::new();
     }
-    let cells = |count: usize| (count * CELLS).div_ceil(total).min(CELLS);
-    let bad = cells(failed);
+    let bad = (failed * CELLS).div_ceil(total).min(CELLS);
     let good = (succeeded * CELLS / total).min(CELLS - bad);
     format!("{}{}{}", "█".repeat(good), "✗".repeat(bad), "░".repeat(CELLS - good - bad))
 }
 
-/// How the watch over a customer stands. Once it has ended, what it saw is history.
+/// The state of the health watch of a customer. Once the watch has ended, its observations are history.
 fn watched(watch: &CustomerWatch) -> String {
     let reason = clean(watch.reason.as_deref().unwrap_or_default());
     match watch.state {
-        WatchState::Unseen => "not seen yet".to_owned(),
-        WatchState::Well => "well".to_owned(),
+        WatchState::Unseen => "not checked yet".to_owned(),
+        WatchState::Well => "healthy".to_owned(),
         WatchState::Doubtful => format!("doubtful: {reason}"),
         WatchState::Unhealthy => format!("UNHEALTHY: {reason}"),
         WatchState::Ended => "no longer watched".to_owned(),
     }
 }
 
-/// Exit status 1 when the customer is not well now.
-pub(super) fn health(detail: &CustomerHealthDetail, printer: Printer) -> Outcome {
-    let is_well = detail.now.failure.is_none();
-    let status = if is_well { ExitStatus::Ok } else { ExitStatus::Failed };
-    if !printer.is_for_people() {
-        printer.item(detail)?;
-        return Ok(status);
-    }
-    let word =
-        detail.now.failure.as_ref().map_or("well".to_owned(), |why| format!("NOT WELL: {}", clean(why)));
-    print(&format!(
-        "{} ({}, {}) runs {}: {word}",
-        detail.name, detail.customer, detail.tier, detail.current_version
-    ))?;
+pub(super) fn health(detail: &CustomerHealthDetail) -> String {
+    let now = &detail.now;
+    let health =
+        now.failure.as_ref().map_or("healthy".to_owned(), |why| format!("UNHEALTHY: {}", clean(why)));
     let number =
         |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.1} {unit}"));
     let baseline = detail.watch.as_ref().and_then(|watch| watch.baseline);
-    let rows = vec![
-        vec![
-            "error rate".to_owned(),
-            number(detail.now.error_rate_percent, "%"),
-            number(baseline.and_then(|b| b.error_rate_percent), "%"),
-        ],
-        vec![
-            "latency".to_owned(),
-            number(detail.now.latency_ms, "ms"),
-            number(baseline.and_then(|b| b.latency_ms), "ms"),
-        ],
-        vec![
-            "throughput".to_owned(),
-            number(detail.now.throughput, "/s"),
-            number(baseline.and_then(|b| b.throughput), "/s"),
-        ],
+    let rows = [
+        ("error rate", now.error_rate_percent, baseline.and_then(|it| it.error_rate_percent), "%"),
+        ("latency", now.latency_ms, baseline.and_then(|it| it.latency_ms), "ms"),
+        ("throughput", now.throughput, baseline.and_then(|it| it.throughput), "/s"),
     ];
-    print("\n")?;
-    print(&columns(&["", "now", "baseline"], rows))?;
+    let rows = rows.map(|(name, now, baseline, unit)| row![name, number(now, unit), number(baseline, unit)]);
+    let mut lines = vec![
+        format!(
+            "{} ({}, {}) runs {}: {health}\n",
+            detail.name, detail.customer, detail.tier, detail.current_version
+        ),
+        columns(&["", "now", "baseline"], rows.to_vec()),
+    ];
     if let Some(watch) = &detail.watch {
         let (since, until) = (minute(watch.since), minute(watch.until));
-        print(&format!("\nwatched since {since} until {until}: {}", watched(watch)))?;
+        lines.push(format!("\nwatched since {since} until {until}: {}", watched(watch)));
     }
-    for sample in detail.samples.iter().filter(|sample| sample.reason.is_some()).take(10) {
-        print(&format!(
-            "  {}  {}",
-            minute(sample.sample.at),
-            clean(sample.reason.as_deref().unwrap_or_default())
-        ))?;
-    }
-    for report in &detail.reports {
-        print(&format!(
-            "  {}  {:?} reported by {}: {}",
-            minute(report.reported_at),
-            report.severity,
-            report.reported_by,
-            clean(&report.summary)
-        ))?;
-    }
-    Ok(status)
+    let unhealthy =
+        detail.samples.iter().filter_map(|sample| Some((sample.sample.at, sample.reason.as_ref()?)));
+    lines.extend(unhealthy.take(10).map(|(at, reason)| format!("  {}  {}", minute(at), clean(reason))));
+    lines.extend(detail.reports.iter().map(|report| {
+        let (at, summary) = (minute(report.reported_at), clean(&report.summary));
+        format!("  {at}  {:?} reported by {}: {summary}", report.severity, report.reported_by)
+    }));
+    lines.join("\n")
 }
 
-pub(super) fn metrics(report: &MetricsReport, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(report);
-    }
-    print(&metrics_text(report))
-}
-
-pub(crate) fn metrics_text(report: &MetricsReport) -> String {
+pub(crate) fn metrics(report: &MetricsReport) -> String {
     let all = &report.all;
-    let verdict = |holds: bool| if holds { "met" } else { "MISSED" }.to_owned();
+    let verdict = |holds: bool| if holds { "met" } else { "MISSED" };
     let mut rows = vec![
-        vec![
-            "success rate".to_owned(),
+        row![
+            "success rate",
             format!("{:.1} % of {}", all.success_percent, all.deployments),
-            "99 %".to_owned(),
+            "99 %",
             verdict(all.success_percent >= all.success_target_percent),
         ],
-        vec![
-            "rollback rate".to_owned(),
+        row![
+            "rollback rate",
             format!("{:.1} %", all.rollback_percent),
-            "1 %".to_owned(),
+            "1 %",
             verdict(all.rollback_percent <= all.rollback_target_percent),
         ],
-        vec![
-            "unplanned downtime".to_owned(),
+        row![
+            "unplanned downtime",
             format!("{:.0} min", all.unplanned_downtime_seconds / 60.0),
-            "0 min".to_owned(),
+            "0 min",
             verdict(all.unplanned_downtime_seconds == 0.0),
         ],
     ];
     for (urgency, measured) in &all.time_to_deploy {
-        rows.push(row(format!("time to deploy, {urgency}"), measured));
+        rows.push(measured_row(format!("time to deploy, {urgency}"), measured));
     }
     for (kind, measured) in &all.time_to_resolution {
-        rows.push(row(format!("time to resolution, {}", kind.name().replace('_', " ")), measured));
+        rows.push(measured_row(format!("time to resolution, {}", spaced_name(kind)), measured));
     }
     let mut text = columns(&["metric", "measured", "target", ""], rows);
     for (name, groups) in
         [("release", &report.by_release), ("quarter", &report.by_quarter), ("tier", &report.by_tier)]
     {
-        if groups.is_empty() {
-            continue;
+        if !groups.is_empty() {
+            let rows = groups.iter().map(|(key, metrics)| group_row(key, metrics)).collect();
+            text.push_str("\n\n");
+            text.push_str(&columns(&[name, "deployments", "succeeded", "rolled back", "downtime"], rows));
         }
-        let rows = groups.iter().map(|(key, metrics)| group(key, metrics)).collect();
-        text.push_str("\n\n");
-        text.push_str(&columns(&[name, "deployments", "succeeded", "rolled back", "downtime"], rows));
     }
     text
 }
 
-fn row(name: String, measured: &Measured) -> Vec<String> {
+fn measured_row(name: String, measured: &Measured) -> Vec<String> {
     let span = |seconds: f64| timeline::span(TimeDelta::seconds(seconds as i64));
-    vec![
-        name,
-        format!("median {}, longest {}", span(measured.median), span(measured.longest)),
-        span(measured.target),
-        match measured.within_percent {
-            100.0 => "met".to_owned(),
-            within => format!("{within:.0} % within"),
-        },
-    ]
+    let verdict = match measured.within_percent {
+        100.0 => "met".to_owned(),
+        within => format!("{within:.0} % within"),
+    };
+    let spread = format!("median {}, longest {}", span(measured.median), span(measured.longest));
+    row![name, spread, span(measured.target), verdict]
 }
 
-fn group(key: &str, metrics: &ReleaseMetrics) -> Vec<String> {
-    vec![
-        key.to_owned(),
-        metrics.deployments.to_string(),
+fn group_row(key: &str, metrics: &ReleaseMetrics) -> Vec<String> {
+    row![
+        key,
+        metrics.deployments,
         format!("{} ({:.1} %)", metrics.succeeded, metrics.success_percent),
-        metrics.rolled_back.to_string(),
+        metrics.rolled_back,
         format!("{:.0} min", metrics.unplanned_downtime_seconds / 60.0),
     ]
 }
 
-pub(super) fn policies(stored: &StoredReleasePolicies, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(stored);
-    }
-    let word = |value: &dyn erased::Word| value.word();
+pub(super) fn policies(stored: &StoredReleasePolicies) -> String {
+    let policies = &stored.policies;
     let rows = ReleaseKind::ALL.iter().map(|kind| {
-        let policy = stored.policies.of(*kind);
+        let policy = policies.of(*kind);
         let timing = policy.timing;
         let windows = if timing.in_windows { " in windows" } else { "" };
         let tiers = policy.notice.tiers.iter().copied().filter(|tier| *tier != Tier::Demo).count();
         let notice = match policy.notice.hours {
-            0 => word(&policy.notice.when),
-            hours => format!("{hours} h {}", word(&policy.notice.when)),
+            0 => spaced_name(policy.notice.when),
+            hours => format!("{hours} h {}", spaced_name(policy.notice.when)),
         };
-        vec![
-            kind.to_string(),
-            policy.urgency.to_string(),
-            timing.startup.to_string(),
-            timing.standard.to_string(),
+        let rollback = &policy.rollback;
+        row![
+            kind,
+            policy.urgency,
+            timing.startup,
+            timing.standard,
             format!("{}{windows}", timing.enterprise),
-            word(&policy.approval),
+            spaced_name(policy.approval),
             format!("{notice}, {tiers} tiers"),
             format!(
                 "{} h, {}, {}",
-                policy.rollback.window_hours,
-                word(&policy.rollback.trigger),
-                word(&policy.rollback.process)
+                rollback.window_hours,
+                spaced_name(rollback.trigger),
+                spaced_name(rollback.process)
             ),
         ]
     });
-    print(&columns(
-        &["type", "urgency", "startup", "standard", "enterprise", "approval", "notice", "rollback"],
-        rows.collect(),
-    ))?;
-    let rows = stored.policies.urgencies.iter().map(|(urgency, pace)| {
+    let paces = policies.urgencies.iter().map(|(urgency, pace)| {
         let windows = if pace.in_windows { "in windows" } else { "at any time" };
-        let delays = [pace.startup, pace.standard, pace.enterprise].map(|delay| delay.to_string());
-        [vec![urgency.to_string()], delays.to_vec(), vec![windows.to_owned()]].concat()
+        row![urgency, pace.startup, pace.standard, pace.enterprise, windows]
     });
-    print("\nthe pace of a release whose urgency is not its type's own:\n")?;
-    print(&columns(&["urgency", "startup", "standard", "enterprise", ""], rows.collect()))?;
-    for (what, checks) in
-        [("validation", &stored.policies.validation), ("smoke tests", &stored.policies.smoke_tests)]
-    {
-        let names: Vec<String> = checks.iter().map(|check| clean(&check.name)).collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        print(&format!("\n{what}: {names}"))?;
+    let mut lines = vec![
+        columns(
+            &["type", "urgency", "startup", "standard", "enterprise", "approval", "notice", "rollback"],
+            rows.collect(),
+        ),
+        "\nthe pace of a release with another urgency than that of its type:".to_owned(),
+        columns(&["urgency", "startup", "standard", "enterprise", ""], paces.collect()),
+    ];
+    for (name, checks) in [("validation", &policies.validation), ("smoke tests", &policies.smoke_tests)] {
+        let checks: Vec<String> = checks.iter().map(|check| clean(&check.name)).collect();
+        let checks = if checks.is_empty() { "none".to_owned() } else { checks.join(", ") };
+        lines.push(format!("\n{name}: {checks}"));
     }
-    if let Some(rule) = &stored.policies.evidence {
-        print(&format!(
-            "evidence: a tier starts after {:.0} customer-hours without a failure, or signed off after {} h",
+    if let Some(rule) = &policies.evidence {
+        lines.push(format!(
+            "evidence: a tier starts after {:.0} customer-hours without a failure, or with a sign-off after {} h",
             rule.hours_wanted(),
             rule.time_limit_hours
-        ))?;
+        ));
     }
-    let health = &stored.policies.health;
-    print(&format!(
-        "\nlooked at every {} s; taken back after {} failures in a row, {} points more errors or {} % slower; halts after {}",
+    let health = &policies.health;
+    lines.push(format!(
+        "\nchecked every {} s; rolled back after {} failures in a row, {} points more errors or {} % slower; halts after {}",
         health.poll_seconds,
         health.failures,
         health.error_rate_points,
         health.slower_percent,
-        stored.policies.halt_after
-    ))
+        policies.halt_after
+    ));
+    lines.join("\n")
 }
 
-/// Words of enums as they travel.
-mod erased {
-    pub(super) trait Word {
-        fn word(&self) -> String;
-    }
-
-    impl<T: serde::Serialize> Word for T {
-        fn word(&self) -> String {
-            let value = serde_json::to_value(self).unwrap_or_default();
-            value.as_str().unwrap_or_default().replace('_', " ")
-        }
-    }
-}
-
-pub(super) fn diff(diff: &ConfigDiff, printer: Printer) -> Result<(), Failure> {
-    if !printer.is_for_people() {
-        return printer.item(diff);
-    }
-    let word = if diff.dry_run { "would be " } else { "" };
-    for slug in &diff.created {
-        print(&format!("+ customer/{slug}"))?;
-    }
-    for change in &diff.changed {
-        let shown = |value: &Option<serde_json::Value>| {
-            value.as_ref().map_or("nothing".to_owned(), |value| clean(&value.to_string()))
-        };
-        print(&format!(
-            "~ {} {}: {} -> {}",
-            change.object,
-            change.field,
-            shown(&change.before),
-            shown(&change.after)
-        ))?;
-    }
-    print(&format!(
-        "{} {word}created, {} fields {word}changed, {} unchanged",
+pub(super) fn diff(diff: &ConfigDiff) -> String {
+    let mood = if diff.dry_run { "would be " } else { "" };
+    let shown = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or("nothing".to_owned(), |value| clean(&value.to_string()))
+    };
+    let mut lines: Vec<String> = diff.created.iter().map(|slug| format!("+ customer/{slug}")).collect();
+    lines.extend(diff.changed.iter().map(|change| {
+        let (before, after) = (shown(&change.before), shown(&change.after));
+        format!("~ {} {}: {before} -> {after}", change.object, change.field)
+    }));
+    lines.push(format!(
+        "{} {mood}created, {} fields {mood}changed, {} unchanged",
         diff.created.len(),
         diff.changed.len(),
         diff.unchanged
-    ))?;
-    if !diff.not_named.is_empty() {
-        let names: Vec<&str> = diff.not_named.iter().take(10).map(|slug| slug.as_str()).collect();
-        note(&format!(
-            "{} customers are stored and not in the file: {}",
-            diff.not_named.len(),
-            names.join(", ")
-        ));
-    }
-    Ok(())
+    ));
+    lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! From a deadline back: which strategies meet it, and what it takes for the others.
+//! Which strategies meet a deadline, and what the others need to meet it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use simulator::native::{MonteCarlo, NativeOptions, Sampling, ScenarioComparison,
 use super::Question;
 
 const CONFIDENCE: f64 = 0.95;
-/// Windows are told to the minute.
+/// The search for longer windows goes in steps of a minute.
 const GRAIN_SECONDS: u64 = 60;
 
 #[derive(Debug, Serialize)]
@@ -34,19 +34,19 @@ pub struct StrategyAnswer {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     Meets,
-    /// It would after this change, and after no smaller one.
+    /// It would meet it after this change, which is the smallest.
     Needs(Change),
-    /// No change of parallelism and windows is enough: this is what the largest comes to.
+    /// No change of parallelism and windows is enough; this is the result of the largest change.
     None {
         best: Best,
     },
 }
 
-/// Where either of the two is enough alone, both are told; else it takes both together.
+/// Each change that is enough by itself, or both if only both together are enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Change {
     pub max_parallel: Option<u32>,
-    /// Each window closes so much later, though not after the next one opens.
+    /// How much later each window closes, though not after the next one opens.
     pub windows_longer_seconds: Option<u64>,
     pub together: bool,
 }
@@ -55,7 +55,7 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Best {
     pub done_in_time: f64,
-    /// The earliest deadline that enough runs meet then; absent when too many leave nodes unpatched.
+    /// The earliest deadline that enough runs meet; `None` when too many runs leave nodes unpatched.
     pub deadline_seconds: Option<f64>,
 }
 
@@ -83,7 +83,7 @@ fn in_time(result: &MonteCarlo) -> f64 {
     result.done_in_time.map_or(0.0, |share| share.value)
 }
 
-/// Of one plan that misses the deadline. Every try meets the same luck, so it differs by what was changed alone.
+/// The search for one plan that misses the deadline. All tries use the same random streams, so only the change differs.
 struct Search<'a> {
     question: &'a Question,
     options: &'a NativeOptions,
@@ -99,7 +99,7 @@ impl Search<'_> {
         let current = self.options.max_parallel;
         let widest = self.plan.steps.iter().map(|step| step.size() as u32).max().unwrap_or(1);
         let parallel = current.filter(|current| *current < widest).map(|current| (current, widest));
-        // A window that closes after the deadline helps no more by closing later still.
+        // Once a window closes after the deadline, closing even later does not help.
         let longest =
             (!self.options.windows.is_empty()).then(|| (self.seconds / GRAIN_SECONDS as f64).ceil() as u32);
         let seconds = |grains: u32| u64::from(grains) * GRAIN_SECONDS;
@@ -140,7 +140,7 @@ impl Search<'_> {
     }
 }
 
-/// Each closes so much later, at the latest when the next opens; two that come to touch are one.
+/// Each window closes later, at the latest when the next one opens; windows that touch become one.
 fn longer_windows(windows: &[Window], seconds: u64) -> Vec<Window> {
     let mut longer: Vec<Window> = Vec::new();
     for (index, window) in windows.iter().enumerate() {
@@ -154,7 +154,7 @@ fn longer_windows(windows: &[Window], seconds: u64) -> Vec<Window> {
     longer
 }
 
-/// The smallest number above `failing` that meets, if `highest` does: with more places nodes begin earlier.
+/// The smallest number above `failing` that meets the deadline, if `highest` does: more places let nodes start earlier.
 fn smallest(failing: u32, highest: u32, meets: impl Fn(u32) -> bool) -> Option<u32> {
     if highest <= failing || !meets(highest) {
         return None;
@@ -168,14 +168,14 @@ fn smallest(failing: u32, highest: u32, meets: impl Fn(u32) -> bool) -> Option<u
 }
 
 impl DeadlineAnswer {
-    /// A line for each strategy.
+    /// One line for each strategy.
     pub fn lines(&self) -> Vec<String> {
         let line = |answer: &StrategyAnswer| {
             let then = match answer.verdict {
                 Verdict::Meets => "meets the deadline".to_owned(),
                 Verdict::Needs(change) => format!("would meet it with {change}"),
                 Verdict::None { best } => {
-                    format!("cannot meet it by more parallelism or longer windows: {best}")
+                    format!("cannot meet it with more parallelism or longer windows: {best}")
                 }
             };
             format!(
@@ -200,10 +200,10 @@ impl fmt::Display for Change {
 
 impl fmt::Display for Best {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "with the most of both {:.1} % of runs do, and ", self.done_in_time * 100.0)?;
+        write!(f, "with the maximum of both, {:.1} % of runs do, and ", self.done_in_time * 100.0)?;
         match self.deadline_seconds {
-            Some(seconds) => write!(f, "the earliest deadline that is met is {:.0} s", seconds.ceil()),
-            None => f.write_str("no deadline is late enough, because too many runs leave nodes unpatched"),
+            Some(seconds) => write!(f, "the earliest possible deadline is {:.0} s", seconds.ceil()),
+            None => f.write_str("no deadline is possible, because too many runs leave nodes unpatched"),
         }
     }
 }

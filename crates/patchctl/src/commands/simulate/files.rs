@@ -1,4 +1,4 @@
-//! A comparison of strategies as files: figures, texts and pictures.
+//! Writes a comparison of strategies to files: figures, texts and pictures.
 
 use domain::strategy::Strategy;
 use planner::NodePlan;
@@ -9,7 +9,7 @@ use super::native::Answer;
 use super::{Folder, Question, table};
 use crate::failure::Failure;
 
-/// What a strategy without a plan does not leave behind.
+/// The files that a strategy without a plan does not have.
 const OF_PLAN: [&str; 7] = [
     "plan.json",
     "events.jsonl",
@@ -29,22 +29,22 @@ pub fn write(
     let comparison = comparison(question, answer);
     let simulation = Simulation::new(&question.scenario, options);
     for outcome in &answer.comparison.outcomes {
-        let folder = folder.of(outcome.strategy, question.is_about_one())?;
+        let folder = folder.of(outcome.strategy, question.has_one_strategy())?;
         let report = match (&outcome.plan, &outcome.result) {
             (Some(plan), Some(result)) => of_plan(question, &simulation, plan, result, &folder)?,
             _ => refused(outcome, &folder)?,
         };
-        let report = if question.is_about_one() { format!("{comparison}\n{report}") } else { report };
+        let report = if question.has_one_strategy() { format!("{comparison}\n{report}") } else { report };
         folder.write("report.md", &report)?;
     }
-    if !question.is_about_one() {
+    if !question.has_one_strategy() {
         folder.write("report.md", &comparison)?;
         folder.draw("pareto.svg", plot::pareto(&answer.comparison))?;
     }
     Ok(())
 }
 
-/// The report of all strategies together.
+/// The common report of all strategies.
 fn comparison(question: &Question, answer: &Answer) -> String {
     let mut text = output::comparison_md(&question.scenario, &answer.comparison);
     let mut section = |title: &str, lines: Vec<String>| {
@@ -62,7 +62,7 @@ fn comparison(question: &Question, answer: &Answer) -> String {
     text
 }
 
-/// Writes the first of the sampled runs with all its events, and gives the text of its report.
+/// Writes the first sampled run with all its events, and returns the text of its report.
 fn of_plan(
     question: &Question,
     simulation: &Simulation,
@@ -85,10 +85,10 @@ fn of_plan(
     Ok(output::report_md(&rows) + &samples(plan.strategy, result))
 }
 
-/// How the run that the report tells of stands among all.
+/// The distribution of all runs, of which the report shows one.
 fn samples(strategy: Strategy, result: &MonteCarlo) -> String {
     let mut text = format!(
-        "\n## Samples\n\nThe run above is the first of {} under {strategy} with seed {}. All together:\n\n\
+        "\n## Samples\n\nThe run above is the first of {} under {strategy} with seed {}. All runs together:\n\n\
          | metric | mean | P50 | interval of P50 | P95 | interval of P95 | most |\n\
          | --- | --: | --: | --: | --: | --: | --: |\n",
         result.runs, result.seed

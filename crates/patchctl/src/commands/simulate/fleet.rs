@@ -1,15 +1,14 @@
-//! The plan of real hosts, as the platform would simulate it.
+//! Simulates a plan of real hosts on the platform.
 
 use api_types::patch::{PlanComparison, SimulatePlans};
 use domain::plan::NoteSeverity;
 
-use crate::arguments::{Format, SimulateArguments};
-use crate::commands::OK;
+use crate::arguments::SimulateArguments;
 use crate::connect::Connection;
-use crate::failure::{Failure, Outcome};
-use crate::output::{Printer, clean, print};
+use crate::failure::{CommandResult, OK};
+use crate::output::{Printer, clean, print, row};
 
-pub async fn run(connection: &Connection, arguments: SimulateArguments, printer: Printer) -> Outcome {
+pub async fn run(connection: &Connection, arguments: SimulateArguments, printer: Printer) -> CommandResult {
     let selector = arguments.selection.selector();
     let strategies = arguments.strategies();
     let SimulateArguments { policy, advisory, replay, runs, seed, deadline, confidence, .. } = arguments;
@@ -25,14 +24,10 @@ pub async fn run(connection: &Connection, arguments: SimulateArguments, printer:
         deadline_seconds: deadline,
         confidence,
     };
-    show(&connection.patch().simulate_plans(&request).await?, printer)?;
-    OK
+    show(&connection.patch().simulate_plans(&request).await?, printer)
 }
 
-fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
-    if printer.format == Format::Json {
-        return printer.json(comparison);
-    }
+fn show(comparison: &PlanComparison, printer: Printer) -> CommandResult {
     let headings = [
         "strategy",
         "waves",
@@ -47,15 +42,15 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
         "in window %",
     ];
     let rows = comparison.outcomes.iter().map(|outcome| {
-        vec![
-            outcome.strategy.to_string(),
-            outcome.waves.to_string(),
+        row![
+            outcome.strategy,
+            outcome.waves,
             format!("{:.1}", outcome.duration_p50_seconds / 60.0),
             format!("{:.1}", outcome.duration_p95_seconds / 60.0),
             format!("{:.2}", outcome.expected_failed_hosts),
             format!("{:.1}", outcome.halt_probability * 100.0),
             format!("{:.1}", outcome.expected_begun_hosts),
-            outcome.max_hosts_down.to_string(),
+            outcome.max_hosts_down,
             format!("{:.0}", outcome.expected_service_down_seconds),
             format!("{:.0}", outcome.exposure),
             outcome
@@ -63,9 +58,9 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
                 .map_or(String::new(), |probability| format!("{:.1}", probability * 100.0)),
         ]
     });
-    printer.rows(&headings, rows.collect())?;
+    printer.rows_of(comparison, &headings, rows)?;
     if !printer.is_for_people() {
-        return Ok(());
+        return OK;
     }
     let recommended = comparison.recommended.map_or("none".to_owned(), |strategy| strategy.to_string());
     let mut lines: Vec<String> = comparison.remarks.iter().map(|remark| clean(remark)).collect();
@@ -81,5 +76,6 @@ fn show(comparison: &PlanComparison, printer: Printer) -> Result<(), Failure> {
         lines.push(format!("deadline, by {}: {}", deadline.strategy, clean(&deadline.why)));
     }
     lines.push(format!("recommended: {recommended}; {}", clean(&comparison.why)));
-    print(&format!("\n{}", lines.join("\n")))
+    print(&format!("\n{}", lines.join("\n")))?;
+    OK
 }

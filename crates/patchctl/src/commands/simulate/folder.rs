@@ -1,4 +1,4 @@
-//! Where the files of a simulation go.
+//! The output folder of a simulation.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,9 +18,9 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    /// The place of one strategy's files: this folder itself when there is only one strategy.
-    pub fn of(&self, strategy: Strategy, alone: bool) -> Result<Self, Failure> {
-        if alone { Ok(Self(self.0.clone())) } else { Self::create(&self.0.join(strategy.name())) }
+    /// The folder for the files of one strategy: this folder itself when there is only one strategy.
+    pub fn of(&self, strategy: Strategy, is_only: bool) -> Result<Self, Failure> {
+        if is_only { Ok(Self(self.0.clone())) } else { Self::create(&self.0.join(strategy.name())) }
     }
 
     pub fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ impl Folder {
         self.write(name, &svg)
     }
 
-    /// Files that an earlier simulation left must not pass for this one's.
+    /// Removes files of an earlier simulation, so that nobody takes them for the files of this one.
     pub fn remove(&self, names: &[&str]) -> Result<(), Failure> {
         for path in names.iter().map(|name| self.0.join(name)) {
             match fs::remove_file(&path) {

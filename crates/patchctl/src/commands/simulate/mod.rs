@@ -1,4 +1,4 @@
-//! `simulate`: what would happen, to the fleet by asking the platform, to a scenario in a file without one.
+//! `simulate`: the fleet on the platform, or a scenario in a file without a platform.
 
 mod deadline;
 mod files;
@@ -16,7 +16,7 @@ use planner::{Scenario, scenario};
 use self::folder::Folder;
 use crate::arguments::{ScenarioArguments, SimulateArguments};
 use crate::connect::Connection;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::input;
 use crate::output::Printer;
 
@@ -26,7 +26,7 @@ pub async fn run(
     connect: impl FnOnce() -> Result<Connection, Failure>,
     arguments: SimulateArguments,
     printer: Printer,
-) -> Outcome {
+) -> CommandResult {
     if let Some(file) = arguments.scenario.file.clone() {
         return of_scenario(&file, arguments, printer);
     }
@@ -34,13 +34,13 @@ pub async fn run(
     let is_named = arguments.policy.is_some() || arguments.advisory.is_some() || arguments.replay.is_some();
     if !is_named && !has_selection {
         let message =
-            "say what would be patched: --policy, --advisory, --tag, --ci or --all, or a run to --replay";
+            "select what would be patched: --policy, --advisory, --tag, --ci or --all, or a run to --replay";
         return Err(Failure::usage(message).hint("`-f scenario.yaml` simulates a file without a platform"));
     }
     fleet::run(&connect()?, arguments, printer).await
 }
 
-/// A scenario and what is asked about it.
+/// A scenario and the question about it.
 struct Question {
     scenario: Scenario,
     strategies: Vec<Strategy>,
@@ -51,7 +51,7 @@ struct Question {
     arguments: ScenarioArguments,
 }
 
-fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> Outcome {
+fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> CommandResult {
     let yaml = input::read_text(file)?;
     let scenario = scenario::read(&file.to_string_lossy(), &yaml);
     let scenario = scenario.map_err(|error| Failure::new(error.to_string()))?;
@@ -64,9 +64,10 @@ fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> O
         arguments: arguments.scenario,
         scenario,
     };
-    match question.arguments.reference {
-        true => reference::run(&question, printer),
-        false => native::run(&question, printer),
+    if question.arguments.reference {
+        reference::run(&question, printer)
+    } else {
+        native::run(&question, printer)
     }
 }
 
@@ -75,7 +76,7 @@ impl Question {
         self.arguments.batch_size.unwrap_or(BATCH_SIZE) as usize
     }
 
-    fn is_about_one(&self) -> bool {
+    fn has_one_strategy(&self) -> bool {
         self.strategies.len() == 1
     }
 

@@ -1,23 +1,20 @@
-//! `simulate -f` as it is meant: every strategy many times over, a comparison and a recommendation.
-
-use std::io::{IsTerminal, stderr};
+//! `simulate -f`: many runs of every strategy, a comparison and a recommendation.
 
 use domain::strategy::Strategy;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use simulator::check::{Verdict, check_nodes};
 use simulator::native::{self, NativeOptions, Sampling, ScenarioComparison};
 
 use super::deadline::{self, DeadlineAnswer};
 use super::{Question, files, table};
-use crate::commands::OK;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
 use crate::output::Printer;
 
 const RUNS: u32 = 1000;
 
-/// Everything that was found out; with `-o json` it is printed as it is.
+/// The complete result, which `-o json` prints.
 #[derive(Serialize)]
 pub struct Answer {
     pub scenario: String,
@@ -26,7 +23,7 @@ pub struct Answer {
     pub seed: u64,
     #[serde(flatten)]
     pub comparison: ScenarioComparison,
-    /// Empty unless asked for.
+    /// Empty unless requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Checked>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +38,7 @@ pub struct Checked {
     pub verdict: Verdict,
 }
 
-pub fn run(question: &Question, printer: Printer) -> Outcome {
+pub fn run(question: &Question, printer: Printer) -> CommandResult {
     let folder = question.folder()?;
     let options = options(question)?;
     let (runs, seed) = (question.runs.unwrap_or(RUNS), question.seed.unsigned_abs());
@@ -72,7 +69,7 @@ pub fn run(question: &Question, printer: Printer) -> Outcome {
     if refused || unproven { Ok(ExitStatus::Partial) } else { OK }
 }
 
-/// The file's options, and over them what the command line says.
+/// The options of the file; the command line overrides them.
 fn options(question: &Question) -> Result<NativeOptions, Failure> {
     let mut options = NativeOptions::default();
     if let Some(file) = &question.arguments.options {
@@ -100,18 +97,9 @@ fn checks(
     planned.map(check).collect()
 }
 
-/// A bar where somebody watches; nothing elsewhere.
+/// A progress bar on a terminal, nothing elsewhere.
 fn progress(runs: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} runs, {eta} left  {msg}",
-    );
-    let target = match stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(runs), target);
-    match style {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
-        Err(_) => bar,
-    }
+    let template = "{elapsed_precise} [{bar:30}] {human_pos}/{human_len} runs, {eta} left  {msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(runs).with_style(style.progress_chars("=> "))
 }

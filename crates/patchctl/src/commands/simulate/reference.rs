@@ -1,4 +1,4 @@
-//! `simulate --reference`: each plan once, by the published rules.
+//! `simulate --reference`: runs each plan once, with the published rules.
 
 use domain::strategy::Strategy;
 use patchplanner_reference::ReferenceRun;
@@ -6,36 +6,33 @@ use planner::NodePlan;
 use simulator::output;
 
 use super::{Folder, Question};
-use crate::commands::OK;
-use crate::failure::{ExitStatus, Failure, Outcome};
+use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Printer, note};
 
-/// What only a plan that is not refused leaves behind.
-const OUTCOME: [&str; 2] = ["events.jsonl", "metrics.csv"];
+/// The files that only a plan that is not refused has.
+const RUN_FILES: [&str; 2] = ["events.jsonl", "metrics.csv"];
 
-pub fn run(question: &Question, printer: Printer) -> Outcome {
+pub fn run(question: &Question, printer: Printer) -> CommandResult {
     let folder = question.folder()?;
-    let mut played: Vec<(Strategy, ReferenceRun)> = Vec::new();
+    let mut runs: Vec<(Strategy, ReferenceRun)> = Vec::new();
     for strategy in &question.strategies {
         let folder =
-            folder.as_ref().map(|folder| folder.of(*strategy, question.is_about_one())).transpose()?;
-        match play(question, *strategy, folder.as_ref())? {
-            Ok(run) => played.push((*strategy, run)),
+            folder.as_ref().map(|folder| folder.of(*strategy, question.has_one_strategy())).transpose()?;
+        match simulate(question, *strategy, folder.as_ref())? {
+            Ok(run) => runs.push((*strategy, run)),
             Err(refusal) => note(&format!("error: the plan of `{strategy}` is refused: {refusal}")),
         }
     }
-    show(question, &played, printer)?;
-    if played.len() == question.strategies.len() {
+    show(question, &runs, printer)?;
+    if runs.len() == question.strategies.len() {
         return OK;
     }
-    note(
-        "hint: without --reference a refused plan is played all the same, and the harm that it does is measured",
-    );
+    note("hint: without --reference a refused plan is simulated anyway, and its violations are measured");
     Ok(ExitStatus::Partial)
 }
 
-/// The inner error says why the plan is refused.
-fn play(
+/// The inner error is the reason why the plan is refused.
+fn simulate(
     question: &Question,
     strategy: Strategy,
     folder: Option<&Folder>,
@@ -72,25 +69,26 @@ fn write(
             folder.write("report.md", &output::report_md(&rows))
         }
         Err(refusal) => {
-            folder.remove(&OUTCOME)?;
+            folder.remove(&RUN_FILES)?;
             let report = format!("# Patch Strategy Report\n\n## Refused\n\n{refusal}\n");
             folder.write("report.md", &report)
         }
     }
 }
 
-/// Metrics line by line, a column for each strategy that was not refused.
-fn show(question: &Question, played: &[(Strategy, ReferenceRun)], printer: Printer) -> Result<(), Failure> {
-    if played.is_empty() {
-        return Ok(());
+/// One metric per line, with a column for each strategy that was not refused.
+fn show(question: &Question, runs: &[(Strategy, ReferenceRun)], printer: Printer) -> CommandResult {
+    if runs.is_empty() {
+        return OK;
     }
-    let columns: Vec<_> = played.iter().map(|(_, run)| run.metrics.rows()).collect();
+    let columns: Vec<_> = runs.iter().map(|(_, run)| run.metrics.rows()).collect();
     let names = columns[0].iter().map(|(name, _)| name.clone());
     let value = |row: usize| columns.iter().map(move |column| column[row].1.clone());
     let rows = names.enumerate().map(|(row, name)| [name].into_iter().chain(value(row)).collect());
-    let headings: Vec<&str> = match question.is_about_one() {
-        true => vec!["metric", "value"],
-        false => ["metric"].into_iter().chain(played.iter().map(|(strategy, _)| strategy.name())).collect(),
+    let headings: Vec<&str> = if question.has_one_strategy() {
+        vec!["metric", "value"]
+    } else {
+        ["metric"].into_iter().chain(runs.iter().map(|(strategy, _)| strategy.name())).collect()
     };
     printer.rows(&headings, rows.collect())
 }

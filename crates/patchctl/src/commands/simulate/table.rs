@@ -1,10 +1,9 @@
-//! A comparison of strategies as a person reads it.
+//! A comparison of strategies as a table.
 
 use simulator::native::{MonteCarlo, ScenarioOutcome};
 
 use super::native::Answer;
-use crate::arguments::Format;
-use crate::failure::Failure;
+use crate::failure::{CommandResult, OK};
 use crate::output::{Printer, clean, print};
 
 const HEADINGS: [&str; 12] = [
@@ -22,15 +21,12 @@ const HEADINGS: [&str; 12] = [
     "front",
 ];
 
-pub fn show(answer: &Answer, printer: Printer) -> Result<(), Failure> {
-    if printer.format == Format::Json {
-        return printer.json(answer);
+pub fn show(answer: &Answer, printer: Printer) -> CommandResult {
+    printer.rows_of(answer, &HEADINGS, answer.comparison.outcomes.iter().map(row))?;
+    if printer.is_for_people() {
+        print(&format!("\n{}", remarks(answer).join("\n")))?;
     }
-    printer.rows(&HEADINGS, answer.comparison.outcomes.iter().map(row).collect())?;
-    if !printer.is_for_people() {
-        return Ok(());
-    }
-    print(&format!("\n{}", remarks(answer).join("\n")))
+    OK
 }
 
 fn row(outcome: &ScenarioOutcome) -> Vec<String> {
@@ -57,7 +53,7 @@ fn figures(result: &MonteCarlo) -> [String; 9] {
     ]
 }
 
-/// What the table has no column for: refusals, the checker's verdicts, the deadline, and what to take.
+/// What has no column in the table: refusals, the verdicts of the checker, the deadline and the recommendation.
 fn remarks(answer: &Answer) -> Vec<String> {
     let mut lines = Vec::new();
     for outcome in &answer.comparison.outcomes {
@@ -73,7 +69,7 @@ fn remarks(answer: &Answer) -> Vec<String> {
     lines
 }
 
-/// A line for each plan that was checked.
+/// One line for each plan that was checked.
 pub fn checks(answer: &Answer) -> Vec<String> {
     let line = |check: &super::native::Checked| {
         let failing = match check.failures {

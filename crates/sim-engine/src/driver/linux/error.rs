@@ -3,31 +3,30 @@ use std::{io, path::Path, time::Duration};
 use domain::ids::CiId;
 use service_kit::{ApiError, problem_types};
 
-/// Why the laboratory did not do as it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    #[error("machines of the driver `linux` cannot run here: {0}")]
-    Missing(String),
+    #[error("hosts of the driver `linux` cannot run here: {0}")]
+    Unsupported(String),
     #[error("`{path}` cannot be {verb}")]
     File { verb: &'static str, path: String, source: io::Error },
-    #[error("`{program}` failed: {said}")]
-    Program { program: String, said: String },
+    #[error("`{program}` failed: {output}")]
+    Program { program: String, output: String },
     #[error("`{program}` did not end within {} s and was killed", .after.as_secs())]
-    Slow { program: String, after: Duration },
-    #[error("`{0}` holds what cannot be read")]
-    Garbled(String),
-    #[error("there is a host `{0}` in the fleet's folder already")]
-    Taken(CiId),
-    #[error("the fleet has 240 hosts, the most one network holds; delete some")]
+    Timeout { program: String, after: Duration },
+    #[error("`{0}` has invalid content")]
+    Invalid(String),
+    #[error("the fleet's folder already has a host `{0}`")]
+    HostExists(CiId),
+    #[error("the fleet has 240 hosts, the maximum of one network; delete some")]
     Full,
-    #[error("the disk of `{0}` is gone; delete the machine and make it anew")]
-    Gone(CiId),
-    #[error("snapshot `{tag}` of `{host}` is gone from the fleet's folder")]
-    SnapshotGone { host: CiId, tag: String },
-    #[error("host `{host}` did not answer over SSH within {} s; its console ends with: {said}", .after.as_secs())]
-    Silent { host: CiId, after: Duration, said: String },
-    #[error("processes of `{0}` did not end though they were killed")]
-    Undead(String),
+    #[error("the disk of `{0}` is missing; delete the machine and create it again")]
+    DiskMissing(CiId),
+    #[error("snapshot `{tag}` of `{host}` is missing in the fleet's folder")]
+    SnapshotMissing { host: CiId, tag: String },
+    #[error("host `{host}` did not answer over SSH within {} s; its console ends with: {console}", .after.as_secs())]
+    Unreachable { host: CiId, after: Duration, console: String },
+    #[error("processes in `{0}` did not end although they were killed")]
+    NotKilled(String),
 }
 
 impl FleetError {
@@ -39,17 +38,16 @@ impl FleetError {
 
 impl From<FleetError> for ApiError {
     fn from(error: FleetError) -> Self {
-        match error {
-            FleetError::Missing(_) => Self::new(problem_types::DRIVER_UNAVAILABLE, error.to_string()),
-            FleetError::Taken(_) => Self::new(problem_types::VM_EXISTS, error.to_string()),
-            FleetError::Full => Self::new(problem_types::FLEET_FULL, error.to_string()),
-            FleetError::Gone(_) | FleetError::SnapshotGone { .. } => {
-                Self::new(problem_types::DISK_GONE, error.to_string())
+        let kind = match error {
+            FleetError::Unsupported(_) => "driver-unavailable",
+            FleetError::HostExists(_) => "vm-exists",
+            FleetError::Full => "fleet-full",
+            FleetError::DiskMissing(_) | FleetError::SnapshotMissing { .. } => "disk-gone",
+            FleetError::Unreachable { .. } | FleetError::Timeout { .. } => {
+                return Self::unavailable("guest-unreachable", error.to_string());
             }
-            FleetError::Silent { .. } | FleetError::Slow { .. } => {
-                Self::new(problem_types::GUEST_UNREACHABLE, error.to_string())
-            }
-            other => Self::internal(other),
-        }
+            other => return Self::internal(other),
+        };
+        Self::conflict(kind, error.to_string())
     }
 }

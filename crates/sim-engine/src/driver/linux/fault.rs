@@ -1,9 +1,9 @@
-//! Injected faults of real hosts. They lie in the host's folder, outside its disk, so that they outlive reboots and
-//! reverts and end when they are deleted.
+//! Injected faults of real hosts. They are files in the host's folder, outside its disk, so that they survive reboots and
+//! reverts until they are deleted.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
-use api_types::sim::FaultKind;
+use api_types::sim::{Fault, FaultKind};
 use uuid::Uuid;
 
 use super::{
@@ -11,41 +11,32 @@ use super::{
     command::{quick, run},
     host::Host,
 };
-use crate::machine::FaultState;
 
-const FILL: Duration = Duration::from_secs(60);
+const FILL_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Host<'_> {
-    pub fn arm(&self, fault: &FaultState) -> Result<(), FleetError> {
-        match fault.kind {
-            FaultKind::HostFailure => self.fail(),
-            FaultKind::NetworkPartition => self.cut(true),
-            FaultKind::DiskFull => self.fill(true),
-            FaultKind::PatchFailure | FaultKind::Slow | FaultKind::ServiceFailure => self.write(
-                &format!("faults/{}.fault", fault.id),
-                &format!(
-                    "{} {} {} {}\n",
-                    match fault.kind {
-                        FaultKind::PatchFailure => "patch-failure",
-                        FaultKind::Slow => "slow",
-                        _ => "service-failure",
-                    },
-                    fault.service.as_deref().unwrap_or("*"),
-                    fault.times_left.map_or("-".to_owned(), |times| times.to_string()),
-                    fault.delay_seconds.unwrap_or_default(),
-                ),
-            ),
-        }
+    pub fn arm(&self, fault: &Fault) -> Result<(), FleetError> {
+        let kind = match fault.kind {
+            FaultKind::HostFailure => return self.fail(),
+            FaultKind::NetworkPartition => return self.set_cut(true),
+            FaultKind::DiskFull => return self.set_full(true),
+            FaultKind::PatchFailure => "patch-failure",
+            FaultKind::Slow => "slow",
+            FaultKind::ServiceFailure => "service-failure",
+        };
+        let service = fault.service.as_deref().unwrap_or("*");
+        let times = fault.times_left.map_or("-".to_owned(), |times| times.to_string());
+        let seconds = fault.delay_seconds.unwrap_or_default();
+        self.write(&fault_file(fault.id), &format!("{kind} {service} {times} {seconds}\n"))
     }
 
-    /// Ends a fault. `others` are those of the host that stay.
-    pub fn disarm(&self, fault: &FaultState, others: &[FaultState]) -> Result<(), FleetError> {
-        let is_last = !others.iter().any(|other| other.kind == fault.kind && other.is_live());
+    /// Ends a fault. `is_last` tells whether the host has no other live fault of its kind.
+    pub fn disarm(&self, fault: &Fault, is_last: bool) -> Result<(), FleetError> {
         match fault.kind {
-            FaultKind::NetworkPartition if is_last => self.cut(false),
-            FaultKind::DiskFull if is_last => self.fill(false),
+            FaultKind::NetworkPartition if is_last => self.set_cut(false),
+            FaultKind::DiskFull if is_last => self.set_full(false),
             FaultKind::PatchFailure | FaultKind::Slow | FaultKind::ServiceFailure => {
-                self.forget(&format!("faults/{}.fault", fault.id))
+                self.remove(&fault_file(fault.id))
             }
             _ => Ok(()),
         }
@@ -53,7 +44,7 @@ impl Host<'_> {
 
     /// How often a fault has struck in the host, and how often it still will.
     pub fn strikes(&self, fault: Uuid) -> Option<(u32, Option<u32>)> {
-        let line = self.read(&format!("faults/{fault}.fault"))?;
+        let line = self.read(&fault_file(fault))?;
         let left = line.split_whitespace().nth(2)?.parse().ok();
         let strikes = self.read("faults/strikes").unwrap_or_default();
         let id = fault.to_string();
@@ -61,36 +52,39 @@ impl Host<'_> {
         Some((u32::try_from(count).unwrap_or(u32::MAX), left))
     }
 
-    /// Takes the host off the network, or puts it on again; a host that starts finds it as it was left.
-    fn cut(&self, cut: bool) -> Result<(), FleetError> {
-        let _turn = self.turn()?;
-        match cut {
-            true => self.write("cut", "")?,
-            false => self.forget("cut")?,
-        }
-        let link = self.link()?.filter(|_| self.group().is_ok_and(|group| group.is_populated()));
+    /// Disconnects the host from the network or connects it again. A host that starts keeps this state.
+    fn set_cut(&self, cut: bool) -> Result<(), FleetError> {
+        let _lock = self.lock()?;
+        self.set_marker("cut", cut)?;
+        let link = self.link()?.filter(|_| self.cgroup().is_ok_and(|cgroup| cgroup.is_populated()));
         if let Some(link) = link {
             quick("ip", &["link", "set", &link, if cut { "down" } else { "up" }])?;
         }
         Ok(())
     }
 
-    /// Takes all room on the host's disk, or gives it back.
-    fn fill(&self, fill: bool) -> Result<(), FleetError> {
-        let _turn = self.turn()?;
-        match fill {
-            true => self.write("full", "")?,
-            false => self.forget("full")?,
-        }
-        if !self.group()?.is_populated() {
+    /// Fills the host's disk or frees it again.
+    fn set_full(&self, full: bool) -> Result<(), FleetError> {
+        let _lock = self.lock()?;
+        self.set_marker("full", full)?;
+        if !self.cgroup()?.is_populated() {
             return Ok(());
         }
-        let mut command: Command = self.beside_the_disk()?;
-        match fill {
-            true => command.arg(self.fleet().scripts().join("fill.sh")).arg(self.path("mounted")),
-            false => command.args(["-c", r#"rm -f "$1/ballast""#, "fill"]).arg(self.path("mounted")),
-        };
-        run(&mut command, FILL)?;
+        let mut command = self.shell_at_disk()?;
+        if full {
+            command.arg(self.fleet().scripts().join("fill.sh"));
+        } else {
+            command.args(["-c", r#"rm -f "$1/ballast""#, "fill"]);
+        }
+        run(command.arg(self.path("mounted")), FILL_TIMEOUT)?;
         Ok(())
     }
+
+    fn set_marker(&self, name: &str, set: bool) -> Result<(), FleetError> {
+        if set { self.write(name, "") } else { self.remove(name) }
+    }
+}
+
+fn fault_file(id: Uuid) -> String {
+    format!("faults/{id}.fault")
 }

@@ -1,12 +1,12 @@
-//! One host: a disk in a file, a record of what it is, and a supervisor that is nobody's child.
+//! One host: a disk in a file, a record, and a supervisor that outlives the sim-engine.
 //!
-//! Every change on disk is made beside its place and renamed into it, so that whoever comes after a crash finds the state
-//! before or the state after.
+//! Every file is written next to its place and renamed, so that after a crash it has the old or the new content.
 
 use std::{
     fs::{self, File},
     io::Read,
     net::{IpAddr, SocketAddr, TcpStream},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
     thread::sleep,
@@ -20,44 +20,45 @@ use uuid::Uuid;
 
 use super::{
     FleetError,
-    cgroup::Group,
-    command::{end_of, quick, run},
-    fleet::{Fleet, lock, make_key, start_apart},
+    cgroup::Cgroup,
+    command::{quick, run, tail},
+    files,
+    fleet::{Fleet, make_key, start_detached},
     network::{self, HOSTS, Network, PREFIX_LENGTH},
-    seed,
+    root_layer,
 };
 
-/// A boot takes a second; two dozen at once on a busy machine take a while.
-const ANSWER: Duration = Duration::from_secs(90);
-const COPY: Duration = Duration::from_secs(90);
-/// Sparse: a host takes what it writes.
+/// A boot takes a second, but two dozen at once on a busy machine take longer.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
+const COPY_TIMEOUT: Duration = Duration::from_secs(90);
+/// Sparse: it only takes what the host writes.
 const DISK: &str = "1G";
 
-/// Systems there are images of, with the layers of each, the upper one first.
+/// Systems with images, each with its layers, the upper one first.
 pub const SYSTEMS: [(&str, &[&str]); 2] = [("debian12", &["debian"]), ("rocky9", &["rocky", "debian"])];
 
-/// What a host is, as long as it exists.
+/// The properties of a host that never change.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
     pub id: CiId,
     pub os: String,
-    /// Its place in the fleet's network.
+    /// Its number in the fleet's network.
     number: u8,
     /// Its public host key, `ssh-ed25519 ...`.
     host_key: String,
-    /// The images it was made on; others may be newer.
+    /// The images it was created on. There may be newer ones.
     images: PathBuf,
 }
 
-/// What a host is found to be.
+/// The actual state of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Life {
+pub enum HostState {
+    /// With its boot id.
     Up(Uuid),
     Off,
-    /// It is to run and does not.
-    Dead,
-    /// It has no disk.
-    Gone,
+    /// It should run and does not.
+    Failed,
+    DiskMissing,
 }
 
 pub struct Host<'a> {
@@ -71,69 +72,68 @@ impl<'a> Host<'a> {
         Self { fleet, id: id.clone(), folder: fleet.hosts_folder().join(id.as_str()) }
     }
 
-    /// Makes the host and starts it; returns when it answers over SSH.
-    pub fn create(&self, os: &str, services: &[String]) -> Result<Life, FleetError> {
+    /// Creates the host and starts it. Returns when it answers over SSH.
+    pub fn create(&self, os: &str, services: &[String]) -> Result<HostState, FleetError> {
         if let Err(error) = self.prepare(os, services).and_then(|()| self.start()) {
-            // Taken: it is somebody else's.
-            if !matches!(error, FleetError::Taken(_)) {
+            // An existing host is not ours to delete.
+            if !matches!(error, FleetError::HostExists(_)) {
                 self.delete()?;
             }
             return Err(error);
         }
-        self.life()
+        self.state()
     }
 
     fn prepare(&self, os: &str, services: &[String]) -> Result<(), FleetError> {
         let (record, network) = {
-            let _turn = self.fleet.turn()?;
-            let network = self.fleet.unfold()?;
+            let _lock = self.fleet.lock()?;
+            let network = self.fleet.set_up_network()?;
             fs::create_dir(&self.folder).map_err(|error| match error.kind() {
-                std::io::ErrorKind::AlreadyExists => FleetError::Taken(self.id.clone()),
+                std::io::ErrorKind::AlreadyExists => FleetError::HostExists(self.id.clone()),
                 _ => FleetError::file("created", &self.folder)(error),
             })?;
-            fs::create_dir(self.path("faults")).map_err(FleetError::file("created", &self.folder))?;
+            files::create_folders(&self.path("faults"))?;
             let number = self.free_number()?;
             let key = self.path("ssh_host_ed25519_key");
             make_key(&key, self.id.as_str())?;
-            let public = key.with_extension("pub");
-            let host_key = fs::read_to_string(&public).map_err(FleetError::file("read", &public))?;
+            let host_key = files::read(&key.with_extension("pub"))?;
             let host_key = host_key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
             let images = self.fleet.images().to_path_buf();
             let record = Record { id: self.id.clone(), os: os.to_owned(), number, host_key, images };
             self.write("record.json", &serde_json::to_string(&record).unwrap_or_default())?;
             (record, network)
         };
-        let plot = self.path("seed");
-        // Those known by another name are enabled already.
+        let seed = self.path("seed");
+        // Units of another name are enabled already.
         let has_own_unit =
             |service: &&String| find_unit(&record.images, os, service) == Some("usr/lib/systemd/system");
         let services: Vec<_> = services.iter().filter(has_own_unit).map(String::as_str).collect();
-        seed::sow(&plot, self, &record, network, &services)?;
+        root_layer::write(&seed, self, &record, network, &services)?;
         let disk = self.path("disk.new");
         quick("truncate", &["--size", DISK, &disk.to_string_lossy()])?;
-        // Without a journal: the kernel that writes the disk does not die with the host.
+        // Without a journal: the kernel that writes the disk outlives the host.
         let options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"];
-        run(Command::new("mke2fs").args(options).arg(&plot).arg(&disk), Duration::from_secs(60))?;
-        fs::remove_dir_all(&plot).map_err(FleetError::file("removed", &plot))?;
+        run(Command::new("mke2fs").args(options).arg(&seed).arg(&disk), Duration::from_secs(60))?;
+        files::remove_folder(&seed)?;
         self.rename("disk.new", "disk")
     }
 
-    /// Starts a host that is off or dead; returns when it answers over SSH.
+    /// Starts a host that is off or has failed. Returns when it answers over SSH.
     pub fn start(&self) -> Result<(), FleetError> {
-        let _turn = self.turn()?;
-        if self.life()? != Life::Gone && self.group()?.is_populated() {
+        let _lock = self.lock()?;
+        if self.state()? != HostState::DiskMissing && self.cgroup()?.is_populated() {
             return Ok(());
         }
         let record = self.record()?;
         let network = {
-            let _turn = self.fleet.turn()?;
-            self.fleet.unfold()?
+            let _lock = self.fleet.lock()?;
+            self.fleet.set_up_network()?
         };
-        let group = self.group()?;
-        group.remove()?;
-        group.child("supervisor").create()?;
-        group.child("guest").create()?;
-        self.write("settings", &self.settings(&record, network, &group))?;
+        let cgroup = self.cgroup()?;
+        cgroup.remove()?;
+        cgroup.child("supervisor").create()?;
+        cgroup.child("guest").create()?;
+        self.write("settings", &self.settings(&record, network, &cgroup))?;
         let mut command = Command::new("sh");
         command.args([
             "-c",
@@ -141,114 +141,111 @@ impl<'a> Host<'a> {
                exec setsid --fork unshare --mount --propagation private --net bash "$2/supervise.sh" "$3""#,
             "supervisor",
         ]);
-        command.arg(group.path()).arg(self.fleet.scripts()).arg(&self.folder);
-        self.forget("ended")?;
-        start_apart(&mut command, &self.path("console.log"))?;
-        self.await_answer(SocketAddr::new(IpAddr::V4(network.address(record.number)), 22), &group)
+        command.arg(cgroup.path()).arg(self.fleet.scripts()).arg(&self.folder);
+        self.remove("ended")?;
+        start_detached(&mut command, &self.path("console.log"))?;
+        self.wait_for_ssh(SocketAddr::new(IpAddr::V4(network.address(record.number)), 22), &cgroup)
     }
 
-    /// Cuts the power: nobody inside is asked.
+    /// Cuts the power, without notice to the guest.
     pub fn stop(&self) -> Result<(), FleetError> {
-        let _turn = self.turn()?;
+        let _lock = self.lock()?;
         self.kill()?;
         self.write("ended", "off\n")
     }
 
-    /// Lets the host die, as hardware does. It stays dead until it is started.
+    /// Fails the host, as broken hardware does. It stays failed until it is started.
     pub fn fail(&self) -> Result<(), FleetError> {
-        let _turn = self.turn()?;
+        let _lock = self.lock()?;
         self.kill()?;
         self.write("ended", "failed: a fault was injected\n")
     }
 
-    /// Removes the host with all it had; the last one takes the fleet's network with it.
+    /// Deletes the host, and with the last host the fleet's network.
     pub fn delete(&self) -> Result<(), FleetError> {
-        let turn = self.fleet.turn()?;
+        let _lock = self.fleet.lock()?;
         if self.folder.exists() {
             self.kill()?;
             if let (Ok(record), Ok(Some(network))) = (self.record(), self.fleet.network()) {
-                // It goes by itself with the host's network namespace; nobody should have to wait for that.
+                // The kernel removes it with the host's network namespace, but later.
                 network::remove_link(&network.link(record.number))?;
             }
-            fs::remove_dir_all(&self.folder).map_err(FleetError::file("removed", &self.folder))?;
+            files::remove_folder(&self.folder)?;
         }
         if self.fleet.hosts()?.is_empty() {
-            self.fleet.fold()?;
+            self.fleet.tear_down_network()?;
         }
-        drop(turn);
         Ok(())
     }
 
-    /// Copies the disk, which holds still for that moment; returns what the copy takes.
+    /// Copies the disk, which is frozen for that moment. Returns the bytes that the copy takes.
     pub fn snapshot(&self, tag: &str) -> Result<u64, FleetError> {
-        let _turn = self.turn()?;
+        let _lock = self.lock()?;
         let (folder, disk) = (self.path("snapshots"), self.path("disk"));
-        fs::create_dir_all(&folder).map_err(FleetError::file("created", &folder))?;
+        files::create_folders(&folder)?;
         let new = folder.join(format!("{tag}.new"));
-        let mut command = self.beside_the_disk()?;
+        let mut command = self.shell_at_disk()?;
         command.arg(self.fleet.scripts().join("snapshot.sh")).arg(&disk).arg(&new);
-        if self.group()?.is_populated() {
+        if self.cgroup()?.is_populated() {
             command.arg(self.path("mounted"));
         }
-        run(&mut command, COPY)?;
+        run(&mut command, COPY_TIMEOUT)?;
         let copy = folder.join(tag);
-        fs::rename(&new, &copy).map_err(FleetError::file("renamed", &new))?;
-        let kept = fs::metadata(&copy).map_err(FleetError::file("read", &copy))?;
-        // Holes take nothing; blocks are of 512 bytes by definition.
-        Ok(std::os::unix::fs::MetadataExt::blocks(&kept) * 512)
+        files::rename(&new, &copy)?;
+        let metadata = fs::metadata(&copy).map_err(FleetError::file("read", &copy))?;
+        // Holes take nothing. A block has 512 bytes by definition.
+        Ok(metadata.blocks() * 512)
     }
 
-    /// Returns to a snapshot and starts.
-    pub fn revert(&self, tag: &str) -> Result<Life, FleetError> {
+    /// Reverts to a snapshot and starts.
+    pub fn revert(&self, tag: &str) -> Result<HostState, FleetError> {
         let copy = self.path("snapshots").join(tag);
         if !copy.exists() {
-            return Err(FleetError::SnapshotGone { host: self.id.clone(), tag: tag.to_owned() });
+            return Err(FleetError::SnapshotMissing { host: self.id.clone(), tag: tag.to_owned() });
         }
         {
-            let _turn = self.turn()?;
+            let _lock = self.lock()?;
             let new = self.path("disk.new");
-            run(Command::new("cp").args(["--sparse=auto", "--reflink=auto"]).arg(&copy).arg(&new), COPY)?;
+            run(
+                Command::new("cp").args(["--sparse=auto", "--reflink=auto"]).arg(&copy).arg(&new),
+                COPY_TIMEOUT,
+            )?;
             self.kill()?;
             self.rename("disk.new", "disk")?;
         }
         self.start()?;
-        self.life()
+        self.state()
     }
 
     pub fn delete_snapshot(&self, tag: &str) -> Result<(), FleetError> {
-        match fs::remove_file(self.path("snapshots").join(tag)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(FleetError::file("removed", &self.path("snapshots"))(error))
-            }
-            _ => Ok(()),
-        }
+        files::remove(&self.path("snapshots").join(tag))
     }
 
-    /// What it is at this moment: asked of the kernel, never remembered.
-    pub fn life(&self) -> Result<Life, FleetError> {
+    /// The state at this moment, from the kernel and never from memory.
+    pub fn state(&self) -> Result<HostState, FleetError> {
         if !self.path("disk").exists() || !self.path("record.json").exists() {
-            return Ok(Life::Gone);
+            return Ok(HostState::DiskMissing);
         }
-        if self.group().is_ok_and(|group| group.is_populated()) {
+        if self.cgroup().is_ok_and(|cgroup| cgroup.is_populated()) {
             let boot_id = self.read("boot_id").and_then(|text| Uuid::parse_str(text.trim()).ok());
-            return Ok(boot_id.map_or(Life::Dead, Life::Up));
+            return Ok(boot_id.map_or(HostState::Failed, HostState::Up));
         }
         match self.read("ended").as_deref().map(str::trim) {
-            Some("off") => Ok(Life::Off),
-            _ => Ok(Life::Dead),
+            Some("off") => Ok(HostState::Off),
+            _ => Ok(HostState::Failed),
         }
     }
 
     pub fn record(&self) -> Result<Record, FleetError> {
-        let text = self.read("record.json").ok_or_else(|| FleetError::Gone(self.id.clone()))?;
+        let text = self.read("record.json").ok_or_else(|| FleetError::DiskMissing(self.id.clone()))?;
         serde_json::from_str(&text)
-            .map_err(|_| FleetError::Garbled(self.path("record.json").display().to_string()))
+            .map_err(|_| FleetError::Invalid(self.path("record.json").display().to_string()))
     }
 
-    /// How it is entered. The private key is named, not shown.
+    /// How to log in. The private key is only named.
     pub fn access(&self) -> Result<SshAccess, FleetError> {
         let record = self.record()?;
-        let network = self.fleet.network()?.ok_or_else(|| FleetError::Gone(self.id.clone()))?;
+        let network = self.fleet.network()?.ok_or_else(|| FleetError::DiskMissing(self.id.clone()))?;
         Ok(SshAccess {
             address: network.address(record.number).to_string(),
             port: 22,
@@ -258,15 +255,15 @@ impl<'a> Host<'a> {
         })
     }
 
-    /// The machine's end of its cable.
+    /// The machine's end of its link.
     pub fn link(&self) -> Result<Option<String>, FleetError> {
         let number = self.record()?.number;
         Ok(self.fleet.network()?.map(|network| network.link(number)))
     }
 
-    /// `bash`, where the mounted disk can be seen: in the supervisor's mounts while the host runs.
-    pub fn beside_the_disk(&self) -> Result<Command, FleetError> {
-        let supervisor = self.group()?.child("supervisor").first_process();
+    /// `bash` in the mount namespace of the supervisor, which has the disk mounted while the host runs.
+    pub fn shell_at_disk(&self) -> Result<Command, FleetError> {
+        let supervisor = self.cgroup()?.child("supervisor").first_process();
         let mut command = match supervisor {
             Some(process) => {
                 let mut command = Command::new("nsenter");
@@ -283,9 +280,9 @@ impl<'a> Host<'a> {
         self.fleet
     }
 
-    pub fn group(&self) -> Result<Group, FleetError> {
-        let network = self.fleet.network()?.ok_or_else(|| FleetError::Gone(self.id.clone()))?;
-        Ok(self.fleet.group(network).child(self.id.as_str()))
+    pub fn cgroup(&self) -> Result<Cgroup, FleetError> {
+        let network = self.fleet.network()?.ok_or_else(|| FleetError::DiskMissing(self.id.clone()))?;
+        Ok(self.fleet.cgroup(network).child(self.id.as_str()))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -296,44 +293,33 @@ impl<'a> Host<'a> {
         fs::read_to_string(self.path(name)).ok()
     }
 
-    /// Writes a file whole.
+    /// Replaces a file.
     pub fn write(&self, name: &str, text: &str) -> Result<(), FleetError> {
         let new = self.path(&format!("{name}.new"));
-        fs::write(&new, text).map_err(FleetError::file("written", &new))?;
+        files::write(&new, text)?;
         self.rename(&format!("{name}.new"), name)
     }
 
-    pub fn forget(&self, name: &str) -> Result<(), FleetError> {
-        let file = self.path(name);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(FleetError::file("removed", &file)(error))
-            }
-            _ => Ok(()),
-        }
+    pub fn remove(&self, name: &str) -> Result<(), FleetError> {
+        files::remove(&self.path(name))
     }
 
-    /// A turn at this host, also among several processes.
-    pub fn turn(&self) -> Result<File, FleetError> {
+    pub fn lock(&self) -> Result<File, FleetError> {
         if !self.folder.exists() {
-            return Err(FleetError::Gone(self.id.clone()));
+            return Err(FleetError::DiskMissing(self.id.clone()));
         }
-        lock(&self.path("lock"))
+        files::lock(&self.path("lock"))
     }
 
     fn kill(&self) -> Result<(), FleetError> {
-        match self.fleet.network()? {
-            Some(network) => self.fleet.group(network).child(self.id.as_str()).remove(),
-            None => Ok(()),
-        }
+        if self.fleet.network()?.is_some() { self.cgroup()?.remove() } else { Ok(()) }
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), FleetError> {
-        let from = self.path(from);
-        fs::rename(&from, self.path(to)).map_err(FleetError::file("renamed", &from))
+        files::rename(&self.path(from), &self.path(to))
     }
 
-    /// The lowest number no host has. The caller has the fleet's turn.
+    /// The lowest free number. The caller has locked the fleet.
     fn free_number(&self) -> Result<u8, FleetError> {
         let mut taken = Vec::new();
         for id in self.fleet.hosts()? {
@@ -342,16 +328,15 @@ impl<'a> Host<'a> {
         HOSTS.into_iter().find(|number| !taken.contains(number)).ok_or(FleetError::Full)
     }
 
-    fn settings(&self, record: &Record, network: Network, group: &Group) -> String {
-        let layers = SYSTEMS.iter().find(|(os, _)| *os == record.os).map_or(&[][..], |(_, layers)| layers);
+    fn settings(&self, record: &Record, network: Network, cgroup: &Cgroup) -> String {
         let lower: Vec<_> =
-            layers.iter().map(|layer| record.images.join(layer).display().to_string()).collect();
-        // Paths of a fleet hold no quotes, and the other words are our own.
+            layers(&record.os).iter().map(|layer| record.images.join(layer).display().to_string()).collect();
+        // Paths of a fleet contain no quotes, and the other values are our own.
         format!(
             "name='{}'\nlower='{}'\ncgroup='{}'\nlink={}\nmac={}\nbridge={}\naddress={}\nprefix={PREFIX_LENGTH}\ngateway={}\n",
             self.id.as_str(),
             lower.join(":"),
-            group.path().display(),
+            cgroup.path().display(),
             network.link(record.number),
             network.hardware_address(record.number),
             network.bridge(),
@@ -360,16 +345,16 @@ impl<'a> Host<'a> {
         )
     }
 
-    fn await_answer(&self, address: SocketAddr, group: &Group) -> Result<(), FleetError> {
-        // Nobody can answer through a cut cable.
+    fn wait_for_ssh(&self, address: SocketAddr, cgroup: &Cgroup) -> Result<(), FleetError> {
+        // A host that is cut off cannot answer.
         if self.path("cut").exists() {
             return Ok(());
         }
-        let until = Instant::now() + ANSWER;
-        while !answers(address) {
-            if Instant::now() >= until || !group.is_populated() {
-                let said = end_of(&self.read("console.log").unwrap_or_default(), 400);
-                return Err(FleetError::Silent { host: self.id.clone(), after: ANSWER, said });
+        let until = Instant::now() + BOOT_TIMEOUT;
+        while !has_ssh_server(address) {
+            if Instant::now() >= until || !cgroup.is_populated() {
+                let console = tail(&self.read("console.log").unwrap_or_default(), 400);
+                return Err(FleetError::Unreachable { host: self.id.clone(), after: BOOT_TIMEOUT, console });
             }
             sleep(Duration::from_millis(40));
         }
@@ -377,8 +362,8 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Whether an SSH server greets there.
-pub fn answers(address: SocketAddr) -> bool {
+/// Whether an SSH server answers at this address.
+fn has_ssh_server(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) else {
         return false;
     };
@@ -388,13 +373,17 @@ pub fn answers(address: SocketAddr) -> bool {
         && greeting == *b"SSH-"
 }
 
-/// Where the system of `os` has a unit of this name in these images: its own folder, or that of the administrator, where
-/// other names of enabled services stand.
+/// The folder in the images of `os` that has a unit of this name: that of the system, or that of the administrator, which has
+/// the aliases of enabled services.
 pub fn find_unit(images: &Path, os: &str, service: &str) -> Option<&'static str> {
-    let layers = SYSTEMS.iter().find(|(system, _)| *system == os).map_or(&[][..], |(_, layers)| layers);
+    let layers = layers(os);
     ["usr/lib/systemd/system", "etc/systemd/system"].into_iter().find(|folder| {
         layers.iter().any(|layer| {
             fs::symlink_metadata(images.join(layer).join(folder).join(format!("{service}.service"))).is_ok()
         })
     })
+}
+
+fn layers(os: &str) -> &'static [&'static str] {
+    SYSTEMS.iter().find(|(system, _)| *system == os).map_or(&[], |(_, layers)| layers)
 }

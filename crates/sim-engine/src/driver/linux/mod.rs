@@ -1,18 +1,19 @@
-//! Driver `linux`: small real Linux systems on this machine, entered over SSH.
+//! Driver `linux`: small real Linux systems on this machine, reached over SSH.
 //!
-//! A host is a file with a disk over shared images, in namespaces and a control group of its own, under a supervisor
-//! that outlives the sim-engine. It is a laboratory and no sandbox: root in a host is the machine's root but for the
-//! namespaces, so nothing may run there that may not run on the machine.
+//! A host is a disk in a file over shared images, in its own namespaces and cgroup, under a supervisor that outlives the
+//! sim-engine. It is a laboratory and not a sandbox: root in a host is root of the machine except for the namespaces, so run
+//! nothing in a host that must not run on the machine.
 
 mod cgroup;
 mod command;
 mod error;
 mod fault;
+mod files;
 mod fleet;
 mod host;
 mod network;
 mod preflight;
-mod seed;
+mod root_layer;
 
 use std::{
     collections::BTreeSet,
@@ -21,30 +22,31 @@ use std::{
 };
 
 use api_types::sim::{CreateVm, PowerAction};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use service_kit::{ApiError, ApiResult, problem_types};
 use uuid::Uuid;
 
-use super::{Driver, Image, Operation};
+use super::{Driver, Image};
 use crate::machine::{Condition, FaultState, Machine};
 
 use error::FleetError;
 use fleet::Fleet;
-use host::{Host, Life};
+use host::{Host, HostState};
 
 pub struct LinuxDriver(Arc<OnceLock<Result<Arc<Fleet>, String>>>);
 
-/// What a snapshot of a real host is: a file of that name in its folder.
+/// A snapshot of a real host: the file `tag` in its folder.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct SnapshotFile {
     host: CiId,
     tag: String,
 }
 
 impl LinuxDriver {
-    /// Opens the fleet in the background: its images may have to be made first.
+    /// Opens the fleet in the background, because it may have to build its images first.
     pub fn open(folder: PathBuf, images: PathBuf) -> Self {
         let opened = Arc::new(OnceLock::new());
         let result = opened.clone();
@@ -62,15 +64,15 @@ impl LinuxDriver {
     fn fleet(&self) -> ApiResult<Arc<Fleet>> {
         match self.0.get() {
             Some(Ok(fleet)) => Ok(fleet.clone()),
-            Some(Err(why)) => Err(ApiError::new(problem_types::DRIVER_UNAVAILABLE, why.clone())),
+            Some(Err(reason)) => Err(ApiError::new(problem_types::DRIVER_UNAVAILABLE, reason.clone())),
             None => Err(ApiError::new(
                 problem_types::FLEET_OPENING,
-                "the driver `linux` is still making its images, which takes minutes the first time; ask again",
+                "the driver `linux` is still building its images, which takes minutes the first time; retry later",
             )),
         }
     }
 
-    /// Works on a host beside the caller; what was begun ends, even when nobody waits for it any more.
+    /// Runs `work` on a blocking thread. It completes even if the caller stops waiting.
     async fn on_host<T: Send + 'static>(
         &self,
         id: &CiId,
@@ -82,141 +84,120 @@ impl LinuxDriver {
     }
 }
 
+#[async_trait]
 impl Driver for LinuxDriver {
     fn has_real_guests(&self) -> bool {
         true
     }
 
-    fn create<'a>(&'a self, request: &'a CreateVm, now: DateTime<Utc>) -> Operation<'a, Machine> {
-        Box::pin(async move {
-            check(request, &*self.fleet()?)?;
-            let os = request.os.clone();
-            let services: Vec<String> =
-                request.guest.services.iter().map(|service| service.name.clone()).collect();
-            let (life, access) = self
-                .on_host(&request.id, move |host| Ok((host.create(&os, &services)?, host.access()?)))
-                .await?;
-            let mut machine = Machine::new(request, now);
-            machine.ssh = Some(access);
-            take_over(&mut machine, &life, now);
-            Ok(machine)
-        })
+    async fn create(&self, request: &CreateVm, now: DateTime<Utc>) -> ApiResult<Machine> {
+        check(request, &*self.fleet()?)?;
+        let os = request.os.clone();
+        let services: Vec<String> =
+            request.guest.services.iter().map(|service| service.name.clone()).collect();
+        let create = move |host: Host<'_>| Ok((host.create(&os, &services)?, host.access()?));
+        let (state, access) = self.on_host(&request.id, create).await?;
+        let mut machine = Machine::new(request, now);
+        machine.ssh = Some(access);
+        take_over(&mut machine, &state, now);
+        Ok(machine)
     }
 
-    fn delete<'a>(&'a self, machine: &'a Machine) -> Operation<'a, ()> {
-        Box::pin(self.on_host(&machine.id, |host| host.delete()))
+    async fn delete(&self, machine: &Machine) -> ApiResult<()> {
+        self.discard(&machine.id).await
     }
 
-    fn set_power<'a>(
-        &'a self,
-        machine: &'a mut Machine,
+    async fn set_power(
+        &self,
+        machine: &mut Machine,
         action: PowerAction,
         now: DateTime<Utc>,
-    ) -> Operation<'a, ()> {
-        Box::pin(async move {
-            let life = self
-                .on_host(&machine.id, move |host| {
-                    match action {
-                        PowerAction::Off => host.stop()?,
-                        PowerAction::On => host.start()?,
-                        PowerAction::Reset => {
-                            host.stop()?;
-                            host.start()?;
-                        }
-                    }
-                    host.life()
-                })
-                .await?;
-            take_over(machine, &life, now);
-            Ok(())
-        })
+    ) -> ApiResult<()> {
+        let switch = move |host: Host<'_>| {
+            if action != PowerAction::On {
+                host.stop()?;
+            }
+            if action != PowerAction::Off {
+                host.start()?;
+            }
+            host.state()
+        };
+        let state = self.on_host(&machine.id, switch).await?;
+        take_over(machine, &state, now);
+        Ok(())
     }
 
-    fn take_snapshot<'a>(&'a self, machine: &'a Machine) -> Operation<'a, Image> {
-        Box::pin(async move {
-            let kept = Kept { host: machine.id.clone(), tag: Uuid::now_v7().to_string() };
-            let tag = kept.tag.clone();
-            let size = self.on_host(&machine.id, move |host| host.snapshot(&tag)).await?;
-            Ok(Image {
-                content: serde_json::to_value(kept)?,
-                size_bytes: i64::try_from(size).unwrap_or(i64::MAX),
-            })
-        })
+    async fn take_snapshot(&self, machine: &Machine) -> ApiResult<Image> {
+        let file = SnapshotFile { host: machine.id.clone(), tag: Uuid::now_v7().to_string() };
+        let tag = file.tag.clone();
+        let size = self.on_host(&machine.id, move |host| host.snapshot(&tag)).await?;
+        let size_bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        Ok(Image { content: serde_json::to_value(file)?, size_bytes })
     }
 
-    fn revert_snapshot<'a>(
-        &'a self,
-        machine: &'a mut Machine,
+    async fn revert_snapshot(
+        &self,
+        machine: &mut Machine,
         image: Image,
         now: DateTime<Utc>,
-    ) -> Operation<'a, ()> {
-        Box::pin(async move {
-            let kept: Kept = serde_json::from_value(image.content)?;
-            let life = self.on_host(&machine.id, move |host| host.revert(&kept.tag)).await?;
-            take_over(machine, &life, now);
-            Ok(())
-        })
+    ) -> ApiResult<()> {
+        let file: SnapshotFile = serde_json::from_value(image.content)?;
+        let state = self.on_host(&machine.id, move |host| host.revert(&file.tag)).await?;
+        take_over(machine, &state, now);
+        Ok(())
     }
 
-    fn delete_snapshot(&self, image: Image) -> Operation<'_, ()> {
-        Box::pin(async move {
-            let kept: Kept = serde_json::from_value(image.content)?;
-            self.on_host(&kept.host, move |host| host.delete_snapshot(&kept.tag)).await
-        })
+    async fn delete_snapshot(&self, image: Image) -> ApiResult<()> {
+        let file: SnapshotFile = serde_json::from_value(image.content)?;
+        self.on_host(&file.host, move |host| host.delete_snapshot(&file.tag)).await
     }
 
-    fn observe<'a>(&'a self, machine: &'a mut Machine, now: DateTime<Utc>) -> Operation<'a, bool> {
-        Box::pin(async move {
-            let faults: Vec<Uuid> = machine.faults.iter().map(|fault| fault.id).collect();
-            let (life, strikes) = self
-                .on_host(&machine.id, move |host| {
-                    let strikes: Vec<_> = faults.into_iter().map(|fault| host.strikes(fault)).collect();
-                    Ok((host.life()?, strikes))
-                })
-                .await?;
-            let mut changed = take_over(machine, &life, now);
-            for (fault, (count, left)) in
-                machine.faults.iter_mut().zip(strikes).filter_map(|(fault, seen)| Some((fault, seen?)))
-            {
-                changed |= fault.strikes != count;
-                (fault.draws, fault.strikes, fault.times_left) = (count.into(), count, left);
-            }
-            Ok(changed)
-        })
+    async fn observe(&self, machine: &mut Machine, now: DateTime<Utc>) -> ApiResult<bool> {
+        let faults: Vec<Uuid> = machine.faults.iter().map(|fault| fault.shown.id).collect();
+        let read = move |host: Host<'_>| {
+            let strikes: Vec<_> = faults.into_iter().map(|fault| host.strikes(fault)).collect();
+            Ok((host.state()?, strikes))
+        };
+        let (state, strikes) = self.on_host(&machine.id, read).await?;
+        let mut changed = take_over(machine, &state, now);
+        for (fault, strikes) in machine.faults.iter_mut().zip(strikes) {
+            let Some((count, left)) = strikes else { continue };
+            changed |= fault.shown.strikes != count;
+            fault.draws = count.into();
+            (fault.shown.strikes, fault.shown.times_left) = (count, left);
+        }
+        Ok(changed)
     }
 
-    fn arm<'a>(&'a self, machine: &'a Machine, fault: &'a FaultState) -> Operation<'a, ()> {
-        let fault = fault.clone();
-        Box::pin(self.on_host(&machine.id, move |host| host.arm(&fault)))
+    async fn arm(&self, machine: &Machine, fault: &FaultState) -> ApiResult<()> {
+        let fault = fault.shown.clone();
+        self.on_host(&machine.id, move |host| host.arm(&fault)).await
     }
 
-    fn disarm<'a>(&'a self, machine: &'a Machine, fault: &'a FaultState) -> Operation<'a, ()> {
-        let (fault, mut others) = (fault.clone(), machine.faults.clone());
-        others.retain(|other| other.id != fault.id);
-        Box::pin(self.on_host(&machine.id, move |host| host.disarm(&fault, &others)))
+    async fn disarm(&self, machine: &Machine, fault: &FaultState) -> ApiResult<()> {
+        let fault = fault.shown.clone();
+        let is_last = !machine
+            .faults
+            .iter()
+            .any(|other| other.shown.id != fault.id && other.shown.kind == fault.kind && other.is_live());
+        self.on_host(&machine.id, move |host| host.disarm(&fault, is_last)).await
     }
 
-    fn list_machines(&self) -> Operation<'_, BTreeSet<CiId>> {
-        Box::pin(async move {
-            let fleet = self.fleet()?;
-            Ok(tokio::task::spawn_blocking(move || fleet.hosts()).await.map_err(ApiError::internal)??)
-        })
+    async fn list_machines(&self) -> ApiResult<BTreeSet<CiId>> {
+        let fleet = self.fleet()?;
+        Ok(tokio::task::spawn_blocking(move || fleet.hosts()).await.map_err(ApiError::internal)??)
     }
 
-    fn discard<'a>(&'a self, id: &'a CiId) -> Operation<'a, ()> {
-        Box::pin(self.on_host(id, |host| host.delete()))
+    async fn discard(&self, id: &CiId) -> ApiResult<()> {
+        self.on_host(id, |host| host.delete()).await
     }
 }
 
-/// What a real host cannot be made from.
+/// Refuses a request that a real host cannot fulfil.
 fn check(request: &CreateVm, fleet: &Fleet) -> ApiResult<()> {
-    let systems: Vec<_> = host::SYSTEMS.iter().map(|(os, _)| format!("`{os}`")).collect();
     if !host::SYSTEMS.iter().any(|(os, _)| *os == request.os) {
-        let known = systems.join(" and ");
-        return Err(ApiError::invalid(
-            "/os",
-            format!("must be one the driver `linux` has images of: {known}"),
-        ));
+        let known = host::SYSTEMS.map(|(os, _)| format!("`{os}`")).join(" or ");
+        return Err(ApiError::invalid("/os", format!("must be {known} for the driver `linux`")));
     }
     if request.id.as_str().len() > 63 || request.id.as_str().contains(':') {
         return Err(ApiError::invalid(
@@ -234,18 +215,18 @@ fn check(request: &CreateVm, fleet: &Fleet) -> ApiResult<()> {
         if host::find_unit(fleet.images(), &request.os, &service.name).is_none() {
             return Err(ApiError::invalid(
                 format!("/guest/services/{index}/name"),
-                format!("names no service of the image of `{}`", request.os),
+                format!("must be a service of the image of `{}`", request.os),
             ));
         }
     }
     Ok(())
 }
 
-/// Makes the machine what its host was found to be; whether anything differs is returned.
-fn take_over(machine: &mut Machine, life: &Life, now: DateTime<Utc>) -> bool {
-    match life {
-        Life::Up(boot_id) => machine.find(Condition::Up, Some(*boot_id), now),
-        Life::Off => machine.find(Condition::Off, None, now),
-        Life::Dead | Life::Gone => machine.find(Condition::Failed, None, now),
+/// Takes over the state of the host. Returns whether anything differs.
+fn take_over(machine: &mut Machine, state: &HostState, now: DateTime<Utc>) -> bool {
+    match state {
+        HostState::Up(boot_id) => machine.observe(Condition::Up, Some(*boot_id), now),
+        HostState::Off => machine.observe(Condition::Off, None, now),
+        HostState::Failed | HostState::DiskMissing => machine.observe(Condition::Failed, None, now),
     }
 }

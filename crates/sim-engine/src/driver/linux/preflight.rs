@@ -1,12 +1,12 @@
-//! What a machine must have to be a laboratory, asked before anything is made.
+//! What a machine must have for real hosts, checked before anything is created.
 
 use std::{env, fs, path::Path};
 
 use nix::unistd::geteuid;
 
-use super::{FleetError, cgroup::Group};
+use super::{FleetError, cgroup::Cgroup};
 
-/// Programs the hosts need while they run, with the Debian package each comes from.
+/// Programs that running hosts need, each with its Debian package.
 const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
@@ -20,7 +20,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("python3", "python3"),
 ];
 
-/// Says everything that is missing, not the first thing alone.
+/// The error names everything that is missing.
 pub fn check(folder: &Path) -> Result<(), FleetError> {
     let mut missing = Vec::new();
     if !geteuid().is_root() {
@@ -36,12 +36,12 @@ pub fn check(folder: &Path) -> Result<(), FleetError> {
     if !Path::new("/proc/self/ns/time").exists() {
         missing.push("the kernel has no time namespaces (Linux 5.6 or newer)".to_owned());
     }
-    match Group::of_machine().and_then(|group| group.create().map(|()| group)) {
-        Ok(group) if !group.path().join("cgroup.kill").exists() => {
-            missing.push("the kernel cannot kill a control group (Linux 5.14 or newer)".to_owned());
+    match Cgroup::of_machine().and_then(|cgroup| cgroup.create().map(|()| cgroup)) {
+        Ok(cgroup) if !cgroup.path().join("cgroup.kill").exists() => {
+            missing.push("the kernel cannot kill a cgroup (Linux 5.14 or newer)".to_owned());
         }
         Ok(_) => {}
-        Err(error) => missing.push(format!("control groups cannot be made: {error}")),
+        Err(error) => missing.push(format!("cgroups cannot be created: {error}")),
     }
     for (program, package) in PROGRAMS {
         if !is_installed(program) {
@@ -49,16 +49,13 @@ pub fn check(folder: &Path) -> Result<(), FleetError> {
         }
     }
     let shown = folder.to_string_lossy();
-    // These part the words of mount options and of a link's alias.
+    // These characters separate mount options and parts of a link's alias.
     if shown.contains([':', ',', '\\', '\'', '\n']) || shown.len() > 160 {
         missing.push(format!(
             "the fleet's folder `{shown}` must have a short name without `:`, `,`, quotes and `\\`"
         ));
     }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(FleetError::Missing(missing.join("; "))),
-    }
+    if missing.is_empty() { Ok(()) } else { Err(FleetError::Unsupported(missing.join("; "))) }
 }
 
 fn is_installed(program: &str) -> bool {

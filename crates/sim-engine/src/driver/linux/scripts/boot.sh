@@ -1,5 +1,5 @@
 #!/bin/bash
-# boot.sh HOST: the first process of a host, in fresh namespaces: makes its root and becomes its init.
+# boot.sh HOST: the first process of a host, in new namespaces. It creates the root file system and becomes init.
 set -euo pipefail
 host=$1
 # name, lower, cgroup, link, bridge, address, prefix, gateway
@@ -36,7 +36,7 @@ ln -s fd/1 "$root/dev/stdout"
 ln -s fd/2 "$root/dev/stderr"
 ln -s null "$root/dev/console"
 
-# The kernel is the machine's: its settings and its emergency keys are not for the host to touch.
+# The host must not change the settings of the kernel or trigger its emergency keys: it is the machine's kernel.
 for path in sys sysrq-trigger; do
     [ -e "$root/proc/$path" ] || continue
     mount --bind "$root/proc/$path" "$root/proc/$path"

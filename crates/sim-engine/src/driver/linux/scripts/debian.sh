@@ -1,4 +1,4 @@
-# The lower layer of every host: a trimmed Debian with systemd as its init, sshd, and the packages of the laboratory.
+# The lower layer of every host: a small Debian with systemd as init, sshd, and the laboratory packages.
 
 build_debian() {
     local build=$1 root=$1/debian trim
@@ -8,20 +8,20 @@ build_debian() {
         --include=systemd-sysv,dbus,python3,python3-apt,openssh-server,sudo,procps,iproute2,mount,chrony,busybox \
         bookworm "$root" "$mirror"
     install -D -m 755 "$here/fault" "$root/usr/lib/fleet/fault"
-    enter_debian "$root"
+    configure_access "$root"
     install_debian_packages "$build" "$root"
-    quieten "$root"
+    disable_units "$root"
 }
 
-# Who may enter, and how. The keys come with each host.
-enter_debian() {
+# SSH access. Each host gets its own keys.
+configure_access() {
     local root=$1
     inside "$root" useradd --create-home --shell /bin/bash --password '*' patch
     echo 'patch ALL=(ALL) NOPASSWD:ALL' >"$root/etc/sudoers.d/patch"
     chmod 440 "$root/etc/sudoers.d/patch"
     rm -f "$root"/etc/ssh/ssh_host_*
     cat >"$root/etc/ssh/sshd_config.d/fleet.conf" <<'CONFIG'
-# Two dozen forks of a controller come at once.
+# A controller connects with two dozen forks at once.
 MaxStartups 60:30:100
 MaxSessions 50
 UseDNS no
@@ -51,8 +51,8 @@ install_debian_packages() {
     rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
 }
 
-# What needs hardware, the internet or a clock of its own stays quiet.
-quieten() {
+# Disables what needs hardware, the internet or its own clock.
+disable_units() {
     local root=$1 unit
     for unit in systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
         getty@tty1.service console-getty.service e2scrub_reap.service e2scrub_all.timer fstrim.timer apt-daily.timer \
@@ -61,13 +61,13 @@ quieten() {
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
     done
     inside "$root" systemctl enable ssh.service chrony.service >/dev/null 2>&1
-    # All hosts have the machine's clock: chronyd vouches for it and leaves it alone.
+    # All hosts have the machine's clock: chronyd reports it as synchronised and does not change it.
     mkdir -p "$root/etc/systemd/system/chrony.service.d" "$root/etc/systemd/journald.conf.d"
     printf '[Unit]\nConditionCapability=\n' >"$root/etc/systemd/system/chrony.service.d/fleet.conf"
     echo 'DAEMON_OPTS="-x -F 0"' >"$root/etc/default/chrony"
     printf 'local stratum 10\nport 0\ndriftfile /var/lib/chrony/chrony.drift\n' >"$root/etc/chrony/chrony.conf"
     printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n' >"$root/etc/systemd/journald.conf.d/fleet.conf"
-    # The disk of a host ends with it: nothing is gained by waiting for the platter.
+    # The disk is deleted with its host, so there is no need to wait for the platter.
     echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/fleet"
     rm -f "$root/etc/fstab"
     : >"$root/etc/machine-id"

@@ -1,24 +1,24 @@
 #!/bin/bash
-# images.sh CACHE: makes what all fleets of a machine share, once, and prints its folder as the last line:
-#   repository/          a signed apt repository and an rpm repository with advisories, of small packages of our own
-#   debian/              a trimmed Debian with systemd and sshd, the lower layer of every host
-#   rocky/               what a RHEL-like host has on top of it
-# The folder is named by what the scripts say, so another version of them makes another one beside it.
+# images.sh CACHE: builds once what all fleets of a machine share, and prints its folder as the last line:
+#   repository/          a signed apt repository and an rpm repository with advisories, with our own small packages
+#   debian/              a small Debian with systemd and sshd, the lower layer of every host
+#   rocky/               the upper layer of RHEL-like hosts
+# The name of the folder is a hash of the scripts, so that each version of them has its own images.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
 images=$cache/$(cat "$here"/{images,packages,debian,rocky}.sh "$here"/fault | sha256sum | cut -c1-16)
 
-if [ "${FLEET_IMAGES_ALONE:-}" != yes ]; then
+if [ "${FLEET_IMAGES_LOCKED:-}" != yes ]; then
     [ ! -e "$images/complete" ] || { echo "$images"; exit; }
     for program in mmdebstrap createrepo_c modifyrepo_c rpmbuild dpkg-scanpackages gpg unshare; do
         command -v "$program" >/dev/null || { echo "\`$program\` is missing" >&2; exit 3; }
     done
-    # Mounts that are made on the way end with this shell, whatever becomes of it.
+    # In a mount namespace, so that mounts end with this shell even if it is killed.
     exec 9>"$cache/lock"
-    flock --timeout 1800 9 || { echo "another build of the images does not end" >&2; exit 1; }
-    FLEET_IMAGES_ALONE=yes exec unshare --mount --propagation private bash "$here/images.sh" "$cache"
+    flock --timeout 1800 9 || { echo "timed out waiting for another build of the images" >&2; exit 1; }
+    FLEET_IMAGES_LOCKED=yes exec unshare --mount --propagation private bash "$here/images.sh" "$cache"
 fi
 
 [ ! -e "$images/complete" ] || { echo "$images"; exit; }
@@ -27,9 +27,9 @@ rm -rf "$build" "$images"
 mkdir -p "$build/repository" "$build/packages"
 mirror=${PATCH_FLEET_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
     awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')}
-[ -n "$mirror" ] || { echo "the machine's apt names no Debian mirror; set PATCH_FLEET_MIRROR" >&2; exit 3; }
+[ -n "$mirror" ] || { echo "apt has no Debian mirror configured; set PATCH_FLEET_MIRROR" >&2; exit 3; }
 
-# Runs a command in a root, with nothing of this shell's surroundings.
+# Runs a command in a root, with a clean environment.
 inside() {
     local root=$1
     shift

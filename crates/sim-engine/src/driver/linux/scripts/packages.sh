@@ -1,12 +1,12 @@
-# The packages of the laboratory, and the repositories they are offered in.
+# The packages of the laboratory and their repositories.
 #
-# They are small and our own; what they stand for has given them their names and versions. Those with a port bring a
-# service that listens there. All ask `/usr/lib/fleet/fault` whether an injected fault wants to strike.
+# They are small packages of our own with the names and versions of real ones. A package with a port has a service that
+# listens on it. All packages call `/usr/lib/fleet/fault` to apply injected faults.
 
 FLEET_SUITES="main security updates slow broken"
 
 # define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [reboot] [slow] [refuses]
-# makes one version of a package, by the function `make` of the family at hand.
+# builds one version of a package with the function `make` of the current family.
 define() {
     local name=$1 version=$2 suite=$3 port= unit= requires= body=
     shift 3
@@ -23,7 +23,7 @@ define() {
     make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body"
 }
 
-# What a package installs, below FOLDER.
+# Writes the files of a package below FOLDER.
 content() {
     local folder=$1 name=$2 version=$3 port=$4 unit=$5 units=$6
     mkdir -p "$folder/usr/share/$name" "$folder/etc/$name"
@@ -45,7 +45,7 @@ WantedBy=multi-user.target
 UNIT
 }
 
-# The shell lines after the files are there: restart what runs already.
+# Prints the post-install script, which restarts running services.
 after_install() {
     local name=$1 port=$2 unit=$3 body=$4
     [ -z "$body" ] || echo "$body"
@@ -95,7 +95,7 @@ make_rpm() {
         "$folder.spec" >/dev/null
 }
 
-# Those that both families have under one name; the release suffix differs.
+# Packages with the same name in both families, but another release suffix.
 define_demo_packages() {
     local s=$1
     define demo-tools "2.0-1$s" main
@@ -141,7 +141,7 @@ define_rocky_packages() {
     define haproxy "2.4.22-4.el9_6.1" main
     define postgresql-server "13.23-2.el9_7" main port=5432 unit=postgresql
     define redis "6.2.20-2.el9_7" main port=6379
-    # The userland is Debian's; these say under which names a RHEL-like host would have it.
+    # The userland is Debian's. These packages have the names of a RHEL-like host.
     define sudo "1.9.5p2-10.el9_6.2" main
     define systemd "252-55.el9_7.3" main
     define openssh "8.7p1-48.el9_7" main
@@ -150,7 +150,7 @@ define_rocky_packages() {
     define kernel "5.14.0-611.24.1.el9_7" security reboot
 }
 
-# What lets rpm know of the userland that did not come as rpms.
+# Tells rpm about the userland that was not installed from rpms.
 make_userland_rpm() {
     mkdir -p "$work/rpm"
     cat >"$work/rpm/userland.spec" <<'SPEC'
@@ -237,7 +237,7 @@ index_debs() {
             gpg --homedir "$keys" --batch --yes --clearsign -o InRelease Release
         )
     done
-    # The key has signed all it ever will; an agent of gpg would outlive this shell.
+    # The key is not needed any more, and an agent of gpg would outlive this shell.
     gpgconf --homedir "$keys" --kill gpg-agent
 }
 

@@ -1,5 +1,5 @@
-# The layer that makes a RHEL-like host of the Debian below it: dnf and rpm, a package database of our rpms, the names
-# and files by which such a system is known. The kernel and the userland stay what they are.
+# The layer that turns the Debian below it into a RHEL-like host: dnf and rpm, a package database of our rpms, and the files
+# that identify such a system. The kernel and the userland do not change.
 
 build_rocky() {
     local build=$1 root=$1/rocky.mounted
@@ -19,11 +19,11 @@ install_dnf() {
     cp "$root/etc/apt/sources.list.d/fleet.list" "$build/fleet.list"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
     cp /etc/hosts "$root/etc/hosts"
-    # mmdebstrap has checked the mirror's signature with the machine's keys; the keys of the root do here.
+    # mmdebstrap checked the mirror's signature with the machine's keys. Here the keys of the root are enough.
     echo "deb $mirror bookworm main" >"$root/etc/apt/sources.list.d/fleet.list"
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
-    # The laboratory's packages come as rpms here.
+    # Here the laboratory's packages are rpms.
     # shellcheck disable=SC2046
     inside "$root" dpkg --purge $(inside "$root" dpkg-query -W -f '${Maintainer}\t${Package}\n' |
         awk -F '\t' '/^Fleet/ { print $2 }') >/dev/null
@@ -37,7 +37,7 @@ install_dnf() {
 install_rocky_packages() {
     local build=$1 root=$2 suite
     mkdir -p "$root/etc/rpm" "$root/etc/yum.repos.d" "$root/etc/dnf/vars" "$root/srv/repository"
-    # Debian's rpm keeps its database in the caller's home.
+    # Debian's rpm has its database in the caller's home by default.
     printf '%%_dbpath /var/lib/rpm\n%%dist .el9\n' >"$root/etc/rpm/macros.fleet"
     echo 9 >"$root/etc/dnf/vars/releasever"
     printf '[main]\ngpgcheck=0\ninstallonly_limit=3\ninstallonlypkgs=\nclean_requirements_on_remove=True\nbest=False\nreposdir=/etc/yum.repos.d\n' \
@@ -83,7 +83,7 @@ RELEASE
     chmod 755 "$root/usr/bin/needs-restarting"
 }
 
-# Whoever looks for Debian's package manager finds none.
+# Hides Debian's package manager from tools that look for it.
 hide_debian() {
     local root=$1 program
     mkdir -p "$root/usr/lib/fleet/debian"

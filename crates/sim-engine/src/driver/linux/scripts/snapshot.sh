@@ -1,6 +1,6 @@
 #!/bin/bash
-# snapshot.sh DISK COPY [MOUNTED]: copies a disk, holes and all. A mounted one holds still meanwhile, and goes on
-# whatever becomes of the copy; this runs where MOUNTED is seen.
+# snapshot.sh DISK COPY [MOUNTED]: copies a disk with its holes. A mounted disk is frozen during the copy and always thawed
+# after it. This runs in the mount namespace that has MOUNTED.
 set -euo pipefail
 if [ -n "${3:-}" ]; then
     trap 'fsfreeze --unfreeze "$3"' EXIT

@@ -1,9 +1,9 @@
 #!/bin/bash
-# supervise.sh HOST: one host, from power-on to power-off, however often it reboots in between.
+# supervise.sh HOST: runs one host from power-on to power-off, with any number of reboots.
 #
-# HOST is the host's folder. It runs in a control group, a mount and a network namespace of its own, so that mounts and
-# network interfaces end with it, and file descriptor 9 is the machine's network namespace. It belongs to nobody: the
-# sim-engine may end and come back meanwhile. What it was told is in HOST/settings.
+# HOST is the host's folder, with its settings in HOST/settings. This script runs in its own cgroup, mount namespace and
+# network namespace, so that mounts and network interfaces end with it. File descriptor 9 is the machine's network
+# namespace. It is detached from the sim-engine, which may stop and start again in the meantime.
 set -euo pipefail
 host=$1
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,12 +12,12 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 machine_ip() { nsenter --net=/proc/self/fd/9 ip "$@"; }
 
-ended() { echo "$1" >"$host/ended.new" && mv "$host/ended.new" "$host/ended"; }
+record_end() { echo "$1" >"$host/ended.new" && mv "$host/ended.new" "$host/ended"; }
 
 connect() {
-    # The interface of a life before may still be on its way out.
+    # The kernel may not have removed the interface of the previous run yet.
     machine_ip link delete "$link" 2>/dev/null || true
-    # Its hardware address is that of its last life too: neighbours go on knowing it.
+    # The hardware address is always the same, so that the ARP caches of neighbours stay valid.
     machine_ip link add "$link" type veth peer name eth0 address "$mac" netns $$
     machine_ip link set "$link" master "$bridge"
     [ -e "$host/cut" ] || machine_ip link set "$link" up
@@ -31,7 +31,7 @@ connect() {
 attach_disk() {
     mkdir -p "$host/mounted"
     mount -o loop,noatime "$host/disk" "$host/mounted"
-    # A disk that is to be full is; what filled it in another life goes.
+    # Fill the disk again if its fault is still there.
     rm -f "$host/mounted/ballast"
     [ ! -e "$host/full" ] || bash "$scripts/fill.sh" "$host/mounted"
 }
@@ -48,11 +48,11 @@ while :; do
         exec unshare --mount --pid --uts --ipc --cgroup --time --boottime "-$now" --monotonic "-$now" --fork --kill-child \
             bash "$scripts/boot.sh" "$host"
     ) </dev/null || code=$?
-    # reboot(2) in a pid namespace ends its first process by a signal: 1 asks for another life, 2 for none.
+    # reboot(2) in a pid namespace ends its first process by a signal: 1 for a reboot, 2 for a power-off.
     case $code in
     129) continue ;;
-    130) ended off ;;
-    *) ended "failed: its first process ended with $code" ;;
+    130) record_end off ;;
+    *) record_end "failed: its first process ended with $code" ;;
     esac
     exit
 done

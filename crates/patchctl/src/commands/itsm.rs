@@ -1,0 +1,132 @@
+//! Changes, incidents, problems and notifications.
+
+use api_types::itsm::{
+    CloseChange, CreateIncident, CreateNotification, CreateProblem, Decide, ExecuteChange, ResolveIncident,
+    ReviewChange,
+};
+
+use super::{etag, filter, wire_name};
+use crate::arguments::{
+    ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
+};
+use crate::connect::Connection;
+use crate::failure::{CommandResult, Failure};
+use crate::input;
+use crate::output::{Columns, Printer};
+
+const CHANGES: Columns =
+    "id kind state risk requested_by start=start_at end=end_at description=short_description";
+const CONFLICTS: Columns = "kind with state hosts=ci_ids start=start_at end=end_at";
+const TEMPLATES: Columns = "name max_risk max_hours=max_span_hours description";
+const INCIDENTS: Columns =
+    "id state severity hosts=ci_ids change=change_id opened=created_at description=short_description";
+const PROBLEMS: Columns = "id state incidents=incident_ids root_cause description=short_description";
+const NOTIFICATIONS: Columns = "id channel to=recipient state attempts subject last_error";
+
+pub async fn change(connection: &Connection, command: ChangeCommand, printer: Printer) -> CommandResult {
+    let client = connection.itsm();
+    let change = match command {
+        ChangeCommand::List { state, ci, most } => {
+            let filter = filter([("state", state.map(wire_name)), ("ci", ci.map(|id| id.to_string()))]);
+            return printer.list(&client.list_changes(&filter, most.limit).await?, CHANGES);
+        }
+        ChangeCommand::Conflicts { id } => {
+            return printer.list(&client.list_conflicts(&id).await?.conflicts, CONFLICTS);
+        }
+        ChangeCommand::Templates => return printer.list(&client.list_templates().await?, TEMPLATES),
+        ChangeCommand::Show { id } => client.get_change(&id).await?,
+        ChangeCommand::Create(request) => client.create_change(&input::request(&request.file)?).await?,
+        ChangeCommand::Update { id, request, if_version } => {
+            let update = input::request(&request.file)?;
+            client.update_change(&id, &update, etag(if_version).as_deref()).await?
+        }
+        ChangeCommand::Submit { id } => client.submit_change(&id).await?,
+        ChangeCommand::Approve(fields) => client.approve_change(&fields.id, &decision(&fields)).await?,
+        ChangeCommand::Reject(fields) => client.reject_change(&fields.id, &decision(&fields)).await?,
+        ChangeCommand::Execute { id, plan_hash } => {
+            client.execute_change(&id, &ExecuteChange { plan_hash }).await?
+        }
+        ChangeCommand::Complete(close) => client.complete_change(&close.id, &closing(&close)?).await?,
+        ChangeCommand::Fail(close) => client.fail_change(&close.id, &closing(&close)?).await?,
+        ChangeCommand::Cancel(close) => client.cancel_change(&close.id, &closing(&close)?).await?,
+        ChangeCommand::Review { id, notes } => client.review_change(&id, &ReviewChange { notes }).await?,
+    };
+    printer.item(&change)
+}
+
+fn decision(fields: &DecisionFields) -> Decide {
+    Decide { comment: fields.comment.clone(), plan_hash: fields.plan_hash.clone() }
+}
+
+fn closing(fields: &CloseFields) -> Result<CloseChange, Failure> {
+    let evidence = fields.evidence.as_deref().map(input::request).transpose()?.unwrap_or_default();
+    Ok(CloseChange { close_code: fields.code, close_notes: fields.notes.clone(), evidence })
+}
+
+pub async fn incident(connection: &Connection, command: IncidentCommand, printer: Printer) -> CommandResult {
+    let client = connection.itsm();
+    let incident = match command {
+        IncidentCommand::List { state, most } => {
+            let filter = filter([("state", state.map(wire_name))]);
+            return printer.list(&client.list_incidents(&filter, most.limit).await?, INCIDENTS);
+        }
+        IncidentCommand::Show { id } => client.get_incident(&id).await?,
+        IncidentCommand::Create { short_description, severity, description, ci_ids, change } => {
+            let request = CreateIncident {
+                short_description,
+                description,
+                severity,
+                ci_ids,
+                change_id: change,
+                correlation_id: None,
+            };
+            client.create_incident(&request).await?
+        }
+        IncidentCommand::Update { id, request } => {
+            client.update_incident(&id, &input::request(&request.file)?, None).await?
+        }
+        IncidentCommand::Resolve { id, resolution } => {
+            client.resolve_incident(&id, &ResolveIncident { resolution }).await?
+        }
+    };
+    printer.item(&incident)
+}
+
+pub async fn problem(connection: &Connection, command: ProblemCommand, printer: Printer) -> CommandResult {
+    let client = connection.itsm();
+    let problem = match command {
+        ProblemCommand::List { state, most } => {
+            let filter = filter([("state", state.map(wire_name))]);
+            return printer.list(&client.list_problems(&filter, most.limit).await?, PROBLEMS);
+        }
+        ProblemCommand::Show { id } => client.get_problem(&id).await?,
+        ProblemCommand::Create { short_description, description, incident_ids } => {
+            client.create_problem(&CreateProblem { short_description, description, incident_ids }).await?
+        }
+        ProblemCommand::Update { id, request } => {
+            client.update_problem(&id, &input::request(&request.file)?, None).await?
+        }
+    };
+    printer.item(&problem)
+}
+
+pub async fn notification(
+    connection: &Connection,
+    command: NotificationCommand,
+    printer: Printer,
+) -> CommandResult {
+    let client = connection.itsm();
+    let notification = match command {
+        NotificationCommand::List { state, most } => {
+            let filter = filter([("state", state)]);
+            return printer.list(&client.list_notifications(&filter, most.limit).await?, NOTIFICATIONS);
+        }
+        NotificationCommand::Show { id } => client.get_notification(id).await?,
+        NotificationCommand::Create { channel, recipient, subject, body, dedupe_key } => {
+            let request = CreateNotification { channel, recipient, subject, body, dedupe_key };
+            client.create_notification(&request).await?
+        }
+        NotificationCommand::Resend { id } => client.resend_notification(id).await?,
+    };
+    printer.item(&notification)
+}
