@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::ids::CiId;
-use service_kit::{problem_types, ApiError, ApiResult, Json, Operator, Path, Query, Viewer};
+use service_kit::{ApiError, ApiResult, Json, Operator, Path, Query, Viewer, problem_types};
 use uuid::Uuid;
 
 use super::{PageParams, located};

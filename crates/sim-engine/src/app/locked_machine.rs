@@ -4,7 +4,7 @@ use api_types::sim::{FaultKind, Vm};
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde_json::json;
-use service_kit::{problem_types, ApiError, ApiResult, Caller, audit, idempotency};
+use service_kit::{ApiError, ApiResult, Caller, audit, idempotency, problem_types};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::this_service;
