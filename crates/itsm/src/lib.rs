@@ -15,3 +15,6 @@ mod store;
 
 pub use service::Itsm;
 pub use settings::Settings;
+
+/// As the service is named in addresses, logs and metrics.
+const NAME: &str = "itsm";

@@ -25,7 +25,7 @@ use crate::{
 pub struct Itsm;
 
 impl Service for Itsm {
-    const NAME: &'static str = "itsm";
+    const NAME: &'static str = crate::NAME;
     const TITLE: &'static str = "Patch manager: ITSM";
     const SCHEMA: &'static str = "itsm";
     const DEFAULT_PORT: u16 = 8082;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     error::{ApiError, ApiResult},
-    server::RequestId,
+    problem::RequestId,
 };
 
 /// A valid token is not looked up again for this long; a revocation takes effect within it.

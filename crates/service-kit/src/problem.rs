@@ -1,5 +1,7 @@
 //! Turns every unsuccessful answer, including those of the framework, into problem+json with path and request id.
 
+use std::sync::Arc;
+
 use api_types::{problem::Problem, problem_types};
 use axum::{
     body::Body,
@@ -9,7 +11,11 @@ use axum::{
     response::Response,
 };
 
-use crate::{drain_body::DrainBody, error::problem_of, server::RequestId};
+use crate::{drain_body::DrainBody, error::problem_of};
+
+/// The request's id: that of `X-Request-Id` if it is valid, else a new one.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Arc<str>);
 
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 

@@ -35,6 +35,8 @@ use crate::{
     problem, telemetry,
 };
 
+pub use crate::problem::RequestId;
+
 /// Maximum size of a body, unless a route has another limit.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// If an answer has not begun by then, it is 503; streams that have begun continue.
@@ -81,10 +83,6 @@ pub trait Service: 'static {
     /// Names and base URLs of the services this one needs; `/readyz` checks them.
     fn dependencies(settings: &Self::Settings) -> Vec<(&'static str, String)>;
 }
-
-/// The request's id: that of `X-Request-Id` if it is valid, else a new one.
-#[derive(Debug, Clone)]
-pub struct RequestId(pub Arc<str>);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

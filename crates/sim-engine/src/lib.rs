@@ -16,3 +16,6 @@ mod store;
 
 pub use service::SimEngine;
 pub use settings::SimSettings;
+
+/// As the service is named in addresses, logs and metrics.
+const NAME: &str = "sim-engine";

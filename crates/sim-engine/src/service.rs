@@ -10,7 +10,7 @@ use crate::{api, app, driver::Drivers, settings::SimSettings, state::App};
 pub struct SimEngine;
 
 impl Service for SimEngine {
-    const NAME: &'static str = "sim-engine";
+    const NAME: &'static str = crate::NAME;
     const TITLE: &'static str = "Sim-engine";
     const SCHEMA: &'static str = "sim";
     const DEFAULT_PORT: u16 = 8083;

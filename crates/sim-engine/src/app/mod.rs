@@ -14,11 +14,9 @@ pub mod state;
 pub mod transactions;
 pub mod vms;
 
-use service_kit::{Caller, server::Service};
-
-use crate::service::SimEngine;
+use service_kit::Caller;
 
 /// The service as the subject of what it does by itself.
 fn this_service() -> Caller {
-    Caller::internal(SimEngine::NAME, format!("service:{}", SimEngine::NAME))
+    Caller::internal(crate::NAME, format!("service:{}", crate::NAME))
 }

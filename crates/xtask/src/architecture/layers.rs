@@ -182,6 +182,14 @@ mod tests {
     }
 
     #[test]
+    fn modules_that_import_all_of_each_other_are_searched_once() {
+        let others = "mod a { pub use super::b::*; pub use super::c::*; } mod b { pub use super::a::*; pub use super::c::*; }\n\
+                      mod c { pub use super::a::*; pub use super::b::*; pub use crate::app::*; }\n\
+                      use a::nothing; use a::rules;";
+        assert_eq!(in_store(others), [2, 3]);
+    }
+
+    #[test]
     fn renamed_import_is_refused_and_followed() {
         assert_eq!(in_store("use crate::app::rules as order;"), [1]);
         assert_eq!(in_store("use crate as root;\nfn f() { root::app::rules::check() }"), [2]);

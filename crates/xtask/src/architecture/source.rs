@@ -12,6 +12,10 @@ use super::references::{self, Reference};
 /// Imports that lead to imports that lead to imports: more than this is a circle.
 const LONGEST_CHAIN: usize = 16;
 
+/// Names that were looked for behind the globs of a module: modules that import all of each other would be searched over
+/// and over.
+type Looked = BTreeSet<(usize, String)>;
+
 #[derive(Default)]
 pub struct Source {
     pub files: Vec<SourceFile>,
@@ -104,10 +108,10 @@ impl Source {
 
     /// Where `segments`, written in `module`, leads.
     pub fn resolve(&self, module: usize, segments: &[String]) -> Target {
-        self.resolve_chain(module, segments, 0)
+        self.resolve_chain(module, segments, 0, &mut Looked::new())
     }
 
-    fn resolve_chain(&self, module: usize, segments: &[String], depth: usize) -> Target {
+    fn resolve_chain(&self, module: usize, segments: &[String], depth: usize, looked: &mut Looked) -> Target {
         let external = || Target::External(segments.to_vec());
         if depth > LONGEST_CHAIN {
             return external();
@@ -116,7 +120,7 @@ impl Source {
             Some((first, rest)) if first == "crate" => (self.root_of(module), rest),
             Some((first, rest)) if first == "self" => (module, rest),
             Some((first, _)) if first == "super" => (module, segments),
-            Some((first, rest)) => match self.step(module, first, rest, depth) {
+            Some((first, rest)) => match self.step(module, first, rest, depth, looked) {
                 Some(target) => return target,
                 None => return external(),
             },
@@ -125,7 +129,7 @@ impl Source {
         while let Some((first, after)) = rest.split_first() {
             if first != "super" && first != "self" {
                 let unknown = Target::Own { module: at, item: Some(first.clone()) };
-                return self.step(at, first, after, depth).unwrap_or(unknown);
+                return self.step(at, first, after, depth, looked).unwrap_or(unknown);
             }
             if first == "super" {
                 at = self.modules[at].parent.unwrap_or(at);
@@ -136,14 +140,21 @@ impl Source {
     }
 
     /// One name in `module`, then the rest of the path from there.
-    fn step(&self, module: usize, name: &str, rest: &[String], depth: usize) -> Option<Target> {
+    fn step(
+        &self,
+        module: usize,
+        name: &str,
+        rest: &[String],
+        depth: usize,
+        looked: &mut Looked,
+    ) -> Option<Target> {
         let here = &self.modules[module];
         if let Some(child) = here.children.get(name) {
             return Some(match rest.split_first() {
                 None => Target::Own { module: *child, item: None },
                 Some((next, after)) => {
                     let unknown = Target::Own { module: *child, item: Some(next.clone()) };
-                    self.step(*child, next, after, depth).unwrap_or(unknown)
+                    self.step(*child, next, after, depth, looked).unwrap_or(unknown)
                 }
             });
         }
@@ -152,14 +163,14 @@ impl Source {
         }
         if let Some(import) = here.imports.get(name) {
             let path: Vec<String> = import.iter().chain(rest).cloned().collect();
-            return Some(self.resolve_chain(module, &path, depth + 1));
+            return Some(self.resolve_chain(module, &path, depth + 1, looked));
         }
-        if depth >= LONGEST_CHAIN {
+        if depth >= LONGEST_CHAIN || !looked.insert((module, name.to_owned())) {
             return None;
         }
-        here.globs.iter().find_map(|glob| match self.resolve_chain(module, glob, depth + 1) {
+        here.globs.iter().find_map(|glob| match self.resolve_chain(module, glob, depth + 1, looked) {
             Target::Own { module: other, item: None } if other != module => {
-                self.step(other, name, rest, depth + 1)
+                self.step(other, name, rest, depth + 1, looked)
             }
             _ => None,
         })

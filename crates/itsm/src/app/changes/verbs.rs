@@ -20,7 +20,6 @@ use sqlx::{Postgres, Transaction};
 use super::{LinkSigner, approval, links, mail, no_change, object};
 use crate::{
     app::{checks, templates},
-    service::Itsm,
     state::App,
     store::{self, approvals, changes, links::ApprovalLink},
 };
@@ -195,7 +194,7 @@ pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) ->
     let mut conn = app.pool.acquire().await?;
     let link = proven_link(app, &mut conn, id, &request.token).await?;
     drop(conn);
-    let name = <Itsm as service_kit::server::Service>::NAME;
+    let name = crate::NAME;
     let caller = Caller::internal(name, format!("{}{}", approval::BY_EMAIL, link.approver));
     let verb = match request.decision {
         Decision::Approved => ChangeVerb::Approve,
