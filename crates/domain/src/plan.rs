@@ -50,6 +50,14 @@ pub enum Intent {
     Deploy(Box<Deployment>),
 }
 
+/// What a plan or a run works on. All of its ids are of this kind; a host and a customer may have the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    Host,
+    Customer,
+}
+
 /// One host of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -197,6 +205,13 @@ impl Plan {
         match &self.intent {
             Intent::Deploy(deployment) => deployment.customers.keys().collect(),
             Intent::Patch | Intent::Rollback { .. } => self.targets.keys().collect(),
+        }
+    }
+
+    pub fn subject(&self) -> Subject {
+        match &self.intent {
+            Intent::Deploy(_) => Subject::Customer,
+            Intent::Patch | Intent::Rollback { .. } => Subject::Host,
         }
     }
 

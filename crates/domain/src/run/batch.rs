@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::HostRun;
-use crate::{ids::CiId, plan::Plan};
+use crate::{
+    ids::CiId,
+    plan::{Plan, Subject},
+};
 
 /// The next hosts of a wave, in the wave's order. Hosts that are down after a failure still count against the budget and
 /// are missing from their services.
@@ -13,7 +16,7 @@ pub(super) fn next_batch(
     candidates: &[CiId],
 ) -> BTreeSet<CiId> {
     // A failed customer does not count against the budget: each customer has its own installation.
-    let is_apart = plan.deployment().is_some();
+    let is_apart = plan.subject() == Subject::Customer;
     let is_down = |host: &HostRun| host.state.is_working() || !is_apart && host.state.may_be_down();
     let mut down: BTreeSet<&CiId> = hosts
         .iter()

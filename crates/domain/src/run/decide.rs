@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ids::CiId,
-    plan::{Intent, Plan, WaveKind},
+    plan::{Intent, Plan, Subject, WaveKind},
     workflow::{OnFailure, Rollback, RollbackMode},
 };
 
@@ -192,7 +192,7 @@ impl Run {
 
     /// Customers are still watched while later waves wait: one of an earlier wave may have to be rolled back.
     fn restore_unhealthy(&mut self, plan: &Plan, now: DateTime<Utc>) -> bool {
-        if plan.deployment().is_none() {
+        if plan.subject() != Subject::Customer {
             return false;
         }
         let all: Vec<CiId> = self.hosts.keys().cloned().collect();
@@ -248,7 +248,7 @@ impl Run {
         let downgrades =
             plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Downgrade);
         downgrades
-            || plan.deployment().is_some()
+            || plan.subject() == Subject::Customer
             || self.hosts.get(id).is_some_and(|host| host.snapshot.is_some())
     }
 

@@ -11,5 +11,6 @@ mod release_faults;
 mod release_weeks;
 mod releases;
 mod schedule;
+mod subjects;
 mod system_patch;
 mod workflow;

@@ -166,9 +166,12 @@ pub async fn delete_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<
 
 /// The run that holds a customer.
 pub async fn find_lock(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Option<uuid::Uuid>> {
-    Ok(sqlx::query_scalar!("SELECT run_id FROM patch.host_locks WHERE ci_id = $1", slug.as_str())
-        .fetch_optional(conn)
-        .await?)
+    Ok(sqlx::query_scalar!(
+        "SELECT run_id FROM patch.subject_locks WHERE subject = 'customer' AND id = $1",
+        slug.as_str()
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// Versions that customers run.

@@ -8,7 +8,7 @@ use api_types::patch::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::{CiId, RunId},
-    plan::Plan,
+    plan::{Plan, Subject},
     policy::Policy,
     run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, Stop},
     selector::Selector,
@@ -180,6 +180,7 @@ fn new_run(
     RunRow {
         id: RunId(Uuid::now_v7()),
         trigger,
+        subject: if trigger == RunTrigger::Release { Subject::Customer } else { Subject::Host },
         policy_id: request.policy_id.clone(),
         advisory: request.advisory.clone(),
         selector: request.selector.clone(),

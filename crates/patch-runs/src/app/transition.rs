@@ -183,7 +183,7 @@ pub async fn apply(
     let told = notices::of_transition(app, &row, &run, &evidence);
     store::notices::insert_notices(&mut *connection, &told, now).await?;
     if run.state().is_final() {
-        run_records::unlock_hosts(&mut *connection, id).await?;
+        run_records::unlock_all(&mut *connection, id).await?;
     }
     leases::notify(connection, run_changes::CHANNEL, &id.to_string()).await?;
     Ok(run)

@@ -96,8 +96,8 @@ pub async fn list_host_observations(
              (SELECT extract(epoch FROM step.ended_at - step.started_at)::float8 FROM patch.run_host_steps step
               WHERE step.run_id = host.run_id AND step.ci_id = host.ci_id AND step.attempt = host.attempts
                 AND step.step = 'reboot' AND step.state = 'succeeded') AS reboot_seconds
-         FROM patch.run_hosts host JOIN patch.plans plan USING (run_id)
-         WHERE host.ended_at IS NOT NULL AND host.started_at IS NOT NULL
+         FROM patch.run_hosts host JOIN patch.plans plan USING (run_id) JOIN patch.runs run ON run.id = host.run_id
+         WHERE run.subject = 'host' AND host.ended_at IS NOT NULL AND host.started_at IS NOT NULL
          ORDER BY host.ended_at DESC LIMIT $1"#,
         limit
     )
@@ -125,15 +125,16 @@ pub async fn list_host_observations(
     Ok(observations)
 }
 
-/// How long the newest steps of one kind took that were begun once, in seconds.
+/// How long the newest steps of runs on hosts took that were begun once, in seconds.
 pub async fn list_step_seconds(
     connection: &mut PgConnection,
     actions: &[String],
     limit: i64,
 ) -> ApiResult<Vec<f64>> {
     let seconds = sqlx::query_scalar!(
-        r#"SELECT extract(epoch FROM ended_at - started_at)::float8 AS "seconds!" FROM patch.run_steps
+        r#"SELECT extract(epoch FROM ended_at - started_at)::float8 AS "seconds!" FROM patch.run_steps step
          WHERE action = ANY($1) AND ended_at IS NOT NULL AND started_at IS NOT NULL AND attempts = 1
+             AND EXISTS (SELECT FROM patch.runs run WHERE run.id = step.run_id AND run.subject = 'host')
          ORDER BY ended_at DESC LIMIT $2"#,
         actions,
         limit,

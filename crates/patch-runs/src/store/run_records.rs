@@ -6,13 +6,14 @@ use api_types::patch::{ChangedPackage, CloudEvent, HostCounts, HostStatus, LogLi
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
+    plan::Subject,
     run::{Answer, HostState, Pending, TestPhase},
 };
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use service_kit::text_enum::from_text;
+use service_kit::text_enum::{from_text, to_text};
 
 /// Records that an action is wanted, in the transaction that decided so.
 pub async fn insert_step(connection: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
@@ -359,69 +360,51 @@ pub async fn list_host_statuses(connection: &mut PgConnection, id: RunId) -> Api
     Ok(hosts)
 }
 
-/// Takes the hosts for a run. Gives those that another run holds; then none is taken.
-pub async fn lock_hosts(
+/// Locks subjects for a run. Returns those that another run holds, with that run; then none is locked.
+pub async fn lock_subjects(
     connection: &mut PgConnection,
-    id: RunId,
-    hosts: &BTreeSet<CiId>,
+    run: RunId,
+    subject: Subject,
+    ids: &BTreeSet<CiId>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<(String, RunId)>> {
-    let ids: Vec<String> = hosts.iter().map(CiId::to_string).collect();
+    let subject = to_text(&subject)?;
+    let ids: Vec<String> = ids.iter().map(CiId::to_string).collect();
     sqlx::query!(
-        "INSERT INTO patch.host_locks (ci_id, run_id, since) SELECT unnest($2::text[]), $1, $3 ON CONFLICT (ci_id) DO NOTHING",
-        id.0,
+        "INSERT INTO patch.subject_locks (subject, id, run_id, since) SELECT $4, unnest($2::text[]), $1, $3
+         ON CONFLICT (subject, id) DO NOTHING",
+        run.0,
         &ids,
         now,
+        subject,
     )
     .execute(&mut *connection)
     .await?;
     let held = sqlx::query!(
-        "SELECT ci_id, run_id FROM patch.host_locks WHERE ci_id = ANY($2) AND run_id <> $1 ORDER BY ci_id",
-        id.0,
-        &ids
+        "SELECT id, run_id FROM patch.subject_locks WHERE subject = $3 AND id = ANY($2) AND run_id <> $1 ORDER BY id",
+        run.0,
+        &ids,
+        subject,
     )
     .fetch_all(&mut *connection)
     .await?;
     if !held.is_empty() {
-        unlock_hosts(connection, id).await?;
+        unlock_subjects(connection, run, &ids).await?;
     }
-    Ok(held.into_iter().map(|row| (row.ci_id, RunId(row.run_id))).collect())
+    Ok(held.into_iter().map(|row| (row.id, RunId(row.run_id))).collect())
 }
 
-/// Takes one customer for a run; gives the other run that has it in hand.
-pub async fn lock_customer(
-    connection: &mut PgConnection,
-    id: RunId,
-    customer: &CiId,
-    now: DateTime<Utc>,
-) -> ApiResult<Option<RunId>> {
-    sqlx::query!(
-        "INSERT INTO patch.host_locks (ci_id, run_id, since) VALUES ($2, $1, $3) ON CONFLICT (ci_id) DO NOTHING",
-        id.0,
-        customer.as_str(),
-        now,
-    )
-    .execute(&mut *connection)
-    .await?;
-    let held = sqlx::query_scalar!(
-        "SELECT run_id FROM patch.host_locks WHERE ci_id = $2 AND run_id <> $1",
-        id.0,
-        customer.as_str()
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(held.map(RunId))
-}
-
-pub async fn unlock_customer(connection: &mut PgConnection, id: RunId, customer: &CiId) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1 AND ci_id = $2", id.0, customer.as_str())
+/// Unlocks those of these subjects that the run holds.
+pub async fn unlock_subjects(connection: &mut PgConnection, run: RunId, ids: &[String]) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.subject_locks WHERE run_id = $1 AND id = ANY($2)", run.0, ids)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(connection).await?;
+/// Unlocks all that the run holds.
+pub async fn unlock_all(connection: &mut PgConnection, run: RunId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.subject_locks WHERE run_id = $1", run.0).execute(connection).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use api_types::patch::{ComplianceShare, Forecast, RunTrigger};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
-    plan::{Plan, PlanHash},
+    plan::{Plan, PlanHash, Subject},
     policy::Policy,
     run::{HostRun, Run, RunState, Stage},
     selector::Selector,
@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub struct RunRow {
     pub id: RunId,
     pub trigger: RunTrigger,
+    pub subject: Subject,
     pub policy_id: Option<PolicyId>,
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
@@ -56,6 +57,7 @@ pub struct RunRow {
 struct RawRun {
     id: Uuid,
     trigger: String,
+    subject: String,
     policy_id: Option<String>,
     advisory: Option<String>,
     selector: Option<serde_json::Value>,
@@ -89,6 +91,7 @@ impl TryFrom<RawRun> for RunRow {
         Ok(Self {
             id: RunId(raw.id),
             trigger: from_text(&raw.trigger)?,
+            subject: from_text(&raw.subject)?,
             policy_id: raw.policy_id.map(PolicyId::new).transpose().map_err(ApiError::internal)?,
             advisory: raw.advisory,
             selector: optional(raw.selector)?,
@@ -124,13 +127,14 @@ fn optional<T: DeserializeOwned>(value: Option<serde_json::Value>) -> ApiResult<
 /// Stores a new run. `false` when its slot of the schedule has a run already.
 pub async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
     let inserted = sqlx::query!(
-        "INSERT INTO patch.runs (id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
+        "INSERT INTO patch.runs (id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
              scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at,
              holds_vault_token)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          ON CONFLICT (policy_id, scheduled_for) DO NOTHING",
         run.id.0,
         to_text(&run.trigger)?,
+        to_text(&run.subject)?,
         run.policy_id.as_ref().map(PolicyId::as_str),
         run.advisory,
         run.selector.as_ref().map(serde_json::to_value).transpose()?,
@@ -157,7 +161,7 @@ pub async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResul
 pub async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<RunRow>> {
     let raw = sqlx::query_as!(
         RawRun,
-        "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
+        "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
              compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
          FROM patch.runs WHERE id = $1",
@@ -200,7 +204,7 @@ pub async fn list_runs(
 ) -> ApiResult<Vec<RunRow>> {
     let rows = sqlx::query_as!(
         RawRun,
-        "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
+        "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
              compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
          FROM patch.runs

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use api_types::patch::WatchState;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ids::CiId,
+    ids::{CiId, RunId},
+    plan::Subject,
     release::{self, Admission, CustomerFacts, Direction, Facts, NoticeTime},
     run::{Answer, HostState},
 };
@@ -75,13 +76,25 @@ async fn take(task: &Task<'_>, customers: BTreeSet<CiId>) -> ApiResult<(BTreeSet
     let mut transaction = begin_as_owner(task.lease).await?;
     let (run, now) = (task.loaded.row.id, task.app.clock.now());
     for customer in customers {
-        match records::lock_customer(&mut transaction, run, &customer, now).await? {
+        match lock_customer(&mut transaction, run, &customer, now).await? {
             None => drop(taken.insert(customer)),
-            Some(other) => held = Some(format!("`{customer}` is in the hands of run {other}")),
+            Some(other) => held = Some(format!("`{customer}` is locked by run {other}")),
         }
     }
     transaction.commit().await?;
     Ok((taken, held))
+}
+
+/// Locks one customer for a run. Returns the other run that holds it.
+pub(super) async fn lock_customer(
+    conn: &mut PgConnection,
+    run: RunId,
+    customer: &CiId,
+    now: DateTime<Utc>,
+) -> ApiResult<Option<RunId>> {
+    let ids = BTreeSet::from([customer.clone()]);
+    let held = records::lock_subjects(conn, run, Subject::Customer, &ids, now).await?;
+    Ok(held.first().map(|(_, other)| *other))
 }
 
 async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>) -> ApiResult<Facts> {

@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 
 use super::{
     Task,
+    admit::lock_customer,
     deployer::{self, Told},
     deployment, playbook,
 };
@@ -182,7 +183,7 @@ async fn why_not(
     known: &CustomerDeployment,
 ) -> ApiResult<Option<String>> {
     let (run, id) = (task.loaded.row.id, &known.customer);
-    if let Some(other) = records::lock_customer(&mut *conn, run, id, task.app.clock.now()).await? {
+    if let Some(other) = lock_customer(&mut *conn, run, id, task.app.clock.now()).await? {
         return Ok(Some(format!("run {other} has it in hand")));
     }
     let Some(stored) = customers::find_customer(conn, id).await? else {
@@ -331,7 +332,7 @@ async fn record(
     }
     // One that failed stays in hand until it is taken back, or the run is over.
     if *end == End::Done || known.direction == Direction::RollBack {
-        records::unlock_customer(&mut transaction, task.loaded.row.id, &known.customer).await?;
+        records::unlock_subjects(&mut transaction, task.loaded.row.id, &[known.customer.to_string()]).await?;
     }
     transaction.commit().await?;
     Ok(())

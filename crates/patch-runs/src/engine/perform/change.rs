@@ -202,7 +202,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     }
     // Customers are taken one by one as they are deployed to: a rollout that waits for weeks must not hold up an urgent one.
     let subjects = task.subjects().locked_together(plan);
-    let held = run_records::lock_hosts(&mut transaction, row.id, &subjects, now).await?;
+    let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &subjects, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
         return not_yet(format!("`{host}` is in the hands of run {other}"), 1);

@@ -13,8 +13,10 @@ mod step_watch;
 mod verify;
 
 use ansible::Orphan;
-use api_types::patch::RunTrigger;
-use domain::run::{Action, Answer, Pending};
+use domain::{
+    plan::Subject,
+    run::{Action, Answer, Pending},
+};
 use leases::Lease;
 use service_kit::ApiResult;
 use tokio::sync::watch;
@@ -50,13 +52,9 @@ pub struct Task<'a> {
 impl Task<'_> {
     /// What is done to the subjects of this run.
     fn subjects(&self) -> &dyn SubjectWork {
-        match self.loaded.row.trigger {
-            RunTrigger::Release => &*self.app.customers,
-            RunTrigger::Schedule
-            | RunTrigger::Manual
-            | RunTrigger::Advisory
-            | RunTrigger::Retry
-            | RunTrigger::Rollback => &host_work::HostWork,
+        match self.loaded.row.subject {
+            Subject::Host => &host_work::HostWork,
+            Subject::Customer => &*self.app.customers,
         }
     }
 }
