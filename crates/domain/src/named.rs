@@ -1,10 +1,11 @@
 //! Types that are written as text: enums whose variants have one name on the wire, in files, in the database and on the
 //! command line, and conversions from and to `String`.
 
-/// Makes such an enum: `name`, `ALL`, `Display` and a `FromStr` that lists the known names.
+/// Makes such an enum: `name`, `ALL`, `Display` and a `FromStr` that lists the known names. The text is a token tree, not a
+/// `literal`: derive macros that read attributes token by token do not see into the group around a literal.
 macro_rules! named_enum {
     ($(#[$meta:meta])* $name:ident, $what:literal {
-        $($(#[$doc:meta])* $variant:ident $(= $rank:literal)? => $text:literal),+ $(,)?
+        $($(#[$doc:meta])* $variant:ident $(= $rank:literal)? => $text:tt),+ $(,)?
     }) => {
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
