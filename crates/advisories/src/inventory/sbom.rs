@@ -191,8 +191,8 @@ fn os_of(parts: &[Part]) -> Option<OsRelease> {
     let release = |name: &str, version: &str| {
         OsRelease::new(Distribution::from_name(&name.to_ascii_lowercase())?, version).ok()
     };
-    let told = parts.iter().filter(|part| part.is_os);
-    if let Some(os) = told.filter_map(|part| release(&part.name, part.version.as_deref()?)).next() {
+    let mut told = parts.iter().filter(|part| part.is_os);
+    if let Some(os) = told.find_map(|part| release(&part.name, part.version.as_deref()?)) {
         return Some(os);
     }
     let mut counts: BTreeMap<OsRelease, usize> = BTreeMap::new();
