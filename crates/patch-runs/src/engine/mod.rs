@@ -16,7 +16,7 @@ use leases::LeasedTable;
 use tokio::sync::broadcast;
 
 pub use perform::{Order, Task, plan_of, tell, undisturbed};
-pub use subject::{ChangeText, SubjectWork, Work};
+pub use subject::{ChangeText, LogLines, SubjectWork, Work};
 
 use crate::{
     App,

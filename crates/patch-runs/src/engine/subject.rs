@@ -12,6 +12,9 @@ use crate::app::transition::Evidence;
 /// An action under way.
 pub type Work<'a> = BoxFuture<'a, ApiResult<(Answer, Evidence)>>;
 
+/// Lines for the run's log, each of a subject or of the whole run.
+pub type LogLines = Vec<(Option<CiId>, String)>;
+
 /// How the change request describes the plan.
 pub struct ChangeText {
     pub short_description: String,
@@ -44,5 +47,5 @@ pub trait SubjectWork: Send + Sync {
     fn report<'a>(&'a self, task: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Option<simulator::Actual>>>;
 
     /// ALERT: what is left to do once the run is over. Returns lines for the log.
-    fn alert<'a>(&'a self, task: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>>;
+    fn alert<'a>(&'a self, task: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>>;
 }

@@ -28,7 +28,7 @@ use domain::{
 use futures::{FutureExt, future::BoxFuture};
 use patch_runs::{
     app::transition::Evidence,
-    engine::{ChangeText, SubjectWork, Work},
+    engine::{ChangeText, LogLines, SubjectWork, Work},
 };
 use service_kit::ApiResult;
 
@@ -128,7 +128,7 @@ impl SubjectWork for CustomerWork {
     fn alert<'a>(
         &'a self,
         run: &'a patch_runs::engine::Task<'a>,
-    ) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+    ) -> BoxFuture<'a, ApiResult<LogLines>> {
         async move { review::after_the_end(&self.task(run)).await }.boxed()
     }
 }

@@ -15,7 +15,7 @@ use service_kit::ApiResult;
 use super::{Task, hosts, patch, plan, snapshot, staging_tests, verify};
 use crate::{
     app::{runs, transition::Evidence},
-    engine::{ChangeText, SubjectWork, Work},
+    engine::{ChangeText, LogLines, SubjectWork, Work},
     upstream_error,
 };
 
@@ -108,7 +108,7 @@ impl SubjectWork for HostWork {
         .boxed()
     }
 
-    fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+    fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }
 }
