@@ -82,7 +82,7 @@ async fn list_calendars(
     Query(params): Query<ListParams>,
 ) -> ApiResult<Response> {
     if wants_ical(params.format, &headers) {
-        return calendars::all_ical(&app).await.map(ical);
+        return calendars::export_ical(&app).await.map(ical);
     }
     let request = PageRequest::new(params.limit, params.page_token);
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
@@ -137,5 +137,5 @@ async fn find_freezes(
     _: Viewer,
     Json(request): Json<AskFreezes>,
 ) -> ApiResult<Json<FreezeConflicts>> {
-    calendars::find_conflicts(&app, &request).await.map(Json)
+    calendars::find_freezes(&app, &request).await.map(Json)
 }

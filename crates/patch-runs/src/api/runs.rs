@@ -153,7 +153,7 @@ async fn list_run_events(
             ApiError::malformed("the header Last-Event-ID must be the number of an event of this run")
         })?,
     };
-    let events = run_stream::follow(app, id, after).await?;
+    let events = run_stream::list_run_events(app, id, after).await?;
     Ok(Sse::new(to_sse(events))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
         .into_response())
@@ -190,7 +190,7 @@ async fn get_run_logs(
             return Err(ApiError::invalid("format", format!("must be `text` or `ndjson`, not `{other}`")));
         }
     };
-    let lines = run_stream::log(app, id).await?;
+    let lines = run_stream::get_run_logs(app, id).await?;
     Ok(run_text::log_response(lines, as_text))
 }
 

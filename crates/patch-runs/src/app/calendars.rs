@@ -42,7 +42,7 @@ pub async fn create_calendar(
     store::calendars::lock_calendars(&mut transaction).await?;
     store::calendars::insert_calendar(&mut transaction, &calendar).await?;
     // All calendars are judged together, so together they must make one.
-    all_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
+    load_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
         true => ApiError::new(problem_types::TOO_MANY_FREEZES, error.to_string()),
         false => error,
     })?;
@@ -130,22 +130,22 @@ pub fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
 }
 
 /// All calendars as one iCalendar.
-pub async fn all_ical(app: &App) -> ApiResult<String> {
+pub async fn export_ical(app: &App) -> ApiResult<String> {
     let mut conn = app.pool.acquire().await?;
-    Ok(all_freezes(&mut conn).await?.to_ical(app.clock.now()))
+    Ok(load_freezes(&mut conn).await?.to_ical(app.clock.now()))
 }
 
 /// Names of the freezes that forbid a change of a host with these tags during the span.
-pub async fn freezes_over(
+pub async fn find_freeze_names(
     conn: &mut PgConnection,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
 ) -> ApiResult<Vec<String>> {
-    Ok(names_of_freezes(&all_freezes(conn).await?, (starts, ends), tags))
+    Ok(freeze_names(&load_freezes(conn).await?, (starts, ends), tags))
 }
 
 /// What keeps work on something with these tags from being done in the span.
-pub fn names_of_freezes(
+pub fn freeze_names(
     calendar: &FreezeCalendar,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
@@ -164,12 +164,12 @@ pub fn names_of_freezes(
 }
 
 /// Times of one freeze that are told at most.
-const MOST_TIMES: usize = 1000;
-const MOST_CIS: usize = 20_000;
+const MAX_TIMES: usize = 1000;
+const MAX_CIS: usize = 20_000;
 
 /// The freezes that fall on these CIs in the span, with each of their times in it.
-pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
-    if request.ci_ids.len() > MOST_CIS {
+pub async fn find_freezes(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
+    if request.ci_ids.len() > MAX_CIS {
         return Err(ApiError::invalid("/ci_ids", "must name at most 20000 CIs"));
     }
     if request.ends <= request.starts {
@@ -178,14 +178,14 @@ pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<Freeze
     let mut conn = app.pool.acquire().await?;
     let names: Vec<String> = request.ci_ids.iter().map(ToString::to_string).collect();
     let tags = patch_compliance::app::hosts::find_tags(&mut conn, &names).await?;
-    let calendar = all_freezes(&mut conn).await?;
+    let calendar = load_freezes(&mut conn).await?;
     let none = Tags::new();
     let mut freezes = Vec::new();
     for entry in calendar.entries().iter().filter(|entry| entry.effect == Effect::Deny) {
         let concerned = |id: &&CiId| entry.applies_to(tags.get(id.as_str()).unwrap_or(&none));
         let ci_ids: Vec<CiId> = request.ci_ids.iter().filter(concerned).cloned().collect();
         let mut rest = Span { starts: request.starts, ends: request.ends };
-        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MOST_TIMES {
+        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MAX_TIMES {
             let Some(found) = entry.first_overlap(rest) else { break };
             freezes.push(FreezeConflict {
                 name: entry.name.clone(),
@@ -201,7 +201,7 @@ pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<Freeze
 }
 
 /// The freezes of all calendars together.
-pub async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+pub async fn load_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
     let entries = store::calendars::list_freezes(conn).await?;
     FreezeCalendar::new(entries)
         .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))
@@ -238,7 +238,7 @@ mod tests {
         let mut ask = async |at: &str, (key, value): (&str, &str)| {
             let at: DateTime<Utc> = at.parse().unwrap();
             let tags = Tags::from([(key.to_owned(), value.to_owned())]);
-            freezes_over(&mut conn, (at, at), &tags).await.unwrap()
+            find_freeze_names(&mut conn, (at, at), &tags).await.unwrap()
         };
         assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "prod")).await, ["sale"]);
         assert_eq!(ask("2026-04-12T00:00:00Z", ("env", "prod")).await, Vec::<String>::new());

@@ -16,48 +16,48 @@ use crate::{
 };
 
 /// Secrets read side by side.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 /// How each host is entered, or why it cannot be.
 #[derive(Debug, Default)]
 pub struct Keys {
-    of_hosts: BTreeMap<CiId, Result<HostKey, String>>,
+    by_host: BTreeMap<CiId, Result<HostKey, String>>,
     file: Option<std::path::PathBuf>,
 }
 
 impl Keys {
     /// Reads the keys of the hosts that are entered over SSH. `run` says where it keeps them, when it does.
-    pub async fn gather(app: &App, run: Option<&RunRow>, hosts: Vec<(CiId, String)>) -> Self {
+    pub async fn load(app: &App, run: Option<&RunRow>, hosts: Vec<(CiId, String)>) -> Self {
         let file = app.settings.ssh_key_file.clone();
         let source = run.and_then(|run| run.policy.vault.as_ref());
         if source.is_none() && app.settings.vault.address.is_none() {
-            return Self { of_hosts: BTreeMap::new(), file };
+            return Self { by_host: BTreeMap::new(), file };
         }
         if hosts.is_empty() {
             return Self::default();
         }
-        let of_hosts = match open(app, run).await {
+        let by_host = match open(app, run).await {
             Ok(session) => {
                 let session = Arc::new(session);
                 stream::iter(hosts)
                     .map(|host| read(session.clone(), host))
-                    .buffer_unordered(AT_ONCE)
+                    .buffer_unordered(MAX_CONCURRENT)
                     .collect()
                     .await
             }
             Err(reason) => hosts.into_iter().map(|(id, _)| (id, Err(reason.clone()))).collect(),
         };
-        Self { of_hosts, file: None }
+        Self { by_host, file: None }
     }
 
     /// Why a host cannot be entered; `None` when it can.
-    pub fn trouble(&self, host: &CiId) -> Option<&str> {
-        self.of_hosts.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
+    pub fn error(&self, host: &CiId) -> Option<&str> {
+        self.by_host.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
     }
 
     /// The key of a host, and the user that came with it.
     pub fn of(&self, host: &CiId) -> Option<(SshKey, Option<&str>)> {
-        match self.of_hosts.get(host) {
+        match self.by_host.get(host) {
             Some(Ok(key)) => Some((ssh_key(key), key.user.as_deref())),
             Some(Err(_)) => None,
             None => self.file.clone().map(|file| (SshKey::File(file), None)),
@@ -66,7 +66,7 @@ impl Keys {
 }
 
 /// The hosts among targets that are entered over SSH, and as whom.
-pub fn entered<'a>(
+pub fn ssh_hosts<'a>(
     app: &App,
     targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
 ) -> Vec<(CiId, String)> {

@@ -45,7 +45,7 @@ const PREDICTION_SEED: u64 = 0;
 
 /// What is to be planned.
 #[derive(Debug, Clone)]
-pub struct PlanOrder {
+pub struct PlanInput {
     pub policy: Policy,
     /// Whether the policy's own tags select; otherwise it only says how.
     pub by_policy: bool,
@@ -56,7 +56,7 @@ pub struct PlanOrder {
     pub rollback_of: Option<RunId>,
 }
 
-impl PlanOrder {
+impl PlanInput {
     pub fn of_run(row: &RunRow) -> Self {
         Self {
             policy: row.policy.clone(),
@@ -81,32 +81,32 @@ pub fn ad_hoc_policy() -> ApiResult<Policy> {
 }
 
 /// Gathers hosts, what each lacks, and the graph between them. Hosts that lack nothing are no targets.
-pub async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
-    if let Some(of_run) = order.rollback_of {
-        return gather_rollback(app, order, of_run).await;
+pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
+    if let Some(of_run) = input.rollback_of {
+        return gather_rollback(app, input, of_run).await;
     }
-    let (mut targets, staging) = select(app, order).await?;
+    let (mut targets, staging) = select(app, input).await?;
     if let Freshness::Rescan { run, run_dir } = freshness {
         rescan(app, run, &targets, run_dir).await?;
     }
-    let wanted = match &order.advisory {
+    let wanted = match &input.advisory {
         Some(id) => updates::Wanted::Advisory(id.clone()),
-        None => updates::Wanted::Level(order.policy.patch_level),
+        None => updates::Wanted::Level(input.policy.patch_level),
     };
     let ids: Vec<CiId> = targets.keys().cloned().collect();
-    let mut connection = app.pool.acquire().await?;
-    let mut pending = updates::pending_updates(&mut connection, &ids, &wanted).await?;
-    let severities = updates::severities(&mut connection, &ids).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
+    let severities = updates::severities(&mut conn, &ids).await?;
+    drop(conn);
     for target in targets.values_mut() {
-        choose_services(&order.policy.workflow.services, target);
+        choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
         target.updates = pending.remove(id).unwrap_or_default();
         !target.updates.is_empty()
     });
-    choose_rollback_modes(app, &order.policy, &mut targets).await?;
-    request(app, order, Intent::Patch, targets, staging, &severities).await
+    choose_rollback_modes(app, &input.policy, &mut targets).await?;
+    request(app, input, Intent::Patch, targets, staging, &severities).await
 }
 
 /// The services a policy names are those of them that the host is known to have, or all where nothing is known of it.
@@ -127,8 +127,8 @@ async fn choose_rollback_modes(
 ) -> ApiResult<()> {
     if policy.rollback_preference == RollbackPreference::Downgrade && !targets.is_empty() {
         let ids: Vec<CiId> = targets.keys().cloned().collect();
-        let mut connection = app.pool.acquire().await?;
-        let offered = hosts::list_returnable(&mut connection, &ids).await?;
+        let mut conn = app.pool.acquire().await?;
+        let offered = hosts::list_returnable(&mut conn, &ids).await?;
         for (id, target) in &mut *targets {
             let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
             if target.updates.iter().all(|update| can_return(&update.package)) {
@@ -150,39 +150,39 @@ async fn choose_rollback_modes(
 }
 
 /// The hosts of an earlier run that can still be returned to its snapshots.
-async fn gather_rollback(app: &App, order: &PlanOrder, of_run: RunId) -> ApiResult<PlanRequest> {
-    let mut connection = app.pool.acquire().await?;
-    let plan = runs::find_plan(&mut connection, of_run)
+async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
+    let mut conn = app.pool.acquire().await?;
+    let plan = runs::find_plan(&mut conn, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
-    let hosts = run_records::list_host_statuses(&mut connection, of_run).await?;
-    drop(connection);
+    let hosts = run_records::list_host_statuses(&mut conn, of_run).await?;
+    drop(conn);
     let touched = hosts.into_iter().filter(|host| host.attempts > 0);
     let snapshots: BTreeMap<CiId, Uuid> =
         touched.filter_map(|host| Some((host.ci_id, host.snapshot_id?))).collect();
     let targets: BTreeMap<CiId, Target> =
         plan.targets.into_iter().filter(|(id, _)| snapshots.contains_key(id)).collect();
     let intent = Intent::Rollback { of_run, snapshots };
-    request(app, order, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
+    request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }
 
 /// The hosts an order speaks of, and those of them that are staging.
-async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
-    let mut targets = match (&order.selector, order.by_policy) {
+async fn select(app: &App, input: &PlanInput) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
+    let mut targets = match (&input.selector, input.by_policy) {
         (Some(selector), _) => targets::targets(app, selector).await?,
-        (None, true) => targets::targets(app, &order.policy.targets()).await?,
+        (None, true) => targets::targets(app, &input.policy.targets()).await?,
         // Of an advisory alone: every host; those it does not concern lack nothing of it.
         (None, false) => targets::targets(app, &Selector { all: true, ..Selector::default() }).await?,
     };
-    if let Some(os) = &order.policy.os_type {
+    if let Some(os) = &input.policy.os_type {
         let wanted = os_key(os);
         targets.retain(|_, target| os_key(&target.os) == wanted);
     }
     let mut staging = BTreeSet::new();
-    if let Some(rule) = &order.policy.staging {
+    if let Some(rule) = &input.policy.staging {
         let found = targets::targets(app, &Selector::by_tags(rule.target_ci_tags.clone())).await?;
         staging.extend(found.keys().cloned());
-        if order.by_policy {
+        if input.by_policy {
             targets.extend(found);
         }
     }
@@ -193,9 +193,9 @@ async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Targe
 async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
-    let mut connection = app.pool.acquire().await?;
-    let fresh = hosts::scanned_since(&mut connection, &ids, since).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let fresh = hosts::scanned_since(&mut conn, &ids, since).await?;
+    drop(conn);
     let stale: BTreeMap<CiId, Target> = targets
         .iter()
         .filter(|(id, _)| !fresh.contains(*id))
@@ -213,13 +213,13 @@ async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_d
 
 async fn request(
     app: &App,
-    order: &PlanOrder,
+    input: &PlanInput,
     intent: Intent,
     targets: BTreeMap<CiId, Target>,
     staging: BTreeSet<CiId>,
     severities: &BTreeMap<CiId, f64>,
 ) -> ApiResult<PlanRequest> {
-    let policy = &order.policy;
+    let policy = &input.policy;
     let selector = Selector { ids: targets.keys().cloned().collect(), ..Selector::default() };
     let graph = match targets.is_empty() {
         true => Graph::default(),
@@ -230,7 +230,7 @@ async fn request(
     Ok(PlanRequest {
         staging: staging.into_iter().filter(|id| targets.contains_key(id)).collect(),
         graph: host_graph(&graph, severities),
-        strategy: order.strategy.unwrap_or(policy.strategy),
+        strategy: input.strategy.unwrap_or(policy.strategy),
         pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
         max_parallel: policy.max_parallel,
         error_threshold: policy.error_threshold,
@@ -300,7 +300,7 @@ pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph 
 }
 
 /// A plan with what is to be expected of it.
-pub struct Made {
+pub struct PlannedRun {
     pub plan: Plan,
     pub forecast: simulator::Forecast,
     /// The same, as it is shown.
@@ -310,10 +310,10 @@ pub struct Made {
 /// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
 pub async fn schedule(
     app: &App,
-    connection: &mut sqlx::PgConnection,
+    conn: &mut sqlx::PgConnection,
     policy: &Policy,
 ) -> ApiResult<Option<Schedule>> {
-    let freezes = calendars::all_freezes(connection).await?;
+    let freezes = calendars::load_freezes(conn).await?;
     if policy.window.is_none() && freezes.entries().is_empty() {
         return Ok(None);
     }
@@ -321,16 +321,16 @@ pub async fn schedule(
 }
 
 /// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
-pub fn make(
+pub fn make_plan(
     request: &PlanRequest,
     durations: &DurationModel,
     observations: i64,
     schedule: Option<&Schedule>,
-) -> Made {
+) -> PlannedRun {
     let (plan, forecast) =
         simulator::plan_and_forecast(request, durations, schedule, PREDICTION_RUNS, PREDICTION_SEED);
     let shown = wire_forecast(plan.strategy, &forecast, observations);
-    Made { plan, forecast, shown }
+    PlannedRun { plan, forecast, shown }
 }
 
 pub fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {

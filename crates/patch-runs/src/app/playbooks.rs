@@ -40,7 +40,7 @@ pub fn playbook_run<'a>(
         variables.set("pm_driver", if target.connection == Connection::Model { "model" } else { "ssh" });
         variables.set("pm_services", target.services.clone());
         inventory
-            .add_host(id.clone(), reach(app, id, target, keys)?, variables)
+            .add_host(id.clone(), connection_to(app, id, target, keys)?, variables)
             .map_err(ApiError::internal)?;
         let group = match target.packaging {
             Packaging::Rpm => "packaging_rpm",
@@ -58,12 +58,12 @@ pub fn playbook_run<'a>(
 }
 
 /// How a target is entered, or why it cannot be.
-pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
+pub fn connection_to(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
     let Connection::Ssh { address, port, user, host_key, jump, python } = &target.connection else {
         return Ok(Reach::Controller);
     };
-    if let Some(trouble) = keys.trouble(id) {
-        return Err(ApiError::new(problem_types::NO_SSH_KEY, trouble.to_owned()));
+    if let Some(reason) = keys.error(id) {
+        return Err(ApiError::new(problem_types::NO_SSH_KEY, reason.to_owned()));
     }
     let (key, user_of_key) = keys.of(id).ok_or_else(|| {
         ApiError::new(

@@ -25,10 +25,10 @@ const CALIBRATED: i64 = 1000;
 /// Durations for a plan of these targets, and from how many observations they come.
 pub(crate) async fn duration_model(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     targets: &BTreeMap<CiId, Target>,
 ) -> ApiResult<(DurationModel, i64)> {
-    let observations = predictions::list_host_observations(&mut *connection, OBSERVATIONS).await?;
+    let observations = predictions::list_host_observations(&mut *conn, OBSERVATIONS).await?;
     let mut model = refit(&prior(targets), &observations);
     model.forks = u32::from(app.settings.forks.max(1));
     let steps = [
@@ -38,7 +38,7 @@ pub(crate) async fn duration_model(
     ];
     for (distribution, actions) in steps {
         let actions: Vec<String> = actions.into_iter().map(str::to_owned).collect();
-        let seconds = predictions::list_step_seconds(&mut *connection, &actions, STEPS).await?;
+        let seconds = predictions::list_action_seconds(&mut *conn, &actions, STEPS).await?;
         if seconds.len() >= ENOUGH_STEPS {
             *distribution = Distribution::Empirical { seconds };
         }
@@ -73,10 +73,10 @@ pub(crate) async fn list_predictions(
     after: Option<Uuid>,
     limit: i64,
 ) -> ApiResult<(Vec<ScoredPrediction>, Option<PredictionCalibration>)> {
-    let mut connection = app.pool.acquire().await?;
-    let scored = predictions::list_scored(&mut connection, after, limit).await?;
-    let all = predictions::list_scored(&mut connection, None, CALIBRATED).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let scored = predictions::list_scored(&mut conn, after, limit).await?;
+    let all = predictions::list_scored(&mut conn, None, CALIBRATED).await?;
+    drop(conn);
     let calibration = calibrate(all.iter().map(|one| (&one.forecast, one.actual))).map(|calibration| {
         PredictionCalibration {
             runs: calibration.runs,

@@ -1,4 +1,4 @@
-//! Tells tasks of this process that something about a run has changed, whoever changed it.
+//! Tells tasks of this process that something about a run has wait_for_change, whoever wait_for_change it.
 
 use domain::ids::RunId;
 use leases::{Wakeup, Wakeups};
@@ -9,11 +9,11 @@ use crate::App;
 /// The channel on which a transaction that changes a run notifies; the payload is the run's id.
 pub(crate) const CHANNEL: &str = "patch_runs";
 
-/// `None` means that any run may have changed: a notification may have been missed, or a poll is due.
+/// `None` means that any run may have wait_for_change: a notification may have been missed, or a poll is due.
 pub(crate) type Change = Option<RunId>;
 
 /// Passes notifications of the database on, and a poll every second for those that get lost.
-pub(crate) async fn pass_on(app: App, changes: broadcast::Sender<Change>) {
+pub(crate) async fn broadcast_changes(app: App, changes: broadcast::Sender<Change>) {
     let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
     loop {
         let wakeup = tokio::select! {
@@ -29,8 +29,8 @@ pub(crate) async fn pass_on(app: App, changes: broadcast::Sender<Change>) {
     }
 }
 
-/// Waits until `run` may have changed.
-pub(crate) async fn changed(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
+/// Waits until `run` may have wait_for_change.
+pub(crate) async fn wait_for_change(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
     loop {
         match receiver.recv().await {
             Ok(Some(other)) if other != run => {}

@@ -12,9 +12,9 @@ use crate::{
     vault::{VaultSession, token_file},
 };
 
-const TEND_EVERY: Duration = Duration::from_secs(300);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(300);
 /// A token this young may belong to a run whose transaction is not committed yet.
-const YOUNG: Duration = Duration::from_secs(600);
+const MIN_AGE: Duration = Duration::from_secs(600);
 /// Folders looked at in one round.
 const BATCH: usize = 1000;
 
@@ -23,32 +23,32 @@ pub(crate) fn start(app: &App) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let stop = app.shutdown.clone();
-        stop.run_until_cancelled(tend(app)).await;
+        stop.run_until_cancelled(run_housekeeping(app)).await;
     });
 }
 
-async fn tend(app: App) {
+async fn run_housekeeping(app: App) {
     loop {
-        let tended = async {
-            tend_tokens(&app).await?;
-            prune(&app).await
+        let done = async {
+            clean_up_tokens(&app).await?;
+            remove_old_folders(&app).await
         };
-        if let Err(error) = tended.await {
+        if let Err(error) = done.await {
             tracing::warn!("the housekeeping of run files failed and is tried again: {}", chain(&error));
         }
-        tokio::time::sleep(TEND_EVERY).await;
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }
 
 /// Removes the folders of runs that ended longer ago than is kept, and those of runs nobody knows.
-async fn prune(app: &App) -> ApiResult<()> {
+async fn remove_old_folders(app: &App) -> ApiResult<()> {
     let keep = TimeDelta::hours(i64::from(app.settings.keep_run_files_hours));
     let ended_before = app.clock.now() - keep;
     let folder = app.compliance.settings.work_dir.join("runs");
     let runs = folders(&folder);
-    let mut connection = app.pool.acquire().await?;
-    let gone = runs::list_ended(&mut connection, &runs, ended_before).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let gone = runs::list_ended(&mut conn, &runs, ended_before).await?;
+    drop(conn);
     for run in gone {
         match fs::remove_dir_all(folder.join(run.to_string())) {
             Ok(()) => tracing::info!(run.id = %run, "removed the files of run {run}"),
@@ -64,12 +64,12 @@ fn folders(folder: &Path) -> Vec<RunId> {
 }
 
 /// Wipes the tokens of runs that have ended, and keeps those of the others alive.
-async fn tend_tokens(app: &App) -> ApiResult<()> {
+async fn clean_up_tokens(app: &App) -> ApiResult<()> {
     let work_dir = &app.compliance.settings.work_dir;
     for (run, age) in token_file::list(work_dir) {
-        let mut connection = app.pool.acquire().await?;
-        let row = runs::find_run(&mut connection, run).await?;
-        drop(connection);
+        let mut conn = app.pool.acquire().await?;
+        let row = runs::find_run(&mut conn, run).await?;
+        drop(conn);
         match row.filter(|row| !row.state.is_final()) {
             Some(row) => {
                 let token = token_file::read(work_dir, run).unwrap_or_default();
@@ -80,7 +80,7 @@ async fn tend_tokens(app: &App) -> ApiResult<()> {
                 }
             }
             // Its run may be about to be stored: the file comes first.
-            None if age < YOUNG => {}
+            None if age < MIN_AGE => {}
             None => token_file::wipe(work_dir, run).unwrap_or_else(|error| {
                 tracing::warn!(run.id = %run, "the Vault token of run {run} cannot be wiped: {error}");
             }),

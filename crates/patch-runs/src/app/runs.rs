@@ -115,7 +115,7 @@ fn without_token(mut request: StartRun) -> (StartRun, Option<Secret>) {
 /// Stores the run of a schedule's slot; `false` when the slot has its run already.
 pub(crate) async fn start_scheduled(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     policy: Policy,
     slot: DateTime<Utc>,
@@ -123,37 +123,37 @@ pub(crate) async fn start_scheduled(
     let request = StartRun { policy_id: Some(policy.id.clone()), ..StartRun::default() };
     let origin = Origin { scheduled_for: Some(slot), ..Origin::default() };
     let row = new_run(app, caller, &request, policy, RunTrigger::Schedule, &origin);
-    insert(connection, caller, &row).await
+    insert(conn, caller, &row).await
 }
 
 /// Stores the run of a product release, in the transaction that records what it was asked for.
 pub async fn start_release(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     request: &StartRun,
     policy: Policy,
     trigger: RunTrigger,
 ) -> ApiResult<RunSummary> {
     let row = new_run(app, caller, request, policy, trigger, &Origin::default());
-    insert(&mut *connection, caller, &row).await?;
-    summary(connection, row).await
+    insert(&mut *conn, caller, &row).await?;
+    summary(conn, row).await
 }
 
-pub async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
-    let row = runs::get_run(&mut *connection, id).await?;
-    summary(connection, row).await
+pub async fn get_summary(conn: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
+    let row = runs::get_run(&mut *conn, id).await?;
+    summary(conn, row).await
 }
 
-async fn policy_of(connection: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
+async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
     if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
         return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
     }
     if let Some(advisory) = &request.advisory {
-        patch_compliance::app::advisories::ensure_known(&mut *connection, advisory).await?;
+        patch_compliance::app::advisories::ensure_known(&mut *conn, advisory).await?;
     }
     match &request.policy_id {
-        Some(id) => match policies::find_policy(connection, id).await? {
+        Some(id) => match policies::find_policy(conn, id).await? {
             Some(stored) => Ok(stored.policy),
             None => Err(ApiError::invalid("/policy_id", format!("there is no policy `{id}`"))),
         },
@@ -207,30 +207,23 @@ fn new_run(
     }
 }
 
-async fn insert(connection: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
-    if !runs::insert_run(&mut *connection, row).await? {
+async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
+    if !runs::insert_run(&mut *conn, row).await? {
         return Ok(false);
     }
     if let Some(pending) = &row.machine.pending {
-        run_records::insert_step(&mut *connection, row.id, pending).await?;
+        run_records::insert_action(&mut *conn, row.id, pending).await?;
     }
     let data = serde_json::json!({ "state": row.state, "stage": row.stage, "trigger": row.trigger, "requested_by": row.requested_by });
-    run_records::insert_event(
-        &mut *connection,
-        row.id,
-        "patch.run.state_changed.v1",
-        None,
-        &data,
-        row.created_at,
-    )
-    .await?;
+    run_records::insert_event(&mut *conn, row.id, "patch.run.state_changed.v1", None, &data, row.created_at)
+        .await?;
     audit::record(
-        &mut *connection,
+        &mut *conn,
         caller,
         audit::Record::new("start_run", format!("run/{}", row.id)).after(&data),
     )
     .await?;
-    leases::notify(connection, run_changes::CHANNEL, &row.id.to_string()).await?;
+    leases::notify(conn, run_changes::CHANNEL, &row.id.to_string()).await?;
     Ok(true)
 }
 
@@ -295,14 +288,14 @@ pub(crate) async fn retry_failed(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
     if !row.state.is_final() {
-        drop(connection);
+        drop(conn);
         return steer_run(app, caller, id, Order::RetryFailed, reason).await;
     }
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    drop(connection);
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    drop(conn);
     let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
     let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
     if ids.is_empty() {
@@ -332,15 +325,15 @@ pub(crate) async fn roll_back_run(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
     if !row.state.is_final() {
-        drop(connection);
+        drop(conn);
         return steer_run(app, caller, id, Order::RollBack, reason).await;
     }
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    drop(connection);
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    drop(conn);
     let retention =
         plan.and_then(|plan| plan.snapshot_retention_hours).map(|hours| TimeDelta::hours(i64::from(hours)));
     let kept_until = retention.map(|retention| row.created_at + retention);
@@ -372,10 +365,10 @@ pub(crate) async fn list_runs(
     after: Option<Uuid>,
     limit: i64,
 ) -> ApiResult<Vec<RunSummary>> {
-    let mut connection = app.pool.acquire().await?;
-    let rows = runs::list_runs(&mut connection, filter, after, limit).await?;
+    let mut conn = app.pool.acquire().await?;
+    let rows = runs::list_runs(&mut conn, filter, after, limit).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
-    let mut counts = run_records::count_hosts(&mut connection, &ids).await?;
+    let mut counts = run_records::count_hosts(&mut conn, &ids).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -386,27 +379,27 @@ pub(crate) async fn list_runs(
 }
 
 pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let mut host_states = run_records::list_host_statuses(&mut connection, id).await?;
-    let mut steps = host_steps::list_host_steps(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let mut host_states = run_records::list_host_statuses(&mut conn, id).await?;
+    let mut steps = host_steps::list_host_steps(&mut conn, id).await?;
     for host in &mut host_states {
         host.steps = steps.remove(&host.ci_id).unwrap_or_default();
     }
     let waves = waves(plan.as_ref(), &host_states, &row);
     Ok(RunDetail {
-        tests: run_records::get_test_totals(&mut connection, id).await?,
-        log_tail: run_records::list_log_tail(&mut connection, id, LOG_TAIL).await?,
-        summary: summary(&mut connection, row).await?,
+        tests: run_records::get_test_totals(&mut conn, id).await?,
+        log_tail: run_records::list_log_tail(&mut conn, id, LOG_TAIL).await?,
+        summary: summary(&mut conn, row).await?,
         plan,
         waves,
         host_states,
     })
 }
 
-async fn summary(connection: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
-    let mut counts = run_records::count_hosts(connection, &[row.id.0]).await?;
+async fn summary(conn: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
+    let mut counts = run_records::count_hosts(conn, &[row.id.0]).await?;
     let counts = counts.remove(&row.id).unwrap_or_default();
     Ok(summarize(row, counts))
 }
@@ -463,12 +456,12 @@ fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
 
 /// The evidence of a run: what was planned, what happened, what proves it.
 pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    let changes = run_records::list_state_changes(&mut connection, id).await?;
-    let tests = run_records::get_test_totals(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let changes = run_records::list_state_changes(&mut conn, id).await?;
+    let tests = run_records::get_test_totals(&mut conn, id).await?;
     let waves = waves(plan.as_ref(), &hosts, &row);
     let retention = plan
         .as_ref()
@@ -500,7 +493,7 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         compliance_after: row.compliance_after,
         prediction: row.prediction.clone(),
         incident_id: row.incident_id.clone(),
-        run: summary(&mut connection, row).await?,
+        run: summary(&mut conn, row).await?,
         stages,
         waves,
         hosts,
@@ -511,10 +504,10 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
 
 /// What came of a run's prediction, once its hosts are verified. A run that touched nothing has nothing to score, and one
 /// that people stopped says nothing of its plan.
-pub(crate) async fn actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
+pub(crate) async fn get_actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
     let report = get_run_report(app, id).await?;
-    let mut connection = app.pool.acquire().await?;
-    let machine = runs::get_run(&mut connection, id).await?.machine;
+    let mut conn = app.pool.acquire().await?;
+    let machine = runs::get_run(&mut conn, id).await?.machine;
     let halted = matches!(machine.stop, Some(Stop::Halted { .. }));
     if machine.stop.is_some() && !halted || report.run.dry_run {
         return Ok(None);

@@ -47,7 +47,7 @@ const CHANNEL: &str = "patch_scans";
 const SCANS: LeasedTable =
     LeasedTable { table: "patch.scans", key: "id", claimable: "finished_at is null", order_by: "created_at" };
 /// Scans one process works on at once.
-const SCANS_AT_ONCE: u32 = 2;
+const MAX_CONCURRENT_SCANS: u32 = 2;
 /// A scan that is not done by then ends with what it has.
 const SCAN_TIMEOUT: TimeDelta = TimeDelta::hours(6);
 /// Hosts of one playbook; also how much is done again after a crash.
@@ -57,7 +57,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
 /// After the CMDB or the database failed to answer.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Failures in a row that are no absence of something.
-const MOST_REFUSALS: u32 = 5;
+const MAX_REFUSALS: u32 = 5;
 
 pub(crate) async fn start_scan(
     app: &App,
@@ -105,12 +105,12 @@ pub(crate) async fn get_scan(app: &App, id: ScanId) -> ApiResult<Scan> {
 
 /// Starts the work on scans in the background.
 pub(crate) fn start_worker(app: &App) {
-    app.tasks.spawn(own_scans(app.clone()));
+    app.tasks.spawn(claim_scans(app.clone()));
 }
 
-async fn own_scans(app: App) {
+async fn claim_scans(app: App) {
     let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
-    let places = Arc::new(Semaphore::new(SCANS_AT_ONCE as usize));
+    let places = Arc::new(Semaphore::new(MAX_CONCURRENT_SCANS as usize));
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
@@ -155,7 +155,7 @@ async fn run_scan(app: &App, lease: Lease) {
                 tracing::warn!(scan.id = %id, "scan `{id}` is held up: {}", chain(&error));
                 // What is away comes back; what refuses again and again will not change its mind.
                 refusals += u32::from(error.status() != StatusCode::SERVICE_UNAVAILABLE);
-                if refusals == MOST_REFUSALS && give_up(app, &lease, &error.to_string()).await.is_ok() {
+                if refusals == MAX_REFUSALS && abort_scan(app, &lease, &error.to_string()).await.is_ok() {
                     break;
                 }
                 tokio::time::sleep(RETRY_AFTER).await;
@@ -175,12 +175,12 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     drop(conn);
     let now = app.clock.now();
     if now >= scan.deadline {
-        give_up(app, lease, "the scan's deadline has passed").await?;
+        abort_scan(app, lease, "the scan's deadline has passed").await?;
         return Ok(true);
     }
     let selector: Selector = serde_json::from_value(scan.selector)?;
     if scan.state == "queued" {
-        begin(app, lease, &selector).await?;
+        begin_scan(app, lease, &selector).await?;
         return Ok(false);
     }
     let mut conn = app.pool.acquire().await?;
@@ -188,7 +188,7 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     drop(conn);
     if names.is_empty() {
         let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
-        finish(&mut transaction, id, None, now).await?;
+        finish_scan(&mut transaction, id, None, now).await?;
         transaction.commit().await?;
         return Ok(true);
     }
@@ -213,22 +213,22 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         })
         .collect();
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
-    store::scans::record_outcomes(&mut transaction, id, &outcomes).await?;
+    store::scans::record_results(&mut transaction, id, &outcomes).await?;
     transaction.commit().await?;
     Ok(false)
 }
 
 /// Ends a scan with what it has; the rest failed for this reason.
-async fn give_up(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
+async fn abort_scan(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
     store::scans::fail_unscanned(&mut transaction, *lease.key(), reason).await?;
-    finish(&mut transaction, *lease.key(), Some(reason), app.clock.now()).await?;
+    finish_scan(&mut transaction, *lease.key(), Some(reason), app.clock.now()).await?;
     transaction.commit().await?;
     Ok(())
 }
 
 /// Fixes which hosts the scan is of.
-async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
+async fn begin_scan(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
     hosts::synchronise(&app.compliance).await?;
     let (targets, refused) = targets::split_targets(hosts::list_managed(&app.compliance, selector).await?);
     let pending: Vec<String> = targets.keys().map(ToString::to_string).collect();
@@ -239,7 +239,7 @@ async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
     Ok(())
 }
 
-async fn finish(
+async fn finish_scan(
     conn: &mut sqlx::PgConnection,
     id: Uuid,
     error: Option<&str>,
@@ -265,19 +265,19 @@ pub(crate) async fn scan_hosts(
     work_dir: &Path,
     timeout: Duration,
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
-    let keys = Keys::gather(app, run, keys::entered(app, targets)).await;
+    let keys = Keys::load(app, run, keys::ssh_hosts(app, targets)).await;
     let mut results = BTreeMap::new();
-    let (mut within_reach, mut chunks) = (BTreeMap::new(), Vec::new());
+    let (mut reachable, mut chunks) = (BTreeMap::new(), Vec::new());
     for (id, target) in targets {
-        match playbooks::reach(app, id, target, &keys) {
-            Ok(_) => drop(within_reach.insert(id, target)),
+        match playbooks::connection_to(app, id, target, &keys) {
+            Ok(_) => drop(reachable.insert(id, target)),
             Err(error) => drop(results.insert(id.clone(), Err(error.to_string()))),
         }
-        if within_reach.len() == CHUNK {
-            chunks.push(std::mem::take(&mut within_reach));
+        if reachable.len() == CHUNK {
+            chunks.push(std::mem::take(&mut reachable));
         }
     }
-    chunks.extend(Some(within_reach).filter(|chunk| !chunk.is_empty()));
+    chunks.extend(Some(reachable).filter(|chunk| !chunk.is_empty()));
     for chunk in chunks {
         results.extend(scan_chunk(app, &chunk, &keys, work_dir, timeout).await?);
     }
@@ -294,7 +294,7 @@ async fn scan_chunk(
     let scan_id = Uuid::now_v7().to_string();
     let folder = work_dir.join(format!("scan-{scan_id}"));
     let results_dir = folder.join("results");
-    make_folder(&results_dir).await?;
+    create_folder(&results_dir).await?;
     let run_dir = folder.join("run");
     let variables = |_: &CiId, _: &Target| Variables::new();
     let targets = chunk.iter().map(|(id, target)| (*id, *target));
@@ -304,7 +304,7 @@ async fn scan_chunk(
     run.stop_graces = StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) };
     run.extra_vars.set("pm_run_id", scan_id.as_str());
     run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
-    let failures = play(app, run).await?;
+    let failures = run_playbook(app, run).await?;
 
     let mut observations = Vec::new();
     let mut results = BTreeMap::new();
@@ -319,24 +319,24 @@ async fn scan_chunk(
             Err(error) => drop(results.insert(id, Err(reason.unwrap_or(error)))),
         }
     }
-    take_in(app, &observations, &mut results).await?;
+    record_observations(app, &observations, &mut results).await?;
     if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
         tracing::debug!("the files of a scan stay in `{}`: {error}", folder.display());
     }
     Ok(results)
 }
 
-async fn take_in(
+async fn record_observations(
     app: &App,
     observations: &[Observation],
     results: &mut BTreeMap<CiId, Result<(), String>>,
 ) -> ApiResult<()> {
-    let mut unknown = commit(app, observations).await?;
+    let mut unknown = try_record(app, observations).await?;
     if !unknown.is_empty() {
         hosts::synchronise(&app.compliance).await?;
         let rest: Vec<Observation> =
             observations.iter().filter(|one| unknown.contains(&one.ci_id)).cloned().collect();
-        unknown = commit(app, &rest).await?;
+        unknown = try_record(app, &rest).await?;
     }
     for id in unknown {
         results.insert(id, Err("it is no managed host of the CMDB any more".to_owned()));
@@ -344,13 +344,13 @@ async fn take_in(
     Ok(())
 }
 
-async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
+async fn try_record(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
     let ingested = inventory::record_observations(&app.compliance, None, observations).await?;
     Ok(ingested.unknown)
 }
 
 /// Plays to the end; the reasons of hosts that failed.
-async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
+async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
         ApiError::new(problem_types::ANSIBLE, format!("the scan cannot be started: {}", chain(&error)))
     })?;
@@ -379,7 +379,7 @@ async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, 
     Ok(failures)
 }
 
-async fn make_folder(path: &PathBuf) -> ApiResult<()> {
+async fn create_folder(path: &PathBuf) -> ApiResult<()> {
     let failed = |error: std::io::Error| {
         ApiError::internal(format!("the folder `{}` cannot be made: {error}", path.display()))
     };
@@ -388,7 +388,7 @@ async fn make_folder(path: &PathBuf) -> ApiResult<()> {
 
 /// What the playbook writes about one host.
 #[derive(Deserialize)]
-struct Found {
+struct ScanOutput {
     os: String,
     #[serde(default)]
     kernel: Option<String>,
@@ -403,7 +403,7 @@ async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Resu
     let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
         .await
         .map_err(|_| "the scan said nothing about it".to_owned())?;
-    let found: Found = serde_json::from_slice(&bytes)
+    let found: ScanOutput = serde_json::from_slice(&bytes)
         .map_err(|error| format!("what the scan wrote cannot be read: {error}"))?;
     let inventory = Inventory {
         ci_id: id.clone(),

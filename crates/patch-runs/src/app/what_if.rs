@@ -10,7 +10,7 @@ use service_kit::{ApiError, ApiResult};
 use simulator::{Answer, Deadline, DurationModel, meet_deadline};
 
 use super::{
-    plans::{self, Freshness, PREDICTION_RUNS, PlanOrder, wire_forecast},
+    plans::{self, Freshness, PREDICTION_RUNS, PlanInput, wire_forecast},
     predictions,
 };
 use crate::App;
@@ -30,8 +30,8 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     }
     let policy = match &request.policy_id {
         Some(id) => {
-            let mut connection = app.pool.acquire().await?;
-            policies::get_policy(&mut connection, id).await?.policy
+            let mut conn = app.pool.acquire().await?;
+            policies::get_policy(&mut conn, id).await?.policy
         }
         None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy()?,
         None => {
@@ -39,7 +39,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
             return Err(ApiError::invalid("", reason));
         }
     };
-    let order = PlanOrder {
+    let input = PlanInput {
         policy,
         by_policy: request.policy_id.is_some(),
         advisory: request.advisory.clone(),
@@ -47,15 +47,14 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         strategy: None,
         rollback_of: None,
     };
-    let gathered = plans::gather(app, &order, Freshness::AsKnown).await?;
+    let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;
     let mut strategies = strategies(request);
     // Of plans that are as good as each other the first is recommended: let it be what the policy says.
-    strategies.sort_by_key(|strategy| *strategy != order.policy.strategy);
-    let mut connection = app.pool.acquire().await?;
-    let (durations, observations) =
-        predictions::duration_model(app, &mut connection, &gathered.targets).await?;
-    let schedule = plans::schedule(app, &mut connection, &order.policy).await?;
-    drop(connection);
+    strategies.sort_by_key(|strategy| *strategy != input.policy.strategy);
+    let mut conn = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &gathered.targets).await?;
+    let schedule = plans::schedule(app, &mut conn, &input.policy).await?;
+    drop(conn);
     let (seed, runs, deadline) = (request.seed, runs(request), deadline(request));
     let compared = tokio::task::spawn_blocking(move || {
         let schedule = schedule.as_ref();

@@ -7,14 +7,14 @@ use domain::ids::RunId;
 use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::sync::watch;
 
-use super::perform::{Order, Task};
+use super::perform::{StopSignal, Task};
 use crate::app::transition;
 use crate::{App, app::playbooks, store::run_records};
 
 /// A playbook at work.
-pub struct Playing {
+pub struct ActivePlaybook {
     running: RunningPlaybook,
-    orders: watch::Receiver<Order>,
+    stop_signal: watch::Receiver<StopSignal>,
     stopping: bool,
     app: App,
     _kill_on_drop: KillOnDrop,
@@ -27,7 +27,7 @@ pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
 }
 
 /// Starts a playbook and records which process it is.
-pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
+pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlaybook> {
     let running = task.app.runner.start(run).await.map_err(|error| {
         ApiError::new(
             problem_types::ANSIBLE,
@@ -37,23 +37,28 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<Playing> {
     let kill_on_drop = running.kill_on_drop();
     let process = serde_json::to_value(running.process())?;
     let mut transaction = transition::begin_as_owner(task.lease).await?;
-    run_records::update_step_process(&mut transaction, task.loaded.row.id, task.pending.step, Some(&process))
-        .await?;
+    run_records::update_action_process(
+        &mut transaction,
+        task.loaded.row.id,
+        task.pending.step,
+        Some(&process),
+    )
+    .await?;
     transaction.commit().await?;
-    Ok(Playing {
+    Ok(ActivePlaybook {
         running,
-        orders: task.orders.clone(),
+        stop_signal: task.stop_signal.clone(),
         stopping: false,
         app: task.app.clone(),
         _kill_on_drop: kill_on_drop,
     })
 }
 
-impl Playing {
+impl ActivePlaybook {
     /// The next event; asks the playbook to stop as soon as the run wants it to.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            if !self.stopping && *self.orders.borrow_and_update() == Order::Stop {
+            if !self.stopping && *self.stop_signal.borrow_and_update() == StopSignal::Stop {
                 self.stopping = true;
                 self.running.request_stop();
             }
@@ -64,7 +69,7 @@ impl Playing {
                     }
                     event => return event,
                 },
-                changed = self.orders.changed(), if !self.stopping => if changed.is_err() { self.stopping = true },
+                changed = self.stop_signal.changed(), if !self.stopping => if changed.is_err() { self.stopping = true },
             }
         }
     }
@@ -76,7 +81,7 @@ impl Playing {
 }
 
 /// Why a playbook that should have said more ended, for people.
-pub fn how_it_ended(ended: Option<&Ended>) -> String {
+pub fn end_reason(ended: Option<&Ended>) -> String {
     match ended {
         Some(ended) => match ended.end {
             End::Succeeded | End::HostsFailed => "the playbook ended without saying how it went".to_owned(),

@@ -1,4 +1,4 @@
-//! SCHEDULE: the slots of policies become runs, each once, however many replicas look.
+//! SCHEDULE: the slots of policies become runs, each once, however many replicas start_due_runs.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use crate::{App, SERVICE, app::runs, store::schedules};
 use patch_compliance::app::policies;
 
 /// A slot is found at most this long after its time.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_EVERY: Duration = Duration::from_secs(5);
 
 /// Looks for due slots until the service stops.
 pub(super) async fn run(app: App) {
     loop {
-        if let Err(error) = look(&app).await {
+        if let Err(error) = start_due_runs(&app).await {
             tracing::warn!("the schedules cannot be looked at now: {}", service_kit::error::chain(&error));
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_EVERY) => {}
         }
     }
 }
 
-async fn look(app: &App) -> ApiResult<()> {
-    let mut connection = app.pool.acquire().await?;
-    let policies = policies::list_scheduled(&mut connection).await?;
-    drop(connection);
+async fn start_due_runs(app: &App) -> ApiResult<()> {
+    let mut conn = app.pool.acquire().await?;
+    let policies = policies::list_scheduled(&mut conn).await?;
+    drop(conn);
     let now = app.clock.now();
     for policy in policies {
-        if let Err(error) = start_due(app, policy.clone(), now).await {
+        if let Err(error) = start_due_run(app, policy.clone(), now).await {
             tracing::warn!(policy.id = %policy.id, "the schedule of `{}` cannot be kept now: {}", policy.id, service_kit::error::chain(&error));
         }
     }
     Ok(())
 }
 
-/// Starts the run of the latest due slot and remembers how far was looked, in one transaction. Replicas that look at the
+/// Starts the run of the latest due slot and remembers how far was looked, in one transaction. Replicas that start_due_runs at the
 /// same time wait for each other on the row of the schedule.
-async fn start_due(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResult<()> {
+async fn start_due_run(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResult<()> {
     let Some(schedule) = policy.schedule.clone() else { return Ok(()) };
     let mut transaction = app.pool.begin().await?;
     let since = schedules::lock_schedule(&mut transaction, &policy.id, now).await?;

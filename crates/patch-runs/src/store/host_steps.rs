@@ -29,7 +29,7 @@ pub struct StepRecord {
 
 /// Records how a step stands. One that is begun again after a crash is running again.
 pub async fn upsert_host_step(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     record: &StepRecord,
     now: DateTime<Utc>,
@@ -54,16 +54,13 @@ pub async fn upsert_host_step(
         detail,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// The steps of each host's latest attempt, in their order.
-pub async fn list_host_steps(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
+pub async fn list_host_steps(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
     let rows = sqlx::query!(
         "SELECT steps.ci_id, steps.step, steps.state, steps.tries, steps.detail, steps.started_at, steps.ended_at
          FROM patch.run_host_steps steps JOIN patch.run_hosts hosts
@@ -71,7 +68,7 @@ pub async fn list_host_steps(
          WHERE steps.run_id = $1 ORDER BY steps.ci_id, steps.position",
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut steps: BTreeMap<CiId, Vec<HostStep>> = BTreeMap::new();
     for row in rows {

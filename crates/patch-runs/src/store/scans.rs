@@ -137,12 +137,12 @@ pub async fn list_unscanned(conn: &mut PgConnection, id: Uuid, limit: i64) -> Ap
 }
 
 /// Writes down how the scan of hosts went: scanned without a reason, failed with one.
-pub async fn record_outcomes(
+pub async fn record_results(
     conn: &mut PgConnection,
     id: Uuid,
-    outcomes: &[(String, Option<String>)],
+    results: &[(String, Option<String>)],
 ) -> ApiResult<()> {
-    let (hosts, reasons): (Vec<String>, Vec<Option<String>>) = outcomes.iter().cloned().unzip();
+    let (hosts, reasons): (Vec<String>, Vec<Option<String>>) = results.iter().cloned().unzip();
     sqlx::query!(
         "UPDATE patch.scan_hosts s SET state = CASE WHEN o.reason IS NULL THEN 'scanned' ELSE 'failed' END, reason = o.reason
          FROM unnest($2::text[], $3::text[]) AS o (ci_id, reason) WHERE s.scan_id = $1 AND s.ci_id = o.ci_id",

@@ -36,10 +36,10 @@ use patch_compliance::upstream_error;
 const LEAST_SEVERITY: f64 = 1.0;
 
 pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> ApiResult<PlanComparison> {
-    let mut connection = app.pool.acquire().await?;
-    let row = stored_runs::get_run(&mut connection, id).await?;
-    let plan = stored_runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = stored_runs::get_run(&mut conn, id).await?;
+    let plan = stored_runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
     if !row.state.is_final() {
         return Err(ApiError::new(
             problem_types::RUN_STATE,
@@ -53,9 +53,9 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
         ));
     };
     let ids: Vec<CiId> = plan.targets.keys().cloned().collect();
-    let severities = updates::severities_of_plan(&mut connection, &plan).await?;
-    let (durations, observations) = predictions::duration_model(app, &mut connection, &plan.targets).await?;
-    drop(connection);
+    let severities = updates::severities_of_plan(&mut conn, &plan).await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &plan.targets).await?;
+    drop(conn);
     let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
     let graph = app.cmdb.get_graph(&selector).await.map_err(upstream_error)?;
     let plan_request = request_of(&row, &plan, &graph, severities);

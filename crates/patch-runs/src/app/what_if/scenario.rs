@@ -9,7 +9,7 @@ use super::{runs, strategies};
 /// Nodes of the batches of `batch_rolling`.
 const BATCH_SIZE: usize = 2;
 /// Nodes played in all runs of all strategies: some ten seconds of work. `patchctl simulate -f` knows no such limit.
-const MOST_PLAYED: u64 = 50_000_000;
+const MAX_PLAYED_NODES: u64 = 50_000_000;
 
 pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult<PlanComparison> {
     if request.deadline_seconds.is_some() {
@@ -21,9 +21,9 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
         let scenario = planner::scenario::read("scenario", &yaml)
             .map_err(|error| ApiError::invalid("/scenario", error.to_string()))?;
         let played = scenario.nodes.len() as u64 * u64::from(runs) * strategies.len() as u64;
-        if played > MOST_PLAYED {
+        if played > MAX_PLAYED_NODES {
             let reason = format!(
-                "{played} nodes would be played in all, at most {MOST_PLAYED} are; ask for fewer runs or strategies"
+                "{played} nodes would be played in all, at most {MAX_PLAYED_NODES} are; ask for fewer runs or strategies"
             );
             return Err(ApiError::invalid("/runs", reason));
         }

@@ -10,7 +10,7 @@ use domain::{
 use serde_json::json;
 use service_kit::ApiResult;
 
-use super::{Task, hosts::plan_of};
+use super::Task;
 use crate::{
     app::{
         calendars,
@@ -22,7 +22,7 @@ use patch_compliance::upstream_error;
 
 /// Opens the change for the run's plan and submits it. Asked again after a crash it finds the change it opened.
 pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let rule = &row.policy.change;
     let kind = match (row.emergency, &rule.standard_template) {
         (true, _) => ChangeKind::Emergency,
@@ -113,7 +113,7 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
     let change = task.app.itsm.get_change(id).await.map_err(upstream_error)?;
-    let hash = plan_of(task)?.hash();
+    let hash = task.plan()?.hash();
     let fits = change.plan_hash.as_deref().is_none_or(|of_change| of_change == hash.as_str());
     let approval = match change.state {
         _ if !fits => {
@@ -149,7 +149,7 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
 
 /// Reads everything anew right before the work: approval, hash, span, coverage, freezes, window, other runs.
 pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
-    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let now = app.clock.now();
     let not_yet = |reason: String, minutes: i64| {
         let retry_at = now + TimeDelta::minutes(minutes);
@@ -194,7 +194,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     if !row.emergency {
         for target in plan.targets.values() {
-            let freezes = calendars::freezes_over(&mut transaction, (now, now), &target.tags).await?;
+            let freezes = calendars::find_freeze_names(&mut transaction, (now, now), &target.tags).await?;
             if let Some(freeze) = freezes.first() {
                 return not_yet(format!("the freeze `{freeze}` is in force"), 5);
             }
@@ -221,7 +221,7 @@ pub(super) async fn begin_work(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Ans
     let app = task.app;
     let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
     if change.state != ChangeState::InProgress {
-        let request = ExecuteChange { plan_hash: Some(plan_of(task)?.hash().to_string()) };
+        let request = ExecuteChange { plan_hash: Some(task.plan()?.hash().to_string()) };
         match app.itsm.execute_change(id, &request).await {
             Ok(_) => {}
             Err(error) if error.is_transient() => return Err(upstream_error(error)),

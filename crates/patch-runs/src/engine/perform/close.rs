@@ -107,7 +107,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         evidence.log.push((None, format!("incident {} is open: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
-    let outcome = outcome_word(machine, &failed);
+    let outcome = outcome_text(machine, &failed);
     let scope = match outcome {
         "succeeded" => row.policy.notices.success,
         _ => row.policy.notices.failure,
@@ -138,7 +138,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Alerted, evidence))
 }
 
-fn outcome_word(machine: &Run, failed: &[CiId]) -> &'static str {
+fn outcome_text(machine: &Run, failed: &[CiId]) -> &'static str {
     match (&machine.stop, failed.is_empty()) {
         (Some(Stop::Cancelled { .. }), _) => "cancelled",
         (Some(Stop::Expired { .. }), _) => "expired",

@@ -87,8 +87,8 @@ impl SubjectWork for HostWork {
             };
             let patched: Vec<CiId> = of_state(|state| state == HostState::Succeeded).collect();
             if !patched.is_empty() && !row.dry_run {
-                let mut connection = app.pool.acquire().await?;
-                compliance::record_patched(&mut connection, &patched, now).await?;
+                let mut conn = app.pool.acquire().await?;
+                compliance::record_patched(&mut conn, &patched, now).await?;
             }
             for (host, _) in row.machine.hosts.iter().filter(|(_, run)| run.was_touched()) {
                 end_maintenance(task, host).await?;
@@ -103,7 +103,7 @@ impl SubjectWork for HostWork {
                     Ok(_) => {}
                 }
             }
-            runs::actual(app, row.id).await
+            runs::get_actual(app, row.id).await
         }
         .boxed()
     }

@@ -13,27 +13,18 @@ use domain::{
     workflow::{Command, Drain, HostWorkflow, WorkflowStep},
 };
 use serde_json::{Value, json};
-use service_kit::{ApiError, ApiResult};
-use tokio::sync::watch;
+use service_kit::ApiResult;
 
-use super::{Order, Task};
+use super::Task;
 use crate::{
     App,
     app::{
         keys::{self, Keys},
-        playbooks::reach,
+        playbooks::connection_to,
         transition::Evidence,
     },
-    engine::playbook::{self, MARGIN, how_it_ended, playbook_run},
+    engine::playbook::{self, MARGIN, end_reason, playbook_run},
 };
-
-/// The plan of a run that has got as far as touching hosts.
-pub fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
-    task.loaded
-        .plan
-        .as_ref()
-        .ok_or_else(|| ApiError::internal(format!("run {} acts without a plan", task.loaded.row.id)))
-}
 
 /// The targets among `hosts`.
 pub(super) fn targets_of<'a>(
@@ -52,7 +43,7 @@ pub(super) fn run_over(
     timeout: Duration,
     variables: impl Fn(&CiId, &Target, &mut Variables),
 ) -> ApiResult<PlaybookRun> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let run = &task.loaded.row;
     let own = |id: &CiId, target: &Target| {
         let mut own = Variables::new();
@@ -90,7 +81,7 @@ fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
     }
 }
 
-/// The programs that tell monitoring, as they lie in the platform's own folder: an operator names one, never a path.
+/// The programs that report_event monitoring, as they lie in the platform's own folder: an operator names one, never a path.
 fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     let folder = app.compliance.settings.hooks_dir.clone().unwrap_or_default();
     let hooks = |commands: &[Command]| -> Vec<Command> {
@@ -114,21 +105,21 @@ fn for_host(command: &Command, host: &CiId) -> Command {
 }
 
 /// The keys of these hosts, and of which there is none with the reason.
-pub(super) async fn keys_of(
+pub(super) async fn load_keys(
     task: &Task<'_>,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Keys, BTreeSet<CiId>, BTreeMap<CiId, String>)> {
-    let plan = plan_of(task)?;
-    let entered = keys::entered(task.app, targets_of(plan, hosts));
-    let keys = Keys::gather(task.app, Some(&task.loaded.row), entered).await;
-    let (mut within_reach, mut out_of_reach) = (BTreeSet::new(), BTreeMap::new());
+    let plan = task.plan()?;
+    let entered = keys::ssh_hosts(task.app, targets_of(plan, hosts));
+    let keys = Keys::load(task.app, Some(&task.loaded.row), entered).await;
+    let (mut reachable, mut unreachable) = (BTreeSet::new(), BTreeMap::new());
     for (id, target) in targets_of(plan, hosts) {
-        match reach(task.app, id, target, &keys) {
-            Ok(_) => drop(within_reach.insert(id.clone())),
-            Err(error) => drop(out_of_reach.insert(id.clone(), error.to_string())),
+        match connection_to(task.app, id, target, &keys) {
+            Ok(_) => drop(reachable.insert(id.clone())),
+            Err(error) => drop(unreachable.insert(id.clone(), error.to_string())),
         }
     }
-    Ok((keys, within_reach, out_of_reach))
+    Ok((keys, reachable, unreachable))
 }
 
 /// How much time one host's whole workflow may take.
@@ -143,14 +134,14 @@ pub(super) async fn play_outcomes(
     hosts: &BTreeSet<CiId>,
     variables: impl Fn(&CiId, &Target, &mut Variables),
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
-    let (keys, within_reach, out_of_reach) = keys_of(task, hosts).await?;
+    let (keys, reachable, unreachable) = load_keys(task, hosts).await?;
     let mut results: BTreeMap<CiId, Result<(), String>> =
-        out_of_reach.into_iter().map(|(host, reason)| (host, Err(reason))).collect();
-    if within_reach.is_empty() {
+        unreachable.into_iter().map(|(host, reason)| (host, Err(reason))).collect();
+    if reachable.is_empty() {
         return Ok(results);
     }
-    let timeout = host_timeout(plan_of(task)?);
-    let run = run_over(task, playbook, &within_reach, &keys, timeout, variables)?;
+    let timeout = host_timeout(task.plan()?);
+    let run = run_over(task, playbook, &reachable, &keys, timeout, variables)?;
     let mut playing = playbook::start(task, run).await?;
     let mut ended = None;
     while let Some(event) = playing.next().await {
@@ -169,17 +160,18 @@ pub(super) async fn play_outcomes(
         }
     }
     for host in hosts {
-        results.entry(host.clone()).or_insert_with(|| Err(how_it_ended(ended.as_ref())));
+        results.entry(host.clone()).or_insert_with(|| Err(end_reason(ended.as_ref())));
     }
     Ok(results)
 }
 
 pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     // Settling is what a stop asks for: it is not stopped itself.
-    let results = play_outcomes(&undisturbed(task), Playbook::RecoverHost, hosts, |_, target, variables| {
-        variables.set("pm_updates", updates(target));
-    })
-    .await?;
+    let results =
+        play_outcomes(&task.without_stop(), Playbook::RecoverHost, hosts, |_, target, variables| {
+            variables.set("pm_updates", updates(target));
+        })
+        .await?;
     let text = format!(
         "settled {} of {} interrupted hosts",
         results.values().filter(|r| r.is_ok()).count(),
@@ -191,9 +183,4 @@ pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResul
 /// The planned packages of a target: name to version.
 pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Value> {
     target.updates.iter().map(|update| (update.package.clone(), update.to.clone().into())).collect()
-}
-
-/// The same task deaf to orders: work that brings hosts to a safe state is finished.
-pub fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
-    Task { orders: watch::channel(Order::GoOn).1, ..*task }
 }

@@ -6,7 +6,7 @@ use service_kit::{ApiError, ApiResult};
 use super::Task;
 use crate::{
     app::{
-        plans::{self, Made},
+        plans::{self, PlannedRun},
         predictions,
         transition::{Evidence, PlanEvidence},
     },
@@ -16,9 +16,9 @@ use patch_compliance::app::compliance;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let order = plans::PlanOrder::of_run(row);
+    let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let request = match plans::gather(app, &order, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
+    let request = match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
         .await
     {
         Ok(request) => request,
@@ -36,25 +36,24 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     if let Some(reason) = cannot_go_back_long_enough(&row.policy) {
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
-    let mut connection = app.pool.acquire().await?;
-    let (durations, observations) =
-        predictions::duration_model(app, &mut connection, &request.targets).await?;
+    let mut conn = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
     let schedule = match row.emergency {
         true => None,
-        false => plans::schedule(app, &mut connection, &row.policy).await?,
+        false => plans::schedule(app, &mut conn, &row.policy).await?,
     };
-    drop(connection);
+    drop(conn);
     let made = tokio::task::spawn_blocking(move || {
-        plans::make(&request, &durations, observations, schedule.as_ref())
+        plans::make_plan(&request, &durations, observations, schedule.as_ref())
     });
-    let Made { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
+    let PlannedRun { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
-    let mut connection = app.pool.acquire().await?;
+    let mut conn = app.pool.acquire().await?;
     let hosts: Vec<_> = plan.targets.keys().cloned().collect();
-    let before = compliance::share(&mut connection, &hosts).await?;
+    let before = compliance::share(&mut conn, &hosts).await?;
     let text = format!(
         "planned {} hosts in {} waves by {}, plan {}; {} of {} compliant now",
         plan.targets.len(),

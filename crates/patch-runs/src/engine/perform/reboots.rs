@@ -9,7 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::{Task, hosts::plan_of};
+use super::Task;
 use crate::{
     App,
     app::{
@@ -22,7 +22,7 @@ use crate::{
 /// How each host is rebooted by this run: as its plan says and as earlier runs have left to it, or not at all where a later
 /// run that is due now will do it.
 pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
-    let (plan, row, app) = (plan_of(task)?, &task.loaded.row, task.app);
+    let (plan, row, app) = (task.plan()?, &task.loaded.row, task.app);
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     let left_here = reboots::list_left_to(&mut transaction, row.id).await?;
     let mut chosen = BTreeMap::new();
@@ -53,17 +53,17 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
 /// The run that is due on a host next and could begin now but for this one.
 async fn next_run(
     app: &App,
-    connection: &mut sqlx::PgConnection,
+    conn: &mut sqlx::PgConnection,
     id: RunId,
     host: &CiId,
     plan: &domain::plan::Plan,
 ) -> ApiResult<Option<RunId>> {
     let now = app.clock.now();
     let is_open = |policy: &Policy| policy.window.as_ref().is_none_or(|window| window.admits_start(now));
-    let waiting = reboots::list_next_runs(&mut *connection, id, host).await?;
+    let waiting = reboots::list_next_runs(&mut *conn, id, host).await?;
     let Some((next, _)) = waiting.into_iter().find(|(_, policy)| is_open(policy)) else { return Ok(None) };
     let tags = plan.targets.get(host).map(|target| target.tags.clone()).unwrap_or_default();
-    let freezes = calendars::freezes_over(connection, (now, now), &tags).await?;
+    let freezes = calendars::find_freeze_names(conn, (now, now), &tags).await?;
     Ok(freezes.is_empty().then_some(next))
 }
 
@@ -77,8 +77,8 @@ fn strongest(own: Reboot, left: Option<Reboot>) -> Reboot {
 
 /// Hosts whose reboot was left to this run, and that it did not bring to a good end.
 pub(super) async fn still_due(task: &Task<'_>) -> ApiResult<Vec<CiId>> {
-    let mut connection = task.app.pool.acquire().await?;
-    let left = reboots::list_left_to(&mut connection, task.loaded.row.id).await?;
+    let mut conn = task.app.pool.acquire().await?;
+    let left = reboots::list_left_to(&mut conn, task.loaded.row.id).await?;
     let hosts = &task.loaded.row.machine.hosts;
     let is_done =
         |host: &CiId| hosts.get(host).is_some_and(|run| run.state == domain::run::HostState::Succeeded);

@@ -14,19 +14,16 @@ use futures::{StreamExt, stream};
 use service_kit::ApiResult;
 use uuid::Uuid;
 
-use super::{
-    Task,
-    hosts::{plan_of, play_outcomes, undisturbed},
-};
+use super::{Task, hosts::play_outcomes};
 use crate::app::transition::Evidence;
 use patch_compliance::upstream_error;
 
 /// Snapshots taken side by side.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 /// Takes a snapshot of each host. The sim-engine knows the run's own snapshot again, so a repetition takes no second one.
 pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let hours = i64::from(plan.snapshot_retention_hours.unwrap_or(1));
     let request = CreateSnapshot {
         owner: format!("run:{}", task.loaded.row.id),
@@ -38,7 +35,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             let taken = task.app.sim.create_snapshot(&host, &request).await;
             (host, taken)
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT)
         .collect::<Vec<_>>()
         .await;
     let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
@@ -53,7 +50,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     let mut log = Vec::new();
     if let Some((host, snapshot)) = first_of_production(plan, &results) {
         match task.app.sim.rehearse_revert(&host, snapshot).await {
-            Ok(rehearsal) => log.push((Some(host), told(&rehearsal))),
+            Ok(rehearsal) => log.push((Some(host), rehearsal_text(&rehearsal))),
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
                 let reason =
@@ -74,7 +71,7 @@ fn first_of_production(plan: &Plan, taken: &BTreeMap<CiId, Result<Uuid, String>>
     Some((host.clone(), *taken.get(host)?.as_ref().ok()?))
 }
 
-fn told(rehearsal: &Rehearsal) -> String {
+fn rehearsal_text(rehearsal: &Rehearsal) -> String {
     match rehearsal.seconds.filter(|_| rehearsal.cloned) {
         Some(seconds) => format!("the way back was rehearsed on a clone: {seconds:.1} s"),
         None => "the way back was not rehearsed: this machine's driver cannot clone".to_owned(),
@@ -92,7 +89,7 @@ pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiRes
         .iter()
         .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
         .collect();
-    let task = &undisturbed(task);
+    let task = &task.without_stop();
     let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, target, variables| {
         match snapshots.get(id) {
             Some(snapshot) => drop(variables.set("pm_snapshot_id", snapshot.to_string())),

@@ -11,11 +11,11 @@ use service_kit::ApiResult;
 
 use super::{
     Task,
-    hosts::{host_timeout, keys_of, plan_of, run_over},
+    hosts::{host_timeout, load_keys, run_over},
 };
 use crate::{
     app::transition::Evidence,
-    engine::playbook::{self, how_it_ended},
+    engine::playbook::{self, end_reason},
     store::run_records::TestRecord,
 };
 
@@ -25,10 +25,10 @@ pub(super) async fn test(
     phase: TestPhase,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let tests = serde_json::to_value(&plan.staging_tests)?;
-    let (keys, _, out_of_reach) = keys_of(task, hosts).await?;
-    if let Some((host, reason)) = out_of_reach.into_iter().next() {
+    let (keys, _, unreachable) = load_keys(task, hosts).await?;
+    if let Some((host, reason)) = unreachable.into_iter().next() {
         let reason = format!("`{host}` cannot be tested: {reason}");
         return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
     }
@@ -67,7 +67,7 @@ pub(super) async fn test(
     if let Some(host) = short {
         let count = runs.get(host).map_or(0, |run| run.passed.len() + run.failed.len());
         let reason =
-            format!("`{host}` gave {count} results for {expected} tests; {}", how_it_ended(ended.as_ref()));
+            format!("`{host}` gave {count} results for {expected} tests; {}", end_reason(ended.as_ref()));
         return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let passed: usize = runs.values().map(|run| run.passed.len()).sum();
