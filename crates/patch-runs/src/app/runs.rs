@@ -10,7 +10,7 @@ use domain::{
     ids::{CiId, RunId},
     plan::Plan,
     policy::Policy,
-    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, Stop},
+    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
 };
 use service_kit::{
@@ -475,12 +475,15 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         })
     });
     let stages = stages(&changes, row.ended_at);
-    let executed =
-        |stage: &&StageReport| matches!(stage.stage.as_str(), "executing" | "snapshotting" | "verifying");
+    let works = [RunState::Snapshotting, RunState::Executing, RunState::Verifying].map(RunState::name);
     let actual = Actual {
-        duration_seconds: row
-            .started_at
-            .map(|_| stages.iter().filter(executed).map(|stage| stage.seconds).sum()),
+        duration_seconds: row.started_at.map(|_| {
+            stages
+                .iter()
+                .filter(|stage| works.contains(&stage.stage.as_str()))
+                .map(|stage| stage.seconds)
+                .sum()
+        }),
         failed_hosts: hosts.iter().filter(|host| host.state.is_failure()).count() as i64,
         halted: matches!(row.machine.progress, Progress::Ended(Outcome::Halted)),
         max_hosts_down: i64::from(row.max_hosts_down),
@@ -520,20 +523,16 @@ pub(crate) async fn get_actual(app: &App, id: RunId) -> ApiResult<Option<simulat
 }
 
 /// How long each state lasted; a state that was entered twice is listed twice.
-fn stages(changes: &[(DateTime<Utc>, String)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
-    let mut merged: Vec<(DateTime<Utc>, &str)> = Vec::new();
-    for (at, state) in changes {
-        if merged.last().is_none_or(|(_, last)| last != state) {
-            merged.push((*at, state));
-        }
-    }
+fn stages(changes: &[(DateTime<Utc>, RunState)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
+    let mut merged = changes.to_vec();
+    merged.dedup_by_key(|(_, state)| *state);
     let next = merged.iter().skip(1).map(|(at, _)| Some(*at)).chain([ended_at]);
     let stage =
-        |((started_at, stage), ended_at): (&(DateTime<Utc>, &str), Option<DateTime<Utc>>)| StageReport {
-            stage: (*stage).to_owned(),
-            started_at: *started_at,
+        |(&(started_at, state), ended_at): (&(DateTime<Utc>, RunState), Option<DateTime<Utc>>)| StageReport {
+            stage: state.name().to_owned(),
+            started_at,
             ended_at,
-            seconds: ended_at.map_or(0.0, |ended| (ended - *started_at).as_seconds_f64()),
+            seconds: ended_at.map_or(0.0, |ended| (ended - started_at).as_seconds_f64()),
         };
     merged.iter().zip(next).map(stage).collect()
 }

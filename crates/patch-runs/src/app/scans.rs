@@ -178,9 +178,8 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         abort_scan(app, lease, "the scan's deadline has passed").await?;
         return Ok(true);
     }
-    let selector: Selector = serde_json::from_value(scan.selector)?;
-    if scan.state == "queued" {
-        begin_scan(app, lease, &selector).await?;
+    if scan.state == ScanState::Queued {
+        begin_scan(app, lease, &scan.selector).await?;
         return Ok(false);
     }
     let mut conn = app.pool.acquire().await?;
@@ -247,10 +246,10 @@ async fn finish_scan(
 ) -> ApiResult<()> {
     let counts = store::scans::count_hosts(conn, id).await?;
     let state = match (counts.scanned, counts.failed) {
-        (0, 0) if error.is_some() => "failed",
-        (_, 0) => "succeeded",
-        (0, _) => "failed",
-        _ => "partial",
+        (0, 0) if error.is_some() => ScanState::Failed,
+        (_, 0) => ScanState::Succeeded,
+        (0, _) => ScanState::Failed,
+        _ => ScanState::Partial,
     };
     store::scans::finish_scan(conn, id, state, error, now).await?;
     tracing::info!(scan.id = %id, "scan `{id}` has ended: {} scanned, {} failed", counts.scanned, counts.failed);

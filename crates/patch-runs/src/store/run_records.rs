@@ -6,7 +6,7 @@ use api_types::patch::{ChangedPackage, CloudEvent, HostCounts, HostStatus, LogLi
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
-    run::{Answer, HostState, Pending, TestPhase},
+    run::{Answer, HostState, Pending, RunState, TestPhase},
 };
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
@@ -419,7 +419,7 @@ pub async fn unlock_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult<()> {
 pub async fn list_state_changes(
     conn: &mut PgConnection,
     id: RunId,
-) -> ApiResult<Vec<(DateTime<Utc>, String)>> {
+) -> ApiResult<Vec<(DateTime<Utc>, RunState)>> {
     let rows = sqlx::query!(
         r#"SELECT at, data->>'state' AS "state!" FROM patch.run_events
          WHERE run_id = $1 AND type = 'patch.run.state_changed.v1' AND data ? 'state' ORDER BY sequence"#,
@@ -427,7 +427,7 @@ pub async fn list_state_changes(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.at, row.state)).collect())
+    rows.into_iter().map(|row| Ok((row.at, from_text(row.state)?))).collect()
 }
 
 /// Counts `hosts` more in this state.

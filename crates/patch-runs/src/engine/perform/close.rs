@@ -11,7 +11,7 @@ use domain::{
     run::{Answer, HostState, Run, Stop},
 };
 use serde_json::json;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{Task, reboots};
 use crate::{app::transition::Evidence, upstream_error};
@@ -60,11 +60,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         }
     };
     let closed = closed.map_err(upstream_error)?;
-    Ok(format!("change {id} is {}: {}", word(closed.state), request.close_notes))
-}
-
-fn word(state: ChangeState) -> String {
-    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
 }
 
 /// An incident if a host failed or the run was stopped by a fault; word to those the policy names.
@@ -108,10 +104,8 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         evidence.incident_id = Some(incident.id);
     }
     let outcome = outcome_text(machine, &failed);
-    let scope = match outcome {
-        "succeeded" => row.policy.notices.success,
-        _ => row.policy.notices.failure,
-    };
+    let has_succeeded = machine.stop.is_none() && failed.is_empty();
+    let scope = if has_succeeded { row.policy.notices.success } else { row.policy.notices.failure };
     let recipients = row.policy.notify.iter().filter(|_| scope != NoticeScope::None);
     for recipient in recipients.collect::<BTreeSet<_>>() {
         let request = CreateNotification {

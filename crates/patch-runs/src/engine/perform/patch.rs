@@ -11,8 +11,9 @@ use domain::{
     package::Packaging,
     plan::{Plan, Target},
     run::{Answer, Event, HostResult, HostState},
-    workflow::{Reboot, WorkflowStep},
+    workflow::WorkflowStep,
 };
+use serde_json::json;
 use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::{
@@ -60,7 +61,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         host_timeout(plan),
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
-            variables.set("pm_reboot", reboot_text(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
+            variables.set("pm_reboot", json!(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
             if let Some(boot_id) = boot_ids.get(id) {
                 variables.set("pm_boot_id_before", boot_id.as_str());
             }
@@ -91,7 +92,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
                 }
             }
             PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
-                host_result(task, &mut steps, result).await?
+                record_task_result(task, &mut steps, result).await?
             }
             PlaybookEvent::Ended(how) => ended = Some(how),
             _ => {}
@@ -121,7 +122,7 @@ async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResul
 }
 
 /// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
-async fn host_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResult) -> ApiResult<()> {
+async fn record_task_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResult) -> ApiResult<()> {
     let mut evidence =
         Evidence { steps: steps.task_ended(&result).into_iter().collect(), ..Evidence::default() };
     if result.step == Some(WorkflowStep::Precheck)
@@ -139,20 +140,19 @@ async fn host_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResul
     };
     evidence.steps.extend(steps.close(&result.host));
     let failed_step = steps.current_step(&result.host);
-    let (host_result, text) = judge(&outcome, failed_step);
+    let (result_of_host, text) = host_result(&outcome, failed_step);
     evidence.log.push((Some(result.host.clone()), text));
     evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
     report_event(
         task,
-        Event::HostFinished { step: task.pending.step, host: result.host, result: host_result },
+        Event::HostFinished { step: task.pending.step, host: result.host, result: result_of_host },
         evidence,
     )
     .await
 }
 
-fn judge(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
+fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
     let reason = outcome.reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
-    let at = failed_step.map(|step| format!("{}: ", step.name())).unwrap_or_default();
     match outcome.outcome {
         HostOutcomeKind::Succeeded => {
             let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
@@ -165,14 +165,18 @@ fn judge(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResul
             )
         }
         HostOutcomeKind::Failed => {
-            let result = HostResult::Failed { reason: format!("{at}{reason}"), step: failed_step };
-            (result, format!("failed: {at}{reason}"))
+            let reason = match failed_step {
+                Some(step) => format!("{}: {reason}", step.name()),
+                None => reason,
+            };
+            (HostResult::Failed { reason: reason.clone(), step: failed_step }, format!("failed: {reason}"))
         }
         HostOutcomeKind::Unreachable => {
             (HostResult::Unreachable { reason: reason.clone() }, format!("unreachable: {reason}"))
         }
         HostOutcomeKind::Stopped => {
-            (HostResult::Interrupted, format!("stopped before {}", at.trim_end_matches(": ")))
+            let step = failed_step.map_or("its first step", WorkflowStep::name);
+            (HostResult::Interrupted, format!("stopped before {step}"))
         }
     }
 }
@@ -220,13 +224,5 @@ fn playbook_for(plan: &Plan, hosts: &BTreeSet<CiId>) -> Playbook {
         (true, false) => Playbook::PatchRhel,
         (false, true) => Playbook::PatchUbuntu,
         _ => Playbook::PatchMixed,
-    }
-}
-
-fn reboot_text(reboot: Reboot) -> &'static str {
-    match reboot {
-        Reboot::Never => "never",
-        Reboot::IfRequired => "if_required",
-        Reboot::Always => "always",
     }
 }
