@@ -1,6 +1,6 @@
-//! Who is notices_due what of a run: decided in the transaction that changes it, handed to ITSM afterwards.
+//! Notices about runs: stored in the transaction that changes the run, forwarded to ITSM afterwards.
 //!
-//! ITSM knows each notice by its key, so one that is handed over twice is delivered once.
+//! Each notice has a key, so ITSM delivers a notice once even if it is forwarded twice.
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use crate::{
 };
 use patch_compliance::upstream_error;
 
-/// Notices handed over in one forward_due.
+/// Notices forwarded in one round.
 const BATCH: i64 = 100;
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// What an event gives rise to: `row` is the run as it was, `after` what the event made of its machine.
+/// The notices that an event causes: `row` is the run before it, `after` its state machine after it.
 pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
     let (before, wanted) = (&row.machine, row.policy.notices);
     if row.policy.notify.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Ev
     let mut notices_due: Vec<(String, String, String)> = Vec::new();
     let begins = before.stage() != Some(Stage::Executing) && after.stage() == Some(Stage::Executing);
     if begins && wanted.start != NoticeScope::None {
-        let text = format!("The work on {} hosts begins.", after.hosts.len());
+        let text = format!("Work on {} hosts begins.", after.hosts.len());
         notices_due.push(("start".to_owned(), format!("Patching begins: {}", row.policy.name), text));
     }
     notices_due.extend(evidence.steps.iter().filter_map(|record| {
@@ -81,7 +81,7 @@ fn for_host(
             format!("Patched: {id}"),
             format!("{id} is patched and healthy; its maintenance has ended."),
         )),
-        // One that failed and was returned is notices_due of as failed already.
+        // A host that was rolled back is reported as failed before that.
         HostState::Failed | HostState::Unreachable | HostState::TimedOut | HostState::RollbackFailed
             if wanted.failure == NoticeScope::Host =>
         {
@@ -100,11 +100,11 @@ fn for_host(
     }
 }
 
-/// Hands notices to ITSM until the service stops.
+/// Forwards notices to ITSM until the service stops.
 pub(crate) async fn forward_notices(app: App) {
     loop {
         if let Err(error) = forward_due(&app).await {
-            tracing::debug!("notices wait to be handed over: {}", chain(&error));
+            tracing::debug!("cannot forward notices to ITSM now: {}", chain(&error));
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return,
@@ -128,7 +128,7 @@ async fn forward_due(app: &App) -> ApiResult<()> {
         match app.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
-                tracing::warn!(run.id = %notice.run, "a notice of run {} was not taken: {error}", notice.run)
+                tracing::warn!(run.id = %notice.run, "ITSM refused a notice of run {}: {error}", notice.run)
             }
             Ok(_) => {}
         }

@@ -1,4 +1,4 @@
-//! From an order to a plan: what is known of the hosts is gathered, then planner and simulator decide.
+//! Makes plans: gathers what is known about the hosts, then calls planner and simulator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,10 +35,10 @@ use crate::{
 };
 use patch_compliance::app::{hosts, policies::os_key, updates};
 
-/// A scan older than this is repeated before a plan that will be executed is made.
+/// An older scan is repeated before a plan is made for execution.
 const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
-/// Plays of a plan behind a prediction: enough that its P95 is known to about a percent.
+/// Simulations per prediction: enough to know its P95 to about one percent.
 pub const PREDICTION_RUNS: u32 = 1000;
 /// Fixed, so that the same plan gets the same prediction.
 const PREDICTION_SEED: u64 = 0;
@@ -47,12 +47,12 @@ const PREDICTION_SEED: u64 = 0;
 #[derive(Debug, Clone)]
 pub struct PlanInput {
     pub policy: Policy,
-    /// Whether the policy's own tags select; otherwise it only says how.
+    /// Whether the policy also selects the hosts, by its tags.
     pub by_policy: bool,
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
     pub strategy: Option<Strategy>,
-    /// The run whose snapshots are returned to.
+    /// The run whose snapshots the hosts are rolled back to.
     pub rollback_of: Option<RunId>,
 }
 
@@ -75,12 +75,12 @@ pub enum Freshness<'a> {
     AsKnown,
 }
 
-/// How a run without a policy goes about its work: the defaults of every field.
+/// The policy of a run without a policy: every field has its default.
 pub fn ad_hoc_policy() -> ApiResult<Policy> {
-    Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "made by hand", "target_ci_tags": {} }))?)
+    Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "ad hoc", "target_ci_tags": {} }))?)
 }
 
-/// Gathers hosts, what each lacks, and the graph between them. Hosts that lack nothing are no targets.
+/// Gathers hosts, the updates each is missing, and the graph between them. Hosts that miss nothing are not targets.
 pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
     if let Some(of_run) = input.rollback_of {
         return gather_rollback(app, input, of_run).await;
@@ -109,7 +109,7 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     request(app, input, Intent::Patch, targets, staging, &severities).await
 }
 
-/// The services a policy names are those of them that the host is known to have, or all where nothing is known of it.
+/// Of the services that a policy names, those that the host is known to have; all of them if its services are not known.
 fn choose_services(wanted: &[String], target: &mut Target) {
     match (wanted.is_empty(), target.services.is_empty()) {
         (true, _) => {}
@@ -118,8 +118,8 @@ fn choose_services(wanted: &[String], target: &mut Target) {
     }
 }
 
-/// How each host can go back is known before anybody approves: to a snapshot where the sim-engine has its machine, by its
-/// package manager where the last scan found the versions of today still on offer.
+/// Chooses how each host can be rolled back, so that approvers know it: to a snapshot if the sim-engine has its VM, by its
+/// package manager if the last scan found that the repositories still offer the installed versions.
 async fn choose_rollback_modes(
     app: &App,
     policy: &Policy,
@@ -149,7 +149,7 @@ async fn choose_rollback_modes(
     Ok(())
 }
 
-/// The hosts of an earlier run that can still be returned to its snapshots.
+/// The hosts of an earlier run that have snapshots to roll back to.
 async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
     let mut conn = app.pool.acquire().await?;
     let plan = runs::find_plan(&mut conn, of_run)
@@ -166,12 +166,12 @@ async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResu
     request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }
 
-/// The hosts an order speaks of, and those of them that are staging.
+/// The selected hosts, and which of them are staging.
 async fn select(app: &App, input: &PlanInput) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
     let mut targets = match (&input.selector, input.by_policy) {
         (Some(selector), _) => targets::targets(app, selector).await?,
         (None, true) => targets::targets(app, &input.policy.targets()).await?,
-        // Of an advisory alone: every host; those it does not concern lack nothing of it.
+        // Only an advisory is given: every host, because those that it does not affect miss nothing.
         (None, false) => targets::targets(app, &Selector { all: true, ..Selector::default() }).await?,
     };
     if let Some(os) = &input.policy.os_type {
@@ -189,7 +189,7 @@ async fn select(app: &App, input: &PlanInput) -> ApiResult<(BTreeMap<CiId, Targe
     Ok((targets, staging))
 }
 
-/// Scans those of the hosts whose last scan says little about now.
+/// Scans the hosts whose last scan is too old.
 async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
@@ -206,7 +206,7 @@ async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_d
     }
     let failed = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
     for (host, reason) in failed.iter().filter_map(|(host, result)| Some((host, result.as_ref().err()?))) {
-        tracing::warn!("`{host}` is planned by its last scan, because it cannot be scanned now: {reason}");
+        tracing::warn!("the plan uses the last scan of `{host}`, because it cannot be scanned now: {reason}");
     }
     Ok(())
 }
@@ -221,9 +221,10 @@ async fn request(
 ) -> ApiResult<PlanRequest> {
     let policy = &input.policy;
     let selector = Selector { ids: targets.keys().cloned().collect(), ..Selector::default() };
-    let graph = match targets.is_empty() {
-        true => Graph::default(),
-        false => app.cmdb.get_graph(&selector).await.map_err(upstream_error)?,
+    let graph = if targets.is_empty() {
+        Graph::default()
+    } else {
+        app.cmdb.get_graph(&selector).await.map_err(upstream_error)?
     };
     let rollback = matches!(intent, Intent::Rollback { .. });
     let staging_rule = policy.staging.as_ref().filter(|_| !rollback);
@@ -247,7 +248,7 @@ async fn request(
     })
 }
 
-/// The CMDB's graph as the planner knows it. A service that names no `min_up` keeps all but one of its members up.
+/// Converts the CMDB's graph for the planner. A service without `min_up` keeps all but one of its members up.
 pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
     let is_service =
         |ci_type: CiType| matches!(ci_type, CiType::Service | CiType::Application | CiType::Database);
@@ -299,15 +300,15 @@ pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph 
     result
 }
 
-/// A plan with what is to be expected of it.
+/// A plan with its forecast.
 pub struct PlannedRun {
     pub plan: Plan,
     pub forecast: simulator::Forecast,
-    /// The same, as it is shown.
+    /// The wire form of the forecast.
     pub shown: Forecast,
 }
 
-/// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
+/// When a run of the policy that is planned now may work; `None` means at any time. Emergencies ignore it.
 pub async fn schedule(
     app: &App,
     conn: &mut sqlx::PgConnection,
@@ -320,7 +321,7 @@ pub async fn schedule(
     Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
 }
 
-/// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
+/// Makes the plan and its prediction. Slow for large fleets: call it where blocking is allowed.
 pub fn make_plan(
     request: &PlanRequest,
     durations: &DurationModel,

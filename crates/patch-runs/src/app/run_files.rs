@@ -1,4 +1,4 @@
-//! Files that runs leave on this machine: kept for a while after the run's end, then removed; tokens are wiped at once.
+//! Files of runs on this machine: kept for a time after the end of the run, then deleted. Tokens are wiped at once.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
 };
 
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(300);
-/// A token this young may belong to a run whose transaction is not committed yet.
+/// The run of a younger token may not be committed yet.
 const MIN_AGE: Duration = Duration::from_secs(600);
-/// Folders looked at in one round.
+/// Folders checked in one round.
 const BATCH: usize = 1000;
 
-/// Wipes tokens and removes folders in the background, until the service stops. Every replica cares for its own machine.
+/// Wipes tokens and deletes folders in the background until the service stops. Every replica does so for its own machine.
 pub(crate) fn start(app: &App) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
@@ -34,13 +34,13 @@ async fn run_housekeeping(app: App) {
             remove_old_folders(&app).await
         };
         if let Err(error) = done.await {
-            tracing::warn!("the housekeeping of run files failed and is tried again: {}", chain(&error));
+            tracing::warn!("housekeeping of run files failed and will be retried: {}", chain(&error));
         }
         tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }
 
-/// Removes the folders of runs that ended longer ago than is kept, and those of runs nobody knows.
+/// Deletes the folders of runs that ended too long ago or do not exist.
 async fn remove_old_folders(app: &App) -> ApiResult<()> {
     let keep = TimeDelta::hours(i64::from(app.settings.keep_run_files_hours));
     let ended_before = app.clock.now() - keep;
@@ -51,8 +51,8 @@ async fn remove_old_folders(app: &App) -> ApiResult<()> {
     drop(conn);
     for run in gone {
         match fs::remove_dir_all(folder.join(run.to_string())) {
-            Ok(()) => tracing::info!(run.id = %run, "removed the files of run {run}"),
-            Err(error) => tracing::warn!(run.id = %run, "the files of run {run} cannot be removed: {error}"),
+            Ok(()) => tracing::info!(run.id = %run, "deleted the files of run {run}"),
+            Err(error) => tracing::warn!(run.id = %run, "cannot delete the files of run {run}: {error}"),
         }
     }
     Ok(())
@@ -63,7 +63,7 @@ fn folders(folder: &Path) -> Vec<RunId> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(BATCH).collect()
 }
 
-/// Wipes the tokens of runs that have ended, and keeps those of the others alive.
+/// Wipes the tokens of runs that have ended, and renews those of the others.
 async fn clean_up_tokens(app: &App) -> ApiResult<()> {
     let work_dir = &app.compliance.settings.work_dir;
     for (run, age) in token_file::list(work_dir) {
@@ -73,16 +73,16 @@ async fn clean_up_tokens(app: &App) -> ApiResult<()> {
         match row.filter(|row| !row.state.is_final()) {
             Some(row) => {
                 let token = token_file::read(work_dir, run).unwrap_or_default();
-                // Opening renews a token that is near its end.
+                // Opening a session renews a token that expires soon.
                 let opened = VaultSession::open(&app.settings.vault, row.policy.vault.as_ref(), token).await;
                 if let Err(error) = opened {
-                    tracing::warn!(run.id = %run, "the Vault token of run {run} cannot be renewed: {error}");
+                    tracing::warn!(run.id = %run, "cannot renew the Vault token of run {run}: {error}");
                 }
             }
-            // Its run may be about to be stored: the file comes first.
+            // The file is written before the run is stored, so its run may follow.
             None if age < MIN_AGE => {}
             None => token_file::wipe(work_dir, run).unwrap_or_else(|error| {
-                tracing::warn!(run.id = %run, "the Vault token of run {run} cannot be wiped: {error}");
+                tracing::warn!(run.id = %run, "cannot wipe the Vault token of run {run}: {error}");
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! A run's events and log as streams: read in pages, never held whole.
+//! The events and the log of a run as streams that are read page by page.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use crate::{
 
 const PAGE: i64 = 500;
 
-/// Events after `after`, as they come; ends when the run has ended and all were given.
+/// The events after `after`, as they happen. The stream ends after the last event of an ended run.
 pub(crate) async fn list_run_events(
     app: App,
     id: RunId,
@@ -45,13 +45,13 @@ impl Follower {
                 self.after = sequence;
                 return Some(event);
             }
-            // Whether it has ended is asked before its events are read: what was written before the end is then seen.
+            // `read` checks for the end before it reads events, so no event before the end is missed.
             match self.read().await {
                 Ok((_, events)) if !events.is_empty() => self.waiting = events.into(),
                 Ok((true, _)) => return None,
                 Ok((false, _)) => self.wait().await?,
                 Err(error) => {
-                    tracing::debug!(run.id = %self.id, "events cannot be read now: {error}");
+                    tracing::debug!(run.id = %self.id, "cannot read events now: {error}");
                     self.wait().await?;
                 }
             }
@@ -73,7 +73,7 @@ impl Follower {
     }
 }
 
-/// The whole log, page by page.
+/// The whole log.
 pub(crate) async fn get_run_logs(
     app: App,
     id: RunId,

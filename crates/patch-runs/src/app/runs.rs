@@ -1,6 +1,7 @@
-//! Starting runs, steering them, and telling what they did.
+//! Starts runs, applies the orders of operators, and reports what runs did.
 
 use ansible::Secret;
+use api_types::page::Page;
 use api_types::patch::{
     Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, StageReport,
     StartRun, WaveStatus,
@@ -16,6 +17,7 @@ use domain::{
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
     problem_types,
 };
 use sqlx::PgConnection;
@@ -30,25 +32,27 @@ use crate::{
     App,
     store::{
         host_steps, run_records,
-        runs::{self, RunFilter, RunRow},
+        runs::{self, RunRow},
     },
     vault::token_file,
 };
 use patch_compliance::app::policies;
 
+pub(crate) use crate::store::runs::RunFilter;
+
 /// Log lines shown with a run.
 const LOG_TAIL: i64 = 50;
 
-/// What starts a run, beside the request itself.
+/// What a run starts from, in addition to the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origin {
     pub of_run: Option<RunId>,
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// How the earlier run went about it, where no stored policy says so.
+    /// The policy of the earlier run, if it is not a stored one.
     pub policy: Option<Policy>,
 }
 
-/// Stores a new run; its owner takes it up from there.
+/// Stores a new run. A process that claims it performs it.
 pub(crate) async fn start_run(
     app: &App,
     caller: &Caller,
@@ -100,19 +104,19 @@ async fn start(
             .map_err(ApiError::internal)?;
     }
     if let Err(error) = transaction.commit().await {
-        // Whether it was stored is not known: upkeep wipes the token of a run that is not there.
+        // The run may or may not be stored; housekeeping wipes the token of a run that does not exist.
         return Err(error.into());
     }
     Ok(summary)
 }
 
-/// Takes the Vault token out of a request: nothing after this can store, compare or log it.
+/// Removes the Vault token from a request, so that nothing after this can store, compare or log it.
 fn without_token(mut request: StartRun) -> (StartRun, Option<Secret>) {
     let token = request.input.as_mut().and_then(|input| input.vault_token.take());
     (request, token.map(Secret::new))
 }
 
-/// Stores the run of a schedule's slot; `false` when the slot has its run already.
+/// Stores the run of a schedule's slot; `false` if the slot already has a run.
 pub(crate) async fn start_scheduled(
     app: &App,
     conn: &mut PgConnection,
@@ -126,7 +130,7 @@ pub(crate) async fn start_scheduled(
     insert(conn, caller, &row).await
 }
 
-/// Stores the run of a product release, in the transaction that records what it was asked for.
+/// Stores the run of a product release, in the transaction that records the order for it.
 pub async fn start_release(
     app: &App,
     conn: &mut PgConnection,
@@ -147,7 +151,7 @@ pub async fn get_summary(conn: &mut PgConnection, id: RunId) -> ApiResult<RunSum
 
 async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
     if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
-        return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
+        return Err(ApiError::invalid("/selector", "selects nothing; set `tags`, `ids` or `all`"));
     }
     if let Some(advisory) = &request.advisory {
         patch_compliance::app::advisories::ensure_known(&mut *conn, advisory).await?;
@@ -155,10 +159,10 @@ async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Pol
     match &request.policy_id {
         Some(id) => match policies::find_policy(conn, id).await? {
             Some(stored) => Ok(stored.policy),
-            None => Err(ApiError::invalid("/policy_id", format!("there is no policy `{id}`"))),
+            None => Err(ApiError::invalid("/policy_id", format!("policy `{id}` does not exist"))),
         },
         None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy(),
-        None => Err(ApiError::invalid("", "must name a policy_id, an advisory or a selector")),
+        None => Err(ApiError::invalid("", "must have a `policy_id`, an `advisory` or a `selector`")),
     }
 }
 
@@ -227,7 +231,7 @@ async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiRe
     Ok(true)
 }
 
-/// An operator's order to a run.
+/// What an operator orders a run to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
     Cancel,
@@ -235,6 +239,18 @@ pub(crate) enum Order {
     Resume,
     RetryFailed,
     RollBack,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::RetryFailed => "retry failed hosts",
+            Self::RollBack => "roll back",
+        }
+    }
 }
 
 /// Applies an operator's order to an open run.
@@ -261,13 +277,16 @@ pub(crate) async fn steer_run(
     };
     let mut transaction = app.pool.begin().await?;
     runs::lock_run(&mut transaction, id).await?;
-    let evidence = Evidence::logged(format!("{order:?}: {reason}"));
+    let evidence = Evidence::logged(format!("order to {}: {reason}", order.name()));
     match transition::apply(app, &mut transaction, id, event, evidence, caller).await {
         Ok(_) => {}
         Err(TransitionError::Refused(refused)) => return Err(refuse(refused)),
         Err(TransitionError::Failed(error)) => return Err(error),
         Err(TransitionError::Lost) => {
-            return Err(ApiError::new(problem_types::LOST, "the run is being taken over; try again"));
+            return Err(ApiError::new(
+                problem_types::LOST,
+                "another process is taking over the run; try again",
+            ));
         }
     }
     let row = runs::get_run(&mut transaction, id).await?;
@@ -280,7 +299,7 @@ fn refuse(refused: Refused) -> ApiError {
     ApiError::new(problem_types::RUN_STATE, refused.to_string())
 }
 
-/// Tries the failed hosts again: within the run while it is paused, else by a new run that selects just them.
+/// Retries the failed hosts: within the run while it is paused, otherwise in a new run that selects only them.
 pub(crate) async fn retry_failed(
     app: &App,
     caller: &Caller,
@@ -301,7 +320,7 @@ pub(crate) async fn retry_failed(
     if ids.is_empty() {
         return Err(ApiError::new(
             problem_types::RUN_STATE,
-            "no host of this run failed or was left out: there is nothing to try again",
+            "no host of this run failed or was skipped; there is nothing to retry",
         ));
     }
     let policy = row.policy_id.is_none().then(|| row.policy.clone());
@@ -317,7 +336,7 @@ pub(crate) async fn retry_failed(
     start(app, caller, &request, key, RunTrigger::Retry, origin).await
 }
 
-/// Returns hosts to their snapshots: within an open run, else by a new run, under change control like any other.
+/// Rolls hosts back to their snapshots: within an open run, otherwise in a new run, which needs its own change.
 pub(crate) async fn roll_back_run(
     app: &App,
     caller: &Caller,
@@ -345,7 +364,7 @@ pub(crate) async fn roll_back_run(
     if ids.is_empty() || kept_until.is_none_or(|until| until <= app.clock.now()) {
         return Err(ApiError::new(
             problem_types::ROLLBACK_UNAVAILABLE,
-            "no snapshot of this run is left to return to",
+            "this run has no snapshot left to roll back to",
         ));
     }
     let policy = row.policy_id.is_none().then(|| row.policy.clone());
@@ -362,20 +381,18 @@ pub(crate) async fn roll_back_run(
 pub(crate) async fn list_runs(
     app: &App,
     filter: &RunFilter,
-    after: Option<Uuid>,
-    limit: i64,
-) -> ApiResult<Vec<RunSummary>> {
+    request: &PageRequest,
+) -> ApiResult<Page<RunSummary>> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let mut conn = app.pool.acquire().await?;
-    let rows = runs::list_runs(&mut conn, filter, after, limit).await?;
+    let rows = runs::list_runs(&mut conn, filter, after, limit + 1).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let mut counts = run_records::count_hosts(&mut conn, &ids).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let counts = counts.remove(&row.id).unwrap_or_default();
-            summarize(row, counts)
-        })
-        .collect())
+    let summaries = rows.into_iter().map(|row| {
+        let counts = counts.remove(&row.id).unwrap_or_default();
+        summarize(row, counts)
+    });
+    Ok(page(summaries.collect(), limit, |run| run.id.0))
 }
 
 pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
@@ -505,8 +522,8 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
     })
 }
 
-/// What came of a run's prediction, once its hosts are verified. A run that touched nothing has nothing to score, and one
-/// that people stopped says nothing of its plan.
+/// What happened, to score the run's prediction, once its hosts are verified. `None` for a run that changed nothing, and for
+/// one that people stopped, because it does not test its plan.
 pub(crate) async fn get_actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
     let report = get_run_report(app, id).await?;
     let mut conn = app.pool.acquire().await?;
@@ -522,7 +539,7 @@ pub(crate) async fn get_actual(app: &App, id: RunId) -> ApiResult<Option<simulat
     }))
 }
 
-/// How long each state lasted; a state that was entered twice is listed twice.
+/// How long each state lasted. A state that was entered twice is listed twice.
 fn stages(changes: &[(DateTime<Utc>, RunState)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
     let mut merged = changes.to_vec();
     merged.dedup_by_key(|(_, state)| *state);

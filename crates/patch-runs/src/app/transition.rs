@@ -1,4 +1,4 @@
-//! One event, one transaction: the run's new memory, its hosts, its evidence, its events and its audit record.
+//! One event, one transaction: the run's new state, its hosts, its evidence, its events and its audit record.
 
 use std::collections::BTreeMap;
 
@@ -26,31 +26,34 @@ use crate::{
     },
 };
 
-/// The plan, with what was known and said when it was made.
+/// The plan, with its forecast and the compliance at that time.
 #[derive(Debug, Clone)]
 pub struct PlanEvidence {
     pub plan: Plan,
-    /// What is expected of it, and the same as it is shown; of hosts alone.
+    /// The forecast and its wire form; only for plans of hosts.
     pub forecast: Option<(simulator::Forecast, Forecast)>,
     pub compliance_before: ComplianceShare,
 }
 
-/// What an event leaves beside the machine's own memory, written in the same transaction.
+/// Log lines of a run; with a CI if a line is about one.
+pub type LogLines = Vec<(Option<CiId>, String)>;
+
+/// What is stored with an event in addition to the state machine, in the same transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     pub plan: Option<PlanEvidence>,
-    /// What came of the prediction.
+    /// What happened, to score the prediction.
     pub actual: Option<simulator::Actual>,
-    /// Steps of hosts that began or ended.
+    /// Steps of hosts that started or ended.
     pub steps: Vec<StepRecord>,
     pub host_facts: Vec<(CiId, HostFacts)>,
     pub boot_ids: Vec<(CiId, String)>,
-    /// Hosts back at their snapshots: what was changed on them is undone.
+    /// Hosts that were rolled back: what was changed on them is undone.
     pub restored: Vec<CiId>,
     pub tests: Option<(TestPhase, Vec<TestRecord>)>,
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
-    pub log: Vec<(Option<CiId>, String)>,
+    pub log: LogLines,
 }
 
 impl Evidence {
@@ -68,11 +71,11 @@ pub struct LoadedRun {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TransitionError {
-    /// The machine says no; nothing was changed.
+    /// The state machine refused the event; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Somebody else has the run now.
-    #[error("the run is in other hands")]
+    /// Another process owns the run now.
+    #[error("another process owns the run")]
     Lost,
     #[error(transparent)]
     Failed(#[from] ApiError),
@@ -80,12 +83,7 @@ pub enum TransitionError {
 
 impl From<LeaseError> for TransitionError {
     fn from(error: LeaseError) -> Self {
-        match error.is_lost() {
-            true => Self::Lost,
-            false => Self::Failed(
-                ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error),
-            ),
-        }
+        if error.is_lost() { Self::Lost } else { Self::Failed(unchecked_lease(error)) }
     }
 }
 
@@ -95,7 +93,7 @@ impl From<sqlx::Error> for TransitionError {
     }
 }
 
-/// Reads a run with all that its machine needs.
+/// Reads a run with everything its state machine needs.
 pub async fn load(conn: &mut PgConnection, id: RunId) -> ApiResult<LoadedRun> {
     let mut row = runs::get_run(&mut *conn, id).await?;
     row.machine.hosts = runs::list_machine_hosts(&mut *conn, id).await?;
@@ -103,7 +101,7 @@ pub async fn load(conn: &mut PgConnection, id: RunId) -> ApiResult<LoadedRun> {
     Ok(LoadedRun { row, plan })
 }
 
-/// Applies an event as the run's owner: with a stale epoch nothing is changed.
+/// Applies an event as the owner of the run. With a stale epoch nothing changes.
 pub async fn apply_as_owner(
     app: &App,
     lease: &Lease,
@@ -117,15 +115,16 @@ pub async fn apply_as_owner(
     Ok(run)
 }
 
-/// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
+/// Begins a transaction as the owner of the run. If that fails, the process that owns the run later repeats the work.
 pub async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
-    let unchecked = |error: LeaseError| {
-        ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error)
-    };
-    lease.begin().await.map_err(unchecked)
+    lease.begin().await.map_err(unchecked_lease)
 }
 
-/// Stores evidence that no event goes with, as the run's owner.
+fn unchecked_lease(error: LeaseError) -> ApiError {
+    ApiError::new(problem_types::LEASE, "cannot check the lease").with_source(error)
+}
+
+/// Stores evidence without an event, as the owner of the run.
 pub async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
     let mut transaction = begin_as_owner(lease).await?;
     let id = RunId(*lease.key());

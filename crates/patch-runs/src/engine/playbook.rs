@@ -1,4 +1,4 @@
-//! A playbook at work for a run: recorded, so that a later owner can end it; stoppable; and never left running alone.
+//! A playbook of a run: recorded, so that a later owner can end it, and stopped with this process.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use super::perform::{StopSignal, Task};
 use crate::app::transition;
 use crate::{App, app::playbooks, store::run_records};
 
-/// A playbook at work.
+/// A playbook in progress.
 pub struct ActivePlaybook {
     running: RunningPlaybook,
     stop_signal: watch::Receiver<StopSignal>,
@@ -20,7 +20,7 @@ pub struct ActivePlaybook {
     _kill_on_drop: KillOnDrop,
 }
 
-/// Where the files of a step's playbook lie; a second attempt has a folder of its own.
+/// A new folder for the files of an action's playbook.
 pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
     let attempt = uuid::Uuid::now_v7().simple().to_string();
     app.compliance.settings.work_dir.join("runs").join(run.to_string()).join(format!("{step:04}-{attempt}"))
@@ -31,7 +31,7 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlayboo
     let running = task.app.runner.start(run).await.map_err(|error| {
         ApiError::new(
             problem_types::ANSIBLE,
-            format!("the playbook cannot be started: {}", service_kit::error::chain(&error)),
+            format!("cannot start the playbook: {}", service_kit::error::chain(&error)),
         )
     })?;
     let kill_on_drop = running.kill_on_drop();
@@ -55,7 +55,7 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlayboo
 }
 
 impl ActivePlaybook {
-    /// The next event; asks the playbook to stop as soon as the run wants it to.
+    /// The next event. Requests a stop of the playbook as soon as the run wants one.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if !self.stopping && *self.stop_signal.borrow_and_update() == StopSignal::Stop {
@@ -74,26 +74,26 @@ impl ActivePlaybook {
         }
     }
 
-    /// Whether it was asked to stop.
+    /// Whether a stop was requested.
     pub fn is_stopping(&self) -> bool {
         self.stopping
     }
 }
 
-/// Why a playbook that should have said more ended, for people.
+/// Why a playbook ended without a result.
 pub fn end_reason(ended: Option<&Ended>) -> String {
     match ended {
         Some(ended) => match ended.end {
-            End::Succeeded | End::HostsFailed => "the playbook ended without saying how it went".to_owned(),
+            End::Succeeded | End::HostsFailed => "the playbook ended without a result".to_owned(),
             End::Stopped | End::Terminated | End::Killed => "the playbook was stopped".to_owned(),
-            End::TimedOut => "the playbook took longer than it may".to_owned(),
-            other => format!("the playbook could not be played to its end ({other:?}, {:?})", ended.exit),
+            End::TimedOut => "the playbook exceeded its time limit".to_owned(),
+            other => format!("the playbook failed ({other:?}, {:?})", ended.exit),
         },
-        None => "the playbook ended without a word".to_owned(),
+        None => "the playbook ended without a result".to_owned(),
     }
 }
 
-/// Room for a playbook's own start and end beside the work of its hosts.
+/// Time for the start and the end of a playbook, in addition to the work on its hosts.
 pub const MARGIN: Duration = Duration::from_secs(120);
 
 pub use playbooks::playbook_run;

@@ -1,4 +1,4 @@
-//! The loop of one run: performs its pending action, listens for stop_signal meanwhile, and gives the answer back.
+//! The loop of one run: performs the pending action, reacts to orders in the meantime, and stores the answer.
 
 use std::{pin::pin, time::Duration};
 
@@ -21,21 +21,21 @@ use crate::{
     engine::RETRY_AFTER,
 };
 
-/// An answer that cannot be stored is offered again for this long; then the run is left for whoever claims it next.
+/// How long to retry to store an answer. Then the run is released, so that another process can claim it.
 const ANSWER_RETRY_LIMIT: Duration = Duration::from_secs(120);
 
-/// What comes after one turn.
+/// What follows one turn of the loop.
 enum Turn {
     Again,
     Ended,
-    /// The run is in other hands, or this process must not act any more.
+    /// Another process owns the run, or this process must stop.
     Release,
 }
 
 pub(super) async fn run_to_end(app: App, lease: Lease) {
     let run = RunId(*lease.key());
     let mut changes = app.changes.subscribe();
-    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "took up run {run}");
+    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "claimed run {run}");
     loop {
         let lapsed = lease.lapsed();
         let turn = tokio::select! {
@@ -48,19 +48,19 @@ pub(super) async fn run_to_end(app: App, lease: Lease) {
             Ok(Turn::Ended) => {
                 tracing::info!(run.id = %run, "run {run} has ended");
                 if let Err(error) = token_file::wipe(&app.compliance.settings.work_dir, run) {
-                    tracing::warn!(run.id = %run, "the Vault token of run {run} is wiped later: {error}");
+                    tracing::warn!(run.id = %run, "cannot wipe the Vault token of run {run} now; housekeeping will retry: {error}");
                 }
                 break;
             }
             Ok(Turn::Release) | Err(TransitionError::Lost) => break,
             Err(TransitionError::Failed(error)) => {
-                tracing::warn!(run.id = %run, "run {run} cannot go on now: {}", service_kit::error::chain(&error));
+                tracing::warn!(run.id = %run, "run {run} cannot continue now: {}", service_kit::error::chain(&error));
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }
     if let Err(error) = lease.release().await {
-        tracing::debug!(run.id = %run, "the lease of run {run} ends by itself: {error}");
+        tracing::debug!(run.id = %run, "cannot release the lease of run {run}; it will expire: {error}");
     }
 }
 
@@ -98,7 +98,7 @@ async fn turn(
     }
 }
 
-/// Performs an action to its end, or drops it when the run no longer wants it.
+/// Performs an action to its end, or drops it if the run no longer waits for it.
 async fn perform_pending(
     app: &App,
     lease: &Lease,
@@ -119,13 +119,13 @@ async fn perform_pending(
     if loaded.row.machine.stop.is_some() {
         stop.send_replace(StopSignal::Stop);
     }
-    // Moves on while the action is performed: a stop that was asked for has a deadline of its own.
+    // Changes while the action is performed: a requested stop has its own deadline.
     let mut deadline = loaded.row.machine.deadline;
     let (answer, evidence) = loop {
         tokio::select! {
             done = &mut work => match done {
                 Ok(done) => break done,
-                Err(error) if is_away(&error) => return Err(error.into()),
+                Err(error) if is_unavailable(&error) => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(run.id = %run, "{} failed: {}", pending.action.name(), service_kit::error::chain(&error));
                     break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
@@ -140,12 +140,12 @@ async fn perform_pending(
                         ActionState::Superseded => return Ok(Turn::Again),
                     }
                 }
-                Err(error) => tracing::debug!(run.id = %run, "the run cannot be looked at now: {error}"),
+                Err(error) => tracing::debug!(run.id = %run, "cannot read the run now: {error}"),
             },
             () = sleep_until(app, deadline), if deadline.is_some() => {
                 match transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await {
                     Ok(machine) => deadline = machine.deadline,
-                    // Somebody moved it meanwhile: the next look tells where to.
+                    // The deadline has changed in the meantime; the next read of the run returns it.
                     Err(TransitionError::Refused(_)) => deadline = None,
                     Err(error) => return Err(error),
                 }
@@ -155,7 +155,7 @@ async fn perform_pending(
     store_answer(app, lease, run, pending.step, answer, evidence).await
 }
 
-/// Gives an answer back. While the database is away it is kept: what was done is not forgotten for want of a minute.
+/// Stores an answer. While the database is unavailable it retries, so that a short outage does not lose what was done.
 async fn store_answer(
     app: &App,
     lease: &Lease,
@@ -169,8 +169,10 @@ async fn store_answer(
         let event = Event::Answered { step, answer: answer.clone() };
         match transition::apply_as_owner(app, lease, event, evidence.clone()).await {
             Ok(_) => return Ok(Turn::Again),
-            Err(TransitionError::Failed(error)) if is_away(&error) && tokio::time::Instant::now() < until => {
-                tracing::warn!(run.id = %run, "the outcome of step {step} cannot be stored yet: {error}");
+            Err(TransitionError::Failed(error))
+                if is_unavailable(&error) && tokio::time::Instant::now() < until =>
+            {
+                tracing::warn!(run.id = %run, "cannot store the answer to action {step} yet: {error}");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(error) => return Err(error),
@@ -178,8 +180,8 @@ async fn store_answer(
     }
 }
 
-/// Whether something the platform needs is away, so that trying again later is right.
-fn is_away(error: &ApiError) -> bool {
+/// Whether a dependency is unavailable, so that a retry can succeed.
+fn is_unavailable(error: &ApiError) -> bool {
     error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE
 }
 
@@ -203,7 +205,7 @@ fn action_state(machine: &Run, pending: &Pending) -> ActionState {
     }
 }
 
-/// Waits for an instant of the service's clock, which may be moved.
+/// Waits for an instant of the service's clock, which tests move.
 async fn sleep_until(app: &App, until: Option<DateTime<Utc>>) {
     match until {
         Some(until) => app.clock.sleep_until(until).await,

@@ -1,4 +1,4 @@
-//! The steps of the work on hosts, as they begin and end.
+//! The workflow steps of hosts.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,16 @@ use domain::{
     ids::{CiId, RunId},
     workflow::WorkflowStep,
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use service_kit::text_enum::{from_text, to_text};
+/// Limit of the characters of a detail.
+const MAX_DETAIL: usize = 1000;
 
-/// Characters of a detail that are kept.
-const DETAIL: usize = 1000;
-
-/// One step of one host, as it stands now.
+/// The current state of one step on one host.
 #[derive(Debug, Clone)]
 pub struct StepRecord {
     pub host: CiId,
@@ -27,7 +28,7 @@ pub struct StepRecord {
     pub detail: Option<String>,
 }
 
-/// Records how a step stands. One that is begun again after a crash is running again.
+/// Stores the state of a step. A step that starts again after a crash is running again.
 pub async fn upsert_host_step(
     conn: &mut PgConnection,
     id: RunId,
@@ -36,7 +37,7 @@ pub async fn upsert_host_step(
 ) -> ApiResult<()> {
     let position = WorkflowStep::ALL.iter().position(|step| *step == record.step).unwrap_or_default();
     let detail: Option<String> =
-        record.detail.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(DETAIL).collect());
+        record.detail.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect());
     sqlx::query!(
         "INSERT INTO patch.run_host_steps AS existing
              (run_id, ci_id, attempt, step, position, state, tries, detail, started_at, ended_at)

@@ -1,4 +1,4 @@
-//! What recipients are to be told of runs.
+//! Notices about runs that ITSM sends to recipients.
 
 use chrono::{DateTime, Utc};
 use domain::ids::RunId;
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// The same thing told twice has the same key.
+    /// Identifies the notice: the same event has the same key.
     pub key: String,
     pub run: RunId,
     pub recipient: String,
@@ -37,7 +37,7 @@ pub async fn insert_notices(
     Ok(())
 }
 
-/// Those that were not handed over yet, oldest first.
+/// Notices that were not forwarded yet, oldest first.
 pub async fn list_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<Notice>> {
     let rows = sqlx::query!(
         "SELECT key, run_id, recipient, subject, body FROM patch.notices

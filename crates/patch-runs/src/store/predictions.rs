@@ -1,13 +1,11 @@
-//! Predictions, their outcomes, and what real runs have shown of hosts and steps.
+//! Predictions, what happened, and observations from real runs.
 
 use chrono::{DateTime, Utc};
 use domain::ids::RunId;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, text_enum::from_text};
 use simulator::{Actual, Forecast, HostObservation};
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-use service_kit::text_enum::from_text;
 
 pub async fn insert_prediction(
     conn: &mut PgConnection,
@@ -28,7 +26,7 @@ pub async fn insert_prediction(
     Ok(())
 }
 
-/// Stores what came of a predicted run, once.
+/// Stores what happened in a predicted run, once.
 pub async fn record_actual(
     conn: &mut PgConnection,
     id: RunId,
@@ -46,7 +44,7 @@ pub async fn record_actual(
     Ok(())
 }
 
-/// One prediction that has its outcome.
+/// One prediction with what happened.
 pub struct Scored {
     pub run_id: Uuid,
     pub made_at: DateTime<Utc>,
@@ -78,8 +76,8 @@ pub async fn list_scored(conn: &mut PgConnection, after: Option<Uuid>, limit: i6
     Ok(scored)
 }
 
-/// What the newest attempts on hosts have shown, oldest first. A host that was tried again shows no duration of a single
-/// attempt, and one that rebooted shows that of its update alone only where its reboot was timed.
+/// Observations from the newest attempts on hosts, oldest first. A host that was retried has no duration of a single attempt;
+/// a host that rebooted has the duration of its update only if its reboot was timed.
 pub async fn list_host_observations(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<HostObservation>> {
     let rows = sqlx::query!(
         r#"SELECT host.state, host.attempts, host.rebooted,
@@ -118,7 +116,7 @@ pub async fn list_host_observations(conn: &mut PgConnection, limit: i64) -> ApiR
     Ok(observations)
 }
 
-/// How long the newest steps of one kind took that were begun once, in seconds.
+/// Seconds that the newest actions of these kinds took, if they were started once.
 pub async fn list_action_seconds(
     conn: &mut PgConnection,
     actions: &[String],

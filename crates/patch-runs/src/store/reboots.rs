@@ -1,4 +1,4 @@
-//! Reboots that one run leaves to another, because both are due on a host in one window.
+//! Reboots that one run leaves to another, because both patch a host in one window.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,13 @@ use domain::{
     policy::Policy,
     workflow::Reboot,
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use service_kit::text_enum::{from_text, to_text};
-
-/// Approved runs that wait for this host's run to end and will patch and maybe reboot it next, oldest first.
+/// Approved runs that wait for this run to end and will patch and maybe reboot the host, oldest first.
 pub async fn list_next_runs(
     conn: &mut PgConnection,
     id: RunId,
@@ -56,7 +57,7 @@ pub async fn insert_left(
     Ok(())
 }
 
-/// What earlier runs have left to this one: how each host is to be rebooted at least.
+/// What earlier runs have left to this run: the least reboot that each host needs.
 pub async fn list_left_to(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let rows = sqlx::query!(
         "SELECT ci_id, CASE WHEN bool_or(reboot = 'always') THEN 'always' ELSE 'if_required' END AS \"reboot!\"

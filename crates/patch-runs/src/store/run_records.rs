@@ -1,4 +1,4 @@
-//! What a run leaves behind: steps, events, log, tests, locks, the facts of its hosts.
+//! Records of a run: actions, events, log, tests, locks, facts of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,11 @@ use domain::{
     ids::{CiId, RunId},
     run::{Answer, HostState, Pending, RunState, TestPhase},
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, text_enum::from_text};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use service_kit::text_enum::from_text;
-
-/// Records that an action is wanted, in the transaction that decided so.
+/// Records a pending action, in the transaction that decides it.
 pub async fn insert_action(conn: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.run_steps (run_id, step, action, request) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -28,7 +26,7 @@ pub async fn insert_action(conn: &mut PgConnection, id: RunId, pending: &Pending
     Ok(())
 }
 
-/// Records that an action is begun and gives how often it was begun before, with the process that was at it.
+/// Records the start of an action. Returns how often it was started before, and the process of its playbook.
 pub async fn begin_action(
     conn: &mut PgConnection,
     id: RunId,
@@ -47,10 +45,10 @@ pub async fn begin_action(
     .fetch_optional(conn)
     .await?;
     row.map(|row| (row.before, row.process))
-        .ok_or_else(|| ApiError::internal(format!("step {step} of run {id} was never recorded")))
+        .ok_or_else(|| ApiError::internal(format!("action {step} of run {id} was not recorded")))
 }
 
-/// Records the playbook that works on a step.
+/// Records the process of an action's playbook.
 pub async fn update_action_process(
     conn: &mut PgConnection,
     id: RunId,
@@ -139,8 +137,7 @@ pub async fn list_events(
     Ok(rows.into_iter().map(|row| event((row.sequence, row.at, row.r#type, row.subject, row.data))).collect())
 }
 
-/// Adds a line to the run's log, at most 4,000 characters of it. `false` when it repeats the last line: what is tried
-/// again and again is said once.
+/// Adds a line to the log of a run, cut to 4,000 characters. `false` if it repeats the last line: retries are logged once.
 pub async fn insert_log(
     conn: &mut PgConnection,
     id: RunId,
@@ -261,7 +258,7 @@ pub async fn get_test_totals(conn: &mut PgConnection, id: RunId) -> ApiResult<Te
     })
 }
 
-/// What a host's workflow left: packages, reboot.
+/// What the workflow of a host changed.
 #[derive(Debug, Clone, Default)]
 pub struct HostFacts {
     pub changed: Vec<ChangedPackage>,
@@ -274,7 +271,7 @@ pub async fn update_host_facts(
     host: &CiId,
     facts: &HostFacts,
 ) -> ApiResult<()> {
-    // What an interrupted attempt changed counts as well: the later one finds it done and changes nothing.
+    // The changes of an interrupted attempt count too: the next attempt finds them done and changes nothing.
     sqlx::query!(
         "UPDATE patch.run_hosts SET changed = changed || $3, rebooted = rebooted OR $4 WHERE run_id = $1 AND ci_id = $2",
         id.0,
@@ -287,7 +284,7 @@ pub async fn update_host_facts(
     Ok(())
 }
 
-/// Forgets what a host's workflow left, because a rollback has undone it.
+/// Clears what the workflow of a host changed, because a rollback has undone it.
 pub async fn clear_host_facts(conn: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = $2",
@@ -299,7 +296,7 @@ pub async fn clear_host_facts(conn: &mut PgConnection, id: RunId, host: &CiId) -
     Ok(())
 }
 
-/// Keeps the boot id a host had when its workflow was begun; a later attempt of the same workflow does not change it.
+/// Stores the boot id of a host at the start of its workflow. A later attempt does not change it.
 pub async fn keep_boot_id(conn: &mut PgConnection, id: RunId, host: &CiId, boot_id: &str) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.run_hosts SET boot_id = coalesce(boot_id, $3) WHERE run_id = $1 AND ci_id = $2",
@@ -430,7 +427,7 @@ pub async fn list_state_changes(
     rows.into_iter().map(|row| Ok((row.at, from_text(row.state)?))).collect()
 }
 
-/// Counts `hosts` more in this state.
+/// Adds `hosts` in this state.
 pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     counts.total += hosts;
     *match state {
@@ -443,7 +440,7 @@ pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     } += hosts;
 }
 
-/// How the hosts of runs stand.
+/// Counts the hosts of runs by state.
 pub async fn count_hosts(conn: &mut PgConnection, runs: &[Uuid]) -> ApiResult<BTreeMap<RunId, HostCounts>> {
     let rows = sqlx::query!(
         r#"SELECT run_id, state, count(*) AS "count!" FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY run_id, state"#,

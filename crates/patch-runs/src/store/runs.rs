@@ -45,14 +45,14 @@ pub struct RunRow {
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub max_hosts_down: i32,
-    /// It came with a Vault token of its own, which lies in a file of this machine.
+    /// It has its own Vault token, in a file on the machine that accepted it.
     pub holds_vault_token: bool,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// The columns of `patch.runs` as PostgreSQL gives them.
+/// The columns of `patch.runs`.
 struct RawRun {
     id: Uuid,
     trigger: String,
@@ -121,7 +121,7 @@ fn optional<T: DeserializeOwned>(value: Option<serde_json::Value>) -> ApiResult<
     Ok(value.map(serde_json::from_value).transpose()?)
 }
 
-/// Stores a new run. `false` when its slot of the schedule has a run already.
+/// Stores a new run. `false` if its slot of the schedule already has a run.
 pub async fn insert_run(conn: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO patch.runs (id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
@@ -172,7 +172,7 @@ pub async fn get_run(conn: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
     find_run(conn, id).await?.ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
-/// Locks the run's row, so that what is read until the commit stays true.
+/// Locks the row of a run, so that it does not change until the commit.
 pub async fn lock_run(conn: &mut PgConnection, id: RunId) -> ApiResult<()> {
     sqlx::query!("SELECT id FROM patch.runs WHERE id = $1 FOR NO KEY UPDATE", id.0)
         .fetch_optional(conn)
@@ -181,7 +181,7 @@ pub async fn lock_run(conn: &mut PgConnection, id: RunId) -> ApiResult<()> {
         .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
-/// What a list of runs is narrowed by.
+/// The filter of a list of runs.
 #[derive(Debug, Default)]
 pub struct RunFilter {
     pub policy_id: Option<String>,
@@ -220,7 +220,7 @@ pub async fn list_runs(
     rows.into_iter().map(RunRow::try_from).collect()
 }
 
-/// Saves the state machine's memory and the columns that show it.
+/// Stores the state machine and the columns derived from it.
 pub async fn update_machine(
     conn: &mut PgConnection,
     id: RunId,
@@ -256,7 +256,7 @@ pub async fn update_machine(
     }
 }
 
-/// What came out of PLAN.
+/// The result of PLAN.
 pub struct Planned<'a> {
     pub plan: &'a Plan,
     pub prediction: Option<&'a Forecast>,
@@ -318,7 +318,7 @@ pub async fn update_results(
     Ok(())
 }
 
-/// The hosts of a run, as its state machine holds them.
+/// The hosts of a run as its state machine knows them.
 pub async fn list_machine_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, HostRun>> {
     let rows = sqlx::query!(
         "SELECT ci_id, state, attempts, snapshot_id, error, failed_step FROM patch.run_hosts WHERE run_id = $1",
@@ -340,7 +340,7 @@ pub async fn list_machine_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult
     Ok(hosts)
 }
 
-/// Writes the hosts that changed, in one statement.
+/// Stores the hosts that changed, in one statement.
 pub async fn upsert_machine_hosts(
     conn: &mut PgConnection,
     id: RunId,
@@ -382,7 +382,7 @@ pub async fn upsert_machine_hosts(
     Ok(())
 }
 
-/// Whether a run has come to its end.
+/// Whether a run has ended.
 pub async fn has_ended(conn: &mut PgConnection, id: RunId) -> ApiResult<bool> {
     let ended =
         sqlx::query_scalar!("SELECT ended_at IS NOT NULL AS \"ended!\" FROM patch.runs WHERE id = $1", id.0)
@@ -391,7 +391,7 @@ pub async fn has_ended(conn: &mut PgConnection, id: RunId) -> ApiResult<bool> {
     Ok(ended)
 }
 
-/// Those of these runs that ended before then, or are not known at all.
+/// Those of these runs that ended before `before` or do not exist.
 pub async fn list_ended(
     conn: &mut PgConnection,
     runs: &[RunId],

@@ -1,4 +1,4 @@
-//! Scans and how far they have come.
+//! Scans and their progress.
 
 use api_types::patch::{Scan, ScanFailure, ScanState};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Failures named in one answer; all are counted.
+/// Failures listed in one answer; all are counted.
 const FAILURES_SHOWN: i64 = 1000;
 
 struct Row {
@@ -81,7 +81,7 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
     })
 }
 
-/// What a worker needs to take a scan up.
+/// What a worker needs to continue a scan.
 #[derive(Debug)]
 pub struct OpenScan {
     pub state: ScanState,
@@ -100,7 +100,7 @@ pub async fn get_open_scan(conn: &mut PgConnection, id: Uuid) -> ApiResult<OpenS
     })
 }
 
-/// Fixes which hosts the scan is of.
+/// Fixes the hosts of the scan.
 pub async fn begin_scan(
     conn: &mut PgConnection,
     id: Uuid,
@@ -143,7 +143,7 @@ pub async fn list_unscanned(conn: &mut PgConnection, id: Uuid, limit: i64) -> Ap
     Ok(hosts)
 }
 
-/// Writes down how the scan of hosts went: scanned without a reason, failed with one.
+/// Stores the results of hosts: failed if there is a reason, otherwise scanned.
 pub async fn record_results(
     conn: &mut PgConnection,
     id: Uuid,

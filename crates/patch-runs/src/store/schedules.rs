@@ -1,11 +1,11 @@
-//! Up to which instant the slots of a policy's schedule have been looked at.
+//! Up to which instant the slots of a policy's schedule were considered.
 
 use chrono::{DateTime, Utc};
 use domain::ids::PolicyId;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// Locks a schedule and gives the instant up to which it was looked at: `now` for one that is new.
+/// Locks a schedule. Returns the instant up to which its slots were considered: `now` for a new one.
 pub async fn lock_schedule(
     conn: &mut PgConnection,
     id: &PolicyId,

@@ -147,7 +147,7 @@ impl VaultSession {
     ) -> Result<HostKey, VaultError> {
         let shown = format!("{mount}/sign/{role}");
         let pair =
-            signing::make_pair().await.map_err(|error| VaultError::setup(&shown, error.to_string()))?;
+            signing::create_pair().await.map_err(|error| VaultError::setup(&shown, error.to_string()))?;
         let signed = with_retries(&shown, || async {
             let mut request = SignSSHKeyRequest::builder();
             request.cert_type("user").valid_principals(user).key_id(format!("patch-manager/{host}"));

@@ -1,4 +1,4 @@
-//! Settling hosts that were interrupted.
+//! Playbooks over hosts of a plan, and the recovery of interrupted hosts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub(super) fn targets_of<'a>(
     plan.targets.iter().filter(|(id, _)| hosts.contains(*id))
 }
 
-/// A run of a playbook over hosts of the plan, with the variables every playbook of a run gets.
+/// A playbook run over hosts of the plan, with the variables that every playbook of a run gets.
 pub(super) fn run_over(
     task: &Task<'_>,
     playbook: Playbook,
@@ -72,7 +72,7 @@ pub(super) fn run_over(
     Ok(playbook_run)
 }
 
-/// What says that a host is drained, spoken for this host.
+/// How to check that this host is drained.
 fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
     match &workflow.drain {
         None => Value::Null,
@@ -81,7 +81,7 @@ fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
     }
 }
 
-/// The programs that report_event monitoring, as they lie in the platform's own folder: an operator names one, never a path.
+/// The programs that notify monitoring, in the platform's own folder: operators give a name, never a path.
 fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     let folder = app.compliance.settings.hooks_dir.clone().unwrap_or_default();
     let hooks = |commands: &[Command]| -> Vec<Command> {
@@ -97,14 +97,14 @@ fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     json!({ "on": hooks(&workflow.maintenance_hooks.on), "off": hooks(&workflow.maintenance_hooks.off) })
 }
 
-/// Stands for the host's id in commands and addresses.
+/// Placeholder for the host's id in commands and addresses.
 const HOST: &str = "{host}";
 
 fn for_host(command: &Command, host: &CiId) -> Command {
     command.iter().map(|word| word.replace(HOST, host.as_str())).collect()
 }
 
-/// The keys of these hosts, and of which there is none with the reason.
+/// The keys of these hosts, the hosts that can be reached, and why the others cannot.
 pub(super) async fn load_keys(
     task: &Task<'_>,
     hosts: &BTreeSet<CiId>,
@@ -122,12 +122,12 @@ pub(super) async fn load_keys(
     Ok((keys, reachable, unreachable))
 }
 
-/// How much time one host's whole workflow may take.
+/// Time limit of the whole workflow of a host.
 pub(super) fn host_timeout(plan: &Plan) -> Duration {
     Duration::from_secs(u64::from(plan.workflow.host_timeout_seconds)) + MARGIN
 }
 
-/// Plays a playbook whose only result is an outcome per host, on those of the hosts that can be entered.
+/// Runs a playbook with one outcome per host, on the hosts that can be reached.
 pub(super) async fn play_outcomes(
     task: &Task<'_>,
     playbook: Playbook,
@@ -166,14 +166,14 @@ pub(super) async fn play_outcomes(
 }
 
 pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    // Settling is what a stop asks for: it is not stopped itself.
+    // A stop requires this recovery, so it must not be stopped itself.
     let results =
         play_outcomes(&task.without_stop(), Playbook::RecoverHost, hosts, |_, target, variables| {
             variables.set("pm_updates", updates(target));
         })
         .await?;
     let text = format!(
-        "settled {} of {} interrupted hosts",
+        "recovered {} of {} interrupted hosts",
         results.values().filter(|r| r.is_ok()).count(),
         hosts.len()
     );

@@ -1,4 +1,4 @@
-//! The performers: one per action. Each can be performed again after a crash and does the work once.
+//! The performers, one per action. Each can be repeated after a crash and does the work once.
 
 mod change;
 mod close;
@@ -99,12 +99,12 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     }
 }
 
-/// Ends the playbook that an earlier owner of the step left behind on this machine, before the step begins anew.
+/// Ends the playbook that an earlier owner of the action left on this machine, before the action starts again.
 pub(super) async fn end_orphan(process: Option<&serde_json::Value>) {
     let Some(orphan) = process.and_then(|process| serde_json::from_value::<Orphan>(process.clone()).ok())
     else {
         return;
     };
     let end = orphan.end(std::time::Duration::from_secs(10)).await;
-    tracing::info!(process.end = ?end, "looked for the playbook an earlier owner had started");
+    tracing::info!(process.end = ?end, "checked for the playbook of an earlier owner");
 }

@@ -1,4 +1,4 @@
-//! EXECUTE: one playbook takes a whole batch of hosts through their workflow.
+//! EXECUTE: one playbook takes a batch of hosts through their workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,15 +98,16 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
             _ => {}
         }
     }
-    let reason = end_reason(ended.as_ref());
-    let rest = |host: &CiId| match playing.is_stopping() {
-        true => (host.clone(), HostResult::Interrupted),
-        false => (host.clone(), HostResult::Failed { reason: reason.clone(), step: None }),
+    let result = if playing.is_stopping() {
+        HostResult::Interrupted
+    } else {
+        HostResult::Failed { reason: end_reason(ended.as_ref()), step: None }
     };
-    Ok((Answer::Patched { unfinished: unfinished.iter().map(rest).collect() }, Evidence::default()))
+    let rest = unfinished.into_iter().map(|host| (host, result.clone()));
+    Ok((Answer::Patched { unfinished: rest.collect() }, Evidence::default()))
 }
 
-/// Ends a host that nothing was done to, because there is no way in.
+/// Fails a host that was not changed, because it cannot be reached.
 async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
     let attempt = task.loaded.row.machine.hosts.get(&host).map_or(1, |run| run.attempts);
     let (step, detail) = (WorkflowStep::Precheck, Some(reason.clone()));
@@ -121,7 +122,7 @@ async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResul
     report_event(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
 }
 
-/// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
+/// Records the result of one task on one host. An outcome of the whole host is stored at once, not at the end of the batch.
 async fn record_task_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResult) -> ApiResult<()> {
     let mut evidence =
         Evidence { steps: steps.task_ended(&result).into_iter().collect(), ..Evidence::default() };
@@ -191,7 +192,7 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
     }
 }
 
-/// Stores evidence that no event goes with.
+/// Stores evidence without an event.
 async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
     if evidence.boot_ids.is_empty() && evidence.log.is_empty() && evidence.steps.is_empty() {
         return Ok(());
@@ -199,16 +200,16 @@ async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
     transition::store_as_owner(task.app, task.lease, &evidence).await
 }
 
-/// Gives an event to the run; while the database is away it waits, and the playbook's events wait with it.
+/// Applies an event to the run. While the database is unavailable it retries, and the playbook's events wait.
 pub async fn report_event(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
     loop {
         match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
             Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),
             Err(TransitionError::Lost) => {
-                return Err(ApiError::new(problem_types::LOST, "the run is in other hands"));
+                return Err(ApiError::new(problem_types::LOST, "another process owns the run"));
             }
             Err(TransitionError::Failed(error)) if task.lease.is_alive() => {
-                tracing::warn!(run.id = %task.loaded.row.id, "an event cannot be stored yet: {error}");
+                tracing::warn!(run.id = %task.loaded.row.id, "cannot store an event yet: {error}");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(TransitionError::Failed(error)) => return Err(error),
@@ -216,7 +217,7 @@ pub async fn report_event(task: &Task<'_>, event: Event, evidence: Evidence) -> 
     }
 }
 
-/// One playbook serves the whole batch; the one for both families only where both are in it.
+/// One playbook for the whole batch: the mixed one only if the batch has both families.
 fn playbook_for(plan: &Plan, hosts: &BTreeSet<CiId>) -> Playbook {
     let families: BTreeSet<Packaging> =
         targets_of(plan, hosts).map(|(_, target): (_, &Target)| target.packaging).collect();

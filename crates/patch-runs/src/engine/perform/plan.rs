@@ -1,4 +1,4 @@
-//! PLAN: which hosts, what each lacks, in which waves; and what is to be expected of it.
+//! PLAN: which hosts, which updates, in which waves; and the forecast.
 
 use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
 use service_kit::{ApiError, ApiResult};
@@ -30,18 +30,15 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     if request.targets.is_empty() {
         return Ok((
             Answer::NothingToDo,
-            Evidence::logged("nothing to do: no selected host lacks a wanted update"),
+            Evidence::logged("nothing to do: no selected host is missing a wanted update"),
         ));
     }
-    if let Some(reason) = cannot_go_back_long_enough(&row.policy) {
+    if let Some(reason) = rollback_window_error(&row.policy) {
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
-    let schedule = match row.emergency {
-        true => None,
-        false => plans::schedule(app, &mut conn, &row.policy).await?,
-    };
+    let schedule = if row.emergency { None } else { plans::schedule(app, &mut conn, &row.policy).await? };
     drop(conn);
     let made = tokio::task::spawn_blocking(move || {
         plans::make_plan(&request, &durations, observations, schedule.as_ref())
@@ -71,17 +68,18 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Planned, evidence))
 }
 
-/// Why the hosts could not go back for as long as the policy wants.
-fn cannot_go_back_long_enough(policy: &Policy) -> Option<String> {
+/// Why hosts could not be rolled back for as long as the policy requires.
+fn rollback_window_error(policy: &Policy) -> Option<String> {
     let wanted = policy.rollback_window_hours?;
-    match policy.pre_patch_snapshot {
-        // Packages go back for as long as their older versions are to be had.
-        _ if policy.rollback_preference == RollbackPreference::Downgrade => None,
-        false => Some(format!("the policy wants a way back for {wanted} h and takes no snapshots")),
-        true if wanted > policy.snapshot_retention_hours => Some(format!(
-            "the policy wants a way back for {wanted} h and keeps snapshots for {} h",
-            policy.snapshot_retention_hours
-        )),
-        true => None,
+    let kept = policy.snapshot_retention_hours;
+    // Packages can be downgraded while the repositories offer the older versions.
+    if policy.rollback_preference == RollbackPreference::Downgrade {
+        None
+    } else if !policy.pre_patch_snapshot {
+        Some(format!("the policy requires a rollback window of {wanted} h but takes no snapshots"))
+    } else if wanted > kept {
+        Some(format!("the policy requires a rollback window of {wanted} h but keeps snapshots for {kept} h"))
+    } else {
+        None
     }
 }

@@ -1,4 +1,4 @@
-//! One reboot for all that is due on a host in one window: a run leaves its reboot to the run that waits for the host.
+//! One reboot per host and window: a run leaves its reboot to the run that waits for the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,8 @@ use crate::{
     store::reboots,
 };
 
-/// How each host is rebooted by this run: as its plan says and as earlier runs have left to it, or not at all where a later
-/// run that is due now will do it.
+/// How this run reboots each host: as its plan and earlier runs require, or not at all if a later run that is due now will do
+/// it.
 pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let (plan, row, app) = (task.plan()?, &task.loaded.row, task.app);
     let mut transaction = transition::begin_as_owner(task.lease).await?;
@@ -37,7 +37,7 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         };
         if let Some(next) = next {
             reboots::insert_left(&mut transaction, row.id, host, next, own, app.clock.now()).await?;
-            let text = format!("its reboot is left to run {next}, which is due on it in the same window");
+            let text = format!("its reboot is left to run {next}, which patches it next in the same window");
             log.push((Some(host.clone()), text));
         }
         chosen.insert(host.clone(), if next.is_some() { Reboot::Never } else { own });
@@ -50,7 +50,7 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok(chosen)
 }
 
-/// The run that is due on a host next and could begin now but for this one.
+/// The next run on a host that could start now if this run were not in progress.
 async fn next_run(
     app: &App,
     conn: &mut sqlx::PgConnection,
@@ -75,7 +75,7 @@ fn strongest(own: Reboot, left: Option<Reboot>) -> Reboot {
     }
 }
 
-/// Hosts whose reboot was left to this run, and that it did not bring to a good end.
+/// Hosts whose reboot was left to this run and that it did not patch successfully.
 pub(super) async fn still_due(task: &Task<'_>) -> ApiResult<Vec<CiId>> {
     let mut conn = task.app.pool.acquire().await?;
     let left = reboots::list_left_to(&mut conn, task.loaded.row.id).await?;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_is_never_done_less_thoroughly() {
+    fn reboot_that_was_left_is_never_weakened() {
         assert_eq!(strongest(Reboot::Never, None), Reboot::Never);
         assert_eq!(strongest(Reboot::Never, Some(Reboot::IfRequired)), Reboot::IfRequired);
         assert_eq!(strongest(Reboot::IfRequired, Some(Reboot::Always)), Reboot::Always);

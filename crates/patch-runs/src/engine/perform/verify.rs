@@ -1,4 +1,4 @@
-//! VERIFY: the hosts are scanned anew and held against the plan.
+//! VERIFY: scans the hosts again and compares them with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,16 +34,16 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         .filter(|host| row.machine.hosts.get(*host).is_some_and(|run| run.state == HostState::Succeeded))
         .cloned()
         .collect();
-    let judge = |host: &CiId| match scanned.get(host) {
+    let verify_host = |host: &CiId| match scanned.get(host) {
         Some(Ok(())) if !patched.contains(host) => Verification::Healthy,
         Some(Ok(())) => compare_versions(&targets[host], installed.get(host)),
         Some(Err(reason)) => {
             Verification::Inconclusive { reason: format!("it could not be scanned: {reason}") }
         }
-        None => Verification::Inconclusive { reason: "the scan gave no answer for it".to_owned() },
+        None => Verification::Inconclusive { reason: "the scan returned no result for it".to_owned() },
     };
     let results: BTreeMap<CiId, Verification> =
-        hosts.iter().map(|host| (host.clone(), judge(host))).collect();
+        hosts.iter().map(|host| (host.clone(), verify_host(host))).collect();
     let all: Vec<CiId> = plan.targets.keys().cloned().collect();
     let after = compliance::share(&mut conn, &all).await?;
     let healthy = results.values().filter(|result| **result == Verification::Healthy).count();
@@ -57,7 +57,7 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok((Answer::Verified(results), evidence))
 }
 
-/// The plan's versions against those the scan found. A newer one is no fault: somebody else was faster.
+/// Compares the plan's versions with those of the scan. A newer version is not a failure: it was installed in the meantime.
 fn compare_versions(target: &Target, installed: Option<&BTreeMap<String, String>>) -> Verification {
     let found = |package: &str| installed.and_then(|installed| installed.get(package));
     let wrong = target.updates.iter().find(|update| {
@@ -69,7 +69,7 @@ fn compare_versions(target: &Target, installed: Option<&BTreeMap<String, String>
         Some(update) => {
             let version = found(&update.package).map_or("not installed", String::as_str);
             Verification::Failed {
-                reason: format!("`{}` is {version}, the plan says {}", update.package, update.to),
+                reason: format!("`{}` is {version}, the plan requires {}", update.package, update.to),
             }
         }
     }
