@@ -115,10 +115,10 @@ async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResul
         StepRecord { host: host.clone(), attempt, step, state: HostStepState::Failed, tries: 1, detail };
     let evidence = Evidence {
         steps: vec![record],
-        log: vec![(Some(host.clone()), format!("not touched: {reason}"))],
+        log: vec![(Some(host.clone()), format!("not changed: {reason}"))],
         ..Evidence::default()
     };
-    let result = HostResult::Failed { reason: format!("not touched: {reason}"), step: Some(step) };
+    let result = HostResult::Failed { reason: format!("not changed: {reason}"), step: Some(step) };
     report_event(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
 }
 
