@@ -1,9 +1,9 @@
-//! The platform's way of patching a wave of real hosts against the bare `ansible-playbook` command, on the same hosts,
+//! Compares the platform with the bare `ansible-playbook` command, which patches the same wave of real hosts with the same
 //! inventory, playbook and forks.
 //!
-//! `cargo xtask bench ansible -- --hosts real [ROUNDS]`; both ways alternate within one run, and the hosts go back to their
-//! older packages in between. The bare command gets pipelining too, which is most of what settings can win, and its
-//! connections are as cold. CPU seconds are the controller's: of the platform itself, and of Ansible and ssh below it.
+//! `cargo xtask bench ansible -- --hosts real [ROUNDS]`. Both ways alternate, and the hosts are rolled back to their older
+//! packages in between. The bare command uses pipelining too, which is the most effective setting, and opens its own
+//! connections. CPU seconds are those of the controller: of the platform itself, and of its Ansible and ssh processes.
 
 use std::{
     io::{BufRead, BufReader},
@@ -26,11 +26,11 @@ use test_support::{Http, TestDatabase, TestFleet, TestService};
 
 const DEBIAN: usize = 16;
 const ROCKY: usize = 8;
-/// What the platform's way may cost: of the wall time, and as its share of the controller's CPU time.
-const WALL: f64 = 1.05;
-const SHARE: f64 = 0.03;
-const OPENING: Duration = Duration::from_secs(1800);
-const MADE_AT_ONCE: usize = 6;
+/// Limits of the platform: its wall time relative to the bare command, and its share of the controller's CPU time.
+const MAX_WALL_RATIO: f64 = 1.05;
+const MAX_CPU_SHARE: f64 = 0.03;
+const CREATE_TIMEOUT: Duration = Duration::from_secs(1800);
+const CONCURRENT_CREATES: usize = 6;
 
 /// The argument of the process that keeps the hosts.
 const LAB: &str = "--lab";
@@ -46,26 +46,26 @@ async fn main() -> anyhow::Result<()> {
     }
     let rounds = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(3usize);
     let runner = AnsibleRunner::locate()?;
-    // In a process of its own, so that this one's CPU time is that of running playbooks alone.
+    // In a separate process, so that the CPU time of this one is only that of running playbooks.
     let mut lab = Command::new(std::env::current_exe()?)
         .arg(LAB)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("the process that keeps the hosts cannot be started")?;
+        .context("cannot start the process that keeps the hosts")?;
     let mut line = String::new();
     BufReader::new(lab.stdout.take().context("it has an output")?).read_line(&mut line)?;
     let hosts: Vec<Value> = serde_json::from_str(&line).context("there are no real hosts; see above")?;
     println!("{} real hosts, patch-mixed, {rounds} rounds of each way, alternating", hosts.len());
     let measured = measure(&runner, &hosts, rounds).await;
-    // The end of its input is its end.
+    // It ends with its input.
     drop(lab.stdin.take());
     lab.wait()?;
-    tell(measured?);
+    report(measured?);
     Ok(())
 }
 
-/// Makes the hosts, tells of them in one line, and deletes them when nobody needs them any more.
+/// Creates the hosts, prints them in one line, and deletes them when the input ends.
 async fn keep_hosts() -> anyhow::Result<()> {
     let Some(fleet) = TestFleet::new() else { bail!("no real hosts can run here") };
     let database = TestDatabase::create().await;
@@ -85,7 +85,7 @@ async fn keep_hosts() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What one wave took: on the clock, of this process, and of the children that `ansible-playbook` and its workers are.
+/// Seconds of one wave: wall time, CPU time of this process, and CPU time of `ansible-playbook` and its workers.
 #[derive(Clone, Copy)]
 struct Took {
     wall: f64,
@@ -96,22 +96,19 @@ struct Took {
 async fn measure(runner: &AnsibleRunner, hosts: &[Value], rounds: usize) -> anyhow::Result<[Vec<Took>; 2]> {
     let mut measured = [Vec::new(), Vec::new()];
     for round in 0..rounds {
-        // Whoever comes second finds warmer caches; so each comes second every other time.
+        // The second one finds warmer caches, so the order alternates.
         for is_bare in [round % 2 == 0, round % 2 != 0] {
             let folder = TempDir::new()?;
             let run_id = format!("bench-{round}-{is_bare}");
             let run = wave(Playbook::PatchMixed, hosts, &run_id, &folder.path().join("up"))?;
-            let took = match is_bare {
-                true => bare(runner, run).await?,
-                false => platform(runner, run).await?,
-            };
+            let took = if is_bare { bare(runner, run).await? } else { platform(runner, run).await? };
             let way = if is_bare { "bare    " } else { "platform" };
             println!(
                 "  {way} {:6.2} s; CPU: own {:.2} s, its children {:.2} s",
                 took.wall, took.own, took.children
             );
             measured[usize::from(!is_bare)].push(took);
-            // A host that was not patched has nothing to go back from, and fails here.
+            // A host that was not patched cannot be rolled back and fails here.
             platform(runner, wave(Playbook::RollbackSnapshot, hosts, &run_id, &folder.path().join("back"))?)
                 .await?;
         }
@@ -119,7 +116,7 @@ async fn measure(runner: &AnsibleRunner, hosts: &[Value], rounds: usize) -> anyh
     Ok(measured)
 }
 
-fn tell([bare, platform]: [Vec<Took>; 2]) {
+fn report([bare, platform]: [Vec<Took>; 2]) {
     let median = |all: &[Took], of: fn(&Took) -> f64| {
         let mut values: Vec<_> = all.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
@@ -130,31 +127,31 @@ fn tell([bare, platform]: [Vec<Took>; 2]) {
     let ratio = with / bare;
     let share = median(&platform, |took| took.own / (took.own + took.children));
     println!("median: bare {bare:.2} s, platform {with:.2} s");
-    println!("ratio {ratio:.3}, target {WALL}: {}", met(ratio <= WALL));
+    println!("ratio {ratio:.3}, target {MAX_WALL_RATIO}: {}", met(ratio <= MAX_WALL_RATIO));
     println!(
         "own CPU {:.2} % of the controller's, target {:.0} %: {}",
         share * 100.0,
-        SHARE * 100.0,
-        met(share < SHARE)
+        MAX_CPU_SHARE * 100.0,
+        met(share < MAX_CPU_SHARE)
     );
 }
 
 async fn create(operator: &Http) -> anyhow::Result<Vec<Value>> {
     let names = (1..=DEBIAN).map(|number| (format!("deb-{number:02}"), "debian12"));
     let names = names.chain((1..=ROCKY).map(|number| (format!("rpm-{number:02}"), "rocky9")));
-    let made = names.map(|(id, os)| async move {
+    let created = names.map(|(id, os)| async move {
         let vm = json!({ "id": id, "driver": "linux", "os": os, "guest": { "services": [{ "name": "nginx", "port": 443 }] } });
-        let until = Instant::now() + OPENING;
+        let until = Instant::now() + CREATE_TIMEOUT;
         loop {
             let answer = operator.post("/sim/vms", &vm).await;
             match answer.status.as_u16() {
                 201 => break Ok(answer.json),
                 503 if Instant::now() < until => tokio::time::sleep(Duration::from_millis(500)).await,
-                status => bail!("host `{id}` cannot be made: status {status}, {}", answer.json),
+                status => bail!("cannot create host `{id}`: status {status}, {}", answer.json),
             }
         }
     });
-    stream::iter(made).buffered(MADE_AT_ONCE).try_collect().await
+    stream::iter(created).buffered(CONCURRENT_CREATES).try_collect().await
 }
 
 fn wave(playbook: Playbook, hosts: &[Value], run_id: &str, folder: &Path) -> anyhow::Result<PlaybookRun> {
@@ -166,9 +163,10 @@ fn wave(playbook: Playbook, hosts: &[Value], run_id: &str, folder: &Path) -> any
         let key = SshKey::File(of("key_file")?.into());
         let rule = HostKeyRule::Known(of("host_key")?.parse()?);
         let connection = SshConnection::new(of("address")?.parse()?, 22, of("user")?, key, rule)?;
-        let (group, new, old) = match name.starts_with("deb") {
-            true => ("packaging_dpkg", "3.0.18-1~deb12u2", "3.0.17-1~deb12u3"),
-            false => ("packaging_rpm", "1:3.2.2-7.el9_7", "1:3.2.2-6.el9_6.2"),
+        let (group, new, old) = if name.starts_with("deb") {
+            ("packaging_dpkg", "3.0.18-1~deb12u2", "3.0.17-1~deb12u3")
+        } else {
+            ("packaging_rpm", "1:3.2.2-7.el9_7", "1:3.2.2-6.el9_6.2")
         };
         let mut variables = Variables::new();
         variables
@@ -210,7 +208,7 @@ async fn platform(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<To
 /// As an operator would type it, with the inventory, the variables and the known hosts that the platform wrote.
 async fn bare(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<Took> {
     let (folder, forks) = (run.run_dir.clone(), run.forks);
-    // A run that is terminated as soon as it has begun has written the files that both ways read.
+    // A run that is terminated right after its start has written the files that both ways read.
     let mut prepared = runner.start(run).await?;
     prepared.stop_handle().terminate();
     prepared.wait().await;
@@ -230,7 +228,7 @@ async fn bare(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<Took> 
         .env("ANSIBLE_COLLECTIONS_PATH", playbooks.folder().join("collections"))
         .env("ANSIBLE_PIPELINING", "True")
         .env("ANSIBLE_SSH_ARGS", format!("-C -o ControlMaster=auto -o ControlPersist=60s {known}"))
-        // A folder of its own: the connections of the round before are none of this one's.
+        // A new folder, so that the connections of the previous round are not used.
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", sockets.path())
         .env("LC_ALL", "C.UTF-8")
         .stdout(std::fs::File::create(folder.join("bare.log"))?)
@@ -244,11 +242,11 @@ async fn bare(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<Took> 
     Ok(Took { wall, own: own_after - own, children: children_after - children })
 }
 
-/// Of this process, and of its children that have ended, with theirs.
+/// CPU seconds of this process, and of all its descendants that have ended.
 fn cpu_seconds() -> anyhow::Result<[f64; 2]> {
     let text = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<_> = text.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    // Fields 14 to 17 of proc(5), in hundredths of a second: user and system time, own and of children.
+    // Fields 14 to 17 of proc(5), in hundredths of a second: user and system time of the process and of its children.
     let ticks = |number: usize| -> anyhow::Result<f64> {
         Ok(fields.get(number - 3).context("no such field")?.parse()?)
     };

@@ -1,7 +1,7 @@
-//! The patch-manager: its capabilities composed into one service, and the page.
+//! The patch-manager: composes its capabilities and the page into one service.
 //!
-//! `patch-compliance`, `patch-runs` and `patch-releases` hold the rules, each on those before it. They reach CMDB, ITSM and
-//! sim-engine over HTTP only and never read another service's tables.
+//! `patch-compliance`, `patch-runs` and `patch-releases` contain the rules; each depends on those before it. They use CMDB, ITSM
+//! and sim-engine over HTTP only and never read another service's tables.
 
 mod page;
 mod service;

@@ -1,4 +1,4 @@
-//! The dashboard: a page without data, which reads the API with the token its user enters.
+//! The dashboard: a page without data, which reads the API with the token that its user enters.
 
 use axum::{Router, http::header, response::IntoResponse, routing::get};
 use utoipa_axum::router::OpenApiRouter;
@@ -7,7 +7,7 @@ const PAGE: &str = include_str!("dashboard/index.html");
 const SCRIPT: &str = include_str!("dashboard/app.js");
 const STYLE: &str = include_str!("dashboard/app.css");
 
-/// Nothing but this service's own files and answers; no page of others may frame it.
+/// Allows only files and answers of this service; no other page may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(super) fn routes() -> OpenApiRouter {

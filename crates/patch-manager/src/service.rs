@@ -1,4 +1,4 @@
-//! The service: its capabilities, their routes as one table, and how it starts.
+//! The service: its capabilities, their merged routes, and its start.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Service for PatchManager {
     const TITLE: &'static str = "Patch manager";
     const SCHEMA: &'static str = patch_compliance::SCHEMA;
     const DEFAULT_PORT: u16 = 8080;
-    /// The page holds no data: it asks for a token and reads the API with it. Callbacks bear a signature.
+    /// The page contains no data: it asks for a token and reads the API with it. Callbacks are signed.
     const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*", "/patch/callbacks/*"];
 
     type Settings = Settings;

@@ -1,12 +1,12 @@
-//! Every step of the workflow fails once: the host is in service afterwards, out of maintenance, or somebody is told.
+//! Every step of the workflow fails once: afterwards the host is in service and out of maintenance, or the failure is reported.
 
 use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
 use domain::workflow::WorkflowStep;
 use serde_json::json;
 
-use crate::lab::{ALL, Lab, SECOND, Told};
+use crate::lab::{ALL, Lab, Recording, SECOND};
 
-/// Makes one step of a host fail, by its variables or by what was done to the host before.
+/// Makes one step of a host fail, by its variables or by a change to the host.
 fn break_step(step: &str, variables: &mut Variables, hooks: &mut serde_json::Value) {
     let failing = json!([["false"]]);
     match step {
@@ -30,7 +30,7 @@ fn break_step(step: &str, variables: &mut Variables, hooks: &mut serde_json::Val
     };
 }
 
-async fn play(lab: &Lab, steps: [&str; 4]) -> Told {
+async fn play(lab: &Lab, steps: [&str; 4]) -> Recording {
     let step_of = |host: &str| steps[ALL.iter().position(|each| *each == host).unwrap()];
     let run = lab.run(Playbook::PatchMixed, &ALL, &lab.run_id(), |host, variables| {
         let marker = lab.folder.path().join(host);
@@ -49,9 +49,9 @@ async fn play(lab: &Lab, steps: [&str; 4]) -> Told {
     lab.play(run).await
 }
 
-fn failed(told: &Told, host: &str, step: &str) -> HostOutcome {
-    let outcome = told.outcome(host);
-    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{step} on {host}: {}", told.why());
+fn failed(recording: &Recording, host: &str, step: &str) -> HostOutcome {
+    let outcome = recording.outcome(host);
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{step} on {host}: {}", recording.output());
     assert_eq!(outcome.step.map(WorkflowStep::name), Some(step), "{host}: {:?}", outcome.reason);
     outcome
 }
@@ -60,56 +60,60 @@ pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
     let refuse = "mkdir -p /run/systemd/system/nginx.service.d && printf '[Unit]\\nRefuseManualStop=yes\\n' > /run/systemd/system/nginx.service.d/refuse.conf && systemctl daemon-reload";
     let broken = lab.inject("patch-failure", json!({ "vm_id": "deb-02", "times": 1 })).await;
     lab.ssh("rpm-01", refuse).await;
-    let told = play(lab, ["precheck", "update", "stop_services", "drain"]).await;
+    let recording = play(lab, ["precheck", "update", "stop_services", "drain"]).await;
     lab.ssh("rpm-01", "rm -r /run/systemd/system/nginx.service.d && systemctl daemon-reload").await;
     lab.end(&broken).await;
-    failed(&told, "deb-01", "precheck");
-    assert_eq!(failed(&told, "deb-02", "update").on_failure.as_deref(), Some("rollback"));
-    failed(&told, "rpm-01", "stop_services");
-    failed(&told, "rpm-02", "drain");
-    in_service(lab, &told).await;
-    assert_eq!(lab.ssh("deb-02", "dpkg --audit").await, "", "what a failed update left is repaired");
+    failed(&recording, "deb-01", "precheck");
+    assert_eq!(failed(&recording, "deb-02", "update").on_failure.as_deref(), Some("rollback"));
+    failed(&recording, "rpm-01", "stop_services");
+    failed(&recording, "rpm-02", "drain");
+    in_service(lab, &recording).await;
+    assert_eq!(
+        lab.ssh("deb-02", "dpkg --audit").await,
+        "",
+        "the package database is repaired after a failed update"
+    );
 
     lab.ssh("deb-02", "systemctl mask --runtime reboot.target && systemctl daemon-reload").await;
     let broken = lab.inject("service-failure", json!({ "vm_id": "rpm-01", "service": "nginx" })).await;
-    let told = play(lab, ["pre_downtime", "reboot", "start_services", "maintenance_on"]).await;
+    let recording = play(lab, ["pre_downtime", "reboot", "start_services", "maintenance_on"]).await;
     lab.end(&broken).await;
     lab.ssh("deb-02", "systemctl unmask --runtime reboot.target && systemctl daemon-reload").await;
-    failed(&told, "deb-01", "pre_downtime");
-    failed(&told, "deb-02", "reboot");
-    let outcome = failed(&told, "rpm-01", "start_services");
-    assert!(outcome.reason.unwrap().contains("starting its services failed"), "nobody is told");
-    failed(&told, "rpm-02", "maintenance_on");
+    failed(&recording, "deb-01", "pre_downtime");
+    failed(&recording, "deb-02", "reboot");
+    let outcome = failed(&recording, "rpm-01", "start_services");
+    assert!(outcome.reason.unwrap().contains("starting its services failed"), "the failure is not reported");
+    failed(&recording, "rpm-02", "maintenance_on");
     lab.ssh("rpm-01", "systemctl reset-failed; systemctl start nginx").await;
-    in_service(lab, &told).await;
+    in_service(lab, &recording).await;
 
-    let told = play(lab, ["pre_update", "post_update", "health", "maintenance_off"]).await;
-    assert_eq!(failed(&told, "deb-01", "pre_update").on_failure.as_deref(), Some("abort"));
-    failed(&told, "deb-02", "post_update");
-    failed(&told, "rpm-01", "health");
-    let outcome = failed(&told, "rpm-02", "maintenance_off");
-    assert!(outcome.reason.unwrap().contains("ending its maintenance failed"), "nobody is told");
+    let recording = play(lab, ["pre_update", "post_update", "health", "maintenance_off"]).await;
+    assert_eq!(failed(&recording, "deb-01", "pre_update").on_failure.as_deref(), Some("abort"));
+    failed(&recording, "deb-02", "post_update");
+    failed(&recording, "rpm-01", "health");
+    let outcome = failed(&recording, "rpm-02", "maintenance_off");
+    assert!(outcome.reason.unwrap().contains("ending its maintenance failed"), "the failure is not reported");
     std::fs::remove_file(lab.folder.path().join("rpm-02")).unwrap();
-    in_service(lab, &told).await;
+    in_service(lab, &recording).await;
 
-    let told = play(lab, ["update, not offered"; 4]).await;
+    let recording = play(lab, ["update, not offered"; 4]).await;
     for host in ALL {
-        let outcome = failed(&told, host, "update");
+        let outcome = failed(&recording, host, "update");
         assert!(outcome.changed.is_empty(), "{host}");
     }
-    in_service(lab, &told).await;
+    in_service(lab, &recording).await;
     lab.roll_back(&ALL).await;
 }
 
-async fn in_service(lab: &Lab, told: &Told) {
+async fn in_service(lab: &Lab, recording: &Recording) {
     for host in ALL {
         let state = lab.ssh(host, "systemctl is-active nginx || true").await;
-        assert_eq!(state, "active", "{host} is not in service: {}", told.why());
-        assert!(!lab.folder.path().join(host).exists(), "{host} is in maintenance: {}", told.why());
+        assert_eq!(state, "active", "{host} is not in service: {}", recording.output());
+        assert!(!lab.folder.path().join(host).exists(), "{host} is in maintenance: {}", recording.output());
     }
 }
 
-pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
+pub async fn steps_are_retried_or_passed_over(lab: &Lab) {
     let run = lab.run(Playbook::PatchMixed, &SECOND, &lab.run_id(), |_, variables| {
         let second_time = json!([["/bin/sh", "-c", "test -e /run/tried || { touch /run/tried; exit 1; }"]]);
         variables
@@ -123,14 +127,14 @@ pub async fn steps_are_tried_again_or_passed_over(lab: &Lab) {
                 "post_update": { "retries": 1, "backoff_seconds": 0, "on_failure": "continue" },
             }));
     });
-    let told = lab.play(run).await;
+    let recording = lab.play(run).await;
     for host in SECOND {
-        let outcome = told.outcome(host);
-        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        let outcome = recording.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         let passed_over: Vec<_> = outcome.passed_over.iter().map(|each| each.step.as_str()).collect();
         assert_eq!(passed_over, ["post_update", "pre_downtime"], "{host}");
         let tries = |step| {
-            let result = told.results(host).find(|result| result.step == Some(step)).unwrap();
+            let result = recording.results(host).find(|result| result.step == Some(step)).unwrap();
             result.data.as_ref().unwrap()["pm_tries"].as_u64()
         };
         assert_eq!(tries(WorkflowStep::PreUpdate), Some(2), "{host}");

@@ -1,4 +1,4 @@
-//! Four hosts, and playbooks on them.
+//! Four hosts, and playbook runs on them.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use test_support::{Http, TestDatabase, TestFleet, TestService};
 pub const DEBIAN: [&str; 2] = ["deb-01", "deb-02"];
 pub const ROCKY: [&str; 2] = ["rpm-01", "rpm-02"];
 pub const ALL: [&str; 4] = ["deb-01", "deb-02", "rpm-01", "rpm-02"];
-/// The first and the second host of each family: two scenarios with one of these pairs each do not meet.
+/// The first and the second host of each family, for two scenarios at the same time.
 pub const FIRST: [&str; 2] = ["deb-01", "rpm-01"];
 pub const SECOND: [&str; 2] = ["deb-02", "rpm-02"];
 const EVENT_DEADLINE: Duration = Duration::from_secs(180);
@@ -92,7 +92,7 @@ impl Lab {
         }
     }
 
-    /// An id no other run has, nor its transactions on the hosts.
+    /// A unique id for a run and its transactions on the hosts.
     pub fn run_id(&self) -> String {
         format!("run-{}", self.runs.fetch_add(1, Ordering::Relaxed))
     }
@@ -101,7 +101,7 @@ impl Lab {
         self.vms[host]["ssh"][field].as_str().unwrap().to_owned()
     }
 
-    /// The host's key, handed over as a secret.
+    /// The key of a host, passed as a secret.
     pub fn key(&self, host: &str) -> SshKey {
         SshKey::Secret(Secret::new(std::fs::read_to_string(self.access(host, "key_file")).unwrap()))
     }
@@ -111,7 +111,7 @@ impl Lab {
         SshConnection::new(address, 22, &self.access(host, "user"), self.key(host), host_key).unwrap()
     }
 
-    /// A playbook over hosts that are entered as they are known; `adjust` may change their variables.
+    /// A playbook run over hosts with known keys; `adjust` may change their variables.
     pub fn run(
         &self,
         playbook: Playbook,
@@ -151,29 +151,28 @@ impl Lab {
         run
     }
 
-    pub async fn play(&self, run: PlaybookRun) -> Told {
+    pub async fn play(&self, run: PlaybookRun) -> Recording {
         let log = run.run_dir.join("output.log");
-        let mut told = listen(self.runner.start(run).await.unwrap()).await;
-        told.log = log;
-        told
+        let mut recording = record(self.runner.start(run).await.unwrap()).await;
+        recording.log = log;
+        recording
     }
 
-    /// Runs a line in a host, which must succeed, and gives what it printed.
+    /// Runs a command on a host, which must succeed. Returns its output.
     pub async fn ssh(&self, host: &str, line: &str) -> String {
         let mut command = self.fleet.ssh(&self.access(host, "address"), &self.access(host, "host_key"));
         command.arg(line);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "`{line}` on {host}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "`{line}` on {host}: {error}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     pub async fn version(&self, host: &str, package: &str) -> String {
-        let line = match DEBIAN.contains(&host) {
-            true => format!("dpkg-query -W -f '${{Version}}' {package}"),
-            false => {
-                format!("rpm -q --qf '%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}}' {package}")
-            }
+        let line = if DEBIAN.contains(&host) {
+            format!("dpkg-query -W -f '${{Version}}' {package}")
+        } else {
+            format!("rpm -q --qf '%|EPOCH?{{%{{EPOCH}}:}}:{{}}|%{{VERSION}}-%{{RELEASE}}' {package}")
         };
         self.ssh(host, &line).await
     }
@@ -182,7 +181,7 @@ impl Lab {
         let until = Instant::now() + Duration::from_secs(90);
         let line = format!("{line} && echo yes || true");
         while !self.ssh(host, &line).await.ends_with("yes") {
-            assert!(Instant::now() < until, "`{line}` does not come true on {host}");
+            assert!(Instant::now() < until, "`{line}` does not succeed on {host}");
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -196,14 +195,14 @@ impl Lab {
         self.operator.delete(&format!("/sim/inject/{fault}")).await.expect(204);
     }
 
-    /// Back to the older versions, by the package manager, with the services running.
+    /// Downgrades to the older versions, with the services running.
     pub async fn roll_back(&self, hosts: &[&str]) {
         let run = self.run(Playbook::RollbackSnapshot, hosts, &self.run_id(), |host, variables| {
             variables.set("pm_downgrades", old_openssl(host));
         });
-        let told = self.play(run).await;
+        let recording = self.play(run).await;
         for host in hosts {
-            assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+            assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         }
     }
 }
@@ -212,29 +211,23 @@ pub fn id(name: &str) -> CiId {
     CiId::new(name).unwrap()
 }
 
-/// The update every run here brings about.
+/// The update that every run here installs.
 pub fn openssl(host: &str) -> Value {
-    match DEBIAN.contains(&host) {
-        true => json!({ "openssl": "3.0.18-1~deb12u2" }),
-        false => json!({ "openssl": "1:3.2.2-7.el9_7" }),
-    }
+    json!({ "openssl": if DEBIAN.contains(&host) { "3.0.18-1~deb12u2" } else { "1:3.2.2-7.el9_7" } })
 }
 
 pub fn old_openssl(host: &str) -> Value {
-    match DEBIAN.contains(&host) {
-        true => json!({ "openssl": "3.0.17-1~deb12u3" }),
-        false => json!({ "openssl": "1:3.2.2-6.el9_6.2" }),
-    }
+    json!({ "openssl": if DEBIAN.contains(&host) { "3.0.17-1~deb12u3" } else { "1:3.2.2-6.el9_6.2" } })
 }
 
-/// Everything a run told.
-pub struct Told {
+/// All events of a playbook run.
+pub struct Recording {
     pub events: Vec<Event>,
     pub ended: Ended,
     pub log: PathBuf,
 }
 
-impl Told {
+impl Recording {
     pub fn results<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a HostResult> {
         self.events.iter().filter_map(move |event| match event {
             Event::HostResult(result) if result.host.as_str() == host => Some(result),
@@ -242,14 +235,14 @@ impl Told {
         })
     }
 
-    /// The host's one last word.
+    /// The only outcome of a host.
     pub fn outcome(&self, host: &str) -> HostOutcome {
         let outcomes: Vec<_> = self.results(host).filter_map(HostResult::outcome).collect();
-        assert_eq!(outcomes.len(), 1, "{host} must have one last word: {}", self.why());
+        assert_eq!(outcomes.len(), 1, "{host} must have one outcome: {}", self.output());
         outcomes.into_iter().next().unwrap()
     }
 
-    pub fn why(&self) -> String {
+    pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -258,19 +251,19 @@ pub async fn next(running: &mut RunningPlaybook) -> Option<Event> {
     tokio::time::timeout(EVENT_DEADLINE, running.next_event()).await.expect("an event in time")
 }
 
-pub async fn listen(mut running: RunningPlaybook) -> Told {
+pub async fn record(mut running: RunningPlaybook) -> Recording {
     let log = running.log().clone();
     let mut events = Vec::new();
     while let Some(event) = next(&mut running).await {
         if let Event::Ended(ended) = event {
-            return Told { events, ended, log };
+            return Recording { events, ended, log };
         }
         events.push(event);
     }
     panic!("the stream ended without `Ended`: {events:#?}");
 }
 
-/// Reads events until the step begins on a host.
+/// Reads events until the step starts on a host.
 pub async fn until_step(running: &mut RunningPlaybook, step: WorkflowStep) {
     while let Some(event) = next(running).await {
         assert!(!matches!(event, Event::Ended(_)), "the run ended before `{}`", step.name());

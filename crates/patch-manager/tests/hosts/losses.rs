@@ -1,4 +1,4 @@
-//! Work that is stopped, abandoned or cut off in the middle of a package transaction.
+//! Work that is stopped, abandoned or interrupted in the middle of a package transaction.
 
 use std::{
     process::Command,
@@ -9,7 +9,7 @@ use ansible::{Event, HostOutcomeKind, HostStatus, Playbook, RunningPlaybook};
 use domain::workflow::WorkflowStep;
 use serde_json::{Value, json};
 
-use crate::lab::{FIRST, Lab, SECOND, listen, next, openssl};
+use crate::lab::{FIRST, Lab, SECOND, next, openssl, record};
 
 async fn slow(lab: &Lab, hosts: &[&str], seconds: u32) -> Vec<Value> {
     let mut faults = Vec::new();
@@ -30,14 +30,17 @@ async fn in_transaction(lab: &Lab, hosts: &[&str], run_id: &str, attempt: u32) -
     for host in hosts {
         lab.until(
             host,
-            &format!("grep -q installing {} && test -s /run/fleet-faults/strikes", record(run_id, attempt)),
+            &format!(
+                "grep -q installing {} && test -s /run/fleet-faults/strikes",
+                transaction_file(run_id, attempt)
+            ),
         )
         .await;
     }
     running
 }
 
-fn record(run_id: &str, attempt: u32) -> String {
+fn transaction_file(run_id: &str, attempt: u32) -> String {
     format!("/var/lib/patch-manager/transactions/{run_id}_{attempt}.json")
 }
 
@@ -51,20 +54,20 @@ async fn forget_strikes(lab: &Lab, hosts: &[&str], faults: Vec<Value>) {
 }
 
 async fn recover(lab: &Lab, hosts: &[&str], run_id: &str) {
-    let told = lab.play(lab.run(Playbook::RecoverHost, hosts, run_id, |_, _| {})).await;
+    let recording = lab.play(lab.run(Playbook::RecoverHost, hosts, run_id, |_, _| {})).await;
     for host in hosts {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
     }
 }
 
-pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) {
+pub async fn cancel_finishes_the_transaction_and_starts_nothing_else(lab: &Lab) {
     let (run_id, faults) = (lab.run_id(), slow(lab, &FIRST, 5).await);
     let running = in_transaction(lab, &FIRST, &run_id, 1).await;
     running.request_stop();
-    let told = listen(running).await;
+    let recording = record(running).await;
     for host in FIRST {
-        let outcome = told.outcome(host);
+        let outcome = recording.outcome(host);
         assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(WorkflowStep::Reboot)));
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
         assert!(outcome.changed.iter().any(|change| change.package == "openssl"), "{host}");
@@ -74,28 +77,28 @@ pub async fn cancel_lets_the_transaction_end_and_begins_nothing_else(lab: &Lab) 
     lab.roll_back(&FIRST).await;
 }
 
-pub async fn transaction_outlives_its_orchestrator_and_is_adopted(lab: &Lab) {
+pub async fn transaction_survives_its_orchestrator_and_is_adopted(lab: &Lab) {
     let (run_id, faults) = (lab.run_id(), slow(lab, &FIRST, 6).await);
     let running = in_transaction(lab, &FIRST, &run_id, 1).await;
     let killed = Command::new("kill").args(["-KILL", &running.process().pid.to_string()]).status().unwrap();
     assert!(killed.success());
-    let told = listen(running).await;
-    assert_eq!(told.ended.unfinished.len(), 2, "nobody can know how it ended");
+    let recording = record(running).await;
+    assert_eq!(recording.ended.unfinished.len(), 2, "its outcome is unknown");
 
-    // The next owner plays the same step again: run and attempt are the same.
-    let told = lab
+    // The next owner repeats the action with the same run and attempt.
+    let recording = lab
         .play(lab.run(Playbook::PatchMixed, &FIRST, &run_id, |_, variables| {
             variables.set("pm_reboot", "never");
         }))
         .await;
     for host in FIRST {
-        let outcome = told.outcome(host);
-        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        let outcome = recording.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert!(
             outcome.changed.iter().any(|change| change.package == "openssl"),
-            "{host} does not tell what was done"
+            "{host} does not report what was done"
         );
-        lab.ssh(host, &format!("grep -q '\"began_times\": 1' {}", record(&run_id, 1))).await;
+        lab.ssh(host, &format!("grep -q '\"began_times\": 1' {}", transaction_file(&run_id, 1))).await;
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
     }
     forget_strikes(lab, &FIRST, faults).await;
@@ -108,19 +111,19 @@ pub async fn host_that_dies_in_mid_transaction_is_repaired(lab: &Lab) {
     for host in SECOND {
         lab.inject("host-failure", json!({ "vm_id": host })).await;
     }
-    let told = listen(running).await;
+    let recording = record(running).await;
     for host in SECOND {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Unreachable, "{}", told.why());
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Unreachable, "{}", recording.output());
         lab.operator.post(&format!("/sim/vms/{host}/power"), &json!({ "action": "on" })).await.expect(200);
         lab.until(host, "systemctl is-active nginx").await;
     }
-    let told = lab
+    let recording = lab
         .play(lab.run(Playbook::PatchMixed, &SECOND, &run_id, |_, variables| {
             variables.set("pm_reboot", "never").set("pm_attempt", 2);
         }))
         .await;
     for host in SECOND {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
     }
     assert_eq!(lab.ssh(SECOND[0], "dpkg --audit").await, "");
@@ -141,9 +144,9 @@ pub async fn partition_ends_as_unreachable(lab: &Lab) {
             outcome = outcome.or_else(|| result.outcome());
         }
     }
-    println!("a host that went silent was noticed after {:.1} s", began.elapsed().as_secs_f64());
+    println!("a silent host was noticed after {:.1} s", began.elapsed().as_secs_f64());
     assert_eq!(outcome.unwrap().outcome, HostOutcomeKind::Unreachable);
-    // Generous, because the machine may be busy; an idle one takes nine seconds and the end of the play.
+    // Generous, because the machine may be busy: an idle one needs nine seconds and the end of the play.
     assert!(began.elapsed() < Duration::from_secs(60));
     lab.end(&cut).await;
     recover(lab, &["deb-02"], &run_id).await;

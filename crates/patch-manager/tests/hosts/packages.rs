@@ -1,4 +1,4 @@
-//! Packages as apt and dnf see them: found, brought to a version, to a level, and back.
+//! Packages of apt and dnf: scanned, updated to a version or a level, and rolled back.
 
 use ansible::{End, HostOutcomeKind, HostResult, Playbook};
 use domain::workflow::WorkflowStep;
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::lab::{ALL, DEBIAN, Lab, ROCKY, old_openssl, openssl};
 
-pub async fn scan_tells_what_is_installed_and_offered(lab: &Lab) {
+pub async fn scan_reports_installed_and_offered_packages(lab: &Lab) {
     let results = lab.folder.path().join("scans");
     std::fs::create_dir(&results).unwrap();
     lab.ssh("deb-02", "apt-mark hold demo-tools").await;
     let mut run = lab.run(Playbook::ScanCompliance, &ALL, &lab.run_id(), |_, _| {});
     run.extra_vars.set("pm_results_dir", results.to_str().unwrap());
-    let told = lab.play(run).await;
-    assert_eq!(told.ended.end, End::Succeeded, "{}", told.why());
+    let recording = lab.play(run).await;
+    assert_eq!(recording.ended.end, End::Succeeded, "{}", recording.output());
     for host in ALL {
         let text = std::fs::read(results.join(format!("{host}.json"))).unwrap();
         let scan: Value = serde_json::from_slice(&text).unwrap();
@@ -54,11 +54,11 @@ pub async fn staging_tests_pass_on_every_host(lab: &Lab) {
     let run = lab.run(Playbook::StagingTests, &ALL, &lab.run_id(), |_, variables| {
         variables.set("pm_tests", tests.clone());
     });
-    let told = lab.play(run).await;
+    let recording = lab.play(run).await;
     for host in ALL {
-        let results: Vec<_> = told.results(host).filter_map(HostResult::test).collect();
+        let results: Vec<_> = recording.results(host).filter_map(HostResult::test).collect();
         let failed: Vec<_> = results.iter().filter(|test| !test.passed).collect();
-        assert_eq!((results.len(), failed.len()), (29, 0), "{host}: {failed:?} {}", told.why());
+        assert_eq!((results.len(), failed.len()), (29, 0), "{host}: {failed:?} {}", recording.output());
     }
 }
 
@@ -74,28 +74,29 @@ pub async fn hosts_are_patched_once_rebooted_and_rolled_back(lab: &Lab) {
             variables.set("pm_updates", with_kernel(host)).set("pm_reboot", "always");
         })
     };
-    let told = lab.play(run()).await;
-    assert_eq!(told.ended.end, End::Succeeded, "{}", told.why());
+    let recording = lab.play(run()).await;
+    assert_eq!(recording.ended.end, End::Succeeded, "{}", recording.output());
     for host in ALL {
-        let outcome = told.outcome(host);
+        let outcome = recording.outcome(host);
         assert!(outcome.rebooted, "{host}");
         let changed = outcome.changed.iter().map(|change| change.package.as_str()).collect::<Vec<_>>();
         assert!(changed.contains(&"openssl") && changed.contains(&"demo-kernel"), "{host}: {changed:?}");
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
         assert_eq!(lab.ssh(host, "systemctl is-active nginx").await, "active");
-        let steps: Vec<_> = told.results(host).filter_map(|result| result.step).collect();
+        let steps: Vec<_> = recording.results(host).filter_map(|result| result.step).collect();
         assert_eq!(steps, WorkflowStep::ALL, "{host}");
     }
 
-    // The same run once more, as after a crash: what was done is told and not done again.
+    // The same run again, as after a crash: what was done is reported and not repeated.
     let count = |host: &'static str| async move {
-        let line = match DEBIAN.contains(&host) {
-            true => "grep -c '^Commandline:.*PatchManager' /var/log/apt/history.log",
-            false => "dnf history list | grep -c patch-ma",
+        let line = if DEBIAN.contains(&host) {
+            "grep -c '^Commandline:.*PatchManager' /var/log/apt/history.log"
+        } else {
+            "dnf history list | grep -c patch-ma"
         };
         lab.ssh(host, line).await
     };
-    let told = lab
+    let recording = lab
         .play({
             let mut run = run();
             run.extra_vars.set("pm_reboot", "if_required");
@@ -103,25 +104,25 @@ pub async fn hosts_are_patched_once_rebooted_and_rolled_back(lab: &Lab) {
         })
         .await;
     for host in ALL {
-        let outcome = told.outcome(host);
-        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        let outcome = recording.outcome(host);
+        assert_eq!(outcome.outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert_eq!(count(host).await, "1", "{host} was patched twice");
         assert!(
             outcome.changed.iter().any(|change| change.package == "openssl"),
-            "{host} forgot what was done"
+            "{host} does not report what was done"
         );
     }
 
     let back = lab.run(Playbook::RollbackSnapshot, &ALL, &run_id, |host, variables| {
         variables.set("pm_downgrades", old_openssl(host));
     });
-    let told = lab.play(back).await;
+    let recording = lab.play(back).await;
     for host in ALL {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert_eq!(lab.version(host, "openssl").await, old_openssl(host)["openssl"], "{host}");
         assert!(
             lab.version(host, "demo-kernel").await.starts_with("6.1.140"),
-            "what changed along goes back along"
+            "packages that changed with it are rolled back with it"
         );
     }
 }
@@ -137,16 +138,19 @@ pub async fn level_is_chosen_by_security_and_advisory(lab: &Lab) {
             _ => variables.set("pm_selection", "security"),
         };
     });
-    let told = lab.play(run).await;
+    let recording = lab.play(run).await;
     for host in hosts {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", told.why());
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         assert_eq!(lab.version(host, "openssl").await, openssl(host)["openssl"], "{host}");
         assert!(
             lab.version(host, "demo-tools").await.starts_with("2.0"),
-            "{host}: that is no security update"
+            "{host}: that is not a security update"
         );
     }
     assert!(lab.version(ROCKY[0], "demo-kernel").await.starts_with("6.1.147"));
-    assert!(lab.version(ROCKY[1], "demo-kernel").await.starts_with("6.1.140"), "another advisory was taken");
+    assert!(
+        lab.version(ROCKY[1], "demo-kernel").await.starts_with("6.1.140"),
+        "another advisory was installed"
+    );
     lab.roll_back(&hosts).await;
 }

@@ -1,11 +1,11 @@
-//! How hosts are entered, and when they are not.
+//! How hosts are accessed over SSH, and when access is refused.
 
 use ansible::{End, Event, HostKeyRule, HostOutcomeKind, Jump, Playbook};
 
 use crate::lab::{ALL, Lab};
 
-/// Root and a user with sudo, another port, another host in between, a key that is learned.
-pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
+/// Root and a user with sudo, another port, a jump host, a key that is learned.
+pub async fn hosts_are_accessed_as_the_cmdb_describes(lab: &Lab) {
     lab.ssh("deb-01", "id ops 2>/dev/null || useradd -m -s /bin/bash -p '*' ops; echo 'ops ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/ops").await;
     lab.ssh(
         "rpm-01",
@@ -32,12 +32,12 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
         variables.set("pm_reboot", "never");
     });
     let run_dir = run.run_dir.clone();
-    let told = lab.play(run).await;
-    assert_eq!(told.ended.end, End::Succeeded, "{}", told.why());
+    let recording = lab.play(run).await;
+    assert_eq!(recording.ended.end, End::Succeeded, "{}", recording.output());
     for host in ALL {
-        assert_eq!(told.outcome(host).outcome, HostOutcomeKind::Succeeded);
+        assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded);
     }
-    let learned: Vec<_> = told
+    let learned: Vec<_> = recording
         .events
         .iter()
         .filter_map(|event| match event {
@@ -45,9 +45,9 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
             _ => None,
         })
         .collect();
-    assert_eq!(learned, [("rpm-02", lab.access("rpm-02", "host_key"))], "what is known is not learned");
+    assert_eq!(learned, [("rpm-02", lab.access("rpm-02", "host_key"))], "a known key is not learned");
 
-    assert!(std::fs::symlink_metadata(run_dir.join("private")).is_err(), "secrets were left");
+    assert!(std::fs::symlink_metadata(run_dir.join("private")).is_err(), "secrets were left behind");
     let own = format!("-{}-", std::process::id());
     let left: Vec<_> = std::fs::read_dir("/dev/shm")
         .unwrap()
@@ -63,34 +63,34 @@ pub async fn hosts_are_entered_as_the_cmdb_says(lab: &Lab) {
     lab.roll_back(&ALL).await;
 }
 
-pub async fn another_host_key_is_refused(lab: &Lab) {
+pub async fn wrong_host_key_is_refused(lab: &Lab) {
     let other = HostKeyRule::Known(lab.access("deb-01", "host_key").parse().unwrap());
     let connections = [
         ("deb-02", lab.connection("deb-02", other)),
         ("rpm-02", lab.connection("rpm-02", HostKeyRule::Refuse)),
     ];
     let run = lab.run_by(Playbook::PatchMixed, connections, &lab.run_id(), |_, _| {});
-    let told = lab.play(run).await;
-    for (host, said) in
+    let recording = lab.play(run).await;
+    for (host, part) in
         [("deb-02", "shows another host key"), ("rpm-02", "is unknown, and learning it is not allowed")]
     {
-        let outcome = told.outcome(host);
+        let outcome = recording.outcome(host);
         assert_eq!(outcome.outcome, HostOutcomeKind::Unreachable, "{host}");
         let reason = outcome.reason.unwrap();
-        assert!(reason.contains(said), "{host}: {reason}");
+        assert!(reason.contains(part), "{host}: {reason}");
     }
 }
 
-/// The fleet's key opens a host for every user it has; to become root is another matter.
-pub async fn user_who_cannot_become_root_is_told_so(lab: &Lab) {
+/// The fleet's key is accepted for every user of a host, but not every user can become root.
+pub async fn user_without_root_access_is_reported(lab: &Lab) {
     lab.ssh("deb-02", "id guest 2>/dev/null || useradd -m -s /bin/bash -p '*' guest").await;
     let address = lab.access("deb-02", "address").parse().unwrap();
     let rule = HostKeyRule::Known(lab.access("deb-02", "host_key").parse().unwrap());
     let connection = ansible::SshConnection::new(address, 22, "guest", lab.key("deb-02"), rule).unwrap();
     let run = lab.run_by(Playbook::PatchMixed, [("deb-02", connection)], &lab.run_id(), |_, _| {});
-    let told = lab.play(run).await;
-    let outcome = told.outcome("deb-02");
-    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{}", told.why());
+    let recording = lab.play(run).await;
+    let outcome = recording.outcome("deb-02");
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "{}", recording.output());
     let reason = outcome.reason.unwrap();
     assert!(reason.contains("user `guest` cannot become root without a password"), "{reason}");
 }

@@ -39,18 +39,18 @@ async fn what_cannot_be_asked_is_named() {
     let run = "018f0000-0000-7000-8000-000000000000";
     let selector = json!({ "all": true });
     for (body, pointer, reason) in [
-        (json!({}), "", "must name a policy_id"),
+        (json!({}), "", "must have a `policy_id`"),
         (json!({ "scenario": "" }), "/scenario", "contains no scenario"),
         (
             json!({ "scenario": "nodes:\n  - {id: a, type: HOST, colour: red}\n" }),
             "/scenario",
             "scenario:2: nodes[0]",
         ),
-        (json!({ "scenario": SHOP, "selector": selector }), "", "no two of them"),
-        (json!({ "scenario": SHOP, "replay_of": run }), "", "no two of them"),
-        (json!({ "scenario": SHOP, "deadline_seconds": 60 }), "/deadline_seconds", "is for hosts"),
+        (json!({ "scenario": SHOP, "selector": selector }), "", "must have only one of"),
+        (json!({ "scenario": SHOP, "replay_of": run }), "", "must have only one of"),
+        (json!({ "scenario": SHOP, "deadline_seconds": 60 }), "/deadline_seconds", "applies to hosts only"),
         (json!({ "selector": selector, "deadline_seconds": 0 }), "/deadline_seconds", "must be 1 to"),
-        (json!({ "selector": selector, "confidence": 0.9 }), "/confidence", "without deadline_seconds"),
+        (json!({ "selector": selector, "confidence": 0.9 }), "/confidence", "needs `deadline_seconds`"),
         (
             json!({ "selector": selector, "deadline_seconds": 9, "confidence": 1 }),
             "/confidence",

@@ -1,4 +1,4 @@
-//! Operators steer: cancel, pause, resume, retry, roll back.
+//! The orders of operators: cancel, pause, resume, retry, roll back.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use test_support::OLD;
 use crate::platform::platform;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_run_ends_in_a_stated_safe_state() {
+async fn cancelled_run_ends_in_a_known_safe_state() {
     let platform = platform!();
     platform.fleet(4, 0).await;
     let run = platform.run().await;
@@ -25,7 +25,7 @@ async fn cancelled_run_ends_in_a_stated_safe_state() {
         ended["hosts"]["cancelled"].as_i64().unwrap() + ended["hosts"]["succeeded"].as_i64().unwrap(),
         4
     );
-    // The transaction that was under way has finished: it is there whole or not at all.
+    // The transaction in progress has finished: it is complete or absent.
     for host in ["h-1", "h-2", "h-3", "h-4"] {
         let history = platform.sim.get(&format!("/sim/vms/{host}/guest/transactions")).await.expect(200);
         assert!(
@@ -38,7 +38,7 @@ async fn cancelled_run_ends_in_a_stated_safe_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paused_run_begins_no_host_until_it_is_resumed() {
+async fn paused_run_starts_no_host_until_it_is_resumed() {
     let platform = platform!();
     platform.fleet(4, 0).await;
     let run = platform.run().await;
@@ -55,6 +55,7 @@ async fn paused_run_begins_no_host_until_it_is_resumed() {
     );
     let change = paused["change_id"].as_str().unwrap();
     platform.approver.post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect(200);
+    // Nothing is to happen, so there is no condition to wait for: an open run would start within two seconds.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     assert_eq!(platform.get(&run).await["state"], "paused");
     platform.patch.post(&format!("/patch/runs/{run}/resume"), &json!({})).await.expect(202);
@@ -63,7 +64,7 @@ async fn paused_run_begins_no_host_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_hosts_of_an_ended_run_are_tried_again_by_a_new_one() {
+async fn failed_hosts_of_an_ended_run_are_retried_in_a_new_run() {
     let platform = platform!();
     platform.fleet(3, 0).await;
     platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-2", "times": 1 })).await.expect(201);
@@ -76,11 +77,11 @@ async fn failed_hosts_of_an_ended_run_are_tried_again_by_a_new_one() {
     platform.approve(again_id).await;
     let ended = platform.until_ended(again_id).await;
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
-    assert_eq!(ended["hosts"]["total"], 1, "just the host that failed");
+    assert_eq!(ended["hosts"]["total"], 1, "only the host that failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ended_run_is_taken_back_by_a_new_one_under_change_control() {
+async fn ended_run_is_rolled_back_by_a_new_run_with_its_own_change() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     let run = platform.run().await;
@@ -102,7 +103,7 @@ async fn ended_run_is_taken_back_by_a_new_one_under_change_control() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_run_is_rolled_back_on_the_spot() {
+async fn open_run_rolls_back_its_own_hosts() {
     let platform = platform!();
     platform.fleet(4, 0).await;
     let run = platform.run().await;

@@ -9,7 +9,7 @@ fn host<'a>(run: &'a Value, id: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_host_is_tried_again_as_often_as_the_policy_says() {
+async fn failed_host_is_retried_as_often_as_the_policy_allows() {
     let platform = platform!();
     platform.fleet(3, 0).await;
     platform.policy(json!({ "retries": 1 })).await;
@@ -36,7 +36,7 @@ async fn pilot_that_fails_stops_the_run() {
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "halted");
     assert_eq!(host(&ended, &pilot)["state"], "rolled_back");
-    assert_eq!(ended["hosts"]["skipped"], 3, "no other host was begun");
+    assert_eq!(ended["hosts"]["skipped"], 3, "no other host was started");
     platform.assert_settled(&run).await;
 }
 
@@ -55,13 +55,13 @@ async fn error_threshold_halts_the_run() {
     assert!(ended["reason"].as_str().unwrap().contains("threshold"));
     assert_eq!(ended["hosts"]["skipped"], 4);
 
-    // The run once more: one after the other it would have come as far, and no fault appears that it did not have.
+    // The replay of the run: every strategy would have stopped, and there is no failure that the run did not have.
     let asked = json!({ "replay_of": run, "strategies": ["rolling", "bigbang"], "deadline_seconds": 3600 });
     let replayed = platform.patch.post("/patch/plans/simulate", &asked).await.expect(200);
     let remarks: Vec<&str> =
         replayed["remarks"].as_array().unwrap().iter().filter_map(|remark| remark.as_str()).collect();
     assert_eq!(remarks.len(), 3, "{replayed:#}");
-    assert!(remarks[0].starts_with("as it went, by") && remarks[0].ends_with("1 failed"), "{remarks:?}");
+    assert!(remarks[0].starts_with("actual run with") && remarks[0].ends_with("1 failed"), "{remarks:?}");
     assert!(remarks[1..].iter().all(|remark| remark.contains("would have stopped after")), "{remarks:?}");
     assert!(replayed["deadline"]["why"].is_string());
 }
@@ -77,7 +77,7 @@ async fn regression_in_staging_keeps_production_untouched() {
     platform.sim.post("/sim/vms", &vm).await.expect(201);
     let ci = json!({ "id": "s-1", "type": "vm", "tags": tags, "attributes": { "driver": "model", "services": ["nginx"] } });
     platform.cmdb.post("/cmdb/cis", &ci).await.expect(201);
-    // The service nobody watches does not come back after the update: only the tests see it.
+    // A service that no health check covers does not come back after the update: only the tests notice it.
     let tests = json!([{ "name": "worker is active", "kind": "service_active", "service": "worker" },
         { "name": "reachable", "kind": "reachable" }]);
     platform.policy(json!({ "staging": { "target_ci_tags": { "env": "staging" }, "tests": tests }, "rollback": "manual" })).await;
@@ -97,7 +97,7 @@ async fn regression_in_staging_keeps_production_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_that_is_lost_ends_unreachable_and_never_as_success() {
+async fn lost_host_ends_as_unreachable() {
     let platform = platform!();
     platform.fleet(3, 0).await;
     platform.policy(json!({ "rollback": "manual" })).await;

@@ -7,7 +7,7 @@ use test_support::NEW;
 use crate::platform::platform;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_patches_every_host_once_and_closes_its_books() {
+async fn run_patches_every_host_once_and_closes_its_change() {
     let platform = platform!();
     platform.fleet(4, 2).await;
     let run = platform.run().await;
@@ -39,13 +39,13 @@ async fn run_patches_every_host_once_and_closes_its_books() {
     assert!(report["actual"]["max_hosts_down"].as_i64().unwrap() <= 2);
     let ledger = platform.patch.get("/patch/predictions").await.expect(200);
     assert_eq!(ledger["items"][0]["run_id"].as_str(), Some(run.as_str()));
-    assert_eq!(ledger["calibration"]["runs"], 1, "the prediction is held against what happened");
+    assert_eq!(ledger["calibration"]["runs"], 1, "the prediction is compared with what happened");
     let text = platform.patch.get(&format!("/patch/runs/{run}/report?format=markdown")).await;
     assert!(text.text.starts_with(&format!("# Run {run}: succeeded")), "{}", text.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_without_anything_to_do_ends_the_run() {
+async fn run_with_nothing_to_do_ends_after_its_plan() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     for host in ["h-1", "h-2"] {
@@ -59,11 +59,11 @@ async fn plan_without_anything_to_do_ends_the_run() {
     let run = platform.run().await;
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "succeeded");
-    assert!(ended["change_id"].is_null(), "no change is opened for nothing");
+    assert!(ended["change_id"].is_null(), "no change is opened without work");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dry_run_ends_after_plan_and_touches_nothing() {
+async fn dry_run_ends_after_its_plan_and_changes_nothing() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     let run =
@@ -77,7 +77,7 @@ async fn dry_run_ends_after_plan_and_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_waits_until_change_is_approved_and_not_by_its_requester() {
+async fn run_waits_until_somebody_else_than_its_requester_approves_the_change() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     let run = platform.run().await;
@@ -85,9 +85,9 @@ async fn run_waits_until_change_is_approved_and_not_by_its_requester() {
     let change = waiting["change_id"].as_str().unwrap().to_owned();
     platform.itsm.post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect_problem(403);
     let change_now = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
-    assert_eq!(change_now["plan_hash"], waiting["plan_hash"], "approval binds to this very plan");
+    assert_eq!(change_now["plan_hash"], waiting["plan_hash"], "the approval is bound to this plan");
     assert_eq!(change_now["requested_by"], "olivia");
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    platform.until_performed(&run, "check_change", 2).await;
     assert_eq!(platform.get(&run).await["state"], "awaiting_approval");
     platform.approver.post(&format!("/itsm/changes/{change}/approve"), &json!({})).await.expect(200);
     assert_eq!(platform.until_ended(&run).await["state"], "succeeded");
@@ -108,7 +108,7 @@ async fn rejected_change_cancels_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn freeze_holds_the_run_before_anything_is_touched() {
+async fn freeze_stops_the_run_before_any_host_is_changed() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     let now = chrono::Utc::now();
@@ -126,7 +126,9 @@ async fn freeze_holds_the_run_before_anything_is_touched() {
     );
     assert_eq!(freeze["ci_ids"], json!(["h-1", "h-2"]));
     let held = platform
-        .until(&run, "held by the freeze", |run| run["log_tail"].to_string().contains("quarter end"))
+        .until(&run, "waiting for the end of the freeze", |run| {
+            run["log_tail"].to_string().contains("quarter end")
+        })
         .await;
     assert_eq!(held["state"], "validating");
     let history = platform.sim.get("/sim/vms/h-1/guest/transactions").await.expect(200);
@@ -142,7 +144,7 @@ async fn host_whose_snapshot_fails_is_not_patched() {
     platform.fleet(3, 0).await;
     let run = platform.run().await;
     platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
-    // Between plan and snapshot the machine disappears.
+    // The VM disappears between plan and snapshot.
     platform.sim.delete("/sim/vms/h-2").await;
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
@@ -154,7 +156,7 @@ async fn host_whose_snapshot_fails_is_not_patched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_host_goes_back_to_its_snapshot_and_raises_an_incident() {
+async fn failed_host_is_rolled_back_to_its_snapshot_and_opens_an_incident() {
     let platform = platform!();
     platform.fleet(4, 0).await;
     let fault = json!({ "vm_id": "h-3", "times": 1 });
@@ -168,7 +170,7 @@ async fn failed_host_goes_back_to_its_snapshot_and_raises_an_incident() {
     platform.assert_settled(&run).await;
     let incidents = platform.itsm.get("/itsm/incidents").await.expect(200);
     let incidents = incidents["items"].as_array().unwrap();
-    assert_eq!(incidents.len(), 1, "one run raises one incident");
+    assert_eq!(incidents.len(), 1, "one run opens one incident");
     assert_eq!(incidents[0]["ci_ids"], json!(["h-3"]));
     let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
     assert_eq!(change["close_code"], "successful_issues");

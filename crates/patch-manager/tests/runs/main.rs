@@ -1,6 +1,6 @@
-//! Runs on the whole platform: the real CMDB, ITSM and sim-engine beside the patch-manager, and real Ansible.
+//! Runs on the whole platform: patch-manager, CMDB, ITSM, sim-engine and real Ansible.
 //!
-//! Skipped, with a message, where `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
+//! Skipped with a message if `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
 mod control;
 mod execution;

@@ -1,4 +1,4 @@
-//! What the run needs goes away for twenty seconds; the run goes on by itself afterwards.
+//! A dependency of the run is unavailable for twenty seconds; afterwards the run continues by itself.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use sqlx::{Connection, PgConnection};
 
 use crate::platform::{Platform, platform};
 
-const AWAY: Duration = Duration::from_secs(20);
+/// Longer than every retry of a single call.
+const OUTAGE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_outlives_an_absence_of_itsm() {
+async fn run_survives_an_outage_of_itsm() {
     let mut platform = platform!();
     platform.fleet(3, 0).await;
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until(&run, "executing", |run| run["state"] == "executing").await;
     platform.itsm_service.take().unwrap().stop().await;
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(OUTAGE).await;
     let waiting = platform.get(&run).await;
     assert!(waiting["ended_at"].is_null(), "a run does not end with its change open: {waiting:#}");
     platform.start_itsm().await;
@@ -27,14 +28,14 @@ async fn run_outlives_an_absence_of_itsm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_outlives_an_absence_of_the_sim_engine() {
+async fn run_survives_an_outage_of_the_sim_engine() {
     let mut platform = platform!();
     platform.fleet(3, 0).await;
     let run = platform.run().await;
     platform.approve(&run).await;
     platform.until(&run, "patching", |run| run["host_states"].to_string().contains("\"patching\"")).await;
     platform.sim_service.take().unwrap().stop().await;
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(OUTAGE).await;
     platform.start_sim().await;
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
@@ -42,7 +43,7 @@ async fn run_outlives_an_absence_of_the_sim_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_outlives_an_absence_of_postgresql() {
+async fn run_survives_an_outage_of_postgresql() {
     let server =
         tokio::task::spawn_blocking(|| EphemeralPostgres::start_listening(Listen::SocketOnly).unwrap())
             .await
@@ -64,7 +65,7 @@ async fn run_outlives_an_absence_of_postgresql() {
     let away = platform.patch.get("/patch/runs").await;
     assert_eq!(away.status, 503, "{}", away.text);
     assert_eq!(away.headers["content-type"], "application/problem+json");
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(OUTAGE).await;
     let _server = tokio::task::spawn_blocking(move || {
         server.start_server().unwrap();
         server

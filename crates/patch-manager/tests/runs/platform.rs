@@ -1,6 +1,10 @@
 //! A platform of four services in this process, with a small fleet.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use api_types::access::Role;
 use cmdb::Cmdb;
@@ -8,12 +12,13 @@ use itsm::Itsm;
 use patch_manager::PatchManager;
 use service_kit::Clock;
 use sim_engine::SimEngine;
+use sqlx::{Connection, PgConnection};
 pub use test_support::ansible_playbook;
 use test_support::{Desk, Http, TestDatabase, TestService};
 use tokio::net::TcpListener;
 
-/// What deployers and their callbacks sign with.
-pub const WEBHOOK_SECRET: &str = "a secret for tests alone";
+/// The secret with which deployers and their callbacks sign.
+pub const WEBHOOK_SECRET: &str = "a secret for tests only";
 
 pub struct Platform {
     pub database: Option<TestDatabase>,
@@ -42,7 +47,7 @@ fn url(address: SocketAddr) -> String {
 }
 
 impl Platform {
-    /// Starts everything, or gives `None` where Ansible is missing.
+    /// Starts everything; `None` if Ansible is not installed.
     pub async fn start() -> Option<Self> {
         let database = TestDatabase::create().await;
         let url = database.url().to_owned();
@@ -141,11 +146,29 @@ impl Platform {
             .await
     }
 
-    /// Runs whose Vault token lies in a file.
+    /// Runs whose Vault token is in a file.
     pub fn token_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.work_dir.path().join("vault-tokens"));
         let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
         names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Waits until the run has performed an action `more` times in addition to those until now.
+    pub async fn until_performed(&self, run: &str, action: &str, more: i64) {
+        let mut conn = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut count = async || -> i64 {
+            sqlx::query_scalar("SELECT count(*) FROM patch.run_steps WHERE run_id::text = $1 AND action = $2 AND ended_at IS NOT NULL")
+                .bind(run)
+                .bind(action)
+                .fetch_one(&mut conn)
+                .await
+                .unwrap()
+        };
+        let (wanted, until) = (count().await + more, Instant::now() + Duration::from_secs(60));
+        while count().await < wanted {
+            assert!(Instant::now() < until, "run {run} does not perform `{action}`");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn new_desk(&self) -> Desk {
@@ -172,7 +195,7 @@ impl std::ops::Deref for Platform {
     }
 }
 
-/// Starts a platform or ends the test where Ansible is missing.
+/// Starts a platform, or ends the test if Ansible is not installed.
 macro_rules! platform {
     () => {
         match $crate::platform::Platform::start().await {

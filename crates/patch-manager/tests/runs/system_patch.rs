@@ -1,4 +1,4 @@
-//! The system patching workflow, as its operators start it, and the Vault its keys come from.
+//! The system patching workflow, started as its operators do, with keys from a Vault.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ async fn notices(platform: &Platform, to: &str) -> Vec<String> {
     found["items"].as_array().unwrap().iter().map(|it| it["subject"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn told(platform: &Platform, to: &str, what: &[&str]) -> Vec<String> {
+async fn until_notified(platform: &Platform, to: &str, what: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for _ in 0..300 {
         found = notices(platform, to).await;
@@ -34,11 +34,11 @@ async fn told(platform: &Platform, to: &str, what: &[&str]) -> Vec<String> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("{to} was not told {what:?}: {found:#?}");
+    panic!("{to} was not notified of {what:?}: {found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workflow_patches_the_cluster_pilots_first_and_tells_of_every_host() {
+async fn workflow_patches_pilots_of_the_cluster_first_and_sends_a_notice_for_every_host() {
     let platform = platform!();
     platform.fleet(2, 0).await;
     let run = platform.patch.post("/patch/runs", &input(json!({}))).await.expect(202);
@@ -48,8 +48,8 @@ async fn workflow_patches_the_cluster_pilots_first_and_tells_of_every_host() {
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
     assert_eq!(ended["plan"]["waves"][0]["kind"], "pilot");
     assert_eq!(ended["plan"]["targets"]["h-1"]["services"], json!(["nginx"]), "the host has no postgresql");
-    assert!(ended["log_tail"].to_string().contains("the way back was rehearsed on a clone"), "{ended:#}");
-    told(&platform, "foo@example.com", &["Approval needed"]).await;
+    assert!(ended["log_tail"].to_string().contains("the rollback was rehearsed on a clone"), "{ended:#}");
+    until_notified(&platform, "foo@example.com", &["Approval needed"]).await;
     let all = [
         "Patching begins:",
         "Patching begins on h-1",
@@ -58,8 +58,8 @@ async fn workflow_patches_the_cluster_pilots_first_and_tells_of_every_host() {
         "Patched: h-2",
         "Patch run succeeded",
     ];
-    let told = told(&platform, "baz@example.com", &all).await;
-    assert_eq!(told.len(), all.len(), "each is told once: {told:#?}");
+    let received = until_notified(&platform, "baz@example.com", &all).await;
+    assert_eq!(received.len(), all.len(), "each notice is sent once: {received:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,12 +75,12 @@ async fn failure_alerts_and_stops_the_rollout() {
     let ended = platform.until_ended(&run).await;
     assert_eq!(ended["state"], "halted", "{ended:#}");
     assert_eq!(ended["hosts"]["skipped"], 2, "{ended:#}");
-    told(&platform, "baz@example.com", &["ALERT: h-", "Patch run stopped"]).await;
+    until_notified(&platform, "baz@example.com", &["ALERT: h-", "Patch run stopped"]).await;
     platform.assert_settled(&run).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_input_is_refused_field_by_field_and_starts_nothing() {
+async fn wrong_input_is_refused_field_by_field_and_starts_no_run() {
     let platform = platform!();
     platform.fleet(1, 0).await;
     for (more, pointer) in [
@@ -99,8 +99,8 @@ async fn wrong_input_is_refused_field_by_field_and_starts_nothing() {
     assert_eq!(platform.patch.get("/patch/runs").await.expect(200)["items"], json!([]));
 }
 
-/// A host that counts who comes: a real one would be entered here.
-async fn door() -> (u16, Arc<AtomicUsize>) {
+/// A port that counts connections, instead of a real host.
+async fn count_connections() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let visits = Arc::new(AtomicUsize::new(0));
@@ -114,17 +114,17 @@ async fn door() -> (u16, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_whose_key_the_vault_refuses_is_not_touched_and_the_token_goes_with_the_run() {
+async fn host_whose_key_the_vault_refuses_is_not_changed_and_the_token_is_deleted_with_the_run() {
     let platform = platform!();
     platform.fleet(1, 0).await;
-    let (port, visits) = door().await;
+    let (port, visits) = count_connections().await;
     let tags = json!({ "env": "real", "os": "debian12", "cluster": "c-real" });
     let ci = json!({ "id": "real-1", "type": "host", "tags": tags,
         "attributes": { "driver": "ssh", "address": "127.0.0.1", "port": port } });
     platform.cmdb.post("/cmdb/cis", &ci).await.expect(201);
     let vault = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", vault.local_addr().unwrap());
-    // Every answer of this Vault is that the token may not do it.
+    // This Vault refuses every request.
     let refuse = || async {
         (axum::http::StatusCode::FORBIDDEN, axum::Json(json!({ "errors": ["permission denied"] })))
     };
@@ -146,7 +146,7 @@ async fn host_whose_key_the_vault_refuses_is_not_touched_and_the_token_goes_with
     let admin = platform.patch_service.as_ref().unwrap().as_role("root", &[Role::Admin]).await;
     let shown =
         admin.get("/access/audit").await.text + &platform.patch.get(&format!("/patch/runs/{run}")).await.text;
-    assert!(!shown.contains(TOKEN), "the token shows");
+    assert!(!shown.contains(TOKEN), "the token is visible");
 
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
@@ -157,7 +157,7 @@ async fn host_whose_key_the_vault_refuses_is_not_touched_and_the_token_goes_with
         error.contains("secret/data/patch-deploy/real-1") && error.contains("token is not valid"),
         "{error}"
     );
-    assert_eq!(visits.load(Ordering::SeqCst), 0, "the host was touched");
+    assert_eq!(visits.load(Ordering::SeqCst), 0, "the host was contacted");
     assert_eq!(host["steps"][0]["step"], "precheck");
     for _ in 0..100 {
         if platform.token_files().is_empty() {
@@ -165,16 +165,18 @@ async fn host_whose_key_the_vault_refuses_is_not_touched_and_the_token_goes_with
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    assert!(platform.token_files().is_empty(), "the token outlives the run");
+    assert!(platform.token_files().is_empty(), "the token still exists after the run");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rollback_window_beyond_the_snapshots_life_is_refused_when_planned() {
+async fn rollback_window_longer_than_snapshots_are_kept_fails_the_plan() {
     let platform = platform!();
     platform.fleet(1, 0).await;
     platform.policy(json!({ "rollback_window_hours": 96, "snapshot_retention_hours": 72 })).await;
     let ended = platform.until_ended(&platform.run().await).await;
     assert_eq!(ended["state"], "failed", "{ended:#}");
-    assert!(ended["reason"].as_str().unwrap().contains("a way back for 96 h and keeps snapshots for 72 h"));
-    assert!(ended["change_id"].is_null(), "nobody is asked to approve it");
+    assert!(
+        ended["reason"].as_str().unwrap().contains("a rollback window of 96 h but keeps snapshots for 72 h")
+    );
+    assert!(ended["change_id"].is_null(), "no approval is requested");
 }

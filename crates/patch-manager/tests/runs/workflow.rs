@@ -1,4 +1,4 @@
-//! The workflow of a host: its steps are named, shown and timed, and what is said of each is followed.
+//! The workflow of a host: its steps are shown and timed, and the rules of each step are followed.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub fn steps<'a>(run: &'a Value, host: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_step_of_a_host_is_named_and_shown_in_its_order() {
+async fn every_step_of_a_host_is_shown_in_order() {
     let platform = platform!();
     platform.fleet(1, 0).await;
     let run = platform.run().await;
@@ -31,7 +31,7 @@ async fn every_step_of_a_host_is_named_and_shown_in_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn step_says_whether_its_failure_returns_the_host_to_its_snapshot() {
+async fn rule_of_a_step_decides_whether_its_failure_rolls_the_host_back() {
     let platform = platform!();
     platform.fleet(1, 0).await;
     platform.policy(json!({ "workflow": { "steps": { "update": { "on_failure": "abort" } } } })).await;
@@ -40,13 +40,13 @@ async fn step_says_whether_its_failure_returns_the_host_to_its_snapshot() {
     platform.approve(&run).await;
     let ended = platform.until_ended(&run).await;
     let host = &ended["host_states"][0];
-    assert_eq!(host["state"], "failed", "the policy's `rollback` is auto, the step's is not: {ended:#}");
+    assert_eq!(host["state"], "failed", "the rule of the step overrides the policy's `rollback`: {ended:#}");
     assert_eq!(steps(&ended, "h-1").last(), Some(&("update", "failed")));
     assert!(host["error"].as_str().unwrap().starts_with("update: "), "{host:#}");
     platform.assert_settled(&run).await;
 }
 
-/// Each host fails at a step of its own; none is left without its services or in maintenance.
+/// Each host fails at a different step; none is left without its services or in maintenance.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_step_fails_services_run_and_maintenance_ends() {
     let platform = platform!();
@@ -80,7 +80,7 @@ async fn whatever_step_fails_services_run_and_maintenance_ends() {
         hosts.iter().find(|it| it["ci_id"] == host).unwrap()["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(failed_at("h-1").map(|(step, _)| step), Some("precheck"), "{ended:#}");
-    assert_eq!(state("h-1"), "failed", "nothing was done to it that a snapshot would undo");
+    assert_eq!(state("h-1"), "failed", "nothing was changed that a snapshot would undo");
     assert_eq!(failed_at("h-2").map(|(step, _)| step), Some("update"), "{ended:#}");
     assert_eq!(state("h-2"), "rolled_back");
     assert!(
@@ -116,7 +116,7 @@ async fn two_runs_due_on_a_host_in_one_window_reboot_it_once() {
     let second = second["id"].as_str().unwrap().to_owned();
     platform.until(&second, "planned", |run| run["change_id"].is_string()).await;
     platform.approve(&first).await;
-    // The pilot is done and the rest soaks: now the other run comes to wait for these hosts.
+    // The pilot is done and the run soaks: the other run now waits for these hosts.
     let soaking = platform.until(&first, "soaking", |run| run["hosts"]["succeeded"] == 1).await;
     platform.approve(&second).await;
     let rest = soaking["plan"]["waves"][1]["hosts"][0].as_str().unwrap().to_owned();
@@ -130,11 +130,11 @@ async fn two_runs_due_on_a_host_in_one_window_reboot_it_once() {
     assert_eq!((rebooted(&first), rebooted(&second)), (false, true));
 }
 
-/// A stop that is asked for by the first deadline has a deadline of its own, also while the same action is at work.
+/// A stop that the first deadline requests has its own deadline, also while the same action is in progress.
 #[tokio::test(flavor = "multi_thread")]
 async fn second_deadline_passes_during_the_action_that_the_first_one_stopped() {
     let database = test_support::TestDatabase::create().await;
-    // It ends before the time of this machine, by which playbooks say until when a host is in maintenance.
+    // The run must end before the current time of this machine, because playbooks set the end of maintenance by it.
     let clock = service_kit::Clock::fixed(chrono::Utc::now() - chrono::TimeDelta::hours(12));
     let Some(platform) = crate::platform::Platform::start_at(database.url().to_owned(), clock.clone()).await
     else {
@@ -147,7 +147,7 @@ async fn second_deadline_passes_during_the_action_that_the_first_one_stopped() {
     platform.sim.post("/sim/vms", &slow).await.expect(201);
     let run = platform.run().await;
     platform.approve(&run).await;
-    // A look at the change comes two seconds after the one before, by a clock that only the test moves.
+    // The run checks its change every two seconds by this clock, which only the test moves.
     let mut now = platform.get(&run).await;
     for _ in 0..600 {
         if now["host_states"][0]["state"] == "patching" {

@@ -1,4 +1,4 @@
-//! What is stored of a run, for the capability above: it reads these records, and writes none but log lines and locks.
+//! The records of a run for the crate above: it reads them, and writes only log lines and locks.
 
 pub use crate::store::{
     run_records::{insert_log, list_log, list_log_tail, lock_subjects, unlock_subjects},

@@ -78,7 +78,7 @@ mod tests {
         );
         assert_eq!(
             message,
-            "system-patch.yaml:4: `approverEmails.1` is no e-mail address\n\
+            "system-patch.yaml:4: `approverEmails.1` is not an e-mail address\n\
              system-patch.yaml:5: `vaultAddress` must be an http or https address"
         );
     }

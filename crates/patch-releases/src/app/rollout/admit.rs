@@ -21,7 +21,6 @@ use patch_runs::{
         calendars,
         transition::{Evidence, begin_as_owner},
     },
-    engine::plan_of,
 };
 
 /// Between two looks at a customer that another rollout has in hand.
@@ -32,7 +31,7 @@ pub(super) async fn admit(
     wave: usize,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
-    let (plan, deployment) = (plan_of(task)?, deployment(task)?);
+    let (plan, deployment) = (task.plan()?, deployment(task)?);
     let mut log = Vec::new();
     let is_told_before = deployment.notice.when == NoticeTime::Before;
     if deployment.direction == Direction::Forward && is_told_before && !deployment.emergency {
@@ -116,7 +115,7 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         // What is urgent goes through freezes: an emergency, and the way back.
         let freezes = match deployment.emergency || deployment.direction == Direction::RollBack {
             true => Vec::new(),
-            false => calendars::freezes_over(&mut *conn, (now, now), &customer.tags).await?,
+            false => calendars::find_freeze_names(&mut *conn, (now, now), &customer.tags).await?,
         };
         let facts = CustomerFacts {
             version: customer.current_version,
@@ -170,7 +169,7 @@ async fn delays_since(
     conn: &mut PgConnection,
     began_at: DateTime<Utc>,
 ) -> ApiResult<DateTime<Utc>> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let demo = plan.waves.iter().position(|wave| wave.name == "demo");
     let ended = demo.and_then(|demo| task.loaded.row.machine.waves_ended.get(demo).copied());
     match (ended, demo) {

@@ -30,7 +30,7 @@ use crate::store::{
 use patch_runs::{
     app::records,
     app::transition::{self, Evidence},
-    engine::tell,
+    engine::report_event,
 };
 
 /// Between two questions to a deployer: often at first, when it may be done at once.
@@ -213,7 +213,7 @@ pub(super) async fn finish(task: &Task<'_>, begun: &Begun<'_>, end: &End) -> Api
     let id = begun.known.customer.clone();
     let event =
         Event::HostFinished { step: task.pending.step, host: id.clone(), result: end.clone().result() };
-    tell(task, event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
+    report_event(task, event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
 }
 
 impl End {
@@ -253,7 +253,7 @@ async fn until_end(task: &Task<'_>, known: &CustomerDeployment, target: &Custome
                         host: known.customer.clone(),
                         state: progress,
                     };
-                    tell(task, event, Evidence::default()).await?;
+                    report_event(task, event, Evidence::default()).await?;
                 }
                 let mut conn = app.pool.acquire().await?;
                 let (state, percent) = (DeploymentState::Running, Some(progress_percent));
