@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Below the time that any answer may take.
-const LONGEST_WAIT_SECONDS: u64 = 20;
+const MAX_WAIT_SECONDS: u64 = 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -84,18 +84,16 @@ async fn list_advisories(
 }
 
 /// Names as they are stored; what a vendor did not rate is `none` on the wire.
-fn severities(text: &str) -> ApiResult<Vec<String>> {
-    let mut names = Vec::new();
-    for word in text.split(',').map(str::trim) {
-        let known = serde_json::from_value::<Severity>(word.into()).map_err(|_| {
-            ApiError::invalid("severity", "must be of critical, high, medium, low, none, parted by commas")
-        })?;
-        names.push(word.to_owned());
-        if known == Severity::None {
-            names.push("unknown".to_owned());
-        }
-    }
-    Ok(names)
+fn severities(text: &str) -> ApiResult<Vec<Severity>> {
+    let parse = |name: &str| {
+        name.trim().parse().map_err(|_| {
+            ApiError::invalid(
+                "severity",
+                "must be a comma-separated list of critical, high, medium, low and none",
+            )
+        })
+    };
+    text.split(',').map(parse).collect()
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -147,9 +145,9 @@ async fn import_advisories(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Response> {
-    let wait = match params.wait_seconds.unwrap_or(LONGEST_WAIT_SECONDS) {
-        seconds @ 0..=LONGEST_WAIT_SECONDS => Duration::from_secs(seconds),
-        _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT_SECONDS}"))),
+    let wait = match params.wait_seconds.unwrap_or(MAX_WAIT_SECONDS) {
+        seconds @ 0..=MAX_WAIT_SECONDS => Duration::from_secs(seconds),
+        _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {MAX_WAIT_SECONDS}"))),
     };
     // What is packed by its encoding is unpacked as a feed that is packed itself is: while it is read.
     if headers
@@ -160,16 +158,13 @@ async fn import_advisories(
         return Err(ApiError::new(problem_types::UNSUPPORTED_CONTENT_ENCODING, detail));
     }
     let file = receive(&app, body).await?;
-    let begun = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
-    let ended = match wait.is_zero() {
-        true => None,
-        false => tokio::time::timeout(wait, begun.task).await.ok(),
-    };
+    let started = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
+    let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, started.task).await.ok() };
     match ended {
         Some(ended) => ended.map_err(ApiError::internal)?.map(|report| Json(report).into_response()),
         None => {
-            let location = format!("/patch/advisories/imports/{}", begun.import.id);
-            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(begun.import)).into_response())
+            let location = format!("/patch/advisories/imports/{}", started.import.id);
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(started.import)).into_response())
         }
     }
 }

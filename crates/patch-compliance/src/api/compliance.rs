@@ -19,8 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    app::compliance::{self, ShownCi},
-    store::{compliance::ResultFilter, text},
+    app::compliance::{self, CiWithPatches},
+    store::compliance::ResultFilter,
 };
 
 /// Rows read and sent at once.
@@ -47,7 +47,7 @@ async fn get_ci_compliance(
     State(app): State<App>,
     _: Viewer,
     Path(ci_id): Path<CiId>,
-) -> ApiResult<Json<ShownCi>> {
+) -> ApiResult<Json<CiWithPatches>> {
     compliance::get_ci_compliance(&app, &ci_id).await.map(Json)
 }
 
@@ -91,7 +91,7 @@ async fn export_compliance(
         policy_id: params.policy_id.map(String::from),
         env: params.env,
         os: params.os,
-        status: params.status.map(text::status_name),
+        status: params.status,
     };
     let (content_type, file) = match params.format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"compliance.csv\""),
@@ -128,7 +128,7 @@ impl Export {
         let Some(after) = self.at.take() else { return Ok(None) };
         let mut conn = self.app.pool.acquire().await?;
         let now = self.app.clock.now();
-        let (rows, last) = compliance::list_rows(&mut conn, &self.filter, after, BATCH, now).await?;
+        let (rows, last) = compliance::list_results(&mut conn, &self.filter, after, BATCH, now).await?;
         drop(conn);
         let is_last = last.is_none();
         let piece = match self.format {
@@ -169,7 +169,7 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             row.policy_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             row.os_type.clone(),
             row.env.clone(),
-            text::status_name(row.compliance_status).to_owned(),
+            row.compliance_status.to_string(),
             row.reason.clone(),
             row.current_patch_level.clone().unwrap_or_default(),
             row.target_patch_level.clone().unwrap_or_default(),
@@ -184,10 +184,7 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
 
 /// A text that a spreadsheet would take for a formula becomes one that it shows.
 fn inert(cell: String) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => cell,
-    }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn json_piece(rows: &[ComplianceRow], is_first: bool, is_last: bool) -> ApiResult<Vec<u8>> {

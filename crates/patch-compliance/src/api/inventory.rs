@@ -181,12 +181,12 @@ fn package(package: InstalledPackage) -> InventoryPackage {
 }
 
 fn refuse_params(params: &InventoryParams) -> ApiResult<()> {
-    match *params == InventoryParams::default() {
-        true => Ok(()),
-        false => Err(ApiError::malformed(
-            "an inventory in the platform's own form says all of this itself; leave the query parameters out",
-        )),
+    if *params == InventoryParams::default() {
+        return Ok(());
     }
+    Err(ApiError::malformed(
+        "an inventory in the platform's own format contains all of this; omit the query parameters",
+    ))
 }
 
 async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {

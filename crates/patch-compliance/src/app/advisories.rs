@@ -8,7 +8,10 @@ use std::{
 use advisories::{advisory::NotAffected, feed};
 use api_types::{
     page::Page,
-    patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
+    patch::{
+        Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, PatchStateOfPackage,
+        SparedPackage,
+    },
 };
 use chrono::{DateTime, Utc};
 use domain::ids::AdvisoryId;
@@ -16,7 +19,7 @@ use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
-use super::criteria_cache::Edition;
+use super::criteria_cache::Revision;
 use crate::{
     App,
     store::{
@@ -24,16 +27,15 @@ use crate::{
         advisories::{AdvisoryFilter, FoundAdvisory},
         affected::{AffectedHost, AffectedPage},
         dictionary::Finding,
-        text,
     },
 };
 
 /// Advisories shown for one CVE; no CVE has been fixed by as many.
-const MOST: i64 = 200;
+const MAX_ADVISORIES: i64 = 200;
 /// Notes shown with one advisory.
-const MOST_NOTES: i64 = 500;
+const MAX_NOTES: i64 = 500;
 /// Ids that are remembered with what goes by them; beyond it the memory is cleared.
-const MOST_ASKED: usize = 500;
+const MAX_CACHED: usize = 500;
 
 pub(crate) async fn list_advisories(
     app: &App,
@@ -51,8 +53,8 @@ pub(crate) async fn list_advisories(
 }
 
 /// What goes by an id, as it is shown but for who lacks it.
-pub(crate) struct Known {
-    edition: i64,
+pub(crate) struct CachedAdvisory {
+    revision: i64,
     numbers: Vec<i32>,
     /// Those for a release that another one here is for, too: hosts may lack both.
     overlapping: Vec<i32>,
@@ -60,18 +62,18 @@ pub(crate) struct Known {
     notes: Vec<CveNote>,
 }
 
-/// What was asked for last, by its id. Each holds for its edition only: a page of who lacks it says which one is stored.
+/// What was advisory_cache for last, by its id. Each holds for its revision only: a page of who lacks it says which one is stored.
 #[derive(Default)]
-pub(crate) struct Asked(RwLock<FxHashMap<String, Arc<Known>>>);
+pub(crate) struct AdvisoryCache(RwLock<FxHashMap<String, Arc<CachedAdvisory>>>);
 
-impl Asked {
-    fn recall(&self, id: &str) -> Option<Arc<Known>> {
+impl AdvisoryCache {
+    fn get(&self, id: &str) -> Option<Arc<CachedAdvisory>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    fn remember(&self, id: &str, known: Arc<Known>) {
+    fn put(&self, id: &str, known: Arc<CachedAdvisory>) {
         let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= MOST_ASKED {
+        if memory.len() >= MAX_CACHED {
             memory.clear();
         }
         memory.insert(id.to_owned(), known);
@@ -98,11 +100,11 @@ async fn advisory_detail(
     limit: i64,
 ) -> ApiResult<AdvisoryDetail> {
     let (known, affected_page) = find_with_page(app, conn, id, after, limit + 1).await?;
-    let AffectedPage { edition, counts, hosts } = affected_page;
+    let AffectedPage { revision, counts, hosts } = affected_page;
     let affected_total = count_affected(conn, &known, &counts).await?;
     let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
-    let edition = app.measures.edition(conn, edition).await?;
-    let affected = affected_cis(app, conn, &edition, &known.numbers, hosts, app.clock.now()).await?;
+    let revision = app.criteria.revision(conn, revision).await?;
+    let affected = affected_cis(app, conn, &revision, &known.numbers, hosts, app.clock.now()).await?;
     let mut advisories = known.advisories.clone();
     for (advisory, count) in advisories.iter_mut().zip(counts) {
         advisory.summary.affected_cis = count;
@@ -124,22 +126,22 @@ async fn find_with_page(
     id: &AdvisoryId,
     after: i32,
     limit: i64,
-) -> ApiResult<(Arc<Known>, AffectedPage)> {
-    if let Some(known) = app.asked.recall(id.as_str()) {
+) -> ApiResult<(Arc<CachedAdvisory>, AffectedPage)> {
+    if let Some(known) = app.advisory_cache.get(id.as_str()) {
         let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
-        if page.edition == known.edition {
+        if page.revision == known.revision {
             return Ok((known, page));
         }
     }
     let known = Arc::new(find(conn, id).await?);
-    app.asked.remember(id.as_str(), known.clone());
+    app.advisory_cache.put(id.as_str(), known.clone());
     let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
     Ok((known, page))
 }
 
-async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
-    // The edition is read first: whatever of a later one is read after it is not taken for good.
-    let (edition, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
+async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<CachedAdvisory> {
+    // The revision is read first: whatever of a later one is read after it is not taken for good.
+    let (revision, found) = store::advisories::find_advisories(conn, id.as_str(), MAX_ADVISORIES).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
@@ -147,9 +149,9 @@ async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
     cves.sort_unstable();
     cves.dedup();
     let probabilities = store::feeds::list_probabilities(conn, &cves).await?;
-    let notes = store::feeds::list_notes(conn, &cves, MOST_NOTES).await?;
-    Ok(Known {
-        edition,
+    let notes = store::feeds::list_notes(conn, &cves, MAX_NOTES).await?;
+    Ok(CachedAdvisory {
+        revision,
         numbers: found.iter().map(|one| one.no).collect(),
         overlapping: overlapping(&found),
         advisories: found.into_iter().map(|one| shown(one, &probabilities)).collect(),
@@ -202,7 +204,7 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     CveNote {
         cve_id: note.cve,
         description: note.description,
-        severity: text::severity(note.severity.as_str()),
+        severity: note.severity.into(),
         score: best.as_ref().map(|vector| vector.score),
         vector: best.map(|vector| vector.vector),
         rejected: note.rejected,
@@ -210,32 +212,32 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
 }
 
 /// How many CIs lack one of these. Each advisory's are counted already; those of overlapping ones are counted together.
-async fn count_affected(conn: &mut PgConnection, known: &Known, counts: &[i64]) -> ApiResult<i64> {
+async fn count_affected(conn: &mut PgConnection, known: &CachedAdvisory, counts: &[i64]) -> ApiResult<i64> {
     let apart = known.numbers.iter().zip(counts).filter(|(no, _)| !known.overlapping.contains(no));
     let apart: i64 = apart.map(|(_, hosts)| hosts).sum();
-    match known.overlapping.is_empty() {
-        true => Ok(apart),
-        false => Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?),
+    if known.overlapping.is_empty() {
+        return Ok(apart);
     }
+    Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?)
 }
 
 /// What these hosts lack of these advisories, host by host.
 async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
-    edition: &Edition,
+    revision: &Revision,
     advisories: &[i32],
     hosts: Vec<AffectedHost>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
-    let untold: Vec<i32> =
+    let ambiguous: Vec<i32> =
         hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
-    let lacks = findings_about(app, conn, advisories, &untold).await?;
-    let told = hosts.iter().filter_map(|host| host.finding_no);
-    let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
-    let findings = edition.findings(conn, &numbers).await?;
+    let lacks = findings_about(app, conn, advisories, &ambiguous).await?;
+    let single = hosts.iter().filter_map(|host| host.finding_no);
+    let numbers: Vec<i32> = single.chain(lacks.values().flatten().copied()).collect();
+    let findings = revision.findings(conn, &numbers).await?;
     let ids: Vec<i32> = hosts.iter().map(|host| host.id).collect();
-    let ci_ids = app.measures.ci_ids(conn, &ids).await?;
+    let ci_ids = app.criteria.ci_ids(conn, &ids).await?;
     let mut affected = Vec::with_capacity(hosts.len());
     for host in hosts {
         let several = lacks.get(&host.id).into_iter().flatten();
@@ -244,14 +246,14 @@ async fn affected_cis(
         concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
         let Some(ci_id) = ci_ids.get(&host.id) else { continue };
         for finding in concerned {
-            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
+            let excepted = revision.is_excepted(ci_id.as_str(), finding, now);
             affected.push(AffectedCi {
                 ci_id: ci_id.clone(),
                 advisory_id: finding.advisory_id.clone(),
                 package: finding.package.clone(),
                 installed: finding.installed.clone(),
                 fixed: finding.fixed.clone(),
-                state: text::package_state(if excepted { "excepted" } else { &finding.state }),
+                state: if excepted { PatchStateOfPackage::Excepted } else { finding.state },
                 due: finding.due,
             });
         }
@@ -271,18 +273,15 @@ async fn findings_about(
     }
     let lacks = store::affected::list_findings_of(conn, hosts).await?;
     let all: Vec<i32> = lacks.iter().flat_map(|(_, findings)| findings).copied().collect();
-    let advisory_of = app.measures.advisories_of(conn, &all).await?;
-    let is_about = |no: &i32| advisory_of.get(no).is_some_and(|advisory| advisories.contains(advisory));
+    let advisory_index = app.criteria.advisories_of(conn, &all).await?;
+    let is_about = |no: &i32| advisory_index.get(no).is_some_and(|advisory| advisories.contains(advisory));
     let about = |(host, findings): (i32, Vec<i32>)| (host, findings.into_iter().filter(is_about).collect());
     Ok(lacks.into_iter().map(about).collect())
 }
 
 /// Refuses an advisory or CVE id that nothing stored goes by.
 pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
-    match store::advisories::is_known(conn, id).await? {
-        true => Ok(()),
-        false => Err(unknown(id)),
-    }
+    if store::advisories::is_known(conn, id).await? { Ok(()) } else { Err(unknown(id)) }
 }
 
 fn unknown(id: &str) -> ApiError {

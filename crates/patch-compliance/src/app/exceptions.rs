@@ -12,7 +12,7 @@ use super::package_set_matching;
 use crate::{App, SERVICE, store};
 
 /// No exception lasts longer; whoever needs it longer says so again.
-const LONGEST: TimeDelta = TimeDelta::days(366);
+const MAX_DURATION: TimeDelta = TimeDelta::days(366);
 /// Ended in one look.
 const BATCH: i64 = 100;
 
@@ -43,14 +43,14 @@ pub(crate) async fn create_exception(
         created_at: now,
         active: true,
     };
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     store::exceptions::insert_exception(&mut transaction, &exception).await?;
-    store::exceptions::mark_concerned(&mut transaction, exception.id).await?;
+    store::exceptions::mark_affected_hosts(&mut transaction, exception.id).await?;
     let record = audit::Record::new("create_exception", object(exception.id)).after(&exception);
     audit::record(&mut transaction, caller, record).await?;
     ticket.finish(&mut transaction, &exception).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(exception)
 }
 
@@ -78,7 +78,7 @@ fn check(request: &CreateException, now: DateTime<Utc>) -> ApiResult<()> {
     if request.expires_at <= now {
         return Err(ApiError::invalid("/expires_at", "must lie in the future"));
     }
-    if request.expires_at > now + LONGEST {
+    if request.expires_at > now + MAX_DURATION {
         return Err(ApiError::invalid("/expires_at", "must lie at most a year ahead"));
     }
     Ok(())
@@ -93,15 +93,15 @@ pub(crate) async fn get_exception(app: &App, id: Uuid) -> ApiResult<Exception> {
 pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let before = store::exceptions::get_exception(&mut transaction, id, now).await?;
     if store::exceptions::end_exception(&mut transaction, id, now).await? {
-        store::exceptions::mark_concerned(&mut transaction, id).await?;
+        store::exceptions::mark_affected_hosts(&mut transaction, id).await?;
         let record = audit::Record::new("delete_exception", object(id)).before(&before);
         audit::record(&mut transaction, caller, record).await?;
     }
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(())
 }
 
@@ -114,9 +114,9 @@ pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
     let caller = Caller::internal(SERVICE, SERVICE);
     for id in expired {
         let mut transaction = app.pool.begin().await?;
-        store::lock_results(&mut transaction).await?;
+        store::lock_results_for_change(&mut transaction).await?;
         if store::exceptions::end_exception(&mut transaction, id, now).await? {
-            store::exceptions::mark_concerned(&mut transaction, id).await?;
+            store::exceptions::mark_affected_hosts(&mut transaction, id).await?;
             audit::record(&mut transaction, &caller, audit::Record::new("expire_exception", object(id)))
                 .await?;
         }

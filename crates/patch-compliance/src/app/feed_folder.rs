@@ -1,7 +1,7 @@
 //! The watched folder: whatever feed is put there is imported, at once or at the slots of a schedule, without hands.
 //!
 //! A file is taken when it looks the same twice, so that one that is still being written is left alone, and again when its
-//! size or time has changed. What is no feed is passed over and told once. Replicas that watch the same folder take turns.
+//! size or time has changed. What is no feed is passed over and stored once. Replicas that watch the same folder import_once turns.
 
 use std::{
     collections::BTreeMap,
@@ -23,13 +23,13 @@ use crate::{
     store::{self, feed_imports::FeedFile},
 };
 
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Files of a folder that are looked at; more is a folder of something else.
-const MOST_FILES: usize = 200_000;
+const MAX_FILES: usize = 200_000;
 const MAX_DEPTH: usize = 8;
 
 /// Size and time of a file when it was looked at.
-type Looks = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
+type SeenFiles = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
 
 pub(crate) fn start(app: &App) {
     let Some(folder) = app.settings.feeds.feeds_dir.clone() else { return };
@@ -42,10 +42,10 @@ pub(crate) fn start(app: &App) {
 
 async fn watch(app: App, folder: PathBuf) {
     let caller = Caller::internal(SERVICE, "feeds-folder".to_owned());
-    let mut seen = Looks::new();
+    let mut seen = SeenFiles::new();
     let mut is_missing = false;
     loop {
-        match look(&app, &caller, &folder, seen.clone()).await {
+        match check_folder(&app, &caller, &folder, seen.clone()).await {
             Ok(Some(now)) => {
                 seen = now;
                 is_missing = false;
@@ -60,29 +60,34 @@ async fn watch(app: App, folder: PathBuf) {
             Ok(None) => {}
             Err(error) => tracing::warn!("the folder of feeds cannot be imported now: {}", chain(&error)),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// Imports what is new and has not changed since the look before, and gives what was seen; `None` when there is no such
+/// Imports what is new and has not changed since the check_folder before, and gives what was seen; `None` when there is no such
 /// folder.
-async fn look(app: &App, caller: &Caller, folder: &Path, before: Looks) -> ApiResult<Option<Looks>> {
-    let of_folder = folder.to_owned();
-    let now = tokio::task::spawn_blocking(move || list(&of_folder)).await;
+async fn check_folder(
+    app: &App,
+    caller: &Caller,
+    folder: &Path,
+    before: SeenFiles,
+) -> ApiResult<Option<SeenFiles>> {
+    let folder_to_list = folder.to_owned();
+    let now = tokio::task::spawn_blocking(move || list(&folder_to_list)).await;
     let Some(now) = now.map_err(ApiError::internal)? else { return Ok(None) };
     if !is_time(app).await? {
         return Ok(Some(now));
     }
-    for (path, look) in now.iter().filter(|(path, look)| before.get(*path) == Some(look)) {
+    for (path, seen) in now.iter().filter(|(path, seen)| before.get(*path) == Some(seen)) {
         if app.shutdown.is_cancelled() {
             break;
         }
-        take(app, caller, path, *look).await?;
+        import_once(app, caller, path, *seen).await?;
     }
     Ok(Some(now))
 }
 
-/// Without a schedule always; with one at its slots, each once, however many replicas look.
+/// Without a schedule always; with one at its slots, each once, however many replicas check_folder.
 async fn is_time(app: &App) -> ApiResult<bool> {
     let Some(schedule) = &app.settings.feeds.feeds_schedule else { return Ok(true) };
     let now = app.clock.now();
@@ -94,18 +99,18 @@ async fn is_time(app: &App) -> ApiResult<bool> {
     Ok(is_due)
 }
 
-fn list(folder: &Path) -> Option<Looks> {
-    let mut found = Looks::new();
+fn list(folder: &Path) -> Option<SeenFiles> {
+    let mut found = SeenFiles::new();
     collect(folder, MAX_DEPTH, &mut found)?;
     Some(found)
 }
 
-fn collect(folder: &Path, depth: usize, found: &mut Looks) -> Option<()> {
+fn collect(folder: &Path, depth: usize, found: &mut SeenFiles) -> Option<()> {
     for entry in fs::read_dir(folder).ok()?.flatten() {
         // Links are not followed: they lead out of the folder. Hidden files are still being written by many tools.
         let Ok(metadata) = entry.metadata() else { continue };
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if is_hidden || found.len() >= MOST_FILES {
+        if is_hidden || found.len() >= MAX_FILES {
             continue;
         }
         if metadata.is_dir() && depth > 0 {
@@ -128,8 +133,8 @@ fn in_micros(instant: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Imports a file unless it was taken as it is, and remembers it once that has ended: an import that is interrupted is
-/// begun again, and what is stored already costs little.
-async fn take(
+/// started again, and what is stored already costs little.
+async fn import_once(
     app: &App,
     caller: &Caller,
     path: &Path,
@@ -164,9 +169,9 @@ async fn import(app: &App, caller: &Caller, path: &Path, size_bytes: i64) -> Api
     }
     let file =
         fs::File::open(path).map_err(|error| ApiError::malformed(format!("it cannot be opened: {error}")))?;
-    let begun = feed_imports::start_import(app, caller, path.display().to_string(), file).await?;
-    let id = begun.import.id;
-    let report = begun.task.await.map_err(ApiError::internal)??;
+    let started = feed_imports::start_import(app, caller, path.display().to_string(), file).await?;
+    let id = started.import.id;
+    let report = started.task.await.map_err(ApiError::internal)??;
     let refused = report.refused.len() as u64 + report.refused_more;
     tracing::info!(
         import.id = %id,

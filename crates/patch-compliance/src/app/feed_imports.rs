@@ -1,4 +1,4 @@
-//! Imports as something to watch: begun by a request or by the watched folder, told while they go on, kept afterwards.
+//! Imports as something to watch: started by a request or by the watched folder, stored while they go on, kept afterwards.
 
 use std::{
     fs::File,
@@ -20,39 +20,44 @@ use super::advisory_import::{self, Progress};
 use crate::{App, store};
 
 /// Imports that wait for the one at work, in one process.
-const MOST_WAITING: usize = 32;
+const MAX_WAITING: usize = 32;
 /// How often an import says how far it has come.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// An import that has said nothing for this long has lost its process.
 const SILENT_SECONDS: f64 = 60.0;
 /// Ended imports that are remembered.
 const KEPT: i64 = 10_000;
 
 /// Lets one import at a time ask for a connection: the others would each keep one just to wait.
-pub struct Turns {
+pub struct ImportSlots {
     at_work: Semaphore,
     waiting: Semaphore,
 }
 
-impl Default for Turns {
+impl Default for ImportSlots {
     fn default() -> Self {
-        Self { at_work: Semaphore::new(1), waiting: Semaphore::new(MOST_WAITING) }
+        Self { at_work: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
     }
 }
 
-/// An import that has begun, in a task of its own: nobody needs to wait for it.
-pub(crate) struct Begun {
+/// An import that has started, in a task of its own: nobody needs to wait for it.
+pub(crate) struct StartedImport {
     pub import: AdvisoryImport,
     pub task: JoinHandle<ApiResult<AdvisoryImportReport>>,
 }
 
 /// Begins to import the feed in a file; refused at once when it is none.
-pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, file: File) -> ApiResult<Begun> {
+pub(crate) async fn start_import(
+    app: &App,
+    caller: &Caller,
+    origin: String,
+    file: File,
+) -> ApiResult<StartedImport> {
     let bytes_total = file.metadata().map_err(ApiError::internal)?.len();
     let (kind, file) =
         tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
-    if app.imports.waiting.available_permits() == 0 {
-        let detail = format!("{MOST_WAITING} imports wait already; send the feed again when some have ended");
+    if app.import_slots.waiting.available_permits() == 0 {
+        let detail = format!("{MAX_WAITING} imports wait already; send the feed again when some have ended");
         return Err(ApiError::new(problem_types::TOO_MANY_IMPORTS, detail));
     }
     let progress = Progress::new(kind);
@@ -73,7 +78,7 @@ pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, fil
     drop(conn);
     let (of_task, of_caller, id) = (app.clone(), caller.clone(), import.id);
     let task = app.tasks.spawn(async move { run(&of_task, &of_caller, id, kind, file, &progress).await });
-    Ok(Begun { import, task })
+    Ok(StartedImport { import, task })
 }
 
 fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
@@ -101,20 +106,20 @@ async fn run(
     progress: &Progress,
 ) -> ApiResult<AdvisoryImportReport> {
     let work = async {
-        let _place = app.imports.waiting.acquire().await.map_err(ApiError::internal)?;
-        let _turn = app.imports.at_work.acquire().await.map_err(ApiError::internal)?;
+        let _place = app.import_slots.waiting.acquire().await.map_err(ApiError::internal)?;
+        let _turn = app.import_slots.at_work.acquire().await.map_err(ApiError::internal)?;
         advisory_import::import_advisories(app, caller, kind, file, progress).await
     };
     tokio::pin!(work);
-    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let outcome = loop {
         tokio::select! {
             outcome = &mut work => break outcome,
-            _ = ticks.tick() => tell_progress(app, id, progress).await,
+            _ = ticks.tick() => store_progress(app, id, progress).await,
         }
     };
-    tell_progress(app, id, progress).await;
+    store_progress(app, id, progress).await;
     let problem = outcome.as_ref().err().map(ToString::to_string);
     let status = match &outcome {
         Ok(_) => AdvisoryImportStatus::Succeeded,
@@ -130,15 +135,15 @@ async fn run(
     outcome
 }
 
-/// An import does not fail because nobody can be told how far it is.
-async fn tell_progress(app: &App, id: Uuid, progress: &Progress) {
-    let told = async {
+/// An import does not fail because nobody can be stored how far it is.
+async fn store_progress(app: &App, id: Uuid, progress: &Progress) {
+    let stored = async {
         let mut conn = app.pool.acquire().await?;
         let bytes_read = i64::try_from(progress.bytes_read()).unwrap_or(i64::MAX);
         store::feed_imports::update_progress(&mut conn, id, bytes_read, &progress.report()).await
     };
-    if let Err(error) = told.await {
-        tracing::warn!(import.id = %id, "how far an import is cannot be told now: {}", service_kit::error::chain(&error));
+    if let Err(error) = stored.await {
+        tracing::warn!(import.id = %id, "how far an import is cannot be stored now: {}", service_kit::error::chain(&error));
     }
 }
 
@@ -155,7 +160,7 @@ pub(crate) async fn list_imports(app: &App, request: &PageRequest) -> ApiResult<
 }
 
 /// Ends what lost its process, and forgets what is long over.
-pub(crate) async fn look_after_imports(app: &App) -> ApiResult<()> {
+pub(crate) async fn clean_up_imports(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let now = app.clock.now();
     let interrupted = store::feed_imports::interrupt_silent(&mut conn, SILENT_SECONDS, now).await?;

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use api_types::cmdb::{Ci, CiStatus, CiType};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{ids::CiId, selector::Selector};
+use domain::{compliance::ComplianceStatus, ids::CiId, selector::Selector};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult, problem_types};
 use sqlx::PgConnection;
 
 use super::{
-    package_set_matching::{AdvisoryOf, Lacking},
-    policy_results::{self, count_known_host},
+    package_set_matching::{AdvisoryIndex, MissingAdvisories},
+    policy_results::{self, count_host},
 };
 use crate::{
     App,
@@ -28,22 +28,22 @@ use crate::{
 pub use crate::store::hosts::{find_tags, list_returnable};
 
 /// Hosts read from the CMDB at most.
-const MOST: usize = 1_000_000;
+const MAX_HOSTS: usize = 1_000_000;
 /// Up to this many CIs named by id are asked for one by one.
-const FEW: usize = 50;
+const MAX_SINGLE_READS: usize = 50;
 /// All hosts of the CMDB are compared this often, although its changes are followed.
-const LIST_EVERY: TimeDelta = TimeDelta::hours(6);
+const FULL_LIST_INTERVAL: TimeDelta = TimeDelta::hours(6);
 
 /// The managed hosts that a selector means now, read from the CMDB.
 pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
         Vec::new()
-    } else if !selector.ids.is_empty() && selector.ids.len() <= FEW {
+    } else if !selector.ids.is_empty() && selector.ids.len() <= MAX_SINGLE_READS {
         get_each(app, &selector.ids).await?
     } else {
         let tags: Vec<_> =
             selector.tags.iter().map(|(key, value)| ("tag", format!("{key}:{value}"))).collect();
-        app.cmdb.list_cis(&tags, MOST).await.map_err(upstream_error)?
+        app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?
     };
     cis.retain(|ci| is_managed(ci) && selector.selects(&ci.id, &ci.tags));
     Ok(cis)
@@ -89,7 +89,7 @@ pub async fn synchronise(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let cursor = store::hosts::find_cursor(&mut *app.pool.acquire().await?).await?;
     if let Some((token, listed_at)) = cursor
-        && listed_at > now - LIST_EVERY
+        && listed_at > now - FULL_LIST_INTERVAL
     {
         match follow(app, token).await {
             Ok(()) => return Ok(()),
@@ -110,9 +110,9 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
         let mut transaction = app.pool.begin().await?;
         store::lock_synchronisation(&mut transaction).await?;
         let gone = store::hosts::list_active(&mut transaction, &others).await?;
-        take_over(&mut transaction, app, managed, gone).await?;
+        apply_hosts(&mut transaction, app, managed, gone).await?;
         if changes.next_token != token {
-            store::hosts::put_cursor(&mut transaction, &changes.next_token, None).await?;
+            store::hosts::upsert_cursor(&mut transaction, &changes.next_token, None).await?;
         }
         transaction.commit().await?;
         token = changes.next_token;
@@ -143,9 +143,9 @@ async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
         store::lock_synchronisation(&mut transaction).await?;
         let gone =
             store::hosts::list_absent(&mut transaction, after.as_deref(), until.as_deref(), &listed).await?;
-        take_over(&mut transaction, app, managed, gone).await?;
+        apply_hosts(&mut transaction, app, managed, gone).await?;
         if until.is_none() {
-            store::hosts::put_cursor(&mut transaction, &token, Some(now)).await?;
+            store::hosts::upsert_cursor(&mut transaction, &token, Some(now)).await?;
         }
         transaction.commit().await?;
         if until.is_none() {
@@ -156,50 +156,53 @@ async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
 }
 
 /// Makes hosts known here what they are in the CMDB, and those that are gone there gone, with all counts.
-async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
+async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
     let records: Vec<HostRecord> = managed.into_iter().map(record).collect();
     let names: Vec<String> = records.iter().map(|record| record.ci_id.clone()).collect();
-    store::share_results(conn).await?;
-    let mut concerned = store::hosts::list_numbers(conn, &names).await?;
-    concerned.extend(&gone);
-    concerned.sort_unstable();
-    store::hosts::lock_hosts(conn, &concerned).await?;
-    let known = store::hosts::list_known(conn, &concerned).await?;
-    let known_as: HashMap<&str, &KnownHost> = known.iter().map(|host| (host.ci_id.as_str(), host)).collect();
+    store::lock_results_shared(conn).await?;
+    let mut host_nos = store::hosts::list_host_nos(conn, &names).await?;
+    host_nos.extend(&gone);
+    host_nos.sort_unstable();
+    store::hosts::lock_hosts(conn, &host_nos).await?;
+    let known = store::hosts::list_known(conn, &host_nos).await?;
+    let known_by_id: HashMap<&str, &KnownHost> =
+        known.iter().map(|host| (host.ci_id.as_str(), host)).collect();
     let differs = |record: &HostRecord| {
-        known_as
+        known_by_id
             .get(record.ci_id.as_str())
             .is_none_or(|host| !host.active || host.tags.0 != record.tags || host.driver != record.driver)
     };
     let fresh: Vec<HostRecord> = records.into_iter().filter(differs).collect();
     let (mut counts, mut pairs) = (Changes::new(), PairChanges::default());
-    let edition = app.measures.current(conn).await?;
+    let revision = app.criteria.current(conn).await?;
     let lacks: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let advisory_of = AdvisoryOf::load(conn, &app.measures, &lacks).await?;
-    let nothing = Lacking::default();
+    let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &lacks).await?;
+    let nothing = MissingAdvisories::default();
     for host in known.iter().filter(|host| host.active && gone.binary_search(&host.id).is_ok()) {
-        count_known_host(&mut counts, &host.tags.0, &host.status, -1);
-        pairs.add(host.id, &advisory_of.of(&host.findings), &nothing);
+        count_host(&mut counts, &host.tags.0, host.status, -1);
+        pairs.add(host.id, &advisory_index.of(&host.findings), &nothing);
     }
     for record in &fresh {
-        let host = known_as.get(record.ci_id.as_str()).copied();
+        let host = known_by_id.get(record.ci_id.as_str()).copied();
         if let Some(host) = host.filter(|host| host.active) {
-            count_known_host(&mut counts, &host.tags.0, &host.status, -1);
+            count_host(&mut counts, &host.tags.0, host.status, -1);
         }
-        count_known_host(&mut counts, &record.tags, host.map_or("unknown", |host| &host.status), 1);
+        count_host(&mut counts, &record.tags, host.map_or(ComplianceStatus::Unknown, |host| host.status), 1);
         if let Some(host) = host.filter(|host| !host.active) {
-            pairs.add(host.id, &nothing, &advisory_of.of(&host.findings));
+            pairs.add(host.id, &nothing, &advisory_index.of(&host.findings));
         }
     }
     store::hosts::deactivate_hosts(conn, &gone).await?;
-    let mut changed: Vec<i32> =
-        fresh.iter().filter_map(|record| known_as.get(record.ci_id.as_str()).map(|host| host.id)).collect();
+    let mut changed: Vec<i32> = fresh
+        .iter()
+        .filter_map(|record| known_by_id.get(record.ci_id.as_str()).map(|host| host.id))
+        .collect();
     changed.extend(store::hosts::upsert_hosts(conn, &fresh).await?);
     store::rollups::count(conn, &counts).await?;
     store::affected::change_pairs(conn, pairs).await?;
     changed.extend(&gone);
     changed.sort_unstable();
-    policy_results::reckon(conn, &edition, &changed, app.clock.now()).await?;
+    policy_results::recompute(conn, &revision, &changed, app.clock.now()).await?;
     if !changed.is_empty() {
         tracing::info!(
             "took {} new or changed hosts over from the CMDB; {} are gone",

@@ -11,8 +11,8 @@ use service_kit::ApiResult;
 use sha2::{Digest, Sha256};
 
 use super::{
-    inventory::needs_reckoning,
-    observation::{CLOCK_TOLERANCE, is_word},
+    inventory::needs_recompute,
+    observation::{CLOCK_TOLERANCE, is_plain_line},
 };
 use crate::{
     App,
@@ -56,7 +56,7 @@ impl InventoryFingerprint {
     pub(crate) fn at(line: &[u8], now: DateTime<Utc>) -> Option<Self> {
         let head: Head<'_> = serde_json::from_slice(line).ok()?;
         let collected_at = head.collected_at.unwrap_or(now);
-        if collected_at > now + CLOCK_TOLERANCE || !head.scan_id.as_deref().is_none_or(is_word) {
+        if collected_at > now + CLOCK_TOLERANCE || !head.scan_id.as_deref().is_none_or(is_plain_line) {
             return None;
         }
         let mut hash = Sha256::new_with_prefix([MEANING, u8::from(head.reboot_pending)]);
@@ -76,7 +76,7 @@ impl InventoryFingerprint {
 }
 
 /// Remembers that hosts were seen unchanged; says of which of these inventories nothing else needs to be known.
-pub(crate) async fn take_unchanged(
+pub(crate) async fn touch_unchanged(
     app: &App,
     fingerprints: &[Option<InventoryFingerprint>],
 ) -> ApiResult<Vec<bool>> {
@@ -85,8 +85,8 @@ pub(crate) async fn take_unchanged(
         fingerprints.iter().flatten().map(|fingerprint| fingerprint.ci_id.as_str()).collect();
     ids.sort_unstable();
     let mut transaction = app.pool.begin().await?;
-    store::share_results(&mut transaction).await?;
-    let edition = app.measures.current(&mut transaction).await?;
+    store::lock_results_shared(&mut transaction).await?;
+    let revision = app.criteria.current(&mut transaction).await?;
     let hosts = store::hosts::find_texts(&mut transaction, &ids).await?;
     let mut hosts: FxHashMap<&str, &HostText> =
         hosts.iter().map(|host| (host.ci_id.as_str(), host)).collect();
@@ -99,7 +99,7 @@ pub(crate) async fn take_unchanged(
         let Some(fingerprint) = fingerprint else { continue };
         let Some(host) = hosts.get(fingerprint.ci_id.as_str()) else { continue };
         let is_known = host.text_digest.as_deref() == Some(fingerprint.text.as_slice())
-            && !needs_reckoning(&edition, &host.status, host.last_scanned, now);
+            && !needs_recompute(&revision, host.status, host.last_scanned, now);
         if !is_known {
             continue;
         }

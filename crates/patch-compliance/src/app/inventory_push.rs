@@ -6,7 +6,7 @@ use service_kit::{ApiError, ApiResult, Caller, extract::parse_json};
 
 use super::{
     inventory,
-    inventory_fingerprint::{InventoryFingerprint, take_unchanged},
+    inventory_fingerprint::{InventoryFingerprint, touch_unchanged},
     observation::{self, Observation},
 };
 use crate::App;
@@ -65,7 +65,7 @@ impl<'a> InventoryPush<'a> {
         let now = self.app.clock.now();
         let fingerprints: Vec<Option<InventoryFingerprint>> =
             lines.iter().map(|(_, line)| InventoryFingerprint::at(line, now)).collect();
-        let unchanged = take_unchanged(self.app, &fingerprints).await?;
+        let unchanged = touch_unchanged(self.app, &fingerprints).await?;
         let mut batch = Vec::new();
         for (((record, line), fingerprint), is_unchanged) in lines.iter().zip(fingerprints).zip(unchanged) {
             if is_unchanged {

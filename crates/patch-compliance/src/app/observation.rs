@@ -8,7 +8,7 @@ use domain::ids::CiId;
 use crate::store::dictionary::ContentDigest;
 
 /// Packages of one host at most; real ones stay below a tenth of it.
-const MOST_PACKAGES: usize = 20_000;
+const MAX_PACKAGES: usize = 20_000;
 /// How far a collector's clock may be ahead.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
@@ -38,10 +38,10 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     if pushed.packages.is_empty() {
         return Err(fault("/packages", "is empty; a host without packages was not read".to_owned()));
     }
-    if pushed.packages.len() > MOST_PACKAGES {
+    if pushed.packages.len() > MAX_PACKAGES {
         return Err(fault(
             "/packages",
-            format!("has {} entries, more than {MOST_PACKAGES}", pushed.packages.len()),
+            format!("has {} entries, more than {MAX_PACKAGES}", pushed.packages.len()),
         ));
     }
     for (pointer, text) in [
@@ -49,7 +49,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         ("/boot_id", &pushed.boot_id),
         ("/running_kernel", &pushed.running_kernel),
     ] {
-        if text.as_deref().is_some_and(|text| !is_word(text)) {
+        if text.as_deref().is_some_and(|text| !is_plain_line(text)) {
             return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
         }
     }
@@ -84,9 +84,12 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
 }
 
 fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPackage, (&'static str, String)> {
-    let word = |field, text: &str| match is_word(text) {
-        true => Ok(()),
-        false => Err((field, "must be 1 to 300 characters without control characters".to_owned())),
+    let word = |field, text: &str| {
+        if is_plain_line(text) {
+            Ok(())
+        } else {
+            Err((field, "must be 1 to 300 characters without control characters".to_owned()))
+        }
     };
     let version = |field, text: &str| {
         Version::parse(os.packaging(), text).map(drop).map_err(|error| (field, error.to_string()))
@@ -114,6 +117,6 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     })
 }
 
-pub(crate) fn is_word(text: &str) -> bool {
+pub(crate) fn is_plain_line(text: &str) -> bool {
     (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
 }

@@ -29,10 +29,10 @@ use crate::{App, store};
 
 const OCCURRENCES_SHOWN: usize = 5;
 /// Policies compared with a previewed one.
-const MOST_POLICIES: i64 = 10_000;
-const LONGEST_TAG: usize = 200;
+const MAX_POLICIES: i64 = 10_000;
+const MAX_TAG_BYTES: usize = 200;
 /// Those ITSM asks for one approval at most.
-const MOST_APPROVERS: usize = 20;
+const MAX_APPROVERS: usize = 20;
 
 pub(crate) async fn create_policy(
     app: &App,
@@ -48,7 +48,7 @@ pub(crate) async fn create_policy(
         Begun::Replay(stored) => return Ok(stored),
         Begun::New(ticket) => ticket,
     };
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let no =
         store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
             || ApiError::new(problem_types::EXISTS, format!("there is a policy `{}` already", policy.id)),
@@ -59,7 +59,7 @@ pub(crate) async fn create_policy(
     let stored = get_policy(&mut transaction, &policy.id).await?;
     ticket.finish(&mut transaction, &stored).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(stored)
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn update_policy(
     hosts::try_synchronise(app).await;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
     if_match.check(before.version)?;
     let policy = merged(&before.policy, changes)?;
@@ -82,14 +82,14 @@ pub(crate) async fn update_policy(
         return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
     }
     check(app, &policy)?;
-    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
     store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
     store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("update_policy", object(id)).before(&before.policy).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
     let stored = get_policy(&mut transaction, id).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(stored)
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn delete_policy(
     if_match: &IfMatch,
 ) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
     if_match.check(before.version)?;
     if let Some(run) = store::policies::find_open_run(&mut transaction, id).await? {
@@ -109,12 +109,12 @@ pub(crate) async fn delete_policy(
             format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
         ));
     }
-    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
     store::policies::delete_policy(&mut transaction, no).await?;
     let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(())
 }
 
@@ -143,7 +143,7 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
     let staging = policy.staging.iter().map(|staging| ("/staging/target_ci_tags", &staging.target_ci_tags));
     for (pointer, tags) in std::iter::once(("/target_ci_tags", &policy.target_ci_tags)).chain(staging) {
         for (key, value) in tags {
-            if key.is_empty() || key.len() > LONGEST_TAG || value.len() > LONGEST_TAG {
+            if key.is_empty() || key.len() > MAX_TAG_BYTES || value.len() > MAX_TAG_BYTES {
                 fault(
                     format!("{pointer}/{}", pointer_part(key)),
                     "must have a key and a value of at most 200 bytes",
@@ -166,7 +166,7 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
         }
     }
     let approvers = &policy.change.approver_emails;
-    if approvers.len() > MOST_APPROVERS {
+    if approvers.len() > MAX_APPROVERS {
         fault("/change/approver_emails".to_owned(), "must name at most 20 addresses");
     }
     for (position, address) in approvers.iter().enumerate() {
@@ -229,7 +229,7 @@ fn is_secret_path(text: &str) -> bool {
 pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
     let mut conn = app.pool.acquire().await?;
     let policy = get_policy(&mut conn, id).await?.policy;
-    let others = store::policies::list_policies(&mut conn, None, MOST_POLICIES).await?;
+    let others = store::policies::list_policies(&mut conn, None, MAX_POLICIES).await?;
     drop(conn);
     let others: Vec<Policy> = others
         .into_iter()

@@ -8,6 +8,7 @@ use std::{
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
 use domain::{
+    compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
     package::{PackageUpdate, Packaging},
     plan::{Plan, Target},
@@ -16,7 +17,7 @@ use domain::{
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use crate::store::{self, compliance::PendingOfHost};
+use crate::store::{self, compliance::PendingFix};
 
 /// Which of the missing fixes are wanted.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn holds(&self, row: &PendingOfHost) -> bool {
+    fn holds(&self, row: &PendingFix) -> bool {
         match self {
             Self::Level(level) => level.is_none_or(|level| level.covers(row.published)),
             Self::Advisory(id) => row.advisory_id == *id || row.cves.contains(id),
@@ -45,8 +46,8 @@ pub async fn pending_updates(
     wanted: &Wanted,
 ) -> ApiResult<BTreeMap<CiId, Vec<PackageUpdate>>> {
     let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
-    for row in pending_of(conn, hosts).await? {
-        if row.state != "missing" || !wanted.holds(&row) {
+    for row in list_pending(conn, hosts).await? {
+        if row.state != PatchStateOfPackage::Missing || !wanted.holds(&row) {
             continue;
         }
         let packaging = packaging_of(&row)?;
@@ -82,7 +83,7 @@ pub async fn pending_updates(
 
 /// Archives of Debian's family keep the newest version alone; where a real host is told of a newer one, the fixed one
 /// can no longer be had.
-fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<String> {
+fn version_to_install(row: &PendingFix, packaging: Packaging) -> Option<String> {
     match &row.candidate {
         Some(candidate) if packaging == Packaging::Dpkg && row.driver != "model" => {
             row.target.as_ref().map(|_| candidate.clone())
@@ -94,9 +95,9 @@ fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<Strin
 /// Severity of the worst fix each host lacks, on the scale of CVSS scores. Hosts that lack nothing are absent.
 pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
     let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
-    for row in pending_of(conn, hosts).await? {
+    for row in list_pending(conn, hosts).await? {
         let known = worst.entry(ci_id(&row.ci_id)?).or_default();
-        *known = known.max(score(&row.severity));
+        *known = known.max(score(row.severity));
     }
     Ok(worst)
 }
@@ -109,22 +110,22 @@ pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResu
         plan.targets.iter().map(|(host, target)| (host, advisories_of(target))).collect();
     let ids: BTreeSet<String> = of_hosts.iter().flat_map(|(_, ids)| ids.iter().cloned()).collect();
     let ids: Vec<String> = ids.into_iter().collect();
-    let known: BTreeMap<String, String> =
+    let known: BTreeMap<String, Severity> =
         store::advisories::list_severities(conn, &ids).await?.into_iter().collect();
     let worst = |ids: &BTreeSet<String>| {
-        ids.iter().filter_map(|id| known.get(id)).map(|one| score(one)).reduce(f64::max)
+        ids.iter().filter_map(|id| known.get(id)).map(|one| score(*one)).reduce(f64::max)
     };
     Ok(of_hosts.iter().filter_map(|(host, ids)| Some(((*host).clone(), worst(ids)?))).collect())
 }
 
 /// Middles of the ranges of CVSS 3.1.
-fn score(severity: &str) -> f64 {
+fn score(severity: Severity) -> f64 {
     match severity {
-        "critical" => 9.5,
-        "high" => 8.0,
-        "medium" => 5.5,
-        "low" => 2.0,
-        _ => 0.0,
+        Severity::Critical => 9.5,
+        Severity::High => 8.0,
+        Severity::Medium => 5.5,
+        Severity::Low => 2.0,
+        Severity::None => 0.0,
     }
 }
 
@@ -140,7 +141,7 @@ pub async fn installed_versions(
         store::dictionary::load_packages(conn, &numbers).await?.into_iter().collect();
     let mut installed = BTreeMap::new();
     for (host, facts, numbers) in sets {
-        let packaging = domain_packaging(facts.packaging());
+        let packaging = facts.packaging();
         let mut versions: BTreeMap<String, String> = BTreeMap::new();
         for package in numbers.iter().filter_map(|no| packages.get(no)).cloned() {
             match versions.entry(package.name) {
@@ -166,28 +167,17 @@ pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
 
 /// Texts that are no versions were refused when they came in; were there one, it would count as the lowest.
 fn compare(packaging: Packaging, a: &str, b: &str) -> Ordering {
-    let packaging = match packaging {
-        Packaging::Rpm => advisories::Packaging::Rpm,
-        Packaging::Dpkg => advisories::Packaging::Dpkg,
-    };
     advisories::compare(packaging, a, b).unwrap_or(Ordering::Less)
 }
 
-fn domain_packaging(packaging: advisories::Packaging) -> Packaging {
-    match packaging {
-        advisories::Packaging::Rpm => Packaging::Rpm,
-        advisories::Packaging::Dpkg => Packaging::Dpkg,
-    }
-}
-
-fn packaging_of(row: &PendingOfHost) -> ApiResult<Packaging> {
+fn packaging_of(row: &PendingFix) -> ApiResult<Packaging> {
     let os: advisories::OsRelease = row.os.parse().map_err(ApiError::internal)?;
-    Ok(domain_packaging(os.packaging()))
+    Ok(os.packaging())
 }
 
-async fn pending_of(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingOfHost>> {
-    let now: DateTime<Utc> = store::clock_of(conn).await?;
-    store::compliance::list_pending_of(conn, &names(hosts), now).await
+async fn list_pending(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingFix>> {
+    let now: DateTime<Utc> = store::database_now(conn).await?;
+    store::compliance::list_pending(conn, &names(hosts), now).await
 }
 
 fn names(hosts: &[CiId]) -> Vec<String> {

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream};
+use advisories::{Advisory, AffectedPackage, OsRelease, module_stream::ModuleStream};
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
+use domain::compliance::Severity;
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use super::text;
+use super::text_column::TextColumn;
 
 /// An advisory to store.
 #[derive(Debug, Clone)]
@@ -109,7 +113,7 @@ async fn insert_packages(
         &packages.iter().map(|(_, position, _)| *position).collect::<Vec<_>>(),
         &packages.iter().map(|(.., package)| package.os.to_string()).collect::<Vec<_>>(),
         &packages.iter().map(|(.., package)| package.package.clone()).collect::<Vec<_>>(),
-        &packages.iter().map(|(.., package)| kind_name(package.package_kind).to_owned()).collect::<Vec<_>>(),
+        &packages.iter().map(|(.., package)| to_text(&package.package_kind)).collect::<Result<Vec<_>, _>>()?,
         &optional(|package| &package.introduced) as &[Option<String>],
         &optional(|package| &package.fixed) as &[Option<String>],
         &optional(|package| &package.arch) as &[Option<String>],
@@ -121,7 +125,10 @@ async fn insert_packages(
 }
 
 /// Releases and package names that the stored advisories of these ids speak of.
-pub async fn list_places(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
+pub async fn list_affected_packages(
+    conn: &mut PgConnection,
+    ids: &[String],
+) -> ApiResult<Vec<(String, String)>> {
     let rows = sqlx::query!(
         "SELECT DISTINCT p.os, p.package FROM patch.advisory_packages p JOIN patch.advisories a ON a.no = p.advisory_no
          WHERE a.id = ANY($1)",
@@ -197,11 +204,7 @@ fn fixes_of(rows: Vec<FixRow>) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>
         advisory.affected.push(AffectedPackage {
             os,
             package: row.package,
-            package_kind: if row.package_kind == "source" {
-                PackageKind::Source
-            } else {
-                PackageKind::Binary
-            },
+            package_kind: from_text(row.package_kind)?,
             introduced: row.introduced,
             fixed: row.fixed,
             arch: row.arch,
@@ -216,19 +219,12 @@ fn bare(id: String, published: DateTime<Utc>, modified: DateTime<Utc>) -> Adviso
     Advisory { modified, ..Advisory::new(id, published) }
 }
 
-fn kind_name(kind: PackageKind) -> &'static str {
-    match kind {
-        PackageKind::Source => "source",
-        PackageKind::Binary => "binary",
-    }
-}
-
 struct Row {
     no: i32,
     id: String,
     source: String,
     summary: String,
-    severity: String,
+    severity: Severity,
     exploited: bool,
     cves: Vec<String>,
     published: DateTime<Utc>,
@@ -243,7 +239,7 @@ impl Row {
             id: self.id,
             source: self.source,
             summary: self.summary,
-            severity: text::severity(&self.severity),
+            severity: self.severity,
             exploited: self.exploited,
             cve_ids: self.cves,
             published: self.published,
@@ -257,7 +253,8 @@ impl Row {
 
 #[derive(Debug, Clone, Default)]
 pub struct AdvisoryFilter {
-    pub severities: Vec<String>,
+    /// Empty for all.
+    pub severities: Vec<Severity>,
     pub exploited: Option<bool>,
     pub os: Option<String>,
     pub package: Option<String>,
@@ -277,7 +274,8 @@ pub async fn list_advisories(
     let pattern = filter.text.as_deref().map(like_pattern);
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, c.hosts AS "hosts!"
+        r#"SELECT a.no, a.id, a.source, a.summary, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.cves, a.published, a.modified,
+               a.withdrawn, c.hosts AS "hosts!"
            FROM patch.advisories a CROSS JOIN LATERAL (
                SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
            WHERE ($1::timestamptz IS NULL OR (a.published, a.no) < ($1, $2))
@@ -290,7 +288,7 @@ pub async fn list_advisories(
            ORDER BY a.published DESC, a.no DESC LIMIT $9"#,
         after_time,
         after_no,
-        &filter.severities,
+        &stored_severities(&filter.severities),
         filter.exploited,
         filter.os,
         filter.package,
@@ -303,17 +301,26 @@ pub async fn list_advisories(
     Ok(rows.into_iter().map(Row::into_summary).collect())
 }
 
+/// Advisories are stored with the vendor's rating; an unrated one counts as `none`.
+fn stored_severities(severities: &[Severity]) -> Vec<String> {
+    let unrated = severities.contains(&Severity::None).then_some(advisories::Severity::Unknown.as_str());
+    severities.iter().map(|severity| severity.name()).chain(unrated).map(str::to_owned).collect()
+}
+
 fn like_pattern(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 
 /// Ids and severities of those that are known.
-pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
-    let rows = sqlx::query!("SELECT id, severity FROM patch.advisories WHERE id = ANY($1)", ids)
-        .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.severity)).collect())
+pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, Severity)>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, severity AS "severity: TextColumn<advisories::Severity>" FROM patch.advisories WHERE id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.severity.into())).collect())
 }
 
 /// An advisory as it is stored; how many lack it is not told.
@@ -336,7 +343,7 @@ pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     Ok(is_known)
 }
 
-/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; with the edition that they are of.
+/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; with the revision that they are of.
 pub async fn find_advisories(
     conn: &mut PgConnection,
     id: &str,
@@ -344,17 +351,17 @@ pub async fn find_advisories(
 ) -> ApiResult<(i64, Vec<FoundAdvisory>)> {
     // Found first: in the order of publication every advisory there is would be looked at.
     let rows = sqlx::query!(
-        "SELECT e.number AS edition, a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified,
-             a.withdrawn, a.body
+        r#"SELECT e.number AS revision, a.no, a.id, a.source, a.summary, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited,
+             a.cves, a.published, a.modified, a.withdrawn, a.body
          FROM patch.edition e CROSS JOIN patch.advisories a WHERE a.no = ANY(ARRAY(
              SELECT no FROM patch.advisories WHERE id = $1 UNION SELECT no FROM patch.advisories WHERE cves @> ARRAY[$1::text]))
-         ORDER BY a.published DESC, a.no DESC LIMIT $2",
+         ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
         id,
         limit
     )
     .fetch_all(conn)
     .await?;
-    let edition = rows.first().map_or(0, |row| row.edition);
+    let revision = rows.first().map_or(0, |row| row.revision);
     let found = rows.into_iter().map(|row| {
         let body: Advisory = serde_json::from_value(row.body)?;
         let (no, summary) = Row {
@@ -362,7 +369,7 @@ pub async fn find_advisories(
             id: row.id,
             source: row.source,
             summary: row.summary,
-            severity: row.severity,
+            severity: row.severity.into(),
             exploited: row.exploited,
             cves: row.cves,
             published: row.published,
@@ -373,5 +380,5 @@ pub async fn find_advisories(
         .into_summary();
         Ok(FoundAdvisory { no, summary, body })
     });
-    Ok((edition, found.collect::<ApiResult<_>>()?))
+    Ok((revision, found.collect::<ApiResult<_>>()?))
 }

@@ -131,7 +131,7 @@ pub struct AffectedHost {
 #[derive(Debug)]
 pub struct AffectedPage {
     /// Of what hosts are measured against, at the time of this read.
-    pub edition: i64,
+    pub revision: i64,
     /// Hosts that lack each advisory, in the order in which these were asked for.
     pub counts: Vec<i64>,
     /// In the order of their numbers.
@@ -146,7 +146,7 @@ pub async fn get_page(
     limit: i64,
 ) -> ApiResult<AffectedPage> {
     let rows = sqlx::query!(
-        r#"SELECT edition AS "edition!", hosts, host_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
+        r#"SELECT edition AS "revision!", hosts, host_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
            FROM patch.list_affected($1, $2, $3)"#,
         advisories,
         after,
@@ -154,7 +154,7 @@ pub async fn get_page(
     )
     .fetch_all(conn)
     .await?;
-    let edition = rows.first().map_or(0, |row| row.edition);
+    let revision = rows.first().map_or(0, |row| row.revision);
     let counts = rows.iter().map(|row| row.hosts.unwrap_or_default()).collect();
     let mut hosts = BTreeMap::new();
     for row in rows {
@@ -165,7 +165,7 @@ pub async fn get_page(
         }
     }
     let hosts = hosts.into_iter().map(|(id, finding_no)| AffectedHost { id, finding_no });
-    Ok(AffectedPage { edition, counts, hosts: hosts.take(usize::try_from(limit).unwrap_or(0)).collect() })
+    Ok(AffectedPage { revision, counts, hosts: hosts.take(usize::try_from(limit).unwrap_or(0)).collect() })
 }
 
 /// All findings of these hosts.

@@ -4,10 +4,13 @@
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
+use domain::compliance::{MatchRule, PatchStateOfPackage, Severity};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
+
+use super::text_column::TextColumn;
 
 /// Identifies the content of a dictionary row.
 pub type ContentDigest = [u8; 32];
@@ -29,8 +32,8 @@ pub struct NewFinding {
     pub fixed: String,
     pub candidate: Option<String>,
     pub target: Option<String>,
-    pub state: String,
-    pub rule: String,
+    pub state: PatchStateOfPackage,
+    pub rule: MatchRule,
 }
 
 pub async fn find_packages(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
@@ -111,8 +114,8 @@ pub async fn insert_findings(
         &text(|one| &one.fixed),
         &optional(|one| &one.candidate) as &[Option<String>],
         &optional(|one| &one.target) as &[Option<String>],
-        &text(|one| &one.state),
-        &text(|one| &one.rule),
+        &text(|one| one.state.name()),
+        &text(|one| one.rule.name()),
     )
     .fetch_all(conn)
     .await?;
@@ -130,10 +133,10 @@ pub struct Finding {
     pub fixed: String,
     pub candidate: Option<String>,
     pub target: Option<String>,
-    pub state: String,
-    pub rule: String,
+    pub state: PatchStateOfPackage,
+    pub rule: MatchRule,
     pub cves: Vec<String>,
-    pub severity: String,
+    pub severity: Severity,
     pub exploited: bool,
     pub published: DateTime<Utc>,
     pub due: DateTime<Utc>,
@@ -142,9 +145,10 @@ pub struct Finding {
 pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
     let rows = sqlx::query_as!(
         Finding,
-        "SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target, f.state, f.rule,
-             a.cves, a.severity, a.exploited, a.published, a.due
-         FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)",
+        r#"SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target,
+               f.state AS "state: TextColumn<PatchStateOfPackage>", f.rule AS "rule: TextColumn<MatchRule>", a.cves,
+               a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.published, a.due
+           FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)"#,
         numbers
     )
     .fetch_all(conn)

@@ -121,7 +121,7 @@ pub async fn list_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i6
 }
 
 /// Puts the active hosts that lack something the exception speaks of on the list of due hosts.
-pub async fn mark_concerned(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
+pub async fn mark_affected_hosts(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts
          SELECT DISTINCT t.host_id FROM patch.exceptions e

@@ -3,7 +3,10 @@
 use api_types::patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -26,7 +29,7 @@ impl Row {
             id: self.id,
             origin: self.origin,
             requested_by: self.requested_by,
-            status: serde_json::from_value(self.status.into())?,
+            status: from_text(self.status)?,
             bytes_total: self.bytes_total,
             bytes_read: self.bytes_read,
             started_at: self.started_at,
@@ -37,15 +40,6 @@ impl Row {
     }
 }
 
-fn status_name(status: AdvisoryImportStatus) -> &'static str {
-    match status {
-        AdvisoryImportStatus::Running => "running",
-        AdvisoryImportStatus::Succeeded => "succeeded",
-        AdvisoryImportStatus::Failed => "failed",
-        AdvisoryImportStatus::Interrupted => "interrupted",
-    }
-}
-
 pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.feed_imports (id, origin, requested_by, status, bytes_total, report, started_at)
@@ -53,7 +47,7 @@ pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> 
         import.id,
         import.origin,
         import.requested_by,
-        status_name(import.status),
+        to_text(&import.status)?,
         import.bytes_total,
         serde_json::to_value(&import.report)?,
         import.started_at
@@ -93,7 +87,7 @@ pub async fn end_import(
         "UPDATE patch.feed_imports SET status = $2, report = $3, problem = $4, ended_at = $5,
              bytes_read = CASE WHEN $2 = 'succeeded' THEN bytes_total ELSE bytes_read END WHERE id = $1",
         id,
-        status_name(status),
+        to_text(&status)?,
         serde_json::to_value(report)?,
         problem,
         now

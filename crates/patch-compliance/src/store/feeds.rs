@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use advisories::{
-    Advisory,
+    Advisory, Severity,
     feed::{epss::ExploitPrediction, kev::KnownExploited, nvd::CveNote},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
+
+use super::text_column::TextColumn;
 
 /// How many rows were new and how many changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,14 +71,14 @@ pub async fn list_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResu
 #[derive(Debug)]
 pub struct Unmarked {
     pub no: i32,
-    pub severity: String,
+    pub severity: Severity,
     pub published: DateTime<Utc>,
 }
 
 pub async fn list_unmarked(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<Unmarked>> {
     let rows = sqlx::query_as!(
         Unmarked,
-        "SELECT no, severity, published FROM patch.advisories WHERE NOT exploited AND cves && $1",
+        r#"SELECT no, severity AS "severity: TextColumn<Severity>", published FROM patch.advisories WHERE NOT exploited AND cves && $1"#,
         cves
     )
     .fetch_all(conn)

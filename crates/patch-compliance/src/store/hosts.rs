@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::{ids::CiId, selector::Tags};
+use domain::{compliance::ComplianceStatus, ids::CiId, selector::Tags};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::{PgConnection, types::Json};
 
+use super::text_column::TextColumn;
+
 /// Up to this many different scans are touched one after the other.
-const FEW_SCANS: usize = 8;
+const MAX_SINGLE_SCANS: usize = 8;
 
 /// A host or VM of the CMDB.
 #[derive(Debug, Clone)]
@@ -28,7 +30,7 @@ pub struct Host {
     pub ci_id: String,
     /// Of the packages it has, when it was seen.
     pub digest: Option<Vec<u8>>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
@@ -45,7 +47,7 @@ pub struct HostText {
     pub ci_id: String,
     /// Of the text of its last inventory, where it was pushed.
     pub text_digest: Option<Vec<u8>>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
 }
@@ -82,7 +84,7 @@ pub struct KnownHost {
     pub driver: String,
     pub os_key: String,
     pub tags: Json<Tags>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub findings: Vec<i32>,
 }
 
@@ -99,7 +101,7 @@ pub async fn lock_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()>
 }
 
 /// Numbers of those of these CIs that are known, whether active or not.
-pub async fn list_numbers(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
+pub async fn list_host_nos(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!("SELECT id FROM patch.hosts WHERE ci_id = ANY($1) ORDER BY id", ci_ids)
         .fetch_all(conn)
         .await?;
@@ -127,7 +129,7 @@ pub async fn list_active(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResul
 pub async fn list_known(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<KnownHost>> {
     let hosts = sqlx::query_as!(
         KnownHost,
-        r#"SELECT h.id, h.ci_id, h.active, h.driver, h.os_key, h.tags AS "tags: Json<Tags>", s.status, coalesce(f.findings, '{}') AS "findings!"
+        r#"SELECT h.id, h.ci_id, h.active, h.driver, h.os_key, h.tags AS "tags: Json<Tags>", s.status AS "status: TextColumn<ComplianceStatus>", coalesce(f.findings, '{}') AS "findings!"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
            WHERE h.id = ANY($1) ORDER BY h.id"#,
         hosts
@@ -207,7 +209,7 @@ pub async fn list_absent(
 pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<Host>> {
     let hosts = sqlx::query_as!(
         Host,
-        r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status, s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
+        r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status AS "status: TextColumn<ComplianceStatus>", s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
                s.returnable AS "returnable: Json<Vec<String>>", s.text_digest
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.package_sets p ON p.no = s.set_no
            WHERE h.active AND h.ci_id = ANY($1)"#,
@@ -222,8 +224,8 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
 pub async fn find_texts(conn: &mut PgConnection, ci_ids: &[&str]) -> ApiResult<Vec<HostText>> {
     let hosts = sqlx::query_as!(
         HostText,
-        "SELECT h.id, h.ci_id, s.text_digest, s.status, s.scan_id, s.last_scanned
-         FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id WHERE h.active AND h.ci_id = ANY($1)",
+        r#"SELECT h.id, h.ci_id, s.text_digest, s.status AS "status: TextColumn<ComplianceStatus>", s.scan_id, s.last_scanned
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id WHERE h.active AND h.ci_id = ANY($1)"#,
         ci_ids as &[&str]
     )
     .fetch_all(conn)
@@ -260,7 +262,7 @@ pub async fn find_tags(
 pub async fn touch(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResult<()> {
     touches.sort_unstable();
     let scans = || touches.chunk_by(|a, b| (a.at, &a.scan_id) == (b.at, &b.scan_id));
-    if scans().count() > FEW_SCANS {
+    if scans().count() > MAX_SINGLE_SCANS {
         return touch_each(conn, touches).await;
     }
     for scan in scans() {
@@ -311,7 +313,7 @@ async fn touch_each(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResu
 }
 
 /// Remembers the texts in which hosts said what is known of them.
-pub async fn remember_texts(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>) -> ApiResult<()> {
+pub async fn update_text_digests(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>) -> ApiResult<()> {
     if texts.is_empty() {
         return Ok(());
     }
@@ -404,7 +406,7 @@ pub async fn mark_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult
 }
 
 /// Puts the hosts with results of a policy on the list of due hosts.
-pub async fn mark_measured(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
+pub async fn mark_hosts_with_results(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts SELECT host_id FROM patch.compliance WHERE policy_no = $1 ON CONFLICT DO NOTHING",
         policy_no
@@ -440,7 +442,7 @@ pub async fn find_cursor(conn: &mut PgConnection) -> ApiResult<Option<(String, D
 }
 
 /// `listed_at` where all hosts were compared just now.
-pub async fn put_cursor(
+pub async fn upsert_cursor(
     conn: &mut PgConnection,
     token: &str,
     listed_at: Option<DateTime<Utc>>,

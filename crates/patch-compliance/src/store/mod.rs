@@ -14,7 +14,7 @@ pub mod policy_criteria;
 pub mod results;
 pub mod rollups;
 pub mod sla;
-pub mod text;
+pub mod text_column;
 
 use chrono::{DateTime, Utc};
 use service_kit::ApiError;
@@ -23,7 +23,7 @@ use sqlx::PgConnection;
 const RESULTS: i64 = 0x7061_7463_6801;
 
 /// Taken by every transaction that stores what hosts have: they go side by side, ordered by the rows of their hosts.
-pub async fn share_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn lock_results_shared(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", RESULTS).fetch_one(conn).await?;
     Ok(())
 }
@@ -31,21 +31,21 @@ pub async fn share_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 /// Taken by every transaction that changes what hosts are measured against (advisories, policies, exceptions), before it
 /// reads any of it: whoever stores what hosts have sees all of the change or nothing. To be held shortly; what follows
 /// for hosts is put on the lists of due sets and hosts.
-pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    exclude_scans(&mut *conn).await?;
+pub async fn lock_results_for_change(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    lock_results_exclusive(&mut *conn).await?;
     sqlx::query!("UPDATE patch.edition SET number = number + 1").execute(conn).await?;
     Ok(())
 }
 
-/// [`lock_results`] for who changes nothing that hosts are measured against.
-pub async fn exclude_scans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// [`lock_results_for_change`] for who changes nothing that hosts are measured against.
+pub async fn lock_results_exclusive(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", RESULTS).fetch_one(conn).await?;
     Ok(())
 }
 
 /// Has the statements of this transaction planned for what the tables hold now. Lists of due work are empty one moment and
 /// have a million rows the next; a plan kept from the one takes for ever on the other.
-pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn force_custom_plans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").fetch_one(conn).await?;
     Ok(())
 }
@@ -78,7 +78,7 @@ pub async fn try_lock_imports(conn: &mut PgConnection) -> Result<bool, sqlx::Err
 }
 
 /// The server's time, where no request brought the service's own along.
-pub async fn clock_of(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+pub async fn database_now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(conn).await
 }
 

@@ -72,7 +72,7 @@ pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<V
 
 /// A new set, evaluated.
 #[derive(Debug, Clone)]
-pub struct EvaluatedSet {
+pub struct MatchedSet {
     pub no: i32,
     /// Of its packages alone, for who compares hosts.
     pub package_digest: Vec<u8>,
@@ -80,7 +80,7 @@ pub struct EvaluatedSet {
 }
 
 /// Says of new sets what they lack.
-pub async fn insert_findings(conn: &mut PgConnection, sets: &[EvaluatedSet]) -> ApiResult<()> {
+pub async fn insert_findings(conn: &mut PgConnection, sets: &[MatchedSet]) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.set_findings (set_no, package_digest, findings)
          SELECT set_no, package_digest, findings::integer[]
@@ -95,7 +95,7 @@ pub async fn insert_findings(conn: &mut PgConnection, sets: &[EvaluatedSet]) -> 
 }
 
 /// Says what sets lack now.
-pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)]) -> ApiResult<()> {
+pub async fn upsert_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)]) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.set_findings (set_no, findings)
          SELECT set_no, findings::integer[] FROM unnest($1::integer[], $2::text[]) AS t (set_no, findings)
@@ -176,7 +176,7 @@ pub async fn list_changed_advisories(conn: &mut PgConnection) -> ApiResult<Vec<i
 }
 
 /// Forgets them once no set is due any more; whether that is so.
-pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<bool> {
+pub async fn clear_changed_advisories(conn: &mut PgConnection) -> ApiResult<bool> {
     let is_none_due = sqlx::query_scalar!(
         r#"WITH forgotten AS (DELETE FROM patch.changed_advisories WHERE NOT EXISTS (SELECT FROM patch.due_sets))
            SELECT NOT EXISTS (SELECT FROM patch.due_sets) AS "is_none_due!""#
@@ -187,12 +187,12 @@ pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<boo
 }
 
 /// Remembers sets that hosts have left.
-pub async fn note_left(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
+pub async fn insert_left_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
     sqlx::query!("INSERT INTO patch.left_sets SELECT unnest($1::integer[])", sets).execute(conn).await?;
     Ok(())
 }
 
-pub async fn any_left(conn: &mut PgConnection) -> ApiResult<bool> {
+pub async fn any_left_sets(conn: &mut PgConnection) -> ApiResult<bool> {
     let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM patch.left_sets) AS "any!""#)
         .fetch_one(conn)
         .await?;

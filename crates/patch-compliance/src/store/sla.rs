@@ -20,7 +20,7 @@ pub async fn get_service_levels(conn: &mut PgConnection) -> ApiResult<SlaPolicy>
 }
 
 /// Sets the levels, and the due date of every advisory anew; hosts that lack one become due to be reckoned.
-pub async fn put_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> ApiResult<()> {
+pub async fn set_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> ApiResult<()> {
     let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
     let SlaPolicy { exploited_days, critical_days, high_days, other_days } = *levels;
     sqlx::query!(
@@ -84,9 +84,9 @@ pub async fn list_open(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult
     Ok(rows)
 }
 
-/// What was repaired since a month, by dimension and value.
+/// What was remediated since a month, by dimension and value.
 #[derive(Debug)]
-pub struct Repaired {
+pub struct Remediated {
     pub dimension: String,
     pub value: String,
     pub fixes: i64,
@@ -95,9 +95,9 @@ pub struct Repaired {
     pub cve_seconds: i64,
 }
 
-pub async fn list_repaired(conn: &mut PgConnection, since: NaiveDate) -> ApiResult<Vec<Repaired>> {
+pub async fn list_remediations(conn: &mut PgConnection, since: NaiveDate) -> ApiResult<Vec<Remediated>> {
     let rows = sqlx::query_as!(
-        Repaired,
+        Remediated,
         r#"SELECT r.dimension, CASE r.dimension WHEN 'policy' THEN p.id ELSE r.value END AS "value!", sum(r.fixes)::bigint AS "fixes!",
                sum(r.late)::bigint AS "late!", sum(r.seconds)::bigint AS "seconds!", sum(r.cve_seconds)::bigint AS "cve_seconds!"
            FROM patch.repairs r LEFT JOIN patch.policies p ON r.dimension = 'policy' AND p.no::text = r.value

@@ -1,4 +1,4 @@
-//! Fixes by OS release, as matching wants them: loaded for the package names that hosts have, and kept.
+//! FixCache by OS release, as matching wants them: loaded for the package names that hosts have, and kept.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,9 +14,9 @@ use super::locked;
 use crate::store;
 
 /// Releases remembered at most.
-const RELEASES: usize = 16;
+const MAX_RELEASES: usize = 16;
 
-/// Fixes to match with, and the numbers of their advisories by id.
+/// FixCache to match with, and the numbers of their advisories by id.
 #[derive(Default)]
 pub(crate) struct FixIndex {
     pub index: Index,
@@ -24,7 +24,7 @@ pub(crate) struct FixIndex {
 }
 
 #[derive(Default)]
-pub(crate) struct Fixes {
+pub(crate) struct FixCache {
     releases: Mutex<BTreeMap<String, Release>>,
     changed: Mutex<Option<(Vec<i32>, Arc<FixIndex>)>>,
 }
@@ -35,7 +35,7 @@ struct Release {
     fixes: Arc<FixIndex>,
 }
 
-impl Fixes {
+impl FixCache {
     /// All fixes of a release for packages of these names, and maybe for others.
     pub(crate) async fn of_release(
         &self,
@@ -56,7 +56,7 @@ impl Fixes {
             store::advisories::load_fixes(conn, &[release.to_owned()], &wanted).await?;
         let fixes = Arc::new(FixIndex { index: Index::new(advisories), numbers });
         let mut releases = locked(&self.releases);
-        if releases.len() >= RELEASES {
+        if releases.len() >= MAX_RELEASES {
             releases.clear();
         }
         releases.insert(release.to_owned(), Release { names: Arc::new(all), fixes: fixes.clone() });

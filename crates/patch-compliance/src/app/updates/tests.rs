@@ -14,7 +14,7 @@ use test_support::TestDatabase;
 
 use super::*;
 use crate::{
-    app::{compliance, criteria_cache::Measures, inventory, observation},
+    app::{compliance, criteria_cache::CriteriaCache, inventory, observation},
     store::{advisories::NewAdvisory, hosts::HostRecord},
 };
 
@@ -65,9 +65,9 @@ async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
         serde_json::from_value(json!({ "ci_id": host, "os": os, "packages": packages })).unwrap();
     let observation = observation::observe(pushed, april()).unwrap();
     let mut transaction = pool.begin().await.unwrap();
-    store::share_results(&mut transaction).await.unwrap();
+    store::lock_results_shared(&mut transaction).await.unwrap();
     let ingested =
-        inventory::store_observations(&mut transaction, &Measures::default(), &[observation], april())
+        inventory::store_observations(&mut transaction, &CriteriaCache::default(), &[observation], april())
             .await
             .unwrap();
     assert_eq!(ingested.changed, 1);
@@ -174,8 +174,9 @@ async fn share_and_patch_state_follow_the_results() {
     let share = compliance::share(&mut conn, &[id("web-1"), id("web-2")]).await.unwrap();
     assert_eq!((share.compliant, share.total), (1, 2));
     compliance::record_patched(&mut conn, &[id("web-1")], april()).await.unwrap();
-    let state =
-        compliance::patch_state_by(&mut conn, &Measures::default(), &id("web-1"), april()).await.unwrap();
+    let state = compliance::patch_state_by(&mut conn, &CriteriaCache::default(), &id("web-1"), april())
+        .await
+        .unwrap();
     assert_eq!((state.compliance_status.as_str(), state.last_patched), ("compliant", Some(april())));
     assert_eq!(state.current_patch_level.as_deref(), Some("2026-04"));
 }
