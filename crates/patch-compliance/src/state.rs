@@ -1,4 +1,4 @@
-//! What handlers and workers of this capability work with.
+//! The state of this capability, for handlers and workers.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -27,9 +27,9 @@ pub struct Parts {
     pub clock: Clock,
     pub settings: Settings,
     pub cmdb: CmdbClient,
-    /// The criteria that hosts are measured against.
+    /// The criteria of compliance.
     pub(crate) criteria: CriteriaCache,
-    /// Advisories that were advisory_cache for.
+    /// Recently requested advisories.
     pub(crate) advisory_cache: AdvisoryCache,
     pub(crate) scan_range: ThrottledCache<ScanRange>,
     pub(crate) import_slots: ImportSlots,

@@ -8,6 +8,8 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::page::Versioned;
+
 /// A policy as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StoredPolicy {
@@ -18,6 +20,12 @@ pub struct StoredPolicy {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub updated_by: String,
+}
+
+impl Versioned for StoredPolicy {
+    fn version(&self) -> i64 {
+        self.version
+    }
 }
 
 /// What a policy means now, before anybody relies on it.

@@ -30,7 +30,7 @@ use crate::{
     store::{advisories::AdvisoryFilter, policies::os_key},
 };
 
-/// Below the time that any answer may take.
+/// Less than the timeout of a request.
 const MAX_WAIT_SECONDS: u64 = 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -43,9 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 struct ListParams {
-    /// Severities, parted by commas: `critical,high`.
+    /// Comma-separated severities: `critical,high`.
     severity: Option<String>,
     /// `true`: only those known to be exploited; `false`: only others.
     kev: Option<bool>,
@@ -55,21 +54,18 @@ struct ListParams {
     package: Option<String>,
     /// Part of an id, a CVE or the summary.
     text: Option<String>,
-    /// `true`: only those that some CI lacks.
+    /// `true`: only those that some CI is missing.
     affected: Option<bool>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
 }
 
-/// List advisories, newest first, with how many CIs lack each.
-#[utoipa::path(get, path = "/patch/advisories", tag = "advisories", params(ListParams),
+/// List advisories, newest first, with how many CIs are missing each.
+#[utoipa::path(get, path = "/patch/advisories", tag = "advisories", params(ListParams, PageRequest),
     responses((status = 200, body = Page<AdvisorySummary>), (status = "4XX", body = Problem)))]
 async fn list_advisories(
     State(app): State<App>,
     _: Viewer,
     Query(params): Query<ListParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<AdvisorySummary>>> {
     let filter = AdvisoryFilter {
         severities: params.severity.as_deref().map(severities).transpose()?.unwrap_or_default(),
@@ -79,11 +75,10 @@ async fn list_advisories(
         text: params.text,
         affected_only: params.affected.unwrap_or(false),
     };
-    let request = PageRequest::new(params.limit, params.page_token);
-    advisories::list_advisories(&app, &filter, &request).await.map(Json)
+    advisories::list_advisories(&app, &filter, &page).await.map(Json)
 }
 
-/// Names as they are stored; what a vendor did not rate is `none` on the wire.
+/// An unrated advisory has the severity `none`.
 fn severities(text: &str) -> ApiResult<Vec<Severity>> {
     let parse = |name: &str| {
         name.trim().parse().map_err(|_| {
@@ -96,44 +91,33 @@ fn severities(text: &str) -> ApiResult<Vec<Severity>> {
     text.split(',').map(parse).collect()
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct AffectedParams {
-    /// Most CIs of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
-/// An advisory or a CVE: what fixes it, and the CIs that lack the fix, a page at a time.
+/// Read an advisory or a CVE: the fixes, and the CIs that are missing them, a page at a time.
 #[utoipa::path(get, path = "/patch/advisories/{cve_id}", tag = "advisories",
-    params(("cve_id" = String, Path, description = "CVE or advisory id"), AffectedParams),
+    params(("cve_id" = String, Path, description = "CVE or advisory id"), PageRequest),
     responses((status = 200, body = AdvisoryDetail), (status = "4XX", body = Problem)))]
 async fn get_advisory(
     State(app): State<App>,
     _: Viewer,
     Path(id): Path<AdvisoryId>,
-    Query(params): Query<AffectedParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<AdvisoryDetail>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    advisories::get_advisory(&app, &id, &request).await.map(Json)
+    advisories::get_advisory(&app, &id, &page).await.map(Json)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 struct ImportParams {
-    /// Seconds to wait for the report, 0 to 20; 20 when unsaid. An import that takes longer goes on: 202, as 0 always
-    /// answers.
+    /// Seconds to wait for the report, 0 to 20; 20 by default. An import that takes longer continues, and the answer is
+    /// 202; with 0 it is always 202.
     wait_seconds: Option<u64>,
 }
 
-/// Import a feed, recognised by its content: OSV, CSAF 2.0 advisories and VEX, each alone, many a line, or many in a zip;
-/// updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS; pages of the NVD. Any
-/// of them may be packed with gzip or xz.
+/// Import a feed. Its format is recognised by its content: OSV, CSAF 2.0 advisories and VEX, as single documents, one per
+/// line, or in a zip; updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS;
+/// pages of the NVD. Each may be compressed with gzip or xz.
 ///
-/// Bad records are named in the report and lose no others. CIs that have one of the packages are judged anew. What takes
-/// longer than the wait goes on and answers 202; its `Location` tells how far it is. The same feed may be sent again at any
-/// time: what is stored already is unchanged.
+/// Bad records are listed in the report and do not affect others. CIs that have one of the packages are matched again. An
+/// import that takes longer than the wait continues and answers 202; its `Location` reports the progress. The same feed
+/// may be sent again at any time: stored records are unchanged.
 #[utoipa::path(post, path = "/patch/advisories/import", tag = "advisories", params(ImportParams),
     request_body(content = Vec<u8>, description = "At most 256 MiB, or what `--feed-max-bytes` says", content_type = "application/octet-stream"),
     responses((status = 200, body = AdvisoryImportReport),
@@ -149,7 +133,7 @@ async fn import_advisories(
         seconds @ 0..=MAX_WAIT_SECONDS => Duration::from_secs(seconds),
         _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {MAX_WAIT_SECONDS}"))),
     };
-    // What is packed by its encoding is unpacked as a feed that is packed itself is: while it is read.
+    // A body with a content encoding is decompressed while it is read, like a compressed feed.
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding != "gzip" && encoding != "identity")
@@ -192,28 +176,18 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     Ok(file.into_std().await)
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct ImportsParams {
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// List imports, newest first.
-#[utoipa::path(get, path = "/patch/advisories/imports", tag = "advisories", params(ImportsParams),
+#[utoipa::path(get, path = "/patch/advisories/imports", tag = "advisories", params(PageRequest),
     responses((status = 200, body = Page<AdvisoryImport>), (status = "4XX", body = Problem)))]
 async fn list_imports(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<ImportsParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<AdvisoryImport>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    feed_imports::list_imports(&app, &request).await.map(Json)
+    feed_imports::list_imports(&app, &page).await.map(Json)
 }
 
-/// An import: how far it has come, and what became of it.
+/// Read an import: its progress and its result.
 #[utoipa::path(get, path = "/patch/advisories/imports/{id}", tag = "advisories",
     params(("id" = Uuid, Path, description = "import")),
     responses((status = 200, body = AdvisoryImport), (status = "4XX", body = Problem)))]

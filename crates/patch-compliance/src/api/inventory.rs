@@ -30,9 +30,9 @@ use crate::{
     },
 };
 
-/// What another tool tells of one host: SBOMs name each file, too.
+/// Maximum size of an inventory from another tool: SBOMs list each file, too.
 const FOREIGN_BYTES: usize = 32 << 20;
-/// All inventories of one request, unpacked.
+/// Maximum size of all inventories in one request, uncompressed.
 const BODY_BYTES: usize = 512 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -42,29 +42,29 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct InventoryParams {
-    /// The host, for forms that do not name it.
+    /// The host, for formats that do not name it.
     ci_id: Option<CiId>,
-    /// Its OS release, `rocky:9`; an SBOM may tell it itself.
+    /// Its OS release, `rocky:9`; an SBOM may contain it.
     os: Option<String>,
-    /// The same host and scan id are taken once.
+    /// The same host and scan id are recorded once.
     scan_id: Option<String>,
-    /// When it was seen; now when unsaid.
+    /// When the inventory was collected; now by default.
     collected_at: Option<DateTime<Utc>>,
     /// As `uname -r` prints it.
     running_kernel: Option<String>,
 }
 
-/// Push package inventories: one as JSON, or many as `application/x-ndjson`, one a line; gzip is understood.
+/// Push package inventories: one as JSON, or many as `application/x-ndjson`, one per line; gzip is accepted.
 ///
-/// One host's may also be what its package manager prints (`text/tab-separated-values`), or an SBOM
-/// (`application/vnd.cyclonedx+json`, `application/spdx+json`); these do not name the host, so that query parameters do. The
-/// lines are those of
+/// The inventory of one host may also be the output of its package manager (`text/tab-separated-values`), or an SBOM
+/// (`application/vnd.cyclonedx+json`, `application/spdx+json`). These formats do not name the host: give it in the query
+/// parameters. The lines are the output of
 /// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
 ///
-/// A fault of a single inventory is the answer (422). Of many, each refused one is named in the report and the others
-/// are taken; so are lines and parts. The same host and scan id are taken once, and an inventory older than what is known
-/// changes nothing.
+/// A single invalid inventory is refused (422). Of many, each refused one is listed in the report and the others are
+/// recorded; the same holds for lines and components. The same host and scan id are recorded once, and an inventory older
+/// than the stored one changes nothing.
 #[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
     request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
         (String = "application/vnd.cyclonedx+json"), (String = "application/spdx+json"))),
@@ -103,7 +103,7 @@ async fn push_inventory(
     push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
 }
 
-/// JSON may be an SBOM under its general name.
+/// An SBOM may be sent as `application/json`.
 async fn push_json(
     app: &App,
     caller: &Caller,
@@ -121,7 +121,7 @@ async fn push_json(
     }
 }
 
-/// What other tools tell of one host. Lines and parts that cannot be read are named, and lose no others.
+/// The output of another tool for one host. Lines and components that cannot be read are listed and do not affect others.
 async fn push_foreign(
     app: &App,
     caller: &Caller,
@@ -175,7 +175,7 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         module: package.module.map(|module| module.to_string()),
         held: package.held,
         candidate: package.candidate,
-        // Neither form tells what else the repositories offer.
+        // These formats do not contain what else the repositories offer.
         returnable: false,
     }
 }

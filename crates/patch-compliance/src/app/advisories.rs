@@ -1,4 +1,4 @@
-//! Advisories as they are read.
+//! Advisories for readers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -30,11 +30,11 @@ use crate::{
     },
 };
 
-/// Advisories shown for one CVE; no CVE has been fixed by as many.
+/// Maximum advisories shown for one CVE; more than any CVE has.
 const MAX_ADVISORIES: i64 = 200;
-/// Notes shown with one advisory.
+/// Maximum notes shown with one advisory.
 const MAX_NOTES: i64 = 500;
-/// Ids that are remembered with what goes by them; beyond it the memory is cleared.
+/// Maximum cached ids; when it is full, the cache is cleared.
 const MAX_CACHED: usize = 500;
 
 pub(crate) async fn list_advisories(
@@ -52,17 +52,18 @@ pub(crate) async fn list_advisories(
     })
 }
 
-/// What goes by an id, as it is shown but for who lacks it.
+/// The answer for an id, without the affected CIs.
 pub(crate) struct CachedAdvisory {
     revision: i64,
     numbers: Vec<i32>,
-    /// Those for a release that another one here is for, too: hosts may lack both.
+    /// Advisories that share a release with another one here: a host may be missing both.
     overlapping: Vec<i32>,
     advisories: Vec<Advisory>,
     notes: Vec<CveNote>,
 }
 
-/// What was advisory_cache for last, by its id. Each holds for its revision only: a page of who lacks it says which one is stored.
+/// Recent answers by id. Each is valid for its revision; the page of affected CIs is read together with the current
+/// revision.
 #[derive(Default)]
 pub(crate) struct AdvisoryCache(RwLock<FxHashMap<String, Arc<CachedAdvisory>>>);
 
@@ -80,7 +81,7 @@ impl AdvisoryCache {
     }
 }
 
-/// An advisory by its id, or everything that fixes a CVE, with a page of the CIs that lack it.
+/// An advisory by its id, or all advisories that fix a CVE, with a page of the affected CIs.
 pub(crate) async fn get_advisory(
     app: &App,
     id: &AdvisoryId,
@@ -119,7 +120,7 @@ async fn advisory_detail(
     })
 }
 
-/// What goes by an id, and a page of who lacks it.
+/// The answer for an id, and a page of the affected CIs.
 async fn find_with_page(
     app: &App,
     conn: &mut PgConnection,
@@ -140,7 +141,7 @@ async fn find_with_page(
 }
 
 async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<CachedAdvisory> {
-    // The revision is read first: whatever of a later one is read after it is not taken for good.
+    // The revision is read first: anything later is not cached under it.
     let (revision, found) = store::advisories::find_advisories(conn, id.as_str(), MAX_ADVISORIES).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
@@ -211,7 +212,8 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     }
 }
 
-/// How many CIs lack one of these. Each advisory's are counted already; those of overlapping ones are counted together.
+/// Counts the CIs that are missing one of these. The counts of single advisories are stored; overlapping ones are counted
+/// together.
 async fn count_affected(conn: &mut PgConnection, known: &CachedAdvisory, counts: &[i64]) -> ApiResult<i64> {
     let apart = known.numbers.iter().zip(counts).filter(|(no, _)| !known.overlapping.contains(no));
     let apart: i64 = apart.map(|(_, hosts)| hosts).sum();
@@ -221,7 +223,7 @@ async fn count_affected(conn: &mut PgConnection, known: &CachedAdvisory, counts:
     Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?)
 }
 
-/// What these hosts lack of these advisories, host by host.
+/// The findings of these hosts for these advisories, host by host.
 async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
@@ -261,7 +263,7 @@ async fn affected_cis(
     Ok(affected)
 }
 
-/// The findings of these hosts that are of these advisories, by host.
+/// The findings of these hosts for these advisories, by host.
 async fn findings_about(
     app: &App,
     conn: &mut PgConnection,
@@ -279,7 +281,7 @@ async fn findings_about(
     Ok(lacks.into_iter().map(about).collect())
 }
 
-/// Refuses an advisory or CVE id that nothing stored goes by.
+/// Refuses the id of an unknown advisory or CVE.
 pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
     if store::advisories::is_known(conn, id).await? { Ok(()) } else { Err(unknown(id)) }
 }

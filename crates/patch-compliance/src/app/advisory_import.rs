@@ -1,6 +1,5 @@
-//! Import of feeds, whichever they are: records are read by one thread and stored in batches, each in its own transaction.
-//! One bad record never loses the others, and an import that is cut off goes on from there when the feed is sent again:
-//! what is stored already is unchanged.
+//! Import of feeds: one thread reads records, and batches of them are stored, each in its own transaction. A bad record
+//! does not affect others. After an interrupted import, send the feed again: stored records are unchanged.
 
 use std::{
     borrow::Cow,
@@ -31,12 +30,12 @@ use crate::{
     store::{self, advisories::NewAdvisory},
 };
 
-/// Records stored in one transaction.
+/// Records per transaction.
 const BATCH: usize = 500;
-/// Refusals and warnings named in a report; all are counted.
+/// Maximum refusals and warnings in a report; all are counted.
 const MAX_SHOWN: usize = 1000;
 
-/// How far an import has come, for whoever watches it.
+/// Progress of an import.
 #[derive(Clone, Default)]
 pub(crate) struct Progress {
     bytes_read: Arc<AtomicU64>,
@@ -63,7 +62,7 @@ impl Progress {
     }
 }
 
-/// Imports the feed in a file. What was read before a input_error is stored, and counted in `progress`.
+/// Imports the feed in a file. Records before an error are stored and counted in `progress`.
 pub(crate) async fn import_advisories(
     app: &App,
     caller: &Caller,
@@ -100,7 +99,7 @@ pub(crate) async fn import_advisories(
     let newly_exploited = import.newly_exploited;
     match read {
         Ok(read) => progress.change(|report| add_warnings(report, read)),
-        // Records before the input_error are stored: the import can be repeated, and says what it could not read.
+        // Records before the error are stored: the import can be repeated, and its report states what could not be read.
         Err(error) if progress.report().read > 0 => {
             progress.change(|report| report.warnings.push(input_error(&error)));
         }
@@ -124,14 +123,14 @@ fn read(
     limits: &Limits,
     sender: &mpsc::Sender<Result<FeedRecord, RecordError>>,
 ) -> Result<ReadReport, FeedError> {
-    // A receiver that is gone has given the import up.
+    // The receiver is gone: the import has been cancelled.
     read_feed(kind, source, "record", limits, &mut |record| match sender.blocking_send(record) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     })
 }
 
-/// What is wrong with the input as a whole. Of a packed one that cannot be unpacked, the cause says what.
+/// The error of the input as a whole, with its cause if it cannot be unpacked.
 fn input_error(error: &FeedError) -> String {
     match error {
         FeedError::Input(cause) => format!("{error}: {cause}"),
@@ -139,7 +138,7 @@ fn input_error(error: &FeedError) -> String {
     }
 }
 
-/// A file that tells how much of it was read.
+/// A file that counts the bytes read.
 struct CountingReader {
     file: File,
     bytes_read: Arc<AtomicU64>,
@@ -169,7 +168,7 @@ fn add_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
     }
 }
 
-/// The report as the audit log keeps it: counts, no texts from the feed.
+/// The report in the audit log: counts, without texts from the feed.
 fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
     serde_json::json!({
         "format": report.format, "read": report.read, "new": report.new, "changed": report.changed,
@@ -180,7 +179,7 @@ fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
 struct Import {
     progress: Progress,
     now: DateTime<Utc>,
-    /// CIs with pending fixes that are now known to be exploited.
+    /// CIs with pending fixes of CVEs that are now known to be exploited.
     newly_exploited: u64,
 }
 
@@ -209,7 +208,7 @@ impl Import {
         });
     }
 
-    /// Stores one batch; a feed has records of one kind only.
+    /// Stores one batch. All records of a feed have the same kind.
     async fn store(&mut self, app: &App, batch: Vec<FeedRecord>) -> ApiResult<()> {
         let count = batch.len() as u64;
         let mut advisories = BTreeMap::new();
@@ -260,7 +259,7 @@ impl Import {
         self.progress.change(|report| report.unchanged += 1);
     }
 
-    /// Of editions of one notice the newest counts, of its parts all together.
+    /// Keeps the newest version of a notice; parts of a notice are merged.
     fn merge(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
         match advisories.get_mut(&advisory.id) {
             None => drop(advisories.insert(advisory.id.clone(), advisory)),
@@ -308,7 +307,7 @@ impl Import {
                     self.count_unchanged();
                     continue;
                 }
-                // An older edition never replaces a newer one; one dated in the future is no newer than today.
+                // An older version never replaces a newer one. A version dated in the future counts as of today.
                 Some(known) if known.modified.min(self.now) > advisory.modified => {
                     self.count_unchanged();
                     continue;
@@ -323,7 +322,7 @@ impl Import {
         if fresh.is_empty() {
             return Ok(());
         }
-        // Both what they spoke of and what they speak of now: a fix can move, and go.
+        // The packages before and after: a fix can move or disappear.
         let fresh_ids: Vec<String> = fresh.iter().map(|one| one.advisory.id.clone()).collect();
         let mut affected_packages: BTreeSet<(String, String)> =
             store::advisories::list_affected_packages(conn, &fresh_ids).await?.into_iter().collect();
@@ -341,7 +340,7 @@ impl Import {
         Ok(())
     }
 
-    /// Puts parts together with what earlier imports brought of the same notices.
+    /// Merges parts with the stored parts of the same notices.
     async fn add_to_known_parts(
         &self,
         conn: &mut PgConnection,
@@ -363,8 +362,8 @@ impl Import {
     }
 }
 
-/// What decides whether an edition is another one. Times that a feed does not give are those of its reading, and the mark
-/// of exploitation comes from elsewhere.
+/// Decides whether a version of an advisory differs. Ignores times of feeds without dates, which are the time of reading,
+/// and the mark of exploitation, which comes from other feeds.
 fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
     let mut canonical = Cow::Borrowed(advisory);
     if canonical.exploited {
@@ -380,7 +379,7 @@ fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
     Ok(hash.0.finalize().to_vec())
 }
 
-/// Takes what is written into its digest, so that a large advisory is not in memory once more.
+/// Hashes what is written, so that a large advisory is not copied in memory.
 struct HashWriter(Sha256);
 
 impl io::Write for HashWriter {
@@ -394,7 +393,7 @@ impl io::Write for HashWriter {
     }
 }
 
-/// Marks advisories for vulnerabilities that are now known to be exploited, and gives how many CIs lack one of them.
+/// Marks advisories for CVEs that are now known to be exploited. Returns how many CIs are missing one of them.
 async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u64> {
     let unmarked = store::feeds::list_unmarked(conn, cves).await?;
     if unmarked.is_empty() {

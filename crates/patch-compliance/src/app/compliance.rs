@@ -1,4 +1,4 @@
-//! Compliance as it is read: roll-ups, one CI, rows of the export.
+//! Compliance for readers: roll-ups, one CI, rows of the export.
 
 use std::{sync::Arc, time::Instant};
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// How a value that a CI has no tag for is called in roll-ups.
+/// The name in roll-ups for a CI without the tag.
 pub(crate) const UNTAGGED: &str = "untagged";
 
 pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
@@ -84,7 +84,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
     Ok(summary)
 }
 
-/// One decimal is as fine as anybody reads it. Nothing is no percentage of nothing: 0.
+/// One decimal. Without hosts it is 0.
 fn set_percent(counts: &mut ComplianceCounts) {
     let all = counts.compliant + counts.non_compliant + counts.unknown;
     counts.percent = match all {
@@ -99,10 +99,10 @@ pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<CiWi
     conn.release(shown)
 }
 
-/// One CI with what it lacks as it is shown.
+/// A CI with its missing fixes, ready to serialise.
 pub(crate) type CiWithPatches = CiCompliance<PatchJson>;
 
-/// A [`PendingPatch`] on its way out. What many hosts lack is made into text once.
+/// A [`PendingPatch`] to serialise. Findings of many hosts are serialised once.
 pub(crate) enum PatchJson {
     Pending(Arc<CachedFinding>),
     Excepted(Box<PendingPatch>),
@@ -120,7 +120,7 @@ impl Serialize for PatchJson {
     }
 }
 
-/// From one read of the database; what repeats from CI to CI is remembered.
+/// Needs one read of the database; what repeats from CI to CI is cached.
 async fn ci_compliance(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -179,7 +179,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The results of a CI in the order of their policies' ids; those of policies that are gone are passed over.
+/// The results of a CI in the order of their policies' ids, without those of deleted policies.
 fn result_rows(revision: &Revision, ci_id: &CiId, records: &[CiRecord]) -> Vec<ResultRow> {
     let mut rows: Vec<ResultRow> =
         records.iter().filter_map(|record| result_row(revision, ci_id, record)).collect();
@@ -211,7 +211,7 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
     })
 }
 
-/// The state of a CI as the CMDB keeps it, without the run that brought it about.
+/// The patch state of a CI for the CMDB, without the run.
 pub async fn patch_state(app: &App, ci_id: &CiId, now: DateTime<Utc>) -> ApiResult<PatchState> {
     let mut conn = app.pool.acquire().await?;
     patch_state_by(&mut conn, &app.criteria, ci_id, now).await
@@ -240,13 +240,13 @@ pub async fn share(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Complia
     Ok(ComplianceShare { compliant, total: ids.len() as i64 })
 }
 
-/// Remembers when hosts were patched.
+/// Records when hosts were patched.
 pub async fn record_patched(conn: &mut PgConnection, hosts: &[CiId], at: DateTime<Utc>) -> ApiResult<()> {
     let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     store::hosts::record_patched(conn, &ids, at).await
 }
 
-/// One page of the export; `after` is the last row of the page before.
+/// One page of the export; `after` is the last row of the previous page.
 pub(crate) async fn list_results(
     conn: &mut PgConnection,
     filter: &ResultFilter,
@@ -296,7 +296,7 @@ fn policy_id(row: &ResultRow) -> ApiResult<Option<PolicyId>> {
 
 const NEVER_SCANNED: &str = "never scanned";
 
-/// The stored status, unless the scan behind it has become too old since it was stored.
+/// The stored status, unless the scan has become too old since.
 fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
     if is_stale(row, now) { ComplianceStatus::Unknown } else { row.status }
 }
@@ -330,7 +330,7 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     text
 }
 
-/// A candidate is a binary's version: of a fix in a source of another version it says nothing.
+/// A candidate is the version of a binary: it does not show whether a source of another version is fixed.
 fn installable_now(finding: &Finding) -> Option<bool> {
     finding.candidate.as_ref()?;
     match &finding.target {

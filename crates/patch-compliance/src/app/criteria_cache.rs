@@ -1,8 +1,8 @@
-//! What hosts are measured against, remembered: policies, exceptions, findings, fixes; and what goes by a number for ever.
+//! Caches the criteria of compliance: policies, exceptions, findings and fixes; and rows that never change.
 //!
-//! A map is of one revision (`patch.edition`) and is given up when the stored number is another. Whoever stores
-//! results reads the number under the shared lock, so that nothing changes until it commits; whoever only reads gets
-//! the number together with the rows it belongs to.
+//! Criteria are cached per revision (`patch.edition`) and dropped when the stored number differs. A transaction that
+//! stores results reads the number under the shared lock, so that nothing changes until it commits; a reader gets the
+//! number together with the rows it belongs to.
 
 mod fixes;
 
@@ -27,10 +27,10 @@ use crate::store::{
     policy_criteria::{OpenException, PolicyCriteria},
 };
 
-/// Rows of each dictionary remembered at most; beyond it the map is cleared.
+/// Maximum cached rows of each dictionary; when it is full, it is cleared.
 const MAX_ENTRIES: usize = 400_000;
 
-/// One for the process. Cheap to clone.
+/// One per process. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct CriteriaCache(Arc<CacheMaps>);
 
@@ -45,7 +45,7 @@ struct CacheMaps {
     ci_ids: RwLock<FxHashMap<i32, CiId>>,
 }
 
-/// What holds in one revision.
+/// The criteria in one revision.
 pub(crate) struct Revision {
     number: i64,
     pub policies: Vec<PolicyCriteria>,
@@ -54,7 +54,7 @@ pub(crate) struct Revision {
     pub fixes: FixCache,
 }
 
-/// A finding, and how it is json to those who ask for a host that has it.
+/// A finding and its JSON for readers.
 pub(crate) struct CachedFinding {
     finding: Finding,
     json: OnceLock<Box<RawValue>>,
@@ -79,7 +79,7 @@ impl CachedFinding {
         &self.finding
     }
 
-    /// The text of what `show` makes of it: of all hosts with the finding the first asks, and the others are told the same.
+    /// The JSON of what `show` makes of it, built once for all hosts with the finding.
     pub(crate) fn json<T: Serialize>(
         &self,
         show: impl FnOnce(&Finding) -> T,
@@ -97,13 +97,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl CriteriaCache {
-    /// The revision that is stored now.
+    /// The stored revision.
     pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Revision>> {
         let number = store::policy_criteria::get_revision(conn).await?;
         self.revision(conn, number).await
     }
 
-    /// The revision of this number, or a newer one where that is what is stored by now.
+    /// The revision of this number, or a newer one if that is stored now.
     pub(crate) async fn revision(&self, conn: &mut PgConnection, number: i64) -> ApiResult<Arc<Revision>> {
         if let Some(known) = locked(&self.0.current).as_ref().filter(|known| known.number == number) {
             return Ok(known.clone());
@@ -117,7 +117,7 @@ impl CriteriaCache {
             fixes: FixCache::default(),
         });
         let mut current = locked(&self.0.current);
-        // A reader that was slow does not bring an old revision back.
+        // A slow reader must not restore an old revision.
         if current.as_ref().is_none_or(|known| known.number < number) {
             *current = Some(revision.clone());
         }
@@ -128,7 +128,7 @@ impl CriteriaCache {
         get_numbers(&self.0.packages, digests)
     }
 
-    /// Only what is committed may be remembered.
+    /// Cache only committed rows.
     pub(crate) fn cache_packages(&self, rows: &FxHashMap<ContentDigest, i32>) {
         cache(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
@@ -137,12 +137,12 @@ impl CriteriaCache {
         get_numbers(&self.0.findings, digests)
     }
 
-    /// Only what is committed may be remembered.
+    /// Cache only committed rows.
     pub(crate) fn cache_findings(&self, rows: &FxHashMap<ContentDigest, i32>) {
         cache(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
-    /// Packages by their numbers; numbers that are not stored are absent.
+    /// Packages by number, without those that are not stored.
     pub(crate) async fn packages(
         &self,
         conn: &mut PgConnection,
@@ -158,7 +158,7 @@ impl CriteriaCache {
         Ok(found)
     }
 
-    /// The advisories of findings, by the findings' numbers; numbers that are not stored are absent.
+    /// The advisories of findings, by the finding's number, without those that are not stored.
     pub(crate) async fn advisories_of(
         &self,
         conn: &mut PgConnection,
@@ -173,7 +173,7 @@ impl CriteriaCache {
         Ok(found)
     }
 
-    /// What hosts are called, by their numbers.
+    /// CI ids by host number.
     pub(crate) async fn ci_ids(
         &self,
         conn: &mut PgConnection,
@@ -190,12 +190,12 @@ impl CriteriaCache {
 }
 
 impl Revision {
-    /// Whether it is the revision of this number.
+    /// Whether it has this number.
     pub(crate) fn is(&self, number: i64) -> bool {
         self.number == number
     }
 
-    /// Findings by their numbers; numbers that are not stored are absent.
+    /// Findings by number, without those that are not stored.
     pub(crate) async fn findings(
         &self,
         conn: &mut PgConnection,
@@ -234,8 +234,8 @@ impl Revision {
         !self.exceptions.is_empty()
     }
 
-    /// Whether a finding is excepted on a CI. An exception for a CVE covers an advisory only together with exceptions
-    /// for its other CVEs: what was not excepted must not vanish behind what was.
+    /// Whether a finding is excepted on a CI. An exception for a CVE covers an advisory only together with exceptions for
+    /// its other CVEs: an open CVE must not be hidden by an excepted one.
     pub(crate) fn is_excepted(&self, ci_id: &str, finding: &Finding, now: DateTime<Utc>) -> bool {
         if self.exceptions.is_empty() {
             return false;
@@ -273,7 +273,7 @@ fn cache<K: std::hash::Hash + Eq, V>(
     map.extend(rows);
 }
 
-/// What is remembered under these numbers, and the numbers under which nothing is.
+/// The cached values of these numbers, and the numbers that are not cached.
 fn get_cached<V: Clone>(map: &RwLock<FxHashMap<i32, V>>, numbers: &[i32]) -> (FxHashMap<i32, V>, Vec<i32>) {
     let map = map.read().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (mut found, mut missing) = (FxHashMap::default(), Vec::new());

@@ -1,19 +1,24 @@
-//! Exceptions: a fix that need not be there until a day that is named. The service-level clock runs on.
+//! Exceptions: a fix that is not required until a date. The SLA clock keeps running.
 
-use api_types::patch::{CreateException, Exception};
+use api_types::{
+    page::Page,
+    patch::{CreateException, Exception},
+};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
 };
 use uuid::Uuid;
 
 use super::package_set_matching;
 use crate::{App, SERVICE, store};
 
-/// No exception lasts longer; whoever needs it longer says so again.
+/// Maximum duration of an exception.
 const MAX_DURATION: TimeDelta = TimeDelta::days(366);
-/// Ended in one look.
+/// Maximum exceptions that one round of housekeeping ends.
 const BATCH: i64 = 100;
 
 pub(crate) async fn create_exception(
@@ -55,33 +60,39 @@ pub(crate) async fn create_exception(
 }
 
 fn check(request: &CreateException, now: DateTime<Utc>) -> ApiResult<()> {
-    let text =
-        |pointer: &str, text: &str, most: usize| match (1..=most).contains(&text.trim().chars().count()) {
-            true => Ok(()),
-            false => Err(ApiError::invalid(pointer, format!("must have 1 to {most} characters"))),
-        };
-    text("/owner", &request.owner, 200)?;
-    text("/reason", &request.reason, 2000)?;
-    for (pointer, value, most) in [
-        ("/advisory_id", &request.advisory_id, 100),
-        ("/package", &request.package, 300),
-        ("/compensating_control", &request.compensating_control, 2000),
+    let mut errors = FieldErrors::default();
+    for (pointer, text, most) in [
+        ("/owner", Some(&request.owner), 200),
+        ("/reason", Some(&request.reason), 2000),
+        ("/advisory_id", request.advisory_id.as_ref(), 100),
+        ("/package", request.package.as_ref(), 300),
+        ("/compensating_control", request.compensating_control.as_ref(), 2000),
     ] {
-        value.as_deref().map_or(Ok(()), |value| text(pointer, value, most))?;
+        let is_valid = text.is_none_or(|text| (1..=most).contains(&text.trim().chars().count()));
+        errors.require(is_valid, pointer, format!("must have 1 to {most} characters"));
     }
-    if request.advisory_id.is_none() && request.package.is_none() {
-        return Err(ApiError::invalid(
-            "/advisory_id",
-            "or `package` must be named: nothing is excepted from everything",
-        ));
-    }
-    if request.expires_at <= now {
-        return Err(ApiError::invalid("/expires_at", "must lie in the future"));
-    }
-    if request.expires_at > now + MAX_DURATION {
-        return Err(ApiError::invalid("/expires_at", "must lie at most a year ahead"));
-    }
-    Ok(())
+    errors.require(
+        request.advisory_id.is_some() || request.package.is_some(),
+        "/advisory_id",
+        "or `package` is required: an exception cannot cover everything",
+    );
+    errors.require(request.expires_at > now, "/expires_at", "must be in the future");
+    errors.require(request.expires_at <= now + MAX_DURATION, "/expires_at", "must be at most a year ahead");
+    errors.finish()
+}
+
+/// Newest first.
+pub(crate) async fn list_exceptions(
+    app: &App,
+    ci_id: Option<&CiId>,
+    active: Option<bool>,
+    request: &PageRequest,
+) -> ApiResult<Page<Exception>> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let (ci_id, now) = (ci_id.map(CiId::as_str), app.clock.now());
+    let found = store::exceptions::list_exceptions(&mut conn, ci_id, active, now, after, limit + 1).await?;
+    Ok(page(found, limit, |exception| exception.id))
 }
 
 pub(crate) async fn get_exception(app: &App, id: Uuid) -> ApiResult<Exception> {
@@ -89,7 +100,7 @@ pub(crate) async fn get_exception(app: &App, id: Uuid) -> ApiResult<Exception> {
     store::exceptions::get_exception(&mut conn, id, app.clock.now()).await
 }
 
-/// Takes an exception back. One that has ended stays as it is.
+/// Ends an exception. One that has ended stays as it is.
 pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -105,7 +116,7 @@ pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> Ap
     Ok(())
 }
 
-/// Ends exceptions whose time is over: what they excepted is missing again.
+/// Ends expired exceptions: the fixes they covered are required again.
 pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let mut conn = app.pool.acquire().await?;

@@ -1,7 +1,8 @@
-//! The watched folder: whatever feed is put there is imported, at once or at the slots of a schedule, without hands.
+//! The watched folder: imports every feed in it, at once or on a schedule.
 //!
-//! A file is taken when it looks the same twice, so that one that is still being written is left alone, and again when its
-//! size or time has changed. What is no feed is passed over and stored once. Replicas that watch the same folder import_once turns.
+//! A file is imported once it is the same in two checks, so that a file that is still being written is left alone, and
+//! again when its size or time changes. Files that are not feeds are skipped and logged once. Replicas can watch the same
+//! folder: imports run one at a time.
 
 use std::{
     collections::BTreeMap,
@@ -24,11 +25,11 @@ use crate::{
 };
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Files of a folder that are looked at; more is a folder of something else.
+/// Maximum files in the folder; more files mean that it is not a folder of feeds.
 const MAX_FILES: usize = 200_000;
 const MAX_DEPTH: usize = 8;
 
-/// Size and time of a file when it was looked at.
+/// Size and time of each file at the time of a check.
 type SeenFiles = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
 
 pub(crate) fn start(app: &App) {
@@ -64,8 +65,8 @@ async fn watch(app: App, folder: PathBuf) {
     }
 }
 
-/// Imports what is new and has not changed since the check_folder before, and gives what was seen; `None` when there is no such
-/// folder.
+/// Imports new files that have not changed since the previous check. Returns the files of this one; `None` if the folder
+/// does not exist.
 async fn check_folder(
     app: &App,
     caller: &Caller,
@@ -87,7 +88,7 @@ async fn check_folder(
     Ok(Some(now))
 }
 
-/// Without a schedule always; with one at its slots, each once, however many replicas check_folder.
+/// Always true without a schedule; otherwise once per slot, for all replicas together.
 async fn is_time(app: &App) -> ApiResult<bool> {
     let Some(schedule) = &app.settings.feeds.feeds_schedule else { return Ok(true) };
     let now = app.clock.now();
@@ -127,13 +128,13 @@ fn collect(folder: &Path, depth: usize, found: &mut SeenFiles) -> Option<()> {
     Some(())
 }
 
-/// As exactly as the database keeps it.
+/// With the precision of the database.
 fn in_micros(instant: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
 }
 
-/// Imports a file unless it was taken as it is, and remembers it once that has ended: an import that is interrupted is
-/// started again, and what is stored already costs little.
+/// Imports a file unless this version of it was imported, and records it afterwards: an interrupted import starts again,
+/// and records that are already stored cost little.
 async fn import_once(
     app: &App,
     caller: &Caller,
@@ -149,7 +150,7 @@ async fn import_once(
     }
     let import_id = match import(app, caller, path, size_bytes).await {
         Ok(import_id) => import_id,
-        // Somebody else's trouble, such as a database that is away: the file is tried again.
+        // A temporary error, such as an unreachable database: retried at the next check.
         Err(error) if error.status().is_server_error() => return Err(error),
         Err(error) => {
             tracing::warn!("`{}` is passed over until it changes: {error}", path.display());

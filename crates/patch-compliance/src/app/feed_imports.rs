@@ -1,4 +1,4 @@
-//! Imports as something to watch: started by a request or by the watched folder, stored while they go on, kept afterwards.
+//! Imports as resources: started by a request or by the watched folder, with progress, kept afterwards.
 
 use std::{
     fs::File,
@@ -19,16 +19,16 @@ use uuid::Uuid;
 use super::advisory_import::{self, Progress};
 use crate::{App, store};
 
-/// Imports that wait for the one at work, in one process.
+/// Maximum number of waiting imports, per process.
 const MAX_WAITING: usize = 32;
-/// How often an import says how far it has come.
+/// How often progress is stored.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
-/// An import that has said nothing for this long has lost its process.
+/// An import without progress for this long has lost its process.
 const SILENT_SECONDS: f64 = 60.0;
-/// Ended imports that are remembered.
+/// Number of ended imports that are kept.
 const KEPT: i64 = 10_000;
 
-/// Lets one import at a time ask for a connection: the others would each keep one just to wait.
+/// Lets one import at a time use a connection: waiting imports would each block one.
 pub struct ImportSlots {
     at_work: Semaphore,
     waiting: Semaphore,
@@ -40,13 +40,13 @@ impl Default for ImportSlots {
     }
 }
 
-/// An import that has started, in a task of its own: nobody needs to wait for it.
+/// A running import, in its own task.
 pub(crate) struct StartedImport {
     pub import: AdvisoryImport,
     pub task: JoinHandle<ApiResult<AdvisoryImportReport>>,
 }
 
-/// Begins to import the feed in a file; refused at once when it is none.
+/// Starts the import of the feed in a file; refused at once if it is not a feed.
 pub(crate) async fn start_import(
     app: &App,
     caller: &Caller,
@@ -96,7 +96,7 @@ fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
     Ok((kind, file))
 }
 
-/// Imports, says all the while how far it has come, and records how it ended.
+/// Imports, stores progress and records the end.
 async fn run(
     app: &App,
     caller: &Caller,
@@ -135,7 +135,7 @@ async fn run(
     outcome
 }
 
-/// An import does not fail because nobody can be stored how far it is.
+/// An import does not fail because its progress cannot be stored.
 async fn store_progress(app: &App, id: Uuid, progress: &Progress) {
     let stored = async {
         let mut conn = app.pool.acquire().await?;
@@ -159,7 +159,7 @@ pub(crate) async fn list_imports(app: &App, request: &PageRequest) -> ApiResult<
     Ok(page(rows, limit, |import| (import.started_at, import.id)))
 }
 
-/// Ends what lost its process, and forgets what is long over.
+/// Ends imports that lost their process, and deletes old ones.
 pub(crate) async fn clean_up_imports(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let now = app.clock.now();
@@ -170,7 +170,7 @@ pub(crate) async fn clean_up_imports(app: &App) -> ApiResult<()> {
     store::feed_imports::delete_ended(&mut conn, KEPT).await
 }
 
-/// A file that has no name and goes when it is closed.
+/// A file without a name; it is gone when closed.
 pub(crate) fn temporary_file(folder: &Path) -> std::io::Result<File> {
     std::fs::create_dir_all(folder)?;
     tempfile::tempfile_in(folder)

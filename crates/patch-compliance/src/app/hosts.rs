@@ -1,4 +1,4 @@
-//! The hosts that are managed: active hosts and VMs of the CMDB that say which operating system they run.
+//! Managed hosts: active hosts and VMs in the CMDB with an `os` tag.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,14 +27,14 @@ use crate::{
 
 pub use crate::store::hosts::{find_tags, list_returnable};
 
-/// Hosts read from the CMDB at most.
+/// Maximum hosts read from the CMDB.
 const MAX_HOSTS: usize = 1_000_000;
-/// Up to this many CIs named by id are asked for one by one.
+/// Up to this many CIs are read one by one.
 const MAX_SINGLE_READS: usize = 50;
-/// All hosts of the CMDB are compared this often, although its changes are followed.
+/// How often all hosts are compared with the CMDB, in addition to following its changes.
 const FULL_LIST_INTERVAL: TimeDelta = TimeDelta::hours(6);
 
-/// The managed hosts that a selector means now, read from the CMDB.
+/// The managed hosts that a selector selects now, from the CMDB.
 pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
         Vec::new()
@@ -67,12 +67,12 @@ fn is_managed(ci: &Ci) -> bool {
         && ci.tags.get("os").is_some_and(|os| !os.is_empty())
 }
 
-/// The attribute `driver`; by default a host is reached over SSH.
+/// The attribute `driver`; `ssh` by default.
 pub fn driver(ci: &Ci) -> &str {
     ci.attributes.get("driver").and_then(Value::as_str).unwrap_or("ssh")
 }
 
-/// Those of these hosts whose last scan is not older than `since`.
+/// The hosts among these that were scanned since `since`.
 pub async fn scanned_since(
     conn: &mut PgConnection,
     hosts: &[CiId],
@@ -84,7 +84,7 @@ pub async fn scanned_since(
     Ok(fresh.filter_map(|host| CiId::new(host.ci_id).ok()).collect())
 }
 
-/// Follows the CMDB: what has changed there since it was asked last, or everything when that cannot be told.
+/// Follows the changes of the CMDB, or reads all its hosts if that is not possible.
 pub async fn synchronise(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let cursor = store::hosts::find_cursor(&mut *app.pool.acquire().await?).await?;
@@ -122,7 +122,7 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
     }
 }
 
-/// A refusal of the CMDB's is not one of ours, but it tells that the token is of no use.
+/// A refusal by the CMDB is not an error of this service's caller; it means that the token is not valid any more.
 fn refused(error: api_client::ClientError) -> ApiError {
     match error.status() {
         Some(409 | 422) => ApiError::new(problem_types::UNKNOWN_TOKEN, error.to_string()),
@@ -130,7 +130,8 @@ fn refused(error: api_client::ClientError) -> ApiError {
     }
 }
 
-/// Page by page, so that a million hosts fit. What changes meanwhile is told by the token that was taken before.
+/// Page by page, so that a million hosts fit in memory. Changes in the meantime follow from the token that was read
+/// before.
 async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
     let token = app.cmdb.list_changes(None).await.map_err(upstream_error)?.next_token;
     let (mut page_token, mut after): (Option<String>, Option<String>) = (None, None);
@@ -155,7 +156,7 @@ async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
     }
 }
 
-/// Makes hosts known here what they are in the CMDB, and those that are gone there gone, with all counts.
+/// Applies the hosts of the CMDB and their removals here, with all counters.
 async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
     let records: Vec<HostRecord> = managed.into_iter().map(record).collect();
     let names: Vec<String> = records.iter().map(|record| record.ci_id.clone()).collect();
@@ -213,7 +214,7 @@ async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone:
     Ok(())
 }
 
-/// [`synchronise`], where the work can go on with what is known already.
+/// [`synchronise`] for callers that can continue with the known hosts.
 pub(crate) async fn try_synchronise(app: &App) {
     if let Err(error) = synchronise(app).await {
         tracing::warn!("the hosts of the CMDB cannot be read now: {}", service_kit::error::chain(&error));

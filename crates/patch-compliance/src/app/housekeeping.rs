@@ -1,4 +1,4 @@
-//! What has to be done although nobody asks: hosts taken over from the CMDB, results that grow stale, exceptions that end.
+//! Background work: synchronises hosts with the CMDB, expires results and exceptions, and finishes interrupted work.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::{App, store};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const SYNCHRONISE_INTERVAL: Duration = Duration::from_secs(30);
-/// Looking for scans that are too old takes at most this part of the time.
+/// The search for old scans takes at most this part of the time.
 const EXPIRE_SHARE: u32 = 50;
-/// Hosts made `unknown`, and sets dropped, in one transaction.
+/// Hosts that become `unknown`, or sets that are deleted, per transaction.
 const BATCH: i64 = 5000;
 
-/// Looks after things in the background. Every replica does; who comes second finds nothing left to do.
+/// Every replica runs it; a second one finds nothing to do.
 pub(crate) fn start(app: &App) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
@@ -34,7 +34,7 @@ async fn run(app: App) {
             hosts::try_synchronise(&app).await;
             synchronise_at = Instant::now() + SYNCHRONISE_INTERVAL;
         }
-        // Every host is looked at for it: on a large fleet that takes long, and is done seldom.
+        // It reads every host, which takes long on a large fleet.
         if Instant::now() >= expire_at {
             let began = Instant::now();
             if let Err(error) = expire_stale_results(&app).await {
@@ -72,8 +72,8 @@ async fn delete_unused_sets(app: &App) -> ApiResult<()> {
     }
 }
 
-/// What an import that was interrupted has stored and not evaluated, and what a change of policies left to be to_recompute. No
-/// import waits for the latter.
+/// Matches sets that an interrupted import left due, and recomputes hosts that a change of policies left due. Imports do
+/// not wait for the latter.
 async fn finish_due_work(app: &App) -> ApiResult<()> {
     let mut no_import = app.pool.begin().await?;
     if store::try_lock_imports(&mut no_import).await? {
@@ -83,7 +83,7 @@ async fn finish_due_work(app: &App) -> ApiResult<()> {
     package_set_matching::recompute_all_due(app).await
 }
 
-/// Makes results unknown whose scan is older than their policy allows.
+/// Makes results unknown if their scan is older than their policy allows.
 async fn expire_stale_results(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     loop {

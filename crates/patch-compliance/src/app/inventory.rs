@@ -1,4 +1,4 @@
-//! Package inventories, pushed or scanned: stored once per distinct set, evaluated.
+//! Package inventories, pushed or scanned: each distinct package set is stored and matched once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -30,25 +30,24 @@ use crate::{
     },
 };
 
-/// Tries of a transaction that others stored in the way of.
+/// Attempts for a transaction that other transactions prevent.
 const MAX_ATTEMPTS: u32 = 5;
-/// Refusals named in one report.
+/// Maximum number of refusals in one report.
 const MAX_REFUSALS_SHOWN: usize = 1000;
 
-/// What became of observations.
+/// Result of storing observations.
 #[derive(Debug, Default)]
 pub struct Ingested {
     pub changed: u64,
-    /// Seen before, or older than what is known.
+    /// Seen before, or older than the stored scan.
     pub unchanged: u64,
-    /// No active host of the CMDB.
+    /// CIs that are not active hosts of the CMDB.
     pub unknown: BTreeSet<CiId>,
 }
 
-/// Stores observations and what follows from them. The caller holds [`store::lock_results_shared`].
+/// Stores observations and their consequences. The caller holds [`store::lock_results_shared`].
 ///
-/// In two steps: what has not changed since the host was seen last is only touched; the rest is locked, matched and
-/// written, as far as it differs from what is stored.
+/// Unchanged hosts only get the time of the scan. Changed hosts are locked and matched, and only differences are written.
 pub(crate) async fn store_observations(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -58,7 +57,7 @@ pub(crate) async fn store_observations(
     let mut report = Ingested::default();
     let revision = criteria.current(conn).await?;
     let mut ids: Vec<String> = observations.iter().map(|one| one.ci_id.to_string()).collect();
-    // In order: neighbours are read together.
+    // Sorted, so that neighbours are read together.
     ids.sort_unstable();
     ids.dedup();
     let known: HashMap<String, Host> = store::hosts::find_hosts(conn, &ids)
@@ -105,7 +104,7 @@ pub(crate) async fn store_observations(
     Ok(report)
 }
 
-/// Of several observations of a host the newest counts.
+/// The newest observation of each host.
 fn newest_of_each<'a>(
     observations: &'a [Observation],
     known: &'a HashMap<String, Host>,
@@ -136,8 +135,8 @@ fn newest_of_each<'a>(
     newest
 }
 
-/// Whether a host's results change although its packages are the same: one of them may be unknown for the age of the
-/// scan before, or the month has changed since.
+/// Whether the results of a host can change although its packages did not: a result may be unknown because of the age of
+/// the last scan, or a new month has begun since.
 pub(crate) fn needs_recompute(
     revision: &Revision,
     status: ComplianceStatus,
@@ -152,14 +151,14 @@ pub(crate) fn needs_recompute(
         || Month::of(scanned) != Month::of(now)
 }
 
-/// An observation that says something new about its host.
+/// An observation that differs from the stored scan of its host.
 struct ChangedHost<'a> {
     observation: &'a Observation,
     host: &'a Host,
     digest: Vec<u8>,
 }
 
-/// Stores what differs; the hosts are locked.
+/// Stores changed hosts. They are locked.
 async fn store_changed(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -178,7 +177,7 @@ async fn store_changed(
             .into_iter()
             .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
             .collect();
-    // Somebody may have brought something newer between the look and the lock.
+    // A newer scan may have been stored between the read and the lock.
     differing.retain(|one| {
         let (_, scanned) = scans_before.get(&one.host.id).copied().unwrap_or_default();
         scanned.is_none_or(|last| last <= one.observation.collected_at)
@@ -242,7 +241,7 @@ fn host_scan(one: &ChangedHost<'_>, set_no: i32) -> HostScan {
     }
 }
 
-/// Stores and evaluates those sets that are new; gives the numbers of all by digest, and what each of them lacks.
+/// Stores and matches the new sets. Returns the numbers of all sets by digest, and their findings.
 async fn store_sets(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -292,7 +291,7 @@ async fn store_sets(
     store::package_sets::insert_findings(conn, &evaluated).await?;
     findings.extend(evaluated.into_iter().map(|set| (set.no, set.findings)));
     numbers.extend(inserted);
-    // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
+    // Another transaction has stored the same sets, together with their findings.
     let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
     if !rest.is_empty() {
         let theirs = store::package_sets::find_sets(conn, &rest).await?;
@@ -303,7 +302,7 @@ async fn store_sets(
     Ok((numbers, findings))
 }
 
-/// The dictionary's numbers of the packages of each inventory; those that are new get one.
+/// The dictionary's numbers of the packages of each inventory. New packages get a number.
 async fn number_packages(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -359,7 +358,7 @@ async fn number_packages(
         .collect())
 }
 
-/// Of everything that decides what a package lacks.
+/// Covers everything that decides which fixes a package is missing.
 fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
     let mut hash = Sha256::new();
     let module = package.module.as_ref().map(ToString::to_string);
@@ -376,7 +375,8 @@ fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
     hash.finalize().into()
 }
 
-/// Of everything that decides what a host lacks. Packages are in order, so equal hosts have equal digests.
+/// Covers everything that decides which fixes a host is missing. Packages are sorted, so that equal hosts have equal
+/// digests.
 fn digest(inventory: &Inventory) -> Vec<u8> {
     let json = serde_json::to_vec(inventory).unwrap_or_default();
     Sha256::digest(json).to_vec()
@@ -394,7 +394,7 @@ fn package_digest(inventory: &Inventory) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// Takes one pushed inventory; a fault of it is the answer.
+/// Takes one pushed inventory. An invalid one is refused as a whole.
 pub(crate) async fn push_inventory(
     app: &App,
     caller: &Caller,
@@ -423,7 +423,7 @@ pub(crate) async fn push_inventories(
     let mut ingested = record_observations(app, Some(caller), &observations).await?;
     count(report, &ingested);
     if !ingested.unknown.is_empty() {
-        // The CMDB may have gained them since it was read last.
+        // They may be new in the CMDB since the last synchronisation.
         hosts::try_synchronise(app).await;
         observations.retain(|one| ingested.unknown.contains(&one.ci_id));
         ingested = record_observations(app, Some(caller), &observations).await?;
@@ -436,7 +436,7 @@ pub(crate) async fn push_inventories(
     Ok(!unknown.is_empty())
 }
 
-/// [`store_observations`] in a transaction of its own; what a caller changed is audited.
+/// [`store_observations`] in its own transaction; changes by a caller are audited.
 pub async fn record_observations(
     app: &App,
     caller: Option<&Caller>,
@@ -461,7 +461,7 @@ pub async fn record_observations(
                 transaction.commit().await?;
                 return Ok(ingested);
             }
-            // Two batches with the same hosts touched them in different order; the other one has won.
+            // Two batches touched the same hosts in different order; the other one has won.
             Err(error) if attempts < MAX_ATTEMPTS && store::is_deadlock(&error) => {
                 transaction.rollback().await?;
                 tracing::debug!(

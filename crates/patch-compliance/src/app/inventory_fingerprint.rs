@@ -1,4 +1,4 @@
-//! Inventories that say again, word for word, what a host said last: told by a digest of their text, and not read.
+//! Inventories whose text a host has pushed before: recognised by a digest of the text, without parsing the packages.
 
 use std::borrow::Cow;
 
@@ -23,15 +23,15 @@ use crate::{
     },
 };
 
-/// Goes into every digest: raised when the same text comes to mean something else.
+/// Part of every digest. Increase it when the meaning of the same text changes.
 const MEANING: u8 = 1;
 
-/// What can be seen of a pushed inventory without reading its packages.
+/// What is known of a pushed inventory without parsing its packages.
 pub(crate) struct InventoryFingerprint {
     ci_id: CiId,
     scan_id: Option<String>,
     collected_at: DateTime<Utc>,
-    /// Of all that the inventory says of its host.
+    /// Digest of everything that the inventory states about its host.
     pub text: ContentDigest,
 }
 
@@ -52,7 +52,7 @@ struct Head<'a> {
 }
 
 impl InventoryFingerprint {
-    /// `None` for what cannot be an inventory to take; reading it will say why.
+    /// `None` if the line cannot be a valid inventory; parsing it finds the reason.
     pub(crate) fn at(line: &[u8], now: DateTime<Utc>) -> Option<Self> {
         let head: Head<'_> = serde_json::from_slice(line).ok()?;
         let collected_at = head.collected_at.unwrap_or(now);
@@ -75,7 +75,7 @@ impl InventoryFingerprint {
     }
 }
 
-/// Remembers that hosts were seen unchanged; says of which of these inventories nothing else needs to be known.
+/// Records scans of unchanged hosts. Returns which of these inventories need no further work.
 pub(crate) async fn touch_unchanged(
     app: &App,
     fingerprints: &[Option<InventoryFingerprint>],
@@ -90,7 +90,7 @@ pub(crate) async fn touch_unchanged(
     let hosts = store::hosts::find_texts(&mut transaction, &ids).await?;
     let mut hosts: FxHashMap<&str, &HostText> =
         hosts.iter().map(|host| (host.ci_id.as_str(), host)).collect();
-    // Which of several is the newest is found out by reading them.
+    // Only parsing shows which of several inventories of a host is the newest.
     for two in ids.windows(2).filter(|two| two[0] == two[1]) {
         hosts.remove(two[0]);
     }
@@ -115,7 +115,7 @@ pub(crate) async fn touch_unchanged(
     }
     match store::hosts::touch(&mut transaction, touched).await {
         Ok(()) => transaction.commit().await?,
-        // Somebody brings the same hosts in another order; reading them sorts it out.
+        // Another transaction touches the same hosts in another order; parsing them resolves it.
         Err(error) if store::is_deadlock(&error) => {
             transaction.rollback().await?;
             taken.fill(false);

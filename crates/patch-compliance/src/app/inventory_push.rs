@@ -1,4 +1,4 @@
-//! A push of many inventories: lines are collected, and recorded a batch at a time.
+//! A push of many inventories: lines are collected and recorded in batches.
 
 use api_types::patch::{Inventory, InventoryReport};
 use chrono::{DateTime, Utc};
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::App;
 
-/// Largest inventory, unpacked.
+/// Largest inventory, uncompressed.
 pub(crate) const RECORD_BYTES: usize = 8 << 20;
-/// Inventories stored in one transaction, and bytes of all of them: the batch ends at the first limit.
+/// Maximum inventories, and their bytes, per transaction: the first limit that is reached ends the batch.
 const BATCH: usize = 2000;
 const BATCH_BYTES: usize = 32 << 20;
 
-/// Inventories on their way into the store.
+/// A push in progress.
 pub(crate) struct InventoryPush<'a> {
     app: &'a App,
     caller: &'a Caller,
     report: InventoryReport,
-    /// Lines with the numbers of their records.
+    /// Lines with their record numbers.
     batch: Vec<(u64, Vec<u8>)>,
     bytes: usize,
 }
@@ -32,7 +32,7 @@ impl<'a> InventoryPush<'a> {
         Self { app, caller, report: InventoryReport::default(), batch: Vec::new(), bytes: 0 }
     }
 
-    /// Takes the next line; `is_too_long` when it was longer than [`RECORD_BYTES`] and was dropped.
+    /// Adds the next line. `is_too_long` if it was longer than [`RECORD_BYTES`] and was dropped.
     pub(crate) async fn take(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
         if line.trim_ascii().is_empty() && !is_too_long {
             return Ok(());

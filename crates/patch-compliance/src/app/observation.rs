@@ -1,4 +1,4 @@
-//! What somebody saw on a host: an inventory, checked.
+//! Observations: checked inventories of hosts.
 
 use advisories::{HostFacts, InstalledPackage, Inventory, OsRelease, Version, module_stream::ModuleStream};
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
@@ -7,12 +7,12 @@ use domain::ids::CiId;
 
 use crate::store::dictionary::ContentDigest;
 
-/// Packages of one host at most; real ones stay below a tenth of it.
+/// Maximum number of packages of a host; real hosts have less than a tenth of it.
 const MAX_PACKAGES: usize = 20_000;
 /// How far a collector's clock may be ahead.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// What somebody saw on a host.
+/// The state of a host at one time.
 #[derive(Debug, Clone)]
 pub struct Observation {
     pub ci_id: CiId,
@@ -20,14 +20,14 @@ pub struct Observation {
     pub collected_at: DateTime<Utc>,
     pub reboot_pending: bool,
     pub boot_id: Option<String>,
-    /// Packages that the repositories can take back to the installed version.
+    /// Packages that the repositories can return to the installed version.
     pub returnable: Vec<String>,
     pub inventory: Inventory,
-    /// Of the text it was read from; two texts may say the same.
+    /// Digest of the text it was parsed from; two texts may mean the same.
     pub text: Option<ContentDigest>,
 }
 
-/// Checks an inventory: JSON pointer and reason of the first fault.
+/// Checks an inventory. The error is the JSON pointer and the reason of the first wrong field.
 pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
     let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
@@ -105,7 +105,7 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     let module = package.module.as_deref().map(str::parse::<ModuleStream>).transpose();
     let module = module.map_err(|error| ("module", error.to_string()))?;
     Ok(InstalledPackage {
-        // The same as the package's own says nothing, and two ways to say it would be two sets.
+        // Drops values that are the same as the package's own: two ways to write one set would be two sets.
         source_name: package.source.filter(|source| *source != package.name),
         source_version: package.source_version.filter(|version| *version != package.version),
         name: package.name,

@@ -1,4 +1,5 @@
-//! What package sets lack: stored advisories matched with packages, a set at a time, however many hosts have it.
+//! Finds the missing fixes of package sets: each set is matched with the stored advisories once, however many hosts have
+//! it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,12 +29,12 @@ use crate::{
     },
 };
 
-/// Who changes a policy waits this long for its results at most.
+/// Maximum time that a change of a policy waits for its results.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// Sets, and hosts, evaluated in one transaction, which keeps inventories waiting.
+/// Sets, or hosts, per transaction; inventories wait for it.
 const BATCH: i64 = 2000;
 
-/// Evaluates all sets that are due, and gives how many hosts came to lack something else by it.
+/// Matches all due sets. Returns the number of hosts whose missing fixes changed.
 pub(crate) async fn match_all_due(app: &App) -> ApiResult<u64> {
     let mut changed_hosts = 0;
     while !is_none_due(app).await? {
@@ -42,14 +43,14 @@ pub(crate) async fn match_all_due(app: &App) -> ApiResult<u64> {
     Ok(changed_hosts)
 }
 
-/// Reckons all hosts that are due for another reason than what they lack.
+/// Recomputes all due hosts.
 pub(crate) async fn recompute_all_due(app: &App) -> ApiResult<()> {
     while recompute_due_hosts(app).await? {}
     Ok(())
 }
 
-/// Reckons hosts that a change has made due, for as long as its maker can be asked to wait; the rest, and what fails now,
-/// is left to the upkeep.
+/// Recomputes hosts that a change has made due, for as long as its caller can wait. Housekeeping does the rest, and
+/// retries what fails.
 pub(crate) async fn try_recompute_due(app: &App) {
     let deadline = Instant::now() + MAX_WAIT;
     loop {
@@ -64,10 +65,11 @@ pub(crate) async fn try_recompute_due(app: &App) {
     }
 }
 
-/// Reckons hosts that are due, for a change of what they are measured against that leaves what they lack.
+/// Recomputes hosts that are due because of a change of the criteria, not of their missing fixes. Returns whether there
+/// were any.
 pub(crate) async fn recompute_due_hosts(app: &App) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
-    // Without the lock first: nobody who brings inventories is to wait because there might be something to do.
+    // Checks without the lock: inventories must not wait when there is nothing to do.
     if !store::hosts::any_due(&mut transaction).await? {
         return Ok(false);
     }
@@ -83,7 +85,7 @@ pub(crate) async fn recompute_due_hosts(app: &App) -> ApiResult<bool> {
     Ok(true)
 }
 
-/// Whether no set is due any more; which advisories made them due is forgotten then.
+/// Whether no set is due. If so, the list of changed advisories is cleared.
 async fn is_none_due(app: &App) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
     if !store::package_sets::any_due(&mut transaction).await? {
@@ -95,12 +97,12 @@ async fn is_none_due(app: &App) -> ApiResult<bool> {
     Ok(is_all)
 }
 
-/// Goes through the due sets once, unless what they are measured against changes meanwhile; gives the hosts that have them
-/// and came to lack something else.
+/// Matches the due sets once, unless the criteria change in the meantime. Returns the number of hosts whose missing fixes
+/// changed.
 async fn match_due_sets(app: &App) -> ApiResult<u64> {
     let (mut changed_hosts, mut next) = (0, match_next_batch(app, 0).await?);
     while let Some(matched) = next {
-        // While one batch is written the one after it is matched.
+        // Matches the next batch while this one is written.
         let (of_task, last) = (app.clone(), matched.last());
         let matching = tokio::spawn(async move { match_next_batch(&of_task, last).await });
         let matching = AbortOnDropHandle::new(matching);
@@ -108,7 +110,7 @@ async fn match_due_sets(app: &App) -> ApiResult<u64> {
             Some(changed) => changed_hosts += changed,
             None => break,
         }
-        // A small pool may have had no second connection; the first is free by now.
+        // A small pool may have had no second connection; now the first one is free.
         next = match matching.await.map_err(ApiError::internal)? {
             Ok(next) => next,
             Err(_) => match_next_batch(app, last).await?,
@@ -117,12 +119,12 @@ async fn match_due_sets(app: &App) -> ApiResult<u64> {
     Ok(changed_hosts)
 }
 
-/// A batch of due sets with what they lack of the advisories that have changed.
+/// A batch of due sets with their findings of the changed advisories.
 struct MatchedBatch {
     revision: Arc<Revision>,
-    /// In order.
+    /// Sorted.
     advisories: Vec<i32>,
-    /// Numbers of sets in order, and of findings.
+    /// Sorted numbers of sets, with the numbers of their findings.
     sets: Vec<(i32, Vec<i32>)>,
 }
 
@@ -132,12 +134,12 @@ impl MatchedBatch {
     }
 }
 
-/// The due sets after `after`; `None` when there is none. They stay due, and nobody is kept waiting.
+/// The due sets after `after`; `None` if there are none. They stay due, and no lock is held.
 async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatch>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
     store::force_custom_plans(conn).await?;
-    // Read first: what is read of a later revision is refused when it is to be written.
+    // Read first: a write is refused if the revision has changed since.
     let revision = app.criteria.current(conn).await?;
     let mut sets = store::package_sets::list_due(conn, after, BATCH).await?;
     if sets.is_empty() {
@@ -162,8 +164,8 @@ async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatc
     Ok(Some(MatchedBatch { revision, advisories, sets }))
 }
 
-/// Writes down what a batch lacks now; gives the hosts that it changed. `None` when what hosts are measured against is
-/// another by now: the sets are still due.
+/// Writes the findings of a batch. Returns the number of changed hosts; `None` if the criteria have changed: the sets
+/// stay due.
 async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
@@ -179,12 +181,12 @@ async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64
     let all: Vec<i32> =
         stored.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
     let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &all).await?;
-    // What other advisories say of the set still holds.
+    // The findings of other advisories still hold.
     let is_changed =
         |no: &i32| advisory_index.one(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
     let (mut rows, mut pairs_of): (Vec<(i32, Vec<i32>)>, _) = (Vec::new(), FxHashMap::default());
     for (no, found) in &sets {
-        // Somebody else has taken it, or no host has it any more.
+        // Another process has matched it, or no host has it any more.
         let Some(stored) = stored.get(no) else { continue };
         let (replaced, mut findings): (Vec<i32>, Vec<i32>) = stored.iter().copied().partition(is_changed);
         findings.extend(found);
@@ -212,7 +214,7 @@ async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64
     Ok(Some(hosts.len() as u64))
 }
 
-/// Which packages a change of advisories can concern.
+/// The packages that changed advisories can match.
 struct ChangedPackages(FxHashSet<String>);
 
 impl ChangedPackages {
@@ -221,7 +223,7 @@ impl ChangedPackages {
         Self(affected.map(|affected| affected.package.clone()).collect())
     }
 
-    /// Kernels and packages of modules say something about others, too.
+    /// Kernels and packages of modules affect the matching of others, too.
     fn may_match(&self, package: &InstalledPackage) -> bool {
         self.0.contains(&package.name)
             || self.0.contains(package.source_name())
@@ -232,7 +234,7 @@ impl ChangedPackages {
     }
 }
 
-/// Evaluates new sets; gives the numbers of what each lacks, in order.
+/// Matches new sets. Returns the findings of each, in order.
 pub(crate) async fn match_new_sets(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -269,14 +271,14 @@ pub(crate) async fn match_new_sets(
     number_findings(conn, criteria, &matched).await
 }
 
-/// Every name under which an advisory could speak of a package.
+/// Every name by which an advisory can mean a package.
 pub(crate) fn advisory_names(package: &InstalledPackage) -> Vec<std::borrow::Cow<'_, str>> {
     let source = package.source_name();
     let mut names = vec![package.name.as_str().into()];
     if source != package.name {
         names.push(source.into());
     }
-    // Kernel images are signed in sources of their own, and advisories name the kernel's.
+    // Signed kernel images are built from their own sources, and advisories name the kernel's source.
     if let Some(flavour) = source.strip_prefix("linux-signed") {
         names.push("linux".into());
         names.push(format!("linux{flavour}").into());
@@ -293,7 +295,7 @@ fn missing_fixes(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
 
 fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
     let package = found.package;
-    // The fixed version of a source is none of its packages' where their versions differ.
+    // The fixed version of a source is not a version of its packages if their versions differ.
     let is_installable_name =
         found.affected.package_kind == PackageKind::Binary || package.source_version.is_none();
     let target = match (is_installable_name, found.installable) {
@@ -329,7 +331,7 @@ fn digest(finding: &NewFinding) -> ContentDigest {
     hash.finalize().into()
 }
 
-/// The numbers of findings, in order and each once; those that are new get one.
+/// The numbers of findings, sorted and without duplicates. New findings get a number.
 async fn number_findings(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
@@ -358,7 +360,7 @@ async fn number_findings(
         let inserted = by_digest(store::dictionary::insert_findings(conn, &new).await?);
         missing.retain(|digest, _| !inserted.contains_key(digest));
         numbers.extend(inserted);
-        // Somebody else was faster; that transaction has ended, or there would be an answer still to wait for.
+        // Another transaction has inserted them and has ended: otherwise the insert would still wait for it.
         let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         if !rest.is_empty() {
             numbers.extend(by_digest(store::dictionary::find_findings(conn, &rest).await?));
@@ -391,7 +393,7 @@ impl AdvisoryIndex {
         self.0.get(&finding).copied()
     }
 
-    /// The advisories of findings.
+    /// The advisories of these findings.
     pub(crate) fn of(&self, findings: &[i32]) -> MissingAdvisories {
         let pair = |no: &i32| Some((self.one(*no)?, Some(*no)));
         let mut missing_fixes: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
@@ -407,7 +409,7 @@ impl AdvisoryIndex {
     }
 }
 
-/// Advisories in order, each with the finding that is of it, unless there are several.
+/// Sorted advisories, each with its finding, or `None` if it has several.
 #[derive(Default)]
 pub(crate) struct MissingAdvisories(Vec<(i32, Option<i32>)>);
 
@@ -424,7 +426,7 @@ impl MissingAdvisories {
 }
 
 impl PairChanges {
-    /// Notes that a host lacks something else than before.
+    /// Records that the missing fixes of a host changed.
     pub(crate) fn add(&mut self, host_id: i32, before: &MissingAdvisories, after: &MissingAdvisories) {
         for &(advisory_no, finding_no) in &after.0 {
             let pair = Pair { advisory_no, host_id, finding_no };

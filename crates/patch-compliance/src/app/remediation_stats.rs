@@ -1,4 +1,5 @@
-//! What was remediated, and how long that took: counted when a scan finds a fix that was lacking.
+//! Remediation statistics: how many fixes were installed and how long it took, counted when a scan finds a fix that was
+//! missing.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,12 @@ use sqlx::PgConnection;
 use super::{criteria_cache::Revision, policy_results::dimensions};
 use crate::store::{self, dictionary::Finding, rollups::RemediationStats};
 
-/// A host that lacks some advisories no more.
+/// A host that is no longer missing some advisories.
 pub(crate) struct RemediatedHost<'a> {
     pub host_id: i32,
-    /// Everything it lacked before.
+    /// All its findings before.
     pub had: &'a [i32],
-    /// The advisories that are gone.
+    /// The advisories that are no longer missing.
     pub gone: Vec<i32>,
     pub at: DateTime<Utc>,
 }

@@ -1,14 +1,14 @@
-//! Service levels, and how they are kept: what is overdue, how long repairs took, how long hosts were exposed.
+//! Service levels: what is overdue, how long fixes took, how long hosts were exposed.
 
 use advisories::sla::SlaPolicy;
 use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
 use chrono::{Datelike, Months, NaiveDate};
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit};
 
 use super::{compliance::UNTAGGED, package_set_matching};
 use crate::{App, store};
 
-/// Longest time that may be allowed for a fix.
+/// Longest time to fix that can be set.
 const MAX_DAYS: u32 = 3650;
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
@@ -22,23 +22,23 @@ fn on_the_wire(levels: SlaPolicy) -> ServiceLevels {
     ServiceLevels { exploited_days, critical_days, high_days, other_days }
 }
 
-/// Changes the levels; every due date follows.
+/// Changes the levels and every due date.
 pub(crate) async fn set_service_levels(
     app: &App,
     caller: &Caller,
     wanted: ServiceLevels,
 ) -> ApiResult<ServiceLevels> {
     let ServiceLevels { exploited_days, critical_days, high_days, other_days } = wanted;
+    let mut errors = FieldErrors::default();
     for (pointer, days) in [
         ("/exploited_days", exploited_days),
         ("/critical_days", critical_days),
         ("/high_days", high_days),
         ("/other_days", other_days),
     ] {
-        if !(1..=MAX_DAYS).contains(&days) {
-            return Err(ApiError::invalid(pointer, format!("must be 1 to {MAX_DAYS} days")));
-        }
+        errors.require((1..=MAX_DAYS).contains(&days), pointer, format!("must be 1 to {MAX_DAYS} days"));
     }
+    errors.finish()?;
     let mut transaction = app.pool.begin().await?;
     store::lock_results_for_change(&mut transaction).await?;
     let before = on_the_wire(store::sla::get_service_levels(&mut transaction).await?);
@@ -105,7 +105,7 @@ fn days(seconds: i64) -> f64 {
     rounded(seconds as f64 / SECONDS_OF_A_DAY)
 }
 
-/// One decimal is as fine as anybody reads it.
+/// One decimal.
 fn rounded(days: f64) -> f64 {
     (days * 10.0).round() / 10.0
 }

@@ -1,13 +1,13 @@
-//! A value that takes long to work out on a large fleet, and is then worked out seldom.
+//! A value that takes long to compute on a large fleet, and is then computed less often.
 
 use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-/// What is worked out faster than this is never entry.
+/// Values that are computed faster than this are not cached.
 const MIN_DURATION: Duration = Duration::from_millis(20);
-/// At most this part of the time is spent on working it out.
+/// A value is kept for this many times the time it took.
 const INTERVAL_FACTOR: u32 = 200;
 
 struct Entry<T> {
@@ -25,8 +25,8 @@ impl<T> Default for ThrottledCache<T> {
 }
 
 impl<T: Copy> ThrottledCache<T> {
-    /// What was worked out so short a time ago that it is good enough. When it is not, the caller works it out, and
-    /// others take the old value for a while longer.
+    /// The cached value, if it is recent enough. Otherwise the caller computes it, and other callers get the old value
+    /// for a while.
     pub(crate) fn get(&self) -> Option<T> {
         let mut entry = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let known = entry.as_mut()?;

@@ -1,4 +1,4 @@
-//! From what hosts lack to the exact versions a plan brings them to.
+//! From missing fixes to the exact versions that a plan installs.
 
 use std::{
     cmp::Ordering,
@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::store::{self, compliance::PendingFix};
 
-/// Which of the missing fixes are wanted.
+/// Which of the missing fixes to install.
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// All, or those published by the end of a month.
@@ -37,9 +37,9 @@ impl Wanted {
     }
 }
 
-/// The updates each host needs, every package once, at the highest of the fixed versions wanted for it: no further than
-/// asked. Held and excepted packages, fixes that wait for a reboot alone, and fixes that the host's repositories do not
-/// offer are left out. Hosts that need nothing are absent.
+/// The updates of each host: every package once, at the highest fixed version among the wanted fixes, and no newer.
+/// Leaves out held and excepted packages, fixes that only wait for a reboot, and fixes that the host's repositories do
+/// not offer. Hosts without updates are absent.
 pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
@@ -81,8 +81,8 @@ pub async fn pending_updates(
         .collect())
 }
 
-/// Archives of Debian's family keep the newest version alone; where a real host is told of a newer one, the fixed one
-/// can no longer be had.
+/// Debian archives keep only the newest version: if the archive of a real host offers a newer one, the fixed version is
+/// no longer available.
 fn version_to_install(row: &PendingFix, packaging: Packaging) -> Option<String> {
     match &row.candidate {
         Some(candidate) if packaging == Packaging::Dpkg && row.driver != "model" => {
@@ -92,7 +92,7 @@ fn version_to_install(row: &PendingFix, packaging: Packaging) -> Option<String> 
     }
 }
 
-/// Severity of the worst fix each host lacks, on the scale of CVSS scores. Hosts that lack nothing are absent.
+/// Severity of the worst missing fix of each host, on the CVSS scale. Hosts without missing fixes are absent.
 pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
     let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
     for row in list_pending(conn, hosts).await? {
@@ -102,7 +102,7 @@ pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BT
     Ok(worst)
 }
 
-/// The same of what a plan was made to fix, whatever has become of its hosts since.
+/// The same for the fixes in a plan, independent of the current state of its hosts.
 pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResult<BTreeMap<CiId, f64>> {
     let advisories_of =
         |target: &Target| target.updates.iter().flat_map(|update| update.advisories.clone()).collect();
@@ -165,7 +165,7 @@ pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
     compare(packaging, version, wanted) != Ordering::Less
 }
 
-/// Texts that are no versions were refused when they came in; were there one, it would count as the lowest.
+/// Invalid versions are refused when an inventory is pushed; here they would count as the lowest.
 fn compare(packaging: Packaging, a: &str, b: &str) -> Ordering {
     advisories::compare(packaging, a, b).unwrap_or(Ordering::Less)
 }

@@ -1,4 +1,4 @@
-//! Advisories: stored whole, with their packages beside them to be found by.
+//! Advisories: stored whole, and their packages in a table of their own for look-ups.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ pub struct NewAdvisory {
     pub due: DateTime<Utc>,
 }
 
-/// What is stored under an id already.
+/// The stored version of an advisory.
 #[derive(Debug, Clone)]
 pub struct KnownAdvisory {
     pub id: String,
@@ -42,7 +42,7 @@ pub async fn find_known(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Ve
     Ok(known)
 }
 
-/// Stores advisories, those known already in place of what was known. Each id may come once.
+/// Stores advisories and replaces known ones. Each id may occur once.
 pub async fn upsert_advisories(conn: &mut PgConnection, new: &[NewAdvisory]) -> ApiResult<()> {
     let text = |field: fn(&Advisory) -> String| -> Vec<String> {
         new.iter().map(|one| field(&one.advisory)).collect()
@@ -124,7 +124,7 @@ async fn insert_packages(
     Ok(())
 }
 
-/// Releases and package names that the stored advisories of these ids speak of.
+/// Releases and package names in the stored advisories with these ids.
 pub async fn list_affected_packages(
     conn: &mut PgConnection,
     ids: &[String],
@@ -160,7 +160,7 @@ pub async fn load_fixes(
     releases: &[String],
     names: &[String],
 ) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>)> {
-    // All packages of a matching advisory on the release come along: which module stream a fix is for shows in others.
+    // Loads all packages of a matching advisory on the release: other packages show which module stream a fix is for.
     let rows = sqlx::query_as!(
         FixRow,
         "SELECT a.no, a.id, a.published, a.modified, p.os, p.package, p.package_kind, p.introduced, p.fixed, p.arch, p.modules
@@ -176,7 +176,7 @@ pub async fn load_fixes(
     fixes_of(rows)
 }
 
-/// [`load_fixes`] of these advisories alone; those no longer in force are absent.
+/// [`load_fixes`] of these advisories only, without those no longer in force.
 pub async fn load_fixes_of(
     conn: &mut PgConnection,
     advisories: &[i32],
@@ -312,7 +312,7 @@ fn like_pattern(text: &str) -> String {
     format!("%{escaped}%")
 }
 
-/// Ids and severities of those that are known.
+/// Ids and severities of those that are stored.
 pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, Severity)>> {
     let rows = sqlx::query!(
         r#"SELECT id, severity AS "severity: TextColumn<advisories::Severity>" FROM patch.advisories WHERE id = ANY($1)"#,
@@ -323,7 +323,7 @@ pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResu
     Ok(rows.into_iter().map(|row| (row.id, row.severity.into())).collect())
 }
 
-/// An advisory as it is stored; how many lack it is not told.
+/// A stored advisory. `summary.affected_cis` is not set.
 #[derive(Debug)]
 pub struct FoundAdvisory {
     pub no: i32,
@@ -331,7 +331,7 @@ pub struct FoundAdvisory {
     pub body: Advisory,
 }
 
-/// Whether an advisory or a CVE goes by this id.
+/// Whether an advisory or a CVE has this id.
 pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     let is_known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM patch.advisories WHERE id = $1)
@@ -343,13 +343,13 @@ pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     Ok(is_known)
 }
 
-/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; with the revision that they are of.
+/// Advisories with this id, or that fix this CVE, at most `limit`, newest first; and the revision they belong to.
 pub async fn find_advisories(
     conn: &mut PgConnection,
     id: &str,
     limit: i64,
 ) -> ApiResult<(i64, Vec<FoundAdvisory>)> {
-    // Found first: in the order of publication every advisory there is would be looked at.
+    // Finds them first: ordering by publication would read every advisory.
     let rows = sqlx::query!(
         r#"SELECT e.number AS revision, a.no, a.id, a.source, a.summary, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited,
              a.cves, a.published, a.modified, a.withdrawn, a.body

@@ -1,4 +1,4 @@
-//! Compliance as it is read: one CI, rows of the export, what grows stale.
+//! Compliance for readers: one CI, rows of the export, stale results.
 
 use chrono::{DateTime, Utc};
 use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity};
@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 
 use super::text_column::TextColumn;
 
-/// Times of the oldest and the newest scan, where there is one.
+/// Times of the oldest and the newest scan, if any.
 pub type ScanRange = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// Hosts with a result that rests on a scan older than its policy allows, and does not say so yet.
+/// Hosts with a known result whose scan is older than its policy allows.
 pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!(
         "SELECT DISTINCT c.host_id FROM patch.host_scans s
@@ -27,7 +27,7 @@ pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64)
     Ok(ids)
 }
 
-/// Times of the oldest and the newest scan of active hosts. Looks at every host.
+/// Times of the oldest and the newest scan of active hosts. Reads every host.
 pub async fn find_scan_range(conn: &mut PgConnection) -> ApiResult<ScanRange> {
     let row = sqlx::query!(
         "SELECT min(s.last_scanned) AS oldest, max(s.last_scanned) AS newest
@@ -38,7 +38,7 @@ pub async fn find_scan_range(conn: &mut PgConnection) -> ApiResult<ScanRange> {
     Ok((row.oldest, row.newest))
 }
 
-/// How many of these CIs are known, and how many of them compliant.
+/// Counts the compliant CIs among these, and those that are known.
 pub async fn count_compliant(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<(i64, i64)> {
     let row = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE s.status = 'compliant') AS "compliant!", count(*) AS "total!"
@@ -50,10 +50,10 @@ pub async fn count_compliant(conn: &mut PgConnection, ci_ids: &[String]) -> ApiR
     Ok((row.compliant, row.total))
 }
 
-/// All that is stored of one CI, read at once: with each of its results, or once without any.
+/// A CI with one of its results; a CI without results has one record.
 #[derive(Debug, Clone)]
 pub struct CiRecord {
-    /// Of what hosts are measured against.
+    /// The revision of the criteria.
     pub revision: i64,
     pub os: String,
     pub env: String,
@@ -70,7 +70,7 @@ pub struct CiRecord {
     pub excepted: Option<i32>,
 }
 
-/// In no order.
+/// In no particular order.
 pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<CiRecord>> {
     let records = sqlx::query_as!(
         CiRecord,
@@ -87,13 +87,13 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
     Ok(records)
 }
 
-/// A result with what it rests on.
+/// A result and what it is based on.
 #[derive(Debug, Clone)]
 pub struct ResultRow {
     pub ci_id: String,
     pub os: String,
     pub env: String,
-    /// `None` for the measure of hosts that no policy selects.
+    /// `None` for the default criteria of hosts without a policy.
     pub policy_id: Option<String>,
     pub policy_no: i32,
     pub status: ComplianceStatus,
@@ -107,7 +107,7 @@ pub struct ResultRow {
     pub reboot_pending: bool,
 }
 
-/// What an export is narrowed to.
+/// The filter of an export.
 #[derive(Debug, Clone, Default)]
 pub struct ResultFilter {
     pub policy_id: Option<String>,
@@ -124,7 +124,7 @@ pub async fn list_results(
     limit: i64,
 ) -> ApiResult<Vec<ResultRow>> {
     let (after_ci, after_policy) = after.unwrap_or_default();
-    // The plain comparison of CIs is what an index can begin at.
+    // The plain comparison of CIs lets the index scan begin there.
     let rows = sqlx::query_as!(
         ResultRow,
         r#"SELECT h.ci_id, h.os, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
@@ -148,7 +148,7 @@ pub async fn list_results(
     Ok(rows)
 }
 
-/// A fix that a host lacks, as it is shown and planned.
+/// A missing fix of a host, for display and planning.
 #[derive(Debug, Clone)]
 pub struct PendingFix {
     pub ci_id: String,
@@ -165,7 +165,7 @@ pub struct PendingFix {
     pub state: PatchStateOfPackage,
 }
 
-/// What these CIs lack, the soonest due first; excepted fixes say so.
+/// The missing fixes of these CIs, soonest due first, with their exceptions applied.
 pub async fn list_pending(
     conn: &mut PgConnection,
     ci_ids: &[String],

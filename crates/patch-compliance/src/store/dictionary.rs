@@ -1,6 +1,6 @@
-//! What repeats from host to host, by number: installed packages, and the fixes they lack.
+//! What repeats from host to host, by number: installed packages and missing fixes.
 //!
-//! Rows are facts and are never changed or deleted; a number once read means the same for ever.
+//! Rows are facts and are never changed or deleted: a number means the same forever.
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::text_column::TextColumn;
 
-/// Identifies the content of a dictionary row.
+/// Identifies the content of a row.
 pub type ContentDigest = [u8; 32];
 
 /// A package to number.
@@ -23,7 +23,7 @@ pub struct NewPackage {
     pub package: InstalledPackage,
 }
 
-/// A fix that an installed package lacks.
+/// A missing fix of an installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFinding {
     pub advisory_no: i32,
@@ -43,7 +43,7 @@ pub async fn find_packages(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiR
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Numbers packages that have none; those that somebody else numbered meanwhile are left out.
+/// Inserts packages and returns their numbers, without those that another transaction has inserted.
 pub async fn insert_packages(
     conn: &mut PgConnection,
     new: &[(ContentDigest, NewPackage)],
@@ -91,7 +91,7 @@ pub async fn find_findings(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiR
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Numbers findings that have none; those that somebody else numbered meanwhile are left out.
+/// Inserts findings and returns their numbers, without those that another transaction has inserted.
 pub async fn insert_findings(
     conn: &mut PgConnection,
     new: &[(ContentDigest, NewFinding)],
@@ -122,7 +122,7 @@ pub async fn insert_findings(
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// A finding with what its advisory says of it now.
+/// A finding with the current data of its advisory.
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub no: i32,
@@ -156,7 +156,7 @@ pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResul
     Ok(rows)
 }
 
-/// Findings with the advisory that each is of.
+/// Findings with their advisories.
 pub async fn list_advisories_of(conn: &mut PgConnection, findings: &[i32]) -> ApiResult<Vec<(i32, i32)>> {
     let rows = sqlx::query!("SELECT no, advisory_no FROM patch.findings WHERE no = ANY($1)", findings)
         .fetch_all(conn)

@@ -1,4 +1,4 @@
-//! Imports of feeds and how far they have come, and the files of the watched folder that were taken.
+//! Feed imports and their progress, and the imported files of the watched folder.
 
 use api_types::patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus};
 use chrono::{DateTime, Utc};
@@ -57,7 +57,7 @@ pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> 
     Ok(())
 }
 
-/// Says that the import is at work, and how far it has come.
+/// Records progress, and that the import is alive.
 pub async fn update_progress(
     conn: &mut PgConnection,
     id: Uuid,
@@ -130,7 +130,7 @@ pub async fn list_imports(
     rows.into_iter().map(Row::into_import).collect()
 }
 
-/// Ends imports whose process is gone, and gives how many.
+/// Ends imports whose process is gone. Returns how many.
 pub async fn interrupt_silent(
     conn: &mut PgConnection,
     silent_seconds: f64,
@@ -148,7 +148,7 @@ pub async fn interrupt_silent(
     Ok(ended.rows_affected())
 }
 
-/// Forgets imports that ended before an instant, but for the `kept` newest.
+/// Deletes ended imports except for the `kept` newest.
 pub async fn delete_ended(conn: &mut PgConnection, kept: i64) -> ApiResult<()> {
     sqlx::query!(
         "DELETE FROM patch.feed_imports WHERE ended_at IS NOT NULL
@@ -160,7 +160,7 @@ pub async fn delete_ended(conn: &mut PgConnection, kept: i64) -> ApiResult<()> {
     Ok(())
 }
 
-/// A file as it was when it was taken.
+/// A file at the time of its import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedFile {
     pub path: String,
@@ -196,7 +196,7 @@ pub async fn upsert_file(conn: &mut PgConnection, file: &FeedFile, import_id: Op
     Ok(())
 }
 
-/// Locks the schedule of feeds and gives the instant up to which it was looked at: `now` when it is new.
+/// Locks the schedule of feeds. Returns the time up to which it was evaluated: `now` if it is new.
 pub async fn lock_schedule(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult<DateTime<Utc>> {
     sqlx::query!(
         "INSERT INTO patch.feed_schedule (considered_until) VALUES ($1) ON CONFLICT DO NOTHING",

@@ -1,4 +1,4 @@
-//! What hosts are measured against: policies and exceptions, and the revision that counts their changes.
+//! The criteria of compliance: policies and exceptions, and the revision that counts their changes.
 
 use chrono::{DateTime, Utc};
 use domain::selector::Tags;
@@ -10,7 +10,7 @@ pub async fn get_revision(conn: &mut PgConnection) -> ApiResult<i64> {
     Ok(number)
 }
 
-/// As much of a policy as measuring needs.
+/// The part of a policy that decides compliance.
 #[derive(Debug, Clone)]
 pub struct PolicyCriteria {
     pub no: i32,

@@ -1,4 +1,4 @@
-//! One result per host and policy, as they are written.
+//! Policy results: one per host and policy.
 
 use chrono::{DateTime, Utc};
 use domain::{compliance::ComplianceStatus, selector::Tags};
@@ -7,7 +7,7 @@ use sqlx::{PgConnection, types::Json};
 
 use super::text_column::TextColumn;
 
-/// A host to reckon the results of.
+/// The input for the results of a host.
 #[derive(Debug, Clone)]
 pub struct HostInput {
     pub id: i32,
@@ -36,7 +36,7 @@ pub async fn list_host_inputs(conn: &mut PgConnection, hosts: &[i32]) -> ApiResu
     Ok(hosts)
 }
 
-/// The active hosts that have one of these sets, in the order of their numbers; what the sets lack is left empty.
+/// The active hosts that have one of these sets, in the order of their numbers. `findings` is empty.
 pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<HostInput>> {
     let hosts = sqlx::query_as!(
         HostInput,
@@ -50,7 +50,7 @@ pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiRes
     Ok(hosts)
 }
 
-/// A stored result. Policy 0 is the measure of hosts that no policy selects: everything known.
+/// A stored result. Policy 0 stands for the default criteria of hosts without a policy: every fix is required.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredResult {
     pub host_id: i32,
@@ -60,11 +60,11 @@ pub struct StoredResult {
     pub current_level: Option<String>,
     pub pending: i32,
     pub excepted: i32,
-    /// When the first of what is asked and not excepted falls due.
+    /// Earliest due date of a required fix that is not excepted.
     pub next_due: Option<DateTime<Utc>>,
-    /// CVEs of what is asked.
+    /// CVEs of the required fixes.
     pub open_cves: i32,
-    /// Sum of their times of publication, in seconds since 1970.
+    /// Sum of their publication times, in seconds since 1970.
     pub published_sum: i64,
 }
 

@@ -1,7 +1,7 @@
-//! Counters that change in the transaction of what they count.
+//! Counters that change in the transaction that changes what they count.
 //!
-//! Each has shards, and a transaction writes one shard alone (`patch.own_shard`): writers side by side do not wait for
-//! each other's counters. Who reads adds the shards up.
+//! Each counter has shards, and a transaction writes only one shard (`patch.own_shard`), so that concurrent writers do
+//! not wait for each other. Readers add up the shards.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::text_column::TextColumn;
 /// Dimension, value and status.
 pub type CellKey = (&'static str, String, ComplianceStatus);
 
-/// By how much cells change.
+/// Differences by cell.
 pub type Changes = BTreeMap<CellKey, i64>;
 
 pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> {
@@ -39,7 +39,7 @@ pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> 
     Ok(())
 }
 
-/// One cell of the roll-ups; policies by their ids.
+/// One cell of the roll-ups, with the policy's id.
 #[derive(Debug)]
 pub struct Cell {
     pub dimension: String,
@@ -62,15 +62,15 @@ pub async fn list_rollup(conn: &mut PgConnection) -> ApiResult<Vec<Cell>> {
     Ok(cells)
 }
 
-/// FixCache that were installed, in sum.
+/// Sums over installed fixes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RemediationStats {
     pub fixes: i64,
     /// Installed after their due date.
     pub late: i64,
-    /// From publication to repair.
+    /// From publication to installation.
     pub seconds: i64,
-    /// The same once for each CVE.
+    /// The same, once per CVE.
     pub cve_seconds: i64,
 }
 
@@ -83,7 +83,7 @@ impl RemediationStats {
     }
 }
 
-/// Adds stats to those of a month, by dimension and value.
+/// Adds to the statistics of a month, by dimension and value.
 pub async fn add_remediations(
     conn: &mut PgConnection,
     month: NaiveDate,

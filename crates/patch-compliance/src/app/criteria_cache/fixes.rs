@@ -1,4 +1,4 @@
-//! FixCache by OS release, as matching wants them: loaded for the package names that hosts have, and kept.
+//! Fixes by OS release, for matching: loaded for the package names that hosts have, and cached.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,10 +13,10 @@ use sqlx::PgConnection;
 use super::locked;
 use crate::store;
 
-/// Releases remembered at most.
+/// Maximum number of cached releases.
 const MAX_RELEASES: usize = 16;
 
-/// FixCache to match with, and the numbers of their advisories by id.
+/// Fixes to match with, and the numbers of their advisories by id.
 #[derive(Default)]
 pub(crate) struct FixIndex {
     pub index: Index,
@@ -36,7 +36,7 @@ struct Release {
 }
 
 impl FixCache {
-    /// All fixes of a release for packages of these names, and maybe for others.
+    /// All fixes of a release for packages with these names, and possibly others.
     pub(crate) async fn of_release(
         &self,
         conn: &mut PgConnection,
@@ -63,7 +63,7 @@ impl FixCache {
         Ok(fixes)
     }
 
-    /// The fixes of these advisories alone, in force.
+    /// The fixes of these advisories only, if they are in force.
     pub(crate) async fn of_advisories(
         &self,
         conn: &mut PgConnection,

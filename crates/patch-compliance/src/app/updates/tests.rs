@@ -1,4 +1,4 @@
-//! What a plan is made of, from a real database with the seeded advisories.
+//! Updates of a plan, from a real database with the seeded advisories.
 
 use std::{fs, path::PathBuf};
 
