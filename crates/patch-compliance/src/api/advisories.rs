@@ -119,9 +119,9 @@ struct ImportParams {
 /// import that takes longer than the wait continues and answers 202; its `Location` reports the progress. The same feed
 /// may be sent again at any time: stored records are unchanged.
 #[utoipa::path(post, path = "/patch/advisories/import", tag = "advisories", params(ImportParams),
-    request_body(content = Vec<u8>, description = "At most 256 MiB, or what `--feed-max-bytes` says", content_type = "application/octet-stream"),
+    request_body(content = Vec<u8>, description = "At most 256 MiB, or the value of `--feed-max-bytes`", content_type = "application/octet-stream"),
     responses((status = 200, body = AdvisoryImportReport),
-        (status = 202, body = AdvisoryImport, description = "goes on; `Location` tells how far it is"), (status = "4XX", body = Problem)))]
+        (status = 202, body = AdvisoryImport, description = "continues; `Location` reports the progress"), (status = "4XX", body = Problem)))]
 async fn import_advisories(
     State(app): State<App>,
     caller: Operator,
@@ -158,7 +158,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     let most = app.settings.feeds.feed_max_bytes;
     let mut parts = body.into_data_stream();
     let unwritable = |error: std::io::Error| {
-        ApiError::new(problem_types::NO_SPACE, "the feed cannot be kept for reading; see the service's log")
+        ApiError::new(problem_types::NO_SPACE, "the feed cannot be stored; see the service's log")
             .with_source(error)
     };
     let file = feed_imports::temporary_file(&app.settings.work_dir.join("feeds")).map_err(unwritable)?;
@@ -167,7 +167,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     while let Some(part) = next_part(&mut parts).await? {
         total += part.len() as u64;
         if total > most {
-            let detail = format!("a feed may have {most} bytes; send it in parts");
+            let detail = format!("a feed may have at most {most} bytes; send it in parts");
             return Err(ApiError::new(problem_types::TOO_LARGE, detail));
         }
         file.write_all(&part).await.map_err(unwritable)?;

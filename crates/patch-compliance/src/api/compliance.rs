@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formulas_are_shown_not_reckoned() {
+    fn formulas_are_quoted() {
         assert_eq!(inert("=HYPERLINK(\"x\")".into()), "'=HYPERLINK(\"x\")");
         assert_eq!(inert("-1".into()), "'-1");
         assert_eq!(inert("web-01".into()), "web-01");

@@ -1,5 +1,7 @@
 //! `/patch/inventory`: packages pushed by agents and other tools.
 
+use std::borrow::Cow;
+
 use advisories::{
     InstalledPackage, OsRelease,
     inventory::{InventoryFormat, read_inventory},
@@ -95,7 +97,7 @@ async fn push_inventory(
             return Err(ApiError::new(
                 problem_types::UNSUPPORTED_MEDIA_TYPE,
                 "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
-                 `application/vnd.cyclonedx+json` and `application/spdx+json` for what other tools tell of one host",
+                 `application/vnd.cyclonedx+json` and `application/spdx+json` for one host from other tools",
             ));
         }
     };
@@ -131,13 +133,13 @@ async fn push_foreign(
 ) -> ApiResult<InventoryReport> {
     let ci_id = params
         .ci_id
-        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host, which this form does not"))?;
+        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host: this format does not contain it"))?;
     let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
     let os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
     if format == InventoryFormat::Tsv && os.is_none() {
         return Err(ApiError::invalid(
             "os",
-            "must name the host's OS release, such as `rocky:9`, which lines do not",
+            "must name the host's OS release, such as `rocky:9`: the lines do not contain it",
         ));
     }
     let read = read_inventory(whole, format, os.as_ref())
@@ -156,7 +158,7 @@ async fn push_foreign(
     if pushed.packages.is_empty()
         && let Some(first) = read.refused.first()
     {
-        return Err(ApiError::invalid("", format!("has no package that can be read; {first}")));
+        return Err(ApiError::invalid("", format!("has no readable package; {first}")));
     }
     let mut report = inventory::push_inventory(app, caller, pushed).await?;
     for refused in read.refused {
@@ -194,10 +196,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(part) = next_part(&mut parts).await? {
         if whole.len() + part.len() > most {
-            return Err(ApiError::new(
-                problem_types::TOO_LARGE,
-                format!("the inventory is larger than {} MiB", most >> 20),
-            ));
+            return Err(too_large(format!("the inventory is larger than {} MiB", most >> 20)));
         }
         whole.extend_from_slice(&part);
     }
@@ -217,7 +216,7 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
         while let Some(end) = memchr::memchr(b'\n', rest) {
             line.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
-            push.take(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
+            push.push_line(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
         }
         line.extend_from_slice(rest);
         if line.len() > RECORD_BYTES {
@@ -225,10 +224,10 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
             line.clear();
         }
     }
-    push.take(line, is_too_long).await?;
+    push.push_line(line, is_too_long).await?;
     push.finish().await
 }
 
-fn too_large(detail: &'static str) -> ApiError {
+fn too_large(detail: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::new(problem_types::TOO_LARGE, detail)
 }

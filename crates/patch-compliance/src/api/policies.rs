@@ -63,7 +63,7 @@ async fn get_policy(
 /// Change a policy: given fields replace the stored ones, `null` resets a field to its default.
 #[utoipa::path(patch, path = "/patch/policies/{id}", tag = "policies",
     params(("id" = String, Path, description = "policy"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read; 412 if it has changed since")),
     request_body(content = Object, description = "Fields of a policy", content_type = "application/json"),
     responses((status = 200, body = StoredPolicy), (status = "4XX", body = Problem)))]
 async fn update_policy(
@@ -79,7 +79,7 @@ async fn update_policy(
 /// Delete a policy and its results; refused while a run of it has not ended.
 #[utoipa::path(delete, path = "/patch/policies/{id}", tag = "policies",
     params(("id" = String, Path, description = "policy"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read; 412 if it has changed since")),
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete_policy(
     State(app): State<App>,

@@ -188,14 +188,14 @@ fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory
         summary,
         packages: packages.collect(),
         references: body.references.into_iter().map(|reference| reference.url).collect(),
-        not_affected: body.not_affected.into_iter().map(spared).collect(),
+        not_affected: body.not_affected.into_iter().map(not_affected_package).collect(),
         superseded_by: body.superseded_by,
         details: body.details,
         exploit_probability,
     }
 }
 
-fn spared(package: NotAffected) -> SparedPackage {
+fn not_affected_package(package: NotAffected) -> SparedPackage {
     let NotAffected { os, package, version, reason } = package;
     SparedPackage { os: os.to_string(), package, version, reason }
 }
@@ -234,20 +234,20 @@ async fn affected_cis(
 ) -> ApiResult<Vec<AffectedCi>> {
     let ambiguous: Vec<i32> =
         hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
-    let lacks = findings_about(app, conn, advisories, &ambiguous).await?;
+    let findings_of_hosts = findings_about(app, conn, advisories, &ambiguous).await?;
     let single = hosts.iter().filter_map(|host| host.finding_no);
-    let numbers: Vec<i32> = single.chain(lacks.values().flatten().copied()).collect();
+    let numbers: Vec<i32> = single.chain(findings_of_hosts.values().flatten().copied()).collect();
     let findings = revision.findings(conn, &numbers).await?;
     let ids: Vec<i32> = hosts.iter().map(|host| host.id).collect();
     let ci_ids = app.criteria.ci_ids(conn, &ids).await?;
     let mut affected = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let several = lacks.get(&host.id).into_iter().flatten();
-        let concerned = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
-        let mut concerned: Vec<&Finding> = concerned.map(|known| known.finding()).collect();
-        concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
+        let several = findings_of_hosts.get(&host.id).into_iter().flatten();
+        let matching = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
+        let mut matching: Vec<&Finding> = matching.map(|known| known.finding()).collect();
+        matching.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
         let Some(ci_id) = ci_ids.get(&host.id) else { continue };
-        for finding in concerned {
+        for finding in matching {
             let excepted = revision.is_excepted(ci_id.as_str(), finding, now);
             affected.push(AffectedCi {
                 ci_id: ci_id.clone(),
@@ -273,12 +273,12 @@ async fn findings_about(
     if hosts.is_empty() {
         return Ok(HashMap::new());
     }
-    let lacks = store::affected::list_findings_of(conn, hosts).await?;
-    let all: Vec<i32> = lacks.iter().flat_map(|(_, findings)| findings).copied().collect();
+    let findings_of_hosts = store::affected::list_findings_of(conn, hosts).await?;
+    let all: Vec<i32> = findings_of_hosts.iter().flat_map(|(_, findings)| findings).copied().collect();
     let advisory_index = app.criteria.advisories_of(conn, &all).await?;
     let is_about = |no: &i32| advisory_index.get(no).is_some_and(|advisory| advisories.contains(advisory));
     let about = |(host, findings): (i32, Vec<i32>)| (host, findings.into_iter().filter(is_about).collect());
-    Ok(lacks.into_iter().map(about).collect())
+    Ok(findings_of_hosts.into_iter().map(about).collect())
 }
 
 /// Refuses the id of an unknown advisory or CVE.
@@ -288,5 +288,5 @@ pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
 
 fn unknown(id: &str) -> ApiError {
     let shown: String = id.chars().take(100).collect();
-    ApiError::not_found(format!("advisory or CVE `{shown}`; import the feed that has it"))
+    ApiError::not_found(format!("advisory or CVE `{shown}`; import the feed that contains it"))
 }

@@ -72,8 +72,8 @@ pub(crate) async fn import_advisories(
 ) -> ApiResult<AdvisoryImportReport> {
     let now = app.clock.now();
     let limits = Limits { now: Some(now), warnings_kept: MAX_SHOWN, ..Limits::default() };
-    let mut only_import = app.pool.begin().await?;
-    store::lock_imports(&mut only_import).await?;
+    let mut import_lock = app.pool.begin().await?;
+    store::lock_imports(&mut import_lock).await?;
     let (sender, mut records) = mpsc::channel::<Result<FeedRecord, RecordError>>(2 * BATCH);
     let source = CountingReader { file, bytes_read: Arc::clone(&progress.bytes_read) };
     let reading = tokio::task::spawn_blocking(move || read(kind, source, &limits, &sender));
@@ -109,7 +109,7 @@ pub(crate) async fn import_advisories(
     package_set_matching::recompute_all_due(app).await?;
     progress.change(|report| report.cis_changed = cis_changed);
     let report = progress.report();
-    let mut transaction = only_import;
+    let mut transaction = import_lock;
     let record =
         audit::Record::new("import_advisories", format!("feed/{}", report.format)).after(&summary(&report));
     audit::record(&mut transaction, caller, record).await?;
@@ -270,7 +270,7 @@ impl Import {
                 } else if known.modified <= advisory.modified {
                     if known.modified == advisory.modified && *known != advisory {
                         let text = format!(
-                            "{}: met twice with different content; the later one counts",
+                            "{}: occurs twice with different content; the later one counts",
                             advisory.id
                         );
                         self.progress.change(|report| report.warnings.push(text));

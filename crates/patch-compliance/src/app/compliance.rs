@@ -130,7 +130,7 @@ async fn ci_compliance(
     let records = store::compliance::list_ci_records(conn, ci_id.as_str()).await?;
     let Some(record) = records.first() else {
         return Err(ApiError::not_found(format!(
-            "managed host `{ci_id}`: it is no active host or VM with an `os` tag in the CMDB"
+            "managed host `{ci_id}`: it is not an active host or VM with an `os` tag in the CMDB"
         )));
     };
     let revision = criteria.revision(conn, record.revision).await?;
@@ -277,8 +277,7 @@ fn export_row(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
 }
 
 fn result(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<PolicyCompliance> {
-    let policy_id =
-        policy_id(row)?.ok_or_else(|| ApiError::internal("a result without a policy is shown as one"))?;
+    let policy_id = policy_id(row)?.ok_or_else(|| ApiError::internal("a policy result has no policy"))?;
     Ok(PolicyCompliance {
         policy_id,
         compliance_status: live_status(row, now),
@@ -310,7 +309,7 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     let Some(scanned) = row.last_scanned else { return NEVER_SCANNED.to_owned() };
     if is_stale(row, now) {
         return format!(
-            "last scanned {} h ago, longer than the {} h that are allowed",
+            "last scanned {} h ago, more than the allowed {} h",
             (now - scanned).num_hours(),
             row.max_scan_age_hours
         );

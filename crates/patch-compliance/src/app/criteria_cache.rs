@@ -148,14 +148,11 @@ impl CriteriaCache {
         conn: &mut PgConnection,
         numbers: &[i32],
     ) -> ApiResult<FxHashMap<i32, Arc<InstalledPackage>>> {
-        let (mut found, missing) = get_cached(&self.0.package_bodies, numbers);
-        if !missing.is_empty() {
+        get_or_load(&self.0.package_bodies, numbers, |missing| async move {
             let loaded = store::dictionary::load_packages(conn, &missing).await?;
-            let loaded: Vec<_> = loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect();
-            cache(&self.0.package_bodies, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+            Ok(loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect())
+        })
+        .await
     }
 
     /// The advisories of findings, by the finding's number, without those that are not stored.
@@ -164,13 +161,10 @@ impl CriteriaCache {
         conn: &mut PgConnection,
         findings: &[i32],
     ) -> ApiResult<FxHashMap<i32, i32>> {
-        let (mut found, missing) = get_cached(&self.0.advisories_of_findings, findings);
-        if !missing.is_empty() {
-            let loaded = store::dictionary::list_advisories_of(conn, &missing).await?;
-            cache(&self.0.advisories_of_findings, loaded.iter().copied());
-            found.extend(loaded);
-        }
-        Ok(found)
+        get_or_load(&self.0.advisories_of_findings, findings, |missing| async move {
+            store::dictionary::list_advisories_of(conn, &missing).await
+        })
+        .await
     }
 
     /// CI ids by host number.
@@ -179,13 +173,10 @@ impl CriteriaCache {
         conn: &mut PgConnection,
         hosts: &[i32],
     ) -> ApiResult<FxHashMap<i32, CiId>> {
-        let (mut found, missing) = get_cached(&self.0.ci_ids, hosts);
-        if !missing.is_empty() {
-            let loaded = store::hosts::list_ci_ids(conn, &missing).await?;
-            cache(&self.0.ci_ids, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+        get_or_load(&self.0.ci_ids, hosts, |missing| async move {
+            store::hosts::list_ci_ids(conn, &missing).await
+        })
+        .await
     }
 }
 
@@ -201,17 +192,11 @@ impl Revision {
         conn: &mut PgConnection,
         numbers: &[i32],
     ) -> ApiResult<FxHashMap<i32, Arc<CachedFinding>>> {
-        let (mut found, missing) = get_cached(&self.findings, numbers);
-        if !missing.is_empty() {
+        get_or_load(&self.findings, numbers, |missing| async move {
             let loaded = store::dictionary::load_findings(conn, &missing).await?;
-            let loaded: Vec<_> = loaded
-                .into_iter()
-                .map(|finding| (finding.no, Arc::new(CachedFinding::from(finding))))
-                .collect();
-            cache(&self.findings, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+            Ok(loaded.into_iter().map(|finding| (finding.no, Arc::new(finding.into()))).collect())
+        })
+        .await
     }
 
     /// The policies that select a host.
@@ -271,6 +256,21 @@ fn cache<K: std::hash::Hash + Eq, V>(
         map.clear();
     }
     map.extend(rows);
+}
+
+/// The values of these numbers, from the cache or loaded.
+async fn get_or_load<V: Clone, F: Future<Output = ApiResult<Vec<(i32, V)>>>>(
+    map: &RwLock<FxHashMap<i32, V>>,
+    numbers: &[i32],
+    load: impl FnOnce(Vec<i32>) -> F,
+) -> ApiResult<FxHashMap<i32, V>> {
+    let (mut found, missing) = get_cached(map, numbers);
+    if !missing.is_empty() {
+        let loaded = load(missing).await?;
+        cache(map, loaded.iter().cloned());
+        found.extend(loaded);
+    }
+    Ok(found)
 }
 
 /// The cached values of these numbers, and the numbers that are not cached.

@@ -52,14 +52,11 @@ async fn watch(app: App, folder: PathBuf) {
                 is_missing = false;
             }
             Ok(None) if !is_missing => {
-                tracing::warn!(
-                    "the folder of feeds `{}` cannot be read; it is looked for again",
-                    folder.display()
-                );
+                tracing::warn!("cannot read the folder of feeds `{}`; retrying", folder.display());
                 is_missing = true;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!("the folder of feeds cannot be imported now: {}", chain(&error)),
+            Err(error) => tracing::warn!("cannot import the folder of feeds now: {}", chain(&error)),
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
@@ -153,7 +150,7 @@ async fn import_once(
         // A temporary error, such as an unreachable database: retried at the next check.
         Err(error) if error.status().is_server_error() => return Err(error),
         Err(error) => {
-            tracing::warn!("`{}` is passed over until it changes: {error}", path.display());
+            tracing::warn!("skipping `{}` until it changes: {error}", path.display());
             None
         }
     };

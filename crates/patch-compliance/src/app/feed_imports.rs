@@ -30,13 +30,13 @@ const KEPT: i64 = 10_000;
 
 /// Lets one import at a time use a connection: waiting imports would each block one.
 pub struct ImportSlots {
-    at_work: Semaphore,
+    running: Semaphore,
     waiting: Semaphore,
 }
 
 impl Default for ImportSlots {
     fn default() -> Self {
-        Self { at_work: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
+        Self { running: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
     }
 }
 
@@ -57,7 +57,8 @@ pub(crate) async fn start_import(
     let (kind, file) =
         tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
     if app.import_slots.waiting.available_permits() == 0 {
-        let detail = format!("{MAX_WAITING} imports wait already; send the feed again when some have ended");
+        let detail =
+            format!("{MAX_WAITING} imports are waiting already; send the feed again when some have ended");
         return Err(ApiError::new(problem_types::TOO_MANY_IMPORTS, detail));
     }
     let progress = Progress::new(kind);
@@ -90,8 +91,8 @@ fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
     }
     let kind = recognise_feed(BufReader::new(&mut file), &Limits::default()).map_err(ApiError::internal)?;
     let kind = kind.ok_or_else(|| {
-        let known = "OSV, CSAF, updateinfo.xml, what Debian publishes, the KEV catalogue, EPSS scores or a page of the NVD";
-        ApiError::invalid("", format!("is no feed known here; send {known}, as it is, in a zip, or packed with gzip or xz"))
+        let known = "OSV, CSAF, updateinfo.xml, a feed of Debian, the KEV catalogue, EPSS scores or a page of the NVD";
+        ApiError::invalid("", format!("is not a known feed; send {known}, as it is, in a zip, or compressed with gzip or xz"))
     })?;
     Ok((kind, file))
 }
@@ -107,21 +108,21 @@ async fn run(
 ) -> ApiResult<AdvisoryImportReport> {
     let work = async {
         let _place = app.import_slots.waiting.acquire().await.map_err(ApiError::internal)?;
-        let _turn = app.import_slots.at_work.acquire().await.map_err(ApiError::internal)?;
+        let _turn = app.import_slots.running.acquire().await.map_err(ApiError::internal)?;
         advisory_import::import_advisories(app, caller, kind, file, progress).await
     };
     tokio::pin!(work);
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let outcome = loop {
+    let result = loop {
         tokio::select! {
-            outcome = &mut work => break outcome,
+            result = &mut work => break result,
             _ = ticks.tick() => store_progress(app, id, progress).await,
         }
     };
     store_progress(app, id, progress).await;
-    let problem = outcome.as_ref().err().map(ToString::to_string);
-    let status = match &outcome {
+    let problem = result.as_ref().err().map(ToString::to_string);
+    let status = match &result {
         Ok(_) => AdvisoryImportStatus::Succeeded,
         Err(error) => {
             tracing::warn!(import.id = %id, "an import failed: {}", service_kit::error::chain(error));
@@ -132,7 +133,7 @@ async fn run(
     let report = progress.report();
     store::feed_imports::end_import(&mut conn, id, status, &report, problem.as_deref(), app.clock.now())
         .await?;
-    outcome
+    result
 }
 
 /// An import does not fail because its progress cannot be stored.
@@ -143,7 +144,7 @@ async fn store_progress(app: &App, id: Uuid, progress: &Progress) {
         store::feed_imports::update_progress(&mut conn, id, bytes_read, &progress.report()).await
     };
     if let Err(error) = stored.await {
-        tracing::warn!(import.id = %id, "how far an import is cannot be stored now: {}", service_kit::error::chain(&error));
+        tracing::warn!(import.id = %id, "cannot store the progress of an import now: {}", service_kit::error::chain(&error));
     }
 }
 

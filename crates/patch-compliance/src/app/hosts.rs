@@ -94,7 +94,7 @@ pub async fn synchronise(app: &App) -> ApiResult<()> {
         match follow(app, token).await {
             Ok(()) => return Ok(()),
             Err(error) if error.status().is_client_error() => {
-                tracing::warn!("changes of the CMDB cannot be followed; all its hosts are read: {error}");
+                tracing::warn!("cannot follow the changes of the CMDB; reading all its hosts: {error}");
             }
             Err(error) => return Err(error),
         }
@@ -176,12 +176,12 @@ async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone:
     let fresh: Vec<HostRecord> = records.into_iter().filter(differs).collect();
     let (mut counts, mut pairs) = (Changes::new(), PairChanges::default());
     let revision = app.criteria.current(conn).await?;
-    let lacks: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &lacks).await?;
+    let findings: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
+    let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &findings).await?;
     let nothing = MissingAdvisories::default();
     for host in known.iter().filter(|host| host.active && gone.binary_search(&host.id).is_ok()) {
         count_host(&mut counts, &host.tags.0, host.status, -1);
-        pairs.add(host.id, &advisory_index.of(&host.findings), &nothing);
+        pairs.add(host.id, &advisory_index.missing(&host.findings), &nothing);
     }
     for record in &fresh {
         let host = known_by_id.get(record.ci_id.as_str()).copied();
@@ -190,7 +190,7 @@ async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone:
         }
         count_host(&mut counts, &record.tags, host.map_or(ComplianceStatus::Unknown, |host| host.status), 1);
         if let Some(host) = host.filter(|host| !host.active) {
-            pairs.add(host.id, &nothing, &advisory_index.of(&host.findings));
+            pairs.add(host.id, &nothing, &advisory_index.missing(&host.findings));
         }
     }
     store::hosts::deactivate_hosts(conn, &gone).await?;
@@ -206,7 +206,7 @@ async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone:
     policy_results::recompute(conn, &revision, &changed, app.clock.now()).await?;
     if !changed.is_empty() {
         tracing::info!(
-            "took {} new or changed hosts over from the CMDB; {} are gone",
+            "synchronised with the CMDB: {} hosts are new or changed, {} are gone",
             fresh.len(),
             gone.len()
         );
@@ -217,7 +217,7 @@ async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone:
 /// [`synchronise`] for callers that can continue with the known hosts.
 pub(crate) async fn try_synchronise(app: &App) {
     if let Err(error) = synchronise(app).await {
-        tracing::warn!("the hosts of the CMDB cannot be read now: {}", service_kit::error::chain(&error));
+        tracing::warn!("cannot read the hosts of the CMDB now: {}", service_kit::error::chain(&error));
     }
 }
 

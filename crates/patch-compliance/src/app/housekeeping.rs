@@ -38,12 +38,12 @@ async fn run(app: App) {
         if Instant::now() >= expire_at {
             let began = Instant::now();
             if let Err(error) = expire_stale_results(&app).await {
-                tracing::warn!("scans that are too old are looked for later: {}", chain(&error));
+                tracing::warn!("cannot expire old scans now; retrying later: {}", chain(&error));
             }
             expire_at = Instant::now() + began.elapsed() * EXPIRE_SHARE;
         }
         if let Err(error) = tick(&app).await {
-            tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
+            tracing::warn!("housekeeping of compliance failed; retrying: {}", chain(&error));
         }
     }
 }
@@ -75,11 +75,11 @@ async fn delete_unused_sets(app: &App) -> ApiResult<()> {
 /// Matches sets that an interrupted import left due, and recomputes hosts that a change of policies left due. Imports do
 /// not wait for the latter.
 async fn finish_due_work(app: &App) -> ApiResult<()> {
-    let mut no_import = app.pool.begin().await?;
-    if store::try_lock_imports(&mut no_import).await? {
+    let mut import_lock = app.pool.begin().await?;
+    if store::try_lock_imports(&mut import_lock).await? {
         package_set_matching::match_all_due(app).await?;
     }
-    drop(no_import);
+    drop(import_lock);
     package_set_matching::recompute_all_due(app).await
 }
 
@@ -98,7 +98,7 @@ async fn expire_stale_results(app: &App) -> ApiResult<()> {
         policy_results::recompute(&mut transaction, &revision, &stale, now).await?;
         transaction.commit().await?;
         if !stale.is_empty() {
-            tracing::info!("{} results rest on scans that are too old", stale.len());
+            tracing::info!("{} hosts have results of scans that are too old", stale.len());
         }
     }
 }

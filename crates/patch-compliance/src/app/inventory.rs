@@ -66,7 +66,7 @@ pub(crate) async fn store_observations(
         .map(|host| (host.ci_id.clone(), host))
         .collect();
     let newest = newest_of_each(observations, &known, &mut report);
-    let (mut same, mut differing) = (Vec::new(), Vec::new());
+    let (mut same, mut changed_hosts) = (Vec::new(), Vec::new());
     for (observation, host) in newest.into_values() {
         let digest = digest(&observation.inventory);
         let is_same = host.digest.as_deref() == Some(digest.as_slice())
@@ -76,7 +76,7 @@ pub(crate) async fn store_observations(
         if is_same {
             same.push((observation, host));
         } else {
-            differing.push(ChangedHost { observation, host, digest });
+            changed_hosts.push(ChangedHost { observation, host, digest });
         }
     }
     report.unchanged += same.len() as u64;
@@ -85,7 +85,7 @@ pub(crate) async fn store_observations(
         .filter(|(_, host)| needs_recompute(&revision, host.status, host.last_scanned, now))
         .map(|(_, host)| host.id)
         .collect();
-    let mut to_recompute: Vec<i32> = differing.iter().map(|one| one.host.id).chain(refreshable).collect();
+    let mut to_recompute: Vec<i32> = changed_hosts.iter().map(|one| one.host.id).chain(refreshable).collect();
     to_recompute.sort_unstable();
     store::hosts::lock_hosts(conn, &to_recompute).await?;
     let touch = |(observation, host): &(&Observation, &Host)| Touch {
@@ -97,9 +97,9 @@ pub(crate) async fn store_observations(
     let new_texts = same.iter().filter_map(|(observation, host)| Some((host, observation.text?.to_vec())));
     let new_texts = new_texts.filter(|(host, text)| host.text_digest.as_ref() != Some(text));
     store::hosts::update_text_digests(conn, new_texts.map(|(host, text)| (host.id, text)).collect()).await?;
-    let moved = store_changed(conn, criteria, &revision, differing, now).await?;
-    report.changed += moved.changed;
-    report.unchanged += moved.unchanged;
+    let changes = store_changed(conn, criteria, &revision, changed_hosts, now).await?;
+    report.changed += changes.changed;
+    report.unchanged += changes.unchanged;
     policy_results::recompute(conn, &revision, &to_recompute, now).await?;
     Ok(report)
 }
@@ -163,14 +163,14 @@ async fn store_changed(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
     revision: &Revision,
-    mut differing: Vec<ChangedHost<'_>>,
+    mut changed_hosts: Vec<ChangedHost<'_>>,
     now: DateTime<Utc>,
 ) -> ApiResult<Ingested> {
     let mut report = Ingested::default();
-    if differing.is_empty() {
+    if changed_hosts.is_empty() {
         return Ok(report);
     }
-    let ids: Vec<i32> = differing.iter().map(|one| one.host.id).collect();
+    let ids: Vec<i32> = changed_hosts.iter().map(|one| one.host.id).collect();
     let scans_before: HashMap<i32, (Option<i32>, Option<DateTime<Utc>>)> =
         store::hosts::list_scans(conn, &ids)
             .await?
@@ -178,21 +178,21 @@ async fn store_changed(
             .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
             .collect();
     // A newer scan may have been stored between the read and the lock.
-    differing.retain(|one| {
+    changed_hosts.retain(|one| {
         let (_, scanned) = scans_before.get(&one.host.id).copied().unwrap_or_default();
         scanned.is_none_or(|last| last <= one.observation.collected_at)
     });
-    report.unchanged = (ids.len() - differing.len()) as u64;
-    let (numbers, mut findings) = store_sets(conn, criteria, revision, &differing).await?;
+    report.unchanged = (ids.len() - changed_hosts.len()) as u64;
+    let (numbers, mut findings) = store_sets(conn, criteria, revision, &changed_hosts).await?;
     let before: BTreeSet<i32> = scans_before.values().filter_map(|(set_no, _)| *set_no).collect();
     let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
     findings.extend(store::package_sets::list_findings(conn, &before).await?);
-    let lacks: Vec<i32> = findings.values().flatten().copied().collect();
-    let advisory_index = AdvisoryIndex::load(conn, criteria, &lacks).await?;
+    let all: Vec<i32> = findings.values().flatten().copied().collect();
+    let advisory_index = AdvisoryIndex::load(conn, criteria, &all).await?;
 
     let (mut changes, mut scans, mut left) = (PairChanges::default(), Vec::new(), Vec::new());
     let mut remediated = Vec::new();
-    for one in &differing {
+    for one in &changed_hosts {
         let Some(&set_no) = numbers.get(&one.digest) else {
             return Err(ApiError::internal("a package set was not stored"));
         };
@@ -204,9 +204,9 @@ async fn store_changed(
         }
         report.changed += 1;
         left.extend(stored);
-        let lacks = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
-        let (had, has) = (stored.map(lacks).unwrap_or_default(), lacks(set_no));
-        let (before, after) = (advisory_index.of(had), advisory_index.of(has));
+        let findings_of = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
+        let (had, has) = (stored.map(findings_of).unwrap_or_default(), findings_of(set_no));
+        let (before, after) = (advisory_index.missing(had), advisory_index.missing(has));
         changes.add(one.host.id, &before, &after);
         let gone: Vec<i32> = before.without(&after).collect();
         if !gone.is_empty() {
@@ -246,10 +246,10 @@ async fn store_sets(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
     revision: &Revision,
-    differing: &[ChangedHost<'_>],
+    changed_hosts: &[ChangedHost<'_>],
 ) -> ApiResult<(HashMap<Vec<u8>, i32>, HashMap<i32, Vec<i32>>)> {
     let wanted: BTreeMap<&Vec<u8>, &Inventory> =
-        differing.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
+        changed_hosts.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
     let digests: Vec<Vec<u8>> = wanted.keys().map(|digest| (*digest).clone()).collect();
     let mut numbers: HashMap<Vec<u8>, i32> =
         store::package_sets::find_sets(conn, &digests).await?.into_iter().collect();
@@ -281,23 +281,23 @@ async fn store_sets(
             inventories.push(inventory);
         }
     }
-    let lacking = package_set_matching::match_new_sets(conn, criteria, revision, &inventories).await?;
-    let evaluated: Vec<MatchedSet> = fresh
+    let missing_fixes = package_set_matching::match_new_sets(conn, criteria, revision, &inventories).await?;
+    let matched: Vec<MatchedSet> = fresh
         .into_iter()
         .zip(inventories.into_iter().map(package_digest))
-        .zip(lacking)
+        .zip(missing_fixes)
         .map(|((no, package_digest), findings)| MatchedSet { no, package_digest, findings })
         .collect();
-    store::package_sets::insert_findings(conn, &evaluated).await?;
-    findings.extend(evaluated.into_iter().map(|set| (set.no, set.findings)));
+    store::package_sets::insert_findings(conn, &matched).await?;
+    findings.extend(matched.into_iter().map(|set| (set.no, set.findings)));
     numbers.extend(inserted);
     // Another transaction has stored the same sets, together with their findings.
     let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
     if !rest.is_empty() {
-        let theirs = store::package_sets::find_sets(conn, &rest).await?;
-        let of_theirs: Vec<i32> = theirs.iter().map(|(_, no)| *no).collect();
-        findings.extend(store::package_sets::list_findings(conn, &of_theirs).await?);
-        numbers.extend(theirs);
+        let others = store::package_sets::find_sets(conn, &rest).await?;
+        let nos: Vec<i32> = others.iter().map(|(_, no)| *no).collect();
+        findings.extend(store::package_sets::list_findings(conn, &nos).await?);
+        numbers.extend(others);
     }
     Ok((numbers, findings))
 }
@@ -447,8 +447,8 @@ pub async fn record_observations(
         attempts += 1;
         let mut transaction = app.pool.begin().await?;
         store::lock_results_shared(&mut transaction).await?;
-        let taken = store_observations(&mut transaction, &app.criteria, observations, app.clock.now()).await;
-        match taken {
+        let stored = store_observations(&mut transaction, &app.criteria, observations, app.clock.now()).await;
+        match stored {
             Ok(ingested) => {
                 if let Some(caller) = caller.filter(|_| ingested.changed > 0) {
                     let object = match observations {
@@ -464,9 +464,7 @@ pub async fn record_observations(
             // Two batches touched the same hosts in different order; the other one has won.
             Err(error) if attempts < MAX_ATTEMPTS && store::is_deadlock(&error) => {
                 transaction.rollback().await?;
-                tracing::debug!(
-                    "inventories of the same hosts came twice at once; the later ones are taken again"
-                );
+                tracing::debug!("two requests push inventories of the same hosts; retrying the later one");
             }
             Err(error) => return Err(error),
         }

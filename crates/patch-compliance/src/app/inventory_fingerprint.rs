@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_host_alone_counts() {
+    fn only_the_text_about_the_host_counts() {
         let line = |head: &str, packages: &str| {
             fingerprint(&format!(r#"{{"ci_id":"web-01",{head}"os":"rocky:9","packages":{packages}}}"#))
         };
@@ -154,7 +154,7 @@ mod tests {
         assert!(line(r#""colour":"red","#, "[]").is_none() && fingerprint("{").is_none());
         assert!(
             fingerprint(r#"{"ci_id":"web\u0000","os":"rocky:9","packages":[]}"#).is_none(),
-            "no name of a CI"
+            "not a valid CI id"
         );
         assert!(line(r#""scan_id":"","#, "[]").is_none(), "a scan id without a character is refused by name");
         let ahead = (DateTime::UNIX_EPOCH + CLOCK_TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();

@@ -33,7 +33,7 @@ impl<'a> InventoryPush<'a> {
     }
 
     /// Adds the next line. `is_too_long` if it was longer than [`RECORD_BYTES`] and was dropped.
-    pub(crate) async fn take(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
+    pub(crate) async fn push_line(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
         if line.trim_ascii().is_empty() && !is_too_long {
             return Ok(());
         }
@@ -50,10 +50,10 @@ impl<'a> InventoryPush<'a> {
 
     pub(crate) async fn finish(mut self) -> ApiResult<InventoryReport> {
         self.flush().await?;
-        match self.report.read {
-            0 => Err(ApiError::malformed("the body is empty; an inventory a line is expected")),
-            _ => Ok(self.report),
+        if self.report.read == 0 {
+            return Err(ApiError::malformed("the body is empty; one inventory per line is expected"));
         }
+        Ok(self.report)
     }
 
     async fn flush(&mut self) -> ApiResult<()> {

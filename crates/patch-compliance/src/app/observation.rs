@@ -33,10 +33,10 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
     let collected_at = pushed.collected_at.unwrap_or(now);
     if collected_at > now + CLOCK_TOLERANCE {
-        return Err(fault("/collected_at", "lies in the future; set the collector's clock".to_owned()));
+        return Err(fault("/collected_at", "is in the future; correct the collector's clock".to_owned()));
     }
     if pushed.packages.is_empty() {
-        return Err(fault("/packages", "is empty; a host without packages was not read".to_owned()));
+        return Err(fault("/packages", "is empty; a host always has packages".to_owned()));
     }
     if pushed.packages.len() > MAX_PACKAGES {
         return Err(fault(
@@ -84,7 +84,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
 }
 
 fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPackage, (&'static str, String)> {
-    let word = |field, text: &str| {
+    let line = |field, text: &str| {
         if is_plain_line(text) {
             Ok(())
         } else {
@@ -94,10 +94,10 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     let version = |field, text: &str| {
         Version::parse(os.packaging(), text).map(drop).map_err(|error| (field, error.to_string()))
     };
-    word("name", &package.name)?;
+    line("name", &package.name)?;
     version("version", &package.version)?;
     for (field, text) in [("arch", &package.arch), ("source", &package.source)] {
-        text.as_deref().map_or(Ok(()), |text| word(field, text))?;
+        text.as_deref().map_or(Ok(()), |text| line(field, text))?;
     }
     for (field, text) in [("source_version", &package.source_version), ("candidate", &package.candidate)] {
         text.as_deref().map_or(Ok(()), |text| version(field, text))?;

@@ -58,7 +58,10 @@ pub(crate) async fn try_recompute_due(app: &App) {
             Ok(true) if Instant::now() < deadline => {}
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!("results are reckoned later: {}", service_kit::error::chain(&error));
+                tracing::warn!(
+                    "cannot recompute results now; housekeeping retries it: {}",
+                    service_kit::error::chain(&error)
+                );
                 return;
             }
         }
@@ -92,9 +95,9 @@ async fn is_none_due(app: &App) -> ApiResult<bool> {
         return Ok(true);
     }
     store::lock_results_exclusive(&mut transaction).await?;
-    let is_all = store::package_sets::clear_changed_advisories(&mut transaction).await?;
+    let is_none_due = store::package_sets::clear_changed_advisories(&mut transaction).await?;
     transaction.commit().await?;
-    Ok(is_all)
+    Ok(is_none_due)
 }
 
 /// Matches the due sets once, unless the criteria change in the meantime. Returns the number of hosts whose missing fixes
@@ -148,7 +151,7 @@ async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatc
     let mut advisories = store::package_sets::list_changed_advisories(conn).await?;
     advisories.sort_unstable();
     let fixes = revision.fixes.of_advisories(conn, &advisories).await?;
-    let changed_packages = ChangedPackages::by(&fixes);
+    let changed_packages = ChangedPackages::of(&fixes);
     let wanted: Vec<i32> = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     let packages = app.criteria.packages(conn, &wanted).await?;
     let mut found = Vec::with_capacity(sets.len());
@@ -176,24 +179,24 @@ async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64
         return Ok(None);
     }
     let numbers: Vec<i32> = sets.iter().map(|(no, _)| *no).collect();
-    let stored: FxHashMap<i32, Vec<i32>> =
+    let stored_by_set: FxHashMap<i32, Vec<i32>> =
         store::package_sets::take_due(conn, &numbers).await?.into_iter().collect();
     let all: Vec<i32> =
-        stored.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
+        stored_by_set.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
     let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &all).await?;
     // The findings of other advisories still hold.
     let is_changed =
-        |no: &i32| advisory_index.one(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
+        |no: &i32| advisory_index.get(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
     let (mut rows, mut pairs_of): (Vec<(i32, Vec<i32>)>, _) = (Vec::new(), FxHashMap::default());
     for (no, found) in &sets {
         // Another process has matched it, or no host has it any more.
-        let Some(stored) = stored.get(no) else { continue };
+        let Some(stored) = stored_by_set.get(no) else { continue };
         let (replaced, mut findings): (Vec<i32>, Vec<i32>) = stored.iter().copied().partition(is_changed);
         findings.extend(found);
         findings.sort_unstable();
         if findings != *stored {
             rows.push((*no, findings));
-            pairs_of.insert(*no, (advisory_index.of(&replaced), advisory_index.of(found)));
+            pairs_of.insert(*no, (advisory_index.missing(&replaced), advisory_index.missing(found)));
         }
     }
     store::package_sets::upsert_findings(conn, &rows).await?;
@@ -218,7 +221,7 @@ async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64
 struct ChangedPackages(FxHashSet<String>);
 
 impl ChangedPackages {
-    fn by(fixes: &FixIndex) -> Self {
+    fn of(fixes: &FixIndex) -> Self {
         let affected = fixes.index.advisories().iter().flat_map(|advisory| &advisory.affected);
         Self(affected.map(|affected| affected.package.clone()).collect())
     }
@@ -389,23 +392,23 @@ impl AdvisoryIndex {
         Ok(Self(criteria.advisories_of(conn, findings).await?))
     }
 
-    fn one(&self, finding: i32) -> Option<i32> {
+    fn get(&self, finding: i32) -> Option<i32> {
         self.0.get(&finding).copied()
     }
 
     /// The advisories of these findings.
-    pub(crate) fn of(&self, findings: &[i32]) -> MissingAdvisories {
-        let pair = |no: &i32| Some((self.one(*no)?, Some(*no)));
-        let mut missing_fixes: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
-        missing_fixes.sort_unstable();
-        missing_fixes.dedup_by(|next, kept| {
+    pub(crate) fn missing(&self, findings: &[i32]) -> MissingAdvisories {
+        let pair = |no: &i32| Some((self.get(*no)?, Some(*no)));
+        let mut missing: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
+        missing.sort_unstable();
+        missing.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
             if is_same {
                 kept.1 = None;
             }
             is_same
         });
-        MissingAdvisories(missing_fixes)
+        MissingAdvisories(missing)
     }
 }
 

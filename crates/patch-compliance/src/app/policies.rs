@@ -65,7 +65,7 @@ pub(crate) async fn create_policy(
     store::lock_results_for_change(&mut transaction).await?;
     let no =
         store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
-            || ApiError::new(problem_types::EXISTS, format!("there is a policy `{}` already", policy.id)),
+            || ApiError::new(problem_types::EXISTS, format!("policy `{}` already exists", policy.id)),
         )?;
     store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
@@ -120,7 +120,7 @@ pub(crate) async fn delete_policy(
     if let Some(run) = store::policies::find_open_run(&mut transaction, id).await? {
         return Err(ApiError::new(
             problem_types::RUN_OPEN,
-            format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
+            format!("run `{run}` of policy `{id}` has not ended; cancel it or wait until it ends"),
         ));
     }
     store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
@@ -138,7 +138,7 @@ fn object(id: &PolicyId) -> String {
 
 fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
     let Value::Object(mut fields) = serde_json::to_value(policy)? else {
-        return Err(ApiError::internal("a policy is written as something else than an object"));
+        return Err(ApiError::internal("a policy does not serialise to an object"));
     };
     for (name, value) in changes {
         match value {
@@ -251,11 +251,11 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
     let mut conflicts: BTreeMap<&PolicyId, Vec<CiId>> = BTreeMap::new();
     let mut effective = Vec::new();
     for ci in &selected {
-        let rivals: Vec<&Policy> = others.iter().filter(|other| selects(other, &ci.tags)).collect();
-        for rival in &rivals {
+        let competing: Vec<&Policy> = others.iter().filter(|other| selects(other, &ci.tags)).collect();
+        for rival in &competing {
             conflicts.entry(&rival.id).or_default().push(ci.id.clone());
         }
-        let first = rivals.into_iter().chain([&policy]).min_by_key(|policy| precedence(policy));
+        let first = competing.into_iter().chain([&policy]).min_by_key(|policy| precedence(policy));
         if let Some(first) = first.filter(|first| first.id != policy.id) {
             effective.push(EffectivePolicy { ci_id: ci.id.clone(), policy_id: first.id.clone() });
         }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_no_changes() {
+    fn unknown_fields_are_refused() {
         let before = policy(json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" } }));
         let changes = Map::from_iter([("colour".to_owned(), json!("red"))]);
         assert_eq!(merged(&before, changes).unwrap_err().status().as_u16(), 422);

@@ -29,7 +29,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn holds(&self, row: &PendingFix) -> bool {
+    fn includes(&self, row: &PendingFix) -> bool {
         match self {
             Self::Level(level) => level.is_none_or(|level| level.covers(row.published)),
             Self::Advisory(id) => row.advisory_id == *id || row.cves.contains(id),
@@ -47,7 +47,7 @@ pub async fn pending_updates(
 ) -> ApiResult<BTreeMap<CiId, Vec<PackageUpdate>>> {
     let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
     for row in list_pending(conn, hosts).await? {
-        if row.state != PatchStateOfPackage::Missing || !wanted.holds(&row) {
+        if row.state != PatchStateOfPackage::Missing || !wanted.includes(&row) {
             continue;
         }
         let packaging = packaging_of(&row)?;

@@ -101,7 +101,7 @@ mod tests {
     use super::{lock_imports, try_lock_imports};
 
     #[tokio::test]
-    async fn an_import_outwaits_the_statements_of_its_session() {
+    async fn import_waits_longer_than_the_statement_timeout() {
         let database = TestDatabase::create().await;
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool = PgPool::connect_with(options.options([("statement_timeout", "200ms")])).await.unwrap();

@@ -86,7 +86,7 @@ fn update(package: &str, to: &str, advisories: &[&str]) -> (String, String, Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_package_goes_as_far_as_is_wanted_and_no_further() {
+async fn package_is_updated_to_the_highest_wanted_fix_and_no_further() {
     let (_database, pool) = prepared(&[("web-1", "rocky9", "model")]).await;
     let packages = json!([
         { "name": "curl", "version": "7.76.1-31.el9", "candidate": "7.76.1-40.el9" },
@@ -137,7 +137,7 @@ async fn what_cannot_or_may_not_be_installed_is_not_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn archives_of_debian_keep_the_newest_alone() {
+async fn debian_archives_keep_only_the_newest_version() {
     let (_database, pool) = prepared(&[("real", "debian12", "ssh"), ("model", "debian12", "model")]).await;
     let curl = json!([{ "name": "libcurl4", "version": "7.88.1-10+deb12u8", "source": "curl", "candidate": "7.88.1-10+deb12u20" }]);
     for host in ["real", "model"] {
@@ -150,7 +150,7 @@ async fn archives_of_debian_keep_the_newest_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_of_several_installed_versions_is_told() {
+async fn newest_of_several_installed_versions_is_returned() {
     let (_database, pool) = prepared(&[("web-1", "rocky9", "model")]).await;
     let packages = json!([
         { "name": "kernel-core", "version": "5.14.0-611.16.1.el9_7" },
