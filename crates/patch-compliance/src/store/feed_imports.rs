@@ -138,7 +138,7 @@ pub async fn interrupt_silent(
 ) -> ApiResult<u64> {
     let ended = sqlx::query!(
         "UPDATE patch.feed_imports SET status = 'interrupted', ended_at = $2,
-             problem = 'the process that was importing has ended; what it had read is stored, send the feed again to go on'
+             problem = 'its process has ended; the records read until then are stored, send the feed again to continue'
          WHERE status = 'running' AND seen_at < now() - make_interval(secs => $1)",
         silent_seconds,
         now
