@@ -1,7 +1,7 @@
 //! Which hosts are missing which fixes: inventory, package sets, matching, policies, exceptions, roll-ups and feeds.
 //!
-//! The lowest capability of the patch-manager. It reads the CMDB and the advisories, and it never starts work on a host: it
-//! does not know that runs exist.
+//! The lowest capability of the patch-manager. It reads the CMDB and the advisories, and it never starts work on a host:
+//! it does not know about runs.
 
 #[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
 mod api;
@@ -18,12 +18,12 @@ pub use settings::{FeedSettings, Settings};
 pub use state::App;
 pub use upstream_error::upstream_error;
 
-/// The service that all capabilities are part of; names it in audit records and events.
+/// The service that all capabilities belong to; its name in audit records and events.
 pub const SERVICE: &str = "patch-manager";
 /// The schema that all capabilities share.
 pub const SCHEMA: &str = "patch";
 
-/// The migrations of the schema, of all capabilities.
+/// The migrations of the schema, for all capabilities.
 pub fn migrator() -> Migrator {
     sqlx::migrate!("../../migrations/patch")
 }
@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
     api::routes()
 }
 
-/// Starts the background work: housekeeping and the folder of feeds.
+/// Starts the background work: housekeeping and the watched folder of feeds.
 pub fn start(app: &App) {
     app::housekeeping::start(app);
     app::feed_folder::start(app);

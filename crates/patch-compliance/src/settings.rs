@@ -11,7 +11,7 @@ pub struct Settings {
     #[arg(long, env = "CMDB_URL", default_value = "http://127.0.0.1:8081")]
     pub cmdb_url: String,
 
-    /// Folder for feeds under way, and for inventories, results and logs of playbooks.
+    /// Folder for feeds that are being imported, and for inventories, results and logs of playbooks.
     #[arg(long, env = "PATCH_WORK_DIR", default_value = "/var/lib/patch-manager/work")]
     pub work_dir: PathBuf,
 
@@ -24,18 +24,18 @@ pub struct Settings {
     pub feeds: FeedSettings,
 }
 
-/// Feeds of advisories that the service imports by itself.
+/// Feeds of advisories that the service imports itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FeedSettings {
-    /// Folder whose feeds are imported as they appear or change; not set by default.
+    /// Folder whose feeds are imported when they appear or change; not set by default.
     #[arg(long, env = "PATCH_FEEDS_DIR")]
     pub feeds_dir: Option<PathBuf>,
 
-    /// Five-field crontab expression in UTC: checks the folder only then, instead of all the time.
+    /// Five-field crontab expression in UTC: checks the folder only at these times, instead of continuously.
     #[arg(long, env = "PATCH_FEEDS_SCHEDULE")]
     pub feeds_schedule: Option<Crontab>,
 
-    /// Largest feed in bytes, as it is sent.
+    /// Maximum size of a feed in bytes, as it is sent.
     #[arg(long, env = "PATCH_FEED_MAX_BYTES", default_value_t = FeedSettings::MAX_BYTES)]
     pub feed_max_bytes: u64,
 }

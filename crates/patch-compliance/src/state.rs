@@ -1,4 +1,4 @@
-//! What handlers and workers of this capability work with.
+//! The state of this capability, for handlers and workers.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -9,7 +9,10 @@ use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::{advisories::Asked, criteria_cache::Measures, feed_imports::Turns, throttled_cache::Seldom},
+    app::{
+        advisories::AdvisoryCache, criteria_cache::CriteriaCache, feed_imports::ImportSlots,
+        throttled_cache::ThrottledCache,
+    },
     settings::Settings,
     store::compliance::ScanRange,
 };
@@ -24,12 +27,12 @@ pub struct Parts {
     pub clock: Clock,
     pub settings: Settings,
     pub cmdb: CmdbClient,
-    /// The criteria that hosts are measured against.
-    pub(crate) measures: Measures,
-    /// Advisories that were asked for.
-    pub(crate) asked: Asked,
-    pub(crate) scan_range: Seldom<ScanRange>,
-    pub(crate) imports: Turns,
+    /// The criteria of compliance.
+    pub(crate) criteria: CriteriaCache,
+    /// Recently requested advisories.
+    pub(crate) advisory_cache: AdvisoryCache,
+    pub(crate) scan_range: ThrottledCache<ScanRange>,
+    pub(crate) import_slots: ImportSlots,
     pub shutdown: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -42,10 +45,10 @@ impl App {
             clock: context.clock.clone(),
             cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose_secret()),
             settings,
-            measures: Measures::default(),
-            asked: Asked::default(),
-            scan_range: Seldom::default(),
-            imports: Turns::default(),
+            criteria: CriteriaCache::default(),
+            advisory_cache: AdvisoryCache::default(),
+            scan_range: ThrottledCache::default(),
+            import_slots: ImportSlots::default(),
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),
         })))

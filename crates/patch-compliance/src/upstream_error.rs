@@ -1,9 +1,10 @@
-//! Refusals and absences of other services, as this service's own errors.
+//! Errors of other services, as errors of this service.
 
 use api_client::ClientError;
 use service_kit::{ApiError, problem_types};
 
-/// A service that is away makes this one unavailable; a refusal is a conflict that says which service refused what.
+/// An unavailable service makes this one unavailable; a refusal becomes a conflict that states which service refused
+/// what.
 pub fn upstream_error(error: ClientError) -> ApiError {
     let text = error.to_string();
     if error.is_transient() {

@@ -23,17 +23,17 @@ pub struct AdvisorySummary {
     pub affected_cis: i64,
 }
 
-/// A CVE or an advisory, with all that fix it and all CIs that lack a fix.
+/// A CVE or an advisory, with the advisories that fix it and the CIs that are missing a fix.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AdvisoryDetail {
-    /// The id that was asked for.
+    /// The requested id.
     pub id: String,
     pub advisories: Vec<Advisory>,
-    /// Score and text of its CVEs, where such were imported.
+    /// Score and text of its CVEs, if imported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<CveNote>,
     pub affected_total: i64,
-    /// One page of the affected CIs, in the order in which they became known.
+    /// One page of the affected CIs, in the order in which they were registered.
     pub affected: Vec<AffectedCi>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_page_token: Option<String>,
@@ -45,14 +45,14 @@ pub struct Advisory {
     pub summary: AdvisorySummary,
     pub details: String,
     pub references: Vec<String>,
-    /// Probability that one of its CVEs is exploited within 30 days (EPSS), 0 to 1; absent when no score was imported.
+    /// Probability that one of its CVEs is exploited within 30 days (EPSS), 0 to 1; absent if no score was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exploit_probability: Option<f64>,
     pub packages: Vec<AdvisoryPackage>,
-    /// Packages of which the vendor says that they do not have the flaw.
+    /// Packages that do not have the flaw, according to the vendor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_affected: Vec<SparedPackage>,
-    /// The advisory that took its place.
+    /// The advisory that replaced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
 }
@@ -61,10 +61,10 @@ pub struct Advisory {
 pub struct SparedPackage {
     pub os: String,
     pub package: String,
-    /// The build that the vendor looked at; absent when all are meant.
+    /// The build that the vendor checked; absent if all builds are meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The vendor's word for why.
+    /// The vendor's reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -76,7 +76,7 @@ pub struct AdvisoryPackage {
     pub fixed: Option<String>,
 }
 
-/// A CI that lacks a fix, and why it counts.
+/// A CI that is missing a fix, with the versions that prove it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AffectedCi {
     pub ci_id: CiId,
@@ -88,7 +88,7 @@ pub struct AffectedCi {
     pub due: DateTime<Utc>,
 }
 
-/// What became of an import: one bad record never loses the others.
+/// The result of an import. A bad record does not affect others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AdvisoryImportReport {
     /// Recognised format.
@@ -98,14 +98,14 @@ pub struct AdvisoryImportReport {
     pub changed: u64,
     pub unchanged: u64,
     pub withdrawn: u64,
-    /// Read records that say that another one has taken their place.
+    /// Records that are replaced by another one.
     #[serde(default)]
     pub superseded: u64,
     pub refused: Vec<RefusedAdvisory>,
-    /// Records refused beyond those listed.
+    /// Refused records that are not listed.
     pub refused_more: u64,
     pub warnings: Vec<String>,
-    /// CIs whose pending patches changed by it.
+    /// CIs whose pending patches it changed.
     pub cis_changed: u64,
 }
 
@@ -116,16 +116,16 @@ pub struct RefusedAdvisory {
     pub reason: String,
 }
 
-/// An import: how far it has come, and what became of it.
+/// An import: its progress and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AdvisoryImport {
     pub id: Uuid,
-    /// `request`, or the file of the watched folder that was taken.
+    /// `request`, or the file of the watched folder.
     pub origin: String,
     pub requested_by: String,
     pub status: AdvisoryImportStatus,
     pub bytes_total: i64,
-    /// Of the feed as it was sent; packed feeds are read packed.
+    /// Bytes of the feed as it was sent, compressed if it was compressed.
     pub bytes_read: i64,
     pub started_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,13 +142,13 @@ pub struct AdvisoryImport {
 pub enum AdvisoryImportStatus {
     Running,
     Succeeded,
-    /// What was read before the fault is stored.
+    /// Records before the error are stored.
     Failed,
-    /// Its process ended. What it had read is stored; sending the feed again goes on from there.
+    /// Its process ended. The records read until then are stored; send the feed again to continue.
     Interrupted,
 }
 
-/// What the National Vulnerability Database says of a CVE; to be read, never matched.
+/// A note of the National Vulnerability Database on a CVE; it is shown, never matched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CveNote {
     pub cve_id: String,

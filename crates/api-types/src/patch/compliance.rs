@@ -11,7 +11,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Compliance of the whole fleet, by dimension. From roll-ups that change with the states themselves.
+/// Compliance of the whole fleet, by dimension. The counts change in the same transaction as the results.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ComplianceSummary {
     pub total: ComplianceCounts,
@@ -21,8 +21,9 @@ pub struct ComplianceSummary {
     pub by_tier: BTreeMap<String, ComplianceCounts>,
     pub by_owner: BTreeMap<String, ComplianceCounts>,
     pub by_cluster: BTreeMap<String, ComplianceCounts>,
-    /// Time of the oldest and the newest scan that counts.
+    /// Time of the oldest scan of an active host.
     pub oldest_scan: Option<DateTime<Utc>>,
+    /// Time of the newest scan of an active host.
     pub newest_scan: Option<DateTime<Utc>>,
 }
 
@@ -31,12 +32,12 @@ pub struct ComplianceCounts {
     pub compliant: i64,
     pub non_compliant: i64,
     pub unknown: i64,
-    /// Compliant out of all, in percent; unknown counts as not compliant.
+    /// Share of compliant CIs, in percent; unknown counts as not compliant.
     pub percent: f64,
 }
 
 /// The patch state of one CI: per policy, and the worst of them.
-// Who has the text of pending fixes at hand gives it as `P`.
+// `P` lets the server send pending fixes that are already serialised.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = CiCompliance)]
 pub struct CiCompliance<P = PendingPatch> {
@@ -44,7 +45,7 @@ pub struct CiCompliance<P = PendingPatch> {
     pub os_type: String,
     pub compliance_status: ComplianceStatus,
     pub reason: String,
-    /// Newest month up to whose end every applicable advisory is installed; absent when not even the first is.
+    /// Newest month for which every applicable advisory up to its end is installed; absent if there is none.
     pub current_patch_level: Option<String>,
     pub target_patch_level: Option<String>,
     /// SHA-256 over the installed packages and versions.
@@ -57,7 +58,7 @@ pub struct CiCompliance<P = PendingPatch> {
     pub policies: Vec<PolicyCompliance>,
 }
 
-/// The result of one policy for one CI; no other policy's scan overwrites it.
+/// The result of one policy for one CI.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyCompliance {
     pub policy_id: PolicyId,
@@ -69,16 +70,15 @@ pub struct PolicyCompliance {
     pub last_scanned: Option<DateTime<Utc>>,
 }
 
-/// A fix that a CI lacks, with what proves it.
+/// A missing fix of a CI, with the versions that prove it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PendingPatch {
     pub package: String,
     pub installed: String,
     pub fixed: String,
-    /// What the host's own repositories offer now; absent when they offer nothing newer.
+    /// The version that the host's repositories offer now; absent if they offer nothing newer.
     pub installable: Option<String>,
-    /// Whether what they offer has the fix: that a fix applies and that it can be had now are two facts. Absent when the
-    /// repositories were not asked or their answer does not tell.
+    /// Whether that version contains the fix. Absent if the repositories were not queried, or if it cannot be decided.
     #[serde(default)]
     pub installable_now: Option<bool>,
     pub advisory_id: String,
@@ -87,29 +87,29 @@ pub struct PendingPatch {
     /// Known to be exploited (CISA KEV).
     pub exploited: bool,
     pub published: DateTime<Utc>,
-    /// By when it must be fixed under the service-level agreement.
+    /// When it must be fixed under the service-level agreement.
     pub due: DateTime<Utc>,
     pub state: PatchStateOfPackage,
-    /// The rule by which it matched.
+    /// The rule that matched it.
     pub rule: String,
 }
 
-/// Days from publication until a fix must be installed. Exploitation only ever shortens the time.
+/// Days from publication until a fix must be installed. Exploitation can only shorten the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceLevels {
-    /// For what is known to be exploited, whatever its severity.
+    /// For CVEs known to be exploited, of any severity.
     pub exploited_days: u32,
     pub critical_days: u32,
     pub high_days: u32,
     pub other_days: u32,
 }
 
-/// How service levels are kept, by dimension.
+/// How well service levels are met, by dimension.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TimelinessReport {
     pub as_of: DateTime<Utc>,
-    /// First day of the months whose repairs count.
+    /// First day of the months whose installed fixes count.
     pub repairs_since: NaiveDate,
     pub service_levels: ServiceLevels,
     pub total: Timeliness,
@@ -124,17 +124,17 @@ pub struct TimelinessReport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Timeliness {
     pub hosts: i64,
-    /// Hosts that lack a fix whose due date has passed, and for which nothing is excepted.
+    /// Hosts that are missing an overdue fix without an exception.
     pub hosts_in_breach: i64,
-    /// Fixes that scans found installed after they had been lacking.
+    /// Fixes that were missing before and that a scan found installed.
     pub fixes_installed: i64,
     /// Of these, installed after their due date.
     pub fixes_installed_late: i64,
-    /// From publication to the scan that found the fix; absent when nothing was repaired.
+    /// From publication to the scan that found the fix; absent if no fix was installed.
     pub mean_days_to_patch: Option<f64>,
-    /// Host-CVE-days of exposure that go on, counted from publication: a host with two open CVEs adds two a day.
+    /// Open exposure in host-CVE-days, counted from publication: a host with two open CVEs adds two per day.
     pub open_cve_days: f64,
-    /// Host-CVE-days of what has been repaired.
+    /// Host-CVE-days of installed fixes.
     pub closed_cve_days: f64,
 }
 
@@ -194,15 +194,15 @@ pub struct ScanFailure {
     pub reason: String,
 }
 
-/// The packages of one host, as a scan found them or as an agent pushes them.
+/// The packages of one host, from a scan or pushed by an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
     pub ci_id: CiId,
-    /// The same host and scan id are taken once.
+    /// The same host and scan id are recorded once.
     #[serde(default)]
     pub scan_id: Option<String>,
-    /// `rocky:9`, `debian:12`, `ubuntu:22.04`; or a tag such as `rocky9`.
+    /// `rocky:9`, `debian:12`, `ubuntu:22.04`, or a tag such as `rocky9`.
     pub os: String,
     #[serde(default)]
     pub collected_at: Option<DateTime<Utc>>,
@@ -235,12 +235,12 @@ pub struct InventoryPackage {
     /// Newest version the host's repositories offer.
     #[serde(default)]
     pub candidate: Option<String>,
-    /// Whether the repositories still offer the installed version too, so that an update can be undone by them.
+    /// Whether the repositories still offer the installed version, too, so that an update can be rolled back from them.
     #[serde(default)]
     pub returnable: bool,
 }
 
-/// What became of pushed inventories.
+/// The result of pushed inventories.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct InventoryReport {
     pub read: u64,
@@ -251,7 +251,7 @@ pub struct InventoryReport {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RefusedInventory {
-    /// Record, counted from 1.
+    /// Number of the record, from 1.
     pub record: u64,
     pub reason: String,
 }

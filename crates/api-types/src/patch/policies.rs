@@ -1,4 +1,4 @@
-//! Policies and what they come to.
+//! Policies and their previews.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -8,25 +8,33 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::page::Versioned;
+
 /// A policy as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StoredPolicy {
     #[serde(flatten)]
     pub policy: Policy,
-    /// Grows with every change; the strong ETag is `"<version>"`.
+    /// Increases with every change; the strong ETag is `"<version>"`.
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub updated_by: String,
 }
 
-/// What a policy means now, before anybody relies on it.
+impl Versioned for StoredPolicy {
+    fn version(&self) -> i64 {
+        self.version
+    }
+}
+
+/// The current effect of a policy.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyPreview {
     pub policy_id: PolicyId,
-    /// CIs selected at this moment.
+    /// CIs selected now.
     pub targets: Vec<CiId>,
-    /// The next five occurrences, in UTC and on the policy's own clock.
+    /// The next five occurrences, in UTC and in the policy's time zone.
     pub occurrences: Vec<Occurrence>,
     /// Other policies that select some of the same CIs.
     pub conflicts: Vec<PolicyConflict>,
@@ -49,7 +57,7 @@ pub struct PolicyConflict {
     pub ci_ids: Vec<CiId>,
 }
 
-/// The policy that decides for a CI: the one with the most target tags, then the one whose id comes first.
+/// The policy that applies to a CI: the one with the most target tags, then the one with the lower id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EffectivePolicy {
     pub ci_id: CiId,

@@ -1,4 +1,4 @@
-//! What stands in the way of patching on purpose: exceptions and freeze calendars.
+//! Deliberate limits of patching: exceptions and freeze calendars.
 
 use chrono::{DateTime, Utc};
 use domain::{ids::CiId, selector::Tags};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// An exception to make. The service-level clock keeps running under it.
+/// A new exception. The SLA clock keeps running.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateException {
@@ -14,10 +14,10 @@ pub struct CreateException {
     pub reason: String,
     /// At most a year ahead.
     pub expires_at: DateTime<Utc>,
-    /// The CI it is for; absent: all.
+    /// The CI it covers; all CIs by default.
     #[serde(default)]
     pub ci_id: Option<CiId>,
-    /// The advisory or CVE it is for; absent: all of the package.
+    /// The advisory or CVE it covers; all of the package by default.
     #[serde(default)]
     pub advisory_id: Option<String>,
     #[serde(default)]

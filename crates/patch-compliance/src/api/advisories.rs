@@ -30,8 +30,8 @@ use crate::{
     store::{advisories::AdvisoryFilter, policies::os_key},
 };
 
-/// Below the time that any answer may take.
-const LONGEST_WAIT_SECONDS: u64 = 20;
+/// Less than the timeout of a request.
+const MAX_WAIT_SECONDS: u64 = 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -43,9 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 struct ListParams {
-    /// Severities, parted by commas: `critical,high`.
+    /// Comma-separated severities: `critical,high`.
     severity: Option<String>,
     /// `true`: only those known to be exploited; `false`: only others.
     kev: Option<bool>,
@@ -55,21 +54,18 @@ struct ListParams {
     package: Option<String>,
     /// Part of an id, a CVE or the summary.
     text: Option<String>,
-    /// `true`: only those that some CI lacks.
+    /// `true`: only those that some CI is missing.
     affected: Option<bool>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
 }
 
-/// List advisories, newest first, with how many CIs lack each.
-#[utoipa::path(get, path = "/patch/advisories", tag = "advisories", params(ListParams),
+/// List advisories, newest first, with how many CIs are missing each.
+#[utoipa::path(get, path = "/patch/advisories", tag = "advisories", params(ListParams, PageRequest),
     responses((status = 200, body = Page<AdvisorySummary>), (status = "4XX", body = Problem)))]
 async fn list_advisories(
     State(app): State<App>,
     _: Viewer,
     Query(params): Query<ListParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<AdvisorySummary>>> {
     let filter = AdvisoryFilter {
         severities: params.severity.as_deref().map(severities).transpose()?.unwrap_or_default(),
@@ -79,67 +75,53 @@ async fn list_advisories(
         text: params.text,
         affected_only: params.affected.unwrap_or(false),
     };
-    let request = PageRequest::new(params.limit, params.page_token);
-    advisories::list_advisories(&app, &filter, &request).await.map(Json)
+    advisories::list_advisories(&app, &filter, &page).await.map(Json)
 }
 
-/// Names as they are stored; what a vendor did not rate is `none` on the wire.
-fn severities(text: &str) -> ApiResult<Vec<String>> {
-    let mut names = Vec::new();
-    for word in text.split(',').map(str::trim) {
-        let known = serde_json::from_value::<Severity>(word.into()).map_err(|_| {
-            ApiError::invalid("severity", "must be of critical, high, medium, low, none, parted by commas")
-        })?;
-        names.push(word.to_owned());
-        if known == Severity::None {
-            names.push("unknown".to_owned());
-        }
-    }
-    Ok(names)
+/// An unrated advisory has the severity `none`.
+fn severities(text: &str) -> ApiResult<Vec<Severity>> {
+    let parse = |name: &str| {
+        name.trim().parse().map_err(|_| {
+            ApiError::invalid(
+                "severity",
+                "must be a comma-separated list of critical, high, medium, low and none",
+            )
+        })
+    };
+    text.split(',').map(parse).collect()
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct AffectedParams {
-    /// Most CIs of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
-/// An advisory or a CVE: what fixes it, and the CIs that lack the fix, a page at a time.
+/// Read an advisory or a CVE: the fixes, and the CIs that are missing them, a page at a time.
 #[utoipa::path(get, path = "/patch/advisories/{cve_id}", tag = "advisories",
-    params(("cve_id" = String, Path, description = "CVE or advisory id"), AffectedParams),
+    params(("cve_id" = String, Path, description = "CVE or advisory id"), PageRequest),
     responses((status = 200, body = AdvisoryDetail), (status = "4XX", body = Problem)))]
 async fn get_advisory(
     State(app): State<App>,
     _: Viewer,
     Path(id): Path<AdvisoryId>,
-    Query(params): Query<AffectedParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<AdvisoryDetail>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    advisories::get_advisory(&app, &id, &request).await.map(Json)
+    advisories::get_advisory(&app, &id, &page).await.map(Json)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 struct ImportParams {
-    /// Seconds to wait for the report, 0 to 20; 20 when unsaid. An import that takes longer goes on: 202, as 0 always
-    /// answers.
+    /// Seconds to wait for the report, 0 to 20; 20 by default. An import that takes longer continues, and the answer is
+    /// 202; with 0 it is always 202.
     wait_seconds: Option<u64>,
 }
 
-/// Import a feed, recognised by its content: OSV, CSAF 2.0 advisories and VEX, each alone, many a line, or many in a zip;
-/// updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS; pages of the NVD. Any
-/// of them may be packed with gzip or xz.
+/// Import a feed. Its format is recognised by its content: OSV, CSAF 2.0 advisories and VEX, as single documents, one per
+/// line, or in a zip; updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS;
+/// pages of the NVD. Each may be compressed with gzip or xz.
 ///
-/// Bad records are named in the report and lose no others. CIs that have one of the packages are judged anew. What takes
-/// longer than the wait goes on and answers 202; its `Location` tells how far it is. The same feed may be sent again at any
-/// time: what is stored already is unchanged.
+/// Bad records are listed in the report and do not affect others. CIs that have one of the packages are matched again. An
+/// import that takes longer than the wait continues and answers 202; its `Location` reports the progress. The same feed
+/// may be sent again at any time: stored records are unchanged.
 #[utoipa::path(post, path = "/patch/advisories/import", tag = "advisories", params(ImportParams),
-    request_body(content = Vec<u8>, description = "At most 256 MiB, or what `--feed-max-bytes` says", content_type = "application/octet-stream"),
+    request_body(content = Vec<u8>, description = "At most 256 MiB, or the value of `--feed-max-bytes`", content_type = "application/octet-stream"),
     responses((status = 200, body = AdvisoryImportReport),
-        (status = 202, body = AdvisoryImport, description = "goes on; `Location` tells how far it is"), (status = "4XX", body = Problem)))]
+        (status = 202, body = AdvisoryImport, description = "continues; `Location` reports the progress"), (status = "4XX", body = Problem)))]
 async fn import_advisories(
     State(app): State<App>,
     caller: Operator,
@@ -147,11 +129,11 @@ async fn import_advisories(
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Response> {
-    let wait = match params.wait_seconds.unwrap_or(LONGEST_WAIT_SECONDS) {
-        seconds @ 0..=LONGEST_WAIT_SECONDS => Duration::from_secs(seconds),
-        _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {LONGEST_WAIT_SECONDS}"))),
+    let wait = match params.wait_seconds.unwrap_or(MAX_WAIT_SECONDS) {
+        seconds @ 0..=MAX_WAIT_SECONDS => Duration::from_secs(seconds),
+        _ => return Err(ApiError::invalid("wait_seconds", format!("must be 0 to {MAX_WAIT_SECONDS}"))),
     };
-    // What is packed by its encoding is unpacked as a feed that is packed itself is: while it is read.
+    // A body with a content encoding is decompressed while it is read, like a compressed feed.
     if headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|encoding| encoding != "gzip" && encoding != "identity")
@@ -160,16 +142,13 @@ async fn import_advisories(
         return Err(ApiError::new(problem_types::UNSUPPORTED_CONTENT_ENCODING, detail));
     }
     let file = receive(&app, body).await?;
-    let begun = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
-    let ended = match wait.is_zero() {
-        true => None,
-        false => tokio::time::timeout(wait, begun.task).await.ok(),
-    };
+    let started = feed_imports::start_import(&app, &caller, "request".to_owned(), file).await?;
+    let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, started.task).await.ok() };
     match ended {
         Some(ended) => ended.map_err(ApiError::internal)?.map(|report| Json(report).into_response()),
         None => {
-            let location = format!("/patch/advisories/imports/{}", begun.import.id);
-            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(begun.import)).into_response())
+            let location = format!("/patch/advisories/imports/{}", started.import.id);
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(started.import)).into_response())
         }
     }
 }
@@ -179,7 +158,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     let most = app.settings.feeds.feed_max_bytes;
     let mut parts = body.into_data_stream();
     let unwritable = |error: std::io::Error| {
-        ApiError::new(problem_types::NO_SPACE, "the feed cannot be kept for reading; see the service's log")
+        ApiError::new(problem_types::NO_SPACE, "the feed cannot be stored; see the service's log")
             .with_source(error)
     };
     let file = feed_imports::temporary_file(&app.settings.work_dir.join("feeds")).map_err(unwritable)?;
@@ -188,7 +167,7 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     while let Some(part) = next_part(&mut parts).await? {
         total += part.len() as u64;
         if total > most {
-            let detail = format!("a feed may have {most} bytes; send it in parts");
+            let detail = format!("a feed may have at most {most} bytes; send it in parts");
             return Err(ApiError::new(problem_types::TOO_LARGE, detail));
         }
         file.write_all(&part).await.map_err(unwritable)?;
@@ -197,28 +176,18 @@ async fn receive(app: &App, body: Body) -> ApiResult<std::fs::File> {
     Ok(file.into_std().await)
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct ImportsParams {
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
 /// List imports, newest first.
-#[utoipa::path(get, path = "/patch/advisories/imports", tag = "advisories", params(ImportsParams),
+#[utoipa::path(get, path = "/patch/advisories/imports", tag = "advisories", params(PageRequest),
     responses((status = 200, body = Page<AdvisoryImport>), (status = "4XX", body = Problem)))]
 async fn list_imports(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<ImportsParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<AdvisoryImport>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    feed_imports::list_imports(&app, &request).await.map(Json)
+    feed_imports::list_imports(&app, &page).await.map(Json)
 }
 
-/// An import: how far it has come, and what became of it.
+/// Read an import: its progress and its result.
 #[utoipa::path(get, path = "/patch/advisories/imports/{id}", tag = "advisories",
     params(("id" = Uuid, Path, description = "import")),
     responses((status = 200, body = AdvisoryImport), (status = "4XX", body = Problem)))]

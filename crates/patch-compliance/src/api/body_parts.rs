@@ -1,4 +1,4 @@
-//! Bodies that are read as they come, because they may be larger than memory should hold.
+//! Bodies that are read in parts, because they may be too large for memory.
 
 use axum::body::{BodyDataStream, Bytes};
 use futures::StreamExt;

@@ -1,4 +1,4 @@
-//! `/patch/compliance`: roll-ups, one CI, the whole table.
+//! `/patch/compliance`: roll-ups, one CI, the export.
 
 use api_types::{
     patch::{CiCompliance, ComplianceRow, ComplianceStatus, ComplianceSummary},
@@ -19,11 +19,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    app::compliance::{self, ShownCi},
-    store::{compliance::ResultFilter, text},
+    app::compliance::{self, CiWithPatches},
+    store::compliance::ResultFilter,
 };
 
-/// Rows read and sent at once.
+/// Rows per part of the export.
 const BATCH: i64 = 1000;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -40,14 +40,14 @@ async fn get_compliance(State(app): State<App>, _: Viewer) -> ApiResult<Json<Com
     compliance::get_compliance(&app).await.map(Json)
 }
 
-/// The patch state of one CI: status with reason, level, and every fix it lacks.
+/// The patch state of one CI: status with reason, patch level, and every missing fix.
 #[utoipa::path(get, path = "/patch/compliance/{ci_id}", tag = "compliance", params(("ci_id" = String, Path, description = "CI")),
     responses((status = 200, body = CiCompliance), (status = "4XX", body = Problem)))]
 async fn get_ci_compliance(
     State(app): State<App>,
     _: Viewer,
     Path(ci_id): Path<CiId>,
-) -> ApiResult<Json<ShownCi>> {
+) -> ApiResult<Json<CiWithPatches>> {
     compliance::get_ci_compliance(&app, &ci_id).await.map(Json)
 }
 
@@ -63,22 +63,22 @@ enum ExportFormat {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ExportParams {
-    /// `csv` (when unsaid), `json` or `ndjson`.
+    /// `csv` (default), `json` or `ndjson`.
     #[serde(default)]
     #[param(inline)]
     format: ExportFormat,
     /// Only results of this policy.
     policy_id: Option<PolicyId>,
-    /// Only CIs with this tag `env`.
+    /// Only CIs with this `env` tag.
     env: Option<String>,
-    /// Only CIs with this tag `os`.
+    /// Only CIs with this `os` tag.
     os: Option<String>,
-    /// Only results of this status, as stored: `compliant`, `non_compliant` or `unknown`.
+    /// Only results with this stored status: `compliant`, `non_compliant` or `unknown`.
     #[param(inline)]
     status: Option<ComplianceStatus>,
 }
 
-/// The whole table, a row per CI and policy, streamed in the order of CIs.
+/// Export all results, a row per CI and policy, streamed in the order of CIs.
 #[utoipa::path(get, path = "/patch/compliance/export", tag = "compliance", params(ExportParams),
     responses((status = 200, content((Vec<ComplianceRow> = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         (status = "4XX", body = Problem)))]
@@ -91,14 +91,14 @@ async fn export_compliance(
         policy_id: params.policy_id.map(String::from),
         env: params.env,
         os: params.os,
-        status: params.status.map(text::status_name),
+        status: params.status,
     };
     let (content_type, file) = match params.format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"compliance.csv\""),
         ExportFormat::Json => ("application/json", "attachment; filename=\"compliance.json\""),
         ExportFormat::Ndjson => ("application/x-ndjson", "attachment; filename=\"compliance.ndjson\""),
     };
-    // A fault of the first page is still an answer of its own; later ones can only cut the stream.
+    // An error on the first page is still an answer; later ones can only end the stream.
     let mut export = Export { app, filter, format: params.format, at: Some(None), is_first: true };
     let first = export.next_piece().await?.unwrap_or_default();
     let rest = stream::try_unfold(export, async |mut export| {
@@ -113,12 +113,12 @@ async fn export_compliance(
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
-/// An export under way.
+/// An export in progress.
 struct Export {
     app: App,
     filter: ResultFilter,
     format: ExportFormat,
-    /// The row after which to go on; `None` when all is sent.
+    /// The row to continue after; `None` when all rows are sent.
     at: Option<Option<(String, i32)>>,
     is_first: bool,
 }
@@ -128,7 +128,7 @@ impl Export {
         let Some(after) = self.at.take() else { return Ok(None) };
         let mut conn = self.app.pool.acquire().await?;
         let now = self.app.clock.now();
-        let (rows, last) = compliance::list_rows(&mut conn, &self.filter, after, BATCH, now).await?;
+        let (rows, last) = compliance::list_results(&mut conn, &self.filter, after, BATCH, now).await?;
         drop(conn);
         let is_last = last.is_none();
         let piece = match self.format {
@@ -169,7 +169,7 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             row.policy_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             row.os_type.clone(),
             row.env.clone(),
-            text::status_name(row.compliance_status).to_owned(),
+            row.compliance_status.to_string(),
             row.reason.clone(),
             row.current_patch_level.clone().unwrap_or_default(),
             row.target_patch_level.clone().unwrap_or_default(),
@@ -182,12 +182,9 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
     writer.into_inner().map_err(|error| ApiError::internal(error.to_string()))
 }
 
-/// A text that a spreadsheet would take for a formula becomes one that it shows.
+/// A text that a spreadsheet would run as a formula is quoted.
 fn inert(cell: String) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => cell,
-    }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn json_piece(rows: &[ComplianceRow], is_first: bool, is_last: bool) -> ApiResult<Vec<u8>> {
@@ -221,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formulas_are_shown_not_reckoned() {
+    fn formulas_are_quoted() {
         assert_eq!(inert("=HYPERLINK(\"x\")".into()), "'=HYPERLINK(\"x\")");
         assert_eq!(inert("-1".into()), "'-1");
         assert_eq!(inert("web-01".into()), "web-01");

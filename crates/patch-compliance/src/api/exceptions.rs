@@ -5,22 +5,17 @@ use api_types::{
     patch::{CreateException, Exception},
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
+use axum::{extract::State, http::StatusCode};
 use domain::ids::CiId;
 use serde::Deserialize;
 use service_kit::{
-    ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer,
-    page::{PageRequest, page},
+    ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, extract::Created, page::PageRequest,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{App, app::exceptions, store};
+use crate::{App, app::exceptions};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -28,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_exception, delete_exception))
 }
 
-/// Except a fix until a day, at most a year ahead. The service-level clock runs on under it.
+/// Except a fix until a date, at most a year ahead. The SLA clock keeps running.
 #[utoipa::path(post, path = "/patch/exceptions", tag = "exceptions", request_body = CreateException,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body make one exception")),
     responses((status = 201, body = Exception), (status = "4XX", body = Problem)))]
@@ -37,41 +32,29 @@ async fn create_exception(
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateException>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Created<Json<Exception>>> {
     let exception = exceptions::create_exception(&app, &caller, &key, request).await?;
-    let location = format!("/patch/exceptions/{}", exception.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(exception)))
+    Ok(Created(format!("/patch/exceptions/{}", exception.id), Json(exception)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 struct ListParams {
-    /// Only those made for this CI alone.
+    /// Only those for this CI.
     ci_id: Option<CiId>,
     /// `true`: only those in force; `false`: only those that have ended.
     active: Option<bool>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
 }
 
-/// List exceptions, newest first; ended ones stay as history.
-#[utoipa::path(get, path = "/patch/exceptions", tag = "exceptions", params(ListParams),
+/// List exceptions, newest first, including ended ones.
+#[utoipa::path(get, path = "/patch/exceptions", tag = "exceptions", params(ListParams, PageRequest),
     responses((status = 200, body = Page<Exception>), (status = "4XX", body = Problem)))]
 async fn list_exceptions(
     State(app): State<App>,
     _: Viewer,
     Query(params): Query<ListParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<Exception>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
-    let ci_id = params.ci_id.as_ref().map(CiId::as_str);
-    let mut conn = app.pool.acquire().await?;
-    let now = app.clock.now();
-    let found =
-        store::exceptions::list_exceptions(&mut conn, ci_id, params.active, now, after, limit + 1).await?;
-    Ok(Json(page(found, limit, |exception: &Exception| exception.id)))
+    exceptions::list_exceptions(&app, params.ci_id.as_ref(), params.active, &page).await.map(Json)
 }
 
 /// Read an exception.
@@ -85,7 +68,7 @@ async fn get_exception(
     exceptions::get_exception(&app, id).await.map(Json)
 }
 
-/// Take an exception back: what it excepted is missing again at once.
+/// End an exception: the fix is required again at once.
 #[utoipa::path(delete, path = "/patch/exceptions/{id}", tag = "exceptions", params(("id" = Uuid, Path, description = "exception")),
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete_exception(

@@ -1,5 +1,7 @@
 //! `/patch/inventory`: packages pushed by agents and other tools.
 
+use std::borrow::Cow;
+
 use advisories::{
     InstalledPackage, OsRelease,
     inventory::{InventoryFormat, read_inventory},
@@ -30,9 +32,9 @@ use crate::{
     },
 };
 
-/// What another tool tells of one host: SBOMs name each file, too.
+/// Maximum size of an inventory from another tool: SBOMs list each file, too.
 const FOREIGN_BYTES: usize = 32 << 20;
-/// All inventories of one request, unpacked.
+/// Maximum size of all inventories in one request, uncompressed.
 const BODY_BYTES: usize = 512 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -42,29 +44,29 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct InventoryParams {
-    /// The host, for forms that do not name it.
+    /// The host, for formats that do not name it.
     ci_id: Option<CiId>,
-    /// Its OS release, `rocky:9`; an SBOM may tell it itself.
+    /// Its OS release, `rocky:9`; an SBOM may contain it.
     os: Option<String>,
-    /// The same host and scan id are taken once.
+    /// The same host and scan id are recorded once.
     scan_id: Option<String>,
-    /// When it was seen; now when unsaid.
+    /// When the inventory was collected; now by default.
     collected_at: Option<DateTime<Utc>>,
     /// As `uname -r` prints it.
     running_kernel: Option<String>,
 }
 
-/// Push package inventories: one as JSON, or many as `application/x-ndjson`, one a line; gzip is understood.
+/// Push package inventories: one as JSON, or many as `application/x-ndjson`, one per line; gzip is accepted.
 ///
-/// One host's may also be what its package manager prints (`text/tab-separated-values`), or an SBOM
-/// (`application/vnd.cyclonedx+json`, `application/spdx+json`); these do not name the host, so that query parameters do. The
-/// lines are those of
+/// The inventory of one host may also be the output of its package manager (`text/tab-separated-values`), or an SBOM
+/// (`application/vnd.cyclonedx+json`, `application/spdx+json`). These formats do not name the host: give it in the query
+/// parameters. The lines are the output of
 /// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
 ///
-/// A fault of a single inventory is the answer (422). Of many, each refused one is named in the report and the others
-/// are taken; so are lines and parts. The same host and scan id are taken once, and an inventory older than what is known
-/// changes nothing.
+/// A single invalid inventory is refused (422). Of many, each refused one is listed in the report and the others are
+/// recorded; the same holds for lines and components. The same host and scan id are recorded once, and an inventory older
+/// than the stored one changes nothing.
 #[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
     request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
         (String = "application/vnd.cyclonedx+json"), (String = "application/spdx+json"))),
@@ -95,7 +97,7 @@ async fn push_inventory(
             return Err(ApiError::new(
                 problem_types::UNSUPPORTED_MEDIA_TYPE,
                 "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
-                 `application/vnd.cyclonedx+json` and `application/spdx+json` for what other tools tell of one host",
+                 `application/vnd.cyclonedx+json` and `application/spdx+json` for one host from other tools",
             ));
         }
     };
@@ -103,7 +105,7 @@ async fn push_inventory(
     push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
 }
 
-/// JSON may be an SBOM under its general name.
+/// An SBOM may be sent as `application/json`.
 async fn push_json(
     app: &App,
     caller: &Caller,
@@ -121,7 +123,7 @@ async fn push_json(
     }
 }
 
-/// What other tools tell of one host. Lines and parts that cannot be read are named, and lose no others.
+/// The output of another tool for one host. Lines and components that cannot be read are listed and do not affect others.
 async fn push_foreign(
     app: &App,
     caller: &Caller,
@@ -131,13 +133,13 @@ async fn push_foreign(
 ) -> ApiResult<InventoryReport> {
     let ci_id = params
         .ci_id
-        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host, which this form does not"))?;
+        .ok_or_else(|| ApiError::invalid("ci_id", "must name the host: this format does not contain it"))?;
     let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
     let os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
     if format == InventoryFormat::Tsv && os.is_none() {
         return Err(ApiError::invalid(
             "os",
-            "must name the host's OS release, such as `rocky:9`, which lines do not",
+            "must name the host's OS release, such as `rocky:9`: the lines do not contain it",
         ));
     }
     let read = read_inventory(whole, format, os.as_ref())
@@ -156,7 +158,7 @@ async fn push_foreign(
     if pushed.packages.is_empty()
         && let Some(first) = read.refused.first()
     {
-        return Err(ApiError::invalid("", format!("has no package that can be read; {first}")));
+        return Err(ApiError::invalid("", format!("has no readable package; {first}")));
     }
     let mut report = inventory::push_inventory(app, caller, pushed).await?;
     for refused in read.refused {
@@ -175,18 +177,18 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         module: package.module.map(|module| module.to_string()),
         held: package.held,
         candidate: package.candidate,
-        // Neither form tells what else the repositories offer.
+        // These formats do not contain what else the repositories offer.
         returnable: false,
     }
 }
 
 fn refuse_params(params: &InventoryParams) -> ApiResult<()> {
-    match *params == InventoryParams::default() {
-        true => Ok(()),
-        false => Err(ApiError::malformed(
-            "an inventory in the platform's own form says all of this itself; leave the query parameters out",
-        )),
+    if *params == InventoryParams::default() {
+        return Ok(());
     }
+    Err(ApiError::malformed(
+        "an inventory in the platform's own format contains all of this; omit the query parameters",
+    ))
 }
 
 async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
@@ -194,10 +196,7 @@ async fn receive(body: Body, most: usize) -> ApiResult<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(part) = next_part(&mut parts).await? {
         if whole.len() + part.len() > most {
-            return Err(ApiError::new(
-                problem_types::TOO_LARGE,
-                format!("the inventory is larger than {} MiB", most >> 20),
-            ));
+            return Err(too_large(format!("the inventory is larger than {} MiB", most >> 20)));
         }
         whole.extend_from_slice(&part);
     }
@@ -217,7 +216,7 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
         while let Some(end) = memchr::memchr(b'\n', rest) {
             line.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
-            push.take(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
+            push.push_line(std::mem::take(&mut line), std::mem::take(&mut is_too_long)).await?;
         }
         line.extend_from_slice(rest);
         if line.len() > RECORD_BYTES {
@@ -225,10 +224,10 @@ async fn push_many(app: &App, caller: &Caller, body: Body) -> ApiResult<Inventor
             line.clear();
         }
     }
-    push.take(line, is_too_long).await?;
+    push.push_line(line, is_too_long).await?;
     push.finish().await
 }
 
-fn too_large(detail: &'static str) -> ApiError {
+fn too_large(detail: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::new(problem_types::TOO_LARGE, detail)
 }

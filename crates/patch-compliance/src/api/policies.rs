@@ -5,23 +5,17 @@ use api_types::{
     patch::{PolicyPreview, StoredPolicy},
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
+use axum::{extract::State, http::StatusCode};
 use domain::{ids::PolicyId, policy::Policy};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use service_kit::{
-    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
-    extract::Tagged,
-    page::{PageRequest, page},
+    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Viewer,
+    extract::{Created, Tagged},
+    page::PageRequest,
 };
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, app::policies, store};
+use crate::{App, app::policies};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -39,37 +33,23 @@ async fn create_policy(
     caller: Operator,
     key: IdempotencyKey,
     Json(policy): Json<Policy>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Created<Tagged<StoredPolicy>>> {
     let stored = policies::create_policy(&app, &caller, &key, policy).await?;
-    let location = format!("/patch/policies/{}", stored.policy.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Tagged(stored.version, stored)))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct ListParams {
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
+    Ok(Created(format!("/patch/policies/{}", stored.policy.id), Tagged::of(stored)))
 }
 
 /// List policies in the order of their ids.
-#[utoipa::path(get, path = "/patch/policies", tag = "policies", params(ListParams),
+#[utoipa::path(get, path = "/patch/policies", tag = "policies", params(PageRequest),
     responses((status = 200, body = Page<StoredPolicy>), (status = "4XX", body = Problem)))]
 async fn list_policies(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<ListParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<StoredPolicy>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<String>()?);
-    let mut conn = app.pool.acquire().await?;
-    let found = store::policies::list_policies(&mut conn, after.as_deref(), limit + 1).await?;
-    Ok(Json(page(found, limit, |stored: &StoredPolicy| stored.policy.id.to_string())))
+    policies::list_policies(&app, &page).await.map(Json)
 }
 
-/// Read a policy; its ETag goes into `If-Match` of a change.
+/// Read a policy. Send its ETag as `If-Match` to change it.
 #[utoipa::path(get, path = "/patch/policies/{id}", tag = "policies", params(("id" = String, Path, description = "policy")),
     responses((status = 200, body = StoredPolicy), (status = "4XX", body = Problem)))]
 async fn get_policy(
@@ -77,15 +57,13 @@ async fn get_policy(
     _: Viewer,
     Path(id): Path<PolicyId>,
 ) -> ApiResult<Tagged<StoredPolicy>> {
-    let mut conn = app.pool.acquire().await?;
-    let stored = policies::get_policy(&mut conn, &id).await?;
-    Ok(Tagged(stored.version, stored))
+    policies::get_policy(&app, &id).await.map(Tagged::of)
 }
 
-/// Change a policy: fields that are named replace the stored ones whole, `null` returns a field to its default.
+/// Change a policy: given fields replace the stored ones, `null` resets a field to its default.
 #[utoipa::path(patch, path = "/patch/policies/{id}", tag = "policies",
     params(("id" = String, Path, description = "policy"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read; 412 if it has changed since")),
     request_body(content = Object, description = "Fields of a policy", content_type = "application/json"),
     responses((status = 200, body = StoredPolicy), (status = "4XX", body = Problem)))]
 async fn update_policy(
@@ -95,14 +73,13 @@ async fn update_policy(
     Path(id): Path<PolicyId>,
     Json(changes): Json<Map<String, Value>>,
 ) -> ApiResult<Tagged<StoredPolicy>> {
-    let stored = policies::update_policy(&app, &caller, &id, &if_match, changes).await?;
-    Ok(Tagged(stored.version, stored))
+    policies::update_policy(&app, &caller, &id, &if_match, changes).await.map(Tagged::of)
 }
 
-/// Delete a policy and its results; refused while a run of it is open.
+/// Delete a policy and its results; refused while a run of it has not ended.
 #[utoipa::path(delete, path = "/patch/policies/{id}", tag = "policies",
     params(("id" = String, Path, description = "policy"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read; 412 if it has changed since")),
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete_policy(
     State(app): State<App>,
@@ -114,7 +91,7 @@ async fn delete_policy(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a policy means now: targets, next occurrences, conflicts with others, and who takes precedence.
+/// Preview a policy: current targets, next occurrences, conflicts with other policies, and which policy takes precedence.
 #[utoipa::path(get, path = "/patch/policies/{id}/preview", tag = "policies", params(("id" = String, Path, description = "policy")),
     responses((status = 200, body = PolicyPreview), (status = "4XX", body = Problem)))]
 async fn preview_policy(

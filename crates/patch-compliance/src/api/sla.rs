@@ -1,4 +1,4 @@
-//! `/patch/compliance/timeliness` and `/patch/service-levels`: until when, and whether it is kept.
+//! `/patch/compliance/timeliness` and `/patch/service-levels`: due dates, and whether they are met.
 
 use api_types::{
     patch::{ServiceLevels, TimelinessReport},
@@ -21,11 +21,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct TimelinessParams {
-    /// Months of repairs that count, this one among them: 1 to 120; 12 when unsaid.
+    /// Months of installed fixes to count, including this one: 1 to 120; 12 by default.
     months: Option<u32>,
 }
 
-/// What is overdue, how long repairs took and how long hosts are exposed: by policy, environment, OS, tier, owner, cluster.
+/// What is overdue, how long fixes took and how long hosts are exposed: by policy, environment, OS, tier, owner, cluster.
 #[utoipa::path(get, path = "/patch/compliance/timeliness", tag = "compliance", params(TimelinessParams),
     responses((status = 200, body = TimelinessReport), (status = "4XX", body = Problem)))]
 async fn get_timeliness(
@@ -43,7 +43,7 @@ async fn get_service_levels(State(app): State<App>, _: Viewer) -> ApiResult<Json
     sla::get_service_levels(&app).await.map(Json)
 }
 
-/// Change the days from publication to due date; every due date follows.
+/// Change the days from publication to due date; every due date changes with them.
 #[utoipa::path(put, path = "/patch/service-levels", tag = "compliance", request_body = ServiceLevels,
     responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem)))]
 async fn set_service_levels(

@@ -1,4 +1,4 @@
-//! Advisories as they are read.
+//! Advisories for readers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,10 @@ use std::{
 use advisories::{advisory::NotAffected, feed};
 use api_types::{
     page::Page,
-    patch::{Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, SparedPackage},
+    patch::{
+        Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, PatchStateOfPackage,
+        SparedPackage,
+    },
 };
 use chrono::{DateTime, Utc};
 use domain::ids::AdvisoryId;
@@ -16,7 +19,7 @@ use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
-use super::criteria_cache::Edition;
+use super::criteria_cache::Revision;
 use crate::{
     App,
     store::{
@@ -24,16 +27,15 @@ use crate::{
         advisories::{AdvisoryFilter, FoundAdvisory},
         affected::{AffectedHost, AffectedPage},
         dictionary::Finding,
-        text,
     },
 };
 
-/// Advisories shown for one CVE; no CVE has been fixed by as many.
-const MOST: i64 = 200;
-/// Notes shown with one advisory.
-const MOST_NOTES: i64 = 500;
-/// Ids that are remembered with what goes by them; beyond it the memory is cleared.
-const MOST_ASKED: usize = 500;
+/// Maximum advisories shown for one CVE; more than any CVE has.
+const MAX_ADVISORIES: i64 = 200;
+/// Maximum notes shown with one advisory.
+const MAX_NOTES: i64 = 500;
+/// Maximum cached ids; when it is full, the cache is cleared.
+const MAX_CACHED: usize = 500;
 
 pub(crate) async fn list_advisories(
     app: &App,
@@ -50,35 +52,36 @@ pub(crate) async fn list_advisories(
     })
 }
 
-/// What goes by an id, as it is shown but for who lacks it.
-pub(crate) struct Known {
-    edition: i64,
+/// The answer for an id, without the affected CIs.
+pub(crate) struct CachedAdvisory {
+    revision: i64,
     numbers: Vec<i32>,
-    /// Those for a release that another one here is for, too: hosts may lack both.
+    /// Advisories that share a release with another one here: a host may be missing both.
     overlapping: Vec<i32>,
     advisories: Vec<Advisory>,
     notes: Vec<CveNote>,
 }
 
-/// What was asked for last, by its id. Each holds for its edition only: a page of who lacks it says which one is stored.
+/// Recent answers by id. Each is valid for its revision; the page of affected CIs is read together with the current
+/// revision.
 #[derive(Default)]
-pub(crate) struct Asked(RwLock<FxHashMap<String, Arc<Known>>>);
+pub(crate) struct AdvisoryCache(RwLock<FxHashMap<String, Arc<CachedAdvisory>>>);
 
-impl Asked {
-    fn recall(&self, id: &str) -> Option<Arc<Known>> {
+impl AdvisoryCache {
+    fn get(&self, id: &str) -> Option<Arc<CachedAdvisory>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    fn remember(&self, id: &str, known: Arc<Known>) {
+    fn put(&self, id: &str, known: Arc<CachedAdvisory>) {
         let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= MOST_ASKED {
+        if memory.len() >= MAX_CACHED {
             memory.clear();
         }
         memory.insert(id.to_owned(), known);
     }
 }
 
-/// An advisory by its id, or everything that fixes a CVE, with a page of the CIs that lack it.
+/// An advisory by its id, or all advisories that fix a CVE, with a page of the affected CIs.
 pub(crate) async fn get_advisory(
     app: &App,
     id: &AdvisoryId,
@@ -98,11 +101,11 @@ async fn advisory_detail(
     limit: i64,
 ) -> ApiResult<AdvisoryDetail> {
     let (known, affected_page) = find_with_page(app, conn, id, after, limit + 1).await?;
-    let AffectedPage { edition, counts, hosts } = affected_page;
+    let AffectedPage { revision, counts, hosts } = affected_page;
     let affected_total = count_affected(conn, &known, &counts).await?;
     let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
-    let edition = app.measures.edition(conn, edition).await?;
-    let affected = affected_cis(app, conn, &edition, &known.numbers, hosts, app.clock.now()).await?;
+    let revision = app.criteria.revision(conn, revision).await?;
+    let affected = affected_cis(app, conn, &revision, &known.numbers, hosts, app.clock.now()).await?;
     let mut advisories = known.advisories.clone();
     for (advisory, count) in advisories.iter_mut().zip(counts) {
         advisory.summary.affected_cis = count;
@@ -117,29 +120,29 @@ async fn advisory_detail(
     })
 }
 
-/// What goes by an id, and a page of who lacks it.
+/// The answer for an id, and a page of the affected CIs.
 async fn find_with_page(
     app: &App,
     conn: &mut PgConnection,
     id: &AdvisoryId,
     after: i32,
     limit: i64,
-) -> ApiResult<(Arc<Known>, AffectedPage)> {
-    if let Some(known) = app.asked.recall(id.as_str()) {
+) -> ApiResult<(Arc<CachedAdvisory>, AffectedPage)> {
+    if let Some(known) = app.advisory_cache.get(id.as_str()) {
         let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
-        if page.edition == known.edition {
+        if page.revision == known.revision {
             return Ok((known, page));
         }
     }
     let known = Arc::new(find(conn, id).await?);
-    app.asked.remember(id.as_str(), known.clone());
+    app.advisory_cache.put(id.as_str(), known.clone());
     let page = store::affected::get_page(conn, &known.numbers, after, limit).await?;
     Ok((known, page))
 }
 
-async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
-    // The edition is read first: whatever of a later one is read after it is not taken for good.
-    let (edition, found) = store::advisories::find_advisories(conn, id.as_str(), MOST).await?;
+async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<CachedAdvisory> {
+    // The revision is read first: anything later is not cached under it.
+    let (revision, found) = store::advisories::find_advisories(conn, id.as_str(), MAX_ADVISORIES).await?;
     if found.is_empty() {
         return Err(unknown(id.as_str()));
     }
@@ -147,9 +150,9 @@ async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Known> {
     cves.sort_unstable();
     cves.dedup();
     let probabilities = store::feeds::list_probabilities(conn, &cves).await?;
-    let notes = store::feeds::list_notes(conn, &cves, MOST_NOTES).await?;
-    Ok(Known {
-        edition,
+    let notes = store::feeds::list_notes(conn, &cves, MAX_NOTES).await?;
+    Ok(CachedAdvisory {
+        revision,
         numbers: found.iter().map(|one| one.no).collect(),
         overlapping: overlapping(&found),
         advisories: found.into_iter().map(|one| shown(one, &probabilities)).collect(),
@@ -185,14 +188,14 @@ fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory
         summary,
         packages: packages.collect(),
         references: body.references.into_iter().map(|reference| reference.url).collect(),
-        not_affected: body.not_affected.into_iter().map(spared).collect(),
+        not_affected: body.not_affected.into_iter().map(not_affected_package).collect(),
         superseded_by: body.superseded_by,
         details: body.details,
         exploit_probability,
     }
 }
 
-fn spared(package: NotAffected) -> SparedPackage {
+fn not_affected_package(package: NotAffected) -> SparedPackage {
     let NotAffected { os, package, version, reason } = package;
     SparedPackage { os: os.to_string(), package, version, reason }
 }
@@ -202,56 +205,57 @@ fn cve_note(note: feed::nvd::CveNote) -> CveNote {
     CveNote {
         cve_id: note.cve,
         description: note.description,
-        severity: text::severity(note.severity.as_str()),
+        severity: note.severity.into(),
         score: best.as_ref().map(|vector| vector.score),
         vector: best.map(|vector| vector.vector),
         rejected: note.rejected,
     }
 }
 
-/// How many CIs lack one of these. Each advisory's are counted already; those of overlapping ones are counted together.
-async fn count_affected(conn: &mut PgConnection, known: &Known, counts: &[i64]) -> ApiResult<i64> {
+/// Counts the CIs that are missing one of these. The counts of single advisories are stored; overlapping ones are counted
+/// together.
+async fn count_affected(conn: &mut PgConnection, known: &CachedAdvisory, counts: &[i64]) -> ApiResult<i64> {
     let apart = known.numbers.iter().zip(counts).filter(|(no, _)| !known.overlapping.contains(no));
     let apart: i64 = apart.map(|(_, hosts)| hosts).sum();
-    match known.overlapping.is_empty() {
-        true => Ok(apart),
-        false => Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?),
+    if known.overlapping.is_empty() {
+        return Ok(apart);
     }
+    Ok(apart + store::affected::count_affected(conn, &known.overlapping).await?)
 }
 
-/// What these hosts lack of these advisories, host by host.
+/// The findings of these hosts for these advisories, host by host.
 async fn affected_cis(
     app: &App,
     conn: &mut PgConnection,
-    edition: &Edition,
+    revision: &Revision,
     advisories: &[i32],
     hosts: Vec<AffectedHost>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
-    let untold: Vec<i32> =
+    let ambiguous: Vec<i32> =
         hosts.iter().filter(|host| host.finding_no.is_none()).map(|host| host.id).collect();
-    let lacks = findings_about(app, conn, advisories, &untold).await?;
-    let told = hosts.iter().filter_map(|host| host.finding_no);
-    let numbers: Vec<i32> = told.chain(lacks.values().flatten().copied()).collect();
-    let findings = edition.findings(conn, &numbers).await?;
+    let findings_of_hosts = findings_about(app, conn, advisories, &ambiguous).await?;
+    let single = hosts.iter().filter_map(|host| host.finding_no);
+    let numbers: Vec<i32> = single.chain(findings_of_hosts.values().flatten().copied()).collect();
+    let findings = revision.findings(conn, &numbers).await?;
     let ids: Vec<i32> = hosts.iter().map(|host| host.id).collect();
-    let ci_ids = app.measures.ci_ids(conn, &ids).await?;
+    let ci_ids = app.criteria.ci_ids(conn, &ids).await?;
     let mut affected = Vec::with_capacity(hosts.len());
     for host in hosts {
-        let several = lacks.get(&host.id).into_iter().flatten();
-        let concerned = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
-        let mut concerned: Vec<&Finding> = concerned.map(|known| known.finding()).collect();
-        concerned.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
+        let several = findings_of_hosts.get(&host.id).into_iter().flatten();
+        let matching = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
+        let mut matching: Vec<&Finding> = matching.map(|known| known.finding()).collect();
+        matching.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
         let Some(ci_id) = ci_ids.get(&host.id) else { continue };
-        for finding in concerned {
-            let excepted = edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), finding, now);
+        for finding in matching {
+            let excepted = revision.is_excepted(ci_id.as_str(), finding, now);
             affected.push(AffectedCi {
                 ci_id: ci_id.clone(),
                 advisory_id: finding.advisory_id.clone(),
                 package: finding.package.clone(),
                 installed: finding.installed.clone(),
                 fixed: finding.fixed.clone(),
-                state: text::package_state(if excepted { "excepted" } else { &finding.state }),
+                state: if excepted { PatchStateOfPackage::Excepted } else { finding.state },
                 due: finding.due,
             });
         }
@@ -259,7 +263,7 @@ async fn affected_cis(
     Ok(affected)
 }
 
-/// The findings of these hosts that are of these advisories, by host.
+/// The findings of these hosts for these advisories, by host.
 async fn findings_about(
     app: &App,
     conn: &mut PgConnection,
@@ -269,23 +273,20 @@ async fn findings_about(
     if hosts.is_empty() {
         return Ok(HashMap::new());
     }
-    let lacks = store::affected::list_findings_of(conn, hosts).await?;
-    let all: Vec<i32> = lacks.iter().flat_map(|(_, findings)| findings).copied().collect();
-    let advisory_of = app.measures.advisories_of(conn, &all).await?;
-    let is_about = |no: &i32| advisory_of.get(no).is_some_and(|advisory| advisories.contains(advisory));
+    let findings_of_hosts = store::affected::list_findings_of(conn, hosts).await?;
+    let all: Vec<i32> = findings_of_hosts.iter().flat_map(|(_, findings)| findings).copied().collect();
+    let advisory_index = app.criteria.advisories_of(conn, &all).await?;
+    let is_about = |no: &i32| advisory_index.get(no).is_some_and(|advisory| advisories.contains(advisory));
     let about = |(host, findings): (i32, Vec<i32>)| (host, findings.into_iter().filter(is_about).collect());
-    Ok(lacks.into_iter().map(about).collect())
+    Ok(findings_of_hosts.into_iter().map(about).collect())
 }
 
-/// Refuses an advisory or CVE id that nothing stored goes by.
+/// Refuses the id of an unknown advisory or CVE.
 pub async fn ensure_known(conn: &mut PgConnection, id: &str) -> ApiResult<()> {
-    match store::advisories::is_known(conn, id).await? {
-        true => Ok(()),
-        false => Err(unknown(id)),
-    }
+    if store::advisories::is_known(conn, id).await? { Ok(()) } else { Err(unknown(id)) }
 }
 
 fn unknown(id: &str) -> ApiError {
     let shown: String = id.chars().take(100).collect();
-    ApiError::not_found(format!("advisory or CVE `{shown}`; import the feed that has it"))
+    ApiError::not_found(format!("advisory or CVE `{shown}`; import the feed that contains it"))
 }

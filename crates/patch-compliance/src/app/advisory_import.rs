@@ -1,6 +1,5 @@
-//! Import of feeds, whichever they are: records are read by one thread and stored in batches, each in its own transaction.
-//! One bad record never loses the others, and an import that is cut off goes on from there when the feed is sent again:
-//! what is stored already is unchanged.
+//! Import of feeds: one thread reads records, and batches of them are stored, each in its own transaction. A bad record
+//! does not affect others. After an interrupted import, send the feed again: stored records are unchanged.
 
 use std::{
     borrow::Cow,
@@ -15,7 +14,7 @@ use std::{
 };
 
 use advisories::{
-    Advisory, Severity,
+    Advisory,
     feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
 };
 use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
@@ -31,12 +30,12 @@ use crate::{
     store::{self, advisories::NewAdvisory},
 };
 
-/// Records stored in one transaction.
+/// Records per transaction.
 const BATCH: usize = 500;
-/// Refusals and warnings named in a report; all are counted.
-const SHOWN: usize = 1000;
+/// Maximum refusals and warnings in a report; all are counted.
+const MAX_SHOWN: usize = 1000;
 
-/// How far an import has come, for whoever watches it.
+/// Progress of an import.
 #[derive(Clone, Default)]
 pub(crate) struct Progress {
     bytes_read: Arc<AtomicU64>,
@@ -63,7 +62,7 @@ impl Progress {
     }
 }
 
-/// Imports the feed in a file. What was read before a fault is stored, and counted in `progress`.
+/// Imports the feed in a file. Records before an error are stored and counted in `progress`.
 pub(crate) async fn import_advisories(
     app: &App,
     caller: &Caller,
@@ -72,14 +71,14 @@ pub(crate) async fn import_advisories(
     progress: &Progress,
 ) -> ApiResult<AdvisoryImportReport> {
     let now = app.clock.now();
-    let limits = Limits { now: Some(now), warnings_kept: SHOWN, ..Limits::default() };
-    let mut only_import = app.pool.begin().await?;
-    store::lock_imports(&mut only_import).await?;
+    let limits = Limits { now: Some(now), warnings_kept: MAX_SHOWN, ..Limits::default() };
+    let mut import_lock = app.pool.begin().await?;
+    store::lock_imports(&mut import_lock).await?;
     let (sender, mut records) = mpsc::channel::<Result<FeedRecord, RecordError>>(2 * BATCH);
-    let source = Watched { file, bytes_read: Arc::clone(&progress.bytes_read) };
+    let source = CountingReader { file, bytes_read: Arc::clone(&progress.bytes_read) };
     let reading = tokio::task::spawn_blocking(move || read(kind, source, &limits, &sender));
 
-    let mut import = Import { progress: progress.clone(), now, remarked: 0 };
+    let mut import = Import { progress: progress.clone(), now, newly_exploited: 0 };
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(record) = records.recv().await {
         match record {
@@ -97,20 +96,20 @@ pub(crate) async fn import_advisories(
     if !batch.is_empty() {
         import.store(app, batch).await?;
     }
-    let remarked = import.remarked;
+    let newly_exploited = import.newly_exploited;
     match read {
-        Ok(read) => progress.change(|report| tell_warnings(report, read)),
-        // Records before the fault are stored: the import can be repeated, and says what it could not read.
+        Ok(read) => progress.change(|report| add_warnings(report, read)),
+        // Records before the error are stored: the import can be repeated, and its report states what could not be read.
         Err(error) if progress.report().read > 0 => {
-            progress.change(|report| report.warnings.push(fault(&error)));
+            progress.change(|report| report.warnings.push(input_error(&error)));
         }
-        Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", fault(&error)))),
+        Err(error) => return Err(ApiError::invalid("", format!("cannot be read: {}", input_error(&error)))),
     }
-    let cis_changed = remarked + package_set_matching::evaluate_all_due(app).await?;
-    package_set_matching::reckon_all_due(app).await?;
+    let cis_changed = newly_exploited + package_set_matching::match_all_due(app).await?;
+    package_set_matching::recompute_all_due(app).await?;
     progress.change(|report| report.cis_changed = cis_changed);
     let report = progress.report();
-    let mut transaction = only_import;
+    let mut transaction = import_lock;
     let record =
         audit::Record::new("import_advisories", format!("feed/{}", report.format)).after(&summary(&report));
     audit::record(&mut transaction, caller, record).await?;
@@ -120,32 +119,32 @@ pub(crate) async fn import_advisories(
 
 fn read(
     kind: FeedKind,
-    source: Watched,
+    source: CountingReader,
     limits: &Limits,
     sender: &mpsc::Sender<Result<FeedRecord, RecordError>>,
 ) -> Result<ReadReport, FeedError> {
-    // A receiver that is gone has given the import up.
+    // The receiver is gone: the import has been cancelled.
     read_feed(kind, source, "record", limits, &mut |record| match sender.blocking_send(record) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     })
 }
 
-/// What is wrong with the input as a whole. Of a packed one that cannot be unpacked, the cause says what.
-fn fault(error: &FeedError) -> String {
+/// The error of the input as a whole, with its cause if it cannot be unpacked.
+fn input_error(error: &FeedError) -> String {
     match error {
         FeedError::Input(cause) => format!("{error}: {cause}"),
         other => other.to_string(),
     }
 }
 
-/// A file that tells how much of it was read.
-struct Watched {
+/// A file that counts the bytes read.
+struct CountingReader {
     file: File,
     bytes_read: Arc<AtomicU64>,
 }
 
-impl Read for Watched {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.bytes_read.fetch_add(read as u64, Ordering::Relaxed);
@@ -153,13 +152,13 @@ impl Read for Watched {
     }
 }
 
-impl Seek for Watched {
+impl Seek for CountingReader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.file.seek(position)
     }
 }
 
-fn tell_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
+fn add_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
     let kept = read.warnings.len() as u64;
     let texts = read.warnings.into_iter().map(|warning| format!("{}: {}", warning.name, warning.text));
     report.warnings.extend(texts);
@@ -169,7 +168,7 @@ fn tell_warnings(report: &mut AdvisoryImportReport, read: ReadReport) {
     }
 }
 
-/// The report as the audit log keeps it: counts, no texts from the feed.
+/// The report in the audit log: counts, without texts from the feed.
 fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
     serde_json::json!({
         "format": report.format, "read": report.read, "new": report.new, "changed": report.changed,
@@ -180,8 +179,8 @@ fn summary(report: &AdvisoryImportReport) -> serde_json::Value {
 struct Import {
     progress: Progress,
     now: DateTime<Utc>,
-    /// CIs with pending fixes that are now known to be exploited.
-    remarked: u64,
+    /// CIs with pending fixes of CVEs that are now known to be exploited.
+    newly_exploited: u64,
 }
 
 impl Import {
@@ -201,28 +200,29 @@ impl Import {
     fn refuse(&self, error: RecordError) {
         self.progress.change(|report| {
             report.read += 1;
-            match report.refused.len() < SHOWN {
-                true => report.refused.push(RefusedAdvisory { record: error.name, reason: error.reason }),
-                false => report.refused_more += 1,
+            if report.refused.len() < MAX_SHOWN {
+                report.refused.push(RefusedAdvisory { record: error.name, reason: error.reason });
+            } else {
+                report.refused_more += 1;
             }
         });
     }
 
-    /// Stores one batch; a feed has records of one kind only.
+    /// Stores one batch. All records of a feed have the same kind.
     async fn store(&mut self, app: &App, batch: Vec<FeedRecord>) -> ApiResult<()> {
         let count = batch.len() as u64;
         let mut advisories = BTreeMap::new();
         let (mut exploited, mut predictions, mut notes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for record in batch {
             match record {
-                FeedRecord::Advisory(advisory) => self.gather(&mut advisories, *advisory),
+                FeedRecord::Advisory(advisory) => self.merge(&mut advisories, *advisory),
                 FeedRecord::Exploited(entry) => drop(exploited.insert(entry.cve.clone(), entry)),
                 FeedRecord::Prediction(entry) => drop(predictions.insert(entry.cve.clone(), entry)),
                 FeedRecord::Note(note) => drop(notes.insert(note.cve.clone(), *note)),
             }
         }
         let mut transaction = app.pool.begin().await?;
-        store::lock_results(&mut transaction).await?;
+        store::lock_results_for_change(&mut transaction).await?;
         if !advisories.is_empty() {
             self.store_advisories(&mut transaction, advisories).await?;
         }
@@ -231,7 +231,7 @@ impl Import {
             let stored = store::feeds::upsert_known_exploited(&mut transaction, &entries).await?;
             self.count(count, stored);
             let cves: Vec<String> = entries.into_iter().map(|entry| entry.cve).collect();
-            self.remarked += mark_exploited(&mut transaction, &cves).await?;
+            self.newly_exploited += mark_exploited(&mut transaction, &cves).await?;
         }
         if !predictions.is_empty() {
             let entries: Vec<_> = predictions.into_values().collect();
@@ -259,8 +259,8 @@ impl Import {
         self.progress.change(|report| report.unchanged += 1);
     }
 
-    /// Of editions of one notice the newest counts, of its parts all together.
-    fn gather(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
+    /// Keeps the newest version of a notice; parts of a notice are merged.
+    fn merge(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
         match advisories.get_mut(&advisory.id) {
             None => drop(advisories.insert(advisory.id.clone(), advisory)),
             Some(known) => {
@@ -270,7 +270,7 @@ impl Import {
                 } else if known.modified <= advisory.modified {
                     if known.modified == advisory.modified && *known != advisory {
                         let text = format!(
-                            "{}: met twice with different content; the later one counts",
+                            "{}: occurs twice with different content; the later one counts",
                             advisory.id
                         );
                         self.progress.change(|report| report.warnings.push(text));
@@ -307,7 +307,7 @@ impl Import {
                     self.count_unchanged();
                     continue;
                 }
-                // An older edition never replaces a newer one; one dated in the future is no newer than today.
+                // An older version never replaces a newer one. A version dated in the future counts as of today.
                 Some(known) if known.modified.min(self.now) > advisory.modified => {
                     self.count_unchanged();
                     continue;
@@ -322,15 +322,16 @@ impl Import {
         if fresh.is_empty() {
             return Ok(());
         }
-        // Both what they spoke of and what they speak of now: a fix can move, and go.
+        // The packages before and after: a fix can move or disappear.
         let fresh_ids: Vec<String> = fresh.iter().map(|one| one.advisory.id.clone()).collect();
-        let mut places: BTreeSet<(String, String)> =
-            store::advisories::list_places(conn, &fresh_ids).await?.into_iter().collect();
+        let mut affected_packages: BTreeSet<(String, String)> =
+            store::advisories::list_affected_packages(conn, &fresh_ids).await?.into_iter().collect();
         store::advisories::upsert_advisories(conn, &fresh).await?;
         let affected = fresh.iter().flat_map(|one| &one.advisory.affected);
-        places.extend(affected.map(|affected| (affected.os.to_string(), affected.package.clone())));
+        affected_packages
+            .extend(affected.map(|affected| (affected.os.to_string(), affected.package.clone())));
         let mut names_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (release, name) in places {
+        for (release, name) in affected_packages {
             names_of.entry(release).or_default().push(name);
         }
         for (release, names) in names_of {
@@ -339,7 +340,7 @@ impl Import {
         Ok(())
     }
 
-    /// Puts parts together with what earlier imports brought of the same notices.
+    /// Merges parts with the stored parts of the same notices.
     async fn add_to_known_parts(
         &self,
         conn: &mut PgConnection,
@@ -361,27 +362,27 @@ impl Import {
     }
 }
 
-/// What decides whether an edition is another one. Times that a feed does not give are those of its reading, and the mark
-/// of exploitation comes from elsewhere.
+/// Decides whether a version of an advisory differs. Ignores times of feeds without dates, which are the time of reading,
+/// and the mark of exploitation, which comes from other feeds.
 fn digest(advisory: &Advisory) -> ApiResult<Vec<u8>> {
-    let mut told = Cow::Borrowed(advisory);
-    if told.exploited {
-        told.to_mut().exploited = false;
+    let mut canonical = Cow::Borrowed(advisory);
+    if canonical.exploited {
+        canonical.to_mut().exploited = false;
     }
-    if told.is_undated {
-        let told = told.to_mut();
-        (told.published, told.modified) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-        told.withdrawn = told.withdrawn.map(|_| DateTime::UNIX_EPOCH);
+    if canonical.is_undated {
+        let canonical = canonical.to_mut();
+        (canonical.published, canonical.modified) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+        canonical.withdrawn = canonical.withdrawn.map(|_| DateTime::UNIX_EPOCH);
     }
-    let mut hash = Hashed(Sha256::new());
-    serde_json::to_writer(&mut hash, &*told)?;
+    let mut hash = HashWriter(Sha256::new());
+    serde_json::to_writer(&mut hash, &*canonical)?;
     Ok(hash.0.finalize().to_vec())
 }
 
-/// Takes what is written into its digest, so that a large advisory is not in memory once more.
-struct Hashed(Sha256);
+/// Hashes what is written, so that a large advisory is not copied in memory.
+struct HashWriter(Sha256);
 
-impl io::Write for Hashed {
+impl io::Write for HashWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())
@@ -392,7 +393,7 @@ impl io::Write for Hashed {
     }
 }
 
-/// Marks advisories for vulnerabilities that are now known to be exploited, and gives how many CIs lack one of them.
+/// Marks advisories for CVEs that are now known to be exploited. Returns how many CIs are missing one of them.
 async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u64> {
     let unmarked = store::feeds::list_unmarked(conn, cves).await?;
     if unmarked.is_empty() {
@@ -400,13 +401,7 @@ async fn mark_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<u
     }
     let numbers: Vec<i32> = unmarked.iter().map(|one| one.no).collect();
     let levels = store::sla::get_service_levels(conn).await?;
-    let due: Vec<_> = unmarked
-        .iter()
-        .map(|one| {
-            let severity: Severity = one.severity.parse().unwrap_or_default();
-            levels.due(one.published, severity, true)
-        })
-        .collect();
+    let due: Vec<_> = unmarked.iter().map(|one| levels.due(one.published, one.severity, true)).collect();
     store::feeds::mark_exploited(conn, &numbers, &due).await?;
     Ok(u64::try_from(store::affected::count_affected(conn, &numbers).await?).unwrap_or_default())
 }

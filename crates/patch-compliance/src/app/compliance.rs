@@ -1,4 +1,4 @@
-//! Compliance as it is read: roll-ups, one CI, rows of the export.
+//! Compliance for readers: roll-ups, one CI, rows of the export.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,7 +6,7 @@ use api_types::{
     cmdb::PatchState,
     patch::{
         CiCompliance, ComplianceCounts, ComplianceRow, ComplianceShare, ComplianceStatus, ComplianceSummary,
-        PendingPatch, PolicyCompliance,
+        PatchStateOfPackage, PendingPatch, PolicyCompliance,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,7 +16,7 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    criteria_cache::{Edition, KnownFinding, Measures},
+    criteria_cache::{CachedFinding, CriteriaCache, Revision},
     policy_results::DEFAULT_SCAN_AGE_HOURS,
 };
 use crate::{
@@ -25,22 +25,21 @@ use crate::{
         self,
         compliance::{CiRecord, ResultFilter, ResultRow},
         dictionary::Finding,
-        text,
     },
 };
 
-/// How a value that a CI has no tag for is called in roll-ups.
+/// The name in roll-ups for a CI without the tag.
 pub(crate) const UNTAGGED: &str = "untagged";
 
 pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
     let mut conn = app.pool.acquire().await?;
     let cells = store::rollups::list_rollup(&mut conn).await?;
-    let (oldest_scan, newest_scan) = match app.scan_range.recall() {
+    let (oldest_scan, newest_scan) = match app.scan_range.get() {
         Some(range) => range,
         None => {
             let began = Instant::now();
             let range = store::compliance::find_scan_range(&mut conn).await?;
-            app.scan_range.remember(range, began.elapsed());
+            app.scan_range.put(range, began.elapsed());
             range
         }
     };
@@ -66,7 +65,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
             "cluster" => summary.by_cluster.entry(value).or_default(),
             _ => &mut summary.total,
         };
-        match text::status(&cell.status) {
+        match cell.status {
             ComplianceStatus::Compliant => counts.compliant = cell.hosts,
             ComplianceStatus::NonCompliant => counts.non_compliant = cell.hosts,
             ComplianceStatus::Unknown => counts.unknown = cell.hosts,
@@ -85,7 +84,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
     Ok(summary)
 }
 
-/// One decimal is as fine as anybody reads it. Nothing is no percentage of nothing: 0.
+/// One decimal. Without hosts it is 0.
 fn set_percent(counts: &mut ComplianceCounts) {
     let all = counts.compliant + counts.non_compliant + counts.unknown;
     counts.percent = match all {
@@ -94,26 +93,26 @@ fn set_percent(counts: &mut ComplianceCounts) {
     };
 }
 
-pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<ShownCi> {
+pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<CiWithPatches> {
     let mut conn = app.reads.acquire().await?;
-    let shown = ci_compliance(&mut conn, &app.measures, ci_id, app.clock.now()).await;
+    let shown = ci_compliance(&mut conn, &app.criteria, ci_id, app.clock.now()).await;
     conn.release(shown)
 }
 
-/// One CI with what it lacks as it is shown.
-pub(crate) type ShownCi = CiCompliance<ShownPatch>;
+/// A CI with its missing fixes, ready to serialise.
+pub(crate) type CiWithPatches = CiCompliance<PatchJson>;
 
-/// A [`PendingPatch`] on its way out. What many hosts lack is made into text once.
-pub(crate) enum ShownPatch {
-    Pending(Arc<KnownFinding>),
+/// A [`PendingPatch`] to serialise. Findings of many hosts are serialised once.
+pub(crate) enum PatchJson {
+    Pending(Arc<CachedFinding>),
     Excepted(Box<PendingPatch>),
 }
 
-impl Serialize for ShownPatch {
+impl Serialize for PatchJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Pending(finding) => finding
-                .shown(|finding| pending_patch(finding, false))
+                .json(|finding| pending_patch(finding, false))
                 .map_err(serde::ser::Error::custom)?
                 .serialize(serializer),
             Self::Excepted(patch) => patch.serialize(serializer),
@@ -121,34 +120,35 @@ impl Serialize for ShownPatch {
     }
 }
 
-/// From one read of the database; what repeats from CI to CI is remembered.
+/// Needs one read of the database; what repeats from CI to CI is cached.
 async fn ci_compliance(
     conn: &mut PgConnection,
-    measures: &Measures,
+    criteria: &CriteriaCache,
     ci_id: &CiId,
     now: DateTime<Utc>,
-) -> ApiResult<ShownCi> {
+) -> ApiResult<CiWithPatches> {
     let records = store::compliance::list_ci_records(conn, ci_id.as_str()).await?;
     let Some(record) = records.first() else {
         return Err(ApiError::not_found(format!(
-            "managed host `{ci_id}`: it is no active host or VM with an `os` tag in the CMDB"
+            "managed host `{ci_id}`: it is not an active host or VM with an `os` tag in the CMDB"
         )));
     };
-    let edition = measures.edition(conn, record.edition).await?;
+    let revision = criteria.revision(conn, record.revision).await?;
     let numbers = record.findings.as_deref().unwrap_or_default();
-    let findings = edition.findings(conn, numbers).await?;
-    let mut findings: Vec<Arc<KnownFinding>> = findings.into_values().collect();
+    let findings = revision.findings(conn, numbers).await?;
+    let mut findings: Vec<Arc<CachedFinding>> = findings.into_values().collect();
     findings.sort_unstable_by(|a, b| {
         (a.due, &a.advisory_id, &a.package, &a.fixed).cmp(&(b.due, &b.advisory_id, &b.package, &b.fixed))
     });
-    let rows = result_rows(&edition, ci_id, &records);
-    let worst = rows.iter().max_by_key(|row| badness(live_status(row, now)));
+    let rows = result_rows(&revision, ci_id, &records);
+    let worst = rows.iter().max_by_key(|row| live_status(row, now));
     let status = worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now));
     let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now));
     let pending = findings.into_iter().map(|finding| {
-        match edition.has_exceptions() && edition.is_excepted(ci_id.as_str(), &finding, now) {
-            true => ShownPatch::Excepted(Box::new(pending_patch(&finding, true))),
-            false => ShownPatch::Pending(finding),
+        if revision.is_excepted(ci_id.as_str(), &finding, now) {
+            PatchJson::Excepted(Box::new(pending_patch(&finding, true)))
+        } else {
+            PatchJson::Pending(finding)
         }
     });
     Ok(CiCompliance {
@@ -179,17 +179,17 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The results of a CI in the order of their policies' ids; those of policies that are gone are passed over.
-fn result_rows(edition: &Edition, ci_id: &CiId, records: &[CiRecord]) -> Vec<ResultRow> {
+/// The results of a CI in the order of their policies' ids, without those of deleted policies.
+fn result_rows(revision: &Revision, ci_id: &CiId, records: &[CiRecord]) -> Vec<ResultRow> {
     let mut rows: Vec<ResultRow> =
-        records.iter().filter_map(|record| result_row(edition, ci_id, record)).collect();
+        records.iter().filter_map(|record| result_row(revision, ci_id, record)).collect();
     rows.sort_by(|a, b| a.policy_id.cmp(&b.policy_id));
     rows
 }
 
-fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<ResultRow> {
+fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<ResultRow> {
     let policy_no = record.policy_no?;
-    let policy = edition.policy(policy_no);
+    let policy = revision.policy(policy_no);
     if policy.is_none() && policy_no != 0 {
         return None;
     }
@@ -199,7 +199,7 @@ fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<Resu
         env: record.env.clone(),
         policy_id: policy.map(|policy| policy.id.clone()),
         policy_no,
-        status: record.status.clone()?,
+        status: record.status?.0,
         target_level: record.target_level.clone(),
         current_level: record.current_level.clone(),
         pending: record.pending?,
@@ -211,21 +211,21 @@ fn result_row(edition: &Edition, ci_id: &CiId, record: &CiRecord) -> Option<Resu
     })
 }
 
-/// The state of a CI as the CMDB keeps it, without the run that brought it about.
+/// The patch state of a CI for the CMDB, without the run.
 pub async fn patch_state(app: &App, ci_id: &CiId, now: DateTime<Utc>) -> ApiResult<PatchState> {
     let mut conn = app.pool.acquire().await?;
-    patch_state_by(&mut conn, &app.measures, ci_id, now).await
+    patch_state_by(&mut conn, &app.criteria, ci_id, now).await
 }
 
 pub(crate) async fn patch_state_by(
     conn: &mut PgConnection,
-    measures: &Measures,
+    criteria: &CriteriaCache,
     ci_id: &CiId,
     now: DateTime<Utc>,
 ) -> ApiResult<PatchState> {
-    let state = ci_compliance(conn, measures, ci_id, now).await?;
+    let state = ci_compliance(conn, criteria, ci_id, now).await?;
     Ok(PatchState {
-        compliance_status: text::status_name(state.compliance_status).to_owned(),
+        compliance_status: state.compliance_status.name().to_owned(),
         current_patch_level: state.current_patch_level,
         last_scanned: state.last_scanned,
         last_patched: state.last_patched,
@@ -240,14 +240,14 @@ pub async fn share(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Complia
     Ok(ComplianceShare { compliant, total: ids.len() as i64 })
 }
 
-/// Remembers when hosts were patched.
+/// Records when hosts were patched.
 pub async fn record_patched(conn: &mut PgConnection, hosts: &[CiId], at: DateTime<Utc>) -> ApiResult<()> {
     let ids: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     store::hosts::record_patched(conn, &ids, at).await
 }
 
-/// One page of the export; `after` is the last row of the page before.
-pub(crate) async fn list_rows(
+/// One page of the export; `after` is the last row of the previous page.
+pub(crate) async fn list_results(
     conn: &mut PgConnection,
     filter: &ResultFilter,
     after: Option<(String, i32)>,
@@ -255,10 +255,8 @@ pub(crate) async fn list_rows(
     now: DateTime<Utc>,
 ) -> ApiResult<(Vec<ComplianceRow>, Option<(String, i32)>)> {
     let rows = store::compliance::list_results(conn, filter, after, limit).await?;
-    let last = match rows.len() as i64 == limit {
-        true => rows.last().map(|row| (row.ci_id.clone(), row.policy_no)),
-        false => None,
-    };
+    let is_full = rows.len() as i64 == limit;
+    let last = rows.last().filter(|_| is_full).map(|row| (row.ci_id.clone(), row.policy_no));
     Ok((rows.iter().map(|row| export_row(row, now)).collect::<ApiResult<_>>()?, last))
 }
 
@@ -279,8 +277,7 @@ fn export_row(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
 }
 
 fn result(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<PolicyCompliance> {
-    let policy_id =
-        policy_id(row)?.ok_or_else(|| ApiError::internal("a result without a policy is shown as one"))?;
+    let policy_id = policy_id(row)?.ok_or_else(|| ApiError::internal("a policy result has no policy"))?;
     Ok(PolicyCompliance {
         policy_id,
         compliance_status: live_status(row, now),
@@ -298,12 +295,9 @@ fn policy_id(row: &ResultRow) -> ApiResult<Option<PolicyId>> {
 
 const NEVER_SCANNED: &str = "never scanned";
 
-/// The stored status, unless the scan behind it has become too old since it was stored.
+/// The stored status, unless the scan has become too old since.
 fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
-    match is_stale(row, now) {
-        true => ComplianceStatus::Unknown,
-        false => text::status(&row.status),
-    }
+    if is_stale(row, now) { ComplianceStatus::Unknown } else { row.status }
 }
 
 fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
@@ -311,19 +305,11 @@ fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
     row.last_scanned.is_none_or(|scanned| scanned < now - most)
 }
 
-fn badness(status: ComplianceStatus) -> u8 {
-    match status {
-        ComplianceStatus::Compliant => 0,
-        ComplianceStatus::Unknown => 1,
-        ComplianceStatus::NonCompliant => 2,
-    }
-}
-
 fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     let Some(scanned) = row.last_scanned else { return NEVER_SCANNED.to_owned() };
     if is_stale(row, now) {
         return format!(
-            "last scanned {} h ago, longer than the {} h that are allowed",
+            "last scanned {} h ago, more than the allowed {} h",
             (now - scanned).num_hours(),
             row.max_scan_age_hours
         );
@@ -343,7 +329,7 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     text
 }
 
-/// A candidate is a binary's version: of a fix in a source of another version it says nothing.
+/// A candidate is the version of a binary: it does not show whether a source of another version is fixed.
 fn installable_now(finding: &Finding) -> Option<bool> {
     finding.candidate.as_ref()?;
     match &finding.target {
@@ -362,11 +348,11 @@ fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
         installable_now: installable_now(finding),
         advisory_id: finding.advisory_id.clone(),
         cve_ids: finding.cves.clone(),
-        severity: text::severity(&finding.severity),
+        severity: finding.severity,
         exploited: finding.exploited,
         published: finding.published,
         due: finding.due,
-        state: text::package_state(if excepted { "excepted" } else { &finding.state }),
-        rule: finding.rule.clone(),
+        state: if excepted { PatchStateOfPackage::Excepted } else { finding.state },
+        rule: finding.rule.to_string(),
     }
 }

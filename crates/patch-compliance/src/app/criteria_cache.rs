@@ -1,8 +1,8 @@
-//! What hosts are measured against, remembered: policies, exceptions, findings, fixes; and what goes by a number for ever.
+//! Caches the criteria of compliance: policies, exceptions, findings and fixes; and rows that never change.
 //!
-//! A memory is of one edition (`patch.edition`) and is given up when the stored number is another. Whoever stores
-//! results reads the number under the shared lock, so that nothing changes until it commits; whoever only reads gets
-//! the number together with the rows it belongs to.
+//! Criteria are cached per revision (`patch.edition`) and dropped when the stored number differs. A transaction that
+//! stores results reads the number under the shared lock, so that nothing changes until it commits; a reader gets the
+//! number together with the rows it belongs to.
 
 mod fixes;
 
@@ -20,24 +20,24 @@ use serde_json::value::RawValue;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-pub(crate) use self::fixes::{FixIndex, Fixes};
+pub(crate) use self::fixes::{FixCache, FixIndex};
 use crate::store::{
     self,
     dictionary::{ContentDigest, Finding},
-    policy_criteria::{OpenException, Yardstick},
+    policy_criteria::{OpenException, PolicyCriteria},
 };
 
-/// Rows of each dictionary remembered at most; beyond it the memory is cleared.
-const REMEMBERED: usize = 400_000;
+/// Maximum cached rows of each dictionary; when it is full, it is cleared.
+const MAX_ENTRIES: usize = 400_000;
 
-/// One for the process. Cheap to clone.
+/// One per process. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Measures(Arc<Memories>);
+pub(crate) struct CriteriaCache(Arc<CacheMaps>);
 
 #[derive(Default)]
-struct Memories {
-    current: Mutex<Option<Arc<Edition>>>,
-    /// Numbers mean the same in every edition.
+struct CacheMaps {
+    current: Mutex<Option<Arc<Revision>>>,
+    /// Numbers mean the same in every revision.
     packages: RwLock<FxHashMap<ContentDigest, i32>>,
     package_bodies: RwLock<FxHashMap<i32, Arc<InstalledPackage>>>,
     findings: RwLock<FxHashMap<ContentDigest, i32>>,
@@ -45,28 +45,28 @@ struct Memories {
     ci_ids: RwLock<FxHashMap<i32, CiId>>,
 }
 
-/// What holds in one edition.
-pub(crate) struct Edition {
+/// The criteria in one revision.
+pub(crate) struct Revision {
     number: i64,
-    pub policies: Vec<Yardstick>,
+    pub policies: Vec<PolicyCriteria>,
     exceptions: Vec<OpenException>,
-    findings: RwLock<FxHashMap<i32, Arc<KnownFinding>>>,
-    pub fixes: Fixes,
+    findings: RwLock<FxHashMap<i32, Arc<CachedFinding>>>,
+    pub fixes: FixCache,
 }
 
-/// A finding, and how it is shown to those who ask for a host that has it.
-pub(crate) struct KnownFinding {
+/// A finding and its JSON for readers.
+pub(crate) struct CachedFinding {
     finding: Finding,
-    shown: OnceLock<Box<RawValue>>,
+    json: OnceLock<Box<RawValue>>,
 }
 
-impl From<Finding> for KnownFinding {
+impl From<Finding> for CachedFinding {
     fn from(finding: Finding) -> Self {
-        Self { finding, shown: OnceLock::new() }
+        Self { finding, json: OnceLock::new() }
     }
 }
 
-impl Deref for KnownFinding {
+impl Deref for CachedFinding {
     type Target = Finding;
 
     fn deref(&self) -> &Finding {
@@ -74,21 +74,21 @@ impl Deref for KnownFinding {
     }
 }
 
-impl KnownFinding {
+impl CachedFinding {
     pub(crate) fn finding(&self) -> &Finding {
         &self.finding
     }
 
-    /// The text of what `show` makes of it: of all hosts with the finding the first asks, and the others are told the same.
-    pub(crate) fn shown<T: Serialize>(
+    /// The JSON of what `show` makes of it, built once for all hosts with the finding.
+    pub(crate) fn json<T: Serialize>(
         &self,
         show: impl FnOnce(&Finding) -> T,
     ) -> serde_json::Result<&RawValue> {
-        if let Some(shown) = self.shown.get() {
-            return Ok(shown);
+        if let Some(json) = self.json.get() {
+            return Ok(json);
         }
         let text = serde_json::value::to_raw_value(&show(&self.finding))?;
-        Ok(self.shown.get_or_init(|| text))
+        Ok(self.json.get_or_init(|| text))
     }
 }
 
@@ -96,122 +96,107 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl Measures {
-    /// The edition that is stored now.
-    pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Edition>> {
-        let number = store::policy_criteria::get_edition(conn).await?;
-        self.edition(conn, number).await
+impl CriteriaCache {
+    /// The stored revision.
+    pub(crate) async fn current(&self, conn: &mut PgConnection) -> ApiResult<Arc<Revision>> {
+        let number = store::policy_criteria::get_revision(conn).await?;
+        self.revision(conn, number).await
     }
 
-    /// The edition of this number, or a newer one where that is what is stored by now.
-    pub(crate) async fn edition(&self, conn: &mut PgConnection, number: i64) -> ApiResult<Arc<Edition>> {
+    /// The revision of this number, or a newer one if that is stored now.
+    pub(crate) async fn revision(&self, conn: &mut PgConnection, number: i64) -> ApiResult<Arc<Revision>> {
         if let Some(known) = locked(&self.0.current).as_ref().filter(|known| known.number == number) {
             return Ok(known.clone());
         }
-        let number = store::policy_criteria::get_edition(conn).await?;
-        let edition = Arc::new(Edition {
+        let number = store::policy_criteria::get_revision(conn).await?;
+        let revision = Arc::new(Revision {
             number,
-            policies: store::policy_criteria::list_yardsticks(conn).await?,
+            policies: store::policy_criteria::list_policy_criteria(conn).await?,
             exceptions: store::policy_criteria::list_open_exceptions(conn).await?,
             findings: RwLock::default(),
-            fixes: Fixes::default(),
+            fixes: FixCache::default(),
         });
         let mut current = locked(&self.0.current);
-        // A reader that was slow does not bring an old edition back.
+        // A slow reader must not restore an old revision.
         if current.as_ref().is_none_or(|known| known.number < number) {
-            *current = Some(edition.clone());
+            *current = Some(revision.clone());
         }
-        Ok(edition)
+        Ok(revision)
     }
 
-    pub(crate) fn known_packages(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
-        look_up(&self.0.packages, digests)
+    pub(crate) fn cached_packages(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+        get_numbers(&self.0.packages, digests)
     }
 
-    /// Only what is committed may be remembered.
-    pub(crate) fn remember_packages(&self, rows: &FxHashMap<ContentDigest, i32>) {
-        remember(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
+    /// Cache only committed rows.
+    pub(crate) fn cache_packages(&self, rows: &FxHashMap<ContentDigest, i32>) {
+        cache(&self.0.packages, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
-    pub(crate) fn known_findings(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
-        look_up(&self.0.findings, digests)
+    pub(crate) fn cached_findings(&self, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+        get_numbers(&self.0.findings, digests)
     }
 
-    /// Only what is committed may be remembered.
-    pub(crate) fn remember_findings(&self, rows: &FxHashMap<ContentDigest, i32>) {
-        remember(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
+    /// Cache only committed rows.
+    pub(crate) fn cache_findings(&self, rows: &FxHashMap<ContentDigest, i32>) {
+        cache(&self.0.findings, rows.iter().map(|(digest, no)| (*digest, *no)));
     }
 
-    /// Packages by their numbers; numbers that are not stored are absent.
+    /// Packages by number, without those that are not stored.
     pub(crate) async fn packages(
         &self,
         conn: &mut PgConnection,
         numbers: &[i32],
     ) -> ApiResult<FxHashMap<i32, Arc<InstalledPackage>>> {
-        let (mut found, missing) = recall(&self.0.package_bodies, numbers);
-        if !missing.is_empty() {
+        get_or_load(&self.0.package_bodies, numbers, |missing| async move {
             let loaded = store::dictionary::load_packages(conn, &missing).await?;
-            let loaded: Vec<_> = loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect();
-            remember(&self.0.package_bodies, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+            Ok(loaded.into_iter().map(|(no, package)| (no, Arc::new(package))).collect())
+        })
+        .await
     }
 
-    /// The advisories of findings, by the findings' numbers; numbers that are not stored are absent.
+    /// The advisories of findings, by the finding's number, without those that are not stored.
     pub(crate) async fn advisories_of(
         &self,
         conn: &mut PgConnection,
         findings: &[i32],
     ) -> ApiResult<FxHashMap<i32, i32>> {
-        let (mut found, missing) = recall(&self.0.advisories_of_findings, findings);
-        if !missing.is_empty() {
-            let loaded = store::dictionary::list_advisories_of(conn, &missing).await?;
-            remember(&self.0.advisories_of_findings, loaded.iter().copied());
-            found.extend(loaded);
-        }
-        Ok(found)
+        get_or_load(&self.0.advisories_of_findings, findings, |missing| async move {
+            store::dictionary::list_advisories_of(conn, &missing).await
+        })
+        .await
     }
 
-    /// What hosts are called, by their numbers.
+    /// CI ids by host number.
     pub(crate) async fn ci_ids(
         &self,
         conn: &mut PgConnection,
         hosts: &[i32],
     ) -> ApiResult<FxHashMap<i32, CiId>> {
-        let (mut found, missing) = recall(&self.0.ci_ids, hosts);
-        if !missing.is_empty() {
-            let loaded = store::hosts::list_ci_ids(conn, &missing).await?;
-            remember(&self.0.ci_ids, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+        get_or_load(&self.0.ci_ids, hosts, |missing| async move {
+            store::hosts::list_ci_ids(conn, &missing).await
+        })
+        .await
     }
 }
 
-impl Edition {
-    /// Whether it is the edition of this number.
+impl Revision {
+    /// Whether it has this number.
     pub(crate) fn is(&self, number: i64) -> bool {
         self.number == number
     }
 
-    /// Findings by their numbers; numbers that are not stored are absent.
+    /// Findings by number, without those that are not stored.
     pub(crate) async fn findings(
         &self,
         conn: &mut PgConnection,
         numbers: &[i32],
-    ) -> ApiResult<FxHashMap<i32, Arc<KnownFinding>>> {
-        let (mut found, missing) = recall(&self.findings, numbers);
-        if !missing.is_empty() {
+    ) -> ApiResult<FxHashMap<i32, Arc<CachedFinding>>> {
+        get_or_load(&self.findings, numbers, |missing| async move {
             let loaded = store::dictionary::load_findings(conn, &missing).await?;
-            let loaded: Vec<_> = loaded
-                .into_iter()
-                .map(|finding| (finding.no, Arc::new(KnownFinding::from(finding))))
-                .collect();
-            remember(&self.findings, loaded.iter().cloned());
-            found.extend(loaded);
-        }
-        Ok(found)
+            Ok(loaded.into_iter().map(|finding| (finding.no, Arc::new(finding.into()))).collect())
+        })
+        .await
     }
 
     /// The policies that select a host.
@@ -219,14 +204,14 @@ impl Edition {
         &'a self,
         tags: &'a Tags,
         os_key: &'a str,
-    ) -> impl Iterator<Item = &'a Yardstick> {
+    ) -> impl Iterator<Item = &'a PolicyCriteria> {
         self.policies.iter().filter(move |policy| {
             policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
                 && policy.target_tags.0.iter().all(|(key, value)| tags.get(key) == Some(value))
         })
     }
 
-    pub(crate) fn policy(&self, no: i32) -> Option<&Yardstick> {
+    pub(crate) fn policy(&self, no: i32) -> Option<&PolicyCriteria> {
         self.policies.iter().find(|policy| policy.no == no)
     }
 
@@ -234,9 +219,12 @@ impl Edition {
         !self.exceptions.is_empty()
     }
 
-    /// Whether a finding is excepted on a CI. An exception for a CVE covers an advisory only together with exceptions
-    /// for its other CVEs: what was not excepted must not vanish behind what was.
+    /// Whether a finding is excepted on a CI. An exception for a CVE covers an advisory only together with exceptions for
+    /// its other CVEs: an open CVE must not be hidden by an excepted one.
     pub(crate) fn is_excepted(&self, ci_id: &str, finding: &Finding, now: DateTime<Utc>) -> bool {
+        if self.exceptions.is_empty() {
+            return false;
+        }
         let open: Vec<Option<&str>> = self
             .exceptions
             .iter()
@@ -254,28 +242,43 @@ impl Edition {
     }
 }
 
-fn look_up(memory: &RwLock<FxHashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {
-    let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-    digests.iter().map(|digest| memory.get(digest).copied()).collect()
+fn get_numbers(map: &RwLock<FxHashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {
+    let map = map.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    digests.iter().map(|digest| map.get(digest).copied()).collect()
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(
-    memory: &RwLock<FxHashMap<K, V>>,
+fn cache<K: std::hash::Hash + Eq, V>(
+    map: &RwLock<FxHashMap<K, V>>,
     rows: impl ExactSizeIterator<Item = (K, V)>,
 ) {
-    let mut memory = memory.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if memory.len() + rows.len() > REMEMBERED {
-        memory.clear();
+    let mut map = map.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if map.len() + rows.len() > MAX_ENTRIES {
+        map.clear();
     }
-    memory.extend(rows);
+    map.extend(rows);
 }
 
-/// What is remembered under these numbers, and the numbers under which nothing is.
-fn recall<V: Clone>(memory: &RwLock<FxHashMap<i32, V>>, numbers: &[i32]) -> (FxHashMap<i32, V>, Vec<i32>) {
-    let memory = memory.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+/// The values of these numbers, from the cache or loaded.
+async fn get_or_load<V: Clone, F: Future<Output = ApiResult<Vec<(i32, V)>>>>(
+    map: &RwLock<FxHashMap<i32, V>>,
+    numbers: &[i32],
+    load: impl FnOnce(Vec<i32>) -> F,
+) -> ApiResult<FxHashMap<i32, V>> {
+    let (mut found, missing) = get_cached(map, numbers);
+    if !missing.is_empty() {
+        let loaded = load(missing).await?;
+        cache(map, loaded.iter().cloned());
+        found.extend(loaded);
+    }
+    Ok(found)
+}
+
+/// The cached values of these numbers, and the numbers that are not cached.
+fn get_cached<V: Clone>(map: &RwLock<FxHashMap<i32, V>>, numbers: &[i32]) -> (FxHashMap<i32, V>, Vec<i32>) {
+    let map = map.read().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (mut found, mut missing) = (FxHashMap::default(), Vec::new());
     for number in numbers {
-        match memory.get(number) {
+        match map.get(number) {
             Some(value) => {
                 found.entry(*number).or_insert_with(|| value.clone());
             }

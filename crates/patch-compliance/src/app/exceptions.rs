@@ -1,19 +1,24 @@
-//! Exceptions: a fix that need not be there until a day that is named. The service-level clock runs on.
+//! Exceptions: a fix that is not required until a date. The SLA clock keeps running.
 
-use api_types::patch::{CreateException, Exception};
+use api_types::{
+    page::Page,
+    patch::{CreateException, Exception},
+};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
 };
 use uuid::Uuid;
 
 use super::package_set_matching;
 use crate::{App, SERVICE, store};
 
-/// No exception lasts longer; whoever needs it longer says so again.
-const LONGEST: TimeDelta = TimeDelta::days(366);
-/// Ended in one look.
+/// Maximum duration of an exception.
+const MAX_DURATION: TimeDelta = TimeDelta::days(366);
+/// Maximum exceptions that one round of housekeeping ends.
 const BATCH: i64 = 100;
 
 pub(crate) async fn create_exception(
@@ -43,45 +48,51 @@ pub(crate) async fn create_exception(
         created_at: now,
         active: true,
     };
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     store::exceptions::insert_exception(&mut transaction, &exception).await?;
-    store::exceptions::mark_concerned(&mut transaction, exception.id).await?;
+    store::exceptions::mark_affected_hosts(&mut transaction, exception.id).await?;
     let record = audit::Record::new("create_exception", object(exception.id)).after(&exception);
     audit::record(&mut transaction, caller, record).await?;
     ticket.finish(&mut transaction, &exception).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(exception)
 }
 
 fn check(request: &CreateException, now: DateTime<Utc>) -> ApiResult<()> {
-    let text =
-        |pointer: &str, text: &str, most: usize| match (1..=most).contains(&text.trim().chars().count()) {
-            true => Ok(()),
-            false => Err(ApiError::invalid(pointer, format!("must have 1 to {most} characters"))),
-        };
-    text("/owner", &request.owner, 200)?;
-    text("/reason", &request.reason, 2000)?;
-    for (pointer, value, most) in [
-        ("/advisory_id", &request.advisory_id, 100),
-        ("/package", &request.package, 300),
-        ("/compensating_control", &request.compensating_control, 2000),
+    let mut errors = FieldErrors::default();
+    for (pointer, text, most) in [
+        ("/owner", Some(&request.owner), 200),
+        ("/reason", Some(&request.reason), 2000),
+        ("/advisory_id", request.advisory_id.as_ref(), 100),
+        ("/package", request.package.as_ref(), 300),
+        ("/compensating_control", request.compensating_control.as_ref(), 2000),
     ] {
-        value.as_deref().map_or(Ok(()), |value| text(pointer, value, most))?;
+        let is_valid = text.is_none_or(|text| (1..=most).contains(&text.trim().chars().count()));
+        errors.require(is_valid, pointer, format!("must have 1 to {most} characters"));
     }
-    if request.advisory_id.is_none() && request.package.is_none() {
-        return Err(ApiError::invalid(
-            "/advisory_id",
-            "or `package` must be named: nothing is excepted from everything",
-        ));
-    }
-    if request.expires_at <= now {
-        return Err(ApiError::invalid("/expires_at", "must lie in the future"));
-    }
-    if request.expires_at > now + LONGEST {
-        return Err(ApiError::invalid("/expires_at", "must lie at most a year ahead"));
-    }
-    Ok(())
+    errors.require(
+        request.advisory_id.is_some() || request.package.is_some(),
+        "/advisory_id",
+        "or `package` is required: an exception cannot cover everything",
+    );
+    errors.require(request.expires_at > now, "/expires_at", "must be in the future");
+    errors.require(request.expires_at <= now + MAX_DURATION, "/expires_at", "must be at most a year ahead");
+    errors.finish()
+}
+
+/// Newest first.
+pub(crate) async fn list_exceptions(
+    app: &App,
+    ci_id: Option<&CiId>,
+    active: Option<bool>,
+    request: &PageRequest,
+) -> ApiResult<Page<Exception>> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let (ci_id, now) = (ci_id.map(CiId::as_str), app.clock.now());
+    let found = store::exceptions::list_exceptions(&mut conn, ci_id, active, now, after, limit + 1).await?;
+    Ok(page(found, limit, |exception| exception.id))
 }
 
 pub(crate) async fn get_exception(app: &App, id: Uuid) -> ApiResult<Exception> {
@@ -89,23 +100,23 @@ pub(crate) async fn get_exception(app: &App, id: Uuid) -> ApiResult<Exception> {
     store::exceptions::get_exception(&mut conn, id, app.clock.now()).await
 }
 
-/// Takes an exception back. One that has ended stays as it is.
+/// Ends an exception. One that has ended stays as it is.
 pub(crate) async fn delete_exception(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let before = store::exceptions::get_exception(&mut transaction, id, now).await?;
     if store::exceptions::end_exception(&mut transaction, id, now).await? {
-        store::exceptions::mark_concerned(&mut transaction, id).await?;
+        store::exceptions::mark_affected_hosts(&mut transaction, id).await?;
         let record = audit::Record::new("delete_exception", object(id)).before(&before);
         audit::record(&mut transaction, caller, record).await?;
     }
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(())
 }
 
-/// Ends exceptions whose time is over: what they excepted is missing again.
+/// Ends expired exceptions: the fixes they covered are required again.
 pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let mut conn = app.pool.acquire().await?;
@@ -114,9 +125,9 @@ pub(crate) async fn end_expired(app: &App) -> ApiResult<()> {
     let caller = Caller::internal(SERVICE, SERVICE);
     for id in expired {
         let mut transaction = app.pool.begin().await?;
-        store::lock_results(&mut transaction).await?;
+        store::lock_results_for_change(&mut transaction).await?;
         if store::exceptions::end_exception(&mut transaction, id, now).await? {
-            store::exceptions::mark_concerned(&mut transaction, id).await?;
+            store::exceptions::mark_affected_hosts(&mut transaction, id).await?;
             audit::record(&mut transaction, &caller, audit::Record::new("expire_exception", object(id)))
                 .await?;
         }

@@ -1,7 +1,8 @@
-//! The watched folder: whatever feed is put there is imported, at once or at the slots of a schedule, without hands.
+//! The watched folder: imports every feed in it, at once or on a schedule.
 //!
-//! A file is taken when it looks the same twice, so that one that is still being written is left alone, and again when its
-//! size or time has changed. What is no feed is passed over and told once. Replicas that watch the same folder take turns.
+//! A file is imported once it is the same in two checks, so that a file that is still being written is left alone, and
+//! again when its size or time changes. Files that are not feeds are skipped and logged once. Replicas can watch the same
+//! folder: imports run one at a time.
 
 use std::{
     collections::BTreeMap,
@@ -23,13 +24,13 @@ use crate::{
     store::{self, feed_imports::FeedFile},
 };
 
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Files of a folder that are looked at; more is a folder of something else.
-const MOST_FILES: usize = 200_000;
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Maximum files in the folder; more files mean that it is not a folder of feeds.
+const MAX_FILES: usize = 200_000;
 const MAX_DEPTH: usize = 8;
 
-/// Size and time of a file when it was looked at.
-type Looks = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
+/// Size and time of each file at the time of a check.
+type SeenFiles = BTreeMap<PathBuf, (i64, DateTime<Utc>)>;
 
 pub(crate) fn start(app: &App) {
     let Some(folder) = app.settings.feeds.feeds_dir.clone() else { return };
@@ -42,47 +43,49 @@ pub(crate) fn start(app: &App) {
 
 async fn watch(app: App, folder: PathBuf) {
     let caller = Caller::internal(SERVICE, "feeds-folder".to_owned());
-    let mut seen = Looks::new();
+    let mut seen = SeenFiles::new();
     let mut is_missing = false;
     loop {
-        match look(&app, &caller, &folder, seen.clone()).await {
+        match check_folder(&app, &caller, &folder, seen.clone()).await {
             Ok(Some(now)) => {
                 seen = now;
                 is_missing = false;
             }
             Ok(None) if !is_missing => {
-                tracing::warn!(
-                    "the folder of feeds `{}` cannot be read; it is looked for again",
-                    folder.display()
-                );
+                tracing::warn!("cannot read the folder of feeds `{}`; retrying", folder.display());
                 is_missing = true;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!("the folder of feeds cannot be imported now: {}", chain(&error)),
+            Err(error) => tracing::warn!("cannot import the folder of feeds now: {}", chain(&error)),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// Imports what is new and has not changed since the look before, and gives what was seen; `None` when there is no such
-/// folder.
-async fn look(app: &App, caller: &Caller, folder: &Path, before: Looks) -> ApiResult<Option<Looks>> {
-    let of_folder = folder.to_owned();
-    let now = tokio::task::spawn_blocking(move || list(&of_folder)).await;
+/// Imports new files that have not changed since the previous check. Returns the files of this one; `None` if the folder
+/// does not exist.
+async fn check_folder(
+    app: &App,
+    caller: &Caller,
+    folder: &Path,
+    before: SeenFiles,
+) -> ApiResult<Option<SeenFiles>> {
+    let folder_to_list = folder.to_owned();
+    let now = tokio::task::spawn_blocking(move || list(&folder_to_list)).await;
     let Some(now) = now.map_err(ApiError::internal)? else { return Ok(None) };
     if !is_time(app).await? {
         return Ok(Some(now));
     }
-    for (path, look) in now.iter().filter(|(path, look)| before.get(*path) == Some(look)) {
+    for (path, seen) in now.iter().filter(|(path, seen)| before.get(*path) == Some(seen)) {
         if app.shutdown.is_cancelled() {
             break;
         }
-        take(app, caller, path, *look).await?;
+        import_once(app, caller, path, *seen).await?;
     }
     Ok(Some(now))
 }
 
-/// Without a schedule always; with one at its slots, each once, however many replicas look.
+/// Always true without a schedule; otherwise once per slot, for all replicas together.
 async fn is_time(app: &App) -> ApiResult<bool> {
     let Some(schedule) = &app.settings.feeds.feeds_schedule else { return Ok(true) };
     let now = app.clock.now();
@@ -94,18 +97,18 @@ async fn is_time(app: &App) -> ApiResult<bool> {
     Ok(is_due)
 }
 
-fn list(folder: &Path) -> Option<Looks> {
-    let mut found = Looks::new();
+fn list(folder: &Path) -> Option<SeenFiles> {
+    let mut found = SeenFiles::new();
     collect(folder, MAX_DEPTH, &mut found)?;
     Some(found)
 }
 
-fn collect(folder: &Path, depth: usize, found: &mut Looks) -> Option<()> {
+fn collect(folder: &Path, depth: usize, found: &mut SeenFiles) -> Option<()> {
     for entry in fs::read_dir(folder).ok()?.flatten() {
         // Links are not followed: they lead out of the folder. Hidden files are still being written by many tools.
         let Ok(metadata) = entry.metadata() else { continue };
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if is_hidden || found.len() >= MOST_FILES {
+        if is_hidden || found.len() >= MAX_FILES {
             continue;
         }
         if metadata.is_dir() && depth > 0 {
@@ -122,14 +125,14 @@ fn collect(folder: &Path, depth: usize, found: &mut Looks) -> Option<()> {
     Some(())
 }
 
-/// As exactly as the database keeps it.
+/// With the precision of the database.
 fn in_micros(instant: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
 }
 
-/// Imports a file unless it was taken as it is, and remembers it once that has ended: an import that is interrupted is
-/// begun again, and what is stored already costs little.
-async fn take(
+/// Imports a file unless this version of it was imported, and records it afterwards: an interrupted import starts again,
+/// and records that are already stored cost little.
+async fn import_once(
     app: &App,
     caller: &Caller,
     path: &Path,
@@ -144,10 +147,10 @@ async fn take(
     }
     let import_id = match import(app, caller, path, size_bytes).await {
         Ok(import_id) => import_id,
-        // Somebody else's trouble, such as a database that is away: the file is tried again.
+        // A temporary error, such as an unreachable database: retried at the next check.
         Err(error) if error.status().is_server_error() => return Err(error),
         Err(error) => {
-            tracing::warn!("`{}` is passed over until it changes: {error}", path.display());
+            tracing::warn!("skipping `{}` until it changes: {error}", path.display());
             None
         }
     };
@@ -164,9 +167,9 @@ async fn import(app: &App, caller: &Caller, path: &Path, size_bytes: i64) -> Api
     }
     let file =
         fs::File::open(path).map_err(|error| ApiError::malformed(format!("it cannot be opened: {error}")))?;
-    let begun = feed_imports::start_import(app, caller, path.display().to_string(), file).await?;
-    let id = begun.import.id;
-    let report = begun.task.await.map_err(ApiError::internal)??;
+    let started = feed_imports::start_import(app, caller, path.display().to_string(), file).await?;
+    let id = started.import.id;
+    let report = started.task.await.map_err(ApiError::internal)??;
     let refused = report.refused.len() as u64 + report.refused_more;
     tracing::info!(
         import.id = %id,

@@ -1,4 +1,4 @@
-//! Imports as something to watch: begun by a request or by the watched folder, told while they go on, kept afterwards.
+//! Imports as resources: started by a request or by the watched folder, with progress, kept afterwards.
 
 use std::{
     fs::File,
@@ -19,40 +19,46 @@ use uuid::Uuid;
 use super::advisory_import::{self, Progress};
 use crate::{App, store};
 
-/// Imports that wait for the one at work, in one process.
-const MOST_WAITING: usize = 32;
-/// How often an import says how far it has come.
-const TELL_EVERY: Duration = Duration::from_millis(500);
-/// An import that has said nothing for this long has lost its process.
+/// Maximum number of waiting imports, per process.
+const MAX_WAITING: usize = 32;
+/// How often progress is stored.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// An import without progress for this long has lost its process.
 const SILENT_SECONDS: f64 = 60.0;
-/// Ended imports that are remembered.
+/// Number of ended imports that are kept.
 const KEPT: i64 = 10_000;
 
-/// Lets one import at a time ask for a connection: the others would each keep one just to wait.
-pub struct Turns {
-    at_work: Semaphore,
+/// Lets one import at a time use a connection: waiting imports would each block one.
+pub struct ImportSlots {
+    running: Semaphore,
     waiting: Semaphore,
 }
 
-impl Default for Turns {
+impl Default for ImportSlots {
     fn default() -> Self {
-        Self { at_work: Semaphore::new(1), waiting: Semaphore::new(MOST_WAITING) }
+        Self { running: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
     }
 }
 
-/// An import that has begun, in a task of its own: nobody needs to wait for it.
-pub(crate) struct Begun {
+/// A running import, in its own task.
+pub(crate) struct StartedImport {
     pub import: AdvisoryImport,
     pub task: JoinHandle<ApiResult<AdvisoryImportReport>>,
 }
 
-/// Begins to import the feed in a file; refused at once when it is none.
-pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, file: File) -> ApiResult<Begun> {
+/// Starts the import of the feed in a file; refused at once if it is not a feed.
+pub(crate) async fn start_import(
+    app: &App,
+    caller: &Caller,
+    origin: String,
+    file: File,
+) -> ApiResult<StartedImport> {
     let bytes_total = file.metadata().map_err(ApiError::internal)?.len();
     let (kind, file) =
         tokio::task::spawn_blocking(move || recognise_file(file)).await.map_err(ApiError::internal)??;
-    if app.imports.waiting.available_permits() == 0 {
-        let detail = format!("{MOST_WAITING} imports wait already; send the feed again when some have ended");
+    if app.import_slots.waiting.available_permits() == 0 {
+        let detail =
+            format!("{MAX_WAITING} imports are waiting already; send the feed again when some have ended");
         return Err(ApiError::new(problem_types::TOO_MANY_IMPORTS, detail));
     }
     let progress = Progress::new(kind);
@@ -73,7 +79,7 @@ pub(crate) async fn start_import(app: &App, caller: &Caller, origin: String, fil
     drop(conn);
     let (of_task, of_caller, id) = (app.clone(), caller.clone(), import.id);
     let task = app.tasks.spawn(async move { run(&of_task, &of_caller, id, kind, file, &progress).await });
-    Ok(Begun { import, task })
+    Ok(StartedImport { import, task })
 }
 
 fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
@@ -85,13 +91,13 @@ fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
     }
     let kind = recognise_feed(BufReader::new(&mut file), &Limits::default()).map_err(ApiError::internal)?;
     let kind = kind.ok_or_else(|| {
-        let known = "OSV, CSAF, updateinfo.xml, what Debian publishes, the KEV catalogue, EPSS scores or a page of the NVD";
-        ApiError::invalid("", format!("is no feed known here; send {known}, as it is, in a zip, or packed with gzip or xz"))
+        let known = "OSV, CSAF, updateinfo.xml, a feed of Debian, the KEV catalogue, EPSS scores or a page of the NVD";
+        ApiError::invalid("", format!("is not a known feed; send {known}, as it is, in a zip, or compressed with gzip or xz"))
     })?;
     Ok((kind, file))
 }
 
-/// Imports, says all the while how far it has come, and records how it ended.
+/// Imports, stores progress and records the end.
 async fn run(
     app: &App,
     caller: &Caller,
@@ -101,22 +107,22 @@ async fn run(
     progress: &Progress,
 ) -> ApiResult<AdvisoryImportReport> {
     let work = async {
-        let _place = app.imports.waiting.acquire().await.map_err(ApiError::internal)?;
-        let _turn = app.imports.at_work.acquire().await.map_err(ApiError::internal)?;
+        let _place = app.import_slots.waiting.acquire().await.map_err(ApiError::internal)?;
+        let _turn = app.import_slots.running.acquire().await.map_err(ApiError::internal)?;
         advisory_import::import_advisories(app, caller, kind, file, progress).await
     };
     tokio::pin!(work);
-    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let outcome = loop {
+    let result = loop {
         tokio::select! {
-            outcome = &mut work => break outcome,
-            _ = ticks.tick() => tell_progress(app, id, progress).await,
+            result = &mut work => break result,
+            _ = ticks.tick() => store_progress(app, id, progress).await,
         }
     };
-    tell_progress(app, id, progress).await;
-    let problem = outcome.as_ref().err().map(ToString::to_string);
-    let status = match &outcome {
+    store_progress(app, id, progress).await;
+    let problem = result.as_ref().err().map(ToString::to_string);
+    let status = match &result {
         Ok(_) => AdvisoryImportStatus::Succeeded,
         Err(error) => {
             tracing::warn!(import.id = %id, "an import failed: {}", service_kit::error::chain(error));
@@ -127,18 +133,18 @@ async fn run(
     let report = progress.report();
     store::feed_imports::end_import(&mut conn, id, status, &report, problem.as_deref(), app.clock.now())
         .await?;
-    outcome
+    result
 }
 
-/// An import does not fail because nobody can be told how far it is.
-async fn tell_progress(app: &App, id: Uuid, progress: &Progress) {
-    let told = async {
+/// An import does not fail because its progress cannot be stored.
+async fn store_progress(app: &App, id: Uuid, progress: &Progress) {
+    let stored = async {
         let mut conn = app.pool.acquire().await?;
         let bytes_read = i64::try_from(progress.bytes_read()).unwrap_or(i64::MAX);
         store::feed_imports::update_progress(&mut conn, id, bytes_read, &progress.report()).await
     };
-    if let Err(error) = told.await {
-        tracing::warn!(import.id = %id, "how far an import is cannot be told now: {}", service_kit::error::chain(&error));
+    if let Err(error) = stored.await {
+        tracing::warn!(import.id = %id, "cannot store the progress of an import now: {}", service_kit::error::chain(&error));
     }
 }
 
@@ -154,8 +160,8 @@ pub(crate) async fn list_imports(app: &App, request: &PageRequest) -> ApiResult<
     Ok(page(rows, limit, |import| (import.started_at, import.id)))
 }
 
-/// Ends what lost its process, and forgets what is long over.
-pub(crate) async fn look_after_imports(app: &App) -> ApiResult<()> {
+/// Ends imports that lost their process, and deletes old ones.
+pub(crate) async fn clean_up_imports(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let now = app.clock.now();
     let interrupted = store::feed_imports::interrupt_silent(&mut conn, SILENT_SECONDS, now).await?;
@@ -165,7 +171,7 @@ pub(crate) async fn look_after_imports(app: &App) -> ApiResult<()> {
     store::feed_imports::delete_ended(&mut conn, KEPT).await
 }
 
-/// A file that has no name and goes when it is closed.
+/// A file without a name; it is gone when closed.
 pub(crate) fn temporary_file(folder: &Path) -> std::io::Result<File> {
     std::fs::create_dir_all(folder)?;
     tempfile::tempfile_in(folder)

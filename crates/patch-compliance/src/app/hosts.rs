@@ -1,17 +1,17 @@
-//! The hosts that are managed: active hosts and VMs of the CMDB that say which operating system they run.
+//! Managed hosts: active hosts and VMs in the CMDB with an `os` tag.
 
 use std::collections::{BTreeSet, HashMap};
 
 use api_types::cmdb::{Ci, CiStatus, CiType};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{ids::CiId, selector::Selector};
+use domain::{compliance::ComplianceStatus, ids::CiId, selector::Selector};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult, problem_types};
 use sqlx::PgConnection;
 
 use super::{
-    package_set_matching::{AdvisoryOf, Lacking},
-    policy_results::{self, count_known_host},
+    package_set_matching::{AdvisoryIndex, MissingAdvisories},
+    policy_results::{self, count_host},
 };
 use crate::{
     App,
@@ -27,23 +27,23 @@ use crate::{
 
 pub use crate::store::hosts::{find_tags, list_returnable};
 
-/// Hosts read from the CMDB at most.
-const MOST: usize = 1_000_000;
-/// Up to this many CIs named by id are asked for one by one.
-const FEW: usize = 50;
-/// All hosts of the CMDB are compared this often, although its changes are followed.
-const LIST_EVERY: TimeDelta = TimeDelta::hours(6);
+/// Maximum hosts read from the CMDB.
+const MAX_HOSTS: usize = 1_000_000;
+/// Up to this many CIs are read one by one.
+const MAX_SINGLE_READS: usize = 50;
+/// How often all hosts are compared with the CMDB, in addition to following its changes.
+const FULL_LIST_INTERVAL: TimeDelta = TimeDelta::hours(6);
 
-/// The managed hosts that a selector means now, read from the CMDB.
+/// The managed hosts that a selector selects now, from the CMDB.
 pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
         Vec::new()
-    } else if !selector.ids.is_empty() && selector.ids.len() <= FEW {
+    } else if !selector.ids.is_empty() && selector.ids.len() <= MAX_SINGLE_READS {
         get_each(app, &selector.ids).await?
     } else {
         let tags: Vec<_> =
             selector.tags.iter().map(|(key, value)| ("tag", format!("{key}:{value}"))).collect();
-        app.cmdb.list_cis(&tags, MOST).await.map_err(upstream_error)?
+        app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?
     };
     cis.retain(|ci| is_managed(ci) && selector.selects(&ci.id, &ci.tags));
     Ok(cis)
@@ -67,12 +67,12 @@ fn is_managed(ci: &Ci) -> bool {
         && ci.tags.get("os").is_some_and(|os| !os.is_empty())
 }
 
-/// The attribute `driver`; by default a host is reached over SSH.
+/// The attribute `driver`; `ssh` by default.
 pub fn driver(ci: &Ci) -> &str {
     ci.attributes.get("driver").and_then(Value::as_str).unwrap_or("ssh")
 }
 
-/// Those of these hosts whose last scan is not older than `since`.
+/// The hosts among these that were scanned since `since`.
 pub async fn scanned_since(
     conn: &mut PgConnection,
     hosts: &[CiId],
@@ -84,17 +84,17 @@ pub async fn scanned_since(
     Ok(fresh.filter_map(|host| CiId::new(host.ci_id).ok()).collect())
 }
 
-/// Follows the CMDB: what has changed there since it was asked last, or everything when that cannot be told.
+/// Follows the changes of the CMDB, or reads all its hosts if that is not possible.
 pub async fn synchronise(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     let cursor = store::hosts::find_cursor(&mut *app.pool.acquire().await?).await?;
     if let Some((token, listed_at)) = cursor
-        && listed_at > now - LIST_EVERY
+        && listed_at > now - FULL_LIST_INTERVAL
     {
         match follow(app, token).await {
             Ok(()) => return Ok(()),
             Err(error) if error.status().is_client_error() => {
-                tracing::warn!("changes of the CMDB cannot be followed; all its hosts are read: {error}");
+                tracing::warn!("cannot follow the changes of the CMDB; reading all its hosts: {error}");
             }
             Err(error) => return Err(error),
         }
@@ -110,9 +110,9 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
         let mut transaction = app.pool.begin().await?;
         store::lock_synchronisation(&mut transaction).await?;
         let gone = store::hosts::list_active(&mut transaction, &others).await?;
-        take_over(&mut transaction, app, managed, gone).await?;
+        apply_hosts(&mut transaction, app, managed, gone).await?;
         if changes.next_token != token {
-            store::hosts::put_cursor(&mut transaction, &changes.next_token, None).await?;
+            store::hosts::upsert_cursor(&mut transaction, &changes.next_token, None).await?;
         }
         transaction.commit().await?;
         token = changes.next_token;
@@ -122,7 +122,7 @@ async fn follow(app: &App, mut token: String) -> ApiResult<()> {
     }
 }
 
-/// A refusal of the CMDB's is not one of ours, but it tells that the token is of no use.
+/// A refusal by the CMDB is not an error of this service's caller; it means that the token is not valid any more.
 fn refused(error: api_client::ClientError) -> ApiError {
     match error.status() {
         Some(409 | 422) => ApiError::new(problem_types::UNKNOWN_TOKEN, error.to_string()),
@@ -130,7 +130,8 @@ fn refused(error: api_client::ClientError) -> ApiError {
     }
 }
 
-/// Page by page, so that a million hosts fit. What changes meanwhile is told by the token that was taken before.
+/// Page by page, so that a million hosts fit in memory. Changes in the meantime follow from the token that was read
+/// before.
 async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
     let token = app.cmdb.list_changes(None).await.map_err(upstream_error)?.next_token;
     let (mut page_token, mut after): (Option<String>, Option<String>) = (None, None);
@@ -143,9 +144,9 @@ async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
         store::lock_synchronisation(&mut transaction).await?;
         let gone =
             store::hosts::list_absent(&mut transaction, after.as_deref(), until.as_deref(), &listed).await?;
-        take_over(&mut transaction, app, managed, gone).await?;
+        apply_hosts(&mut transaction, app, managed, gone).await?;
         if until.is_none() {
-            store::hosts::put_cursor(&mut transaction, &token, Some(now)).await?;
+            store::hosts::upsert_cursor(&mut transaction, &token, Some(now)).await?;
         }
         transaction.commit().await?;
         if until.is_none() {
@@ -155,54 +156,57 @@ async fn list_whole(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
     }
 }
 
-/// Makes hosts known here what they are in the CMDB, and those that are gone there gone, with all counts.
-async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
+/// Applies the hosts of the CMDB and their removals here, with all counters.
+async fn apply_hosts(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: Vec<i32>) -> ApiResult<()> {
     let records: Vec<HostRecord> = managed.into_iter().map(record).collect();
     let names: Vec<String> = records.iter().map(|record| record.ci_id.clone()).collect();
-    store::share_results(conn).await?;
-    let mut concerned = store::hosts::list_numbers(conn, &names).await?;
-    concerned.extend(&gone);
-    concerned.sort_unstable();
-    store::hosts::lock_hosts(conn, &concerned).await?;
-    let known = store::hosts::list_known(conn, &concerned).await?;
-    let known_as: HashMap<&str, &KnownHost> = known.iter().map(|host| (host.ci_id.as_str(), host)).collect();
+    store::lock_results_shared(conn).await?;
+    let mut host_nos = store::hosts::list_host_nos(conn, &names).await?;
+    host_nos.extend(&gone);
+    host_nos.sort_unstable();
+    store::hosts::lock_hosts(conn, &host_nos).await?;
+    let known = store::hosts::list_known(conn, &host_nos).await?;
+    let known_by_id: HashMap<&str, &KnownHost> =
+        known.iter().map(|host| (host.ci_id.as_str(), host)).collect();
     let differs = |record: &HostRecord| {
-        known_as
+        known_by_id
             .get(record.ci_id.as_str())
             .is_none_or(|host| !host.active || host.tags.0 != record.tags || host.driver != record.driver)
     };
     let fresh: Vec<HostRecord> = records.into_iter().filter(differs).collect();
     let (mut counts, mut pairs) = (Changes::new(), PairChanges::default());
-    let edition = app.measures.current(conn).await?;
-    let lacks: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
-    let advisory_of = AdvisoryOf::load(conn, &app.measures, &lacks).await?;
-    let nothing = Lacking::default();
+    let revision = app.criteria.current(conn).await?;
+    let findings: Vec<i32> = known.iter().flat_map(|host| host.findings.iter().copied()).collect();
+    let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &findings).await?;
+    let nothing = MissingAdvisories::default();
     for host in known.iter().filter(|host| host.active && gone.binary_search(&host.id).is_ok()) {
-        count_known_host(&mut counts, &host.tags.0, &host.status, -1);
-        pairs.add(host.id, &advisory_of.of(&host.findings), &nothing);
+        count_host(&mut counts, &host.tags.0, host.status, -1);
+        pairs.add(host.id, &advisory_index.missing(&host.findings), &nothing);
     }
     for record in &fresh {
-        let host = known_as.get(record.ci_id.as_str()).copied();
+        let host = known_by_id.get(record.ci_id.as_str()).copied();
         if let Some(host) = host.filter(|host| host.active) {
-            count_known_host(&mut counts, &host.tags.0, &host.status, -1);
+            count_host(&mut counts, &host.tags.0, host.status, -1);
         }
-        count_known_host(&mut counts, &record.tags, host.map_or("unknown", |host| &host.status), 1);
+        count_host(&mut counts, &record.tags, host.map_or(ComplianceStatus::Unknown, |host| host.status), 1);
         if let Some(host) = host.filter(|host| !host.active) {
-            pairs.add(host.id, &nothing, &advisory_of.of(&host.findings));
+            pairs.add(host.id, &nothing, &advisory_index.missing(&host.findings));
         }
     }
     store::hosts::deactivate_hosts(conn, &gone).await?;
-    let mut changed: Vec<i32> =
-        fresh.iter().filter_map(|record| known_as.get(record.ci_id.as_str()).map(|host| host.id)).collect();
+    let mut changed: Vec<i32> = fresh
+        .iter()
+        .filter_map(|record| known_by_id.get(record.ci_id.as_str()).map(|host| host.id))
+        .collect();
     changed.extend(store::hosts::upsert_hosts(conn, &fresh).await?);
     store::rollups::count(conn, &counts).await?;
     store::affected::change_pairs(conn, pairs).await?;
     changed.extend(&gone);
     changed.sort_unstable();
-    policy_results::reckon(conn, &edition, &changed, app.clock.now()).await?;
+    policy_results::recompute(conn, &revision, &changed, app.clock.now()).await?;
     if !changed.is_empty() {
         tracing::info!(
-            "took {} new or changed hosts over from the CMDB; {} are gone",
+            "synchronised with the CMDB: {} hosts are new or changed, {} are gone",
             fresh.len(),
             gone.len()
         );
@@ -210,10 +214,10 @@ async fn take_over(conn: &mut PgConnection, app: &App, managed: Vec<Ci>, gone: V
     Ok(())
 }
 
-/// [`synchronise`], where the work can go on with what is known already.
+/// [`synchronise`] for callers that can continue with the known hosts.
 pub(crate) async fn try_synchronise(app: &App) {
     if let Err(error) = synchronise(app).await {
-        tracing::warn!("the hosts of the CMDB cannot be read now: {}", service_kit::error::chain(&error));
+        tracing::warn!("cannot read the hosts of the CMDB now: {}", service_kit::error::chain(&error));
     }
 }
 

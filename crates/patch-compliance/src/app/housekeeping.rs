@@ -1,4 +1,4 @@
-//! What has to be done although nobody asks: hosts taken over from the CMDB, results that grow stale, exceptions that end.
+//! Background work: synchronises hosts with the CMDB, expires results and exceptions, and finishes interrupted work.
 
 use std::time::Duration;
 
@@ -8,62 +8,62 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{exceptions, feed_imports, hosts, package_set_matching, policy_results};
 use crate::{App, store};
 
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-const SYNCHRONISE_EVERY: Duration = Duration::from_secs(30);
-/// Looking for scans that are too old takes at most this part of the time.
-const FORGET_SHARE: u32 = 50;
-/// Hosts made `unknown`, and sets dropped, in one transaction.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+const SYNCHRONISE_INTERVAL: Duration = Duration::from_secs(30);
+/// The search for old scans takes at most this part of the time.
+const EXPIRE_SHARE: u32 = 50;
+/// Hosts that become `unknown`, or sets that are deleted, per transaction.
 const BATCH: i64 = 5000;
 
-/// Looks after things in the background. Every replica does; who comes second finds nothing left to do.
+/// Every replica runs it; a second one finds nothing to do.
 pub(crate) fn start(app: &App) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let stop = app.shutdown.clone();
-        stop.run_until_cancelled(look_after(app)).await;
+        stop.run_until_cancelled(run(app)).await;
     });
 }
 
-async fn look_after(app: App) {
-    let mut ticks = interval(LOOK_EVERY);
+async fn run(app: App) {
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut synchronise_at, mut forget_at) = (Instant::now(), Instant::now());
+    let (mut synchronise_at, mut expire_at) = (Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
             hosts::try_synchronise(&app).await;
-            synchronise_at = Instant::now() + SYNCHRONISE_EVERY;
+            synchronise_at = Instant::now() + SYNCHRONISE_INTERVAL;
         }
-        // Every host is looked at for it: on a large fleet that takes long, and is done seldom.
-        if Instant::now() >= forget_at {
+        // It reads every host, which takes long on a large fleet.
+        if Instant::now() >= expire_at {
             let began = Instant::now();
-            if let Err(error) = forget_stale(&app).await {
-                tracing::warn!("scans that are too old are looked for later: {}", chain(&error));
+            if let Err(error) = expire_stale_results(&app).await {
+                tracing::warn!("cannot expire old scans now; retrying later: {}", chain(&error));
             }
-            forget_at = Instant::now() + began.elapsed() * FORGET_SHARE;
+            expire_at = Instant::now() + began.elapsed() * EXPIRE_SHARE;
         }
-        if let Err(error) = look(&app).await {
-            tracing::warn!("upkeep of compliance failed and is tried again: {}", chain(&error));
+        if let Err(error) = tick(&app).await {
+            tracing::warn!("housekeeping of compliance failed; retrying: {}", chain(&error));
         }
     }
 }
 
-async fn look(app: &App) -> ApiResult<()> {
+async fn tick(app: &App) -> ApiResult<()> {
     exceptions::end_expired(app).await?;
-    evaluate_left_over(app).await?;
-    feed_imports::look_after_imports(app).await?;
-    drop_unused_sets(app).await
+    finish_due_work(app).await?;
+    feed_imports::clean_up_imports(app).await?;
+    delete_unused_sets(app).await
 }
 
-async fn drop_unused_sets(app: &App) -> ApiResult<()> {
+async fn delete_unused_sets(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    if !store::package_sets::any_left(&mut conn).await? {
+    if !store::package_sets::any_left_sets(&mut conn).await? {
         return Ok(());
     }
     drop(conn);
     loop {
         let mut transaction = app.pool.begin().await?;
-        store::exclude_scans(&mut transaction).await?;
+        store::lock_results_exclusive(&mut transaction).await?;
         let seen = store::package_sets::delete_unused(&mut transaction, BATCH).await?;
         transaction.commit().await?;
         if seen < BATCH as u64 {
@@ -72,19 +72,19 @@ async fn drop_unused_sets(app: &App) -> ApiResult<()> {
     }
 }
 
-/// What an import that was interrupted has stored and not evaluated, and what a change of policies left to be reckoned. No
-/// import waits for the latter.
-async fn evaluate_left_over(app: &App) -> ApiResult<()> {
-    let mut no_import = app.pool.begin().await?;
-    if store::try_lock_imports(&mut no_import).await? {
-        package_set_matching::evaluate_all_due(app).await?;
+/// Matches sets that an interrupted import left due, and recomputes hosts that a change of policies left due. Imports do
+/// not wait for the latter.
+async fn finish_due_work(app: &App) -> ApiResult<()> {
+    let mut import_lock = app.pool.begin().await?;
+    if store::try_lock_imports(&mut import_lock).await? {
+        package_set_matching::match_all_due(app).await?;
     }
-    drop(no_import);
-    package_set_matching::reckon_all_due(app).await
+    drop(import_lock);
+    package_set_matching::recompute_all_due(app).await
 }
 
-/// Makes results unknown whose scan is older than their policy allows.
-async fn forget_stale(app: &App) -> ApiResult<()> {
+/// Makes results unknown if their scan is older than their policy allows.
+async fn expire_stale_results(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     loop {
         let mut transaction = app.pool.begin().await?;
@@ -92,13 +92,13 @@ async fn forget_stale(app: &App) -> ApiResult<()> {
         if seen.is_empty() {
             return Ok(());
         }
-        store::exclude_scans(&mut transaction).await?;
+        store::lock_results_exclusive(&mut transaction).await?;
         let stale = store::compliance::list_stale(&mut transaction, now, BATCH).await?;
-        let edition = app.measures.current(&mut transaction).await?;
-        policy_results::reckon(&mut transaction, &edition, &stale, now).await?;
+        let revision = app.criteria.current(&mut transaction).await?;
+        policy_results::recompute(&mut transaction, &revision, &stale, now).await?;
         transaction.commit().await?;
         if !stale.is_empty() {
-            tracing::info!("{} results rest on scans that are too old", stale.len());
+            tracing::info!("{} hosts have results of scans that are too old", stale.len());
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Package inventories, pushed or scanned: stored once per distinct set, evaluated.
+//! Package inventories, pushed or scanned: each distinct package set is stored and matched once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use advisories::{InstalledPackage, Inventory, Month, OsRelease};
 use api_types::patch::{Inventory as PushedInventory, InventoryReport, RefusedInventory};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::ids::CiId;
+use domain::{compliance::ComplianceStatus, ids::CiId};
 use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, Caller, audit};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{
-    criteria_cache::{Edition, Measures},
+    criteria_cache::{CriteriaCache, Revision},
     hosts,
     observation::{Observation, observe},
-    package_set_matching::{self, AdvisoryOf},
+    package_set_matching::{self, AdvisoryIndex},
     policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
-    remediation_stats::{self, Repaired},
+    remediation_stats::{self, RemediatedHost},
 };
 use crate::{
     App,
@@ -26,39 +26,38 @@ use crate::{
         affected::PairChanges,
         dictionary::{ContentDigest, NewPackage, by_digest},
         hosts::{Host, HostScan, Touch},
-        package_sets::{EvaluatedSet, NewSet},
+        package_sets::{MatchedSet, NewSet},
     },
 };
 
-/// Tries of a transaction that others stood in the way of.
-const TRIES: u32 = 5;
-/// Refusals named in one report.
-const REFUSALS_SHOWN: usize = 1000;
+/// Attempts for a transaction that other transactions prevent.
+const MAX_ATTEMPTS: u32 = 5;
+/// Maximum number of refusals in one report.
+const MAX_REFUSALS_SHOWN: usize = 1000;
 
-/// What became of observations.
+/// Result of storing observations.
 #[derive(Debug, Default)]
 pub struct Ingested {
     pub changed: u64,
-    /// Seen before, or older than what is known.
+    /// Seen before, or older than the stored scan.
     pub unchanged: u64,
-    /// No active host of the CMDB.
+    /// CIs that are not active hosts of the CMDB.
     pub unknown: BTreeSet<CiId>,
 }
 
-/// Stores observations and what follows from them. The caller holds [`store::share_results`].
+/// Stores observations and their consequences. The caller holds [`store::lock_results_shared`].
 ///
-/// In two steps: what has not changed since the host was seen last is only touched; the rest is locked, matched and
-/// written, as far as it differs from what is stored.
+/// Unchanged hosts only get the time of the scan. Changed hosts are locked and matched, and only differences are written.
 pub(crate) async fn store_observations(
     conn: &mut PgConnection,
-    measures: &Measures,
+    criteria: &CriteriaCache,
     observations: &[Observation],
     now: DateTime<Utc>,
 ) -> ApiResult<Ingested> {
     let mut report = Ingested::default();
-    let edition = measures.current(conn).await?;
+    let revision = criteria.current(conn).await?;
     let mut ids: Vec<String> = observations.iter().map(|one| one.ci_id.to_string()).collect();
-    // In order: neighbours are read together.
+    // Sorted, so that neighbours are read together.
     ids.sort_unstable();
     ids.dedup();
     let known: HashMap<String, Host> = store::hosts::find_hosts(conn, &ids)
@@ -67,44 +66,45 @@ pub(crate) async fn store_observations(
         .map(|host| (host.ci_id.clone(), host))
         .collect();
     let newest = newest_of_each(observations, &known, &mut report);
-    let (mut same, mut differing) = (Vec::new(), Vec::new());
+    let (mut same, mut changed_hosts) = (Vec::new(), Vec::new());
     for (observation, host) in newest.into_values() {
         let digest = digest(&observation.inventory);
         let is_same = host.digest.as_deref() == Some(digest.as_slice())
             && host.reboot_pending == observation.reboot_pending
             && host.boot_id == observation.boot_id
             && host.returnable.0 == observation.returnable;
-        match is_same {
-            true => same.push((observation, host)),
-            false => differing.push(Differing { observation, host, digest }),
+        if is_same {
+            same.push((observation, host));
+        } else {
+            changed_hosts.push(ChangedHost { observation, host, digest });
         }
     }
     report.unchanged += same.len() as u64;
     let refreshable: Vec<i32> = same
         .iter()
-        .filter(|(_, host)| needs_reckoning(&edition, &host.status, host.last_scanned, now))
+        .filter(|(_, host)| needs_recompute(&revision, host.status, host.last_scanned, now))
         .map(|(_, host)| host.id)
         .collect();
-    let mut reckoned: Vec<i32> = differing.iter().map(|one| one.host.id).chain(refreshable).collect();
-    reckoned.sort_unstable();
-    store::hosts::lock_hosts(conn, &reckoned).await?;
+    let mut to_recompute: Vec<i32> = changed_hosts.iter().map(|one| one.host.id).chain(refreshable).collect();
+    to_recompute.sort_unstable();
+    store::hosts::lock_hosts(conn, &to_recompute).await?;
     let touch = |(observation, host): &(&Observation, &Host)| Touch {
         at: observation.collected_at,
         scan_id: observation.scan_id.clone(),
         host_id: host.id,
     };
     store::hosts::touch(conn, same.iter().map(touch).collect()).await?;
-    let reworded = same.iter().filter_map(|(observation, host)| Some((host, observation.text?.to_vec())));
-    let reworded = reworded.filter(|(host, text)| host.text_digest.as_ref() != Some(text));
-    store::hosts::remember_texts(conn, reworded.map(|(host, text)| (host.id, text)).collect()).await?;
-    let moved = store_differing(conn, measures, &edition, differing, now).await?;
-    report.changed += moved.changed;
-    report.unchanged += moved.unchanged;
-    policy_results::reckon(conn, &edition, &reckoned, now).await?;
+    let new_texts = same.iter().filter_map(|(observation, host)| Some((host, observation.text?.to_vec())));
+    let new_texts = new_texts.filter(|(host, text)| host.text_digest.as_ref() != Some(text));
+    store::hosts::update_text_digests(conn, new_texts.map(|(host, text)| (host.id, text)).collect()).await?;
+    let changes = store_changed(conn, criteria, &revision, changed_hosts, now).await?;
+    report.changed += changes.changed;
+    report.unchanged += changes.unchanged;
+    policy_results::recompute(conn, &revision, &to_recompute, now).await?;
     Ok(report)
 }
 
-/// Of several observations of a host the newest counts.
+/// The newest observation of each host.
 fn newest_of_each<'a>(
     observations: &'a [Observation],
     known: &'a HashMap<String, Host>,
@@ -135,93 +135,99 @@ fn newest_of_each<'a>(
     newest
 }
 
-/// Whether a host's results change although its packages are the same: one of them may be unknown for the age of the
-/// scan before, or the month has changed since.
-pub(crate) fn needs_reckoning(
-    edition: &Edition,
-    status: &str,
+/// Whether the results of a host can change although its packages did not: a result may be unknown because of the age of
+/// the last scan, or a new month has begun since.
+pub(crate) fn needs_recompute(
+    revision: &Revision,
+    status: ComplianceStatus,
     last_scanned: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> bool {
     let Some(scanned) = last_scanned else { return true };
-    let shortest = edition.policies.iter().map(|policy| policy.max_scan_age_hours);
+    let shortest = revision.policies.iter().map(|policy| policy.max_scan_age_hours);
     let shortest = shortest.min().unwrap_or(DEFAULT_SCAN_AGE_HOURS).min(DEFAULT_SCAN_AGE_HOURS);
-    status == "unknown"
+    status == ComplianceStatus::Unknown
         || scanned < now - TimeDelta::hours(i64::from(shortest))
         || Month::of(scanned) != Month::of(now)
 }
 
-/// An observation that says something new about its host.
-struct Differing<'a> {
+/// An observation that differs from the stored scan of its host.
+struct ChangedHost<'a> {
     observation: &'a Observation,
     host: &'a Host,
     digest: Vec<u8>,
 }
 
-/// Stores what differs; the hosts are locked.
-async fn store_differing(
+/// Stores changed hosts. They are locked.
+async fn store_changed(
     conn: &mut PgConnection,
-    measures: &Measures,
-    edition: &Edition,
-    mut differing: Vec<Differing<'_>>,
+    criteria: &CriteriaCache,
+    revision: &Revision,
+    mut changed_hosts: Vec<ChangedHost<'_>>,
     now: DateTime<Utc>,
 ) -> ApiResult<Ingested> {
     let mut report = Ingested::default();
-    if differing.is_empty() {
+    if changed_hosts.is_empty() {
         return Ok(report);
     }
-    let ids: Vec<i32> = differing.iter().map(|one| one.host.id).collect();
-    let stands: HashMap<i32, (Option<i32>, Option<DateTime<Utc>>)> = store::hosts::list_scans(conn, &ids)
-        .await?
-        .into_iter()
-        .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
-        .collect();
-    // Somebody may have brought something newer between the look and the lock.
-    differing.retain(|one| {
-        let (_, scanned) = stands.get(&one.host.id).copied().unwrap_or_default();
+    let ids: Vec<i32> = changed_hosts.iter().map(|one| one.host.id).collect();
+    let scans_before: HashMap<i32, (Option<i32>, Option<DateTime<Utc>>)> =
+        store::hosts::list_scans(conn, &ids)
+            .await?
+            .into_iter()
+            .map(|(host, set_no, scanned)| (host, (set_no, scanned)))
+            .collect();
+    // A newer scan may have been stored between the read and the lock.
+    changed_hosts.retain(|one| {
+        let (_, scanned) = scans_before.get(&one.host.id).copied().unwrap_or_default();
         scanned.is_none_or(|last| last <= one.observation.collected_at)
     });
-    report.unchanged = (ids.len() - differing.len()) as u64;
-    let (numbers, mut findings) = store_sets(conn, measures, edition, &differing).await?;
-    let before: BTreeSet<i32> = stands.values().filter_map(|(set_no, _)| *set_no).collect();
+    report.unchanged = (ids.len() - changed_hosts.len()) as u64;
+    let (numbers, mut findings) = store_sets(conn, criteria, revision, &changed_hosts).await?;
+    let before: BTreeSet<i32> = scans_before.values().filter_map(|(set_no, _)| *set_no).collect();
     let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
     findings.extend(store::package_sets::list_findings(conn, &before).await?);
-    let lacks: Vec<i32> = findings.values().flatten().copied().collect();
-    let advisory_of = AdvisoryOf::load(conn, measures, &lacks).await?;
+    let all: Vec<i32> = findings.values().flatten().copied().collect();
+    let advisory_index = AdvisoryIndex::load(conn, criteria, &all).await?;
 
     let (mut changes, mut scans, mut left) = (PairChanges::default(), Vec::new(), Vec::new());
-    let mut repaired = Vec::new();
-    for one in &differing {
+    let mut remediated = Vec::new();
+    for one in &changed_hosts {
         let Some(&set_no) = numbers.get(&one.digest) else {
             return Err(ApiError::internal("a package set was not stored"));
         };
         scans.push(host_scan(one, set_no));
-        let (stood, _) = stands.get(&one.host.id).copied().unwrap_or_default();
-        if stood == Some(set_no) {
+        let (stored, _) = scans_before.get(&one.host.id).copied().unwrap_or_default();
+        if stored == Some(set_no) {
             report.unchanged += 1;
             continue;
         }
         report.changed += 1;
-        left.extend(stood);
-        let lacks = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
-        let (had, has) = (stood.map(lacks).unwrap_or_default(), lacks(set_no));
-        let (before, after) = (advisory_of.of(had), advisory_of.of(has));
+        left.extend(stored);
+        let findings_of = |set_no: i32| findings.get(&set_no).map(Vec::as_slice).unwrap_or_default();
+        let (had, has) = (stored.map(findings_of).unwrap_or_default(), findings_of(set_no));
+        let (before, after) = (advisory_index.missing(had), advisory_index.missing(has));
         changes.add(one.host.id, &before, &after);
         let gone: Vec<i32> = before.without(&after).collect();
         if !gone.is_empty() {
-            repaired.push(Repaired { host_id: one.host.id, had, gone, at: one.observation.collected_at });
+            remediated.push(RemediatedHost {
+                host_id: one.host.id,
+                had,
+                gone,
+                at: one.observation.collected_at,
+            });
         }
     }
     store::affected::change_pairs(conn, changes).await?;
-    remediation_stats::count(conn, edition, &repaired, now).await?;
+    remediation_stats::count(conn, revision, &remediated, now).await?;
     store::hosts::record_scans(conn, &scans).await?;
     if !left.is_empty() {
-        store::package_sets::note_left(conn, &left).await?;
+        store::package_sets::insert_left_sets(conn, &left).await?;
     }
     Ok(report)
 }
 
-fn host_scan(one: &Differing<'_>, set_no: i32) -> HostScan {
+fn host_scan(one: &ChangedHost<'_>, set_no: i32) -> HostScan {
     let observation = one.observation;
     HostScan {
         host_id: one.host.id,
@@ -235,15 +241,15 @@ fn host_scan(one: &Differing<'_>, set_no: i32) -> HostScan {
     }
 }
 
-/// Stores and evaluates those sets that are new; gives the numbers of all by digest, and what each of them lacks.
+/// Stores and matches the new sets. Returns the numbers of all sets by digest, and their findings.
 async fn store_sets(
     conn: &mut PgConnection,
-    measures: &Measures,
-    edition: &Edition,
-    differing: &[Differing<'_>],
+    criteria: &CriteriaCache,
+    revision: &Revision,
+    changed_hosts: &[ChangedHost<'_>],
 ) -> ApiResult<(HashMap<Vec<u8>, i32>, HashMap<i32, Vec<i32>>)> {
     let wanted: BTreeMap<&Vec<u8>, &Inventory> =
-        differing.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
+        changed_hosts.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
     let digests: Vec<Vec<u8>> = wanted.keys().map(|digest| (*digest).clone()).collect();
     let mut numbers: HashMap<Vec<u8>, i32> =
         store::package_sets::find_sets(conn, &digests).await?.into_iter().collect();
@@ -256,7 +262,7 @@ async fn store_sets(
         return Ok((numbers, findings));
     }
     let inventories: Vec<&Inventory> = new.iter().map(|(_, inventory)| *inventory).collect();
-    let packages = number_packages(conn, measures, &inventories).await?;
+    let packages = number_packages(conn, criteria, &inventories).await?;
     let sets: Vec<NewSet> = new
         .iter()
         .zip(packages)
@@ -275,31 +281,31 @@ async fn store_sets(
             inventories.push(inventory);
         }
     }
-    let lacking = package_set_matching::evaluate_new(conn, measures, edition, &inventories).await?;
-    let evaluated: Vec<EvaluatedSet> = fresh
+    let missing_fixes = package_set_matching::match_new_sets(conn, criteria, revision, &inventories).await?;
+    let matched: Vec<MatchedSet> = fresh
         .into_iter()
         .zip(inventories.into_iter().map(package_digest))
-        .zip(lacking)
-        .map(|((no, package_digest), findings)| EvaluatedSet { no, package_digest, findings })
+        .zip(missing_fixes)
+        .map(|((no, package_digest), findings)| MatchedSet { no, package_digest, findings })
         .collect();
-    store::package_sets::insert_findings(conn, &evaluated).await?;
-    findings.extend(evaluated.into_iter().map(|set| (set.no, set.findings)));
+    store::package_sets::insert_findings(conn, &matched).await?;
+    findings.extend(matched.into_iter().map(|set| (set.no, set.findings)));
     numbers.extend(inserted);
-    // The same sets, stored by somebody else meanwhile; what they lack was stored with them.
+    // Another transaction has stored the same sets, together with their findings.
     let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
     if !rest.is_empty() {
-        let theirs = store::package_sets::find_sets(conn, &rest).await?;
-        let of_theirs: Vec<i32> = theirs.iter().map(|(_, no)| *no).collect();
-        findings.extend(store::package_sets::list_findings(conn, &of_theirs).await?);
-        numbers.extend(theirs);
+        let others = store::package_sets::find_sets(conn, &rest).await?;
+        let nos: Vec<i32> = others.iter().map(|(_, no)| *no).collect();
+        findings.extend(store::package_sets::list_findings(conn, &nos).await?);
+        numbers.extend(others);
     }
     Ok((numbers, findings))
 }
 
-/// The dictionary's numbers of the packages of each inventory; those that are new get one.
+/// The dictionary's numbers of the packages of each inventory. New packages get a number.
 async fn number_packages(
     conn: &mut PgConnection,
-    measures: &Measures,
+    criteria: &CriteriaCache,
     inventories: &[&Inventory],
 ) -> ApiResult<Vec<Vec<i32>>> {
     let digests: Vec<Vec<ContentDigest>> = inventories
@@ -310,7 +316,7 @@ async fn number_packages(
         })
         .collect();
     let known: Vec<Vec<Option<i32>>> =
-        digests.iter().map(|digests| measures.known_packages(digests)).collect();
+        digests.iter().map(|digests| criteria.cached_packages(digests)).collect();
     let mut missing: BTreeMap<ContentDigest, (&OsRelease, &InstalledPackage)> = BTreeMap::new();
     for ((inventory, digests), known) in inventories.iter().zip(&digests).zip(&known) {
         let unknown = inventory.packages.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
@@ -320,7 +326,7 @@ async fn number_packages(
     if !missing.is_empty() {
         let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         let stored = by_digest(store::dictionary::find_packages(conn, &wanted).await?);
-        measures.remember_packages(&stored);
+        criteria.cache_packages(&stored);
         missing.retain(|digest, _| !stored.contains_key(digest));
         numbers.extend(stored);
     }
@@ -329,7 +335,7 @@ async fn number_packages(
             .iter()
             .map(|(digest, (os, package))| {
                 let names =
-                    package_set_matching::known_names(package).into_iter().map(|name| name.into_owned());
+                    package_set_matching::advisory_names(package).into_iter().map(|name| name.into_owned());
                 let new =
                     NewPackage { os: os.to_string(), names: names.collect(), package: (*package).clone() };
                 (*digest, new)
@@ -352,7 +358,7 @@ async fn number_packages(
         .collect())
 }
 
-/// Of everything that decides what a package lacks.
+/// Covers everything that decides which fixes a package is missing.
 fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
     let mut hash = Sha256::new();
     let module = package.module.as_ref().map(ToString::to_string);
@@ -369,7 +375,8 @@ fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
     hash.finalize().into()
 }
 
-/// Of everything that decides what a host lacks. Packages are in order, so equal hosts have equal digests.
+/// Covers everything that decides which fixes a host is missing. Packages are sorted, so that equal hosts have equal
+/// digests.
 fn digest(inventory: &Inventory) -> Vec<u8> {
     let json = serde_json::to_vec(inventory).unwrap_or_default();
     Sha256::digest(json).to_vec()
@@ -387,7 +394,7 @@ fn package_digest(inventory: &Inventory) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// Takes one pushed inventory; a fault of it is the answer.
+/// Takes one pushed inventory. An invalid one is refused as a whole.
 pub(crate) async fn push_inventory(
     app: &App,
     caller: &Caller,
@@ -398,10 +405,10 @@ pub(crate) async fn push_inventory(
     let ci_id = observation.ci_id.clone();
     let mut report = InventoryReport { read: 1, ..InventoryReport::default() };
     let unknown = push_inventories(app, caller, vec![(1, observation)], &mut report).await?;
-    match unknown {
-        true => Err(ApiError::invalid("/ci_id", format!("there is no managed host `{ci_id}` in the CMDB"))),
-        false => Ok(report),
+    if unknown {
+        return Err(ApiError::invalid("/ci_id", format!("there is no managed host `{ci_id}` in the CMDB")));
     }
+    Ok(report)
 }
 
 /// Records one batch of checked inventories with their record numbers. Returns whether one of them is of an unknown host.
@@ -416,7 +423,7 @@ pub(crate) async fn push_inventories(
     let mut ingested = record_observations(app, Some(caller), &observations).await?;
     count(report, &ingested);
     if !ingested.unknown.is_empty() {
-        // The CMDB may have gained them since it was read last.
+        // They may be new in the CMDB since the last synchronisation.
         hosts::try_synchronise(app).await;
         observations.retain(|one| ingested.unknown.contains(&one.ci_id));
         ingested = record_observations(app, Some(caller), &observations).await?;
@@ -429,19 +436,19 @@ pub(crate) async fn push_inventories(
     Ok(!unknown.is_empty())
 }
 
-/// [`store_observations`] in a transaction of its own; what a caller changed is audited.
+/// [`store_observations`] in its own transaction; changes by a caller are audited.
 pub async fn record_observations(
     app: &App,
     caller: Option<&Caller>,
     observations: &[Observation],
 ) -> ApiResult<Ingested> {
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
-        tries += 1;
+        attempts += 1;
         let mut transaction = app.pool.begin().await?;
-        store::share_results(&mut transaction).await?;
-        let taken = store_observations(&mut transaction, &app.measures, observations, app.clock.now()).await;
-        match taken {
+        store::lock_results_shared(&mut transaction).await?;
+        let stored = store_observations(&mut transaction, &app.criteria, observations, app.clock.now()).await;
+        match stored {
             Ok(ingested) => {
                 if let Some(caller) = caller.filter(|_| ingested.changed > 0) {
                     let object = match observations {
@@ -454,12 +461,10 @@ pub async fn record_observations(
                 transaction.commit().await?;
                 return Ok(ingested);
             }
-            // Two batches with the same hosts touched them in different order; the other one has won.
-            Err(error) if tries < TRIES && store::is_deadlock(&error) => {
+            // Two batches touched the same hosts in different order; the other one has won.
+            Err(error) if attempts < MAX_ATTEMPTS && store::is_deadlock(&error) => {
                 transaction.rollback().await?;
-                tracing::debug!(
-                    "inventories of the same hosts came twice at once; the later ones are taken again"
-                );
+                tracing::debug!("two requests push inventories of the same hosts; retrying the later one");
             }
             Err(error) => return Err(error),
         }
@@ -472,7 +477,7 @@ fn count(report: &mut InventoryReport, ingested: &Ingested) {
 }
 
 pub(crate) fn refuse(report: &mut InventoryReport, record: u64, reason: String) {
-    if report.refused.len() < REFUSALS_SHOWN {
+    if report.refused.len() < MAX_REFUSALS_SHOWN {
         report.refused.push(RefusedInventory { record, reason });
     }
 }

@@ -1,4 +1,4 @@
-//! Inventories that say again, word for word, what a host said last: told by a digest of their text, and not read.
+//! Inventories whose text a host has pushed before: recognised by a digest of the text, without parsing the packages.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use service_kit::ApiResult;
 use sha2::{Digest, Sha256};
 
 use super::{
-    inventory::needs_reckoning,
-    observation::{CLOCK_TOLERANCE, is_word},
+    inventory::needs_recompute,
+    observation::{CLOCK_TOLERANCE, is_plain_line},
 };
 use crate::{
     App,
@@ -23,15 +23,15 @@ use crate::{
     },
 };
 
-/// Goes into every digest: raised when the same text comes to mean something else.
+/// Part of every digest. Increase it when the meaning of the same text changes.
 const MEANING: u8 = 1;
 
-/// What can be seen of a pushed inventory without reading its packages.
+/// What is known of a pushed inventory without parsing its packages.
 pub(crate) struct InventoryFingerprint {
     ci_id: CiId,
     scan_id: Option<String>,
     collected_at: DateTime<Utc>,
-    /// Of all that the inventory says of its host.
+    /// Digest of everything that the inventory states about its host.
     pub text: ContentDigest,
 }
 
@@ -52,11 +52,11 @@ struct Head<'a> {
 }
 
 impl InventoryFingerprint {
-    /// `None` for what cannot be an inventory to take; reading it will say why.
+    /// `None` if the line cannot be a valid inventory; parsing it finds the reason.
     pub(crate) fn at(line: &[u8], now: DateTime<Utc>) -> Option<Self> {
         let head: Head<'_> = serde_json::from_slice(line).ok()?;
         let collected_at = head.collected_at.unwrap_or(now);
-        if collected_at > now + CLOCK_TOLERANCE || !head.scan_id.as_deref().is_none_or(is_word) {
+        if collected_at > now + CLOCK_TOLERANCE || !head.scan_id.as_deref().is_none_or(is_plain_line) {
             return None;
         }
         let mut hash = Sha256::new_with_prefix([MEANING, u8::from(head.reboot_pending)]);
@@ -75,8 +75,8 @@ impl InventoryFingerprint {
     }
 }
 
-/// Remembers that hosts were seen unchanged; says of which of these inventories nothing else needs to be known.
-pub(crate) async fn take_unchanged(
+/// Records scans of unchanged hosts. Returns which of these inventories need no further work.
+pub(crate) async fn touch_unchanged(
     app: &App,
     fingerprints: &[Option<InventoryFingerprint>],
 ) -> ApiResult<Vec<bool>> {
@@ -85,12 +85,12 @@ pub(crate) async fn take_unchanged(
         fingerprints.iter().flatten().map(|fingerprint| fingerprint.ci_id.as_str()).collect();
     ids.sort_unstable();
     let mut transaction = app.pool.begin().await?;
-    store::share_results(&mut transaction).await?;
-    let edition = app.measures.current(&mut transaction).await?;
+    store::lock_results_shared(&mut transaction).await?;
+    let revision = app.criteria.current(&mut transaction).await?;
     let hosts = store::hosts::find_texts(&mut transaction, &ids).await?;
     let mut hosts: FxHashMap<&str, &HostText> =
         hosts.iter().map(|host| (host.ci_id.as_str(), host)).collect();
-    // Which of several is the newest is found out by reading them.
+    // Only parsing shows which of several inventories of a host is the newest.
     for two in ids.windows(2).filter(|two| two[0] == two[1]) {
         hosts.remove(two[0]);
     }
@@ -99,7 +99,7 @@ pub(crate) async fn take_unchanged(
         let Some(fingerprint) = fingerprint else { continue };
         let Some(host) = hosts.get(fingerprint.ci_id.as_str()) else { continue };
         let is_known = host.text_digest.as_deref() == Some(fingerprint.text.as_slice())
-            && !needs_reckoning(&edition, &host.status, host.last_scanned, now);
+            && !needs_recompute(&revision, host.status, host.last_scanned, now);
         if !is_known {
             continue;
         }
@@ -115,7 +115,7 @@ pub(crate) async fn take_unchanged(
     }
     match store::hosts::touch(&mut transaction, touched).await {
         Ok(()) => transaction.commit().await?,
-        // Somebody brings the same hosts in another order; reading them sorts it out.
+        // Another transaction touches the same hosts in another order; parsing them resolves it.
         Err(error) if store::is_deadlock(&error) => {
             transaction.rollback().await?;
             taken.fill(false);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_the_host_alone_counts() {
+    fn only_the_text_about_the_host_counts() {
         let line = |head: &str, packages: &str| {
             fingerprint(&format!(r#"{{"ci_id":"web-01",{head}"os":"rocky:9","packages":{packages}}}"#))
         };
@@ -154,7 +154,7 @@ mod tests {
         assert!(line(r#""colour":"red","#, "[]").is_none() && fingerprint("{").is_none());
         assert!(
             fingerprint(r#"{"ci_id":"web\u0000","os":"rocky:9","packages":[]}"#).is_none(),
-            "no name of a CI"
+            "not a valid CI id"
         );
         assert!(line(r#""scan_id":"","#, "[]").is_none(), "a scan id without a character is refused by name");
         let ahead = (DateTime::UNIX_EPOCH + CLOCK_TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();

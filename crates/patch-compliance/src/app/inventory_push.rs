@@ -1,4 +1,4 @@
-//! A push of many inventories: lines are collected, and recorded a batch at a time.
+//! A push of many inventories: lines are collected and recorded in batches.
 
 use api_types::patch::{Inventory, InventoryReport};
 use chrono::{DateTime, Utc};
@@ -6,23 +6,23 @@ use service_kit::{ApiError, ApiResult, Caller, extract::parse_json};
 
 use super::{
     inventory,
-    inventory_fingerprint::{InventoryFingerprint, take_unchanged},
+    inventory_fingerprint::{InventoryFingerprint, touch_unchanged},
     observation::{self, Observation},
 };
 use crate::App;
 
-/// Largest inventory, unpacked.
+/// Largest inventory, uncompressed.
 pub(crate) const RECORD_BYTES: usize = 8 << 20;
-/// Inventories stored in one transaction, and bytes of all of them: the batch ends at the first limit.
+/// Maximum inventories, and their bytes, per transaction: the first limit that is reached ends the batch.
 const BATCH: usize = 2000;
 const BATCH_BYTES: usize = 32 << 20;
 
-/// Inventories on their way into the store.
+/// A push in progress.
 pub(crate) struct InventoryPush<'a> {
     app: &'a App,
     caller: &'a Caller,
     report: InventoryReport,
-    /// Lines with the numbers of their records.
+    /// Lines with their record numbers.
     batch: Vec<(u64, Vec<u8>)>,
     bytes: usize,
 }
@@ -32,8 +32,8 @@ impl<'a> InventoryPush<'a> {
         Self { app, caller, report: InventoryReport::default(), batch: Vec::new(), bytes: 0 }
     }
 
-    /// Takes the next line; `is_too_long` when it was longer than [`RECORD_BYTES`] and was dropped.
-    pub(crate) async fn take(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
+    /// Adds the next line. `is_too_long` if it was longer than [`RECORD_BYTES`] and was dropped.
+    pub(crate) async fn push_line(&mut self, line: Vec<u8>, is_too_long: bool) -> ApiResult<()> {
         if line.trim_ascii().is_empty() && !is_too_long {
             return Ok(());
         }
@@ -50,10 +50,10 @@ impl<'a> InventoryPush<'a> {
 
     pub(crate) async fn finish(mut self) -> ApiResult<InventoryReport> {
         self.flush().await?;
-        match self.report.read {
-            0 => Err(ApiError::malformed("the body is empty; an inventory a line is expected")),
-            _ => Ok(self.report),
+        if self.report.read == 0 {
+            return Err(ApiError::malformed("the body is empty; one inventory per line is expected"));
         }
+        Ok(self.report)
     }
 
     async fn flush(&mut self) -> ApiResult<()> {
@@ -65,7 +65,7 @@ impl<'a> InventoryPush<'a> {
         let now = self.app.clock.now();
         let fingerprints: Vec<Option<InventoryFingerprint>> =
             lines.iter().map(|(_, line)| InventoryFingerprint::at(line, now)).collect();
-        let unchanged = take_unchanged(self.app, &fingerprints).await?;
+        let unchanged = touch_unchanged(self.app, &fingerprints).await?;
         let mut batch = Vec::new();
         for (((record, line), fingerprint), is_unchanged) in lines.iter().zip(fingerprints).zip(unchanged) {
             if is_unchanged {

@@ -1,4 +1,4 @@
-//! The rules, each verb in one transaction. What is public here is what the capabilities above may call.
+//! The rules: each verb runs in one transaction. The public parts are for the capabilities above.
 
 pub mod advisories;
 pub(crate) mod advisory_import;

@@ -1,4 +1,4 @@
-//! What somebody saw on a host: an inventory, checked.
+//! Observations: checked inventories of hosts.
 
 use advisories::{HostFacts, InstalledPackage, Inventory, OsRelease, Version, module_stream::ModuleStream};
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
@@ -7,12 +7,12 @@ use domain::ids::CiId;
 
 use crate::store::dictionary::ContentDigest;
 
-/// Packages of one host at most; real ones stay below a tenth of it.
-const MOST_PACKAGES: usize = 20_000;
+/// Maximum number of packages of a host; real hosts have less than a tenth of it.
+const MAX_PACKAGES: usize = 20_000;
 /// How far a collector's clock may be ahead.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// What somebody saw on a host.
+/// The state of a host at one time.
 #[derive(Debug, Clone)]
 pub struct Observation {
     pub ci_id: CiId,
@@ -20,28 +20,28 @@ pub struct Observation {
     pub collected_at: DateTime<Utc>,
     pub reboot_pending: bool,
     pub boot_id: Option<String>,
-    /// Packages that the repositories can take back to the installed version.
+    /// Packages that the repositories can return to the installed version.
     pub returnable: Vec<String>,
     pub inventory: Inventory,
-    /// Of the text it was read from; two texts may say the same.
+    /// Digest of the text it was parsed from; two texts may mean the same.
     pub text: Option<ContentDigest>,
 }
 
-/// Checks an inventory: JSON pointer and reason of the first fault.
+/// Checks an inventory. The error is the JSON pointer and the reason of the first wrong field.
 pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
     let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
     let collected_at = pushed.collected_at.unwrap_or(now);
     if collected_at > now + CLOCK_TOLERANCE {
-        return Err(fault("/collected_at", "lies in the future; set the collector's clock".to_owned()));
+        return Err(fault("/collected_at", "is in the future; correct the collector's clock".to_owned()));
     }
     if pushed.packages.is_empty() {
-        return Err(fault("/packages", "is empty; a host without packages was not read".to_owned()));
+        return Err(fault("/packages", "is empty; a host always has packages".to_owned()));
     }
-    if pushed.packages.len() > MOST_PACKAGES {
+    if pushed.packages.len() > MAX_PACKAGES {
         return Err(fault(
             "/packages",
-            format!("has {} entries, more than {MOST_PACKAGES}", pushed.packages.len()),
+            format!("has {} entries, more than {MAX_PACKAGES}", pushed.packages.len()),
         ));
     }
     for (pointer, text) in [
@@ -49,7 +49,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         ("/boot_id", &pushed.boot_id),
         ("/running_kernel", &pushed.running_kernel),
     ] {
-        if text.as_deref().is_some_and(|text| !is_word(text)) {
+        if text.as_deref().is_some_and(|text| !is_plain_line(text)) {
             return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
         }
     }
@@ -84,17 +84,20 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
 }
 
 fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPackage, (&'static str, String)> {
-    let word = |field, text: &str| match is_word(text) {
-        true => Ok(()),
-        false => Err((field, "must be 1 to 300 characters without control characters".to_owned())),
+    let line = |field, text: &str| {
+        if is_plain_line(text) {
+            Ok(())
+        } else {
+            Err((field, "must be 1 to 300 characters without control characters".to_owned()))
+        }
     };
     let version = |field, text: &str| {
         Version::parse(os.packaging(), text).map(drop).map_err(|error| (field, error.to_string()))
     };
-    word("name", &package.name)?;
+    line("name", &package.name)?;
     version("version", &package.version)?;
     for (field, text) in [("arch", &package.arch), ("source", &package.source)] {
-        text.as_deref().map_or(Ok(()), |text| word(field, text))?;
+        text.as_deref().map_or(Ok(()), |text| line(field, text))?;
     }
     for (field, text) in [("source_version", &package.source_version), ("candidate", &package.candidate)] {
         text.as_deref().map_or(Ok(()), |text| version(field, text))?;
@@ -102,7 +105,7 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     let module = package.module.as_deref().map(str::parse::<ModuleStream>).transpose();
     let module = module.map_err(|error| ("module", error.to_string()))?;
     Ok(InstalledPackage {
-        // The same as the package's own says nothing, and two ways to say it would be two sets.
+        // Drops values that are the same as the package's own: two ways to write one set would be two sets.
         source_name: package.source.filter(|source| *source != package.name),
         source_version: package.source_version.filter(|version| *version != package.version),
         name: package.name,
@@ -114,6 +117,6 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     })
 }
 
-pub(crate) fn is_word(text: &str) -> bool {
+pub(crate) fn is_plain_line(text: &str) -> bool {
     (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
 }

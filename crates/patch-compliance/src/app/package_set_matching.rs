@@ -1,4 +1,5 @@
-//! What package sets lack: stored advisories matched with packages, a set at a time, however many hosts have it.
+//! Finds the missing fixes of package sets: each set is matched with the stored advisories once, however many hosts have
+//! it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +17,7 @@ use sqlx::PgConnection;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    criteria_cache::{Edition, FixIndex, Measures},
+    criteria_cache::{CriteriaCache, FixIndex, Revision},
     policy_results,
 };
 use crate::{
@@ -28,173 +29,177 @@ use crate::{
     },
 };
 
-/// Who changes a policy waits this long for its results at most.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Sets, and hosts, evaluated in one transaction, which keeps inventories waiting.
+/// Maximum time that a change of a policy waits for its results.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// Sets, or hosts, per transaction; inventories wait for it.
 const BATCH: i64 = 2000;
 
-/// Evaluates all sets that are due, and gives how many hosts came to lack something else by it.
-pub(crate) async fn evaluate_all_due(app: &App) -> ApiResult<u64> {
+/// Matches all due sets. Returns the number of hosts whose missing fixes changed.
+pub(crate) async fn match_all_due(app: &App) -> ApiResult<u64> {
     let mut changed_hosts = 0;
-    while !is_all_evaluated(app).await? {
-        changed_hosts += evaluate_due_sets(app).await?;
+    while !is_none_due(app).await? {
+        changed_hosts += match_due_sets(app).await?;
     }
     Ok(changed_hosts)
 }
 
-/// Reckons all hosts that are due for another reason than what they lack.
-pub(crate) async fn reckon_all_due(app: &App) -> ApiResult<()> {
-    while reckon_due_hosts(app).await? {}
+/// Recomputes all due hosts.
+pub(crate) async fn recompute_all_due(app: &App) -> ApiResult<()> {
+    while recompute_due_hosts(app).await? {}
     Ok(())
 }
 
-/// Reckons hosts that a change has made due, for as long as its maker can be asked to wait; the rest, and what fails now,
-/// is left to the upkeep.
-pub(crate) async fn try_reckon(app: &App) {
-    let deadline = Instant::now() + PATIENCE;
+/// Recomputes hosts that a change has made due, for as long as its caller can wait. Housekeeping does the rest, and
+/// retries what fails.
+pub(crate) async fn try_recompute_due(app: &App) {
+    let deadline = Instant::now() + MAX_WAIT;
     loop {
-        match reckon_due_hosts(app).await {
+        match recompute_due_hosts(app).await {
             Ok(true) if Instant::now() < deadline => {}
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!("results are reckoned later: {}", service_kit::error::chain(&error));
+                tracing::warn!(
+                    "cannot recompute results now; housekeeping retries it: {}",
+                    service_kit::error::chain(&error)
+                );
                 return;
             }
         }
     }
 }
 
-/// Reckons hosts that are due, for a change of what they are measured against that leaves what they lack.
-pub(crate) async fn reckon_due_hosts(app: &App) -> ApiResult<bool> {
+/// Recomputes hosts that are due because of a change of the criteria, not of their missing fixes. Returns whether there
+/// were any.
+pub(crate) async fn recompute_due_hosts(app: &App) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
-    // Without the lock first: nobody who brings inventories is to wait because there might be something to do.
+    // Checks without the lock: inventories must not wait when there is nothing to do.
     if !store::hosts::any_due(&mut transaction).await? {
         return Ok(false);
     }
-    store::exclude_scans(&mut transaction).await?;
-    store::plan_anew(&mut transaction).await?;
+    store::lock_results_exclusive(&mut transaction).await?;
+    store::force_custom_plans(&mut transaction).await?;
     let hosts = store::hosts::take_due(&mut transaction, BATCH).await?;
     if hosts.is_empty() {
         return Ok(false);
     }
-    let edition = app.measures.current(&mut transaction).await?;
-    policy_results::reckon(&mut transaction, &edition, &hosts, app.clock.now()).await?;
+    let revision = app.criteria.current(&mut transaction).await?;
+    policy_results::recompute(&mut transaction, &revision, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-/// Whether no set is due any more; which advisories made them due is forgotten then.
-async fn is_all_evaluated(app: &App) -> ApiResult<bool> {
+/// Whether no set is due. If so, the list of changed advisories is cleared.
+async fn is_none_due(app: &App) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
     if !store::package_sets::any_due(&mut transaction).await? {
         return Ok(true);
     }
-    store::exclude_scans(&mut transaction).await?;
-    let is_all = store::package_sets::forget_changed_advisories(&mut transaction).await?;
+    store::lock_results_exclusive(&mut transaction).await?;
+    let is_none_due = store::package_sets::clear_changed_advisories(&mut transaction).await?;
     transaction.commit().await?;
-    Ok(is_all)
+    Ok(is_none_due)
 }
 
-/// Goes through the due sets once, unless what they are measured against changes meanwhile; gives the hosts that have them
-/// and came to lack something else.
-async fn evaluate_due_sets(app: &App) -> ApiResult<u64> {
-    let (mut changed_hosts, mut next) = (0, match_due_sets(app, 0).await?);
+/// Matches the due sets once, unless the criteria change in the meantime. Returns the number of hosts whose missing fixes
+/// changed.
+async fn match_due_sets(app: &App) -> ApiResult<u64> {
+    let (mut changed_hosts, mut next) = (0, match_next_batch(app, 0).await?);
     while let Some(matched) = next {
-        // While one batch is written the one after it is matched.
+        // Matches the next batch while this one is written.
         let (of_task, last) = (app.clone(), matched.last());
-        let matching = tokio::spawn(async move { match_due_sets(&of_task, last).await });
+        let matching = tokio::spawn(async move { match_next_batch(&of_task, last).await });
         let matching = AbortOnDropHandle::new(matching);
         match write_matched(app, matched).await? {
             Some(changed) => changed_hosts += changed,
             None => break,
         }
-        // A small pool may have had no second connection; the first is free by now.
+        // A small pool may have had no second connection; now the first one is free.
         next = match matching.await.map_err(ApiError::internal)? {
             Ok(next) => next,
-            Err(_) => match_due_sets(app, last).await?,
+            Err(_) => match_next_batch(app, last).await?,
         };
     }
     Ok(changed_hosts)
 }
 
-/// A batch of due sets with what they lack of the advisories that have changed.
-struct Matched {
-    edition: Arc<Edition>,
-    /// In order.
+/// A batch of due sets with their findings of the changed advisories.
+struct MatchedBatch {
+    revision: Arc<Revision>,
+    /// Sorted.
     advisories: Vec<i32>,
-    /// Numbers of sets in order, and of findings.
+    /// Sorted numbers of sets, with the numbers of their findings.
     sets: Vec<(i32, Vec<i32>)>,
 }
 
-impl Matched {
+impl MatchedBatch {
     fn last(&self) -> i32 {
         self.sets.last().map_or(i32::MAX, |(no, _)| *no)
     }
 }
 
-/// The due sets after `after`; `None` when there is none. They stay due, and nobody is kept waiting.
-async fn match_due_sets(app: &App, after: i32) -> ApiResult<Option<Matched>> {
+/// The due sets after `after`; `None` if there are none. They stay due, and no lock is held.
+async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatch>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
-    store::plan_anew(conn).await?;
-    // Read first: what is read of a later edition is refused when it is to be written.
-    let edition = app.measures.current(conn).await?;
+    store::force_custom_plans(conn).await?;
+    // Read first: a write is refused if the revision has changed since.
+    let revision = app.criteria.current(conn).await?;
     let mut sets = store::package_sets::list_due(conn, after, BATCH).await?;
     if sets.is_empty() {
         return Ok(None);
     }
     let mut advisories = store::package_sets::list_changed_advisories(conn).await?;
     advisories.sort_unstable();
-    let fixes = edition.fixes.of_advisories(conn, &advisories).await?;
-    let touched = Touched::by(&fixes);
+    let fixes = revision.fixes.of_advisories(conn, &advisories).await?;
+    let changed_packages = ChangedPackages::of(&fixes);
     let wanted: Vec<i32> = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
-    let packages = app.measures.packages(conn, &wanted).await?;
+    let packages = app.criteria.packages(conn, &wanted).await?;
     let mut found = Vec::with_capacity(sets.len());
     for set in &mut sets {
         let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
-        let packages = of_set.filter(|package| touched.concerns(package)).cloned().collect();
+        let packages = of_set.filter(|package| changed_packages.may_match(package)).cloned().collect();
         let inventory = set.facts.take().map(|facts| Inventory { facts: facts.0, packages });
-        found.push(inventory.map(|inventory| lacking(&fixes, &inventory)).unwrap_or_default());
+        found.push(inventory.map(|inventory| missing_fixes(&fixes, &inventory)).unwrap_or_default());
     }
-    let numbered = number_findings(conn, &app.measures, &found).await?;
+    let numbered = number_findings(conn, &app.criteria, &found).await?;
     transaction.commit().await?;
     let sets = sets.iter().map(|set| set.no).zip(numbered).collect();
-    Ok(Some(Matched { edition, advisories, sets }))
+    Ok(Some(MatchedBatch { revision, advisories, sets }))
 }
 
-/// Writes down what a batch lacks now; gives the hosts that it changed. `None` when what hosts are measured against is
-/// another by now: the sets are still due.
-async fn write_matched(app: &App, matched: Matched) -> ApiResult<Option<u64>> {
+/// Writes the findings of a batch. Returns the number of changed hosts; `None` if the criteria have changed: the sets
+/// stay due.
+async fn write_matched(app: &App, matched: MatchedBatch) -> ApiResult<Option<u64>> {
     let mut transaction = app.pool.begin().await?;
     let conn = &mut *transaction;
-    store::exclude_scans(conn).await?;
-    store::plan_anew(conn).await?;
-    let Matched { edition, advisories, sets } = matched;
-    if !edition.is(store::policy_criteria::get_edition(conn).await?) {
+    store::lock_results_exclusive(conn).await?;
+    store::force_custom_plans(conn).await?;
+    let MatchedBatch { revision, advisories, sets } = matched;
+    if !revision.is(store::policy_criteria::get_revision(conn).await?) {
         return Ok(None);
     }
     let numbers: Vec<i32> = sets.iter().map(|(no, _)| *no).collect();
-    let stood: FxHashMap<i32, Vec<i32>> =
+    let stored_by_set: FxHashMap<i32, Vec<i32>> =
         store::package_sets::take_due(conn, &numbers).await?.into_iter().collect();
     let all: Vec<i32> =
-        stood.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
-    let advisory_of = AdvisoryOf::load(conn, &app.measures, &all).await?;
-    // What other advisories say of the set still holds.
+        stored_by_set.values().chain(sets.iter().map(|(_, found)| found)).flatten().copied().collect();
+    let advisory_index = AdvisoryIndex::load(conn, &app.criteria, &all).await?;
+    // The findings of other advisories still hold.
     let is_changed =
-        |no: &i32| advisory_of.one(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
+        |no: &i32| advisory_index.get(*no).is_none_or(|advisory| advisories.binary_search(&advisory).is_ok());
     let (mut rows, mut pairs_of): (Vec<(i32, Vec<i32>)>, _) = (Vec::new(), FxHashMap::default());
     for (no, found) in &sets {
-        // Somebody else has taken it, or no host has it any more.
-        let Some(stood) = stood.get(no) else { continue };
-        let (replaced, mut findings): (Vec<i32>, Vec<i32>) = stood.iter().copied().partition(is_changed);
+        // Another process has matched it, or no host has it any more.
+        let Some(stored) = stored_by_set.get(no) else { continue };
+        let (replaced, mut findings): (Vec<i32>, Vec<i32>) = stored.iter().copied().partition(is_changed);
         findings.extend(found);
         findings.sort_unstable();
-        if findings != *stood {
+        if findings != *stored {
             rows.push((*no, findings));
-            pairs_of.insert(*no, (advisory_of.of(&replaced), advisory_of.of(found)));
+            pairs_of.insert(*no, (advisory_index.missing(&replaced), advisory_index.missing(found)));
         }
     }
-    store::package_sets::put_findings(conn, &rows).await?;
+    store::package_sets::upsert_findings(conn, &rows).await?;
     let of_sets: Vec<i32> = rows.iter().map(|(no, _)| *no).collect();
     let mut hosts = store::results::list_hosts_of_sets(conn, &of_sets).await?;
     let findings_of: FxHashMap<i32, Vec<i32>> = rows.into_iter().collect();
@@ -207,22 +212,22 @@ async fn write_matched(app: &App, matched: Matched) -> ApiResult<Option<u64>> {
         host.findings = findings_of.get(&set_no).cloned().unwrap_or_default();
     }
     store::affected::change_pairs(conn, changes).await?;
-    policy_results::reckon_measured(conn, &edition, &hosts, app.clock.now()).await?;
+    policy_results::recompute_hosts(conn, &revision, &hosts, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(Some(hosts.len() as u64))
 }
 
-/// Which packages a change of advisories can concern.
-struct Touched(FxHashSet<String>);
+/// The packages that changed advisories can match.
+struct ChangedPackages(FxHashSet<String>);
 
-impl Touched {
-    fn by(fixes: &FixIndex) -> Self {
+impl ChangedPackages {
+    fn of(fixes: &FixIndex) -> Self {
         let affected = fixes.index.advisories().iter().flat_map(|advisory| &advisory.affected);
         Self(affected.map(|affected| affected.package.clone()).collect())
     }
 
-    /// Kernels and packages of modules say something about others, too.
-    fn concerns(&self, package: &InstalledPackage) -> bool {
+    /// Kernels and packages of modules affect the matching of others, too.
+    fn may_match(&self, package: &InstalledPackage) -> bool {
         self.0.contains(&package.name)
             || self.0.contains(package.source_name())
             || package.module.is_some()
@@ -232,11 +237,11 @@ impl Touched {
     }
 }
 
-/// Evaluates new sets; gives the numbers of what each lacks, in order.
-pub(crate) async fn evaluate_new(
+/// Matches new sets. Returns the findings of each, in order.
+pub(crate) async fn match_new_sets(
     conn: &mut PgConnection,
-    measures: &Measures,
-    edition: &Edition,
+    criteria: &CriteriaCache,
+    revision: &Revision,
     inventories: &[&Inventory],
 ) -> ApiResult<Vec<Vec<i32>>> {
     let mut names_of: BTreeMap<String, FxHashSet<String>> = BTreeMap::new();
@@ -244,7 +249,7 @@ pub(crate) async fn evaluate_new(
         let HostFacts { os, channels, .. } = &inventory.facts;
         for release in std::iter::once(os).chain(channels) {
             let names = names_of.entry(release.to_string()).or_default();
-            for name in inventory.packages.iter().flat_map(known_names) {
+            for name in inventory.packages.iter().flat_map(advisory_names) {
                 if !names.contains(name.as_ref()) {
                     names.insert(name.into_owned());
                 }
@@ -253,7 +258,7 @@ pub(crate) async fn evaluate_new(
     }
     let mut fixes = HashMap::new();
     for (release, names) in &names_of {
-        fixes.insert(release.clone(), edition.fixes.of_release(conn, release, names).await?);
+        fixes.insert(release.clone(), revision.fixes.of_release(conn, release, names).await?);
     }
     let mut matched = Vec::with_capacity(inventories.len());
     for inventory in inventories {
@@ -261,22 +266,22 @@ pub(crate) async fn evaluate_new(
         let HostFacts { os, channels, .. } = &inventory.facts;
         for release in std::iter::once(os).chain(channels) {
             if let Some(fixes) = fixes.get(&release.to_string()) {
-                found.extend(lacking(fixes, inventory));
+                found.extend(missing_fixes(fixes, inventory));
             }
         }
         matched.push(found);
     }
-    number_findings(conn, measures, &matched).await
+    number_findings(conn, criteria, &matched).await
 }
 
-/// Every name under which an advisory could speak of a package.
-pub(crate) fn known_names(package: &InstalledPackage) -> Vec<std::borrow::Cow<'_, str>> {
+/// Every name by which an advisory can mean a package.
+pub(crate) fn advisory_names(package: &InstalledPackage) -> Vec<std::borrow::Cow<'_, str>> {
     let source = package.source_name();
     let mut names = vec![package.name.as_str().into()];
     if source != package.name {
         names.push(source.into());
     }
-    // Kernel images are signed in sources of their own, and advisories name the kernel's.
+    // Signed kernel images are built from their own sources, and advisories name the kernel's source.
     if let Some(flavour) = source.strip_prefix("linux-signed") {
         names.push("linux".into());
         names.push(format!("linux{flavour}").into());
@@ -284,7 +289,7 @@ pub(crate) fn known_names(package: &InstalledPackage) -> Vec<std::borrow::Cow<'_
     names
 }
 
-fn lacking(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
+fn missing_fixes(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
     let mut matches = match_host(&fixes.index, inventory);
     matches.extend(match_running_kernel(&fixes.index, inventory));
     let numbered = matches.iter().filter_map(|found| Some((*fixes.numbers.get(&found.advisory.id)?, found)));
@@ -293,7 +298,7 @@ fn lacking(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
 
 fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
     let package = found.package;
-    // The fixed version of a source is none of its packages' where their versions differ.
+    // The fixed version of a source is not a version of its packages if their versions differ.
     let is_installable_name =
         found.affected.package_kind == PackageKind::Binary || package.source_version.is_none();
     let target = match (is_installable_name, found.installable) {
@@ -308,15 +313,16 @@ fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
         fixed: found.fixed().to_owned(),
         candidate: package.candidate.clone(),
         target,
-        state: found.state.name().to_owned(),
-        rule: found.rule.kind().name().to_owned(),
+        state: found.state,
+        rule: found.rule.kind(),
     }
 }
 
 fn digest(finding: &NewFinding) -> ContentDigest {
     let mut hash = Sha256::new();
     hash.update(finding.advisory_no.to_le_bytes());
-    for text in [&finding.package, &finding.installed, &finding.fixed, &finding.state, &finding.rule] {
+    let names = [finding.state.name(), finding.rule.name()];
+    for text in [&*finding.package, &finding.installed, &finding.fixed].into_iter().chain(names) {
         hash.update(text);
         hash.update([0]);
     }
@@ -328,16 +334,16 @@ fn digest(finding: &NewFinding) -> ContentDigest {
     hash.finalize().into()
 }
 
-/// The numbers of findings, in order and each once; those that are new get one.
+/// The numbers of findings, sorted and without duplicates. New findings get a number.
 async fn number_findings(
     conn: &mut PgConnection,
-    measures: &Measures,
+    criteria: &CriteriaCache,
     findings: &[Vec<NewFinding>],
 ) -> ApiResult<Vec<Vec<i32>>> {
     let digests: Vec<Vec<ContentDigest>> =
         findings.iter().map(|of_set| of_set.iter().map(digest).collect()).collect();
     let known: Vec<Vec<Option<i32>>> =
-        digests.iter().map(|digests| measures.known_findings(digests)).collect();
+        digests.iter().map(|digests| criteria.cached_findings(digests)).collect();
     let mut missing: BTreeMap<ContentDigest, &NewFinding> = BTreeMap::new();
     for ((of_set, digests), known) in findings.iter().zip(&digests).zip(&known) {
         let unknown = of_set.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
@@ -347,7 +353,7 @@ async fn number_findings(
     if !missing.is_empty() {
         let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         let stored = by_digest(store::dictionary::find_findings(conn, &wanted).await?);
-        measures.remember_findings(&stored);
+        criteria.cache_findings(&stored);
         missing.retain(|digest, _| !stored.contains_key(digest));
         numbers.extend(stored);
     }
@@ -357,7 +363,7 @@ async fn number_findings(
         let inserted = by_digest(store::dictionary::insert_findings(conn, &new).await?);
         missing.retain(|digest, _| !inserted.contains_key(digest));
         numbers.extend(inserted);
-        // Somebody else was faster; that transaction has ended, or there would be an answer still to wait for.
+        // Another transaction has inserted them and has ended: otherwise the insert would still wait for it.
         let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
         if !rest.is_empty() {
             numbers.extend(by_digest(store::dictionary::find_findings(conn, &rest).await?));
@@ -375,42 +381,42 @@ async fn number_findings(
 }
 
 /// The advisories of findings.
-pub(crate) struct AdvisoryOf(FxHashMap<i32, i32>);
+pub(crate) struct AdvisoryIndex(FxHashMap<i32, i32>);
 
-impl AdvisoryOf {
+impl AdvisoryIndex {
     pub(crate) async fn load(
         conn: &mut PgConnection,
-        measures: &Measures,
+        criteria: &CriteriaCache,
         findings: &[i32],
     ) -> ApiResult<Self> {
-        Ok(Self(measures.advisories_of(conn, findings).await?))
+        Ok(Self(criteria.advisories_of(conn, findings).await?))
     }
 
-    fn one(&self, finding: i32) -> Option<i32> {
+    fn get(&self, finding: i32) -> Option<i32> {
         self.0.get(&finding).copied()
     }
 
-    /// The advisories of findings.
-    pub(crate) fn of(&self, findings: &[i32]) -> Lacking {
-        let pair = |no: &i32| Some((self.one(*no)?, Some(*no)));
-        let mut lacking: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
-        lacking.sort_unstable();
-        lacking.dedup_by(|next, kept| {
+    /// The advisories of these findings.
+    pub(crate) fn missing(&self, findings: &[i32]) -> MissingAdvisories {
+        let pair = |no: &i32| Some((self.get(*no)?, Some(*no)));
+        let mut missing: Vec<(i32, Option<i32>)> = findings.iter().filter_map(pair).collect();
+        missing.sort_unstable();
+        missing.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
             if is_same {
                 kept.1 = None;
             }
             is_same
         });
-        Lacking(lacking)
+        MissingAdvisories(missing)
     }
 }
 
-/// Advisories in order, each with the finding that is of it, unless there are several.
+/// Sorted advisories, each with its finding, or `None` if it has several.
 #[derive(Default)]
-pub(crate) struct Lacking(Vec<(i32, Option<i32>)>);
+pub(crate) struct MissingAdvisories(Vec<(i32, Option<i32>)>);
 
-impl Lacking {
+impl MissingAdvisories {
     fn get(&self, advisory: i32) -> Option<Option<i32>> {
         let place = self.0.binary_search_by_key(&advisory, |(no, _)| *no).ok()?;
         self.0.get(place).map(|(_, finding)| *finding)
@@ -423,13 +429,13 @@ impl Lacking {
 }
 
 impl PairChanges {
-    /// Notes that a host lacks something else than before.
-    pub(crate) fn add(&mut self, host_id: i32, before: &Lacking, after: &Lacking) {
+    /// Records that the missing fixes of a host changed.
+    pub(crate) fn add(&mut self, host_id: i32, before: &MissingAdvisories, after: &MissingAdvisories) {
         for &(advisory_no, finding_no) in &after.0 {
             let pair = Pair { advisory_no, host_id, finding_no };
             match before.get(advisory_no) {
                 None => self.new.push(pair),
-                Some(stood) if stood != finding_no => self.changed.push(pair),
+                Some(stored) if stored != finding_no => self.changed.push(pair),
                 Some(_) => {}
             }
         }

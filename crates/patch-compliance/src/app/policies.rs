@@ -1,12 +1,12 @@
-//! Policies: who may have which, and what follows from a change for the hosts they measure.
+//! Policies: what is valid, and how a change affects the hosts they select.
 
 use std::collections::BTreeMap;
 
 use advisories::OsRelease;
 use api_types::{
     cmdb::Ci,
+    page::Page,
     patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, StoredPolicy},
-    problem::FieldError,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
@@ -16,23 +16,37 @@ use domain::{
 };
 use serde_json::{Map, Value};
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
     extract::parse_json,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
     problem_types,
 };
 
-pub use crate::store::policies::{find_policy, get_policy, list_scheduled, os_key};
+pub use crate::store::policies::{find_policy, list_scheduled, os_key};
 
 use super::{hosts, package_set_matching};
 use crate::{App, store};
 
 const OCCURRENCES_SHOWN: usize = 5;
-/// Policies compared with a previewed one.
-const MOST_POLICIES: i64 = 10_000;
-const LONGEST_TAG: usize = 200;
-/// Those ITSM asks for one approval at most.
-const MOST_APPROVERS: usize = 20;
+/// Maximum policies compared with a previewed one.
+const MAX_POLICIES: i64 = 10_000;
+const MAX_TAG_BYTES: usize = 200;
+/// The maximum of ITSM for one approval.
+const MAX_APPROVERS: usize = 20;
+
+/// In the order of their ids.
+pub(crate) async fn list_policies(app: &App, request: &PageRequest) -> ApiResult<Page<StoredPolicy>> {
+    let (limit, after) = (request.limit()?, request.after::<String>()?);
+    let mut conn = app.pool.acquire().await?;
+    let found = store::policies::list_policies(&mut conn, after.as_deref(), limit + 1).await?;
+    Ok(page(found, limit, |stored| stored.policy.id.to_string()))
+}
+
+pub async fn get_policy(app: &App, id: &PolicyId) -> ApiResult<StoredPolicy> {
+    let mut conn = app.pool.acquire().await?;
+    store::policies::get_policy(&mut conn, id).await
+}
 
 pub(crate) async fn create_policy(
     app: &App,
@@ -48,22 +62,22 @@ pub(crate) async fn create_policy(
         Begun::Replay(stored) => return Ok(stored),
         Begun::New(ticket) => ticket,
     };
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let no =
         store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
-            || ApiError::new(problem_types::EXISTS, format!("there is a policy `{}` already", policy.id)),
+            || ApiError::new(problem_types::EXISTS, format!("policy `{}` already exists", policy.id)),
         )?;
     store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("create_policy", object(&policy.id)).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
-    let stored = get_policy(&mut transaction, &policy.id).await?;
+    let stored = store::policies::get_policy(&mut transaction, &policy.id).await?;
     ticket.finish(&mut transaction, &stored).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(stored)
 }
 
-/// Replaces the fields that `changes` names; `null` returns a field to its default.
+/// Replaces the given fields; `null` resets a field to its default.
 pub(crate) async fn update_policy(
     app: &App,
     caller: &Caller,
@@ -74,7 +88,7 @@ pub(crate) async fn update_policy(
     hosts::try_synchronise(app).await;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
     if_match.check(before.version)?;
     let policy = merged(&before.policy, changes)?;
@@ -82,14 +96,14 @@ pub(crate) async fn update_policy(
         return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
     }
     check(app, &policy)?;
-    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
     store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
     store::hosts::mark_selected(&mut transaction, no).await?;
     let record = audit::Record::new("update_policy", object(id)).before(&before.policy).after(&policy);
     audit::record(&mut transaction, caller, record).await?;
-    let stored = get_policy(&mut transaction, id).await?;
+    let stored = store::policies::get_policy(&mut transaction, id).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(stored)
 }
 
@@ -100,21 +114,21 @@ pub(crate) async fn delete_policy(
     if_match: &IfMatch,
 ) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
     if_match.check(before.version)?;
     if let Some(run) = store::policies::find_open_run(&mut transaction, id).await? {
         return Err(ApiError::new(
             problem_types::RUN_OPEN,
-            format!("run `{run}` of policy `{id}` has not ended; cancel it or wait for its end"),
+            format!("run `{run}` of policy `{id}` has not ended; cancel it or wait until it ends"),
         ));
     }
-    store::hosts::mark_measured(&mut transaction, no).await?;
+    store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
     store::policies::delete_policy(&mut transaction, no).await?;
     let record = audit::Record::new("delete_policy", object(id)).before(&before.policy);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(())
 }
 
@@ -124,7 +138,7 @@ fn object(id: &PolicyId) -> String {
 
 fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
     let Value::Object(mut fields) = serde_json::to_value(policy)? else {
-        return Err(ApiError::internal("a policy is written as something else than an object"));
+        return Err(ApiError::internal("a policy does not serialise to an object"));
     };
     for (name, value) in changes {
         match value {
@@ -136,62 +150,57 @@ fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
 }
 
 fn check(app: &App, policy: &Policy) -> ApiResult<()> {
-    let mut faults: Vec<FieldError> =
-        policy.faults().into_iter().map(|(pointer, detail)| FieldError { pointer, detail }).collect();
-    let mut fault =
-        |pointer: String, detail: &str| faults.push(FieldError { pointer, detail: detail.to_owned() });
+    let mut errors: FieldErrors = policy.faults().into_iter().collect();
     let staging = policy.staging.iter().map(|staging| ("/staging/target_ci_tags", &staging.target_ci_tags));
     for (pointer, tags) in std::iter::once(("/target_ci_tags", &policy.target_ci_tags)).chain(staging) {
         for (key, value) in tags {
-            if key.is_empty() || key.len() > LONGEST_TAG || value.len() > LONGEST_TAG {
-                fault(
-                    format!("{pointer}/{}", pointer_part(key)),
-                    "must have a key and a value of at most 200 bytes",
-                );
-            }
+            errors.require(
+                !key.is_empty() && key.len() <= MAX_TAG_BYTES && value.len() <= MAX_TAG_BYTES,
+                format!("{pointer}/{}", pointer_part(key)),
+                "must have a key and a value of at most 200 bytes",
+            );
         }
     }
-    if policy.os_type.as_deref().is_some_and(|os| os.parse::<OsRelease>().is_err()) {
-        fault(
-            "/os_type".to_owned(),
-            "names no operating system release known here; write it as `rhel9` or `debian12`",
-        );
-    }
-    if policy.notify.len() > 50 {
-        fault("/notify".to_owned(), "must name at most 50 addresses");
-    }
+    errors.require(
+        policy.os_type.as_deref().is_none_or(|os| os.parse::<OsRelease>().is_ok()),
+        "/os_type",
+        "is not a known operating system release; write it as `rhel9` or `debian12`",
+    );
+    errors.require(policy.notify.len() <= 50, "/notify", "must have at most 50 addresses");
     for (position, recipient) in policy.notify.iter().enumerate() {
-        if !is_address(recipient) && !is_webhook(recipient) {
-            fault(format!("/notify/{position}"), "is neither an e-mail address nor an http address");
-        }
+        errors.require(
+            is_address(recipient) || is_webhook(recipient),
+            format!("/notify/{position}"),
+            "is neither an e-mail address nor an http address",
+        );
     }
     let approvers = &policy.change.approver_emails;
-    if approvers.len() > MOST_APPROVERS {
-        fault("/change/approver_emails".to_owned(), "must name at most 20 addresses");
-    }
+    errors.require(
+        approvers.len() <= MAX_APPROVERS,
+        "/change/approver_emails",
+        "must have at most 20 addresses",
+    );
     for (position, address) in approvers.iter().enumerate() {
-        if !is_address(address) {
-            fault(format!("/change/approver_emails/{position}"), "is no e-mail address");
-        }
-    }
-    if !policy.workflow.maintenance_hooks.is_empty() && app.settings.hooks_dir.is_none() {
-        fault(
-            "/workflow/maintenance_hooks".to_owned(),
-            "needs the folder its programs lie in: start the service with --hooks-dir",
+        errors.require(
+            is_address(address),
+            format!("/change/approver_emails/{position}"),
+            "is not an e-mail address",
         );
     }
+    errors.require(
+        policy.workflow.maintenance_hooks.is_empty() || app.settings.hooks_dir.is_some(),
+        "/workflow/maintenance_hooks",
+        "needs a folder of hooks: start the service with --hooks-dir",
+    );
     let address = policy.vault.as_ref().and_then(|vault| vault.address.as_deref());
-    if address.is_some_and(|address| !is_webhook(address)) {
-        fault("/vault/address".to_owned(), "is no http or https address");
-    }
+    errors.require(address.is_none_or(is_webhook), "/vault/address", "is not an http or https address");
     let prefix = policy.vault.as_ref().and_then(|vault| vault.secret_path_prefix.as_deref());
-    if prefix.is_some_and(|prefix| !is_secret_path(prefix)) {
-        fault("/vault/secret_path_prefix".to_owned(), "must be names parted by `/`, of `a-z A-Z 0-9 . _ -`");
-    }
-    match faults.is_empty() {
-        true => Ok(()),
-        false => Err(ApiError::invalid_fields(faults)),
-    }
+    errors.require(
+        prefix.is_none_or(is_secret_path),
+        "/vault/secret_path_prefix",
+        "must be names of `a-z A-Z 0-9 . _ -`, separated by `/`",
+    );
+    errors.finish()
 }
 
 fn pointer_part(key: &str) -> String {
@@ -224,12 +233,12 @@ fn is_secret_path(text: &str) -> bool {
     text.len() <= 200 && text.split('/').all(is_name)
 }
 
-/// What the policy means now: targets from the CMDB as it is, occurrences on the policy's own clock, and the policies
-/// that want the same hosts.
+/// The current effect of a policy: targets from the CMDB, occurrences in the policy's time zone, and other policies for
+/// the same hosts.
 pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
     let mut conn = app.pool.acquire().await?;
-    let policy = get_policy(&mut conn, id).await?.policy;
-    let others = store::policies::list_policies(&mut conn, None, MOST_POLICIES).await?;
+    let policy = store::policies::get_policy(&mut conn, id).await?.policy;
+    let others = store::policies::list_policies(&mut conn, None, MAX_POLICIES).await?;
     drop(conn);
     let others: Vec<Policy> = others
         .into_iter()
@@ -242,11 +251,11 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
     let mut conflicts: BTreeMap<&PolicyId, Vec<CiId>> = BTreeMap::new();
     let mut effective = Vec::new();
     for ci in &selected {
-        let rivals: Vec<&Policy> = others.iter().filter(|other| selects(other, &ci.tags)).collect();
-        for rival in &rivals {
+        let competing: Vec<&Policy> = others.iter().filter(|other| selects(other, &ci.tags)).collect();
+        for rival in &competing {
             conflicts.entry(&rival.id).or_default().push(ci.id.clone());
         }
-        let first = rivals.into_iter().chain([&policy]).min_by_key(|policy| precedence(policy));
+        let first = competing.into_iter().chain([&policy]).min_by_key(|policy| precedence(policy));
         if let Some(first) = first.filter(|first| first.id != policy.id) {
             effective.push(EffectivePolicy { ci_id: ci.id.clone(), policy_id: first.id.clone() });
         }
@@ -268,7 +277,7 @@ fn conflict(id: &PolicyId, ci_ids: Vec<CiId>) -> PolicyConflict {
     PolicyConflict { policy_id: id.clone(), reason, ci_ids }
 }
 
-/// Lowest first: more target tags, then the id that comes first.
+/// Lowest first: more target tags, then the lower id.
 fn precedence(policy: &Policy) -> (std::cmp::Reverse<usize>, &PolicyId) {
     (std::cmp::Reverse(policy.target_ci_tags.len()), &policy.id)
 }
@@ -312,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_no_changes() {
+    fn unknown_fields_are_refused() {
         let before = policy(json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" } }));
         let changes = Map::from_iter([("colour".to_owned(), json!("red"))]);
         assert_eq!(merged(&before, changes).unwrap_err().status().as_u16(), 422);

@@ -1,15 +1,15 @@
-//! Service levels, and how they are kept: what is overdue, how long repairs took, how long hosts were exposed.
+//! Service levels: what is overdue, how long fixes took, how long hosts were exposed.
 
 use advisories::sla::SlaPolicy;
 use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
 use chrono::{Datelike, Months, NaiveDate};
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit};
 
 use super::{compliance::UNTAGGED, package_set_matching};
 use crate::{App, store};
 
-/// Longest time that may be allowed for a fix.
-const MOST_DAYS: u32 = 3650;
+/// Longest time to fix that can be set.
+const MAX_DAYS: u32 = 3650;
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
 pub(crate) async fn get_service_levels(app: &App) -> ApiResult<ServiceLevels> {
@@ -22,32 +22,32 @@ fn on_the_wire(levels: SlaPolicy) -> ServiceLevels {
     ServiceLevels { exploited_days, critical_days, high_days, other_days }
 }
 
-/// Changes the levels; every due date follows.
+/// Changes the levels and every due date.
 pub(crate) async fn set_service_levels(
     app: &App,
     caller: &Caller,
     wanted: ServiceLevels,
 ) -> ApiResult<ServiceLevels> {
     let ServiceLevels { exploited_days, critical_days, high_days, other_days } = wanted;
+    let mut errors = FieldErrors::default();
     for (pointer, days) in [
         ("/exploited_days", exploited_days),
         ("/critical_days", critical_days),
         ("/high_days", high_days),
         ("/other_days", other_days),
     ] {
-        if !(1..=MOST_DAYS).contains(&days) {
-            return Err(ApiError::invalid(pointer, format!("must be 1 to {MOST_DAYS} days")));
-        }
+        errors.require((1..=MAX_DAYS).contains(&days), pointer, format!("must be 1 to {MAX_DAYS} days"));
     }
+    errors.finish()?;
     let mut transaction = app.pool.begin().await?;
-    store::lock_results(&mut transaction).await?;
+    store::lock_results_for_change(&mut transaction).await?;
     let before = on_the_wire(store::sla::get_service_levels(&mut transaction).await?);
     let levels = SlaPolicy { exploited_days, critical_days, high_days, other_days };
-    store::sla::put_service_levels(&mut transaction, &levels).await?;
+    store::sla::set_service_levels(&mut transaction, &levels).await?;
     let record = audit::Record::new("set_service_levels", "service-levels").before(&before).after(&wanted);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    package_set_matching::try_reckon(app).await;
+    package_set_matching::try_recompute_due(app).await;
     Ok(wanted)
 }
 
@@ -77,13 +77,13 @@ pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<Timeline
         place.hosts_in_breach = open.hosts_in_breach;
         place.open_cve_days = days(open.cve_seconds);
     }
-    for repaired in store::sla::list_repaired(&mut conn, since).await? {
-        let place = place_of(&mut report, &repaired.dimension, repaired.value);
-        place.fixes_installed = repaired.fixes;
-        place.fixes_installed_late = repaired.late;
-        place.closed_cve_days = days(repaired.cve_seconds);
-        place.mean_days_to_patch = (repaired.fixes > 0)
-            .then(|| rounded(repaired.seconds as f64 / repaired.fixes as f64 / SECONDS_OF_A_DAY));
+    for remediated in store::sla::list_remediations(&mut conn, since).await? {
+        let place = place_of(&mut report, &remediated.dimension, remediated.value);
+        place.fixes_installed = remediated.fixes;
+        place.fixes_installed_late = remediated.late;
+        place.closed_cve_days = days(remediated.cve_seconds);
+        place.mean_days_to_patch = (remediated.fixes > 0)
+            .then(|| rounded(remediated.seconds as f64 / remediated.fixes as f64 / SECONDS_OF_A_DAY));
     }
     Ok(report)
 }
@@ -105,7 +105,7 @@ fn days(seconds: i64) -> f64 {
     rounded(seconds as f64 / SECONDS_OF_A_DAY)
 }
 
-/// One decimal is as fine as anybody reads it.
+/// One decimal.
 fn rounded(days: f64) -> f64 {
     (days * 10.0).round() / 10.0
 }

@@ -1,35 +1,35 @@
-//! A value that takes long to work out on a large fleet, and is then worked out seldom.
+//! A value that takes long to compute on a large fleet, and is then computed less often.
 
 use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-/// What is worked out faster than this is never remembered.
-const FAST: Duration = Duration::from_millis(20);
-/// At most this part of the time is spent on working it out.
-const SHARE: u32 = 200;
+/// Values that are computed faster than this are not cached.
+const MIN_DURATION: Duration = Duration::from_millis(20);
+/// A value is kept for this many times the time it took.
+const INTERVAL_FACTOR: u32 = 200;
 
-struct Remembered<T> {
+struct Entry<T> {
     value: T,
     took: Duration,
     until: Instant,
 }
 
-pub(crate) struct Seldom<T>(Mutex<Option<Remembered<T>>>);
+pub(crate) struct ThrottledCache<T>(Mutex<Option<Entry<T>>>);
 
-impl<T> Default for Seldom<T> {
+impl<T> Default for ThrottledCache<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
     }
 }
 
-impl<T: Copy> Seldom<T> {
-    /// What was worked out so short a time ago that it is good enough. When it is not, the caller works it out, and
-    /// others take the old value for a while longer.
-    pub(crate) fn recall(&self) -> Option<T> {
-        let mut remembered = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let known = remembered.as_mut()?;
+impl<T: Copy> ThrottledCache<T> {
+    /// The cached value, if it is recent enough. Otherwise the caller computes it, and other callers get the old value
+    /// for a while.
+    pub(crate) fn get(&self) -> Option<T> {
+        let mut entry = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = entry.as_mut()?;
         if Instant::now() < known.until {
             return Some(known.value);
         }
@@ -37,9 +37,9 @@ impl<T: Copy> Seldom<T> {
         None
     }
 
-    pub(crate) fn remember(&self, value: T, took: Duration) {
-        let until = Instant::now() + took * SHARE;
-        let remembered = Some(Remembered { value, took, until }).filter(|_| took >= FAST);
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = remembered;
+    pub(crate) fn put(&self, value: T, took: Duration) {
+        let until = Instant::now() + took * INTERVAL_FACTOR;
+        let entry = Some(Entry { value, took, until }).filter(|_| took >= MIN_DURATION);
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = entry;
     }
 }

@@ -1,4 +1,4 @@
-//! From what hosts lack to the exact versions a plan brings them to.
+//! From missing fixes to the exact versions that a plan installs.
 
 use std::{
     cmp::Ordering,
@@ -8,6 +8,7 @@ use std::{
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
 use domain::{
+    compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
     package::{PackageUpdate, Packaging},
     plan::{Plan, Target},
@@ -16,9 +17,9 @@ use domain::{
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
-use crate::store::{self, compliance::PendingOfHost};
+use crate::store::{self, compliance::PendingFix};
 
-/// Which of the missing fixes are wanted.
+/// Which of the missing fixes to install.
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// All, or those published by the end of a month.
@@ -28,7 +29,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn holds(&self, row: &PendingOfHost) -> bool {
+    fn includes(&self, row: &PendingFix) -> bool {
         match self {
             Self::Level(level) => level.is_none_or(|level| level.covers(row.published)),
             Self::Advisory(id) => row.advisory_id == *id || row.cves.contains(id),
@@ -36,17 +37,17 @@ impl Wanted {
     }
 }
 
-/// The updates each host needs, every package once, at the highest of the fixed versions wanted for it: no further than
-/// asked. Held and excepted packages, fixes that wait for a reboot alone, and fixes that the host's repositories do not
-/// offer are left out. Hosts that need nothing are absent.
+/// The updates of each host: every package once, at the highest fixed version among the wanted fixes, and no newer.
+/// Leaves out held and excepted packages, fixes that only wait for a reboot, and fixes that the host's repositories do
+/// not offer. Hosts without updates are absent.
 pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
     wanted: &Wanted,
 ) -> ApiResult<BTreeMap<CiId, Vec<PackageUpdate>>> {
     let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
-    for row in pending_of(conn, hosts).await? {
-        if row.state != "missing" || !wanted.holds(&row) {
+    for row in list_pending(conn, hosts).await? {
+        if row.state != PatchStateOfPackage::Missing || !wanted.includes(&row) {
             continue;
         }
         let packaging = packaging_of(&row)?;
@@ -80,9 +81,9 @@ pub async fn pending_updates(
         .collect())
 }
 
-/// Archives of Debian's family keep the newest version alone; where a real host is told of a newer one, the fixed one
-/// can no longer be had.
-fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<String> {
+/// Debian archives keep only the newest version: if the archive of a real host offers a newer one, the fixed version is
+/// no longer available.
+fn version_to_install(row: &PendingFix, packaging: Packaging) -> Option<String> {
     match &row.candidate {
         Some(candidate) if packaging == Packaging::Dpkg && row.driver != "model" => {
             row.target.as_ref().map(|_| candidate.clone())
@@ -91,17 +92,17 @@ fn version_to_install(row: &PendingOfHost, packaging: Packaging) -> Option<Strin
     }
 }
 
-/// Severity of the worst fix each host lacks, on the scale of CVSS scores. Hosts that lack nothing are absent.
+/// Severity of the worst missing fix of each host, on the CVSS scale. Hosts without missing fixes are absent.
 pub async fn severities(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, f64>> {
     let mut worst: BTreeMap<CiId, f64> = BTreeMap::new();
-    for row in pending_of(conn, hosts).await? {
+    for row in list_pending(conn, hosts).await? {
         let known = worst.entry(ci_id(&row.ci_id)?).or_default();
-        *known = known.max(score(&row.severity));
+        *known = known.max(score(row.severity));
     }
     Ok(worst)
 }
 
-/// The same of what a plan was made to fix, whatever has become of its hosts since.
+/// The same for the fixes in a plan, independent of the current state of its hosts.
 pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResult<BTreeMap<CiId, f64>> {
     let advisories_of =
         |target: &Target| target.updates.iter().flat_map(|update| update.advisories.clone()).collect();
@@ -109,22 +110,22 @@ pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResu
         plan.targets.iter().map(|(host, target)| (host, advisories_of(target))).collect();
     let ids: BTreeSet<String> = of_hosts.iter().flat_map(|(_, ids)| ids.iter().cloned()).collect();
     let ids: Vec<String> = ids.into_iter().collect();
-    let known: BTreeMap<String, String> =
+    let known: BTreeMap<String, Severity> =
         store::advisories::list_severities(conn, &ids).await?.into_iter().collect();
     let worst = |ids: &BTreeSet<String>| {
-        ids.iter().filter_map(|id| known.get(id)).map(|one| score(one)).reduce(f64::max)
+        ids.iter().filter_map(|id| known.get(id)).map(|one| score(*one)).reduce(f64::max)
     };
     Ok(of_hosts.iter().filter_map(|(host, ids)| Some(((*host).clone(), worst(ids)?))).collect())
 }
 
 /// Middles of the ranges of CVSS 3.1.
-fn score(severity: &str) -> f64 {
+fn score(severity: Severity) -> f64 {
     match severity {
-        "critical" => 9.5,
-        "high" => 8.0,
-        "medium" => 5.5,
-        "low" => 2.0,
-        _ => 0.0,
+        Severity::Critical => 9.5,
+        Severity::High => 8.0,
+        Severity::Medium => 5.5,
+        Severity::Low => 2.0,
+        Severity::None => 0.0,
     }
 }
 
@@ -140,7 +141,7 @@ pub async fn installed_versions(
         store::dictionary::load_packages(conn, &numbers).await?.into_iter().collect();
     let mut installed = BTreeMap::new();
     for (host, facts, numbers) in sets {
-        let packaging = domain_packaging(facts.packaging());
+        let packaging = facts.packaging();
         let mut versions: BTreeMap<String, String> = BTreeMap::new();
         for package in numbers.iter().filter_map(|no| packages.get(no)).cloned() {
             match versions.entry(package.name) {
@@ -164,30 +165,19 @@ pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
     compare(packaging, version, wanted) != Ordering::Less
 }
 
-/// Texts that are no versions were refused when they came in; were there one, it would count as the lowest.
+/// Invalid versions are refused when an inventory is pushed; here they would count as the lowest.
 fn compare(packaging: Packaging, a: &str, b: &str) -> Ordering {
-    let packaging = match packaging {
-        Packaging::Rpm => advisories::Packaging::Rpm,
-        Packaging::Dpkg => advisories::Packaging::Dpkg,
-    };
     advisories::compare(packaging, a, b).unwrap_or(Ordering::Less)
 }
 
-fn domain_packaging(packaging: advisories::Packaging) -> Packaging {
-    match packaging {
-        advisories::Packaging::Rpm => Packaging::Rpm,
-        advisories::Packaging::Dpkg => Packaging::Dpkg,
-    }
-}
-
-fn packaging_of(row: &PendingOfHost) -> ApiResult<Packaging> {
+fn packaging_of(row: &PendingFix) -> ApiResult<Packaging> {
     let os: advisories::OsRelease = row.os.parse().map_err(ApiError::internal)?;
-    Ok(domain_packaging(os.packaging()))
+    Ok(os.packaging())
 }
 
-async fn pending_of(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingOfHost>> {
-    let now: DateTime<Utc> = store::clock_of(conn).await?;
-    store::compliance::list_pending_of(conn, &names(hosts), now).await
+async fn list_pending(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingFix>> {
+    let now: DateTime<Utc> = store::database_now(conn).await?;
+    store::compliance::list_pending(conn, &names(hosts), now).await
 }
 
 fn names(hosts: &[CiId]) -> Vec<String> {

@@ -1,15 +1,19 @@
-//! Advisories: stored whole, with their packages beside them to be found by.
+//! Advisories: stored whole, and their packages in a table of their own for look-ups.
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{Advisory, AffectedPackage, OsRelease, PackageKind, module_stream::ModuleStream};
+use advisories::{Advisory, AffectedPackage, OsRelease, module_stream::ModuleStream};
 use api_types::patch::AdvisorySummary;
 use chrono::{DateTime, Utc};
+use domain::compliance::Severity;
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use super::text;
+use super::text_column::TextColumn;
 
 /// An advisory to store.
 #[derive(Debug, Clone)]
@@ -19,7 +23,7 @@ pub struct NewAdvisory {
     pub due: DateTime<Utc>,
 }
 
-/// What is stored under an id already.
+/// The stored version of an advisory.
 #[derive(Debug, Clone)]
 pub struct KnownAdvisory {
     pub id: String,
@@ -38,7 +42,7 @@ pub async fn find_known(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Ve
     Ok(known)
 }
 
-/// Stores advisories, those known already in place of what was known. Each id may come once.
+/// Stores advisories and replaces known ones. Each id may occur once.
 pub async fn upsert_advisories(conn: &mut PgConnection, new: &[NewAdvisory]) -> ApiResult<()> {
     let text = |field: fn(&Advisory) -> String| -> Vec<String> {
         new.iter().map(|one| field(&one.advisory)).collect()
@@ -109,7 +113,7 @@ async fn insert_packages(
         &packages.iter().map(|(_, position, _)| *position).collect::<Vec<_>>(),
         &packages.iter().map(|(.., package)| package.os.to_string()).collect::<Vec<_>>(),
         &packages.iter().map(|(.., package)| package.package.clone()).collect::<Vec<_>>(),
-        &packages.iter().map(|(.., package)| kind_name(package.package_kind).to_owned()).collect::<Vec<_>>(),
+        &packages.iter().map(|(.., package)| to_text(&package.package_kind)).collect::<Result<Vec<_>, _>>()?,
         &optional(|package| &package.introduced) as &[Option<String>],
         &optional(|package| &package.fixed) as &[Option<String>],
         &optional(|package| &package.arch) as &[Option<String>],
@@ -120,8 +124,11 @@ async fn insert_packages(
     Ok(())
 }
 
-/// Releases and package names that the stored advisories of these ids speak of.
-pub async fn list_places(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
+/// Releases and package names in the stored advisories with these ids.
+pub async fn list_affected_packages(
+    conn: &mut PgConnection,
+    ids: &[String],
+) -> ApiResult<Vec<(String, String)>> {
     let rows = sqlx::query!(
         "SELECT DISTINCT p.os, p.package FROM patch.advisory_packages p JOIN patch.advisories a ON a.no = p.advisory_no
          WHERE a.id = ANY($1)",
@@ -153,7 +160,7 @@ pub async fn load_fixes(
     releases: &[String],
     names: &[String],
 ) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>)> {
-    // All packages of a matching advisory on the release come along: which module stream a fix is for shows in others.
+    // Loads all packages of a matching advisory on the release: other packages show which module stream a fix is for.
     let rows = sqlx::query_as!(
         FixRow,
         "SELECT a.no, a.id, a.published, a.modified, p.os, p.package, p.package_kind, p.introduced, p.fixed, p.arch, p.modules
@@ -169,7 +176,7 @@ pub async fn load_fixes(
     fixes_of(rows)
 }
 
-/// [`load_fixes`] of these advisories alone; those no longer in force are absent.
+/// [`load_fixes`] of these advisories only, without those no longer in force.
 pub async fn load_fixes_of(
     conn: &mut PgConnection,
     advisories: &[i32],
@@ -197,11 +204,7 @@ fn fixes_of(rows: Vec<FixRow>) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>
         advisory.affected.push(AffectedPackage {
             os,
             package: row.package,
-            package_kind: if row.package_kind == "source" {
-                PackageKind::Source
-            } else {
-                PackageKind::Binary
-            },
+            package_kind: from_text(row.package_kind)?,
             introduced: row.introduced,
             fixed: row.fixed,
             arch: row.arch,
@@ -216,19 +219,12 @@ fn bare(id: String, published: DateTime<Utc>, modified: DateTime<Utc>) -> Adviso
     Advisory { modified, ..Advisory::new(id, published) }
 }
 
-fn kind_name(kind: PackageKind) -> &'static str {
-    match kind {
-        PackageKind::Source => "source",
-        PackageKind::Binary => "binary",
-    }
-}
-
 struct Row {
     no: i32,
     id: String,
     source: String,
     summary: String,
-    severity: String,
+    severity: Severity,
     exploited: bool,
     cves: Vec<String>,
     published: DateTime<Utc>,
@@ -243,7 +239,7 @@ impl Row {
             id: self.id,
             source: self.source,
             summary: self.summary,
-            severity: text::severity(&self.severity),
+            severity: self.severity,
             exploited: self.exploited,
             cve_ids: self.cves,
             published: self.published,
@@ -257,7 +253,8 @@ impl Row {
 
 #[derive(Debug, Clone, Default)]
 pub struct AdvisoryFilter {
-    pub severities: Vec<String>,
+    /// Empty for all.
+    pub severities: Vec<Severity>,
     pub exploited: Option<bool>,
     pub os: Option<String>,
     pub package: Option<String>,
@@ -277,7 +274,8 @@ pub async fn list_advisories(
     let pattern = filter.text.as_deref().map(like_pattern);
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified, a.withdrawn, c.hosts AS "hosts!"
+        r#"SELECT a.no, a.id, a.source, a.summary, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.cves, a.published, a.modified,
+               a.withdrawn, c.hosts AS "hosts!"
            FROM patch.advisories a CROSS JOIN LATERAL (
                SELECT coalesce(sum(n.hosts), 0)::bigint AS hosts FROM patch.advisory_counts n WHERE n.advisory_no = a.no) c
            WHERE ($1::timestamptz IS NULL OR (a.published, a.no) < ($1, $2))
@@ -290,7 +288,7 @@ pub async fn list_advisories(
            ORDER BY a.published DESC, a.no DESC LIMIT $9"#,
         after_time,
         after_no,
-        &filter.severities,
+        &stored_severities(&filter.severities),
         filter.exploited,
         filter.os,
         filter.package,
@@ -303,20 +301,29 @@ pub async fn list_advisories(
     Ok(rows.into_iter().map(Row::into_summary).collect())
 }
 
+/// Advisories are stored with the vendor's rating; an unrated one counts as `none`.
+fn stored_severities(severities: &[Severity]) -> Vec<String> {
+    let unrated = severities.contains(&Severity::None).then_some(advisories::Severity::Unknown.as_str());
+    severities.iter().map(|severity| severity.name()).chain(unrated).map(str::to_owned).collect()
+}
+
 fn like_pattern(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
 
-/// Ids and severities of those that are known.
-pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
-    let rows = sqlx::query!("SELECT id, severity FROM patch.advisories WHERE id = ANY($1)", ids)
-        .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.severity)).collect())
+/// Ids and severities of those that are stored.
+pub async fn list_severities(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, Severity)>> {
+    let rows = sqlx::query!(
+        r#"SELECT id, severity AS "severity: TextColumn<advisories::Severity>" FROM patch.advisories WHERE id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.severity.into())).collect())
 }
 
-/// An advisory as it is stored; how many lack it is not told.
+/// A stored advisory. `summary.affected_cis` is not set.
 #[derive(Debug)]
 pub struct FoundAdvisory {
     pub no: i32,
@@ -324,7 +331,7 @@ pub struct FoundAdvisory {
     pub body: Advisory,
 }
 
-/// Whether an advisory or a CVE goes by this id.
+/// Whether an advisory or a CVE has this id.
 pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     let is_known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM patch.advisories WHERE id = $1)
@@ -336,25 +343,25 @@ pub async fn is_known(conn: &mut PgConnection, id: &str) -> ApiResult<bool> {
     Ok(is_known)
 }
 
-/// Advisories of this id, or that fix this CVE, at most `limit`, the newest first; with the edition that they are of.
+/// Advisories with this id, or that fix this CVE, at most `limit`, newest first; and the revision they belong to.
 pub async fn find_advisories(
     conn: &mut PgConnection,
     id: &str,
     limit: i64,
 ) -> ApiResult<(i64, Vec<FoundAdvisory>)> {
-    // Found first: in the order of publication every advisory there is would be looked at.
+    // Finds them first: ordering by publication would read every advisory.
     let rows = sqlx::query!(
-        "SELECT e.number AS edition, a.no, a.id, a.source, a.summary, a.severity, a.exploited, a.cves, a.published, a.modified,
-             a.withdrawn, a.body
+        r#"SELECT e.number AS revision, a.no, a.id, a.source, a.summary, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited,
+             a.cves, a.published, a.modified, a.withdrawn, a.body
          FROM patch.edition e CROSS JOIN patch.advisories a WHERE a.no = ANY(ARRAY(
              SELECT no FROM patch.advisories WHERE id = $1 UNION SELECT no FROM patch.advisories WHERE cves @> ARRAY[$1::text]))
-         ORDER BY a.published DESC, a.no DESC LIMIT $2",
+         ORDER BY a.published DESC, a.no DESC LIMIT $2"#,
         id,
         limit
     )
     .fetch_all(conn)
     .await?;
-    let edition = rows.first().map_or(0, |row| row.edition);
+    let revision = rows.first().map_or(0, |row| row.revision);
     let found = rows.into_iter().map(|row| {
         let body: Advisory = serde_json::from_value(row.body)?;
         let (no, summary) = Row {
@@ -362,7 +369,7 @@ pub async fn find_advisories(
             id: row.id,
             source: row.source,
             summary: row.summary,
-            severity: row.severity,
+            severity: row.severity.into(),
             exploited: row.exploited,
             cves: row.cves,
             published: row.published,
@@ -373,5 +380,5 @@ pub async fn find_advisories(
         .into_summary();
         Ok(FoundAdvisory { no, summary, body })
     });
-    Ok((edition, found.collect::<ApiResult<_>>()?))
+    Ok((revision, found.collect::<ApiResult<_>>()?))
 }

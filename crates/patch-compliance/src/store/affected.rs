@@ -1,36 +1,36 @@
-//! Which hosts lack a fix of which advisory, and how many they are.
+//! Which hosts are missing a fix of which advisory, and how many.
 
 use std::collections::BTreeMap;
 
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// An advisory, and a host that lacks fixes of it.
+/// An advisory, and a host that is missing fixes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     pub advisory_no: i32,
     pub host_id: i32,
-    /// The only one of its findings that the host has; `None` when there are several.
+    /// Its only finding on the host; `None` if there are several.
     pub finding_no: Option<i32>,
 }
 
-/// What happened to pairs.
+/// Changes of pairs.
 #[derive(Debug, Default)]
 pub struct PairChanges {
     pub new: Vec<Pair>,
-    /// It was another finding.
+    /// Pairs with another finding.
     pub changed: Vec<Pair>,
-    /// With no finding any more.
+    /// Pairs without a finding.
     pub old: Vec<Pair>,
 }
 
-/// Pairs as columns, in the order of the index: neighbours are written together.
+/// Pairs as columns, in the order of the index, so that neighbours are written together.
 fn columns(mut pairs: Vec<Pair>) -> (Vec<i32>, Vec<i32>, Vec<Option<i32>>) {
     pairs.sort_unstable();
     pairs.iter().map(|pair| (pair.advisory_no, pair.host_id, pair.finding_no)).collect()
 }
 
-/// Writes pairs, and counts with them. Each host must be locked by the caller.
+/// Writes pairs and their counts. The caller has locked each host.
 pub async fn change_pairs(conn: &mut PgConnection, changes: PairChanges) -> ApiResult<()> {
     let mut counts: BTreeMap<i32, i64> = BTreeMap::new();
     for (pairs, sign) in [(&changes.new, 1), (&changes.old, -1)] {
@@ -96,7 +96,8 @@ async fn count(conn: &mut PgConnection, changes: &BTreeMap<i32, i64>) -> ApiResu
     Ok(())
 }
 
-/// CIs that lack a fix of any of these advisories. One advisory's are counted already; those of several overlap.
+/// Counts CIs that are missing a fix of any of these advisories. The count of one advisory is stored; those of several
+/// overlap.
 pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiResult<i64> {
     let count = match advisories {
         [one] => {
@@ -119,26 +120,26 @@ pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiR
     Ok(count)
 }
 
-/// A host that lacks fixes of some advisories.
+/// A host that is missing fixes of some advisories.
 #[derive(Debug, Clone, Copy)]
 pub struct AffectedHost {
     pub id: i32,
-    /// `None` when there are several, or nobody has noted which.
+    /// `None` if there are several, or if it was not recorded.
     pub finding_no: Option<i32>,
 }
 
-/// A page of the hosts that lack some advisories.
+/// A page of the hosts that are missing some advisories.
 #[derive(Debug)]
 pub struct AffectedPage {
-    /// Of what hosts are measured against, at the time of this read.
-    pub edition: i64,
-    /// Hosts that lack each advisory, in the order in which these were asked for.
+    /// The revision of the criteria at the time of this read.
+    pub revision: i64,
+    /// Hosts per advisory, in the order of the request.
     pub counts: Vec<i64>,
     /// In the order of their numbers.
     pub hosts: Vec<AffectedHost>,
 }
 
-/// The next `limit` hosts after `after` that lack a fix of one of these advisories.
+/// The next `limit` hosts after `after` that are missing a fix of one of these advisories.
 pub async fn get_page(
     conn: &mut PgConnection,
     advisories: &[i32],
@@ -146,7 +147,7 @@ pub async fn get_page(
     limit: i64,
 ) -> ApiResult<AffectedPage> {
     let rows = sqlx::query!(
-        r#"SELECT edition AS "edition!", hosts, host_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
+        r#"SELECT edition AS "revision!", hosts, host_ids, finding_nos AS "finding_nos: Vec<Option<i32>>"
            FROM patch.list_affected($1, $2, $3)"#,
         advisories,
         after,
@@ -154,7 +155,7 @@ pub async fn get_page(
     )
     .fetch_all(conn)
     .await?;
-    let edition = rows.first().map_or(0, |row| row.edition);
+    let revision = rows.first().map_or(0, |row| row.revision);
     let counts = rows.iter().map(|row| row.hosts.unwrap_or_default()).collect();
     let mut hosts = BTreeMap::new();
     for row in rows {
@@ -165,7 +166,7 @@ pub async fn get_page(
         }
     }
     let hosts = hosts.into_iter().map(|(id, finding_no)| AffectedHost { id, finding_no });
-    Ok(AffectedPage { edition, counts, hosts: hosts.take(usize::try_from(limit).unwrap_or(0)).collect() })
+    Ok(AffectedPage { revision, counts, hosts: hosts.take(usize::try_from(limit).unwrap_or(0)).collect() })
 }
 
 /// All findings of these hosts.

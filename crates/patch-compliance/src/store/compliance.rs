@@ -1,13 +1,16 @@
-//! Compliance as it is read: one CI, rows of the export, what grows stale.
+//! Compliance for readers: one CI, rows of the export, stale results.
 
 use chrono::{DateTime, Utc};
+use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// Times of the oldest and the newest scan, where there is one.
+use super::text_column::TextColumn;
+
+/// Times of the oldest and the newest scan, if any.
 pub type ScanRange = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// Hosts with a result that rests on a scan older than its policy allows, and does not say so yet.
+/// Hosts with a known result whose scan is older than its policy allows.
 pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!(
         "SELECT DISTINCT c.host_id FROM patch.host_scans s
@@ -24,7 +27,7 @@ pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64)
     Ok(ids)
 }
 
-/// Times of the oldest and the newest scan of active hosts. Looks at every host.
+/// Times of the oldest and the newest scan of active hosts. Reads every host.
 pub async fn find_scan_range(conn: &mut PgConnection) -> ApiResult<ScanRange> {
     let row = sqlx::query!(
         "SELECT min(s.last_scanned) AS oldest, max(s.last_scanned) AS newest
@@ -35,7 +38,7 @@ pub async fn find_scan_range(conn: &mut PgConnection) -> ApiResult<ScanRange> {
     Ok((row.oldest, row.newest))
 }
 
-/// How many of these CIs are known, and how many of them compliant.
+/// Counts the compliant CIs among these, and those that are known.
 pub async fn count_compliant(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<(i64, i64)> {
     let row = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE s.status = 'compliant') AS "compliant!", count(*) AS "total!"
@@ -47,11 +50,11 @@ pub async fn count_compliant(conn: &mut PgConnection, ci_ids: &[String]) -> ApiR
     Ok((row.compliant, row.total))
 }
 
-/// All that is stored of one CI, read at once: with each of its results, or once without any.
+/// A CI with one of its results; a CI without results has one record.
 #[derive(Debug, Clone)]
 pub struct CiRecord {
-    /// Of what hosts are measured against.
-    pub edition: i64,
+    /// The revision of the criteria.
+    pub revision: i64,
     pub os: String,
     pub env: String,
     pub package_digest: Option<Vec<u8>>,
@@ -60,19 +63,19 @@ pub struct CiRecord {
     pub reboot_pending: bool,
     pub findings: Option<Vec<i32>>,
     pub policy_no: Option<i32>,
-    pub status: Option<String>,
+    pub status: Option<TextColumn<ComplianceStatus>>,
     pub target_level: Option<String>,
     pub current_level: Option<String>,
     pub pending: Option<i32>,
     pub excepted: Option<i32>,
 }
 
-/// In no order.
+/// In no particular order.
 pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<CiRecord>> {
     let records = sqlx::query_as!(
         CiRecord,
-        r#"SELECT e.number AS edition, h.os, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
-               f.findings AS "findings?", c.policy_no AS "policy_no?", c.status AS "status?", c.target_level, c.current_level,
+        r#"SELECT e.number AS revision, h.os, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
+               f.findings AS "findings?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
                c.pending AS "pending?", c.excepted AS "excepted?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.set_findings f ON f.set_no = s.set_no LEFT JOIN patch.compliance c ON c.host_id = h.id
@@ -84,16 +87,16 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
     Ok(records)
 }
 
-/// A result with what it rests on.
+/// A result and what it is based on.
 #[derive(Debug, Clone)]
 pub struct ResultRow {
     pub ci_id: String,
     pub os: String,
     pub env: String,
-    /// `None` for the measure of hosts that no policy selects.
+    /// `None` for the default criteria of hosts without a policy.
     pub policy_id: Option<String>,
     pub policy_no: i32,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub target_level: Option<String>,
     pub current_level: Option<String>,
     pub pending: i32,
@@ -104,13 +107,13 @@ pub struct ResultRow {
     pub reboot_pending: bool,
 }
 
-/// What an export is narrowed to.
+/// The filter of an export.
 #[derive(Debug, Clone, Default)]
 pub struct ResultFilter {
     pub policy_id: Option<String>,
     pub env: Option<String>,
     pub os: Option<String>,
-    pub status: Option<&'static str>,
+    pub status: Option<ComplianceStatus>,
 }
 
 /// Results in the order of CI and policy, after the given ones.
@@ -121,10 +124,10 @@ pub async fn list_results(
     limit: i64,
 ) -> ApiResult<Vec<ResultRow>> {
     let (after_ci, after_policy) = after.unwrap_or_default();
-    // The plain comparison of CIs is what an index can begin at.
+    // The plain comparison of CIs lets the index scan begin there.
     let rows = sqlx::query_as!(
         ResultRow,
-        r#"SELECT h.ci_id, h.os, h.env, p.id AS "policy_id?", c.policy_no, c.status, c.target_level, c.current_level, c.pending,
+        r#"SELECT h.ci_id, h.os, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
                c.excepted, coalesce(p.max_scan_age_hours, 48) AS "max_scan_age_hours!", s.last_scanned, s.last_patched, s.reboot_pending
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.policies p ON p.no = c.policy_no
@@ -137,7 +140,7 @@ pub async fn list_results(
         filter.policy_id,
         filter.env,
         filter.os,
-        filter.status,
+        filter.status.map(ComplianceStatus::name),
         limit
     )
     .fetch_all(conn)
@@ -145,9 +148,9 @@ pub async fn list_results(
     Ok(rows)
 }
 
-/// A fix that a host lacks, as it is shown and planned.
+/// A missing fix of a host, for display and planning.
 #[derive(Debug, Clone)]
-pub struct PendingOfHost {
+pub struct PendingFix {
     pub ci_id: String,
     pub driver: String,
     pub os: String,
@@ -157,25 +160,25 @@ pub struct PendingOfHost {
     pub target: Option<String>,
     pub advisory_id: String,
     pub cves: Vec<String>,
-    pub severity: String,
+    pub severity: Severity,
     pub published: DateTime<Utc>,
-    pub state: String,
+    pub state: PatchStateOfPackage,
 }
 
-/// What these CIs lack, the soonest due first; excepted fixes say so.
-pub async fn list_pending_of(
+/// The missing fixes of these CIs, soonest due first, with their exceptions applied.
+pub async fn list_pending(
     conn: &mut PgConnection,
     ci_ids: &[String],
     now: DateTime<Utc>,
-) -> ApiResult<Vec<PendingOfHost>> {
+) -> ApiResult<Vec<PendingFix>> {
     let rows = sqlx::query_as!(
-        PendingOfHost,
+        PendingFix,
         r#"WITH excepting AS MATERIALIZED (
                SELECT EXISTS (SELECT FROM patch.exceptions WHERE ended_at IS NULL AND expires_at > $2) AS any)
-           SELECT h.ci_id, h.driver, p.os, f.package, f.installed, f.candidate, f.target, a.id AS advisory_id, a.cves, a.severity,
+           SELECT h.ci_id, h.driver, p.os, f.package, f.installed, f.candidate, f.target, a.id AS advisory_id, a.cves, a.severity AS "severity: TextColumn<advisories::Severity>",
                a.published,
                CASE WHEN (SELECT e.any FROM excepting e) AND patch.is_excepted(h.ci_id, a.id, a.cves, f.package, $2)
-                    THEN 'excepted' ELSE f.state END AS "state!"
+                    THEN 'excepted' ELSE f.state END AS "state!: TextColumn<PatchStateOfPackage>"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets p ON p.no = s.set_no
            JOIN patch.set_findings sf ON sf.set_no = s.set_no CROSS JOIN LATERAL unnest(sf.findings) AS n (finding_no)
            JOIN patch.findings f ON f.no = n.finding_no JOIN patch.advisories a ON a.no = f.advisory_no

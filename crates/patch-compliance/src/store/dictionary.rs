@@ -1,15 +1,18 @@
-//! What repeats from host to host, by number: installed packages, and the fixes they lack.
+//! What repeats from host to host, by number: installed packages and missing fixes.
 //!
-//! Rows are facts and are never changed or deleted; a number once read means the same for ever.
+//! Rows are facts and are never changed or deleted: a number means the same forever.
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
+use domain::compliance::{MatchRule, PatchStateOfPackage, Severity};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
 
-/// Identifies the content of a dictionary row.
+use super::text_column::TextColumn;
+
+/// Identifies the content of a row.
 pub type ContentDigest = [u8; 32];
 
 /// A package to number.
@@ -20,7 +23,7 @@ pub struct NewPackage {
     pub package: InstalledPackage,
 }
 
-/// A fix that an installed package lacks.
+/// A missing fix of an installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFinding {
     pub advisory_no: i32,
@@ -29,8 +32,8 @@ pub struct NewFinding {
     pub fixed: String,
     pub candidate: Option<String>,
     pub target: Option<String>,
-    pub state: String,
-    pub rule: String,
+    pub state: PatchStateOfPackage,
+    pub rule: MatchRule,
 }
 
 pub async fn find_packages(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
@@ -40,7 +43,7 @@ pub async fn find_packages(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiR
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Numbers packages that have none; those that somebody else numbered meanwhile are left out.
+/// Inserts packages and returns their numbers, without those that another transaction has inserted.
 pub async fn insert_packages(
     conn: &mut PgConnection,
     new: &[(ContentDigest, NewPackage)],
@@ -88,7 +91,7 @@ pub async fn find_findings(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiR
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Numbers findings that have none; those that somebody else numbered meanwhile are left out.
+/// Inserts findings and returns their numbers, without those that another transaction has inserted.
 pub async fn insert_findings(
     conn: &mut PgConnection,
     new: &[(ContentDigest, NewFinding)],
@@ -111,15 +114,15 @@ pub async fn insert_findings(
         &text(|one| &one.fixed),
         &optional(|one| &one.candidate) as &[Option<String>],
         &optional(|one| &one.target) as &[Option<String>],
-        &text(|one| &one.state),
-        &text(|one| &one.rule),
+        &text(|one| one.state.name()),
+        &text(|one| one.rule.name()),
     )
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// A finding with what its advisory says of it now.
+/// A finding with the current data of its advisory.
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub no: i32,
@@ -130,10 +133,10 @@ pub struct Finding {
     pub fixed: String,
     pub candidate: Option<String>,
     pub target: Option<String>,
-    pub state: String,
-    pub rule: String,
+    pub state: PatchStateOfPackage,
+    pub rule: MatchRule,
     pub cves: Vec<String>,
-    pub severity: String,
+    pub severity: Severity,
     pub exploited: bool,
     pub published: DateTime<Utc>,
     pub due: DateTime<Utc>,
@@ -142,9 +145,10 @@ pub struct Finding {
 pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
     let rows = sqlx::query_as!(
         Finding,
-        "SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target, f.state, f.rule,
-             a.cves, a.severity, a.exploited, a.published, a.due
-         FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)",
+        r#"SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target,
+               f.state AS "state: TextColumn<PatchStateOfPackage>", f.rule AS "rule: TextColumn<MatchRule>", a.cves,
+               a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.published, a.due
+           FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)"#,
         numbers
     )
     .fetch_all(conn)
@@ -152,7 +156,7 @@ pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResul
     Ok(rows)
 }
 
-/// Findings with the advisory that each is of.
+/// Findings with their advisories.
 pub async fn list_advisories_of(conn: &mut PgConnection, findings: &[i32]) -> ApiResult<Vec<(i32, i32)>> {
     let rows = sqlx::query!("SELECT no, advisory_no FROM patch.findings WHERE no = ANY($1)", findings)
         .fetch_all(conn)

@@ -99,7 +99,7 @@ pub async fn list_exceptions(
     rows.into_iter().map(|row| row.into_exception(now)).collect()
 }
 
-/// Ends an exception; `false` when it had ended before.
+/// Ends an exception. Returns `false` if it had already ended.
 pub async fn end_exception(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> ApiResult<bool> {
     let ended =
         sqlx::query!("UPDATE patch.exceptions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id, now)
@@ -108,7 +108,7 @@ pub async fn end_exception(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>
     Ok(ended.rows_affected() == 1)
 }
 
-/// Ids of exceptions whose time is over and that still count as open.
+/// Expired exceptions that have not been ended.
 pub async fn list_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<Uuid>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM patch.exceptions WHERE ended_at IS NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2",
@@ -120,8 +120,8 @@ pub async fn list_expired(conn: &mut PgConnection, now: DateTime<Utc>, limit: i6
     Ok(ids)
 }
 
-/// Puts the active hosts that lack something the exception speaks of on the list of due hosts.
-pub async fn mark_concerned(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
+/// Queues the active hosts that are missing a fix the exception covers.
+pub async fn mark_affected_hosts(conn: &mut PgConnection, id: Uuid) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts
          SELECT DISTINCT t.host_id FROM patch.exceptions e

@@ -1,9 +1,12 @@
-//! Imports of feeds and how far they have come, and the files of the watched folder that were taken.
+//! Feed imports and their progress, and the imported files of the watched folder.
 
 use api_types::patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -26,7 +29,7 @@ impl Row {
             id: self.id,
             origin: self.origin,
             requested_by: self.requested_by,
-            status: serde_json::from_value(self.status.into())?,
+            status: from_text(self.status)?,
             bytes_total: self.bytes_total,
             bytes_read: self.bytes_read,
             started_at: self.started_at,
@@ -37,15 +40,6 @@ impl Row {
     }
 }
 
-fn status_name(status: AdvisoryImportStatus) -> &'static str {
-    match status {
-        AdvisoryImportStatus::Running => "running",
-        AdvisoryImportStatus::Succeeded => "succeeded",
-        AdvisoryImportStatus::Failed => "failed",
-        AdvisoryImportStatus::Interrupted => "interrupted",
-    }
-}
-
 pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.feed_imports (id, origin, requested_by, status, bytes_total, report, started_at)
@@ -53,7 +47,7 @@ pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> 
         import.id,
         import.origin,
         import.requested_by,
-        status_name(import.status),
+        to_text(&import.status)?,
         import.bytes_total,
         serde_json::to_value(&import.report)?,
         import.started_at
@@ -63,7 +57,7 @@ pub async fn insert_import(conn: &mut PgConnection, import: &AdvisoryImport) -> 
     Ok(())
 }
 
-/// Says that the import is at work, and how far it has come.
+/// Records progress, and that the import is alive.
 pub async fn update_progress(
     conn: &mut PgConnection,
     id: Uuid,
@@ -93,7 +87,7 @@ pub async fn end_import(
         "UPDATE patch.feed_imports SET status = $2, report = $3, problem = $4, ended_at = $5,
              bytes_read = CASE WHEN $2 = 'succeeded' THEN bytes_total ELSE bytes_read END WHERE id = $1",
         id,
-        status_name(status),
+        to_text(&status)?,
         serde_json::to_value(report)?,
         problem,
         now
@@ -136,7 +130,7 @@ pub async fn list_imports(
     rows.into_iter().map(Row::into_import).collect()
 }
 
-/// Ends imports whose process is gone, and gives how many.
+/// Ends imports whose process is gone. Returns how many.
 pub async fn interrupt_silent(
     conn: &mut PgConnection,
     silent_seconds: f64,
@@ -144,7 +138,7 @@ pub async fn interrupt_silent(
 ) -> ApiResult<u64> {
     let ended = sqlx::query!(
         "UPDATE patch.feed_imports SET status = 'interrupted', ended_at = $2,
-             problem = 'the process that was importing has ended; what it had read is stored, send the feed again to go on'
+             problem = 'its process has ended; the records read until then are stored, send the feed again to continue'
          WHERE status = 'running' AND seen_at < now() - make_interval(secs => $1)",
         silent_seconds,
         now
@@ -154,7 +148,7 @@ pub async fn interrupt_silent(
     Ok(ended.rows_affected())
 }
 
-/// Forgets imports that ended before an instant, but for the `kept` newest.
+/// Deletes ended imports except for the `kept` newest.
 pub async fn delete_ended(conn: &mut PgConnection, kept: i64) -> ApiResult<()> {
     sqlx::query!(
         "DELETE FROM patch.feed_imports WHERE ended_at IS NOT NULL
@@ -166,7 +160,7 @@ pub async fn delete_ended(conn: &mut PgConnection, kept: i64) -> ApiResult<()> {
     Ok(())
 }
 
-/// A file as it was when it was taken.
+/// A file at the time of its import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedFile {
     pub path: String,
@@ -202,7 +196,7 @@ pub async fn upsert_file(conn: &mut PgConnection, file: &FeedFile, import_id: Op
     Ok(())
 }
 
-/// Locks the schedule of feeds and gives the instant up to which it was looked at: `now` when it is new.
+/// Locks the schedule of feeds. Returns the time up to which it was evaluated: `now` if it is new.
 pub async fn lock_schedule(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult<DateTime<Utc>> {
     sqlx::query!(
         "INSERT INTO patch.feed_schedule (considered_until) VALUES ($1) ON CONFLICT DO NOTHING",

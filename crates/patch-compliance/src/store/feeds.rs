@@ -1,14 +1,16 @@
-//! What other feeds say about CVEs: known to be exploited, likely to be.
+//! Ratings of CVEs from other feeds: known to be exploited, likely to be exploited.
 
 use std::collections::HashMap;
 
 use advisories::{
-    Advisory,
+    Advisory, Severity,
     feed::{epss::ExploitPrediction, kev::KnownExploited, nvd::CveNote},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
+
+use super::text_column::TextColumn;
 
 /// How many rows were new and how many changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,7 +59,7 @@ fn stored(rows: &[bool]) -> Stored {
     Stored { new, changed: rows.len() as u64 - new }
 }
 
-/// Those of these CVEs that are known to be exploited.
+/// The CVEs among these that are known to be exploited.
 pub async fn list_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<String>> {
     let known = sqlx::query_scalar!("SELECT cve FROM patch.known_exploited WHERE cve = ANY($1)", cves)
         .fetch_all(conn)
@@ -65,18 +67,18 @@ pub async fn list_exploited(conn: &mut PgConnection, cves: &[String]) -> ApiResu
     Ok(known)
 }
 
-/// An advisory that fixes something known to be exploited, and does not say so yet.
+/// An advisory that fixes a known exploited CVE and is not marked yet.
 #[derive(Debug)]
 pub struct Unmarked {
     pub no: i32,
-    pub severity: String,
+    pub severity: Severity,
     pub published: DateTime<Utc>,
 }
 
 pub async fn list_unmarked(conn: &mut PgConnection, cves: &[String]) -> ApiResult<Vec<Unmarked>> {
     let rows = sqlx::query_as!(
         Unmarked,
-        "SELECT no, severity, published FROM patch.advisories WHERE NOT exploited AND cves && $1",
+        r#"SELECT no, severity AS "severity: TextColumn<Severity>", published FROM patch.advisories WHERE NOT exploited AND cves && $1"#,
         cves
     )
     .fetch_all(conn)
@@ -100,7 +102,7 @@ pub async fn mark_exploited(
     Ok(())
 }
 
-/// Stores what is said of CVEs; what was said later stays.
+/// Stores notes on CVEs, unless a later one is stored.
 pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResult<Stored> {
     let bodies = notes.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query_scalar!(
@@ -118,7 +120,7 @@ pub async fn upsert_notes(conn: &mut PgConnection, notes: &[CveNote]) -> ApiResu
     Ok(stored(&rows))
 }
 
-/// How probable it is that these CVEs are exploited, by CVE.
+/// Exploit probabilities by CVE.
 pub async fn list_probabilities(conn: &mut PgConnection, cves: &[String]) -> ApiResult<HashMap<String, f64>> {
     let rows =
         sqlx::query!("SELECT cve, probability FROM patch.exploit_predictions WHERE cve = ANY($1)", cves)
@@ -127,7 +129,7 @@ pub async fn list_probabilities(conn: &mut PgConnection, cves: &[String]) -> Api
     Ok(rows.into_iter().map(|row| (row.cve, row.probability)).collect())
 }
 
-/// What is said of these CVEs, in their order.
+/// Notes in the order of their CVEs.
 pub async fn list_notes(conn: &mut PgConnection, cves: &[String], limit: i64) -> ApiResult<Vec<CveNote>> {
     let notes = sqlx::query_scalar!(
         r#"SELECT body AS "body: Json<CveNote>" FROM patch.cve_notes WHERE cve = ANY($1) ORDER BY cve LIMIT $2"#,
@@ -139,7 +141,7 @@ pub async fn list_notes(conn: &mut PgConnection, cves: &[String], limit: i64) ->
     Ok(notes.into_iter().map(|note| note.0).collect())
 }
 
-/// Stored advisories that come in parts, as they are put together so far.
+/// Stored advisories that arrive in parts, as merged so far.
 pub async fn list_parts(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<Advisory>> {
     let bodies = sqlx::query_scalar!(
         "SELECT body FROM patch.advisories WHERE id = ANY($1) AND body @> '{\"is_part\": true}'",

@@ -1,15 +1,17 @@
-//! Hosts as the CMDB named them last, and what was seen of them.
+//! Hosts as the CMDB described them last, and their last scans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::{ids::CiId, selector::Tags};
+use domain::{compliance::ComplianceStatus, ids::CiId, selector::Tags};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::{PgConnection, types::Json};
 
-/// Up to this many different scans are touched one after the other.
-const FEW_SCANS: usize = 8;
+use super::text_column::TextColumn;
+
+/// Up to this many different scans are written one after the other.
+const MAX_SINGLE_SCANS: usize = 8;
 
 /// A host or VM of the CMDB.
 #[derive(Debug, Clone)]
@@ -21,14 +23,14 @@ pub struct HostRecord {
     pub tags: BTreeMap<String, String>,
 }
 
-/// A host with what its last scan left.
+/// A host and its last scan.
 #[derive(Debug, Clone)]
 pub struct Host {
     pub id: i32,
     pub ci_id: String,
-    /// Of the packages it has, when it was seen.
+    /// Digest of its package set.
     pub digest: Option<Vec<u8>>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
@@ -38,19 +40,19 @@ pub struct Host {
     pub text_digest: Option<Vec<u8>>,
 }
 
-/// Whether a host says the same as before is told by this.
+/// What shows whether a host pushes the same inventory again.
 #[derive(Debug, Clone)]
 pub struct HostText {
     pub id: i32,
     pub ci_id: String,
-    /// Of the text of its last inventory, where it was pushed.
+    /// Digest of the text of its last inventory, if it was pushed.
     pub text_digest: Option<Vec<u8>>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
 }
 
-/// A host that was seen and had not changed.
+/// A host that was scanned and had not changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touch {
     pub at: DateTime<Utc>,
@@ -58,7 +60,7 @@ pub struct Touch {
     pub host_id: i32,
 }
 
-/// What a scan says about the host itself.
+/// The scan of a host.
 #[derive(Debug, Clone)]
 pub struct HostScan {
     pub host_id: i32,
@@ -69,11 +71,11 @@ pub struct HostScan {
     pub boot_id: Option<String>,
     /// Packages whose installed version the host's repositories still offer.
     pub returnable: Vec<String>,
-    /// Of the inventory's text, where there was one.
+    /// Digest of the inventory's text, if there was one.
     pub text_digest: Option<Vec<u8>>,
 }
 
-/// A host as it stands here, active or not.
+/// A stored host, active or not.
 #[derive(Debug, Clone)]
 pub struct KnownHost {
     pub id: i32,
@@ -82,12 +84,12 @@ pub struct KnownHost {
     pub driver: String,
     pub os_key: String,
     pub tags: Json<Tags>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub findings: Vec<i32>,
 }
 
-/// Keeps others from changing these hosts until the transaction ends. Whoever changes a host, its results or its
-/// counters has it locked; all lock in the order of numbers.
+/// Locks these hosts until the transaction ends. A transaction that changes a host, its results or its counters has
+/// locked it; all lock in the order of numbers.
 pub async fn lock_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()> {
     sqlx::query!(
         "SELECT host_id FROM patch.host_scans WHERE host_id = ANY($1) ORDER BY host_id FOR UPDATE",
@@ -98,15 +100,15 @@ pub async fn lock_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()>
     Ok(())
 }
 
-/// Numbers of those of these CIs that are known, whether active or not.
-pub async fn list_numbers(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
+/// Numbers of the known CIs among these, active or not.
+pub async fn list_host_nos(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!("SELECT id FROM patch.hosts WHERE ci_id = ANY($1) ORDER BY id", ci_ids)
         .fetch_all(conn)
         .await?;
     Ok(ids)
 }
 
-/// What these hosts are called. A number is never given to another host.
+/// The CI ids of these hosts. A number is never reused.
 pub async fn list_ci_ids(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<(i32, CiId)>> {
     let rows =
         sqlx::query!("SELECT id, ci_id FROM patch.hosts WHERE id = ANY($1)", hosts).fetch_all(conn).await?;
@@ -127,7 +129,7 @@ pub async fn list_active(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResul
 pub async fn list_known(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<KnownHost>> {
     let hosts = sqlx::query_as!(
         KnownHost,
-        r#"SELECT h.id, h.ci_id, h.active, h.driver, h.os_key, h.tags AS "tags: Json<Tags>", s.status, coalesce(f.findings, '{}') AS "findings!"
+        r#"SELECT h.id, h.ci_id, h.active, h.driver, h.os_key, h.tags AS "tags: Json<Tags>", s.status AS "status: TextColumn<ComplianceStatus>", coalesce(f.findings, '{}') AS "findings!"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
            WHERE h.id = ANY($1) ORDER BY h.id"#,
         hosts
@@ -137,7 +139,7 @@ pub async fn list_known(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec
     Ok(hosts)
 }
 
-/// Writes hosts as the CMDB has them now, in the given order; gives the numbers of those that are new.
+/// Writes hosts as the CMDB describes them, in the given order. Returns the numbers of new ones.
 pub async fn upsert_hosts(conn: &mut PgConnection, hosts: &[HostRecord]) -> ApiResult<Vec<i32>> {
     let column = |field: fn(&HostRecord) -> &str| -> Vec<String> {
         hosts.iter().map(|host| field(host).to_owned()).collect()
@@ -175,7 +177,7 @@ pub async fn upsert_hosts(conn: &mut PgConnection, hosts: &[HostRecord]) -> ApiR
     Ok(new)
 }
 
-/// Takes hosts out of everything that is asked. What was seen of them stays, should they come back.
+/// Hides hosts from all answers. Their last scans stay, in case they return.
 pub async fn deactivate_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<()> {
     sqlx::query!("UPDATE patch.hosts SET active = false WHERE id = ANY($1) AND active", hosts)
         .execute(conn)
@@ -183,7 +185,7 @@ pub async fn deactivate_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResu
     Ok(())
 }
 
-/// Active hosts between two names that are not among `listed`. `None`: from the first, up to the last.
+/// Active hosts between two ids that are not among `listed`. `None`: from the first, to the last.
 pub async fn list_absent(
     conn: &mut PgConnection,
     after: Option<&str>,
@@ -207,7 +209,7 @@ pub async fn list_absent(
 pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult<Vec<Host>> {
     let hosts = sqlx::query_as!(
         Host,
-        r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status, s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
+        r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status AS "status: TextColumn<ComplianceStatus>", s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
                s.returnable AS "returnable: Json<Vec<String>>", s.text_digest
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.package_sets p ON p.no = s.set_no
            WHERE h.active AND h.ci_id = ANY($1)"#,
@@ -222,8 +224,8 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
 pub async fn find_texts(conn: &mut PgConnection, ci_ids: &[&str]) -> ApiResult<Vec<HostText>> {
     let hosts = sqlx::query_as!(
         HostText,
-        "SELECT h.id, h.ci_id, s.text_digest, s.status, s.scan_id, s.last_scanned
-         FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id WHERE h.active AND h.ci_id = ANY($1)",
+        r#"SELECT h.id, h.ci_id, s.text_digest, s.status AS "status: TextColumn<ComplianceStatus>", s.scan_id, s.last_scanned
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id WHERE h.active AND h.ci_id = ANY($1)"#,
         ci_ids as &[&str]
     )
     .fetch_all(conn)
@@ -231,7 +233,7 @@ pub async fn find_texts(conn: &mut PgConnection, ci_ids: &[&str]) -> ApiResult<V
     Ok(hosts)
 }
 
-/// The scan each of these hosts stands at: set, time and scan id. To be asked once they are locked.
+/// Set and time of the last scan of each host. Call it after locking them.
 pub async fn list_scans(
     conn: &mut PgConnection,
     hosts: &[i32],
@@ -245,7 +247,7 @@ pub async fn list_scans(
     Ok(rows.into_iter().map(|row| (row.host_id, row.set_no, row.last_scanned)).collect())
 }
 
-/// The tags of those of these CIs that are known here.
+/// The tags of the known CIs among these.
 pub async fn find_tags(
     conn: &mut PgConnection,
     ci_ids: &[String],
@@ -256,11 +258,11 @@ pub async fn find_tags(
     rows.into_iter().map(|row| Ok((row.ci_id, serde_json::from_value(row.tags)?))).collect()
 }
 
-/// Remembers that hosts were seen and had not changed. Scans of one time and id are touched by one statement.
+/// Records scans of unchanged hosts, one statement per time and scan id.
 pub async fn touch(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResult<()> {
     touches.sort_unstable();
     let scans = || touches.chunk_by(|a, b| (a.at, &a.scan_id) == (b.at, &b.scan_id));
-    if scans().count() > FEW_SCANS {
+    if scans().count() > MAX_SINGLE_SCANS {
         return touch_each(conn, touches).await;
     }
     for scan in scans() {
@@ -288,7 +290,7 @@ async fn touch_scan(
     Ok(())
 }
 
-/// Each host with a time and scan id of its own.
+/// Each host with its own time and scan id.
 async fn touch_each(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResult<()> {
     touches.sort_unstable_by_key(|touch| touch.host_id);
     let mut columns: (Vec<i32>, Vec<DateTime<Utc>>, Vec<Option<String>>) = Default::default();
@@ -310,8 +312,8 @@ async fn touch_each(conn: &mut PgConnection, mut touches: Vec<Touch>) -> ApiResu
     Ok(())
 }
 
-/// Remembers the texts in which hosts said what is known of them.
-pub async fn remember_texts(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>) -> ApiResult<()> {
+/// Stores the digests of the texts that describe the hosts.
+pub async fn update_text_digests(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>) -> ApiResult<()> {
     if texts.is_empty() {
         return Ok(());
     }
@@ -327,7 +329,7 @@ pub async fn remember_texts(conn: &mut PgConnection, texts: Vec<(i32, Vec<u8>)>)
     Ok(())
 }
 
-/// Writes what scans saw. Hosts must be locked.
+/// Writes scans. The hosts are locked.
 pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiResult<()> {
     let hosts: Vec<i32> = scans.iter().map(|scan| scan.host_id).collect();
     let sets: Vec<i32> = scans.iter().map(|scan| scan.set_no).collect();
@@ -390,7 +392,7 @@ pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: Date
     Ok(())
 }
 
-/// Puts the active hosts that a policy selects on the list of due hosts.
+/// Queues the active hosts that a policy selects.
 pub async fn mark_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts
@@ -403,8 +405,8 @@ pub async fn mark_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult
     Ok(())
 }
 
-/// Puts the hosts with results of a policy on the list of due hosts.
-pub async fn mark_measured(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
+/// Queues the hosts with results of a policy.
+pub async fn mark_hosts_with_results(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts SELECT host_id FROM patch.compliance WHERE policy_no = $1 ON CONFLICT DO NOTHING",
         policy_no
@@ -421,7 +423,7 @@ pub async fn any_due(conn: &mut PgConnection) -> ApiResult<bool> {
     Ok(any)
 }
 
-/// Takes hosts off the list of due ones.
+/// Removes hosts from the queue.
 pub async fn take_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<i32>> {
     let mut hosts = sqlx::query_scalar!(
         "DELETE FROM patch.due_hosts WHERE host_id IN (SELECT host_id FROM patch.due_hosts ORDER BY host_id LIMIT $1) RETURNING host_id",
@@ -433,14 +435,14 @@ pub async fn take_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<i32>
     Ok(hosts)
 }
 
-/// How far the CMDB was followed, and when it was compared whole.
+/// The position in the changes of the CMDB, and the time of the last full comparison.
 pub async fn find_cursor(conn: &mut PgConnection) -> ApiResult<Option<(String, DateTime<Utc>)>> {
     let row = sqlx::query!("SELECT token, listed_at FROM patch.cmdb_cursor").fetch_optional(conn).await?;
     Ok(row.map(|row| (row.token, row.listed_at)))
 }
 
-/// `listed_at` where all hosts were compared just now.
-pub async fn put_cursor(
+/// `listed_at` is given after a full comparison.
+pub async fn upsert_cursor(
     conn: &mut PgConnection,
     token: &str,
     listed_at: Option<DateTime<Utc>>,

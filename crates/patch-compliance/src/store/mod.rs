@@ -1,4 +1,4 @@
-//! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
+//! SQL only: concrete functions on the caller's connection.
 
 pub mod advisories;
 pub mod affected;
@@ -14,7 +14,7 @@ pub mod policy_criteria;
 pub mod results;
 pub mod rollups;
 pub mod sla;
-pub mod text;
+pub mod text_column;
 
 use chrono::{DateTime, Utc};
 use service_kit::ApiError;
@@ -22,35 +22,35 @@ use sqlx::PgConnection;
 
 const RESULTS: i64 = 0x7061_7463_6801;
 
-/// Taken by every transaction that stores what hosts have: they go side by side, ordered by the rows of their hosts.
-pub async fn share_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// For transactions that store inventories. They run concurrently and are ordered by the row locks of their hosts.
+pub async fn lock_results_shared(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", RESULTS).fetch_one(conn).await?;
     Ok(())
 }
 
-/// Taken by every transaction that changes what hosts are measured against (advisories, policies, exceptions), before it
-/// reads any of it: whoever stores what hosts have sees all of the change or nothing. To be held shortly; what follows
-/// for hosts is put on the lists of due sets and hosts.
-pub async fn lock_results(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    exclude_scans(&mut *conn).await?;
+/// For transactions that change the criteria of compliance (advisories, policies, exceptions), before they read any of
+/// it: a transaction that stores inventories sees the whole change or none of it. Hold it briefly; the affected sets and
+/// hosts are queued as due.
+pub async fn lock_results_for_change(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    lock_results_exclusive(&mut *conn).await?;
     sqlx::query!("UPDATE patch.edition SET number = number + 1").execute(conn).await?;
     Ok(())
 }
 
-/// [`lock_results`] for who changes nothing that hosts are measured against.
-pub async fn exclude_scans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// [`lock_results_for_change`] for transactions that do not change the criteria.
+pub async fn lock_results_exclusive(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", RESULTS).fetch_one(conn).await?;
     Ok(())
 }
 
-/// Has the statements of this transaction planned for what the tables hold now. Lists of due work are empty one moment and
-/// have a million rows the next; a plan kept from the one takes for ever on the other.
-pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Plans the statements of this transaction for the current content of the tables. The queues of due work are empty one
+/// moment and have a million rows the next; a cached plan for one takes forever on the other.
+pub async fn force_custom_plans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)").fetch_one(conn).await?;
     Ok(())
 }
 
-/// One look at the CMDB is taken over at a time.
+/// Synchronisations with the CMDB run one at a time.
 pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     const KEY: i64 = 0x7061_7463_6803;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).fetch_one(conn).await?;
@@ -59,8 +59,9 @@ pub async fn lock_synchronisation(conn: &mut PgConnection) -> Result<(), sqlx::E
 
 const IMPORTS: i64 = 0x7061_7463_6802;
 
-/// One import at a time, and nobody else evaluates what it has made due: its report says how many CIs it changed. Whoever is
-/// at work may have a million hosts to evaluate: it is waited for longer than a statement may take.
+/// Only one import at a time, and no other process matches the sets that it makes due: its report states how many CIs it
+/// changed. The owner of the lock may have a million hosts to match, so that this wait is not limited by the statement
+/// timeout.
 pub async fn lock_imports(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30min'")
         .execute(&mut *conn)
@@ -72,17 +73,17 @@ pub async fn lock_imports(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// [`lock_imports`], unless an import is at work.
+/// [`lock_imports`], unless an import is running.
 pub async fn try_lock_imports(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, IMPORTS).fetch_one(conn).await
 }
 
-/// The server's time, where no request brought the service's own along.
-pub async fn clock_of(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+/// The server's time, for callers without the service's clock.
+pub async fn database_now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(conn).await
 }
 
-/// Whether a transaction was ended because it and another one waited for each other: it can simply be tried again.
+/// Whether a deadlock ended the transaction. It can be retried as it is.
 pub fn is_deadlock(error: &ApiError) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
     source
@@ -100,7 +101,7 @@ mod tests {
     use super::{lock_imports, try_lock_imports};
 
     #[tokio::test]
-    async fn an_import_outwaits_the_statements_of_its_session() {
+    async fn import_waits_longer_than_the_statement_timeout() {
         let database = TestDatabase::create().await;
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool = PgPool::connect_with(options.options([("statement_timeout", "200ms")])).await.unwrap();

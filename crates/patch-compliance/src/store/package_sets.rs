@@ -1,4 +1,4 @@
-//! Package sets, what each of them lacks, and which wait to be evaluated.
+//! Package sets, their missing fixes, and the queue of sets to match.
 
 use advisories::HostFacts;
 use service_kit::ApiResult;
@@ -13,16 +13,16 @@ pub struct NewSet {
     pub packages: Vec<i32>,
 }
 
-/// A set to evaluate.
+/// A set to match.
 #[derive(Debug, Clone)]
 pub struct StoredSet {
     pub no: i32,
-    /// `None` once no host has it any more and it was dropped.
+    /// `None` if the set was deleted because no host has it.
     pub facts: Option<Json<HostFacts>>,
     pub packages: Vec<i32>,
 }
 
-/// Numbers of the sets that are stored already, by digest.
+/// Numbers of the stored sets, by digest.
 pub async fn find_sets(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
     let rows = sqlx::query!("SELECT digest, no FROM patch.package_sets WHERE digest = ANY($1)", digests)
         .fetch_all(conn)
@@ -30,7 +30,7 @@ pub async fn find_sets(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResul
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// Stores sets; those that somebody else stored meanwhile are left out.
+/// Stores sets, without those that another transaction has stored.
 pub async fn insert_sets(conn: &mut PgConnection, sets: &[NewSet]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
     let facts = sets.iter().map(|set| serde_json::to_value(&set.facts)).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query!(
@@ -48,7 +48,7 @@ pub async fn insert_sets(conn: &mut PgConnection, sets: &[NewSet]) -> ApiResult<
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
-/// An array of arrays cannot travel unless all are as long; their texts can.
+/// PostgreSQL has no arrays of arrays of different lengths; their texts can be sent.
 fn array_text(numbers: &[i32]) -> String {
     let mut text = String::with_capacity(numbers.len() * 7 + 2);
     text.push('{');
@@ -62,7 +62,7 @@ fn array_text(numbers: &[i32]) -> String {
     text
 }
 
-/// What these sets lack, by set.
+/// Findings by set.
 pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
     let rows = sqlx::query!("SELECT set_no, findings FROM patch.set_findings WHERE set_no = ANY($1)", sets)
         .fetch_all(conn)
@@ -70,17 +70,17 @@ pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<V
     Ok(rows.into_iter().map(|row| (row.set_no, row.findings)).collect())
 }
 
-/// A new set, evaluated.
+/// A new set and its findings.
 #[derive(Debug, Clone)]
-pub struct EvaluatedSet {
+pub struct MatchedSet {
     pub no: i32,
-    /// Of its packages alone, for who compares hosts.
+    /// Digest of its packages only, for clients that compare hosts.
     pub package_digest: Vec<u8>,
     pub findings: Vec<i32>,
 }
 
-/// Says of new sets what they lack.
-pub async fn insert_findings(conn: &mut PgConnection, sets: &[EvaluatedSet]) -> ApiResult<()> {
+/// Stores the findings of new sets.
+pub async fn insert_findings(conn: &mut PgConnection, sets: &[MatchedSet]) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.set_findings (set_no, package_digest, findings)
          SELECT set_no, package_digest, findings::integer[]
@@ -94,8 +94,8 @@ pub async fn insert_findings(conn: &mut PgConnection, sets: &[EvaluatedSet]) -> 
     Ok(())
 }
 
-/// Says what sets lack now.
-pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)]) -> ApiResult<()> {
+/// Replaces the findings of sets.
+pub async fn upsert_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)]) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.set_findings (set_no, findings)
          SELECT set_no, findings::integer[] FROM unnest($1::integer[], $2::text[]) AS t (set_no, findings)
@@ -108,9 +108,9 @@ pub async fn put_findings(conn: &mut PgConnection, findings: &[(i32, Vec<i32>)])
     Ok(())
 }
 
-/// Makes every set due that has one of these packages on one of these releases.
+/// Queues every set that has one of these packages on one of these releases.
 pub async fn mark_due(conn: &mut PgConnection, releases: &[String], names: &[String]) -> ApiResult<u64> {
-    // The numbers first: the index on sets is of use only for numbers that are known when the plan is made.
+    // Numbers first: the index on sets is used only for numbers that are known when the query is planned.
     let packages = sqlx::query_scalar!(
         "SELECT no FROM patch.packages WHERE os = ANY($1) AND names && $2",
         releases,
@@ -130,7 +130,7 @@ pub async fn mark_due(conn: &mut PgConnection, releases: &[String], names: &[Str
     Ok(marked.rows_affected())
 }
 
-/// Whether a set is due, or an advisory is remembered for sets that were.
+/// Whether a set is due, or changed advisories are recorded for sets that were.
 pub async fn any_due(conn: &mut PgConnection) -> ApiResult<bool> {
     let any = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM patch.due_sets) OR EXISTS (SELECT FROM patch.changed_advisories) AS "any!""#
@@ -155,7 +155,7 @@ pub async fn list_due(conn: &mut PgConnection, after: i32, limit: i64) -> ApiRes
     Ok(sets)
 }
 
-/// Takes sets off the list of due ones; gives those that were on it and are still there, with what they lacked so far.
+/// Removes sets from the queue. Returns those that were in it and still exist, with their findings so far.
 pub async fn take_due(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
     let rows = sqlx::query!(
         r#"WITH taken AS (DELETE FROM patch.due_sets WHERE set_no = ANY($1) RETURNING set_no)
@@ -168,15 +168,15 @@ pub async fn take_due(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i
     Ok(rows.into_iter().map(|row| (row.no, row.findings)).collect())
 }
 
-/// Advisories that have changed since every set was evaluated last.
+/// Advisories that have changed since all sets were matched.
 pub async fn list_changed_advisories(conn: &mut PgConnection) -> ApiResult<Vec<i32>> {
     let numbers =
         sqlx::query_scalar!("SELECT advisory_no FROM patch.changed_advisories").fetch_all(conn).await?;
     Ok(numbers)
 }
 
-/// Forgets them once no set is due any more; whether that is so.
-pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<bool> {
+/// Deletes them if no set is due. Returns whether that is so.
+pub async fn clear_changed_advisories(conn: &mut PgConnection) -> ApiResult<bool> {
     let is_none_due = sqlx::query_scalar!(
         r#"WITH forgotten AS (DELETE FROM patch.changed_advisories WHERE NOT EXISTS (SELECT FROM patch.due_sets))
            SELECT NOT EXISTS (SELECT FROM patch.due_sets) AS "is_none_due!""#
@@ -186,21 +186,21 @@ pub async fn forget_changed_advisories(conn: &mut PgConnection) -> ApiResult<boo
     Ok(is_none_due)
 }
 
-/// Remembers sets that hosts have left.
-pub async fn note_left(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
+/// Records sets that hosts no longer have.
+pub async fn insert_left_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<()> {
     sqlx::query!("INSERT INTO patch.left_sets SELECT unnest($1::integer[])", sets).execute(conn).await?;
     Ok(())
 }
 
-pub async fn any_left(conn: &mut PgConnection) -> ApiResult<bool> {
+pub async fn any_left_sets(conn: &mut PgConnection) -> ApiResult<bool> {
     let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM patch.left_sets) AS "any!""#)
         .fetch_one(conn)
         .await?;
     Ok(any)
 }
 
-/// Drops those of the sets that hosts have left that no host has any more; gives how many were looked at. Nobody may
-/// take inventories in meanwhile: one could just be about to give such a set to a host.
+/// Deletes recorded sets that no host has. Returns how many were checked. No inventory may be stored at the same time: a
+/// host could be about to get such a set.
 pub async fn delete_unused(conn: &mut PgConnection, limit: i64) -> ApiResult<u64> {
     let left = sqlx::query_scalar!(
         "DELETE FROM patch.left_sets WHERE ctid = ANY(ARRAY(SELECT ctid FROM patch.left_sets LIMIT $1)) RETURNING set_no",

@@ -43,7 +43,7 @@ pub async fn get_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<Sto
     find_policy(conn, id).await?.ok_or_else(|| ApiError::not_found(format!("policy `{id}`")))
 }
 
-/// Reads a policy that is about to be changed, and its number; nobody else changes it until the transaction ends.
+/// Locks a policy for a change until the transaction ends. Returns its number, too.
 pub async fn lock_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<(i32, StoredPolicy)> {
     let no = sqlx::query_scalar!("SELECT no FROM patch.policies WHERE id = $1 FOR UPDATE", id.as_str())
         .fetch_optional(&mut *conn)
@@ -80,7 +80,7 @@ pub async fn list_scheduled(conn: &mut PgConnection) -> ApiResult<Vec<Policy>> {
     Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
 }
 
-/// Gives the new policy's number; `None` when the id is taken.
+/// Returns the new policy's number; `None` if the id is taken.
 pub async fn insert_policy(
     conn: &mut PgConnection,
     policy: &Policy,
@@ -106,7 +106,7 @@ pub async fn insert_policy(
     Ok(no)
 }
 
-/// Gives the new version.
+/// Returns the new version.
 pub async fn update_policy(
     conn: &mut PgConnection,
     no: i32,
@@ -149,7 +149,7 @@ pub async fn find_open_run(conn: &mut PgConnection, policy_id: &PolicyId) -> Api
     Ok(run)
 }
 
-/// One spelling for `rocky9` and `rocky:9`; a tag that names no known release stays as it is.
+/// One spelling for `rocky9` and `rocky:9`; a tag that is not a known release is kept.
 pub fn os_key(tag: &str) -> String {
     tag.parse::<OsRelease>().map_or_else(|_| tag.trim().to_lowercase(), |os| os.to_string())
 }

@@ -1,18 +1,18 @@
-//! What hosts are measured against: policies and exceptions, and the edition that counts their changes.
+//! The criteria of compliance: policies and exceptions, and the revision that counts their changes.
 
 use chrono::{DateTime, Utc};
 use domain::selector::Tags;
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
 
-pub async fn get_edition(conn: &mut PgConnection) -> ApiResult<i64> {
+pub async fn get_revision(conn: &mut PgConnection) -> ApiResult<i64> {
     let number = sqlx::query_scalar!("SELECT number FROM patch.edition").fetch_one(conn).await?;
     Ok(number)
 }
 
-/// As much of a policy as measuring needs.
+/// The part of a policy that decides compliance.
 #[derive(Debug, Clone)]
-pub struct Yardstick {
+pub struct PolicyCriteria {
     pub no: i32,
     pub id: String,
     pub target_tags: Json<Tags>,
@@ -23,9 +23,9 @@ pub struct Yardstick {
     pub max_scan_age_hours: i32,
 }
 
-pub async fn list_yardsticks(conn: &mut PgConnection) -> ApiResult<Vec<Yardstick>> {
+pub async fn list_policy_criteria(conn: &mut PgConnection) -> ApiResult<Vec<PolicyCriteria>> {
     let policies = sqlx::query_as!(
-        Yardstick,
+        PolicyCriteria,
         r#"SELECT no, id, target_tags AS "target_tags: Json<Tags>", os_key, patch_level, level_ends, max_scan_age_hours
            FROM patch.policies ORDER BY id"#
     )

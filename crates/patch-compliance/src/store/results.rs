@@ -1,29 +1,31 @@
-//! One result per host and policy, as they are written.
+//! Policy results: one per host and policy.
 
 use chrono::{DateTime, Utc};
-use domain::selector::Tags;
+use domain::{compliance::ComplianceStatus, selector::Tags};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
 
-/// A host to reckon the results of.
+use super::text_column::TextColumn;
+
+/// The input for the results of a host.
 #[derive(Debug, Clone)]
-pub struct MeasuredHost {
+pub struct HostInput {
     pub id: i32,
     pub ci_id: String,
     pub active: bool,
     pub os_key: String,
     pub tags: Json<Tags>,
     pub set_no: Option<i32>,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub last_scanned: Option<DateTime<Utc>>,
     pub findings: Vec<i32>,
 }
 
 /// In the order of their numbers.
-pub async fn list_measured_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<MeasuredHost>> {
+pub async fn list_host_inputs(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<HostInput>> {
     let hosts = sqlx::query_as!(
-        MeasuredHost,
-        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status, s.last_scanned,
+        HostInput,
+        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status AS "status: TextColumn<ComplianceStatus>", s.last_scanned,
                coalesce(f.findings, '{}') AS "findings!"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
            WHERE h.id = ANY($1) ORDER BY h.id"#,
@@ -34,11 +36,11 @@ pub async fn list_measured_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiR
     Ok(hosts)
 }
 
-/// The active hosts that have one of these sets, in the order of their numbers; what the sets lack is left empty.
-pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<MeasuredHost>> {
+/// The active hosts that have one of these sets, in the order of their numbers. `findings` is empty.
+pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<HostInput>> {
     let hosts = sqlx::query_as!(
-        MeasuredHost,
-        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status, s.last_scanned,
+        HostInput,
+        r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status AS "status: TextColumn<ComplianceStatus>", s.last_scanned,
                '{}'::integer[] AS "findings!"
            FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active WHERE s.set_no = ANY($1) ORDER BY h.id"#,
         sets
@@ -48,29 +50,30 @@ pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiRes
     Ok(hosts)
 }
 
-/// A stored result. Policy 0 is the measure of hosts that no policy selects: everything known.
+/// A stored result. Policy 0 stands for the default criteria of hosts without a policy: every fix is required.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredResult {
     pub host_id: i32,
     pub policy_no: i32,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub target_level: Option<String>,
     pub current_level: Option<String>,
     pub pending: i32,
     pub excepted: i32,
-    /// When the first of what is asked and not excepted falls due.
+    /// Earliest due date of a required fix that is not excepted.
     pub next_due: Option<DateTime<Utc>>,
-    /// CVEs of what is asked.
+    /// CVEs of the required fixes.
     pub open_cves: i32,
-    /// Sum of their times of publication, in seconds since 1970.
+    /// Sum of their publication times, in seconds since 1970.
     pub published_sum: i64,
 }
 
 pub async fn list_stored(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<StoredResult>> {
     let results = sqlx::query_as!(
         StoredResult,
-        "SELECT host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum
-         FROM patch.compliance WHERE host_id = ANY($1)",
+        r#"SELECT host_id, policy_no, status AS "status: TextColumn<ComplianceStatus>", target_level, current_level, pending, excepted, next_due,
+               open_cves, published_sum
+           FROM patch.compliance WHERE host_id = ANY($1)"#,
         hosts
     )
     .fetch_all(conn)
@@ -111,7 +114,7 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
              next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum",
         &results.iter().map(|one| one.host_id).collect::<Vec<_>>(),
         &results.iter().map(|one| one.policy_no).collect::<Vec<_>>(),
-        &results.iter().map(|one| one.status.clone()).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.status.name().to_owned()).collect::<Vec<_>>(),
         &optional(|one| &one.target_level) as &[Option<String>],
         &optional(|one| &one.current_level) as &[Option<String>],
         &results.iter().map(|one| one.pending).collect::<Vec<_>>(),
@@ -126,11 +129,15 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
 }
 
 /// The worst of each host's results.
-pub async fn set_statuses(conn: &mut PgConnection, status: &str, hosts: &[i32]) -> ApiResult<()> {
+pub async fn update_statuses(
+    conn: &mut PgConnection,
+    status: ComplianceStatus,
+    hosts: &[i32],
+) -> ApiResult<()> {
     if hosts.is_empty() {
         return Ok(());
     }
-    sqlx::query!("UPDATE patch.host_scans SET status = $1 WHERE host_id = ANY($2)", status, hosts)
+    sqlx::query!("UPDATE patch.host_scans SET status = $1 WHERE host_id = ANY($2)", status.name(), hosts)
         .execute(conn)
         .await?;
     Ok(())

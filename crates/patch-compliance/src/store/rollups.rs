@@ -1,18 +1,21 @@
-//! Counters that change in the transaction of what they count.
+//! Counters that change in the transaction that changes what they count.
 //!
-//! Each has shards, and a transaction writes one shard alone (`patch.own_shard`): writers side by side do not wait for
-//! each other's counters. Who reads adds the shards up.
+//! Each counter has shards, and a transaction writes only one shard (`patch.own_shard`), so that concurrent writers do
+//! not wait for each other. Readers add up the shards.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use domain::compliance::ComplianceStatus;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// Dimension, value and status.
-pub type CellKey = (&'static str, String, &'static str);
+use super::text_column::TextColumn;
 
-/// By how much cells change.
+/// Dimension, value and status.
+pub type CellKey = (&'static str, String, ComplianceStatus);
+
+/// Differences by cell.
 pub type Changes = BTreeMap<CellKey, i64>;
 
 pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> {
@@ -28,7 +31,7 @@ pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> 
          ON CONFLICT (dimension, value, status, shard) DO UPDATE SET hosts = r.hosts + excluded.hosts",
         &changes.iter().map(|((dimension, ..), _)| (*dimension).to_owned()).collect::<Vec<_>>(),
         &changes.iter().map(|((_, value, _), _)| value.clone()).collect::<Vec<_>>(),
-        &changes.iter().map(|((.., status), _)| (*status).to_owned()).collect::<Vec<_>>(),
+        &changes.iter().map(|((.., status), _)| status.name().to_owned()).collect::<Vec<_>>(),
         &changes.iter().map(|(_, change)| **change).collect::<Vec<_>>(),
     )
     .execute(conn)
@@ -36,19 +39,19 @@ pub async fn count(conn: &mut PgConnection, changes: &Changes) -> ApiResult<()> 
     Ok(())
 }
 
-/// One cell of the roll-ups; policies by their ids.
+/// One cell of the roll-ups, with the policy's id.
 #[derive(Debug)]
 pub struct Cell {
     pub dimension: String,
     pub value: String,
-    pub status: String,
+    pub status: ComplianceStatus,
     pub hosts: i64,
 }
 
 pub async fn list_rollup(conn: &mut PgConnection) -> ApiResult<Vec<Cell>> {
     let cells = sqlx::query_as!(
         Cell,
-        r#"SELECT r.dimension, CASE r.dimension WHEN 'policy' THEN p.id ELSE r.value END AS "value!", r.status,
+        r#"SELECT r.dimension, CASE r.dimension WHEN 'policy' THEN p.id ELSE r.value END AS "value!", r.status AS "status: TextColumn<ComplianceStatus>",
                sum(r.hosts)::bigint AS "hosts!"
            FROM patch.compliance_rollup r LEFT JOIN patch.policies p ON r.dimension = 'policy' AND p.no::text = r.value
            WHERE r.dimension <> 'policy' OR p.id IS NOT NULL
@@ -59,19 +62,19 @@ pub async fn list_rollup(conn: &mut PgConnection) -> ApiResult<Vec<Cell>> {
     Ok(cells)
 }
 
-/// Fixes that were installed, in sum.
+/// Sums over installed fixes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Repairs {
+pub struct RemediationStats {
     pub fixes: i64,
     /// Installed after their due date.
     pub late: i64,
-    /// From publication to repair.
+    /// From publication to installation.
     pub seconds: i64,
-    /// The same once for each CVE.
+    /// The same, once per CVE.
     pub cve_seconds: i64,
 }
 
-impl Repairs {
+impl RemediationStats {
     pub fn add(&mut self, other: Self) {
         self.fixes += other.fixes;
         self.late += other.late;
@@ -80,13 +83,13 @@ impl Repairs {
     }
 }
 
-/// Adds repairs to those of a month, by dimension and value.
-pub async fn count_repairs(
+/// Adds to the statistics of a month, by dimension and value.
+pub async fn add_remediations(
     conn: &mut PgConnection,
     month: NaiveDate,
-    repairs: &BTreeMap<(&'static str, String), Repairs>,
+    stats: &BTreeMap<(&'static str, String), RemediationStats>,
 ) -> ApiResult<()> {
-    if repairs.is_empty() {
+    if stats.is_empty() {
         return Ok(());
     }
     sqlx::query!(
@@ -97,12 +100,12 @@ pub async fn count_repairs(
          ON CONFLICT (month, dimension, value, shard) DO UPDATE SET fixes = r.fixes + excluded.fixes, late = r.late + excluded.late,
              seconds = r.seconds + excluded.seconds, cve_seconds = r.cve_seconds + excluded.cve_seconds",
         month,
-        &repairs.keys().map(|(dimension, _)| (*dimension).to_owned()).collect::<Vec<_>>(),
-        &repairs.keys().map(|(_, value)| value.clone()).collect::<Vec<_>>(),
-        &repairs.values().map(|one| one.fixes).collect::<Vec<_>>(),
-        &repairs.values().map(|one| one.late).collect::<Vec<_>>(),
-        &repairs.values().map(|one| one.seconds).collect::<Vec<_>>(),
-        &repairs.values().map(|one| one.cve_seconds).collect::<Vec<_>>(),
+        &stats.keys().map(|(dimension, _)| (*dimension).to_owned()).collect::<Vec<_>>(),
+        &stats.keys().map(|(_, value)| value.clone()).collect::<Vec<_>>(),
+        &stats.values().map(|one| one.fixes).collect::<Vec<_>>(),
+        &stats.values().map(|one| one.late).collect::<Vec<_>>(),
+        &stats.values().map(|one| one.seconds).collect::<Vec<_>>(),
+        &stats.values().map(|one| one.cve_seconds).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

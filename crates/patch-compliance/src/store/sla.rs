@@ -1,4 +1,4 @@
-//! How fast fixes are wanted, and how fast they come.
+//! Service levels, overdue fixes and remediation statistics.
 
 use advisories::sla::SlaPolicy;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -19,8 +19,8 @@ pub async fn get_service_levels(conn: &mut PgConnection) -> ApiResult<SlaPolicy>
     })
 }
 
-/// Sets the levels, and the due date of every advisory anew; hosts that lack one become due to be reckoned.
-pub async fn put_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> ApiResult<()> {
+/// Sets the levels and the due date of every advisory. Hosts with a changed due date become due.
+pub async fn set_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> ApiResult<()> {
     let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
     let SlaPolicy { exploited_days, critical_days, high_days, other_days } = *levels;
     sqlx::query!(
@@ -32,7 +32,7 @@ pub async fn put_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> 
     )
     .execute(&mut *conn)
     .await?;
-    // The rule of `SlaPolicy::days`: exploitation only ever shortens the time.
+    // The same rule as `SlaPolicy::days`: exploitation can only shorten the time.
     sqlx::query!(
         "UPDATE patch.advisories a SET due = n.due FROM (
              SELECT no, published + make_interval(days => CASE WHEN exploited THEN least(by_severity, $1::integer) ELSE by_severity END) AS due
@@ -50,7 +50,7 @@ pub async fn put_service_levels(conn: &mut PgConnection, levels: &SlaPolicy) -> 
     Ok(())
 }
 
-/// What is open now, by dimension and value.
+/// Open fixes by dimension and value.
 #[derive(Debug)]
 pub struct Open {
     pub dimension: String,
@@ -60,7 +60,7 @@ pub struct Open {
     pub cve_seconds: i64,
 }
 
-/// Looks at every result. A host counts once, by the policy that asks most of it.
+/// Reads every result. A host counts once, by its strictest policy.
 pub async fn list_open(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult<Vec<Open>> {
     let rows = sqlx::query_as!(
         Open,
@@ -84,9 +84,9 @@ pub async fn list_open(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult
     Ok(rows)
 }
 
-/// What was repaired since a month, by dimension and value.
+/// Installed fixes since a month, by dimension and value.
 #[derive(Debug)]
-pub struct Repaired {
+pub struct Remediated {
     pub dimension: String,
     pub value: String,
     pub fixes: i64,
@@ -95,9 +95,9 @@ pub struct Repaired {
     pub cve_seconds: i64,
 }
 
-pub async fn list_repaired(conn: &mut PgConnection, since: NaiveDate) -> ApiResult<Vec<Repaired>> {
+pub async fn list_remediations(conn: &mut PgConnection, since: NaiveDate) -> ApiResult<Vec<Remediated>> {
     let rows = sqlx::query_as!(
-        Repaired,
+        Remediated,
         r#"SELECT r.dimension, CASE r.dimension WHEN 'policy' THEN p.id ELSE r.value END AS "value!", sum(r.fixes)::bigint AS "fixes!",
                sum(r.late)::bigint AS "late!", sum(r.seconds)::bigint AS "seconds!", sum(r.cve_seconds)::bigint AS "cve_seconds!"
            FROM patch.repairs r LEFT JOIN patch.policies p ON r.dimension = 'policy' AND p.no::text = r.value

@@ -1,18 +1,18 @@
-//! A fleet in which no two hosts are alike, the same at every run, and the advisories that concern it.
+//! A fleet of different hosts, the same in every run, and its advisories.
 //!
-//! A host has 40 packages; fixes for 19 of them in sum it lacks, and one for a library that nearly every host has too
-//! old: 20 pending patches. A tool on every 27,000th host is the rare case.
+//! A host has 40 packages and 20 pending patches: 19 fixes of its packages, and one of a library that is too old on nearly
+//! every host. A tool on every 27,000th host is the rare case.
 
 use std::fmt::Write;
 
-/// Names of packages beside the library and the tool.
+/// Names of packages, in addition to the library and the tool.
 const NAMES: usize = 400;
-/// Releases with a fix: each is an advisory and a CVE of its own.
+/// Releases with a fix: each has its own advisory and CVE.
 const FIXED: [u32; 5] = [10, 20, 30, 40, 50];
-/// Packages of a host that lack one, two and three fixes: 9 + 2 * 2 + 2 * 3 = 19.
-const LACKING: [(usize, u32); 3] = [(9, 1), (2, 2), (2, 3)];
+/// Packages of a host that are missing one, two and three fixes: 9 + 2 * 2 + 2 * 3 = 19.
+const MISSING: [(usize, u32); 3] = [(9, 1), (2, 2), (2, 3)];
 const PACKAGES: usize = 39;
-/// Hosts of which every one has the tool.
+/// One of this many hosts has the tool.
 const RARE: usize = 27_000;
 pub const PENDING: usize = 20;
 pub const COMMON_CVE: &str = "CVE-2025-900001";
@@ -49,16 +49,16 @@ impl Random {
     }
 }
 
-/// One line of JSON. In a later round two packages that lacked one fix have got it, and two others have fallen behind.
+/// One line of JSON. In each later round two packages have got their fix and two others need one.
 pub fn inventory(host: usize, round: u32) -> String {
     let mut random = Random(host as u64 * 7919 + 1);
     let mut line = format!("{{\"ci_id\":\"{}\",\"os\":\"rocky9\",\"packages\":[", ci_id(host));
-    // No divisor in common with the number of names: a host has no package twice.
+    // Coprime to the number of names, so that no package repeats on a host.
     let (start, step) = (random.below(NAMES as u64) as usize, 1 + 10 * random.below(40) as usize);
-    let mut lacking = LACKING.iter().flat_map(|(packages, fixes)| std::iter::repeat_n(*fixes, *packages));
+    let mut missing = MISSING.iter().flat_map(|(packages, fixes)| std::iter::repeat_n(*fixes, *packages));
     for place in 0..PACKAGES {
-        let mut fixes = lacking.next().unwrap_or(0);
-        // The first packages lack one fix; those from the twentieth on lack none.
+        let mut fixes = missing.next().unwrap_or(0);
+        // The first packages are missing one fix; those from the twentieth on none.
         let shifted = round as usize * 2;
         if shifted > 0 && (shifted - 2..shifted).contains(&place) {
             fixes = 0;
@@ -93,7 +93,7 @@ fn advisory(id: &str, cve: &str, package: &str, fixed: &str, day: u32) -> String
     )
 }
 
-/// Every advisory that is known from the beginning.
+/// The advisories that are imported first.
 pub fn feed() -> String {
     let mut feed = String::new();
     for name in 0..NAMES {
@@ -109,7 +109,7 @@ pub fn feed() -> String {
     feed
 }
 
-/// The one that arrives later, and concerns every host.
+/// An advisory that arrives later and affects every host.
 pub fn late_advisory() -> String {
     advisory("BENCH-LATE", "CVE-2026-1", LIBRARY, "1.0-20.el9", 320)
 }

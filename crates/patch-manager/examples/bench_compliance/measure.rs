@@ -1,4 +1,4 @@
-//! CPU time, memory, and requests a second.
+//! CPU time, memory and requests per second.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tokio::{
 /// Ticks of the kernel's clock in a second, on every Linux.
 const TICKS: f64 = 100.0;
 
-/// CPU seconds of a server and all its processes, those that ended included, and of this process.
+/// CPU seconds of a server and all its processes, including ended ones, and of this process.
 pub struct Cpu {
     postmaster: u32,
 }
@@ -34,7 +34,7 @@ impl Cpu {
             let Some(fields) = stat(pid) else { continue };
             let own = fields[11] + fields[12];
             if pid == self.postmaster {
-                // With the children that have ended.
+                // Includes ended children.
                 ticks += own + fields[13] + fields[14];
             } else if pid == std::process::id() || fields[1] == u64::from(self.postmaster) {
                 ticks += own;
@@ -64,18 +64,18 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// Requests a second, and the 99th percentile of the times they took.
+/// Requests per second, and the 99th percentile of their response times.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     pub per_second: f64,
     pub p99: Duration,
-    /// CPU seconds of service, server and client together, a request.
+    /// CPU seconds per request of service, server and client together.
     pub cpu: f64,
 }
 
 const CONNECTIONS: usize = 16;
 
-/// As many requests as `lasting` allows over kept connections; `path` gives the path of the n-th one.
+/// Sends requests over persistent connections for the time `lasting`; `path` returns the path of the n-th one.
 pub async fn load(
     cpu: &Cpu,
     address: &str,
@@ -83,7 +83,7 @@ pub async fn load(
     lasting: Duration,
     path: impl Fn(usize) -> String + Clone + Send + Sync + 'static,
 ) -> anyhow::Result<Load> {
-    let (began, burnt) = (Instant::now(), cpu.seconds());
+    let (began, cpu_before) = (Instant::now(), cpu.seconds());
     let mut tasks = Vec::new();
     for connection in 0..CONNECTIONS {
         let (address, path) = (address.to_owned(), path.clone());
@@ -109,14 +109,18 @@ pub async fn load(
     for task in tasks {
         times.extend(task.await??);
     }
-    let (elapsed, burnt) = (began.elapsed().as_secs_f64(), cpu.seconds() - burnt);
+    let (elapsed, cpu_before) = (began.elapsed().as_secs_f64(), cpu.seconds() - cpu_before);
     times.sort_unstable();
     anyhow::ensure!(!times.is_empty(), "no request was answered");
     let count = times.len() as f64;
-    Ok(Load { per_second: count / elapsed, p99: times[(times.len() - 1) * 99 / 100], cpu: burnt / count })
+    Ok(Load {
+        per_second: count / elapsed,
+        p99: times[(times.len() - 1) * 99 / 100],
+        cpu: cpu_before / count,
+    })
 }
 
-/// Reads one answer of known length and refuses what is no success.
+/// Reads one answer of known length; an error unless it succeeded.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
     let mut filled = 0;
     let (body, length) = loop {
@@ -125,7 +129,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Re
         filled += read;
         if let Some(end) = buffer[..filled].windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let head = std::str::from_utf8(&buffer[..end])?.to_ascii_lowercase();
-            anyhow::ensure!(head.starts_with("http/1.1 200"), "an answer was no success: {head}");
+            anyhow::ensure!(head.starts_with("http/1.1 200"), "a request failed: {head}");
             let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
             break (end + 4, length.unwrap_or_default().trim().parse::<usize>()?);
         }

@@ -1,13 +1,13 @@
-//! The table that is printed.
+//! The printed table.
 
 /// One figure against its target.
 pub struct Row {
     pub what: String,
     pub ours: String,
-    pub obvious: String,
+    pub baseline: String,
     pub ratio: String,
     pub target: String,
-    /// `None` where there is no target.
+    /// `None` without a target.
     pub met: Option<bool>,
 }
 
@@ -19,27 +19,24 @@ impl Table {
         &mut self,
         what: &str,
         ours: String,
-        obvious: String,
+        baseline: String,
         ratio: String,
         target: &str,
         met: Option<bool>,
     ) {
-        let row = Row { what: what.to_owned(), ours, obvious, ratio, target: target.to_owned(), met };
-        eprintln!("  {}: {} | {} | {} | {}", row.what, row.ours, row.obvious, row.ratio, verdict(&row));
+        let row = Row { what: what.to_owned(), ours, baseline, ratio, target: target.to_owned(), met };
+        eprintln!("  {}: {} | {} | {} | {}", row.what, row.ours, row.baseline, row.ratio, verdict(&row));
         self.0.push(row);
     }
 
     pub fn print(&self) {
-        println!(
-            "{:<44} {:>24} {:>24} {:>12} {:>12}  ",
-            "what", "ours", "the obvious way", "ratio", "target"
-        );
+        println!("{:<44} {:>24} {:>24} {:>12} {:>12}  ", "what", "ours", "baseline", "ratio", "target");
         for row in &self.0 {
             println!(
                 "{:<44} {:>24} {:>24} {:>12} {:>12}  {}",
                 row.what,
                 row.ours,
-                row.obvious,
+                row.baseline,
                 row.ratio,
                 row.target,
                 verdict(row)

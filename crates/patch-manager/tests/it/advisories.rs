@@ -21,9 +21,9 @@ async fn advisories_are_listed_newest_first_by_filters_and_pages() {
     assert_eq!(ids("kev=true").await, ["DCOS-2026-0011"]);
     assert_eq!(ids("package=sudo&os=debian12").await, ["DCOS-2026-0011"]);
     assert_eq!(ids("text=cve-2026-90011").await, ["DCOS-2026-0011"]);
-    assert_eq!(ids("text=%25").await, Vec::<String>::new(), "a percent sign is a percent sign");
+    assert_eq!(ids("text=%25").await, Vec::<String>::new(), "a percent sign matches itself");
     assert_eq!(ids("affected=true").await, ["DCOS-2025-0001"]);
-    assert_eq!(ids("severity=none&limit=1000").await.len(), 3, "bug fixes carry no severity");
+    assert_eq!(ids("severity=none&limit=1000").await.len(), 3, "bug fixes have no severity");
 
     let mut seen = Vec::new();
     let mut query = "limit=8".to_owned();
@@ -42,7 +42,7 @@ async fn advisories_are_listed_newest_first_by_filters_and_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cve_names_its_advisories_and_those_it_affects() {
+async fn cve_lists_its_advisories_and_affected_cis() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -85,7 +85,7 @@ fn notice(id: &str, package: &str, modified: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_affected_cis_follows_what_they_have_and_what_vendors_say() {
+async fn page_of_affected_cis_follows_inventories_and_feeds() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let send = async |notice: Value| import(&platform.operator, notice.to_string().into_bytes()).await;
@@ -111,16 +111,16 @@ async fn a_page_of_affected_cis_follows_what_they_have_and_what_vendors_say() {
     let row = |ci: &str, advisory: &str, installed: &str| (ci.into(), advisory.into(), installed.into());
     let (first, total, next) = page("limit=1").await;
     assert_eq!(first, [row("web-1", "VENDOR-1", "1-1.el9"), row("web-1", "VENDOR-2", "1-1.el9")]);
-    assert_eq!(total, 2, "a CI that lacks two counts once");
+    assert_eq!(total, 2, "a CI that is missing two counts once");
     let (second, _, next) = page(&format!("limit=1&page_token={}", next.unwrap())).await;
     assert_eq!((second, next), (vec![row("web-2", "VENDOR-2", "1-1.el9")], None));
 
-    // Newer, and still too old.
+    // Newer, but still too old.
     push("web-2", &[("zlib", "2-4.el9")]).await;
     assert_eq!(page("limit=10").await.0.last(), Some(&row("web-2", "VENDOR-2", "2-4.el9")));
     platform.expect_exact_rollups().await;
 
-    // Asked for before, and another now.
+    // Cached before, and changed now.
     let mut withdrawn = notice("VENDOR-2", "zlib", "2026-02-01T00:00:00Z");
     withdrawn["withdrawn"] = json!("2026-02-01T00:00:00Z");
     send(withdrawn).await;

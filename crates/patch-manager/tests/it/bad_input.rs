@@ -1,4 +1,4 @@
-//! Bodies that nobody should send, at every path that takes JSON: refused with a problem, nothing stored, never a 5xx.
+//! Bad bodies at every path that takes JSON: refused with a problem, nothing stored, never a 5xx.
 
 use reqwest::Method;
 
@@ -54,7 +54,7 @@ async fn malformed_bodies_are_refused_everywhere() {
         ("text for an integer", br#"{"retries":"1"}"#, &[422]),
         ("bool for an integer", br#"{"retries":true}"#, &[422]),
         ("null for what is required", br#"{"name":null}"#, &[422]),
-        ("nothing", b"", &[400]),
+        ("empty", b"", &[400]),
         ("array for an object", b"[]", &[400, 422]),
         ("text after the end", br#"{"a":1}x"#, &[400, 422]),
         ("two documents", b"{}{}", &[400, 422]),
@@ -75,7 +75,7 @@ async fn malformed_bodies_are_refused_everywhere() {
             assert!(expected.contains(&status), "{name} at {path}: {status} {}", answer.text);
             answer.expect_problem(status);
         }
-        // Package lists of `rpm` and `dpkg-query` come as plain text.
+        // Package lists of `rpm` and `dpkg-query` may be sent as plain text.
         let plain = (*path != "/patch/inventory").then_some("text/plain");
         for content_type in plain.into_iter().chain(["application/x-www-form-urlencoded"]) {
             let headers = [("content-type", content_type)];

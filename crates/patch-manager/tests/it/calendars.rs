@@ -7,7 +7,7 @@ const ICAL: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//EN\r\nBEGIN:V
 DTSTART:20261220T000000Z\r\nDTEND:20270104T000000Z\r\nSUMMARY:year end\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn freezes_come_as_fields_and_as_icalendar_and_go_out_as_both() {
+async fn freezes_are_read_and_written_as_fields_and_icalendar() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
     let fields = json!({ "name": "spring sale", "reason": "revenue", "scope": { "env": "prod" },
@@ -37,7 +37,7 @@ async fn freezes_come_as_fields_and_as_icalendar_and_go_out_as_both() {
         one.text
     );
 
-    // What goes out comes in again.
+    // The export can be imported.
     let back =
         operator.post("/patch/calendars", &json!({ "name": "again", "ical": one.text })).await.expect(201);
     assert_eq!(back["freezes"][0]["starts"], "2026-04-10T00:00:00Z");
@@ -49,7 +49,7 @@ async fn freezes_come_as_fields_and_as_icalendar_and_go_out_as_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_a_freeze_is_refused_with_its_place() {
+async fn invalid_freezes_are_refused_with_their_pointer() {
     let platform = Platform::start().await;
     let two_starts = ICAL.replace("DTEND", "DTSTART");
     for (body, pointer) in [

@@ -22,7 +22,7 @@ async fn measured() -> Platform {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
+async fn missing_fixes_of_a_host_are_listed_with_reasons() {
     let platform = measured().await;
     let web = platform.compliance_of("web-1").await;
     assert_eq!((&web["compliance_status"], &web["os_type"]), (&json!("non_compliant"), &json!("rocky9")));
@@ -63,7 +63,7 @@ async fn a_host_lacks_what_its_vendor_has_fixed_and_says_why() {
         (&ssl["advisory_id"], &ssl["rule"]),
         (&json!("DCOS-2025-0001"), &json!("dpkg-source-version"))
     );
-    assert_eq!(db["policies"], json!([]), "no policy selects it, and everything known is its measure");
+    assert_eq!(db["policies"], json!([]), "no policy selects it, so that every fix is required");
     assert_eq!(db["compliance_status"], "non_compliant");
 
     platform.operator.get("/patch/compliance/nobody").await.expect_problem(404);
@@ -94,12 +94,12 @@ async fn roll_ups_follow_every_change() {
     assert_eq!(summary["total"]["percent"], 100.0);
     platform.expect_exact_rollups().await;
 
-    // A critical advisory arrives: those who have the package are judged anew, those who have not are left alone.
+    // A critical advisory arrives: hosts with the package are matched again, the others are not.
     let report = platform.import_file("incoming/DCOS-2026-0100.json").await;
     assert_eq!(
         (&report["new"], &report["cis_changed"]),
         (&json!(1), &json!(0)),
-        "the newest versions hold its fix"
+        "the newest versions contain its fix"
     );
     platform.push(&inventory("web-1", "rocky9", WEB, Age::Base)).await;
     let detail = platform.operator.get("/patch/advisories/CVE-2026-90100").await.expect(200);
@@ -119,7 +119,7 @@ async fn roll_ups_follow_every_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_policy_has_a_result_of_its_own_and_the_worst_is_the_hosts() {
+async fn each_policy_has_a_result_and_the_host_has_the_worst() {
     let platform = measured().await;
     platform.add_policy("old-baseline", json!({ "env": "prod" }), Some("2025-10")).await;
     let web = platform.compliance_of("web-1").await;
@@ -154,10 +154,10 @@ async fn each_policy_has_a_result_of_its_own_and_the_worst_is_the_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_never_or_long_ago_scanned_is_unknown() {
+async fn host_without_a_recent_scan_is_unknown() {
     let platform = measured().await;
     platform.add_host("web-3", json!({ "env": "prod", "os": "rocky9", "tier": "web" })).await;
-    // Any change of policies takes the CMDB's hosts over at once.
+    // A change of policies synchronises the hosts of the CMDB at once.
     platform
         .operator
         .patch("/patch/policies/web-baseline", &json!({ "max_scan_age_hours": 24 }))
@@ -169,8 +169,8 @@ async fn what_was_never_or_long_ago_scanned_is_unknown() {
 
     platform.advance(25);
     let stale = platform.compliance_of("web-2").await;
-    assert_eq!(stale["compliance_status"], "unknown", "at once for one who asks");
-    assert_eq!(stale["reason"], "last scanned 25 h ago, longer than the 24 h that are allowed");
+    assert_eq!(stale["compliance_status"], "unknown", "readers see it at once");
+    assert_eq!(stale["reason"], "last scanned 25 h ago, more than the allowed 24 h");
     assert_eq!(
         platform.compliance_of("db-1").await["compliance_status"],
         "non_compliant",
@@ -188,13 +188,13 @@ async fn what_was_never_or_long_ago_scanned_is_unknown() {
     assert_eq!(
         platform.compliance_of("web-2").await["compliance_status"],
         "compliant",
-        "unchanged, and looked at"
+        "unchanged, with a new scan"
     );
     platform.expect_exact_rollups().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn export_gives_the_table_in_three_formats() {
+async fn export_has_three_formats() {
     let platform = measured().await;
     platform.add_host("evil", json!({ "env": "=cmd|' /C calc'!A0", "os": "rocky9" })).await;
     platform.push(&inventory("evil", "rocky9", &["sudo"], Age::Newest)).await;
@@ -221,7 +221,7 @@ async fn export_gives_the_table_in_three_formats() {
     platform.operator.get("/patch/compliance/export?status=fine").await.expect_problem(400);
 }
 
-/// What SQL reckons and what the pure rules say must be the same.
+/// SQL and the pure rules must compute the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn levels_agree_with_the_pure_rules() {
     use advisories::{Month, compliance::current_patch_level};
@@ -242,9 +242,9 @@ async fn levels_agree_with_the_pure_rules() {
     }
 }
 
-/// Reads that come right after one another must not be given the connection that failed the one before.
+/// A read must not get the connection that failed the previous read.
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_go_on_after_the_server_has_closed_every_connection() {
+async fn reads_recover_after_the_server_closed_every_connection() {
     let platform = measured().await;
     platform.compliance_of("web-1").await;
     let mut server = PgConnection::connect(platform.database.url()).await.unwrap();
@@ -260,7 +260,7 @@ async fn reads_go_on_after_the_server_has_closed_every_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn service_levels_say_what_is_overdue_and_repairs_are_counted() {
+async fn service_levels_decide_what_is_overdue_and_installed_fixes_are_counted() {
     let platform = measured().await;
     let ask = async || platform.operator.get("/patch/compliance/timeliness").await.expect(200);
     let report = ask().await;
@@ -285,9 +285,9 @@ async fn service_levels_say_what_is_overdue_and_repairs_are_counted() {
     let before = ask().await["total"]["fixes_installed"].as_i64().unwrap();
     platform.advance(1);
     platform.push(&inventory("web-1", "rocky9", &["openssl"], Age::Newest)).await;
-    let repaired = ask().await;
-    let of_env = &repaired["by_env"]["prod"];
-    assert!(of_env["fixes_installed"].as_i64().unwrap() > before, "{repaired}");
+    let after = ask().await;
+    let of_env = &after["by_env"]["prod"];
+    assert!(of_env["fixes_installed"].as_i64().unwrap() > before, "{after}");
     assert!(
         of_env["mean_days_to_patch"].as_f64().unwrap() > 0.0 && of_env["fixes_installed_late"] == 0,
         "{of_env}"

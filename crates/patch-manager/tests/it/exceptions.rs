@@ -5,7 +5,7 @@ use crate::{
     platform::{Platform, eventually},
 };
 
-/// `web-1` and `web-2` lack nothing but the fix of the sudo hole.
+/// `web-1` and `web-2` are missing only the fix of sudo.
 async fn lacking_sudo() -> Platform {
     let platform = Platform::start().await;
     platform.import_seeds().await;
@@ -26,7 +26,7 @@ fn exception(changes: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn excepted_fix_counts_no_more_until_the_exception_expires() {
+async fn excepted_fix_does_not_count_until_the_exception_expires() {
     let platform = lacking_sudo().await;
     let created = platform.operator.post("/patch/exceptions", &exception(json!({ "ci_id": "web-1" }))).await;
     assert!(created.headers["location"].to_str().unwrap().starts_with("/patch/exceptions/"));
@@ -42,12 +42,12 @@ async fn excepted_fix_counts_no_more_until_the_exception_expires() {
     assert_eq!(web["current_patch_level"], "2025-12", "an excepted fix is not installed");
     assert!(
         web["pending_patches"][0]["due"].as_str().unwrap().starts_with("2026-01-20"),
-        "the clock runs on"
+        "the SLA clock keeps running"
     );
     assert_eq!(
         platform.compliance_of("web-2").await["compliance_status"],
         "non_compliant",
-        "made for web-1 alone"
+        "made only for web-1"
     );
     let detail = platform.operator.get("/patch/advisories/DCOS-2026-0011").await.expect(200);
     assert_eq!((&detail["affected_total"], &detail["affected"][0]["state"]), (&json!(2), &json!("excepted")));
@@ -70,7 +70,7 @@ async fn excepted_fix_counts_no_more_until_the_exception_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exception_of_a_package_holds_for_all_and_can_be_taken_back() {
+async fn exception_of_a_package_covers_all_hosts_and_can_be_deleted() {
     let platform = lacking_sudo().await;
     let request = exception(json!({ "advisory_id": null, "package": "sudo" }));
     let created = platform.operator.post("/patch/exceptions", &request).await.expect(201);
@@ -116,7 +116,7 @@ async fn exception_of_one_cve_does_not_hide_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exceptions_have_an_owner_a_reason_and_an_end() {
+async fn exception_needs_an_owner_a_reason_and_an_end() {
     let platform = Platform::start().await;
     for (changes, pointer) in [
         (json!({ "owner": " " }), "/owner"),

@@ -15,7 +15,7 @@ fn record(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_advisory_that_arrives_tells_at_once_who_is_affected() {
+async fn new_advisory_lists_affected_cis_at_once() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -57,9 +57,9 @@ async fn an_advisory_that_arrives_tells_at_once_who_is_affected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_exploitation_shortens_the_time_and_holds_for_advisories_that_come_later() {
+async fn known_exploitation_shortens_the_time_of_later_advisories_too() {
     let platform = Platform::start().await;
-    // The sudo hole is critical and stays at its 7 days; a low one would get 14.
+    // A critical fix keeps its 7 days; a low one gets 14.
     let mut low = record("DCOS-2025-0007.json");
     let cve = low["upstream"][0].as_str().unwrap().to_owned();
     let catalogue = format!(
@@ -78,7 +78,7 @@ async fn known_exploitation_shortens_the_time_and_holds_for_advisories_that_come
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_record_loses_no_other() {
+async fn bad_record_does_not_affect_others() {
     let platform = Platform::start().await;
     let good = record("DCOS-2025-0001.json");
     let mut dateless = record("DCOS-2025-0002.json");
@@ -90,7 +90,7 @@ async fn one_bad_record_loses_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_withdrawn_or_moved_is_pending_no_more() {
+async fn withdrawn_or_moved_fixes_are_not_pending() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -108,11 +108,11 @@ async fn what_is_withdrawn_or_moved_is_pending_no_more() {
     assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "compliant");
     platform.expect_exact_rollups().await;
 
-    // The edition from before is older and does not come back.
+    // The previous version is older and is not restored.
     let old = platform.import_file("DCOS-2026-0011.json").await;
     assert_eq!((&old["unchanged"], &old["cis_changed"]), (&json!(1), &json!(0)));
 
-    // A later edition speaks of another package alone.
+    // A later version names only another package.
     let mut moved = record("DCOS-2026-0011.json");
     moved["modified"] = "2026-03-31T00:00:00Z".into();
     let text = moved.to_string().replace("\"name\":\"sudo\"", "\"name\":\"sudo-ldap\"");
@@ -122,7 +122,7 @@ async fn what_is_withdrawn_or_moved_is_pending_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exploit_predictions_are_told_with_the_advisory() {
+async fn exploit_predictions_are_shown_with_the_advisory() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     let scores = "#model_version:v2025.03.14,score_date:2026-03-31\ncve,epss,percentile\nCVE-2026-90011,0.9312,0.99\nnonsense,1,1\nCVE-2026-90010,0.01,0.5\n";
@@ -141,7 +141,7 @@ async fn exploit_predictions_are_told_with_the_advisory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_feed_is_refused() {
+async fn other_files_are_refused() {
     let platform = Platform::start().await;
     for (body, status) in [
         (&b""[..], 400),
@@ -170,7 +170,7 @@ async fn what_is_no_feed_is_refused() {
     encoded.await.expect_problem(415);
 }
 
-/// Waits until an import has ended, and gives it.
+/// Waits until an import has ended, and returns it.
 async fn ended(platform: &Platform, id: &str) -> Value {
     let mut import = Value::Null;
     eventually("the import ends", async || {
@@ -182,20 +182,20 @@ async fn ended(platform: &Platform, id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_goes_on_when_nobody_waits_for_it() {
+async fn import_continues_in_the_background() {
     let platform = Platform::start().await;
     let feed = record("DCOS-2026-0010.json").to_string().into_bytes();
     let path = "/patch/advisories/import?wait_seconds=0";
     let answer = platform.operator.send(Method::POST, path, &[], Some(feed)).await;
     let location = answer.headers["location"].to_str().unwrap().to_owned();
-    let begun = answer.expect(202);
-    assert_eq!((&begun["status"], &begun["report"]["format"]), (&json!("running"), &json!("osv")));
-    assert_eq!(location, format!("/patch/advisories/imports/{}", begun["id"].as_str().unwrap()));
-    let import = ended(&platform, begun["id"].as_str().unwrap()).await;
+    let started = answer.expect(202);
+    assert_eq!((&started["status"], &started["report"]["format"]), (&json!("running"), &json!("osv")));
+    assert_eq!(location, format!("/patch/advisories/imports/{}", started["id"].as_str().unwrap()));
+    let import = ended(&platform, started["id"].as_str().unwrap()).await;
     assert_eq!((&import["status"], &import["report"]["new"]), (&json!("succeeded"), &json!(1)));
     assert_eq!(import["bytes_read"], import["bytes_total"]);
     let list = platform.operator.get("/patch/advisories/imports?limit=1").await.expect(200);
-    assert_eq!(list["items"][0]["id"], begun["id"]);
+    assert_eq!(list["items"][0]["id"], started["id"]);
 
     let broken = platform
         .operator
@@ -225,7 +225,7 @@ const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?><updates><update stat
     </update></updates>"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parts_of_one_notice_come_together() {
+async fn parts_of_a_notice_are_merged() {
     let platform = Platform::start().await;
     for package in ["sudo", "sudo-logsrvd"] {
         let report = import(&platform.operator, XML.replace("PACKAGE", package).into_bytes()).await;
@@ -244,7 +244,7 @@ async fn parts_of_one_notice_come_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn notes_on_cves_are_told_and_never_matched() {
+async fn notes_on_cves_are_shown_and_never_matched() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     let page = r#"{"resultsPerPage":2,"format":"NVD_CVE","vulnerabilities":[
@@ -263,7 +263,7 @@ async fn notes_on_cves_are_told_and_never_matched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawal_without_dates_ends_a_notice_once() {
+async fn withdrawal_without_dates_ends_a_notice_once() {
     let platform = Platform::start().await;
     let document = r#"{"document":{"category":"csaf_vex","csaf_version":"2.0","title":"x","publisher":{"name":"Red Hat Product Security"},
         "tracking":{"id":"CVE-2026-90066","status":"final","initial_release_date":"2026-01-01T00:00:00Z","current_release_date":"2026-01-01T00:00:00Z"}}}"#;
@@ -279,7 +279,7 @@ async fn a_withdrawal_without_dates_ends_a_notice_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_watched_folder_is_imported_without_hands() {
+async fn watched_folder_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     let feeds = FeedSettings { feeds_dir: Some(folder.path().to_owned()), ..FeedSettings::default() };
     let platform = Platform::start_with_feeds(feeds).await;

@@ -1,4 +1,4 @@
-//! Hosts in the CMDB, and what is installed on them, by the tables of the seeded advisories.
+//! Hosts in the CMDB and their packages, from the tables of the seeded advisories.
 
 use std::{fs, path::PathBuf};
 
@@ -14,13 +14,13 @@ pub fn seeds() -> PathBuf {
 /// Which version of each package a host has.
 #[derive(Clone, Copy)]
 pub enum Age {
-    /// That of the installation: every advisory is missing.
+    /// The installed version: every fix is missing.
     Base,
-    /// The last fixed one.
+    /// The last fixed version.
     Newest,
 }
 
-/// Packages of an OS (`rocky9`), as the seeds' tables have them.
+/// Packages of an OS (`rocky9`), from the tables of the seeds.
 pub fn packages(os: &str, names: &[&str], age: Age) -> Vec<Value> {
     let table: Value = serde_json::from_slice(&fs::read(seeds().join("packages.json")).unwrap()).unwrap();
     let release = os.parse::<advisories::OsRelease>().unwrap().to_string();
@@ -65,7 +65,7 @@ impl Platform {
         self.operator.post("/patch/policies", &policy).await.expect(201)
     }
 
-    /// All seeded advisories but the ones that arrive later.
+    /// All seeded advisories except those that arrive later.
     pub async fn import_seeds(&self) {
         let mut lines = Vec::new();
         for entry in fs::read_dir(seeds()).unwrap() {
@@ -87,7 +87,7 @@ impl Platform {
         self.operator.get(&format!("/patch/compliance/{ci}")).await.expect(200)
     }
 
-    /// The roll-ups must say what counting says.
+    /// The roll-ups must equal a count of the rows.
     pub async fn expect_exact_rollups(&self) {
         let drift = sqlx::query_scalar::<_, i64>(
             "WITH counted AS (
@@ -108,14 +108,14 @@ impl Platform {
         .unwrap();
         assert_eq!(drift, 0, "the roll-ups differ from what they sum up");
         let drift = sqlx::query_scalar::<_, i64>(
-            "WITH lacking AS (
+            "WITH missing AS (
                  SELECT f.advisory_no, h.id AS host_id, CASE count(*) WHEN 1 THEN min(f.no) END AS finding_no FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
                  JOIN patch.set_findings sf ON sf.set_no = s.set_no JOIN patch.findings f ON f.no = ANY(sf.findings)
                  WHERE h.active GROUP BY 1, 2
              ), counted AS (SELECT advisory_no, sum(hosts) AS hosts FROM patch.advisory_counts GROUP BY 1 HAVING sum(hosts) <> 0)
-             SELECT (SELECT count(*) FROM (SELECT advisory_no, count(*) AS hosts FROM lacking GROUP BY 1) l
+             SELECT (SELECT count(*) FROM (SELECT advisory_no, count(*) AS hosts FROM missing GROUP BY 1) l
                      FULL JOIN counted c USING (advisory_no) WHERE l.hosts IS DISTINCT FROM c.hosts)
-                  + (SELECT count(*) FROM lacking l FULL JOIN patch.affected a USING (advisory_no, host_id)
+                  + (SELECT count(*) FROM missing l FULL JOIN patch.affected a USING (advisory_no, host_id)
                      WHERE l.host_id IS NULL OR a.host_id IS NULL OR l.finding_no IS DISTINCT FROM a.finding_no)",
         )
         .fetch_one(&self.patch.pool)

@@ -20,37 +20,41 @@ fn lines(records: &[Value]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_packages_twice_change_nothing() {
+async fn same_packages_change_nothing() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let mut pushed = inventory("web-1", "rocky9", &["openssl", "sudo"], Age::Base);
     pushed["scan_id"] = "scan-1".into();
     let report = platform.push(&pushed).await;
     assert_eq!((&report["read"], &report["changed"]), (&json!(1), &json!(1)));
-    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "the same scan is taken once");
+    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "the same scan is recorded once");
 
     platform.advance(1);
     pushed["scan_id"] = "scan-2".into();
     pushed["packages"].as_array_mut().unwrap().reverse();
-    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "order says nothing");
+    assert_eq!(platform.push(&pushed).await["unchanged"], 1, "the order does not matter");
     assert_eq!(
         platform.compliance_of("web-1").await["last_scanned"],
         "2026-04-01T13:00:00Z",
-        "but it was looked at"
+        "the time of the scan is recorded"
     );
 
     let mut older = inventory("web-1", "rocky9", &["openssl"], Age::Base);
     older["collected_at"] = "2026-04-01T12:30:00Z".into();
-    assert_eq!(platform.push(&older).await["unchanged"], 1, "the past does not overwrite the present");
+    assert_eq!(
+        platform.push(&older).await["unchanged"],
+        1,
+        "an older inventory does not replace a newer one"
+    );
     let mut ahead = older.clone();
     ahead["collected_at"] = "2026-04-02T12:30:00Z".into();
     let problem = platform.operator.post("/patch/inventory", &ahead).await.expect_problem(422);
     assert_eq!(problem["errors"][0]["pointer"], "/collected_at");
 }
 
-/// Pushed as a line, the same text is not read again; whatever else changes the host makes it be read.
+/// A line with the same text is not parsed again, unless the host was changed by something else.
 #[tokio::test(flavor = "multi_thread")]
-async fn same_text_is_the_same_until_the_host_is_told_otherwise() {
+async fn same_text_is_unchanged_until_another_inventory_arrives() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -66,8 +70,8 @@ async fn same_text_is_the_same_until_the_host_is_told_otherwise() {
     };
     let old = |scan| of(&["openssl", "sudo"], Age::Base, scan);
     assert_eq!(push(&[old("1")]).await["changed"], 1);
-    let (lacking, first_seen) = pending().await;
-    assert!(lacking > 0);
+    let (missing, first_seen) = pending().await;
+    assert!(missing > 0);
 
     platform.advance(1);
     let report = push(&[old("2")]).await;
@@ -76,18 +80,18 @@ async fn same_text_is_the_same_until_the_host_is_told_otherwise() {
         (&json!(1), &json!(0), &json!(1))
     );
     let seen_again = pending().await;
-    assert_eq!(seen_again.0, lacking);
-    assert_ne!(seen_again.1, first_seen, "it was looked at");
+    assert_eq!(seen_again.0, missing);
+    assert_ne!(seen_again.1, first_seen, "the time of the scan is recorded");
 
-    // Somebody else tells of an update; the old text is news then.
+    // Another inventory contains an update: the old text is a change again.
     platform.advance(1);
     platform.push(&of(&["openssl", "sudo"], Age::Newest, "3")).await;
     assert_eq!(pending().await.0, 0);
     platform.advance(1);
     assert_eq!(push(&[old("4")]).await["changed"], 1);
-    assert_eq!(pending().await.0, lacking);
+    assert_eq!(pending().await.0, missing);
 
-    // Twice in one batch the newest counts, and a text of the past says nothing.
+    // The newest inventory of a batch counts, and an older text changes nothing.
     platform.advance(1);
     let mut newest = of(&["openssl", "sudo"], Age::Newest, "6");
     newest["collected_at"] = "2026-04-01T15:59:00Z".into();
@@ -103,7 +107,7 @@ async fn same_text_is_the_same_until_the_host_is_told_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
+async fn bad_inventories_are_reported_and_the_others_recorded() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let mut body = lines(&[
@@ -124,7 +128,7 @@ async fn of_many_inventories_the_bad_ones_are_named_and_the_others_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_of_the_same_packages_share_one_set_until_one_changes() {
+async fn hosts_with_the_same_packages_share_a_set_until_one_changes() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     let hosts: Vec<String> = (1..=30).map(|number| format!("clone-{number:02}")).collect();
@@ -161,7 +165,7 @@ async fn hosts_of_the_same_packages_share_one_set_until_one_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kernel_that_waits_for_its_reboot_is_pending_still() {
+async fn kernel_is_pending_until_the_host_reboots() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -187,7 +191,7 @@ async fn a_kernel_that_waits_for_its_reboot_is_pending_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn held_packages_say_so() {
+async fn held_packages_are_reported_as_held() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -202,7 +206,7 @@ async fn held_packages_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_of_one_inventory_are_named() {
+async fn wrong_fields_of_an_inventory_are_named() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     for (change, pointer) in [
@@ -235,7 +239,7 @@ async fn faults_of_one_inventory_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gzip_is_understood_and_its_damage_refused() {
+async fn gzip_is_accepted_and_damaged_gzip_refused() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let body = lines(&[inventory("web-1", "rocky9", &["openssl"], Age::Base)]);
@@ -269,9 +273,9 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// What other tools tell of a host, and how it is sent.
+/// The output of other tools, and how it is sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_package_managers_and_scanners_print_is_taken() {
+async fn output_of_package_managers_and_scanners_is_accepted() {
     let platform = Platform::start().await;
     let samples = seeds().join("../feeds/inventories");
     let cases = [
@@ -289,13 +293,13 @@ async fn what_package_managers_and_scanners_print_is_taken() {
         let headers = [("content-type", content_type)];
         let report = platform.operator.send(Method::POST, &path, &headers, Some(content)).await.expect(200);
         assert_eq!((&report["changed"], &report["refused"]), (&json!(1), &json!([])), "{file}: {report}");
-        let told = platform.compliance_of(&host).await;
-        assert!(told["last_scanned"].is_string(), "{file}: {told}");
+        let compliance = platform.compliance_of(&host).await;
+        assert!(compliance["last_scanned"].is_string(), "{file}: {compliance}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_inventories_say_whose_they_are_and_lose_bad_lines_alone() {
+async fn foreign_inventories_need_a_host_and_only_bad_lines_are_refused() {
     let platform = Platform::start().await;
     platform.add_host("web-1", json!({ "env": "prod", "os": "alma9" })).await;
     let lines = "bash\t0:5.1.8-9.el9\tx86_64\nzlib-1.2.11-40.el9.x86_64\n";

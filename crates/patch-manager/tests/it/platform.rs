@@ -1,4 +1,4 @@
-//! A patch-manager and its CMDB on one clock that the test moves.
+//! A patch-manager and its CMDB on one clock that the test controls.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use test_support::{Http, TestDatabase, TestService};
 use tokio::net::TcpListener;
 
-/// No test waits longer for something to come about in the background.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Maximum wait for background work.
+const MAX_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub struct Platform {
     pub cmdb: TestService,
@@ -26,7 +26,7 @@ pub struct Platform {
     pub database: TestDatabase,
 }
 
-/// Early April 2026, when the seeded advisories are some weeks old.
+/// Early April 2026: the seeded advisories are some weeks old.
 pub fn april() -> DateTime<Utc> {
     "2026-04-01T12:00:00Z".parse().unwrap()
 }
@@ -37,7 +37,7 @@ impl Platform {
         Self::start_with("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await).await
     }
 
-    /// As [`Platform::start`], with feeds that nobody sends.
+    /// [`Platform::start`] with settings of feeds.
     pub async fn start_with_feeds(feeds: FeedSettings) -> Self {
         Self::start_all("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await, feeds)
             .await
@@ -120,11 +120,11 @@ fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work
     }
 }
 
-/// Asks again and again until the answer is the wanted one.
+/// Repeats `ask` until it returns true.
 pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + MAX_WAIT;
     while !ask().await {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        assert!(tokio::time::Instant::now() < deadline, "timed out waiting until {what}");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

@@ -26,7 +26,7 @@ async fn policy_of_the_specification_is_created_read_changed_and_deleted() {
         (&changed["version"], &changed["max_parallel"], changed.get("schedule")),
         (&json!(2), &json!("20%"), None)
     );
-    assert_eq!(changed["patch_level"], "2026-02", "what is not named stays");
+    assert_eq!(changed["patch_level"], "2026-02", "other fields are unchanged");
 
     operator.delete(path).await.expect(204);
     operator.get(path).await.expect_problem(404);
@@ -34,7 +34,7 @@ async fn policy_of_the_specification_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_are_named_by_their_pointers() {
+async fn wrong_fields_are_named_by_their_pointers() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
     for (field, value, pointer) in [
@@ -64,7 +64,7 @@ async fn faults_are_named_by_their_pointers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_is_taken_once_and_an_idempotency_key_answers_again() {
+async fn id_is_unique_and_an_idempotency_key_repeats_the_answer() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
     let policy = json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" } });
@@ -81,7 +81,7 @@ async fn an_id_is_taken_once_and_an_idempotency_key_answers_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_to_what_was_not_read_are_refused() {
+async fn changes_of_a_stale_version_are_refused() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
     platform.add_policy("p", json!({ "env": "dev" }), None).await;
@@ -102,7 +102,7 @@ async fn changes_to_what_was_not_read_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_come_in_pages() {
+async fn policies_are_paged() {
     let platform = Platform::start().await;
     for id in ["c", "a", "b"] {
         platform.add_policy(id, json!({ "env": "dev" }), None).await;
@@ -124,7 +124,7 @@ async fn policies_come_in_pages() {
 async fn policy_with_an_open_run_is_not_deleted() {
     let platform = Platform::start().await;
     platform.add_policy("p", json!({ "env": "dev" }), None).await;
-    // A run as the engine stores it, which nobody works on because its row is broken on purpose.
+    // A run that the engine cannot load, so that no process continues it.
     sqlx::query(
         "INSERT INTO patch.runs (id, trigger, policy_id, dry_run, emergency, requested_by, policy, machine, state, created_at)
          VALUES ($1, 'manual', 'p', false, false, 'olivia', '{}', '{}', 'planning', now())",
@@ -139,7 +139,7 @@ async fn policy_with_an_open_run_is_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn preview_tells_targets_occurrences_conflicts_and_precedence() {
+async fn preview_lists_targets_occurrences_conflicts_and_precedence() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let policy = json!({ "id": "broad", "name": "n", "target_ci_tags": { "env": "prod" },
@@ -168,11 +168,11 @@ async fn preview_tells_targets_occurrences_conflicts_and_precedence() {
     assert_eq!(preview["conflicts"].as_array().unwrap().len(), 1);
     assert_eq!(preview["effective"][0], json!({ "ci_id": "web-1", "policy_id": "narrow" }));
     let narrow = platform.operator.get("/patch/policies/narrow/preview").await.expect(200);
-    assert_eq!(narrow["effective"], json!([]), "the narrower one decides for its own");
+    assert_eq!(narrow["effective"], json!([]), "the narrower policy takes precedence");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn preview_says_that_the_cmdb_is_away() {
+async fn preview_needs_the_cmdb() {
     let platform = Platform::start().await;
     platform.add_policy("p", json!({ "env": "dev" }), None).await;
     let Platform { cmdb, operator, .. } = platform;

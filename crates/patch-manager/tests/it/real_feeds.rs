@@ -1,4 +1,4 @@
-//! A vendor's whole feed and a real host's packages: what the service stores and tells is what the pure matching says.
+//! A vendor's whole feed and a real host's packages: the service finds the same as the pure matching.
 
 use std::{collections::BTreeSet, fs, io::Cursor, ops::ControlFlow};
 
@@ -17,7 +17,7 @@ use crate::{fleet::import, platform::Platform};
 const KERNEL: &str = "5.14.0-70.13.1.el9_0.x86_64";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whole_feed_of_almalinux_judges_a_real_host_as_the_matching_does() {
+async fn whole_feed_of_almalinux_matches_a_real_host_as_the_pure_matching_does() {
     let (Some(feed), Some(packages), Some(kev)) = (
         shared_data("advisories/osv/almalinux9-all.zip"),
         shared_data("inventories/alma_9.tsv"),
@@ -69,15 +69,15 @@ async fn whole_feed_of_almalinux_judges_a_real_host_as_the_matching_does() {
         .map(|m| (m.advisory.id.clone(), m.package_name().to_owned(), m.fixed().to_owned()))
         .collect();
 
-    let told = platform.compliance_of("real-1").await;
+    let compliance = platform.compliance_of("real-1").await;
     let text = |patch: &Value, field: &str| patch[field].as_str().unwrap().to_owned();
-    let pending = told["pending_patches"].as_array().unwrap();
+    let pending = compliance["pending_patches"].as_array().unwrap();
     let found: BTreeSet<(String, String, String)> =
         pending.iter().map(|p| (text(p, "advisory_id"), text(p, "package"), text(p, "fixed"))).collect();
-    assert!(found.len() > 100, "a host that old lacks much: {}", found.len());
+    assert!(found.len() > 100, "such an old host is missing many fixes: {}", found.len());
     assert_eq!(found, expected);
-    assert!(pending.iter().any(|patch| patch["exploited"] == true), "some of it is known to be exploited");
-    assert_eq!(told["compliance_status"], "non_compliant");
+    assert!(pending.iter().any(|patch| patch["exploited"] == true), "some are known to be exploited");
+    assert_eq!(compliance["compliance_status"], "non_compliant");
 
     let again = import(&platform.operator, archive).await;
     assert_eq!((&again["new"], &again["changed"], &again["cis_changed"]), (&json!(0), &json!(0), &json!(0)));

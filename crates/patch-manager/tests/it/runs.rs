@@ -1,4 +1,4 @@
-//! Starting and reading runs, as far as no host is touched; `tests/runs` has the others.
+//! Starting and reading runs without hosts; `tests/runs` has the others.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,14 +7,14 @@ use crate::platform::Platform;
 
 const ID: &str = "018f0000-0000-7000-8000-000000000000";
 
-/// A run of a policy that selects nothing: it ends by itself, with nothing to do.
+/// A run of a policy that selects no host: it ends at once.
 async fn ended_run(platform: &Platform) -> String {
     platform.add_policy("p", json!({ "env": "nowhere" }), None).await;
     let run = platform.operator.post("/patch/runs", &json!({ "policy_id": "p" })).await.expect(202);
     let id = run["id"].as_str().unwrap().to_owned();
     for _ in 0..300 {
         let run = platform.operator.get(&format!("/patch/runs/{id}")).await.expect(200);
-        // Its books are closed with ITSM, which is not here; the end of the plan is what these tests wait for.
+        // The run cannot close its change without ITSM; these tests only wait for the end of the plan.
         if run["log_tail"].to_string().contains("nothing to do") {
             return id;
         }
@@ -24,7 +24,7 @@ async fn ended_run(platform: &Platform) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_names_the_field_that_is_wrong() {
+async fn start_names_the_wrong_field() {
     let platform = Platform::start().await;
     let refused = [
         (json!({}), ""),
@@ -80,7 +80,7 @@ async fn events_resume_after_the_last_one_received() {
     let platform = Platform::start().await;
     let run = ended_run(&platform).await;
     let path = format!("/patch/runs/{run}/events");
-    // The stream goes on while the run is open: a part of it is read.
+    // The stream continues while the run is open: read a part of it.
     let read = async |after: Option<&str>| -> Vec<Value> {
         let url = format!("{}{path}", platform.patch.base);
         let mut request = reqwest::Client::new().get(url).bearer_auth(platform.operator.token().unwrap());
@@ -119,7 +119,7 @@ async fn events_resume_after_the_last_one_received() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_and_report_come_in_their_formats() {
+async fn log_and_report_have_their_formats() {
     let platform = Platform::start().await;
     let run = ended_run(&platform).await;
     let get = async |path: &str| platform.operator.get(&format!("/patch/runs/{run}{path}")).await;
@@ -136,7 +136,7 @@ async fn log_and_report_come_in_their_formats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dashboard_is_served_without_a_token_and_holds_no_data() {
+async fn dashboard_is_served_without_a_token_and_contains_no_data() {
     let platform = Platform::start().await;
     let page = platform.patch.nobody().get("/").await;
     assert_eq!(page.status, 200);
@@ -147,7 +147,7 @@ async fn dashboard_is_served_without_a_token_and_holds_no_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_runs_that_are_not_known_are_removed_and_others_left_alone() {
+async fn only_files_of_unknown_runs_are_removed() {
     let platform = Platform::start().await;
     let runs = platform.work.path().join("runs");
     let unknown = runs.join("018f0000-0000-7000-8000-000000000001");

@@ -1,4 +1,4 @@
-//! What must hold however many write at once, and for data that was there before the present layout.
+//! Invariants under concurrent writers, and for data of an older schema.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ const ROUNDS: usize = 4;
 const HOSTS: usize = 24;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counters_are_exact_after_writers_side_by_side() {
+async fn counters_are_exact_after_concurrent_writers() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     for number in 0..HOSTS {
@@ -27,7 +27,7 @@ async fn counters_are_exact_after_writers_side_by_side() {
     }
     platform.add_policy("all-prod", json!({ "env": "prod" }), Some("2025-12")).await;
     let platform = &platform;
-    // Each writer brings all hosts, in an order of its own, with packages that differ from round to round.
+    // Each writer pushes all hosts in its own order, with packages that differ from round to round.
     let writer = async |writer: usize| {
         for round in 0..ROUNDS {
             let records: String = (0..HOSTS)
@@ -66,7 +66,7 @@ async fn counters_are_exact_after_writers_side_by_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_that_leave_the_cmdb_leave_all_counts_and_come_back_with_what_they_lacked() {
+async fn hosts_removed_from_the_cmdb_leave_all_counts_and_return_with_their_findings() {
     let platform = Platform::start().await;
     platform.import_seeds().await;
     platform.add_fleet().await;
@@ -83,11 +83,11 @@ async fn hosts_that_leave_the_cmdb_leave_all_counts_and_come_back_with_what_they
     platform.expect_exact_rollups().await;
 }
 
-/// The layout as it was before hosts had numbers for what they lack, with a host in it.
+/// The schema before findings had numbers.
 const BEFORE: i64 = 20_261_121_111_500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_of_the_layout_before_is_moved_over() {
+async fn data_of_the_old_schema_is_migrated() {
     let database = TestDatabase::create_empty().await;
     let pool = service_kit::database::connect(database.url(), "test", 2).unwrap();
     let mut old = PatchManager::migrator();
@@ -111,7 +111,7 @@ async fn data_of_the_layout_before_is_moved_over() {
     sqlx::raw_sql(rows).execute(&pool).await.unwrap();
 
     service_kit::database::migrate(&pool, PatchManager::SCHEMA, PatchManager::migrator()).await.unwrap();
-    let told: Value = sqlx::query_scalar(
+    let migrated: Value = sqlx::query_scalar(
         "SELECT jsonb_build_object(
              'packages', (SELECT jsonb_agg(names ORDER BY no) FROM patch.packages),
              'in_set', (SELECT cardinality(package_nos) FROM patch.package_sets),
@@ -125,12 +125,18 @@ async fn data_of_the_layout_before_is_moved_over() {
     .fetch_one(&pool)
     .await
     .unwrap();
-    let names = told["packages"].as_array().unwrap();
+    let names = migrated["packages"].as_array().unwrap();
     assert!(names.contains(&json!(["curl"])) && names.iter().any(|one| one.as_array().unwrap().len() == 2));
     assert_eq!(
-        (&told["in_set"], &told["findings"], &told["affected"], &told["counted"], &told["due"]),
+        (
+            &migrated["in_set"],
+            &migrated["findings"],
+            &migrated["affected"],
+            &migrated["counted"],
+            &migrated["due"]
+        ),
         (&json!(2), &json!([1]), &json!([1, 2]), &json!(2), &json!(3))
     );
-    assert_eq!(told["statuses"], json!(["non_compliant", "non_compliant", "unknown"]));
-    assert_eq!(told["prod"], json!({ "non_compliant": 2, "unknown": 1 }));
+    assert_eq!(migrated["statuses"], json!(["non_compliant", "non_compliant", "unknown"]));
+    assert_eq!(migrated["prod"], json!({ "non_compliant": 2, "unknown": 1 }));
 }

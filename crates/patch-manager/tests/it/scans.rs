@@ -48,7 +48,7 @@ impl Laboratory {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scan_fills_the_table_and_names_those_it_could_not_reach() {
+async fn scan_records_hosts_and_lists_unreachable_ones() {
     let Some(ansible) = ansible_playbook() else { return };
     let lab = laboratory(ansible).await;
     lab.add_guest("web-1", "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
@@ -92,7 +92,7 @@ async fn scan_fills_the_table_and_names_those_it_could_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scan_goes_on_after_the_service_was_restarted() {
+async fn scan_continues_after_a_restart_of_the_service() {
     let Some(ansible) = ansible_playbook() else { return };
     let mut lab = laboratory(ansible.clone()).await;
     for number in 1..=3 {
@@ -105,7 +105,7 @@ async fn scan_goes_on_after_the_service_was_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scan_waits_for_a_cmdb_that_is_away() {
+async fn scan_waits_until_the_cmdb_is_reachable() {
     let Some(ansible) = ansible_playbook() else { return };
     let lab = laboratory(ansible).await;
     let Laboratory { platform, .. } = lab;
@@ -156,9 +156,10 @@ async fn scan_of_nothing_succeeds() {
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            true => found.extend(walk(&entry.path())),
-            false => found.push(entry.path().display().to_string()),
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(walk(&entry.path()));
+        } else {
+            found.push(entry.path().display().to_string());
         }
     }
     found

@@ -1,4 +1,4 @@
-//! `POST /patch/plans/simulate`, as far as it needs no fleet.
+//! `POST /patch/plans/simulate` without a fleet.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn simulate(platform: &Platform, body: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scenario_of_the_body_is_simulated() {
+async fn scenario_in_the_body_is_simulated() {
     let platform = Platform::start().await;
     let found = simulate(&platform, json!({ "scenario": SHOP, "runs": 200 })).await;
     let strategies: Vec<&str> =
@@ -34,7 +34,7 @@ async fn scenario_of_the_body_is_simulated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_asked_is_named() {
+async fn invalid_requests_name_the_wrong_field() {
     let platform = Platform::start().await;
     let run = "018f0000-0000-7000-8000-000000000000";
     let selector = json!({ "all": true });
@@ -67,7 +67,7 @@ async fn what_cannot_be_asked_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_meets_every_deadline() {
+async fn empty_selection_meets_every_deadline() {
     let platform = Platform::start().await;
     let asked = json!({ "selector": { "all": true }, "deadline_seconds": 600, "runs": 50 });
     let answer = &simulate(&platform, asked).await["deadline"];

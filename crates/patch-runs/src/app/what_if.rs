@@ -29,10 +29,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         return scenario::simulate(request, yaml.clone()).await;
     }
     let policy = match &request.policy_id {
-        Some(id) => {
-            let mut conn = app.pool.acquire().await?;
-            policies::get_policy(&mut conn, id).await?.policy
-        }
+        Some(id) => policies::get_policy(&app.compliance, id).await?.policy,
         None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy()?,
         None => {
             let reason =

@@ -9,7 +9,10 @@ use domain::{
     plan::Subject,
     run::{Answer, HostState, Pending, RunState, TestPhase},
 };
-use service_kit::{ApiError, ApiResult, text_enum::{from_text, to_text}};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

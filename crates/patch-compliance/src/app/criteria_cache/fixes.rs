@@ -1,4 +1,4 @@
-//! Fixes by OS release, as matching wants them: loaded for the package names that hosts have, and kept.
+//! Fixes by OS release, for matching: loaded for the package names that hosts have, and cached.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,8 +13,8 @@ use sqlx::PgConnection;
 use super::locked;
 use crate::store;
 
-/// Releases remembered at most.
-const RELEASES: usize = 16;
+/// Maximum number of cached releases.
+const MAX_RELEASES: usize = 16;
 
 /// Fixes to match with, and the numbers of their advisories by id.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(crate) struct FixIndex {
 }
 
 #[derive(Default)]
-pub(crate) struct Fixes {
+pub(crate) struct FixCache {
     releases: Mutex<BTreeMap<String, Release>>,
     changed: Mutex<Option<(Vec<i32>, Arc<FixIndex>)>>,
 }
@@ -35,8 +35,8 @@ struct Release {
     fixes: Arc<FixIndex>,
 }
 
-impl Fixes {
-    /// All fixes of a release for packages of these names, and maybe for others.
+impl FixCache {
+    /// All fixes of a release for packages with these names, and possibly others.
     pub(crate) async fn of_release(
         &self,
         conn: &mut PgConnection,
@@ -56,14 +56,14 @@ impl Fixes {
             store::advisories::load_fixes(conn, &[release.to_owned()], &wanted).await?;
         let fixes = Arc::new(FixIndex { index: Index::new(advisories), numbers });
         let mut releases = locked(&self.releases);
-        if releases.len() >= RELEASES {
+        if releases.len() >= MAX_RELEASES {
             releases.clear();
         }
         releases.insert(release.to_owned(), Release { names: Arc::new(all), fixes: fixes.clone() });
         Ok(fixes)
     }
 
-    /// The fixes of these advisories alone, in force.
+    /// The fixes of these advisories only, if they are in force.
     pub(crate) async fn of_advisories(
         &self,
         conn: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! What a plan is made of, from a real database with the seeded advisories.
+//! Updates of a plan, from a real database with the seeded advisories.
 
 use std::{fs, path::PathBuf};
 
@@ -14,7 +14,7 @@ use test_support::TestDatabase;
 
 use super::*;
 use crate::{
-    app::{compliance, criteria_cache::Measures, inventory, observation},
+    app::{compliance, criteria_cache::CriteriaCache, inventory, observation},
     store::{advisories::NewAdvisory, hosts::HostRecord},
 };
 
@@ -65,9 +65,9 @@ async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
         serde_json::from_value(json!({ "ci_id": host, "os": os, "packages": packages })).unwrap();
     let observation = observation::observe(pushed, april()).unwrap();
     let mut transaction = pool.begin().await.unwrap();
-    store::share_results(&mut transaction).await.unwrap();
+    store::lock_results_shared(&mut transaction).await.unwrap();
     let ingested =
-        inventory::store_observations(&mut transaction, &Measures::default(), &[observation], april())
+        inventory::store_observations(&mut transaction, &CriteriaCache::default(), &[observation], april())
             .await
             .unwrap();
     assert_eq!(ingested.changed, 1);
@@ -86,7 +86,7 @@ fn update(package: &str, to: &str, advisories: &[&str]) -> (String, String, Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_package_goes_as_far_as_is_wanted_and_no_further() {
+async fn package_is_updated_to_the_highest_wanted_fix_and_no_further() {
     let (_database, pool) = prepared(&[("web-1", "rocky9", "model")]).await;
     let packages = json!([
         { "name": "curl", "version": "7.76.1-31.el9", "candidate": "7.76.1-40.el9" },
@@ -137,7 +137,7 @@ async fn what_cannot_or_may_not_be_installed_is_not_planned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn archives_of_debian_keep_the_newest_alone() {
+async fn debian_archives_keep_only_the_newest_version() {
     let (_database, pool) = prepared(&[("real", "debian12", "ssh"), ("model", "debian12", "model")]).await;
     let curl = json!([{ "name": "libcurl4", "version": "7.88.1-10+deb12u8", "source": "curl", "candidate": "7.88.1-10+deb12u20" }]);
     for host in ["real", "model"] {
@@ -150,7 +150,7 @@ async fn archives_of_debian_keep_the_newest_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_of_several_installed_versions_is_told() {
+async fn newest_of_several_installed_versions_is_returned() {
     let (_database, pool) = prepared(&[("web-1", "rocky9", "model")]).await;
     let packages = json!([
         { "name": "kernel-core", "version": "5.14.0-611.16.1.el9_7" },
@@ -174,8 +174,9 @@ async fn share_and_patch_state_follow_the_results() {
     let share = compliance::share(&mut conn, &[id("web-1"), id("web-2")]).await.unwrap();
     assert_eq!((share.compliant, share.total), (1, 2));
     compliance::record_patched(&mut conn, &[id("web-1")], april()).await.unwrap();
-    let state =
-        compliance::patch_state_by(&mut conn, &Measures::default(), &id("web-1"), april()).await.unwrap();
+    let state = compliance::patch_state_by(&mut conn, &CriteriaCache::default(), &id("web-1"), april())
+        .await
+        .unwrap();
     assert_eq!((state.compliance_status.as_str(), state.last_patched), ("compliant", Some(april())));
     assert_eq!(state.current_patch_level.as_deref(), Some("2026-04"));
 }

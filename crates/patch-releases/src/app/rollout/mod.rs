@@ -125,10 +125,7 @@ impl SubjectWork for CustomerWork {
         std::future::ready(Ok(None)).boxed()
     }
 
-    fn alert<'a>(
-        &'a self,
-        run: &'a patch_runs::engine::Task<'a>,
-    ) -> BoxFuture<'a, ApiResult<LogLines>> {
+    fn alert<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         async move { review::after_the_end(&self.task(run)).await }.boxed()
     }
 }

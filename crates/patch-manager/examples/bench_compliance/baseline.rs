@@ -1,4 +1,4 @@
-//! The obvious ways: a wide row per host with its pending patches as jsonb, COPY, GROUP BY, GIN, a host at a time.
+//! The baseline: a wide row per host with its pending patches as jsonb, COPY, GROUP BY, GIN, matching host by host.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ use tokio::net::TcpListener;
 use crate::measure::median;
 
 pub async fn make_tables(pool: &PgPool) -> anyhow::Result<()> {
-    let tables = "CREATE SCHEMA obvious;
-        CREATE TABLE obvious.scans (ci_id text COLLATE \"C\" PRIMARY KEY, os text NOT NULL, packages jsonb NOT NULL);
-        CREATE TABLE obvious.cis (
+    let tables = "CREATE SCHEMA baseline;
+        CREATE TABLE baseline.scans (ci_id text COLLATE \"C\" PRIMARY KEY, os text NOT NULL, packages jsonb NOT NULL);
+        CREATE TABLE baseline.cis (
             ci_id text COLLATE \"C\" PRIMARY KEY, os_type text NOT NULL, env text NOT NULL, tier text NOT NULL, owner text NOT NULL,
             cluster text NOT NULL, policy_id text, current_level text, target_level text,
             status text NOT NULL CHECK (status IN ('compliant', 'non_compliant', 'unknown')), last_scanned timestamptz,
@@ -28,7 +28,7 @@ pub async fn make_tables(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lines of inventories as rows of COPY.
+/// Lines of inventories as rows for COPY.
 pub fn copy_rows(lines: &[String]) -> Vec<u8> {
     let mut rows = Vec::new();
     for line in lines {
@@ -41,7 +41,7 @@ pub fn copy_rows(lines: &[String]) -> Vec<u8> {
 
 pub async fn copy(pool: &PgPool, rows: Vec<u8>) -> anyhow::Result<()> {
     let mut conn = pool.acquire().await?;
-    let mut copy = conn.copy_in_raw("COPY obvious.scans FROM STDIN").await?;
+    let mut copy = conn.copy_in_raw("COPY baseline.scans FROM STDIN").await?;
     for part in rows.chunks(256 * 1024) {
         copy.send(part).await?;
     }
@@ -49,9 +49,9 @@ pub async fn copy(pool: &PgPool, rows: Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same results as ours, in the wide table; with its index.
+/// The same results in the wide table, with its index.
 pub async fn fill(pool: &PgPool) -> anyhow::Result<()> {
-    let fill = "INSERT INTO obvious.cis
+    let fill = "INSERT INTO baseline.cis
         SELECT h.ci_id, h.os, h.env, h.tier, h.owner, h.cluster, p.id, c.current_level, c.target_level, c.status, s.last_scanned,
             (SELECT jsonb_agg(jsonb_build_object('cve', a.cves[1], 'package', f.package, 'installed', f.installed, 'fixed', f.fixed,
                  'advisory_id', a.id, 'severity', a.severity, 'exploited', a.exploited, 'published', a.published, 'due', a.due,
@@ -59,9 +59,9 @@ pub async fn fill(pool: &PgPool) -> anyhow::Result<()> {
              FROM unnest(sf.findings) AS n (no) JOIN patch.findings f ON f.no = n.no JOIN patch.advisories a ON a.no = f.advisory_no)
         FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.set_findings sf ON sf.set_no = s.set_no
         JOIN patch.compliance c ON c.host_id = h.id LEFT JOIN patch.policies p ON p.no = c.policy_no;
-        CREATE INDEX cis_pending ON obvious.cis USING gin (pending jsonb_path_ops);";
+        CREATE INDEX cis_pending ON baseline.cis USING gin (pending jsonb_path_ops);";
     sqlx::raw_sql(fill).execute(pool).await?;
-    sqlx::raw_sql("VACUUM ANALYZE obvious.cis").execute(pool).await?;
+    sqlx::raw_sql("VACUUM ANALYZE baseline.cis").execute(pool).await?;
     Ok(())
 }
 
@@ -69,7 +69,7 @@ pub async fn group_by(pool: &PgPool, rounds: usize) -> anyhow::Result<Duration> 
     let mut times = Vec::new();
     for _ in 0..rounds {
         let began = Instant::now();
-        sqlx::query("SELECT policy_id, env, os_type, status, count(*) FROM obvious.cis GROUP BY 1, 2, 3, 4")
+        sqlx::query("SELECT policy_id, env, os_type, status, count(*) FROM baseline.cis GROUP BY 1, 2, 3, 4")
             .fetch_all(pool)
             .await?;
         times.push(began.elapsed());
@@ -77,21 +77,21 @@ pub async fn group_by(pool: &PgPool, rounds: usize) -> anyhow::Result<Duration> 
     Ok(median(times))
 }
 
-/// The first hundred CIs that lack a fix of a CVE, and how many there are: times of both.
+/// Times to read the first hundred CIs that are missing a fix of a CVE, and to count them.
 pub async fn affected(pool: &PgPool, cve: &str, rounds: usize) -> anyhow::Result<(Duration, Duration)> {
     let (mut pages, mut counts) = (Vec::new(), Vec::new());
     let wanted = format!("[{{\"cve\": \"{cve}\"}}]");
     for _ in 0..rounds {
         let began = Instant::now();
         sqlx::query(
-            "SELECT ci_id, pending FROM obvious.cis WHERE pending @> $1::jsonb ORDER BY ci_id LIMIT 100",
+            "SELECT ci_id, pending FROM baseline.cis WHERE pending @> $1::jsonb ORDER BY ci_id LIMIT 100",
         )
         .bind(&wanted)
         .fetch_all(pool)
         .await?;
         pages.push(began.elapsed());
         let began = Instant::now();
-        sqlx::query("SELECT count(*) FROM obvious.cis WHERE pending @> $1::jsonb")
+        sqlx::query("SELECT count(*) FROM baseline.cis WHERE pending @> $1::jsonb")
             .bind(&wanted)
             .fetch_one(pool)
             .await?;
@@ -113,12 +113,12 @@ struct Ci {
     pending: Column<Box<RawValue>>,
 }
 
-/// A server without any middleware, with one query by primary key; gives its address.
+/// A server without any middleware, with one query by primary key. Returns its address.
 pub async fn serve_bare(pool: PgPool) -> anyhow::Result<String> {
     let read = async |State(pool): State<PgPool>, Path(ci_id): Path<String>| {
         sqlx::query_as::<_, Ci>(
             "SELECT ci_id, os_type, env, policy_id, current_level, target_level, status, last_scanned, pending
-             FROM obvious.cis WHERE ci_id = $1",
+             FROM baseline.cis WHERE ci_id = $1",
         )
         .bind(ci_id)
         .fetch_optional(&pool)
@@ -134,14 +134,14 @@ pub async fn serve_bare(pool: PgPool) -> anyhow::Result<String> {
     Ok(address)
 }
 
-/// Judges hosts one after the other, as they stand: the time of one.
-pub async fn judge_each(pool: &PgPool, hosts: &[String]) -> anyhow::Result<Duration> {
+/// Matches hosts one after the other. Returns the time per host.
+pub async fn match_each(pool: &PgPool, hosts: &[String]) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let os: OsRelease = "rocky:9".parse()?;
     for ci_id in hosts {
         let mut transaction = pool.begin().await?;
         let packages: serde_json::Value =
-            sqlx::query_scalar("SELECT packages FROM obvious.scans WHERE ci_id = $1")
+            sqlx::query_scalar("SELECT packages FROM baseline.scans WHERE ci_id = $1")
                 .bind(ci_id)
                 .fetch_one(&mut *transaction)
                 .await?;
@@ -170,7 +170,7 @@ pub async fn judge_each(pool: &PgPool, hosts: &[String]) -> anyhow::Result<Durat
             })
             .collect();
         let status = if pending.is_empty() { "compliant" } else { "non_compliant" };
-        sqlx::query("UPDATE obvious.cis SET pending = $2, status = $3 WHERE ci_id = $1")
+        sqlx::query("UPDATE baseline.cis SET pending = $2, status = $3 WHERE ci_id = $1")
             .bind(ci_id)
             .bind(serde_json::Value::from(pending))
             .bind(status)
