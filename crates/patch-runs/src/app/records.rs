@@ -1,6 +1,9 @@
-//! What is stored of a run, for the capability above: it reads these records, and writes none but log lines and locks.
+//! What is stored of a run, for the capability above: it reads these records, and writes only log lines, events of subjects, and locks.
 
 pub use crate::store::{
-    run_records::{insert_log, list_log, list_log_tail, lock_customer, unlock_customer},
+    run_records::{
+        SubjectEvent, find_last_wait_reason, insert_log, insert_subject_event, list_log_tail,
+        list_subject_events, list_waits, lock_customer, unlock_customer,
+    },
     runs::{RunRow, find_plan, get_run, has_ended, list_machine_hosts, lock_run},
 };

@@ -21,7 +21,7 @@ use crate::{
         self,
         host_steps::{self, StepRecord},
         predictions,
-        run_records::{self, HostFacts, TestRecord},
+        run_records::{self, HostFacts, SubjectEvent, TestRecord},
         runs::{self, Planned, RunRow},
     },
 };
@@ -51,6 +51,7 @@ pub struct Evidence {
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub log: Vec<(Option<CiId>, String)>,
+    pub subject_events: Vec<SubjectEvent>,
 }
 
 impl Evidence {
@@ -266,6 +267,9 @@ async fn save_evidence(
     }
     for (host, text) in &evidence.log {
         log(&mut *connection, id, host.as_ref(), text, now).await?;
+    }
+    for event in &evidence.subject_events {
+        run_records::insert_subject_event(&mut *connection, id, event, now).await?;
     }
     Ok(())
 }
