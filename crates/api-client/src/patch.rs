@@ -33,7 +33,7 @@ impl PatchClient {
         self.0.get("/patch/compliance", &[]).await
     }
 
-    /// `months` of remediation; a year if `None`.
+    /// Remediation in the last `months`; a year if `None`.
     pub async fn get_timeliness(&self, months: Option<u32>) -> Result<TimelinessReport, ClientError> {
         let query: Vec<_> = months.map(|months| ("months", months.to_string())).into_iter().collect();
         self.0.get("/patch/compliance/timeliness", &query).await
@@ -144,7 +144,7 @@ impl PatchClient {
         self.0.get_all("/patch/runs", filter, most).await
     }
 
-    /// Opens the stream of a run's events (server-sent, each a CloudEvent), from the one after `last_event_id` on.
+    /// Opens the stream of a run's events (server-sent, each a CloudEvent) after `last_event_id`.
     pub async fn open_run_events(
         &self,
         id: RunId,
@@ -181,12 +181,12 @@ impl PatchClient {
         self.steer(id, "resume", request).await
     }
 
-    /// Starts a new run of the hosts that failed.
+    /// Retries the failed hosts: within a paused run, or in a new run if the run has ended.
     pub async fn retry_failed(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
         self.steer(id, "retry-failed", request).await
     }
 
-    /// Starts a run that rolls the hosts back to their snapshots.
+    /// Rolls hosts back to their snapshots: within an open run, or in a new run if the run has ended.
     pub async fn rollback_run(&self, id: RunId, request: &Steer) -> Result<RunSummary, ClientError> {
         self.steer(id, "rollback", request).await
     }
@@ -295,7 +295,7 @@ impl PatchClient {
         self.0.post("/patch/calendars", request).await
     }
 
-    /// The freezes of CIs in a span.
+    /// The freezes of CIs in a time span.
     pub async fn find_freezes(&self, request: &AskFreezes) -> Result<FreezeConflicts, ClientError> {
         self.0.post("/patch/calendars/conflicts", request).await
     }

@@ -1,7 +1,7 @@
-//! What is done about missing fixes: plans, calendars, predictions, scans, host access and the run engine.
+//! Plans, calendars, predictions, scans, host access and the run engine.
 //!
-//! Stands on `patch-compliance`, which says what hosts are missing. A run works on subjects: hosts are its own, customers are
-//! those of the capability above, through [`engine::SubjectWork`].
+//! Depends on `patch-compliance`, which knows which updates hosts are missing. A run works on subjects: on hosts in this
+//! crate, on customers through [`engine::SubjectWork`], which the crate above implements.
 
 #[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
 mod api;

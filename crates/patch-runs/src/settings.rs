@@ -15,39 +15,40 @@ pub struct Settings {
     #[arg(long, env = "SIM_ENGINE_URL", default_value = "http://127.0.0.1:8083")]
     pub sim_engine_url: String,
 
-    /// The `ansible-playbook` program; by default the one on the PATH.
+    /// The `ansible-playbook` program. Default: the one on the PATH.
     #[arg(long, env = "PATCH_ANSIBLE_PLAYBOOK")]
     pub ansible_playbook: Option<PathBuf>,
 
-    /// Folder of the playbooks; by default the one beside the program.
+    /// Folder of the playbooks. Default: the one next to the program.
     #[arg(long, env = "PATCH_PLAYBOOKS")]
     pub playbooks: Option<PathBuf>,
 
-    /// Private key for SSH to real hosts, where Vault provides none.
+    /// File with the private key for SSH to real hosts, unless a Vault provides the keys.
     #[arg(long, env = "PATCH_SSH_KEY_FILE")]
     pub ssh_key_file: Option<PathBuf>,
 
-    /// User for SSH to real hosts, when the CMDB names none.
+    /// User for SSH to real hosts, unless the CMDB names one.
     #[arg(long, env = "PATCH_SSH_USER", default_value = "root")]
     pub ssh_user: String,
 
-    /// Whether the host key that a host shows first is accepted and pinned in the CMDB; `false` connects only to hosts whose key
-    /// the CMDB knows.
+    /// Whether the first key that a host shows is accepted and pinned in the CMDB. `false` connects only to hosts whose key the
+    /// CMDB knows.
     #[arg(long, env = "PATCH_SSH_LEARN_HOST_KEYS", default_value_t = true, action = clap::ArgAction::Set)]
     pub ssh_learn_host_keys: bool,
 
-    /// Hosts that one playbook works on at once. More than the machine's cores can serve only helps against waiting.
+    /// Number of hosts that one playbook works on at once. More than the cores of this machine can serve only helps while hosts
+    /// wait.
     #[arg(long, env = "PATCH_FORKS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub forks: u16,
 
-    /// Hours for which the files of playbooks are kept after the end of their run.
+    /// Hours to keep the files of playbooks after the end of their run.
     #[arg(long, env = "PATCH_KEEP_RUN_FILES_HOURS", default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub keep_run_files_hours: u32,
 
     #[command(flatten)]
     pub vault: VaultSettings,
 
-    /// Address under which people reach the dashboard; used in e-mails.
+    /// Address at which people reach the dashboard; used in e-mails.
     #[arg(long, env = "PATCH_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,
 }

@@ -1,4 +1,4 @@
-//! What handlers and workers of this capability work with.
+//! The state of this crate's handlers and workers.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -26,12 +26,12 @@ pub struct Parts {
     pub itsm: ItsmClient,
     pub(crate) sim: SimClient,
     pub runner: AnsibleRunner,
-    /// What is done to customers.
+    /// Performs the actions of runs on customers.
     pub(crate) customers: Arc<dyn SubjectWork>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
     pub(crate) service_token: SecretString,
-    /// Names the run that has changed to every task that waits for it.
+    /// Sends the id of a run that has changed to every task that waits for it.
     pub(crate) changes: broadcast::Sender<Change>,
     /// The runs that this process owns.
     pub(crate) run_tasks: TaskTracker,

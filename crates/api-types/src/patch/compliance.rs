@@ -154,7 +154,7 @@ pub struct ComplianceRow {
     pub last_patched: Option<DateTime<Utc>>,
 }
 
-/// Which CIs to scan; everything managed when empty.
+/// Which CIs to scan; all managed CIs by default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StartScan {

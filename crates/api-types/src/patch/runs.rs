@@ -1,4 +1,4 @@
-//! Runs: their start, their life, their report.
+//! Runs: start, state, report.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::SystemPatch;
 
-/// A run to start: of a policy, of an advisory's remediation, or of a selection made by hand. Exactly one of
-/// `policy_id`, `advisory` and `selector`; `policy_id` may go with `advisory`, to remediate in that policy's way.
+/// Starts a run for a policy, for the remediation of an advisory, or for selected CIs. Exactly one of `policy_id`, `advisory`
+/// and `selector`; only `advisory` may be combined with a `policy_id`, whose settings then apply to the remediation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StartRun {
@@ -24,25 +24,25 @@ pub struct StartRun {
     /// Advisory or CVE id: only its fixes are installed.
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
-    /// Instead of the policy's.
+    /// Overrides the strategy of the policy.
     pub strategy: Option<Strategy>,
-    /// An approved change for this very plan; without one a change is opened and its approval waited for.
+    /// An approved change for exactly this plan. By default the run opens a change and waits for its approval.
     pub change_id: Option<ChangeId>,
-    /// Ends after PLAN: nothing is touched.
+    /// Ends after PLAN: no host is changed.
     pub dry_run: bool,
-    /// Opens an emergency change and skips waiting for the window; budgets, gates and verification stay.
+    /// Opens an emergency change and does not wait for the window. Budgets, gates and verification still apply.
     pub emergency: bool,
-    /// Instead of an advisory and a selector: the input of the system patching workflow. `policy_id` may go with it, to
-    /// patch in that policy's way otherwise.
+    /// The input of the system patching workflow, instead of an advisory or a selector. May be combined with a `policy_id` for
+    /// all other settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<SystemPatch>,
 }
 
-/// Remediation of an advisory: [`StartRun`] without the selection.
+/// Remediation of an advisory: `StartRun` without the selection.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Remediate {
-    /// Whose way of going about it is followed.
+    /// The policy whose settings apply.
     pub policy_id: Option<PolicyId>,
     pub strategy: Option<Strategy>,
     pub change_id: Option<ChangeId>,
@@ -50,7 +50,7 @@ pub struct Remediate {
     pub emergency: bool,
 }
 
-/// Why an operator steers a run.
+/// Why an operator cancels, pauses, resumes, retries or rolls back a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Steer {
@@ -65,7 +65,7 @@ pub enum RunTrigger {
     Advisory,
     /// Of the failed hosts of an earlier run.
     Retry,
-    /// Back to the snapshots of an earlier run.
+    /// Rolls hosts back to the snapshots of an earlier run.
     Rollback,
     /// Of a product release.
     Release,
@@ -80,7 +80,7 @@ pub struct RunSummary {
     pub advisory: Option<String>,
     pub strategy: Option<Strategy>,
     pub state: RunState,
-    /// Where it works, or worked when it was paused.
+    /// Its stage; of a paused run, the stage in which it was paused.
     pub stage: Option<Stage>,
     /// Why it is paused, stopped or failed.
     pub reason: Option<String>,
@@ -89,7 +89,7 @@ pub struct RunSummary {
     pub plan_hash: Option<PlanHash>,
     pub dry_run: bool,
     pub emergency: bool,
-    /// The run this one repeats or takes back.
+    /// The run that this one retries or rolls back.
     pub of_run: Option<RunId>,
     /// The slot of the schedule it was started for.
     pub scheduled_for: Option<DateTime<Utc>>,
@@ -97,7 +97,7 @@ pub struct RunSummary {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// When its present state will have lasted too long.
+    /// When its current state will have lasted too long.
     pub deadline: Option<DateTime<Utc>>,
 }
 
@@ -113,7 +113,7 @@ pub struct HostCounts {
     pub cancelled: i64,
 }
 
-/// A run with all that is known of it.
+/// A run with all its details.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {
     #[serde(flatten)]
@@ -121,7 +121,7 @@ pub struct RunDetail {
     pub plan: Option<Plan>,
     pub waves: Vec<WaveStatus>,
     pub host_states: Vec<HostStatus>,
-    /// Tests of staging, before and after.
+    /// Staging tests before and after the update.
     pub tests: TestTotals,
     /// The last lines of its log.
     pub log_tail: Vec<LogLine>,
@@ -150,7 +150,7 @@ pub struct HostStatus {
     pub rebooted: bool,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
-    /// The steps of its latest attempt, in their order.
+    /// The steps of its latest attempt, in order.
     #[serde(default)]
     pub steps: Vec<HostStep>,
 }
@@ -161,7 +161,7 @@ pub struct HostStep {
     pub step: WorkflowStep,
     pub state: HostStepState,
     pub tries: u32,
-    /// Why it failed or was passed over.
+    /// Why it failed.
     pub detail: Option<String>,
     pub started_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
@@ -173,7 +173,7 @@ pub enum HostStepState {
     Running,
     Succeeded,
     Failed,
-    /// It failed, and the policy lets the host go on without it.
+    /// It failed, and the policy lets the host continue without it.
     PassedOver,
     /// There was nothing to do.
     Skipped,
@@ -188,7 +188,7 @@ pub struct ChangedPackage {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestTotals {
-    /// Tests that have a result from before the update.
+    /// Tests with a result from before the update.
     pub before: i64,
     pub before_passed: i64,
     pub after: i64,
@@ -205,7 +205,7 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// An event of a run as a CloudEvent 1.0; `id` is the number to resume after.
+/// An event of a run as a CloudEvent 1.0. Send its `id` as `Last-Event-ID` to resume after it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CloudEvent {
     pub specversion: String,
@@ -220,7 +220,7 @@ pub struct CloudEvent {
     pub data: serde_json::Value,
 }
 
-/// The evidence a run leaves: what was planned, what happened, what proves it.
+/// The evidence of a run: the plan, what happened, and the proof.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunReport {
     pub run: RunSummary,
@@ -253,7 +253,7 @@ pub struct ComplianceShare {
     pub total: i64,
 }
 
-/// What was said beforehand about a plan under one strategy.
+/// The forecast of a plan under one strategy.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Forecast {
     pub strategy: Strategy,
@@ -265,10 +265,10 @@ pub struct Forecast {
     /// 0 to 1.
     pub halt_probability: f64,
     pub max_hosts_down: u32,
-    /// Hosts on which work begins before the run ends or halts.
+    /// Hosts on which work starts before the run ends or halts.
     #[serde(default)]
     pub expected_begun_hosts: f64,
-    /// 0 to 1: everything is done before the first maintenance window closes; absent where there is none.
+    /// 0 to 1: everything is done before the first maintenance window closes. Absent without a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_in_window_probability: Option<f64>,
     /// Sum over services of seconds below `min_up`.
@@ -276,12 +276,12 @@ pub struct Forecast {
     /// Sum over hosts of criticality x severity x seconds until patched.
     pub exposure: f64,
     pub simulations: u32,
-    /// Attempts on hosts the durations were learnt from; 0: the stated prior alone.
+    /// Attempts on hosts from which the durations were learnt. 0: only the default durations were used.
     #[serde(default)]
     pub observations: i64,
 }
 
-/// What came of it.
+/// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Actual {
     pub duration_seconds: Option<f64>,
@@ -297,33 +297,34 @@ pub struct RunSnapshot {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A what-if: the plan a run would have, under all or named strategies; or a finished run once more; or a scenario.
+/// What to simulate: the plan that a run would have now, a finished run, or a scenario, under all or named strategies.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatePlans {
     pub policy_id: Option<PolicyId>,
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
-    /// A finished run under other strategies, with the durations and faults that its hosts had; instead of all above.
+    /// A finished run to replay under other strategies, with the actual durations and faults of its hosts. Excludes the fields
+    /// above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<RunId>,
-    /// A scenario as YAML; instead of all above.
+    /// A scenario as YAML. Excludes the fields above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
-    /// All when empty.
+    /// Empty: all.
     pub strategies: Vec<Strategy>,
-    /// Simulations per strategy, 1 to 100,000; 1,000 when unsaid.
+    /// Simulations per strategy, 1 to 100,000; 1,000 by default.
     pub runs: Option<u32>,
     pub seed: u64,
-    /// What it takes for the recommended strategy to be done after so many seconds.
+    /// Deadline in seconds. The answer says what the recommended strategy needs to meet it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<f64>,
-    /// The share of runs that must meet the deadline, above 0 and below 1; 0.95 when unsaid.
+    /// The share of runs that must meet the deadline, above 0 and below 1; 0.95 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
 }
 
-/// The outcomes, and the one that is recommended.
+/// The forecasts, and the recommended strategy.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PlanComparison {
     pub outcomes: Vec<Forecast>,
@@ -331,7 +332,7 @@ pub struct PlanComparison {
     pub why: String,
     /// Remarks about the recommended plan.
     pub notes: Vec<domain::plan::Note>,
-    /// Of a replay, where each strategy would have stopped; of a scenario, why a strategy has no plan.
+    /// For a replay, where each strategy would have stopped; for a scenario, why a strategy has no plan.
     #[serde(default)]
     pub remarks: Vec<String>,
     /// The answer to the deadline, if there was one.
@@ -339,20 +340,20 @@ pub struct PlanComparison {
     pub deadline: Option<DeadlineAnswer>,
 }
 
-/// From a deadline back to the plan.
+/// What is needed to meet a deadline.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct DeadlineAnswer {
     pub strategy: Strategy,
     pub seconds: f64,
     pub confidence: f64,
     pub meets: bool,
-    /// The fewest hosts at once that meet it; absent if no number does, or none is needed.
+    /// The smallest parallelism that meets the deadline. Absent if none does, or no change is needed.
     pub max_parallel: Option<u32>,
-    /// The shortest window that is enough at the present parallelism; absent if none is long enough.
+    /// Seconds of the shortest window that is enough at the current parallelism. Absent if none is long enough.
     pub window_seconds: Option<f64>,
     /// The answer in a sentence, or why nothing helps.
     pub why: String,
-    /// What was tried, by rising parallelism.
+    /// The attempts, by increasing parallelism.
     pub tried: Vec<DeadlineTry>,
 }
 
@@ -362,6 +363,6 @@ pub struct DeadlineTry {
     pub waves: u32,
     /// Share of runs that are done by the deadline.
     pub done_in_time: f64,
-    /// The window that the confidence needs; absent if none is long enough.
+    /// Seconds of the window that the confidence needs. Absent if none is long enough.
     pub window_seconds: Option<f64>,
 }

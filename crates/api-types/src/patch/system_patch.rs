@@ -1,44 +1,44 @@
-//! The input of the system patching workflow, in the names its operators know.
+//! The input of the system patching workflow, with the field names that its operators know.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Patch the hosts of clusters: pilots first, approved by e-mail, keys from a Vault. Starts a run like any other.
+/// Patches the hosts of clusters: pilots first, approval by e-mail, keys from a Vault.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct SystemPatch {
-    /// Hosts whose tag `cluster` is one of these.
+    /// Hosts with one of these values of the tag `cluster`.
     pub target_clusters: Vec<String>,
-    /// Hosts of each cluster that go first; one failure among them stops the rollout.
+    /// Number of hosts of each cluster that are patched first. One failure among them stops the rollout.
     pub pilot_host_count: u32,
-    /// Who is asked for approval by e-mail.
+    /// Addresses that receive the request for approval.
     pub approver_emails: Vec<String>,
-    /// Who is told of starts, successes and failures.
+    /// Address that is notified of starts, successes and failures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requester_email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vault_address: Option<String>,
-    /// Kept in a closed file until the run ends; in no database, log or answer.
+    /// Kept in a private file until the run ends; never in a database, log or answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vault_token: Option<String>,
-    /// The key of a host lies at `<prefix>/<host>`.
+    /// Path prefix of the keys: the key of a host is at `<prefix>/<host>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_path_prefix: Option<String>,
-    /// A package manager's command to bring everything up to date. The platform installs the very versions of the approved
-    /// plan itself; any other command is refused.
+    /// The package manager's command for updating all packages. The platform installs the exact versions of the approved plan
+    /// itself and refuses any other command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_command: Option<String>,
-    /// Services stopped before and started after the update, those of them that a host has.
+    /// Services to stop before and start after the update, if a host has them.
     pub service_list: Vec<String>,
-    /// Run on each host before the update.
+    /// Commands to run on each host before the update.
     pub pre_update_scripts: Vec<CommandLine>,
-    /// Run on each host after the update.
+    /// Commands to run on each host after the update.
     pub post_update_scripts: Vec<CommandLine>,
 }
 
-/// A command as a list of words, or as a line of words parted by blanks. No shell reads it.
+/// A command as a list of arguments, or as one line of arguments separated by blanks. No shell reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum CommandLine {
@@ -46,14 +46,14 @@ pub enum CommandLine {
     Words(Vec<String>),
 }
 
-/// What only a shell would understand.
+/// Characters that only a shell interprets.
 const SHELL: &[char] = &[
     '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '{', '}', '~', '#', '\n', '\r',
     '\0',
 ];
 
 impl CommandLine {
-    /// Program and arguments; `None` when a shell would be needed to read it.
+    /// Program and arguments; `None` if reading it needs a shell.
     pub fn words(&self) -> Option<Vec<String>> {
         let words = match self {
             Self::Words(words) => words.clone(),
@@ -65,7 +65,7 @@ impl CommandLine {
 }
 
 impl SystemPatch {
-    /// What is wrong beyond the shape of single fields: JSON pointer and reason.
+    /// The errors that the types of the fields do not prevent: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut check = |wrong: bool, pointer: String, reason: &str| {
@@ -76,7 +76,7 @@ impl SystemPatch {
         check(
             self.target_clusters.is_empty() || self.target_clusters.len() > 100,
             "/targetClusters".to_owned(),
-            "must name 1 to 100 clusters",
+            "must have 1 to 100 clusters",
         );
         for (position, cluster) in self.target_clusters.iter().enumerate() {
             let is_odd =
@@ -86,22 +86,22 @@ impl SystemPatch {
         check(
             self.approver_emails.len() > 20,
             "/approverEmails".to_owned(),
-            "must name at most 20 addresses",
+            "must have at most 20 addresses",
         );
         for (position, address) in self.approver_emails.iter().enumerate() {
             let at = format!("/approverEmails/{position}");
-            check(!is_address(address), at.clone(), "is no e-mail address");
+            check(!is_address(address), at.clone(), "is not an e-mail address");
             let is_requester = self
                 .requester_email
                 .as_ref()
                 .is_some_and(|requester| requester.eq_ignore_ascii_case(address));
-            check(is_requester, at, "is the requester's; nobody approves what they asked for");
+            check(is_requester, at, "is the requester, who cannot approve their own request");
         }
         let requester = self.requester_email.as_deref();
         check(
             requester.is_some_and(|address| !is_address(address)),
             "/requesterEmail".to_owned(),
-            "is no e-mail address",
+            "is not an e-mail address",
         );
         let vault = self.vault_address.as_deref();
         let is_http = |url: &str| url.starts_with("https://") || url.starts_with("http://");
@@ -121,23 +121,23 @@ impl SystemPatch {
         check(
             self.secret_path_prefix.as_deref().is_some_and(|prefix| !is_path(prefix)),
             "/secretPathPrefix".to_owned(),
-            "must be names parted by `/`, of `a-z A-Z 0-9 . _ -`",
+            "must be names of `a-z A-Z 0-9 . _ -`, separated by `/`",
         );
         check(
-            self.update_command.as_deref().is_some_and(|command| !brings_up_to_date(command)),
+            self.update_command.as_deref().is_some_and(|command| !updates_all_packages(command)),
             "/updateCommand".to_owned(),
-            "is not one the platform stands in for: it installs the versions of the approved plan itself, as for \
-             `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`; other work belongs into preUpdateScripts",
+            "must be an update of all packages, such as `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`: the platform \
+             installs the versions of the approved plan itself; put other work into preUpdateScripts",
         );
         for (name, scripts) in
             [("preUpdateScripts", &self.pre_update_scripts), ("postUpdateScripts", &self.post_update_scripts)]
         {
-            check(scripts.len() > 50, format!("/{name}"), "must hold at most 50 commands");
+            check(scripts.len() > 50, format!("/{name}"), "must have at most 50 commands");
             for (position, script) in scripts.iter().enumerate() {
                 check(
                     script.words().is_none(),
                     format!("/{name}/{position}"),
-                    "needs a shell, which does not run here: write it as a list of words, or put it into a script on the host",
+                    "needs a shell, which is not used: write it as a list of arguments, or put it into a script on the host",
                 );
             }
         }
@@ -145,8 +145,8 @@ impl SystemPatch {
     }
 }
 
-/// Whether a command does what installing a plan does: lists are read anew and packages brought up to date.
-fn brings_up_to_date(command: &str) -> bool {
+/// Whether a command only refreshes package lists and updates all packages, which is what installing a plan does.
+fn updates_all_packages(command: &str) -> bool {
     let parts: Vec<Vec<&str>> = command.split("&&").map(|part| part.split_whitespace().collect()).collect();
     let is_known = |words: &Vec<&str>| {
         let words = words.strip_prefix(&["sudo"]).unwrap_or(words);
@@ -198,7 +198,7 @@ impl fmt::Debug for SystemPatch {
 mod tests {
     use super::*;
 
-    /// As the operators of the workflow write it.
+    /// As operators of the workflow write it.
     fn example() -> SystemPatch {
         serde_json::from_str(
             r#"{ "targetClusters": ["cluster-a", "cluster-b"], "pilotHostCount": 1,
@@ -211,13 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn input_of_the_workflow_is_accepted_as_it_stands() {
+    fn input_of_the_workflow_is_accepted() {
         assert_eq!(example().faults(), []);
         assert_eq!(example().pre_update_scripts[0].words().unwrap(), ["/usr/local/bin/before", "--quick"]);
     }
 
     #[test]
-    fn token_shows_in_no_debug_text() {
+    fn debug_text_does_not_contain_the_token() {
         assert!(!format!("{:?}", example()).contains("s.abc"));
     }
 
@@ -248,16 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_known_by_what_they_do() {
+    fn only_updates_of_all_packages_are_recognised() {
         for command in
             ["apt-get update && apt-get upgrade -y", "sudo dnf -y upgrade --security", "yum update -y"]
         {
-            assert!(brings_up_to_date(command), "{command}");
+            assert!(updates_all_packages(command), "{command}");
         }
         for command in
             ["", "apt-get install x", "apt-get upgrade -y && reboot", "apt-get -o X=1 upgrade", "dnf"]
         {
-            assert!(!brings_up_to_date(command), "{command}");
+            assert!(!updates_all_packages(command), "{command}");
         }
     }
 }

@@ -41,14 +41,14 @@ pub struct Exception {
     pub active: bool,
 }
 
-/// A freeze: no run starts on the CIs in its scope while it lasts. As fields, or as iCalendar.
+/// A freeze, as fields or as iCalendar. While it lasts, no run starts on the CIs in its scope.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateCalendar {
     pub name: String,
     #[serde(default)]
     pub reason: String,
-    /// Tags of the CIs it holds for; empty: all.
+    /// Tags of the CIs to which it applies; empty: all CIs.
     #[serde(default)]
     pub scope: Tags,
     #[serde(default)]
@@ -60,7 +60,7 @@ pub struct CreateCalendar {
     pub ical: Option<String>,
 }
 
-/// CIs and a span, held against the freezes.
+/// CIs and a time span to check for freezes.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskFreezes {
@@ -70,7 +70,7 @@ pub struct AskFreezes {
     pub ends: DateTime<Utc>,
 }
 
-/// The freezes that stand against a change; every one, and each of its times.
+/// All freezes that conflict with the span, with each of their times.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FreezeConflicts {
     pub freezes: Vec<FreezeConflict>,
@@ -79,7 +79,7 @@ pub struct FreezeConflicts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FreezeConflict {
     pub name: String,
-    /// Those of the CIs that it holds for.
+    /// The CIs of the request to which it applies.
     pub ci_ids: Vec<CiId>,
     pub starts: DateTime<Utc>,
     pub ends: DateTime<Utc>,

@@ -52,10 +52,10 @@ pub(crate) async fn plan_release(
     let mode = if request.emergency { ReleaseMode::Emergency } else { ReleaseMode::Deploy };
     let rollout = new_request(&release, mode, &chosen, String::new(), false);
     let planned = make_plan(&mut conn, &rollout).await?;
-    let calendar = calendars::all_freezes(&mut conn).await?;
+    let calendar = calendars::load_freezes(&mut conn).await?;
     drop(conn);
     let began_at = request.begin_at.unwrap_or_else(|| app.clock.now());
-    let freezes = |at, tags: &Tags| calendars::names_of_freezes(&calendar, (at, at), tags);
+    let freezes = |at, tags: &Tags| calendars::freeze_names(&calendar, (at, at), tags);
     let timeline = simulate(&planned.plan, &request.imagined, began_at, &freezes);
     Ok(ReleasePlan {
         plan_hash: planned.plan.hash().to_string(),

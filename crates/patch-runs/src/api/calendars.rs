@@ -12,14 +12,13 @@ use axum::{
 };
 use serde::Deserialize;
 use service_kit::{
-    ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer,
-    page::{PageRequest, page},
+    ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, extract::Created, page::PageRequest,
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{App, app::calendars, store};
+use crate::{App, app::calendars};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -35,7 +34,7 @@ enum CalendarFormat {
     Ical,
 }
 
-/// By the parameter, else by the header Accept.
+/// The parameter wins over the header Accept.
 fn wants_ical(format: Option<CalendarFormat>, headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     format.map_or(accept.contains("text/calendar"), |format| format == CalendarFormat::Ical)
@@ -45,30 +44,29 @@ fn ical(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], text).into_response()
 }
 
-/// Add a freeze, as a start and an end or as iCalendar text. No run starts on the CIs in its scope while it lasts.
+/// Add a freeze, as a start and an end or as iCalendar text. While it lasts, no run starts on the CIs in its scope.
 #[utoipa::path(post, path = "/patch/calendars", tag = "calendars", request_body = CreateCalendar,
-    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body make one calendar")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body create one calendar")),
     responses((status = 201, body = Calendar), (status = "4XX", body = Problem)))]
 async fn create_calendar(
     State(app): State<App>,
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateCalendar>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Created<Json<Calendar>>> {
     let calendar = calendars::create_calendar(&app, &caller, &key, request).await?;
-    let location = format!("/patch/calendars/{}", calendar.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(calendar)))
+    Ok(Created(format!("/patch/calendars/{}", calendar.id), Json(calendar)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    /// `ical`: all calendars as one iCalendar; so does `Accept: text/calendar`.
+    /// `ical` returns all calendars as one iCalendar, like `Accept: text/calendar`.
     #[param(inline)]
     format: Option<CalendarFormat>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    /// Maximum number of items on the page, 1 to 1000; 100 by default.
     limit: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
 }
 
@@ -82,19 +80,16 @@ async fn list_calendars(
     Query(params): Query<ListParams>,
 ) -> ApiResult<Response> {
     if wants_ical(params.format, &headers) {
-        return calendars::all_ical(&app).await.map(ical);
+        return calendars::export_ical(&app).await.map(ical);
     }
     let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
-    let mut conn = app.pool.acquire().await?;
-    let found = store::calendars::list_calendars(&mut conn, after, limit + 1).await?;
-    Ok(Json(page(found, limit, |calendar: &Calendar| calendar.id)).into_response())
+    Ok(Json(calendars::list_calendars(&app, &request).await?).into_response())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct GetParams {
-    /// `ical`: as iCalendar; so does `Accept: text/calendar`.
+    /// `ical` returns it as iCalendar, like `Accept: text/calendar`.
     #[param(inline)]
     format: Option<CalendarFormat>,
 }
@@ -111,9 +106,10 @@ async fn get_calendar(
     Query(params): Query<GetParams>,
 ) -> ApiResult<Response> {
     let calendar = calendars::get_calendar(&app, id).await?;
-    match wants_ical(params.format, &headers) {
-        true => calendars::ical(&calendar, app.clock.now()).map(ical),
-        false => Ok(Json(calendar).into_response()),
+    if wants_ical(params.format, &headers) {
+        calendars::ical(&calendar, app.clock.now()).map(ical)
+    } else {
+        Ok(Json(calendar).into_response())
     }
 }
 
@@ -129,7 +125,7 @@ async fn delete_calendar(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ask which freezes fall on CIs in a span. Changes nothing.
+/// Find the freezes of CIs in a time span. Changes nothing.
 #[utoipa::path(post, path = "/patch/calendars/conflicts", tag = "calendars", request_body = AskFreezes,
     responses((status = 200, body = FreezeConflicts), (status = "4XX", body = Problem)))]
 async fn find_freezes(
@@ -137,5 +133,5 @@ async fn find_freezes(
     _: Viewer,
     Json(request): Json<AskFreezes>,
 ) -> ApiResult<Json<FreezeConflicts>> {
-    calendars::find_conflicts(&app, &request).await.map(Json)
+    calendars::find_freezes(&app, &request).await.map(Json)
 }

@@ -14,9 +14,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(simulate_plans))
 }
 
-/// Plan and simulate under all or named strategies: the hosts of now, a finished run, or a scenario.
+/// Plan and simulate under all or named strategies: the current hosts, a finished run, or a scenario.
 ///
-/// Nothing is stored and nothing is touched.
+/// Nothing is stored and no host is changed.
 #[utoipa::path(post, path = "/patch/plans/simulate", tag = "plans", request_body = SimulatePlans,
     responses((status = 200, body = PlanComparison), (status = "4XX", body = Problem)))]
 async fn simulate_plans(

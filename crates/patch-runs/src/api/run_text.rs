@@ -1,4 +1,4 @@
-//! Runs as people read them: log lines, Markdown, CSV.
+//! Runs as text: log lines, Markdown, CSV.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ fn json_line(line: &LogLine) -> String {
     serde_json::to_string(line).map(|json| json + "\n").unwrap_or_default()
 }
 
-/// Without control characters: a log is shown on terminals.
+/// Escapes control characters, because logs are shown on terminals.
 fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
@@ -53,7 +53,7 @@ pub(super) fn markdown(report: &RunReport) -> String {
     row(
         "hosts",
         format!(
-            "{} patched, {} failed, {} left out, of {}",
+            "{} patched, {} failed, {} skipped, of {}",
             run.hosts.succeeded,
             run.hosts.failed,
             run.hosts.skipped + run.hosts.cancelled,
@@ -155,12 +155,9 @@ pub(super) fn csv(report: &RunReport) -> String {
     text
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// Quotes a cell so that no spreadsheet reads it as a formula.
 fn csv_cell(cell: &str) -> String {
     let inert =
         if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
-    match inert.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", inert.replace('"', "\"\"")),
-        false => inert,
-    }
+    if inert.contains([',', '"', '\n', '\r']) { format!("\"{}\"", inert.replace('"', "\"\"")) } else { inert }
 }

@@ -1,4 +1,4 @@
-//! `/patch/runs`: starting, steering, watching.
+//! `/patch/runs`: start, control, follow.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -19,21 +19,18 @@ use domain::ids::RunId;
 use futures::Stream;
 use serde::Deserialize;
 use service_kit::{
-    ApiError, ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer,
-    page::{PageRequest, page},
+    ApiError, ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, page::PageRequest,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::run_text;
 use crate::{
     App,
     app::{
         run_stream,
-        runs::{self, Order},
+        runs::{self, Order, RunFilter},
     },
-    store::runs::RunFilter,
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -51,7 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(remediate_advisory))
 }
 
-/// Start a run: of a policy, of an advisory's remediation, or of a selection made by hand.
+/// Start a run for a policy, for the remediation of an advisory, or for selected CIs.
 #[utoipa::path(post, path = "/patch/runs", tag = "runs", request_body = StartRun,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one run")),
     responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]
@@ -64,7 +61,7 @@ async fn start_run(
     runs::start_run(&app, &caller, &request, &key).await.map(accepted)
 }
 
-/// Remediate an advisory: scan, staging tests, rolling deployment, verification, as one run.
+/// Remediate an advisory in one run: scan, staging tests, rolling deployment, verification.
 #[utoipa::path(post, path = "/patch/advisories/{cve_id}/remediate", tag = "runs", request_body = Remediate,
     params(("cve_id" = String, Path, description = "CVE or advisory id"),
         ("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one run")),
@@ -101,11 +98,11 @@ struct ListParams {
     state: Option<String>,
     /// Only remediations of this advisory or CVE.
     advisory: Option<String>,
-    /// `true`: only runs that have not ended; `false`: only those that have.
+    /// `true`: only runs that have not ended; `false`: only runs that have ended.
     open: Option<bool>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
+    /// Maximum number of items on the page, 1 to 1000; 100 by default.
     limit: Option<u32>,
-    /// `next_page_token` of the page before.
+    /// `next_page_token` of the previous page.
     page_token: Option<String>,
 }
 
@@ -118,28 +115,26 @@ async fn list_runs(
     Query(params): Query<ListParams>,
 ) -> ApiResult<Json<Page<RunSummary>>> {
     let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let filter = RunFilter {
         policy_id: params.policy_id,
         state: params.state,
         advisory: params.advisory,
         open: params.open,
     };
-    let found = runs::list_runs(&app, &filter, after, limit + 1).await?;
-    Ok(Json(page(found, limit, |run| run.id.0)))
+    runs::list_runs(&app, &filter, &request).await.map(Json)
 }
 
-/// Read a run: state, stage, plan, waves, hosts, tests, the tail of its log.
+/// Read a run: state, stage, plan, waves, hosts, tests, and the last lines of its log.
 #[utoipa::path(get, path = "/patch/runs/{id}", tag = "runs", params(("id" = Uuid, Path, description = "run")),
     responses((status = 200, body = RunDetail), (status = "4XX", body = Problem)))]
 async fn get_run(State(app): State<App>, _: Viewer, Path(id): Path<RunId>) -> ApiResult<Json<RunDetail>> {
     runs::get_run(&app, id).await.map(Json)
 }
 
-/// Follow a run's events as server-sent events; `Last-Event-ID` resumes after an event.
+/// Follow the events of a run as server-sent events. `Last-Event-ID` resumes after that event.
 #[utoipa::path(get, path = "/patch/runs/{id}/events", tag = "runs",
     params(("id" = Uuid, Path, description = "run"),
-        ("Last-Event-ID" = Option<String>, Header, description = "number of the last event that was received")),
+        ("Last-Event-ID" = Option<String>, Header, description = "id of the last event that was received")),
     responses((status = 200, body = CloudEvent, content_type = "text/event-stream"), (status = "4XX", body = Problem)))]
 async fn list_run_events(
     State(app): State<App>,
@@ -150,10 +145,10 @@ async fn list_run_events(
     let after = match headers.get("last-event-id") {
         None => 0,
         Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            ApiError::malformed("the header Last-Event-ID must be the number of an event of this run")
+            ApiError::malformed("the header `Last-Event-ID` must be the id of an event of this run")
         })?,
     };
-    let events = run_stream::follow(app, id, after).await?;
+    let events = run_stream::list_run_events(app, id, after).await?;
     Ok(Sse::new(to_sse(events))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
         .into_response())
@@ -170,11 +165,11 @@ fn to_sse(events: impl Stream<Item = CloudEvent>) -> impl Stream<Item = Result<s
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct FormatParams {
-    /// How it is written; see the operation.
+    /// Output format; see the description of the operation.
     format: Option<String>,
 }
 
-/// Read the whole log of a run: `format=text` (default) or `ndjson`. Streams.
+/// Stream the whole log of a run: `format=text` (default) or `ndjson`.
 #[utoipa::path(get, path = "/patch/runs/{id}/logs", tag = "runs", params(("id" = Uuid, Path, description = "run"), FormatParams),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = Problem)))]
 async fn get_run_logs(
@@ -190,7 +185,7 @@ async fn get_run_logs(
             return Err(ApiError::invalid("format", format!("must be `text` or `ndjson`, not `{other}`")));
         }
     };
-    let lines = run_stream::log(app, id).await?;
+    let lines = run_stream::get_run_logs(app, id).await?;
     Ok(run_text::log_response(lines, as_text))
 }
 
@@ -219,7 +214,7 @@ async fn get_run_report(
     }
 }
 
-/// Cancel a run: no further host is begun, hosts in hand finish their package transaction and are left in a stated state.
+/// Cancel a run: no further host is started; hosts in progress finish their package transaction and end in a known state.
 #[utoipa::path(post, path = "/patch/runs/{id}/cancel", tag = "runs", request_body = Steer,
     params(("id" = Uuid, Path, description = "run")),
     responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]
@@ -245,7 +240,7 @@ async fn pause_run(
     runs::steer_run(&app, &caller, id, Order::Pause, &steer.reason).await.map(accepted)
 }
 
-/// Resume a paused run; what was inconclusive is asked anew.
+/// Resume a paused run. Checks that were inconclusive run again.
 #[utoipa::path(post, path = "/patch/runs/{id}/resume", tag = "runs", request_body = Steer,
     params(("id" = Uuid, Path, description = "run")),
     responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]
@@ -258,7 +253,7 @@ async fn resume_run(
     runs::steer_run(&app, &caller, id, Order::Resume, &steer.reason).await.map(accepted)
 }
 
-/// Try failed hosts again: within a paused run, or by a new run once it has ended.
+/// Retry failed hosts: within a paused run, or in a new run if the run has ended.
 #[utoipa::path(post, path = "/patch/runs/{id}/retry-failed", tag = "runs", request_body = Steer,
     params(("id" = Uuid, Path, description = "run")),
     responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]
@@ -272,7 +267,7 @@ async fn retry_failed(
     runs::retry_failed(&app, &caller, id, &steer.reason, &key).await.map(accepted)
 }
 
-/// Return every host that was touched to its snapshot: within an open run, or by a new run once it has ended.
+/// Roll every changed host back to its snapshot: within an open run, or in a new run if the run has ended.
 #[utoipa::path(post, path = "/patch/runs/{id}/rollback", tag = "runs", request_body = Steer,
     params(("id" = Uuid, Path, description = "run")),
     responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]

@@ -1,4 +1,4 @@
-//! `/patch/compliance/scan`: look at the hosts now.
+//! `/patch/compliance/scan`: scan hosts now.
 
 use api_types::{
     patch::{Scan, StartScan},
@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(start_scan)).routes(routes!(get_scan))
 }
 
-/// Start a scan of all managed CIs, or of those selected; the answer names where to watch it.
+/// Start a scan of all managed CIs, or of selected ones. The header Location names the scan.
 #[utoipa::path(post, path = "/patch/compliance/scan", tag = "compliance", request_body = StartScan,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one scan")),
     responses((status = 202, body = Scan), (status = "4XX", body = Problem)))]
@@ -34,7 +34,7 @@ async fn start_scan(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(scan)))
 }
 
-/// How a scan goes: counts, and the reason of each CI that could not be scanned (the first 1000).
+/// Read a scan: counts, and why CIs could not be scanned (the first 1000).
 #[utoipa::path(get, path = "/patch/compliance/scans/{id}", tag = "compliance", params(("id" = uuid::Uuid, Path, description = "scan")),
     responses((status = 200, body = Scan), (status = "4XX", body = Problem)))]
 async fn get_scan(State(app): State<App>, _: Viewer, Path(id): Path<ScanId>) -> ApiResult<Json<Scan>> {

@@ -1,5 +1,6 @@
-//! Freeze calendars: when nothing is changed, and on which hosts.
+//! Freeze calendars: when nothing may be changed, and on which hosts.
 
+use api_types::page::Page;
 use api_types::patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflict, FreezeConflicts};
 use chrono::{DateTime, Utc};
 use domain::{
@@ -8,8 +9,9 @@ use domain::{
     time::{Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
     problem_types,
 };
 use sqlx::PgConnection;
@@ -41,10 +43,13 @@ pub async fn create_calendar(
     };
     store::calendars::lock_calendars(&mut transaction).await?;
     store::calendars::insert_calendar(&mut transaction, &calendar).await?;
-    // All calendars are judged together, so together they must make one.
-    all_freezes(&mut transaction).await.map_err(|error| match error.status().is_client_error() {
-        true => ApiError::new(problem_types::TOO_MANY_FREEZES, error.to_string()),
-        false => error,
+    // The limit of entries applies to all calendars together.
+    load_freezes(&mut transaction).await.map_err(|error| {
+        if error.status().is_client_error() {
+            ApiError::new(problem_types::TOO_MANY_FREEZES, error.to_string())
+        } else {
+            error
+        }
     })?;
     let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
     audit::record(&mut transaction, caller, record).await?;
@@ -54,15 +59,10 @@ pub async fn create_calendar(
 }
 
 fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
-    if request.name.trim().is_empty()
-        || request.name.chars().count() > 200
-        || request.name.chars().any(char::is_control)
-    {
-        return Err(ApiError::invalid("/name", "must have 1 to 200 characters without control characters"));
-    }
-    if request.reason.chars().count() > 4000 {
-        return Err(ApiError::invalid("/reason", "must have at most 4000 characters"));
-    }
+    let mut errors = FieldErrors::default();
+    errors.require_line("/name", &request.name, 200);
+    errors.require(request.reason.chars().count() <= 4000, "/reason", "must be at most 4000 characters");
+    errors.finish()?;
     let entries = match (&request.ical, request.starts, request.ends) {
         (None, Some(starts), Some(ends)) => vec![FreezeFields {
             uid: id.to_string(),
@@ -79,19 +79,19 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
             let calendar = FreezeCalendar::from_ical(text)
                 .map_err(|error| ApiError::invalid("/ical", error.to_string()))?;
             if calendar.entries().is_empty() {
-                return Err(ApiError::invalid("/ical", "holds no event"));
+                return Err(ApiError::invalid("/ical", "contains no event"));
             }
             let entries: Vec<Freeze> = calendar.into();
-            entries.into_iter().map(|entry| scoped(entry.into(), &request.scope)).collect()
+            entries.into_iter().map(|entry| with_scope(entry.into(), &request.scope)).collect()
         }
         (Some(_), ..) => {
-            return Err(ApiError::invalid("/ical", "says when it holds; leave `starts` and `ends` out"));
+            return Err(ApiError::invalid("/ical", "contains its own times; leave out `starts` and `ends`"));
         }
         (None, None, _) => {
-            return Err(ApiError::invalid("/starts", "is missing; name it and `ends`, or send `ical`"));
+            return Err(ApiError::invalid("/starts", "is missing; set `starts` and `ends`, or `ical`"));
         }
         (None, _, None) => {
-            return Err(ApiError::invalid("/ends", "is missing; name it and `starts`, or send `ical`"));
+            return Err(ApiError::invalid("/ends", "is missing; set `starts` and `ends`, or `ical`"));
         }
     };
     let checked = entries.into_iter().map(Freeze::try_from).collect::<Result<Vec<_>, _>>();
@@ -100,12 +100,20 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
     FreezeCalendar::new(checked.map_err(invalid)?).map_err(invalid)
 }
 
-/// An event that names no scope of its own has that of its calendar.
-fn scoped(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
+/// An event without a scope has the scope of its calendar.
+fn with_scope(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
     if entry.scope.is_empty() {
         entry.scope = scope.clone();
     }
     entry
+}
+
+/// Oldest first.
+pub(crate) async fn list_calendars(app: &App, request: &PageRequest) -> ApiResult<Page<Calendar>> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let found = store::calendars::list_calendars(&mut conn, after, limit + 1).await?;
+    Ok(page(found, limit, |calendar| calendar.id))
 }
 
 pub async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
@@ -130,22 +138,22 @@ pub fn ical(calendar: &Calendar, now: DateTime<Utc>) -> ApiResult<String> {
 }
 
 /// All calendars as one iCalendar.
-pub async fn all_ical(app: &App) -> ApiResult<String> {
+pub async fn export_ical(app: &App) -> ApiResult<String> {
     let mut conn = app.pool.acquire().await?;
-    Ok(all_freezes(&mut conn).await?.to_ical(app.clock.now()))
+    Ok(load_freezes(&mut conn).await?.to_ical(app.clock.now()))
 }
 
-/// Names of the freezes that forbid a change of a host with these tags during the span.
-pub async fn freezes_over(
+/// Names of the freezes that forbid changes to a CI with these tags during the span.
+pub async fn find_freeze_names(
     conn: &mut PgConnection,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
 ) -> ApiResult<Vec<String>> {
-    Ok(names_of_freezes(&all_freezes(conn).await?, (starts, ends), tags))
+    Ok(freeze_names(&load_freezes(conn).await?, (starts, ends), tags))
 }
 
-/// What keeps work on something with these tags from being done in the span.
-pub fn names_of_freezes(
+/// As [`find_freeze_names`], with freezes that are loaded already.
+pub fn freeze_names(
     calendar: &FreezeCalendar,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     tags: &Tags,
@@ -163,14 +171,14 @@ pub fn names_of_freezes(
     }
 }
 
-/// Times of one freeze that are told at most.
-const MOST_TIMES: usize = 1000;
-const MOST_CIS: usize = 20_000;
+/// Limit of the conflicts in one answer.
+const MAX_CONFLICTS: usize = 1000;
+const MAX_CIS: usize = 20_000;
 
-/// The freezes that fall on these CIs in the span, with each of their times in it.
-pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
-    if request.ci_ids.len() > MOST_CIS {
-        return Err(ApiError::invalid("/ci_ids", "must name at most 20000 CIs"));
+/// The freezes of these CIs in the span, with each of their times in it.
+pub async fn find_freezes(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
+    if request.ci_ids.len() > MAX_CIS {
+        return Err(ApiError::invalid("/ci_ids", "must have at most 20000 CIs"));
     }
     if request.ends <= request.starts {
         return Err(ApiError::invalid("/ends", "must be later than `starts`"));
@@ -178,14 +186,14 @@ pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<Freeze
     let mut conn = app.pool.acquire().await?;
     let names: Vec<String> = request.ci_ids.iter().map(ToString::to_string).collect();
     let tags = patch_compliance::app::hosts::find_tags(&mut conn, &names).await?;
-    let calendar = all_freezes(&mut conn).await?;
+    let calendar = load_freezes(&mut conn).await?;
     let none = Tags::new();
     let mut freezes = Vec::new();
     for entry in calendar.entries().iter().filter(|entry| entry.effect == Effect::Deny) {
         let concerned = |id: &&CiId| entry.applies_to(tags.get(id.as_str()).unwrap_or(&none));
         let ci_ids: Vec<CiId> = request.ci_ids.iter().filter(concerned).cloned().collect();
         let mut rest = Span { starts: request.starts, ends: request.ends };
-        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MOST_TIMES {
+        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MAX_CONFLICTS {
             let Some(found) = entry.first_overlap(rest) else { break };
             freezes.push(FreezeConflict {
                 name: entry.name.clone(),
@@ -201,10 +209,10 @@ pub async fn find_conflicts(app: &App, request: &AskFreezes) -> ApiResult<Freeze
 }
 
 /// The freezes of all calendars together.
-pub async fn all_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
+pub async fn load_freezes(conn: &mut PgConnection) -> ApiResult<FreezeCalendar> {
     let entries = store::calendars::list_freezes(conn).await?;
     FreezeCalendar::new(entries)
-        .map_err(|error| ApiError::invalid("/ical", format!("with the other calendars: {error}")))
+        .map_err(|error| ApiError::invalid("/ical", format!("together with the other calendars: {error}")))
 }
 
 fn object(id: Uuid) -> String {
@@ -219,7 +227,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn freezes_hold_for_their_scope_and_time() {
+    async fn freezes_apply_to_their_scope_and_time() {
         let database = TestDatabase::create().await;
         let pool = service_kit::database::connect(database.url(), "test", 4).unwrap();
         service_kit::database::migrate(&pool, patch_compliance::SCHEMA, patch_compliance::migrator())
@@ -238,7 +246,7 @@ mod tests {
         let mut ask = async |at: &str, (key, value): (&str, &str)| {
             let at: DateTime<Utc> = at.parse().unwrap();
             let tags = Tags::from([(key.to_owned(), value.to_owned())]);
-            freezes_over(&mut conn, (at, at), &tags).await.unwrap()
+            find_freeze_names(&mut conn, (at, at), &tags).await.unwrap()
         };
         assert_eq!(ask("2026-04-11T00:00:00Z", ("env", "prod")).await, ["sale"]);
         assert_eq!(ask("2026-04-12T00:00:00Z", ("env", "prod")).await, Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! With what real hosts are entered: keys from a Vault where there is one, else the key file the service was started with.
+//! Keys for SSH to real hosts: from a Vault if there is one, otherwise from the service's key file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,49 +15,49 @@ use crate::{
     vault::{HostKey, VaultSession, token_file},
 };
 
-/// Secrets read side by side.
-const AT_ONCE: usize = 8;
+/// Secrets read at the same time.
+const MAX_CONCURRENT: usize = 8;
 
-/// How each host is entered, or why it cannot be.
+/// The key of each host, or why there is none.
 #[derive(Debug, Default)]
 pub struct Keys {
-    of_hosts: BTreeMap<CiId, Result<HostKey, String>>,
+    by_host: BTreeMap<CiId, Result<HostKey, String>>,
     file: Option<std::path::PathBuf>,
 }
 
 impl Keys {
-    /// Reads the keys of the hosts that are entered over SSH. `run` says where it keeps them, when it does.
-    pub async fn gather(app: &App, run: Option<&RunRow>, hosts: Vec<(CiId, String)>) -> Self {
+    /// Reads the keys of these hosts, from the Vault of the run if it names one.
+    pub async fn load(app: &App, run: Option<&RunRow>, hosts: Vec<(CiId, String)>) -> Self {
         let file = app.settings.ssh_key_file.clone();
         let source = run.and_then(|run| run.policy.vault.as_ref());
         if source.is_none() && app.settings.vault.address.is_none() {
-            return Self { of_hosts: BTreeMap::new(), file };
+            return Self { by_host: BTreeMap::new(), file };
         }
         if hosts.is_empty() {
             return Self::default();
         }
-        let of_hosts = match open(app, run).await {
+        let by_host = match open(app, run).await {
             Ok(session) => {
                 let session = Arc::new(session);
                 stream::iter(hosts)
                     .map(|host| read(session.clone(), host))
-                    .buffer_unordered(AT_ONCE)
+                    .buffer_unordered(MAX_CONCURRENT)
                     .collect()
                     .await
             }
             Err(reason) => hosts.into_iter().map(|(id, _)| (id, Err(reason.clone()))).collect(),
         };
-        Self { of_hosts, file: None }
+        Self { by_host, file: None }
     }
 
-    /// Why a host cannot be entered; `None` when it can.
-    pub fn trouble(&self, host: &CiId) -> Option<&str> {
-        self.of_hosts.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
+    /// Why a host has no key; `None` if it has one.
+    pub fn error(&self, host: &CiId) -> Option<&str> {
+        self.by_host.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
     }
 
-    /// The key of a host, and the user that came with it.
+    /// The key of a host, and the user stored with it.
     pub fn of(&self, host: &CiId) -> Option<(SshKey, Option<&str>)> {
-        match self.of_hosts.get(host) {
+        match self.by_host.get(host) {
             Some(Ok(key)) => Some((ssh_key(key), key.user.as_deref())),
             Some(Err(_)) => None,
             None => self.file.clone().map(|file| (SshKey::File(file), None)),
@@ -65,8 +65,8 @@ impl Keys {
     }
 }
 
-/// The hosts among targets that are entered over SSH, and as whom.
-pub fn entered<'a>(
+/// The targets that are reached over SSH, with their users.
+pub fn ssh_hosts<'a>(
     app: &App,
     targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
 ) -> Vec<(CiId, String)> {
@@ -98,11 +98,11 @@ async fn open(app: &App, run: Option<&RunRow>) -> Result<VaultSession, String> {
             Ok(Some(token)) => Some(token),
             Ok(None) => {
                 return Err(format!(
-                    "the Vault token of run {} lies on the machine that took the run in, and not on this one; start the run anew, or let the service log in itself",
+                    "the Vault token of run {} is on the machine that accepted the run, not on this one; start the run again, or configure the service to log in itself",
                     run.id
                 ));
             }
-            Err(error) => return Err(format!("the Vault token of run {} cannot be read: {error}", run.id)),
+            Err(error) => return Err(format!("cannot read the Vault token of run {}: {error}", run.id)),
         },
         None => None,
     };

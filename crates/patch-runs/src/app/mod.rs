@@ -1,4 +1,4 @@
-//! The rules, each verb in one transaction. What is public here is what the capability above may call.
+//! The rules, each verb in one transaction. The crate above may call what is public here.
 
 pub mod calendars;
 pub mod keys;

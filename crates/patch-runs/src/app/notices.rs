@@ -1,6 +1,6 @@
-//! Who is told what of a run: decided in the transaction that changes it, handed to ITSM afterwards.
+//! Notices about runs: stored in the transaction that changes the run, forwarded to ITSM afterwards.
 //!
-//! ITSM knows each notice by its key, so one that is handed over twice is delivered once.
+//! Each notice has a key, so ITSM delivers a notice once even if it is forwarded twice.
 
 use std::time::Duration;
 
@@ -26,23 +26,23 @@ use crate::{
 };
 use patch_compliance::upstream_error;
 
-/// Notices handed over in one round.
+/// Notices forwarded in one round.
 const BATCH: i64 = 100;
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// What an event gives rise to: `row` is the run as it was, `after` what the event made of its machine.
-pub(super) fn of_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
+/// The notices that an event causes: `row` is the run before it, `after` its state machine after it.
+pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
     let (before, wanted) = (&row.machine, row.policy.notices);
     if row.policy.notify.is_empty() {
         return Vec::new();
     }
-    let mut told: Vec<(String, String, String)> = Vec::new();
+    let mut notices_due: Vec<(String, String, String)> = Vec::new();
     let begins = before.stage() != Some(Stage::Executing) && after.stage() == Some(Stage::Executing);
     if begins && wanted.start != NoticeScope::None {
-        let text = format!("The work on {} hosts begins.", after.hosts.len());
-        told.push(("start".to_owned(), format!("Patching begins: {}", row.policy.name), text));
+        let text = format!("Work on {} hosts begins.", after.hosts.len());
+        notices_due.push(("start".to_owned(), format!("Patching begins: {}", row.policy.name), text));
     }
-    told.extend(evidence.steps.iter().filter_map(|record| {
+    notices_due.extend(evidence.steps.iter().filter_map(|record| {
         let passed = record.step == WorkflowStep::Precheck && record.state == HostStepState::Succeeded;
         (passed && wanted.start == NoticeScope::Host).then(|| {
             let host = &record.host;
@@ -52,7 +52,7 @@ pub(super) fn of_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evi
     }));
     let changed =
         after.hosts.iter().filter(|(id, run)| before.hosts.get(*id).map(|old| old.state) != Some(run.state));
-    told.extend(changed.filter_map(|(id, run)| of_host(wanted, before, after, id, run)));
+    notices_due.extend(changed.filter_map(|(id, run)| for_host(wanted, before, after, id, run)));
     let link = format!("\n{}/dashboard/runs/{}\n", app.settings.public_url, row.id);
     let to = |recipient: &String| {
         let notice = |(key, subject, body): &(String, String, String)| Notice {
@@ -62,12 +62,12 @@ pub(super) fn of_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evi
             subject: subject.chars().filter(|c| !c.is_control()).take(200).collect(),
             body: format!("{body}{link}"),
         };
-        told.iter().map(notice).collect::<Vec<_>>()
+        notices_due.iter().map(notice).collect::<Vec<_>>()
     };
     row.policy.notify.iter().flat_map(to).collect()
 }
 
-fn of_host(
+fn for_host(
     wanted: Notices,
     before: &Run,
     after: &Run,
@@ -81,7 +81,7 @@ fn of_host(
             format!("Patched: {id}"),
             format!("{id} is patched and healthy; its maintenance has ended."),
         )),
-        // One that failed and was returned is told of as failed already.
+        // A host that was rolled back is reported as failed before that.
         HostState::Failed | HostState::Unreachable | HostState::TimedOut | HostState::RollbackFailed
             if wanted.failure == NoticeScope::Host =>
         {
@@ -100,23 +100,23 @@ fn of_host(
     }
 }
 
-/// Hands notices to ITSM until the service stops.
-pub(crate) async fn hand_over(app: App) {
+/// Forwards notices to ITSM until the service stops.
+pub(crate) async fn forward_notices(app: App) {
     loop {
-        if let Err(error) = round(&app).await {
-            tracing::debug!("notices wait to be handed over: {}", chain(&error));
+        if let Err(error) = forward_due(&app).await {
+            tracing::debug!("cannot forward notices to ITSM now: {}", chain(&error));
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_EVERY) => {}
         }
     }
 }
 
-async fn round(app: &App) -> ApiResult<()> {
-    let mut connection = app.pool.acquire().await?;
-    let due = notices::list_due(&mut connection, BATCH).await?;
-    drop(connection);
+async fn forward_due(app: &App) -> ApiResult<()> {
+    let mut conn = app.pool.acquire().await?;
+    let due = notices::list_due(&mut conn, BATCH).await?;
+    drop(conn);
     for notice in due {
         let request = CreateNotification {
             channel: if notice.recipient.contains("://") { Channel::Webhook } else { Channel::Email },
@@ -128,12 +128,12 @@ async fn round(app: &App) -> ApiResult<()> {
         match app.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
-                tracing::warn!(run.id = %notice.run, "a notice of run {} was not taken: {error}", notice.run)
+                tracing::warn!(run.id = %notice.run, "ITSM refused a notice of run {}: {error}", notice.run)
             }
             Ok(_) => {}
         }
-        let mut connection = app.pool.acquire().await?;
-        notices::mark_handed_over(&mut connection, &notice.key, app.clock.now()).await?;
+        let mut conn = app.pool.acquire().await?;
+        notices::mark_forwarded(&mut conn, &notice.key, app.clock.now()).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! From an order to a plan: what is known of the hosts is gathered, then planner and simulator decide.
+//! Makes plans: gathers what is known about the hosts, then calls planner and simulator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,28 +35,28 @@ use crate::{
 };
 use patch_compliance::app::{hosts, policies::os_key, updates};
 
-/// A scan older than this is repeated before a plan that will be executed is made.
+/// An older scan is repeated before a plan is made for execution.
 const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
-/// Plays of a plan behind a prediction: enough that its P95 is known to about a percent.
+/// Simulations per prediction: enough to know its P95 to about one percent.
 pub const PREDICTION_RUNS: u32 = 1000;
 /// Fixed, so that the same plan gets the same prediction.
 const PREDICTION_SEED: u64 = 0;
 
 /// What is to be planned.
 #[derive(Debug, Clone)]
-pub struct PlanOrder {
+pub struct PlanInput {
     pub policy: Policy,
-    /// Whether the policy's own tags select; otherwise it only says how.
+    /// Whether the policy also selects the hosts, by its tags.
     pub by_policy: bool,
     pub advisory: Option<String>,
     pub selector: Option<Selector>,
     pub strategy: Option<Strategy>,
-    /// The run whose snapshots are returned to.
+    /// The run whose snapshots the hosts are rolled back to.
     pub rollback_of: Option<RunId>,
 }
 
-impl PlanOrder {
+impl PlanInput {
     pub fn of_run(row: &RunRow) -> Self {
         Self {
             policy: row.policy.clone(),
@@ -75,41 +75,41 @@ pub enum Freshness<'a> {
     AsKnown,
 }
 
-/// How a run without a policy goes about its work: the defaults of every field.
+/// The policy of a run without a policy: every field has its default.
 pub fn ad_hoc_policy() -> ApiResult<Policy> {
-    Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "made by hand", "target_ci_tags": {} }))?)
+    Ok(serde_json::from_value(json!({ "id": "ad-hoc", "name": "ad hoc", "target_ci_tags": {} }))?)
 }
 
-/// Gathers hosts, what each lacks, and the graph between them. Hosts that lack nothing are no targets.
-pub async fn gather(app: &App, order: &PlanOrder, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
-    if let Some(of_run) = order.rollback_of {
-        return gather_rollback(app, order, of_run).await;
+/// Gathers hosts, the updates each is missing, and the graph between them. Hosts that miss nothing are not targets.
+pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
+    if let Some(of_run) = input.rollback_of {
+        return gather_rollback(app, input, of_run).await;
     }
-    let (mut targets, staging) = select(app, order).await?;
+    let (mut targets, staging) = select(app, input).await?;
     if let Freshness::Rescan { run, run_dir } = freshness {
         rescan(app, run, &targets, run_dir).await?;
     }
-    let wanted = match &order.advisory {
+    let wanted = match &input.advisory {
         Some(id) => updates::Wanted::Advisory(id.clone()),
-        None => updates::Wanted::Level(order.policy.patch_level),
+        None => updates::Wanted::Level(input.policy.patch_level),
     };
     let ids: Vec<CiId> = targets.keys().cloned().collect();
-    let mut connection = app.pool.acquire().await?;
-    let mut pending = updates::pending_updates(&mut connection, &ids, &wanted).await?;
-    let severities = updates::severities(&mut connection, &ids).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
+    let severities = updates::severities(&mut conn, &ids).await?;
+    drop(conn);
     for target in targets.values_mut() {
-        choose_services(&order.policy.workflow.services, target);
+        choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
         target.updates = pending.remove(id).unwrap_or_default();
         !target.updates.is_empty()
     });
-    choose_rollback_modes(app, &order.policy, &mut targets).await?;
-    request(app, order, Intent::Patch, targets, staging, &severities).await
+    choose_rollback_modes(app, &input.policy, &mut targets).await?;
+    request(app, input, Intent::Patch, targets, staging, &severities).await
 }
 
-/// The services a policy names are those of them that the host is known to have, or all where nothing is known of it.
+/// Of the services that a policy names, those that the host is known to have; all of them if its services are not known.
 fn choose_services(wanted: &[String], target: &mut Target) {
     match (wanted.is_empty(), target.services.is_empty()) {
         (true, _) => {}
@@ -118,8 +118,8 @@ fn choose_services(wanted: &[String], target: &mut Target) {
     }
 }
 
-/// How each host can go back is known before anybody approves: to a snapshot where the sim-engine has its machine, by its
-/// package manager where the last scan found the versions of today still on offer.
+/// Chooses how each host can be rolled back, so that approvers know it: to a snapshot if the sim-engine has its VM, by its
+/// package manager if the last scan found that the repositories still offer the installed versions.
 async fn choose_rollback_modes(
     app: &App,
     policy: &Policy,
@@ -127,8 +127,8 @@ async fn choose_rollback_modes(
 ) -> ApiResult<()> {
     if policy.rollback_preference == RollbackPreference::Downgrade && !targets.is_empty() {
         let ids: Vec<CiId> = targets.keys().cloned().collect();
-        let mut connection = app.pool.acquire().await?;
-        let offered = hosts::list_returnable(&mut connection, &ids).await?;
+        let mut conn = app.pool.acquire().await?;
+        let offered = hosts::list_returnable(&mut conn, &ids).await?;
         for (id, target) in &mut *targets {
             let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
             if target.updates.iter().all(|update| can_return(&update.package)) {
@@ -149,53 +149,53 @@ async fn choose_rollback_modes(
     Ok(())
 }
 
-/// The hosts of an earlier run that can still be returned to its snapshots.
-async fn gather_rollback(app: &App, order: &PlanOrder, of_run: RunId) -> ApiResult<PlanRequest> {
-    let mut connection = app.pool.acquire().await?;
-    let plan = runs::find_plan(&mut connection, of_run)
+/// The hosts of an earlier run that have snapshots to roll back to.
+async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
+    let mut conn = app.pool.acquire().await?;
+    let plan = runs::find_plan(&mut conn, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
-    let hosts = run_records::list_host_statuses(&mut connection, of_run).await?;
-    drop(connection);
+    let hosts = run_records::list_host_statuses(&mut conn, of_run).await?;
+    drop(conn);
     let touched = hosts.into_iter().filter(|host| host.attempts > 0);
     let snapshots: BTreeMap<CiId, Uuid> =
         touched.filter_map(|host| Some((host.ci_id, host.snapshot_id?))).collect();
     let targets: BTreeMap<CiId, Target> =
         plan.targets.into_iter().filter(|(id, _)| snapshots.contains_key(id)).collect();
     let intent = Intent::Rollback { of_run, snapshots };
-    request(app, order, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
+    request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }
 
-/// The hosts an order speaks of, and those of them that are staging.
-async fn select(app: &App, order: &PlanOrder) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
-    let mut targets = match (&order.selector, order.by_policy) {
+/// The selected hosts, and which of them are staging.
+async fn select(app: &App, input: &PlanInput) -> ApiResult<(BTreeMap<CiId, Target>, BTreeSet<CiId>)> {
+    let mut targets = match (&input.selector, input.by_policy) {
         (Some(selector), _) => targets::targets(app, selector).await?,
-        (None, true) => targets::targets(app, &order.policy.targets()).await?,
-        // Of an advisory alone: every host; those it does not concern lack nothing of it.
+        (None, true) => targets::targets(app, &input.policy.targets()).await?,
+        // Only an advisory is given: every host, because those that it does not affect miss nothing.
         (None, false) => targets::targets(app, &Selector { all: true, ..Selector::default() }).await?,
     };
-    if let Some(os) = &order.policy.os_type {
+    if let Some(os) = &input.policy.os_type {
         let wanted = os_key(os);
         targets.retain(|_, target| os_key(&target.os) == wanted);
     }
     let mut staging = BTreeSet::new();
-    if let Some(rule) = &order.policy.staging {
+    if let Some(rule) = &input.policy.staging {
         let found = targets::targets(app, &Selector::by_tags(rule.target_ci_tags.clone())).await?;
         staging.extend(found.keys().cloned());
-        if order.by_policy {
+        if input.by_policy {
             targets.extend(found);
         }
     }
     Ok((targets, staging))
 }
 
-/// Scans those of the hosts whose last scan says little about now.
+/// Scans the hosts whose last scan is too old.
 async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
-    let mut connection = app.pool.acquire().await?;
-    let fresh = hosts::scanned_since(&mut connection, &ids, since).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let fresh = hosts::scanned_since(&mut conn, &ids, since).await?;
+    drop(conn);
     let stale: BTreeMap<CiId, Target> = targets
         .iter()
         .filter(|(id, _)| !fresh.contains(*id))
@@ -206,31 +206,32 @@ async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_d
     }
     let failed = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
     for (host, reason) in failed.iter().filter_map(|(host, result)| Some((host, result.as_ref().err()?))) {
-        tracing::warn!("`{host}` is planned by its last scan, because it cannot be scanned now: {reason}");
+        tracing::warn!("the plan uses the last scan of `{host}`, because it cannot be scanned now: {reason}");
     }
     Ok(())
 }
 
 async fn request(
     app: &App,
-    order: &PlanOrder,
+    input: &PlanInput,
     intent: Intent,
     targets: BTreeMap<CiId, Target>,
     staging: BTreeSet<CiId>,
     severities: &BTreeMap<CiId, f64>,
 ) -> ApiResult<PlanRequest> {
-    let policy = &order.policy;
+    let policy = &input.policy;
     let selector = Selector { ids: targets.keys().cloned().collect(), ..Selector::default() };
-    let graph = match targets.is_empty() {
-        true => Graph::default(),
-        false => app.cmdb.get_graph(&selector).await.map_err(upstream_error)?,
+    let graph = if targets.is_empty() {
+        Graph::default()
+    } else {
+        app.cmdb.get_graph(&selector).await.map_err(upstream_error)?
     };
     let rollback = matches!(intent, Intent::Rollback { .. });
     let staging_rule = policy.staging.as_ref().filter(|_| !rollback);
     Ok(PlanRequest {
         staging: staging.into_iter().filter(|id| targets.contains_key(id)).collect(),
         graph: host_graph(&graph, severities),
-        strategy: order.strategy.unwrap_or(policy.strategy),
+        strategy: input.strategy.unwrap_or(policy.strategy),
         pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
         max_parallel: policy.max_parallel,
         error_threshold: policy.error_threshold,
@@ -247,7 +248,7 @@ async fn request(
     })
 }
 
-/// The CMDB's graph as the planner knows it. A service that names no `min_up` keeps all but one of its members up.
+/// Converts the CMDB's graph for the planner. A service without `min_up` keeps all but one of its members up.
 pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
     let is_service =
         |ci_type: CiType| matches!(ci_type, CiType::Service | CiType::Application | CiType::Database);
@@ -299,38 +300,38 @@ pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph 
     result
 }
 
-/// A plan with what is to be expected of it.
-pub struct Made {
+/// A plan with its forecast.
+pub struct PlannedRun {
     pub plan: Plan,
     pub forecast: simulator::Forecast,
-    /// The same, as it is shown.
+    /// The wire form of the forecast.
     pub shown: Forecast,
 }
 
-/// When a run of the policy that is planned now may work; absent if at any time. Emergencies do not ask.
+/// When a run of the policy that is planned now may work; `None` means at any time. Emergencies ignore it.
 pub async fn schedule(
     app: &App,
-    connection: &mut sqlx::PgConnection,
+    conn: &mut sqlx::PgConnection,
     policy: &Policy,
 ) -> ApiResult<Option<Schedule>> {
-    let freezes = calendars::all_freezes(connection).await?;
+    let freezes = calendars::load_freezes(conn).await?;
     if policy.window.is_none() && freezes.entries().is_empty() {
         return Ok(None);
     }
     Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
 }
 
-/// Makes the plan and its prediction. Long for large fleets: call it where blocking is allowed.
-pub fn make(
+/// Makes the plan and its prediction. Slow for large fleets: call it where blocking is allowed.
+pub fn make_plan(
     request: &PlanRequest,
     durations: &DurationModel,
     observations: i64,
     schedule: Option<&Schedule>,
-) -> Made {
+) -> PlannedRun {
     let (plan, forecast) =
         simulator::plan_and_forecast(request, durations, schedule, PREDICTION_RUNS, PREDICTION_SEED);
     let shown = wire_forecast(plan.strategy, &forecast, observations);
-    Made { plan, forecast, shown }
+    PlannedRun { plan, forecast, shown }
 }
 
 pub fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observations: i64) -> Forecast {

@@ -1,4 +1,4 @@
-//! Turns targets into runs of Ansible: how each host is reached, which variables it gets, where the run's files lie.
+//! Turns targets into playbook runs: how each host is reached, its variables, and where the files are.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -23,7 +23,7 @@ const SSH_PORT: u16 = 22;
 /// Attribute of a CI.
 pub const HOST_KEY: &str = "host_key";
 
-/// A playbook over `targets`; `variables` gives what is particular to each host beside how it is reached.
+/// A playbook run over `targets`; `variables` returns the variables of each host.
 pub fn playbook_run<'a>(
     app: &App,
     playbook: Playbook,
@@ -40,7 +40,7 @@ pub fn playbook_run<'a>(
         variables.set("pm_driver", if target.connection == Connection::Model { "model" } else { "ssh" });
         variables.set("pm_services", target.services.clone());
         inventory
-            .add_host(id.clone(), reach(app, id, target, keys)?, variables)
+            .add_host(id.clone(), connection_to(app, id, target, keys)?, variables)
             .map_err(ApiError::internal)?;
         let group = match target.packaging {
             Packaging::Rpm => "packaging_rpm",
@@ -57,18 +57,18 @@ pub fn playbook_run<'a>(
     Ok(run)
 }
 
-/// How a target is entered, or why it cannot be.
-pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
+/// How to connect to a target.
+pub fn connection_to(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Reach> {
     let Connection::Ssh { address, port, user, host_key, jump, python } = &target.connection else {
         return Ok(Reach::Controller);
     };
-    if let Some(trouble) = keys.trouble(id) {
-        return Err(ApiError::new(problem_types::NO_SSH_KEY, trouble.to_owned()));
+    if let Some(reason) = keys.error(id) {
+        return Err(ApiError::new(problem_types::NO_SSH_KEY, reason.to_owned()));
     }
     let (key, user_of_key) = keys.of(id).ok_or_else(|| {
         ApiError::new(
             problem_types::NO_SSH_KEY,
-            "real hosts need a private key to enter them with: start the service with --ssh-key-file or --vault-address",
+            "real hosts need a private key for SSH; start the service with --ssh-key-file or --vault-address",
         )
     })?;
     let user = user.as_deref().or(user_of_key).unwrap_or(&app.settings.ssh_user);
@@ -88,15 +88,15 @@ pub fn reach(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiResult<Re
         .map_err(|error| ApiError::new(problem_types::BAD_CONNECTION, error.to_string()))
 }
 
-/// The host in between; entered as the user of the host behind it, when it names none.
+/// The jump host. Its default user is the user of the target.
 fn through(jump: &JumpHost, user: &str) -> Result<Jump, InvalidInventory> {
     let user = jump.user.as_deref().unwrap_or(user);
-    // Nobody would see its key to pin it, so that one is never learned.
+    // Its key is never learned: no playbook event would report the key, so it could not be pinned.
     let host_key = jump.host_key.as_deref().unwrap_or_default().parse()?;
     Jump::new(jump.address.parse()?, jump.port.unwrap_or(SSH_PORT), user, host_key)
 }
 
-/// Remembers in the CMDB the key by which a host was first met. A key that is known already is never replaced.
+/// Pins the first key of a host in the CMDB. A known key is never replaced.
 pub async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
     let pin = async {
         let ci = app.cmdb.get_ci(host).await?;
@@ -105,17 +105,17 @@ pub async fn pin_host_key(app: &App, host: &CiId, key: &ansible::HostKey) {
         }
         let request = UpdateCi {
             attributes: [(HOST_KEY.to_owned(), key.as_str().into())].into(),
-            reason: Some("the key it showed when it was first entered".to_owned()),
+            reason: Some("the key that the host showed on the first connection".to_owned()),
             ..UpdateCi::default()
         };
-        // Only if nobody has changed it since it was read.
+        // Only if the CI has not changed since it was read.
         app.cmdb.update_ci(host, &request, Some(&format!("\"{}\"", ci.version))).await.map(drop)
     };
     match pin.await {
-        Ok(()) => tracing::info!("the host key of `{host}` is pinned in the CMDB"),
+        Ok(()) => tracing::info!("pinned the host key of `{host}` in the CMDB"),
         Err(error) => {
             let error: ClientError = error;
-            tracing::warn!("the host key of `{host}` cannot be pinned now and is learned again: {error}");
+            tracing::warn!("cannot pin the host key of `{host}` now, so it will be learned again: {error}");
         }
     }
 }

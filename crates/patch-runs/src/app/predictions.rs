@@ -1,34 +1,38 @@
-//! The durations behind predictions, learnt from runs; and how well predictions came true.
+//! The durations that predictions use, learnt from runs; and how accurate predictions were.
 
 use std::collections::BTreeMap;
 
+use api_types::page::Page;
 use api_types::patch::{PredictionCalibration, PredictionLedger, ScoredPrediction};
 use domain::{
     ids::{CiId, RunId},
     plan::{Connection, Target},
 };
-use service_kit::ApiResult;
+use service_kit::{
+    ApiResult,
+    page::{PageRequest, page},
+};
 use simulator::{Distribution, DurationModel, HostModel, calibrate, refit};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{App, store::predictions};
 
-/// So many of the newest attempts are learnt from.
+/// Number of the newest attempts to learn from.
 const OBSERVATIONS: i64 = 2000;
-/// So many of the newest steps of a kind; with fewer than this the prior stands.
-const STEPS: i64 = 200;
-const ENOUGH_STEPS: usize = 5;
-/// Runs a calibration speaks of at most.
+/// Number of the newest actions of a kind to learn from. With fewer than the minimum, the prior is used.
+const ACTIONS: i64 = 200;
+const MIN_ACTIONS: usize = 5;
+/// Number of the newest runs that the calibration covers.
 const CALIBRATED: i64 = 1000;
 
-/// Durations for a plan of these targets, and from how many observations they come.
+/// Durations for a plan of these targets, and the number of observations behind them.
 pub(crate) async fn duration_model(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     targets: &BTreeMap<CiId, Target>,
 ) -> ApiResult<(DurationModel, i64)> {
-    let observations = predictions::list_host_observations(&mut *connection, OBSERVATIONS).await?;
+    let observations = predictions::list_host_observations(&mut *conn, OBSERVATIONS).await?;
     let mut model = refit(&prior(targets), &observations);
     model.forks = u32::from(app.settings.forks.max(1));
     let steps = [
@@ -38,15 +42,16 @@ pub(crate) async fn duration_model(
     ];
     for (distribution, actions) in steps {
         let actions: Vec<String> = actions.into_iter().map(str::to_owned).collect();
-        let seconds = predictions::list_step_seconds(&mut *connection, &actions, STEPS).await?;
-        if seconds.len() >= ENOUGH_STEPS {
+        let seconds = predictions::list_action_seconds(&mut *conn, &actions, ACTIONS).await?;
+        if seconds.len() >= MIN_ACTIONS {
             *distribution = Distribution::Empirical { seconds };
         }
     }
     Ok((model, i64::try_from(observations.len()).unwrap_or(i64::MAX)))
 }
 
-/// Before anything was observed: the simulator's prior for real servers. `model` guests are rows and as quick as rows.
+/// Used before anything was observed: the simulator's prior for real servers. `model` guests are database rows, so they
+/// are faster.
 fn prior(targets: &BTreeMap<CiId, Target>) -> DurationModel {
     let triangular = |low, mode, high| Distribution::Triangular { low, mode, high };
     let real = DurationModel::default();
@@ -67,16 +72,13 @@ fn prior(targets: &BTreeMap<CiId, Target>) -> DurationModel {
     }
 }
 
-/// Scored predictions, newest first, with how well all of the newest thousand came true.
-pub(crate) async fn list_predictions(
-    app: &App,
-    after: Option<Uuid>,
-    limit: i64,
-) -> ApiResult<(Vec<ScoredPrediction>, Option<PredictionCalibration>)> {
-    let mut connection = app.pool.acquire().await?;
-    let scored = predictions::list_scored(&mut connection, after, limit).await?;
-    let all = predictions::list_scored(&mut connection, None, CALIBRATED).await?;
-    drop(connection);
+/// Scored predictions, newest first, with the calibration of the newest thousand.
+pub(crate) async fn list_predictions(app: &App, request: &PageRequest) -> ApiResult<PredictionLedger> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let scored = predictions::list_scored(&mut conn, after, limit + 1).await?;
+    let all = predictions::list_scored(&mut conn, None, CALIBRATED).await?;
+    drop(conn);
     let calibration = calibrate(all.iter().map(|one| (&one.forecast, one.actual))).map(|calibration| {
         PredictionCalibration {
             runs: calibration.runs,
@@ -101,13 +103,6 @@ pub(crate) async fn list_predictions(
         actual_failed_hosts: one.actual.failed_hosts,
         halted: one.actual.halted,
     });
-    Ok((items.collect(), calibration))
-}
-
-/// A page of the ledger from its parts.
-pub(crate) fn ledger(
-    page: api_types::page::Page<ScoredPrediction>,
-    calibration: Option<PredictionCalibration>,
-) -> PredictionLedger {
-    PredictionLedger { calibration, items: page.items, next_page_token: page.next_page_token }
+    let Page { items, next_page_token } = page(items.collect(), limit, |one: &ScoredPrediction| one.run_id.0);
+    Ok(PredictionLedger { calibration, items, next_page_token })
 }

@@ -1,4 +1,4 @@
-//! What is stored of a run, for the capability above: it reads these records, and writes only log lines, events of subjects, and locks.
+//! The records of a run for the crate above: it reads them, and writes only log lines, events of subjects, and locks.
 
 pub use crate::store::{
     run_records::{

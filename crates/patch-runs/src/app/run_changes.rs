@@ -1,4 +1,4 @@
-//! Tells tasks of this process that something about a run has changed, whoever changed it.
+//! Notifies the tasks of this process that a run has changed, whichever process changed it.
 
 use domain::ids::RunId;
 use leases::{Wakeup, Wakeups};
@@ -9,11 +9,11 @@ use crate::App;
 /// The channel on which a transaction that changes a run notifies; the payload is the run's id.
 pub(crate) const CHANNEL: &str = "patch_runs";
 
-/// `None` means that any run may have changed: a notification may have been missed, or a poll is due.
+/// `None` means that any run may have wait_for_change: a notification may have been missed, or a poll is due.
 pub(crate) type Change = Option<RunId>;
 
-/// Passes notifications of the database on, and a poll every second for those that get lost.
-pub(crate) async fn pass_on(app: App, changes: broadcast::Sender<Change>) {
+/// Sends database notifications to the tasks of this process, and a poll every second in case one gets lost.
+pub(crate) async fn broadcast_changes(app: App, changes: broadcast::Sender<Change>) {
     let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
     loop {
         let wakeup = tokio::select! {
@@ -24,18 +24,18 @@ pub(crate) async fn pass_on(app: App, changes: broadcast::Sender<Change>) {
             Wakeup::Notified { payload } => payload.parse().ok(),
             Wakeup::Poll => None,
         };
-        // Nobody listening is no error.
+        // It is not an error that no task listens.
         changes.send(change).ok();
     }
 }
 
-/// Waits until `run` may have changed.
-pub(crate) async fn changed(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
+/// Waits until `run` may have wait_for_change.
+pub(crate) async fn wait_for_change(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
     loop {
         match receiver.recv().await {
             Ok(Some(other)) if other != run => {}
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
-            // The sender lives as long as the process; without it only deadlines are left to wait for.
+            // The sender lives as long as the process; without it, only deadlines wake the task.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }

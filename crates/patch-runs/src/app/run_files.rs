@@ -1,4 +1,4 @@
-//! Files that runs leave on this machine: kept for a while after the run's end, then removed; tokens are wiped at once.
+//! Files of runs on this machine: kept for a time after the end of the run, then deleted. Tokens are wiped at once.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -12,47 +12,47 @@ use crate::{
     vault::{VaultSession, token_file},
 };
 
-const TEND_EVERY: Duration = Duration::from_secs(300);
-/// A token this young may belong to a run whose transaction is not committed yet.
-const YOUNG: Duration = Duration::from_secs(600);
-/// Folders looked at in one round.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(300);
+/// The run of a younger token may not be committed yet.
+const MIN_AGE: Duration = Duration::from_secs(600);
+/// Folders checked in one round.
 const BATCH: usize = 1000;
 
-/// Wipes tokens and removes folders in the background, until the service stops. Every replica cares for its own machine.
+/// Wipes tokens and deletes folders in the background until the service stops. Every replica does so for its own machine.
 pub(crate) fn start(app: &App) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
         let stop = app.shutdown.clone();
-        stop.run_until_cancelled(tend(app)).await;
+        stop.run_until_cancelled(run_housekeeping(app)).await;
     });
 }
 
-async fn tend(app: App) {
+async fn run_housekeeping(app: App) {
     loop {
-        let tended = async {
-            tend_tokens(&app).await?;
-            prune(&app).await
+        let done = async {
+            clean_up_tokens(&app).await?;
+            remove_old_folders(&app).await
         };
-        if let Err(error) = tended.await {
-            tracing::warn!("the housekeeping of run files failed and is tried again: {}", chain(&error));
+        if let Err(error) = done.await {
+            tracing::warn!("housekeeping of run files failed and will be retried: {}", chain(&error));
         }
-        tokio::time::sleep(TEND_EVERY).await;
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }
 
-/// Removes the folders of runs that ended longer ago than is kept, and those of runs nobody knows.
-async fn prune(app: &App) -> ApiResult<()> {
+/// Deletes the folders of runs that ended too long ago or do not exist.
+async fn remove_old_folders(app: &App) -> ApiResult<()> {
     let keep = TimeDelta::hours(i64::from(app.settings.keep_run_files_hours));
     let ended_before = app.clock.now() - keep;
     let folder = app.compliance.settings.work_dir.join("runs");
     let runs = folders(&folder);
-    let mut connection = app.pool.acquire().await?;
-    let gone = runs::list_ended(&mut connection, &runs, ended_before).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let gone = runs::list_ended(&mut conn, &runs, ended_before).await?;
+    drop(conn);
     for run in gone {
         match fs::remove_dir_all(folder.join(run.to_string())) {
-            Ok(()) => tracing::info!(run.id = %run, "removed the files of run {run}"),
-            Err(error) => tracing::warn!(run.id = %run, "the files of run {run} cannot be removed: {error}"),
+            Ok(()) => tracing::info!(run.id = %run, "deleted the files of run {run}"),
+            Err(error) => tracing::warn!(run.id = %run, "cannot delete the files of run {run}: {error}"),
         }
     }
     Ok(())
@@ -63,26 +63,26 @@ fn folders(folder: &Path) -> Vec<RunId> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(BATCH).collect()
 }
 
-/// Wipes the tokens of runs that have ended, and keeps those of the others alive.
-async fn tend_tokens(app: &App) -> ApiResult<()> {
+/// Wipes the tokens of runs that have ended, and renews those of the others.
+async fn clean_up_tokens(app: &App) -> ApiResult<()> {
     let work_dir = &app.compliance.settings.work_dir;
     for (run, age) in token_file::list(work_dir) {
-        let mut connection = app.pool.acquire().await?;
-        let row = runs::find_run(&mut connection, run).await?;
-        drop(connection);
+        let mut conn = app.pool.acquire().await?;
+        let row = runs::find_run(&mut conn, run).await?;
+        drop(conn);
         match row.filter(|row| !row.state.is_final()) {
             Some(row) => {
                 let token = token_file::read(work_dir, run).unwrap_or_default();
-                // Opening renews a token that is near its end.
+                // Opening a session renews a token that expires soon.
                 let opened = VaultSession::open(&app.settings.vault, row.policy.vault.as_ref(), token).await;
                 if let Err(error) = opened {
-                    tracing::warn!(run.id = %run, "the Vault token of run {run} cannot be renewed: {error}");
+                    tracing::warn!(run.id = %run, "cannot renew the Vault token of run {run}: {error}");
                 }
             }
-            // Its run may be about to be stored: the file comes first.
-            None if age < YOUNG => {}
+            // The file is written before the run is stored, so its run may follow.
+            None if age < MIN_AGE => {}
             None => token_file::wipe(work_dir, run).unwrap_or_else(|error| {
-                tracing::warn!(run.id = %run, "the Vault token of run {run} cannot be wiped: {error}");
+                tracing::warn!(run.id = %run, "cannot wipe the Vault token of run {run}: {error}");
             }),
         }
     }

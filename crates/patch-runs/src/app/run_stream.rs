@@ -1,4 +1,4 @@
-//! A run's events and log as streams: read in pages, never held whole.
+//! The events and the log of a run as streams that are read page by page.
 
 use std::collections::VecDeque;
 
@@ -16,16 +16,16 @@ use crate::{
 
 const PAGE: i64 = 500;
 
-/// Events after `after`, as they come; ends when the run has ended and all were given.
-pub(crate) async fn follow(
+/// The events after `after`, as they happen. The stream ends after the last event of an ended run.
+pub(crate) async fn list_run_events(
     app: App,
     id: RunId,
     after: i64,
 ) -> ApiResult<impl Stream<Item = CloudEvent> + use<>> {
     let changes = app.changes.subscribe();
-    let mut connection = app.pool.acquire().await?;
-    runs::get_run(&mut connection, id).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    runs::get_run(&mut conn, id).await?;
+    drop(conn);
     let follower = Follower { app, id, after, waiting: VecDeque::new(), changes };
     Ok(stream::unfold(follower, async |mut follower| follower.next().await.map(|event| (event, follower))))
 }
@@ -45,13 +45,13 @@ impl Follower {
                 self.after = sequence;
                 return Some(event);
             }
-            // Whether it has ended is asked before its events are read: what was written before the end is then seen.
+            // `read` checks for the end before it reads events, so no event before the end is missed.
             match self.read().await {
                 Ok((_, events)) if !events.is_empty() => self.waiting = events.into(),
                 Ok((true, _)) => return None,
                 Ok((false, _)) => self.wait().await?,
                 Err(error) => {
-                    tracing::debug!(run.id = %self.id, "events cannot be read now: {error}");
+                    tracing::debug!(run.id = %self.id, "cannot read events now: {error}");
                     self.wait().await?;
                 }
             }
@@ -59,25 +59,28 @@ impl Follower {
     }
 
     async fn read(&self) -> ApiResult<(bool, Vec<(i64, CloudEvent)>)> {
-        let mut connection = self.app.pool.acquire().await?;
-        let ended = runs::has_ended(&mut connection, self.id).await?;
-        let events = run_records::list_events(&mut connection, self.id, self.after, PAGE).await?;
+        let mut conn = self.app.pool.acquire().await?;
+        let ended = runs::has_ended(&mut conn, self.id).await?;
+        let events = run_records::list_events(&mut conn, self.id, self.after, PAGE).await?;
         Ok((ended, events))
     }
 
     async fn wait(&mut self) -> Option<()> {
         tokio::select! {
             () = self.app.shutdown.cancelled() => None,
-            () = run_changes::changed(&mut self.changes, self.id) => Some(()),
+            () = run_changes::wait_for_change(&mut self.changes, self.id) => Some(()),
         }
     }
 }
 
-/// The whole log, page by page.
-pub(crate) async fn log(app: App, id: RunId) -> ApiResult<impl Stream<Item = ApiResult<LogLine>> + use<>> {
-    let mut connection = app.pool.acquire().await?;
-    runs::get_run(&mut connection, id).await?;
-    drop(connection);
+/// The whole log.
+pub(crate) async fn get_run_logs(
+    app: App,
+    id: RunId,
+) -> ApiResult<impl Stream<Item = ApiResult<LogLine>> + use<>> {
+    let mut conn = app.pool.acquire().await?;
+    runs::get_run(&mut conn, id).await?;
+    drop(conn);
     let reader = LogReader { app, id, after: 0, waiting: VecDeque::new(), failed: false };
     Ok(stream::unfold(reader, async |mut reader| reader.next().await.map(|line| (line, reader))))
 }
@@ -93,7 +96,7 @@ struct LogReader {
 impl LogReader {
     async fn next(&mut self) -> Option<ApiResult<LogLine>> {
         if self.waiting.is_empty() && !self.failed {
-            match read_log(&self.app, self.id, self.after).await {
+            match read_page(&self.app, self.id, self.after).await {
                 Ok(lines) => self.waiting = lines.into(),
                 Err(error) => {
                     self.failed = true;
@@ -107,7 +110,7 @@ impl LogReader {
     }
 }
 
-async fn read_log(app: &App, id: RunId, after: i64) -> ApiResult<Vec<LogLine>> {
-    let mut connection = app.pool.acquire().await?;
-    run_records::list_log(&mut connection, id, after, PAGE).await
+async fn read_page(app: &App, id: RunId, after: i64) -> ApiResult<Vec<LogLine>> {
+    let mut conn = app.pool.acquire().await?;
+    run_records::list_log(&mut conn, id, after, PAGE).await
 }

@@ -1,6 +1,7 @@
-//! Starting runs, steering them, and telling what they did.
+//! Starts runs, applies the orders of operators, and reports what runs did.
 
 use ansible::Secret;
+use api_types::page::Page;
 use api_types::patch::{
     Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, StageReport,
     StartRun, WaveStatus,
@@ -10,12 +11,13 @@ use domain::{
     ids::{CiId, RunId},
     plan::Plan,
     policy::Policy,
-    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, Stop},
+    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
 };
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
+    page::{PageRequest, page},
     problem_types,
 };
 use sqlx::PgConnection;
@@ -30,25 +32,27 @@ use crate::{
     App,
     store::{
         host_steps, run_records,
-        runs::{self, RunFilter, RunRow},
+        runs::{self, RunRow},
     },
     vault::token_file,
 };
 use patch_compliance::app::policies;
 
+pub(crate) use crate::store::runs::RunFilter;
+
 /// Log lines shown with a run.
 const LOG_TAIL: i64 = 50;
 
-/// What starts a run, beside the request itself.
+/// What a run starts from, in addition to the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origin {
     pub of_run: Option<RunId>,
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// How the earlier run went about it, where no stored policy says so.
+    /// The policy of the earlier run, if it is not a stored one.
     pub policy: Option<Policy>,
 }
 
-/// Stores a new run; its owner takes it up from there.
+/// Stores a new run. A process that claims it performs it.
 pub(crate) async fn start_run(
     app: &App,
     caller: &Caller,
@@ -100,22 +104,22 @@ async fn start(
             .map_err(ApiError::internal)?;
     }
     if let Err(error) = transaction.commit().await {
-        // Whether it was stored is not known: upkeep wipes the token of a run that is not there.
+        // The run may or may not be stored; housekeeping wipes the token of a run that does not exist.
         return Err(error.into());
     }
     Ok(summary)
 }
 
-/// Takes the Vault token out of a request: nothing after this can store, compare or log it.
+/// Removes the Vault token from a request, so that nothing after this can store, compare or log it.
 fn without_token(mut request: StartRun) -> (StartRun, Option<Secret>) {
     let token = request.input.as_mut().and_then(|input| input.vault_token.take());
     (request, token.map(Secret::new))
 }
 
-/// Stores the run of a schedule's slot; `false` when the slot has its run already.
+/// Stores the run of a schedule's slot; `false` if the slot already has a run.
 pub(crate) async fn start_scheduled(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     policy: Policy,
     slot: DateTime<Utc>,
@@ -123,42 +127,42 @@ pub(crate) async fn start_scheduled(
     let request = StartRun { policy_id: Some(policy.id.clone()), ..StartRun::default() };
     let origin = Origin { scheduled_for: Some(slot), ..Origin::default() };
     let row = new_run(app, caller, &request, policy, RunTrigger::Schedule, &origin);
-    insert(connection, caller, &row).await
+    insert(conn, caller, &row).await
 }
 
-/// Stores the run of a product release, in the transaction that records what it was asked for.
+/// Stores the run of a product release, in the transaction that records the order for it.
 pub async fn start_release(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     caller: &Caller,
     request: &StartRun,
     policy: Policy,
     trigger: RunTrigger,
 ) -> ApiResult<RunSummary> {
     let row = new_run(app, caller, request, policy, trigger, &Origin::default());
-    insert(&mut *connection, caller, &row).await?;
-    summary(connection, row).await
+    insert(&mut *conn, caller, &row).await?;
+    summary(conn, row).await
 }
 
-pub async fn get_summary(connection: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
-    let row = runs::get_run(&mut *connection, id).await?;
-    summary(connection, row).await
+pub async fn get_summary(conn: &mut PgConnection, id: RunId) -> ApiResult<RunSummary> {
+    let row = runs::get_run(&mut *conn, id).await?;
+    summary(conn, row).await
 }
 
-async fn policy_of(connection: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
+async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
     if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
-        return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
+        return Err(ApiError::invalid("/selector", "selects nothing; set `tags`, `ids` or `all`"));
     }
     if let Some(advisory) = &request.advisory {
-        patch_compliance::app::advisories::ensure_known(&mut *connection, advisory).await?;
+        patch_compliance::app::advisories::ensure_known(&mut *conn, advisory).await?;
     }
     match &request.policy_id {
-        Some(id) => match policies::find_policy(connection, id).await? {
+        Some(id) => match policies::find_policy(conn, id).await? {
             Some(stored) => Ok(stored.policy),
-            None => Err(ApiError::invalid("/policy_id", format!("there is no policy `{id}`"))),
+            None => Err(ApiError::invalid("/policy_id", format!("policy `{id}` does not exist"))),
         },
         None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy(),
-        None => Err(ApiError::invalid("", "must name a policy_id, an advisory or a selector")),
+        None => Err(ApiError::invalid("", "must have a `policy_id`, an `advisory` or a `selector`")),
     }
 }
 
@@ -207,34 +211,27 @@ fn new_run(
     }
 }
 
-async fn insert(connection: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
-    if !runs::insert_run(&mut *connection, row).await? {
+async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
+    if !runs::insert_run(&mut *conn, row).await? {
         return Ok(false);
     }
     if let Some(pending) = &row.machine.pending {
-        run_records::insert_step(&mut *connection, row.id, pending).await?;
+        run_records::insert_action(&mut *conn, row.id, pending).await?;
     }
     let data = serde_json::json!({ "state": row.state, "stage": row.stage, "trigger": row.trigger, "requested_by": row.requested_by });
-    run_records::insert_event(
-        &mut *connection,
-        row.id,
-        "patch.run.state_changed.v1",
-        None,
-        &data,
-        row.created_at,
-    )
-    .await?;
+    run_records::insert_event(&mut *conn, row.id, "patch.run.state_changed.v1", None, &data, row.created_at)
+        .await?;
     audit::record(
-        &mut *connection,
+        &mut *conn,
         caller,
         audit::Record::new("start_run", format!("run/{}", row.id)).after(&data),
     )
     .await?;
-    leases::notify(connection, run_changes::CHANNEL, &row.id.to_string()).await?;
+    leases::notify(conn, run_changes::CHANNEL, &row.id.to_string()).await?;
     Ok(true)
 }
 
-/// An operator's order to a run.
+/// What an operator orders a run to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
     Cancel,
@@ -242,6 +239,18 @@ pub(crate) enum Order {
     Resume,
     RetryFailed,
     RollBack,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::RetryFailed => "retry failed hosts",
+            Self::RollBack => "roll back",
+        }
+    }
 }
 
 /// Applies an operator's order to an open run.
@@ -268,13 +277,16 @@ pub(crate) async fn steer_run(
     };
     let mut transaction = app.pool.begin().await?;
     runs::lock_run(&mut transaction, id).await?;
-    let evidence = Evidence::logged(format!("{order:?}: {reason}"));
+    let evidence = Evidence::logged(format!("order to {}: {reason}", order.name()));
     match transition::apply(app, &mut transaction, id, event, evidence, caller).await {
         Ok(_) => {}
         Err(TransitionError::Refused(refused)) => return Err(refuse(refused)),
         Err(TransitionError::Failed(error)) => return Err(error),
         Err(TransitionError::Lost) => {
-            return Err(ApiError::new(problem_types::LOST, "the run is being taken over; try again"));
+            return Err(ApiError::new(
+                problem_types::LOST,
+                "another process is taking over the run; try again",
+            ));
         }
     }
     let row = runs::get_run(&mut transaction, id).await?;
@@ -287,7 +299,7 @@ fn refuse(refused: Refused) -> ApiError {
     ApiError::new(problem_types::RUN_STATE, refused.to_string())
 }
 
-/// Tries the failed hosts again: within the run while it is paused, else by a new run that selects just them.
+/// Retries the failed hosts: within the run while it is paused, otherwise in a new run that selects only them.
 pub(crate) async fn retry_failed(
     app: &App,
     caller: &Caller,
@@ -295,20 +307,20 @@ pub(crate) async fn retry_failed(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
     if !row.state.is_final() {
-        drop(connection);
+        drop(conn);
         return steer_run(app, caller, id, Order::RetryFailed, reason).await;
     }
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    drop(connection);
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    drop(conn);
     let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
     let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
     if ids.is_empty() {
         return Err(ApiError::new(
             problem_types::RUN_STATE,
-            "no host of this run failed or was left out: there is nothing to try again",
+            "no host of this run failed or was skipped; there is nothing to retry",
         ));
     }
     let policy = row.policy_id.is_none().then(|| row.policy.clone());
@@ -324,7 +336,7 @@ pub(crate) async fn retry_failed(
     start(app, caller, &request, key, RunTrigger::Retry, origin).await
 }
 
-/// Returns hosts to their snapshots: within an open run, else by a new run, under change control like any other.
+/// Rolls hosts back to their snapshots: within an open run, otherwise in a new run, which needs its own change.
 pub(crate) async fn roll_back_run(
     app: &App,
     caller: &Caller,
@@ -332,15 +344,15 @@ pub(crate) async fn roll_back_run(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
     if !row.state.is_final() {
-        drop(connection);
+        drop(conn);
         return steer_run(app, caller, id, Order::RollBack, reason).await;
     }
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    drop(connection);
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    drop(conn);
     let retention =
         plan.and_then(|plan| plan.snapshot_retention_hours).map(|hours| TimeDelta::hours(i64::from(hours)));
     let kept_until = retention.map(|retention| row.created_at + retention);
@@ -352,7 +364,7 @@ pub(crate) async fn roll_back_run(
     if ids.is_empty() || kept_until.is_none_or(|until| until <= app.clock.now()) {
         return Err(ApiError::new(
             problem_types::ROLLBACK_UNAVAILABLE,
-            "no snapshot of this run is left to return to",
+            "this run has no snapshot left to roll back to",
         ));
     }
     let policy = row.policy_id.is_none().then(|| row.policy.clone());
@@ -369,44 +381,42 @@ pub(crate) async fn roll_back_run(
 pub(crate) async fn list_runs(
     app: &App,
     filter: &RunFilter,
-    after: Option<Uuid>,
-    limit: i64,
-) -> ApiResult<Vec<RunSummary>> {
-    let mut connection = app.pool.acquire().await?;
-    let rows = runs::list_runs(&mut connection, filter, after, limit).await?;
+    request: &PageRequest,
+) -> ApiResult<Page<RunSummary>> {
+    let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
+    let mut conn = app.pool.acquire().await?;
+    let rows = runs::list_runs(&mut conn, filter, after, limit + 1).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
-    let mut counts = run_records::count_hosts(&mut connection, &ids).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let counts = counts.remove(&row.id).unwrap_or_default();
-            summarize(row, counts)
-        })
-        .collect())
+    let mut counts = run_records::count_hosts(&mut conn, &ids).await?;
+    let summaries = rows.into_iter().map(|row| {
+        let counts = counts.remove(&row.id).unwrap_or_default();
+        summarize(row, counts)
+    });
+    Ok(page(summaries.collect(), limit, |run| run.id.0))
 }
 
 pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let mut host_states = run_records::list_host_statuses(&mut connection, id).await?;
-    let mut steps = host_steps::list_host_steps(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let mut host_states = run_records::list_host_statuses(&mut conn, id).await?;
+    let mut steps = host_steps::list_host_steps(&mut conn, id).await?;
     for host in &mut host_states {
         host.steps = steps.remove(&host.ci_id).unwrap_or_default();
     }
     let waves = waves(plan.as_ref(), &host_states, &row);
     Ok(RunDetail {
-        tests: run_records::get_test_totals(&mut connection, id).await?,
-        log_tail: run_records::list_log_tail(&mut connection, id, LOG_TAIL).await?,
-        summary: summary(&mut connection, row).await?,
+        tests: run_records::get_test_totals(&mut conn, id).await?,
+        log_tail: run_records::list_log_tail(&mut conn, id, LOG_TAIL).await?,
+        summary: summary(&mut conn, row).await?,
         plan,
         waves,
         host_states,
     })
 }
 
-async fn summary(connection: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
-    let mut counts = run_records::count_hosts(connection, &[row.id.0]).await?;
+async fn summary(conn: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
+    let mut counts = run_records::count_hosts(conn, &[row.id.0]).await?;
     let counts = counts.remove(&row.id).unwrap_or_default();
     Ok(summarize(row, counts))
 }
@@ -463,12 +473,12 @@ fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
 
 /// The evidence of a run: what was planned, what happened, what proves it.
 pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport> {
-    let mut connection = app.pool.acquire().await?;
-    let row = runs::get_run(&mut connection, id).await?;
-    let plan = runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
-    let changes = run_records::list_state_changes(&mut connection, id).await?;
-    let tests = run_records::get_test_totals(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = runs::get_run(&mut conn, id).await?;
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let changes = run_records::list_state_changes(&mut conn, id).await?;
+    let tests = run_records::get_test_totals(&mut conn, id).await?;
     let waves = waves(plan.as_ref(), &hosts, &row);
     let retention = plan
         .as_ref()
@@ -482,12 +492,15 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         })
     });
     let stages = stages(&changes, row.ended_at);
-    let executed =
-        |stage: &&StageReport| matches!(stage.stage.as_str(), "executing" | "snapshotting" | "verifying");
+    let works = [RunState::Snapshotting, RunState::Executing, RunState::Verifying].map(RunState::name);
     let actual = Actual {
-        duration_seconds: row
-            .started_at
-            .map(|_| stages.iter().filter(executed).map(|stage| stage.seconds).sum()),
+        duration_seconds: row.started_at.map(|_| {
+            stages
+                .iter()
+                .filter(|stage| works.contains(&stage.stage.as_str()))
+                .map(|stage| stage.seconds)
+                .sum()
+        }),
         failed_hosts: hosts.iter().filter(|host| host.state.is_failure()).count() as i64,
         halted: matches!(row.machine.progress, Progress::Ended(Outcome::Halted)),
         max_hosts_down: i64::from(row.max_hosts_down),
@@ -500,7 +513,7 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         compliance_after: row.compliance_after,
         prediction: row.prediction.clone(),
         incident_id: row.incident_id.clone(),
-        run: summary(&mut connection, row).await?,
+        run: summary(&mut conn, row).await?,
         stages,
         waves,
         hosts,
@@ -509,12 +522,12 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
     })
 }
 
-/// What came of a run's prediction, once its hosts are verified. A run that touched nothing has nothing to score, and one
-/// that people stopped says nothing of its plan.
-pub(crate) async fn actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
+/// What happened, to score the run's prediction, once its hosts are verified. `None` for a run that changed nothing, and for
+/// one that people stopped, because it does not test its plan.
+pub(crate) async fn get_actual(app: &App, id: RunId) -> ApiResult<Option<simulator::Actual>> {
     let report = get_run_report(app, id).await?;
-    let mut connection = app.pool.acquire().await?;
-    let machine = runs::get_run(&mut connection, id).await?.machine;
+    let mut conn = app.pool.acquire().await?;
+    let machine = runs::get_run(&mut conn, id).await?.machine;
     let halted = matches!(machine.stop, Some(Stop::Halted { .. }));
     if machine.stop.is_some() && !halted || report.run.dry_run {
         return Ok(None);
@@ -526,21 +539,17 @@ pub(crate) async fn actual(app: &App, id: RunId) -> ApiResult<Option<simulator::
     }))
 }
 
-/// How long each state lasted; a state that was entered twice is listed twice.
-fn stages(changes: &[(DateTime<Utc>, String)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
-    let mut merged: Vec<(DateTime<Utc>, &str)> = Vec::new();
-    for (at, state) in changes {
-        if merged.last().is_none_or(|(_, last)| last != state) {
-            merged.push((*at, state));
-        }
-    }
+/// How long each state lasted. A state that was entered twice is listed twice.
+fn stages(changes: &[(DateTime<Utc>, RunState)], ended_at: Option<DateTime<Utc>>) -> Vec<StageReport> {
+    let mut merged = changes.to_vec();
+    merged.dedup_by_key(|(_, state)| *state);
     let next = merged.iter().skip(1).map(|(at, _)| Some(*at)).chain([ended_at]);
     let stage =
-        |((started_at, stage), ended_at): (&(DateTime<Utc>, &str), Option<DateTime<Utc>>)| StageReport {
-            stage: (*stage).to_owned(),
-            started_at: *started_at,
+        |(&(started_at, state), ended_at): (&(DateTime<Utc>, RunState), Option<DateTime<Utc>>)| StageReport {
+            stage: state.name().to_owned(),
+            started_at,
             ended_at,
-            seconds: ended_at.map_or(0.0, |ended| (ended - *started_at).as_seconds_f64()),
+            seconds: ended_at.map_or(0.0, |ended| (ended - started_at).as_seconds_f64()),
         };
     merged.iter().zip(next).map(stage).collect()
 }

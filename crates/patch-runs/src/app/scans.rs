@@ -1,7 +1,7 @@
-//! Scans: Ansible looks at the hosts, and what it finds becomes their inventory.
+//! Scans: Ansible inspects hosts, and the result becomes their inventory.
 //!
-//! A scan is a row that one process owns by a lease. Which hosts it is of is fixed when it begins, and each host's outcome
-//! is written down with its chunk: whoever takes the scan over goes on with the rest.
+//! A scan is a row that one process owns through a lease. Its hosts are fixed when it starts, and their results are stored
+//! chunk by chunk, so a process that takes over the scan continues with the rest.
 
 use std::{
     collections::BTreeMap,
@@ -46,18 +46,18 @@ use patch_compliance::app::{
 const CHANNEL: &str = "patch_scans";
 const SCANS: LeasedTable =
     LeasedTable { table: "patch.scans", key: "id", claimable: "finished_at is null", order_by: "created_at" };
-/// Scans one process works on at once.
-const SCANS_AT_ONCE: u32 = 2;
-/// A scan that is not done by then ends with what it has.
+/// Scans that one process works on at once.
+const MAX_CONCURRENT_SCANS: u32 = 2;
+/// A scan that takes longer ends with the results it has.
 const SCAN_TIMEOUT: TimeDelta = TimeDelta::hours(6);
-/// Hosts of one playbook; also how much is done again after a crash.
+/// Hosts of one playbook; also how much is repeated after a crash.
 const CHUNK: usize = 200;
-/// One playbook over a chunk.
+/// Time limit of the playbook over one chunk.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
-/// After the CMDB or the database failed to answer.
+/// Wait after the CMDB or the database failed to answer.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Failures in a row that are no absence of something.
-const MOST_REFUSALS: u32 = 5;
+/// Failures in a row, other than an unavailable dependency, after which a scan is aborted.
+const MAX_REFUSALS: u32 = 5;
 
 pub(crate) async fn start_scan(
     app: &App,
@@ -67,7 +67,7 @@ pub(crate) async fn start_scan(
 ) -> ApiResult<Scan> {
     let selector = request.selector.clone().unwrap_or_else(|| Selector { all: true, ..Selector::default() });
     if selector == Selector::default() {
-        return Err(ApiError::invalid("/selector", "selects nothing: name tags or ids, or set `all`"));
+        return Err(ApiError::invalid("/selector", "selects nothing; set `tags`, `ids` or `all`"));
     }
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
@@ -105,12 +105,12 @@ pub(crate) async fn get_scan(app: &App, id: ScanId) -> ApiResult<Scan> {
 
 /// Starts the work on scans in the background.
 pub(crate) fn start_worker(app: &App) {
-    app.tasks.spawn(own_scans(app.clone()));
+    app.tasks.spawn(claim_scans(app.clone()));
 }
 
-async fn own_scans(app: App) {
+async fn claim_scans(app: App) {
     let mut wakeups = Wakeups::listen(&app.pool, CHANNEL);
-    let places = Arc::new(Semaphore::new(SCANS_AT_ONCE as usize));
+    let places = Arc::new(Semaphore::new(MAX_CONCURRENT_SCANS as usize));
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
@@ -123,7 +123,7 @@ async fn own_scans(app: App) {
         let leases = match app.worker.claim::<Uuid>(&SCANS, free).await {
             Ok(leases) => leases,
             Err(error) => {
-                tracing::warn!("scans cannot be claimed now: {}", chain(&error));
+                tracing::warn!("cannot claim scans now: {}", chain(&error));
                 continue;
             }
         };
@@ -134,7 +134,7 @@ async fn own_scans(app: App) {
                 let (lapsed, stop) = (lease.lapsed(), app.shutdown.clone());
                 tokio::select! {
                     () = run_scan(&app, lease) => {}
-                    () = lapsed.cancelled() => tracing::warn!("a scan's lease has lapsed; another worker goes on with it"),
+                    () = lapsed.cancelled() => tracing::warn!("the lease of a scan has lapsed; another process will continue it"),
                     () = stop.cancelled() => {}
                 }
                 drop(place);
@@ -143,7 +143,7 @@ async fn own_scans(app: App) {
     }
 }
 
-/// Works on a scan until it has ended; what fails on the way is tried again until the scan's deadline.
+/// Works on a scan until it ends. Failures are retried until the deadline of the scan.
 async fn run_scan(app: &App, lease: Lease) {
     let id = *lease.key();
     let mut refusals = 0;
@@ -152,10 +152,10 @@ async fn run_scan(app: &App, lease: Lease) {
             Ok(true) => break,
             Ok(false) => refusals = 0,
             Err(error) => {
-                tracing::warn!(scan.id = %id, "scan `{id}` is held up: {}", chain(&error));
-                // What is away comes back; what refuses again and again will not change its mind.
+                tracing::warn!(scan.id = %id, "scan `{id}` cannot continue now: {}", chain(&error));
+                // An unavailable dependency comes back; a repeated refusal is permanent.
                 refusals += u32::from(error.status() != StatusCode::SERVICE_UNAVAILABLE);
-                if refusals == MOST_REFUSALS && give_up(app, &lease, &error.to_string()).await.is_ok() {
+                if refusals == MAX_REFUSALS && abort_scan(app, &lease, &error.to_string()).await.is_ok() {
                     break;
                 }
                 tokio::time::sleep(RETRY_AFTER).await;
@@ -163,11 +163,11 @@ async fn run_scan(app: &App, lease: Lease) {
         }
     }
     if let Err(error) = lease.release().await {
-        tracing::debug!(scan.id = %id, "the lease of an ended scan was gone already: {}", chain(&error));
+        tracing::debug!(scan.id = %id, "the lease of an ended scan has lapsed already: {}", chain(&error));
     }
 }
 
-/// Does the next piece of a scan; `true` when it has ended.
+/// Does the next part of a scan; `true` if the scan has ended.
 async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     let id = *lease.key();
     let mut conn = app.pool.acquire().await?;
@@ -175,12 +175,11 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     drop(conn);
     let now = app.clock.now();
     if now >= scan.deadline {
-        give_up(app, lease, "the scan's deadline has passed").await?;
+        abort_scan(app, lease, "the scan took longer than its time limit").await?;
         return Ok(true);
     }
-    let selector: Selector = serde_json::from_value(scan.selector)?;
-    if scan.state == "queued" {
-        begin(app, lease, &selector).await?;
+    if scan.state == ScanState::Queued {
+        begin_scan(app, lease, &scan.selector).await?;
         return Ok(false);
     }
     let mut conn = app.pool.acquire().await?;
@@ -188,7 +187,7 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     drop(conn);
     if names.is_empty() {
         let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
-        finish(&mut transaction, id, None, now).await?;
+        finish_scan(&mut transaction, id, None, now).await?;
         transaction.commit().await?;
         return Ok(true);
     }
@@ -197,38 +196,38 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         hosts::list_managed(&app.compliance, &Selector { ids, ..Selector::default() }).await?,
     );
     let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
-    let results = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
-    let outcomes: Vec<(String, Option<String>)> = names
+    let scanned = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
+    let results: Vec<(String, Option<String>)> = names
         .into_iter()
         .map(|name| {
             let reason = match CiId::new(&name)
                 .ok()
-                .and_then(|id| results.get(&id).cloned().or(refused.remove(&id).map(Err)))
+                .and_then(|id| scanned.get(&id).cloned().or(refused.remove(&id).map(Err)))
             {
                 Some(Ok(())) => None,
                 Some(Err(reason)) => Some(reason),
-                None => Some("it is no managed host of the CMDB any more".to_owned()),
+                None => Some("the CMDB no longer has it as a managed host".to_owned()),
             };
             (name, reason)
         })
         .collect();
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
-    store::scans::record_outcomes(&mut transaction, id, &outcomes).await?;
+    store::scans::record_results(&mut transaction, id, &results).await?;
     transaction.commit().await?;
     Ok(false)
 }
 
-/// Ends a scan with what it has; the rest failed for this reason.
-async fn give_up(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
+/// Ends a scan with the results it has; the remaining hosts fail for this reason.
+async fn abort_scan(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
     store::scans::fail_unscanned(&mut transaction, *lease.key(), reason).await?;
-    finish(&mut transaction, *lease.key(), Some(reason), app.clock.now()).await?;
+    finish_scan(&mut transaction, *lease.key(), Some(reason), app.clock.now()).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Fixes which hosts the scan is of.
-async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
+/// Fixes the hosts of the scan.
+async fn begin_scan(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
     hosts::synchronise(&app.compliance).await?;
     let (targets, refused) = targets::split_targets(hosts::list_managed(&app.compliance, selector).await?);
     let pending: Vec<String> = targets.keys().map(ToString::to_string).collect();
@@ -239,7 +238,7 @@ async fn begin(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
     Ok(())
 }
 
-async fn finish(
+async fn finish_scan(
     conn: &mut sqlx::PgConnection,
     id: Uuid,
     error: Option<&str>,
@@ -247,17 +246,17 @@ async fn finish(
 ) -> ApiResult<()> {
     let counts = store::scans::count_hosts(conn, id).await?;
     let state = match (counts.scanned, counts.failed) {
-        (0, 0) if error.is_some() => "failed",
-        (_, 0) => "succeeded",
-        (0, _) => "failed",
-        _ => "partial",
+        (0, 0) if error.is_some() => ScanState::Failed,
+        (_, 0) => ScanState::Succeeded,
+        (0, _) => ScanState::Failed,
+        _ => ScanState::Partial,
     };
     store::scans::finish_scan(conn, id, state, error, now).await?;
     tracing::info!(scan.id = %id, "scan `{id}` has ended: {} scanned, {} failed", counts.scanned, counts.failed);
     Ok(())
 }
 
-/// Looks at these hosts now and takes in what is found; each host's reason when it could not be looked at.
+/// Scans these hosts now and records what is found. Returns the reason for each host that could not be scanned.
 pub(crate) async fn scan_hosts(
     app: &App,
     run: Option<&RunRow>,
@@ -265,19 +264,19 @@ pub(crate) async fn scan_hosts(
     work_dir: &Path,
     timeout: Duration,
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
-    let keys = Keys::gather(app, run, keys::entered(app, targets)).await;
+    let keys = Keys::load(app, run, keys::ssh_hosts(app, targets)).await;
     let mut results = BTreeMap::new();
-    let (mut within_reach, mut chunks) = (BTreeMap::new(), Vec::new());
+    let (mut reachable, mut chunks) = (BTreeMap::new(), Vec::new());
     for (id, target) in targets {
-        match playbooks::reach(app, id, target, &keys) {
-            Ok(_) => drop(within_reach.insert(id, target)),
+        match playbooks::connection_to(app, id, target, &keys) {
+            Ok(_) => drop(reachable.insert(id, target)),
             Err(error) => drop(results.insert(id.clone(), Err(error.to_string()))),
         }
-        if within_reach.len() == CHUNK {
-            chunks.push(std::mem::take(&mut within_reach));
+        if reachable.len() == CHUNK {
+            chunks.push(std::mem::take(&mut reachable));
         }
     }
-    chunks.extend(Some(within_reach).filter(|chunk| !chunk.is_empty()));
+    chunks.extend(Some(reachable).filter(|chunk| !chunk.is_empty()));
     for chunk in chunks {
         results.extend(scan_chunk(app, &chunk, &keys, work_dir, timeout).await?);
     }
@@ -294,17 +293,17 @@ async fn scan_chunk(
     let scan_id = Uuid::now_v7().to_string();
     let folder = work_dir.join(format!("scan-{scan_id}"));
     let results_dir = folder.join("results");
-    make_folder(&results_dir).await?;
+    create_folder(&results_dir).await?;
     let run_dir = folder.join("run");
     let variables = |_: &CiId, _: &Target| Variables::new();
     let targets = chunk.iter().map(|(id, target)| (*id, *target));
     let mut run =
         playbooks::playbook_run(app, Playbook::ScanCompliance, targets, keys, variables, run_dir, timeout)?;
-    // Looking changes nothing: there is nothing to finish before a stop.
+    // A scan changes nothing, so there is nothing to finish before a stop.
     run.stop_graces = StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) };
     run.extra_vars.set("pm_run_id", scan_id.as_str());
     run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
-    let failures = play(app, run).await?;
+    let failures = run_playbook(app, run).await?;
 
     let mut observations = Vec::new();
     let mut results = BTreeMap::new();
@@ -319,40 +318,40 @@ async fn scan_chunk(
             Err(error) => drop(results.insert(id, Err(reason.unwrap_or(error)))),
         }
     }
-    take_in(app, &observations, &mut results).await?;
+    record_observations(app, &observations, &mut results).await?;
     if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
-        tracing::debug!("the files of a scan stay in `{}`: {error}", folder.display());
+        tracing::debug!("cannot delete the files of a scan in `{}`: {error}", folder.display());
     }
     Ok(results)
 }
 
-async fn take_in(
+async fn record_observations(
     app: &App,
     observations: &[Observation],
     results: &mut BTreeMap<CiId, Result<(), String>>,
 ) -> ApiResult<()> {
-    let mut unknown = commit(app, observations).await?;
+    let mut unknown = try_record(app, observations).await?;
     if !unknown.is_empty() {
         hosts::synchronise(&app.compliance).await?;
         let rest: Vec<Observation> =
             observations.iter().filter(|one| unknown.contains(&one.ci_id)).cloned().collect();
-        unknown = commit(app, &rest).await?;
+        unknown = try_record(app, &rest).await?;
     }
     for id in unknown {
-        results.insert(id, Err("it is no managed host of the CMDB any more".to_owned()));
+        results.insert(id, Err("the CMDB no longer has it as a managed host".to_owned()));
     }
     Ok(())
 }
 
-async fn commit(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
+async fn try_record(app: &App, observations: &[Observation]) -> ApiResult<std::collections::BTreeSet<CiId>> {
     let ingested = inventory::record_observations(&app.compliance, None, observations).await?;
     Ok(ingested.unknown)
 }
 
-/// Plays to the end; the reasons of hosts that failed.
-async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
+/// Runs a playbook to its end. Returns the reasons of hosts that failed.
+async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
-        ApiError::new(problem_types::ANSIBLE, format!("the scan cannot be started: {}", chain(&error)))
+        ApiError::new(problem_types::ANSIBLE, format!("cannot start the scan: {}", chain(&error)))
     })?;
     let _kill_on_drop = running.kill_on_drop();
     let mut failures = BTreeMap::new();
@@ -368,9 +367,9 @@ async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, 
             Event::HostKeyLearned { host, key } => playbooks::pin_host_key(app, &host, &key).await,
             Event::Ended(ended) => {
                 for host in ended.unfinished {
-                    failures
-                        .entry(host)
-                        .or_insert_with(|| format!("the scan ended before it was done ({:?})", ended.end));
+                    failures.entry(host).or_insert_with(|| {
+                        format!("the scan ended before this host was done ({:?})", ended.end)
+                    });
                 }
             }
             _ => {}
@@ -379,16 +378,16 @@ async fn play(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, 
     Ok(failures)
 }
 
-async fn make_folder(path: &PathBuf) -> ApiResult<()> {
+async fn create_folder(path: &PathBuf) -> ApiResult<()> {
     let failed = |error: std::io::Error| {
-        ApiError::internal(format!("the folder `{}` cannot be made: {error}", path.display()))
+        ApiError::internal(format!("cannot create the folder `{}`: {error}", path.display()))
     };
     tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).await.map_err(failed)
 }
 
 /// What the playbook writes about one host.
 #[derive(Deserialize)]
-struct Found {
+struct ScanOutput {
     os: String,
     #[serde(default)]
     kernel: Option<String>,
@@ -402,14 +401,14 @@ struct Found {
 async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Result<Observation, String> {
     let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
         .await
-        .map_err(|_| "the scan said nothing about it".to_owned())?;
-    let found: Found = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("what the scan wrote cannot be read: {error}"))?;
+        .map_err(|_| "the scan returned no result for this host".to_owned())?;
+    let found: ScanOutput = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("cannot read the result of the scan: {error}"))?;
     let inventory = Inventory {
         ci_id: id.clone(),
         scan_id: Some(scan_id.to_owned()),
         os: found.os,
-        // The controller's clock, as for everything else that is compared with it.
+        // The default is this machine's clock, with which it is compared.
         collected_at: None,
         boot_id: found.boot_id,
         running_kernel: found.kernel.filter(|kernel| !kernel.is_empty()),

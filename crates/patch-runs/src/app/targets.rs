@@ -1,4 +1,4 @@
-//! Managed hosts as targets of plans and playbooks: how each is reached, and which ones cannot be.
+//! Managed hosts as targets of plans and playbooks: how each is reached, and which CIs cannot be targets.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ use service_kit::ApiResult;
 use super::playbooks::HOST_KEY;
 use crate::App;
 
-/// The managed hosts that a selector means now, as targets of playbooks, without updates. Hosts whose operating system
-/// is not known are left out.
+/// The managed hosts that a selector matches now, as targets without updates. Hosts with an unknown operating system are
+/// left out.
 pub(crate) async fn targets(app: &App, selector: &Selector) -> ApiResult<BTreeMap<CiId, Target>> {
     let (targets, refused) = split_targets(list_managed(&app.compliance, selector).await?);
     for (host, reason) in refused {
-        tracing::warn!("`{host}` is left out: {reason}");
+        tracing::warn!("left out host `{host}`: {reason}");
     }
     Ok(targets)
 }
 
-/// Targets, and the CIs that can be none with the reason.
+/// Targets, and the CIs that cannot be targets, with the reason.
 pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<CiId, String>) {
     let mut targets = BTreeMap::new();
     let mut refused = BTreeMap::new();
@@ -40,7 +40,7 @@ pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<C
             None => {
                 refused.insert(
                     ci.id,
-                    format!("its tag `os` is `{os}`, which names no operating system known here"),
+                    format!("its tag `os` is `{os}`, which is not a supported operating system"),
                 );
             }
         }
@@ -63,7 +63,7 @@ fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
     }
 }
 
-/// By the attribute `driver`; without it a host is entered over SSH, at its `address` or its own name.
+/// Decided by the attribute `driver`. By default a host is reached over SSH, at its `address` or its id.
 fn connection(ci: &Ci) -> Connection {
     let text = |name: &str| ci.attributes.get(name).and_then(Value::as_str).map(str::to_owned);
     match driver(ci) {

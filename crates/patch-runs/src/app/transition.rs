@@ -1,4 +1,4 @@
-//! One event, one transaction: the run's new memory, its hosts, its evidence, its events and its audit record.
+//! One event, one transaction: the run's new state, its hosts, its evidence, its events and its audit record.
 
 use std::collections::BTreeMap;
 
@@ -26,31 +26,34 @@ use crate::{
     },
 };
 
-/// The plan, with what was known and said when it was made.
+/// The plan, with its forecast and the compliance at that time.
 #[derive(Debug, Clone)]
 pub struct PlanEvidence {
     pub plan: Plan,
-    /// What is expected of it, and the same as it is shown; of hosts alone.
+    /// The forecast and its wire form; only for plans of hosts.
     pub forecast: Option<(simulator::Forecast, Forecast)>,
     pub compliance_before: ComplianceShare,
 }
 
-/// What an event leaves beside the machine's own memory, written in the same transaction.
+/// Log lines of a run; with a CI if a line is about one.
+pub type LogLines = Vec<(Option<CiId>, String)>;
+
+/// What is stored with an event in addition to the state machine, in the same transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     pub plan: Option<PlanEvidence>,
-    /// What came of the prediction.
+    /// What happened, to score the prediction.
     pub actual: Option<simulator::Actual>,
-    /// Steps of hosts that began or ended.
+    /// Steps of hosts that started or ended.
     pub steps: Vec<StepRecord>,
     pub host_facts: Vec<(CiId, HostFacts)>,
     pub boot_ids: Vec<(CiId, String)>,
-    /// Hosts back at their snapshots: what was changed on them is undone.
+    /// Hosts that were rolled back: what was changed on them is undone.
     pub restored: Vec<CiId>,
     pub tests: Option<(TestPhase, Vec<TestRecord>)>,
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
-    pub log: Vec<(Option<CiId>, String)>,
+    pub log: LogLines,
     pub subject_events: Vec<SubjectEvent>,
 }
 
@@ -62,18 +65,18 @@ impl Evidence {
 
 /// A run with its hosts and its plan.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedRun {
     pub row: RunRow,
     pub plan: Option<Plan>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TransitionError {
-    /// The machine says no; nothing was changed.
+    /// The state machine refused the event; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Somebody else has the run now.
-    #[error("the run is in other hands")]
+    /// Another process owns the run now.
+    #[error("another process owns the run")]
     Lost,
     #[error(transparent)]
     Failed(#[from] ApiError),
@@ -81,12 +84,7 @@ pub enum TransitionError {
 
 impl From<LeaseError> for TransitionError {
     fn from(error: LeaseError) -> Self {
-        match error.is_lost() {
-            true => Self::Lost,
-            false => Self::Failed(
-                ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error),
-            ),
-        }
+        if error.is_lost() { Self::Lost } else { Self::Failed(unchecked_lease(error)) }
     }
 }
 
@@ -96,15 +94,15 @@ impl From<sqlx::Error> for TransitionError {
     }
 }
 
-/// Reads a run with all that its machine needs.
-pub async fn load(connection: &mut PgConnection, id: RunId) -> ApiResult<Loaded> {
-    let mut row = runs::get_run(&mut *connection, id).await?;
-    row.machine.hosts = runs::list_machine_hosts(&mut *connection, id).await?;
-    let plan = runs::find_plan(connection, id).await?;
-    Ok(Loaded { row, plan })
+/// Reads a run with everything its state machine needs.
+pub async fn load(conn: &mut PgConnection, id: RunId) -> ApiResult<LoadedRun> {
+    let mut row = runs::get_run(&mut *conn, id).await?;
+    row.machine.hosts = runs::list_machine_hosts(&mut *conn, id).await?;
+    let plan = runs::find_plan(conn, id).await?;
+    Ok(LoadedRun { row, plan })
 }
 
-/// Applies an event as the run's owner: with a stale epoch nothing is changed.
+/// Applies an event as the owner of the run. With a stale epoch nothing changes.
 pub async fn apply_as_owner(
     app: &App,
     lease: &Lease,
@@ -118,23 +116,24 @@ pub async fn apply_as_owner(
     Ok(run)
 }
 
-/// Begins a transaction as the run's owner. When that cannot be, the work is done again later, by whoever owns the run then.
+/// Begins a transaction as the owner of the run. If that fails, the process that owns the run later repeats the work.
 pub async fn begin_as_owner(lease: &Lease) -> ApiResult<Transaction<'static, Postgres>> {
-    let unchecked = |error: LeaseError| {
-        ApiError::new(problem_types::LEASE, "the lease cannot be checked").with_source(error)
-    };
-    lease.begin().await.map_err(unchecked)
+    lease.begin().await.map_err(unchecked_lease)
 }
 
-/// Stores evidence that no event goes with, as the run's owner.
+fn unchecked_lease(error: LeaseError) -> ApiError {
+    ApiError::new(problem_types::LEASE, "cannot check the lease").with_source(error)
+}
+
+/// Stores evidence without an event, as the owner of the run.
 pub async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> ApiResult<()> {
     let mut transaction = begin_as_owner(lease).await?;
     let id = RunId(*lease.key());
     save_evidence(&mut transaction, id, evidence, app.clock.now()).await?;
     if !evidence.steps.is_empty() {
         let row = runs::get_run(&mut transaction, id).await?;
-        let told = notices::of_transition(app, &row, &row.machine, evidence);
-        store::notices::insert_notices(&mut transaction, &told, app.clock.now()).await?;
+        let due = notices::for_transition(app, &row, &row.machine, evidence);
+        store::notices::insert_notices(&mut transaction, &due, app.clock.now()).await?;
     }
     leases::notify(&mut transaction, run_changes::CHANNEL, &id.to_string()).await?;
     transaction.commit().await?;
@@ -144,14 +143,14 @@ pub async fn store_as_owner(app: &App, lease: &Lease, evidence: &Evidence) -> Ap
 /// Applies an event in a transaction that has locked the run.
 pub async fn apply(
     app: &App,
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     event: Event,
     evidence: Evidence,
     caller: &Caller,
 ) -> Result<Run, TransitionError> {
     let now = app.clock.now();
-    let Loaded { row, plan } = load(&mut *connection, id).await?;
+    let LoadedRun { row, plan } = load(&mut *conn, id).await?;
     let before = &row.machine;
     let mut run = before.clone();
     let plan = evidence.plan.as_ref().map(|made| &made.plan).or(plan.as_ref());
@@ -166,27 +165,27 @@ pub async fn apply(
             prediction: made.forecast.as_ref().map(|(_, shown)| shown),
             compliance_before: made.compliance_before,
         };
-        runs::insert_plan(&mut *connection, id, &planned, now).await?;
+        runs::insert_plan(&mut *conn, id, &planned, now).await?;
         if let Some((forecast, shown)) = &made.forecast {
-            predictions::insert_prediction(&mut *connection, id, forecast, shown.observations, now).await?;
+            predictions::insert_prediction(&mut *conn, id, forecast, shown.observations, now).await?;
         }
     }
-    runs::update_machine(&mut *connection, id, &run, now).await?;
-    save_hosts(&mut *connection, id, before, &run, plan, now).await?;
+    runs::update_machine(&mut *conn, id, &run, now).await?;
+    save_hosts(&mut *conn, id, before, &run, plan, now).await?;
     if let Some((step, answer)) = &answered {
-        run_records::end_step(&mut *connection, id, *step, answer, now).await?;
+        run_records::end_action(&mut *conn, id, *step, answer, now).await?;
     }
     if let Some(pending) = newly_pending(before, &run) {
-        run_records::insert_step(&mut *connection, id, pending).await?;
+        run_records::insert_action(&mut *conn, id, pending).await?;
     }
-    save_evidence(&mut *connection, id, &evidence, now).await?;
-    publish(&mut *connection, id, before, &run, caller, now).await?;
-    let told = notices::of_transition(app, &row, &run, &evidence);
-    store::notices::insert_notices(&mut *connection, &told, now).await?;
+    save_evidence(&mut *conn, id, &evidence, now).await?;
+    publish(&mut *conn, id, before, &run, caller, now).await?;
+    let due = notices::for_transition(app, &row, &run, &evidence);
+    store::notices::insert_notices(&mut *conn, &due, now).await?;
     if run.state().is_final() {
-        run_records::unlock_hosts(&mut *connection, id).await?;
+        run_records::unlock_hosts(&mut *conn, id).await?;
     }
-    leases::notify(connection, run_changes::CHANNEL, &id.to_string()).await?;
+    leases::notify(conn, run_changes::CHANNEL, &id.to_string()).await?;
     Ok(run)
 }
 
@@ -198,7 +197,7 @@ fn newly_pending<'a>(before: &Run, after: &'a Run) -> Option<&'a Pending> {
 }
 
 async fn save_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     before: &Run,
     after: &Run,
@@ -224,49 +223,43 @@ async fn save_hosts(
     if changed.is_empty() {
         return Ok(());
     }
-    runs::upsert_machine_hosts(connection, id, &changed, now).await
+    runs::upsert_machine_hosts(conn, id, &changed, now).await
 }
 
 async fn save_evidence(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     evidence: &Evidence,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
     for (host, boot_id) in &evidence.boot_ids {
-        run_records::keep_boot_id(&mut *connection, id, host, boot_id).await?;
+        run_records::keep_boot_id(&mut *conn, id, host, boot_id).await?;
     }
     for record in &evidence.steps {
-        host_steps::upsert_host_step(&mut *connection, id, record, now).await?;
+        host_steps::upsert_host_step(&mut *conn, id, record, now).await?;
         let data = json!({ "ci_id": record.host, "step": record.step, "state": record.state,
             "attempt": record.attempt, "tries": record.tries, "detail": record.detail });
         let host = Some(record.host.as_str());
-        run_records::insert_event(&mut *connection, id, "patch.host.step_changed.v1", host, &data, now)
-            .await?;
+        run_records::insert_event(&mut *conn, id, "patch.host.step_changed.v1", host, &data, now).await?;
     }
     for (host, facts) in &evidence.host_facts {
-        run_records::update_host_facts(&mut *connection, id, host, facts).await?;
+        run_records::update_host_facts(&mut *conn, id, host, facts).await?;
     }
     for host in &evidence.restored {
-        run_records::clear_host_facts(&mut *connection, id, host).await?;
+        run_records::clear_host_facts(&mut *conn, id, host).await?;
     }
     if let Some((phase, results)) = &evidence.tests {
-        run_records::upsert_tests(&mut *connection, id, *phase, results).await?;
+        run_records::upsert_tests(&mut *conn, id, *phase, results).await?;
     }
     if evidence.compliance_after.is_some() || evidence.incident_id.is_some() {
-        runs::update_outcome(
-            &mut *connection,
-            id,
-            evidence.compliance_after,
-            evidence.incident_id.as_deref(),
-        )
-        .await?;
+        runs::update_results(&mut *conn, id, evidence.compliance_after, evidence.incident_id.as_deref())
+            .await?;
     }
     if let Some(actual) = evidence.actual {
-        predictions::record_outcome(&mut *connection, id, actual, now).await?;
+        predictions::record_actual(&mut *conn, id, actual, now).await?;
     }
     for (host, text) in &evidence.log {
-        log(&mut *connection, id, host.as_ref(), text, now).await?;
+        log(&mut *conn, id, host.as_ref(), text, now).await?;
     }
     for event in &evidence.subject_events {
         run_records::insert_subject_event(&mut *connection, id, event, now).await?;
@@ -276,22 +269,22 @@ async fn save_evidence(
 
 /// Writes a line of the run's log and publishes it.
 async fn log(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     host: Option<&CiId>,
     text: &str,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
-    if !run_records::insert_log(&mut *connection, id, host, text, now).await? {
+    if !run_records::insert_log(&mut *conn, id, host, text, now).await? {
         return Ok(());
     }
     let data = json!({ "text": text, "ci_id": host });
-    run_records::insert_event(connection, id, "patch.run.log.v1", host.map(CiId::as_str), &data, now).await
+    run_records::insert_event(conn, id, "patch.run.log.v1", host.map(CiId::as_str), &data, now).await
 }
 
 /// Publishes and audits what changed.
 async fn publish(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     before: &Run,
     after: &Run,
@@ -305,7 +298,7 @@ async fn publish(
     {
         let data = json!({ "ci_id": host, "state": run.state, "attempts": run.attempts, "error": run.error });
         run_records::insert_event(
-            &mut *connection,
+            &mut *conn,
             id,
             "patch.host.state_changed.v1",
             Some(host.as_str()),
@@ -318,11 +311,10 @@ async fn publish(
     if shown(before) == shown(after) {
         return Ok(());
     }
-    run_records::insert_event(&mut *connection, id, "patch.run.state_changed.v1", None, &shown(after), now)
-        .await?;
+    run_records::insert_event(&mut *conn, id, "patch.run.state_changed.v1", None, &shown(after), now).await?;
     let record =
         audit::Record::new("run_state", format!("run/{id}")).before(&shown(before)).after(&shown(after));
-    audit::record(connection, caller, record.reason(reason(after))).await
+    audit::record(conn, caller, record.reason(reason(after))).await
 }
 
 fn reason(run: &Run) -> Option<&str> {

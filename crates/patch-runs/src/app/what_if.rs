@@ -1,4 +1,4 @@
-//! What if: the hosts of now, a finished run, or a scenario, under all or named strategies. Nothing is stored.
+//! Simulates the current hosts, a finished run, or a scenario under all or named strategies. Nothing is stored.
 
 mod replay;
 mod scenario;
@@ -10,14 +10,14 @@ use service_kit::{ApiError, ApiResult};
 use simulator::{Answer, Deadline, DurationModel, meet_deadline};
 
 use super::{
-    plans::{self, Freshness, PREDICTION_RUNS, PlanOrder, wire_forecast},
+    plans::{self, Freshness, PREDICTION_RUNS, PlanInput, wire_forecast},
     predictions,
 };
 use crate::App;
 use patch_compliance::app::policies;
 
 const CONFIDENCE: f64 = 0.95;
-/// A deadline is sought by some two dozen forecasts; so many runs of each are enough.
+/// Simulations per forecast; the search for a deadline needs about two dozen forecasts.
 const DEADLINE_RUNS: u32 = 1000;
 
 pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiResult<PlanComparison> {
@@ -30,16 +30,17 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     }
     let policy = match &request.policy_id {
         Some(id) => {
-            let mut connection = app.pool.acquire().await?;
-            policies::get_policy(&mut connection, id).await?.policy
+            let mut conn = app.pool.acquire().await?;
+            policies::get_policy(&mut conn, id).await?.policy
         }
         None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy()?,
         None => {
-            let reason = "must name a policy_id, an advisory, a selector, a run to replay or a scenario";
+            let reason =
+                "must have a `policy_id`, an `advisory`, a `selector`, a `replay_of` or a `scenario`";
             return Err(ApiError::invalid("", reason));
         }
     };
-    let order = PlanOrder {
+    let input = PlanInput {
         policy,
         by_policy: request.policy_id.is_some(),
         advisory: request.advisory.clone(),
@@ -47,28 +48,27 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         strategy: None,
         rollback_of: None,
     };
-    let gathered = plans::gather(app, &order, Freshness::AsKnown).await?;
+    let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;
     let mut strategies = strategies(request);
-    // Of plans that are as good as each other the first is recommended: let it be what the policy says.
-    strategies.sort_by_key(|strategy| *strategy != order.policy.strategy);
-    let mut connection = app.pool.acquire().await?;
-    let (durations, observations) =
-        predictions::duration_model(app, &mut connection, &gathered.targets).await?;
-    let schedule = plans::schedule(app, &mut connection, &order.policy).await?;
-    drop(connection);
+    // The first of equally good plans is recommended, so the strategy of the policy comes first.
+    strategies.sort_by_key(|strategy| *strategy != input.policy.strategy);
+    let mut conn = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &gathered.targets).await?;
+    let schedule = plans::schedule(app, &mut conn, &input.policy).await?;
+    drop(conn);
     let (seed, runs, deadline) = (request.seed, runs(request), deadline(request));
     let compared = tokio::task::spawn_blocking(move || {
         let schedule = schedule.as_ref();
         let comparison = simulator::compare_within(&gathered, &strategies, &durations, schedule, runs, seed);
         let chosen = comparison.recommendation.map(|strategy| PlanRequest { strategy, ..gathered.clone() });
-        // Of the plan that is recommended; where all are refused, why the first is.
-        let told = PlanRequest { strategy: strategies[0], ..gathered };
-        let told = chosen.as_ref().unwrap_or(&told);
+        // Notes are about the recommended plan; if all are refused, about the first.
+        let explained = PlanRequest { strategy: strategies[0], ..gathered };
+        let explained = chosen.as_ref().unwrap_or(&explained);
         let notes = match schedule {
-            Some(_) => simulator::plan_and_forecast(told, &durations, schedule, runs, seed).0.notes,
-            None => host_plan(told).notes,
+            Some(_) => simulator::plan_and_forecast(explained, &durations, schedule, runs, seed).0.notes,
+            None => host_plan(explained).notes,
         };
-        let answer = deadline.map(|deadline| answer(told, deadline, &durations, runs, seed));
+        let answer = deadline.map(|deadline| answer(explained, deadline, &durations, runs, seed));
         (comparison, notes, answer)
     });
     let (mut comparison, notes, deadline) = compared.await.map_err(ApiError::internal)?;
@@ -95,13 +95,13 @@ fn check(request: &SimulatePlans) -> ApiResult<()> {
         return Err(ApiError::invalid("/confidence", "must be above 0 and below 1, such as 0.95"));
     }
     if request.confidence.is_some() && request.deadline_seconds.is_none() {
-        return Err(ApiError::invalid("/confidence", "says nothing without deadline_seconds"));
+        return Err(ApiError::invalid("/confidence", "needs `deadline_seconds`"));
     }
     let by_fleet = request.policy_id.is_some() || request.advisory.is_some() || request.selector.is_some();
     let subjects = [by_fleet, request.replay_of.is_some(), request.scenario.is_some()];
     match subjects.into_iter().filter(|named| *named).count() {
         0 | 1 => Ok(()),
-        _ => Err(ApiError::invalid("", "must name hosts, a run to replay or a scenario, and no two of them")),
+        _ => Err(ApiError::invalid("", "must have only one of: hosts to select, `replay_of`, `scenario`")),
     }
 }
 
@@ -109,7 +109,7 @@ fn runs(request: &SimulatePlans) -> u32 {
     request.runs.unwrap_or(PREDICTION_RUNS)
 }
 
-/// Each once; all when none is named.
+/// Without duplicates; all if none is named.
 fn strategies(request: &SimulatePlans) -> Vec<Strategy> {
     let mut strategies = request.strategies.clone();
     strategies.sort_unstable();

@@ -1,8 +1,8 @@
 //! Performs what runs decide.
 //!
-//! Each open run is owned by one process through a lease on its row. Its owner reads the action the run waits for,
-//! records that it begins, performs it, and returns the answer as an event; see [`crate::app::transition`]. A process that takes a
-//! run over after a crash finds the action still pending and performs it again: every action finds and keeps what was done.
+//! Each open run is owned by one process through a lease on its row. The owner reads the pending action of the run, records
+//! its start, performs it, and applies the answer as an event; see [`crate::app::transition`]. A process that takes over a run
+//! after a crash performs the pending action again: every action detects and keeps what is already done.
 
 mod perform;
 pub mod playbook;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use leases::LeasedTable;
 use tokio::sync::broadcast;
 
-pub use perform::{Order, Task, plan_of, tell, undisturbed};
+pub use perform::{StopSignal, Task, report_event};
 pub use subject::{ChangeText, SubjectWork, Work};
 
 use crate::{
@@ -26,34 +26,34 @@ use crate::{
 /// An open run always has an owner, also while it waits for its approval.
 const RUNS: LeasedTable =
     LeasedTable { table: "patch.runs", key: "id", claimable: "ended_at is null", order_by: "created_at" };
-/// Runs that one process owns at most; beyond it they wait for other processes or for others to end.
-const RUNS_AT_ONCE: u32 = 256;
-/// After the database failed to answer, the next try comes after this.
+/// Limit of runs that one process owns. Further runs wait for other processes or until a run ends.
+const MAX_CONCURRENT_RUNS: u32 = 256;
+/// Wait after the database failed to answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Starts the work on runs in the background.
 pub(crate) fn start_worker(app: &App) {
-    app.tasks.spawn(run_changes::pass_on(app.clone(), app.changes.clone()));
+    app.tasks.spawn(run_changes::broadcast_changes(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
-    app.tasks.spawn(notices::hand_over(app.clone()));
-    app.tasks.spawn(own_runs(app.clone()));
+    app.tasks.spawn(notices::forward_notices(app.clone()));
+    app.tasks.spawn(claim_runs(app.clone()));
 }
 
-/// Takes over open runs that no process owns, and runs the loop of each in a task of its own.
-async fn own_runs(app: App) {
+/// Claims open runs that no process owns, and starts a task with the loop of each.
+async fn claim_runs(app: App) {
     let mut changes = app.changes.subscribe();
     let owned = app.run_tasks.clone();
     loop {
-        let room = RUNS_AT_ONCE.saturating_sub(u32::try_from(owned.len()).unwrap_or(u32::MAX));
+        let room = MAX_CONCURRENT_RUNS.saturating_sub(u32::try_from(owned.len()).unwrap_or(u32::MAX));
         if room > 0 && app.worker.is_alive() {
             match app.worker.claim(&RUNS, room).await {
                 Ok(leases) => {
                     for lease in leases {
-                        owned.spawn(run_loop::run_to_its_end(app.clone(), lease));
+                        owned.spawn(run_loop::run_to_end(app.clone(), lease));
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("runs cannot be claimed now: {}", service_kit::error::chain(&error));
+                    tracing::warn!("cannot claim runs now: {}", service_kit::error::chain(&error));
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! The loop of one run: performs its pending action, listens for orders meanwhile, and gives the answer back.
+//! The loop of one run: performs the pending action, reacts to orders in the meantime, and stores the answer.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,36 +11,36 @@ use leases::Lease;
 use service_kit::ApiError;
 use tokio::sync::{broadcast, watch};
 
-use super::perform::{self, Order};
+use super::perform::{self, StopSignal};
 use crate::{App, store::run_records, vault::token_file};
 use crate::{
     app::{
         run_changes,
-        transition::{self, Evidence, Loaded, TransitionError},
+        transition::{self, Evidence, LoadedRun, TransitionError},
     },
     engine::RETRY_AFTER,
 };
 
-/// An answer that cannot be stored is offered again for this long; then the run is left for whoever claims it next.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long to retry to store an answer. Then the run is released, so that another process can claim it.
+const ANSWER_RETRY_LIMIT: Duration = Duration::from_secs(120);
 
-/// What comes after one turn.
+/// What follows one turn of the loop.
 enum Turn {
     Again,
     Ended,
-    /// The run is in other hands, or this process must not act any more.
-    GiveUp,
+    /// Another process owns the run, or this process must stop.
+    Release,
 }
 
-pub(super) async fn run_to_its_end(app: App, lease: Lease) {
+pub(super) async fn run_to_end(app: App, lease: Lease) {
     let run = RunId(*lease.key());
     let mut changes = app.changes.subscribe();
-    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "took up run {run}");
+    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "claimed run {run}");
     loop {
         let lapsed = lease.lapsed();
         let turn = tokio::select! {
-            () = app.shutdown.cancelled() => Ok(Turn::GiveUp),
-            () = lapsed.cancelled() => Ok(Turn::GiveUp),
+            () = app.shutdown.cancelled() => Ok(Turn::Release),
+            () = lapsed.cancelled() => Ok(Turn::Release),
             turn = turn(&app, &lease, run, &mut changes) => turn,
         };
         match turn {
@@ -48,19 +48,19 @@ pub(super) async fn run_to_its_end(app: App, lease: Lease) {
             Ok(Turn::Ended) => {
                 tracing::info!(run.id = %run, "run {run} has ended");
                 if let Err(error) = token_file::wipe(&app.compliance.settings.work_dir, run) {
-                    tracing::warn!(run.id = %run, "the Vault token of run {run} is wiped later: {error}");
+                    tracing::warn!(run.id = %run, "cannot wipe the Vault token of run {run} now; housekeeping will retry: {error}");
                 }
                 break;
             }
-            Ok(Turn::GiveUp) | Err(TransitionError::Lost) => break,
+            Ok(Turn::Release) | Err(TransitionError::Lost) => break,
             Err(TransitionError::Failed(error)) => {
-                tracing::warn!(run.id = %run, "run {run} cannot go on now: {}", service_kit::error::chain(&error));
+                tracing::warn!(run.id = %run, "run {run} cannot continue now: {}", service_kit::error::chain(&error));
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }
     if let Err(error) = lease.release().await {
-        tracing::debug!(run.id = %run, "the lease of run {run} ends by itself: {error}");
+        tracing::debug!(run.id = %run, "cannot release the lease of run {run}; it will expire: {error}");
     }
 }
 
@@ -70,9 +70,9 @@ async fn turn(
     run: RunId,
     changes: &mut broadcast::Receiver<run_changes::Change>,
 ) -> Result<Turn, TransitionError> {
-    let mut connection = app.pool.acquire().await?;
-    let loaded = transition::load(&mut connection, run).await?;
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let loaded = transition::load(&mut conn, run).await?;
+    drop(conn);
     let machine = &loaded.row.machine;
     if machine.state().is_final() {
         return Ok(Turn::Ended);
@@ -83,12 +83,14 @@ async fn turn(
         return Ok(Turn::Again);
     }
     match machine.pending.clone() {
-        Some(pending) if pending.not_before <= now => act(app, lease, &loaded, &pending, changes).await,
+        Some(pending) if pending.not_before <= now => {
+            perform_pending(app, lease, &loaded, &pending, changes).await
+        }
         pending => {
             let until =
                 [pending.map(|pending| pending.not_before), machine.deadline].into_iter().flatten().min();
             tokio::select! {
-                () = run_changes::changed(changes, run) => {}
+                () = run_changes::wait_for_change(changes, run) => {}
                 () = sleep_until(app, until) => {}
             }
             Ok(Turn::Again)
@@ -96,65 +98,65 @@ async fn turn(
     }
 }
 
-/// Performs an action to its end, or drops it when the run no longer wants it.
-async fn act(
+/// Performs an action to its end, or drops it if the run no longer waits for it.
+async fn perform_pending(
     app: &App,
     lease: &Lease,
-    loaded: &Loaded,
+    loaded: &LoadedRun,
     pending: &Pending,
     changes: &mut broadcast::Receiver<run_changes::Change>,
 ) -> Result<Turn, TransitionError> {
     let run = loaded.row.id;
     let mut transaction = lease.begin().await?;
-    let begun =
-        run_records::begin_step(&mut transaction, run, pending.step, lease.epoch().0, app.clock.now())
+    let (earlier_attempts, process) =
+        run_records::begin_action(&mut transaction, run, pending.step, lease.epoch().0, app.clock.now())
             .await?;
     transaction.commit().await?;
-    perform::end_orphan(begun.1.as_ref()).await;
-    let (order, orders) = watch::channel(Order::GoOn);
-    let task = perform::Task { app, lease, loaded, pending, began_before: begun.0 > 0, orders };
+    perform::end_orphan(process.as_ref()).await;
+    let (stop, stop_signal) = watch::channel(StopSignal::Continue);
+    let task = perform::Task { app, lease, loaded, pending, is_repeat: earlier_attempts > 0, stop_signal };
     let mut work = pin!(perform::perform(task));
     if loaded.row.machine.stop.is_some() {
-        order.send_replace(Order::Stop);
+        stop.send_replace(StopSignal::Stop);
     }
-    // Moves on while the action is performed: a stop that was asked for has a deadline of its own.
+    // Changes while the action is performed: a requested stop has its own deadline.
     let mut deadline = loaded.row.machine.deadline;
     let (answer, evidence) = loop {
         tokio::select! {
             done = &mut work => match done {
                 Ok(done) => break done,
-                Err(error) if is_away(&error) => return Err(error.into()),
+                Err(error) if is_unavailable(&error) => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(run.id = %run, "{} failed: {}", pending.action.name(), service_kit::error::chain(&error));
                     break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
                 }
             },
-            () = run_changes::changed(changes, run) => match look(app, run).await {
+            () = run_changes::wait_for_change(changes, run) => match read_machine(app, run).await {
                 Ok(machine) => {
                     deadline = machine.deadline;
-                    match wanted(&machine, pending) {
-                        Wanted::Yes => {}
-                        Wanted::Stopping => { order.send_replace(Order::Stop); }
-                        Wanted::No => return Ok(Turn::Again),
+                    match action_state(&machine, pending) {
+                        ActionState::Wanted => {}
+                        ActionState::Stopping => { stop.send_replace(StopSignal::Stop); }
+                        ActionState::Superseded => return Ok(Turn::Again),
                     }
                 }
-                Err(error) => tracing::debug!(run.id = %run, "the run cannot be looked at now: {error}"),
+                Err(error) => tracing::debug!(run.id = %run, "cannot read the run now: {error}"),
             },
             () = sleep_until(app, deadline), if deadline.is_some() => {
                 match transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await {
                     Ok(machine) => deadline = machine.deadline,
-                    // Somebody moved it meanwhile: the next look tells where to.
+                    // The deadline has changed in the meantime; the next read of the run returns it.
                     Err(TransitionError::Refused(_)) => deadline = None,
                     Err(error) => return Err(error),
                 }
             }
         }
     };
-    report(app, lease, run, pending.step, answer, evidence).await
+    store_answer(app, lease, run, pending.step, answer, evidence).await
 }
 
-/// Gives an answer back. While the database is away it is kept: what was done is not forgotten for want of a minute.
-async fn report(
+/// Stores an answer. While the database is unavailable it retries, so that a short outage does not lose what was done.
+async fn store_answer(
     app: &App,
     lease: &Lease,
     run: RunId,
@@ -162,13 +164,15 @@ async fn report(
     answer: Answer,
     evidence: Evidence,
 ) -> Result<Turn, TransitionError> {
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = tokio::time::Instant::now() + ANSWER_RETRY_LIMIT;
     loop {
         let event = Event::Answered { step, answer: answer.clone() };
         match transition::apply_as_owner(app, lease, event, evidence.clone()).await {
             Ok(_) => return Ok(Turn::Again),
-            Err(TransitionError::Failed(error)) if is_away(&error) && tokio::time::Instant::now() < until => {
-                tracing::warn!(run.id = %run, "the outcome of step {step} cannot be stored yet: {error}");
+            Err(TransitionError::Failed(error))
+                if is_unavailable(&error) && tokio::time::Instant::now() < until =>
+            {
+                tracing::warn!(run.id = %run, "cannot store the answer to action {step} yet: {error}");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(error) => return Err(error),
@@ -176,31 +180,32 @@ async fn report(
     }
 }
 
-/// Whether something the platform needs is away, so that trying again later is right.
-fn is_away(error: &ApiError) -> bool {
+/// Whether a dependency is unavailable, so that a retry can succeed.
+fn is_unavailable(error: &ApiError) -> bool {
     error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE
 }
 
-enum Wanted {
-    Yes,
+/// Whether the run still waits for the answer to an action.
+enum ActionState {
+    Wanted,
     Stopping,
-    No,
+    Superseded,
 }
 
-async fn look(app: &App, run: RunId) -> Result<Run, ApiError> {
-    let mut connection = app.pool.acquire().await?;
-    Ok(crate::store::runs::get_run(&mut connection, run).await?.machine)
+async fn read_machine(app: &App, run: RunId) -> Result<Run, ApiError> {
+    let mut conn = app.pool.acquire().await?;
+    Ok(crate::store::runs::get_run(&mut conn, run).await?.machine)
 }
 
-fn wanted(machine: &Run, pending: &Pending) -> Wanted {
+fn action_state(machine: &Run, pending: &Pending) -> ActionState {
     match (&machine.pending, &machine.stop) {
-        (Some(current), None) if current.step == pending.step => Wanted::Yes,
-        (Some(current), Some(_)) if current.step == pending.step => Wanted::Stopping,
-        _ => Wanted::No,
+        (Some(current), None) if current.step == pending.step => ActionState::Wanted,
+        (Some(current), Some(_)) if current.step == pending.step => ActionState::Stopping,
+        _ => ActionState::Superseded,
     }
 }
 
-/// Waits for an instant of the service's clock, which may be moved.
+/// Waits for an instant of the service's clock, which tests move.
 async fn sleep_until(app: &App, until: Option<DateTime<Utc>>) {
     match until {
         Some(until) => app.clock.sleep_until(until).await,

@@ -82,13 +82,13 @@ pub async fn delete_calendar(conn: &mut PgConnection, id: Uuid) -> ApiResult<()>
     Ok(())
 }
 
-/// One after the other: the limit of entries holds over all calendars.
+/// Serialises changes, because the limit of entries applies to all calendars together.
 pub async fn lock_calendars(conn: &mut PgConnection) -> ApiResult<()> {
     sqlx::query!("LOCK TABLE patch.calendars IN SHARE ROW EXCLUSIVE MODE").execute(conn).await?;
     Ok(())
 }
 
-/// Every freeze of every calendar, under ids of its own.
+/// Every freeze of every calendar, with a unique uid.
 pub async fn list_freezes(conn: &mut PgConnection) -> ApiResult<Vec<Freeze>> {
     let rows = sqlx::query!("SELECT id, freezes FROM patch.calendars ORDER BY id").fetch_all(conn).await?;
     let mut freezes = Vec::new();
@@ -96,7 +96,7 @@ pub async fn list_freezes(conn: &mut PgConnection) -> ApiResult<Vec<Freeze>> {
         let entries: Vec<Freeze> = serde_json::from_value(row.freezes)?;
         for entry in entries {
             let mut fields = domain::time::FreezeFields::from(entry);
-            // Files of different origin may use the same uid.
+            // Files from different sources may use the same uid.
             fields.uid = format!("{}/{}", row.id.simple(), fields.uid).chars().take(200).collect();
             freezes.push(Freeze::try_from(fields).map_err(ApiError::internal)?);
         }

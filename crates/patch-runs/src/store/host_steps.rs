@@ -1,4 +1,4 @@
-//! The steps of the work on hosts, as they begin and end.
+//! The workflow steps of hosts.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,16 @@ use domain::{
     ids::{CiId, RunId},
     workflow::WorkflowStep,
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use service_kit::text_enum::{from_text, to_text};
+/// Limit of the characters of a detail.
+const MAX_DETAIL: usize = 1000;
 
-/// Characters of a detail that are kept.
-const DETAIL: usize = 1000;
-
-/// One step of one host, as it stands now.
+/// The current state of one step on one host.
 #[derive(Debug, Clone)]
 pub struct StepRecord {
     pub host: CiId,
@@ -27,16 +28,16 @@ pub struct StepRecord {
     pub detail: Option<String>,
 }
 
-/// Records how a step stands. One that is begun again after a crash is running again.
+/// Stores the state of a step. A step that starts again after a crash is running again.
 pub async fn upsert_host_step(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     record: &StepRecord,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
     let position = WorkflowStep::ALL.iter().position(|step| *step == record.step).unwrap_or_default();
     let detail: Option<String> =
-        record.detail.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(DETAIL).collect());
+        record.detail.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect());
     sqlx::query!(
         "INSERT INTO patch.run_host_steps AS existing
              (run_id, ci_id, attempt, step, position, state, tries, detail, started_at, ended_at)
@@ -54,16 +55,13 @@ pub async fn upsert_host_step(
         detail,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 /// The steps of each host's latest attempt, in their order.
-pub async fn list_host_steps(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
+pub async fn list_host_steps(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
     let rows = sqlx::query!(
         "SELECT steps.ci_id, steps.step, steps.state, steps.tries, steps.detail, steps.started_at, steps.ended_at
          FROM patch.run_host_steps steps JOIN patch.run_hosts hosts
@@ -71,7 +69,7 @@ pub async fn list_host_steps(
          WHERE steps.run_id = $1 ORDER BY steps.ci_id, steps.position",
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut steps: BTreeMap<CiId, Vec<HostStep>> = BTreeMap::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! SQL, and nothing but SQL: concrete functions over a connection of the caller's.
+//! SQL only: functions that take a connection of the caller.
 
 pub mod calendars;
 pub mod host_steps;

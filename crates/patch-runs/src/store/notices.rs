@@ -1,4 +1,4 @@
-//! What recipients are to be told of runs.
+//! Notices about runs that ITSM sends to recipients.
 
 use chrono::{DateTime, Utc};
 use domain::ids::RunId;
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// The same thing told twice has the same key.
+    /// Identifies the notice: the same event has the same key.
     pub key: String,
     pub run: RunId,
     pub recipient: String,
@@ -16,7 +16,7 @@ pub struct Notice {
 }
 
 pub async fn insert_notices(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     notices: &[Notice],
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
@@ -31,20 +31,20 @@ pub async fn insert_notices(
             notice.body,
             now,
         )
-        .execute(&mut *connection)
+        .execute(&mut *conn)
         .await?;
     }
     Ok(())
 }
 
-/// Those that were not handed over yet, oldest first.
-pub async fn list_due(connection: &mut PgConnection, limit: i64) -> ApiResult<Vec<Notice>> {
+/// Notices that were not forwarded yet, oldest first.
+pub async fn list_due(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<Notice>> {
     let rows = sqlx::query!(
         "SELECT key, run_id, recipient, subject, body FROM patch.notices
          WHERE handed_over_at IS NULL ORDER BY created_at, key LIMIT $1",
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let notice = |row: (String, uuid::Uuid, String, String, String)| Notice {
         key: row.0,
@@ -59,9 +59,9 @@ pub async fn list_due(connection: &mut PgConnection, limit: i64) -> ApiResult<Ve
         .collect())
 }
 
-pub async fn mark_handed_over(connection: &mut PgConnection, key: &str, now: DateTime<Utc>) -> ApiResult<()> {
+pub async fn mark_forwarded(conn: &mut PgConnection, key: &str, now: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!("UPDATE patch.notices SET handed_over_at = $2 WHERE key = $1", key, now)
-        .execute(connection)
+        .execute(conn)
         .await?;
     Ok(())
 }

@@ -1,16 +1,14 @@
-//! Predictions, their outcomes, and what real runs have shown of hosts and steps.
+//! Predictions, what happened, and observations from real runs.
 
 use chrono::{DateTime, Utc};
 use domain::ids::RunId;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, text_enum::from_text};
 use simulator::{Actual, Forecast, HostObservation};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use service_kit::text_enum::from_text;
-
 pub async fn insert_prediction(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     forecast: &Forecast,
     observations: i64,
@@ -23,14 +21,14 @@ pub async fn insert_prediction(
         serde_json::to_value(forecast)?,
         observations,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Stores what came of a predicted run, once.
-pub async fn record_outcome(
-    connection: &mut PgConnection,
+/// Stores what happened in a predicted run, once.
+pub async fn record_actual(
+    conn: &mut PgConnection,
     id: RunId,
     actual: Actual,
     now: DateTime<Utc>,
@@ -41,12 +39,12 @@ pub async fn record_outcome(
         serde_json::to_value(actual)?,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// One prediction that has its outcome.
+/// One prediction with what happened.
 pub struct Scored {
     pub run_id: Uuid,
     pub made_at: DateTime<Utc>,
@@ -56,18 +54,14 @@ pub struct Scored {
 }
 
 /// Scored predictions, newest first, older than the run `after`.
-pub async fn list_scored(
-    connection: &mut PgConnection,
-    after: Option<Uuid>,
-    limit: i64,
-) -> ApiResult<Vec<Scored>> {
+pub async fn list_scored(conn: &mut PgConnection, after: Option<Uuid>, limit: i64) -> ApiResult<Vec<Scored>> {
     let rows = sqlx::query!(
         r#"SELECT run_id, made_at, observations, forecast, actual AS "actual!" FROM patch.predictions
          WHERE actual IS NOT NULL AND ($1::uuid IS NULL OR run_id < $1) ORDER BY run_id DESC LIMIT $2"#,
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut scored = Vec::with_capacity(rows.len());
     for row in rows {
@@ -82,12 +76,9 @@ pub async fn list_scored(
     Ok(scored)
 }
 
-/// What the newest attempts on hosts have shown, oldest first. A host that was tried again shows no duration of a single
-/// attempt, and one that rebooted shows that of its update alone only where its reboot was timed.
-pub async fn list_host_observations(
-    connection: &mut PgConnection,
-    limit: i64,
-) -> ApiResult<Vec<HostObservation>> {
+/// Observations from the newest attempts on hosts, oldest first. A host that was retried has no duration of a single attempt;
+/// a host that rebooted has the duration of its update only if its reboot was timed.
+pub async fn list_host_observations(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<HostObservation>> {
     let rows = sqlx::query!(
         r#"SELECT host.state, host.attempts, host.rebooted,
              plan.plan -> 'targets' -> host.ci_id ->> 'os' AS "os!",
@@ -101,7 +92,7 @@ pub async fn list_host_observations(
          ORDER BY host.ended_at DESC LIMIT $1"#,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut observations = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
@@ -125,9 +116,9 @@ pub async fn list_host_observations(
     Ok(observations)
 }
 
-/// How long the newest steps of one kind took that were begun once, in seconds.
-pub async fn list_step_seconds(
-    connection: &mut PgConnection,
+/// Seconds that the newest actions of these kinds took, if they were started once.
+pub async fn list_action_seconds(
+    conn: &mut PgConnection,
     actions: &[String],
     limit: i64,
 ) -> ApiResult<Vec<f64>> {
@@ -138,7 +129,7 @@ pub async fn list_step_seconds(
         actions,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     Ok(seconds)
 }

@@ -1,4 +1,4 @@
-//! Reboots that one run leaves to another, because both are due on a host in one window.
+//! Reboots that one run leaves to another, because both patch a host in one window.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,15 @@ use domain::{
     policy::Policy,
     workflow::Reboot,
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 
-use service_kit::text_enum::{from_text, to_text};
-
-/// Approved runs that wait for this host's run to end and will patch and maybe reboot it next, oldest first.
+/// Approved runs that wait for this run to end and will patch and maybe reboot the host, oldest first.
 pub async fn list_next_runs(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     host: &CiId,
 ) -> ApiResult<Vec<(RunId, Policy)>> {
@@ -28,14 +29,14 @@ pub async fn list_next_runs(
         id.0,
         host.as_str(),
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((RunId(row.id), serde_json::from_value(row.policy)?))).collect()
 }
 
 /// Leaves the reboot of a host to another run.
 pub async fn insert_left(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     host: &CiId,
     left_to: RunId,
@@ -51,19 +52,19 @@ pub async fn insert_left(
         to_text(&reboot)?,
         now,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// What earlier runs have left to this one: how each host is to be rebooted at least.
-pub async fn list_left_to(connection: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Reboot>> {
+/// What earlier runs have left to this run: the least reboot that each host needs.
+pub async fn list_left_to(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let rows = sqlx::query!(
         "SELECT ci_id, CASE WHEN bool_or(reboot = 'always') THEN 'always' ELSE 'if_required' END AS \"reboot!\"
          FROM patch.reboots_left WHERE left_to = $1 GROUP BY ci_id",
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let left = |ci_id: String, reboot: String| -> ApiResult<(CiId, Reboot)> {
         Ok((CiId::new(ci_id).map_err(ApiError::internal)?, from_text(&reboot)?))

@@ -1,4 +1,4 @@
-//! What a run leaves behind: steps, events, log, tests, locks, the facts of its hosts.
+//! Records of a run: actions, events, log, tests, locks, facts of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,16 +6,14 @@ use api_types::patch::{ChangedPackage, CloudEvent, HostCounts, HostStatus, LogLi
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
-    run::{Answer, HostState, Pending, TestPhase},
+    run::{Answer, HostState, Pending, RunState, TestPhase},
 };
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, text_enum::from_text};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use service_kit::text_enum::from_text;
-
-/// Records that an action is wanted, in the transaction that decided so.
-pub async fn insert_step(connection: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
+/// Records a pending action, in the transaction that decides it.
+pub async fn insert_action(conn: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.run_steps (run_id, step, action, request) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         id.0,
@@ -23,14 +21,14 @@ pub async fn insert_step(connection: &mut PgConnection, id: RunId, pending: &Pen
         pending.action.name(),
         serde_json::to_value(&pending.action)?,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Records that an action is begun and gives how often it was begun before, with the process that was at it.
-pub async fn begin_step(
-    connection: &mut PgConnection,
+/// Records the start of an action. Returns how often it was started before, and the process of its playbook.
+pub async fn begin_action(
+    conn: &mut PgConnection,
     id: RunId,
     step: u64,
     epoch: i64,
@@ -44,15 +42,15 @@ pub async fn begin_step(
         epoch,
         now,
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     row.map(|row| (row.before, row.process))
-        .ok_or_else(|| ApiError::internal(format!("step {step} of run {id} was never recorded")))
+        .ok_or_else(|| ApiError::internal(format!("action {step} of run {id} was not recorded")))
 }
 
-/// Records the playbook that works on a step.
-pub async fn update_step_process(
-    connection: &mut PgConnection,
+/// Records the process of an action's playbook.
+pub async fn update_action_process(
+    conn: &mut PgConnection,
     id: RunId,
     step: u64,
     process: Option<&serde_json::Value>,
@@ -63,13 +61,13 @@ pub async fn update_step_process(
         signed(step),
         process
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn end_step(
-    connection: &mut PgConnection,
+pub async fn end_action(
+    conn: &mut PgConnection,
     id: RunId,
     step: u64,
     answer: &Answer,
@@ -82,13 +80,13 @@ pub async fn end_step(
         now,
         serde_json::to_value(answer)?,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
 pub async fn insert_event(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     event_type: &str,
     subject: Option<&str>,
@@ -103,7 +101,7 @@ pub async fn insert_event(
         subject,
         data,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
@@ -186,7 +184,7 @@ pub async fn find_last_wait_reason(conn: &mut PgConnection, id: RunId) -> ApiRes
 
 /// The events of a run after `after`, oldest first.
 pub async fn list_events(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     after: i64,
     limit: i64,
@@ -197,7 +195,7 @@ pub async fn list_events(
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let event = |row: (i64, DateTime<Utc>, String, Option<String>, serde_json::Value)| {
         let (sequence, time, event_type, subject, data) = row;
@@ -215,10 +213,9 @@ pub async fn list_events(
     Ok(rows.into_iter().map(|row| event((row.sequence, row.at, row.r#type, row.subject, row.data))).collect())
 }
 
-/// Adds a line to the run's log, at most 4,000 characters of it. `false` when it repeats the last line: what is tried
-/// again and again is said once.
+/// Adds a line to the log of a run, cut to 4,000 characters. `false` if it repeats the last line: retries are logged once.
 pub async fn insert_log(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     host: Option<&CiId>,
     text: &str,
@@ -235,37 +232,32 @@ pub async fn insert_log(
         host.map(CiId::as_str),
         text,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
 /// Log lines after `after`, oldest first.
-pub async fn list_log(
-    connection: &mut PgConnection,
-    id: RunId,
-    after: i64,
-    limit: i64,
-) -> ApiResult<Vec<LogLine>> {
+pub async fn list_log(conn: &mut PgConnection, id: RunId, after: i64, limit: i64) -> ApiResult<Vec<LogLine>> {
     let rows = sqlx::query!(
         "SELECT sequence, at, ci_id, text FROM patch.run_log WHERE run_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
         id.0,
         after,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| log_line(row.sequence, row.at, row.ci_id, row.text)).collect()
 }
 
 /// The last lines of the log, oldest first.
-pub async fn list_log_tail(connection: &mut PgConnection, id: RunId, limit: i64) -> ApiResult<Vec<LogLine>> {
+pub async fn list_log_tail(conn: &mut PgConnection, id: RunId, limit: i64) -> ApiResult<Vec<LogLine>> {
     let rows = sqlx::query!(
         "SELECT sequence, at, ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT $2",
         id.0,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().rev().map(|row| log_line(row.sequence, row.at, row.ci_id, row.text)).collect()
 }
@@ -285,7 +277,7 @@ pub struct TestRecord {
 
 /// Stores the tests of hosts in one phase.
 pub async fn upsert_tests(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     phase: TestPhase,
     results: &[TestRecord],
@@ -319,19 +311,19 @@ pub async fn upsert_tests(
             &details,
         ),
     }
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn get_test_totals(connection: &mut PgConnection, id: RunId) -> ApiResult<TestTotals> {
+pub async fn get_test_totals(conn: &mut PgConnection, id: RunId) -> ApiResult<TestTotals> {
     let row = sqlx::query!(
         r#"SELECT count(before) AS "before!", count(*) FILTER (WHERE before) AS "before_passed!", count(after) AS "after!",
              count(*) FILTER (WHERE after) AS "after_passed!", count(*) FILTER (WHERE before AND NOT after) AS "regressions!"
          FROM patch.run_tests WHERE run_id = $1"#,
         id.0
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     Ok(TestTotals {
         before: row.before,
@@ -342,7 +334,7 @@ pub async fn get_test_totals(connection: &mut PgConnection, id: RunId) -> ApiRes
     })
 }
 
-/// What a host's workflow left: packages, reboot.
+/// What the workflow of a host changed.
 #[derive(Debug, Clone, Default)]
 pub struct HostFacts {
     pub changed: Vec<ChangedPackage>,
@@ -350,12 +342,12 @@ pub struct HostFacts {
 }
 
 pub async fn update_host_facts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     host: &CiId,
     facts: &HostFacts,
 ) -> ApiResult<()> {
-    // What an interrupted attempt changed counts as well: the later one finds it done and changes nothing.
+    // The changes of an interrupted attempt count too: the next attempt finds them done and changes nothing.
     sqlx::query!(
         "UPDATE patch.run_hosts SET changed = changed || $3, rebooted = rebooted OR $4 WHERE run_id = $1 AND ci_id = $2",
         id.0,
@@ -363,58 +355,53 @@ pub async fn update_host_facts(
         serde_json::to_value(&facts.changed)?,
         facts.rebooted,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Forgets what a host's workflow left, because a rollback has undone it.
-pub async fn clear_host_facts(connection: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
+/// Clears what the workflow of a host changed, because a rollback has undone it.
+pub async fn clear_host_facts(conn: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = $2",
         id.0,
         host.as_str(),
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Keeps the boot id a host had when its workflow was begun; a later attempt of the same workflow does not change it.
-pub async fn keep_boot_id(
-    connection: &mut PgConnection,
-    id: RunId,
-    host: &CiId,
-    boot_id: &str,
-) -> ApiResult<()> {
+/// Stores the boot id of a host at the start of its workflow. A later attempt does not change it.
+pub async fn keep_boot_id(conn: &mut PgConnection, id: RunId, host: &CiId, boot_id: &str) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.run_hosts SET boot_id = coalesce(boot_id, $3) WHERE run_id = $1 AND ci_id = $2",
         id.0,
         host.as_str(),
         boot_id,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn list_boot_ids(connection: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, String>> {
+pub async fn list_boot_ids(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, String>> {
     let rows = sqlx::query!(
         r#"SELECT ci_id, boot_id AS "boot_id!" FROM patch.run_hosts WHERE run_id = $1 AND boot_id IS NOT NULL"#,
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((CiId::new(row.ci_id).map_err(ApiError::internal)?, row.boot_id))).collect()
 }
 
-pub async fn list_host_statuses(connection: &mut PgConnection, id: RunId) -> ApiResult<Vec<HostStatus>> {
+pub async fn list_host_statuses(conn: &mut PgConnection, id: RunId) -> ApiResult<Vec<HostStatus>> {
     let rows = sqlx::query!(
         "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, started_at, ended_at
          FROM patch.run_hosts WHERE run_id = $1 ORDER BY wave NULLS LAST, ci_id",
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut hosts = Vec::with_capacity(rows.len());
     for row in rows {
@@ -437,7 +424,7 @@ pub async fn list_host_statuses(connection: &mut PgConnection, id: RunId) -> Api
 
 /// Takes the hosts for a run. Gives those that another run holds; then none is taken.
 pub async fn lock_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     hosts: &BTreeSet<CiId>,
     now: DateTime<Utc>,
@@ -449,24 +436,24 @@ pub async fn lock_hosts(
         &ids,
         now,
     )
-    .execute(&mut *connection)
+    .execute(&mut *conn)
     .await?;
     let held = sqlx::query!(
         "SELECT ci_id, run_id FROM patch.host_locks WHERE ci_id = ANY($2) AND run_id <> $1 ORDER BY ci_id",
         id.0,
         &ids
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *conn)
     .await?;
     if !held.is_empty() {
-        unlock_hosts(connection, id).await?;
+        unlock_hosts(conn, id).await?;
     }
     Ok(held.into_iter().map(|row| (row.ci_id, RunId(row.run_id))).collect())
 }
 
 /// Takes one customer for a run; gives the other run that has it in hand.
 pub async fn lock_customer(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     customer: &CiId,
     now: DateTime<Utc>,
@@ -477,46 +464,46 @@ pub async fn lock_customer(
         customer.as_str(),
         now,
     )
-    .execute(&mut *connection)
+    .execute(&mut *conn)
     .await?;
     let held = sqlx::query_scalar!(
         "SELECT run_id FROM patch.host_locks WHERE ci_id = $2 AND run_id <> $1",
         id.0,
         customer.as_str()
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     Ok(held.map(RunId))
 }
 
-pub async fn unlock_customer(connection: &mut PgConnection, id: RunId, customer: &CiId) -> ApiResult<()> {
+pub async fn unlock_customer(conn: &mut PgConnection, id: RunId, customer: &CiId) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1 AND ci_id = $2", id.0, customer.as_str())
-        .execute(connection)
+        .execute(conn)
         .await?;
     Ok(())
 }
 
-pub async fn unlock_hosts(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
-    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(connection).await?;
+pub async fn unlock_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult<()> {
+    sqlx::query!("DELETE FROM patch.host_locks WHERE run_id = $1", id.0).execute(conn).await?;
     Ok(())
 }
 
 /// When each state of a run began, in order.
 pub async fn list_state_changes(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
-) -> ApiResult<Vec<(DateTime<Utc>, String)>> {
+) -> ApiResult<Vec<(DateTime<Utc>, RunState)>> {
     let rows = sqlx::query!(
         r#"SELECT at, data->>'state' AS "state!" FROM patch.run_events
          WHERE run_id = $1 AND type = 'patch.run.state_changed.v1' AND data ? 'state' ORDER BY sequence"#,
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.at, row.state)).collect())
+    rows.into_iter().map(|row| Ok((row.at, from_text(row.state)?))).collect()
 }
 
-/// Counts `hosts` more in this state.
+/// Adds `hosts` in this state.
 pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     counts.total += hosts;
     *match state {
@@ -529,16 +516,13 @@ pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     } += hosts;
 }
 
-/// How the hosts of runs stand.
-pub async fn count_hosts(
-    connection: &mut PgConnection,
-    runs: &[Uuid],
-) -> ApiResult<BTreeMap<RunId, HostCounts>> {
+/// Counts the hosts of runs by state.
+pub async fn count_hosts(conn: &mut PgConnection, runs: &[Uuid]) -> ApiResult<BTreeMap<RunId, HostCounts>> {
     let rows = sqlx::query!(
         r#"SELECT run_id, state, count(*) AS "count!" FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY run_id, state"#,
         runs
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut counts: BTreeMap<RunId, HostCounts> = BTreeMap::new();
     for row in rows {

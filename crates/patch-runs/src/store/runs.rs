@@ -45,14 +45,14 @@ pub struct RunRow {
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub max_hosts_down: i32,
-    /// It came with a Vault token of its own, which lies in a file of this machine.
+    /// It has its own Vault token, in a file on the machine that accepted it.
     pub holds_vault_token: bool,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// The columns of `patch.runs` as PostgreSQL gives them.
+/// The columns of `patch.runs`.
 struct RawRun {
     id: Uuid,
     trigger: String,
@@ -121,8 +121,8 @@ fn optional<T: DeserializeOwned>(value: Option<serde_json::Value>) -> ApiResult<
     Ok(value.map(serde_json::from_value).transpose()?)
 }
 
-/// Stores a new run. `false` when its slot of the schedule has a run already.
-pub async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
+/// Stores a new run. `false` if its slot of the schedule already has a run.
+pub async fn insert_run(conn: &mut PgConnection, run: &RunRow) -> ApiResult<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO patch.runs (id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
              scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at,
@@ -149,12 +149,12 @@ pub async fn insert_run(connection: &mut PgConnection, run: &RunRow) -> ApiResul
         run.created_at,
         run.holds_vault_token,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-pub async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<RunRow>> {
+pub async fn find_run(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<RunRow>> {
     let raw = sqlx::query_as!(
         RawRun,
         "SELECT id, trigger, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
@@ -163,25 +163,25 @@ pub async fn find_run(connection: &mut PgConnection, id: RunId) -> ApiResult<Opt
          FROM patch.runs WHERE id = $1",
         id.0
     )
-    .fetch_optional(connection)
+    .fetch_optional(conn)
     .await?;
     raw.map(RunRow::try_from).transpose()
 }
 
-pub async fn get_run(connection: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
-    find_run(connection, id).await?.ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
+pub async fn get_run(conn: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
+    find_run(conn, id).await?.ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
-/// Locks the run's row, so that what is read until the commit stays true.
-pub async fn lock_run(connection: &mut PgConnection, id: RunId) -> ApiResult<()> {
+/// Locks the row of a run, so that it does not change until the commit.
+pub async fn lock_run(conn: &mut PgConnection, id: RunId) -> ApiResult<()> {
     sqlx::query!("SELECT id FROM patch.runs WHERE id = $1 FOR NO KEY UPDATE", id.0)
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?
         .map(drop)
         .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
-/// What a list of runs is narrowed by.
+/// The filter of a list of runs.
 #[derive(Debug, Default)]
 pub struct RunFilter {
     pub policy_id: Option<String>,
@@ -193,7 +193,7 @@ pub struct RunFilter {
 
 /// Runs, newest first, after the run with id `after`.
 pub async fn list_runs(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     filter: &RunFilter,
     after: Option<Uuid>,
     limit: i64,
@@ -215,14 +215,14 @@ pub async fn list_runs(
         filter.open,
         limit,
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     rows.into_iter().map(RunRow::try_from).collect()
 }
 
-/// Saves the state machine's memory and the columns that show it.
+/// Stores the state machine and the columns derived from it.
 pub async fn update_machine(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     machine: &Run,
     now: DateTime<Utc>,
@@ -248,7 +248,7 @@ pub async fn update_machine(
         now,
         state.is_final(),
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     match updated.rows_affected() {
         1 => Ok(()),
@@ -256,7 +256,7 @@ pub async fn update_machine(
     }
 }
 
-/// What came out of PLAN.
+/// The result of PLAN.
 pub struct Planned<'a> {
     pub plan: &'a Plan,
     pub prediction: Option<&'a Forecast>,
@@ -265,7 +265,7 @@ pub struct Planned<'a> {
 
 /// Stores the plan of a run, once.
 pub async fn insert_plan(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     planned: &Planned<'_>,
     now: DateTime<Utc>,
@@ -278,7 +278,7 @@ pub async fn insert_plan(
         serde_json::to_value(planned.plan)?,
         now,
     )
-    .execute(&mut *connection)
+    .execute(&mut *conn)
     .await?;
     sqlx::query!(
         "UPDATE patch.runs SET plan_hash = $2, prediction = $3, compliance_before = $4, strategy = $5 WHERE id = $1",
@@ -288,20 +288,20 @@ pub async fn insert_plan(
         serde_json::to_value(planned.compliance_before)?,
         planned.plan.strategy.name(),
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-pub async fn find_plan(connection: &mut PgConnection, id: RunId) -> ApiResult<Option<Plan>> {
+pub async fn find_plan(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<Plan>> {
     let plan = sqlx::query_scalar!("SELECT plan FROM patch.plans WHERE run_id = $1", id.0)
-        .fetch_optional(connection)
+        .fetch_optional(conn)
         .await?;
     optional(plan)
 }
 
-pub async fn update_outcome(
-    connection: &mut PgConnection,
+pub async fn update_results(
+    conn: &mut PgConnection,
     id: RunId,
     compliance_after: Option<ComplianceShare>,
     incident_id: Option<&str>,
@@ -313,21 +313,18 @@ pub async fn update_outcome(
         compliance_after.map(serde_json::to_value).transpose()?,
         incident_id,
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// The hosts of a run, as its state machine holds them.
-pub async fn list_machine_hosts(
-    connection: &mut PgConnection,
-    id: RunId,
-) -> ApiResult<BTreeMap<CiId, HostRun>> {
+/// The hosts of a run as its state machine knows them.
+pub async fn list_machine_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, HostRun>> {
     let rows = sqlx::query!(
         "SELECT ci_id, state, attempts, snapshot_id, error, failed_step FROM patch.run_hosts WHERE run_id = $1",
         id.0
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     let mut hosts = BTreeMap::new();
     for row in rows {
@@ -343,9 +340,9 @@ pub async fn list_machine_hosts(
     Ok(hosts)
 }
 
-/// Writes the hosts that changed, in one statement.
+/// Stores the hosts that changed, in one statement.
 pub async fn upsert_machine_hosts(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: RunId,
     hosts: &[(&CiId, &HostRun, Option<i32>)],
     now: DateTime<Utc>,
@@ -380,23 +377,23 @@ pub async fn upsert_machine_hosts(
         now,
         failed_steps.as_slice() as &[Option<String>],
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Whether a run has come to its end.
-pub async fn has_ended(connection: &mut PgConnection, id: RunId) -> ApiResult<bool> {
+/// Whether a run has ended.
+pub async fn has_ended(conn: &mut PgConnection, id: RunId) -> ApiResult<bool> {
     let ended =
         sqlx::query_scalar!("SELECT ended_at IS NOT NULL AS \"ended!\" FROM patch.runs WHERE id = $1", id.0)
-            .fetch_one(connection)
+            .fetch_one(conn)
             .await?;
     Ok(ended)
 }
 
-/// Those of these runs that ended before then, or are not known at all.
+/// Those of these runs that ended before `before` or do not exist.
 pub async fn list_ended(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     runs: &[RunId],
     before: DateTime<Utc>,
 ) -> ApiResult<Vec<RunId>> {
@@ -407,7 +404,7 @@ pub async fn list_ended(
         &ids,
         before
     )
-    .fetch_all(connection)
+    .fetch_all(conn)
     .await?;
     Ok(ended.into_iter().map(RunId).collect())
 }

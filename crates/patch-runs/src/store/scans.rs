@@ -1,16 +1,20 @@
-//! Scans and how far they have come.
+//! Scans and their progress.
 
-use api_types::patch::{Scan, ScanFailure};
+use api_types::patch::{Scan, ScanFailure, ScanState};
 use chrono::{DateTime, Utc};
-use domain::ids::{CiId, ScanId};
+use domain::{
+    ids::{CiId, ScanId},
+    selector::Selector,
+};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{
+    ApiError, ApiResult,
+    text_enum::{from_text, to_text},
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use service_kit::text_enum;
-
-/// Failures named in one answer; all are counted.
+/// Failures listed in one answer; all are counted.
 const FAILURES_SHOWN: i64 = 1000;
 
 struct Row {
@@ -63,7 +67,7 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
         .collect::<ApiResult<_>>()?;
     Ok(Scan {
         id,
-        state: text_enum::from_text(row.state)?,
+        state: from_text(row.state)?,
         requested_by: row.requested_by,
         selector: serde_json::from_value(row.selector)?,
         total: counts.total,
@@ -77,23 +81,26 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
     })
 }
 
-/// What a worker needs to take a scan up.
+/// What a worker needs to continue a scan.
 #[derive(Debug)]
 pub struct OpenScan {
-    pub state: String,
-    pub selector: Value,
+    pub state: ScanState,
+    pub selector: Selector,
     pub deadline: DateTime<Utc>,
 }
 
 pub async fn get_open_scan(conn: &mut PgConnection, id: Uuid) -> ApiResult<OpenScan> {
-    let scan =
-        sqlx::query_as!(OpenScan, "SELECT state, selector, deadline FROM patch.scans WHERE id = $1", id)
-            .fetch_one(conn)
-            .await?;
-    Ok(scan)
+    let row = sqlx::query!("SELECT state, selector, deadline FROM patch.scans WHERE id = $1", id)
+        .fetch_one(conn)
+        .await?;
+    Ok(OpenScan {
+        state: from_text(row.state)?,
+        selector: serde_json::from_value(row.selector)?,
+        deadline: row.deadline,
+    })
 }
 
-/// Fixes which hosts the scan is of.
+/// Fixes the hosts of the scan.
 pub async fn begin_scan(
     conn: &mut PgConnection,
     id: Uuid,
@@ -136,13 +143,13 @@ pub async fn list_unscanned(conn: &mut PgConnection, id: Uuid, limit: i64) -> Ap
     Ok(hosts)
 }
 
-/// Writes down how the scan of hosts went: scanned without a reason, failed with one.
-pub async fn record_outcomes(
+/// Stores the results of hosts: failed if there is a reason, otherwise scanned.
+pub async fn record_results(
     conn: &mut PgConnection,
     id: Uuid,
-    outcomes: &[(String, Option<String>)],
+    results: &[(String, Option<String>)],
 ) -> ApiResult<()> {
-    let (hosts, reasons): (Vec<String>, Vec<Option<String>>) = outcomes.iter().cloned().unzip();
+    let (hosts, reasons): (Vec<String>, Vec<Option<String>>) = results.iter().cloned().unzip();
     sqlx::query!(
         "UPDATE patch.scan_hosts s SET state = CASE WHEN o.reason IS NULL THEN 'scanned' ELSE 'failed' END, reason = o.reason
          FROM unnest($2::text[], $3::text[]) AS o (ci_id, reason) WHERE s.scan_id = $1 AND s.ci_id = o.ci_id",
@@ -190,14 +197,14 @@ pub async fn count_hosts(conn: &mut PgConnection, id: Uuid) -> ApiResult<Counts>
 pub async fn finish_scan(
     conn: &mut PgConnection,
     id: Uuid,
-    state: &str,
+    state: ScanState,
     error: Option<&str>,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.scans SET state = $2, error = $3, finished_at = $4 WHERE id = $1 AND finished_at IS NULL",
         id,
-        state,
+        to_text(&state)?,
         error,
         now
     )

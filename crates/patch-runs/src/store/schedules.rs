@@ -1,13 +1,13 @@
-//! Up to which instant the slots of a policy's schedule have been looked at.
+//! Up to which instant the slots of a policy's schedule were considered.
 
 use chrono::{DateTime, Utc};
 use domain::ids::PolicyId;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-/// Locks a schedule and gives the instant up to which it was looked at: `now` for one that is new.
+/// Locks a schedule. Returns the instant up to which its slots were considered: `now` for a new one.
 pub async fn lock_schedule(
-    connection: &mut PgConnection,
+    conn: &mut PgConnection,
     id: &PolicyId,
     now: DateTime<Utc>,
 ) -> ApiResult<DateTime<Utc>> {
@@ -16,28 +16,24 @@ pub async fn lock_schedule(
         id.as_str(),
         now
     )
-    .execute(&mut *connection)
+    .execute(&mut *conn)
     .await?;
     let until = sqlx::query_scalar!(
         "SELECT considered_until FROM patch.schedules WHERE policy_id = $1 FOR UPDATE",
         id.as_str()
     )
-    .fetch_one(connection)
+    .fetch_one(conn)
     .await?;
     Ok(until)
 }
 
-pub async fn update_schedule(
-    connection: &mut PgConnection,
-    id: &PolicyId,
-    until: DateTime<Utc>,
-) -> ApiResult<()> {
+pub async fn update_schedule(conn: &mut PgConnection, id: &PolicyId, until: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.schedules SET considered_until = greatest(considered_until, $2) WHERE policy_id = $1",
         id.as_str(),
         until
     )
-    .execute(connection)
+    .execute(conn)
     .await?;
     Ok(())
 }

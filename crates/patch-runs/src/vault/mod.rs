@@ -1,6 +1,6 @@
-//! Keys of hosts from a Vault: read for one step of work, kept in memory, forgotten after it.
+//! Keys of hosts from a Vault: read for one action, kept in memory, dropped after it.
 //!
-//! Nothing that is read or presented here is stored, logged or shown. Messages name the path that was asked for.
+//! No secret is stored, logged or shown. Messages name the path of the request.
 
 mod error;
 mod session;

@@ -1,21 +1,21 @@
 use std::path::PathBuf;
 
-/// Where the keys of real hosts are read from. Without an address they come from `ssh_key_file`.
+/// The Vault with the keys of real hosts. Without an address, `ssh_key_file` is used.
 #[derive(Debug, Clone, clap::Args)]
 pub struct VaultSettings {
     /// Address of the Vault: `https://vault.example.com:8200`.
     #[arg(long = "vault-address", env = "PATCH_VAULT_ADDR")]
     pub address: Option<String>,
 
-    /// PEM file with the authority that signed the Vault's certificate, beside those the system trusts.
+    /// PEM file with the authority that signed the Vault's certificate, in addition to those the system trusts.
     #[arg(long = "vault-ca-file", env = "PATCH_VAULT_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// Namespace, for a Vault that has them.
+    /// Namespace, if the Vault uses namespaces.
     #[arg(long = "vault-namespace", env = "PATCH_VAULT_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// File with the token to present. It is read anew for each use, so an agent may renew it there.
+    /// File with the token to present. It is read again for each use, so an agent may renew it.
     #[arg(long = "vault-token-file", env = "PATCH_VAULT_TOKEN_FILE", conflicts_with = "role_id")]
     pub token_file: Option<PathBuf>,
 
@@ -39,16 +39,15 @@ pub struct VaultSettings {
     #[arg(long = "vault-kv-version", env = "PATCH_VAULT_KV_VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub kv_version: u8,
 
-    /// The key of a host lies at `<prefix>/<host>`.
+    /// Path prefix of the keys: the key of a host is at `<prefix>/<host>`.
     #[arg(long = "vault-prefix", env = "PATCH_VAULT_PREFIX", default_value = "patch-deploy")]
     pub prefix: String,
 
-    /// Field of the secret that holds the private key.
+    /// Field of the secret that contains the private key.
     #[arg(long = "vault-key-field", env = "PATCH_VAULT_KEY_FIELD", default_value = "private_key")]
     pub key_field: String,
 
-    /// Mount of an SSH engine. With it hosts are entered by certificates that it signs for the time of the work, and no
-    /// key is read.
+    /// Mount of an SSH engine. If set, hosts are accessed with short-lived certificates that it signs, and no key is read.
     #[arg(long = "vault-ssh-mount", env = "PATCH_VAULT_SSH_MOUNT", requires = "ssh_role")]
     pub ssh_mount: Option<String>,
 
@@ -56,7 +55,7 @@ pub struct VaultSettings {
     #[arg(long = "vault-ssh-role", env = "PATCH_VAULT_SSH_ROLE")]
     pub ssh_role: Option<String>,
 
-    /// Seconds one call to the Vault may take.
+    /// Seconds that one call to the Vault may take.
     #[arg(long = "vault-timeout-seconds", env = "PATCH_VAULT_TIMEOUT_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=120))]
     pub timeout_seconds: u32,
 }

@@ -1,4 +1,4 @@
-//! Key pairs that live for one step: made in a closed folder on a file system in memory, read and wiped at once.
+//! Key pairs for one action: created in a private folder on a file system in memory, read, and deleted at once.
 
 use std::{io, os::unix::fs::PermissionsExt, path::PathBuf, process::Stdio, time::Duration};
 
@@ -12,8 +12,8 @@ pub(crate) struct KeyPair {
     pub public_key: String,
 }
 
-/// Makes an ed25519 pair with `ssh-keygen`, which is where Ansible's own `ssh` is.
-pub(crate) async fn make_pair() -> io::Result<KeyPair> {
+/// Creates an ed25519 pair with `ssh-keygen`, which is installed wherever Ansible's `ssh` is.
+pub(crate) async fn create_pair() -> io::Result<KeyPair> {
     let folder = tempfile::Builder::new().prefix("patch-key-").tempdir_in(memory_folder())?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
     let file = folder.path().join("key");
@@ -23,16 +23,16 @@ pub(crate) async fn make_pair() -> io::Result<KeyPair> {
     let status = tokio::time::timeout(TIMEOUT, command.status())
         .await
         .map_err(|_| io::Error::other("ssh-keygen did not end in time"))?
-        .map_err(|error| io::Error::other(format!("ssh-keygen cannot be started: {error}")))?;
+        .map_err(|error| io::Error::other(format!("cannot start ssh-keygen: {error}")))?;
     if !status.success() {
-        return Err(io::Error::other("ssh-keygen made no key"));
+        return Err(io::Error::other("ssh-keygen created no key"));
     }
     let private_key = Secret::new(std::fs::read_to_string(&file)?);
     let public_key = std::fs::read_to_string(file.with_extension("pub"))?.trim().to_owned();
     Ok(KeyPair { private_key, public_key })
 }
 
-/// Where nothing reaches a disk: the user's runtime folder, else shared memory, else what the system calls temporary.
+/// A folder that is not on a disk, if there is one: the user's runtime folder, else shared memory, else the temporary folder.
 pub(crate) fn memory_folder() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let candidates = runtime.into_iter().chain([PathBuf::from("/dev/shm")]);
@@ -44,8 +44,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pair_is_made_and_leaves_nothing_behind() {
-        let pair = make_pair().await.unwrap();
+    async fn pair_is_created_and_leaves_no_files() {
+        let pair = create_pair().await.unwrap();
         assert!(pair.public_key.starts_with("ssh-ed25519 "));
         assert!(pair.private_key.expose().contains("PRIVATE KEY"));
         let left = std::fs::read_dir(memory_folder()).unwrap().flatten();

@@ -1,4 +1,4 @@
-//! The Vault as its documentation describes its API, small enough to misbehave on purpose.
+//! A small Vault with the documented API, which can fail on request.
 
 use std::{
     collections::BTreeMap,
@@ -25,18 +25,18 @@ const TOKEN: &str = "hvs.good";
 const LOGGED_IN: &str = "hvs.by-role";
 
 #[derive(Default)]
-struct Mood {
+struct Behaviour {
     sealed: bool,
     slow: bool,
-    /// Lookups answer with a life that is nearly over.
-    near_its_end: bool,
+    /// Look-ups answer that the token expires soon.
+    expires_soon: bool,
     renewals: u32,
     /// Path, token and namespace of each request.
     seen: Vec<(String, String, String)>,
 }
 
 #[derive(Clone, Default)]
-struct Vault(Arc<Mutex<Mood>>);
+struct Vault(Arc<Mutex<Behaviour>>);
 
 impl Vault {
     async fn start(&self) -> String {
@@ -57,7 +57,7 @@ impl Vault {
         address
     }
 
-    fn set(&self, change: impl FnOnce(&mut Mood)) {
+    fn set(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.0.lock().unwrap());
     }
 
@@ -96,9 +96,9 @@ async fn admit(State(vault): State<Vault>, request: Request, next: Next) -> Resp
     let (path, token) = (request.uri().path().to_owned(), header(&request, "x-vault-token"));
     let namespace = header(&request, "x-vault-namespace");
     let (sealed, slow) = {
-        let mut mood = vault.0.lock().unwrap();
-        mood.seen.push((path.clone(), token.clone(), namespace));
-        (mood.sealed, mood.slow)
+        let mut behaviour = vault.0.lock().unwrap();
+        behaviour.seen.push((path.clone(), token.clone(), namespace));
+        (behaviour.sealed, behaviour.slow)
     };
     if slow {
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -113,7 +113,7 @@ async fn admit(State(vault): State<Vault>, request: Request, next: Next) -> Resp
 }
 
 async fn lookup(State(vault): State<Vault>) -> Response {
-    let ttl = if vault.0.lock().unwrap().near_its_end { 30 } else { 86_000 };
+    let ttl = if vault.0.lock().unwrap().expires_soon { 30 } else { 86_000 };
     answer(json!({ "accessor": "a", "creation_time": 1, "creation_ttl": 86_400, "display_name": "token",
         "entity_id": "", "expire_time": null, "explicit_max_ttl": 0, "id": "x", "identity_policies": null,
         "issue_time": null, "meta": null, "num_uses": 0, "orphan": true, "path": "auth/token/create",
@@ -121,11 +121,11 @@ async fn lookup(State(vault): State<Vault>) -> Response {
 }
 
 async fn renew(State(vault): State<Vault>) -> Response {
-    vault.set(|mood| mood.renewals += 1);
+    vault.set(|behaviour| behaviour.renewals += 1);
     auth(TOKEN)
 }
 
-/// Vault reads JSON whatever the request calls it.
+/// The Vault reads JSON whatever the content type is.
 fn body_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
@@ -202,12 +202,12 @@ async fn key_is_read_below_the_prefix_from_either_version_of_the_store() {
 }
 
 #[tokio::test]
-async fn every_trouble_names_the_path_and_no_secret() {
+async fn every_error_names_the_path_and_no_secret() {
     let mut lab = Lab::start().await;
     let missing = lab.key("web-02").await.unwrap_err();
     assert_eq!(
         missing,
-        "the Vault gave nothing for `secret/data/patch-deploy/web-02`: there is nothing at this path"
+        "the Vault returned nothing for `secret/data/patch-deploy/web-02`: there is nothing at this path"
     );
     let no_field = lab.key("web-03").await.unwrap_err();
     assert!(
@@ -224,15 +224,15 @@ async fn every_trouble_names_the_path_and_no_secret() {
     assert!(!wrong.contains("hvs."), "{wrong}");
     std::fs::write(lab.files.path().join("token"), TOKEN).unwrap();
 
-    lab.vault.set(|mood| mood.sealed = true);
+    lab.vault.set(|behaviour| behaviour.sealed = true);
     let sealed = lab.key("web-01").await.unwrap_err();
     assert!(sealed.contains("`secret/patch-deploy`") && sealed.contains("sealed"), "{sealed}");
-    lab.vault.set(|mood| *mood = Mood { slow: true, ..Mood::default() });
+    lab.vault.set(|behaviour| *behaviour = Behaviour { slow: true, ..Behaviour::default() });
     let slow = lab.key("web-01").await.unwrap_err();
     assert!(slow.contains("`secret/patch-deploy`") && slow.contains("did not answer in time"), "{slow}");
 
     lab.settings.address = Some("vault".to_owned());
-    assert!(lab.key("web-01").await.unwrap_err().contains("is no http or https address"));
+    assert!(lab.key("web-01").await.unwrap_err().contains("is not an http or https address"));
 }
 
 #[tokio::test]
@@ -257,17 +257,17 @@ async fn role_logs_in_and_a_wrong_secret_id_does_not() {
 }
 
 #[tokio::test]
-async fn token_near_its_end_is_renewed_and_another_is_not() {
+async fn token_that_expires_soon_is_renewed_and_another_is_not() {
     let lab = Lab::start().await;
     lab.key("web-01").await.unwrap();
     assert_eq!(lab.vault.0.lock().unwrap().renewals, 0);
-    lab.vault.set(|mood| mood.near_its_end = true);
+    lab.vault.set(|behaviour| behaviour.expires_soon = true);
     lab.key("web-01").await.unwrap();
     assert_eq!(lab.vault.0.lock().unwrap().renewals, 1);
 }
 
 #[tokio::test]
-async fn ssh_engine_signs_a_key_made_for_the_step() {
+async fn ssh_engine_signs_a_new_key() {
     let mut lab = Lab::start().await;
     lab.settings.ssh_mount = Some("ssh".to_owned());
     lab.settings.ssh_role = Some("patching".to_owned());
@@ -277,14 +277,14 @@ async fn ssh_engine_signs_a_key_made_for_the_step() {
 }
 
 #[tokio::test]
-async fn run_brings_its_own_token_and_an_address_of_its_own_gets_nothing_of_the_services() {
+async fn vault_address_of_a_run_receives_the_token_of_the_run_only() {
     let lab = Lab::start().await;
     let source = |address: &str| VaultSource { address: Some(address.to_owned()), secret_path_prefix: None };
     let other = Vault::default();
     let address = other.start().await;
     let refused = VaultSession::open(&lab.settings, Some(&source(&address)), None).await.err().unwrap();
-    assert!(refused.to_string().contains("no token came with the run"), "{refused}");
-    assert!(other.seen().is_empty(), "the service's own token was offered to a stranger");
+    assert!(refused.to_string().contains("the run has no token"), "{refused}");
+    assert!(other.seen().is_empty(), "the service presented its own token to another Vault");
     let token = Some(Secret::new(TOKEN));
     let session = VaultSession::open(&lab.settings, Some(&source(&address)), token).await.unwrap();
     session.host_key(&host_id("web-01"), "ops").await.unwrap();

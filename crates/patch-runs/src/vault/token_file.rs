@@ -1,5 +1,5 @@
-//! The Vault token that came with a run: a file closed to others beside the run's other files, from the run's start to its
-//! end. A run may wait days for its approval and outlive a restart; the database never sees the token.
+//! The Vault token of a run: a private file that exists from the start of the run to its end. A run may wait days for its
+//! approval and survive a restart; the token is never stored in the database.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -16,29 +16,30 @@ fn folder(work_dir: &Path) -> PathBuf {
     work_dir.join("vault-tokens")
 }
 
-fn place(work_dir: &Path, run: RunId) -> PathBuf {
+fn path_of(work_dir: &Path, run: RunId) -> PathBuf {
     folder(work_dir).join(run.to_string())
 }
 
 pub(crate) fn keep(work_dir: &Path, run: RunId, token: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder(work_dir))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(place(work_dir, run))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path_of(work_dir, run))?;
     file.write_all(token.as_bytes())?;
     file.sync_all()
 }
 
-/// `None` where this machine never had it.
+/// `None` if this machine never had it.
 pub(crate) fn read(work_dir: &Path, run: RunId) -> io::Result<Option<Secret>> {
-    match fs::read_to_string(place(work_dir, run)) {
+    match fs::read_to_string(path_of(work_dir, run)) {
         Ok(token) => Ok(Some(Secret::new(token))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Overwrites the token before the file goes, so that the blocks of a disk do not keep it longer than need be.
+/// Overwrites the token before the file is deleted, so that the blocks of a disk do not keep it.
 pub(crate) fn wipe(work_dir: &Path, run: RunId) -> io::Result<()> {
-    let path = place(work_dir, run);
+    let path = path_of(work_dir, run);
     let length = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -51,7 +52,7 @@ pub(crate) fn wipe(work_dir: &Path, run: RunId) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Runs of which a token lies here, and for how long it has.
+/// The runs whose token is on this machine, with the age of the file.
 pub(crate) fn list(work_dir: &Path) -> Vec<(RunId, Duration)> {
     let entries = fs::read_dir(folder(work_dir)).into_iter().flatten().flatten();
     let found = |entry: fs::DirEntry| {
@@ -68,12 +69,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_is_closed_to_others_and_goes_with_the_run() {
+    fn token_file_is_private_and_is_deleted_with_the_run() {
         let work = tempfile::tempdir().unwrap();
         let run = RunId(uuid::Uuid::now_v7());
         keep(work.path(), run, "s.secret").unwrap();
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(folder(work.path())), mode(place(work.path(), run))), (0o700, 0o600));
+        assert_eq!((mode(folder(work.path())), mode(path_of(work.path(), run))), (0o700, 0o600));
         assert_eq!(read(work.path(), run).unwrap().unwrap().expose(), "s.secret");
         assert_eq!(list(work.path())[0].0, run);
         wipe(work.path(), run).unwrap();

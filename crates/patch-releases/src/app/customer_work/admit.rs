@@ -21,7 +21,6 @@ use patch_runs::{
         calendars,
         transition::{Evidence, begin_as_owner},
     },
-    engine::plan_of,
 };
 
 /// Between two attempts to lock a customer that another rollout has locked.
@@ -32,7 +31,7 @@ pub(super) async fn admit(
     wave: usize,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
-    let (plan, deployment) = (plan_of(task)?, deployment(task)?);
+    let (plan, deployment) = (task.plan()?, deployment(task)?);
     let mut evidence = Evidence::default();
     let is_notified_before = deployment.notice.when == NoticeTime::Before;
     if deployment.direction == Direction::Forward && is_notified_before && !deployment.emergency {
@@ -108,7 +107,7 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         let freezes = if deployment.emergency || deployment.direction == Direction::RollBack {
             Vec::new()
         } else {
-            calendars::freezes_over(&mut *conn, (now, now), &customer.tags).await?
+            calendars::find_freeze_names(&mut *conn, (now, now), &customer.tags).await?
         };
         let facts = CustomerFacts {
             version: customer.current_version,
@@ -163,7 +162,7 @@ async fn delays_since(
     conn: &mut PgConnection,
     began_at: DateTime<Utc>,
 ) -> ApiResult<DateTime<Utc>> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let demo = plan.waves.iter().position(|wave| wave.name == "demo");
     let ended = demo.and_then(|demo| task.loaded.row.machine.waves_ended.get(demo).copied());
     match (ended, demo) {

@@ -14,7 +14,7 @@ use tokio::{io::AsyncReadExt, process::Command};
 use super::{Task, deployment};
 use crate::app::{health_check, signed_requests::post_signed};
 use crate::store::releases;
-use patch_runs::{app::transition::Evidence, engine::plan_of};
+use patch_runs::app::transition::Evidence;
 
 /// Kept of a check's output: its end, which usually has the reason.
 const MAX_LOG_BYTES: usize = 16 * 1024;
@@ -31,7 +31,7 @@ enum CheckVerdict {
 }
 
 pub(super) async fn run_checks(task: &Task<'_>, wave: usize) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let Some(of_wave) = plan.waves.get(wave) else {
         return Ok((Answer::Invalid { reason: format!("there is no wave {wave}") }, Evidence::default()));
     };

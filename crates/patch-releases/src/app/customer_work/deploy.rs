@@ -29,7 +29,7 @@ use crate::store::{
 use patch_runs::{
     app::records,
     app::transition::{self, Evidence},
-    engine::tell,
+    engine::report_event,
 };
 
 /// Between two polls of a deployer: short at first, for deployments that end at once.
@@ -223,7 +223,7 @@ pub(super) async fn finish(
     let id = recorded.known.customer.clone();
     let event =
         Event::HostFinished { step: task.pending.step, host: id.clone(), result: result.clone().of_host() };
-    tell(task, event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
+    report_event(task, event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
 }
 
 impl DeploymentResult {
@@ -271,7 +271,7 @@ async fn poll_until_end(
                         host: known.customer.clone(),
                         state: progress,
                     };
-                    tell(task, event, Evidence::default()).await?;
+                    report_event(task, event, Evidence::default()).await?;
                 }
                 let mut conn = app.pool.acquire().await?;
                 let (state, percent) = (DeploymentState::Running, Some(progress_percent));

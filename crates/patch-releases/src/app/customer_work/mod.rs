@@ -27,7 +27,7 @@ use domain::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use patch_runs::{
-    app::transition::Evidence,
+    app::transition::{Evidence, LogLines},
     engine::{ChangeText, SubjectWork, Work},
 };
 use service_kit::ApiResult;
@@ -122,10 +122,7 @@ impl SubjectWork for CustomerWork {
         std::future::ready(Ok(None)).boxed()
     }
 
-    fn alert<'a>(
-        &'a self,
-        run: &'a patch_runs::engine::Task<'a>,
-    ) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+    fn alert<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         async move { review::follow_up(&self.task(run)).await }.boxed()
     }
 }

@@ -7,6 +7,7 @@ use domain::{
     release::{CustomerTarget, Deployment, Direction, NoticeTime},
     run::HostState,
 };
+use patch_runs::app::transition::LogLines;
 use service_kit::ApiResult;
 
 use super::{Task, deployment};
@@ -15,10 +16,8 @@ use crate::{
     store::releases,
 };
 
-type Lines = Vec<(Option<CiId>, String)>;
-
 /// Notifies customers before their deployment. The notice period starts now, so they are notified as early as possible.
-pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<Lines> {
+pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<LogLines> {
     let (run, deployment) = (task.loaded.row.id, deployment(task)?);
     let mut conn = task.app.pool.acquire().await?;
     let notified = releases::list_notices(&mut conn, run, "before").await?;
@@ -43,7 +42,7 @@ pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<Lines> {
 }
 
 /// Notifies customers after their deployment, and always when it failed or was rolled back.
-pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<Lines> {
+pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<LogLines> {
     let (run, deployment) = (task.loaded.row.id, deployment(task)?);
     let wanted: BTreeSet<&CiId> = match deployment.notice.when {
         NoticeTime::After => recipients(deployment).map(|(id, _)| id).collect(),

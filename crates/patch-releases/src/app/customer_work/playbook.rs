@@ -25,12 +25,9 @@ use super::{
 use patch_runs::{
     app::{
         keys::{self, Keys},
-        playbooks::reach,
+        playbooks::connection_to,
     },
-    engine::{
-        playbook::{self, MARGIN, how_it_ended, playbook_run},
-        undisturbed,
-    },
+    engine::playbook::{self, MARGIN, end_reason, playbook_run},
 };
 
 /// Between two attempts to reach hosts.
@@ -100,10 +97,10 @@ async fn play(
         .filter_map(|(id, recorded)| Some((id.clone(), host(&recorded.target.deployer)?)))
         .collect();
     let keys =
-        Keys::gather(&task.app.runs, Some(&task.loaded.row), keys::entered(&task.app.runs, &targets)).await;
+        Keys::load(&task.app.runs, Some(&task.loaded.row), keys::ssh_hosts(&task.app.runs, &targets)).await;
     let mut reachable = BTreeMap::new();
     for (id, target) in &targets {
-        match reach(&task.app.runs, id, target, &keys) {
+        match connection_to(&task.app.runs, id, target, &keys) {
             Ok(_) => drop(reachable.insert(id, target)),
             // Nothing was started on it, and another attempt would fail too.
             Err(error) => {
@@ -120,7 +117,7 @@ async fn play(
     }
     let run = run_over(task, reachable, &keys, open)?;
     // A deployment in progress continues even if the run is stopped.
-    let mut playing = match playbook::start(&undisturbed(task), run).await {
+    let mut playing = match playbook::start(&task.without_stop(), run).await {
         Ok(playing) => playing,
         Err(error) => return Ok(open.keys().map(|id| (id.clone(), error.to_string())).collect()),
     };
@@ -146,7 +143,7 @@ async fn play(
         }
     }
     for id in open.keys() {
-        reasons.entry(id.clone()).or_insert_with(|| how_it_ended(ended.as_ref()));
+        reasons.entry(id.clone()).or_insert_with(|| end_reason(ended.as_ref()));
     }
     Ok(reasons)
 }

@@ -8,9 +8,10 @@ use super::Task;
 use super::{deployment, notices};
 use crate::store::releases;
 use patch_compliance::upstream_error;
+use patch_runs::app::transition::LogLines;
 
 /// Returns lines for the run's log.
-pub(super) async fn follow_up(task: &Task<'_>) -> ApiResult<Vec<(Option<CiId>, String)>> {
+pub(super) async fn follow_up(task: &Task<'_>) -> ApiResult<LogLines> {
     let row = &task.loaded.row;
     if task.loaded.plan.as_ref().is_none_or(|plan| plan.deployment().is_none()) || row.dry_run {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! A finished run under other strategies, with the durations and faults that its hosts really had.
+//! Replays a finished run under other strategies, with the actual durations and faults of its hosts.
 
 use std::collections::BTreeMap;
 
@@ -32,30 +32,30 @@ use crate::{
 use patch_compliance::app::updates;
 use patch_compliance::upstream_error;
 
-/// Hosts for which the plan names no advisory still count in the exposure.
-const LEAST_SEVERITY: f64 = 1.0;
+/// Hosts without an advisory in the plan still count in the exposure.
+const MIN_SEVERITY: f64 = 1.0;
 
 pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> ApiResult<PlanComparison> {
-    let mut connection = app.pool.acquire().await?;
-    let row = stored_runs::get_run(&mut connection, id).await?;
-    let plan = stored_runs::find_plan(&mut connection, id).await?;
-    let hosts = run_records::list_host_statuses(&mut connection, id).await?;
+    let mut conn = app.pool.acquire().await?;
+    let row = stored_runs::get_run(&mut conn, id).await?;
+    let plan = stored_runs::find_plan(&mut conn, id).await?;
+    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
     if !row.state.is_final() {
         return Err(ApiError::new(
             problem_types::RUN_STATE,
-            "the run has not ended; only a finished run is replayed",
+            "the run has not ended; only an ended run can be replayed",
         ));
     }
     let Some(plan) = plan.filter(|plan| plan.intent == Intent::Patch) else {
         return Err(ApiError::new(
             problem_types::RUN_STATE,
-            "the run patched nothing: there is nothing to replay",
+            "the run patched nothing; there is nothing to replay",
         ));
     };
     let ids: Vec<CiId> = plan.targets.keys().cloned().collect();
-    let severities = updates::severities_of_plan(&mut connection, &plan).await?;
-    let (durations, observations) = predictions::duration_model(app, &mut connection, &plan.targets).await?;
-    drop(connection);
+    let severities = updates::severities_of_plan(&mut conn, &plan).await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &plan.targets).await?;
+    drop(conn);
     let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
     let graph = app.cmdb.get_graph(&selector).await.map_err(upstream_error)?;
     let plan_request = request_of(&row, &plan, &graph, severities);
@@ -65,11 +65,11 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     let replayed = tokio::task::spawn_blocking(move || {
         let comparison = simulator::replay(&plan_request, &strategies, &observed, &durations);
         let strategy = comparison.recommendation.unwrap_or(plan_request.strategy);
-        let told = PlanRequest { strategy, ..plan_request };
-        (comparison, deadline.map(|deadline| answer(&told, deadline, &durations, runs, seed)))
+        let explained = PlanRequest { strategy, ..plan_request };
+        (comparison, deadline.map(|deadline| answer(&explained, deadline, &durations, runs, seed)))
     });
     let (comparison, deadline) = replayed.await.map_err(ApiError::internal)?;
-    let remarks = std::iter::once(as_it_went(&plan, &hosts)).chain(comparison.outcomes.iter().map(remark));
+    let remarks = std::iter::once(actual_course(&plan, &hosts)).chain(comparison.outcomes.iter().map(remark));
     Ok(PlanComparison {
         outcomes: comparison
             .outcomes
@@ -84,10 +84,10 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     })
 }
 
-/// The order that led to the plan, with the limits it had then and the graph of now.
+/// The request behind the plan, with its limits of that time and the current graph.
 fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiId, f64>) -> PlanRequest {
     let staging = plan.waves.iter().filter(|wave| wave.kind == WaveKind::Staging);
-    let known = |host: &CiId| severities.get(host).copied().unwrap_or_default().max(LEAST_SEVERITY);
+    let known = |host: &CiId| severities.get(host).copied().unwrap_or_default().max(MIN_SEVERITY);
     let severities = plan.targets.keys().map(|host| (host.clone(), known(host))).collect();
     PlanRequest {
         intent: Intent::Patch,
@@ -108,7 +108,7 @@ fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiI
     }
 }
 
-/// What each host did that the run came to. A host that was tried again took its share of the whole each time.
+/// What each host of the run did. The time of a host that was retried is divided by its attempts.
 fn observed(hosts: &[HostStatus]) -> BTreeMap<CiId, Observed> {
     let of_host = |host: &HostStatus| {
         let whole = (host.ended_at? - host.started_at?).num_milliseconds().max(0) as f64 / 1000.0;
@@ -123,24 +123,22 @@ fn observed(hosts: &[HostStatus]) -> BTreeMap<CiId, Observed> {
     hosts.iter().filter_map(of_host).collect()
 }
 
-fn as_it_went(plan: &Plan, hosts: &[HostStatus]) -> String {
+fn actual_course(plan: &Plan, hosts: &[HostStatus]) -> String {
     let begun = hosts.iter().filter(|host| host.attempts > 0).count();
     let failed = hosts.iter().filter(|host| host.state.is_failure()).count();
     let all = plan.targets.len();
-    format!("as it went, by `{}`: {begun} of {all} hosts begun, {failed} failed", plan.strategy)
+    format!("actual run with `{}`: {begun} of {all} hosts started, {failed} failed", plan.strategy)
 }
 
 fn remark(outcome: &StrategyOutcome) -> String {
     let StrategyOutcome { strategy, forecast, .. } = outcome;
     let (begun, failed) = (forecast.begun_hosts.mean, forecast.failed_hosts.mean);
-    match forecast.halt.value > 0.5 {
-        true => format!(
-            "`{strategy}` would have stopped after {begun} of {} hosts, {failed} failed",
-            forecast.hosts
-        ),
-        false => format!(
-            "`{strategy}` would have gone through {begun} of {} hosts in {:.0} s, {failed} failed",
+    if forecast.halt.value > 0.5 {
+        format!("`{strategy}` would have stopped after {begun} of {} hosts, {failed} failed", forecast.hosts)
+    } else {
+        format!(
+            "`{strategy}` would have patched {begun} of {} hosts in {:.0} s, {failed} failed",
             forecast.hosts, forecast.duration_seconds.p50
-        ),
+        )
     }
 }

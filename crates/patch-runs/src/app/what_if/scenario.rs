@@ -1,4 +1,4 @@
-//! A scenario from the request's body.
+//! Simulates a scenario from the request body.
 
 use api_types::patch::{Forecast, PlanComparison, SimulatePlans};
 use service_kit::{ApiError, ApiResult};
@@ -8,12 +8,12 @@ use super::{runs, strategies};
 
 /// Nodes of the batches of `batch_rolling`.
 const BATCH_SIZE: usize = 2;
-/// Nodes played in all runs of all strategies: some ten seconds of work. `patchctl simulate -f` knows no such limit.
-const MOST_PLAYED: u64 = 50_000_000;
+/// Limit of nodes in all simulations together: about ten seconds of work. `patchctl simulate -f` has no limit.
+const MAX_PLAYED_NODES: u64 = 50_000_000;
 
 pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult<PlanComparison> {
     if request.deadline_seconds.is_some() {
-        let reason = "is for hosts; `patchctl simulate -f --deadline` answers it for a scenario";
+        let reason = "applies to hosts only; use `patchctl simulate -f --deadline` for a scenario";
         return Err(ApiError::invalid("/deadline_seconds", reason));
     }
     let (strategies, runs, seed) = (strategies(request), runs(request), request.seed);
@@ -21,9 +21,9 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
         let scenario = planner::scenario::read("scenario", &yaml)
             .map_err(|error| ApiError::invalid("/scenario", error.to_string()))?;
         let played = scenario.nodes.len() as u64 * u64::from(runs) * strategies.len() as u64;
-        if played > MOST_PLAYED {
+        if played > MAX_PLAYED_NODES {
             let reason = format!(
-                "{played} nodes would be played in all, at most {MOST_PLAYED} are; ask for fewer runs or strategies"
+                "needs {played} simulated nodes, at most {MAX_PLAYED_NODES} are allowed; request fewer runs or strategies"
             );
             return Err(ApiError::invalid("/runs", reason));
         }
@@ -44,7 +44,7 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
     })
 }
 
-/// Nodes stand for hosts, steps for waves.
+/// A node counts as a host, a step as a wave.
 fn forecast(outcome: &ScenarioOutcome) -> Option<Forecast> {
     let (plan, result) = (outcome.plan.as_ref()?, outcome.result.as_ref()?);
     Some(Forecast {

@@ -8,9 +8,9 @@ use domain::{
     run::{Answer, Approval},
 };
 use serde_json::json;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, text_enum::to_text};
 
-use super::{Task, hosts::plan_of};
+use super::Task;
 use crate::{
     app::{
         calendars,
@@ -20,9 +20,9 @@ use crate::{
 };
 use patch_compliance::upstream_error;
 
-/// Opens the change for the run's plan and submits it. Asked again after a crash it finds the change it opened.
+/// Opens the change for the run's plan and submits it. Repeated after a crash, it finds the change that it opened.
 pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let rule = &row.policy.change;
     let kind = match (row.emergency, &rule.standard_template) {
         (true, _) => ChangeKind::Emergency,
@@ -70,7 +70,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let key = format!("run-{}-change", row.id);
     let change = app.itsm.create_change_once(&request, &key).await.map_err(upstream_error)?;
     let change = match change.state {
-        // The answer under the key is the one of the creation: look at the change as it is now.
+        // A repeated request returns the change as it was when it was created, so read its current state.
         ChangeState::Draft => {
             let now = app.itsm.get_change(&change.id).await.map_err(upstream_error)?;
             match now.state {
@@ -84,18 +84,18 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
 }
 
-/// How long the waves of a plan may wait for their conditions, within what the template of releases approves.
+/// How long the waves of a plan may wait for their conditions, within the limit of the releases template.
 fn longest_wait(plan: &Plan) -> TimeDelta {
     let waits = plan.waves.iter().filter_map(|wave| wave.start.as_ref());
     let waits: TimeDelta = waits.map(|start| TimeDelta::seconds(i64::from(start.longest_wait_seconds))).sum();
     waits.min(TimeDelta::days(90))
 }
 
-/// From the beginning of the run until the approval has timed out and the work has had a week. A template allows a week
-/// in all.
+/// From the start of the run until the approval has timed out and the work has had a week. A template allows one week in
+/// total.
 ///
-/// From the run's record alone, not from the clock: asked again after a crash the request is the same, and only the same
-/// request gets the change that was opened under its idempotency key.
+/// Computed from the run's record only, not from the clock: a request that is repeated after a crash must be the same to get
+/// the change that was opened under its idempotency key.
 fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
     let row = &task.loaded.row;
     let start = row.scheduled_for.unwrap_or(row.created_at).min(row.created_at);
@@ -113,12 +113,10 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
     let change = task.app.itsm.get_change(id).await.map_err(upstream_error)?;
-    let hash = plan_of(task)?.hash();
+    let hash = task.plan()?.hash();
     let fits = change.plan_hash.as_deref().is_none_or(|of_change| of_change == hash.as_str());
     let approval = match change.state {
-        _ if !fits => {
-            Approval::Refused { reason: format!("change {id} is for another plan than this run's") }
-        }
+        _ if !fits => Approval::Refused { reason: format!("change {id} is for another plan") },
         ChangeState::Approved | ChangeState::InProgress => Approval::Approved,
         ChangeState::Draft | ChangeState::PendingApproval => Approval::Waiting,
         ChangeState::Rejected => {
@@ -129,7 +127,7 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
             Approval::Refused { reason: format!("change {id} was rejected{}", said.unwrap_or_default()) }
         }
         ChangeState::Cancelled | ChangeState::Completed | ChangeState::Failed => {
-            Approval::Refused { reason: format!("change {id} is closed already") }
+            Approval::Refused { reason: format!("change {id} is already closed") }
         }
     };
     let evidence = match &approval {
@@ -140,16 +138,16 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
                 .rev()
                 .find(|a| a.voided_at.is_none())
                 .map_or("its template".to_owned(), |a| a.approver.clone());
-            Evidence::logged(format!("change {id} is approved by {who}"))
+            Evidence::logged(format!("change {id} was approved by {who}"))
         }
         _ => Evidence::default(),
     };
     Ok((Answer::ChangeIs(approval), evidence))
 }
 
-/// Reads everything anew right before the work: approval, hash, span, coverage, freezes, window, other runs.
+/// Checks everything again right before the work: approval, hash, time span, coverage, freezes, window, other runs.
 pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
-    let (row, plan, app) = (&task.loaded.row, plan_of(task)?, task.app);
+    let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let now = app.clock.now();
     let not_yet = |reason: String, minutes: i64| {
         let retry_at = now + TimeDelta::minutes(minutes);
@@ -163,7 +161,12 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     let hash = plan.hash();
     match change.state {
         ChangeState::Approved | ChangeState::InProgress => {}
-        other => return invalid(format!("change {id} is not approved any more: it is {other:?}")),
+        other => {
+            return invalid(format!(
+                "change {id} is no longer approved: its state is `{}`",
+                to_text(&other)?
+            ));
+        }
     }
     if change.plan_hash.as_deref() != Some(hash.as_str()) {
         return invalid(format!("change {id} is approved for another plan"));
@@ -172,10 +175,10 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         return invalid(format!("change {id} does not cover `{uncovered}`"));
     }
     if now >= change.end_at {
-        return invalid(format!("the span of change {id} ended at {}", change.end_at));
+        return invalid(format!("the planned end of change {id} was at {}", change.end_at));
     }
     if now < change.start_at {
-        return not_yet(format!("change {id} begins at {}", change.start_at), 1);
+        return not_yet(format!("the planned start of change {id} is at {}", change.start_at), 1);
     }
     if let Some(window) = row.policy.window.as_ref().filter(|_| !row.emergency)
         && !window.admits_start(now)
@@ -188,24 +191,24 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
                     Evidence::logged(format!("waiting: {reason}")),
                 ))
             }
-            _ => invalid("no maintenance window opens within the span of its change".to_owned()),
+            _ => invalid("no maintenance window opens before the planned end of its change".to_owned()),
         };
     }
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     if !row.emergency {
         for target in plan.targets.values() {
-            let freezes = calendars::freezes_over(&mut transaction, (now, now), &target.tags).await?;
+            let freezes = calendars::find_freeze_names(&mut transaction, (now, now), &target.tags).await?;
             if let Some(freeze) = freezes.first() {
-                return not_yet(format!("the freeze `{freeze}` is in force"), 5);
+                return not_yet(format!("freeze `{freeze}` is active"), 5);
             }
         }
     }
-    // Customers are taken one by one as they are deployed to: a rollout that waits for weeks must not hold up an urgent one.
+    // Customers are locked one by one when they are deployed to: a rollout that waits for weeks must not block an urgent one.
     let subjects = task.subjects().locked_together(plan);
     let held = run_records::lock_hosts(&mut transaction, row.id, &subjects, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
-        return not_yet(format!("`{host}` is in the hands of run {other}"), 1);
+        return not_yet(format!("`{host}` is locked by run {other}"), 1);
     }
     Ok((
         Answer::Valid,
@@ -216,12 +219,12 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     ))
 }
 
-/// Tells ITSM that the work begins; a change that is at work for this plan already is taken as begun.
+/// Reports the start of the work to ITSM. A change that is already in progress for this plan counts as started.
 pub(super) async fn begin_work(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
     let app = task.app;
     let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
     if change.state != ChangeState::InProgress {
-        let request = ExecuteChange { plan_hash: Some(plan_of(task)?.hash().to_string()) };
+        let request = ExecuteChange { plan_hash: Some(task.plan()?.hash().to_string()) };
         match app.itsm.execute_change(id, &request).await {
             Ok(_) => {}
             Err(error) if error.is_transient() => return Err(upstream_error(error)),

@@ -1,4 +1,4 @@
-//! REPORT and ALERT: the books are closed, and those who must know are told.
+//! REPORT and ALERT: closes the change, opens an incident, and notifies recipients.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use domain::{
     run::{Answer, HostState, Run, Stop},
 };
 use serde_json::json;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{Task, reboots};
 use crate::{app::transition::Evidence, upstream_error};
 
-/// The records of the subjects are brought up to date, and the change is closed with its evidence.
+/// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let actual = task.subjects().report(task).await?;
     let closed = close_change(task).await?;
@@ -50,7 +50,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             app.itsm.fail_change(id, &request).await
         }
         ChangeState::InProgress => app.itsm.complete_change(id, &request).await,
-        // Opened by this run and never begun: nobody shall approve what will not happen.
+        // The work never started, so the change must not be approved any more.
         ChangeState::Draft | ChangeState::PendingApproval | ChangeState::Approved => {
             let unused = CloseChange { close_code: None, ..request.clone() };
             app.itsm.cancel_change(id, &unused).await
@@ -60,14 +60,10 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         }
     };
     let closed = closed.map_err(upstream_error)?;
-    Ok(format!("change {id} is {}: {}", word(closed.state), request.close_notes))
+    Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
 }
 
-fn word(state: ChangeState) -> String {
-    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// An incident if a host failed or the run was stopped by a fault; word to those the policy names.
+/// Opens an incident if a host failed or a fault stopped the run, and notifies the recipients of the policy.
 pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
     let machine = &row.machine;
@@ -93,7 +89,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             .collect(),
             description: lines
                 .chain(not_rebooted.iter().map(|host| {
-                    format!("{host}: an earlier run left its reboot to this one, and it was not done")
+                    format!("{host}: an earlier run left its reboot to this run, which did not do it")
                 }))
                 .take(1000)
                 .collect::<Vec<_>>()
@@ -104,14 +100,12 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             correlation_id: Some(format!("run:{}", row.id)),
         };
         let incident = app.itsm.create_incident(&request).await.map_err(upstream_error)?;
-        evidence.log.push((None, format!("incident {} is open: {}", incident.id, request.short_description)));
+        evidence.log.push((None, format!("opened incident {}: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
-    let outcome = outcome_word(machine, &failed);
-    let scope = match outcome {
-        "succeeded" => row.policy.notices.success,
-        _ => row.policy.notices.failure,
-    };
+    let outcome = outcome_text(machine, &failed);
+    let has_succeeded = machine.stop.is_none() && failed.is_empty();
+    let scope = if has_succeeded { row.policy.notices.success } else { row.policy.notices.failure };
     let recipients = row.policy.notify.iter().filter(|_| scope != NoticeScope::None);
     for recipient in recipients.collect::<BTreeSet<_>>() {
         let request = CreateNotification {
@@ -130,7 +124,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         };
         match app.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
-            Err(error) => evidence.log.push((None, format!("`{recipient}` cannot be notified: {error}"))),
+            Err(error) => evidence.log.push((None, format!("cannot notify `{recipient}`: {error}"))),
             Ok(_) => {}
         }
     }
@@ -138,7 +132,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Alerted, evidence))
 }
 
-fn outcome_word(machine: &Run, failed: &[CiId]) -> &'static str {
+fn outcome_text(machine: &Run, failed: &[CiId]) -> &'static str {
     match (&machine.stop, failed.is_empty()) {
         (Some(Stop::Cancelled { .. }), _) => "cancelled",
         (Some(Stop::Expired { .. }), _) => "expired",

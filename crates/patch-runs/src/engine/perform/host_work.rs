@@ -14,7 +14,10 @@ use service_kit::ApiResult;
 
 use super::{Task, hosts, patch, plan, snapshot, staging_tests, verify};
 use crate::{
-    app::{runs, transition::Evidence},
+    app::{
+        runs,
+        transition::{Evidence, LogLines},
+    },
     engine::{ChangeText, SubjectWork, Work},
     upstream_error,
 };
@@ -60,7 +63,7 @@ impl SubjectWork for HostWork {
                         "Each host is reverted to the snapshot taken before its update, kept for {hours} h."
                     )
                 }
-                None => "No snapshots are taken; packages are downgraded by hand.".to_owned(),
+                None => "No snapshots are taken; packages must be downgraded manually.".to_owned(),
             },
         })
     }
@@ -77,7 +80,7 @@ impl SubjectWork for HostWork {
         plan.subjects().into_iter().cloned().collect()
     }
 
-    /// CI patch states to the CMDB, maintenance ended.
+    /// Writes the patch state of each CI to the CMDB and ends its maintenance.
     fn report<'a>(&'a self, task: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Option<simulator::Actual>>> {
         async move {
             let (row, app) = (&task.loaded.row, task.app);
@@ -87,8 +90,8 @@ impl SubjectWork for HostWork {
             };
             let patched: Vec<CiId> = of_state(|state| state == HostState::Succeeded).collect();
             if !patched.is_empty() && !row.dry_run {
-                let mut connection = app.pool.acquire().await?;
-                compliance::record_patched(&mut connection, &patched, now).await?;
+                let mut conn = app.pool.acquire().await?;
+                compliance::record_patched(&mut conn, &patched, now).await?;
             }
             for (host, _) in row.machine.hosts.iter().filter(|(_, run)| run.was_touched()) {
                 end_maintenance(task, host).await?;
@@ -96,24 +99,24 @@ impl SubjectWork for HostWork {
                 state.run_id = Some(row.id.0);
                 match app.cmdb.set_patch_state(host, &state).await {
                     Err(error) if error.is_transient() => return Err(upstream_error(error)),
-                    // Decommissioned since: there is nothing left to keep up to date.
+                    // The CI was decommissioned in the meantime: there is nothing to update.
                     Err(error) => {
                         tracing::warn!(run.id = %row.id, "the CMDB refused the patch state of `{host}`: {error}")
                     }
                     Ok(_) => {}
                 }
             }
-            runs::actual(app, row.id).await
+            runs::get_actual(app, row.id).await
         }
         .boxed()
     }
 
-    fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<Vec<(Option<CiId>, String)>>> {
+    fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }
 }
 
-/// Ends the run's own maintenance on a host, if it is on: also on hosts that were lost on the way.
+/// Ends the run's own maintenance on a host, also on a host that was lost during the run.
 async fn end_maintenance(task: &Task<'_>, host: &CiId) -> ApiResult<()> {
     let owner = format!("run:{}", task.loaded.row.id);
     let ci = match task.app.cmdb.get_ci(host).await {

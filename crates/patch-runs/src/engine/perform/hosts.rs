@@ -1,4 +1,4 @@
-//! Settling hosts that were interrupted.
+//! Playbooks over hosts of a plan, and the recovery of interrupted hosts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,27 +13,18 @@ use domain::{
     workflow::{Command, Drain, HostWorkflow, WorkflowStep},
 };
 use serde_json::{Value, json};
-use service_kit::{ApiError, ApiResult};
-use tokio::sync::watch;
+use service_kit::ApiResult;
 
-use super::{Order, Task};
+use super::Task;
 use crate::{
     App,
     app::{
         keys::{self, Keys},
-        playbooks::reach,
+        playbooks::connection_to,
         transition::Evidence,
     },
-    engine::playbook::{self, MARGIN, how_it_ended, playbook_run},
+    engine::playbook::{self, MARGIN, end_reason, playbook_run},
 };
-
-/// The plan of a run that has got as far as touching hosts.
-pub fn plan_of<'a>(task: &Task<'a>) -> ApiResult<&'a Plan> {
-    task.loaded
-        .plan
-        .as_ref()
-        .ok_or_else(|| ApiError::internal(format!("run {} acts without a plan", task.loaded.row.id)))
-}
 
 /// The targets among `hosts`.
 pub(super) fn targets_of<'a>(
@@ -43,7 +34,7 @@ pub(super) fn targets_of<'a>(
     plan.targets.iter().filter(|(id, _)| hosts.contains(*id))
 }
 
-/// A run of a playbook over hosts of the plan, with the variables every playbook of a run gets.
+/// A playbook run over hosts of the plan, with the variables that every playbook of a run gets.
 pub(super) fn run_over(
     task: &Task<'_>,
     playbook: Playbook,
@@ -52,7 +43,7 @@ pub(super) fn run_over(
     timeout: Duration,
     variables: impl Fn(&CiId, &Target, &mut Variables),
 ) -> ApiResult<PlaybookRun> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let run = &task.loaded.row;
     let own = |id: &CiId, target: &Target| {
         let mut own = Variables::new();
@@ -81,7 +72,7 @@ pub(super) fn run_over(
     Ok(playbook_run)
 }
 
-/// What says that a host is drained, spoken for this host.
+/// How to check that this host is drained.
 fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
     match &workflow.drain {
         None => Value::Null,
@@ -90,7 +81,7 @@ fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
     }
 }
 
-/// The programs that tell monitoring, as they lie in the platform's own folder: an operator names one, never a path.
+/// The programs that notify monitoring, in the platform's own folder: operators give a name, never a path.
 fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     let folder = app.compliance.settings.hooks_dir.clone().unwrap_or_default();
     let hooks = |commands: &[Command]| -> Vec<Command> {
@@ -106,51 +97,51 @@ fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     json!({ "on": hooks(&workflow.maintenance_hooks.on), "off": hooks(&workflow.maintenance_hooks.off) })
 }
 
-/// Stands for the host's id in commands and addresses.
+/// Placeholder for the host's id in commands and addresses.
 const HOST: &str = "{host}";
 
 fn for_host(command: &Command, host: &CiId) -> Command {
     command.iter().map(|word| word.replace(HOST, host.as_str())).collect()
 }
 
-/// The keys of these hosts, and of which there is none with the reason.
-pub(super) async fn keys_of(
+/// The keys of these hosts, the hosts that can be reached, and why the others cannot.
+pub(super) async fn load_keys(
     task: &Task<'_>,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Keys, BTreeSet<CiId>, BTreeMap<CiId, String>)> {
-    let plan = plan_of(task)?;
-    let entered = keys::entered(task.app, targets_of(plan, hosts));
-    let keys = Keys::gather(task.app, Some(&task.loaded.row), entered).await;
-    let (mut within_reach, mut out_of_reach) = (BTreeSet::new(), BTreeMap::new());
+    let plan = task.plan()?;
+    let entered = keys::ssh_hosts(task.app, targets_of(plan, hosts));
+    let keys = Keys::load(task.app, Some(&task.loaded.row), entered).await;
+    let (mut reachable, mut unreachable) = (BTreeSet::new(), BTreeMap::new());
     for (id, target) in targets_of(plan, hosts) {
-        match reach(task.app, id, target, &keys) {
-            Ok(_) => drop(within_reach.insert(id.clone())),
-            Err(error) => drop(out_of_reach.insert(id.clone(), error.to_string())),
+        match connection_to(task.app, id, target, &keys) {
+            Ok(_) => drop(reachable.insert(id.clone())),
+            Err(error) => drop(unreachable.insert(id.clone(), error.to_string())),
         }
     }
-    Ok((keys, within_reach, out_of_reach))
+    Ok((keys, reachable, unreachable))
 }
 
-/// How much time one host's whole workflow may take.
+/// Time limit of the whole workflow of a host.
 pub(super) fn host_timeout(plan: &Plan) -> Duration {
     Duration::from_secs(u64::from(plan.workflow.host_timeout_seconds)) + MARGIN
 }
 
-/// Plays a playbook whose only result is an outcome per host, on those of the hosts that can be entered.
+/// Runs a playbook with one outcome per host, on the hosts that can be reached.
 pub(super) async fn play_outcomes(
     task: &Task<'_>,
     playbook: Playbook,
     hosts: &BTreeSet<CiId>,
     variables: impl Fn(&CiId, &Target, &mut Variables),
 ) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
-    let (keys, within_reach, out_of_reach) = keys_of(task, hosts).await?;
+    let (keys, reachable, unreachable) = load_keys(task, hosts).await?;
     let mut results: BTreeMap<CiId, Result<(), String>> =
-        out_of_reach.into_iter().map(|(host, reason)| (host, Err(reason))).collect();
-    if within_reach.is_empty() {
+        unreachable.into_iter().map(|(host, reason)| (host, Err(reason))).collect();
+    if reachable.is_empty() {
         return Ok(results);
     }
-    let timeout = host_timeout(plan_of(task)?);
-    let run = run_over(task, playbook, &within_reach, &keys, timeout, variables)?;
+    let timeout = host_timeout(task.plan()?);
+    let run = run_over(task, playbook, &reachable, &keys, timeout, variables)?;
     let mut playing = playbook::start(task, run).await?;
     let mut ended = None;
     while let Some(event) = playing.next().await {
@@ -169,19 +160,20 @@ pub(super) async fn play_outcomes(
         }
     }
     for host in hosts {
-        results.entry(host.clone()).or_insert_with(|| Err(how_it_ended(ended.as_ref())));
+        results.entry(host.clone()).or_insert_with(|| Err(end_reason(ended.as_ref())));
     }
     Ok(results)
 }
 
 pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    // Settling is what a stop asks for: it is not stopped itself.
-    let results = play_outcomes(&undisturbed(task), Playbook::RecoverHost, hosts, |_, target, variables| {
-        variables.set("pm_updates", updates(target));
-    })
-    .await?;
+    // A stop requires this recovery, so it must not be stopped itself.
+    let results =
+        play_outcomes(&task.without_stop(), Playbook::RecoverHost, hosts, |_, target, variables| {
+            variables.set("pm_updates", updates(target));
+        })
+        .await?;
     let text = format!(
-        "settled {} of {} interrupted hosts",
+        "recovered {} of {} interrupted hosts",
         results.values().filter(|r| r.is_ok()).count(),
         hosts.len()
     );
@@ -191,9 +183,4 @@ pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResul
 /// The planned packages of a target: name to version.
 pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Value> {
     target.updates.iter().map(|update| (update.package.clone(), update.to.clone().into())).collect()
-}
-
-/// The same task deaf to orders: work that brings hosts to a safe state is finished.
-pub fn undisturbed<'a>(task: &Task<'a>) -> Task<'a> {
-    Task { orders: watch::channel(Order::GoOn).1, ..*task }
 }

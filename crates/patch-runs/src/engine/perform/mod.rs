@@ -1,4 +1,4 @@
-//! The performers: one per action. Each can be performed again after a crash and does the work once.
+//! The performers, one per action. Each can be repeated after a crash and does the work once.
 
 mod change;
 mod close;
@@ -9,30 +9,32 @@ mod plan;
 mod reboots;
 mod snapshot;
 mod staging_tests;
-mod step_watch;
+mod step_tracker;
 mod verify;
 
 use ansible::Orphan;
 use api_types::patch::RunTrigger;
-use domain::run::{Action, Answer, Pending};
+use domain::{
+    plan::Plan,
+    run::{Action, Answer, Pending},
+};
 use leases::Lease;
-use service_kit::ApiResult;
+use service_kit::{ApiError, ApiResult};
 use tokio::sync::watch;
 
-pub use hosts::{plan_of, undisturbed};
-pub use patch::tell;
+pub use patch::report_event;
 
 use super::SubjectWork;
 use crate::{
     App,
-    app::transition::{Evidence, Loaded},
+    app::transition::{Evidence, LoadedRun},
 };
 
-/// What the run wants of the action under way.
+/// Whether the action in progress must come to an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    GoOn,
-    /// Come to a defined end: no further task, package transactions finish.
+pub enum StopSignal {
+    Continue,
+    /// Start no further task and finish package transactions.
     Stop,
 }
 
@@ -40,14 +42,25 @@ pub enum Order {
 pub struct Task<'a> {
     pub app: &'a App,
     pub lease: &'a Lease,
-    pub loaded: &'a Loaded,
+    pub loaded: &'a LoadedRun,
     pub pending: &'a Pending,
-    /// An earlier owner began it and did not live to report its end.
-    pub began_before: bool,
-    pub orders: watch::Receiver<Order>,
+    /// An earlier owner started it and did not report its end.
+    pub is_repeat: bool,
+    pub stop_signal: watch::Receiver<StopSignal>,
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// The plan of a run that has one.
+    pub fn plan(&self) -> ApiResult<&'a Plan> {
+        let LoadedRun { row, plan } = self.loaded;
+        plan.as_ref().ok_or_else(|| ApiError::internal(format!("run {} acts without a plan", row.id)))
+    }
+
+    /// The same task, which no stop interrupts: work that brings hosts to a safe state is finished.
+    pub fn without_stop(&self) -> Self {
+        Task { stop_signal: watch::channel(StopSignal::Continue).1, ..*self }
+    }
+
     /// What is done to the subjects of this run.
     fn subjects(&self) -> &dyn SubjectWork {
         match self.loaded.row.trigger {
@@ -62,7 +75,7 @@ impl Task<'_> {
 }
 
 pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.began_before, "{}", task.pending.action.name());
+    tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.is_repeat, "{}", task.pending.action.name());
     match &task.pending.action {
         Action::Plan => task.subjects().plan(&task).await,
         Action::OpenChange => change::open_change(&task).await,
@@ -86,12 +99,12 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     }
 }
 
-/// Ends the playbook that an earlier owner of the step left behind on this machine, before the step begins anew.
+/// Ends the playbook that an earlier owner of the action left on this machine, before the action starts again.
 pub(super) async fn end_orphan(process: Option<&serde_json::Value>) {
     let Some(orphan) = process.and_then(|process| serde_json::from_value::<Orphan>(process.clone()).ok())
     else {
         return;
     };
     let end = orphan.end(std::time::Duration::from_secs(10)).await;
-    tracing::info!(process.end = ?end, "looked for the playbook an earlier owner had started");
+    tracing::info!(process.end = ?end, "checked for the playbook of an earlier owner");
 }

@@ -1,4 +1,4 @@
-//! EXECUTE: one playbook takes a whole batch of hosts through their workflow.
+//! EXECUTE: one playbook takes a batch of hosts through their workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,21 +11,22 @@ use domain::{
     package::Packaging,
     plan::{Plan, Target},
     run::{Answer, Event, HostResult, HostState},
-    workflow::{Reboot, WorkflowStep},
+    workflow::WorkflowStep,
 };
+use serde_json::json;
 use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::{
     Task,
-    hosts::{host_timeout, keys_of, plan_of, run_over, targets_of, updates},
+    hosts::{host_timeout, load_keys, run_over, targets_of, updates},
     reboots,
-    step_watch::StepWatch,
+    step_tracker::StepTracker,
 };
 use crate::{
     app::transition::{self, Evidence, TransitionError},
     engine::{
         RETRY_AFTER,
-        playbook::{self, how_it_ended},
+        playbook::{self, end_reason},
     },
     store::{
         host_steps::StepRecord,
@@ -34,23 +35,23 @@ use crate::{
 };
 
 pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let unfinished: BTreeSet<CiId> = hosts
         .iter()
         .filter(|host| task.loaded.row.machine.hosts.get(*host).is_some_and(|run| run.state.is_working()))
         .cloned()
         .collect();
-    let (keys, unfinished, out_of_reach) = keys_of(task, &unfinished).await?;
-    for (host, reason) in out_of_reach {
-        refuse(task, host, reason).await?;
+    let (keys, unfinished, unreachable) = load_keys(task, &unfinished).await?;
+    for (host, reason) in unreachable {
+        fail_untouched(task, host, reason).await?;
     }
     if unfinished.is_empty() {
         return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
     }
     let reboot_of = reboots::choose(task, &unfinished).await?;
     let boot_ids = {
-        let mut connection = task.app.pool.acquire().await?;
-        run_records::list_boot_ids(&mut connection, task.loaded.row.id).await?
+        let mut conn = task.app.pool.acquire().await?;
+        run_records::list_boot_ids(&mut conn, task.loaded.row.id).await?
     };
     let run = run_over(
         task,
@@ -60,7 +61,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         host_timeout(plan),
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
-            variables.set("pm_reboot", reboot_word(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
+            variables.set("pm_reboot", json!(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
             if let Some(boot_id) = boot_ids.get(id) {
                 variables.set("pm_boot_id_before", boot_id.as_str());
             }
@@ -72,41 +73,42 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     )?;
     let machine = &task.loaded.row.machine;
     let attempts = machine.hosts.iter().map(|(host, run)| (host.clone(), run.attempts)).collect();
-    let mut steps = StepWatch::new(attempts);
+    let mut steps = StepTracker::new(attempts);
     let mut playing = playbook::start(task, run).await?;
     let mut seen: BTreeMap<CiId, HostState> = BTreeMap::new();
     let mut ended = None;
     while let Some(event) = playing.next().await {
         match event {
             PlaybookEvent::HostStarted { host, step, .. } if unfinished.contains(&host) => {
-                let evidence = Evidence { steps: steps.begins(&host, step), ..Evidence::default() };
+                let evidence = Evidence { steps: steps.task_started(&host, step), ..Evidence::default() };
                 let state = step.map(WorkflowStep::host_state);
                 match state.filter(|state| seen.get(&host) != Some(state)) {
                     Some(state) => {
                         seen.insert(host.clone(), state);
                         let event = Event::HostProgressed { step: task.pending.step, host, state };
-                        tell(task, event, evidence).await?;
+                        report_event(task, event, evidence).await?;
                     }
                     None => store(task, evidence).await?,
                 }
             }
             PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
-                host_result(task, &mut steps, result).await?
+                record_task_result(task, &mut steps, result).await?
             }
             PlaybookEvent::Ended(how) => ended = Some(how),
             _ => {}
         }
     }
-    let reason = how_it_ended(ended.as_ref());
-    let rest = |host: &CiId| match playing.is_stopping() {
-        true => (host.clone(), HostResult::Interrupted),
-        false => (host.clone(), HostResult::Failed { reason: reason.clone(), step: None }),
+    let result = if playing.is_stopping() {
+        HostResult::Interrupted
+    } else {
+        HostResult::Failed { reason: end_reason(ended.as_ref()), step: None }
     };
-    Ok((Answer::Patched { unfinished: unfinished.iter().map(rest).collect() }, Evidence::default()))
+    let rest = unfinished.into_iter().map(|host| (host, result.clone()));
+    Ok((Answer::Patched { unfinished: rest.collect() }, Evidence::default()))
 }
 
-/// Ends a host that nothing was done to, because there is no way in.
-async fn refuse(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
+/// Fails a host that was not changed, because it cannot be reached.
+async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
     let attempt = task.loaded.row.machine.hosts.get(&host).map_or(1, |run| run.attempts);
     let (step, detail) = (WorkflowStep::Precheck, Some(reason.clone()));
     let record =
@@ -117,12 +119,13 @@ async fn refuse(task: &Task<'_>, host: CiId, reason: String) -> ApiResult<()> {
         ..Evidence::default()
     };
     let result = HostResult::Failed { reason: format!("not touched: {reason}"), step: Some(step) };
-    tell(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
+    report_event(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
 }
 
-/// Takes one task's result on one host in: what it says of the whole host is stored at once, not when the batch ends.
-async fn host_result(task: &Task<'_>, steps: &mut StepWatch, result: TaskResult) -> ApiResult<()> {
-    let mut evidence = Evidence { steps: steps.ends(&result).into_iter().collect(), ..Evidence::default() };
+/// Records the result of one task on one host. An outcome of the whole host is stored at once, not at the end of the batch.
+async fn record_task_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResult) -> ApiResult<()> {
+    let mut evidence =
+        Evidence { steps: steps.task_ended(&result).into_iter().collect(), ..Evidence::default() };
     if result.step == Some(WorkflowStep::Precheck)
         && let Some(boot_id) =
             result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
@@ -136,22 +139,21 @@ async fn host_result(task: &Task<'_>, steps: &mut StepWatch, result: TaskResult)
         }
         return store(task, evidence).await;
     };
-    evidence.steps.extend(steps.closes(&result.host));
-    let failed_step = steps.step_of_host(&result.host);
-    let (host_result, text) = judge(&outcome, failed_step);
+    evidence.steps.extend(steps.close(&result.host));
+    let failed_step = steps.current_step(&result.host);
+    let (result_of_host, text) = host_result(&outcome, failed_step);
     evidence.log.push((Some(result.host.clone()), text));
     evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
-    tell(
+    report_event(
         task,
-        Event::HostFinished { step: task.pending.step, host: result.host, result: host_result },
+        Event::HostFinished { step: task.pending.step, host: result.host, result: result_of_host },
         evidence,
     )
     .await
 }
 
-fn judge(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
+fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
     let reason = outcome.reason.clone().unwrap_or_else(|| "no reason was given".to_owned());
-    let at = failed_step.map(|step| format!("{}: ", step.name())).unwrap_or_default();
     match outcome.outcome {
         HostOutcomeKind::Succeeded => {
             let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
@@ -164,14 +166,18 @@ fn judge(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResul
             )
         }
         HostOutcomeKind::Failed => {
-            let result = HostResult::Failed { reason: format!("{at}{reason}"), step: failed_step };
-            (result, format!("failed: {at}{reason}"))
+            let reason = match failed_step {
+                Some(step) => format!("{}: {reason}", step.name()),
+                None => reason,
+            };
+            (HostResult::Failed { reason: reason.clone(), step: failed_step }, format!("failed: {reason}"))
         }
         HostOutcomeKind::Unreachable => {
             (HostResult::Unreachable { reason: reason.clone() }, format!("unreachable: {reason}"))
         }
         HostOutcomeKind::Stopped => {
-            (HostResult::Interrupted, format!("stopped before {}", at.trim_end_matches(": ")))
+            let step = failed_step.map_or("its first step", WorkflowStep::name);
+            (HostResult::Interrupted, format!("stopped before {step}"))
         }
     }
 }
@@ -186,7 +192,7 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
     }
 }
 
-/// Stores evidence that no event goes with.
+/// Stores evidence without an event.
 async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
     if evidence.boot_ids.is_empty() && evidence.log.is_empty() && evidence.steps.is_empty() {
         return Ok(());
@@ -194,16 +200,16 @@ async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
     transition::store_as_owner(task.app, task.lease, &evidence).await
 }
 
-/// Gives an event to the run; while the database is away it waits, and the playbook's events wait with it.
-pub async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
+/// Applies an event to the run. While the database is unavailable it retries, and the playbook's events wait.
+pub async fn report_event(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
     loop {
         match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
             Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),
             Err(TransitionError::Lost) => {
-                return Err(ApiError::new(problem_types::LOST, "the run is in other hands"));
+                return Err(ApiError::new(problem_types::LOST, "another process owns the run"));
             }
             Err(TransitionError::Failed(error)) if task.lease.is_alive() => {
-                tracing::warn!(run.id = %task.loaded.row.id, "an event cannot be stored yet: {error}");
+                tracing::warn!(run.id = %task.loaded.row.id, "cannot store an event yet: {error}");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(TransitionError::Failed(error)) => return Err(error),
@@ -211,7 +217,7 @@ pub async fn tell(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResul
     }
 }
 
-/// One playbook serves the whole batch; the one for both families only where both are in it.
+/// One playbook for the whole batch: the mixed one only if the batch has both families.
 fn playbook_for(plan: &Plan, hosts: &BTreeSet<CiId>) -> Playbook {
     let families: BTreeSet<Packaging> =
         targets_of(plan, hosts).map(|(_, target): (_, &Target)| target.packaging).collect();
@@ -219,13 +225,5 @@ fn playbook_for(plan: &Plan, hosts: &BTreeSet<CiId>) -> Playbook {
         (true, false) => Playbook::PatchRhel,
         (false, true) => Playbook::PatchUbuntu,
         _ => Playbook::PatchMixed,
-    }
-}
-
-fn reboot_word(reboot: Reboot) -> &'static str {
-    match reboot {
-        Reboot::Never => "never",
-        Reboot::IfRequired => "if_required",
-        Reboot::Always => "always",
     }
 }

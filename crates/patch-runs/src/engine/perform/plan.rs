@@ -1,4 +1,4 @@
-//! PLAN: which hosts, what each lacks, in which waves; and what is to be expected of it.
+//! PLAN: which hosts, which updates, in which waves; and the forecast.
 
 use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
 use service_kit::{ApiError, ApiResult};
@@ -6,7 +6,7 @@ use service_kit::{ApiError, ApiResult};
 use super::Task;
 use crate::{
     app::{
-        plans::{self, Made},
+        plans::{self, PlannedRun},
         predictions,
         transition::{Evidence, PlanEvidence},
     },
@@ -16,9 +16,9 @@ use patch_compliance::app::compliance;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let order = plans::PlanOrder::of_run(row);
+    let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let request = match plans::gather(app, &order, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
+    let request = match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
         .await
     {
         Ok(request) => request,
@@ -30,31 +30,27 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     if request.targets.is_empty() {
         return Ok((
             Answer::NothingToDo,
-            Evidence::logged("nothing to do: no selected host lacks a wanted update"),
+            Evidence::logged("nothing to do: no selected host is missing a wanted update"),
         ));
     }
-    if let Some(reason) = cannot_go_back_long_enough(&row.policy) {
+    if let Some(reason) = rollback_window_error(&row.policy) {
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
-    let mut connection = app.pool.acquire().await?;
-    let (durations, observations) =
-        predictions::duration_model(app, &mut connection, &request.targets).await?;
-    let schedule = match row.emergency {
-        true => None,
-        false => plans::schedule(app, &mut connection, &row.policy).await?,
-    };
-    drop(connection);
+    let mut conn = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
+    let schedule = if row.emergency { None } else { plans::schedule(app, &mut conn, &row.policy).await? };
+    drop(conn);
     let made = tokio::task::spawn_blocking(move || {
-        plans::make(&request, &durations, observations, schedule.as_ref())
+        plans::make_plan(&request, &durations, observations, schedule.as_ref())
     });
-    let Made { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
+    let PlannedRun { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
-    let mut connection = app.pool.acquire().await?;
+    let mut conn = app.pool.acquire().await?;
     let hosts: Vec<_> = plan.targets.keys().cloned().collect();
-    let before = compliance::share(&mut connection, &hosts).await?;
+    let before = compliance::share(&mut conn, &hosts).await?;
     let text = format!(
         "planned {} hosts in {} waves by {}, plan {}; {} of {} compliant now",
         plan.targets.len(),
@@ -72,17 +68,18 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Planned, evidence))
 }
 
-/// Why the hosts could not go back for as long as the policy wants.
-fn cannot_go_back_long_enough(policy: &Policy) -> Option<String> {
+/// Why hosts could not be rolled back for as long as the policy requires.
+fn rollback_window_error(policy: &Policy) -> Option<String> {
     let wanted = policy.rollback_window_hours?;
-    match policy.pre_patch_snapshot {
-        // Packages go back for as long as their older versions are to be had.
-        _ if policy.rollback_preference == RollbackPreference::Downgrade => None,
-        false => Some(format!("the policy wants a way back for {wanted} h and takes no snapshots")),
-        true if wanted > policy.snapshot_retention_hours => Some(format!(
-            "the policy wants a way back for {wanted} h and keeps snapshots for {} h",
-            policy.snapshot_retention_hours
-        )),
-        true => None,
+    let kept = policy.snapshot_retention_hours;
+    // Packages can be downgraded while the repositories offer the older versions.
+    if policy.rollback_preference == RollbackPreference::Downgrade {
+        None
+    } else if !policy.pre_patch_snapshot {
+        Some(format!("the policy requires a rollback window of {wanted} h but takes no snapshots"))
+    } else if wanted > kept {
+        Some(format!("the policy requires a rollback window of {wanted} h but keeps snapshots for {kept} h"))
+    } else {
+        None
     }
 }

@@ -1,4 +1,4 @@
-//! One reboot for all that is due on a host in one window: a run leaves its reboot to the run that waits for the host.
+//! One reboot per host and window: a run leaves its reboot to the run that waits for the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::{Task, hosts::plan_of};
+use super::Task;
 use crate::{
     App,
     app::{
@@ -19,10 +19,10 @@ use crate::{
     store::reboots,
 };
 
-/// How each host is rebooted by this run: as its plan says and as earlier runs have left to it, or not at all where a later
-/// run that is due now will do it.
+/// How this run reboots each host: as its plan and earlier runs require, or not at all if a later run that is due now will do
+/// it.
 pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
-    let (plan, row, app) = (plan_of(task)?, &task.loaded.row, task.app);
+    let (plan, row, app) = (task.plan()?, &task.loaded.row, task.app);
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     let left_here = reboots::list_left_to(&mut transaction, row.id).await?;
     let mut chosen = BTreeMap::new();
@@ -37,7 +37,7 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         };
         if let Some(next) = next {
             reboots::insert_left(&mut transaction, row.id, host, next, own, app.clock.now()).await?;
-            let text = format!("its reboot is left to run {next}, which is due on it in the same window");
+            let text = format!("its reboot is left to run {next}, which patches it next in the same window");
             log.push((Some(host.clone()), text));
         }
         chosen.insert(host.clone(), if next.is_some() { Reboot::Never } else { own });
@@ -50,20 +50,20 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok(chosen)
 }
 
-/// The run that is due on a host next and could begin now but for this one.
+/// The next run on a host that could start now if this run were not in progress.
 async fn next_run(
     app: &App,
-    connection: &mut sqlx::PgConnection,
+    conn: &mut sqlx::PgConnection,
     id: RunId,
     host: &CiId,
     plan: &domain::plan::Plan,
 ) -> ApiResult<Option<RunId>> {
     let now = app.clock.now();
     let is_open = |policy: &Policy| policy.window.as_ref().is_none_or(|window| window.admits_start(now));
-    let waiting = reboots::list_next_runs(&mut *connection, id, host).await?;
+    let waiting = reboots::list_next_runs(&mut *conn, id, host).await?;
     let Some((next, _)) = waiting.into_iter().find(|(_, policy)| is_open(policy)) else { return Ok(None) };
     let tags = plan.targets.get(host).map(|target| target.tags.clone()).unwrap_or_default();
-    let freezes = calendars::freezes_over(connection, (now, now), &tags).await?;
+    let freezes = calendars::find_freeze_names(conn, (now, now), &tags).await?;
     Ok(freezes.is_empty().then_some(next))
 }
 
@@ -75,10 +75,10 @@ fn strongest(own: Reboot, left: Option<Reboot>) -> Reboot {
     }
 }
 
-/// Hosts whose reboot was left to this run, and that it did not bring to a good end.
+/// Hosts whose reboot was left to this run and that it did not patch successfully.
 pub(super) async fn still_due(task: &Task<'_>) -> ApiResult<Vec<CiId>> {
-    let mut connection = task.app.pool.acquire().await?;
-    let left = reboots::list_left_to(&mut connection, task.loaded.row.id).await?;
+    let mut conn = task.app.pool.acquire().await?;
+    let left = reboots::list_left_to(&mut conn, task.loaded.row.id).await?;
     let hosts = &task.loaded.row.machine.hosts;
     let is_done =
         |host: &CiId| hosts.get(host).is_some_and(|run| run.state == domain::run::HostState::Succeeded);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_is_never_done_less_thoroughly() {
+    fn reboot_that_was_left_is_never_weakened() {
         assert_eq!(strongest(Reboot::Never, None), Reboot::Never);
         assert_eq!(strongest(Reboot::Never, Some(Reboot::IfRequired)), Reboot::IfRequired);
         assert_eq!(strongest(Reboot::IfRequired, Some(Reboot::Always)), Reboot::Always);

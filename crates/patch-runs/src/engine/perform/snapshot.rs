@@ -1,4 +1,4 @@
-//! SNAPSHOT and the way back.
+//! SNAPSHOT and rollback.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,19 +14,16 @@ use futures::{StreamExt, stream};
 use service_kit::ApiResult;
 use uuid::Uuid;
 
-use super::{
-    Task,
-    hosts::{plan_of, play_outcomes, undisturbed},
-};
+use super::{Task, hosts::play_outcomes};
 use crate::app::transition::Evidence;
 use patch_compliance::upstream_error;
 
-/// Snapshots taken side by side.
-const AT_ONCE: usize = 8;
+/// Snapshots taken at the same time.
+const MAX_CONCURRENT: usize = 8;
 
-/// Takes a snapshot of each host. The sim-engine knows the run's own snapshot again, so a repetition takes no second one.
+/// Takes a snapshot of each host. The sim-engine recognises the snapshot of the run, so a repetition takes no second one.
 pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let hours = i64::from(plan.snapshot_retention_hours.unwrap_or(1));
     let request = CreateSnapshot {
         owner: format!("run:{}", task.loaded.row.id),
@@ -38,14 +35,14 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             let taken = task.app.sim.create_snapshot(&host, &request).await;
             (host, taken)
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT)
         .collect::<Vec<_>>()
         .await;
     let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
     for (host, taken) in taken {
         match taken {
             Ok(snapshot) => results.insert(host, Ok(snapshot.id)),
-            // The sim-engine being away is no fault of the host: all of it is tried again.
+            // The sim-engine is unavailable, which is not a failure of the host: the whole action is retried.
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => results.insert(host, Err(error.to_string())),
         };
@@ -53,11 +50,10 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     let mut log = Vec::new();
     if let Some((host, snapshot)) = first_of_production(plan, &results) {
         match task.app.sim.rehearse_revert(&host, snapshot).await {
-            Ok(rehearsal) => log.push((Some(host), told(&rehearsal))),
+            Ok(rehearsal) => log.push((Some(host), rehearsal_text(&rehearsal))),
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => {
-                let reason =
-                    format!("the way back was tried on a clone of `{host}` and does not hold: {error}");
+                let reason = format!("the rollback was rehearsed on a clone of `{host}` and failed: {error}");
                 return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
             }
         }
@@ -67,36 +63,36 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     Ok((Answer::Snapshots(results), Evidence { log, ..Evidence::default() }))
 }
 
-/// The host on whose snapshot the way back is rehearsed: the first that production begins with, a pilot where there is one.
+/// The host whose rollback is rehearsed: the first of the first production wave.
 fn first_of_production(plan: &Plan, taken: &BTreeMap<CiId, Result<Uuid, String>>) -> Option<(CiId, Uuid)> {
     let wave = plan.waves.iter().find(|wave| wave.kind != WaveKind::Staging)?;
     let host = wave.hosts.first()?;
     Some((host.clone(), *taken.get(host)?.as_ref().ok()?))
 }
 
-fn told(rehearsal: &Rehearsal) -> String {
+fn rehearsal_text(rehearsal: &Rehearsal) -> String {
     match rehearsal.seconds.filter(|_| rehearsal.cloned) {
-        Some(seconds) => format!("the way back was rehearsed on a clone: {seconds:.1} s"),
-        None => "the way back was not rehearsed: this machine's driver cannot clone".to_owned(),
+        Some(seconds) => format!("the rollback was rehearsed on a clone in {seconds:.1} s"),
+        None => "the rollback was not rehearsed: the driver of this host cannot clone".to_owned(),
     }
 }
 
-/// What a downgrade goes back to: name to version.
+/// The versions before the update: name to version.
 fn versions_before(target: &Target) -> serde_json::Map<String, serde_json::Value> {
     target.updates.iter().map(|update| (update.package.clone(), update.from.clone().into())).collect()
 }
 
-/// Returns hosts to their snapshots, or their packages to the versions before, and waits until they are healthy there.
+/// Rolls hosts back to their snapshots, or their packages to the previous versions, and waits until they are healthy.
 pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let snapshots: BTreeMap<&CiId, Uuid> = hosts
         .iter()
         .filter_map(|host| Some((host, task.loaded.row.machine.hosts.get(host)?.snapshot?)))
         .collect();
-    let task = &undisturbed(task);
+    let task = &task.without_stop();
     let results = play_outcomes(task, Playbook::RollbackSnapshot, hosts, |id, target, variables| {
         match snapshots.get(id) {
             Some(snapshot) => drop(variables.set("pm_snapshot_id", snapshot.to_string())),
-            // The plan found that the packages can go back by themselves.
+            // The plan found that the packages can be downgraded.
             None => drop(variables.set("pm_downgrades", versions_before(target))),
         }
     })
@@ -105,9 +101,9 @@ pub(super) async fn roll_back(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiRes
         results.iter().filter(|(_, result)| result.is_ok()).map(|(host, _)| host.clone()).collect();
     let lines = results.iter().map(|(host, result)| match result {
         Ok(()) if snapshots.contains_key(host) => {
-            (Some(host.clone()), "returned to its snapshot, healthy".to_owned())
+            (Some(host.clone()), "rolled back to its snapshot, healthy".to_owned())
         }
-        Ok(()) => (Some(host.clone()), "returned to the packages before, healthy".to_owned()),
+        Ok(()) => (Some(host.clone()), "rolled back to its previous packages, healthy".to_owned()),
         Err(reason) => (Some(host.clone()), format!("could not be rolled back: {reason}")),
     });
     let evidence = Evidence { log: lines.collect(), restored, ..Evidence::default() };

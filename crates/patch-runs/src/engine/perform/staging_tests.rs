@@ -1,4 +1,4 @@
-//! The staging tests, before and after.
+//! The staging tests, before and after the update.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use service_kit::ApiResult;
 
 use super::{
     Task,
-    hosts::{host_timeout, keys_of, plan_of, run_over},
+    hosts::{host_timeout, load_keys, run_over},
 };
 use crate::{
     app::transition::Evidence,
-    engine::playbook::{self, how_it_ended},
+    engine::playbook::{self, end_reason},
     store::run_records::TestRecord,
 };
 
-/// Runs every test of the plan on every host; the answer counts only when each gave a result.
+/// Runs every test of the plan on every host. Inconclusive unless each test returned a result.
 pub(super) async fn test(
     task: &Task<'_>,
     phase: TestPhase,
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
-    let plan = plan_of(task)?;
+    let plan = task.plan()?;
     let tests = serde_json::to_value(&plan.staging_tests)?;
-    let (keys, _, out_of_reach) = keys_of(task, hosts).await?;
-    if let Some((host, reason)) = out_of_reach.into_iter().next() {
-        let reason = format!("`{host}` cannot be tested: {reason}");
+    let (keys, _, unreachable) = load_keys(task, hosts).await?;
+    if let Some((host, reason)) = unreachable.into_iter().next() {
+        let reason = format!("cannot test `{host}`: {reason}");
         return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let timeout = host_timeout(plan);
@@ -45,10 +45,8 @@ pub(super) async fn test(
             Event::HostResult(result) => {
                 let Some(test) = result.test() else { continue };
                 let run = runs.entry(result.host.clone()).or_default();
-                match test.passed {
-                    true => run.passed.insert(test.name.clone()),
-                    false => run.failed.insert(test.name.clone()),
-                };
+                let names = if test.passed { &mut run.passed } else { &mut run.failed };
+                names.insert(test.name.clone());
                 results.push(TestRecord {
                     host: result.host,
                     test: test.name,
@@ -61,18 +59,18 @@ pub(super) async fn test(
         }
     }
     let expected = plan.staging_tests.len();
-    let short = hosts
+    let incomplete = hosts
         .iter()
         .find(|host| runs.get(*host).map_or(0, |run| run.passed.len() + run.failed.len()) < expected);
-    if let Some(host) = short {
+    if let Some(host) = incomplete {
         let count = runs.get(host).map_or(0, |run| run.passed.len() + run.failed.len());
         let reason =
-            format!("`{host}` gave {count} results for {expected} tests; {}", how_it_ended(ended.as_ref()));
+            format!("`{host}` returned {count} results for {expected} tests; {}", end_reason(ended.as_ref()));
         return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let passed: usize = runs.values().map(|run| run.passed.len()).sum();
-    let word = if phase == TestPhase::Before { "before" } else { "after" };
-    let text = format!("{} tests run {word} the update, {passed} passed", results.len());
+    let when = if phase == TestPhase::Before { "before" } else { "after" };
+    let text = format!("{} tests run {when} the update, {passed} passed", results.len());
     let evidence = Evidence { tests: Some((phase, results)), log: vec![(None, text)], ..Evidence::default() };
     Ok((Answer::Tests(runs), evidence))
 }

@@ -1,4 +1,4 @@
-//! VERIFY: the hosts are scanned anew and held against the plan.
+//! VERIFY: scans the hosts again and compares them with the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::{
-    Task,
-    hosts::{host_timeout, plan_of},
-};
+use super::{Task, hosts::host_timeout};
 use crate::{
     app::{scans, transition::Evidence},
     engine::playbook,
@@ -20,7 +17,7 @@ use crate::{
 use patch_compliance::app::{compliance, updates};
 
 pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
-    let (plan, app, row) = (plan_of(task)?, task.app, &task.loaded.row);
+    let (plan, app, row) = (task.plan()?, task.app, &task.loaded.row);
     let targets: BTreeMap<CiId, Target> = plan
         .targets
         .iter()
@@ -29,26 +26,26 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         .collect();
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
     let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, host_timeout(plan)).await?;
-    let mut connection = app.pool.acquire().await?;
+    let mut conn = app.pool.acquire().await?;
     let installed =
-        updates::installed_versions(&mut connection, &hosts.iter().cloned().collect::<Vec<_>>()).await?;
+        updates::installed_versions(&mut conn, &hosts.iter().cloned().collect::<Vec<_>>()).await?;
     let patched: Vec<CiId> = hosts
         .iter()
         .filter(|host| row.machine.hosts.get(*host).is_some_and(|run| run.state == HostState::Succeeded))
         .cloned()
         .collect();
-    let judge = |host: &CiId| match scanned.get(host) {
+    let verify_host = |host: &CiId| match scanned.get(host) {
         Some(Ok(())) if !patched.contains(host) => Verification::Healthy,
-        Some(Ok(())) => differs(&targets[host], installed.get(host)),
+        Some(Ok(())) => compare_versions(&targets[host], installed.get(host)),
         Some(Err(reason)) => {
             Verification::Inconclusive { reason: format!("it could not be scanned: {reason}") }
         }
-        None => Verification::Inconclusive { reason: "the scan gave no answer for it".to_owned() },
+        None => Verification::Inconclusive { reason: "the scan returned no result for it".to_owned() },
     };
     let results: BTreeMap<CiId, Verification> =
-        hosts.iter().map(|host| (host.clone(), judge(host))).collect();
+        hosts.iter().map(|host| (host.clone(), verify_host(host))).collect();
     let all: Vec<CiId> = plan.targets.keys().cloned().collect();
-    let after = compliance::share(&mut connection, &all).await?;
+    let after = compliance::share(&mut conn, &all).await?;
     let healthy = results.values().filter(|result| **result == Verification::Healthy).count();
     let text = format!(
         "verified {healthy} of {} hosts; {} of {} are compliant",
@@ -60,8 +57,8 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok((Answer::Verified(results), evidence))
 }
 
-/// The plan's versions against those the scan found. A newer one is no fault: somebody else was faster.
-fn differs(target: &Target, installed: Option<&BTreeMap<String, String>>) -> Verification {
+/// Compares the plan's versions with those of the scan. A newer version is not a failure: it was installed in the meantime.
+fn compare_versions(target: &Target, installed: Option<&BTreeMap<String, String>>) -> Verification {
     let found = |package: &str| installed.and_then(|installed| installed.get(package));
     let wrong = target.updates.iter().find(|update| {
         found(&update.package)
@@ -72,7 +69,7 @@ fn differs(target: &Target, installed: Option<&BTreeMap<String, String>>) -> Ver
         Some(update) => {
             let version = found(&update.package).map_or("not installed", String::as_str);
             Verification::Failed {
-                reason: format!("`{}` is {version}, the plan says {}", update.package, update.to),
+                reason: format!("`{}` is {version}, the plan requires {}", update.package, update.to),
             }
         }
     }

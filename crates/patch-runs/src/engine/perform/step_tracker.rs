@@ -8,44 +8,46 @@ use domain::{ids::CiId, workflow::WorkflowStep};
 
 use crate::store::host_steps::StepRecord;
 
-/// Where one host is.
-struct At {
+/// The current step of one host.
+struct CurrentStep {
     step: WorkflowStep,
-    /// Some task of the step had something to do.
+    /// A task of the step did something.
     worked: bool,
     tries: u32,
-    /// What was noted of a failure that the workflow went on after.
+    /// The reason of a failure after which the workflow continues.
     passed_over: Option<String>,
     is_closed: bool,
 }
 
 /// The steps of the hosts of one playbook.
 #[derive(Default)]
-pub(super) struct StepWatch {
+pub(super) struct StepTracker {
     attempts: BTreeMap<CiId, u32>,
-    at: BTreeMap<CiId, At>,
+    at: BTreeMap<CiId, CurrentStep>,
 }
 
-impl StepWatch {
+impl StepTracker {
     pub fn new(attempts: BTreeMap<CiId, u32>) -> Self {
         Self { attempts, at: BTreeMap::new() }
     }
 
-    /// A task begins on a host: gives what is to be recorded when it is the first of a step.
-    pub fn begins(&mut self, host: &CiId, step: Option<WorkflowStep>) -> Vec<StepRecord> {
+    /// A task starts on a host. Returns the records to store if it is the first task of a step.
+    pub fn task_started(&mut self, host: &CiId, step: Option<WorkflowStep>) -> Vec<StepRecord> {
         let Some(step) = step else { return Vec::new() };
         if self.at.get(host).is_some_and(|at| at.step == step) {
             return Vec::new();
         }
-        let mut records: Vec<StepRecord> = self.closes(host).into_iter().collect();
-        self.at
-            .insert(host.clone(), At { step, worked: false, tries: 1, passed_over: None, is_closed: false });
+        let mut records: Vec<StepRecord> = self.close(host).into_iter().collect();
+        self.at.insert(
+            host.clone(),
+            CurrentStep { step, worked: false, tries: 1, passed_over: None, is_closed: false },
+        );
         records.push(self.record(host, step, HostStepState::Running, 1, None));
         records
     }
 
-    /// A task ended on a host: gives what is to be recorded when its step has failed by it.
-    pub fn ends(&mut self, result: &TaskResult) -> Option<StepRecord> {
+    /// A task ended on a host. Returns the record to store if its step has failed.
+    pub fn task_ended(&mut self, result: &TaskResult) -> Option<StepRecord> {
         let step = result.step?;
         let at = self.at.get_mut(&result.host).filter(|at| at.step == step && !at.is_closed)?;
         let member = |name: &str| result.data.as_ref().and_then(|data| data.get(name));
@@ -67,8 +69,8 @@ impl StepWatch {
         None
     }
 
-    /// The host leaves the step it was in, for the next one or for good.
-    pub fn closes(&mut self, host: &CiId) -> Option<StepRecord> {
+    /// The host leaves its step, for the next one or because its workflow has ended.
+    pub fn close(&mut self, host: &CiId) -> Option<StepRecord> {
         let at = self.at.get_mut(host).filter(|at| !at.is_closed)?;
         at.is_closed = true;
         let (step, tries, detail) = (at.step, at.tries, at.passed_over.take());
@@ -80,8 +82,8 @@ impl StepWatch {
         Some(self.record(host, step, state, tries, detail))
     }
 
-    /// The step a host failed at, unless the playbook has said it.
-    pub fn step_of_host(&self, host: &CiId) -> Option<WorkflowStep> {
+    /// The last step that started on a host.
+    pub fn current_step(&self, host: &CiId) -> Option<WorkflowStep> {
         self.at.get(host).map(|at| at.step)
     }
 
@@ -128,34 +130,38 @@ mod tests {
     }
 
     #[test]
-    fn steps_open_and_close_as_tasks_go_by() {
-        let mut watch = StepWatch::new(BTreeMap::from([(host(), 2)]));
-        assert_eq!(states(&watch.begins(&host(), Some(Precheck))), [("precheck", HostStepState::Running)]);
-        assert!(watch.ends(&result(Precheck, HostStatus::Ok, json!({}))).is_none());
-        let records = watch.begins(&host(), Some(Drain));
+    fn steps_start_and_end_with_their_tasks() {
+        let mut tracker = StepTracker::new(BTreeMap::from([(host(), 2)]));
+        assert_eq!(
+            states(&tracker.task_started(&host(), Some(Precheck))),
+            [("precheck", HostStepState::Running)]
+        );
+        assert!(tracker.task_ended(&result(Precheck, HostStatus::Ok, json!({}))).is_none());
+        let records = tracker.task_started(&host(), Some(Drain));
         assert_eq!(
             states(&records),
             [("precheck", HostStepState::Succeeded), ("drain", HostStepState::Running)]
         );
         assert_eq!(records[0].attempt, 2);
-        watch.ends(&result(Drain, HostStatus::Skipped, json!({})));
-        let records = watch.begins(&host(), Some(Update));
+        tracker.task_ended(&result(Drain, HostStatus::Skipped, json!({})));
+        let records = tracker.task_started(&host(), Some(Update));
         assert_eq!(states(&records)[0], ("drain", HostStepState::Skipped));
-        assert!(watch.begins(&host(), Some(Update)).is_empty(), "one step, several tasks");
-        let failed = watch.ends(&result(Update, HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();
+        assert!(tracker.task_started(&host(), Some(Update)).is_empty(), "one step, several tasks");
+        let failed =
+            tracker.task_ended(&result(Update, HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();
         assert_eq!(
             (failed.state, failed.tries, failed.detail.as_deref()),
             (HostStepState::Failed, 3, Some("disk full"))
         );
-        assert!(watch.closes(&host()).is_none(), "it has failed and stays so");
+        assert!(tracker.close(&host()).is_none(), "a failed step stays failed");
     }
 
     #[test]
-    fn failure_that_the_workflow_goes_on_after_is_noted() {
-        let mut watch = StepWatch::default();
-        watch.begins(&host(), Some(PreUpdate));
-        watch.ends(&result(PreUpdate, HostStatus::Ok, json!({ "pm_continued": true })));
-        let closed = watch.closes(&host()).unwrap();
+    fn failure_after_which_the_workflow_continues_is_recorded() {
+        let mut tracker = StepTracker::default();
+        tracker.task_started(&host(), Some(PreUpdate));
+        tracker.task_ended(&result(PreUpdate, HostStatus::Ok, json!({ "pm_continued": true })));
+        let closed = tracker.close(&host()).unwrap();
         assert_eq!((closed.state, closed.detail.as_deref()), (HostStepState::PassedOver, Some("disk full")));
     }
 }
