@@ -1,7 +1,6 @@
-//! The product's own releases to customers: registered, rolled out tier by tier, watched and rolled back.
+//! Releases of the product to customers: registered, rolled out tier by tier, watched and rolled back.
 //!
-//! A rollout is a run of `patch-runs`, whose machine decides it; what is done to customers is done here, in
-//! [`CustomerWork`].
+//! A rollout is a run of `patch-runs`, whose machine decides what to do; [`CustomerWork`] performs it on customers.
 
 #[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
 mod api;
@@ -12,7 +11,7 @@ mod store;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub use app::rollout::CustomerWork;
+pub use app::customer_work::CustomerWork;
 pub use settings::Settings;
 pub use state::{App, Outside};
 
@@ -22,7 +21,7 @@ pub fn routes() -> OpenApiRouter<App> {
     api::routes()
 }
 
-/// Starts the background work: the health watch over customers.
+/// Starts the health watch over customers in the background.
 pub fn start(app: &App) {
-    app.runs.tasks.spawn(app::watch::run(app.clone()));
+    app.runs.tasks.spawn(app::health_watch::run(app.clone()));
 }

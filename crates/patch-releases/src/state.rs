@@ -1,4 +1,4 @@
-//! What handlers, workers and performers of this capability work with.
+//! The state of this capability, for handlers, background work and performers.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ pub struct App {
     pub(crate) outside: Arc<Outside>,
 }
 
-/// What is reached outside the platform, and how.
+/// Access to systems outside the platform.
 pub struct Outside {
     pub(crate) settings: Settings,
     pub(crate) sim_customers: SimCustomersClient,
-    /// The addresses that may be reached.
+    /// The addresses that are allowed.
     pub(crate) receivers: Receivers,
     pub(crate) webhook_secret: Option<SecretString>,
 }
@@ -43,7 +43,7 @@ impl Outside {
     pub fn new(context: &Context, sim_engine_url: &str, settings: Settings) -> anyhow::Result<Self> {
         let token = context.service_token.expose_secret();
         Ok(Self {
-            // A health check is one request: a customer that does not answer is not asked a second time unseen.
+            // A health check is one request: a hidden retry would hide a failure.
             sim_customers: SimCustomersClient::new(sim_engine_url, token).with_retry(RetryRule::NONE),
             receivers: Receivers::new(&settings.allow_outbound_to)?,
             webhook_secret: webhook_secret(&settings)?,

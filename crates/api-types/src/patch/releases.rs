@@ -17,13 +17,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{LogLine, RunSummary};
+use crate::page::Versioned;
 
 /// A customer as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StoredCustomer {
     #[serde(flatten)]
     pub customer: Customer,
-    /// How it is, while it is watched.
+    /// Its health watch; null if there is none.
     pub watch: Option<CustomerWatch>,
     /// Grows with every change; the strong ETag is `"<revision>"`.
     pub revision: i64,
@@ -32,7 +33,13 @@ pub struct StoredCustomer {
     pub updated_by: String,
 }
 
-/// The watch over a customer after a deployment.
+impl Versioned for StoredCustomer {
+    fn version(&self) -> i64 {
+        self.revision
+    }
+}
+
+/// The health watch over a customer after a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CustomerWatch {
     pub state: WatchState,
@@ -47,35 +54,37 @@ pub struct CustomerWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchState {
-    /// Deployed, and not looked at yet.
-    Unseen,
-    Well,
-    /// Something is wrong, not for long enough to act.
+    /// Deployed, but not checked yet.
+    #[serde(rename = "unseen")]
+    Unchecked,
+    #[serde(rename = "well")]
+    Healthy,
+    /// Something is wrong, but not for long enough to act.
     Doubtful,
-    /// It is to be taken back, or somebody is told.
+    /// The version is rolled back, or an incident is opened.
     Unhealthy,
     Ended,
 }
 
-/// Whether customers get something, or lose it: what an operator keeps in files.
+/// Customers and release policies, which an operator keeps in files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApplyConfig {
     /// These are created or changed; others stay as they are.
     pub customers: Option<Vec<Customer>>,
     pub policies: Option<ReleasePolicies>,
-    /// Only tell what would change.
+    /// Only return what would change.
     pub dry_run: bool,
 }
 
-/// What a file changes, or would.
+/// What the files change, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigDiff {
     pub dry_run: bool,
     pub created: Vec<CiId>,
     pub changed: Vec<ConfigChange>,
     pub unchanged: usize,
-    /// Customers that are stored and not in the file.
+    /// Customers that are stored but not in the files.
     pub not_named: Vec<CiId>,
 }
 
@@ -85,9 +94,11 @@ pub struct ConfigChange {
     pub object: String,
     /// JSON pointer.
     pub field: String,
-    #[schema(value_type = Option<Object>)]
+    /// Any JSON value; null if the field was absent.
+    #[schema(value_type = serde_json::Value)]
     pub before: Option<serde_json::Value>,
-    #[schema(value_type = Option<Object>)]
+    /// Any JSON value; null if the field is removed.
+    #[schema(value_type = serde_json::Value)]
     pub after: Option<serde_json::Value>,
 }
 
@@ -96,7 +107,7 @@ pub struct ConfigChange {
 pub struct StoredReleasePolicies {
     #[serde(flatten)]
     pub policies: ReleasePolicies,
-    /// 0: the defaults, nothing was stored yet.
+    /// 0 while nothing is stored and the defaults apply.
     pub revision: i64,
     pub updated_at: Option<DateTime<Utc>>,
     pub updated_by: Option<String>,
@@ -109,20 +120,20 @@ pub struct CreateRelease {
     pub version: Version,
     #[serde(rename = "type")]
     pub kind: ReleaseKind,
-    /// Its type's own when absent.
+    /// By default that of its type.
     #[serde(default)]
     pub urgency: Option<Urgency>,
-    /// The patch before when absent.
+    /// By default the previous patch version.
     #[serde(default)]
     pub base_version: Option<Version>,
     #[serde(default)]
     pub notes: String,
-    /// What deployers install: a URL, an image, a path; handed on as it is.
+    /// What deployers install: a URL, an image, a path. It is passed on unchanged.
     #[serde(default)]
     pub artefact: Option<String>,
     #[serde(default)]
     pub rollback_artefact: Option<String>,
-    /// When the problem was found; now when absent.
+    /// When the problem was found; by default now.
     #[serde(default)]
     pub identified_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -156,12 +167,18 @@ pub struct Release {
     pub created_by: String,
 }
 
-/// What becomes of an item of the checklist.
+impl Versioned for Release {
+    fn version(&self) -> i64 {
+        self.revision
+    }
+}
+
+/// The new state of an item of the checklist.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TickItem {
     pub state: TickState,
-    /// Needed to waive.
+    /// Required to waive.
     #[serde(default)]
     pub reason: String,
 }
@@ -174,14 +191,14 @@ pub enum TickState {
     Waived,
 }
 
-/// What would be done, and when.
+/// What to simulate.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanRelease {
-    /// Slugs, names, tiers or `all`; everybody when empty.
+    /// Slugs, names, tiers or `all`; all customers if empty.
     pub customers: Vec<String>,
     pub emergency: bool,
-    /// Instead of now.
+    /// When it begins; by default now.
     pub begin_at: Option<DateTime<Utc>>,
     pub imagined: Imagined,
 }
@@ -192,7 +209,7 @@ pub struct ReleasePlan {
     pub plan_hash: String,
     pub plan: Plan,
     pub left_out: Vec<LeftOutCustomer>,
-    /// Items of the checklist that hold it.
+    /// Open items of the checklist, which block the deployment.
     pub open_items: Vec<String>,
     pub timeline: Timeline,
 }
@@ -206,9 +223,9 @@ pub struct LeftOutCustomer {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeployRelease {
-    /// Slugs, names, tiers or `all`; everybody when empty.
+    /// Slugs, names, tiers or `all`; all customers if empty.
     pub customers: Vec<String>,
-    /// Plans and ends; nothing is touched.
+    /// Only plan; nothing is changed.
     pub dry_run: bool,
 }
 
@@ -216,7 +233,7 @@ pub struct DeployRelease {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmergencyRelease {
-    /// Kept with the change, its review, and with what of the checklist is waived by it.
+    /// Recorded in the change, in its review, and with the waived items of the checklist.
     pub reason: String,
     #[serde(default)]
     pub customers: Vec<String>,
@@ -230,12 +247,12 @@ pub struct RollBackRelease {
     /// Slugs, names, tiers or `all`.
     pub customers: Vec<String>,
     pub reason: String,
-    /// Not in the customer's next window, where the release's type would wait for it.
+    /// Do not wait for the customer's next window.
     #[serde(default)]
     pub at_once: bool,
 }
 
-/// Somebody lets the next tier start although the evidence falls short.
+/// Permission for the next tier to start without enough evidence.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignOff {
@@ -260,7 +277,7 @@ pub struct ReleaseRun {
     pub run: RunSummary,
 }
 
-/// Everything about a release at this moment.
+/// The current state of a release.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseStatus {
     pub release: Release,
@@ -276,7 +293,7 @@ pub struct ReleaseRunStatus {
     pub run: ReleaseRun,
     pub waves: Vec<ReleaseWave>,
     pub checks: Vec<CheckResult>,
-    /// What the run waits for, and until when.
+    /// What the run waits for; null if it does not wait.
     pub waits_for: Option<String>,
     pub waits_until: Option<DateTime<Utc>>,
     pub log_tail: Vec<LogLine>,
@@ -306,7 +323,7 @@ pub struct CheckResult {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// One customer as the latest run of the release sees it.
+/// One customer, with its state in the latest run of the release that includes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CustomerStatus {
     pub customer: CiId,
@@ -322,16 +339,16 @@ pub struct CustomerStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeploymentState {
-    /// Recorded; the deployer may or may not have heard of it.
+    /// Recorded; the deployer may not have received it yet.
     Requested,
     Running,
     Succeeded,
     Failed,
-    /// The deployer never said how it ended.
+    /// The deployer never reported a result.
     Unknown,
 }
 
-/// A customer's way to a version.
+/// The deployment of a version to a customer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CustomerDeployment {
     pub id: Uuid,
@@ -351,7 +368,7 @@ pub struct CustomerDeployment {
     pub rolled_back_by: Option<Uuid>,
 }
 
-/// What a webhook's receiver says of a deployment, signed like the request was.
+/// What the receiver of a webhook reports about a deployment, signed like the request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentCallback {
     pub state: DeploymentState,
@@ -363,14 +380,14 @@ pub struct DeploymentCallback {
     pub detail: Option<String>,
 }
 
-/// How a customer is, and was.
+/// The current and past health of a customer.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CustomerHealthDetail {
     pub customer: CiId,
     pub name: String,
     pub tier: Tier,
     pub current_version: Version,
-    /// Looked at for this answer.
+    /// Checked for this answer.
     pub now: HealthSample,
     pub watch: Option<CustomerWatch>,
     /// Newest first.
@@ -386,7 +403,7 @@ pub struct JudgedSample {
     pub reason: Option<String>,
 }
 
-/// An issue that a customer reports; a critical one takes the version back.
+/// An issue that a customer reports. After a critical one, the version counts as unhealthy.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportIssue {
@@ -422,12 +439,12 @@ pub struct MetricsReport {
     pub by_tier: BTreeMap<String, ReleaseMetrics>,
 }
 
-/// What happened, minute by minute: from the records of a run.
+/// What happened in a rollout, or its forecast.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ReleaseTimeline {
     pub version: Version,
     pub kind: ReleaseKind,
-    /// `true`: what will happen, by simulation; `false`: what did.
+    /// `true`: simulated; `false`: from the records of a run.
     pub is_forecast: bool,
     pub state: RunState,
     pub timeline: Timeline,

@@ -25,7 +25,7 @@ pub struct Facts {
     /// By customer of the question.
     pub customers: BTreeMap<CiId, CustomerFacts>,
     /// Customers of this rollout that already run it and are unhealthy now, and why.
-    pub unwell: BTreeMap<CiId, String>,
+    pub unhealthy: BTreeMap<CiId, String>,
     /// Total hours during which customers of this rollout were watched and healthy.
     pub healthy_hours: f64,
     /// Customers of this rollout that failed or were rolled back.
@@ -61,9 +61,9 @@ pub enum Admission {
 }
 
 /// Interval between checks of a condition without a known time, such as a customer's health.
-const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
+const CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 /// Interval between checks of a freeze, whose end is not known here.
-const LOOK_AT_FREEZES: TimeDelta = TimeDelta::minutes(5);
+const FREEZE_CHECK_INTERVAL: TimeDelta = TimeDelta::minutes(5);
 
 /// Decides which of `customers` may start now. Times are compared only with `facts.now`, so a clock that jumps can delay a
 /// wave, but never start it twice.
@@ -155,10 +155,10 @@ fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> 
                 return if facts.now >= limit {
                     not_yet(
                         format!("`{name}` waits for a sign-off: {so_far} after {} h", rule.time_limit_hours),
-                        facts.now + LOOK_AGAIN,
+                        facts.now + CHECK_INTERVAL,
                     )
                 } else {
-                    not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + LOOK_AGAIN)
+                    not_yet(format!("`{name}` gathers evidence: {so_far}"), facts.now + CHECK_INTERVAL)
                 };
             }
         }
@@ -170,8 +170,8 @@ fn held_back(name: &str, start: &WaveStart, facts: &Facts) -> Option<Admission> 
         }
         _ => {}
     }
-    let (customer, why) = facts.unwell.iter().next()?;
-    not_yet(format!("`{name}` waits until `{customer}` is well: {why}"), facts.now + LOOK_AGAIN)
+    let (customer, why) = facts.unhealthy.iter().next()?;
+    not_yet(format!("`{name}` waits until `{customer}` is healthy: {why}"), facts.now + CHECK_INTERVAL)
 }
 
 /// What one customer waits for: until when, and why.
@@ -183,13 +183,13 @@ fn wait_of(
 ) -> Option<(DateTime<Utc>, String)> {
     let (target, known) = (deployment.customers.get(id)?, facts.customers.get(id)?);
     if let Some(notice) = start.notice_seconds {
-        let until = known.noticed_at.map_or(facts.now + LOOK_AGAIN, |at| at + seconds(notice));
+        let until = known.noticed_at.map_or(facts.now + CHECK_INTERVAL, |at| at + seconds(notice));
         if facts.now < until {
             return Some((until, format!("`{id}` must be notified {} before", span_text(notice))));
         }
     }
     if let Some(freeze) = known.freezes.first() {
-        return Some((facts.now + LOOK_AT_FREEZES, format!("`{id}` is frozen: {freeze}")));
+        return Some((facts.now + FREEZE_CHECK_INTERVAL, format!("`{id}` is frozen: {freeze}")));
     }
     if target.windows.is_empty() || target.windows.iter().any(|window| window.admits_start(facts.now)) {
         return None;

@@ -54,7 +54,7 @@ pub struct Customer {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CustomerWindow {
-    #[cfg_attr(feature = "schema", schema(value_type = Object))]
+    #[cfg_attr(feature = "schema", schema(schema_with = super::schema::opening))]
     pub opens: Opening,
     pub duration_minutes: u32,
     #[serde(default)]

@@ -68,29 +68,29 @@ pub struct HealthSample {
 pub struct Judge {
     pub failures: u32,
     pub deviations: u32,
-    /// The last sample showed nothing wrong.
-    pub well: bool,
-    pub looks: u32,
+    /// The last sample was healthy.
+    #[serde(rename = "well")]
+    pub healthy: bool,
+    /// Number of samples.
+    #[serde(rename = "looks")]
+    pub samples: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Judgement {
-    Well,
-    /// Something is wrong, not for long enough to act.
-    Doubtful {
-        reason: String,
-    },
+    #[serde(rename = "well")]
+    Healthy,
+    /// Something is wrong, but not for long enough to act.
+    Doubtful { reason: String },
     /// Roll the version back.
-    Unhealthy {
-        reason: String,
-    },
+    Unhealthy { reason: String },
 }
 
 /// The finding of one sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    Well,
+    Healthy,
     Failure(String),
     Deviation(String),
 }
@@ -138,8 +138,8 @@ impl HealthSample {
         if let Some(failure) = &self.failure {
             return Finding::Failure(failure.clone());
         }
-        let said = Baseline::of(self);
-        if let Some(fault) = said.fault() {
+        let reported = Baseline::of(self);
+        if let Some(fault) = reported.fault() {
             return Finding::Failure(format!("its health report is invalid: {fault}"));
         }
         if let (Some(version), Some(deployed)) = (self.version, deployed)
@@ -147,8 +147,8 @@ impl HealthSample {
         {
             return Finding::Failure(format!("it reports version {version}, but {deployed} was deployed"));
         }
-        let Some(baseline) = baseline else { return Finding::Well };
-        if let (Some(now), Some(before)) = (said.error_rate_percent, baseline.error_rate_percent)
+        let Some(baseline) = baseline else { return Finding::Healthy };
+        if let (Some(now), Some(before)) = (reported.error_rate_percent, baseline.error_rate_percent)
             && now - before > rules.error_rate_points
         {
             return Finding::Deviation(format!(
@@ -157,7 +157,7 @@ impl HealthSample {
             ));
         }
         let slower = 1.0 + rules.slower_percent / 100.0;
-        if let (Some(now), Some(before)) = (said.latency_ms, baseline.latency_ms)
+        if let (Some(now), Some(before)) = (reported.latency_ms, baseline.latency_ms)
             && before > 0.0
             && now > before * slower
         {
@@ -166,7 +166,7 @@ impl HealthSample {
                 "latency {now:.0} ms, {percent:.0} % above its baseline of {before:.0} ms"
             ));
         }
-        if let (Some(now), Some(before)) = (said.throughput, baseline.throughput)
+        if let (Some(now), Some(before)) = (reported.throughput, baseline.throughput)
             && now < before * (1.0 - rules.slower_percent / 100.0)
         {
             let percent = (1.0 - now / before) * 100.0;
@@ -174,19 +174,19 @@ impl HealthSample {
                 "throughput {now:.0}/s, {percent:.0} % below its baseline of {before:.0}/s"
             ));
         }
-        Finding::Well
+        Finding::Healthy
     }
 }
 
 impl Judge {
     /// Adds a sample.
     pub fn take(&mut self, finding: Finding, rules: &HealthRules) -> Judgement {
-        self.looks = self.looks.saturating_add(1);
-        self.well = finding == Finding::Well;
+        self.samples = self.samples.saturating_add(1);
+        self.healthy = finding == Finding::Healthy;
         let (count, most, reason) = match finding {
-            Finding::Well => {
+            Finding::Healthy => {
                 (self.failures, self.deviations) = (0, 0);
-                return Judgement::Well;
+                return Judgement::Healthy;
             }
             Finding::Failure(reason) => {
                 self.failures += 1;
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_are_enough_and_two_are_not() {
         let failure = HealthSample::failed(DateTime::<Utc>::UNIX_EPOCH, "no answer within 5 s");
-        let well = sample(0.5, 100.0);
+        let healthy = sample(0.5, 100.0);
         assert!(matches!(judged(&[failure.clone(), failure.clone()]), Judgement::Doubtful { .. }));
-        let interrupted = [failure.clone(), failure.clone(), well, failure.clone(), failure.clone()];
+        let interrupted = [failure.clone(), failure.clone(), healthy, failure.clone(), failure.clone()];
         assert!(matches!(judged(&interrupted), Judgement::Doubtful { .. }));
         let reason = "3 times in a row: no answer within 5 s".to_owned();
         assert_eq!(judged(&[failure.clone(), failure.clone(), failure]), Judgement::Unhealthy { reason });

@@ -2,7 +2,7 @@
 
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+    openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
 };
 
 use super::{Delay, Version};
@@ -12,6 +12,22 @@ fn text(pattern: &str, description: &str) -> RefOr<Schema> {
         .schema_type(Type::String)
         .pattern(Some(pattern))
         .description(Some(description))
+        .into()
+}
+
+/// [`crate::time::Opening`].
+pub(super) fn opening() -> RefOr<Schema> {
+    let string = || ObjectBuilder::new().schema_type(Type::String);
+    let weekly = ObjectBuilder::new()
+        .property("days", ArrayBuilder::new().items(string()))
+        .required("days")
+        .property("at", string())
+        .required("at");
+    OneOfBuilder::new()
+        .item(string().description(Some("A crontab pattern, such as `0 2 * * 6`")))
+        .item(weekly.description(Some(
+            "Weekdays and a time of day, such as `{\"days\": [\"Sat\"], \"at\": \"02:00\"}`",
+        )))
         .into()
 }
 

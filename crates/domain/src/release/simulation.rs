@@ -80,7 +80,8 @@ pub enum Happening {
     CheckBegan,
     CheckPassed,
     Waiting,
-    Begun,
+    #[serde(rename = "begun")]
+    Started,
     Deployed,
     Failed,
     Unhealthy,
@@ -266,7 +267,7 @@ impl World<'_> {
                 .iter()
                 .filter_map(|id| Some((id.clone(), self.known(id, noticed_at, &frozen)?)))
                 .collect(),
-            unwell: BTreeMap::new(),
+            unhealthy: BTreeMap::new(),
             healthy_hours: self.deployed.values().map(|(_, at)| hours(self.now - *at)).sum(),
             failures: u32::try_from(self.run.hosts.values().filter(|host| host.state.is_failure()).count())
                 .unwrap_or(u32::MAX),
@@ -278,7 +279,7 @@ impl World<'_> {
                     self.row(&name, Some(id.clone()), Happening::LeftOut, reason.clone());
                 }
                 for id in &customers {
-                    self.row(&name, Some(id.clone()), Happening::Begun, "deployment begins".to_owned());
+                    self.row(&name, Some(id.clone()), Happening::Started, "deployment begins".to_owned());
                 }
                 Answer::Admitted { hosts: customers, left_out }
             }

@@ -84,7 +84,7 @@ fn begun(plan: &Plan, began_at: DateTime<Utc>) -> BTreeMap<String, i64> {
     let timeline = simulate(plan, &imagined(), began_at, &no_freezes);
     assert_eq!(timeline.outcome, RunState::Succeeded, "{timeline:#?}");
     let demo_done = timeline.rows.iter().rev().find(|row| row.wave == "demo").unwrap().at;
-    let rows = timeline.rows.iter().filter(|row| row.what == Happening::Begun && row.wave != "demo");
+    let rows = timeline.rows.iter().filter(|row| row.what == Happening::Started && row.wave != "demo");
     rows.map(|row| (row.customer.clone().unwrap().to_string(), (row.at - demo_done).num_minutes())).collect()
 }
 
@@ -119,13 +119,13 @@ fn performance_patch_waits_for_notice_and_window_in_the_customers_time_zone() {
     let performance = planned(&given(ReleaseKind::Performance));
     let timeline = simulate(&performance.plan, &imagined(), at(MONDAY), &no_freezes);
     let first =
-        timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Begun).unwrap();
+        timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Started).unwrap();
     assert_eq!(first.at, at("2026-03-08T01:00:00Z"));
     assert!(timeline.rows.iter().any(|row| row.text.contains("Sun 2026-03-08 02:00 CET")), "{timeline:#?}");
     // In the night in which the clock jumps over two, the window opens at three.
     let timeline = simulate(&performance.plan, &imagined(), at("2026-03-25T09:00:00Z"), &no_freezes);
     let first =
-        timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Begun).unwrap();
+        timeline.rows.iter().find(|row| row.wave == "startup" && row.what == Happening::Started).unwrap();
     assert_eq!(first.at, at("2026-03-29T01:00:00Z"));
 }
 
@@ -133,7 +133,7 @@ fn performance_patch_waits_for_notice_and_window_in_the_customers_time_zone() {
 fn documentation_waits_only_for_the_next_window() {
     let documentation = planned(&given(ReleaseKind::Documentation));
     let timeline = simulate(&documentation.plan, &imagined(), at("2026-03-07T09:00:00Z"), &no_freezes);
-    let begun = timeline.rows.iter().filter(|row| row.what == Happening::Begun && row.wave != "demo");
+    let begun = timeline.rows.iter().filter(|row| row.what == Happening::Started && row.wave != "demo");
     assert_eq!(begun.map(|row| row.at).min().unwrap(), at("2026-03-08T01:00:00Z"));
     assert_eq!(timeline.outcome, RunState::Succeeded);
 }
@@ -152,8 +152,10 @@ fn freeze_holds_a_tier_and_an_emergency_goes_through_it() {
         let plan = planned(&Given { emergency, ..given(ReleaseKind::BugFix) }).plan;
         let timeline = simulate(&plan, &imagined(), at(MONDAY), &freezes);
         assert_eq!(timeline.outcome, RunState::Succeeded);
-        let begun =
-            timeline.rows.iter().find(|row| row.customer == Some(id("tiny")) && row.what == Happening::Begun);
+        let begun = timeline
+            .rows
+            .iter()
+            .find(|row| row.customer == Some(id("tiny")) && row.what == Happening::Started);
         let waited = timeline.rows.iter().any(|row| row.text.contains("is frozen: month end"));
         (begun.unwrap().at, waited)
     };
@@ -180,7 +182,7 @@ fn unhealthy_customer_is_rolled_back_and_too_many_halt_the_rollout() {
     let timeline = simulate(&bug_fix.plan, &two, at(MONDAY), &no_freezes);
     assert_eq!(timeline.outcome, RunState::Halted);
     assert!(
-        !timeline.rows.iter().any(|row| row.customer == Some(id("globex")) && row.what == Happening::Begun)
+        !timeline.rows.iter().any(|row| row.customer == Some(id("globex")) && row.what == Happening::Started)
     );
     assert_eq!(timeline.rows.iter().filter(|row| row.what == Happening::RolledBack).count(), 2);
 }
@@ -195,7 +197,7 @@ fn failure_at_the_demo_stops_everything() {
         let timeline = simulate(&bug_fix.plan, &imagined, at(MONDAY), &no_freezes);
         assert_eq!(timeline.outcome, RunState::Halted);
         assert!(timeline.reason.unwrap().contains("demo-eu"));
-        assert!(!timeline.rows.iter().any(|row| row.wave == "startup" && row.what == Happening::Begun));
+        assert!(!timeline.rows.iter().any(|row| row.wave == "startup" && row.what == Happening::Started));
     }
 }
 

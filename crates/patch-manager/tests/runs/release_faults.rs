@@ -1,4 +1,4 @@
-//! What goes wrong on the way to customers: restarts, endpoints and deployers that do what they should not, clocks that jump.
+//! Faults during rollouts: restarts, misbehaving endpoints and deployers, clocks that jump.
 
 use std::{
     sync::{Arc, Mutex},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarted_in_every_phase_and_with_a_jumping_clock_each_customer_is_deployed_to_once() {
+async fn each_customer_is_deployed_to_once_despite_restarts_and_a_jumping_clock() {
     let Some(mut platform) = platform().await else { return };
     let four = [("demo-1", "demo"), ("tiny", "startup"), ("acme-corp", "standard"), ("globex", "enterprise")];
     customers(&platform, &four, json!({})).await;
@@ -30,7 +30,7 @@ async fn restarted_in_every_phase_and_with_a_jumping_clock_each_customer_is_depl
             waves.iter().any(|one| one["name"] == wave && one["succeeded"].as_u64() > Some(0))
         })
         .await;
-        // In the middle of the delay: back by an hour, and on by as much.
+        // During the delay, the clock jumps back by an hour and forward again.
         platform.clock.advance(TimeDelta::hours(-1));
         tokio::time::sleep(Duration::from_millis(300)).await;
         platform.clock.advance(TimeDelta::hours(1));
@@ -44,14 +44,14 @@ async fn restarted_in_every_phase_and_with_a_jumping_clock_each_customer_is_depl
     }
 }
 
-/// Away in the middle of whatever it does, and back.
+/// Stops the service in the middle of its work, and starts it again.
 async fn restart(platform: &mut Platform) {
     platform.patch_service.take().unwrap().stop().await;
     platform.start_patch().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endpoints_that_hang_lie_or_talk_nonsense_are_not_well() {
+async fn endpoints_that_hang_lie_or_answer_garbage_are_unhealthy() {
     let Some(platform) = platform().await else { return };
     let kinds =
         [("a-lie", "lie"), ("b-garbage", "garbage"), ("c-hang", "hang"), ("d-down", "health_failure")];
@@ -61,14 +61,14 @@ async fn endpoints_that_hang_lie_or_talk_nonsense_are_not_well() {
         platform.sim.put(&format!("/sim/customers/{slug}/faults"), &fault).await.expect(200);
         let health = platform.patch.get(&format!("/patch/customers/{slug}/health")).await.expect(200);
         match kind {
-            // Nothing was deployed yet that it could lie about.
+            // Nothing was deployed yet, so its wrong version is accepted.
             "lie" => assert_eq!(health["now"]["version"], "v1.0.1"),
             _ => assert!(health["now"]["failure"].is_string(), "{kind}: {health:#}"),
         }
     }
     let private = json!({ "health": { "kind": "http", "url": "http://169.254.169.254/latest/meta-data" } });
     platform.patch.patch("/patch/customers/a-lie", &private).await.expect_problem(422);
-    // An endpoint that may be reached leads to one that may not.
+    // An allowed endpoint redirects to another.
     let inner =
         serve(Router::new().route("/", routing::get(|| async { Json(json!({ "status": "ok" })) }))).await;
     let target = inner.clone();
@@ -90,11 +90,11 @@ async fn serve(router: Router) -> String {
     url
 }
 
-/// A deployer that keeps what it was asked for.
-type Asked = Arc<Mutex<Vec<Value>>>;
+/// The requests that a deployer received.
+type Requests = Arc<Mutex<Vec<Value>>>;
 
-async fn take(State(asked): State<Asked>, Json(body): Json<Value>) -> StatusCode {
-    asked.lock().unwrap().push(body);
+async fn take(State(requests): State<Requests>, Json(body): Json<Value>) -> StatusCode {
+    requests.lock().unwrap().push(body);
     StatusCode::ACCEPTED
 }
 
@@ -111,29 +111,29 @@ async fn call_back(platform: &Platform, body: &Value, secret: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deployer_that_answers_twice_or_never_leaves_nobody_unknown() {
+async fn deployer_may_report_twice_and_silence_becomes_unknown() {
     let Some(platform) = platform().await else { return };
-    let asked = Asked::default();
-    let url = serve(Router::new().route("/", routing::post(take)).with_state(asked.clone())).await;
+    let requests = Requests::default();
+    let url = serve(Router::new().route("/", routing::post(take)).with_state(requests.clone())).await;
     let webhook = json!({ "deployer": { "kind": "webhook", "url": url } });
     customers(&platform, &[("demo-1", "demo")], json!({})).await;
     customers(&platform, &[("tiny", "startup"), ("silent", "startup")], webhook).await;
     release(&platform, "v1.0.1", "security").await;
     let run = deploy(&platform, "v1.0.1").await;
-    let both = asked.clone();
+    let both = requests.clone();
     until(&platform, "v1.0.1", &run, |_| both.lock().unwrap().len() >= 2).await;
-    let first = asked.lock().unwrap().iter().find(|one| one["customer"] == "tiny").cloned().unwrap();
+    let first = requests.lock().unwrap().iter().find(|one| one["customer"] == "tiny").cloned().unwrap();
     let done = json!({ "deployment_id": first["deployment_id"], "state": "succeeded", "previous_version": "v1.0.0" });
-    assert_eq!(call_back(&platform, &done, "another secret, of somebody else").await, 401);
+    assert_eq!(call_back(&platform, &done, "another secret, of another service").await, 401);
     assert_eq!(call_back(&platform, &done, WEBHOOK_SECRET).await, 200);
-    assert_eq!(call_back(&platform, &done, WEBHOOK_SECRET).await, 200, "said twice");
+    assert_eq!(call_back(&platform, &done, WEBHOOK_SECRET).await, 200, "repeated report");
     let other = json!({ "deployment_id": first["deployment_id"], "state": "failed" });
     assert_eq!(call_back(&platform, &other, WEBHOOK_SECRET).await, 409, "after the end");
-    // The sim-engine's health knows nothing of the webhook: what was deployed there is said here.
+    // The sim-engine does not know what the webhook deployed.
     let now = json!({ "version": "v1.0.1", "deploy_seconds": 0 });
     platform.sim.put("/sim/customers/tiny", &now).await.expect(200);
     until(&platform, "v1.0.1", &run, |run| run["waves"].to_string().contains("\"succeeded\":1")).await;
-    // Silence passes the deployment's time, twice: on the way there and on the way back.
+    // The deployer stays silent beyond the timeout twice: for the deployment and for the rollback.
     let ended = loop {
         platform.clock.advance(TimeDelta::minutes(2));
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -151,11 +151,11 @@ async fn deployer_that_answers_twice_or_never_leaves_nobody_unknown() {
     assert_eq!(states, ["unknown", "unknown"], "{detail:#}");
     let incidents = platform.itsm.get("/itsm/incidents").await.expect(200);
     assert!(incidents.to_string().contains("silent"), "{incidents:#}");
-    // Each was asked once for each way.
-    let asked = asked.lock().unwrap();
-    assert_eq!(asked.iter().filter(|one| one["customer"] == "tiny").count(), 1);
+    // Each was requested once per direction.
+    let requests = requests.lock().unwrap();
+    assert_eq!(requests.iter().filter(|one| one["customer"] == "tiny").count(), 1);
     assert_eq!(
-        asked.iter().filter(|one| one["customer"] == "silent" && one["direction"] == "forward").count(),
+        requests.iter().filter(|one| one["customer"] == "silent" && one["direction"] == "forward").count(),
         1
     );
 }

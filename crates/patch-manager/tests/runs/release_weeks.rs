@@ -1,4 +1,4 @@
-//! Releases that meet others, and what customers are told on Mondays.
+//! Overlapping releases, and the weekly summary.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ async fn urgent_release_overtakes_one_that_waits_and_is_not_undone_by_it() {
         (&json!("succeeded"), &json!(4)),
         "{ended:#}"
     );
-    // Its notices were sent three days ago now: what it waited for has come, and has nobody left to go to.
+    // Three days after its notices it may continue, but no customer is left.
     platform.clock.advance(TimeDelta::days(3));
     let ended = until_ended(&platform, "v1.0.1", &slow).await;
     assert_eq!(
@@ -44,33 +44,35 @@ async fn urgent_release_overtakes_one_that_waits_and_is_not_undone_by_it() {
     assert_eq!(deployments_of(&platform, "globex", "v1.0.1").await, 0);
     let log = platform.patch.get(&format!("/patch/runs/{slow}/logs")).await;
     assert!(log.text.contains("runs v1.0.2"), "{}", log.text);
+    let timeline = platform.patch.get("/patch/releases/v1.0.1/timeline").await.expect(200);
+    assert!(timeline.to_string().contains("left_out"), "{timeline:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn documentation_is_told_of_on_mondays_once() {
+async fn documentation_release_is_reported_once_in_the_weekly_summary() {
     let Some(platform) = platform().await else { return };
     customers(&platform, &FOUR, json!({})).await;
     release(&platform, "v1.0.1", "documentation").await;
     let run = deploy(&platform, "v1.0.1").await;
     let ended = until_ended(&platform, "v1.0.1", &run).await;
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
-    let told = async || {
+    let reported = async || {
         let all = platform.itsm.get("/itsm/notifications").await.expect(200);
         let all = all["items"].as_array().unwrap().clone();
         let of_week =
             all.iter().filter(|one| one["subject"].as_str().unwrap_or_default().starts_with("What is new"));
         of_week.map(|one| one["recipient"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(told().await, Vec::<String>::new(), "the week is not over");
+    assert_eq!(reported().await, Vec::<String>::new(), "the week is not over");
     for _ in 0..2 {
         platform.clock.advance(TimeDelta::days(7));
         let until = Instant::now() + Duration::from_secs(60);
-        while told().await.len() < 3 {
-            assert!(Instant::now() < until, "{:?}", told().await);
+        while reported().await.len() < 3 {
+            assert!(Instant::now() < until, "{:?}", reported().await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    let mut recipients = told().await;
+    let mut recipients = reported().await;
     recipients.sort();
     assert_eq!(recipients, ["ops@acme-corp.example", "ops@globex.example", "ops@tiny.example"]);
 }

@@ -3,16 +3,12 @@
 use api_types::{
     page::Page,
     patch::{
-        ApplyConfig, ConfigDiff, CustomerDeployment, CustomerHealthDetail, IssueReport, ReportIssue,
-        StoredCustomer, StoredReleasePolicies,
+        ApplyConfig, ConfigDiff, CustomerHealthDetail, IssueReport, ReportIssue, StoredCustomer,
+        StoredReleasePolicies,
     },
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-};
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use domain::{
     ids::CiId,
     release::{Customer, Tier},
@@ -21,17 +17,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use service_kit::{
     ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
-    extract::Tagged,
-    page::{PageRequest, page},
+    extract::{Created, Tagged},
+    page::PageRequest,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     App,
-    app::{customers, views},
-    store,
+    app::{customer_health, customers, release_config},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -40,35 +34,28 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_customer, update_customer, delete_customer))
         .routes(routes!(get_customer_health))
         .routes(routes!(report_issue))
-        .routes(routes!(list_deployments))
         .routes(routes!(get_release_policies))
         .routes(routes!(apply_release_config))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct ListParams {
+#[into_params(parameter_in = Query)]
+struct CustomerParams {
     /// Only customers of this tier.
     #[param(inline)]
     tier: Option<Tier>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
 }
 
 /// List customers in the order of their slugs.
-#[utoipa::path(get, path = "/patch/customers", tag = "customers", params(ListParams),
+#[utoipa::path(get, path = "/patch/customers", tag = "customers", params(CustomerParams, PageRequest),
     responses((status = 200, body = Page<StoredCustomer>), (status = "4XX", body = Problem)))]
 async fn list_customers(
     State(app): State<App>,
     _: Viewer,
-    Query(params): Query<ListParams>,
+    Query(params): Query<CustomerParams>,
+    page: PageRequest,
 ) -> ApiResult<Json<Page<StoredCustomer>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<String>()?);
-    let found = customers::list_customers(&app, params.tier, after.as_deref(), limit + 1).await?;
-    Ok(Json(page(found, limit, |stored: &StoredCustomer| stored.customer.slug.to_string())))
+    customers::list_customers(&app, params.tier, &page).await.map(Json)
 }
 
 /// Create a customer.
@@ -83,10 +70,10 @@ async fn create_customer(
 ) -> ApiResult<impl IntoResponse> {
     let stored = customers::create_customer(&app, &caller, &key, customer).await?;
     let location = format!("/patch/customers/{}", stored.customer.slug);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Tagged(stored.revision, stored)))
+    Ok(Created(location, Tagged::of(stored)))
 }
 
-/// Read a customer; its ETag goes into `If-Match` of a change.
+/// Read a customer. Pass its ETag as `If-Match` to change it.
 #[utoipa::path(get, path = "/patch/customers/{slug}", tag = "customers", params(("slug" = String, Path, description = "customer")),
     responses((status = 200, body = StoredCustomer), (status = "4XX", body = Problem)))]
 async fn get_customer(
@@ -94,15 +81,14 @@ async fn get_customer(
     _: Viewer,
     Path(slug): Path<CiId>,
 ) -> ApiResult<Tagged<StoredCustomer>> {
-    let stored = customers::get_customer(&app, &slug).await?;
-    Ok(Tagged(stored.revision, stored))
+    customers::get_customer(&app, &slug).await.map(Tagged::of)
 }
 
-/// Change a customer: fields that are named replace the stored ones whole, `null` takes one away. Pin it with `pinned_to`,
+/// Change a customer: each given field replaces the stored one completely, and `null` removes it. Pin it with `pinned_to`,
 /// pause it with `paused`.
 #[utoipa::path(patch, path = "/patch/customers/{slug}", tag = "customers",
     params(("slug" = String, Path, description = "customer"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 if the customer has changed since")),
     request_body(content = Object, description = "Fields of a customer", content_type = "application/json"),
     responses((status = 200, body = StoredCustomer), (status = "4XX", body = Problem)))]
 async fn update_customer(
@@ -112,14 +98,13 @@ async fn update_customer(
     Path(slug): Path<CiId>,
     Json(changes): Json<Map<String, Value>>,
 ) -> ApiResult<Tagged<StoredCustomer>> {
-    let stored = customers::update_customer(&app, &caller, &slug, &if_match, changes).await?;
-    Ok(Tagged(stored.revision, stored))
+    customers::update_customer(&app, &caller, &slug, &if_match, changes).await.map(Tagged::of)
 }
 
-/// Delete a customer; refused while a rollout has it in hand.
+/// Delete a customer. Refused while a rollout has locked it.
 #[utoipa::path(delete, path = "/patch/customers/{slug}", tag = "customers",
     params(("slug" = String, Path, description = "customer"),
-        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 when somebody was faster")),
+        ("If-Match" = Option<String>, Header, description = "ETag as read; 412 if the customer has changed since")),
     responses((status = 204), (status = "4XX", body = Problem)))]
 async fn delete_customer(
     State(app): State<App>,
@@ -131,7 +116,7 @@ async fn delete_customer(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Look at a customer's health now, and at what the watch saw.
+/// Check a customer's health now, and read the samples of the health watch.
 #[utoipa::path(get, path = "/patch/customers/{slug}/health", tag = "customers", params(("slug" = String, Path, description = "customer")),
     responses((status = 200, body = CustomerHealthDetail), (status = "4XX", body = Problem)))]
 async fn get_customer_health(
@@ -139,10 +124,10 @@ async fn get_customer_health(
     _: Viewer,
     Path(slug): Path<CiId>,
 ) -> ApiResult<Json<CustomerHealthDetail>> {
-    views::get_health(&app, &slug).await.map(Json)
+    customer_health::get_customer_health(&app, &slug).await.map(Json)
 }
 
-/// Report an issue of a customer; a critical one takes back what was deployed there, as its release's type says.
+/// Report an issue of a customer. A critical one rolls back its last deployment, if the type of the release allows it.
 #[utoipa::path(post, path = "/patch/customers/{slug}/reports", tag = "customers", request_body = ReportIssue,
     params(("slug" = String, Path, description = "customer")),
     responses((status = 201, body = IssueReport), (status = "4XX", body = Problem)))]
@@ -152,50 +137,18 @@ async fn report_issue(
     Path(slug): Path<CiId>,
     Json(request): Json<ReportIssue>,
 ) -> ApiResult<impl IntoResponse> {
-    let report = views::report_issue(&app, &caller, &slug, &request).await?;
+    let report = customer_health::report_issue(&app, &caller, &slug, &request).await?;
     Ok((StatusCode::CREATED, Json(report)))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-struct DeploymentParams {
-    /// Only of this customer.
-    #[param(value_type = Option<String>)]
-    customer: Option<CiId>,
-    /// Only of this release.
-    #[param(value_type = Option<String>)]
-    version: Option<domain::release::Version>,
-    /// Most items of the page, 1 to 1000; 100 when unsaid.
-    limit: Option<u32>,
-    /// `next_page_token` of the page before.
-    page_token: Option<String>,
-}
-
-/// List deployments to customers, newest first.
-#[utoipa::path(get, path = "/patch/deployments", tag = "releases", params(DeploymentParams),
-    responses((status = 200, body = Page<CustomerDeployment>), (status = "4XX", body = Problem)))]
-async fn list_deployments(
-    State(app): State<App>,
-    _: Viewer,
-    Query(params): Query<DeploymentParams>,
-) -> ApiResult<Json<Page<CustomerDeployment>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, before) = (request.limit()?, request.after::<Uuid>()?);
-    let mut conn = app.pool.acquire().await?;
-    let (customer, version) = (params.customer.as_ref(), params.version);
-    let found = store::deployments::list_deployments(&mut conn, customer, version, before, limit + 1).await?;
-    Ok(Json(page(found, limit, |deployment: &CustomerDeployment| deployment.id)))
 }
 
 /// Read the table of delays, approvals, notices and rollback windows.
 #[utoipa::path(get, path = "/patch/release-policies", tag = "releases",
     responses((status = 200, body = StoredReleasePolicies), (status = "4XX", body = Problem)))]
 async fn get_release_policies(State(app): State<App>, _: Viewer) -> ApiResult<Json<StoredReleasePolicies>> {
-    customers::get_policies(&app).await.map(Json)
+    release_config::get_release_policies(&app).await.map(Json)
 }
 
-/// Apply customers and release policies as they are kept in files: all of it or nothing; `dry_run` only tells the
-/// difference.
+/// Apply customers and release policies from files, all or nothing. With `dry_run`, only return the difference.
 #[utoipa::path(post, path = "/patch/release-config/apply", tag = "releases", request_body = ApplyConfig,
     responses((status = 200, body = ConfigDiff), (status = "4XX", body = Problem)))]
 async fn apply_release_config(
@@ -203,5 +156,5 @@ async fn apply_release_config(
     caller: Operator,
     Json(request): Json<ApplyConfig>,
 ) -> ApiResult<Json<ConfigDiff>> {
-    customers::apply_config(&app, &caller, &request).await.map(Json)
+    release_config::apply_release_config(&app, &caller, &request).await.map(Json)
 }

@@ -1,6 +1,7 @@
 //! The routes, a module per resource: extract, call `app`, convert.
 
 mod customers;
+mod deployments;
 mod releases;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -8,5 +9,5 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(customers::routes()).merge(releases::routes())
+    OpenApiRouter::new().merge(customers::routes()).merge(deployments::routes()).merge(releases::routes())
 }

@@ -1,7 +1,18 @@
 //! The rules, each verb in one transaction.
 
+mod customer_events;
+mod customer_fields;
+pub(crate) mod customer_health;
+pub(crate) mod customer_work;
 pub(crate) mod customers;
+pub(crate) mod deployments;
+mod health_check;
+pub(crate) mod health_watch;
+pub(crate) mod metrics;
+mod notices;
+pub(crate) mod release_config;
 pub(crate) mod releases;
-pub(crate) mod rollout;
-pub(crate) mod views;
-pub(crate) mod watch;
+pub(crate) mod rollouts;
+mod signed_requests;
+pub(crate) mod status;
+pub(crate) mod timeline;

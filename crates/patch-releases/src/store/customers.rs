@@ -59,7 +59,7 @@ pub async fn get_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Sto
     find_customer(conn, slug).await?.ok_or_else(|| ApiError::not_found(format!("customer `{slug}`")))
 }
 
-/// Reads a customer that is about to change; nobody else changes it until the transaction ends.
+/// Reads a customer and locks it until the transaction ends.
 pub async fn lock_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Option<StoredCustomer>> {
     sqlx::query!("SELECT slug FROM patch.customers WHERE slug = $1 FOR UPDATE", slug.as_str())
         .fetch_optional(&mut *conn)
@@ -67,7 +67,7 @@ pub async fn lock_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Op
     find_customer(conn, slug).await
 }
 
-/// In the order of their slugs; of a tier when one is named.
+/// In the order of their slugs; of one tier if it is given.
 pub async fn list_customers(
     conn: &mut PgConnection,
     tier: Option<&str>,
@@ -87,7 +87,7 @@ pub async fn list_customers(
     rows.into_iter().map(Row::into_customer).collect()
 }
 
-/// `false` when the slug is taken.
+/// `false` if the slug already exists.
 pub async fn insert_customer(
     conn: &mut PgConnection,
     customer: &Customer,
@@ -111,7 +111,7 @@ pub async fn insert_customer(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Everything but the version it runs, which only rollouts move.
+/// Everything except the version it runs, which only rollouts change.
 pub async fn update_customer(
     conn: &mut PgConnection,
     customer: &Customer,
@@ -141,7 +141,6 @@ fn name_taken(error: sqlx::Error) -> ApiError {
     }
 }
 
-/// Moves a customer to another version.
 pub async fn update_current_version(
     conn: &mut PgConnection,
     slug: &CiId,
@@ -164,7 +163,7 @@ pub async fn delete_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<
     Ok(())
 }
 
-/// The run that holds a customer.
+/// The run that locks a customer.
 pub async fn find_lock(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Option<uuid::Uuid>> {
     Ok(sqlx::query_scalar!(
         "SELECT run_id FROM patch.subject_locks WHERE subject = 'customer' AND id = $1",
@@ -174,14 +173,14 @@ pub async fn find_lock(conn: &mut PgConnection, slug: &CiId) -> ApiResult<Option
     .await?)
 }
 
-/// Versions that customers run.
+/// The versions that customers run.
 pub async fn list_current_versions(conn: &mut PgConnection) -> ApiResult<Vec<Version>> {
     let rows =
         sqlx::query_scalar!("SELECT DISTINCT current_version FROM patch.customers").fetch_all(conn).await?;
     rows.iter().map(|text| version_of(text)).collect()
 }
 
-pub async fn get_policies(conn: &mut PgConnection) -> ApiResult<StoredReleasePolicies> {
+pub async fn get_release_policies(conn: &mut PgConnection) -> ApiResult<StoredReleasePolicies> {
     let row = sqlx::query!("SELECT body, version, updated_at, updated_by FROM patch.release_policies")
         .fetch_optional(conn)
         .await?;
@@ -201,7 +200,7 @@ pub async fn get_policies(conn: &mut PgConnection) -> ApiResult<StoredReleasePol
     })
 }
 
-pub async fn upsert_policies(
+pub async fn upsert_release_policies(
     conn: &mut PgConnection,
     policies: &ReleasePolicies,
     by: &str,

@@ -1,4 +1,4 @@
-//! Deployments to customers, and the watch that follows each.
+//! Deployments to customers, and the health watch that follows each.
 
 use api_types::patch::{CustomerDeployment, CustomerWatch, DeploymentState, JudgedSample, WatchState};
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     customers::{slug_of, version_of},
-    releases::Summarised,
+    releases::SummarisedDeployment,
 };
 use service_kit::text_enum::{from_text, to_text};
 
@@ -78,8 +78,8 @@ pub struct NewDeployment<'a> {
     pub to: Version,
 }
 
-/// Records a deployment, or finds the one that was recorded before a crash: it keeps its id, under which the deployer
-/// knows it.
+/// Records a deployment, or finds the one that was recorded before a crash: it keeps the id that the deployer
+/// already knows.
 pub async fn begin_deployment(
     conn: &mut PgConnection,
     new: &NewDeployment<'_>,
@@ -139,7 +139,7 @@ pub async fn list_deployments(
     rows.into_iter().map(Row::into_deployment).collect()
 }
 
-/// The last deployment that brought `customer` to where it is.
+/// The last successful deployment of a release to `customer` that was not rolled back.
 pub async fn find_latest_forward(
     conn: &mut PgConnection,
     customer: &CiId,
@@ -157,7 +157,7 @@ pub async fn find_latest_forward(
     .transpose()
 }
 
-/// What a deployer said. `false` when the deployment has an end already: what is said after that changes nothing.
+/// Records what a deployer reports. `false` if the deployment has already ended: later reports change nothing.
 pub async fn update_deployment(
     conn: &mut PgConnection,
     id: Uuid,
@@ -187,13 +187,13 @@ pub async fn update_deployment(
     Ok(updated.rows_affected() == 1)
 }
 
-/// What went well after `from` and until `until`, is still there, and no weekly summary has spoken of.
+/// Deployments that succeeded after `from` and until `until`, were not rolled back, and are in no weekly summary yet.
 pub async fn list_unsummarised(
     conn: &mut PgConnection,
     kinds: &[ReleaseKind],
     (from, until): (DateTime<Utc>, DateTime<Utc>),
     limit: i64,
-) -> ApiResult<Vec<Summarised>> {
+) -> ApiResult<Vec<SummarisedDeployment>> {
     let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     let rows = sqlx::query!(
         r#"SELECT d.customer, d.run_id, d.release_version, r.kind, r.notes, d.ended_at AS "ended_at!"
@@ -211,7 +211,7 @@ pub async fn list_unsummarised(
     .fetch_all(conn)
     .await?;
     let summarised = rows.into_iter().map(|row| {
-        Ok(Summarised {
+        Ok(SummarisedDeployment {
             customer: slug_of(row.customer)?,
             run: RunId(row.run_id),
             version: version_of(&row.release_version)?,
@@ -223,7 +223,7 @@ pub async fn list_unsummarised(
     summarised.collect()
 }
 
-/// Marks what was deployed before as taken back.
+/// Marks earlier deployments of a release as rolled back.
 pub async fn mark_rolled_back(
     conn: &mut PgConnection,
     customer: &CiId,
@@ -243,8 +243,11 @@ pub async fn mark_rolled_back(
     Ok(())
 }
 
-/// When the demo installations were last brought to a release, if all that were came to an end.
-pub async fn demo_ended_at(conn: &mut PgConnection, release: Version) -> ApiResult<Option<DateTime<Utc>>> {
+/// When a release was last deployed to a demo installation.
+pub async fn find_demo_ended_at(
+    conn: &mut PgConnection,
+    release: Version,
+) -> ApiResult<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar!(
         "SELECT max(d.ended_at) FROM patch.deployments d JOIN patch.customers c ON c.slug = d.customer
          WHERE d.release_version = $1 AND c.tier = 'demo' AND d.direction = 'forward' AND d.state = 'succeeded'
@@ -255,7 +258,7 @@ pub async fn demo_ended_at(conn: &mut PgConnection, release: Version) -> ApiResu
     .await?)
 }
 
-/// A watch with what its judge remembers.
+/// A health watch with the state of its judge.
 #[derive(Debug, Clone)]
 pub struct Watch {
     pub customer: CiId,
@@ -333,7 +336,7 @@ macro_rules! watches {
     };
 }
 
-/// Begins to watch a customer; what was watched of it before is over.
+/// Starts the watch over a deployment, in place of the previous watch over the customer.
 pub async fn begin_watch(conn: &mut PgConnection, watch: &Watch) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.customer_watches (customer, deployment_id, run_id, baseline, judge, state, since, until, next_look_at)
@@ -357,8 +360,8 @@ pub async fn begin_watch(conn: &mut PgConnection, watch: &Watch) -> ApiResult<()
     Ok(())
 }
 
-/// Takes the watches that are due, each for one replica: its next look is moved on at once, so that a crash costs one look.
-pub async fn claim_due(
+/// Claims the watches that are due, each for one replica. Its next check is postponed at once, so a crash costs one check.
+pub async fn claim_due_watches(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
     next: DateTime<Utc>,
@@ -400,8 +403,8 @@ pub async fn list_watches(conn: &mut PgConnection, customers: &[String]) -> ApiR
     rows.into_iter().map(WatchRow::into_watch).collect()
 }
 
-/// Unhealthy customers about whom nothing was done yet.
-pub async fn list_unhandled(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<Watch>> {
+/// Watches over unhealthy customers that were not handled yet.
+pub async fn list_unhandled_watches(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<Watch>> {
     let rows =
         watches!("WHERE w.state = 'unhealthy' AND w.handled_at IS NULL ORDER BY w.customer LIMIT $1", limit)
             .fetch_all(conn)
@@ -409,7 +412,6 @@ pub async fn list_unhandled(conn: &mut PgConnection, limit: i64) -> ApiResult<Ve
     rows.into_iter().map(WatchRow::into_watch).collect()
 }
 
-/// Stores what a watch has become.
 pub async fn update_watch(conn: &mut PgConnection, watch: &Watch, now: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.customer_watches SET judge = $2, state = $3, reason = $4, last_look_at = $5,
@@ -435,7 +437,7 @@ pub async fn end_watch(conn: &mut PgConnection, customer: &CiId) -> ApiResult<()
     Ok(())
 }
 
-/// Adds to the time for which a customer was seen to be down.
+/// Adds to the time during which a customer was seen down.
 pub async fn add_downtime(conn: &mut PgConnection, deployment: Uuid, seconds: f64) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.deployments SET downtime_seconds = downtime_seconds + $2 WHERE id = $1",
@@ -483,7 +485,6 @@ pub async fn list_samples(
         .collect()
 }
 
-/// Samples are for people who look into yesterday, not for ever.
 pub async fn delete_samples_before(conn: &mut PgConnection, before: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.health_samples WHERE at < $1", before).execute(conn).await?;
     Ok(())
@@ -503,7 +504,7 @@ pub struct MetricRow {
     pub downtime_seconds: f64,
 }
 
-/// Deployments to customers that have ended since `since`; the way back of one is no deployment of its own.
+/// Forward deployments that have ended since `since`; a rollback does not count as a deployment.
 pub async fn list_metric_rows(conn: &mut PgConnection, since: DateTime<Utc>) -> ApiResult<Vec<MetricRow>> {
     let rows = sqlx::query!(
         r#"SELECT d.release_version, r.kind, r.urgency, coalesce(c.tier, 'standard') AS "tier!", d.state,
@@ -537,8 +538,11 @@ pub async fn list_metric_rows(conn: &mut PgConnection, since: DateTime<Utc>) -> 
         .collect()
 }
 
-/// Deployments without an end whose run has ended: nobody waits for them any more.
-pub async fn list_forgotten(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<CustomerDeployment>> {
+/// Deployments without an end whose run has ended: no run waits for them.
+pub async fn list_orphaned_deployments(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> ApiResult<Vec<CustomerDeployment>> {
     let rows = deployments!(
         "WHERE ended_at IS NULL AND run_id IN (SELECT id FROM patch.runs WHERE ended_at IS NOT NULL) LIMIT $1",
         limit

@@ -1,4 +1,4 @@
-//! Releases, what their runs were asked for, checks, notices and sign-offs.
+//! Releases, the requests of their runs, checks, notices, sign-offs and reports.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ pub async fn list_releases(
     rows.into_iter().map(Row::into_release).collect()
 }
 
-/// `false` when there is one of this version.
+/// `false` if the version already exists.
 pub async fn insert_release(conn: &mut PgConnection, release: &Release) -> ApiResult<bool> {
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let inserted = sqlx::query!(
@@ -126,7 +126,7 @@ pub async fn insert_release(conn: &mut PgConnection, release: &Release) -> ApiRe
     Ok(inserted.rows_affected() == 1)
 }
 
-/// What may change of a release; gives the new revision.
+/// The fields of a release that may change. Returns the new revision.
 pub async fn update_release(conn: &mut PgConnection, release: &Release) -> ApiResult<i64> {
     Ok(sqlx::query_scalar!(
         "UPDATE patch.releases SET urgency = $2, notes = $3, artefact = $4, rollback_artefact = $5, checklist = $6,
@@ -142,12 +142,12 @@ pub async fn update_release(conn: &mut PgConnection, release: &Release) -> ApiRe
     .await?)
 }
 
-/// What a run of a release was asked for.
+/// What a run of a release was started to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ReleaseOrder {
+pub struct RolloutRequest {
     pub version: Version,
     pub mode: ReleaseMode,
-    /// Chosen when it was asked for; the plan leaves out who cannot be deployed to.
+    /// Chosen at the request; the plan leaves out customers that cannot be deployed to.
     pub customers: Vec<CiId>,
     pub reason: String,
     pub at_once: bool,
@@ -156,15 +156,15 @@ pub struct ReleaseOrder {
 pub async fn insert_release_run(
     conn: &mut PgConnection,
     run: RunId,
-    order: &ReleaseOrder,
+    request: &RolloutRequest,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.release_runs (run_id, release_version, mode, request, created_at) VALUES ($1, $2, $3, $4, $5)",
         run.0,
-        order.version.to_string(),
-        to_text(&order.mode)?,
-        serde_json::to_value(order)?,
+        request.version.to_string(),
+        to_text(&request.mode)?,
+        serde_json::to_value(request)?,
         now,
     )
     .execute(conn)
@@ -172,7 +172,7 @@ pub async fn insert_release_run(
     Ok(())
 }
 
-pub async fn get_release_run(conn: &mut PgConnection, run: RunId) -> ApiResult<ReleaseOrder> {
+pub async fn get_rollout_request(conn: &mut PgConnection, run: RunId) -> ApiResult<RolloutRequest> {
     let request = sqlx::query_scalar!("SELECT request FROM patch.release_runs WHERE run_id = $1", run.0)
         .fetch_optional(conn)
         .await?;
@@ -196,7 +196,7 @@ pub async fn list_release_runs(
     rows.into_iter().map(|row| Ok((RunId(row.run_id), from_text(&row.mode)?))).collect()
 }
 
-/// Open runs that deploy, of any release.
+/// Open runs of a release, newest first.
 pub async fn list_open_runs(
     conn: &mut PgConnection,
     version: Version,
@@ -211,7 +211,7 @@ pub async fn list_open_runs(
     rows.into_iter().map(|row| Ok((RunId(row.run_id), from_text(&row.mode)?))).collect()
 }
 
-/// Records that a customer is told; `false` when it was told before.
+/// Records that a customer is notified; `false` if it already was.
 pub async fn insert_notice(
     conn: &mut PgConnection,
     run: RunId,
@@ -247,9 +247,9 @@ pub async fn list_notices(
     rows.into_iter().map(|row| Ok((slug_of(row.customer)?, row.sent_at))).collect()
 }
 
-/// A deployment that the weekly summary speaks of.
+/// A deployment in the weekly summary.
 #[derive(Debug, Clone)]
-pub struct Summarised {
+pub struct SummarisedDeployment {
     pub customer: CiId,
     pub run: RunId,
     pub version: Version,
@@ -258,7 +258,7 @@ pub struct Summarised {
     pub ended_at: DateTime<Utc>,
 }
 
-/// Records that a check begins.
+/// Records that a check begins; one that is repeated after a crash starts again.
 pub async fn begin_check(
     conn: &mut PgConnection,
     run: RunId,

@@ -1,6 +1,9 @@
-//! The records of a run for the crate above: it reads them, and writes only log lines and locks.
+//! The records of a run for the crate above: it reads them, and writes only log lines, events of subjects, and locks.
 
 pub use crate::store::{
-    run_records::{insert_log, list_log, list_log_tail, lock_subjects, unlock_subjects},
+    run_records::{
+        SubjectEvent, find_last_wait_reason, insert_log, insert_subject_event, list_log_tail,
+        list_subject_events, list_waits, lock_subjects, unlock_subjects,
+    },
     runs::{RunRow, find_plan, get_run, has_ended, list_machine_hosts, lock_run},
 };

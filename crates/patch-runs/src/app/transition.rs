@@ -21,7 +21,7 @@ use crate::{
         self,
         host_steps::{self, StepRecord},
         predictions,
-        run_records::{self, HostFacts, TestRecord},
+        run_records::{self, HostFacts, SubjectEvent, TestRecord},
         runs::{self, Planned, RunRow},
     },
 };
@@ -54,6 +54,7 @@ pub struct Evidence {
     pub compliance_after: Option<ComplianceShare>,
     pub incident_id: Option<String>,
     pub log: LogLines,
+    pub subject_events: Vec<SubjectEvent>,
 }
 
 impl Evidence {
@@ -259,6 +260,9 @@ async fn save_evidence(
     }
     for (host, text) in &evidence.log {
         log(&mut *conn, id, host.as_ref(), text, now).await?;
+    }
+    for event in &evidence.subject_events {
+        run_records::insert_subject_event(&mut *conn, id, event, now).await?;
     }
     Ok(())
 }

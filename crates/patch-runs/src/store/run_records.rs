@@ -110,6 +110,82 @@ pub async fn insert_event(
     Ok(())
 }
 
+/// What happened to a subject, published in the stream of the run's events as `{ci_id, reason}`.
+#[derive(Debug, Clone)]
+pub struct SubjectEvent {
+    /// `patch.customer.unhealthy.v1`.
+    pub event_type: &'static str,
+    pub subject: CiId,
+    pub reason: String,
+}
+
+pub async fn insert_subject_event(
+    conn: &mut PgConnection,
+    id: RunId,
+    event: &SubjectEvent,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    let data = serde_json::json!({ "ci_id": event.subject, "reason": event.reason });
+    insert_event(conn, id, event.event_type, Some(event.subject.as_str()), &data, now).await
+}
+
+/// The events of a run that have one of these types, oldest first: time, type, subject, reason.
+pub async fn list_subject_events(
+    conn: &mut PgConnection,
+    id: RunId,
+    types: &[String],
+    limit: i64,
+) -> ApiResult<Vec<(DateTime<Utc>, String, CiId, String)>> {
+    let rows = sqlx::query!(
+        r#"SELECT at, type, subject AS "subject!", data->>'reason' AS "reason!" FROM patch.run_events
+         WHERE run_id = $1 AND type = ANY($2) AND subject IS NOT NULL AND data ? 'reason' ORDER BY sequence LIMIT $3"#,
+        id.0,
+        types,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.at, row.r#type, CiId::new(row.subject).map_err(ApiError::internal)?, row.reason)))
+        .collect()
+}
+
+/// A time at which a run could not continue yet.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub at: DateTime<Utc>,
+    /// The wave that could not start; `None` before the first wave.
+    pub wave: Option<i32>,
+    pub reason: String,
+}
+
+/// The waits of a run, oldest first. A wait that is checked again for the same reason counts once.
+pub async fn list_waits(conn: &mut PgConnection, id: RunId, limit: i64) -> ApiResult<Vec<Wait>> {
+    Ok(sqlx::query_as!(
+        Wait,
+        r#"SELECT at AS "at!", wave, reason AS "reason!" FROM
+             (SELECT step, ended_at AS at, (request->>'wave')::integer AS wave, answer->'NotYet'->>'reason' AS reason,
+                  lag(answer->'NotYet'->>'reason') OVER (ORDER BY step) AS previous
+              FROM patch.run_steps WHERE run_id = $1 AND answer ? 'NotYet') waits
+         WHERE reason IS DISTINCT FROM previous ORDER BY step LIMIT $2"#,
+        id.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The reason of the last wait.
+pub async fn find_last_wait_reason(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<String>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT answer->'NotYet'->>'reason' AS "reason!" FROM patch.run_steps
+         WHERE run_id = $1 AND answer ? 'NotYet' ORDER BY step DESC LIMIT 1"#,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// The events of a run after `after`, oldest first.
 pub async fn list_events(
     conn: &mut PgConnection,

@@ -356,7 +356,7 @@ fn safe_advance(status: &ReleaseStatus, run: &ReleaseRunStatus, now: DateTime<Ut
         let is_unsure = customer
             .watch
             .as_ref()
-            .is_some_and(|watch| !matches!(watch.state, WatchState::Well | WatchState::Ended));
+            .is_some_and(|watch| !matches!(watch.state, WatchState::Healthy | WatchState::Ended));
         is_unsure || customer.deployed_at.is_some_and(|at| now - at < RECENT)
     });
     let most = if is_recent { TimeDelta::minutes(1) } else { TimeDelta::hours(6) };

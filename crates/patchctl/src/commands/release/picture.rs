@@ -20,7 +20,7 @@ const TOP: f64 = 64.0;
 /// Colours that people with colour blindness can distinguish.
 fn colour(what: Happening) -> &'static str {
     match what {
-        Happening::Begun | Happening::CheckBegan => "#56b4e9",
+        Happening::Started | Happening::CheckBegan => "#56b4e9",
         Happening::Deployed | Happening::CheckPassed => "#009e73",
         Happening::Failed | Happening::Unhealthy => "#d55e00",
         Happening::RolledBack => "#e69f00",
@@ -93,7 +93,7 @@ fn line(
     for (index, row) in own.iter().enumerate() {
         let until = own.get(index + 1).map_or(ended, |next| next.at);
         let (from, to) = (x(row.at), x(until));
-        let opacity = if row.what == Happening::Begun { 1.0 } else { 0.45 };
+        let opacity = if row.what == Happening::Started { 1.0 } else { 0.45 };
         let _ = write!(
             body,
             r##"<rect x="{from:.1}" y="{}" width="{:.1}" height="10" fill="{}" fill-opacity="{opacity}"/>"##,

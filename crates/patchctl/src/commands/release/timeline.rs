@@ -51,7 +51,7 @@ fn sentence(rows: &[&TimelineRow]) -> String {
     let same_text = rows.iter().all(|row| row.text == first.text);
     let text = clean(&first.text);
     match first.what {
-        Happening::Begun => format!("{who}: deployment starts"),
+        Happening::Started => format!("{who}: deployment starts"),
         Happening::CheckBegan => {
             let checks = rows.iter().map(|row| clean(&row.text)).collect::<Vec<_>>().join(", ");
             format!("checks start: {checks}")

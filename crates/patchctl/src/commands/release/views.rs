@@ -71,7 +71,7 @@ pub(super) fn plan(plan: &ReleasePlan) -> String {
 fn planned_wave(plan: &ReleasePlan, wave: &Wave) -> Vec<String> {
     let first =
         plan.timeline.rows.iter().find(|row| {
-            row.wave == wave.name && matches!(row.what, Happening::Begun | Happening::CheckBegan)
+            row.wave == wave.name && matches!(row.what, Happening::Started | Happening::CheckBegan)
         });
     let starts = first.map_or("-".to_owned(), |row| {
         format!("{} {}", timeline::offset(row.at - plan.timeline.began_at), row.at.format("%a %H:%M"))
@@ -206,8 +206,8 @@ fn bar(succeeded: usize, failed: usize, total: usize) -> String {
 fn watched(watch: &CustomerWatch) -> String {
     let reason = clean(watch.reason.as_deref().unwrap_or_default());
     match watch.state {
-        WatchState::Unseen => "not checked yet".to_owned(),
-        WatchState::Well => "healthy".to_owned(),
+        WatchState::Unchecked => "not checked yet".to_owned(),
+        WatchState::Healthy => "healthy".to_owned(),
         WatchState::Doubtful => format!("doubtful: {reason}"),
         WatchState::Unhealthy => format!("UNHEALTHY: {reason}"),
         WatchState::Ended => "no longer watched".to_owned(),

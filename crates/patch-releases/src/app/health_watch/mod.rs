@@ -1,10 +1,10 @@
-//! The watch over customers after their deployment: looked at, judged, and taken back when the judgement says so.
+//! The watch over the health of customers after their deployment: each is checked and judged, and rolled back if it is
+//! unhealthy.
 //!
-//! It belongs to no run: a run may end hours before the watch does. Any replica looks after any customer; a look is taken
-//! by moving its next time on, so that two never take the same and a crash costs one.
+//! The watch does not belong to a run, which may end hours earlier. Any replica watches any customer: it claims a check by
+//! postponing the next one, so that no check is done twice and a crash costs one.
 
-pub(crate) mod health;
-mod weekly;
+mod weekly_summary;
 
 use std::time::Duration;
 
@@ -14,102 +14,108 @@ use api_types::{
 };
 use chrono::TimeDelta;
 use domain::{
-    ids::{CiId, RunId},
-    release::{Finding, HealthRules, HealthSample, Judgement, Trigger},
+    ids::CiId,
+    release::{Finding, HealthRules, HealthSample, Judgement, Trigger, Version},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
+use patch_compliance::upstream_error;
+use patch_runs::app::records;
 use service_kit::{ApiResult, Caller, IdempotencyKey, error::chain};
 use tokio::time::Instant;
 
-use super::releases;
-use super::rollout::notices;
+use super::{customer_events::CustomerEvent, health_check, notices, rollouts};
 use crate::{
     App, SERVICE,
     store::{
         customers,
         deployments::{self, Watch},
-        releases::{self as store, ReleaseOrder},
+        releases::{self as store, RolloutRequest},
     },
 };
-use patch_compliance::upstream_error;
-use patch_runs::app::records;
 
-const LOOKS_AT_ONCE: usize = 16;
-const CLAIM: i64 = 500;
-const TIDY_EVERY: Duration = Duration::from_secs(600);
-/// Samples are kept for so long.
-const SAMPLES_KEPT: TimeDelta = TimeDelta::days(14);
+const MAX_PARALLEL_CHECKS: usize = 16;
+const MAX_CLAIMED: i64 = 500;
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+const SAMPLE_RETENTION: TimeDelta = TimeDelta::days(14);
 
-/// Watches until the service stops; and tells on Mondays what came.
+/// Watches customers until the service stops, and sends the weekly summary.
 pub(crate) async fn run(app: App) {
-    let mut tidy_at = Instant::now();
+    let mut cleanup_at = Instant::now();
     let mut summarised = None;
     loop {
-        if let Err(error) = turn(&app).await {
-            tracing::warn!("the watch over customers cannot go on now: {}", chain(&error));
+        if let Err(error) = check_due_customers(&app).await {
+            tracing::warn!("the health watch failed and will be tried again: {}", chain(&error));
         }
-        if let Err(error) = weekly::send(&app, &mut summarised).await {
-            tracing::warn!("the weekly summary cannot be sent now: {}", chain(&error));
+        if let Err(error) = weekly_summary::send_weekly_summary(&app, &mut summarised).await {
+            tracing::warn!("the weekly summary failed and will be tried again: {}", chain(&error));
         }
-        if Instant::now() >= tidy_at {
-            tidy_at = Instant::now() + TIDY_EVERY;
-            if let Err(error) = tidy(&app).await {
-                tracing::warn!("old samples cannot be deleted now: {}", chain(&error));
+        if Instant::now() >= cleanup_at {
+            cleanup_at = Instant::now() + CLEANUP_INTERVAL;
+            if let Err(error) = delete_old_samples(&app).await {
+                tracing::warn!(
+                    "the deletion of old health samples failed and will be tried again: {}",
+                    chain(&error)
+                );
             }
         }
         let next = app.clock.now() + TimeDelta::seconds(1);
         tokio::select! {
             () = app.runs.shutdown.cancelled() => return,
             () = app.clock.sleep_until(next) => {}
-            // A standing clock must not keep what failed from being tried again.
+            // Failed work is tried again even if the service's clock does not advance.
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
     }
 }
 
-async fn turn(app: &App) -> ApiResult<()> {
+async fn check_due_customers(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    let rules = customers::get_policies(&mut conn).await?.policies.health;
+    let rules = customers::get_release_policies(&mut conn).await?.policies.health;
     let now = app.clock.now();
     let next = now + TimeDelta::seconds(i64::from(rules.poll_seconds));
-    let due = deployments::claim_due(&mut conn, now, next, CLAIM).await?;
+    let due = deployments::claim_due_watches(&mut conn, now, next, MAX_CLAIMED).await?;
     drop(conn);
     let mut queue = due.iter();
-    let mut looks = FuturesUnordered::new();
-    for customer in queue.by_ref().take(LOOKS_AT_ONCE) {
-        looks.push(look(app, customer, &rules));
+    let mut checks = FuturesUnordered::new();
+    for customer in queue.by_ref().take(MAX_PARALLEL_CHECKS) {
+        checks.push(check_customer(app, customer, &rules));
     }
-    while let Some(looked) = looks.next().await {
-        if let Err(error) = looked {
-            tracing::warn!("a look at a customer could not be stored: {}", chain(&error));
+    while let Some(checked) = checks.next().await {
+        if let Err(error) = checked {
+            tracing::warn!("a health check could not be stored: {}", chain(&error));
         }
         if let Some(customer) = queue.next() {
-            looks.push(look(app, customer, &rules));
+            checks.push(check_customer(app, customer, &rules));
         }
     }
     let mut conn = app.pool.acquire().await?;
-    let unhandled = deployments::list_unhandled(&mut conn, CLAIM).await?;
+    let unhandled = deployments::list_unhandled_watches(&mut conn, MAX_CLAIMED).await?;
     drop(conn);
     for watch in unhandled {
-        if let Err(error) = act(app, &watch).await {
-            tracing::warn!(customer = %watch.customer, "it is not well and cannot be helped now: {}", chain(&error));
+        if let Err(error) = handle_unhealthy(app, &watch).await {
+            tracing::warn!(customer = %watch.customer, "the unhealthy customer could not be handled and will be tried again: {}", chain(&error));
         }
     }
-    alert_forgotten(app).await
+    alert_orphaned_deployments(app).await
 }
 
-async fn look(app: &App, customer: &CiId, rules: &HealthRules) -> ApiResult<()> {
+async fn check_customer(app: &App, customer: &CiId, rules: &HealthRules) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let Some(stored) = customers::find_customer(&mut conn, customer).await? else {
         return deployments::end_watch(&mut conn, customer).await;
     };
     drop(conn);
-    let sample = health::look(app, customer, &stored.customer.health).await;
-    take(app, customer, rules, &sample).await
+    let sample = health_check::check_health(app, customer, &stored.customer.health).await;
+    record_sample(app, customer, rules, &sample).await
 }
 
-/// Takes a look in: judge, sample, downtime, and the end of the watch.
-async fn take(app: &App, customer: &CiId, rules: &HealthRules, sample: &HealthSample) -> ApiResult<()> {
+/// Judges and stores a sample, adds downtime, and ends the watch when its time is over.
+async fn record_sample(
+    app: &App,
+    customer: &CiId,
+    rules: &HealthRules,
+    sample: &HealthSample,
+) -> ApiResult<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     let Some(mut watch) = deployments::lock_watch(&mut transaction, customer).await? else { return Ok(()) };
@@ -121,8 +127,8 @@ async fn take(app: &App, customer: &CiId, rules: &HealthRules, sample: &HealthSa
     let was_unhealthy = watch.state == WatchState::Unhealthy;
     let judgement = watch.judge.take(finding, rules);
     let (state, reason) = match judgement {
-        Judgement::Well if now >= watch.until => (WatchState::Ended, None),
-        Judgement::Well => (WatchState::Well, None),
+        Judgement::Healthy if now >= watch.until => (WatchState::Ended, None),
+        Judgement::Healthy => (WatchState::Healthy, None),
         Judgement::Doubtful { reason } => (WatchState::Doubtful, Some(reason)),
         Judgement::Unhealthy { reason } => (WatchState::Unhealthy, Some(reason)),
     };
@@ -133,11 +139,11 @@ async fn take(app: &App, customer: &CiId, rules: &HealthRules, sample: &HealthSa
         let seconds = (now - since).num_seconds().clamp(0, i64::from(rules.poll_seconds) * 2);
         deployments::add_downtime(&mut transaction, watch.deployment_id, seconds as f64).await?;
     }
-    // What is about to be acted upon stays what it is until somebody has acted.
+    // An unhealthy state stays until it is handled.
     let keeps = was_unhealthy && !watch.is_handled;
     if !keeps {
         if state != watch.state {
-            tracing::info!(%customer, version = %watch.version, "a watched customer is {state:?}");
+            tracing::info!(%customer, version = %watch.version, "the watched customer is now {state:?}");
         }
         watch.is_handled = watch.is_handled && state == WatchState::Unhealthy;
         watch.state = state;
@@ -149,7 +155,7 @@ async fn take(app: &App, customer: &CiId, rules: &HealthRules, sample: &HealthSa
     Ok(())
 }
 
-/// A critical issue that the customer reports counts like bad health, at once.
+/// A critical issue that the customer reports makes it unhealthy at once.
 pub(crate) async fn report_critical(app: &App, customer: &CiId, summary: &str) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
     let Some(mut watch) = deployments::lock_watch(&mut transaction, customer).await? else {
@@ -159,85 +165,89 @@ pub(crate) async fn report_critical(app: &App, customer: &CiId, summary: &str) -
         return Ok(false);
     }
     watch.state = WatchState::Unhealthy;
-    watch.reason = Some(format!("the customer reports a critical issue: {summary}"));
+    watch.reason = Some(format!("the customer reported a critical issue: {summary}"));
     watch.is_handled = false;
     deployments::update_watch(&mut transaction, &watch, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-/// Does what the release's type says about a customer that is not well, once.
-async fn act(app: &App, watch: &Watch) -> ApiResult<()> {
+/// Follows the rollback policy of the release's type for an unhealthy customer, once.
+async fn handle_unhealthy(app: &App, watch: &Watch) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let plan = records::find_plan(&mut conn, watch.run).await?;
     let Some(plan) = plan.as_ref().and_then(|plan| plan.deployment()) else {
-        return handled(app, watch).await;
+        return mark_handled(app, watch).await;
     };
     let has_ended = records::has_ended(&mut conn, watch.run).await?;
     let host = records::list_machine_hosts(&mut conn, watch.run).await?.remove(&watch.customer);
     drop(conn);
     if host.is_some_and(|host| host.state.is_failure()) && !has_ended {
-        // The run knows already, and takes it back.
-        return handled(app, watch).await;
+        // The run already rolls it back.
+        return mark_handled(app, watch).await;
     }
-    let reason = watch.reason.clone().unwrap_or_else(|| "it is not well".to_owned());
+    let reason = watch.reason.clone().unwrap_or_else(|| "it is unhealthy".to_owned());
     let closes_at = watch.since + TimeDelta::hours(i64::from(plan.rollback.window_hours));
-    let why_not = match plan.rollback.trigger {
+    let obstacle = match plan.rollback.trigger {
         _ if app.clock.now() > closes_at => Some(format!("its rollback window closed at {closes_at}")),
         Trigger::Manual => {
-            Some(format!("a {} release is taken back by hand alone", releases::kind_text(plan.release_kind)))
+            let kind = rollouts::kind_text(plan.release_kind);
+            Some(format!("a {kind} release is rolled back only by an operator"))
         }
         Trigger::Automatic => None,
     };
-    let what_next = match &why_not {
-        Some(why_not) => format!("It was not taken back: {why_not}."),
-        None => format!("It is being returned to what it ran before {}.", plan.version),
+    let consequence = match &obstacle {
+        Some(obstacle) => format!("It was not rolled back: {obstacle}."),
+        None => format!("It is being rolled back to the version before {}.", plan.version),
     };
-    if why_not.is_none() {
+    if obstacle.is_none() {
         let caller = Caller::internal(SERVICE, "watch:customers");
-        let taken = releases::roll_back_customer(app, &caller, watch.run, &watch.customer, &reason).await?;
-        if !taken {
+        let by_its_run =
+            rollouts::roll_back_customer(app, &caller, watch.run, &watch.customer, &reason).await?;
+        if !by_its_run {
             if !has_ended {
-                // It is being reported; its end is near, and then a rollback of its own follows.
+                // The run is about to end. After that, the rollback gets its own run.
                 return Ok(());
             }
             start_rollback(app, &caller, watch, plan.version, &reason).await?;
         }
     }
     let incident = CreateIncident {
-        short_description: format!("{} is not well on {}: {reason}", watch.customer, watch.version)
+        short_description: format!("{} is unhealthy on {}: {reason}", watch.customer, watch.version)
             .chars()
             .take(160)
             .collect(),
-        description: format!("Watched since {}.\n{reason}\n{what_next}", watch.since),
+        description: format!("Watched since {}.\n{reason}\n{consequence}", watch.since),
         severity: Severity::High,
         ci_ids: vec![watch.customer.clone()],
         change_id: None,
         correlation_id: Some(format!("watch:{}", watch.deployment_id)),
     };
     let incident = app.runs.itsm.create_incident(&incident).await.map_err(upstream_error)?;
-    let text = format!("is not well: {reason}; incident {}. {what_next}", incident.id);
-    log(app, watch.run, &watch.customer, &text).await?;
+    let text = format!("{reason}; incident {}. {consequence}", incident.id);
+    let mut conn = app.pool.acquire().await?;
+    CustomerEvent::Unhealthy.record(&mut conn, watch.run, &watch.customer, &text, app.clock.now()).await?;
+    drop(conn);
     if let Some(target) = plan.customers.get(&watch.customer) {
         let subject = format!("We are looking into {} on {}", target.name, watch.version);
-        let body = format!("Our monitoring found: {reason}.\n{what_next}\n");
+        let body = format!("Our monitoring found: {reason}.\n{consequence}\n");
         notices::send(app, watch.run, "unhealthy", &watch.customer, &target.contacts, &subject, &body)
             .await?;
     }
-    handled(app, watch).await
+    mark_handled(app, watch).await
 }
 
 async fn start_rollback(
     app: &App,
     caller: &Caller,
     watch: &Watch,
-    version: domain::release::Version,
+    version: Version,
     reason: &str,
 ) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let release = store::get_release(&mut conn, version).await?;
     drop(conn);
-    let order = ReleaseOrder {
+    let rollout = RolloutRequest {
         version,
         mode: ReleaseMode::Rollback,
         customers: vec![watch.customer.clone()],
@@ -245,10 +255,10 @@ async fn start_rollback(
         at_once: true,
     };
     let key = IdempotencyKey(Some(format!("watch-{}", watch.deployment_id)));
-    releases::start(app, caller, &release, order, false, &key).await.map(drop)
+    rollouts::start_run(app, caller, &release, rollout, false, &key).await.map(drop)
 }
 
-async fn handled(app: &App, watch: &Watch) -> ApiResult<()> {
+async fn mark_handled(app: &App, watch: &Watch) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
     if let Some(mut current) = deployments::lock_watch(&mut transaction, &watch.customer).await?
         && current.deployment_id == watch.deployment_id
@@ -260,16 +270,16 @@ async fn handled(app: &App, watch: &Watch) -> ApiResult<()> {
     Ok(())
 }
 
-/// Deployments of which nobody will tell the end, because their run is over: somebody must look.
-async fn alert_forgotten(app: &App) -> ApiResult<()> {
+/// Opens an incident for each deployment whose result is not known although its run has ended.
+async fn alert_orphaned_deployments(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    let forgotten = deployments::list_forgotten(&mut conn, 100).await?;
+    let orphaned = deployments::list_orphaned_deployments(&mut conn, 100).await?;
     drop(conn);
-    for deployment in forgotten {
+    for deployment in orphaned {
         let request = CreateIncident {
-            short_description: format!("{}: nobody knows how its deployment ended", deployment.customer),
+            short_description: format!("{}: the result of its deployment is not known", deployment.customer),
             description: format!(
-                "Deployment {} to {} was begun at {} and its run has ended without an outcome. Look at the customer before anything else is deployed there.",
+                "Deployment {} to {} started at {}, and its run ended without a result. Check the customer before the next deployment.",
                 deployment.id, deployment.to_version, deployment.requested_at
             ),
             severity: Severity::High,
@@ -279,7 +289,7 @@ async fn alert_forgotten(app: &App) -> ApiResult<()> {
         };
         app.runs.itsm.create_incident(&request).await.map_err(upstream_error)?;
         let mut conn = app.pool.acquire().await?;
-        let (state, detail) = (DeploymentState::Unknown, "its run ended without an outcome");
+        let (state, detail) = (DeploymentState::Unknown, "its run ended without a result");
         deployments::update_deployment(
             &mut conn,
             deployment.id,
@@ -294,12 +304,7 @@ async fn alert_forgotten(app: &App) -> ApiResult<()> {
     Ok(())
 }
 
-async fn log(app: &App, run: RunId, customer: &CiId, text: &str) -> ApiResult<()> {
+async fn delete_old_samples(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    records::insert_log(&mut conn, run, Some(customer), text, app.clock.now()).await.map(drop)
-}
-
-async fn tidy(app: &App) -> ApiResult<()> {
-    let mut conn = app.pool.acquire().await?;
-    deployments::delete_samples_before(&mut conn, app.clock.now() - SAMPLES_KEPT).await
+    deployments::delete_samples_before(&mut conn, app.clock.now() - SAMPLE_RETENTION).await
 }

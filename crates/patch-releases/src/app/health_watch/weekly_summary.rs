@@ -1,4 +1,4 @@
-//! The weekly summary: customers whose releases ask for no notice of their own are told on Mondays what they got.
+//! The weekly summary: on Mondays, customers get a list of the releases that have no notice of their own.
 
 use std::collections::BTreeMap;
 
@@ -9,59 +9,58 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use crate::app::rollout::notices;
 use crate::{
     App,
-    app::releases::kind_text,
+    app::{notices, rollouts::kind_text},
     store::{
         customers, deployments,
-        releases::{self, Summarised},
+        releases::{self, SummarisedDeployment},
     },
 };
 
-/// Customers that are told in one turn; the others follow in the next.
-const AT_ONCE: i64 = 500;
-/// What nobody was told of for so long is no news.
-const LONGEST_AGO: TimeDelta = TimeDelta::days(30);
+/// Deployments per turn; the others follow in the next one.
+const MAX_DEPLOYMENTS: i64 = 500;
+/// Older deployments are no longer reported.
+const MAX_AGE: TimeDelta = TimeDelta::days(30);
 
-/// Tells what came before this week's Monday, eight o'clock, to those who were not told of it. Done again after a crash it
-/// tells nobody twice. `done` is the Monday up to which this process knows that everybody was told.
-pub(super) async fn send(app: &App, done: &mut Option<DateTime<Utc>>) -> ApiResult<()> {
+/// Reports deployments before Monday of this week, 08:00 UTC, once to each customer, even after a crash. `done` is the Monday
+/// up to which this process has reported everything.
+pub(super) async fn send_weekly_summary(app: &App, done: &mut Option<DateTime<Utc>>) -> ApiResult<()> {
     let until = last_monday(app.clock.now());
     if *done == Some(until) {
         return Ok(());
     }
     let mut conn = app.pool.acquire().await?;
-    let policies = customers::get_policies(&mut conn).await?.policies;
-    let of_week = |kind: &&ReleaseKind| policies.of(**kind).notice.when == NoticeTime::Weekly;
-    let kinds: Vec<ReleaseKind> = ReleaseKind::ALL.iter().filter(of_week).copied().collect();
+    let policies = customers::get_release_policies(&mut conn).await?.policies;
+    let is_weekly = |kind: &&ReleaseKind| policies.of(**kind).notice.when == NoticeTime::Weekly;
+    let kinds: Vec<ReleaseKind> = ReleaseKind::ALL.iter().filter(is_weekly).copied().collect();
     let due =
-        deployments::list_unsummarised(&mut conn, &kinds, (until - LONGEST_AGO, until), AT_ONCE).await?;
+        deployments::list_unsummarised(&mut conn, &kinds, (until - MAX_AGE, until), MAX_DEPLOYMENTS).await?;
     drop(conn);
-    let is_all = due.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
-    let mut by_customer: BTreeMap<CiId, Vec<Summarised>> = BTreeMap::new();
+    let is_all = due.len() < usize::try_from(MAX_DEPLOYMENTS).unwrap_or(usize::MAX);
+    let mut by_customer: BTreeMap<CiId, Vec<SummarisedDeployment>> = BTreeMap::new();
     for one in due {
         by_customer.entry(one.customer.clone()).or_default().push(one);
     }
     for (id, deployed) in by_customer {
-        tell(app, &id, &deployed).await?;
+        notify_customer(app, &id, &deployed).await?;
     }
     *done = is_all.then_some(until);
     Ok(())
 }
 
-async fn tell(app: &App, id: &CiId, deployed: &[Summarised]) -> ApiResult<()> {
+async fn notify_customer(app: &App, id: &CiId, deployed: &[SummarisedDeployment]) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let Some(stored) = customers::find_customer(&mut conn, id).await? else { return Ok(()) };
-    let policies = customers::get_policies(&mut conn).await?.policies;
+    let policies = customers::get_release_policies(&mut conn).await?.policies;
     drop(conn);
     let customer = stored.customer;
-    let told: Vec<&Summarised> =
+    let reported: Vec<&SummarisedDeployment> =
         deployed.iter().filter(|one| policies.of(one.kind).notice.tiers.contains(&customer.tier)).collect();
-    if let Some(first) = told.first() {
-        let lines: Vec<String> = told.iter().map(|one| line(one)).collect();
+    if let Some(first) = reported.first() {
+        let lines: Vec<String> = reported.iter().map(|one| line(one)).collect();
         let subject = format!("What is new at {}", customer.name);
-        let body = format!("Since the last summary you got:\n\n{}\n", lines.join("\n"));
+        let body = format!("Since the last summary you received:\n\n{}\n", lines.join("\n"));
         notices::send(app, first.run, "weekly", id, &customer.contacts, &subject, &body).await?;
     }
     let mut conn = app.pool.acquire().await?;
@@ -71,7 +70,7 @@ async fn tell(app: &App, id: &CiId, deployed: &[Summarised]) -> ApiResult<()> {
     Ok(())
 }
 
-fn line(one: &Summarised) -> String {
+fn line(one: &SummarisedDeployment) -> String {
     let notes = match one.notes.trim() {
         "" => String::new(),
         notes => format!(": {notes}"),
@@ -80,7 +79,7 @@ fn line(one: &Summarised) -> String {
     format!("- {} ({}), since {day}{notes}", one.version, kind_text(one.kind))
 }
 
-/// The last Monday, eight o'clock UTC, that is not to come.
+/// The last Monday, 08:00 UTC, that is not in the future.
 fn last_monday(now: DateTime<Utc>) -> DateTime<Utc> {
     let monday = now.date_naive() - TimeDelta::days(i64::from(now.weekday().num_days_from_monday()));
     let eight = monday.and_time(NaiveTime::MIN).and_utc() + TimeDelta::hours(8);
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weeks_end_on_mondays_at_eight() {
+    fn week_ends_on_monday_at_eight() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         for (now, monday) in [
             ("2026-03-02T07:59:59Z", "2026-02-23T08:00:00Z"),

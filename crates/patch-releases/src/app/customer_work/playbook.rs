@@ -1,8 +1,7 @@
-//! Customers that are deployed to by a playbook, which runs the vendor's own program on their hosts: one playbook for all of
-//! them at once.
+//! Deploys to customers with a playbook, which runs the vendor's own program on their hosts: one playbook run for all of them.
 //!
-//! A host knows a deployment by its id and does it once. Whatever is lost on the way, be it a connection or this process,
-//! the playbook is played again and is told how it went.
+//! A host performs a deployment id once. If the connection or this process is lost, the playbook runs again and reads
+//! the result.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +19,7 @@ use service_kit::ApiResult;
 
 use super::{
     Task,
-    deploy::{Begun, End, Way, begin, finish, keep_previous},
+    deploy::{DeploymentResult, Goal, RecordedDeployment, begin, finish, keep_previous},
     deployment,
 };
 use patch_runs::{
@@ -31,77 +30,83 @@ use patch_runs::{
     engine::playbook::{self, MARGIN, end_reason, playbook_run},
 };
 
-/// Between two times at which hosts that were not reached are tried.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// A playbook that says nothing so often will not say anything.
-const MOST_TRIES: u32 = 20;
+/// Between two attempts to reach hosts.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// After so many playbook runs without a result, the result is unknown.
+const MAX_ATTEMPTS: u32 = 20;
 
-/// Brings customers where they go; each end is recorded and told as soon as it has come.
-pub(super) async fn bring(task: &Task<'_>, ids: Vec<&CiId>, way: Way) -> ApiResult<BTreeMap<CiId, End>> {
-    let mut ends = BTreeMap::new();
-    let mut open: BTreeMap<CiId, Begun<'_>> = BTreeMap::new();
+/// Each result is recorded and reported as soon as it is known.
+pub(super) async fn deploy_all(
+    task: &Task<'_>,
+    ids: Vec<&CiId>,
+    goal: Goal,
+) -> ApiResult<BTreeMap<CiId, DeploymentResult>> {
+    let mut results = BTreeMap::new();
+    let mut open: BTreeMap<CiId, RecordedDeployment<'_>> = BTreeMap::new();
     for id in ids {
-        let begun = begin(task, id, way).await?;
-        match begun.end.clone() {
-            Some(end) => end_of(task, &begun, end, &mut ends).await?,
-            None => drop(open.insert(id.clone(), begun)),
+        let recorded = begin(task, id, goal).await?;
+        match recorded.result.clone() {
+            Some(result) => finish_one(task, &recorded, result, &mut results).await?,
+            None => drop(open.insert(id.clone(), recorded)),
         }
     }
-    for tries in 1.. {
-        let mut reasons = play(task, &mut open, &mut ends).await?;
+    for attempt in 1.. {
+        let mut reasons = play(task, &mut open, &mut results).await?;
         let seconds = deployment(task)?.deployment_timeout_seconds;
         let limit = TimeDelta::seconds(i64::from(seconds));
         let now = task.app.clock.now();
         let too_late: Vec<CiId> = open
             .iter()
-            .filter(|(_, begun)| tries >= MOST_TRIES || begun.known.requested_at + limit <= now)
+            .filter(|(_, recorded)| attempt >= MAX_ATTEMPTS || recorded.known.requested_at + limit <= now)
             .map(|(id, _)| id.clone())
             .collect();
         for id in too_late {
             let last = reasons.remove(&id).unwrap_or_default();
-            if let Some(begun) = open.remove(&id) {
-                let end = End::Unknown(format!("no outcome within {seconds} s; {last}"));
-                end_of(task, &begun, end, &mut ends).await?;
+            if let Some(recorded) = open.remove(&id) {
+                let result = DeploymentResult::Unknown(format!("no result within {seconds} s; {last}"));
+                finish_one(task, &recorded, result, &mut results).await?;
             }
         }
         if open.is_empty() {
             break;
         }
-        tokio::time::sleep(TRY_AGAIN).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
-    Ok(ends)
+    Ok(results)
 }
 
-async fn end_of(
+async fn finish_one(
     task: &Task<'_>,
-    begun: &Begun<'_>,
-    end: End,
-    ends: &mut BTreeMap<CiId, End>,
+    recorded: &RecordedDeployment<'_>,
+    result: DeploymentResult,
+    results: &mut BTreeMap<CiId, DeploymentResult>,
 ) -> ApiResult<()> {
-    finish(task, begun, &end).await?;
-    ends.insert(begun.known.customer.clone(), end);
+    finish(task, recorded, &result).await?;
+    results.insert(recorded.known.customer.clone(), result);
     Ok(())
 }
 
-/// Plays the playbook once over those that are open, and gives why some of them still are.
+/// Runs the playbook once for the open deployments. Returns why some of them are still open.
 async fn play(
     task: &Task<'_>,
-    open: &mut BTreeMap<CiId, Begun<'_>>,
-    ends: &mut BTreeMap<CiId, End>,
+    open: &mut BTreeMap<CiId, RecordedDeployment<'_>>,
+    results: &mut BTreeMap<CiId, DeploymentResult>,
 ) -> ApiResult<BTreeMap<CiId, String>> {
-    let targets: BTreeMap<CiId, Target> =
-        open.iter().filter_map(|(id, begun)| Some((id.clone(), host(&begun.target.deployer)?))).collect();
+    let targets: BTreeMap<CiId, Target> = open
+        .iter()
+        .filter_map(|(id, recorded)| Some((id.clone(), host(&recorded.target.deployer)?)))
+        .collect();
     let keys =
         Keys::load(&task.app.runs, Some(&task.loaded.row), keys::ssh_hosts(&task.app.runs, &targets)).await;
     let mut reachable = BTreeMap::new();
     for (id, target) in &targets {
         match connection_to(&task.app.runs, id, target, &keys) {
             Ok(_) => drop(reachable.insert(id, target)),
-            // Nothing was begun on it, and asking again changes nothing.
+            // Nothing was started on it, and another attempt would fail too.
             Err(error) => {
-                if let Some(begun) = open.remove(id) {
-                    let end = End::Failed(format!("its host cannot be entered: {error}"));
-                    end_of(task, &begun, end, ends).await?;
+                if let Some(recorded) = open.remove(id) {
+                    let result = DeploymentResult::Failed(format!("its host cannot be accessed: {error}"));
+                    finish_one(task, &recorded, result, results).await?;
                 }
             }
         }
@@ -111,7 +116,7 @@ async fn play(
         return Ok(reasons);
     }
     let run = run_over(task, reachable, &keys, open)?;
-    // A deployment that has begun goes on whatever the run wants meanwhile.
+    // A deployment in progress continues even if the run is stopped.
     let mut playing = match playbook::start(&task.without_stop(), run).await {
         Ok(playing) => playing,
         Err(error) => return Ok(open.keys().map(|id| (id.clone(), error.to_string())).collect()),
@@ -119,17 +124,17 @@ async fn play(
     let mut ended = None;
     while let Some(event) = playing.next().await {
         match event {
-            Event::HostResult(result) => match end_said(&result) {
-                Some(Ok(end)) => {
-                    let Some(begun) = open.remove(&result.host) else { continue };
-                    let previous = result.previous_release().and_then(|version| version.parse().ok());
-                    keep_previous(task, &begun.known, previous).await?;
-                    end_of(task, &begun, end, ends).await?;
+            Event::HostResult(reported) => match result_of(&reported) {
+                Some(Ok(result)) => {
+                    let Some(recorded) = open.remove(&reported.host) else { continue };
+                    let previous = reported.previous_release().and_then(|version| version.parse().ok());
+                    keep_previous(task, &recorded.known, previous).await?;
+                    finish_one(task, &recorded, result, results).await?;
                 }
-                Some(Err(reason)) => drop(reasons.insert(result.host, reason)),
-                // Something went wrong before the host could say anything about the deployment.
-                None if result.status == HostStatus::Failed => {
-                    drop(reasons.insert(result.host, result.message.unwrap_or_default()));
+                Some(Err(reason)) => drop(reasons.insert(reported.host, reason)),
+                // It failed before the host could report about the deployment.
+                None if reported.status == HostStatus::Failed => {
+                    drop(reasons.insert(reported.host, reported.message.unwrap_or_default()));
                 }
                 None => {}
             },
@@ -143,13 +148,13 @@ async fn play(
     Ok(reasons)
 }
 
-/// How it ended, or why that is not known yet.
-fn end_said(result: &HostResult) -> Option<Result<End, String>> {
+/// The result, or why it is not known yet.
+fn result_of(result: &HostResult) -> Option<Result<DeploymentResult, String>> {
     let outcome = result.outcome()?;
     let reason = outcome.reason.unwrap_or_else(|| "it failed without a reason".to_owned());
     Some(match outcome.outcome {
-        HostOutcomeKind::Succeeded => Ok(End::Done),
-        HostOutcomeKind::Failed => Ok(End::Failed(reason)),
+        HostOutcomeKind::Succeeded => Ok(DeploymentResult::Succeeded),
+        HostOutcomeKind::Failed => Ok(DeploymentResult::Failed(reason)),
         HostOutcomeKind::Stopped | HostOutcomeKind::Unreachable => Err(reason),
     })
 }
@@ -179,12 +184,12 @@ fn run_over<'a>(
     task: &Task<'_>,
     targets: impl IntoIterator<Item = (&'a CiId, &'a Target)>,
     keys: &Keys,
-    open: &BTreeMap<CiId, Begun<'_>>,
+    open: &BTreeMap<CiId, RecordedDeployment<'_>>,
 ) -> ApiResult<PlaybookRun> {
     let plan = deployment(task)?;
     let variables = |id: &CiId, _: &Target| {
         let mut own = Variables::new();
-        let Some(Begun { known, .. }) = open.get(id) else { return own };
+        let Some(RecordedDeployment { known, .. }) = open.get(id) else { return own };
         let (direction, artefact) = match known.direction {
             Direction::Forward => ("forward", &plan.artefact),
             Direction::RollBack => ("back", &plan.rollback_artefact),

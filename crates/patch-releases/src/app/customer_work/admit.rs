@@ -1,4 +1,4 @@
-//! Who of a wave may be deployed to now. The facts are gathered here; the decision is the domain's.
+//! Which customers of a wave may be deployed to now. The facts are collected here; the domain decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,7 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 use super::{Task, deployment, notices};
+use crate::app::customer_events::CustomerEvent;
 use crate::store::{customers, deployments, releases};
 use patch_runs::{
     app::records,
@@ -23,8 +24,8 @@ use patch_runs::{
     },
 };
 
-/// Between two looks at a customer that another rollout has in hand.
-const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
+/// Between two attempts to lock a customer that another rollout has locked.
+const LOCK_RETRY: TimeDelta = TimeDelta::minutes(1);
 
 pub(super) async fn admit(
     task: &Task<'_>,
@@ -32,56 +33,59 @@ pub(super) async fn admit(
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
     let (plan, deployment) = (task.plan()?, deployment(task)?);
-    let mut log = Vec::new();
-    let is_told_before = deployment.notice.when == NoticeTime::Before;
-    if deployment.direction == Direction::Forward && is_told_before && !deployment.emergency {
-        log.extend(notices::send_before(task).await?);
+    let mut evidence = Evidence::default();
+    let is_notified_before = deployment.notice.when == NoticeTime::Before;
+    if deployment.direction == Direction::Forward && is_notified_before && !deployment.emergency {
+        evidence.log.extend(notices::send_before(task).await?);
     }
     let mut conn = task.app.pool.acquire().await?;
     let facts = facts(task, &mut conn, hosts).await?;
     drop(conn);
-    Ok(match release::admit(plan, wave, hosts, &facts) {
+    let answer = match release::admit(plan, wave, hosts, &facts) {
         Admission::Admitted { customers, left_out } => {
-            let (customers, held) = take(task, customers).await?;
-            if let (true, Some(reason)) = (customers.is_empty(), held) {
-                log.push((None, format!("waiting: {reason}")));
-                let answer = Answer::NotYet { reason, retry_at: facts.now + LOOK_AGAIN };
-                return Ok((answer, Evidence { log, ..Evidence::default() }));
+            let (customers, obstacle) = lock_customers(task, customers).await?;
+            if let (true, Some(reason)) = (customers.is_empty(), obstacle) {
+                Answer::NotYet { reason, retry_at: facts.now + LOCK_RETRY }
+            } else {
+                if !customers.is_empty() {
+                    let name = plan.waves.get(wave).map_or("", |wave| wave.name.as_str());
+                    let text =
+                        format!("`{name}` begins with {} of {} customers", customers.len(), hosts.len());
+                    evidence.log.push((None, text));
+                }
+                for (customer, reason) in &left_out {
+                    CustomerEvent::LeftOut.add_to(&mut evidence, customer, reason);
+                }
+                Answer::Admitted { hosts: customers, left_out }
             }
-            let name = plan.waves.get(wave).map_or("", |wave| wave.name.as_str());
-            if !customers.is_empty() {
-                log.push((
-                    None,
-                    format!("`{name}` begins with {} of {} customers", customers.len(), hosts.len()),
-                ));
-            }
-            log.extend(left_out.iter().map(|(id, reason)| (Some(id.clone()), format!("left out: {reason}"))));
-            (Answer::Admitted { hosts: customers, left_out }, Evidence { log, ..Evidence::default() })
         }
-        Admission::NotYet { reason, retry_at } => {
-            log.push((None, format!("waiting: {reason}")));
-            (Answer::NotYet { reason, retry_at }, Evidence { log, ..Evidence::default() })
-        }
-        Admission::Never { reason } => {
-            log.push((None, reason.clone()));
-            (Answer::Invalid { reason }, Evidence { log, ..Evidence::default() })
-        }
-    })
+        Admission::NotYet { reason, retry_at } => Answer::NotYet { reason, retry_at },
+        Admission::Never { reason } => Answer::Invalid { reason },
+    };
+    match &answer {
+        Answer::NotYet { reason, .. } => evidence.log.push((None, format!("waiting: {reason}"))),
+        Answer::Invalid { reason } => evidence.log.push((None, reason.clone())),
+        _ => {}
+    }
+    Ok((answer, evidence))
 }
 
-/// Takes customers for this rollout, until each is deployed to; those that another has in hand come later.
-async fn take(task: &Task<'_>, customers: BTreeSet<CiId>) -> ApiResult<(BTreeSet<CiId>, Option<String>)> {
-    let (mut taken, mut held) = (BTreeSet::new(), None);
+/// Locks customers for this rollout until each is deployed to. Returns the locked ones, and why another one is not locked.
+async fn lock_customers(
+    task: &Task<'_>,
+    customers: BTreeSet<CiId>,
+) -> ApiResult<(BTreeSet<CiId>, Option<String>)> {
+    let (mut locked, mut obstacle) = (BTreeSet::new(), None);
     let mut transaction = begin_as_owner(task.lease).await?;
     let (run, now) = (task.loaded.row.id, task.app.clock.now());
     for customer in customers {
         match lock_customer(&mut transaction, run, &customer, now).await? {
-            None => drop(taken.insert(customer)),
-            Some(other) => held = Some(format!("`{customer}` is locked by run {other}")),
+            None => drop(locked.insert(customer)),
+            Some(other) => obstacle = Some(format!("`{customer}` is locked by run {other}")),
         }
     }
     transaction.commit().await?;
-    Ok((taken, held))
+    Ok((locked, obstacle))
 }
 
 /// Locks one customer for a run. Returns the other run that holds it.
@@ -112,10 +116,11 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
             (None, Some(pin)) => Some(format!("it is pinned to {pin}")),
             (None, None) => None,
         };
-        // What is urgent goes through freezes: an emergency, and the way back.
-        let freezes = match deployment.emergency || deployment.direction == Direction::RollBack {
-            true => Vec::new(),
-            false => calendars::find_freeze_names(&mut *conn, (now, now), &customer.tags).await?,
+        // Freezes do not stop an emergency or a rollback.
+        let freezes = if deployment.emergency || deployment.direction == Direction::RollBack {
+            Vec::new()
+        } else {
+            calendars::find_freeze_names(&mut *conn, (now, now), &customer.tags).await?
         };
         let facts = CustomerFacts {
             version: customer.current_version,
@@ -134,9 +139,10 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         .collect();
     let watches = deployments::list_watches(&mut *conn, &done).await?;
     let own = || watches.iter().filter(|watch| watch.run == row.id && watch.state != WatchState::Ended);
-    let unwell = own().filter_map(|watch| Some((watch.customer.clone(), why_unwell(watch)?))).collect();
-    let well_hours = own()
-        .filter(|watch| matches!(watch.state, WatchState::Well))
+    let unhealthy =
+        own().filter_map(|watch| Some((watch.customer.clone(), why_not_healthy(watch)?))).collect();
+    let healthy_hours = own()
+        .filter(|watch| matches!(watch.state, WatchState::Healthy))
         .filter_map(|watch| Some((watch.last_look_at? - watch.since).num_seconds() as f64 / 3600.0))
         .sum();
     let failures = row.machine.hosts.values().filter(|host| host.state.is_failure()).count();
@@ -145,25 +151,25 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         delays_since: delays_since(task, conn, began_at).await?,
         waiting_since: row.machine.waves_ended.last().copied().unwrap_or(began_at),
         customers: known,
-        unwell,
-        healthy_hours: well_hours,
+        unhealthy,
+        healthy_hours,
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
         signed_off: releases::is_signed_off(&mut *conn, deployment.version).await?,
     })
 }
 
-/// Nobody goes on over somebody who is not well, or of whom nothing was seen yet.
-fn why_unwell(watch: &deployments::Watch) -> Option<String> {
+/// A wave does not start while an earlier customer is unhealthy or was not checked yet.
+fn why_not_healthy(watch: &deployments::Watch) -> Option<String> {
     match watch.state {
-        WatchState::Well | WatchState::Ended => None,
-        WatchState::Unseen => Some("its health was not seen yet".to_owned()),
+        WatchState::Healthy | WatchState::Ended => None,
+        WatchState::Unchecked => Some("its health was not checked yet".to_owned()),
         WatchState::Doubtful | WatchState::Unhealthy => {
-            Some(watch.reason.clone().unwrap_or_else(|| "it is not well".to_owned()))
+            Some(watch.reason.clone().unwrap_or_else(|| "it is unhealthy".to_owned()))
         }
     }
 }
 
-/// The end of the demo: of this rollout, else of the one that brought the release there.
+/// The end of the demo: in this rollout, otherwise in the one that deployed the release to the demo.
 async fn delays_since(
     task: &Task<'_>,
     conn: &mut PgConnection,
@@ -177,7 +183,7 @@ async fn delays_since(
         (None, Some(_)) => Ok(began_at),
         (None, None) => {
             let version = deployment(task)?.version;
-            Ok(deployments::demo_ended_at(conn, version).await?.unwrap_or(began_at))
+            Ok(deployments::find_demo_ended_at(conn, version).await?.unwrap_or(began_at))
         }
     }
 }

@@ -11,19 +11,19 @@ use serde::Deserialize;
 use service_kit::ApiResult;
 use tokio::{io::AsyncReadExt, process::Command};
 
-use super::{Task, deployer, deployment};
-use crate::app::watch::health;
+use super::{Task, deployment};
+use crate::app::{health_check, signed_requests::post_signed};
 use crate::store::releases;
 use patch_runs::app::transition::Evidence;
 
-/// What is kept of a check's output: its end, where the reason stands.
-const LONGEST_LOG: usize = 16 * 1024;
-/// Looks at a customer before its smoke test has failed.
-const LOOKS: u32 = 3;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// Kept of a check's output: its end, which usually has the reason.
+const MAX_LOG_BYTES: usize = 16 * 1024;
+/// Health checks of a customer before its smoke test fails.
+const HEALTH_ATTEMPTS: u32 = 3;
+const HEALTH_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How a check came out, and its log.
-enum Outcome {
+/// The result of a check, with its log.
+enum CheckVerdict {
     Passed(String),
     Failed(String),
     /// It could not be performed: neither passed nor failed.
@@ -45,14 +45,14 @@ pub(super) async fn run_checks(task: &Task<'_>, wave: usize) -> ApiResult<(Answe
         releases::begin_check(&mut conn, run, wave, check, began_at).await?;
         drop(conn);
         let limit = Duration::from_secs(u64::from(check.timeout_seconds));
-        let outcome = match tokio::time::timeout(limit, perform(task, check, &of_wave.hosts)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Failed(format!("it took longer than its {} s", check.timeout_seconds)),
+        let verdict = match tokio::time::timeout(limit, perform(task, check, &of_wave.hosts)).await {
+            Ok(verdict) => verdict,
+            Err(_) => CheckVerdict::Failed(format!("it took longer than its {} s", check.timeout_seconds)),
         };
-        let (result, log) = match &outcome {
-            Outcome::Passed(log) => ("passed", log),
-            Outcome::Failed(log) => ("failed", log),
-            Outcome::Inconclusive(log) => ("inconclusive", log),
+        let (result, log) = match &verdict {
+            CheckVerdict::Passed(log) => ("passed", log),
+            CheckVerdict::Failed(log) => ("failed", log),
+            CheckVerdict::Inconclusive(log) => ("inconclusive", log),
         };
         let took = (app.clock.now() - began_at).num_seconds();
         let last_line = log.trim().lines().last().unwrap_or_default();
@@ -60,14 +60,14 @@ pub(super) async fn run_checks(task: &Task<'_>, wave: usize) -> ApiResult<(Answe
         evidence.log.push((None, format!("check `{}` {result} after {took} s: {last_line}", check.name)));
         let mut conn = app.pool.acquire().await?;
         releases::end_check(&mut conn, run, wave, &check.name, (result, log), app.clock.now()).await?;
-        match outcome {
-            Outcome::Failed(_) => {
+        match verdict {
+            CheckVerdict::Failed(_) => {
                 first_failure.get_or_insert(format!("check `{}` failed: {last_line}", check.name));
             }
-            Outcome::Inconclusive(_) => {
+            CheckVerdict::Inconclusive(_) => {
                 inconclusive.get_or_insert(format!("`{}`: {last_line}", check.name));
             }
-            Outcome::Passed(_) => {}
+            CheckVerdict::Passed(_) => {}
         }
     }
     let answer = match (first_failure, inconclusive) {
@@ -81,37 +81,37 @@ pub(super) async fn run_checks(task: &Task<'_>, wave: usize) -> ApiResult<(Answe
     Ok((answer, evidence))
 }
 
-async fn perform(task: &Task<'_>, check: &Check, customers: &[CiId]) -> Outcome {
+async fn perform(task: &Task<'_>, check: &Check, customers: &[CiId]) -> CheckVerdict {
     match &check.run {
         CheckRun::Command { program, arguments } => command(task, program, arguments).await,
         CheckRun::Playbook { check } => playbook(task, check).await,
         CheckRun::Webhook { url } => webhook(task, check, url).await,
-        CheckRun::Health => of_health(task, customers).await,
+        CheckRun::Health => health(task, customers).await,
     }
 }
 
-/// Where the server keeps what may be run as a check.
-fn folder<'a>(task: &'a Task<'_>) -> Result<&'a PathBuf, Outcome> {
+/// The folder of programs and playbooks that may run as checks.
+fn checks_folder<'a>(task: &'a Task<'_>) -> Result<&'a PathBuf, CheckVerdict> {
     task.app.outside.settings.release_checks.as_ref().ok_or_else(|| {
-        Outcome::Inconclusive(
+        CheckVerdict::Inconclusive(
             "this server has no folder of checks; start it with PATCH_RELEASE_CHECKS or --release-checks"
                 .to_owned(),
         )
     })
 }
 
-async fn command(task: &Task<'_>, program: &str, arguments: &[String]) -> Outcome {
-    match folder(task) {
+async fn command(task: &Task<'_>, program: &str, arguments: &[String]) -> CheckVerdict {
+    match checks_folder(task) {
         Ok(folder) => run(task, folder.join(program), arguments).await,
-        Err(outcome) => outcome,
+        Err(verdict) => verdict,
     }
 }
 
-/// A playbook of the same folder, on the server itself: it looks at the release, not at hosts of the fleet.
-async fn playbook(task: &Task<'_>, name: &str) -> Outcome {
-    let file = match folder(task) {
+/// A playbook of the same folder, on this server: it checks the release, not hosts of the fleet.
+async fn playbook(task: &Task<'_>, name: &str) -> CheckVerdict {
+    let file = match checks_folder(task) {
         Ok(folder) => folder.join(format!("{name}.yml")),
-        Err(outcome) => return outcome,
+        Err(verdict) => return verdict,
     };
     let program =
         task.app.runs.settings.ansible_playbook.clone().unwrap_or_else(|| PathBuf::from("ansible-playbook"));
@@ -119,10 +119,10 @@ async fn playbook(task: &Task<'_>, name: &str) -> Outcome {
     run(task, program, &[&arguments[..], &[file.display().to_string()]].concat()).await
 }
 
-/// A child with an argument list of its own, a small environment, and an end.
-async fn run(task: &Task<'_>, program: PathBuf, arguments: &[String]) -> Outcome {
+/// Runs a child process with its own arguments and a minimal environment.
+async fn run(task: &Task<'_>, program: PathBuf, arguments: &[String]) -> CheckVerdict {
     let Ok(deployment) = deployment(task) else {
-        return Outcome::Inconclusive("the plan has no release".to_owned());
+        return CheckVerdict::Inconclusive("the plan has no release".to_owned());
     };
     let child = Command::new(&program)
         .args(arguments)
@@ -141,30 +141,28 @@ async fn run(task: &Task<'_>, program: PathBuf, arguments: &[String]) -> Outcome
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
-            return Outcome::Inconclusive(format!("`{}` cannot be started: {error}", program.display()));
+            return CheckVerdict::Inconclusive(format!("`{}` cannot be started: {error}", program.display()));
         }
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (output, errors, ended) = tokio::join!(end_of(stdout), end_of(stderr), child.wait());
+    let (output, errors, ended) = tokio::join!(read_tail(stdout), read_tail(stderr), child.wait());
     let log = [errors, output].concat();
     match ended {
-        Ok(status) if status.success() => Outcome::Passed(log),
-        Ok(status) => Outcome::Failed(match log.trim().is_empty() {
-            true => format!("it ended with {status}"),
-            false => log,
-        }),
-        Err(error) => Outcome::Inconclusive(format!("its end was not seen: {error}")),
+        Ok(status) if status.success() => CheckVerdict::Passed(log),
+        Ok(status) if log.trim().is_empty() => CheckVerdict::Failed(format!("it ended with {status}")),
+        Ok(_) => CheckVerdict::Failed(log),
+        Err(error) => CheckVerdict::Inconclusive(format!("its exit status is not known: {error}")),
     }
 }
 
-/// Reads to the end and keeps the last part.
-async fn end_of(source: Option<impl AsyncReadExt + Unpin>) -> String {
+/// Reads to the end and keeps only the last part.
+async fn read_tail(source: Option<impl AsyncReadExt + Unpin>) -> String {
     let Some(mut source) = source else { return String::new() };
     let (mut kept, mut chunk) = (Vec::new(), [0; 4096]);
     while let Ok(count @ 1..) = source.read(&mut chunk).await {
         kept.extend_from_slice(&chunk[..count]);
-        if kept.len() > 2 * LONGEST_LOG {
-            kept.drain(..kept.len() - LONGEST_LOG);
+        if kept.len() > 2 * MAX_LOG_BYTES {
+            kept.drain(..kept.len() - MAX_LOG_BYTES);
         }
     }
     String::from_utf8_lossy(&kept).into_owned()
@@ -177,9 +175,9 @@ struct CheckAnswer {
     log: String,
 }
 
-async fn webhook(task: &Task<'_>, check: &Check, url: &str) -> Outcome {
+async fn webhook(task: &Task<'_>, check: &Check, url: &str) -> CheckVerdict {
     let Ok(deployment) = deployment(task) else {
-        return Outcome::Inconclusive("the plan has no release".to_owned());
+        return CheckVerdict::Inconclusive("the plan has no release".to_owned());
     };
     let body = serde_json::json!({
         "check": check.name,
@@ -190,22 +188,22 @@ async fn webhook(task: &Task<'_>, check: &Check, url: &str) -> Outcome {
         "run_id": task.loaded.row.id,
     });
     let limit = Duration::from_secs(u64::from(check.timeout_seconds));
-    match deployer::post_signed(&task.app, url, &body, limit).await {
+    match post_signed(&task.app, url, &body, limit).await {
         Ok(answer) => match serde_json::from_slice::<CheckAnswer>(&answer) {
-            Ok(CheckAnswer { passed: true, log }) => Outcome::Passed(log),
-            Ok(CheckAnswer { passed: false, log }) => Outcome::Failed(log),
-            Err(_) => {
-                Outcome::Inconclusive("its answer is none: `{\"passed\": true}` was expected".to_owned())
-            }
+            Ok(CheckAnswer { passed: true, log }) => CheckVerdict::Passed(log),
+            Ok(CheckAnswer { passed: false, log }) => CheckVerdict::Failed(log),
+            Err(_) => CheckVerdict::Inconclusive(
+                "its answer is invalid; `{\"passed\": true}` was expected".to_owned(),
+            ),
         },
-        Err(error) => Outcome::Inconclusive(error.to_string()),
+        Err(error) => CheckVerdict::Inconclusive(error.to_string()),
     }
 }
 
-/// Every customer of the wave that was deployed to must be well.
-async fn of_health(task: &Task<'_>, customers: &[CiId]) -> Outcome {
+/// Every customer of the wave that was deployed to must be healthy.
+async fn health(task: &Task<'_>, customers: &[CiId]) -> CheckVerdict {
     let Ok(deployment) = deployment(task) else {
-        return Outcome::Inconclusive("the plan has no release".to_owned());
+        return CheckVerdict::Inconclusive("the plan has no release".to_owned());
     };
     let machine = &task.loaded.row.machine;
     let deployed: BTreeSet<&CiId> = customers
@@ -216,24 +214,24 @@ async fn of_health(task: &Task<'_>, customers: &[CiId]) -> Outcome {
     for id in deployed {
         let Some(target) = deployment.customers.get(id) else { continue };
         let mut last = String::new();
-        for look in 1..=LOOKS {
-            let sample = health::look(&task.app, id, &target.health).await;
+        for attempt in 1..=HEALTH_ATTEMPTS {
+            let sample = health_check::check_health(&task.app, id, &target.health).await;
             match sample.finding(&deployment.health, target.baseline.as_ref(), Some(target.to)) {
-                Finding::Well => {
-                    lines.push(format!("{id} is well on {}", target.to));
+                Finding::Healthy => {
+                    lines.push(format!("{id} is healthy on {}", target.to));
                     last.clear();
                     break;
                 }
                 Finding::Failure(reason) | Finding::Deviation(reason) => last = reason,
             }
-            if look < LOOKS {
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+            if attempt < HEALTH_ATTEMPTS {
+                tokio::time::sleep(HEALTH_INTERVAL).await;
             }
         }
         if !last.is_empty() {
-            lines.push(format!("{id} is not well: {last}"));
-            return Outcome::Failed(lines.join("\n"));
+            lines.push(format!("{id} is unhealthy: {last}"));
+            return CheckVerdict::Failed(lines.join("\n"));
         }
     }
-    Outcome::Passed(lines.join("\n"))
+    CheckVerdict::Passed(lines.join("\n"))
 }

@@ -1,13 +1,13 @@
-//! What a run does to customers: the same actions of the same machine as for hosts, performed by other means.
+//! Performs the actions of runs on customers.
 //!
-//! Each action is one pending action of a run and can be performed again. The health of customers is watched by
-//! [`super::watch`], which goes on after the end of the rollout.
+//! Each action can be performed again after a crash. [`super::health_watch`] watches the health of customers, also after the
+//! end of the rollout.
 
 mod admit;
 mod checks;
 mod deploy;
 mod deployer;
-pub(super) mod notices;
+mod notices;
 mod plan;
 mod playbook;
 mod review;
@@ -27,15 +27,13 @@ use domain::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use patch_runs::{
-    app::transition::Evidence,
-    engine::{ChangeText, LogLines, SubjectWork, Work},
+    app::transition::{Evidence, LogLines},
+    engine::{ChangeText, SubjectWork, Work},
 };
 use service_kit::ApiResult;
 
-use super::releases::deployment_of;
+use super::rollouts::deployment_of;
 use crate::{App, Outside, store::deployments};
-
-pub(crate) use deployer::is_signed;
 
 /// Performs the actions of runs on customers.
 pub struct CustomerWork(pub Arc<Outside>);
@@ -95,7 +93,7 @@ impl SubjectWork for CustomerWork {
         Ok(ChangeText {
             short_description: format!("{version} to {count} customers: {what}"),
             description: format!(
-                "Run {} brings {version} to {count} customers in {waves} waves, each at the delays and in the windows of the plan.",
+                "Run {} deploys {version} to {count} customers in {waves} waves, with the delays and windows of the plan.",
                 run.loaded.row.id
             ),
             backout_plan: "A customer that is not healthy is rolled back to the version it ran before."
@@ -111,8 +109,7 @@ impl SubjectWork for CustomerWork {
         "customers deployed to"
     }
 
-    /// None: customers are locked one by one as they are deployed to. A rollout that waits for weeks must not hold up an urgent
-    /// one.
+    /// None: each customer is locked only while it is deployed to. A rollout that waits for weeks must not block an urgent one.
     fn locked_together(&self, _: &Plan) -> BTreeSet<CiId> {
         BTreeSet::new()
     }
@@ -126,7 +123,7 @@ impl SubjectWork for CustomerWork {
     }
 
     fn alert<'a>(&'a self, run: &'a patch_runs::engine::Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
-        async move { review::after_the_end(&self.task(run)).await }.boxed()
+        async move { review::follow_up(&self.task(run)).await }.boxed()
     }
 }
 
@@ -134,7 +131,7 @@ fn deployment<'a>(task: &Task<'a>) -> ApiResult<&'a Deployment> {
     deployment_of(task.loaded.plan.as_ref())
 }
 
-/// The watch over the customers is the verification: what it found by now counts.
+/// The verification is the state of the health watch at this moment.
 async fn verify(task: &Task<'_>, customers: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let names: Vec<String> = customers.iter().map(CiId::to_string).collect();
     let mut conn = task.app.pool.acquire().await?;
@@ -147,13 +144,13 @@ async fn verify(task: &Task<'_>, customers: &BTreeSet<CiId>) -> ApiResult<(Answe
             watches.iter().find(|watch| &watch.customer == customer && watch.run == task.loaded.row.id);
         match watch.filter(|_| is_new) {
             Some(watch) if watch.state == WatchState::Unhealthy => Verification::Failed {
-                reason: watch.reason.clone().unwrap_or_else(|| "it is not well".to_owned()),
+                reason: watch.reason.clone().unwrap_or_else(|| "it is unhealthy".to_owned()),
             },
             _ => Verification::Healthy,
         }
     };
     let results: BTreeMap<CiId, Verification> = customers.iter().map(|id| (id.clone(), judge(id))).collect();
-    let well = results.values().filter(|result| **result == Verification::Healthy).count();
-    let text = format!("{well} of {} customers are well; each is watched on", customers.len());
+    let healthy = results.values().filter(|result| **result == Verification::Healthy).count();
+    let text = format!("{healthy} of {} customers are healthy; the health watch continues", customers.len());
     Ok((Answer::Verified(results), Evidence::logged(text)))
 }

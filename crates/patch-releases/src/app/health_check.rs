@@ -1,4 +1,4 @@
-//! A look at a customer's health. Whatever the other side does, the look ends in time and in one sample.
+//! Checks a customer's health. Every check ends in time with one sample, whatever the other side does.
 
 use std::time::Duration;
 
@@ -16,46 +16,46 @@ use service_kit::outbound::Receiver;
 
 use crate::App;
 
-/// Whoever does not answer within this is not well.
+/// A customer that does not answer within this time is unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const LARGEST_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-pub(crate) async fn look(app: &App, customer: &CiId, source: &HealthSource) -> HealthSample {
+pub(crate) async fn check_health(app: &App, customer: &CiId, source: &HealthSource) -> HealthSample {
     let at = app.clock.now();
-    let looked = async {
+    let checking = async {
         match source {
-            HealthSource::Sim => of_sim(app, customer).await.map(|health| sample(at, health)),
+            HealthSource::Sim => check_sim(app, customer).await.map(|health| sample(at, health)),
             HealthSource::Http { url } => {
                 let body = fetch(app, url, &[]).await?;
                 read(&body).map(|health| sample(at, health))
             }
             HealthSource::Prometheus { url, up, error_rate, latency_ms } => {
-                of_prometheus(app, at, url, up, error_rate.as_deref(), latency_ms.as_deref()).await
+                check_prometheus(app, at, url, up, error_rate.as_deref(), latency_ms.as_deref()).await
             }
         }
     };
-    match tokio::time::timeout(TIMEOUT, looked).await {
+    match tokio::time::timeout(TIMEOUT, checking).await {
         Ok(Ok(sample)) => sample,
         Ok(Err(reason)) => HealthSample::failed(at, reason),
         Err(_) => HealthSample::failed(at, format!("no answer within {} s", TIMEOUT.as_secs())),
     }
 }
 
-async fn of_sim(app: &App, customer: &CiId) -> Result<CustomerHealth, String> {
+async fn check_sim(app: &App, customer: &CiId) -> Result<CustomerHealth, String> {
     use api_client::ClientError;
     app.outside.sim_customers.get_customer_health(customer).await.map_err(|error| match error {
         ClientError::Refused { problem, .. } => format!("it answers {}: {}", problem.status, problem.detail),
         ClientError::Unreachable { .. } => "it cannot be reached".to_owned(),
-        ClientError::Unreadable { .. } => "its answer is no health".to_owned(),
+        ClientError::Unreadable { .. } => "its answer is not a health report".to_owned(),
     })
 }
 
 fn sample(at: DateTime<Utc>, health: CustomerHealth) -> HealthSample {
-    let is_well = matches!(health.status.to_ascii_lowercase().as_str(), "ok" | "up" | "pass" | "healthy");
-    let said: String = health.status.chars().filter(|c| !c.is_control()).take(100).collect();
+    let is_healthy = matches!(health.status.to_ascii_lowercase().as_str(), "ok" | "up" | "pass" | "healthy");
+    let status: String = health.status.chars().filter(|c| !c.is_control()).take(100).collect();
     HealthSample {
         at,
-        failure: (!is_well).then(|| format!("it says it is `{said}`")),
+        failure: (!is_healthy).then(|| format!("it reports the status `{status}`")),
         version: health.version,
         error_rate_percent: health.error_rate_percent,
         latency_ms: health.latency_ms,
@@ -64,20 +64,21 @@ fn sample(at: DateTime<Utc>, health: CustomerHealth) -> HealthSample {
 }
 
 fn read(body: &[u8]) -> Result<CustomerHealth, String> {
-    serde_json::from_slice(body)
-        .map_err(|_| "its answer is no health: a JSON object with a `status` was expected".to_owned())
+    serde_json::from_slice(body).map_err(|_| {
+        "its answer is not a health report: a JSON object with a `status` was expected".to_owned()
+    })
 }
 
-/// Reads an address of the outside: never a private one, never by a redirect, never more than is wanted.
-pub(super) async fn fetch(app: &App, url: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+/// Reads an external URL: never a private address, never through a redirect, never more than the limit.
+async fn fetch(app: &App, url: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, String> {
     let receiver: Receiver = app.outside.receivers.resolve(url).await.map_err(|error| error.to_string())?;
-    let client = receiver.client(TIMEOUT).map_err(|_| "no HTTP client could be made".to_owned())?;
+    let client = receiver.client(TIMEOUT).map_err(|_| "no HTTP client could be created".to_owned())?;
     let mut url = receiver.url;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
     let answer = client.get(url).timeout(TIMEOUT).send().await.map_err(|error| {
-        // The URL may hold a secret of the customer's.
+        // The URL may contain a secret of the customer.
         format!("it cannot be reached: {}", service_kit::error::chain(&error.without_url()))
     })?;
     let status = answer.status();
@@ -90,16 +91,16 @@ pub(super) async fn fetch(app: &App, url: &str, query: &[(&str, &str)]) -> Resul
     let mut body = Vec::new();
     let mut chunks = answer.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| "its answer broke off".to_owned())?;
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(format!("its answer is larger than {} KiB", LARGEST_ANSWER / 1024));
+        let chunk = chunk.map_err(|_| "its answer was cut off".to_owned())?;
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(format!("its answer is larger than {} KiB", MAX_ANSWER_BYTES / 1024));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-async fn of_prometheus(
+async fn check_prometheus(
     app: &App,
     at: DateTime<Utc>,
     base: &str,
@@ -138,13 +139,13 @@ struct QueryData {
     result: Value,
 }
 
-/// An instant query that gives one number: a scalar, or a vector of one element.
+/// An instant query with one number as its result: a scalar, or a vector of one element.
 async fn query(app: &App, base: &str, text: &str) -> Result<f64, String> {
-    let base = Url::parse(base).map_err(|_| "its Prometheus has no URL".to_owned())?;
+    let base = Url::parse(base).map_err(|_| "the URL of its Prometheus is invalid".to_owned())?;
     let url = format!("{}/api/v1/query", base.as_str().trim_end_matches('/'));
     let body = fetch(app, &url, &[("query", text)]).await?;
     let answer: QueryAnswer =
-        serde_json::from_slice(&body).map_err(|_| "its Prometheus gave no answer to a query".to_owned())?;
+        serde_json::from_slice(&body).map_err(|_| "its Prometheus did not answer a query".to_owned())?;
     let value = match answer.data.result_type.as_str() {
         _ if answer.status != "success" => None,
         "scalar" => answer.data.result.get(1).cloned(),
@@ -155,5 +156,7 @@ async fn query(app: &App, base: &str, text: &str) -> Result<f64, String> {
         _ => None,
     };
     let number = value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-    number.ok_or_else(|| format!("`{}` gives no single number", text.chars().take(80).collect::<String>()))
+    number.ok_or_else(|| {
+        format!("`{}` does not return a single number", text.chars().take(80).collect::<String>())
+    })
 }
