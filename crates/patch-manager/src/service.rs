@@ -53,11 +53,10 @@ impl Service for PatchManager {
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
         let outside = Arc::new(Outside::new(context, &settings.runs.sim_engine_url, settings.releases)?);
         let compliance = patch_compliance::App::new(context, settings.compliance)?;
-        let customers = Arc::new(CustomerWork(outside.clone()));
-        let runs = patch_runs::App::new(context, compliance.clone(), customers, settings.runs).await?;
+        let runs = patch_runs::App::new(context, compliance.clone(), settings.runs).await?;
         let releases = patch_releases::App::new(&runs, &outside);
         patch_compliance::start(&compliance);
-        patch_runs::start(&runs);
+        patch_runs::start(&runs, Arc::new(CustomerWork(outside)));
         patch_releases::start(&releases);
         Ok(App { compliance, runs, releases })
     }

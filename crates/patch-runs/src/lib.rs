@@ -12,6 +12,9 @@ mod state;
 mod store;
 mod vault;
 
+use std::sync::Arc;
+
+use engine::SubjectWork;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use settings::Settings;
@@ -25,8 +28,8 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Starts the background work: scans, the run engine, the scheduler and the housekeeping of files.
-pub fn start(app: &App) {
+pub fn start(app: &App, customers: Arc<dyn SubjectWork>) {
     app::scans::start_worker(app);
     app::run_files::start(app);
-    engine::start_worker(app);
+    engine::start_worker(app, customers);
 }

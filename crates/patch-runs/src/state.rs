@@ -4,6 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use ansible::{AnsibleRunner, Playbooks};
 use api_client::{cmdb::CmdbClient, itsm::ItsmClient, sim::SimClient};
+use domain::ids::RunId;
 use leases::{LeaseConfig, Worker};
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::{Clock, server::Context};
@@ -11,7 +12,10 @@ use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{SERVICE, app::run_changes::Change, engine::SubjectWork, settings::Settings};
+use crate::{SERVICE, settings::Settings};
+
+/// The run that has changed. `None` means that any run may have changed: a notification may have been missed, or a poll is due.
+pub(crate) type Change = Option<RunId>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -26,8 +30,6 @@ pub struct Parts {
     pub itsm: ItsmClient,
     pub(crate) sim: SimClient,
     pub runner: AnsibleRunner,
-    /// Performs the actions of runs on customers.
-    pub(crate) customers: Arc<dyn SubjectWork>,
     /// Owns runs and scans for this process.
     pub(crate) worker: Worker,
     pub(crate) service_token: SecretString,
@@ -43,7 +45,6 @@ impl App {
     pub async fn new(
         context: &Context,
         compliance: patch_compliance::App,
-        customers: Arc<dyn SubjectWork>,
         settings: Settings,
     ) -> anyhow::Result<Self> {
         leases::migrate(&context.pool).await?;
@@ -56,7 +57,6 @@ impl App {
             itsm: ItsmClient::new(&settings.itsm_url, token),
             sim: SimClient::new(&settings.sim_engine_url, token),
             runner: runner(&settings)?,
-            customers,
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(SERVICE)).await?,
             service_token: context.service_token.clone(),
             changes: broadcast::channel(1024).0,

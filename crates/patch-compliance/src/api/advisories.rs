@@ -26,8 +26,8 @@ use uuid::Uuid;
 use super::body_parts::next_part;
 use crate::{
     App,
-    app::{advisories, feed_imports},
-    store::{advisories::AdvisoryFilter, policies::os_key},
+    app::{advisories, feed_imports, policies::os_key},
+    store::advisories::AdvisoryFilter,
 };
 
 /// Less than the timeout of a request.

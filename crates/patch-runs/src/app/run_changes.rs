@@ -4,13 +4,10 @@ use domain::ids::RunId;
 use leases::{Wakeup, Wakeups};
 use tokio::sync::broadcast;
 
-use crate::App;
+use crate::{App, state::Change};
 
 /// The channel on which a transaction that changes a run notifies; the payload is the run's id.
 pub(crate) const CHANNEL: &str = "patch_runs";
-
-/// `None` means that any run may have wait_for_change: a notification may have been missed, or a poll is due.
-pub(crate) type Change = Option<RunId>;
 
 /// Sends database notifications to the tasks of this process, and a poll every second in case one gets lost.
 pub(crate) async fn broadcast_changes(app: App, changes: broadcast::Sender<Change>) {
@@ -29,7 +26,7 @@ pub(crate) async fn broadcast_changes(app: App, changes: broadcast::Sender<Chang
     }
 }
 
-/// Waits until `run` may have wait_for_change.
+/// Waits until `run` may have changed.
 pub(crate) async fn wait_for_change(receiver: &mut broadcast::Receiver<Change>, run: RunId) {
     loop {
         match receiver.recv().await {

@@ -35,7 +35,7 @@ struct Follower {
     id: RunId,
     after: i64,
     waiting: VecDeque<(i64, CloudEvent)>,
-    changes: broadcast::Receiver<run_changes::Change>,
+    changes: broadcast::Receiver<crate::state::Change>,
 }
 
 impl Follower {

@@ -9,14 +9,16 @@ pub mod playbook;
 mod run_loop;
 mod scheduler;
 mod subject;
+mod task;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use leases::LeasedTable;
 use tokio::sync::broadcast;
 
-pub use perform::{StopSignal, Task, report_event};
+pub use perform::report_event;
 pub use subject::{ChangeText, SubjectWork, Work};
+pub use task::{StopSignal, Task};
 
 use crate::{
     App,
@@ -32,15 +34,15 @@ const MAX_CONCURRENT_RUNS: u32 = 256;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Starts the work on runs in the background.
-pub(crate) fn start_worker(app: &App) {
+pub(crate) fn start_worker(app: &App, customers: Arc<dyn SubjectWork>) {
     app.tasks.spawn(run_changes::broadcast_changes(app.clone(), app.changes.clone()));
     app.tasks.spawn(scheduler::run(app.clone()));
     app.tasks.spawn(notices::forward_notices(app.clone()));
-    app.tasks.spawn(claim_runs(app.clone()));
+    app.tasks.spawn(claim_runs(app.clone(), customers));
 }
 
 /// Claims open runs that no process owns, and starts a task with the loop of each.
-async fn claim_runs(app: App) {
+async fn claim_runs(app: App, customers: Arc<dyn SubjectWork>) {
     let mut changes = app.changes.subscribe();
     let owned = app.run_tasks.clone();
     loop {
@@ -49,7 +51,7 @@ async fn claim_runs(app: App) {
             match app.worker.claim(&RUNS, room).await {
                 Ok(leases) => {
                     for lease in leases {
-                        owned.spawn(run_loop::run_to_end(app.clone(), lease));
+                        owned.spawn(run_loop::run_to_end(app.clone(), customers.clone(), lease));
                     }
                 }
                 Err(error) => {

@@ -7,7 +7,7 @@ use domain::ids::RunId;
 use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::sync::watch;
 
-use super::perform::{StopSignal, Task};
+use super::{StopSignal, Task};
 use crate::app::transition;
 use crate::{App, app::playbooks, store::run_records};
 

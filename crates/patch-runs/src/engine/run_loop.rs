@@ -1,6 +1,6 @@
 //! The loop of one run: performs the pending action, reacts to orders in the meantime, and stores the answer.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -11,14 +11,16 @@ use leases::Lease;
 use service_kit::ApiError;
 use tokio::sync::{broadcast, watch};
 
-use super::perform::{self, StopSignal};
-use crate::{App, store::run_records, vault::token_file};
+use super::{RETRY_AFTER, StopSignal, SubjectWork, Task, perform};
 use crate::{
+    App,
     app::{
         run_changes,
         transition::{self, Evidence, LoadedRun, TransitionError},
     },
-    engine::RETRY_AFTER,
+    state::Change,
+    store::run_records,
+    vault::token_file,
 };
 
 /// How long to retry to store an answer. Then the run is released, so that another process can claim it.
@@ -32,7 +34,7 @@ enum Turn {
     Release,
 }
 
-pub(super) async fn run_to_end(app: App, lease: Lease) {
+pub(super) async fn run_to_end(app: App, customers: Arc<dyn SubjectWork>, lease: Lease) {
     let run = RunId(*lease.key());
     let mut changes = app.changes.subscribe();
     tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "claimed run {run}");
@@ -41,7 +43,7 @@ pub(super) async fn run_to_end(app: App, lease: Lease) {
         let turn = tokio::select! {
             () = app.shutdown.cancelled() => Ok(Turn::Release),
             () = lapsed.cancelled() => Ok(Turn::Release),
-            turn = turn(&app, &lease, run, &mut changes) => turn,
+            turn = turn(&app, &*customers, &lease, run, &mut changes) => turn,
         };
         match turn {
             Ok(Turn::Again) | Err(TransitionError::Refused(_)) => {}
@@ -66,9 +68,10 @@ pub(super) async fn run_to_end(app: App, lease: Lease) {
 
 async fn turn(
     app: &App,
+    customers: &dyn SubjectWork,
     lease: &Lease,
     run: RunId,
-    changes: &mut broadcast::Receiver<run_changes::Change>,
+    changes: &mut broadcast::Receiver<Change>,
 ) -> Result<Turn, TransitionError> {
     let mut conn = app.pool.acquire().await?;
     let loaded = transition::load(&mut conn, run).await?;
@@ -84,7 +87,7 @@ async fn turn(
     }
     match machine.pending.clone() {
         Some(pending) if pending.not_before <= now => {
-            perform_pending(app, lease, &loaded, &pending, changes).await
+            perform_pending(app, customers, lease, &loaded, &pending, changes).await
         }
         pending => {
             let until =
@@ -101,10 +104,11 @@ async fn turn(
 /// Performs an action to its end, or drops it if the run no longer waits for it.
 async fn perform_pending(
     app: &App,
+    customers: &dyn SubjectWork,
     lease: &Lease,
     loaded: &LoadedRun,
     pending: &Pending,
-    changes: &mut broadcast::Receiver<run_changes::Change>,
+    changes: &mut broadcast::Receiver<Change>,
 ) -> Result<Turn, TransitionError> {
     let run = loaded.row.id;
     let mut transaction = lease.begin().await?;
@@ -114,7 +118,7 @@ async fn perform_pending(
     transaction.commit().await?;
     perform::end_orphan(process.as_ref()).await;
     let (stop, stop_signal) = watch::channel(StopSignal::Continue);
-    let task = perform::Task { app, lease, loaded, pending, is_repeat: earlier_attempts > 0, stop_signal };
+    let task = Task { app, customers, lease, loaded, pending, is_repeat: earlier_attempts > 0, stop_signal };
     let mut work = pin!(perform::perform(task));
     if loaded.row.machine.stop.is_some() {
         stop.send_replace(StopSignal::Stop);

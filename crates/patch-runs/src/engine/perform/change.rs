@@ -10,7 +10,8 @@ use domain::{
 use serde_json::json;
 use service_kit::{ApiResult, text_enum::to_text};
 
-use super::Task;
+use super::subjects;
+use crate::engine::Task;
 use crate::{
     app::{
         calendars,
@@ -34,7 +35,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         || format!("policy {}", row.policy.name),
         |advisory| format!("remediation of {advisory}"),
     );
-    let text = task.subjects().change_text(task, plan, &what)?;
+    let text = subjects(task).change_text(task, plan, &what)?;
     let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
     let request = CreateChange {
         kind,
@@ -204,8 +205,8 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         }
     }
     // Customers are locked one by one when they are deployed to: a rollout that waits for weeks must not block an urgent one.
-    let subjects = task.subjects().locked_together(plan);
-    let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &subjects, now).await?;
+    let ids = subjects(task).locked_together(plan);
+    let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &ids, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
         return not_yet(format!("`{host}` is locked by run {other}"), 1);
@@ -214,7 +215,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         Answer::Valid,
         Evidence::logged(format!(
             "valid: change {id} covers {} and this plan",
-            task.subjects().count_text(plan.subjects().len())
+            subjects(task).count_text(plan.subjects().len())
         )),
     ))
 }

@@ -13,12 +13,13 @@ use domain::{
 use serde_json::json;
 use service_kit::{ApiResult, text_enum::to_text};
 
-use super::{Task, reboots};
+use super::{reboots, subjects};
+use crate::engine::Task;
 use crate::{app::transition::Evidence, upstream_error};
 
 /// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
-    let actual = task.subjects().report(task).await?;
+    let actual = subjects(task).report(task).await?;
     let closed = close_change(task).await?;
     Ok((Answer::Reported, Evidence { actual, ..Evidence::logged(closed) }))
 }
@@ -41,7 +42,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         close_notes: format!(
             "{good} of {} {} and verified, {bad} failed{why}",
             machine.hosts.len(),
-            task.subjects().done_text()
+            subjects(task).done_text()
         ),
         evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
     };
@@ -128,7 +129,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             Ok(_) => {}
         }
     }
-    evidence.log.extend(task.subjects().alert(task).await?);
+    evidence.log.extend(subjects(task).alert(task).await?);
     Ok((Answer::Alerted, evidence))
 }
 

@@ -12,7 +12,8 @@ use futures::{FutureExt, future::BoxFuture};
 use patch_compliance::app::compliance;
 use service_kit::ApiResult;
 
-use super::{Task, hosts, patch, plan, snapshot, staging_tests, verify};
+use super::{hosts, patch, plan, snapshot, staging_tests, verify};
+use crate::engine::Task;
 use crate::{
     app::{
         runs,

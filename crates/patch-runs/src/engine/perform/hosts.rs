@@ -15,7 +15,7 @@ use domain::{
 use serde_json::{Value, json};
 use service_kit::ApiResult;
 
-use super::Task;
+use crate::engine::Task;
 use crate::{
     App,
     app::{

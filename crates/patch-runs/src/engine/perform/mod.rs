@@ -14,65 +14,28 @@ mod verify;
 
 use ansible::Orphan;
 use domain::{
-    plan::{Plan, Subject},
-    run::{Action, Answer, Pending},
+    plan::Subject,
+    run::{Action, Answer},
 };
-use leases::Lease;
-use service_kit::{ApiError, ApiResult};
-use tokio::sync::watch;
+use service_kit::ApiResult;
 
 pub use patch::report_event;
 
-use super::SubjectWork;
-use crate::{
-    App,
-    app::transition::{Evidence, LoadedRun},
-};
+use super::{SubjectWork, Task};
+use crate::app::transition::Evidence;
 
-/// Whether the action in progress must come to an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopSignal {
-    Continue,
-    /// Start no further task and finish package transactions.
-    Stop,
-}
-
-/// One action to perform.
-pub struct Task<'a> {
-    pub app: &'a App,
-    pub lease: &'a Lease,
-    pub loaded: &'a LoadedRun,
-    pub pending: &'a Pending,
-    /// An earlier owner started it and did not report its end.
-    pub is_repeat: bool,
-    pub stop_signal: watch::Receiver<StopSignal>,
-}
-
-impl<'a> Task<'a> {
-    /// The plan of a run that has one.
-    pub fn plan(&self) -> ApiResult<&'a Plan> {
-        let LoadedRun { row, plan } = self.loaded;
-        plan.as_ref().ok_or_else(|| ApiError::internal(format!("run {} acts without a plan", row.id)))
-    }
-
-    /// The same task, which no stop interrupts: work that brings hosts to a safe state is finished.
-    pub fn without_stop(&self) -> Self {
-        Task { stop_signal: watch::channel(StopSignal::Continue).1, ..*self }
-    }
-
-    /// What is done to the subjects of this run.
-    fn subjects(&self) -> &dyn SubjectWork {
-        match self.loaded.row.subject {
-            Subject::Host => &host_work::HostWork,
-            Subject::Customer => &*self.app.customers,
-        }
+/// What is done to the subjects of this run.
+fn subjects<'a>(task: &'a Task<'_>) -> &'a dyn SubjectWork {
+    match task.loaded.row.subject {
+        Subject::Host => &host_work::HostWork,
+        Subject::Customer => task.customers,
     }
 }
 
 pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
     tracing::debug!(run.id = %task.loaded.row.id, run.step = task.pending.step, again = task.is_repeat, "{}", task.pending.action.name());
     match &task.pending.action {
-        Action::Plan => task.subjects().plan(&task).await,
+        Action::Plan => subjects(&task).plan(&task).await,
         Action::OpenChange => change::open_change(&task).await,
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
@@ -84,7 +47,7 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         | Action::Patch { .. }
         | Action::RollBack { .. }
         | Action::Recover { .. }
-        | Action::Verify { .. } => task.subjects().perform(&task).await,
+        | Action::Verify { .. } => subjects(&task).perform(&task).await,
         Action::Soak { until } => {
             task.app.clock.sleep_until(*until).await;
             Ok((Answer::Soaked, Evidence::default()))

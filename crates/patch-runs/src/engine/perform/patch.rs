@@ -17,11 +17,11 @@ use serde_json::json;
 use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::{
-    Task,
     hosts::{host_timeout, load_keys, run_over, targets_of, updates},
     reboots,
     step_tracker::StepTracker,
 };
+use crate::engine::Task;
 use crate::{
     app::transition::{self, Evidence, TransitionError},
     engine::{

@@ -3,7 +3,7 @@
 use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
 use service_kit::{ApiError, ApiResult};
 
-use super::Task;
+use crate::engine::Task;
 use crate::{
     app::{
         plans::{self, PlannedRun},

@@ -9,7 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::Task;
+use crate::engine::Task;
 use crate::{
     App,
     app::{

@@ -14,8 +14,9 @@ use futures::{StreamExt, stream};
 use service_kit::ApiResult;
 use uuid::Uuid;
 
-use super::{Task, hosts::play_outcomes};
+use super::hosts::play_outcomes;
 use crate::app::transition::Evidence;
+use crate::engine::Task;
 use patch_compliance::upstream_error;
 
 /// Snapshots taken at the same time.

@@ -9,10 +9,8 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::{
-    Task,
-    hosts::{host_timeout, load_keys, run_over},
-};
+use super::hosts::{host_timeout, load_keys, run_over};
+use crate::engine::Task;
 use crate::{
     app::transition::Evidence,
     engine::playbook::{self, end_reason},

@@ -9,7 +9,8 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::{Task, hosts::host_timeout};
+use super::hosts::host_timeout;
+use crate::engine::Task;
 use crate::{
     app::{scans, transition::Evidence},
     engine::playbook,
