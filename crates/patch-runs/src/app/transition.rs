@@ -262,7 +262,7 @@ async fn save_evidence(
         log(&mut *conn, id, host.as_ref(), text, now).await?;
     }
     for event in &evidence.subject_events {
-        run_records::insert_subject_event(&mut *connection, id, event, now).await?;
+        run_records::insert_subject_event(&mut *conn, id, event, now).await?;
     }
     Ok(())
 }
