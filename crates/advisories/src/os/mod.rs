@@ -30,6 +30,11 @@ pub struct OsRelease {
 #[error("`{0}` is not a known operating system release; write it as `almalinux:9`, `debian:12` or `rhel9`")]
 pub struct UnknownOsRelease(pub String);
 
+/// One spelling for `rocky9` and `rocky:9`; a tag that is not a known release is kept.
+pub fn os_key(tag: &str) -> String {
+    tag.parse::<OsRelease>().map_or_else(|_| tag.trim().to_lowercase(), |os| os.to_string())
+}
+
 impl OsRelease {
     /// `version` may be more specific than the vendor's advisories: `9.4` of a RHEL relative becomes `9`.
     pub fn new(distribution: Distribution, version: &str) -> Result<Self, UnknownOsRelease> {

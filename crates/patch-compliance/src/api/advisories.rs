@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::advisories::os_key;
 use api_types::{
     page::Page,
     patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, AdvisorySummary, Severity},
@@ -26,7 +27,7 @@ use uuid::Uuid;
 use super::body_parts::next_part;
 use crate::{
     App,
-    app::{advisories, feed_imports, policies::os_key},
+    app::{advisories, feed_imports},
     store::advisories::AdvisoryFilter,
 };
 

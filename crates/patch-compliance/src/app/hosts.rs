@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use advisories::os_key;
 use api_types::cmdb::{Ci, CiStatus, CiType};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{compliance::ComplianceStatus, ids::CiId, selector::Selector};
@@ -19,7 +20,6 @@ use crate::{
         self,
         affected::PairChanges,
         hosts::{HostRecord, KnownHost},
-        policies::os_key,
         rollups::Changes,
     },
     upstream_error,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use advisories::OsRelease;
+use advisories::{OsRelease, os_key};
 use api_types::{
     cmdb::Ci,
     page::Page,
@@ -23,7 +23,7 @@ use service_kit::{
     problem_types,
 };
 
-pub use crate::store::policies::{find_policy, list_scheduled, os_key};
+pub use crate::store::policies::{find_policy, list_scheduled};
 
 use super::{hosts, package_set_matching};
 use crate::{App, store};

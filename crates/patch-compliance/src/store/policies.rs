@@ -1,6 +1,6 @@
 //! Policies.
 
-use advisories::OsRelease;
+use advisories::os_key;
 use api_types::patch::StoredPolicy;
 use chrono::{DateTime, Utc};
 use domain::{ids::PolicyId, policy::Policy};
@@ -147,9 +147,4 @@ pub async fn find_open_run(conn: &mut PgConnection, policy_id: &PolicyId) -> Api
     .fetch_optional(conn)
     .await?;
     Ok(run)
-}
-
-/// One spelling for `rocky9` and `rocky:9`; a tag that is not a known release is kept.
-pub fn os_key(tag: &str) -> String {
-    tag.parse::<OsRelease>().map_or_else(|_| tag.trim().to_lowercase(), |os| os.to_string())
 }

@@ -33,7 +33,8 @@ use crate::{
     },
     upstream_error,
 };
-use patch_compliance::app::{hosts, policies::os_key, updates};
+use advisories::os_key;
+use patch_compliance::app::{hosts, updates};
 
 /// An older scan is repeated before a plan is made for execution.
 const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);

@@ -49,7 +49,7 @@ async fn prepared(hosts: &[(&str, &str, &str)]) -> (TestDatabase, PgPool) {
         .map(|(name, os, driver)| HostRecord {
             ci_id: (*name).to_owned(),
             os: (*os).to_owned(),
-            os_key: store::policies::os_key(os),
+            os_key: advisories::os_key(os),
             driver: (*driver).to_owned(),
             tags: Tags::from([("os".to_owned(), (*os).to_owned())]),
         })
