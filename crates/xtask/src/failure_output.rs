@@ -2,7 +2,7 @@
 
 /// Cargo sets the word that says what it is doing right-justified into this many columns.
 const STATUS_WIDTH: usize = 12;
-/// The words that say which test program is running are none of them: the names of failed tests alone do not tell.
+/// The lines that name the running test program stay out: the names of failed tests do not say which program.
 const AT_WORK: [&str; 10] = [
     "Blocking",
     "Building",

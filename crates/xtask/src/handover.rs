@@ -15,8 +15,8 @@ pub enum Benchmark {
     Ansible,
     /// All strategies on graphs of up to 100,000 nodes, Monte Carlo, and SimPy on the same model
     Simulate,
-    /// Compliance at scale beside the obvious ways, on the same data; `-- --cis 1000000` for the whole (100,000 when
-    /// unsaid: some minutes)
+    /// Compliance at scale next to a baseline, on the same data; `-- --cis 1000000` for the whole (100,000 by
+    /// default: some minutes)
     Compliance,
 }
 

@@ -87,7 +87,7 @@ fn packages(workspace: &Workspace) -> anyhow::Result<Vec<Package>> {
 }
 
 impl Package {
-    /// `serde v1.0.229\tMIT OR Apache-2.0 (*)`; the mark stands for a crate that was listed before.
+    /// `serde v1.0.229\tMIT OR Apache-2.0 (*)`; the mark means that the crate was listed before.
     fn parse(line: &str) -> Option<Self> {
         let (package, licence) = line.split_once('\t')?;
         let mut words = package.split(' ');

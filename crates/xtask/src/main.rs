@@ -41,10 +41,10 @@ enum Command {
     Demo(PassedOn),
     /// Run everything that must hold before a change lands
     Test {
-        /// Run these steps alone
+        /// Run only these steps
         #[arg(long, value_delimiter = ',')]
         only: Vec<StepName>,
-        /// Lint and test these crates alone
+        /// Lint and test only these crates
         #[arg(long, short, value_delimiter = ',')]
         package: Vec<String>,
     },

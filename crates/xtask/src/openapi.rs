@@ -1,4 +1,4 @@
-//! `openapi/<service>.json`: what each service says about itself, committed for whoever generates a client.
+//! `openapi/<service>.json`: the contract of each service, committed for clients that are generated from it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -112,7 +112,7 @@ impl Totals {
 
     /// `test result: ok. 8 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
     fn add_counts(&mut self, counts: &str) {
-        // The first count stands behind the verdict: `ok. 8 passed`.
+        // The first count follows the verdict: `ok. 8 passed`.
         for part in counts.split([';', '.']) {
             let mut words = part.split_whitespace();
             if let (Some(Ok(count)), Some(what)) = (words.next().map(str::parse::<u64>), words.next()) {

@@ -90,7 +90,7 @@ fn cargo(root: &Path) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root);
-    // Set by the outer `cargo run` for xtask alone; inherited they would only confuse build scripts.
+    // Set by the outer `cargo run`, only for xtask; inherited, they would confuse build scripts.
     for (name, _) in env::vars_os() {
         if name
             .to_str()

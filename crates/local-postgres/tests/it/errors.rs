@@ -25,7 +25,7 @@ fn data_of_another_major_version_is_refused_by_number() {
     drop(start(folder.path()));
     fs::write(folder.path().join("data/PG_VERSION"), "99\n").unwrap();
     let message = refusal(config(folder.path()));
-    assert!(message.contains("made by PostgreSQL 99") && message.contains("choose another"), "{message}");
+    assert!(message.contains("created by PostgreSQL 99") && message.contains("choose another"), "{message}");
 }
 
 #[test]

@@ -140,3 +140,34 @@ async fn data_of_the_old_schema_is_migrated() {
     assert_eq!(migrated["statuses"], json!(["non_compliant", "non_compliant", "unknown"]));
     assert_eq!(migrated["prod"], json!({ "non_compliant": 2, "unknown": 1 }));
 }
+
+/// The schema before runs named their subjects.
+const BEFORE_SUBJECTS: i64 = 20_261_129_230_000;
+
+/// A lock of a rollout under way becomes one of a customer, so that the host of the same id is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_and_locks_of_the_old_schema_get_their_subject() {
+    let database = TestDatabase::create_empty().await;
+    let pool = service_kit::database::connect(database.url(), "test", 2).unwrap();
+    let mut old = PatchManager::migrator();
+    old.migrations =
+        Cow::Owned(old.migrations.iter().filter(|step| step.version < BEFORE_SUBJECTS).cloned().collect());
+    service_kit::database::run(&pool, PatchManager::SCHEMA, old).await.unwrap();
+    let rows = "
+        INSERT INTO patch.runs (id, trigger, dry_run, emergency, requested_by, policy, machine, state, created_at)
+            SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, trigger, false, false, 'o', '{}', '{}', 'executing', now()
+            FROM (VALUES (1, 'release'), (2, 'manual')) given (n, trigger);
+        INSERT INTO patch.host_locks (ci_id, run_id, since) VALUES
+            ('acme', '00000000-0000-0000-0000-000000000001', now()), ('web-1', '00000000-0000-0000-0000-000000000002', now());";
+    sqlx::raw_sql(rows).execute(&pool).await.unwrap();
+    service_kit::database::migrate(&pool, PatchManager::SCHEMA, PatchManager::migrator()).await.unwrap();
+    let subjects = "SELECT jsonb_agg(jsonb_build_array(trigger, subject) ORDER BY id) FROM patch.runs";
+    let subjects: Value = sqlx::query_scalar(subjects).fetch_one(&pool).await.unwrap();
+    assert_eq!(subjects, json!([["release", "customer"], ["manual", "host"]]));
+    let locks = "SELECT jsonb_object_agg(id, subject) FROM patch.subject_locks";
+    let locks: Value = sqlx::query_scalar(locks).fetch_one(&pool).await.unwrap();
+    assert_eq!(locks, json!({ "acme": "customer", "web-1": "host" }));
+    let same_id = "INSERT INTO patch.subject_locks (subject, id, run_id, since)
+        VALUES ('host', 'acme', '00000000-0000-0000-0000-000000000002', now())";
+    sqlx::raw_sql(same_id).execute(&pool).await.unwrap();
+}

@@ -11,7 +11,7 @@ use crate::{
 async fn hosts_are_patched_after_a_release_was_deployed() {
     let platform = platform!();
     platform.fleet(2, 1).await;
-    customers(&platform, &[("h-1", "demo")], json!({})).await;
+    customer_with_the_id_of_a_host(&platform).await;
     deploy_release(&platform).await;
     patch_hosts(&platform).await;
 }
@@ -20,11 +20,18 @@ async fn hosts_are_patched_after_a_release_was_deployed() {
 async fn a_release_is_deployed_after_hosts_were_patched() {
     let platform = platform!();
     platform.fleet(2, 1).await;
-    customers(&platform, &[("h-1", "demo")], json!({})).await;
+    customer_with_the_id_of_a_host(&platform).await;
     patch_hosts(&platform).await;
     deploy_release(&platform).await;
     // A finished deployment is not an observation of a host.
     simulate(&platform, 200).await;
+}
+
+/// One customer, with the id of a host; a rollout to it ends at once instead of watching it for some minutes.
+async fn customer_with_the_id_of_a_host(platform: &Platform) {
+    customers(platform, &[("h-1", "demo")], json!({})).await;
+    let config = json!({ "policies": { "settle_seconds": 0 } });
+    platform.patch.post("/patch/release-config/apply", &config).await.expect(200);
 }
 
 /// A host run and a rollout under way at the same time hold the lock of `h-1` each.
@@ -33,7 +40,7 @@ async fn a_host_and_a_customer_of_one_id_do_not_wait_for_each_other() {
     let platform = platform!();
     platform.fleet(2, 1).await;
     let slow = json!({ "version": "v1.0.0", "deploy_seconds": 20 });
-    customers(&platform, &[("h-1", "demo")], json!({})).await;
+    customer_with_the_id_of_a_host(&platform).await;
     platform.sim.put("/sim/customers/h-1", &slow).await.expect(200);
     release(&platform, "v1.0.1", "security").await;
     let rollout = deploy(&platform, "v1.0.1").await;

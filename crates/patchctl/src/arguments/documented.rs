@@ -116,7 +116,7 @@ fn every_documented_command_parses() {
 #[test]
 fn commands_are_found_in_blocks_and_in_text() {
     let text = "Use `patchctl run\nresume` or\n\n    patchctl run watch RUN   # until it ends\n    patchctl --> domain\n\
-                    docker-compose run --rm -T patchctl policy create -f - < policy.json\n";
+                \x20   docker-compose run --rm -T patchctl policy create -f - < policy.json\n";
     let line = |words: &[&str]| Mention::Line(words.iter().map(|word| (*word).to_owned()).collect());
     assert_eq!(
         mentions(text),

@@ -203,7 +203,7 @@ fn checker_proves_safety_or_shows_the_shortest_counterexample() {
     };
     assert!(ask("rolling", "0").expect(0).stdout.contains("proven"));
     let broken = ask("rolling", "1").expect(3).stdout;
-    assert!(broken.contains("begins") && broken.contains("fails") && broken.contains("needs 1"), "{broken}");
+    assert!(broken.contains("starts") && broken.contains("fails") && broken.contains("needs 1"), "{broken}");
     assert!(ask("bigbang", "0").expect(3).stdout.contains("in `patch-1`: "));
 }
 

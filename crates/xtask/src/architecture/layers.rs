@@ -1,4 +1,4 @@
-//! Inside a crate: which module may refer to which, where SQL stands, and what a pure crate may name.
+//! Inside a crate: which module may refer to which, where SQL may be, and what a pure crate may name.
 
 use super::source::{Source, Target};
 use super::{PURE, service_of};
@@ -76,7 +76,7 @@ pub fn violations(name: &str, source: &Source) -> Vec<Violation> {
                     .map(|why| format!("{} refers to {}: {why}", layer.name(), other.name()))
             }
             Target::External(path) if is_service && layer != Layer::Store && is_sql(&path) => {
-                Some("SQL stands in src/store only".to_owned())
+                Some("SQL belongs in src/store only".to_owned())
             }
             Target::External(path) if is_pure && is_impure(&path) => Some(
                 "a pure crate gets time and randomness as arguments and does no input or output".to_owned(),

@@ -126,7 +126,7 @@ impl Collector<'_> {
 
     fn end_path(&mut self, path: &mut Vec<String>, start: Span) {
         let segments = std::mem::take(path);
-        // A single name is no way into another module; the import that brought it is looked at itself.
+        // A single name does not lead into another module; the check reads the import that brought it.
         if segments.len() > 1 {
             self.refer(segments, start);
         }
@@ -211,7 +211,7 @@ impl<'ast> Visit<'ast> for Collector<'_> {
         }
     }
 
-    /// `pub(in crate::app)` says who may look in, not what is looked at.
+    /// `pub(in crate::app)` names the readers, not what is read.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 

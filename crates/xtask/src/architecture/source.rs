@@ -57,7 +57,7 @@ pub enum Target {
 }
 
 impl Source {
-    /// Reads `src` of a crate. Programs beside the library are read as crates of their own.
+    /// Reads `src` of a crate. Programs next to the library are read as crates of their own.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut files = Vec::new();
         for path in rust_files(folder)? {

@@ -17,7 +17,7 @@ pub fn wait_for_turn(tools: &Path) -> anyhow::Result<File> {
         .open(&path)
         .with_context(|| format!("cannot open `{}`", path.display()))?;
     let deadline = Instant::now() + PATIENCE;
-    let mut told = false;
+    let mut reported = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -29,9 +29,9 @@ pub fn wait_for_turn(tools: &Path) -> anyhow::Result<File> {
                 return Err(error).with_context(|| format!("cannot lock `{}`", path.display()));
             }
         }
-        if !told {
+        if !reported {
             super::say("waiting for another bootstrap to finish");
-            told = true;
+            reported = true;
         }
         sleep(Duration::from_millis(200));
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::apt::{Apt, as_root};
 use super::say;
 
-/// Debian's package makes and starts a cluster of its own on port 5432 unless told not to. Nobody needs it here.
+/// By default, Debian's package creates and starts a cluster on port 5432, which is not needed here.
 const CLUSTER_POLICY: &str = "/etc/postgresql-common/createcluster.conf";
 const NO_MAIN_CLUSTER: &str = "# Written before PostgreSQL was installed for private clusters, which are started by their owners:\n\
                                # the package itself makes and starts none.\n\

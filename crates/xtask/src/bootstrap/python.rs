@@ -41,7 +41,7 @@ pub fn ensure_bench(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<Path
 fn provide(environment: &Path, wanted: &Wanted, apt: &mut Apt) -> anyhow::Result<()> {
     if !wanted.is_installed_in(environment) {
         say(&format!("{} is missing or out of date in {}", wanted.what, environment.display()));
-        // Started anew when it does not run: its interpreter may have been removed or the folder moved.
+        // Created again when it does not run: its interpreter may have been removed or the folder moved.
         if !runs(environment) {
             create(environment, apt)?;
         }
@@ -53,7 +53,7 @@ fn provide(environment: &Path, wanted: &Wanted, apt: &mut Apt) -> anyhow::Result
 struct Wanted {
     what: String,
     file: PathBuf,
-    /// Name and content of the files that say what is installed; the last one stands for all of it.
+    /// Name and content of the files that say what is installed; the last one marks it as complete.
     markers: Vec<(&'static str, String)>,
 }
 

@@ -94,10 +94,10 @@ all:
 }
 
 #[test]
-fn groups_in_a_circle_are_refused() {
+fn groups_in_a_cycle_are_refused() {
     let text = "[a:children]\nb\n[b:children]\na\n[b]\nhost1 x=1\n";
     let error = read(text, Some(Format::AnsibleIni)).unwrap_err();
-    assert!(error.to_string().contains("circle"), "{error}");
+    assert!(error.to_string().contains("cycle"), "{error}");
 }
 
 #[test]
