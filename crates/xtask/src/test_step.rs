@@ -11,7 +11,7 @@ use crate::bootstrap;
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
 
-const DEADLINE: Duration = Duration::from_secs(2400);
+const DEADLINE: Duration = Duration::from_secs(3300);
 
 /// What the test programs counted, all together.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
