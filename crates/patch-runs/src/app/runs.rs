@@ -300,6 +300,17 @@ fn refuse(refused: Refused) -> ApiError {
     ApiError::new(problem_types::RUN_STATE, refused.to_string())
 }
 
+/// A new run would select hosts by the ids of customers.
+fn refuse_customers(row: &RunRow) -> ApiResult<()> {
+    match row.subject {
+        Subject::Host => Ok(()),
+        Subject::Customer => Err(ApiError::new(
+            problem_types::RUN_STATE,
+            "this run has ended and its subjects are customers; deploy or roll back the release instead",
+        )),
+    }
+}
+
 /// Retries the failed hosts: within the run while it is paused, otherwise in a new run that selects only them.
 pub(crate) async fn retry_failed(
     app: &App,
@@ -314,6 +325,7 @@ pub(crate) async fn retry_failed(
         drop(conn);
         return steer_run(app, caller, id, Order::RetryFailed, reason).await;
     }
+    refuse_customers(&row)?;
     let hosts = run_records::list_host_statuses(&mut conn, id).await?;
     drop(conn);
     let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
@@ -351,6 +363,7 @@ pub(crate) async fn roll_back_run(
         drop(conn);
         return steer_run(app, caller, id, Order::RollBack, reason).await;
     }
+    refuse_customers(&row)?;
     let plan = runs::find_plan(&mut conn, id).await?;
     let hosts = run_records::list_host_statuses(&mut conn, id).await?;
     drop(conn);
