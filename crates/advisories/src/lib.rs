@@ -21,11 +21,13 @@ pub mod inventory;
 pub mod matching;
 
 pub mod compliance;
+pub mod coverage;
 pub mod month;
 pub mod sla;
 
 pub use advisory::{Advisory, AdvisoryKind, AffectedPackage, PackageKind};
-pub use inventory::{HostFacts, InstalledPackage, Inventory};
+pub use coverage::{Coverage, CoverageGap};
+pub use inventory::{HostFacts, InstalledPackage, Inventory, UnreadPackage};
 pub use matching::{Index, Match, match_host};
 pub use month::Month;
 pub use os::{Distribution, OsRelease, os_key};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
     CiCompliance, ComplianceSummary, CreateCalendar, CreateException, Exception, FreezeConflicts, Inventory,
-    InventoryReport, PlanComparison, PolicyPreview, PredictionLedger, Remediate, RunDetail, RunReport,
-    RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
+    InventoryReport, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
+    RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
     TimelinessReport,
 };
 use domain::{
@@ -49,6 +49,11 @@ impl PatchClient {
 
     pub async fn get_ci_compliance(&self, id: &CiId) -> Result<CiCompliance, ClientError> {
         self.0.get(&format!("/patch/compliance/{id}"), &[]).await
+    }
+
+    /// What the imported feeds know of each release, up to `most` releases.
+    pub async fn list_coverage(&self, most: usize) -> Result<Vec<ReleaseCoverage>, ClientError> {
+        self.0.get_all("/patch/coverage", &[], most).await
     }
 
     /// Starts a scan; [`Self::get_scan`] returns its state.

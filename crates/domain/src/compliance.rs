@@ -7,8 +7,37 @@ named_enum! {
     ComplianceStatus, "a compliance status" {
         Compliant = 0 => "compliant",
         NonCompliant = 2 => "non_compliant",
-        /// Never scanned, or the last scan is too old to rely on.
+        /// Nothing can be said; the cause tells why.
         Unknown = 1 => "unknown",
+    }
+}
+
+named_enum! {
+    /// Why the status of a host is unknown.
+    UnknownCause, "a cause of an unknown status" {
+        NeverScanned => "never_scanned",
+        /// The last scan is too old to rely on.
+        ScanTooOld => "scan_too_old",
+        /// No imported feed has an advisory of the host's release.
+        NotCovered => "not_covered",
+        /// The vendor publishes no fixes for the release any more.
+        OutOfSupport => "out_of_support",
+        /// The feeds of the release were imported too long ago.
+        FeedTooOld => "feed_too_old",
+        /// Some packages of the host could not be read.
+        PartlyRead => "partly_read",
+    }
+}
+
+named_enum! {
+    /// What the imported feeds say of a release; ordered from good to bad.
+    CoverageState, "a state of coverage" {
+        Covered => "covered",
+        /// Imported longer ago than a policy or the default allows.
+        FeedTooOld => "feed_too_old",
+        /// The vendor publishes no fixes any more.
+        OutOfSupport => "out_of_support",
+        NotCovered => "not_covered",
     }
 }
 

@@ -80,6 +80,10 @@ pub struct Policy {
     /// A scan older than this is too old to rely on.
     #[serde(default = "default_max_scan_age_hours")]
     pub max_scan_age_hours: u32,
+    /// Advisories of a release that were last imported longer ago than this are too old to rely on: the status of its hosts is
+    /// unknown.
+    #[serde(default = "default_max_feed_age_hours")]
+    pub max_feed_age_hours: u32,
     #[serde(default)]
     pub workflow: HostWorkflow,
     /// E-mail addresses and webhooks notified of starts, ends and failures.
@@ -207,6 +211,7 @@ impl Policy {
             "must be 1 to 8760",
         );
         check(!(1..=8760).contains(&self.max_scan_age_hours), "/max_scan_age_hours", "must be 1 to 8760");
+        check(!(1..=8760).contains(&self.max_feed_age_hours), "/max_feed_age_hours", "must be 1 to 8760");
         check(
             !(1..=2160).contains(&self.change.approval_timeout_hours),
             "/change/approval_timeout_hours",
@@ -264,6 +269,11 @@ fn default_snapshot_retention_hours() -> u32 {
 
 fn default_max_scan_age_hours() -> u32 {
     48
+}
+
+/// A week: vendors publish daily, and a monthly patch round must not rest on last month's advisories.
+fn default_max_feed_age_hours() -> u32 {
+    168
 }
 
 #[cfg(test)]

@@ -31,6 +31,17 @@ pub struct ReadInventory {
 pub struct Inventory {
     pub facts: HostFacts,
     pub packages: Vec<InstalledPackage>,
+    /// What the host has and could not be read. It is part of what is known of the host: nobody can say what is missing there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadPackage>,
+}
+
+/// A line or a part of an inventory that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnreadPackage {
+    /// Its line or component, or the package's name.
+    pub place: String,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +65,11 @@ impl HostFacts {
 
     pub fn packaging(&self) -> Packaging {
         self.os.packaging()
+    }
+
+    /// The releases whose advisories apply to the host: its own, and those of its paid channels.
+    pub fn releases(&self) -> impl Iterator<Item = &OsRelease> {
+        std::iter::once(&self.os).chain(&self.channels)
     }
 }
 
@@ -79,6 +95,9 @@ pub struct InstalledPackage {
     /// The version that the host's repositories offer now, if it was queried.
     #[serde(default)]
     pub candidate: Option<String>,
+    /// The vendor that the package names, as `rpm -q --qf '%{VENDOR}'` prints it; `None` if it was not queried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
 }
 
 impl InstalledPackage {
@@ -92,7 +111,14 @@ impl InstalledPackage {
             module: None,
             held: false,
             candidate: None,
+            vendor: None,
         }
+    }
+
+    /// Whether it is of another vendor than its distribution, whose advisories say nothing about it; `None` if it does not name
+    /// its vendor.
+    pub fn is_third_party(&self, os: &OsRelease) -> Option<bool> {
+        self.vendor.as_deref().map(|vendor| !os.distribution().is_vendor(vendor))
     }
 
     pub fn source_name(&self) -> &str {

@@ -33,10 +33,17 @@ struct Component {
     name: String,
     version: Option<String>,
     purl: Option<String>,
+    supplier: Option<Supplier>,
+    publisher: Option<String>,
     #[serde(default)]
     properties: List<Property, 1000>,
     #[serde(default)]
     components: List<Component, 500_000>,
+}
+
+#[derive(Deserialize)]
+struct Supplier {
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +70,8 @@ struct SpdxPackage {
     /// `built package from: openssl 3.0.15-1~deb12u1`.
     #[serde(rename = "sourceInfo")]
     source: Option<String>,
+    /// `Organization: Red Hat, Inc.`
+    supplier: Option<String>,
     #[serde(rename = "externalRefs", default)]
     references: List<Reference, 1000>,
 }
@@ -83,6 +92,7 @@ struct Part {
     purl: Option<String>,
     /// Source package, with its version if it differs.
     source: Option<(String, Option<String>)>,
+    vendor: Option<String>,
 }
 
 pub(super) fn read_cyclonedx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
@@ -106,6 +116,7 @@ pub(super) fn read_spdx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInve
             version: package.version,
             purl: purl.and_then(|reference| reference.locator),
             source: package.source.as_deref().and_then(built_from),
+            vendor: package.supplier.as_deref().and_then(organization),
         }
     });
     collect(parts.collect(), os)
@@ -139,10 +150,16 @@ fn add_component(component: Component, parts: &mut Vec<Part>) {
         version: component.version,
         purl: component.purl,
         source,
+        vendor: component.supplier.and_then(|supplier| supplier.name).or(component.publisher),
     });
     for inner in component.components.0 {
         add_component(inner, parts);
     }
+}
+
+/// A person may have built a package for the distribution, so only an organization is a vendor.
+fn organization(supplier: &str) -> Option<String> {
+    Some(supplier.strip_prefix("Organization:")?.trim().to_owned())
 }
 
 fn built_from(text: &str) -> Option<(String, Option<String>)> {
@@ -227,7 +244,8 @@ fn installed(part: Part, packaging: Packaging) -> Option<Result<InstalledPackage
     if matches!(purl.qualifier("arch"), Some("src" | "source")) {
         return None;
     }
-    Some(package(&purl, part.source, packaging))
+    let vendor = part.vendor.filter(|vendor| !vendor.trim().is_empty());
+    Some(package(&purl, part.source, packaging).map(|package| InstalledPackage { vendor, ..package }))
 }
 
 fn package(

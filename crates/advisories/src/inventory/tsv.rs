@@ -11,9 +11,10 @@ use crate::feed::lines::{Line, read_line};
 const LINE_BYTES: u64 = 16 * 1024;
 /// Reads an inventory. A first line that starts with `#` names the columns: `name`, `installed` (or `version`), and
 /// where known `candidate_from_package_manager` (or `candidate`), `arch`, `modularity`, `source`, `source_version`,
-/// `status`; other columns are skipped. Without it the columns are those of
+/// `status` and `vendor`; other columns are skipped. Without it the columns are those of
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`, or
-/// of `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'`. rpm writes
+/// of `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\t%{VENDOR}\n'`, of
+/// which the vendor may be absent. rpm writes
 /// unknown values as `(none)`, which is read as absent.
 pub fn read_tsv(mut source: impl BufRead, packaging: Packaging) -> Result<ReadInventory, FeedError> {
     let mut inventory = ReadInventory::default();
@@ -65,6 +66,7 @@ struct Columns {
     source_version: Option<usize>,
     source_rpm: Option<usize>,
     status: Option<usize>,
+    vendor: Option<usize>,
 }
 
 impl Columns {
@@ -87,6 +89,7 @@ impl Columns {
             arch: Some(2),
             source_rpm: Some(3),
             modularity: Some(4),
+            vendor: Some(5),
             ..Self::default()
         }
     }
@@ -109,6 +112,7 @@ impl Columns {
             source: find(&["source"]),
             source_version: find(&["source_version"]),
             status: find(&["status"]),
+            vendor: find(&["vendor", "origin"]),
         })
     }
 
@@ -162,6 +166,7 @@ impl Columns {
         package.source_name = source.filter(|source| source != name);
         package.source_version = source_version.filter(|source| source != version);
         package.module = module;
+        package.vendor = owned(self.vendor);
         package.held = status.starts_with('h');
         package.candidate =
             owned(self.candidate).filter(|candidate| Version::parse(packaging, candidate).is_ok());

@@ -20,7 +20,7 @@ fn advisory(id: &str, ecosystem: &str, title: &str, packages: &[(&str, &str)]) -
 }
 
 fn host(os: &str, packages: Vec<InstalledPackage>) -> Inventory {
-    Inventory { facts: HostFacts::new(os.parse().unwrap()), packages }
+    Inventory { facts: HostFacts::new(os.parse().unwrap()), packages, unread: Vec::new() }
 }
 
 fn labelled(name: &str, version: &str, module: &str) -> InstalledPackage {

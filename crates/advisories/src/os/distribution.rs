@@ -65,6 +65,34 @@ impl Distribution {
         }
     }
 
+    /// Whether a package of this vendor is one of the distribution's own.
+    pub fn is_vendor(self, vendor: &str) -> bool {
+        let starts: &[&str] = match self {
+            Self::AlmaLinux => &["almalinux"],
+            Self::CentOs => &["centos"],
+            Self::Debian => &["debian"],
+            Self::Fedora => &["fedora"],
+            Self::OpenSuseLeap | Self::OpenSuseTumbleweed => &["opensuse", "suse"],
+            Self::Oracle => &["oracle"],
+            Self::Rhel | Self::RhelEus => &["red hat"],
+            Self::Rocky => &["rocky"],
+            Self::Sles | Self::SlesLtss => &["suse"],
+            Self::Ubuntu | Self::UbuntuPro => &["ubuntu", "canonical"],
+        };
+        let vendor = vendor.trim().to_ascii_lowercase();
+        starts.iter().any(|start| vendor.starts_with(start))
+    }
+
+    /// The channel, where it is one that hosts subscribe to in addition to their release.
+    pub fn channel(self) -> Option<&'static str> {
+        match self {
+            Self::RhelEus => Some("eus"),
+            Self::SlesLtss => Some("ltss"),
+            Self::UbuntuPro => Some("pro"),
+            _ => None,
+        }
+    }
+
     /// The part of a host's version that advisories name.
     pub(super) fn advisory_version(self, version: &str) -> &str {
         let major = || version.split('.').next().unwrap_or(version);

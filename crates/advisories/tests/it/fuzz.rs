@@ -284,7 +284,8 @@ fn changed_inventories_break_no_reader() {
                 for os in &releases {
                     let Ok(read) = read_inventory(&changed, format, Some(os)) else { continue };
                     let facts = advisories::HostFacts::new(os.clone());
-                    let inventory = advisories::Inventory { facts, packages: read.packages };
+                    let inventory =
+                        advisories::Inventory { facts, packages: read.packages, unread: Vec::new() };
                     for package in &inventory.packages {
                         assert!(Version::parse(os.packaging(), &package.version).is_ok(), "{package:?}");
                     }

@@ -50,7 +50,7 @@ fn base_host(os: &OsRelease, packages: &BTreeMap<String, SeededPackage>) -> Inve
         source_name: Some(seeded.source.clone()),
         ..InstalledPackage::new(name, &seeded.base_version)
     });
-    Inventory { facts: HostFacts::new(os.clone()), packages: installed.collect() }
+    Inventory { facts: HostFacts::new(os.clone()), packages: installed.collect(), unread: Vec::new() }
 }
 
 #[test]

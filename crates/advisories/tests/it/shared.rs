@@ -49,7 +49,7 @@ pub fn inventory(path: &Path, os: &str) -> Inventory {
     let file = std::io::BufReader::new(fs::File::open(path).unwrap());
     let read = read_tsv(file, facts.packaging()).unwrap();
     assert!(read.refused.is_empty(), "{}: {:?}", path.display(), read.refused);
-    Inventory { facts, packages: read.packages }
+    Inventory { facts, packages: read.packages, unread: Vec::new() }
 }
 
 /// Every file under a folder, sorted.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-pub use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity};
+pub use domain::compliance::{ComplianceStatus, CoverageState, PatchStateOfPackage, Severity, UnknownCause};
 use domain::{
     ids::{CiId, PolicyId, ScanId},
     selector::Selector,
@@ -25,6 +25,39 @@ pub struct ComplianceSummary {
     pub oldest_scan: Option<DateTime<Utc>>,
     /// Time of the newest scan of an active host.
     pub newest_scan: Option<DateTime<Utc>>,
+    /// What is known of the releases of these hosts, worst first.
+    #[serde(default)]
+    pub coverage: Vec<ReleaseCoverage>,
+}
+
+/// What the imported feeds know of a release, and up to when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReleaseCoverage {
+    /// `rocky:9`; `ubuntu-pro:22.04` for the paid channel of a release.
+    pub release: String,
+    /// The channel, if hosts subscribe to it in addition to their release: `pro`, `ltss`, `eus`.
+    pub channel: Option<String>,
+    pub state: CoverageState,
+    /// What is missing; absent if the release is covered.
+    pub reason: Option<String>,
+    /// Active hosts with this release in their `os` tag.
+    pub hosts: i64,
+    pub feeds: Vec<FeedCoverage>,
+    /// The last day on which the vendor publishes fixes to everybody; absent if it is not known.
+    pub end_of_support: Option<NaiveDate>,
+}
+
+/// A feed for a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FeedCoverage {
+    /// The publisher of the notices: `rocky`, `debian`.
+    pub feed: String,
+    /// Notices in force.
+    pub notices: i64,
+    /// Publication of the newest notice.
+    pub newest_notice: DateTime<Utc>,
+    /// When it was last imported to its end.
+    pub fetched_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -44,7 +77,15 @@ pub struct CiCompliance<P = PendingPatch> {
     pub ci_id: CiId,
     pub os_type: String,
     pub compliance_status: ComplianceStatus,
+    /// Why the status is unknown; absent if it is known.
+    #[serde(default)]
+    pub unknown_cause: Option<UnknownCause>,
     pub reason: String,
+    #[serde(default)]
+    pub packages: PackageKnowledge,
+    /// When the advisories of its releases were last imported; absent if one of the releases is not covered.
+    #[serde(default)]
+    pub feed_fetched: Option<DateTime<Utc>>,
     /// Newest month for which every applicable advisory up to its end is installed; absent if there is none.
     pub current_patch_level: Option<String>,
     pub target_patch_level: Option<String>,
@@ -58,11 +99,37 @@ pub struct CiCompliance<P = PendingPatch> {
     pub policies: Vec<PolicyCompliance>,
 }
 
+/// How much is known of the packages of a CI.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PackageKnowledge {
+    pub installed: i64,
+    /// Installed packages of other vendors than the distribution: its advisories say nothing about them.
+    pub third_party: i64,
+    /// Installed packages that do not name their vendor.
+    pub unknown_vendor: i64,
+    /// Packages that could not be read. A CI with such a package is never compliant.
+    pub unread: i64,
+    /// The first of them.
+    pub unread_packages: Vec<UnreadPackage>,
+}
+
+/// A line or a part of an inventory that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadPackage {
+    /// Its line or component, or the package's name.
+    pub place: String,
+    pub reason: String,
+}
+
 /// The result of one policy for one CI.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyCompliance {
     pub policy_id: PolicyId,
     pub compliance_status: ComplianceStatus,
+    /// Why the status is unknown; absent if it is known.
+    #[serde(default)]
+    pub unknown_cause: Option<UnknownCause>,
     pub reason: String,
     pub target_patch_level: Option<String>,
     pub current_patch_level: Option<String>,
@@ -146,7 +213,16 @@ pub struct ComplianceRow {
     pub os_type: String,
     pub env: String,
     pub compliance_status: ComplianceStatus,
+    /// Why the status is unknown; absent if it is known.
+    #[serde(default)]
+    pub unknown_cause: Option<UnknownCause>,
     pub reason: String,
+    /// When the advisories of its release were last imported; absent if the release is not covered.
+    #[serde(default)]
+    pub feed_fetched: Option<DateTime<Utc>>,
+    /// Packages that could not be read.
+    #[serde(default)]
+    pub unread: i64,
     pub current_patch_level: Option<String>,
     pub target_patch_level: Option<String>,
     pub pending: i64,
@@ -213,6 +289,9 @@ pub struct Inventory {
     #[serde(default)]
     pub reboot_pending: bool,
     pub packages: Vec<InventoryPackage>,
+    /// What the collector found and could not read. It is stored with the packages, and the host is never compliant with it.
+    #[serde(default)]
+    pub unread: Vec<UnreadPackage>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -238,6 +317,9 @@ pub struct InventoryPackage {
     /// Whether the repositories still offer the installed version, too, so that an update can be rolled back from them.
     #[serde(default)]
     pub returnable: bool,
+    /// The vendor that the package names.
+    #[serde(default)]
+    pub vendor: Option<String>,
 }
 
 /// The result of pushed inventories.
@@ -247,6 +329,9 @@ pub struct InventoryReport {
     pub changed: u64,
     pub unchanged: u64,
     pub refused: Vec<RefusedInventory>,
+    /// Packages that could not be read and were recorded as such, in all inventories.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,8 @@
 //! `/patch/compliance`: roll-ups, one CI, the export.
 
 use api_types::{
-    patch::{CiCompliance, ComplianceRow, ComplianceStatus, ComplianceSummary},
+    page::Page,
+    patch::{CiCompliance, ComplianceRow, ComplianceStatus, ComplianceSummary, ReleaseCoverage},
     problem::Problem,
 };
 use axum::{
@@ -13,13 +14,16 @@ use axum::{
 use domain::ids::{CiId, PolicyId};
 use futures::stream;
 use serde::Deserialize;
-use service_kit::{ApiError, ApiResult, Json, Path, Query, Viewer};
+use service_kit::{ApiError, ApiResult, Json, Path, Query, Viewer, page::PageRequest};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App,
-    app::compliance::{self, CiWithPatches},
+    app::{
+        compliance::{self, CiWithPatches},
+        coverage,
+    },
     store::compliance::ResultFilter,
 };
 
@@ -29,6 +33,7 @@ const BATCH: i64 = 1000;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(get_compliance))
+        .routes(routes!(list_coverage))
         .routes(routes!(export_compliance))
         .routes(routes!(get_ci_compliance))
 }
@@ -38,6 +43,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = ComplianceSummary), (status = "4XX", body = Problem)))]
 async fn get_compliance(State(app): State<App>, _: Viewer) -> ApiResult<Json<ComplianceSummary>> {
     compliance::get_compliance(&app).await.map(Json)
+}
+
+/// What the imported feeds know of each release, and up to when: every release with a notice, and every release of a host.
+#[utoipa::path(get, path = "/patch/coverage", tag = "compliance", params(PageRequest),
+    responses((status = 200, body = Page<ReleaseCoverage>), (status = "4XX", body = Problem)))]
+async fn list_coverage(
+    State(app): State<App>,
+    _: Viewer,
+    page: PageRequest,
+) -> ApiResult<Json<Page<ReleaseCoverage>>> {
+    coverage::list_coverage(&app, &page).await.map(Json)
 }
 
 /// The patch state of one CI: status with reason, patch level, and every missing fix.
@@ -128,7 +144,8 @@ impl Export {
         let Some(after) = self.at.take() else { return Ok(None) };
         let mut conn = self.app.pool.acquire().await?;
         let now = self.app.clock.now();
-        let (rows, last) = compliance::list_results(&mut conn, &self.filter, after, BATCH, now).await?;
+        let (rows, last) =
+            compliance::list_results(&mut conn, &self.app.criteria, &self.filter, after, BATCH, now).await?;
         drop(conn);
         let is_last = last.is_none();
         let piece = match self.format {
@@ -157,6 +174,9 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             "pending",
             "last_scanned",
             "last_patched",
+            "unknown_cause",
+            "feed_fetched",
+            "unread",
         ];
         writer.write_record(columns).map_err(ApiError::internal)?;
     }
@@ -176,6 +196,9 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             row.pending.to_string(),
             time(row.last_scanned),
             time(row.last_patched),
+            row.unknown_cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            time(row.feed_fetched),
+            row.unread.to_string(),
         ];
         writer.write_record(cells.map(inert)).map_err(ApiError::internal)?;
     }

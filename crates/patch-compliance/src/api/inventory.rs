@@ -7,7 +7,7 @@ use advisories::{
     inventory::{InventoryFormat, read_inventory},
 };
 use api_types::{
-    patch::{Inventory, InventoryPackage, InventoryReport},
+    patch::{Inventory, InventoryPackage, InventoryReport, UnreadPackage},
     problem::Problem,
 };
 use axum::{
@@ -154,6 +154,11 @@ async fn push_foreign(
         running_kernel: params.running_kernel,
         reboot_pending: false,
         packages: read.packages.into_iter().map(package).collect(),
+        unread: read
+            .refused
+            .iter()
+            .map(|one| UnreadPackage { place: one.name.clone(), reason: one.reason.clone() })
+            .collect(),
     };
     if pushed.packages.is_empty()
         && let Some(first) = read.refused.first()
@@ -177,6 +182,7 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         module: package.module.map(|module| module.to_string()),
         held: package.held,
         candidate: package.candidate,
+        vendor: package.vendor,
         // These formats do not contain what else the repositories offer.
         returnable: false,
     }

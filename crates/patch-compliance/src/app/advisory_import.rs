@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
-use super::package_set_matching;
+use super::{coverage, package_set_matching};
 use crate::{
     App,
     store::{self, advisories::NewAdvisory},
@@ -78,7 +78,7 @@ pub(crate) async fn import_advisories(
     let source = CountingReader { file, bytes_read: Arc::clone(&progress.bytes_read) };
     let reading = tokio::task::spawn_blocking(move || read(kind, source, &limits, &sender));
 
-    let mut import = Import { progress: progress.clone(), now, newly_exploited: 0 };
+    let mut import = Import { progress: progress.clone(), now, newly_exploited: 0, fetched: BTreeSet::new() };
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(record) = records.recv().await {
         match record {
@@ -96,9 +96,12 @@ pub(crate) async fn import_advisories(
     if !batch.is_empty() {
         import.store(app, batch).await?;
     }
-    let newly_exploited = import.newly_exploited;
+    let Import { newly_exploited, fetched, .. } = import;
     match read {
-        Ok(read) => progress.change(|report| add_warnings(report, read)),
+        Ok(read) => {
+            progress.change(|report| add_warnings(report, read));
+            coverage::record_fetched(app, &fetched, now).await?;
+        }
         // Records before the error are stored: the import can be repeated, and its report states what could not be read.
         Err(error) if progress.report().read > 0 => {
             progress.change(|report| report.warnings.push(input_error(&error)));
@@ -181,10 +184,18 @@ struct Import {
     now: DateTime<Utc>,
     /// CIs with pending fixes of CVEs that are now known to be exploited.
     newly_exploited: u64,
+    /// Releases and publishers of its notices.
+    fetched: BTreeSet<(String, String)>,
 }
 
 impl Import {
-    fn count_read(&self, record: &FeedRecord) {
+    fn count_read(&mut self, record: &FeedRecord) {
+        if let FeedRecord::Advisory(advisory) = record {
+            for affected in &advisory.affected {
+                let key = (affected.os.to_string(), advisory.source.clone());
+                self.fetched.insert(key);
+            }
+        }
         let (withdrawn, superseded) = match record {
             FeedRecord::Advisory(one) => (one.withdrawn.is_some(), one.superseded_by.is_some()),
             FeedRecord::Note(note) => (note.rejected, false),

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
+use advisories::CoverageGap;
 use api_types::{
     cmdb::PatchState,
     patch::{
         CiCompliance, ComplianceCounts, ComplianceRow, ComplianceShare, ComplianceStatus, ComplianceSummary,
-        PatchStateOfPackage, PendingPatch, PolicyCompliance,
+        PackageKnowledge, PatchStateOfPackage, PendingPatch, PolicyCompliance, UnknownCause, UnreadPackage,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,8 +17,9 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
-    criteria_cache::{CachedFinding, CriteriaCache, Revision},
-    policy_results::DEFAULT_SCAN_AGE_HOURS,
+    coverage,
+    criteria_cache::{CachedFinding, CriteriaCache, Revision, support_ends},
+    policy_results::{DEFAULT_FEED_AGE_HOURS, DEFAULT_SCAN_AGE_HOURS},
 };
 use crate::{
     App,
@@ -43,6 +45,10 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
             range
         }
     };
+    let revision = app.criteria.current(&mut conn).await?;
+    let mut coverage = coverage::releases(&mut conn, &revision, &cells, app.clock.now()).await?;
+    coverage.retain(|release| release.hosts > 0);
+    coverage.sort_by_key(|release| std::cmp::Reverse(release.state));
     let mut summary = ComplianceSummary {
         total: ComplianceCounts::default(),
         by_policy: Default::default(),
@@ -53,6 +59,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
         by_cluster: Default::default(),
         oldest_scan,
         newest_scan,
+        coverage,
     };
     for cell in cells {
         let value = if cell.value.is_empty() { UNTAGGED.to_owned() } else { cell.value };
@@ -143,7 +150,16 @@ async fn ci_compliance(
     let rows = result_rows(&revision, ci_id, &records);
     let worst = rows.iter().max_by_key(|row| live_status(row, now));
     let status = worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now));
-    let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now));
+    let unknown_cause = match worst {
+        Some(row) => unknown_cause(row, now),
+        None => Some(UnknownCause::NeverScanned),
+    };
+    let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(&revision, row, now));
+    let unread = match record.unread {
+        Some(1..) => store::package_sets::list_unread(conn, ci_id.as_str()).await?,
+        _ => Vec::new(),
+    };
+    let count = |number: Option<i32>| i64::from(number.unwrap_or_default());
     let pending = findings.into_iter().map(|finding| {
         if revision.is_excepted(ci_id.as_str(), &finding, now) {
             PatchJson::Excepted(Box::new(pending_patch(&finding, true)))
@@ -154,7 +170,19 @@ async fn ci_compliance(
     Ok(CiCompliance {
         ci_id: ci_id.clone(),
         compliance_status: status,
+        unknown_cause,
         reason,
+        packages: PackageKnowledge {
+            installed: count(record.packages),
+            third_party: count(record.third_party),
+            unknown_vendor: count(record.unknown_vendor),
+            unread: count(record.unread),
+            unread_packages: unread
+                .into_iter()
+                .map(|one| UnreadPackage { place: one.place, reason: one.reason })
+                .collect(),
+        },
+        feed_fetched: fetched_at(&revision, record.releases.as_deref().unwrap_or_default()),
         current_patch_level: worst.and_then(|row| row.current_level.clone()),
         target_patch_level: worst.and_then(|row| row.target_level.clone()),
         package_digest: record.package_digest.as_deref().map(hex),
@@ -165,7 +193,7 @@ async fn ci_compliance(
         policies: rows
             .iter()
             .filter(|row| row.policy_id.is_some())
-            .map(|row| result(row, now))
+            .map(|row| result(&revision, row, now))
             .collect::<ApiResult<_>>()?,
         os_type: record.os.clone(),
     })
@@ -196,6 +224,7 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
     Some(ResultRow {
         ci_id: ci_id.to_string(),
         os: record.os.clone(),
+        os_key: record.os_key.clone(),
         env: record.env.clone(),
         policy_id: policy.map(|policy| policy.id.clone()),
         policy_no,
@@ -204,6 +233,10 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
         current_level: record.current_level.clone(),
         pending: record.pending?,
         excepted: record.excepted?,
+        cause: record.cause,
+        cause_release: record.cause_release.clone(),
+        unread: record.unread.unwrap_or_default(),
+        max_feed_age_hours: policy.map_or(DEFAULT_FEED_AGE_HOURS, |policy| policy.max_feed_age_hours),
         max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
@@ -249,25 +282,30 @@ pub async fn record_patched(conn: &mut PgConnection, hosts: &[CiId], at: DateTim
 /// One page of the export; `after` is the last row of the previous page.
 pub(crate) async fn list_results(
     conn: &mut PgConnection,
+    criteria: &CriteriaCache,
     filter: &ResultFilter,
     after: Option<(String, i32)>,
     limit: i64,
     now: DateTime<Utc>,
 ) -> ApiResult<(Vec<ComplianceRow>, Option<(String, i32)>)> {
     let rows = store::compliance::list_results(conn, filter, after, limit).await?;
+    let revision = criteria.current(conn).await?;
     let is_full = rows.len() as i64 == limit;
     let last = rows.last().filter(|_| is_full).map(|row| (row.ci_id.clone(), row.policy_no));
-    Ok((rows.iter().map(|row| export_row(row, now)).collect::<ApiResult<_>>()?, last))
+    Ok((rows.iter().map(|row| export_row(&revision, row, now)).collect::<ApiResult<_>>()?, last))
 }
 
-fn export_row(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
+fn export_row(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
     Ok(ComplianceRow {
         ci_id: CiId::new(&row.ci_id).map_err(ApiError::internal)?,
         policy_id: policy_id(row)?,
         os_type: row.os.clone(),
         env: row.env.clone(),
         compliance_status: live_status(row, now),
-        reason: reason(row, now),
+        unknown_cause: unknown_cause(row, now),
+        reason: reason(revision, row, now),
+        feed_fetched: revision.coverage.fetched_at(&row.os_key),
+        unread: i64::from(row.unread),
         current_patch_level: row.current_level.clone(),
         target_patch_level: row.target_level.clone(),
         pending: i64::from(row.pending),
@@ -276,12 +314,13 @@ fn export_row(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<ComplianceRow> {
     })
 }
 
-fn result(row: &ResultRow, now: DateTime<Utc>) -> ApiResult<PolicyCompliance> {
+fn result(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> ApiResult<PolicyCompliance> {
     let policy_id = policy_id(row)?.ok_or_else(|| ApiError::internal("a policy result has no policy"))?;
     Ok(PolicyCompliance {
         policy_id,
         compliance_status: live_status(row, now),
-        reason: reason(row, now),
+        unknown_cause: unknown_cause(row, now),
+        reason: reason(revision, row, now),
         target_patch_level: row.target_level.clone(),
         current_patch_level: row.current_level.clone(),
         pending: i64::from(row.pending),
@@ -305,7 +344,23 @@ fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
     row.last_scanned.is_none_or(|scanned| scanned < now - most)
 }
 
-fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
+/// Why the status is unknown; `None` if it is known.
+fn unknown_cause(row: &ResultRow, now: DateTime<Utc>) -> Option<UnknownCause> {
+    match row.last_scanned {
+        None => Some(UnknownCause::NeverScanned),
+        Some(_) if is_stale(row, now) => Some(UnknownCause::ScanTooOld),
+        Some(_) => row.cause.map(|cause| cause.0),
+    }
+}
+
+/// When the feeds of these releases were last imported; `None` if one of them is not covered.
+fn fetched_at(revision: &Revision, releases: &[String]) -> Option<DateTime<Utc>> {
+    let times: Option<Vec<_>> =
+        releases.iter().map(|release| revision.coverage.fetched_at(release)).collect();
+    times?.into_iter().min()
+}
+
+fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> String {
     let Some(scanned) = row.last_scanned else { return NEVER_SCANNED.to_owned() };
     if is_stale(row, now) {
         return format!(
@@ -313,6 +368,19 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
             (now - scanned).num_hours(),
             row.max_scan_age_hours
         );
+    }
+    let release = row.cause_release.as_deref().unwrap_or(&row.os_key);
+    let unread = match row.unread {
+        1 => "1 package could not be read".to_owned(),
+        many => format!("{many} packages could not be read"),
+    };
+    if let Some(cause) = row.cause.map(|cause| cause.0) {
+        if cause == UnknownCause::PartlyRead {
+            return format!("{unread}; what they lack is not known");
+        }
+        if let Some(gap) = gap(revision, cause, release) {
+            return coverage::describe(release, gap, row.max_feed_age_hours, now);
+        }
     }
     let until = row.target_level.as_deref().map(|level| format!(" up to {level}")).unwrap_or_default();
     let mut text = match row.pending {
@@ -323,10 +391,25 @@ fn reason(row: &ResultRow, now: DateTime<Utc>) -> String {
     if row.excepted > 0 {
         text.push_str(&format!(", {} more excepted", row.excepted));
     }
+    if row.unread > 0 {
+        text.push_str(&format!("; {unread}"));
+    }
     if row.reboot_pending {
         text.push_str("; the host waits for a reboot");
     }
     text
+}
+
+/// The gap in the advisories of a release that is the cause.
+fn gap(revision: &Revision, cause: UnknownCause, release: &str) -> Option<CoverageGap> {
+    match cause {
+        UnknownCause::NotCovered => Some(CoverageGap::NotCovered),
+        UnknownCause::OutOfSupport => support_ends(release).map(CoverageGap::OutOfSupport),
+        UnknownCause::FeedTooOld => {
+            revision.coverage.fetched_at(release).map(|fetched_at| CoverageGap::FeedTooOld { fetched_at })
+        }
+        UnknownCause::NeverScanned | UnknownCause::ScanTooOld | UnknownCause::PartlyRead => None,
+    }
 }
 
 /// A candidate is the version of a binary: it does not show whether a source of another version is fixed.

@@ -1,10 +1,11 @@
-//! Caches the criteria of compliance: policies, exceptions, findings and fixes; and rows that never change.
+//! Caches the criteria of compliance: policies, exceptions, coverage, findings and fixes; and rows that never change.
 //!
 //! Criteria are cached per revision (`patch.edition`) and dropped when the stored number differs. A transaction that
 //! stores results reads the number under the shared lock, so that nothing changes until it commits; a reader gets the
 //! number together with the rows it belongs to.
 
 mod fixes;
+mod known_releases;
 
 use std::{
     ops::Deref,
@@ -20,7 +21,10 @@ use serde_json::value::RawValue;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-pub(crate) use self::fixes::{FixCache, FixIndex};
+pub(crate) use self::{
+    fixes::{FixCache, FixIndex},
+    known_releases::{KnownReleases, support_ends},
+};
 use crate::store::{
     self,
     dictionary::{ContentDigest, Finding},
@@ -49,6 +53,7 @@ struct CacheMaps {
 pub(crate) struct Revision {
     number: i64,
     pub policies: Vec<PolicyCriteria>,
+    pub coverage: KnownReleases,
     exceptions: Vec<OpenException>,
     findings: RwLock<FxHashMap<i32, Arc<CachedFinding>>>,
     pub fixes: FixCache,
@@ -112,6 +117,7 @@ impl CriteriaCache {
         let revision = Arc::new(Revision {
             number,
             policies: store::policy_criteria::list_policy_criteria(conn).await?,
+            coverage: KnownReleases::of(&store::coverage::list_coverage(conn).await?),
             exceptions: store::policy_criteria::list_open_exceptions(conn).await?,
             findings: RwLock::default(),
             fixes: FixCache::default(),

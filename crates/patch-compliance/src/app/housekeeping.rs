@@ -5,7 +5,7 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{exceptions, feed_imports, hosts, package_set_matching, policy_results};
+use super::{coverage, exceptions, feed_imports, hosts, package_set_matching, policy_results};
 use crate::{App, store};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
@@ -39,6 +39,9 @@ async fn run(app: App) {
             let began = Instant::now();
             if let Err(error) = expire_stale_results(&app).await {
                 tracing::warn!("cannot expire old scans now; retrying later: {}", chain(&error));
+            }
+            if let Err(error) = coverage::expire_feeds(&app).await {
+                tracing::warn!("cannot expire old feeds now; retrying later: {}", chain(&error));
             }
             expire_at = Instant::now() + began.elapsed() * EXPIRE_SHARE;
         }

@@ -26,7 +26,7 @@ use crate::{
         affected::PairChanges,
         dictionary::{ContentDigest, NewPackage, by_digest},
         hosts::{Host, HostScan, Touch},
-        package_sets::{MatchedSet, NewSet},
+        package_sets::{MatchedSet, NewSet, SetKnowledge},
     },
 };
 
@@ -34,6 +34,8 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 5;
 /// Maximum number of refusals in one report.
 const MAX_REFUSALS_SHOWN: usize = 1000;
+/// Maximum number of unread packages that are kept of one host; all are counted.
+const MAX_UNREAD_SHOWN: usize = 100;
 
 /// Result of storing observations.
 #[derive(Debug, Default)]
@@ -270,6 +272,7 @@ async fn store_sets(
             digest: (*digest).clone(),
             facts: inventory.facts.clone(),
             packages,
+            unread: inventory.unread.iter().take(MAX_UNREAD_SHOWN).cloned().collect(),
         })
         .collect();
     let inserted: HashMap<Vec<u8>, i32> =
@@ -284,9 +287,14 @@ async fn store_sets(
     let missing_fixes = package_set_matching::match_new_sets(conn, criteria, revision, &inventories).await?;
     let matched: Vec<MatchedSet> = fresh
         .into_iter()
-        .zip(inventories.into_iter().map(package_digest))
+        .zip(inventories)
         .zip(missing_fixes)
-        .map(|((no, package_digest), findings)| MatchedSet { no, package_digest, findings })
+        .map(|((no, inventory), findings)| MatchedSet {
+            no,
+            package_digest: package_digest(inventory),
+            findings,
+            knowledge: knowledge(inventory),
+        })
         .collect();
     store::package_sets::insert_findings(conn, &matched).await?;
     findings.extend(matched.into_iter().map(|set| (set.no, set.findings)));
@@ -300,6 +308,20 @@ async fn store_sets(
         numbers.extend(others);
     }
     Ok((numbers, findings))
+}
+
+fn knowledge(inventory: &Inventory) -> SetKnowledge {
+    let Inventory { facts, packages, unread } = inventory;
+    let count = |wanted: Option<bool>| {
+        packages.iter().filter(|package| package.is_third_party(&facts.os) == wanted).count() as i32
+    };
+    SetKnowledge {
+        releases: facts.releases().map(ToString::to_string).collect(),
+        packages: packages.len() as i32,
+        third_party: count(Some(true)),
+        unknown_vendor: count(None),
+        unread: unread.len() as i32,
+    }
 }
 
 /// The dictionary's numbers of the packages of each inventory. New packages get a number.
@@ -372,6 +394,11 @@ fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
         hash.update(text.as_deref().unwrap_or_default());
     }
     hash.update([u8::from(package.held)]);
+    // Only where it is known, so that packages that were stored without a vendor keep their numbers.
+    if let Some(vendor) = &package.vendor {
+        hash.update([1]);
+        hash.update(vendor);
+    }
     hash.finalize().into()
 }
 
@@ -419,6 +446,7 @@ pub(crate) async fn push_inventories(
     report: &mut InventoryReport,
 ) -> ApiResult<bool> {
     let (records, mut observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+    report.unread += observations.iter().map(|one| one.inventory.unread.len() as u64).sum::<u64>();
     let hosts: Vec<CiId> = observations.iter().map(|one| one.ci_id.clone()).collect();
     let mut ingested = record_observations(app, Some(caller), &observations).await?;
     count(report, &ingested);

@@ -49,6 +49,8 @@ struct Head<'a> {
     reboot_pending: bool,
     #[serde(borrow)]
     packages: &'a RawValue,
+    #[serde(borrow, default)]
+    unread: Option<&'a RawValue>,
 }
 
 impl InventoryFingerprint {
@@ -66,6 +68,10 @@ impl InventoryFingerprint {
         }
         hash.update([0]);
         hash.update(head.packages.get());
+        if let Some(unread) = head.unread {
+            hash.update([0]);
+            hash.update(unread.get());
+        }
         Some(Self {
             ci_id: head.ci_id,
             scan_id: head.scan_id,

@@ -3,6 +3,7 @@
 pub mod advisories;
 pub(crate) mod advisory_import;
 pub mod compliance;
+pub(crate) mod coverage;
 pub mod criteria_cache;
 pub(crate) mod exceptions;
 pub(crate) mod feed_folder;

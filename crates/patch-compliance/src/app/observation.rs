@@ -1,6 +1,8 @@
 //! Observations: checked inventories of hosts.
 
-use advisories::{HostFacts, InstalledPackage, Inventory, OsRelease, Version, module_stream::ModuleStream};
+use advisories::{
+    HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version, module_stream::ModuleStream,
+};
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::CiId;
@@ -27,7 +29,8 @@ pub struct Observation {
     pub text: Option<ContentDigest>,
 }
 
-/// Checks an inventory. The error is the JSON pointer and the reason of the first wrong field.
+/// Checks an inventory. The error is the JSON pointer and the reason of the first wrong field. A package that cannot be read is kept
+/// as such: the host has it, and the rest of the inventory is true without it.
 pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observation, (String, String)> {
     let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
@@ -38,11 +41,10 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     if pushed.packages.is_empty() {
         return Err(fault("/packages", "is empty; a host always has packages".to_owned()));
     }
-    if pushed.packages.len() > MAX_PACKAGES {
-        return Err(fault(
-            "/packages",
-            format!("has {} entries, more than {MAX_PACKAGES}", pushed.packages.len()),
-        ));
+    for (pointer, count) in [("/packages", pushed.packages.len()), ("/unread", pushed.unread.len())] {
+        if count > MAX_PACKAGES {
+            return Err(fault(pointer, format!("has {count} entries, more than {MAX_PACKAGES}")));
+        }
     }
     for (pointer, text) in [
         ("/scan_id", &pushed.scan_id),
@@ -62,11 +64,31 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     returnable.sort();
     returnable.dedup();
     let mut packages = Vec::with_capacity(pushed.packages.len());
+    let mut unread: Vec<UnreadPackage> = pushed
+        .unread
+        .into_iter()
+        .map(|one| UnreadPackage { place: plain(&one.place), reason: plain(&one.reason) })
+        .collect();
+    let mut first_fault = None;
     for (position, package) in pushed.packages.into_iter().enumerate() {
-        let package = installed(package, &os)
-            .map_err(|(field, reason)| (format!("/packages/{position}/{field}"), reason))?;
-        packages.push(package);
+        let name = plain(&package.name);
+        match installed(package, &os) {
+            Ok(package) => packages.push(package),
+            Err((field, reason)) => {
+                let pointer = format!("/packages/{position}/{field}");
+                unread.push(UnreadPackage {
+                    place: if name.is_empty() { pointer.clone() } else { name },
+                    reason: plain(&format!("its {field} {reason}")),
+                });
+                first_fault.get_or_insert((pointer, reason));
+            }
+        }
     }
+    if let Some(fault) = first_fault.filter(|_| packages.is_empty()) {
+        return Err(fault);
+    }
+    unread.sort();
+    unread.dedup();
     packages.sort_by(|a, b| (&a.name, &a.version, &a.arch).cmp(&(&b.name, &b.version, &b.arch)));
     packages.dedup();
     let mut facts = HostFacts::new(os);
@@ -78,7 +100,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         reboot_pending: pushed.reboot_pending,
         boot_id: pushed.boot_id,
         returnable,
-        inventory: Inventory { facts, packages },
+        inventory: Inventory { facts, packages, unread },
         text: None,
     })
 }
@@ -114,7 +136,13 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
         module,
         held: package.held,
         candidate: package.candidate,
+        vendor: package.vendor.map(|vendor| plain(&vendor)).filter(|vendor| !vendor.is_empty()),
     })
+}
+
+/// A text of a foreign tool as one line of bounded length.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect::<String>().trim().to_owned()
 }
 
 pub(crate) fn is_plain_line(text: &str) -> bool {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use advisories::{
-    HostFacts, InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
+    InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
@@ -158,7 +158,8 @@ async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatc
     for set in &mut sets {
         let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
         let packages = of_set.filter(|package| changed_packages.may_match(package)).cloned().collect();
-        let inventory = set.facts.take().map(|facts| Inventory { facts: facts.0, packages });
+        let inventory =
+            set.facts.take().map(|facts| Inventory { facts: facts.0, packages, unread: Vec::new() });
         found.push(inventory.map(|inventory| missing_fixes(&fixes, &inventory)).unwrap_or_default());
     }
     let numbered = number_findings(conn, &app.criteria, &found).await?;
@@ -246,8 +247,7 @@ pub(crate) async fn match_new_sets(
 ) -> ApiResult<Vec<Vec<i32>>> {
     let mut names_of: BTreeMap<String, FxHashSet<String>> = BTreeMap::new();
     for inventory in inventories {
-        let HostFacts { os, channels, .. } = &inventory.facts;
-        for release in std::iter::once(os).chain(channels) {
+        for release in inventory.facts.releases() {
             let names = names_of.entry(release.to_string()).or_default();
             for name in inventory.packages.iter().flat_map(advisory_names) {
                 if !names.contains(name.as_ref()) {
@@ -263,8 +263,7 @@ pub(crate) async fn match_new_sets(
     let mut matched = Vec::with_capacity(inventories.len());
     for inventory in inventories {
         let mut found = Vec::new();
-        let HostFacts { os, channels, .. } = &inventory.facts;
-        for release in std::iter::once(os).chain(channels) {
+        for release in inventory.facts.releases() {
             if let Some(fixes) = fixes.get(&release.to_string()) {
                 found.extend(missing_fixes(fixes, inventory));
             }

@@ -3,9 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use advisories::{Month, compliance::current_patch_level};
+use advisories::{CoverageGap, Month, compliance::current_patch_level};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{compliance::ComplianceStatus, selector::Tags};
+use domain::{
+    compliance::{ComplianceStatus, UnknownCause},
+    selector::Tags,
+};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
@@ -16,10 +19,13 @@ use crate::store::{
     policy_criteria::PolicyCriteria,
     results::{HostInput, StoredResult},
     rollups::Changes,
+    text_column::TextColumn,
 };
 
 /// Maximum age of a scan, in hours, for hosts that no policy selects.
 pub(crate) const DEFAULT_SCAN_AGE_HOURS: i32 = 48;
+/// Maximum age of the feeds of a release, in hours, for hosts that no policy selects.
+pub(crate) const DEFAULT_FEED_AGE_HOURS: i32 = 168;
 /// Hosts per statement.
 const BATCH: usize = 5000;
 
@@ -80,7 +86,7 @@ async fn recompute_batch(
                     totals
                 }
             };
-            let result = criteria.result(host, &totals, now);
+            let result = criteria.result(revision, host, &totals, now);
             worst = worst.max(result.status);
             let before = stored.remove(&(host.id, criteria.no));
             if before.as_ref() == Some(&result) {
@@ -136,6 +142,7 @@ struct HostCriteria<'a> {
     patch_level: Option<&'a str>,
     level_ends: Option<DateTime<Utc>>,
     max_scan_age_hours: i32,
+    max_feed_age_hours: i32,
 }
 
 fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCriteria<'a>> {
@@ -144,6 +151,7 @@ fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCrite
         patch_level: policy.patch_level.as_deref(),
         level_ends: policy.level_ends,
         max_scan_age_hours: policy.max_scan_age_hours,
+        max_feed_age_hours: policy.max_feed_age_hours,
     };
     let mut criteria: Vec<HostCriteria<'a>> =
         revision.policies_of(&host.tags.0, &host.os_key).map(of).collect();
@@ -153,6 +161,7 @@ fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCrite
             patch_level: None,
             level_ends: None,
             max_scan_age_hours: DEFAULT_SCAN_AGE_HOURS,
+            max_feed_age_hours: DEFAULT_FEED_AGE_HOURS,
         });
     }
     criteria
@@ -203,25 +212,31 @@ impl FindingTotals {
 }
 
 impl HostCriteria<'_> {
-    fn result(&self, host: &HostInput, totals: &FindingTotals, now: DateTime<Utc>) -> StoredResult {
-        let oldest = now - TimeDelta::hours(i64::from(self.max_scan_age_hours));
-        let status = if host.last_scanned.is_none_or(|scanned| scanned < oldest) {
-            ComplianceStatus::Unknown
-        } else if totals.pending > 0 {
-            ComplianceStatus::NonCompliant
-        } else {
-            ComplianceStatus::Compliant
+    fn result(
+        &self,
+        revision: &Revision,
+        host: &HostInput,
+        totals: &FindingTotals,
+        now: DateTime<Utc>,
+    ) -> StoredResult {
+        let (cause, cause_release) = match self.unknown_cause(revision, host, totals, now) {
+            Some((cause, release)) => (Some(cause), release.map(str::to_owned)),
+            None => (None, None),
         };
-        let current_level = host
-            .last_scanned
-            .and_then(|scanned| current_patch_level(totals.earliest, Month::of(scanned)))
-            .map(|month| month.to_string());
+        let status = match cause {
+            Some(_) => ComplianceStatus::Unknown,
+            None if totals.pending > 0 => ComplianceStatus::NonCompliant,
+            None => ComplianceStatus::Compliant,
+        };
         StoredResult {
             host_id: host.id,
             policy_no: self.no,
             status,
+            cause: cause.map(TextColumn),
+            cause_release,
+            unread: host.unread,
             target_level: self.patch_level.map(str::to_owned),
-            current_level,
+            current_level: current_level(revision, host, totals).map(|month| month.to_string()),
             pending: totals.pending,
             excepted: totals.excepted,
             next_due: totals.next_due,
@@ -229,4 +244,44 @@ impl HostCriteria<'_> {
             published_sum: totals.published_sum,
         }
     }
+
+    /// Why nothing can be said of the host, and the release that this is about. What is known to be missing stays known
+    /// although more may be missing.
+    fn unknown_cause<'h>(
+        &self,
+        revision: &Revision,
+        host: &'h HostInput,
+        totals: &FindingTotals,
+        now: DateTime<Utc>,
+    ) -> Option<(UnknownCause, Option<&'h str>)> {
+        let Some(scanned) = host.last_scanned else { return Some((UnknownCause::NeverScanned, None)) };
+        if scanned < now - TimeDelta::hours(i64::from(self.max_scan_age_hours)) {
+            return Some((UnknownCause::ScanTooOld, None));
+        }
+        let max_feed_age = TimeDelta::hours(i64::from(self.max_feed_age_hours));
+        let is_missing_nothing = totals.pending == 0;
+        for release in &host.releases {
+            let cause = match revision.coverage.gap(release, max_feed_age, now) {
+                Some(CoverageGap::FeedTooOld { .. }) => UnknownCause::FeedTooOld,
+                Some(CoverageGap::NotCovered) if is_missing_nothing => UnknownCause::NotCovered,
+                Some(CoverageGap::OutOfSupport(_)) if is_missing_nothing => UnknownCause::OutOfSupport,
+                _ => continue,
+            };
+            return Some((cause, Some(release)));
+        }
+        (host.unread > 0 && is_missing_nothing).then_some((UnknownCause::PartlyRead, None))
+    }
+}
+
+/// The newest month up to which the host has every applicable advisory. A level never passes the last scan or the last feed, and
+/// a host of which nobody knows all packages or all advisories has none.
+fn current_level(revision: &Revision, host: &HostInput, totals: &FindingTotals) -> Option<Month> {
+    let mut as_of = Month::of(host.last_scanned?);
+    if host.unread > 0 || host.releases.is_empty() {
+        return None;
+    }
+    for release in &host.releases {
+        as_of = as_of.min(revision.coverage.last_month(release)?);
+    }
+    current_patch_level(totals.earliest, as_of)
 }

@@ -1,7 +1,7 @@
 //! Compliance for readers: one CI, rows of the export, stale results.
 
 use chrono::{DateTime, Utc};
-use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity};
+use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
@@ -56,26 +56,36 @@ pub struct CiRecord {
     /// The revision of the criteria.
     pub revision: i64,
     pub os: String,
+    pub os_key: String,
     pub env: String,
     pub package_digest: Option<Vec<u8>>,
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
     pub findings: Option<Vec<i32>>,
+    /// The releases whose advisories apply to its packages.
+    pub releases: Option<Vec<String>>,
+    pub packages: Option<i32>,
+    pub third_party: Option<i32>,
+    pub unknown_vendor: Option<i32>,
     pub policy_no: Option<i32>,
     pub status: Option<TextColumn<ComplianceStatus>>,
     pub target_level: Option<String>,
     pub current_level: Option<String>,
     pub pending: Option<i32>,
     pub excepted: Option<i32>,
+    pub cause: Option<TextColumn<UnknownCause>>,
+    pub cause_release: Option<String>,
+    pub unread: Option<i32>,
 }
 
 /// In no particular order.
 pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<CiRecord>> {
     let records = sqlx::query_as!(
         CiRecord,
-        r#"SELECT e.number AS revision, h.os, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
-               f.findings AS "findings?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
+        r#"SELECT e.number AS revision, h.os, h.os_key, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
+               f.findings AS "findings?", f.releases AS "releases?", f.packages AS "packages?", f.third_party AS "third_party?",
+               f.unknown_vendor AS "unknown_vendor?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread AS "unread?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
                c.pending AS "pending?", c.excepted AS "excepted?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.set_findings f ON f.set_no = s.set_no LEFT JOIN patch.compliance c ON c.host_id = h.id
@@ -92,6 +102,8 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
 pub struct ResultRow {
     pub ci_id: String,
     pub os: String,
+    /// Its OS in the canonical spelling.
+    pub os_key: String,
     pub env: String,
     /// `None` for the default criteria of hosts without a policy.
     pub policy_id: Option<String>,
@@ -101,7 +113,13 @@ pub struct ResultRow {
     pub current_level: Option<String>,
     pub pending: i32,
     pub excepted: i32,
+    /// Why the status is unknown, and the release that this is about.
+    pub cause: Option<TextColumn<UnknownCause>>,
+    pub cause_release: Option<String>,
+    /// Packages that could not be read.
+    pub unread: i32,
     pub max_scan_age_hours: i32,
+    pub max_feed_age_hours: i32,
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
@@ -127,8 +145,9 @@ pub async fn list_results(
     // The plain comparison of CIs lets the index scan begin there.
     let rows = sqlx::query_as!(
         ResultRow,
-        r#"SELECT h.ci_id, h.os, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
-               c.excepted, coalesce(p.max_scan_age_hours, 48) AS "max_scan_age_hours!", s.last_scanned, s.last_patched, s.reboot_pending
+        r#"SELECT h.ci_id, h.os, h.os_key, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
+               c.excepted, c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread,
+               coalesce(p.max_scan_age_hours, 48) AS "max_scan_age_hours!", coalesce(p.max_feed_age_hours, 168) AS "max_feed_age_hours!", s.last_scanned, s.last_patched, s.reboot_pending
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.policies p ON p.no = c.policy_no
            WHERE h.active AND h.ci_id >= $1 AND (h.ci_id > $1 OR c.policy_no > $2)

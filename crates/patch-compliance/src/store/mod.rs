@@ -3,6 +3,7 @@
 pub mod advisories;
 pub mod affected;
 pub mod compliance;
+pub mod coverage;
 pub mod dictionary;
 pub mod exceptions;
 pub mod feed_imports;

@@ -1,6 +1,6 @@
 //! Package sets, their missing fixes, and the queue of sets to match.
 
-use advisories::HostFacts;
+use advisories::{HostFacts, UnreadPackage};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
 
@@ -11,6 +11,8 @@ pub struct NewSet {
     pub facts: HostFacts,
     /// Numbers of its packages in the dictionary.
     pub packages: Vec<i32>,
+    /// What could not be read; the first ones, if there are many.
+    pub unread: Vec<UnreadPackage>,
 }
 
 /// A set to match.
@@ -33,15 +35,17 @@ pub async fn find_sets(conn: &mut PgConnection, digests: &[Vec<u8>]) -> ApiResul
 /// Stores sets, without those that another transaction has stored.
 pub async fn insert_sets(conn: &mut PgConnection, sets: &[NewSet]) -> ApiResult<Vec<(Vec<u8>, i32)>> {
     let facts = sets.iter().map(|set| serde_json::to_value(&set.facts)).collect::<Result<Vec<_>, _>>()?;
+    let unread = sets.iter().map(|set| serde_json::to_value(&set.unread)).collect::<Result<Vec<_>, _>>()?;
     let rows = sqlx::query!(
-        "INSERT INTO patch.package_sets (digest, os, facts, package_nos)
-         SELECT digest, os, facts, packages::integer[]
-         FROM unnest($1::bytea[], $2::text[], $3::jsonb[], $4::text[]) AS t (digest, os, facts, packages) ORDER BY digest
+        "INSERT INTO patch.package_sets (digest, os, facts, package_nos, unread)
+         SELECT digest, os, facts, packages::integer[], unread
+         FROM unnest($1::bytea[], $2::text[], $3::jsonb[], $4::text[], $5::jsonb[]) AS t (digest, os, facts, packages, unread) ORDER BY digest
          ON CONFLICT (digest) DO NOTHING RETURNING digest, no",
         &sets.iter().map(|set| set.digest.clone()).collect::<Vec<_>>(),
         &sets.iter().map(|set| set.facts.os.to_string()).collect::<Vec<_>>(),
         &facts,
         &sets.iter().map(|set| array_text(&set.packages)).collect::<Vec<_>>(),
+        &unread,
     )
     .fetch_all(conn)
     .await?;
@@ -62,6 +66,11 @@ fn array_text(numbers: &[i32]) -> String {
     text
 }
 
+/// The same for texts that need no quotes.
+fn release_array(releases: &[String]) -> String {
+    format!("{{{}}}", releases.join(","))
+}
+
 /// Findings by set.
 pub async fn list_findings(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, Vec<i32>)>> {
     let rows = sqlx::query!("SELECT set_no, findings FROM patch.set_findings WHERE set_no = ANY($1)", sets)
@@ -77,17 +86,38 @@ pub struct MatchedSet {
     /// Digest of its packages only, for clients that compare hosts.
     pub package_digest: Vec<u8>,
     pub findings: Vec<i32>,
+    pub knowledge: SetKnowledge,
+}
+
+/// What decides how much the findings of a set say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetKnowledge {
+    /// The releases whose advisories apply: `rocky:9`, `ubuntu-pro:22.04`.
+    pub releases: Vec<String>,
+    pub packages: i32,
+    /// Packages of other vendors than the distribution, about which its advisories say nothing.
+    pub third_party: i32,
+    /// Packages that do not name their vendor.
+    pub unknown_vendor: i32,
+    /// Packages that could not be read.
+    pub unread: i32,
 }
 
 /// Stores the findings of new sets.
 pub async fn insert_findings(conn: &mut PgConnection, sets: &[MatchedSet]) -> ApiResult<()> {
     sqlx::query!(
-        "INSERT INTO patch.set_findings (set_no, package_digest, findings)
-         SELECT set_no, package_digest, findings::integer[]
-         FROM unnest($1::integer[], $2::bytea[], $3::text[]) AS t (set_no, package_digest, findings)",
+        "INSERT INTO patch.set_findings (set_no, package_digest, findings, releases, packages, third_party, unknown_vendor, unread)
+         SELECT set_no, package_digest, findings::integer[], releases::text[], packages, third_party, unknown_vendor, unread
+         FROM unnest($1::integer[], $2::bytea[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[])
+             AS t (set_no, package_digest, findings, releases, packages, third_party, unknown_vendor, unread)",
         &sets.iter().map(|set| set.no).collect::<Vec<_>>(),
         &sets.iter().map(|set| set.package_digest.clone()).collect::<Vec<_>>(),
         &sets.iter().map(|set| array_text(&set.findings)).collect::<Vec<_>>(),
+        &sets.iter().map(|set| release_array(&set.knowledge.releases)).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.knowledge.packages).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.knowledge.third_party).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.knowledge.unknown_vendor).collect::<Vec<_>>(),
+        &sets.iter().map(|set| set.knowledge.unread).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;
@@ -218,6 +248,18 @@ pub async fn delete_unused(conn: &mut PgConnection, limit: i64) -> ApiResult<u64
     .execute(conn)
     .await?;
     Ok(left.len() as u64)
+}
+
+/// What could not be read of the host's last inventory.
+pub async fn list_unread(conn: &mut PgConnection, ci_id: &str) -> ApiResult<Vec<UnreadPackage>> {
+    let unread = sqlx::query_scalar!(
+        r#"SELECT p.unread AS "unread: Json<Vec<UnreadPackage>>" FROM patch.hosts h
+           JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets p ON p.no = s.set_no WHERE h.ci_id = $1"#,
+        ci_id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(unread.map(|unread| unread.0).unwrap_or_default())
 }
 
 /// Package numbers of active hosts among these, with their facts, by CI.

@@ -89,8 +89,8 @@ pub async fn insert_policy(
 ) -> ApiResult<Option<i32>> {
     let no = sqlx::query_scalar!(
         "INSERT INTO patch.policies (id, body, target_tags, os_key, patch_level, level_ends, max_scan_age_hours,
-             created_at, updated_at, updated_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING no",
+             created_at, updated_at, updated_by, max_feed_age_hours)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (id) DO NOTHING RETURNING no",
         policy.id.as_str(),
         serde_json::to_value(policy)?,
         serde_json::to_value(&policy.target_ci_tags)?,
@@ -100,6 +100,7 @@ pub async fn insert_policy(
         policy.max_scan_age_hours as i32,
         now,
         by,
+        policy.max_feed_age_hours as i32,
     )
     .fetch_optional(conn)
     .await?;
@@ -116,7 +117,7 @@ pub async fn update_policy(
 ) -> ApiResult<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE patch.policies SET body = $2, target_tags = $3, os_key = $4, patch_level = $5, level_ends = $6,
-             max_scan_age_hours = $7, updated_at = $8, updated_by = $9, version = version + 1
+             max_scan_age_hours = $7, updated_at = $8, updated_by = $9, max_feed_age_hours = $10, version = version + 1
          WHERE no = $1 RETURNING version",
         no,
         serde_json::to_value(policy)?,
@@ -127,6 +128,7 @@ pub async fn update_policy(
         policy.max_scan_age_hours as i32,
         now,
         by,
+        policy.max_feed_age_hours as i32,
     )
     .fetch_one(conn)
     .await?;

@@ -21,12 +21,13 @@ pub struct PolicyCriteria {
     /// The first instant after the month of the patch level.
     pub level_ends: Option<DateTime<Utc>>,
     pub max_scan_age_hours: i32,
+    pub max_feed_age_hours: i32,
 }
 
 pub async fn list_policy_criteria(conn: &mut PgConnection) -> ApiResult<Vec<PolicyCriteria>> {
     let policies = sqlx::query_as!(
         PolicyCriteria,
-        r#"SELECT no, id, target_tags AS "target_tags: Json<Tags>", os_key, patch_level, level_ends, max_scan_age_hours
+        r#"SELECT no, id, target_tags AS "target_tags: Json<Tags>", os_key, patch_level, level_ends, max_scan_age_hours, max_feed_age_hours
            FROM patch.policies ORDER BY id"#
     )
     .fetch_all(conn)

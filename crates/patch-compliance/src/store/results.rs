@@ -1,7 +1,10 @@
 //! Policy results: one per host and policy.
 
 use chrono::{DateTime, Utc};
-use domain::{compliance::ComplianceStatus, selector::Tags};
+use domain::{
+    compliance::{ComplianceStatus, UnknownCause},
+    selector::Tags,
+};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
 
@@ -19,6 +22,10 @@ pub struct HostInput {
     pub status: ComplianceStatus,
     pub last_scanned: Option<DateTime<Utc>>,
     pub findings: Vec<i32>,
+    /// The releases whose advisories apply to its packages. Empty before its first scan.
+    pub releases: Vec<String>,
+    /// Packages that could not be read.
+    pub unread: i32,
 }
 
 /// In the order of their numbers.
@@ -26,7 +33,7 @@ pub async fn list_host_inputs(conn: &mut PgConnection, hosts: &[i32]) -> ApiResu
     let hosts = sqlx::query_as!(
         HostInput,
         r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status AS "status: TextColumn<ComplianceStatus>", s.last_scanned,
-               coalesce(f.findings, '{}') AS "findings!"
+               coalesce(f.findings, '{}') AS "findings!", coalesce(f.releases, '{}') AS "releases!", coalesce(f.unread, 0) AS "unread!"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.set_findings f ON f.set_no = s.set_no
            WHERE h.id = ANY($1) ORDER BY h.id"#,
         hosts
@@ -41,8 +48,9 @@ pub async fn list_hosts_of_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiRes
     let hosts = sqlx::query_as!(
         HostInput,
         r#"SELECT h.id, h.ci_id, h.active, h.os_key, h.tags AS "tags: Json<Tags>", s.set_no, s.status AS "status: TextColumn<ComplianceStatus>", s.last_scanned,
-               '{}'::integer[] AS "findings!"
-           FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active WHERE s.set_no = ANY($1) ORDER BY h.id"#,
+               '{}'::integer[] AS "findings!", coalesce(f.releases, '{}') AS "releases!", coalesce(f.unread, 0) AS "unread!"
+           FROM patch.host_scans s JOIN patch.hosts h ON h.id = s.host_id AND h.active
+           LEFT JOIN patch.set_findings f ON f.set_no = s.set_no WHERE s.set_no = ANY($1) ORDER BY h.id"#,
         sets
     )
     .fetch_all(conn)
@@ -56,6 +64,11 @@ pub struct StoredResult {
     pub host_id: i32,
     pub policy_no: i32,
     pub status: ComplianceStatus,
+    /// Why the status is unknown, and the release that this is about.
+    pub cause: Option<TextColumn<UnknownCause>>,
+    pub cause_release: Option<String>,
+    /// Packages that could not be read.
+    pub unread: i32,
     pub target_level: Option<String>,
     pub current_level: Option<String>,
     pub pending: i32,
@@ -71,8 +84,8 @@ pub struct StoredResult {
 pub async fn list_stored(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<StoredResult>> {
     let results = sqlx::query_as!(
         StoredResult,
-        r#"SELECT host_id, policy_no, status AS "status: TextColumn<ComplianceStatus>", target_level, current_level, pending, excepted, next_due,
-               open_cves, published_sum
+        r#"SELECT host_id, policy_no, status AS "status: TextColumn<ComplianceStatus>", cause AS "cause: TextColumn<UnknownCause>",
+               cause_release, unread, target_level, current_level, pending, excepted, next_due, open_cves, published_sum
            FROM patch.compliance WHERE host_id = ANY($1)"#,
         hosts
     )
@@ -106,10 +119,12 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
     };
     sqlx::query!(
         "INSERT INTO patch.compliance
-             (host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum)
+             (host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum,
+              cause, cause_release, unread)
          SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[],
-             $8::timestamptz[], $9::integer[], $10::bigint[])
+             $8::timestamptz[], $9::integer[], $10::bigint[], $11::text[], $12::text[], $13::integer[])
          ON CONFLICT (host_id, policy_no) DO UPDATE SET status = excluded.status, target_level = excluded.target_level,
+             cause = excluded.cause, cause_release = excluded.cause_release, unread = excluded.unread,
              current_level = excluded.current_level, pending = excluded.pending, excepted = excluded.excepted,
              next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum",
         &results.iter().map(|one| one.host_id).collect::<Vec<_>>(),
@@ -122,6 +137,10 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
         &results.iter().map(|one| one.next_due).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &results.iter().map(|one| one.open_cves).collect::<Vec<_>>(),
         &results.iter().map(|one| one.published_sum).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.cause.map(|cause| cause.0.name().to_owned())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &optional(|one| &one.cause_release) as &[Option<String>],
+        &results.iter().map(|one| one.unread).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

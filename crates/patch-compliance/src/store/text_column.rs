@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 /// The type of such a column in a query: `status AS "status: TextColumn<ComplianceStatus>"`. An unknown name is an error.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextColumn<T>(pub T);
 
 impl<T> Type<Postgres> for TextColumn<T> {

@@ -160,7 +160,7 @@ pub async fn match_each(pool: &PgPool, hosts: &[String]) -> anyhow::Result<Durat
         .await?;
         let index = Index::new(bodies.into_iter().map(|body| body.0));
         let facts = advisories::HostFacts::new(os.clone());
-        let inventory = Inventory { facts, packages: serde_json::from_value(packages)? };
+        let inventory = Inventory { facts, packages: serde_json::from_value(packages)?, unread: Vec::new() };
         let pending: Vec<serde_json::Value> = match_host(&index, &inventory)
             .iter()
             .map(|found| {

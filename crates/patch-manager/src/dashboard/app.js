@@ -50,6 +50,13 @@ function shares(title, groups) {
   return [element("h2", {}, title), table([title.replace("By ", ""), "", "share", "compliant", "lacking", "unknown"], rows, "Nothing is known yet.")];
 }
 
+function coverage(releases) {
+  const rows = releases.map((one) => [one.release, String(one.hosts), state(one.state), one.feeds.map((feed) => feed.feed).join(", ") || "none",
+    one.feeds.length ? time(one.feeds.map((feed) => feed.fetched_at).sort().at(-1)) : "never", one.end_of_support ?? "", one.reason ?? ""]);
+  return [element("h2", {}, "Known advisories"),
+    table(["release", "hosts", "state", "feeds", "last imported", "end of support", "reason"], rows, "No host is known yet.")];
+}
+
 async function showFleet() {
   const [compliance, runs] = await Promise.all([api("/patch/compliance"), api("/patch/runs?limit=20")]);
   const total = compliance.total;
@@ -64,7 +71,7 @@ async function showFleet() {
       figure(total.non_compliant, "lacking patches"), figure(total.unknown, "unknown")),
     element("h2", {}, "Runs"),
     table(["run", "of", "state", "strategy", "patched", "failed", "by", "started"], rows, "No run was started yet."),
-    ...shares("By policy", compliance.by_policy), ...shares("By env", compliance.by_env), ...shares("By os", compliance.by_os),
+    ...coverage(compliance.coverage), ...shares("By policy", compliance.by_policy), ...shares("By env", compliance.by_env), ...shares("By os", compliance.by_os),
   ];
 }
 

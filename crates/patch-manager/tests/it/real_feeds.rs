@@ -61,7 +61,7 @@ async fn whole_feed_of_almalinux_matches_a_real_host_as_the_pure_matching_does()
     let index = Index::new(stored);
     let mut facts = HostFacts::new("alma9".parse().unwrap());
     facts.running_kernel = Some(KERNEL.to_owned());
-    let inventory = Inventory { facts, packages: read.packages };
+    let inventory = Inventory { facts, packages: read.packages, unread: Vec::new() };
     let mut matches = match_host(&index, &inventory);
     matches.extend(match_running_kernel(&index, &inventory));
     let expected: BTreeSet<(String, String, String)> = matches

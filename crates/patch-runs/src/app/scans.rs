@@ -11,7 +11,7 @@ use std::{
 };
 
 use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
-use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan};
+use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan, UnreadPackage};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::{
@@ -396,6 +396,8 @@ struct ScanOutput {
     #[serde(default)]
     reboot_pending: bool,
     packages: Vec<InventoryPackage>,
+    #[serde(default)]
+    unread: Vec<UnreadPackage>,
 }
 
 async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Result<Observation, String> {
@@ -414,6 +416,7 @@ async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Resu
         running_kernel: found.kernel.filter(|kernel| !kernel.is_empty()),
         reboot_pending: found.reboot_pending,
         packages: found.packages,
+        unread: found.unread,
     };
     observation::observe(inventory, app.clock.now())
         .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))

@@ -12,6 +12,7 @@ Examples:
   patchctl advisory import all.zip known_exploited_vulnerabilities.json
   patchctl advisory list --severity critical --affected
   patchctl advisory show CVE-2026-90100
+  patchctl advisory coverage
   patchctl advisory remediate CVE-2026-90100 --policy policy-prod
   patchctl advisory match --feed all.zip --inventory host.tsv --os almalinux:9 -o tsv")]
 pub enum AdvisoryCommand {
@@ -51,6 +52,9 @@ pub enum AdvisoryCommand {
     },
     /// List imports and their progress, newest first.
     Imports(Most),
+    /// Show what the imported feeds know of each release, and up to when. Exit status 3 when nothing can be said about a
+    /// release of a host.
+    Coverage(Most),
     /// Remediate an advisory or CVE in one run: scan, staging tests, rolling deployment, verification.
     Remediate {
         id: String,

@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 
 use advisories::feed::{Limits, recognise_feed};
 use api_client::patch::PatchClient;
-use api_types::patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, Remediate};
+use api_types::patch::{
+    AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, CoverageState, ReleaseCoverage, Remediate,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::run::show_started;
@@ -20,6 +22,8 @@ const ADVISORIES: Columns = "id severity exploited affected=affected_cis publish
 const IMPORTS: Columns = "id status origin format=report/format read=report/read new=report/new \
                           changed=report/changed started=started_at problem";
 const AFFECTED: Columns = "host=ci_id advisory=advisory_id package installed fixed state due";
+const COVERAGE: [&str; 8] =
+    ["release", "hosts", "state", "feed", "notices", "newest notice", "fetched", "end of support"];
 const REPORT: [&str; 10] = [
     "file",
     "format",
@@ -56,6 +60,7 @@ pub async fn run(
         AdvisoryCommand::Imports(most) => {
             printer.list(&client()?.list_imports(&[], most.limit).await?, IMPORTS)
         }
+        AdvisoryCommand::Coverage(most) => coverage(&client()?.list_coverage(most.limit).await?, printer),
         AdvisoryCommand::Import { paths } => import(&client()?, &paths, printer).await,
         AdvisoryCommand::Remediate { id, policy, options, watch } => {
             let request = Remediate {
@@ -207,4 +212,30 @@ fn content_type(content: &[u8]) -> &'static str {
         [b'<', ..] => "application/xml",
         _ => "application/octet-stream",
     }
+}
+
+/// A row for each feed of a release.
+fn coverage(releases: &[ReleaseCoverage], printer: Printer) -> CommandResult {
+    let rows = releases.iter().flat_map(|release| {
+        let ends = release.end_of_support.map(|day| day.to_string()).unwrap_or_default();
+        let row = move |feed: &str, notices: String, newest: String, fetched: String| {
+            row![release.release, release.hosts, release.state, feed, notices, newest, fetched, ends]
+        };
+        let mut rows: Vec<Vec<String>> = release
+            .feeds
+            .iter()
+            .map(|feed| {
+                let newest = feed.newest_notice.format("%Y-%m-%d").to_string();
+                let fetched = feed.fetched_at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+                row(&clean(&feed.feed), feed.notices.to_string(), newest, fetched)
+            })
+            .collect();
+        if rows.is_empty() {
+            rows.push(row("-", "0".to_owned(), String::new(), String::new()));
+        }
+        rows
+    });
+    printer.rows_of(&releases, &COVERAGE, rows)?;
+    let has_gap = releases.iter().any(|one| one.hosts > 0 && one.state != CoverageState::Covered);
+    Ok(if has_gap { ExitStatus::Partial } else { ExitStatus::Ok })
 }

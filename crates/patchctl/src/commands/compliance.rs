@@ -93,10 +93,25 @@ fn summary(summary: &ComplianceSummary, printer: Printer) -> CommandResult {
     ];
     let rows = by_dimension(&summary.total, dimensions, row);
     printer.rows_of(summary, &["by", "value", "compliant", "non-compliant", "unknown", "percent"], rows)?;
-    if let (true, Some(oldest)) = (printer.is_for_people(), summary.oldest_scan) {
-        print(&format!("\noldest scan: {}", oldest.format("%Y-%m-%dT%H:%M:%SZ")))?;
+    if !printer.is_for_people() {
+        return OK;
     }
+    if let Some(oldest) = summary.oldest_scan {
+        print(&format!("\noldest scan: {}\n", oldest.format("%Y-%m-%dT%H:%M:%SZ")))?;
+    }
+    print(&coverage_line(summary))?;
     OK
+}
+
+/// How much of the fleet the imported advisories say something about, and what they do not.
+fn coverage_line(summary: &ComplianceSummary) -> String {
+    let gaps: Vec<_> = summary.coverage.iter().filter_map(|one| Some((one, one.reason.as_ref()?))).collect();
+    if gaps.is_empty() {
+        return format!("advisories: all {} releases of these hosts are covered\n", summary.coverage.len());
+    }
+    let lines =
+        gaps.iter().map(|(one, reason)| format!("advisories: {} ({} hosts)\n", clean(reason), one.hosts));
+    lines.chain(["`patchctl advisory coverage` shows the feeds of each release\n".to_owned()]).collect()
 }
 
 fn timeliness(report: &TimelinessReport, printer: Printer) -> CommandResult {

@@ -96,7 +96,7 @@ fn read_inventory(
         (None, None) => os_of_feed(advisories, &bytes)?,
     };
     let facts = HostFacts { running_kernel: arguments.running_kernel.clone(), ..HostFacts::new(os) };
-    Ok(Inventory { facts, packages: read.packages })
+    Ok(Inventory { facts, packages: read.packages, unread: Vec::new() })
 }
 
 fn read_feed(path: &Path, advisories: &mut Vec<Advisory>, refused: &mut Refused) -> Result<(), Failure> {
