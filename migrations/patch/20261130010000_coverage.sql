@@ -21,7 +21,7 @@ CREATE TABLE patch.coverage (
 INSERT INTO patch.coverage (release, feed, notices, newest, fetched_at)
     SELECT p.os, a.source, count(DISTINCT a.no), max(a.published), coalesce(
         (SELECT max(i.ended_at) FROM patch.feed_imports i
-         WHERE i.status = 'succeeded' AND i.report ->> 'format' NOT IN ('kev', 'epss', 'nvd')), max(a.modified))
+         WHERE i.status = 'succeeded' AND i.report ->> 'format' NOT IN ('kev-json', 'kev-csv', 'epss-csv', 'nvd')), max(a.modified))
     FROM patch.advisories a JOIN patch.advisory_packages p ON p.advisory_no = a.no
     WHERE a.in_force GROUP BY 1, 2;
 

@@ -11,6 +11,19 @@ pub fn seeds() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../seeds/advisories")
 }
 
+/// The seeded advisories except those that arrive later, one a line.
+pub fn seed_lines() -> Vec<u8> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(seeds()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("DCOS-") {
+            let record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            lines.extend(format!("{record}\n").into_bytes());
+        }
+    }
+    lines
+}
+
 /// Which version of each package a host has.
 #[derive(Clone, Copy)]
 pub enum Age {
@@ -67,15 +80,7 @@ impl Platform {
 
     /// All seeded advisories except those that arrive later.
     pub async fn import_seeds(&self) {
-        let mut lines = Vec::new();
-        for entry in fs::read_dir(seeds()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_str().unwrap().starts_with("DCOS-") {
-                let record: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-                lines.extend(format!("{record}\n").into_bytes());
-            }
-        }
-        let report = import(&self.operator, lines).await;
+        let report = import(&self.operator, seed_lines()).await;
         assert_eq!((&report["new"], &report["refused"]), (&json!(21), &json!([])), "{report}");
     }
 

@@ -5,6 +5,7 @@ mod advisories;
 mod bad_input;
 mod calendars;
 mod compliance;
+mod coverage;
 mod exceptions;
 mod feeds;
 mod fleet;
