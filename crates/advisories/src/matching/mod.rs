@@ -10,6 +10,7 @@ mod index;
 mod installed;
 mod kernel;
 mod modularity;
+mod other_fix;
 mod rule;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use index::Fix;
 use installed::Installed;
 
 pub use index::Index;
+pub use other_fix::has_other_fix;
 pub use rule::Rule;
 
 /// One fix that one package of a host lacks.

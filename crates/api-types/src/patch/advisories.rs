@@ -33,6 +33,10 @@ pub struct AdvisoryDetail {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<CveNote>,
     pub affected_total: i64,
+    /// CIs that are missing one of the fixes of a CVE and have another one, made for their own minor release: the fix applies, the CVE
+    /// does not affect them.
+    #[serde(default)]
+    pub not_affected_total: i64,
     /// One page of the affected CIs, in the order in which they were registered.
     pub affected: Vec<AffectedCi>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use advisories::{advisory::NotAffected, feed};
+use advisories::{AffectedPackage, PackageKind, advisory::NotAffected, feed, matching::has_other_fix};
 use api_types::{
     page::Page,
     patch::{
@@ -60,6 +60,8 @@ pub(crate) struct CachedAdvisory {
     overlapping: Vec<i32>,
     advisories: Vec<Advisory>,
     notes: Vec<CveNote>,
+    /// The fixes of a CVE, by the number of their advisory, if there is a package with several of them.
+    competing: Vec<(i32, AffectedPackage)>,
 }
 
 /// Recent answers by id. Each is valid for its revision; the page of affected CIs is read together with the current
@@ -101,11 +103,21 @@ async fn advisory_detail(
     limit: i64,
 ) -> ApiResult<AdvisoryDetail> {
     let (known, affected_page) = find_with_page(app, conn, id, after, limit + 1).await?;
-    let AffectedPage { revision, counts, hosts } = affected_page;
-    let affected_total = count_affected(conn, &known, &counts).await?;
+    let AffectedPage { revision, counts, mut hosts } = affected_page;
+    let applicable_total = count_affected(conn, &known, &counts).await?;
+    let mut affected_total = applicable_total;
+    let spared = spared_findings(conn, &known).await?;
+    if !spared.spared.is_empty() {
+        affected_total =
+            store::affected::count_with_findings(conn, &known.numbers, &spared.affecting).await?;
+        hosts =
+            store::affected::list_with_findings(conn, &known.numbers, &spared.affecting, after, limit + 1)
+                .await?;
+    }
     let Page { items: hosts, next_page_token } = page(hosts, limit, |host| host.id);
     let revision = app.criteria.revision(conn, revision).await?;
-    let affected = affected_cis(app, conn, &revision, &known.numbers, hosts, app.clock.now()).await?;
+    let affected =
+        affected_cis(app, conn, &revision, &known.numbers, hosts, &spared.spared, app.clock.now()).await?;
     let mut advisories = known.advisories.clone();
     for (advisory, count) in advisories.iter_mut().zip(counts) {
         advisory.summary.affected_cis = count;
@@ -115,6 +127,7 @@ async fn advisory_detail(
         advisories,
         notes: known.notes.clone(),
         affected_total,
+        not_affected_total: applicable_total - affected_total,
         affected,
         next_page_token,
     })
@@ -155,6 +168,7 @@ async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<CachedAdvis
         revision,
         numbers: found.iter().map(|one| one.no).collect(),
         overlapping: overlapping(&found),
+        competing: if feed::is_cve_id(id.as_str()) { competing(&found) } else { Vec::new() },
         advisories: found.into_iter().map(|one| shown(one, &probabilities)).collect(),
         notes: notes.into_iter().map(cve_note).collect(),
     })
@@ -173,6 +187,54 @@ fn overlapping(found: &[FoundAdvisory]) -> Vec<i32> {
         releases.iter().any(|release| advisories_for.get(release.as_str()) > Some(&1))
     };
     found.iter().zip(&releases).filter(|(_, releases)| overlaps(releases)).map(|(one, _)| one.no).collect()
+}
+
+/// The fixes of packages for which several advisories name different fixes.
+fn competing(found: &[FoundAdvisory]) -> Vec<(i32, AffectedPackage)> {
+    let mut fixes_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (_, affected) in found.iter().flat_map(binaries) {
+        fixes_of.entry(&affected.package).or_default().extend(affected.fixed.as_deref());
+    }
+    let competes = |affected: &AffectedPackage| {
+        fixes_of.get(affected.package.as_str()).is_some_and(|fixes| fixes.len() > 1)
+    };
+    let competing = found.iter().flat_map(binaries).filter(|(_, affected)| competes(affected));
+    competing.map(|(no, affected)| (no, affected.clone())).collect()
+}
+
+fn binaries(one: &FoundAdvisory) -> impl Iterator<Item = (i32, &AffectedPackage)> {
+    let binaries = one.body.affected.iter().filter(|affected| affected.package_kind == PackageKind::Binary);
+    binaries.map(|affected| (one.no, affected))
+}
+
+/// The findings of a CVE's advisories.
+#[derive(Default)]
+struct SparedFindings {
+    /// Of packages that have another fix of the CVE: the fix applies, but the CVE does not affect the host.
+    spared: BTreeSet<i32>,
+    /// The others. Empty if there is no spared one.
+    affecting: Vec<i32>,
+}
+
+async fn spared_findings(conn: &mut PgConnection, known: &CachedAdvisory) -> ApiResult<SparedFindings> {
+    let mut found = SparedFindings::default();
+    if known.competing.is_empty() {
+        return Ok(found);
+    }
+    let fixes = || known.competing.iter().map(|(_, affected)| affected);
+    for finding in store::dictionary::list_findings_of_advisories(conn, &known.numbers).await? {
+        let lacking = known.competing.iter().find(|(no, affected)| {
+            *no == finding.advisory_no
+                && affected.package == finding.package
+                && affected.fixed.as_ref() == Some(&finding.fixed)
+        });
+        if lacking.is_some_and(|(_, lacking)| has_other_fix(&finding.installed, lacking, fixes())) {
+            found.spared.insert(finding.no);
+        } else {
+            found.affecting.push(finding.no);
+        }
+    }
+    Ok(found)
 }
 
 fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory {
@@ -230,6 +292,7 @@ async fn affected_cis(
     revision: &Revision,
     advisories: &[i32],
     hosts: Vec<AffectedHost>,
+    spared: &BTreeSet<i32>,
     now: DateTime<Utc>,
 ) -> ApiResult<Vec<AffectedCi>> {
     let ambiguous: Vec<i32> =
@@ -243,7 +306,8 @@ async fn affected_cis(
     let mut affected = Vec::with_capacity(hosts.len());
     for host in hosts {
         let several = findings_of_hosts.get(&host.id).into_iter().flatten();
-        let matching = host.finding_no.iter().chain(several).filter_map(|no| findings.get(no));
+        let matching = host.finding_no.iter().chain(several).filter(|no| !spared.contains(no));
+        let matching = matching.filter_map(|no| findings.get(no));
         let mut matching: Vec<&Finding> = matching.map(|known| known.finding()).collect();
         matching.sort_unstable_by_key(|one| (&one.advisory_id, &one.package, &one.fixed));
         let Some(ci_id) = ci_ids.get(&host.id) else { continue };

@@ -120,6 +120,47 @@ pub async fn count_affected(conn: &mut PgConnection, advisories: &[i32]) -> ApiR
     Ok(count)
 }
 
+/// Counts CIs with one of these findings among those that are missing a fix of these advisories.
+pub async fn count_with_findings(
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    findings: &[i32],
+) -> ApiResult<i64> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(DISTINCT a.host_id) AS "hosts!"
+           FROM patch.affected a JOIN patch.host_scans s ON s.host_id = a.host_id JOIN patch.set_findings f ON f.set_no = s.set_no
+           WHERE a.advisory_no = ANY($1) AND (a.finding_no = ANY($2) OR a.finding_no IS NULL AND f.findings && $2)"#,
+        advisories,
+        findings
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// The next of them after `after`.
+pub async fn list_with_findings(
+    conn: &mut PgConnection,
+    advisories: &[i32],
+    findings: &[i32],
+    after: i32,
+    limit: i64,
+) -> ApiResult<Vec<AffectedHost>> {
+    let hosts = sqlx::query_scalar!(
+        r#"SELECT DISTINCT a.host_id
+           FROM patch.affected a JOIN patch.host_scans s ON s.host_id = a.host_id JOIN patch.set_findings f ON f.set_no = s.set_no
+           WHERE a.advisory_no = ANY($1) AND a.host_id > $3 AND (a.finding_no = ANY($2) OR a.finding_no IS NULL AND f.findings && $2)
+           ORDER BY a.host_id LIMIT $4"#,
+        advisories,
+        findings,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts.into_iter().map(|id| AffectedHost { id, finding_no: None }).collect())
+}
+
 /// A host that is missing fixes of some advisories.
 #[derive(Debug, Clone, Copy)]
 pub struct AffectedHost {

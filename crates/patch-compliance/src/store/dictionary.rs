@@ -71,6 +71,31 @@ pub async fn insert_packages(
     Ok(rows.into_iter().map(|row| (row.digest, row.no)).collect())
 }
 
+/// What a finding is about.
+#[derive(Debug, Clone)]
+pub struct FindingKey {
+    pub no: i32,
+    pub advisory_no: i32,
+    pub package: String,
+    pub installed: String,
+    pub fixed: String,
+}
+
+/// All findings of these advisories, of whatever host.
+pub async fn list_findings_of_advisories(
+    conn: &mut PgConnection,
+    advisories: &[i32],
+) -> ApiResult<Vec<FindingKey>> {
+    let findings = sqlx::query_as!(
+        FindingKey,
+        "SELECT no, advisory_no, package, installed, fixed FROM patch.findings WHERE advisory_no = ANY($1)",
+        advisories
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(findings)
+}
+
 pub async fn load_packages(
     conn: &mut PgConnection,
     numbers: &[i32],

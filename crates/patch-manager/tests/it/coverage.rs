@@ -248,6 +248,57 @@ async fn packages_of_other_vendors_are_counted_apart() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_does_not_affect_a_host_with_the_fix_of_its_own_minor_release() {
+    let platform = Platform::start().await;
+    let at = "2026-03-02T00:00:00Z";
+    import_notice(
+        &platform,
+        &notice("RHSA-2026:0902", "Red Hat:rhel_eus:9.2::baseos", "libx", "2-5.el9_2", at),
+    )
+    .await;
+    import_notice(
+        &platform,
+        &notice("RHSA-2026:0904", "Red Hat:enterprise_linux:9::baseos", "libx", "2-9.el9_4", at),
+    )
+    .await;
+    for (host, version) in
+        [("eus-old", "2-4.el9_2"), ("eus-new", "2-5.el9_2"), ("mid", "2-7.el9_3"), ("new", "2-9.el9_4")]
+    {
+        platform.add_host(host, json!({ "env": "prod", "os": "rhel9" })).await;
+        platform.push(&bare(host, "rhel:9", "libx", version)).await;
+    }
+    // The later fix applies to all three that lack it.
+    for (host, status) in [
+        ("eus-old", "non_compliant"),
+        ("eus-new", "non_compliant"),
+        ("mid", "non_compliant"),
+        ("new", "compliant"),
+    ] {
+        assert_eq!(platform.compliance_of(host).await["compliance_status"], status, "{host}");
+    }
+    let advisory = platform.operator.get("/patch/advisories/RHSA-2026:0904").await.expect(200);
+    assert_eq!((&advisory["affected_total"], &advisory["not_affected_total"]), (&json!(3), &json!(0)));
+    // The vulnerability does not affect the one that has the fix of 9.2.
+    let hosts = |page: &Value| -> Vec<String> {
+        page["affected"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["ci_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let cve = platform.operator.get("/patch/advisories/CVE-2026-90555").await.expect(200);
+    assert_eq!((&cve["affected_total"], &cve["not_affected_total"]), (&json!(2), &json!(1)));
+    assert_eq!(hosts(&cve), ["eus-old", "mid"]);
+    let first = platform.operator.get("/patch/advisories/CVE-2026-90555?limit=1").await.expect(200);
+    let token = first["next_page_token"].as_str().unwrap();
+    let next = format!("/patch/advisories/CVE-2026-90555?limit=1&page_token={token}");
+    let second = platform.operator.get(&next).await.expect(200);
+    assert_eq!((hosts(&first), hosts(&second)), (vec!["eus-old".to_owned()], vec!["mid".to_owned()]));
+    assert_eq!(second["next_page_token"], json!(null));
+}
+
 /// The schema before it knew what the feeds cover.
 const BEFORE_COVERAGE: i64 = 20_261_130_010_000;
 

@@ -105,6 +105,12 @@ fn show(detail: &AdvisoryDetail, printer: Printer) -> CommandResult {
         print("\n")?;
     }
     print(&format!("affected: {}\n", detail.affected_total))?;
+    if detail.not_affected_total > 0 {
+        print(&format!(
+            "not affected: {}, which lack a later fix and have the one for their own minor release\n",
+            detail.not_affected_total
+        ))?;
+    }
     if detail.affected.is_empty() { OK } else { printer.list(&detail.affected, AFFECTED) }
 }
 

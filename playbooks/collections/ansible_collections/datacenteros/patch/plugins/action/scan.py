@@ -47,5 +47,6 @@ def _package(package):
         "candidate": package.get("candidate"),
         "held": bool(package.get("held")),
         "module": package.get("module"),
+        "vendor": package.get("vendor"),
         "returnable": bool(package.get("returnable")),
     }

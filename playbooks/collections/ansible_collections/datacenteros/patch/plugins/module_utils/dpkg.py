@@ -7,7 +7,7 @@ import re
 import shutil
 
 FIELDS = (
-    "${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n"
+    "${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\t${Origin}\n"
 )
 # A package's new settings replace the old ones only where the operator has not changed these.
 KEEP_SETTINGS = ["--force-confdef", "--force-confold"]
@@ -31,13 +31,13 @@ class Dpkg:
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", FIELDS])
         packages = []
         for line in out.splitlines():
-            name, version, arch, source, source_version, status = (line + "\t" * 5).split("\t")[:6]
+            name, version, arch, source, source_version, status, origin = (line + "\t" * 6).split("\t")[:7]
             # The second letter is the state: `n` is not installed, `c` has only left-over settings.
             if len(status) < 2 or status[1] in "nc" or not version:
                 continue
             packages.append({
                 "name": name.split(":")[0], "version": version, "arch": arch, "source": source,
-                "source_version": source_version,
+                "source_version": source_version, "vendor": origin.strip() or None,
             })
         return packages
 

@@ -13,7 +13,7 @@ try:
 except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
-FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}"
+FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}|%{VENDOR}"
 # As in dnf's own plugin `needs-restarting`: a host that runs older versions of these needs a reboot.
 CORE = {
     "kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "systemd", "udev", "openssl-libs", "gnutls", "dbus",
@@ -43,12 +43,12 @@ class Rpm:
             _code, out, _err = self.run(["rpm", "-qa", "--qf", FIELDS + "\n"])
         packages = []
         for line in out.splitlines():
-            name, version, arch, source, installed_at, module = (line + "|" * 5).split("|")[:6]
+            name, version, arch, source, installed_at, vendor, module = (line + "|" * 6).split("|")[:7]
             if name == "gpg-pubkey" or not version:
                 continue
             packages.append({
                 "name": name, "version": version, "arch": arch, "source": re.sub(r"-[^-]+-[^-]+\.src\.rpm$", "", source),
-                "source_version": version, "module": None if module in ("", "(none)") else module,
+                "source_version": version, "vendor": _known(vendor), "module": _known(module),
                 "installed_at": int(installed_at) if installed_at.isdigit() else 0,
             })
         return packages
@@ -174,6 +174,11 @@ class Rpm:
             "{0}.{1}".format(package["version"].partition(":")[2] or package["version"], package["arch"])
             for package in self.installed() if package["name"] in named
         )
+
+
+def _known(text):
+    """rpm prints `(none)` for a field that the package does not have."""
+    return None if text in ("", "(none)") else text
 
 
 def _lines(path):
