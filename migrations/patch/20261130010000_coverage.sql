@@ -23,7 +23,11 @@ INSERT INTO patch.coverage (release, feed, notices, newest, fetched_at)
         (SELECT max(i.ended_at) FROM patch.feed_imports i
          WHERE i.status = 'succeeded' AND i.report ->> 'format' NOT IN ('kev-json', 'kev-csv', 'epss-csv', 'nvd')), max(a.modified))
     FROM patch.advisories a JOIN patch.advisory_packages p ON p.advisory_no = a.no
-    WHERE a.in_force GROUP BY 1, 2;
+    WHERE a.in_force AND p.fixed IS NOT NULL GROUP BY 1, 2;
+
+-- What the vendor says instead of a fix; NULL: it has one, or it was stored without.
+ALTER TABLE patch.advisory_packages ADD COLUMN no_fix text
+    CHECK (no_fix IN ('open', 'under_investigation', 'minor', 'postponed', 'not_planned', 'end_of_life'));
 
 ALTER TABLE patch.policies ADD COLUMN max_feed_age_hours integer NOT NULL DEFAULT 168;
 

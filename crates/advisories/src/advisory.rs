@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use domain::compliance::NoFix;
+
 use crate::cvss::CvssVector;
 use crate::module_stream::ModuleStream;
 use crate::os::OsRelease;
@@ -164,6 +166,9 @@ pub struct AffectedPackage {
     /// The module streams that the fix is for, any of them. Empty if it is not modular, or if the feed does not name the
     /// stream.
     pub modules: Vec<ModuleStream>,
+    /// What the vendor says instead of a fix; `None` if there is a fix, or in a record that was stored without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_fix: Option<NoFix>,
 }
 
 impl AffectedPackage {

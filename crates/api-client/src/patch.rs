@@ -7,7 +7,7 @@ use api_types::patch::{
     CiCompliance, ComplianceSummary, CreateCalendar, CreateException, Exception, FreezeConflicts, Inventory,
     InventoryReport, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
     RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
-    TimelinessReport,
+    TimelinessReport, UnfixedVulnerability,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -49,6 +49,15 @@ impl PatchClient {
 
     pub async fn get_ci_compliance(&self, id: &CiId) -> Result<CiCompliance, ClientError> {
         self.0.get(&format!("/patch/compliance/{id}"), &[]).await
+    }
+
+    /// The vulnerabilities of a CI without a fix, up to `most`.
+    pub async fn list_unfixed(
+        &self,
+        id: &CiId,
+        most: usize,
+    ) -> Result<Vec<UnfixedVulnerability>, ClientError> {
+        self.0.get_all(&format!("/patch/compliance/{id}/unfixed"), &[], most).await
     }
 
     /// What the imported feeds know of each release, up to `most` releases.

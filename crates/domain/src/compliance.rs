@@ -80,6 +80,21 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// What a vendor says of a vulnerability that it has not fixed in a release.
+    NoFix, "a state of a vulnerability without a fix" {
+        /// Affected; the vendor says no more.
+        Open => "open",
+        UnderInvestigation => "under_investigation",
+        /// Too small for an advisory of its own; a later update of the package may fix it.
+        Minor => "minor",
+        Postponed => "postponed",
+        NotPlanned => "not_planned",
+        /// The release or the package gets no fixes any more.
+        EndOfLife => "end_of_life",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,7 @@ mod tests {
             fixed: Some(fixed.to_owned()),
             arch: None,
             modules: Vec::new(),
+            no_fix: None,
         }
     }
 

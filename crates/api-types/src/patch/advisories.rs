@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{PatchStateOfPackage, Severity};
+use super::{NoFix, PatchStateOfPackage, Severity};
 
 /// An advisory in a list.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -78,6 +78,25 @@ pub struct AdvisoryPackage {
     pub os: String,
     pub package: String,
     pub fixed: Option<String>,
+    /// What the vendor says instead of a fix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_fix: Option<NoFix>,
+}
+
+/// A vulnerability of a CI's package for which its vendor has no fix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnfixedVulnerability {
+    pub package: String,
+    pub installed: String,
+    /// The release in which there is no fix.
+    pub os: String,
+    pub advisory_id: String,
+    pub cve_ids: Vec<String>,
+    pub severity: Severity,
+    /// Known to be exploited (CISA KEV).
+    pub exploited: bool,
+    /// What the vendor says.
+    pub no_fix: NoFix,
 }
 
 /// A CI that is missing a fix, with the versions that prove it.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-pub use domain::compliance::{ComplianceStatus, CoverageState, PatchStateOfPackage, Severity, UnknownCause};
+pub use domain::compliance::{
+    ComplianceStatus, CoverageState, NoFix, PatchStateOfPackage, Severity, UnknownCause,
+};
 use domain::{
     ids::{CiId, PolicyId, ScanId},
     selector::Selector,

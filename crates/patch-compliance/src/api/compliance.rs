@@ -2,7 +2,10 @@
 
 use api_types::{
     page::Page,
-    patch::{CiCompliance, ComplianceRow, ComplianceStatus, ComplianceSummary, ReleaseCoverage},
+    patch::{
+        CiCompliance, ComplianceRow, ComplianceStatus, ComplianceSummary, ReleaseCoverage,
+        UnfixedVulnerability,
+    },
     problem::Problem,
 };
 use axum::{
@@ -36,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_coverage))
         .routes(routes!(export_compliance))
         .routes(routes!(get_ci_compliance))
+        .routes(routes!(list_unfixed))
 }
 
 /// Compliance of the fleet by policy, environment, OS, tier, owner and cluster.
@@ -65,6 +69,19 @@ async fn get_ci_compliance(
     Path(ci_id): Path<CiId>,
 ) -> ApiResult<Json<CiWithPatches>> {
     compliance::get_ci_compliance(&app, &ci_id).await.map(Json)
+}
+
+/// The vulnerabilities of one CI for which its vendor has no fix, and what the vendor says instead.
+#[utoipa::path(get, path = "/patch/compliance/{ci_id}/unfixed", tag = "compliance",
+    params(("ci_id" = String, Path, description = "CI"), PageRequest),
+    responses((status = 200, body = Page<UnfixedVulnerability>), (status = "4XX", body = Problem)))]
+async fn list_unfixed(
+    State(app): State<App>,
+    _: Viewer,
+    Path(ci_id): Path<CiId>,
+    page: PageRequest,
+) -> ApiResult<Json<Page<UnfixedVulnerability>>> {
+    coverage::list_unfixed(&app, &ci_id, &page).await.map(Json)
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]

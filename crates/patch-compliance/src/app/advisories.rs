@@ -9,8 +9,8 @@ use advisories::{AffectedPackage, PackageKind, advisory::NotAffected, feed, matc
 use api_types::{
     page::Page,
     patch::{
-        Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, PatchStateOfPackage,
-        SparedPackage,
+        Advisory, AdvisoryDetail, AdvisoryPackage, AdvisorySummary, AffectedCi, CveNote, NoFix,
+        PatchStateOfPackage, SparedPackage,
     },
 };
 use chrono::{DateTime, Utc};
@@ -244,6 +244,7 @@ fn shown(found: FoundAdvisory, probabilities: &HashMap<String, f64>) -> Advisory
     let packages = body.affected.into_iter().map(|affected| AdvisoryPackage {
         os: affected.os.to_string(),
         package: affected.package,
+        no_fix: affected.no_fix.or(affected.fixed.is_none().then_some(NoFix::Open)),
         fixed: affected.fixed,
     });
     Advisory {

@@ -191,7 +191,8 @@ struct Import {
 impl Import {
     fn count_read(&mut self, record: &FeedRecord) {
         if let FeedRecord::Advisory(advisory) = record {
-            for affected in &advisory.affected {
+            // A feed that only names vulnerabilities does not know which fixes there are.
+            for affected in advisory.affected.iter().filter(|affected| affected.fixed.is_some()) {
                 let key = (affected.os.to_string(), advisory.source.clone());
                 self.fetched.insert(key);
             }

@@ -106,6 +106,12 @@ pub(crate) async fn get_ci_compliance(app: &App, ci_id: &CiId) -> ApiResult<CiWi
     conn.release(shown)
 }
 
+pub(crate) fn not_managed(ci_id: &CiId) -> ApiError {
+    ApiError::not_found(format!(
+        "managed host `{ci_id}`: it is not an active host or VM with an `os` tag in the CMDB"
+    ))
+}
+
 /// A CI with its missing fixes, ready to serialise.
 pub(crate) type CiWithPatches = CiCompliance<PatchJson>;
 
@@ -136,9 +142,7 @@ async fn ci_compliance(
 ) -> ApiResult<CiWithPatches> {
     let records = store::compliance::list_ci_records(conn, ci_id.as_str()).await?;
     let Some(record) = records.first() else {
-        return Err(ApiError::not_found(format!(
-            "managed host `{ci_id}`: it is not an active host or VM with an `os` tag in the CMDB"
-        )));
+        return Err(not_managed(ci_id));
     };
     let revision = criteria.revision(conn, record.revision).await?;
     let numbers = record.findings.as_deref().unwrap_or_default();

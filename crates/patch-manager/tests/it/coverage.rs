@@ -299,6 +299,56 @@ async fn cve_does_not_affect_a_host_with_the_fix_of_its_own_minor_release() {
     assert_eq!(second["next_page_token"], json!(null));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn vulnerabilities_without_a_fix_are_listed_with_what_the_vendor_says() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let tracker = json!({ "libz": {
+        "CVE-2026-90601": { "description": "one", "releases": { "bookworm": { "status": "open", "urgency": "low", "nodsa": "Minor issue" } } },
+        "CVE-2026-90602": { "description": "two", "releases": { "bookworm": { "status": "open", "urgency": "end-of-life" } } },
+        "CVE-2026-90603": { "description": "three", "releases": { "bookworm": { "status": "open", "urgency": "high", "nodsa": "later", "nodsa_reason": "postponed" } } },
+        "CVE-2026-90604": { "description": "four", "releases": { "bookworm": { "status": "resolved", "fixed_version": "1.2-3", "urgency": "high" } } },
+        "CVE-2026-90605": { "description": "five", "releases": { "bookworm": { "status": "undetermined", "urgency": "unimportant" } } },
+    } });
+    let report = import(&platform.operator, tracker.to_string().into_bytes()).await;
+    assert_eq!((&report["new"], &report["format"]), (&json!(5), &json!("debian-tracker")), "{report}");
+    let pushed = json!({ "ci_id": "db-1", "os": "debian:12", "packages": [
+        { "name": "libz1", "version": "1.2-3", "source": "libz" }, { "name": "bash", "version": "5.2-2" }] });
+    platform.push(&pushed).await;
+    // None of them can be installed: the host has every fix that there is.
+    let db = platform.compliance_of("db-1").await;
+    assert_eq!((&db["compliance_status"], &db["pending_patches"]), (&json!("compliant"), &json!([])));
+    let page = platform.operator.get("/patch/compliance/db-1/unfixed").await.expect(200);
+    let said: Vec<_> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["cve_ids"][0].as_str().unwrap(),
+                one["package"].as_str().unwrap(),
+                one["no_fix"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("CVE-2026-90601", "libz1", "minor"),
+            ("CVE-2026-90602", "libz1", "end_of_life"),
+            ("CVE-2026-90603", "libz1", "postponed"),
+            ("CVE-2026-90605", "libz1", "under_investigation"),
+        ]
+    );
+    let first = platform.operator.get("/patch/compliance/db-1/unfixed?limit=3").await.expect(200);
+    let token = first["next_page_token"].as_str().unwrap();
+    let rest = format!("/patch/compliance/db-1/unfixed?limit=3&page_token={token}");
+    assert_eq!(platform.operator.get(&rest).await.expect(200)["items"].as_array().unwrap().len(), 1);
+    let cve = platform.operator.get("/patch/advisories/CVE-2026-90603").await.expect(200);
+    assert_eq!(cve["advisories"][0]["packages"][0]["no_fix"], "postponed");
+    platform.operator.get("/patch/compliance/nobody/unfixed").await.expect_problem(404);
+}
+
 /// The schema before it knew what the feeds cover.
 const BEFORE_COVERAGE: i64 = 20_261_130_010_000;
 
@@ -314,9 +364,10 @@ async fn coverage_of_a_database_in_use_is_estimated_and_its_hosts_are_judged_aga
         INSERT INTO patch.advisories (id, source, kind, severity, summary, cves, published, modified, in_force, exploited, due, digest, body)
             SELECT id, source, 'security', 'high', 's', '{}', published, published, true, false, published, '', '{}'
             FROM (VALUES ('A-1', 'x', '2026-01-02Z'::timestamptz), ('A-2', 'x', '2026-02-02Z'), ('B-1', 'y', '2026-01-05Z')) given (id, source, published);
-        INSERT INTO patch.advisory_packages (advisory_no, position, os, package, package_kind, modules)
-            VALUES (1, 0, 'rocky:9', 'curl', 'binary', '{}'), (1, 1, 'rocky:9', 'libcurl', 'binary', '{}'), (2, 0, 'rocky:9', 'curl', 'binary', '{}'),
-                (3, 0, 'debian:12', 'curl', 'source', '{}');
+        INSERT INTO patch.advisory_packages (advisory_no, position, os, package, package_kind, fixed, modules)
+            VALUES (1, 0, 'rocky:9', 'curl', 'binary', '1-2', '{}'), (1, 1, 'rocky:9', 'libcurl', 'binary', '1-2', '{}'),
+                (2, 0, 'rocky:9', 'curl', 'binary', '1-3', '{}'), (3, 0, 'debian:12', 'curl', 'source', '1-2', '{}'),
+                (3, 1, 'debian:11', 'curl', 'source', NULL, '{}');
         INSERT INTO patch.feed_imports (id, origin, requested_by, status, bytes_total, report, started_at, ended_at) VALUES
             ('00000000-0000-0000-0000-000000000001', 'o', 'r', 'succeeded', 1, '{\"format\": \"osv\"}', '2026-02-03Z', '2026-02-03Z'),
             ('00000000-0000-0000-0000-000000000002', 'o', 'r', 'failed', 1, '{\"format\": \"osv\"}', '2026-02-08Z', '2026-02-08Z'),

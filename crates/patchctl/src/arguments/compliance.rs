@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use domain::ids::{CiId, PolicyId, ScanId};
 
-use super::Selection;
+use super::{Most, Selection};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -17,6 +17,12 @@ pub enum ComplianceCommand {
     Summary,
     /// Show what is missing on one host, and why.
     Show { ci: CiId },
+    /// Show the vulnerabilities of one host for which its vendor has no fix, and what the vendor says.
+    Unfixed {
+        ci: CiId,
+        #[command(flatten)]
+        most: Most,
+    },
     /// Scan hosts now. Exit status with --wait: 3 when some hosts could not be scanned.
     Scan {
         #[command(flatten)]

@@ -21,6 +21,8 @@ const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 const SCAN_POLL: Duration = Duration::from_millis(500);
 
 const PENDING: Columns = "package installed fixed advisory=advisory_id severity exploited due state";
+const UNFIXED: Columns =
+    "package installed vendor_says=no_fix severity exploited advisory=advisory_id cves=cve_ids";
 const POLICIES: Columns = "policy=policy_id status=compliance_status target=target_patch_level \
                            current=current_patch_level pending reason";
 const TIMELINESS: [&str; 9] = [
@@ -44,6 +46,9 @@ pub async fn run(
     match command.unwrap_or(ComplianceCommand::Summary) {
         ComplianceCommand::Summary => summary(&client.get_compliance().await?, printer),
         ComplianceCommand::Show { ci } => show(&client.get_ci_compliance(&ci).await?, printer),
+        ComplianceCommand::Unfixed { ci, most } => {
+            printer.list(&client.list_unfixed(&ci, most.limit).await?, UNFIXED)
+        }
         ComplianceCommand::Scan { selection, wait } => {
             let scan = client.start_scan(&StartScan { selector: selection.selector() }).await?;
             let scan = if wait { until_ended(&client, scan).await? } else { scan };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use domain::compliance::NoFix;
 
 use crate::advisory::{Advisory, AffectedPackage, NotAffected, PackageKind, Reference};
 use crate::feed::osv::Converted;
@@ -182,6 +183,8 @@ struct PackageReader {
     /// Streams in the title, for builds whose module is not named elsewhere.
     streams: Vec<ModuleStream>,
     affected: BTreeMap<PlaceOfFix, Vec<ModuleStream>>,
+    /// What the vendor says instead of a fix.
+    unfixed: BTreeMap<PlaceOfFix, NoFix>,
     not_affected: Vec<NotAffected>,
     seen: BTreeSet<(String, String, Option<String>)>,
     said: BTreeSet<String>,
@@ -196,6 +199,7 @@ impl PackageReader {
             products,
             streams: streams_in_title(title),
             affected: BTreeMap::new(),
+            unfixed: BTreeMap::new(),
             not_affected: Vec::new(),
             seen: BTreeSet::new(),
             said: BTreeSet::new(),
@@ -211,7 +215,23 @@ impl PackageReader {
             .filter_map(|flag| Some((flag.label.as_deref()?, flag)))
             .flat_map(|(label, flag)| flag.product_ids.0.iter().map(move |id| (id.as_str(), label)))
             .collect();
-        let ProductStatus { first_fixed, fixed, first_affected, known_affected, known_not_affected } = status;
+        let plans: BTreeMap<&str, NoFix> = vulnerability
+            .remediations
+            .0
+            .iter()
+            .filter_map(|remediation| Some((plan(remediation.category.as_deref()?)?, remediation)))
+            .flat_map(|(plan, remediation)| {
+                remediation.product_ids.0.iter().map(move |id| (id.as_str(), plan))
+            })
+            .collect();
+        let ProductStatus {
+            first_fixed,
+            fixed,
+            first_affected,
+            known_affected,
+            known_not_affected,
+            under_investigation,
+        } = status;
         for id in fixed.0.iter().chain(&first_fixed.0) {
             if let Some(component) = self.component(id) {
                 self.add_fixed(component);
@@ -219,7 +239,12 @@ impl PackageReader {
         }
         for id in known_affected.0.iter().chain(&first_affected.0) {
             if let Some(component) = self.component(id) {
-                self.add_affected(component);
+                self.add_affected(component, plans.get(id.as_str()).copied().unwrap_or(NoFix::Open));
+            }
+        }
+        for id in &under_investigation.0 {
+            if let Some(component) = self.component(id) {
+                self.add_affected(component, NoFix::UnderInvestigation);
             }
         }
         for id in &known_not_affected.0 {
@@ -266,11 +291,13 @@ impl PackageReader {
     }
 
     /// Without a fix: kept, but not matched, because nothing can be installed.
-    fn add_affected(&mut self, component: Component) {
+    fn add_affected(&mut self, component: Component, no_fix: NoFix) {
         let Component { os: Some(os), package: Some(package), arch, .. } = component else { return };
         if is_package_name(&package) {
             let arch = arch.filter(|arch| arch != "src" && os.packaging() == Packaging::Rpm);
-            self.affected.entry((os, package, PackageKind::Source, None, arch)).or_default();
+            let place = (os, package, PackageKind::Source, None, arch);
+            self.unfixed.entry(place.clone()).or_insert(no_fix);
+            self.affected.entry(place).or_default();
         }
     }
 
@@ -304,16 +331,22 @@ impl PackageReader {
         let told = self.affected.into_iter().filter(|((os, _, kind, fixed, _), _)| {
             *kind == PackageKind::Binary || fixed.is_none() || !builds.contains(&(os.clone(), fixed.clone()))
         });
-        let affected = told.map(|((os, package, package_kind, fixed, arch), modules)| AffectedPackage {
-            os,
-            package,
-            package_kind,
-            introduced: None,
-            fixed,
-            arch,
-            modules,
+        let affected = told.map(|(place, modules)| {
+            let no_fix = self.unfixed.get(&place).copied();
+            let (os, package, package_kind, fixed, arch) = place;
+            AffectedPackage { os, package, package_kind, introduced: None, fixed, arch, modules, no_fix }
         });
         (affected.collect(), self.not_affected)
+    }
+}
+
+/// What a remediation without a fix says.
+fn plan(category: &str) -> Option<NoFix> {
+    match category {
+        "none_available" => Some(NoFix::Open),
+        "fix_planned" => Some(NoFix::Postponed),
+        "no_fix_planned" => Some(NoFix::NotPlanned),
+        _ => None,
     }
 }
 

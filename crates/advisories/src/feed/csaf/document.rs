@@ -135,6 +135,8 @@ pub(super) struct ProductStatus {
     pub known_affected: ProductIds,
     #[serde(default)]
     pub known_not_affected: ProductIds,
+    #[serde(default)]
+    pub under_investigation: ProductIds,
 }
 
 #[derive(Deserialize)]
@@ -172,4 +174,6 @@ pub(super) struct Threat {
 pub(super) struct Remediation {
     pub category: Option<String>,
     pub url: Option<String>,
+    #[serde(default)]
+    pub product_ids: ProductIds,
 }

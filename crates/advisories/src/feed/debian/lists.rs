@@ -10,7 +10,9 @@ use std::io::BufRead;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::advisory::Advisory;
+use domain::compliance::NoFix;
+
+use crate::advisory::{Advisory, NotAffected};
 use crate::feed::osv::{Converted, Sink, deliver};
 use crate::feed::text::{check_id, cves_in, is_package_name, shown, warn_of_future};
 use crate::feed::vendor::source_and_kind;
@@ -113,16 +115,35 @@ fn read_inner(line: &str, advisory: &mut Advisory, warnings: &mut Vec<String>) {
     let Some(rest) = rest.trim().strip_prefix("- ") else { return };
     let mut words = rest.split_whitespace();
     let (Some(package), fixed) = (words.next(), words.next()) else { return };
-    // `<unfixed>`, `<not-affected>` and the like.
-    let fixed = fixed.filter(|fixed| !fixed.starts_with('<'));
     let Some(os) = release(suite) else {
         return warnings.push(format!("`{}` is not a known release, its fix is not matched", shown(suite)));
     };
     if !is_package_name(package) {
         return;
     }
-    if let Some(Err(error)) = fixed.map(|fixed| Version::parse(Packaging::Dpkg, fixed)) {
+    let fixed = match fixed {
+        Some("<not-affected>") => {
+            let package = package.to_owned();
+            return advisory.not_affected.push(NotAffected { os, package, version: None, reason: None });
+        }
+        Some(mark) if mark.starts_with('<') => Err(no_fix(mark)),
+        Some(fixed) => Ok(fixed),
+        None => Err(NoFix::Open),
+    };
+    if let Ok(Err(error)) = fixed.map(|fixed| Version::parse(Packaging::Dpkg, fixed)) {
         return warnings.push(format!("{error}; this fix of `{package}` is not matched"));
     }
     advisory.affected.push(source_fix(os, package, fixed));
+}
+
+/// The tracker's marks for a release without a fixed version.
+fn no_fix(mark: &str) -> NoFix {
+    match mark {
+        "<no-dsa>" => NoFix::Minor,
+        "<postponed>" => NoFix::Postponed,
+        "<ignored>" => NoFix::NotPlanned,
+        "<end-of-life>" => NoFix::EndOfLife,
+        "<undetermined>" => NoFix::UnderInvestigation,
+        _ => NoFix::Open,
+    }
 }

@@ -15,6 +15,8 @@ mod tests;
 
 use std::io::BufRead;
 
+use domain::compliance::NoFix;
+
 use crate::advisory::{AffectedPackage, PackageKind};
 use crate::os::{Distribution, OsRelease};
 
@@ -59,15 +61,16 @@ fn release_of_version(version: &str) -> Option<OsRelease> {
     is_number.then(|| OsRelease::new(Distribution::Debian, number).ok())?
 }
 
-fn source_fix(os: OsRelease, source: &str, fixed: Option<&str>) -> AffectedPackage {
+fn source_fix(os: OsRelease, source: &str, fixed: Result<&str, NoFix>) -> AffectedPackage {
     AffectedPackage {
         os,
         package: source.to_owned(),
         package_kind: PackageKind::Source,
         introduced: None,
-        fixed: fixed.map(str::to_owned),
+        fixed: fixed.ok().map(str::to_owned),
         arch: None,
         modules: Vec::new(),
+        no_fix: fixed.err(),
     }
 }
 

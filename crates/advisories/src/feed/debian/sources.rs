@@ -110,7 +110,7 @@ pub(super) fn newest_in_suite(
     let advisory = Advisory {
         source: "debian".to_owned(),
         summary: format!("security update of {source}"),
-        affected: vec![source_fix(os.clone(), source, Some(version))],
+        affected: vec![source_fix(os.clone(), source, Ok(version))],
         is_part: true,
         is_undated: true,
         ..Advisory::new(id, read_at)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
+use domain::compliance::NoFix;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -31,6 +32,23 @@ struct State {
     status: String,
     fixed_version: Option<String>,
     urgency: Option<String>,
+    /// Why there is no advisory.
+    nodsa: Option<String>,
+    nodsa_reason: Option<String>,
+}
+
+impl State {
+    fn no_fix(&self) -> NoFix {
+        let urgency = self.urgency.as_deref().unwrap_or_default();
+        match (urgency, self.status.as_str(), self.nodsa_reason.as_deref()) {
+            ("end-of-life", ..) => NoFix::EndOfLife,
+            (_, "undetermined", _) => NoFix::UnderInvestigation,
+            (.., Some("postponed")) => NoFix::Postponed,
+            (.., Some("ignored")) => NoFix::NotPlanned,
+            _ if self.nodsa.is_some() || urgency == "unimportant" => NoFix::Minor,
+            _ => NoFix::Open,
+        }
+    }
 }
 
 pub fn read(source: impl BufRead, limits: &Limits, sink: Sink<'_>) -> Result<ReadReport, FeedError> {
@@ -131,10 +149,12 @@ fn convert(source: &str, cve: &str, issue: Issue, limits: &Limits) -> Result<Con
                 reason: None,
             }),
             ("resolved", Some(fixed)) => match Version::parse(Packaging::Dpkg, fixed) {
-                Ok(_) => advisory.affected.push(source_fix(os, source, Some(fixed))),
+                Ok(_) => advisory.affected.push(source_fix(os, source, Ok(fixed))),
                 Err(error) => warnings.push(format!("{error}; this fix of `{source}` is not matched")),
             },
-            ("open", _) => advisory.affected.push(source_fix(os, source, None)),
+            ("open" | "undetermined", _) => {
+                advisory.affected.push(source_fix(os, source, Err(state.no_fix())));
+            }
             _ => {}
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::compliance::NoFix;
+
 use crate::advisory::{AffectedPackage, PackageKind};
 use crate::feed::text::is_package_name;
 use crate::module_stream::{ModuleStream, is_modular};
@@ -132,6 +134,7 @@ impl AffectedReader {
                 return self.warn(format!("{error}; this range of `{package}` is not matched"));
             }
         }
+        let no_fix = fixed.is_none().then_some(NoFix::Open);
         let modular = fixed.as_deref().is_some_and(is_modular);
         self.packages.push(AffectedPackage {
             os: os.clone(),
@@ -141,6 +144,7 @@ impl AffectedReader {
             fixed,
             arch: None,
             modules: if modular { self.streams.clone() } else { Vec::new() },
+            no_fix,
         });
     }
 

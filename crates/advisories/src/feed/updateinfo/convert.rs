@@ -139,6 +139,7 @@ fn affected(
         fixed: Some(fixed),
         arch: (!package.arch.is_empty()).then(|| package.arch.clone()),
         modules,
+        no_fix: None,
     })
 }
 
