@@ -1,3 +1,5 @@
+use domain::compliance::NoFix;
+
 use std::ops::ControlFlow;
 
 use super::*;
@@ -33,6 +35,7 @@ fn notices_are_read_from_the_list() {
         \t[trixie] - examplepkg 1.3-1~deb13u1\n\
         \t[sid] - examplepkg 2\n\
         \t[bullseye] - examplepkg <not-affected>\n\
+        \t[buster] - examplepkg <end-of-life>\n\
         \tNOTE: something\n\
         nonsense\n\
         [31 Feb 2026] DSA-9002-1 other - x\n\
@@ -49,9 +52,11 @@ fn notices_are_read_from_the_list() {
         [
             "debian:12 examplepkg 1.2-3+deb12u1",
             "debian:13 examplepkg 1.3-1~deb13u1",
-            "debian:11 examplepkg -"
+            "debian:10 examplepkg -"
         ]
     );
+    assert_eq!(first.affected[2].no_fix, Some(NoFix::EndOfLife));
+    assert_eq!(first.not_affected[0].os.to_string(), "debian:11");
     assert!(met[1].as_ref().unwrap_err().to_string().contains("is not the head of a notice"));
     assert_eq!(report.warnings.len(), 2, "sid, and a version that is none: {:?}", report.warnings);
 }
@@ -94,7 +99,8 @@ fn tables_contain_the_same_notice() {
 fn tracker_is_read_source_by_source() {
     let text = r#"{"aom":{"CVE-2026-90001":{"description":"A hole.","scope":"local","releases":{
             "bookworm":{"status":"resolved","repositories":{"bookworm":"3.6.0-1"},"fixed_version":"3.6.0-1+deb12u3","urgency":"high**"},
-            "bullseye":{"status":"open","urgency":"not yet assigned"},
+            "bullseye":{"status":"open","urgency":"not yet assigned","nodsa":"Minor issue","nodsa_reason":"ignored"},
+            "buster":{"status":"undetermined","urgency":"unimportant"},
             "trixie":{"status":"resolved","fixed_version":"0","urgency":"unimportant"},
             "sid":{"status":"resolved","fixed_version":"3.7","urgency":"low"}}},
           "TEMP-1-2":{"releases":{}},"x":{"releases":{}},"CVE-2026-90002":17},
@@ -104,7 +110,9 @@ fn tracker_is_read_source_by_source() {
     assert_eq!((report.read, report.accepted, report.refused), (5, 1, 4));
     let issue = met.iter().find_map(|one| one.as_ref().ok()).unwrap();
     assert_eq!((issue.id.as_str(), issue.severity), ("DEBIAN-CVE-2026-90001", Severity::High));
-    assert_eq!(fixes(issue), ["debian:12 aom 3.6.0-1+deb12u3", "debian:11 aom -"]);
+    assert_eq!(fixes(issue), ["debian:12 aom 3.6.0-1+deb12u3", "debian:11 aom -", "debian:10 aom -"]);
+    let said: Vec<_> = issue.affected.iter().map(|one| one.no_fix).collect();
+    assert_eq!(said, [None, Some(NoFix::NotPlanned), Some(NoFix::UnderInvestigation)]);
     assert_eq!(issue.not_affected[0].os.to_string(), "debian:13");
     assert!(read_all!(read_tracker, r#"{"aom":{"CVE-2026-90001":"#).0.is_err());
 }
