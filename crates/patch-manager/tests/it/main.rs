@@ -8,6 +8,7 @@ mod compliance;
 mod exceptions;
 mod feeds;
 mod fleet;
+mod host_list;
 mod inventory;
 mod platform;
 mod policies;

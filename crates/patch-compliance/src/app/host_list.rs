@@ -1,0 +1,322 @@
+//! The list of hosts by compliance.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use api_types::{
+    page::Page,
+    patch::{ComplianceStatus, HostCompliance, HostSort, Severity},
+};
+use chrono::{DateTime, Utc};
+use domain::ids::CiId;
+use serde::{Deserialize, Serialize};
+use service_kit::{
+    ApiError, ApiResult,
+    error::chain,
+    page::{PageRequest, page},
+};
+use sqlx::PgConnection;
+
+use super::{
+    compliance::{NEVER_SCANNED, live_status, reason},
+    policy_results::FindingTotals,
+};
+use crate::{
+    App,
+    store::{
+        self,
+        compliance::ResultRow,
+        host_list::{Cell, CellKey, HostFilter, HostRow, ListEntry, Order, Place},
+        results::HostInput,
+    },
+};
+
+impl ListEntry {
+    /// Nothing is pending so far; the caller sets the status.
+    pub(crate) fn new(host: &HostInput) -> Self {
+        Self {
+            host_id: host.id,
+            ci_id: host.ci_id.clone(),
+            cell: CellKey {
+                env: host.tags.0.get("env").cloned().unwrap_or_default(),
+                os_key: host.os_key.clone(),
+                status: host.status,
+                severity: None,
+                exploited: false,
+            },
+            pending: 0,
+            exploited: 0,
+            next_due: None,
+        }
+    }
+
+    /// Adds what one policy requires. The strictest policy decides.
+    pub(crate) fn add(&mut self, totals: &FindingTotals) {
+        self.pending = self.pending.max(totals.pending);
+        self.exploited = self.exploited.max(totals.exploited);
+        self.cell.severity = self.cell.severity.max(totals.severity);
+        self.cell.exploited = self.exploited > 0;
+        self.next_due = [self.next_due, totals.next_due].into_iter().flatten().min();
+    }
+}
+
+/// Writes the entries of hosts that changed, and deletes those of hosts that are gone. The hosts are locked.
+pub(crate) async fn write(conn: &mut PgConnection, entries: Vec<ListEntry>, gone: &[i32]) -> ApiResult<()> {
+    store::host_list::delete_entries(conn, gone).await?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let keys: BTreeSet<CellKey> = entries.iter().map(|entry| entry.cell.clone()).collect();
+    let numbers = store::host_list::number_cells(conn, &keys).await?;
+    let numbered: Option<Vec<(i32, ListEntry)>> =
+        entries.into_iter().map(|entry| Some((*numbers.get(&entry.cell)?, entry))).collect();
+    let numbered =
+        numbered.ok_or_else(|| ApiError::internal("a combination of the host list has no number"))?;
+    store::host_list::upsert_entries(conn, &numbered).await
+}
+
+/// Queues the hosts that are not in the list: an earlier version did not write it.
+pub(crate) async fn try_mark_missing(app: &App) {
+    let marked = async { store::host_list::mark_missing(&mut *app.pool.acquire().await?).await };
+    match marked.await {
+        Ok(0) => {}
+        Ok(hosts) => tracing::info!("{hosts} hosts will be added to the list of hosts"),
+        Err(error) => tracing::warn!("cannot complete the list of hosts now: {}", chain(&error)),
+    }
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Cursor {
+    sort: HostSort,
+    rank: i32,
+    number: i64,
+    name: String,
+    host_id: i32,
+}
+
+/// A host of the page with its place.
+type Ranked = (i32, Place);
+
+pub(crate) async fn list_hosts(
+    app: &App,
+    filter: &HostFilter,
+    sort: HostSort,
+    request: &PageRequest,
+) -> ApiResult<Page<HostCompliance>> {
+    let limit = request.limit()?;
+    let after = request.after::<Cursor>()?;
+    if after.as_ref().is_some_and(|cursor| cursor.sort != sort) {
+        return Err(ApiError::malformed(
+            "`page_token` is of a list in another order; start again without it",
+        ));
+    }
+    let (rank, place) = after.map_or((i32::MIN, Place::START), |cursor| {
+        (cursor.rank, Place { number: cursor.number, name: cursor.name, host_id: cursor.host_id })
+    });
+    let mut conn = app.reads.acquire().await?;
+    let found = read_page(&mut conn, filter, sort, (rank, place), limit, app.clock.now()).await;
+    conn.release(found)
+}
+
+async fn read_page(
+    conn: &mut PgConnection,
+    filter: &HostFilter,
+    sort: HostSort,
+    after: Ranked,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> ApiResult<Page<HostCompliance>> {
+    let is_unfiltered = filter.statuses.is_empty()
+        && filter.severities.is_empty()
+        && (&filter.env, &filter.os, filter.exploited) == (&None, &None, None);
+    let ranked = if is_unfiltered && sort == HostSort::Name {
+        let places = store::host_list::list_all_hosts(conn, &after.1.name, limit + 1).await?;
+        places.into_iter().map(|place| (0, place)).collect()
+    } else {
+        let cells = store::host_list::list_cells(conn, filter).await?;
+        next_hosts(conn, &cells, sort, &after, usize::try_from(limit + 1).unwrap_or(0)).await?
+    };
+    let cursor = |(rank, place): &Ranked| Cursor {
+        sort,
+        rank: *rank,
+        number: place.number,
+        name: place.name.clone(),
+        host_id: place.host_id,
+    };
+    let page = page(ranked, limit, cursor);
+    let ids: Vec<i32> = page.items.iter().map(|(_, place)| place.host_id).collect();
+    let mut rows: HashMap<i32, Vec<HostRow>> = HashMap::new();
+    for row in store::host_list::list_rows(conn, &ids).await? {
+        rows.entry(row.host_id).or_default().push(row);
+    }
+    let shown = ids.iter().filter_map(|id| rows.remove(id)).map(|rows| shown(rows, now));
+    Ok(Page { items: shown.collect::<ApiResult<_>>()?, next_page_token: page.next_page_token })
+}
+
+/// The next hosts of these combinations. In a list by severity, the worst combinations come first.
+async fn next_hosts(
+    conn: &mut PgConnection,
+    cells: &[Cell],
+    sort: HostSort,
+    after: &Ranked,
+    wanted: usize,
+) -> ApiResult<Vec<Ranked>> {
+    let order = match sort {
+        HostSort::Name => Order::Name,
+        HostSort::Severity | HostSort::Due => Order::Due,
+        HostSort::Pending => Order::Pending,
+    };
+    let mut groups: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for cell in cells {
+        let rank = if sort == HostSort::Severity { rank(cell) } else { 0 };
+        groups.entry(rank).or_default().push(cell.no);
+    }
+    let mut found: Vec<Ranked> = Vec::new();
+    for (rank, cells) in groups.range(after.0..) {
+        if found.len() >= wanted {
+            break;
+        }
+        let place = if *rank == after.0 { &after.1 } else { &Place::START };
+        let places = merged(conn, order, cells, place, wanted - found.len()).await?;
+        found.extend(places.into_iter().map(|place| (*rank, place)));
+    }
+    Ok(found)
+}
+
+/// Lowest first: exploited, then by severity.
+fn rank(cell: &Cell) -> i32 {
+    let severity = match cell.severity {
+        None => 0,
+        Some(Severity::None) => 1,
+        Some(Severity::Low) => 2,
+        Some(Severity::Medium) => 3,
+        Some(Severity::High) => 4,
+        Some(Severity::Critical) => 5,
+    };
+    -(severity + if cell.exploited { 10 } else { 0 })
+}
+
+/// The next hosts of all combinations in one order. A few of each are read first, and more only if those do not suffice.
+async fn merged(
+    conn: &mut PgConnection,
+    order: Order,
+    cells: &[i32],
+    after: &Place,
+    wanted: usize,
+) -> ApiResult<Vec<Place>> {
+    let mut quota = (4 + 2 * wanted / cells.len().max(1)).min(wanted);
+    loop {
+        let limit = i32::try_from(quota).unwrap_or(i32::MAX);
+        let rows = store::host_list::list_hosts(conn, order, cells, after, limit).await?;
+        let (places, is_complete) = first_places(rows, quota, wanted);
+        if is_complete || quota >= wanted {
+            return Ok(places);
+        }
+        quota = (quota * 4).min(wanted);
+    }
+}
+
+/// The first places of all combinations, and whether they are certainly the first: a combination with `quota` rows may have
+/// more right after its last one.
+fn first_places(rows: Vec<(i32, Place)>, quota: usize, wanted: usize) -> (Vec<Place>, bool) {
+    let mut last_of: HashMap<i32, (usize, Place)> = HashMap::new();
+    for (cell, place) in &rows {
+        let (count, last) = last_of.entry(*cell).or_insert((0, place.clone()));
+        *count += 1;
+        if place > last {
+            *last = place.clone();
+        }
+    }
+    let bound = last_of.into_values().filter(|(count, _)| *count >= quota).map(|(_, last)| last).min();
+    let mut places: Vec<Place> = rows.into_iter().map(|(_, place)| place).collect();
+    places.sort_unstable();
+    let certain = bound.map_or(usize::MAX, |bound| places.partition_point(|place| *place <= bound));
+    places.truncate(wanted);
+    (places, certain >= wanted)
+}
+
+/// A host with its results.
+fn shown(rows: Vec<HostRow>, now: DateTime<Utc>) -> ApiResult<HostCompliance> {
+    let Some(host) = rows.first().cloned() else {
+        return Err(ApiError::internal("a host of a list has no row"));
+    };
+    let results: Vec<ResultRow> = rows.into_iter().filter_map(result_row).collect();
+    let worst = results.iter().max_by_key(|row| live_status(row, now));
+    Ok(HostCompliance {
+        ci_id: CiId::new(&host.ci_id).map_err(ApiError::internal)?,
+        compliance_status: worst.map_or(ComplianceStatus::Unknown, |row| live_status(row, now)),
+        reason: worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(row, now)),
+        env: host.env,
+        os: host.os_key,
+        current_patch_level: worst.and_then(|row| row.current_level.clone()),
+        pending: -host.listed_pending_rank,
+        worst_severity: host.severity.map(|column| column.0),
+        exploited: i64::from(host.listed_exploited),
+        next_due: DateTime::from_timestamp(host.listed_due, 0),
+        last_scanned: host.last_scanned,
+    })
+}
+
+/// `None` for a host without results, and for the result of a deleted policy.
+fn result_row(row: HostRow) -> Option<ResultRow> {
+    let policy_no = row.policy_no?;
+    if row.policy_id.is_none() && policy_no != 0 {
+        return None;
+    }
+    Some(ResultRow {
+        ci_id: row.ci_id,
+        os: row.os,
+        env: row.env,
+        policy_id: row.policy_id,
+        policy_no,
+        status: row.status?.0,
+        target_level: row.target_level,
+        current_level: row.current_level,
+        pending: row.pending?,
+        excepted: row.excepted?,
+        max_scan_age_hours: row.max_scan_age_hours,
+        last_scanned: row.last_scanned,
+        last_patched: row.last_patched,
+        reboot_pending: row.reboot_pending,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(number: i64) -> Place {
+        Place { number, ..Place::START }
+    }
+
+    #[test]
+    fn worst_combinations_come_first() {
+        let cell = |severity, exploited| Cell { no: 1, severity, exploited };
+        let mut cells = [
+            cell(None, false),
+            cell(Some(Severity::Critical), false),
+            cell(Some(Severity::Low), true),
+            cell(Some(Severity::High), false),
+        ];
+        cells.sort_by_key(rank);
+        let order = cells.map(|cell| (cell.severity, cell.exploited));
+        assert_eq!(
+            order,
+            [
+                (Some(Severity::Low), true),
+                (Some(Severity::Critical), false),
+                (Some(Severity::High), false),
+                (None, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn places_behind_a_full_combination_are_not_certain() {
+        let rows = vec![(1, place(1)), (1, place(2)), (2, place(5)), (3, place(9))];
+        let (places, is_complete) = first_places(rows.clone(), 2, 3);
+        assert_eq!((places.len(), is_complete), (3, false), "combination 1 may have a 3 and a 4");
+        assert!(first_places(rows.clone(), 2, 2).1);
+        assert!(first_places(rows, 3, 4).1, "no combination has more");
+    }
+}
