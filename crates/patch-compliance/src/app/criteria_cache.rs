@@ -21,7 +21,7 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 pub(crate) use self::fixes::{FixCache, FixIndex};
-use super::host_os;
+use super::os_tag;
 use crate::store::{
     self,
     dictionary::{ContentDigest, Finding},
@@ -208,7 +208,7 @@ impl Revision {
     ) -> impl Iterator<Item = &'a PolicyCriteria> {
         self.policies.iter().filter(move |policy| {
             policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
-                && policy.target_tags.0.iter().all(|(key, value)| host_os::has_tag(tags, key, value))
+                && policy.target_tags.0.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
         })
     }
 

@@ -1,6 +1,6 @@
 //! The list of hosts by compliance.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use api_types::{
     page::Page,
@@ -11,78 +11,19 @@ use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use service_kit::{
     ApiError, ApiResult,
-    error::chain,
     page::{PageRequest, page},
 };
 use sqlx::PgConnection;
 
-use super::{
-    compliance::{NEVER_SCANNED, live_status, reason},
-    policy_results::FindingTotals,
-};
+use super::compliance::{NEVER_SCANNED, live_status, reason};
 use crate::{
     App,
     store::{
         self,
         compliance::ResultRow,
-        host_list::{Cell, CellKey, HostFilter, HostRow, ListEntry, Order, Place},
-        results::HostInput,
+        host_list::{Cell, HostFilter, HostRow, Order, Place},
     },
 };
-
-impl ListEntry {
-    /// Nothing is pending so far; the caller sets the status.
-    pub(crate) fn new(host: &HostInput) -> Self {
-        Self {
-            host_id: host.id,
-            ci_id: host.ci_id.clone(),
-            cell: CellKey {
-                env: host.tags.0.get("env").cloned().unwrap_or_default(),
-                os_key: host.os_key.clone(),
-                status: host.status,
-                severity: None,
-                exploited: false,
-            },
-            pending: 0,
-            exploited: 0,
-            next_due: None,
-        }
-    }
-
-    /// Adds what one policy requires. The strictest policy decides.
-    pub(crate) fn add(&mut self, totals: &FindingTotals) {
-        self.pending = self.pending.max(totals.pending);
-        self.exploited = self.exploited.max(totals.exploited);
-        self.cell.severity = self.cell.severity.max(totals.severity);
-        self.cell.exploited = self.exploited > 0;
-        self.next_due = [self.next_due, totals.next_due].into_iter().flatten().min();
-    }
-}
-
-/// Writes the entries of hosts that changed, and deletes those of hosts that are gone. The hosts are locked.
-pub(crate) async fn write(conn: &mut PgConnection, entries: Vec<ListEntry>, gone: &[i32]) -> ApiResult<()> {
-    store::host_list::delete_entries(conn, gone).await?;
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let keys: BTreeSet<CellKey> = entries.iter().map(|entry| entry.cell.clone()).collect();
-    let numbers = store::host_list::number_cells(conn, &keys).await?;
-    let numbered: Option<Vec<(i32, ListEntry)>> =
-        entries.into_iter().map(|entry| Some((*numbers.get(&entry.cell)?, entry))).collect();
-    let numbered =
-        numbered.ok_or_else(|| ApiError::internal("a combination of the host list has no number"))?;
-    store::host_list::upsert_entries(conn, &numbered).await
-}
-
-/// Queues the hosts that are not in the list: an earlier version did not write it.
-pub(crate) async fn try_mark_missing(app: &App) {
-    let marked = async { store::host_list::mark_missing(&mut *app.pool.acquire().await?).await };
-    match marked.await {
-        Ok(0) => {}
-        Ok(hosts) => tracing::info!("{hosts} hosts will be added to the list of hosts"),
-        Err(error) => tracing::warn!("cannot complete the list of hosts now: {}", chain(&error)),
-    }
-}
 
 /// Where a page begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -168,7 +109,12 @@ async fn next_hosts(
     };
     let mut groups: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for cell in cells {
-        let rank = if sort == HostSort::Severity { rank(cell) } else { 0 };
+        let rank = match sort {
+            HostSort::Name => 0,
+            HostSort::Severity => rank(cell),
+            // Hosts without pending fixes are last in these orders, so that they need not be merged with the others.
+            HostSort::Due | HostSort::Pending => i32::from(cell.severity.is_none()),
+        };
         groups.entry(rank).or_default().push(cell.no);
     }
     let mut found: Vec<Ranked> = Vec::new();

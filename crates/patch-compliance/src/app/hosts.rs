@@ -11,7 +11,7 @@ use service_kit::{ApiError, ApiResult, problem_types};
 use sqlx::PgConnection;
 
 use super::{
-    host_os,
+    os_tag,
     package_set_matching::{AdvisoryIndex, MissingAdvisories},
     policy_results::{self, count_host},
 };
@@ -39,7 +39,7 @@ const FULL_LIST_INTERVAL: TimeDelta = TimeDelta::hours(6);
 pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
     // The CMDB compares texts, and one release may have several spellings there.
     let spellings = match selector.tags.get("os") {
-        Some(os) => host_os::list_spellings(app, os).await?,
+        Some(os) => list_spellings(app, os).await?,
         None => BTreeSet::new(),
     };
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
@@ -62,11 +62,21 @@ pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> 
                 tags.push(("tag", format!("os:{spelling}")));
                 found.extend(app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?);
             }
+            found.sort_by(|a, b| a.id.cmp(&b.id));
             found
         }
     };
-    cis.retain(|ci| is_managed(ci) && host_os::selects(selector, &ci.id, &ci.tags));
+    cis.retain(|ci| is_managed(ci) && os_tag::selects(selector, &ci.id, &ci.tags));
     Ok(cis)
+}
+
+/// The spellings of a release that hosts have, and the given one.
+async fn list_spellings(app: &App, os: &str) -> ApiResult<BTreeSet<String>> {
+    let wanted = os_key(os);
+    let tags = store::host_list::list_os_tags(&mut *app.pool.acquire().await?).await?;
+    let mut spellings: BTreeSet<String> = tags.into_iter().filter(|tag| os_key(tag) == wanted).collect();
+    spellings.insert(os.to_owned());
+    Ok(spellings)
 }
 
 async fn get_each(app: &App, ids: &BTreeSet<CiId>) -> ApiResult<Vec<Ci>> {

@@ -6,7 +6,8 @@ use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
-    exceptions, feed_imports, history, host_list, hosts, installed, package_set_matching, policy_results,
+    exceptions, feed_imports, history, host_list_entries, hosts, installed, package_set_matching,
+    policy_results,
 };
 use crate::{App, store};
 
@@ -32,7 +33,7 @@ async fn run(app: App) {
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut synchronise_at, mut expire_at, mut record_at) = (Instant::now(), Instant::now(), Instant::now());
-    host_list::try_mark_missing(&app).await;
+    host_list_entries::try_mark_missing(&app).await;
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {

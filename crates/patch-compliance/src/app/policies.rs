@@ -25,7 +25,7 @@ use service_kit::{
 
 pub use crate::store::policies::{find_policy, list_scheduled};
 
-use super::{host_os, hosts, package_set_matching};
+use super::{hosts, os_tag, package_set_matching};
 use crate::{App, store};
 
 const OCCURRENCES_SHOWN: usize = 5;
@@ -283,7 +283,7 @@ fn precedence(policy: &Policy) -> (std::cmp::Reverse<usize>, &PolicyId) {
 fn selects(policy: &Policy, tags: &Tags) -> bool {
     let os = tags.get("os").map(String::as_str).unwrap_or_default();
     policy.os_type.as_deref().is_none_or(|wanted| os_key(wanted) == os_key(os))
-        && policy.target_ci_tags.iter().all(|(key, value)| host_os::has_tag(tags, key, value))
+        && policy.target_ci_tags.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
 }
 
 fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {

@@ -12,7 +12,7 @@ use domain::{
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::{criteria_cache::Revision, host_list};
+use super::{criteria_cache::Revision, host_list_entries};
 use crate::store::{
     self,
     dictionary::Finding,
@@ -86,7 +86,7 @@ async fn recompute_batch(
                     totals
                 }
             };
-            entry.add(&totals);
+            entry.add(totals.pending, totals.exploited, totals.severity, totals.next_due);
             let result = criteria.result(host, &totals, now);
             worst = worst.max(result.status);
             let before = stored.remove(&(host.id, criteria.no));
@@ -117,7 +117,7 @@ async fn recompute_batch(
         store::results::update_statuses(conn, *status, hosts).await?;
     }
     let gone: Vec<i32> = hosts.iter().filter(|host| !host.active).map(|host| host.id).collect();
-    host_list::write(conn, listed, &gone).await?;
+    host_list_entries::write(conn, listed, &gone).await?;
     store::rollups::count(conn, &changes).await
 }
 
@@ -171,18 +171,18 @@ fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCrite
 
 /// Sums over the missing fixes of a host that a policy requires.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FindingTotals {
-    pub pending: i32,
+struct FindingTotals {
+    pending: i32,
     excepted: i32,
     /// Earliest publication of all missing fixes, required or not, excepted or not.
     earliest: Option<DateTime<Utc>>,
-    pub next_due: Option<DateTime<Utc>>,
+    next_due: Option<DateTime<Utc>>,
     open_cves: i32,
     published_sum: i64,
     /// The worst of the pending fixes.
-    pub severity: Option<Severity>,
+    severity: Option<Severity>,
     /// Pending fixes of CVEs that are known to be exploited.
-    pub exploited: i32,
+    exploited: i32,
 }
 
 impl FindingTotals {

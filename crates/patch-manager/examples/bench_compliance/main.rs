@@ -295,6 +295,22 @@ impl Bench {
             "<= 10 %",
             Some(share <= 0.10),
         );
+        let lists: f64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(total_exec_time), 0) / 1000 FROM pg_stat_statements
+             WHERE query ~ '(INSERT INTO|FROM|DELETE FROM) patch.host_(list|cells)'",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let share = lists / first;
+        let shown = format!("{:.1} % of the load", share * 100.0);
+        self.table.add(
+            "list of hosts, first load",
+            shown,
+            String::new(),
+            String::new(),
+            "<= 10 %",
+            Some(share <= 0.10),
+        );
         self.table.add(
             "memory grown by it",
             format!("{grown:.0} MB"),
