@@ -81,16 +81,16 @@ pub fn end_of_support(release: &OsRelease) -> Option<NaiveDate> {
 
 type End = ((Distribution, &'static str), i32, u32, u32);
 
-const END_OF_SUPPORT: [End; 47] = [
+const END_OF_SUPPORT: [End; 48] = [
     ((Distribution::AlmaLinux, "8"), 2029, 5, 31),
     ((Distribution::AlmaLinux, "9"), 2032, 5, 31),
     ((Distribution::AlmaLinux, "10"), 2035, 5, 31),
     ((Distribution::CentOs, "6"), 2020, 11, 30),
     ((Distribution::CentOs, "7"), 2024, 6, 30),
-    // CentOS Linux 8 ended in 2021; CentOS Stream 8 has the same name.
-    ((Distribution::CentOs, "8"), 2024, 5, 31),
-    ((Distribution::CentOs, "9"), 2027, 5, 31),
-    ((Distribution::CentOs, "10"), 2030, 5, 31),
+    ((Distribution::CentOs, "8"), 2021, 12, 31),
+    ((Distribution::CentOsStream, "8"), 2024, 5, 31),
+    ((Distribution::CentOsStream, "9"), 2027, 5, 31),
+    ((Distribution::CentOsStream, "10"), 2030, 5, 31),
     ((Distribution::Debian, "7"), 2018, 5, 31),
     ((Distribution::Debian, "8"), 2020, 6, 30),
     ((Distribution::Debian, "9"), 2022, 6, 30),

@@ -30,6 +30,6 @@ pub use coverage::{Coverage, CoverageGap};
 pub use inventory::{HostFacts, InstalledPackage, Inventory, UnreadPackage};
 pub use matching::{Index, Match, match_host};
 pub use month::Month;
-pub use os::{Distribution, OsRelease, os_key};
+pub use os::{Distribution, OsRelease, nearest_releases, os_key};
 pub use severity::Severity;
 pub use version::{InvalidVersion, Packaging, Version, compare};

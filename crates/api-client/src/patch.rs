@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
-    CiCompliance, ComplianceSummary, CreateCalendar, CreateException, Exception, FreezeConflicts, Inventory,
-    InventoryReport, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
-    RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
-    TimelinessReport, UnfixedVulnerability,
+    CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
+    FreezeConflicts, HostCompliance, InstalledOn, Inventory, InventoryReport, PendingPackage, PlanComparison,
+    PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail, RunReport, RunSummary, Scan,
+    ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport,
+    UnfixedVulnerability,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -63,6 +64,43 @@ impl PatchClient {
     /// What the imported feeds know of each release, up to `most` releases.
     pub async fn list_coverage(&self, most: usize) -> Result<Vec<ReleaseCoverage>, ClientError> {
         self.0.get_all("/patch/coverage", &[], most).await
+    }
+
+    /// Hosts with their compliance, up to `most`.
+    pub async fn list_host_compliance(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<HostCompliance>, ClientError> {
+        self.0.get_all("/patch/compliance/hosts", filter, most).await
+    }
+
+    /// Compliance by day, newest first, up to `most`.
+    pub async fn list_compliance_history(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<ComplianceDay>, ClientError> {
+        self.0.get_all("/patch/compliance/history", filter, most).await
+    }
+
+    /// What a host is missing, by package, up to `most`.
+    pub async fn list_pending_packages(
+        &self,
+        id: &CiId,
+        most: usize,
+    ) -> Result<Vec<PendingPackage>, ClientError> {
+        self.0.get_all(&format!("/patch/compliance/{id}/packages"), &[], most).await
+    }
+
+    /// The hosts that have a package, up to `most`.
+    pub async fn list_installed(
+        &self,
+        package: &str,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<InstalledOn>, ClientError> {
+        self.0.get_all(&format!("/patch/packages/{}", segment(package)), filter, most).await
     }
 
     /// Starts a scan; [`Self::get_scan`] returns its state.

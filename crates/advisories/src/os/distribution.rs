@@ -9,7 +9,10 @@ use crate::version::Packaging;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Distribution {
     AlmaLinux,
+    /// CentOS Linux. It ended with release 8.
     CentOs,
+    /// CentOS Stream runs ahead of RHEL, so that its release 8 is another one than CentOS Linux 8.
+    CentOsStream,
     Debian,
     Fedora,
     OpenSuseLeap,
@@ -25,33 +28,113 @@ pub enum Distribution {
     UbuntuPro,
 }
 
-/// Distribution, its canonical name, the short name of tags, and other spellings that are read.
-const NAMES: [(Distribution, &str, &str, &[&str]); 14] = [
-    (Distribution::AlmaLinux, "almalinux", "alma", &["alma linux"]),
-    (Distribution::CentOs, "centos", "centos", &[]),
-    (Distribution::Debian, "debian", "debian", &[]),
-    (Distribution::Fedora, "fedora", "fedora", &[]),
-    (Distribution::OpenSuseLeap, "opensuse-leap", "leap", &["opensuse.leap", "opensuse"]),
-    (Distribution::OpenSuseTumbleweed, "opensuse-tumbleweed", "tumbleweed", &["opensuse.tumbleweed"]),
-    (Distribution::Oracle, "oracle", "ol", &["oraclelinux", "oracle linux"]),
-    (Distribution::Rhel, "rhel", "rhel", &["redhat", "red hat", "redhat-enterprise-linux"]),
-    (Distribution::RhelEus, "rhel-eus", "rhel-eus", &["rhel_eus"]),
-    (Distribution::Rocky, "rocky", "rocky", &["rockylinux", "rocky linux"]),
-    (Distribution::Sles, "sles", "sles", &["suse.linux.enterprise.server", "sles_sap"]),
-    (Distribution::SlesLtss, "sles-ltss", "sles-ltss", &[]),
-    (Distribution::Ubuntu, "ubuntu", "ubuntu", &[]),
+/// Distribution, its canonical name, the short name of tags, and other names, all of them in lower case without separators
+/// except the canonical one.
+const NAMES: [(Distribution, &str, &str, &[&str]); 15] = [
+    (Distribution::AlmaLinux, "almalinux", "alma", &["almalinuxos"]),
+    (Distribution::CentOs, "centos", "centos", &["centoslinux"]),
+    (Distribution::CentOsStream, "centos-stream", "centos-stream", &["centosstream", "centoslinuxstream"]),
+    (Distribution::Debian, "debian", "debian", &["debiangnulinux", "debianlinux"]),
+    (Distribution::Fedora, "fedora", "fedora", &["fedoralinux", "fedoraserver"]),
+    (Distribution::OpenSuseLeap, "opensuse-leap", "leap", &["opensuse"]),
+    (Distribution::OpenSuseTumbleweed, "opensuse-tumbleweed", "tumbleweed", &[]),
+    (
+        Distribution::Oracle,
+        "oracle",
+        "ol",
+        &["oraclelinux", "oraclelinuxserver", "oracleenterpriselinux", "oel"],
+    ),
+    (
+        Distribution::Rhel,
+        "rhel",
+        "rhel",
+        &[
+            "redhat",
+            "redhatlinux",
+            "redhatenterprise",
+            "redhatenterpriselinux",
+            "redhatenterpriselinuxserver",
+            "redhatenterpriselinuxworkstation",
+            "redhatenterpriseserver",
+            "rhelserver",
+        ],
+    ),
+    (Distribution::RhelEus, "rhel-eus", "rhel-eus", &["redhatenterpriselinuxeus"]),
+    (Distribution::Rocky, "rocky", "rocky", &["rockylinux"]),
+    (
+        Distribution::Sles,
+        "sles",
+        "sles",
+        &["suselinuxenterpriseserver", "slessap", "suselinuxenterpriseserverforsapapplications"],
+    ),
+    (Distribution::SlesLtss, "sles-ltss", "sles-ltss", &["suselinuxenterpriseserverltss"]),
+    (Distribution::Ubuntu, "ubuntu", "ubuntu", &["ubuntulinux", "ubuntuserver"]),
     (Distribution::UbuntuPro, "ubuntu-pro", "ubuntu-pro", &[]),
 ];
 
+/// Debian and Ubuntu name their releases, too.
+const CODENAMES: [(&str, Distribution, &str); 29] = [
+    ("wheezy", Distribution::Debian, "7"),
+    ("jessie", Distribution::Debian, "8"),
+    ("stretch", Distribution::Debian, "9"),
+    ("buster", Distribution::Debian, "10"),
+    ("bullseye", Distribution::Debian, "11"),
+    ("bookworm", Distribution::Debian, "12"),
+    ("trixie", Distribution::Debian, "13"),
+    ("forky", Distribution::Debian, "14"),
+    ("duke", Distribution::Debian, "15"),
+    ("precise", Distribution::Ubuntu, "12.04"),
+    ("trusty", Distribution::Ubuntu, "14.04"),
+    ("xenial", Distribution::Ubuntu, "16.04"),
+    ("bionic", Distribution::Ubuntu, "18.04"),
+    ("cosmic", Distribution::Ubuntu, "18.10"),
+    ("disco", Distribution::Ubuntu, "19.04"),
+    ("eoan", Distribution::Ubuntu, "19.10"),
+    ("focal", Distribution::Ubuntu, "20.04"),
+    ("groovy", Distribution::Ubuntu, "20.10"),
+    ("hirsute", Distribution::Ubuntu, "21.04"),
+    ("impish", Distribution::Ubuntu, "21.10"),
+    ("jammy", Distribution::Ubuntu, "22.04"),
+    ("kinetic", Distribution::Ubuntu, "22.10"),
+    ("lunar", Distribution::Ubuntu, "23.04"),
+    ("mantic", Distribution::Ubuntu, "23.10"),
+    ("noble", Distribution::Ubuntu, "24.04"),
+    ("oracular", Distribution::Ubuntu, "24.10"),
+    ("plucky", Distribution::Ubuntu, "25.04"),
+    ("questing", Distribution::Ubuntu, "25.10"),
+    ("resolute", Distribution::Ubuntu, "26.04"),
+];
+
+/// Distribution and version of a codename.
+pub(super) fn of_codename(codename: &str) -> Option<(Distribution, &'static str)> {
+    let (_, distribution, version) = CODENAMES.iter().find(|(name, ..)| *name == codename)?;
+    Some((*distribution, version))
+}
+
+/// A name in lower case without separators: `Red Hat`, `red-hat` and `redhat` are one name.
+pub(super) fn squash(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
 impl Distribution {
-    /// Finds a distribution by any of its names, in lower case.
+    /// Finds a distribution by any of its names; case and separators do not matter.
     pub fn from_name(name: &str) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|(_, canonical, short, others)| {
-                *canonical == name || *short == name || others.contains(&name)
-            })
-            .map(|(distribution, ..)| *distribution)
+        let wanted = squash(name);
+        if wanted.is_empty() {
+            return None;
+        }
+        let is_named = |distribution: &Self| distribution.squashed_names().any(|name| name == wanted);
+        NAMES.iter().map(|(distribution, ..)| *distribution).find(is_named)
+    }
+
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(distribution, ..)| *distribution)
+    }
+
+    /// All names without separators.
+    pub(super) fn squashed_names(self) -> impl Iterator<Item = String> {
+        let (_, canonical, short, others) = self.entry();
+        [*canonical, *short].into_iter().chain(others.iter().copied()).map(squash)
     }
 
     pub fn as_str(self) -> &'static str {
@@ -69,7 +152,7 @@ impl Distribution {
     pub fn is_vendor(self, vendor: &str) -> bool {
         let starts: &[&str] = match self {
             Self::AlmaLinux => &["almalinux"],
-            Self::CentOs => &["centos"],
+            Self::CentOs | Self::CentOsStream => &["centos"],
             Self::Debian => &["debian"],
             Self::Fedora => &["fedora"],
             Self::OpenSuseLeap | Self::OpenSuseTumbleweed => &["opensuse", "suse"],
@@ -93,26 +176,43 @@ impl Distribution {
         }
     }
 
-    /// The part of a host's version that advisories name.
-    pub(super) fn advisory_version(self, version: &str) -> &str {
-        let major = || version.split('.').next().unwrap_or(version);
-        match self {
-            Self::AlmaLinux | Self::CentOs | Self::Fedora | Self::Oracle | Self::Rhel | Self::Rocky => {
-                major()
-            }
+    /// The part of a host's version that advisories name. `version` consists of numbers and dots.
+    pub(super) fn advisory_version(self, version: &str) -> String {
+        let numbers: Vec<&str> = version.split('.').map(without_zeros).collect();
+        let (major, rest) = numbers.split_first().unwrap_or((&"0", &[]));
+        match (self, rest.first()) {
+            (Self::OpenSuseTumbleweed, _) => ROLLING.to_owned(),
             // 3.0 and 3.1 were releases of their own.
-            Self::Debian if !version.starts_with("3.") => major(),
-            _ => version,
+            (Self::Debian, Some(minor)) if *major == "3" => format!("3.{minor}"),
+            // The first release of a service line has no service pack.
+            (Self::Sles | Self::SlesLtss, Some(&"0")) => (*major).to_owned(),
+            (Self::Ubuntu | Self::UbuntuPro, Some(month)) => format!("{major}.{month:0>2}"),
+            (Self::Sles | Self::SlesLtss | Self::OpenSuseLeap | Self::RhelEus, Some(minor)) => {
+                format!("{major}.{minor}")
+            }
+            _ => (*major).to_owned(),
         }
     }
 
-    pub(super) fn has_service_packs(self) -> bool {
-        matches!(self, Self::Sles | Self::SlesLtss)
+    /// The distribution that a release belongs to: from release 9 on, CentOS is CentOS Stream.
+    pub(super) fn of_version(self, version: &str) -> Self {
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if self == Self::CentOs && major.is_some_and(|major| major >= 9) { Self::CentOsStream } else { self }
     }
 
     fn entry(self) -> &'static (Self, &'static str, &'static str, &'static [&'static str]) {
         // The table is in the order of the enum, which its test checks.
         &NAMES[self as usize]
+    }
+}
+
+/// The only release of a distribution without releases.
+pub(super) const ROLLING: &str = "rolling";
+
+fn without_zeros(number: &str) -> &str {
+    match number.trim_start_matches('0') {
+        "" => "0",
+        rest => rest,
     }
 }
 
@@ -131,5 +231,16 @@ mod tests {
         for (position, (distribution, ..)) in NAMES.iter().enumerate() {
             assert_eq!(*distribution as usize, position);
         }
+    }
+
+    #[test]
+    fn no_name_means_two_distributions() {
+        let mut names: Vec<String> = Distribution::all()
+            .flat_map(|one| one.squashed_names().collect::<std::collections::BTreeSet<_>>())
+            .collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Distribution, OsRelease, from_osv_ecosystem};
 
 /// CPE vendor and product of distributions.
-const PRODUCTS: [(&str, &str, Distribution); 12] = [
+const PRODUCTS: [(&str, &str, Distribution); 13] = [
     ("almalinux", "almalinux", Distribution::AlmaLinux),
     ("alma", "almalinux", Distribution::AlmaLinux),
     ("centos", "centos", Distribution::CentOs),
@@ -13,6 +13,7 @@ const PRODUCTS: [(&str, &str, Distribution); 12] = [
     ("oracle", "linux", Distribution::Oracle),
     ("resf", "rocky_linux", Distribution::Rocky),
     ("rocky", "rocky", Distribution::Rocky),
+    ("suse", "linux_enterprise_server", Distribution::Sles),
     ("suse", "sles", Distribution::Sles),
     ("suse", "sles-ltss", Distribution::SlesLtss),
     ("canonical", "ubuntu_linux", Distribution::Ubuntu),
@@ -24,6 +25,11 @@ pub fn from_cpe(cpe: &str) -> Option<OsRelease> {
     let (_, rest) = rest.split_once(':')?;
     let (vendor, tail) = rest.split_once(':')?;
     if vendor == "redhat" {
+        // Up to release 7 the variants were products of their own.
+        let tail = ["enterprise_linux_server:", "enterprise_linux_workstation:"]
+            .iter()
+            .find_map(|variant| tail.strip_prefix(variant))
+            .map_or_else(|| tail.to_owned(), |version| format!("enterprise_linux:{version}"));
         return from_osv_ecosystem(&format!("Red Hat:{tail}")).ok();
     }
     let mut parts = tail.split(':');
@@ -46,25 +52,15 @@ fn release(distribution: Distribution, version: &str, service_pack: Option<&str>
     }
 }
 
-/// Reads product names as people write them: `SUSE Linux Enterprise Server 15 SP3`, `openSUSE Leap 15.5`, `Rocky Linux 9`,
-/// `Red Hat Enterprise Linux 9`, `Ubuntu 22.04 LTS`.
+/// Reads the names of products in feeds: `SUSE Linux Enterprise Module for Basesystem 15 SP3`, and releases as people write
+/// them: `openSUSE Leap 15.5`, `Rocky Linux 9`, `Ubuntu 22.04 LTS`.
 pub fn from_product_name(name: &str) -> Option<OsRelease> {
     if let Some(product) = name.strip_prefix("SUSE ") {
+        // What is fixed in another product of SUSE is not fixed in the server.
         return from_osv_ecosystem(&format!("SUSE:{product}")).ok();
     }
-    if let Some(product) = name.strip_prefix("openSUSE ") {
-        return from_osv_ecosystem(&format!("openSUSE:{product}")).ok();
-    }
-    let (name, version) = name.trim_end_matches(" LTS").rsplit_once(' ')?;
-    let name = name.to_ascii_lowercase();
-    let name = match name.as_str() {
-        "red hat enterprise linux" => "rhel",
-        "oracle linux" => "oracle",
-        "rocky linux" => "rocky",
-        "debian gnu/linux" => "debian",
-        other => other,
-    };
-    OsRelease::new(Distribution::from_name(name)?, version).ok()
+    // The name of a package may look like a release, but it has no space.
+    if name.contains(' ') { name.parse().ok() } else { None }
 }
 
 /// The release that an rpm's own release was built for: `27.el9_4` for 9, `12.fc39` for 39.

@@ -2,6 +2,7 @@
 
 mod advisories;
 mod compliance;
+mod host_list;
 mod policies;
 mod predictions;
 mod releases;
@@ -11,6 +12,7 @@ mod waivers;
 
 pub use advisories::*;
 pub use compliance::*;
+pub use host_list::*;
 pub use policies::*;
 pub use predictions::*;
 pub use releases::*;

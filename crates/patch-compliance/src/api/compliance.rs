@@ -1,5 +1,6 @@
 //! `/patch/compliance`: roll-ups, one CI, the export.
 
+use ::advisories::os_key;
 use api_types::{
     page::Page,
     patch::{
@@ -104,7 +105,7 @@ struct ExportParams {
     policy_id: Option<PolicyId>,
     /// Only CIs with this `env` tag.
     env: Option<String>,
-    /// Only CIs with this `os` tag.
+    /// Only CIs with this OS release, in any spelling.
     os: Option<String>,
     /// Only results with this stored status: `compliant`, `non_compliant` or `unknown`.
     #[param(inline)]
@@ -123,7 +124,7 @@ async fn export_compliance(
     let filter = ResultFilter {
         policy_id: params.policy_id.map(String::from),
         env: params.env,
-        os: params.os,
+        os: params.os.as_deref().map(os_key),
         status: params.status,
     };
     let (content_type, file) = match params.format {

@@ -27,7 +27,7 @@ use super::body_parts::next_part;
 use crate::{
     App,
     app::{
-        inventory,
+        host_os, inventory,
         inventory_push::{InventoryPush, RECORD_BYTES},
     },
 };
@@ -46,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 struct InventoryParams {
     /// The host, for formats that do not name it.
     ci_id: Option<CiId>,
-    /// Its OS release, `rocky:9`; an SBOM may contain it.
+    /// Its OS release, `rocky:9`. By default the one that an SBOM contains, or else the one of the CI.
     os: Option<String>,
     /// The same host and scan id are recorded once.
     scan_id: Option<String>,
@@ -135,15 +135,18 @@ async fn push_foreign(
         .ci_id
         .ok_or_else(|| ApiError::invalid("ci_id", "must name the host: this format does not contain it"))?;
     let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
-    let os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
+    let mut os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
     if format == InventoryFormat::Tsv && os.is_none() {
-        return Err(ApiError::invalid(
-            "os",
-            "must name the host's OS release, such as `rocky:9`: the lines do not contain it",
-        ));
+        os = Some(host_os::get_release(app, &ci_id).await?);
     }
-    let read = read_inventory(whole, format, os.as_ref())
-        .map_err(|error| ApiError::invalid("", format!("cannot be read: {error}")))?;
+    let mut read = read_inventory(whole, format, os.as_ref());
+    if os.is_none() && read.is_err() {
+        // An SBOM that does not name an OS release is of the CI's own.
+        if let Ok(of_ci) = host_os::get_release(app, &ci_id).await {
+            read = read_inventory(whole, format, Some(&of_ci));
+        }
+    }
+    let read = read.map_err(|error| ApiError::invalid("", format!("cannot be read: {error}")))?;
     let os = read.os.map(|os| os.to_string()).unwrap_or_default();
     let pushed = Inventory {
         ci_id,

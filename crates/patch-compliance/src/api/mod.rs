@@ -4,6 +4,8 @@ mod advisories;
 mod body_parts;
 mod compliance;
 mod exceptions;
+mod host_list;
+mod installed;
 mod inventory;
 mod policies;
 mod sla;
@@ -15,6 +17,8 @@ use crate::App;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(compliance::routes())
+        .merge(host_list::routes())
+        .merge(installed::routes())
         .merge(sla::routes())
         .merge(inventory::routes())
         .merge(policies::routes())

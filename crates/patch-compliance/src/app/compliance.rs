@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use advisories::CoverageGap;
+use advisories::{CoverageGap, os_key};
 use api_types::{
     cmdb::PatchState,
     patch::{
@@ -66,16 +66,16 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
         let counts = match cell.dimension.as_str() {
             "policy" => summary.by_policy.entry(value).or_default(),
             "env" => summary.by_env.entry(value).or_default(),
-            "os" => summary.by_os.entry(value).or_default(),
+            "os" => summary.by_os.entry(os_key(&value)).or_default(),
             "tier" => summary.by_tier.entry(value).or_default(),
             "owner" => summary.by_owner.entry(value).or_default(),
             "cluster" => summary.by_cluster.entry(value).or_default(),
             _ => &mut summary.total,
         };
         match cell.status {
-            ComplianceStatus::Compliant => counts.compliant = cell.hosts,
-            ComplianceStatus::NonCompliant => counts.non_compliant = cell.hosts,
-            ComplianceStatus::Unknown => counts.unknown = cell.hosts,
+            ComplianceStatus::Compliant => counts.compliant += cell.hosts,
+            ComplianceStatus::NonCompliant => counts.non_compliant += cell.hosts,
+            ComplianceStatus::Unknown => counts.unknown += cell.hosts,
         }
     }
     let dimensions = [
@@ -92,7 +92,7 @@ pub(crate) async fn get_compliance(app: &App) -> ApiResult<ComplianceSummary> {
 }
 
 /// One decimal. Without hosts it is 0.
-fn set_percent(counts: &mut ComplianceCounts) {
+pub(crate) fn set_percent(counts: &mut ComplianceCounts) {
     let all = counts.compliant + counts.non_compliant + counts.unknown;
     counts.percent = match all {
         0 => 0.0,
@@ -119,6 +119,15 @@ pub(crate) type CiWithPatches = CiCompliance<PatchJson>;
 pub(crate) enum PatchJson {
     Pending(Arc<CachedFinding>),
     Excepted(Box<PendingPatch>),
+}
+
+impl PatchJson {
+    pub(crate) fn patch(&self) -> PendingPatch {
+        match self {
+            Self::Pending(finding) => pending_patch(finding, false),
+            Self::Excepted(patch) => PendingPatch::clone(patch),
+        }
+    }
 }
 
 impl Serialize for PatchJson {
@@ -336,10 +345,10 @@ fn policy_id(row: &ResultRow) -> ApiResult<Option<PolicyId>> {
     row.policy_id.as_deref().map(PolicyId::new).transpose().map_err(ApiError::internal)
 }
 
-const NEVER_SCANNED: &str = "never scanned";
+pub(crate) const NEVER_SCANNED: &str = "never scanned";
 
 /// The stored status, unless the scan has become too old since.
-fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
+pub(crate) fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStatus {
     if is_stale(row, now) { ComplianceStatus::Unknown } else { row.status }
 }
 
@@ -349,7 +358,7 @@ fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
 }
 
 /// Why the status is unknown; `None` if it is known.
-fn unknown_cause(row: &ResultRow, now: DateTime<Utc>) -> Option<UnknownCause> {
+pub(crate) fn unknown_cause(row: &ResultRow, now: DateTime<Utc>) -> Option<UnknownCause> {
     match row.last_scanned {
         None => Some(UnknownCause::NeverScanned),
         Some(_) if is_stale(row, now) => Some(UnknownCause::ScanTooOld),
@@ -364,7 +373,7 @@ fn fetched_at(revision: &Revision, releases: &[String]) -> Option<DateTime<Utc>>
     times?.into_iter().min()
 }
 
-fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> String {
+pub(crate) fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> String {
     let Some(scanned) = row.last_scanned else { return NEVER_SCANNED.to_owned() };
     if is_stale(row, now) {
         return format!(

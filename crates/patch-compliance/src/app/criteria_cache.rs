@@ -25,6 +25,7 @@ pub(crate) use self::{
     fixes::{FixCache, FixIndex},
     known_releases::{KnownReleases, support_ends},
 };
+use super::os_tag;
 use crate::store::{
     self,
     dictionary::{ContentDigest, Finding},
@@ -213,7 +214,7 @@ impl Revision {
     ) -> impl Iterator<Item = &'a PolicyCriteria> {
         self.policies.iter().filter(move |policy| {
             policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
-                && policy.target_tags.0.iter().all(|(key, value)| tags.get(key) == Some(value))
+                && policy.target_tags.0.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
         })
     }
 

@@ -5,11 +5,16 @@ use std::time::Duration;
 use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{coverage, exceptions, feed_imports, hosts, package_set_matching, policy_results};
+use super::{
+    coverage, exceptions, feed_imports, history, host_list_entries, hosts, installed, package_set_matching,
+    policy_results,
+};
 use crate::{App, store};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const SYNCHRONISE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the roll-ups of the current day are recorded, and new package sets are sorted into the index.
+const RECORD_INTERVAL: Duration = Duration::from_secs(20);
 /// The search for old scans takes at most this part of the time.
 const EXPIRE_SHARE: u32 = 50;
 /// Hosts that become `unknown`, or sets that are deleted, per transaction.
@@ -27,7 +32,8 @@ pub(crate) fn start(app: &App) {
 async fn run(app: App) {
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut synchronise_at, mut expire_at) = (Instant::now(), Instant::now());
+    let (mut synchronise_at, mut expire_at, mut record_at) = (Instant::now(), Instant::now(), Instant::now());
+    host_list_entries::try_mark_missing(&app).await;
     loop {
         ticks.tick().await;
         if Instant::now() >= synchronise_at {
@@ -44,6 +50,11 @@ async fn run(app: App) {
                 tracing::warn!("cannot expire old feeds now; retrying later: {}", chain(&error));
             }
             expire_at = Instant::now() + began.elapsed() * EXPIRE_SHARE;
+        }
+        if Instant::now() >= record_at {
+            history::try_record(&app).await;
+            installed::try_sort_new_sets(&app).await;
+            record_at = Instant::now() + RECORD_INTERVAL;
         }
         if let Err(error) = tick(&app).await {
             tracing::warn!("housekeeping of compliance failed; retrying: {}", chain(&error));

@@ -25,7 +25,7 @@ use service_kit::{
 
 pub use crate::store::policies::{find_policy, list_scheduled};
 
-use super::{hosts, package_set_matching};
+use super::{hosts, os_tag, package_set_matching};
 use crate::{App, store};
 
 const OCCURRENCES_SHOWN: usize = 5;
@@ -161,11 +161,9 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
             );
         }
     }
-    errors.require(
-        policy.os_type.as_deref().is_none_or(|os| os.parse::<OsRelease>().is_ok()),
-        "/os_type",
-        "is not a known operating system release; write it as `rhel9` or `debian12`",
-    );
+    if let Some(Err(error)) = policy.os_type.as_deref().map(str::parse::<OsRelease>) {
+        errors.add("/os_type", error.to_string());
+    }
     errors.require(policy.notify.len() <= 50, "/notify", "must have at most 50 addresses");
     for (position, recipient) in policy.notify.iter().enumerate() {
         errors.require(
@@ -285,7 +283,7 @@ fn precedence(policy: &Policy) -> (std::cmp::Reverse<usize>, &PolicyId) {
 fn selects(policy: &Policy, tags: &Tags) -> bool {
     let os = tags.get("os").map(String::as_str).unwrap_or_default();
     policy.os_type.as_deref().is_none_or(|wanted| os_key(wanted) == os_key(os))
-        && policy.target_ci_tags.iter().all(|(key, value)| tags.get(key) == Some(value))
+        && policy.target_ci_tags.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
 }
 
 fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {

@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, HashMap};
 use advisories::{CoverageGap, Month, compliance::current_patch_level};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    compliance::{ComplianceStatus, UnknownCause},
+    compliance::{ComplianceStatus, Severity, UnknownCause},
     selector::Tags,
 };
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::criteria_cache::Revision;
+use super::{criteria_cache::Revision, host_list_entries};
 use crate::store::{
     self,
     dictionary::Finding,
+    host_list::ListEntry,
     policy_criteria::PolicyCriteria,
     results::{HostInput, StoredResult},
     rollups::Changes,
@@ -72,10 +73,12 @@ async fn recompute_batch(
     let mut totals_of_sets: HashMap<(Option<i32>, i32), FindingTotals> = HashMap::new();
     let (mut changed, mut changes) = (Vec::new(), Changes::new());
     let mut status_changes: BTreeMap<ComplianceStatus, Vec<i32>> = BTreeMap::new();
+    let mut listed = Vec::with_capacity(hosts.len());
     for host in hosts.iter().filter(|host| host.active) {
         let missing: Vec<&Finding> =
             host.findings.iter().filter_map(|no| findings.get(no)).map(|known| known.finding()).collect();
         let mut worst = ComplianceStatus::Compliant;
+        let mut entry = ListEntry::new(host);
         for criteria in criteria_of(revision, host) {
             let key = (host.set_no, criteria.no);
             let totals = match totals_of_sets.get(&key) {
@@ -86,6 +89,7 @@ async fn recompute_batch(
                     totals
                 }
             };
+            entry.add(totals.pending, totals.exploited, totals.severity, totals.next_due);
             let result = criteria.result(revision, host, &totals, now);
             worst = worst.max(result.status);
             let before = stored.remove(&(host.id, criteria.no));
@@ -98,6 +102,8 @@ async fn recompute_batch(
             count_policy(&mut changes, criteria.no, result.status, 1);
             changed.push(result);
         }
+        entry.cell.status = worst;
+        listed.push(entry);
         if host.status != worst {
             count_host(&mut changes, &host.tags.0, host.status, -1);
             count_host(&mut changes, &host.tags.0, worst, 1);
@@ -113,6 +119,8 @@ async fn recompute_batch(
     for (status, hosts) in &status_changes {
         store::results::update_statuses(conn, *status, hosts).await?;
     }
+    let gone: Vec<i32> = hosts.iter().filter(|host| !host.active).map(|host| host.id).collect();
+    host_list_entries::write(conn, listed, &gone).await?;
     store::rollups::count(conn, &changes).await
 }
 
@@ -177,6 +185,10 @@ struct FindingTotals {
     next_due: Option<DateTime<Utc>>,
     open_cves: i32,
     published_sum: i64,
+    /// The worst of the pending fixes.
+    severity: Option<Severity>,
+    /// Pending fixes of CVEs that are known to be exploited.
+    exploited: i32,
 }
 
 impl FindingTotals {
@@ -199,6 +211,8 @@ impl FindingTotals {
                 sum.excepted += 1;
             } else {
                 sum.pending += 1;
+                sum.severity = sum.severity.max(Some(finding.severity));
+                sum.exploited += i32::from(finding.exploited);
                 sum.next_due = Some(sum.next_due.map_or(finding.due, |at| at.min(finding.due)));
             }
         }

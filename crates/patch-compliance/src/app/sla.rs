@@ -1,12 +1,17 @@
 //! Service levels: what is overdue, how long fixes took, how long hosts were exposed.
 
-use advisories::sla::SlaPolicy;
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use advisories::{os_key, sla::SlaPolicy};
 use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
 use chrono::{Datelike, Months, NaiveDate};
 use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit};
 
 use super::{compliance::UNTAGGED, package_set_matching};
-use crate::{App, store};
+use crate::{
+    App,
+    store::{self, sla::Remediated},
+};
 
 /// Longest time to fix that can be set.
 const MAX_DAYS: u32 = 3650;
@@ -73,11 +78,11 @@ pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<Timeline
     };
     for open in store::sla::list_open(&mut conn, now).await? {
         let place = place_of(&mut report, &open.dimension, open.value);
-        place.hosts = open.hosts;
-        place.hosts_in_breach = open.hosts_in_breach;
-        place.open_cve_days = days(open.cve_seconds);
+        place.hosts += open.hosts;
+        place.hosts_in_breach += open.hosts_in_breach;
+        place.open_cve_days = rounded(place.open_cve_days + days(open.cve_seconds));
     }
-    for remediated in store::sla::list_remediations(&mut conn, since).await? {
+    for remediated in merge_releases(store::sla::list_remediations(&mut conn, since).await?) {
         let place = place_of(&mut report, &remediated.dimension, remediated.value);
         place.fixes_installed = remediated.fixes;
         place.fixes_installed_late = remediated.late;
@@ -86,6 +91,29 @@ pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<Timeline
             .then(|| rounded(remediated.seconds as f64 / remediated.fixes as f64 / SECONDS_OF_A_DAY));
     }
     Ok(report)
+}
+
+/// Several spellings of one release become one row.
+fn merge_releases(rows: Vec<Remediated>) -> Vec<Remediated> {
+    let mut merged: BTreeMap<(String, String), Remediated> = BTreeMap::new();
+    for mut row in rows {
+        if row.dimension == "os" {
+            row.value = os_key(&row.value);
+        }
+        match merged.entry((row.dimension.clone(), row.value.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(row);
+            }
+            Entry::Occupied(mut place) => {
+                let sum = place.get_mut();
+                sum.fixes += row.fixes;
+                sum.late += row.late;
+                sum.seconds += row.seconds;
+                sum.cve_seconds += row.cve_seconds;
+            }
+        }
+    }
+    merged.into_values().collect()
 }
 
 fn place_of<'a>(report: &'a mut TimelinessReport, dimension: &str, value: String) -> &'a mut Timeliness {
@@ -98,6 +126,7 @@ fn place_of<'a>(report: &'a mut TimelinessReport, dimension: &str, value: String
         "cluster" => &mut report.by_cluster,
         _ => return &mut report.total,
     };
+    let value = if dimension == "os" { os_key(&value) } else { value };
     values.entry(if value.is_empty() { UNTAGGED.to_owned() } else { value }).or_default()
 }
 

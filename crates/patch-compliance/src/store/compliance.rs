@@ -130,6 +130,7 @@ pub struct ResultRow {
 pub struct ResultFilter {
     pub policy_id: Option<String>,
     pub env: Option<String>,
+    /// Canonical spelling.
     pub os: Option<String>,
     pub status: Option<ComplianceStatus>,
 }
@@ -151,7 +152,7 @@ pub async fn list_results(
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.policies p ON p.no = c.policy_no
            WHERE h.active AND h.ci_id >= $1 AND (h.ci_id > $1 OR c.policy_no > $2)
-             AND ($3::text IS NULL OR p.id = $3) AND ($4::text IS NULL OR h.env = $4) AND ($5::text IS NULL OR h.os = $5)
+             AND ($3::text IS NULL OR p.id = $3) AND ($4::text IS NULL OR h.env = $4) AND ($5::text IS NULL OR h.os_key = $5)
              AND ($6::text IS NULL OR c.status = $6)
            ORDER BY h.ci_id, c.policy_no LIMIT $7"#,
         after_ci,

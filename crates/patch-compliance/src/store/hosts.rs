@@ -392,11 +392,11 @@ pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: Date
     Ok(())
 }
 
-/// Queues the active hosts that a policy selects.
+/// Queues the active hosts that a policy selects. The tag `os` is compared by its canonical spelling.
 pub async fn mark_selected(conn: &mut PgConnection, policy_no: i32) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.due_hosts
-         SELECT h.id FROM patch.policies p JOIN patch.hosts h ON h.tags @> p.target_tags AND (p.os_key IS NULL OR p.os_key = h.os_key)
+         SELECT h.id FROM patch.policies p JOIN patch.hosts h ON h.tags @> (p.target_tags - 'os') AND (p.os_key IS NULL OR p.os_key = h.os_key)
          WHERE p.no = $1 AND h.active ON CONFLICT DO NOTHING",
         policy_no
     )

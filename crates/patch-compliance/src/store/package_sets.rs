@@ -152,7 +152,7 @@ pub async fn mark_due(conn: &mut PgConnection, releases: &[String], names: &[Str
         return Ok(0);
     }
     let marked = sqlx::query!(
-        "INSERT INTO patch.due_sets SELECT no FROM patch.package_sets WHERE package_nos && $1 ON CONFLICT DO NOTHING",
+        "INSERT INTO patch.due_sets SELECT no FROM patch.package_sets WHERE patch.searchable(no, package_nos) && $1 ON CONFLICT DO NOTHING",
         &packages
     )
     .execute(conn)

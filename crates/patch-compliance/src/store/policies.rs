@@ -28,6 +28,11 @@ impl Row {
     }
 }
 
+/// The release that a policy selects, by its `os_type` or by a target tag.
+fn selected_os(policy: &Policy) -> Option<String> {
+    policy.os_type.as_ref().or_else(|| policy.target_ci_tags.get("os")).map(|os| os_key(os))
+}
+
 pub async fn find_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<Option<StoredPolicy>> {
     let row = sqlx::query_as!(
         Row,
@@ -94,7 +99,7 @@ pub async fn insert_policy(
         policy.id.as_str(),
         serde_json::to_value(policy)?,
         serde_json::to_value(&policy.target_ci_tags)?,
-        policy.os_type.as_deref().map(os_key),
+        selected_os(policy),
         policy.patch_level.map(|level| level.to_string()),
         policy.patch_level.map(|level| level.end_of_month_utc()),
         policy.max_scan_age_hours as i32,
@@ -122,7 +127,7 @@ pub async fn update_policy(
         no,
         serde_json::to_value(policy)?,
         serde_json::to_value(&policy.target_ci_tags)?,
-        policy.os_type.as_deref().map(os_key),
+        selected_os(policy),
         policy.patch_level.map(|level| level.to_string()),
         policy.patch_level.map(|level| level.end_of_month_utc()),
         policy.max_scan_age_hours as i32,

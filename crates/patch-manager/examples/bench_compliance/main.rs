@@ -189,6 +189,7 @@ impl Bench {
         self.roll_ups().await?;
         self.one_ci().await?;
         self.affected().await?;
+        self.lists().await?;
         self.export().await?;
         self.late_advisory().await?;
         self.expect_exact().await
@@ -288,6 +289,22 @@ impl Bench {
         let shown = format!("{:.1} % of the load", share * 100.0);
         self.table.add(
             "roll-ups and counters, first load",
+            shown,
+            String::new(),
+            String::new(),
+            "<= 10 %",
+            Some(share <= 0.10),
+        );
+        let lists: f64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(total_exec_time), 0) / 1000 FROM pg_stat_statements
+             WHERE query ~ '(INSERT INTO|FROM|DELETE FROM) patch.host_(list|cells)'",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let share = lists / first;
+        let shown = format!("{:.1} % of the load", share * 100.0);
+        self.table.add(
+            "list of hosts, first load",
             shown,
             String::new(),
             String::new(),
@@ -442,6 +459,35 @@ impl Bench {
             "<= 2",
             Some(ratio <= 2.0),
         );
+        Ok(())
+    }
+
+    /// The first page of lists of hosts and of searches for packages: common and rare ones.
+    async fn lists(&mut self) -> anyhow::Result<()> {
+        eprintln!("lists");
+        let library = format!("/patch/packages/{}?below=1.0-10.el9", fleet::LIBRARY);
+        for (name, path) in [
+            ("hosts by name", "/patch/compliance/hosts"),
+            ("hosts by status", "/patch/compliance/hosts?status=non_compliant"),
+            ("hosts by status, none found", "/patch/compliance/hosts?status=unknown"),
+            (
+                "hosts by environment and OS, worst first",
+                "/patch/compliance/hosts?env=dev&os=rocky:9&sort=severity",
+            ),
+            (
+                "hosts by severity, soonest due first",
+                "/patch/compliance/hosts?severity=critical,high&sort=due",
+            ),
+            ("hosts by environment, most pending first", "/patch/compliance/hosts?env=prod&sort=pending"),
+            ("package on 95 % of the hosts, below a version", &library),
+            ("package on 4 % of the hosts, below a version", "/patch/packages/pkg-007?below=2.4.1-40.el9"),
+            ("package on 0.004 % of the hosts", "/patch/packages/rare-tool"),
+        ] {
+            let ours = self.time_of(path, 200).await?;
+            let is_fast = ours < Duration::from_millis(5);
+            let name = format!("{name}: first page");
+            self.table.add(&name, milliseconds(ours), String::new(), String::new(), "< 5 ms", Some(is_fast));
+        }
         Ok(())
     }
 

@@ -83,7 +83,7 @@ async fn roll_ups_follow_every_change() {
         json!({ "compliant": 1, "non_compliant": 1, "unknown": 0, "percent": 50.0 })
     );
     assert_eq!(summary["by_policy"]["web-baseline"]["compliant"], 1);
-    assert_eq!(summary["by_os"]["debian12"]["non_compliant"], 1);
+    assert_eq!(summary["by_os"]["debian:12"]["non_compliant"], 1);
     assert_eq!(summary["by_owner"]["untagged"]["non_compliant"], 2);
     assert_eq!(summary["oldest_scan"], "2026-04-01T12:00:00Z");
     platform.expect_exact_rollups().await;

@@ -63,7 +63,7 @@ async fn host_of_a_release_without_advisories_is_unknown_until_a_feed_covers_it(
     let summary = platform.operator.get("/patch/compliance").await.expect(200);
     let states: Vec<_> = summary["coverage"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
     assert_eq!(states, ["not_covered", "covered"], "worst first");
-    assert_eq!(summary["by_os"]["rocky9"]["compliant"], 0);
+    assert_eq!(summary["by_os"]["rocky:9"]["compliant"], 0);
     let debian = release(&platform, "debian:12").await;
     assert_eq!(
         debian["feeds"],

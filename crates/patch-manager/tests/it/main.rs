@@ -9,6 +9,7 @@ mod coverage;
 mod exceptions;
 mod feeds;
 mod fleet;
+mod host_list;
 mod inventory;
 mod platform;
 mod policies;

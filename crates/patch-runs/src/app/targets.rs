@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use advisories::OsRelease;
 use api_types::cmdb::Ci;
 use domain::{
     ids::CiId,
@@ -33,7 +34,7 @@ pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<C
     let mut refused = BTreeMap::new();
     for ci in cis {
         let os = ci.tags.get("os").cloned().unwrap_or_default();
-        match Packaging::of_os(&os) {
+        match os.parse::<OsRelease>().map(|os| os.packaging()).ok().or_else(|| Packaging::of_os(&os)) {
             Some(packaging) => {
                 targets.insert(ci.id.clone(), target(ci, os, packaging));
             }

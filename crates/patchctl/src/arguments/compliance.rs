@@ -9,17 +9,67 @@ use super::{Most, Selection};
 #[command(after_help = "\
 Examples:
   patchctl compliance                     by policy, environment, OS, tier, owner and cluster
-  patchctl compliance show web-07         what is missing on one host, and since when
+  patchctl compliance list --status non_compliant --env prod --sort severity
+  patchctl compliance show web-07         what is missing on one host, by package
+  patchctl compliance history --days 90   compliance of the last 90 days
   patchctl compliance scan --tag env=prod --wait
   patchctl compliance export --format csv > compliance.csv")]
 pub enum ComplianceCommand {
     /// Compliance of the fleet; the default of `patchctl compliance`.
     Summary,
-    /// Show what is missing on one host, and why.
-    Show { ci: CiId },
+    /// List hosts, one row per host: status with reason, what is pending, and how bad it is.
+    #[command(after_help = "\
+Examples:
+  patchctl compliance list --status non_compliant,unknown --env prod
+  patchctl compliance list --kev --sort due
+  patchctl compliance list --os \"Rocky Linux 9\" --severity critical,high --sort severity")]
+    List {
+        /// Only with one of these statuses, comma-separated: compliant, non_compliant, unknown.
+        #[arg(long, value_name = "STATUSES")]
+        status: Option<String>,
+        /// Only hosts of this environment.
+        #[arg(long)]
+        env: Option<String>,
+        /// Only hosts with this OS release, in any spelling.
+        #[arg(long)]
+        os: Option<String>,
+        /// Only hosts whose worst pending fix has one of these severities, comma-separated: critical, high, medium, low, none.
+        #[arg(long, value_name = "SEVERITIES")]
+        severity: Option<String>,
+        /// Only hosts with a pending fix of a CVE that is known to be exploited.
+        #[arg(long)]
+        kev: bool,
+        /// Order: by name, by severity (exploited and severe first), by due date (earliest first) or by pending fixes (most
+        /// first).
+        #[arg(long, value_enum, default_value_t = SortName::Name)]
+        sort: SortName,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show what is missing on one host, one row per package with its newest fix.
+    Show {
+        ci: CiId,
+        /// Show each missing advisory.
+        #[arg(long)]
+        all: bool,
+    },
     /// Show the vulnerabilities of one host for which its vendor has no fix, and what the vendor says.
     Unfixed {
         ci: CiId,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// Show the compliance of each day, newest first; days are kept for 13 months.
+    History {
+        /// Number of days, counted back from today.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=400))]
+        days: u32,
+        /// By policy, env, os, tier, owner or cluster; in total by default.
+        #[arg(long, value_name = "DIMENSION")]
+        by: Option<String>,
+        /// Only this value of the dimension.
+        #[arg(long, requires = "by")]
+        value: Option<String>,
         #[command(flatten)]
         most: Most,
     },
@@ -62,6 +112,41 @@ pub enum ComplianceCommand {
         /// Only hosts of this environment.
         #[arg(long)]
         env: Option<String>,
+        /// Only hosts with this OS release, in any spelling.
+        #[arg(long)]
+        os: Option<String>,
+        /// Only results with this status: compliant, non_compliant or unknown.
+        #[arg(long)]
+        status: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortName {
+    Name,
+    Severity,
+    Due,
+    Pending,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PackageCommand {
+    /// List the hosts that have a package, one row per host with the installed versions.
+    #[command(after_help = "\
+Examples:
+  patchctl package list openssl --below 3.0.7-25.el9
+  patchctl package list libssl3 --below 3.0.11-1~deb12u2 --os debian:12")]
+    List {
+        /// Name of the installed package.
+        name: String,
+        /// Only versions lower than this one, in the order of rpm or dpkg. An epoch is compared only if it is given here.
+        #[arg(long, value_name = "VERSION")]
+        below: Option<String>,
+        /// Only hosts with this OS release, in any spelling.
+        #[arg(long)]
+        os: Option<String>,
+        #[command(flatten)]
+        most: Most,
     },
 }
 
@@ -84,7 +169,7 @@ Examples:
   {\"ci_id\":\"web-07\",\"os\":\"rocky:9\",\"packages\":[{\"name\":\"openssl\",\"version\":\"1:3.0.7-24.el9\"}]}
 
   ssh web-07 rpm -qa --qf \"'%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SOURCERPM}\\t%{MODULARITYLABEL}\\n'\" |
-    patchctl inventory push --ci web-07 --os rocky:9 -
+    patchctl inventory push --ci web-07 -
 
   ssh db-01 dpkg-query -W -f=\"'\\${Package}\\t\\${Version}\\t\\${Architecture}\\t\\${source:Package}\\t\\${source:Version}\\t\\${db:Status-Abbrev}\\n'\" |
     patchctl inventory push --ci db-01 --os debian:12 -
@@ -96,7 +181,7 @@ Examples:
         /// The host, if the file does not name it.
         #[arg(long, value_name = "CI")]
         ci: Option<CiId>,
-        /// Its OS release, such as `rocky:9`; an SBOM may contain it.
+        /// Its OS release, such as `rocky:9`; by default that of the SBOM, or else that of the CI.
         #[arg(long, requires = "ci")]
         os: Option<String>,
         /// A second inventory with the same host and scan id is ignored.

@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use access::{AuditArguments, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
-pub use compliance::{ComplianceCommand, InventoryCommand};
+pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};
 pub use demo::{DemoArguments, DemoHosts, Scene};
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
@@ -131,6 +131,9 @@ pub enum Command {
     /// Send package lists that an agent or another tool collected.
     #[command(subcommand)]
     Inventory(InventoryCommand),
+    /// Installed packages across the fleet.
+    #[command(subcommand)]
+    Package(PackageCommand),
     /// Policies: which hosts are patched, when and how.
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -5,21 +5,29 @@ use std::time::Duration;
 
 use api_client::patch::PatchClient;
 use api_types::patch::{
-    CiCompliance, ComplianceCounts, ComplianceSummary, Scan, ScanState, ServiceLevels, StartScan, Timeliness,
-    TimelinessReport,
+    CiCompliance, ComplianceCounts, ComplianceSummary, PendingPackage, Scan, ScanState, ServiceLevels,
+    StartScan, Timeliness, TimelinessReport,
 };
 use clap::ValueEnum;
 
 use super::{filter, poll};
-use crate::arguments::{ComplianceCommand, Format};
+use crate::arguments::{ComplianceCommand, Format, PackageCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, clean, print, row};
+use crate::output::{Columns, Printer, clean, note, print, row};
 
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 const SCAN_POLL: Duration = Duration::from_millis(500);
 
+/// More packages than a host has.
+const MAX_PACKAGES: usize = 100_000;
+
+const HOSTS: Columns = "host=ci_id status=compliance_status env os level=current_patch_level pending severity=worst_severity \
+                        exploited due=next_due scanned=last_scanned reason";
+const PACKAGES: Columns = "package installed newest_fix advisories cves severity exploited due state";
+const INSTALLED: Columns = "host=ci_id env os package versions candidate scanned=last_scanned";
+const DAYS: Columns = "day by=dimension value compliant non-compliant=non_compliant unknown percent";
 const PENDING: Columns = "package installed fixed advisory=advisory_id severity exploited due state";
 const UNFIXED: Columns =
     "package installed vendor_says=no_fix severity exploited advisory=advisory_id cves=cve_ids";
@@ -45,9 +53,31 @@ pub async fn run(
     let client = connection.patch();
     match command.unwrap_or(ComplianceCommand::Summary) {
         ComplianceCommand::Summary => summary(&client.get_compliance().await?, printer),
-        ComplianceCommand::Show { ci } => show(&client.get_ci_compliance(&ci).await?, printer),
         ComplianceCommand::Unfixed { ci, most } => {
             printer.list(&client.list_unfixed(&ci, most.limit).await?, UNFIXED)
+        }
+        ComplianceCommand::List { status, env, os, severity, kev, sort, most } => {
+            let filter = filter([
+                ("status", status),
+                ("env", env),
+                ("os", os),
+                ("severity", severity),
+                ("kev", kev.then(|| "true".to_owned())),
+                ("sort", sort.to_possible_value().map(|sort| sort.get_name().to_owned())),
+            ]);
+            printer.list(&client.list_host_compliance(&filter, most.limit).await?, HOSTS)
+        }
+        ComplianceCommand::Show { ci, all } => {
+            let compliance = client.get_ci_compliance(&ci).await?;
+            if all || printer.format == Format::Json {
+                return show(&compliance, printer);
+            }
+            let packages = client.list_pending_packages(&ci, MAX_PACKAGES).await?;
+            show_packages(&compliance, &packages, printer)
+        }
+        ComplianceCommand::History { days, by, value, most } => {
+            let filter = filter([("days", Some(days.to_string())), ("dimension", by), ("value", value)]);
+            printer.list(&client.list_compliance_history(&filter, most.limit).await?, DAYS)
         }
         ComplianceCommand::Scan { selection, wait } => {
             let scan = client.start_scan(&StartScan { selector: selection.selector() }).await?;
@@ -74,13 +104,20 @@ pub async fn run(
             let levels = if wanted == before { before } else { client.set_service_levels(&wanted).await? };
             printer.item(&levels)
         }
-        ComplianceCommand::Export { format, policy, env } => {
-            let filter = filter([("policy_id", policy.map(|id| id.to_string())), ("env", env)]);
+        ComplianceCommand::Export { format, policy, env, os, status } => {
+            let policy = policy.map(|id| id.to_string());
+            let filter = filter([("policy_id", policy), ("env", env), ("os", os), ("status", status)]);
             let format = format.to_possible_value().unwrap_or_default();
             print(&client.export_compliance(format.get_name(), &filter).await?)?;
             OK
         }
     }
+}
+
+pub async fn package(connection: &Connection, command: PackageCommand, printer: Printer) -> CommandResult {
+    let PackageCommand::List { name, below, os, most } = command;
+    let filter = filter([("below", below), ("os", os)]);
+    printer.list(&connection.patch().list_installed(&name, &filter, most.limit).await?, INSTALLED)
 }
 
 fn summary(summary: &ComplianceSummary, printer: Printer) -> CommandResult {
@@ -168,6 +205,22 @@ fn show(compliance: &CiCompliance, printer: Printer) -> CommandResult {
     printer.item(&bare)?;
     printer.section(&compliance.policies, POLICIES)?;
     printer.section(&compliance.pending_patches, PENDING)
+}
+
+/// The packages of a host instead of its advisories.
+fn show_packages(compliance: &CiCompliance, packages: &[PendingPackage], printer: Printer) -> CommandResult {
+    if !printer.is_for_people() {
+        return printer.list(packages, PACKAGES);
+    }
+    let advisories = compliance.pending_patches.len();
+    let bare = CiCompliance { pending_patches: Vec::new(), policies: Vec::new(), ..compliance.clone() };
+    printer.item(&bare)?;
+    printer.section(&compliance.policies, POLICIES)?;
+    printer.section(packages, PACKAGES)?;
+    if advisories > packages.len() {
+        note(&format!("{advisories} fixes of {} packages; --all shows each", packages.len()));
+    }
+    OK
 }
 
 async fn until_ended(client: &PatchClient, started: Scan) -> Result<Scan, Failure> {

@@ -44,6 +44,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
 
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
+        Command::Package(command) => compliance::package(&connect()?, command, printer).await,
         Command::Policy(command) => policy::run(&connect()?, command, printer).await,
         Command::Run(command) => run::run(&connect()?, command, printer).await,
         Command::Plan(PlanCommand::Simulate(arguments)) | Command::Simulate(arguments) => {

@@ -54,6 +54,43 @@ fn fleet_is_stored_and_printed_in_every_format() {
 }
 
 #[test]
+fn hosts_packages_and_days_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder);
+    let list = "id,type,os,env\nweb-01,vm,Rocky Linux 9.4,prod\ndb-01,vm,rocky9,dev\n";
+    up.run_with_input(&["ci", "import", "-"], list).expect(0);
+    // The OS is the one of the CI.
+    let lines = "lamp\t1:2.0-8.el9\tx86_64\tlamp-2.0-8.el9.src.rpm\nwick\t3.1-2.el9\tx86_64\twick-3.1-2.el9.src.rpm\n";
+    up.run_with_input(&["inventory", "push", "--ci", "web-01", "-"], lines).expect(0);
+    let hosts = |arguments: &[&str]| {
+        let mut command = vec!["compliance", "list", "-o", "csv"];
+        command.extend(arguments);
+        let printed = up.run(&command).expect(0).stdout;
+        assert!(
+            printed.starts_with("host,status,env,os,level,pending,severity,exploited,due,scanned,reason\n"),
+            "{printed}"
+        );
+        printed.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(&[]), ["db-01", "web-01"]);
+    assert_eq!(hosts(&["--os", "rocky-9", "--env", "prod", "--sort", "severity"]), ["web-01"]);
+    assert!(up.run(&["compliance", "list", "--status", "fine"]).expect(1).stderr.contains("`fine`"));
+    let packages =
+        up.run(&["package", "list", "lamp", "--below", "2.0-10.el9", "-o", "tsv"]).expect(0).stdout;
+    assert!(packages.contains("web-01\tprod\trocky:9\tlamp\t1:2.0-8.el9\t"), "{packages}");
+    assert_eq!(
+        up.run(&["package", "list", "lamp", "--below", "2.0-7.el9", "-o", "json"]).expect(0).stdout.trim(),
+        "[]"
+    );
+    let history = up.run(&["compliance", "history", "--by", "env", "-o", "csv"]).expect(0).stdout;
+    assert!(history.starts_with("day,by,value,compliant,non-compliant,unknown,percent\n"), "{history}");
+    let shown = up.run(&["compliance", "show", "web-01", "-o", "csv"]).expect(0).stdout;
+    assert!(shown.starts_with("package,installed,newest fix,advisories,cves,"), "{shown}");
+    let advisories = up.run(&["compliance", "show", "web-01", "--all", "-o", "csv"]).expect(0).stdout;
+    assert!(advisories.starts_with("package,installed,fixed,advisory,"), "{advisories}");
+}
+
+#[test]
 fn policy_is_created_changed_previewed_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(&folder);
