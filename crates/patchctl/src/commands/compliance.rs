@@ -14,7 +14,7 @@ use super::{filter, poll};
 use crate::arguments::{ComplianceCommand, Format};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, clean, print, row};
+use crate::output::{Columns, Printer, clean, note, print, row};
 
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
@@ -48,6 +48,10 @@ pub async fn run(
             let scan = client.start_scan(&StartScan { selector: selection.selector() }).await?;
             let scan = if wait { until_ended(&client, scan).await? } else { scan };
             show_scan(&scan, printer)?;
+            if scan.finished_at.is_some() && scan.total == 0 {
+                note(scan.error.as_deref().unwrap_or("nothing was scanned"));
+                return Ok(ExitStatus::Partial);
+            }
             Ok(match scan.state {
                 ScanState::Queued | ScanState::Running | ScanState::Succeeded => ExitStatus::Ok,
                 ScanState::Partial => ExitStatus::Partial,
