@@ -292,7 +292,7 @@ pub struct Sync {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
     /// How the list was read: `csv`, `json`, `ndjson`, `ansible_json`, `ansible_yaml`, `ansible_ini`, `netbox`, `netbox_csv`,
-    /// `foreman` or `servicenow_csv`.
+    /// `foreman`, `servicenow_csv` or `patchmon`.
     pub format: String,
     /// Whether this was a dry run, which stores nothing.
     #[serde(default)]

@@ -59,8 +59,8 @@ pub struct ImportParams {
     map: Vec<String>,
 }
 
-/// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI), or an export of NetBox, Foreman or
-/// ServiceNow.
+/// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI), or an export of NetBox, Foreman,
+/// ServiceNow or PatchMon.
 ///
 /// Good records are stored, and the report names every refused one with its place, the reason and what to do. With `strict`,
 /// or if no record is good, nothing is stored and the problem names them.

@@ -13,8 +13,8 @@ Examples:
 
 Exit status: 0 everything imported, 3 something was refused or is missing, 1 nothing was imported.")]
 pub struct ImportArguments {
-    /// CSV, JSON, NDJSON, an Ansible inventory (INI, YAML or JSON), or an export of NetBox, Foreman or ServiceNow; recognised
-    /// by the content. `-` reads standard input.
+    /// CSV, JSON, NDJSON, an Ansible inventory (INI, YAML or JSON), or an export of NetBox, Foreman, ServiceNow or PatchMon;
+    /// recognised by the content. `-` reads standard input.
     #[arg(required_unless_present_any = ["ansible", "netbox"], conflicts_with_all = ["ansible", "netbox"])]
     pub file: Option<PathBuf>,
 

@@ -7,6 +7,7 @@ mod foreman;
 mod json;
 mod mapping;
 mod netbox;
+mod patchmon;
 mod recognise;
 mod record;
 mod status;
@@ -325,7 +326,9 @@ fn errors_of(refused: &[RefusedRecord]) -> FieldErrors {
                 Some(remedy) => format!("{}; {remedy}", refused.reason),
                 None => refused.reason.clone(),
             };
-            (format!("record {}", refused.record), reason)
+            let place =
+                refused.line.map_or(format!("record {}", refused.record), |line| format!("line {line}"));
+            (place, reason)
         })
         .collect()
 }

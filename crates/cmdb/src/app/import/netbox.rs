@@ -64,10 +64,34 @@ const OTHER_ROLES: [&str; 17] = [
 /// Attribute that names the object of the source.
 pub const SOURCE: &str = "netbox";
 
+/// Whether an array of objects is a list of NetBox without its frame.
+pub fn is_array_of_devices(items: &[Value]) -> bool {
+    let first = items.first().and_then(Value::as_object);
+    first.is_some_and(|item| {
+        item.contains_key("name")
+            && ["device_type", "vcpus", "primary_ip4"].iter().any(|key| item.contains_key(*key))
+    })
+}
+
+/// Whether it is an answer of NetBox's GraphQL API.
+pub fn is_graphql(fields: &Map<String, Value>) -> bool {
+    let Some(data) = fields.get("data") else { return false };
+    GRAPHQL_LISTS.iter().any(|list| data.get(list).is_some_and(Value::is_array))
+}
+
+const GRAPHQL_LISTS: [&str; 2] = ["device_list", "virtual_machine_list"];
+
 pub fn read(export: Value) -> Result<List, String> {
-    let Value::Object(mut fields) = export else {
-        return Err("an object with `results` is expected".to_owned());
+    let mut fields = match export {
+        Value::Object(fields) => fields,
+        Value::Array(results) => Map::from_iter([("results".to_owned(), results.into())]),
+        _ => return Err("an object with `results` is expected".to_owned()),
     };
+    if is_graphql(&fields) {
+        let lists = GRAPHQL_LISTS.iter().filter_map(|list| fields["data"].get(list)?.as_array());
+        let results: Vec<Value> = lists.flatten().cloned().collect();
+        fields = Map::from_iter([("results".to_owned(), results.into())]);
+    }
     let Some(Value::Array(results)) = fields.remove("results") else {
         return Err("`results` is not an array".to_owned());
     };
@@ -255,13 +279,13 @@ fn take_custom_field(wanted: &mut Wanted, name: &str, value: &Value, left_out: &
     }
 }
 
-/// The short name of what NetBox links to: an object's slug, else its value or name, or the text itself.
+/// The short name of what NetBox links to: an object's slug, else its value, name or label, or the text itself.
 fn slug(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.as_str(),
-        Value::Object(fields) => {
-            ["slug", "value", "name"].iter().find_map(|key| fields.get(*key).and_then(Value::as_str))?
-        }
+        Value::Object(fields) => ["slug", "value", "name", "label"]
+            .iter()
+            .find_map(|key| fields.get(*key).and_then(Value::as_str))?,
         _ => return None,
     };
     let text = text.trim();

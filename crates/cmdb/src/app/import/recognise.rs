@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     ansible,
     csv::{self, Dialect},
-    foreman, json, netbox,
+    foreman, json, netbox, patchmon,
     record::List,
 };
 
@@ -36,6 +36,8 @@ pub enum Format {
     Foreman,
     /// Servers of ServiceNow's CMDB, exported as CSV.
     ServicenowCsv,
+    /// PatchMon's hosts as its API lists them.
+    Patchmon,
 }
 
 impl Format {
@@ -51,6 +53,7 @@ impl Format {
             Self::NetboxCsv => "netbox_csv",
             Self::Foreman => "foreman",
             Self::ServicenowCsv => "servicenow_csv",
+            Self::Patchmon => "patchmon",
         }
     }
 }
@@ -97,6 +100,7 @@ pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, List)> {
         Format::AnsibleIni => ansible::read_ini(text),
         Format::Netbox => parse(text).and_then(netbox::read),
         Format::Foreman => parse(text).and_then(foreman::read),
+        Format::Patchmon => parse(text).and_then(patchmon::read),
     };
     match list {
         Ok(list) if list.records.is_empty() => Err(ApiError::invalid("", "contains no host")),
@@ -140,7 +144,18 @@ fn recognise(text: &str) -> Option<Format> {
 
 fn recognise_json(value: &Value) -> Option<Format> {
     match value {
+        Value::Array(items) if netbox::is_array_of_devices(items) => Some(Format::Netbox),
+        Value::Array(items) if patchmon::is_array_of_hosts(items) => Some(Format::Patchmon),
         Value::Array(_) => Some(Format::Json),
+        Value::Object(fields)
+            if fields
+                .get("hosts")
+                .and_then(Value::as_array)
+                .is_some_and(|items| patchmon::is_array_of_hosts(items)) =>
+        {
+            Some(Format::Patchmon)
+        }
+        Value::Object(fields) if netbox::is_graphql(fields) => Some(Format::Netbox),
         Value::Object(fields) if fields.get("results").is_some_and(Value::is_array) => {
             Some(if foreman::is_list(fields) { Format::Foreman } else { Format::Netbox })
         }

@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use super::Source;
 use crate::failure::Failure;
 
-/// Plugins that read data and run nothing.
-const PLUGINS: [&str; 3] = ["constructed", "yaml", "ini"];
+/// Plugins that read data and run nothing. A file may name the first one by its short or its full name.
+const PLUGINS: [&str; 4] = ["constructed", "ansible.builtin.constructed", "yaml", "ini"];
 /// A cloud with many machines answers in minutes.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// As much as the CMDB imports at once.
@@ -82,10 +82,15 @@ pub async fn list(path: &Path, plugins: &[String]) -> Result<Source, Failure> {
         return Err(Failure::new(format!("`ansible-inventory` failed: {}", last_lines(&errors)))
             .hint("name the plugins that the inventory needs with --plugin"));
     }
+    let warnings: Vec<&str> =
+        errors.lines().map(str::trim).filter_map(|line| line.strip_prefix("[WARNING]: ")).collect();
+    let is_part = copy.has_scripts || warnings.iter().any(|warning| warning.starts_with("Unable to parse"));
     let mut notes = copy.notes;
-    let warnings = errors.lines().map(str::trim).filter(|line| line.starts_with("[WARNING]"));
-    notes.extend(warnings.take(MAX_WARNINGS).map(str::to_owned));
-    Ok(Source { content: output, format: Some("ansible_json"), notes })
+    // Ansible names the copy, which is gone afterwards.
+    let root = copy.folder.path().join("inventory");
+    let own = |warning: &str| warning.replace(&*root.to_string_lossy(), &path.to_string_lossy());
+    notes.extend(warnings.into_iter().take(MAX_WARNINGS).map(own));
+    Ok(Source { content: output, format: Some("ansible_json"), notes, is_part })
 }
 
 fn enabled(plugins: &[String]) -> Result<String, Failure> {
@@ -139,6 +144,7 @@ struct Copy {
     folder: TempDir,
     inventory: PathBuf,
     notes: Vec<String>,
+    has_scripts: bool,
     files: u32,
     bytes: u64,
 }
@@ -154,7 +160,14 @@ impl Copy {
         fs::write(folder.path().join("ansible.cfg"), "[defaults]\n").map_err(failed)?;
         let root = folder.path().join("inventory");
         fs::create_dir(&root).map_err(failed)?;
-        let mut copy = Self { folder, inventory: root.clone(), notes: Vec::new(), files: 0, bytes: 0 };
+        let mut copy = Self {
+            folder,
+            inventory: root.clone(),
+            notes: Vec::new(),
+            has_scripts: false,
+            files: 0,
+            bytes: 0,
+        };
         if source.is_dir() {
             copy.add_folder(&source, &root, 0)?;
             return Ok(copy);
@@ -219,6 +232,7 @@ impl Copy {
             )));
         }
         if is_executable && content.starts_with(b"#!") {
+            self.has_scripts = true;
             self.notes.push(format!(
                 "`{}` is a script, which an import never runs; it is left out",
                 from.display()
@@ -266,10 +280,10 @@ mod tests {
 
     #[test]
     fn only_plugins_that_run_nothing_are_enabled() {
-        assert_eq!(enabled(&[]).unwrap(), "constructed,yaml,ini");
+        assert_eq!(enabled(&[]).unwrap(), "constructed,ansible.builtin.constructed,yaml,ini");
         assert_eq!(
             enabled(&["amazon.aws.aws_ec2".to_owned()]).unwrap(),
-            "amazon.aws.aws_ec2,constructed,yaml,ini"
+            "amazon.aws.aws_ec2,constructed,ansible.builtin.constructed,yaml,ini"
         );
         for plugin in ["script", "ansible.builtin.script", "", "a,script", "a b"] {
             assert!(enabled(&[plugin.to_owned()]).is_err(), "{plugin}");

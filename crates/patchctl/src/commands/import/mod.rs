@@ -21,10 +21,13 @@ struct Source {
     content: Vec<u8>,
     format: Option<&'static str>,
     notes: Vec<String>,
+    /// Whether parts of the source could not be read.
+    is_part: bool,
 }
 
 pub async fn run(client: &CmdbClient, arguments: ImportArguments, printer: Printer) -> CommandResult {
     let source = read(&arguments).await?;
+    let is_part = source.is_part;
     source.notes.iter().for_each(|text| note(&format!("note: {}", clean(text))));
     let content_type = match source.content.trim_ascii_start() {
         [b'{' | b'[', ..] => "application/json",
@@ -39,7 +42,7 @@ pub async fn run(client: &CmdbClient, arguments: ImportArguments, printer: Print
     if printer.is_for_people() {
         details(&report, printer)?;
     }
-    let is_part = report.total.is_some_and(|total| total > report.read);
+    let is_part = is_part || report.total.is_some_and(|total| total > report.read);
     let is_whole = report.refused_count == 0 && !is_part;
     Ok(if is_whole { ExitStatus::Ok } else { ExitStatus::Partial })
 }
@@ -55,7 +58,9 @@ async fn read(arguments: &ImportArguments) -> Result<Source, Failure> {
         Some(file) if file.is_dir() => Err(Failure::usage(format!("`{}` is a folder", file.display())).hint(
             format!("`patchctl ci import --ansible {}` reads an inventory folder of Ansible", file.display()),
         )),
-        Some(file) => Ok(Source { content: input::read(file)?, format: None, notes: Vec::new() }),
+        Some(file) => {
+            Ok(Source { content: input::read(file)?, format: None, notes: Vec::new(), is_part: false })
+        }
         None => Err(Failure::usage("pass a file, --ansible or --netbox")),
     }
 }

@@ -70,7 +70,7 @@ pub async fn list(url: &str, token_file: &Path) -> Result<Source, Failure> {
         count += netbox.read(what, path, &mut records).await?;
     }
     let list = json!({ "count": count, "next": null, "results": records });
-    Ok(Source { content: list.to_string().into_bytes(), format: Some("netbox"), notes })
+    Ok(Source { content: list.to_string().into_bytes(), format: Some("netbox"), notes, is_part: false })
 }
 
 fn client() -> Result<Client, Failure> {

@@ -184,6 +184,16 @@ fn split(line: &str) -> Result<Vec<String>, Refusal> {
                 word.get_or_insert_default();
             }
             (None, '#') => break,
+            // Not as a shell: a template with spaces is one value, which is then left out, and the host is not lost.
+            (None, '{') if characters.peek() == Some(&'{') => {
+                let word = word.get_or_insert_default();
+                word.push(character);
+                while !word.ends_with("}}")
+                    && let Some(next) = characters.next()
+                {
+                    word.push(next);
+                }
+            }
             (None, space) if space.is_whitespace() => words.extend(word.take()),
             (None, other) => word.get_or_insert_default().push(other),
         }

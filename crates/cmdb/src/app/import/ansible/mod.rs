@@ -216,8 +216,10 @@ impl Inventory {
             )
         })?;
         let own_export = variables.get("cmdb_tags").is_some_and(|tags| tags.is_object());
-        let connection = variables.get("ansible_connection").and_then(|value| value.as_str());
-        let is_local = connection.is_some_and(|connection| local_name(connection) == "local");
+        let connection = variables.get("ansible_connection").and_then(|value| value.as_str()).map(local_name);
+        let is_local = connection == Some("local");
+        let is_windows = matches!(connection, Some("winrm" | "psrp"));
+        let is_network = matches!(connection, Some("network_cli" | "netconf" | "httpapi"));
         if own_export && is_local {
             // In an export of this platform, this means that the host is reached from the controller, as `driver` also says.
             variables.remove("ansible_connection");
@@ -226,13 +228,16 @@ impl Inventory {
                 .remedy("to manage it, add it under its host name, with the address it has for others");
             return Ok(Outcome::LeftOut { reason, id: None });
         }
+        if is_windows {
+            let reason =
+                "is reached over WinRM, so it is left out: only Linux hosts are patched, over SSH".into();
+            return Ok(Outcome::LeftOut { reason, id: None });
+        }
         let mut wanted = match Wanted::named(host) {
             Ok(wanted) => wanted,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        if let Some(connection) = variables.get("ansible_connection").and_then(|value| value.as_str())
-            && matches!(local_name(connection), "network_cli" | "netconf" | "httpapi")
-        {
+        if is_network {
             wanted.ci_type = Some(CiType::Network);
         }
         if !own_export {

@@ -38,6 +38,7 @@ controller ansible_connection=ansible.builtin.local
 Shop_01.example.test ansible_user=first.last ansible_ssh_pass='a#b # c'
 shop[a:c].example.test:2022 ansible_user="CORP\\svc" ansible_python_interpreter=/usr/bin/python3.11
 [2001:db8::17]:2222 ansible_user=svc@corp.example
+templated ansible_host={{ lookup('env', 'X') }} ansible_port=2022
 [shop:vars]
 resolvers=['192.0.2.53', "192.0.2.54"]
 banner='a # b'
@@ -63,6 +64,8 @@ os=ubuntu2204
         (&json!(2022), &json!("CORP\\svc"), &json!("/usr/bin/python3.11"))
     );
     assert_eq!(wanted(&records, "2001:db8::17").attributes["port"], 2222);
+    let templated = wanted(&records, "templated");
+    assert!(!templated.attributes.contains_key("address") && templated.attributes["port"] == 2022);
     let all = format!("{records:?}");
     assert!(!all.contains("hunter2") && !all.contains("a#b"), "a secret was kept: {all}");
     assert!(all.contains("`db_password` looks like a secret"), "{all}");
@@ -79,7 +82,7 @@ web[5:1]
 bad~name
 [a b]
 lost
-[db:hosts]
+[db:host]
 [db]
 db1
 [db:vars]
@@ -184,6 +187,7 @@ fn clouds_and_network_devices_come_as_their_plugins_print_them() {
         "_meta": {"hostvars": {
             "ip-192-0-2-8.example.test": {"ansible_host": "192.0.2.8", "tags": {"Name": "shop", "Environment": "prod", "Role": "web"},
                 "instance_id": "i-0123", "placement": {"availability_zone": "eu-central-1a"}},
+            "win-1": {"ansible_connection": "winrm", "ansible_port": 5986},
             "edge-1": {"ansible_connection": "ansible.netcommon.network_cli", "ansible_network_os": "junos"},
         }},
         "aws_ec2": {"hosts": ["ip-192-0-2-8.example.test"]},
@@ -193,6 +197,7 @@ fn clouds_and_network_devices_come_as_their_plugins_print_them() {
     assert_eq!(json!(host.tags), json!({"env": "prod", "role": "web"}));
     assert_eq!(host.attributes["address"], "192.0.2.8");
     assert_eq!(json!(wanted(&records, "edge-1").ci_type), "network");
+    assert!(left_out(&records)[0].1.contains("WinRM"));
 }
 
 #[test]

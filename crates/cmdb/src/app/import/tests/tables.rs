@@ -88,6 +88,20 @@ fn netbox_statuses_roles_and_platforms_decide_what_a_device_is() {
 }
 
 #[test]
+fn lists_of_netbox_without_their_frame_are_recognised() {
+    let device = json!({"id": 7, "name": "app7", "device_type": {"slug": "x"}, "status": {"value": 1, "label": "Active"}});
+    for export in [
+        json!([device, {"id": 8, "name": "app8", "device_type": {"slug": "x"}, "status": {"value": 2, "label": "Planned"}}]),
+        json!({"data": {"device_list": [device], "virtual_machine_list": [{"id": "4", "name": "app8", "status": "offline", "vcpus": 1}]}}),
+    ] {
+        let (format, records) = recognised(&export.to_string());
+        assert_eq!(format, Format::Netbox);
+        wanted(&records, "app7");
+        assert_eq!(left_out(&records)[0].0, "app8");
+    }
+}
+
+#[test]
 fn tables_of_netbox_are_read_like_its_api() {
     let text = "id,name,status,role,manufacturer,device_type,site,platform,primary_ip4,tags\n\
         4,app4,Active,Server,Dell,R640,DC 1,Debian 12,192.0.2.4/24,\"pci,tier:gold\"\n\
@@ -143,4 +157,22 @@ fn hosts_of_foreman_are_read() {
     assert_eq!(json!(host.attributes), json!({"address": "192.0.2.41", "hostgroup": "web"}));
     refusal(&list.records[1]);
     assert_eq!(list.total, Some(40));
+}
+
+#[test]
+fn hosts_of_patchmon_are_read_with_their_groups() {
+    let export = json!({"total": 2, "hosts": [
+        {"id": "0190", "friendly_name": "Shop front", "hostname": "shop1.example.test", "ip": "192.0.2.81", "os_type": "Debian",
+         "os_version": "12", "host_groups": [{"id": "1", "name": "Production"}]},
+        {"id": "0191", "friendly_name": "lab 1", "hostname": null, "os_type": null, "host_groups": []},
+    ]});
+    let (format, mut list) = list(&export.to_string());
+    assert_eq!(format, Format::Patchmon);
+    let shop = wanted(&list.records, "shop1.example.test");
+    assert_eq!((shop.title.as_deref(), &shop.tags["os"]), (Some("Shop front"), &"Debian 12".to_owned()));
+    wanted(&list.records, "lab-1");
+    let mapping = Mapping::parse(&["env=Production".to_owned()]).unwrap();
+    assert_eq!(Mapping::default().proposals(&list)[0].map, "env=Production");
+    mapping.apply(&mut list).unwrap();
+    assert_eq!(wanted(&list.records, "shop1.example.test").tags["env"], "Production");
 }
