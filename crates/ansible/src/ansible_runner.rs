@@ -182,6 +182,12 @@ fn at(path: &Path) -> OsString {
     argument
 }
 
+/// `ansible-inventory` of the same installation as `ansible-playbook`, which [`AnsibleRunner::locate`] finds.
+pub fn locate_ansible_inventory() -> Option<PathBuf> {
+    let program = locate_program()?.with_file_name("ansible-inventory");
+    program.is_file().then_some(program)
+}
+
 fn locate_program() -> Option<PathBuf> {
     if let Some(program) = env::var_os("PATCH_ANSIBLE_PLAYBOOK") {
         return Some(program.into());

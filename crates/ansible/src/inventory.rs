@@ -27,7 +27,7 @@ pub enum InvalidInventory {
     Group(String),
     #[error("address `{0}` is neither an IP address nor a host name")]
     Address(String),
-    #[error("user `{0}` must be 1 to 32 of `a-z 0-9 _ -` with a letter or `_` first")]
+    #[error("user `{0}` must be a login name such as `ops`, `first.last`, `svc@corp.example` or `CORP\\svc`")]
     User(String),
     #[error(
         "host key `{0}` is not a public key; write it as `ssh-ed25519 AAAA...`, as `ssh-keyscan` prints it"

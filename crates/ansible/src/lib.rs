@@ -28,7 +28,7 @@ mod supervisor;
 mod ansible_runner;
 mod run;
 
-pub use ansible_runner::AnsibleRunner;
+pub use ansible_runner::{AnsibleRunner, locate_ansible_inventory};
 pub use error::StartError;
 pub use event::{
     End, Ended, Event, ExitKind, HostOutcome, HostOutcomeKind, HostResult, HostStatus, PackageChange,

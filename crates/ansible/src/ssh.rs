@@ -167,10 +167,13 @@ impl SshConnection {
     }
 }
 
+/// `ops`, `first.last`, `svc@corp.example` or `CORP\svc`. ssh gets the name quoted and expands none of these characters.
 fn check_user(user: &str) -> Result<String, InvalidInventory> {
-    let valid = (1..=32).contains(&user.len())
-        && user.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
-        && (user.as_bytes()[0].is_ascii_lowercase() || user.starts_with('_'));
+    let valid = (1..=64).contains(&user.len())
+        && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\".contains(&b))
+        && user.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && user.matches(['@', '\\']).count() <= 1
+        && user.ends_with(|last: char| last != '\\' && last != '@');
     if valid { Ok(user.to_owned()) } else { Err(InvalidInventory::User(shown(user))) }
 }
 
@@ -198,8 +201,11 @@ mod tests {
             let address = "10.0.0.1".parse().unwrap();
             SshConnection::new(address, 22, user, SshKey::File("k".into()), HostKeyRule::Learn)
         };
-        for user in ["", "-x", "Root", "a b", "0x"] {
+        for user in ["", "-x", "a b", "0x", "a\\b\\c", "a\\", "u%h", "a\"b", "$(x)", "@x"] {
             assert!(connection(user).is_err(), "{user:?} was accepted");
+        }
+        for user in ["ops", "first.last", "svc@corp.example", "CORP\\svc"] {
+            assert!(connection(user).is_ok(), "{user:?} was refused");
         }
         for python in ["python3", "/usr/bin/python3 -c x", "/a\nb", ""] {
             assert!(connection("ops").unwrap().with_python(Some(python)).is_err(), "{python:?} was accepted");

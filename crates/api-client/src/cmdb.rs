@@ -12,7 +12,10 @@ use domain::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::client::{ClientError, service_client};
+use crate::{
+    client::{ClientError, service_client},
+    segment,
+};
 
 service_client! {
     /// One method per verb of the CMDB. Filters are its query parameters; `tag` may be repeated:
@@ -128,6 +131,18 @@ impl CmdbClient {
         content: Vec<u8>,
         dry_run: bool,
     ) -> Result<ImportReport, ClientError> {
-        self.0.post_bytes(&format!("/cmdb/import?dry_run={dry_run}"), content_type, content).await
+        self.import_cis_with(content_type, content, &[("dry_run", dry_run.to_string())]).await
+    }
+
+    /// The same with the parameters of the import: `dry_run`, `strict`, `format` and, repeated, `map`.
+    pub async fn import_cis_with(
+        &self,
+        content_type: &str,
+        content: Vec<u8>,
+        parameters: &[(&str, String)],
+    ) -> Result<ImportReport, ClientError> {
+        let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", segment(value)));
+        let path = format!("/cmdb/import?{}", pairs.collect::<Vec<_>>().join("&"));
+        self.0.post_bytes(&path, content_type, content).await
     }
 }

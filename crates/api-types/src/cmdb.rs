@@ -97,6 +97,14 @@ pub struct Ci {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Ci {
+    /// Whether patching manages it: an active host or VM with the tag `os`. `None` for what is never patched.
+    pub fn is_managed(&self) -> Option<bool> {
+        let is_host = matches!(self.ci_type, CiType::Host | CiType::Vm) && self.status == CiStatus::Active;
+        is_host.then(|| self.tags.get("os").is_some_and(|os| !os.is_empty()))
+    }
+}
+
 impl Versioned for Ci {
     fn version(&self) -> i64 {
         self.version
@@ -279,11 +287,12 @@ pub struct Sync {
     pub error: Option<String>,
 }
 
-/// The result of an import. If a record is refused, the import is a 422 that names each one and stores nothing; a dry run lists
-/// them here instead.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// The result of an import. Good records are stored and odd ones are named. If every record is refused, or one with `strict`,
+/// the import is a 422 that names each one and stores nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
-    /// `csv`, `json`, `ndjson`, `ansible_json`, `ansible_yaml`, `ansible_ini` or `netbox`.
+    /// How the list was read: `csv`, `json`, `ndjson`, `ansible_json`, `ansible_yaml`, `ansible_ini`, `netbox`, `netbox_csv`,
+    /// `foreman`, `servicenow_csv` or `patchmon`.
     pub format: String,
     /// Whether this was a dry run, which stores nothing.
     #[serde(default)]
@@ -292,15 +301,70 @@ pub struct ImportReport {
     pub created: u64,
     pub updated: u64,
     pub unchanged: u64,
+    /// Number of refused records; `refused` lists up to 1000 of them.
+    #[serde(default)]
+    pub refused_count: u64,
     pub refused: Vec<RefusedRecord>,
-    /// What was omitted from accepted records: Ansible connection settings and vaulted values, up to 1000.
+    /// Number of records that were left out as a whole, such as `localhost` and devices that are not in use.
+    #[serde(default)]
+    pub left_out_count: u64,
+    /// Records that were left out, and what was omitted from accepted ones (connection settings of Ansible, secrets,
+    /// templates), up to 1000.
     #[serde(default)]
     pub left_out: Vec<RefusedRecord>,
+    /// Number of records of the source, if it says that this list is only a part of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// What the operator should know about the list as a whole.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// The hosts of this list that patching does not manage after the import.
+    #[serde(default)]
+    pub unmanaged: Unmanaged,
+    /// Groups of the list that look like values of a tag. The parameter `map` makes tags of them.
+    #[serde(default)]
+    pub proposals: Vec<MappingProposal>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// A record that was refused or left out, or a part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedRecord {
     /// Line or index of the record, counted from 1.
     pub record: u64,
+    /// Line of the list, if its format has lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The record's name, as the list writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub reason: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Hosts and VMs that patching does not manage, because their tag `os` is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unmanaged {
+    pub hosts: u64,
+    /// The first ones, up to 10.
+    pub first: Vec<CiId>,
+    /// The missing tags.
+    pub missing: Vec<String>,
+}
+
+/// Groups that look like values of the tag `key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MappingProposal {
+    pub key: String,
+    pub groups: Vec<ProposedGroup>,
+    /// The value of the parameter `map`: `env=prod,staging`.
+    pub map: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProposedGroup {
+    pub name: String,
+    /// Number of hosts in it.
+    pub hosts: u64,
 }

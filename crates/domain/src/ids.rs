@@ -102,8 +102,8 @@ macro_rules! uuid_id {
 }
 
 text_id!(
-    /// A configuration item. RFC 1123 host name (lower case, no final dot) or IP literal, because the id of a host is
-    /// also its name in Ansible's inventory; names and patterns that Ansible interprets are refused.
+    /// A configuration item. Host name (lower case, no final dot, `_` within a label) or IP literal, because the id of a
+    /// host is also its name in Ansible's inventory; names and patterns that Ansible interprets are refused.
     CiId,
     check_ci_id
 );
@@ -146,16 +146,18 @@ fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     }
     let label_is_valid = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+            // RFC 1123 has no `_`, but hosts in use have it, and Ansible and resolvers accept it within a label.
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with(['-', '_'])
+            && !label.ends_with(['-', '_'])
     };
     if !name.split('.').all(label_is_valid) {
         return fail(
-            "is not an RFC 1123 host name (letters, digits, `-`, labels separated by `.`) or an IP address",
+            "is not a host name (letters, digits, `-` and `_` within labels separated by `.`) or an IP address",
         );
     }
-    if matches!(name.as_str(), "all" | "ungrouped" | "localhost") {
+    // Groups of every run's inventory have the last two names.
+    if matches!(name.as_str(), "all" | "ungrouped" | "localhost" | "packaging_rpm" | "packaging_dpkg") {
         return fail("is a reserved word of Ansible's inventory");
     }
     if name.split('.').all(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
@@ -203,6 +205,7 @@ mod tests {
     fn ci_id_is_stored_in_one_spelling() {
         assert_eq!(CiId::new("WEB-01.").unwrap().as_str(), "web-01");
         assert_eq!(CiId::new("2001:DB8::1").unwrap().as_str(), "2001:db8::1");
+        assert_eq!(CiId::new("Web_Legacy.example").unwrap().as_str(), "web_legacy.example");
     }
 
     #[test]
@@ -220,6 +223,9 @@ mod tests {
             "!h",
             "~.*",
             "_srv",
+            "srv_",
+            "a._b",
+            "packaging_rpm",
             "1.2.3",
             long.as_str(),
         ] {

@@ -92,7 +92,7 @@ fn next_to(server: &str) -> Result<Addresses, Failure> {
     Ok(Addresses { patch_manager: at(0), cmdb: at(1), itsm: at(2), sim_engine: at(3) })
 }
 
-fn http_url(text: &str) -> Result<Url, Failure> {
+pub fn http_url(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
         Failure::usage(format!("`{text}` is not an address, write it like `http://127.0.0.1:8080`"))

@@ -51,11 +51,19 @@ pub struct ImportParams {
     dry_run: bool,
     /// The format; by default it is recognised by the content.
     format: Option<Format>,
+    /// Store nothing if one record is refused.
+    #[serde(default)]
+    strict: bool,
+    /// Groups of an Ansible inventory that become the values of a tag: `env=prod,staging,dev`. May be repeated.
+    #[serde(default)]
+    map: Vec<String>,
 }
 
-/// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI) or a NetBox export.
+/// Import an existing list: CSV, JSON, NDJSON, an Ansible inventory (JSON, YAML or INI), or an export of NetBox, Foreman,
+/// ServiceNow or PatchMon.
 ///
-/// All or nothing: if a record is refused, nothing is stored and the problem names every refused record.
+/// Good records are stored, and the report names every refused one with its place, the reason and what to do. With `strict`,
+/// or if no record is good, nothing is stored and the problem names them.
 #[utoipa::path(post, path = "/cmdb/import", tag = "inventory", params(ImportParams),
     request_body(content = String, content_type = "application/octet-stream", description = "the list, up to 20 MB"),
     responses((status = 200, body = ImportReport), (status = "4XX", body = Problem)))]
@@ -68,8 +76,17 @@ async fn import_cis(
 ) -> ApiResult<Json<ImportReport>> {
     check_content_type(request.headers())?;
     let content = extract::body(request, &()).await?;
-    let mode = if params.dry_run { import::Mode::DryRun } else { import::Mode::Store };
-    import::import_cis(&app, &caller, &key, content.to_vec(), params.format, mode).await.map(Json)
+    let options = import::Options {
+        format: params.format,
+        mode: if params.dry_run { import::Mode::DryRun } else { import::Mode::Store },
+        strictness: if params.strict {
+            import::Strictness::AllOrNothing
+        } else {
+            import::Strictness::StoreGoodRecords
+        },
+        map: params.map,
+    };
+    import::import_cis(&app, &caller, &key, content.to_vec(), options).await.map(Json)
 }
 
 fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {

@@ -35,10 +35,11 @@ async fn import_creates_and_updates_and_can_be_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_refused_record_stores_nothing_and_every_one_is_named() {
+async fn odd_records_are_named_and_stop_nothing_unless_strict() {
     let platform = Platform::start().await;
+    let operator = &platform.operator;
     platform.ci("gone", "host", json!({})).await;
-    platform.operator.delete("/cmdb/cis/gone").await.expect(204);
+    operator.delete("/cmdb/cis/gone").await.expect(204);
     let list = json!([
         {"id": "good", "type": "host"},
         {"id": "a b", "type": "host"},
@@ -48,17 +49,102 @@ async fn one_refused_record_stores_nothing_and_every_one_is_named() {
         {"id": "y", "type": "host", "role": "admin"},
         {"id": "z", "type": "host", "attributes": {"a": "\u{0}"}},
     ]);
-    let problem = import(&platform.operator, "", list.to_string()).await.expect_problem(422);
+    let problem = import(operator, "?strict=true", list.to_string()).await.expect_problem(422);
     let pointers: Vec<_> =
         problem["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(
         json!(pointers),
         json!(["record 2", "record 3", "record 4", "record 5", "record 6", "record 7"])
     );
-    platform.operator.get("/cmdb/cis/good").await.expect_problem(404);
-    let dry = import(&platform.operator, "?dry_run=true", list.to_string()).await.expect(200);
-    assert_eq!(dry["refused"].as_array().unwrap().len(), 6);
-    assert_eq!(dry["created"], 1);
+    operator.get("/cmdb/cis/good").await.expect_problem(404);
+    let dry = import(operator, "?dry_run=true", list.to_string()).await.expect(200);
+    assert_eq!((&dry["created"], &dry["refused_count"]), (&json!(1), &json!(6)));
+    operator.get("/cmdb/cis/good").await.expect_problem(404);
+
+    let report = import(operator, "", list.to_string()).await.expect(200);
+    assert_eq!((&report["created"], &report["refused_count"]), (&json!(1), &json!(6)), "{report}");
+    assert_eq!(report["refused"][0]["name"], "a b");
+    assert!(report["refused"][0]["remedy"].as_str().unwrap().contains("`a-b`"), "{report}");
+    assert!(
+        report["refused"][2]["remedy"].as_str().unwrap().contains("patchctl ci update gone --activate"),
+        "{report}"
+    );
+    operator.get("/cmdb/cis/good").await.expect(200);
+    // Nothing of the list is good, so it is refused as a whole.
+    import(operator, "", json!([{"id": "a b", "type": "host"}]).to_string()).await.expect_problem(422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unmanaged_hosts_and_groups_that_look_like_tags_are_reported() {
+    let platform = Platform::start().await;
+    let operator = &platform.operator;
+    let list = "localhost ansible_connection=local\n[prod]\nshop_[1:3].example.test\n[dev]\nlab1\nlab2 os=debian12\n";
+    let report = import(operator, "", list).await.expect(200);
+    assert_eq!((&report["created"], &report["left_out_count"]), (&json!(5), &json!(1)), "{report}");
+    assert_eq!(
+        report["unmanaged"],
+        json!({"hosts": 4, "first": ["shop_1.example.test", "shop_2.example.test", "shop_3.example.test", "lab1"], "missing": ["os"]})
+    );
+    assert_eq!(report["proposals"][0]["map"], "env=prod,dev");
+    assert_eq!(
+        report["proposals"][0]["groups"],
+        json!([{"name": "prod", "hosts": 3}, {"name": "dev", "hosts": 2}])
+    );
+
+    let report = import(operator, "?map=env%3Dprod%2Cdev", list).await.expect(200);
+    assert_eq!((&report["updated"], &report["proposals"]), (&json!(5), &json!([])), "{report}");
+    let ci = operator.get("/cmdb/cis/shop_2.example.test").await.expect(200);
+    assert_eq!(ci["tags"], json!({"env": "prod"}));
+    import(operator, "?map=env%3Dprdo", list).await.expect_problem(422);
+    import(operator, "?map=env", list).await.expect_problem(422);
+
+    // A host whose name is that of a group keeps the inventory unambiguous.
+    import(operator, "", "id,env\nenv_prod,dev\n").await.expect(200);
+    let inventory = operator.get("/cmdb/ansible/inventory").await.expect(200);
+    assert!(inventory.get("env_prod").is_none(), "{inventory}");
+    assert!(inventory["_meta"]["hostvars"]["env_prod"].is_object(), "{inventory}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_names_of_two_sites_get_ids_that_stay() {
+    let platform = Platform::start().await;
+    let operator = &platform.operator;
+    let device = |id: u64, name: &str, site: &str, status: &str| {
+        json!({"id": id, "name": name, "device_type": {"slug": "x"}, "status": {"value": status},
+            "platform": {"slug": "debian-12"}, "site": {"slug": site}})
+    };
+    let send = async |devices: Value| {
+        import(operator, "", json!({"results": devices}).to_string()).await.expect(200)
+    };
+    let ids = async || column(&operator.get("/cmdb/cis").await.expect(200), "id");
+
+    send(json!([
+        device(1, "web01", "fra", "active"),
+        device(3, "db01", "fra", "active"),
+        device(4, "db01", "ams", "active")
+    ]))
+    .await;
+    assert_eq!(ids().await, ["db01.ams", "db01.fra", "web01"]);
+    let report = send(json!([
+        device(1, "web01", "fra", "active"),
+        device(2, "WEB01", "ams", "active"),
+        device(4, "db01", "ams", "active"),
+    ]))
+    .await;
+    assert_eq!((&report["created"], &report["unchanged"]), (&json!(1), &json!(2)), "{report}");
+    assert_eq!(ids().await, ["db01.ams", "db01.fra", "web01", "web01.ams"]);
+    let second = operator.get("/cmdb/cis/web01.ams").await.expect(200);
+    assert_eq!((&second["name"], &second["attributes"]["address"]), (&json!("WEB01"), &json!("web01")));
+    // Moved to another site, it is still the same device.
+    let report = send(json!([device(1, "web01", "lon", "active")])).await;
+    assert_eq!((&report["updated"], &report["created"]), (&json!(1), &json!(0)), "{report}");
+    let report =
+        send(json!([device(1, "web01", "lon", "decommissioning"), device(4, "db01", "ams", "active")])).await;
+    assert_eq!(report["left_out_count"], 1);
+    assert!(
+        report["left_out"][0]["remedy"].as_str().unwrap().contains("patchctl ci decommission web01"),
+        "{report}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api_types::{
     page::Page,
-    patch::{ComplianceStatus, HostCompliance, HostSort, Severity},
+    patch::{ComplianceStatus, HostCompliance, HostSort, Severity, UnknownCause},
 };
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;

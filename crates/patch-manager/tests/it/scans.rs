@@ -143,14 +143,52 @@ async fn an_idempotency_key_starts_one_scan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scan_of_nothing_succeeds() {
+async fn scan_of_nothing_fails_and_says_why() {
     let platform = Platform::start().await;
-    let started = platform.operator.post("/patch/compliance/scan", &json!({})).await.expect(202);
-    let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
-    eventually("the scan has ended", async || {
-        platform.operator.get(&path).await.expect(200)["state"] == "succeeded"
-    })
-    .await;
+    let scan = async |request: Value| {
+        let started = platform.operator.post("/patch/compliance/scan", &request).await.expect(202);
+        let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
+        eventually("the scan has ended", async || {
+            platform.operator.get(&path).await.expect(200)["finished_at"].is_string()
+        })
+        .await;
+        platform.operator.get(&path).await.expect(200)
+    };
+    let ended = scan(json!({})).await;
+    assert_eq!((&ended["state"], &ended["total"]), (&json!("failed"), &json!(0)), "{ended}");
+    assert!(ended["error"].as_str().unwrap().contains("no active host"), "{ended}");
+
+    platform
+        .librarian
+        .post("/cmdb/cis", &json!({ "id": "shop", "type": "service", "tags": { "env": "prod" } }))
+        .await
+        .expect(201);
+    let ended = scan(json!({ "selector": { "ids": ["shop", "misspelt"] } })).await;
+    let failed: Vec<_> =
+        ended["failures"].as_array().unwrap().iter().map(|one| one["ci_id"].as_str().unwrap()).collect();
+    assert_eq!((&ended["state"], failed), (&json!("failed"), vec!["misspelt", "shop"]), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_scan_learns_the_operating_system() {
+    let Some(ansible) = ansible_playbook() else { return };
+    let lab = laboratory(ansible).await;
+    lab.add_guest("known", "prod", json!({ "sudo": "1.9.5p2-10.el9" })).await;
+    let vm = json!({ "id": "fresh", "driver": "model", "os": "rocky9",
+        "guest": { "packages": { "sudo": "1.9.5p2-10.el9" } } });
+    lab.hypervisor.post("/sim/vms", &vm).await.expect(201);
+    let ci = json!({ "id": "fresh", "type": "vm", "tags": { "env": "prod" }, "attributes": { "driver": "model" } });
+    lab.platform.librarian.post("/cmdb/cis", &ci).await.expect(201);
+
+    let scan = lab.start_scan(&json!({ "selector": { "all": true } })).await;
+    let ended = lab.finish(&scan).await;
+    assert_eq!((&ended["state"], &ended["scanned"]), (&json!("succeeded"), &json!(2)), "{ended}");
+    let ci = lab.platform.librarian.get("/cmdb/cis/fresh").await.expect(200);
+    assert_eq!(ci["tags"], json!({ "env": "prod", "os": "rocky9" }));
+    let compliance = lab.platform.compliance_of("fresh").await;
+    assert_eq!(compliance["pending_patches"][0]["advisory_id"], "DCOS-2026-0011", "{compliance}");
+    lab.platform.expect_exact_rollups().await;
+    lab.sim.stop().await;
 }
 
 fn walk(folder: &std::path::Path) -> Vec<String> {

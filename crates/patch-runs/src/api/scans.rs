@@ -19,7 +19,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(start_scan)).routes(routes!(get_scan))
 }
 
-/// Start a scan of all managed CIs, or of selected ones. The header Location names the scan.
+/// Start a scan of all hosts, or of selected ones. The header Location names the scan.
+///
+/// A host without the tag `os` is scanned, too: the scan sets the tag, and patching manages the host from then on. A scan
+/// that finds no host fails.
 #[utoipa::path(post, path = "/patch/compliance/scan", tag = "compliance", request_body = StartScan,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one scan")),
     responses((status = 202, body = Scan), (status = "4XX", body = Problem)))]

@@ -11,6 +11,7 @@ pub(crate) mod run_changes;
 pub(crate) mod run_files;
 pub(crate) mod run_stream;
 pub mod runs;
+pub(crate) mod scan_targets;
 pub(crate) mod scans;
 pub(crate) mod system_patch;
 pub(crate) mod targets;

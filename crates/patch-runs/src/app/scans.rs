@@ -32,7 +32,8 @@ use uuid::Uuid;
 
 use super::{
     keys::{self, Keys},
-    playbooks, targets,
+    playbooks,
+    scan_targets::{learns_os, record_os, scan_targets},
 };
 use crate::{
     App,
@@ -58,6 +59,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Failures in a row, other than an unavailable dependency, after which a scan is aborted.
 const MAX_REFUSALS: u32 = 5;
+const NO_HOST: &str = "the selection has no active host or VM, so nothing was scanned";
 
 pub(crate) async fn start_scan(
     app: &App,
@@ -192,9 +194,7 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         return Ok(true);
     }
     let ids = names.iter().map(CiId::new).collect::<Result<_, _>>().map_err(ApiError::internal)?;
-    let (targets, mut refused) = targets::split_targets(
-        hosts::list_managed(&app.compliance, &Selector { ids, ..Selector::default() }).await?,
-    );
+    let (targets, mut refused) = scan_targets(app, &Selector { ids, ..Selector::default() }).await?;
     let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
     let scanned = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
     let results: Vec<(String, Option<String>)> = names
@@ -226,10 +226,10 @@ async fn abort_scan(app: &App, lease: &Lease, reason: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Fixes the hosts of the scan.
+/// Fixes the hosts of the scan. One whose operating system is unknown is a host of the scan, too.
 async fn begin_scan(app: &App, lease: &Lease, selector: &Selector) -> ApiResult<()> {
     hosts::synchronise(&app.compliance).await?;
-    let (targets, refused) = targets::split_targets(hosts::list_managed(&app.compliance, selector).await?);
+    let (targets, refused) = scan_targets(app, selector).await?;
     let pending: Vec<String> = targets.keys().map(ToString::to_string).collect();
     let refused: Vec<_> = refused.into_iter().map(|(host, reason)| (host.to_string(), reason)).collect();
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;
@@ -245,8 +245,9 @@ async fn finish_scan(
     now: chrono::DateTime<chrono::Utc>,
 ) -> ApiResult<()> {
     let counts = store::scans::count_hosts(conn, id).await?;
+    let error = error.or((counts.total == 0).then_some(NO_HOST));
     let state = match (counts.scanned, counts.failed) {
-        (0, 0) if error.is_some() => ScanState::Failed,
+        (0, 0) => ScanState::Failed,
         (_, 0) => ScanState::Succeeded,
         (0, _) => ScanState::Failed,
         _ => ScanState::Partial,
@@ -310,9 +311,15 @@ async fn scan_chunk(
     for id in chunk.keys().map(|id| (*id).clone()) {
         let reason = failures.get(&id).cloned();
         match read_result(app, &results_dir, &id, &scan_id).await {
-            Ok(observation) if reason.is_none() => {
-                observations.push(observation);
-                results.insert(id, Ok(()));
+            Ok((observation, os)) if reason.is_none() => {
+                let recorded = match chunk.get(&id) {
+                    Some(target) if learns_os(target) => record_os(app, &id, &os).await,
+                    _ => Ok(()),
+                };
+                if recorded.is_ok() {
+                    observations.push(observation);
+                }
+                results.insert(id, recorded);
             }
             Ok(_) => drop(results.insert(id, Err(reason.unwrap_or_default()))),
             Err(error) => drop(results.insert(id, Err(reason.unwrap_or(error)))),
@@ -400,12 +407,19 @@ struct ScanOutput {
     unread: Vec<UnreadPackage>,
 }
 
-async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Result<Observation, String> {
+/// The observation, and the operating system as the tag `os` names it.
+async fn read_result(
+    app: &App,
+    folder: &Path,
+    id: &CiId,
+    scan_id: &str,
+) -> Result<(Observation, String), String> {
     let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
         .await
         .map_err(|_| "the scan returned no result for this host".to_owned())?;
     let found: ScanOutput = serde_json::from_slice(&bytes)
         .map_err(|error| format!("cannot read the result of the scan: {error}"))?;
+    let os = found.os.clone();
     let inventory = Inventory {
         ci_id: id.clone(),
         scan_id: Some(scan_id.to_owned()),
@@ -419,5 +433,6 @@ async fn read_result(app: &App, folder: &Path, id: &CiId, scan_id: &str) -> Resu
         unread: found.unread,
     };
     observation::observe(inventory, app.clock.now())
+        .map(|observation| (observation, os))
         .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
 }

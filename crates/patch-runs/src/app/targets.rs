@@ -49,7 +49,7 @@ pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<C
     (targets, refused)
 }
 
-fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
+pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
     let services = ci.attributes.get("services").and_then(Value::as_array);
     let services =
         services.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();

@@ -6,14 +6,16 @@ use clap::Subcommand;
 use domain::ids::{CiId, RunId};
 use uuid::Uuid;
 
-use super::{Most, RequestFile, Selection, parse_name, parse_pair, parse_time};
+use super::{ImportArguments, Most, RequestFile, Selection, parse_name, parse_pair, parse_time};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   patchctl ci list --type vm --tag env=prod
   patchctl ci create web-07 --type vm --tag os=rocky9 --tag env=prod
-  patchctl ci import inventory.ini --dry-run
+  patchctl ci import inventory.ini --map env=prod,staging,dev
+  patchctl ci import --ansible inventories/prod --plugin amazon.aws.aws_ec2
+  patchctl ci import --netbox https://netbox.example.org --netbox-token-file token
   patchctl ci impact db-01 --depth 3
   patchctl ci maintenance on web-07 --reason 'disk swap' --until 2026-03-01T06:00:00Z
   ansible-inventory -i <(patchctl ci inventory) --list")]
@@ -105,14 +107,8 @@ pub enum CiCommand {
         #[command(flatten)]
         request: RequestFile,
     },
-    /// Import CSV, JSON, NDJSON, an Ansible inventory or a NetBox export; the format is recognised by the content.
-    Import {
-        /// `-` reads standard input.
-        file: PathBuf,
-        /// Only print what would change.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Import an existing list; good records are stored, and every odd one is named with what to do.
+    Import(ImportArguments),
     /// Print the dependency graph of a selection.
     Graph(Selection),
     /// Print Ansible's dynamic inventory as JSON.

@@ -5,6 +5,7 @@ mod advisory;
 mod cmdb;
 mod compliance;
 mod demo;
+mod import;
 mod itsm;
 mod local;
 mod policy;
@@ -26,6 +27,7 @@ pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};
 pub use demo::{DemoArguments, DemoHosts, Scene};
+pub use import::ImportArguments;
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };

@@ -1,29 +1,51 @@
 //! Configuration items and their relationships.
 
-use std::path::Path;
 use std::time::Duration;
 
 use api_client::cmdb::CmdbClient;
 use api_types::cmdb::{
-    CiStatus, CreateCi, CreateRelationship, Graph, Impact, SetMaintenance, Sync, SyncStatus, UpdateCi,
+    Ci, CiStatus, CreateCi, CreateRelationship, Graph, Impact, SetMaintenance, Sync, SyncStatus, UpdateCi,
 };
 
-use super::{Filter, add_tags, etag, filter, poll, wire_name};
+use serde::Serialize;
+
+use super::{Filter, add_tags, etag, filter, import, poll, wire_name};
 use crate::arguments::{CiCommand, Format, MaintenanceCommand, RelationshipCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::{Columns, Printer, done, note, print, row};
+use crate::output::{Columns, Printer, done, note, row};
 
 const SYNC_TIMEOUT: Duration = Duration::from_secs(1800);
 const SYNC_POLL: Duration = Duration::from_millis(300);
 
-const CIS: Columns = "id type status tags compliance=patch_state/compliance_status \
+const CIS: Columns = "id type status tags managed missing compliance=patch_state/compliance_status \
                       maintenance_until=maintenance/expires_at";
 const HISTORY: Columns = "at who action why before after";
 const NODES: Columns = "id type criticality services";
 const EDGES: Columns = "source depends_on=target compatibility";
 const RELATIONSHIPS: Columns = "id source type target compatibility";
+
+/// A CI of a list, and whether patching manages it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    ci: &'a Ci,
+    /// `yes` or `no`; empty for what is never patched.
+    managed: Option<&'static str>,
+    missing: Option<&'static str>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(ci: &'a Ci) -> Self {
+        let (managed, missing) = match ci.is_managed() {
+            Some(true) => (Some("yes"), None),
+            Some(false) => (Some("no"), Some("os")),
+            None => (None, None),
+        };
+        Self { ci, managed, missing }
+    }
+}
 
 pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -> CommandResult {
     let client = connection.cmdb();
@@ -32,7 +54,8 @@ pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -
             let status = decommissioned.then(|| "decommissioned".to_owned());
             let mut filter = filter([("type", ci_type.map(wire_name)), ("q", text), ("status", status)]);
             add_tags(&mut filter, tags);
-            printer.list(&client.list_cis(&filter, most.limit).await?, CIS)
+            let cis = client.list_cis(&filter, most.limit).await?;
+            printer.list(&cis.iter().map(Listed::of).collect::<Vec<_>>(), CIS)
         }
         CiCommand::Show { id } => printer.item(&client.get_ci(&id).await?),
         CiCommand::Create { id, ci_type, name, tags, attributes, reason, file } => {
@@ -80,7 +103,7 @@ pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -
             let state = input::request(&request.file)?;
             printer.item(&client.set_patch_state(&id, &state).await?)
         }
-        CiCommand::Import { file, dry_run } => import(&client, &file, dry_run, printer).await,
+        CiCommand::Import(arguments) => import::run(&client, arguments, printer).await,
         CiCommand::Graph(selection) => {
             let selector = selection
                 .selector()
@@ -110,34 +133,6 @@ async fn maintenance(client: &CmdbClient, command: MaintenanceCommand, printer: 
         MaintenanceCommand::Off { id, owner } => (id, SetMaintenance::Off { owner }),
     };
     printer.item(&client.set_maintenance(&id, &request).await?)
-}
-
-async fn import(client: &CmdbClient, file: &Path, dry_run: bool, printer: Printer) -> CommandResult {
-    let content = input::read(file)?;
-    let content_type = match content.trim_ascii_start() {
-        [b'{' | b'[', ..] => "application/json",
-        _ => "text/plain",
-    };
-    let report = client.import_cis(content_type, content, dry_run).await?;
-    printer.view(&report, |report| {
-        format!(
-            "{}: {} read, {} created, {} updated, {} unchanged, {} refused{}",
-            report.format,
-            report.read,
-            report.created,
-            report.updated,
-            report.unchanged,
-            report.refused.len(),
-            if report.dry_run { "; nothing was stored" } else { "" }
-        )
-    })?;
-    for (heading, records) in [("refused", &report.refused), ("left out", &report.left_out)] {
-        if printer.is_for_people() && !records.is_empty() {
-            print(&format!("\n{heading}:\n"))?;
-            printer.list(records, "record reason")?;
-        }
-    }
-    Ok(if report.refused.is_empty() { ExitStatus::Ok } else { ExitStatus::Partial })
 }
 
 fn impact(impact: &Impact, printer: Printer) -> CommandResult {

@@ -83,6 +83,10 @@ pub async fn run(
             let scan = client.start_scan(&StartScan { selector: selection.selector() }).await?;
             let scan = if wait { until_ended(&client, scan).await? } else { scan };
             show_scan(&scan, printer)?;
+            if scan.finished_at.is_some() && scan.total == 0 {
+                note(scan.error.as_deref().unwrap_or("nothing was scanned"));
+                return Ok(ExitStatus::Partial);
+            }
             Ok(match scan.state {
                 ScanState::Queued | ScanState::Running | ScanState::Succeeded => ExitStatus::Ok,
                 ScanState::Partial => ExitStatus::Partial,

@@ -5,6 +5,7 @@ mod advisory;
 mod cmdb;
 mod compliance;
 mod health;
+mod import;
 mod inventory;
 mod itsm;
 mod local;

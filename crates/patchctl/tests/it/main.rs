@@ -2,6 +2,7 @@
 
 mod answers;
 mod commands;
+mod imports;
 mod program;
 mod simulate;
 mod up;

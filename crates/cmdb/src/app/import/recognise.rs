@@ -5,7 +5,12 @@ use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use utoipa::ToSchema;
 
-use super::{ansible, csv, json, netbox, record::Record};
+use super::{
+    ansible,
+    csv::{self, Dialect},
+    foreman, json, netbox, patchmon,
+    record::List,
+};
 
 /// Supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -23,8 +28,16 @@ pub enum Format {
     AnsibleYaml,
     /// A static Ansible inventory in the INI form.
     AnsibleIni,
-    /// An export of NetBox's devices or virtual machines: `{"results": [...]}`.
+    /// NetBox's devices or virtual machines as its API lists them: `{"results": [...]}`.
     Netbox,
+    /// A table of NetBox's devices or virtual machines, exported as CSV.
+    NetboxCsv,
+    /// Foreman's or Katello's hosts as their API lists them.
+    Foreman,
+    /// Servers of ServiceNow's CMDB, exported as CSV.
+    ServicenowCsv,
+    /// PatchMon's hosts as its API lists them.
+    Patchmon,
 }
 
 impl Format {
@@ -37,6 +50,10 @@ impl Format {
             Self::AnsibleYaml => "ansible_yaml",
             Self::AnsibleIni => "ansible_ini",
             Self::Netbox => "netbox",
+            Self::NetboxCsv => "netbox_csv",
+            Self::Foreman => "foreman",
+            Self::ServicenowCsv => "servicenow_csv",
+            Self::Patchmon => "patchmon",
         }
     }
 }
@@ -56,7 +73,13 @@ pub fn text_of(content: &[u8]) -> ApiResult<&str> {
 }
 
 /// Recognises and reads a list. A list that cannot be read as a whole is a 422 that says where.
-pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, Vec<Record>)> {
+pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, List)> {
+    if text.trim_start().starts_with("$ANSIBLE_VAULT;") {
+        return Err(ApiError::invalid(
+            "",
+            "is encrypted with Ansible Vault as a whole; import a list without secrets, in which only single values are vaulted",
+        ));
+    }
     let format = match format {
         Some(format) => format,
         None => recognise(text).ok_or_else(|| {
@@ -66,18 +89,22 @@ pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, Vec<Record
             )
         })?,
     };
-    let records = match format {
-        Format::Csv => csv::read(text),
+    let list = match format {
+        Format::Csv => csv::read(text, Dialect::Plain),
+        Format::NetboxCsv => csv::read(text, Dialect::Netbox),
+        Format::ServicenowCsv => csv::read(text, Dialect::ServiceNow),
         Format::Json => parse(text).and_then(json::read),
-        Format::Ndjson => json::read_lines(text),
+        Format::Ndjson => Ok(json::read_lines(text)),
         Format::AnsibleJson => parse(text).and_then(ansible::read_json),
         Format::AnsibleYaml => ansible::read_yaml(text),
         Format::AnsibleIni => ansible::read_ini(text),
         Format::Netbox => parse(text).and_then(netbox::read),
+        Format::Foreman => parse(text).and_then(foreman::read),
+        Format::Patchmon => parse(text).and_then(patchmon::read),
     };
-    match records {
-        Ok(records) if records.is_empty() => Err(ApiError::invalid("", "contains no host")),
-        Ok(records) => Ok((format, records)),
+    match list {
+        Ok(list) if list.records.is_empty() => Err(ApiError::invalid("", "contains no host")),
+        Ok(list) => Ok((format, list)),
         Err(why) => Err(ApiError::invalid("", format!("cannot be read as `{}`: {why}", format.name()))),
     }
 }
@@ -102,7 +129,11 @@ fn recognise(text: &str) -> Option<Format> {
         }
     }
     if csv::has_header(text) {
-        return Some(Format::Csv);
+        return Some(match csv::dialect_of(text) {
+            Dialect::Plain => Format::Csv,
+            Dialect::Netbox => Format::NetboxCsv,
+            Dialect::ServiceNow => Format::ServicenowCsv,
+        });
     }
     if ansible::looks_like_yaml(text) {
         Some(Format::AnsibleYaml)
@@ -113,8 +144,21 @@ fn recognise(text: &str) -> Option<Format> {
 
 fn recognise_json(value: &Value) -> Option<Format> {
     match value {
+        Value::Array(items) if netbox::is_array_of_devices(items) => Some(Format::Netbox),
+        Value::Array(items) if patchmon::is_array_of_hosts(items) => Some(Format::Patchmon),
         Value::Array(_) => Some(Format::Json),
-        Value::Object(fields) if fields.get("results").is_some_and(Value::is_array) => Some(Format::Netbox),
+        Value::Object(fields)
+            if fields
+                .get("hosts")
+                .and_then(Value::as_array)
+                .is_some_and(|items| patchmon::is_array_of_hosts(items)) =>
+        {
+            Some(Format::Patchmon)
+        }
+        Value::Object(fields) if netbox::is_graphql(fields) => Some(Format::Netbox),
+        Value::Object(fields) if fields.get("results").is_some_and(Value::is_array) => {
+            Some(if foreman::is_list(fields) { Format::Foreman } else { Format::Netbox })
+        }
         Value::Object(fields) if fields.get("id").is_some_and(Value::is_string) => Some(Format::Ndjson),
         Value::Object(fields)
             if fields.contains_key("_meta")

@@ -1,11 +1,11 @@
 //! The groups of an inventory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::{graph::Node, inventory::Groups};
 
-/// One group per tag and value. Names that are equal after cleaning get a suffix: a group must never gain hosts
-/// because two values look alike.
+/// One group per tag and value. Names that are equal after cleaning, or that a host has, get a suffix: a group must never
+/// gain hosts because two names look alike.
 pub fn groups_of(hosts: &[Node]) -> Groups {
     let mut by_tag: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for host in hosts {
@@ -17,13 +17,16 @@ pub fn groups_of(hosts: &[Node]) -> Groups {
     for (key, value) in by_tag.keys() {
         *taken.entry(group_name(key, value)).or_default() += 1;
     }
+    let names: BTreeSet<&str> = hosts.iter().map(|host| host.id.as_str()).collect();
     let mut groups = Groups::new();
     for ((key, value), members) in by_tag {
         let name = group_name(key, value);
         let is_exact = name == format!("{key}_{value}");
-        let name = match taken.get(&name) {
-            Some(2..) if !is_exact => format!("{name}_{:08x}", fingerprint(&format!("{key}={value}"))),
-            _ => name,
+        let is_ambiguous = !is_exact && taken.get(&name).is_some_and(|groups| *groups > 1);
+        let name = if is_ambiguous || names.contains(name.as_str()) {
+            format!("{name}_{:08x}", fingerprint(&format!("{key}={value}")))
+        } else {
+            name
         };
         groups.entry(name).or_default().extend(members);
     }
@@ -34,7 +37,7 @@ pub fn groups_of(hosts: &[Node]) -> Groups {
     groups
 }
 
-/// `<tag>_<value>` in the characters that a group's name may have. It contains a `_`, so it is never the name of a host.
+/// `<tag>_<value>` in the characters that a group's name may have.
 fn group_name(key: &str, value: &str) -> String {
     let text = format!("{key}_{value}");
     let clean: String =
@@ -76,5 +79,13 @@ mod tests {
         assert_eq!(groups["env_pre_prod"], ["b"]);
         assert_eq!(groups["_9_x_y"], ["d"]);
         assert_eq!(groups.len(), 4, "{groups:?}");
+    }
+
+    #[test]
+    fn a_group_never_has_the_name_of_a_host() {
+        let groups = groups_of(&[host("env_prod", &[("env", "dev")]), host("b", &[("env", "prod")])]);
+        assert_eq!(groups["env_dev"], ["env_prod"]);
+        assert!(!groups.contains_key("env_prod"), "{groups:?}");
+        assert!(groups.values().any(|hosts| hosts == &["b"]), "{groups:?}");
     }
 }

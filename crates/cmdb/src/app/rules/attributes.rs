@@ -97,8 +97,10 @@ fn check_known_attribute(name: &str, value: &Value) -> Result<(), &'static str> 
     match (fits, name) {
         (true, _) => Ok(()),
         (_, "driver") => Err("must be `model` or `ssh`"),
-        (_, "address") => Err("must be an IP address or an RFC 1123 host name"),
-        (_, "user") => Err("must be 1 to 32 of `a-z 0-9 _ -`, a letter or `_` first"),
+        (_, "address") => Err("must be an IP address or a host name"),
+        (_, "user") => {
+            Err("must be a login name such as `ops`, `first.last`, `svc@corp.example` or `CORP\\svc`")
+        }
         (_, "port") => Err("must be a number from 1 to 65535"),
         (_, "host_key") => {
             Err("must be the host's public key, as `ssh-keyscan` shows it: `ssh-ed25519 AAAA...`")
@@ -129,7 +131,7 @@ fn is_host_key(text: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
 }
 
-fn is_program(text: &str) -> bool {
+pub fn is_program(text: &str) -> bool {
     text.starts_with('/')
         && text.len() <= 200
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b))
@@ -145,10 +147,13 @@ fn is_jump_host(value: &Value) -> bool {
         && fields.iter().all(|(name, field)| check_known_attribute(name, field).is_ok())
 }
 
+/// `ops`, `first.last`, `svc@corp.example` or `CORP\svc`; nothing that ssh, Ansible or a shell would expand.
 fn is_user(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
-        && (text.as_bytes()[0].is_ascii_lowercase() || text.starts_with('_'))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.@\\".contains(&b))
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.matches(['@', '\\']).count() <= 1
+        && text.ends_with(|last: char| last != '\\' && last != '@')
 }
 
 fn check_value(value: &Value, depth: usize) -> Result<(), &'static str> {
@@ -213,12 +218,18 @@ mod tests {
         let reached = json!({"host_key": "ssh-ed25519 AAAAC3Nz root@web", "python": "/usr/bin/python3.9",
             "jump_host": {"address": "bastion", "user": "ops", "port": 2222, "host_key": "ssh-rsa AAAAB3Nz"}});
         assert_eq!(faults_of(reached), None);
+        for user in ["first.last", "svc@corp.example", "CORP\\svc", "Admin"] {
+            assert_eq!(faults_of(json!({ "user": user })), None, "{user}");
+        }
         for (name, value) in [
             ("driver", json!("telnet")),
             ("address", json!("-oProxyCommand=x")),
             ("port", json!("22")),
             ("port", json!(0)),
             ("user", json!("a b")),
+            ("user", json!("CORP\\a\\b")),
+            ("user", json!("svc%h")),
+            ("user", json!("-oProxyCommand")),
             ("criticality", json!(6)),
             ("host_key", json!("ssh-ed25519 AAAA\n* ssh-rsa AAAA")),
             ("host_key", json!("AAAA")),

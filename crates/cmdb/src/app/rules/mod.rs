@@ -5,7 +5,7 @@ mod attributes;
 use domain::selector::Tags;
 use service_kit::FieldErrors;
 
-pub use attributes::{check_attribute_name, check_attributes, is_address};
+pub use attributes::{check_attribute_name, check_attributes, is_address, is_program};
 
 pub const MAX_NAME: usize = 200;
 pub const MAX_REASON: usize = 1000;

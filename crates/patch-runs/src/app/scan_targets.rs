@@ -1,0 +1,93 @@
+//! The hosts of a scan: the managed ones of a selection, and those whose operating system the scan learns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_types::cmdb::{Ci, UpdateCi};
+use domain::{ids::CiId, package::Packaging, plan::Target, selector::Selector};
+use patch_compliance::upstream_error;
+use service_kit::ApiResult;
+
+use super::targets::{split_targets, target};
+use crate::App;
+
+/// Maximum hosts read from the CMDB.
+const MAX_HOSTS: usize = 1_000_000;
+/// Up to this many CIs are read one by one.
+const MAX_SINGLE_READS: usize = 200;
+const OS: &str = "os";
+
+/// Targets, and the selected CIs that cannot be scanned, with the reason. A host without the tag `os` is a target without
+/// an operating system.
+pub(crate) async fn scan_targets(
+    app: &App,
+    selector: &Selector,
+) -> ApiResult<(BTreeMap<CiId, Target>, BTreeMap<CiId, String>)> {
+    let cis = list_selected(app, selector).await?;
+    let found: BTreeSet<&CiId> = cis.iter().map(|ci| &ci.id).collect();
+    let missing: Vec<CiId> = selector.ids.iter().filter(|id| !found.contains(id)).cloned().collect();
+    let (managed, others): (Vec<Ci>, Vec<Ci>) = cis
+        .into_iter()
+        .filter(|ci| selector.selects(&ci.id, &ci.tags))
+        .partition(|ci| ci.is_managed() == Some(true));
+    let (mut targets, mut refused) = split_targets(managed);
+    for ci in others {
+        if ci.is_managed() == Some(false) {
+            // The packaging only names a group of Ansible's inventory, which a scan does not use.
+            targets.insert(ci.id.clone(), target(ci, String::new(), Packaging::Rpm));
+        } else if selector.ids.contains(&ci.id) {
+            refused.insert(ci.id, "is not an active host or VM, so it is never scanned".to_owned());
+        }
+    }
+    refused.extend(missing.into_iter().map(|id| (id, "the CMDB has no CI of this id".to_owned())));
+    Ok((targets, refused))
+}
+
+async fn list_selected(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
+    if selector.ids.is_empty() || selector.ids.len() > MAX_SINGLE_READS {
+        let tags: Vec<_> =
+            selector.tags.iter().map(|(key, value)| ("tag", format!("{key}:{value}"))).collect();
+        return app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error);
+    }
+    let mut cis = Vec::new();
+    for id in &selector.ids {
+        match app.cmdb.get_ci(id).await {
+            Ok(ci) => cis.push(ci),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(upstream_error(error)),
+        }
+    }
+    Ok(cis)
+}
+
+/// Whether the scan learns the operating system of this target.
+pub(crate) fn learns_os(target: &Target) -> bool {
+    target.os.is_empty()
+}
+
+/// Sets the tag `os` of a host that has none, so that patching manages it from now on.
+pub(crate) async fn record_os(app: &App, host: &CiId, os: &str) -> Result<(), String> {
+    let failed = |error: api_client::ClientError| {
+        format!("its operating system is `{os}`, but the CMDB cannot record it now: {error}")
+    };
+    // Another change of the CI, such as its host key, may come between.
+    for _attempt in 0..3 {
+        let ci = app.cmdb.get_ci(host).await.map_err(failed)?;
+        if ci.is_managed() != Some(false) {
+            return Ok(());
+        }
+        let request = UpdateCi {
+            tags: [(OS.to_owned(), Some(os.to_owned()))].into(),
+            reason: Some("the operating system that the first scan found".to_owned()),
+            ..UpdateCi::default()
+        };
+        match app.cmdb.update_ci(host, &request, Some(&format!("\"{}\"", ci.version))).await {
+            Ok(_) => {
+                tracing::info!("learned that `{host}` runs `{os}`; patching manages it from now on");
+                return Ok(());
+            }
+            Err(error) if error.status() == Some(412) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(format!("its operating system is `{os}`, but the CI changes too often to record it; scan it again"))
+}
