@@ -272,6 +272,12 @@ pub struct ScanFailure {
     pub reason: String,
 }
 
+impl ScanFailure {
+    /// How the reason begins if the host has no tag `os` and the scan could not read it.
+    pub const NOT_MANAGED: &str =
+        "is not managed yet, because it has no tag `os` and the scan could not read it: ";
+}
+
 /// The packages of one host, from a scan or pushed by an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

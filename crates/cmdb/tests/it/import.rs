@@ -135,6 +135,7 @@ async fn equal_names_of_two_sites_get_ids_that_stay() {
     assert_eq!(ids().await, ["db01.ams", "db01.fra", "web01", "web01.ams"]);
     let second = operator.get("/cmdb/cis/web01.ams").await.expect(200);
     assert_eq!((&second["name"], &second["attributes"]["address"]), (&json!("WEB01"), &json!("web01")));
+    assert!(report["warnings"][0].as_str().unwrap().contains("`WEB01` is `web01.ams`"), "{report}");
     // Moved to another site, it is still the same device.
     let report = send(json!([device(1, "web01", "lon", "active")])).await;
     assert_eq!((&report["updated"], &report["created"]), (&json!(1), &json!(0)), "{report}");

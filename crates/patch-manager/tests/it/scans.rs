@@ -177,12 +177,16 @@ async fn first_scan_learns_the_operating_system() {
     let vm = json!({ "id": "fresh", "driver": "model", "os": "rocky9",
         "guest": { "packages": { "sudo": "1.9.5p2-10.el9" } } });
     lab.hypervisor.post("/sim/vms", &vm).await.expect(201);
+    let far = json!({ "id": "far", "type": "host", "tags": { "env": "dev" } });
+    lab.platform.librarian.post("/cmdb/cis", &far).await.expect(201);
     let ci = json!({ "id": "fresh", "type": "vm", "tags": { "env": "prod" }, "attributes": { "driver": "model" } });
     lab.platform.librarian.post("/cmdb/cis", &ci).await.expect(201);
 
     let scan = lab.start_scan(&json!({ "selector": { "all": true } })).await;
     let ended = lab.finish(&scan).await;
-    assert_eq!((&ended["state"], &ended["scanned"]), (&json!("succeeded"), &json!(2)), "{ended}");
+    assert_eq!((&ended["state"], &ended["scanned"]), (&json!("partial"), &json!(2)), "{ended}");
+    assert_eq!(ended["failures"][0]["ci_id"], "far");
+    assert!(ended["failures"][0]["reason"].as_str().unwrap().starts_with("is not managed yet"), "{ended}");
     let ci = lab.platform.librarian.get("/cmdb/cis/fresh").await.expect(200);
     assert_eq!(ci["tags"], json!({ "env": "prod", "os": "rocky9" }));
     let compliance = lab.platform.compliance_of("fresh").await;

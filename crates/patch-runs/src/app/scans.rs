@@ -4,14 +4,14 @@
 //! chunk by chunk, so a process that takes over the scan continues with the rest.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
-use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan, UnreadPackage};
+use api_types::patch::{Inventory, InventoryPackage, Scan, ScanFailure, ScanState, StartScan, UnreadPackage};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::{
@@ -195,6 +195,8 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
     }
     let ids = names.iter().map(CiId::new).collect::<Result<_, _>>().map_err(ApiError::internal)?;
     let (targets, mut refused) = scan_targets(app, &Selector { ids, ..Selector::default() }).await?;
+    let learning: BTreeSet<&str> =
+        targets.iter().filter(|(_, target)| learns_os(target)).map(|(id, _)| id.as_str()).collect();
     let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
     let scanned = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
     let results: Vec<(String, Option<String>)> = names
@@ -205,6 +207,9 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
                 .and_then(|id| scanned.get(&id).cloned().or(refused.remove(&id).map(Err)))
             {
                 Some(Ok(())) => None,
+                Some(Err(reason)) if learning.contains(name.as_str()) => {
+                    Some(format!("{}{reason}", ScanFailure::NOT_MANAGED))
+                }
                 Some(Err(reason)) => Some(reason),
                 None => Some("the CMDB no longer has it as a managed host".to_owned()),
             };

@@ -73,6 +73,8 @@ fn an_inventory_is_imported_with_its_odd_lines_named_and_mapped_on_request() {
     assert!(list.contains("lab1,host,active,env=dev,no,os,"), "{list}");
     let scan = up.run(&["compliance", "scan", "--tag", "env=nowhere", "--wait"]).expect(3);
     assert!(scan.stderr.contains("nothing was scanned"), "{scan:?}");
+    let scan = up.run(&["compliance", "scan", "--all", "--wait"]).expect(3);
+    assert!(scan.stderr.contains("6 of the 6 hosts are still not managed"), "{scan:?}");
 }
 
 fn write(path: &Path, text: &str, mode: u32) {

@@ -29,6 +29,8 @@ pub enum Dialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Column {
     Id,
+    /// The id is made of a name for people, because no column names the host.
+    IdOfName,
     Type,
     Name,
     Tags,
@@ -133,8 +135,11 @@ fn columns(
     };
     let mut columns: Vec<Column> = Vec::new();
     for (place, original) in header.iter().enumerate() {
-        let column =
-            if place == id { Column::Id } else { column(original, &names[place], &names, dialect, warnings) };
+        let column = match names[place].as_str() {
+            "name" | "display_name" if place == id => Column::IdOfName,
+            _ if place == id => Column::Id,
+            name => column(original, name, &names, dialect, warnings),
+        };
         if column != Column::Ignored && columns.contains(&column) {
             warnings.push(format!(
                 "the column `{}` is not imported: another column means the same",
@@ -202,13 +207,14 @@ fn column(
 fn plain_record(line: u64, columns: &[Column], row: &StringRecord, dialect: Dialect) -> Record {
     let cells: Vec<(&Column, &str)> =
         columns.iter().zip(row.iter()).filter(|(_, cell)| !cell.is_empty()).collect();
-    let id = cells.iter().find(|(column, _)| **column == Column::Id).map_or("", |(_, cell)| *cell);
+    let is_id = |column: &Column| matches!(column, Column::Id | Column::IdOfName);
+    let id = cells.iter().find(|(column, _)| is_id(column)).map_or("", |(_, cell)| *cell);
     let name = Some(shown(id)).filter(|name| !name.is_empty());
     let wanted = if row.iter().skip(columns.len()).any(|cell| !cell.is_empty()) {
         Err(Refusal::from(format!("has {} cells under a header of {}", row.len(), columns.len()))
             .remedy("put a cell that contains the delimiter in double quotes"))
     } else {
-        wanted(id, &cells, dialect)
+        wanted(id, &cells)
     };
     let source = if dialect == Dialect::ServiceNow { Source::ServiceNow } else { Source::Plain };
     let unused = cells.iter().find_map(|(column, cell)| match column {
@@ -225,13 +231,13 @@ fn plain_record(line: u64, columns: &[Column], row: &StringRecord, dialect: Dial
     }
 }
 
-fn wanted(id: &str, cells: &[(&Column, &str)], dialect: Dialect) -> Result<Wanted, Refusal> {
-    // ServiceNow's names are display names; an own list names hosts.
-    let mut wanted = if dialect == Dialect::ServiceNow { Wanted::displayed(id)? } else { Wanted::named(id)? };
+fn wanted(id: &str, cells: &[(&Column, &str)]) -> Result<Wanted, Refusal> {
+    let is_name = cells.iter().any(|(column, _)| **column == Column::IdOfName);
+    let mut wanted = if is_name { Wanted::displayed(id)? } else { Wanted::named(id)? };
     let mut version = None;
     for (column, cell) in cells {
         match column {
-            Column::Id | Column::Ignored => {}
+            Column::Id | Column::IdOfName | Column::Ignored => {}
             Column::Type => wanted.ci_type = Some(record::ci_type(cell)?),
             Column::Name => wanted.name = Some((*cell).to_owned()),
             Column::Tags => {

@@ -14,7 +14,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::cmdb::{Ci, CiStatus, ImportReport, MappingProposal, RefusedRecord, Unmanaged};
 use chrono::{DateTime, Utc};
@@ -143,6 +143,8 @@ struct Work {
     left_out: Vec<RefusedRecord>,
     warnings: Vec<String>,
     unmanaged: Unmanaged,
+    /// Created CIs whose id the import made of a name.
+    renamed: BTreeSet<CiId>,
 }
 
 impl Work {
@@ -162,7 +164,7 @@ impl Work {
                 record: number,
                 line: is_line.then_some(number),
                 name: name.clone(),
-                reason: refusal.reason,
+                reason: refusal.reason.replace("`/attributes/", "`").replace("`/tags/", "`"),
                 remedy: refusal.remedy,
             };
             work.left_out.extend(left_out.into_iter().map(|reason| entry(reason.into())));
@@ -194,16 +196,23 @@ impl Work {
                     }
                 }
             };
-            if let Err(refusal) = taken {
+            if let Err(mut refusal) = taken {
+                refusal
+                    .remedy
+                    .get_or_insert_with(|| "correct it in the list, then import the list again".to_owned());
                 work.refused.push(entry(refusal));
             }
         }
         work.left_out.truncate(MAX_NAMED);
+        work.warn_of_new_names();
         Ok(work)
     }
 
     fn take(&mut self, known: Option<&Ci>, wanted: Wanted, now: DateTime<Utc>) -> Result<(), Refusal> {
         let Some(before) = known else {
+            if wanted.title.is_some() {
+                self.renamed.insert(wanted.id.clone());
+            }
             let ci = wanted.create(now);
             check_ci(&ci).summary().map_or(Ok(()), Err)?;
             self.note_unmanaged(&ci);
@@ -228,6 +237,25 @@ impl Work {
             self.updated.push((before.clone(), after));
         }
         Ok(())
+    }
+
+    /// An id that is not the name in another case must be said, because it is what every command takes.
+    fn warn_of_new_names(&mut self) {
+        let is_new = |ci: &&Ci| record::differs(&ci.name, &ci.id) && self.renamed.contains(&ci.id);
+        let renamed: Vec<String> = self
+            .created
+            .iter()
+            .filter(is_new)
+            .map(|ci| format!("`{}` is `{}`", record::shown(&ci.name), ci.id))
+            .collect();
+        if !renamed.is_empty() {
+            let more = if renamed.len() > MAX_UNMANAGED { ", ..." } else { "" };
+            let first = renamed.iter().take(MAX_UNMANAGED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            self.warnings.push(format!(
+                "{} records have a name that is not their id, because it is not a host name or another host has it: {first}{more}",
+                renamed.len()
+            ));
+        }
     }
 
     fn note_unmanaged(&mut self, ci: &Ci) {

@@ -221,6 +221,11 @@ fn id_of_display_name(text: &str) -> Option<CiId> {
     CiId::new(labels.join(".")).ok()
 }
 
+/// Whether the name is more than the id in another case.
+pub fn differs(name: &str, id: &CiId) -> bool {
+    CiId::new(name).ok().as_ref() != Some(id)
+}
+
 /// A text as one label of a host name: `DC 2` becomes `dc-2`.
 pub fn label(text: &str) -> Option<String> {
     let clean: String = text

@@ -103,9 +103,9 @@ fn details(report: &ImportReport, printer: Printer) -> Result<(), Failure> {
         let first: Vec<String> = unmanaged.first.iter().map(ToString::to_string).collect();
         let more = if unmanaged.hosts > first.len() as u64 { ", ..." } else { "" };
         print(&format!(
-            "\n{} hosts have no tag `{}`, so patching does not manage them yet: {}{more}\n\
+            "\n{} no tag `{}`, so patching does not manage them yet: {}{more}\n\
              The first scan reads it from the hosts: patchctl compliance scan --all --wait",
-            unmanaged.hosts,
+            hosts(unmanaged.hosts, "has", "have"),
             unmanaged.missing.join("`, `"),
             first.join(", "),
         ))?;
@@ -121,12 +121,18 @@ fn propose(proposals: &[MappingProposal]) -> Result<(), Failure> {
     for proposal in proposals {
         let groups = proposal.groups.iter();
         let groups: Vec<String> =
-            groups.map(|group| format!("{} ({} hosts)", clean(&group.name), group.hosts)).collect();
+            groups.map(|group| format!("{} ({})", clean(&group.name), hosts(group.hosts, "", ""))).collect();
         print(&format!("  {}: {}", proposal.key, groups.join(", ")))?;
     }
     let command = std::env::args().map(|argument| quoted(&argument));
     let maps = proposals.iter().flat_map(|proposal| ["--map".to_owned(), quoted(&proposal.map)]);
     print(&format!("Make tags of them: {}", command.chain(maps).collect::<Vec<_>>().join(" ")))
+}
+
+/// `1 host has`, `2 hosts have`.
+fn hosts(number: u64, one: &str, many: &str) -> String {
+    let text = if number == 1 { format!("1 host {one}") } else { format!("{number} hosts {many}") };
+    text.trim_end().to_owned()
 }
 
 /// The reasons with how many records have them, the most frequent ones first.

@@ -27,6 +27,14 @@ fn odd_columns_of_a_csv_stop_nothing() {
 }
 
 #[test]
+fn names_for_people_become_ids_where_no_column_names_the_host() {
+    let (_, records) = recognised("name,env\nDB Server 1,prod\n\"db,2\",prod\n$(touch x),prod\n");
+    assert_eq!(wanted(&records, "db-server-1").title.as_deref(), Some("DB Server 1"));
+    wanted(&records, "db-2");
+    refusal(&records[2]);
+}
+
+#[test]
 fn netbox_devices_and_machines_are_distinguished() {
     let export = json!({"count": 3, "results": [
         {"name": "Edge-1", "device_type": {"slug": "r640"}, "role": {"slug": "edge"}, "site": {"slug": "fra"},
