@@ -162,6 +162,9 @@ fn summary(summary: &ComplianceSummary, printer: Printer) -> CommandResult {
 /// How much of the fleet the imported advisories say something about, and what they do not.
 fn coverage_line(summary: &ComplianceSummary) -> String {
     let gaps: Vec<_> = summary.coverage.iter().filter_map(|one| Some((one, one.reason.as_ref()?))).collect();
+    if summary.coverage.is_empty() {
+        return "advisories: no host is managed yet\n".to_owned();
+    }
     if gaps.is_empty() {
         return format!("advisories: all {} releases of these hosts are covered\n", summary.coverage.len());
     }
