@@ -146,6 +146,11 @@ async fn equal_names_of_two_sites_get_ids_that_stay() {
         report["left_out"][0]["remedy"].as_str().unwrap().contains("patchctl ci decommission web01"),
         "{report}"
     );
+    // The device of another site that has its name is not this one.
+    let report =
+        send(json!([device(9, "web01", "par", "offline"), device(4, "db01", "ams", "offline")])).await;
+    assert_eq!(report["left_out"][0].get("remedy"), None, "{report}");
+    assert!(report["left_out"][1]["remedy"].as_str().unwrap().contains("decommission db01.ams"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,8 +223,7 @@ fn plain_record(line: u64, columns: &[Column], row: &StringRecord, dialect: Dial
     });
     match unused {
         Some(reason) => {
-            let id = wanted.ok().map(|wanted| wanted.id);
-            let outcome = Outcome::LeftOut { reason: reason.into(), id };
+            let outcome = Outcome::LeftOut { reason: reason.into(), wanted: wanted.ok().map(Box::new) };
             Record { number: line, is_line: true, name, outcome, left_out: Vec::new() }
         }
         None => Record::new(line, name, wanted),

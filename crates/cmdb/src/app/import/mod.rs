@@ -169,9 +169,13 @@ impl Work {
             };
             work.left_out.extend(left_out.into_iter().map(|reason| entry(reason.into())));
             let taken = match outcome {
-                Outcome::LeftOut { reason, id } => {
+                Outcome::LeftOut { reason, wanted } => {
                     work.left_out_count += 1;
                     let is_active = |ci: &&Ci| ci.status == CiStatus::Active;
+                    let id = wanted.map(|mut wanted| {
+                        distinguish(&mut wanted, false, &known);
+                        wanted.id
+                    });
                     let reason = match id.and_then(|id| known.get(&id)).filter(is_active) {
                         Some(ci) => reason.remedy(format!(
                             "it is active here; `patchctl ci decommission {}` takes it out of service",
@@ -290,12 +294,13 @@ impl Work {
 
 /// Every id that a record may mean.
 fn ids_of(record: &Record) -> impl Iterator<Item = &CiId> {
-    let (first, second) = match &record.outcome {
-        Outcome::Wanted(wanted) => (Some(&wanted.id), wanted.distinct.as_ref().map(|distinct| &distinct.id)),
-        Outcome::LeftOut { id, .. } => (id.as_ref(), None),
-        Outcome::Refused(_) => (None, None),
+    let wanted = match &record.outcome {
+        Outcome::Wanted(wanted) => Some(wanted),
+        Outcome::LeftOut { wanted, .. } => wanted.as_ref(),
+        Outcome::Refused(_) => None,
     };
-    first.into_iter().chain(second)
+    let distinct = wanted.and_then(|wanted| wanted.distinct.as_ref());
+    wanted.map(|wanted| &wanted.id).into_iter().chain(distinct.map(|distinct| &distinct.id))
 }
 
 /// Chooses between a name and the name with its site. What was imported once keeps its id, whatever else has its name

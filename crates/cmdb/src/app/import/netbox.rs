@@ -129,14 +129,14 @@ fn outcome(item: &Map<String, Value>, left_out: &mut Vec<String>) -> Outcome {
     let Some(name) = name else {
         let reason = Refusal::from("has no name, so it is left out")
             .remedy("name it in NetBox if it is a host that is patched, then import the list again");
-        return Outcome::LeftOut { reason, id: None };
+        return Outcome::LeftOut { reason, wanted: None };
     };
     let wanted = wanted(item, name, left_out);
     let status = item.get("status").and_then(slug).map(|status| status.to_ascii_lowercase());
     match (status.as_deref(), wanted) {
         (Some(status), wanted) if NOT_IN_USE.contains(&status) => Outcome::LeftOut {
             reason: format!("has the status `{status}` in NetBox, so it is left out").into(),
-            id: wanted.ok().map(|wanted| wanted.id),
+            wanted: wanted.ok().map(Box::new),
         },
         (status, Ok(mut wanted)) => {
             // An own status of this NetBox: kept, so that it can be seen.

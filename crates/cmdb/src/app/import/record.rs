@@ -56,7 +56,11 @@ pub struct Record {
 pub enum Outcome {
     Wanted(Box<Wanted>),
     Refused(Refusal),
-    LeftOut { reason: Refusal, id: Option<CiId> },
+    /// With what it would be, as far as that is known.
+    LeftOut {
+        reason: Refusal,
+        wanted: Option<Box<Wanted>>,
+    },
 }
 
 /// Why a record is not imported, and what to do about it.

@@ -28,7 +28,8 @@ pub fn write(
         files::set_mode(&folder.join(path), 0o755)?;
     }
     files::set_mode(&wants, 0o755)?;
-    let id = record.id.as_str();
+    // As in `boot.sh`: an id may have a `_`, a host name may not.
+    let id = &record.id.as_str().replace('_', "-");
     let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {id}\n{} repository.fleet\n", network.gateway());
     files::write_mode(&etc.join("hostname"), &format!("{id}\n"), 0o644)?;
     files::write_mode(&etc.join("hosts"), &hosts, 0o644)?;

@@ -226,12 +226,12 @@ impl Inventory {
         } else if is_local || matches!(host, "localhost" | "127.0.0.1" | "::1") {
             let reason = Refusal::from("is the machine that runs Ansible, so it is left out")
                 .remedy("to manage it, add it under its host name, with the address it has for others");
-            return Ok(Outcome::LeftOut { reason, id: None });
+            return Ok(Outcome::LeftOut { reason, wanted: None });
         }
         if is_windows {
             let reason =
                 "is reached over WinRM, so it is left out: only Linux hosts are patched, over SSH".into();
-            return Ok(Outcome::LeftOut { reason, id: None });
+            return Ok(Outcome::LeftOut { reason, wanted: None });
         }
         let mut wanted = match Wanted::named(host) {
             Ok(wanted) => wanted,

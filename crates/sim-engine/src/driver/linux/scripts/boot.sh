@@ -47,7 +47,8 @@ mount --bind "$root/run/.boot_id" "$root/proc/sys/kernel/random/boot_id"
 mkdir -p "$root/run/fleet-faults"
 mount --bind "$host/faults" "$root/run/fleet-faults"
 
-hostname "$name"
+# The kernel and systemd accept no `_` in a host name.
+hostname "${name//_/-}"
 mkdir -p "$root/.machine"
 cd "$root"
 pivot_root . .machine
