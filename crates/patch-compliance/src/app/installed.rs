@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap},
 };
 
-use advisories::{Packaging, Version};
+use advisories::{OsRelease, Packaging, Version};
 use api_types::{page::Page, patch::InstalledOn};
 use domain::ids::CiId;
 use service_kit::{
@@ -71,22 +71,23 @@ async fn read_page(
     let sets: HashMap<_, _> = store::installed::list_sets(conn, &sets)
         .await?
         .into_iter()
-        .map(|(no, facts, packages)| (no, (facts, packages)))
+        .map(|(no, os, packages)| (no, (os, packages)))
         .collect();
     let hosts: HashMap<_, _> =
         store::installed::list_hosts(conn, &hosts).await?.into_iter().map(|host| (host.id, host)).collect();
     let mut items = Vec::with_capacity(places.items.len());
     for (set, host) in &places.items {
         // A set or a host that is gone since.
-        let (Some((facts, packages)), Some(host)) = (sets.get(set), hosts.get(host)) else { continue };
+        let (Some((os, packages)), Some(host)) = (sets.get(set), hosts.get(host)) else { continue };
+        let os: OsRelease = os.parse().map_err(ApiError::internal)?;
         let found: Vec<&PackageRow> = packages.iter().filter_map(|no| matching.get(no)).collect();
         items.push(InstalledOn {
             ci_id: CiId::new(&host.ci_id).map_err(ApiError::internal)?,
             env: host.env.clone(),
-            os: facts.os.to_string(),
+            os: os.to_string(),
             package: filter.name.clone(),
-            versions: versions(&found, facts.packaging()),
-            candidate: newest_candidate(&found, facts.packaging()),
+            versions: versions(&found, os.packaging()),
+            candidate: newest_candidate(&found, os.packaging()),
             last_scanned: host.last_scanned,
         });
     }
@@ -98,7 +99,7 @@ fn matching(rows: Vec<PackageRow>, filter: &PackageFilter) -> ApiResult<HashMap<
     let mut below: HashMap<Packaging, Version> = HashMap::new();
     let mut found = HashMap::new();
     for row in rows {
-        let os: advisories::OsRelease = row.os.parse().map_err(ApiError::internal)?;
+        let os: OsRelease = row.os.parse().map_err(ApiError::internal)?;
         if filter.os.as_ref().is_some_and(|wanted| *wanted != os.to_string()) {
             continue;
         }

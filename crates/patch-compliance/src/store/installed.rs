@@ -1,6 +1,6 @@
 //! Which hosts have a package.
 
-use advisories::{HostFacts, InstalledPackage};
+use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
@@ -47,15 +47,12 @@ pub async fn list_hosts_with(
     Ok(rows.into_iter().map(|row| (row.in_set, row.host)).collect())
 }
 
-/// The facts and the package numbers of these sets.
-pub async fn list_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, HostFacts, Vec<i32>)>> {
-    let rows = sqlx::query!(
-        r#"SELECT no, facts AS "facts: Json<HostFacts>", package_nos FROM patch.package_sets WHERE no = ANY($1)"#,
-        sets
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.no, row.facts.0, row.package_nos)).collect())
+/// The release and the package numbers of these sets.
+pub async fn list_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(i32, String, Vec<i32>)>> {
+    let rows = sqlx::query!("SELECT no, os, package_nos FROM patch.package_sets WHERE no = ANY($1)", sets)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.no, row.os, row.package_nos)).collect())
 }
 
 /// A host that has a package.

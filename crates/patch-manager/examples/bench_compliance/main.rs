@@ -302,7 +302,8 @@ impl Bench {
         .fetch_one(&self.pool)
         .await?;
         let share = lists / first;
-        let shown = format!("{:.1} % of the load", share * 100.0);
+        let each = lists * 1e6 / self.cis as f64;
+        let shown = format!("{:.1} % of the load, {each:.1} us", share * 100.0);
         self.table.add(
             "list of hosts, first load",
             shown,
