@@ -270,12 +270,9 @@ pub struct Scan {
 pub struct ScanFailure {
     pub ci_id: CiId,
     pub reason: String,
-}
-
-impl ScanFailure {
-    /// How the reason begins if the host has no tag `os` and the scan could not read it.
-    pub const NOT_MANAGED: &str =
-        "is not managed yet, because it has no tag `os` and the scan could not read it: ";
+    /// It has no tag `os`, and the scan could not read it: patching does not manage it yet.
+    #[serde(default)]
+    pub unmanaged: bool,
 }
 
 /// The packages of one host, from a scan or pushed by an agent.

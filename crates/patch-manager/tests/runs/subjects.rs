@@ -34,6 +34,27 @@ async fn customer_with_the_id_of_a_host(platform: &Platform) {
     platform.patch.post("/patch/release-config/apply", &config).await.expect(200);
 }
 
+/// A new run for the failed subjects, or a rollback, would select the host with the id of the customer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_rollout_is_neither_retried_nor_rolled_back_as_a_run_of_hosts() {
+    let platform = platform!();
+    platform.fleet(2, 1).await;
+    customer_with_the_id_of_a_host(&platform).await;
+    release(&platform, "v1.0.1", "security").await;
+    let run = deploy(&platform, "v1.0.1").await;
+    assert_eq!(platform.until_ended(&run).await["state"], "succeeded");
+    let runs =
+        async || platform.patch.get("/patch/runs").await.expect(200)["items"].as_array().unwrap().len();
+    let before = runs().await;
+    for verb in ["retry-failed", "rollback"] {
+        let order = json!({ "reason": "try" });
+        let problem =
+            platform.patch.post(&format!("/patch/runs/{run}/{verb}"), &order).await.expect_problem(409);
+        assert!(problem["detail"].as_str().unwrap().contains("its subjects are customers"), "{problem}");
+    }
+    assert_eq!(runs().await, before);
+}
+
 /// A host run and a rollout under way at the same time hold the lock of `h-1` each.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_and_a_customer_of_one_id_do_not_wait_for_each_other() {

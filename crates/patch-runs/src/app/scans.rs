@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     App,
-    store::{self, runs::RunRow},
+    store::{self, runs::RunRow, scans::HostResult},
 };
 use patch_compliance::app::{
     hosts, inventory,
@@ -59,6 +59,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Failures in a row, other than an unavailable dependency, after which a scan is aborted.
 const MAX_REFUSALS: u32 = 5;
+const NOT_MANAGED: &str = "is not managed yet, because it has no tag `os` and the scan could not read it";
 const NO_HOST: &str = "the selection has no active host or VM, so nothing was scanned";
 
 pub(crate) async fn start_scan(
@@ -199,21 +200,20 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         targets.iter().filter(|(_, target)| learns_os(target)).map(|(id, _)| id.as_str()).collect();
     let work_dir = app.compliance.settings.work_dir.join("scans").join(id.to_string());
     let scanned = scan_hosts(app, None, &targets, &work_dir, CHUNK_TIMEOUT).await?;
-    let results: Vec<(String, Option<String>)> = names
+    let results: Vec<HostResult> = names
         .into_iter()
         .map(|name| {
-            let reason = match CiId::new(&name)
-                .ok()
-                .and_then(|id| scanned.get(&id).cloned().or(refused.remove(&id).map(Err)))
-            {
+            let id = CiId::new(&name).ok();
+            let result = id.and_then(|id| scanned.get(&id).cloned().or(refused.remove(&id).map(Err)));
+            let reason = match result {
                 Some(Ok(())) => None,
-                Some(Err(reason)) if learning.contains(name.as_str()) => {
-                    Some(format!("{}{reason}", ScanFailure::NOT_MANAGED))
-                }
                 Some(Err(reason)) => Some(reason),
                 None => Some("the CMDB no longer has it as a managed host".to_owned()),
             };
-            (name, reason)
+            let unmanaged = reason.is_some() && learning.contains(name.as_str());
+            let reason =
+                reason.map(|reason| if unmanaged { format!("{NOT_MANAGED}: {reason}") } else { reason });
+            HostResult { ci_id: name, reason, unmanaged }
         })
         .collect();
     let mut transaction = lease.begin().await.map_err(ApiError::internal)?;

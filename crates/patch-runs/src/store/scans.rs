@@ -52,7 +52,7 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
     .ok_or_else(|| ApiError::not_found(format!("scan `{id}`")))?;
     let counts = count_hosts(conn, id.0).await?;
     let failures = sqlx::query!(
-        r#"SELECT ci_id, coalesce(reason, '') AS "reason!" FROM patch.scan_hosts
+        r#"SELECT ci_id, coalesce(reason, '') AS "reason!", unmanaged FROM patch.scan_hosts
            WHERE scan_id = $1 AND state = 'failed' ORDER BY ci_id LIMIT $2"#,
         id.0,
         FAILURES_SHOWN
@@ -62,7 +62,11 @@ pub async fn get_scan(conn: &mut PgConnection, id: ScanId) -> ApiResult<Scan> {
     let failures = failures
         .into_iter()
         .map(|row| {
-            Ok(ScanFailure { ci_id: CiId::new(&row.ci_id).map_err(ApiError::internal)?, reason: row.reason })
+            Ok(ScanFailure {
+                ci_id: CiId::new(&row.ci_id).map_err(ApiError::internal)?,
+                reason: row.reason,
+                unmanaged: row.unmanaged,
+            })
         })
         .collect::<ApiResult<_>>()?;
     Ok(Scan {
@@ -143,19 +147,27 @@ pub async fn list_unscanned(conn: &mut PgConnection, id: Uuid, limit: i64) -> Ap
     Ok(hosts)
 }
 
-/// Stores the results of hosts: failed if there is a reason, otherwise scanned.
-pub async fn record_results(
-    conn: &mut PgConnection,
-    id: Uuid,
-    results: &[(String, Option<String>)],
-) -> ApiResult<()> {
-    let (hosts, reasons): (Vec<String>, Vec<Option<String>>) = results.iter().cloned().unzip();
+/// The result of a host.
+#[derive(Debug, Clone)]
+pub struct HostResult {
+    pub ci_id: String,
+    /// Why it could not be scanned; `None` if it was.
+    pub reason: Option<String>,
+    /// It has no known operating system still.
+    pub unmanaged: bool,
+}
+
+/// Stores the results of hosts.
+pub async fn record_results(conn: &mut PgConnection, id: Uuid, results: &[HostResult]) -> ApiResult<()> {
     sqlx::query!(
-        "UPDATE patch.scan_hosts s SET state = CASE WHEN o.reason IS NULL THEN 'scanned' ELSE 'failed' END, reason = o.reason
-         FROM unnest($2::text[], $3::text[]) AS o (ci_id, reason) WHERE s.scan_id = $1 AND s.ci_id = o.ci_id",
+        "UPDATE patch.scan_hosts s SET state = CASE WHEN o.reason IS NULL THEN 'scanned' ELSE 'failed' END, reason = o.reason,
+             unmanaged = o.unmanaged
+         FROM unnest($2::text[], $3::text[], $4::boolean[]) AS o (ci_id, reason, unmanaged)
+         WHERE s.scan_id = $1 AND s.ci_id = o.ci_id",
         id,
-        &hosts,
-        &reasons as &[Option<String>]
+        &results.iter().map(|one| one.ci_id.clone()).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.reason.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &results.iter().map(|one| one.unmanaged).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use api_client::patch::PatchClient;
 use api_types::patch::{
-    CiCompliance, ComplianceCounts, ComplianceSummary, PendingPackage, Scan, ScanFailure, ScanState,
-    ServiceLevels, StartScan, Timeliness, TimelinessReport,
+    CiCompliance, ComplianceCounts, ComplianceSummary, PendingPackage, Scan, ScanState, ServiceLevels,
+    StartScan, Timeliness, TimelinessReport,
 };
 use clap::ValueEnum;
 
@@ -87,8 +87,7 @@ pub async fn run(
                 note(scan.error.as_deref().unwrap_or("nothing was scanned"));
                 return Ok(ExitStatus::Partial);
             }
-            let unmanaged =
-                scan.failures.iter().filter(|one| one.reason.starts_with(ScanFailure::NOT_MANAGED)).count();
+            let unmanaged = scan.failures.iter().filter(|one| one.unmanaged).count();
             if unmanaged > 0 {
                 note(&format!(
                     "{unmanaged} of the {} hosts are still not managed: set their tag `os`, or correct how they are reached \
