@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{
-        advisories::AdvisoryCache, criteria_cache::CriteriaCache, feed_imports::ImportSlots,
+        advisory_cache::AdvisoryCache, criteria_cache::CriteriaCache, import_slots::ImportSlots,
         throttled_cache::ThrottledCache,
     },
     settings::Settings,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use advisories::{AffectedPackage, PackageKind, advisory::NotAffected, feed, matching::has_other_fix};
@@ -15,11 +15,10 @@ use api_types::{
 };
 use chrono::{DateTime, Utc};
 use domain::ids::AdvisoryId;
-use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
-use super::criteria_cache::Revision;
+use super::{advisory_cache::CachedAdvisory, criteria_cache::Revision};
 use crate::{
     App,
     store::{
@@ -34,8 +33,6 @@ use crate::{
 const MAX_ADVISORIES: i64 = 200;
 /// Maximum notes shown with one advisory.
 const MAX_NOTES: i64 = 500;
-/// Maximum cached ids; when it is full, the cache is cleared.
-const MAX_CACHED: usize = 500;
 
 pub(crate) async fn list_advisories(
     app: &App,
@@ -50,37 +47,6 @@ pub(crate) async fn list_advisories(
         items: numbered.items.into_iter().map(|(_, advisory)| advisory).collect(),
         next_page_token: numbered.next_page_token,
     })
-}
-
-/// The answer for an id, without the affected CIs.
-pub(crate) struct CachedAdvisory {
-    revision: i64,
-    numbers: Vec<i32>,
-    /// Advisories that share a release with another one here: a host may be missing both.
-    overlapping: Vec<i32>,
-    advisories: Vec<Advisory>,
-    notes: Vec<CveNote>,
-    /// The fixes of a CVE, by the number of their advisory, if there is a package with several of them.
-    competing: Vec<(i32, AffectedPackage)>,
-}
-
-/// Recent answers by id. Each is valid for its revision; the page of affected CIs is read together with the current
-/// revision.
-#[derive(Default)]
-pub(crate) struct AdvisoryCache(RwLock<FxHashMap<String, Arc<CachedAdvisory>>>);
-
-impl AdvisoryCache {
-    fn get(&self, id: &str) -> Option<Arc<CachedAdvisory>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    fn put(&self, id: &str, known: Arc<CachedAdvisory>) {
-        let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= MAX_CACHED {
-            memory.clear();
-        }
-        memory.insert(id.to_owned(), known);
-    }
 }
 
 /// An advisory by its id, or all advisories that fix a CVE, with a page of the affected CIs.

@@ -13,32 +13,21 @@ use api_types::{
     patch::{AdvisoryImport, AdvisoryImportReport, AdvisoryImportStatus},
 };
 use service_kit::{ApiError, ApiResult, Caller, page::PageRequest, page::page, problem_types};
-use tokio::{sync::Semaphore, task::JoinHandle, time::MissedTickBehavior};
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use uuid::Uuid;
 
-use super::advisory_import::{self, Progress};
+use super::{
+    advisory_import::{self, Progress},
+    import_slots::MAX_WAITING,
+};
 use crate::{App, store};
 
-/// Maximum number of waiting imports, per process.
-const MAX_WAITING: usize = 32;
 /// How often progress is stored.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// An import without progress for this long has lost its process.
 const SILENT_SECONDS: f64 = 60.0;
 /// Number of ended imports that are kept.
 const KEPT: i64 = 10_000;
-
-/// Lets one import at a time use a connection: waiting imports would each block one.
-pub struct ImportSlots {
-    running: Semaphore,
-    waiting: Semaphore,
-}
-
-impl Default for ImportSlots {
-    fn default() -> Self {
-        Self { running: Semaphore::new(1), waiting: Semaphore::new(MAX_WAITING) }
-    }
-}
 
 /// A running import, in its own task.
 pub(crate) struct StartedImport {

@@ -1,6 +1,7 @@
 //! The rules: each verb runs in one transaction. The public parts are for the capabilities above.
 
 pub mod advisories;
+pub(crate) mod advisory_cache;
 pub(crate) mod advisory_import;
 pub mod compliance;
 pub(crate) mod coverage;
@@ -15,6 +16,7 @@ pub(crate) mod host_os;
 pub(crate) mod host_packages;
 pub mod hosts;
 pub(crate) mod housekeeping;
+pub(crate) mod import_slots;
 pub(crate) mod installed;
 pub mod inventory;
 pub(crate) mod inventory_fingerprint;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
-use api_types::patch::{Inventory, InventoryPackage, Scan, ScanFailure, ScanState, StartScan, UnreadPackage};
+use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan, UnreadPackage};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::{
