@@ -8,10 +8,10 @@ const REFRESH_MS = 3000;
 let timer = 0;
 
 const STATE_CLASS = {
-  succeeded: "good", compliant: "good",
+  succeeded: "good", compliant: "good", covered: "good",
   failed: "bad", halted: "bad", completed_with_errors: "bad", non_compliant: "bad", rolled_back: "bad", rollback_failed: "bad",
   timed_out: "bad", unreachable: "bad", expired: "bad",
-  paused: "wait", awaiting_approval: "wait", unknown: "wait", cancelled: "wait", skipped: "wait", pending: "",
+  paused: "wait", awaiting_approval: "wait", unknown: "wait", feed_too_old: "wait", out_of_support: "wait", not_covered: "bad", cancelled: "wait", skipped: "wait", pending: "",
 };
 
 class Refused extends Error {}
