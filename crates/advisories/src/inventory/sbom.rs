@@ -87,6 +87,8 @@ struct Reference {
 /// The fields of one part that both formats have.
 struct Part {
     is_os: bool,
+    /// An installed program, not a file or the host itself.
+    is_library: bool,
     name: String,
     version: Option<String>,
     purl: Option<String>,
@@ -112,6 +114,7 @@ pub(super) fn read_spdx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInve
             package.references.0.into_iter().find(|reference| reference.kind.as_deref() == Some("purl"));
         Part {
             is_os: package.purpose.as_deref() == Some("OPERATING-SYSTEM"),
+            is_library: package.purpose.as_deref() == Some("LIBRARY"),
             name: package.name,
             version: package.version,
             purl: purl.and_then(|reference| reference.locator),
@@ -146,6 +149,7 @@ fn add_component(component: Component, parts: &mut Vec<Part>) {
     });
     parts.push(Part {
         is_os: component.r#type.as_deref() == Some("operating-system"),
+        is_library: component.r#type.as_deref() == Some("library"),
         name: component.name,
         version: component.version,
         purl: component.purl,
@@ -228,7 +232,10 @@ fn os_of(parts: &[Part]) -> Option<OsRelease> {
 
 /// `None` if it is not a package of the distribution.
 fn installed(part: Part, packaging: Packaging) -> Option<Result<InstalledPackage, String>> {
-    let text = part.purl?;
+    let Some(text) = part.purl else {
+        // It may be a package of the distribution.
+        return part.is_library.then(|| Err(format!("`{}` has no package URL", part.name)));
+    };
     let kind = match packaging {
         Packaging::Rpm => "pkg:rpm/",
         Packaging::Dpkg => "pkg:deb/",
@@ -294,13 +301,14 @@ mod tests {
         {"type":"library","name":"left-pad","version":"1","purl":"pkg:npm/left-pad@1"},
         {"type":"library","name":"perl-libs","purl":"pkg:rpm/almalinux/perl-libs@5.32.1?arch=x86_64","properties":[
             {"name":"aquasecurity:trivy:SrcName","value":"perl"},{"name":"aquasecurity:trivy:SrcVersion","value":"5.32.1"},{"name":"aquasecurity:trivy:SrcEpoch","value":"4"}]},
-        {"type":"library","name":"x","purl":"pkg:rpm/almalinux/x"}]}"#;
+        {"type":"library","name":"x","purl":"pkg:rpm/almalinux/x"},{"type":"library","name":"y","version":"1"},{"type":"file","name":"z"}]}"#;
 
     #[test]
     fn cyclonedx_names_os_and_packages() {
         let read = read_cyclonedx(CYCLONEDX.as_bytes(), None).unwrap();
         assert_eq!(read.os.unwrap().to_string(), "almalinux:9");
-        assert_eq!((read.packages.len(), read.refused.len()), (2, 1));
+        assert_eq!((read.packages.len(), read.refused.len()), (2, 2));
+        assert_eq!(read.refused[1].to_string(), "component 6: `y` has no package URL");
         let openssl = &read.packages[0];
         assert_eq!((openssl.version.as_str(), openssl.source_name()), ("1:3.0.7-24.el9", "openssl"));
         assert_eq!(openssl.source_version(), "1:3.0.7-24.el9");

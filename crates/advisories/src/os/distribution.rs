@@ -50,6 +50,7 @@ const NAMES: [(Distribution, &str, &str, &[&str]); 15] = [
         "rhel",
         &[
             "redhat",
+            "linuxredhat",
             "redhatlinux",
             "redhatenterprise",
             "redhatenterpriselinux",

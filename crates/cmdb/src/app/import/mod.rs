@@ -7,6 +7,7 @@ mod foreman;
 mod json;
 mod mapping;
 mod netbox;
+mod os_names;
 mod patchmon;
 mod recognise;
 mod record;
@@ -32,6 +33,7 @@ use utoipa::ToSchema;
 
 pub use mapping::Mapping;
 pub use recognise::Format;
+use os_names::UnknownNames;
 use record::{Distinct, List, Outcome, Record, Refusal, Wanted};
 
 use super::{
@@ -143,6 +145,7 @@ struct Work {
     left_out: Vec<RefusedRecord>,
     warnings: Vec<String>,
     unmanaged: Unmanaged,
+    unknown_os: UnknownNames,
     /// Created CIs whose id the import made of a name.
     renamed: BTreeSet<CiId>,
 }
@@ -209,17 +212,19 @@ impl Work {
         }
         work.left_out.truncate(MAX_NAMED);
         work.warn_of_new_names();
+        work.warnings.extend(work.unknown_os.warning());
         Ok(work)
     }
 
-    fn take(&mut self, known: Option<&Ci>, wanted: Wanted, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn take(&mut self, known: Option<&Ci>, mut wanted: Wanted, now: DateTime<Utc>) -> Result<(), Refusal> {
+        os_names::normalise(&mut wanted.tags);
         let Some(before) = known else {
             if wanted.title.is_some() {
                 self.renamed.insert(wanted.id.clone());
             }
             let ci = wanted.create(now);
             check_ci(&ci).summary().map_or(Ok(()), Err)?;
-            self.note_unmanaged(&ci);
+            self.note_patching(&ci);
             self.created.push(ci);
             return Ok(());
         };
@@ -233,7 +238,7 @@ impl Work {
         }
         let mut after = wanted.apply_to(before);
         check_ci(&after).summary().map_or(Ok(()), Err)?;
-        self.note_unmanaged(&after);
+        self.note_patching(&after);
         if after == *before {
             self.unchanged += 1;
         } else {
@@ -262,13 +267,16 @@ impl Work {
         }
     }
 
-    fn note_unmanaged(&mut self, ci: &Ci) {
+    fn note_patching(&mut self, ci: &Ci) {
         if ci.is_managed() == Some(false) {
             self.unmanaged.hosts += 1;
             if self.unmanaged.first.len() < MAX_UNMANAGED {
                 self.unmanaged.first.push(ci.id.clone());
             }
             self.unmanaged.missing = vec!["os".to_owned()];
+        }
+        if ci.is_managed() == Some(true) {
+            self.unknown_os.note(&ci.tags);
         }
     }
 
