@@ -65,7 +65,7 @@ fn seeded_advisories_are_whole() {
             advisory.affected.iter().map(|package| package.os.to_string()).collect();
         assert_eq!(
             systems.into_iter().collect::<Vec<_>>(),
-            ["debian:12", "rocky:9", "ubuntu:22.04"],
+            ["debian:12", "rhel:9", "rocky:9", "ubuntu:22.04"],
             "{}",
             advisory.id
         );

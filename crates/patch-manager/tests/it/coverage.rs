@@ -304,11 +304,11 @@ async fn vulnerabilities_without_a_fix_are_listed_with_what_the_vendor_says() {
     let platform = Platform::start().await;
     platform.add_fleet().await;
     let tracker = json!({ "libz": {
-        "CVE-2026-90601": { "description": "one", "releases": { "bookworm": { "status": "open", "urgency": "low", "nodsa": "Minor issue" } } },
-        "CVE-2026-90602": { "description": "two", "releases": { "bookworm": { "status": "open", "urgency": "end-of-life" } } },
-        "CVE-2026-90603": { "description": "three", "releases": { "bookworm": { "status": "open", "urgency": "high", "nodsa": "later", "nodsa_reason": "postponed" } } },
-        "CVE-2026-90604": { "description": "four", "releases": { "bookworm": { "status": "resolved", "fixed_version": "1.2-3", "urgency": "high" } } },
-        "CVE-2026-90605": { "description": "five", "releases": { "bookworm": { "status": "undetermined", "urgency": "unimportant" } } },
+        "CVE-2026-90601": { "description": "one", "releases": { "bookworm": { "repositories": { "bookworm": "1.2-3" }, "status": "open", "urgency": "low", "nodsa": "Minor issue" } } },
+        "CVE-2026-90602": { "description": "two", "releases": { "bookworm": { "repositories": { "bookworm": "1.2-3" }, "status": "open", "urgency": "end-of-life" } } },
+        "CVE-2026-90603": { "description": "three", "releases": { "bookworm": { "repositories": { "bookworm": "1.2-3" }, "status": "open", "urgency": "high", "nodsa": "later", "nodsa_reason": "postponed" } } },
+        "CVE-2026-90604": { "description": "four", "releases": { "bookworm": { "repositories": { "bookworm": "1.2-3" }, "status": "resolved", "fixed_version": "1.2-3", "urgency": "high" } } },
+        "CVE-2026-90605": { "description": "five", "releases": { "bookworm": { "repositories": { "bookworm": "1.2-3" }, "status": "undetermined", "urgency": "unimportant" } } },
     } });
     let report = import(&platform.operator, tracker.to_string().into_bytes()).await;
     assert_eq!((&report["new"], &report["format"]), (&json!(5), &json!("debian-tracker")), "{report}");

@@ -74,7 +74,7 @@ async fn hosts_are_listed_with_what_is_pending() {
     let bee = &page["items"][1];
     assert_eq!(
         *bee,
-        json!({ "ci_id": "bee", "compliance_status": "non_compliant", "reason": "2 fixes are pending", "env": "prod", "os": "rocky:9",
+        json!({ "ci_id": "bee", "compliance_status": "non_compliant", "unknown_cause": null, "reason": "2 fixes are pending", "env": "prod", "os": "rocky:9",
             "current_patch_level": bee["current_patch_level"], "pending": 2, "worst_severity": "critical", "exploited": 0,
             "next_due": "2026-02-17T00:00:00Z", "last_scanned": "2026-04-01T12:00:00Z" })
     );

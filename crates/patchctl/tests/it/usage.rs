@@ -10,7 +10,7 @@ fn wrong_arguments_are_exit_status_2() {
         &["frobnicate"][..],
         &[],
         &["ci", "show"],
-        &["ci", "show", "not_a_host"],
+        &["ci", "show", "not a host"],
         &["run", "show", "7"],
         &["up", "--port-base", "65533"],
         &["-o", "xml", "ci", "list"],

@@ -20,7 +20,7 @@ fn with_a_host_to_patch(up: &Up) {
     let feed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../seeds/advisories/DCOS-2026-0020.json");
     up.run(&["advisory", "import", feed]).expect(0);
     up.run_with_input(&["inventory", "push", "-"], INVENTORY).expect(0);
-    let lacking = up.run(&["compliance", "show", "web-01", "-o", "csv"]).expect(0).stdout;
+    let lacking = up.run(&["compliance", "show", "web-01", "--all", "-o", "csv"]).expect(0).stdout;
     assert!(
         lacking.contains("kernel,5.14.0-100.el9,5.14.0-611.24.1.el9_7,DCOS-2026-0020,medium"),
         "{lacking}"

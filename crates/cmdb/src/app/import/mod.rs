@@ -32,8 +32,8 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 pub use mapping::Mapping;
-pub use recognise::Format;
 use os_names::UnknownNames;
+pub use recognise::Format;
 use record::{Distinct, List, Outcome, Record, Refusal, Wanted};
 
 use super::{

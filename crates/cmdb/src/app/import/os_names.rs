@@ -37,7 +37,8 @@ impl UnknownNames {
     /// What the operator should know, if there is such a name.
     pub fn warning(&self) -> Option<String> {
         let hosts: u64 = self.0.values().sum();
-        let named: Vec<String> = self.0.iter().take(MAX_SHOWN).map(|(name, hosts)| describe(name, *hosts)).collect();
+        let named: Vec<String> =
+            self.0.iter().take(MAX_SHOWN).map(|(name, hosts)| describe(name, *hosts)).collect();
         let more = if self.0.len() > MAX_SHOWN { "; ..." } else { "" };
         (hosts > 0).then(|| {
             format!(

@@ -57,6 +57,9 @@ async fn prepared(hosts: &[(&str, &str, &str)]) -> (TestDatabase, PgPool) {
     let mut conn = pool.acquire().await.unwrap();
     store::advisories::upsert_advisories(&mut conn, &seeded()).await.unwrap();
     store::hosts::upsert_hosts(&mut conn, &records).await.unwrap();
+    let releases = ["rocky:9", "debian:12"].map(str::to_owned);
+    let feeds = ["datacenteros", "datacenteros"].map(str::to_owned);
+    store::coverage::record_fetched(&mut conn, &releases, &feeds, april()).await.unwrap();
     (database, pool)
 }
 
