@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use advisories::os_key;
-use api_types::cmdb::{Ci, CiStatus, CiType};
+use api_types::cmdb::Ci;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{compliance::ComplianceStatus, ids::CiId, selector::Selector};
 use serde_json::Value;
@@ -92,9 +92,7 @@ async fn get_each(app: &App, ids: &BTreeSet<CiId>) -> ApiResult<Vec<Ci>> {
 }
 
 fn is_managed(ci: &Ci) -> bool {
-    matches!(ci.ci_type, CiType::Host | CiType::Vm)
-        && ci.status == CiStatus::Active
-        && ci.tags.get("os").is_some_and(|os| !os.is_empty())
+    ci.is_managed() == Some(true)
 }
 
 /// The attribute `driver`; `ssh` by default.
