@@ -249,8 +249,8 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
         cause: record.cause,
         cause_release: record.cause_release.clone(),
         unread: record.unread.unwrap_or_default(),
-        max_feed_age_hours: policy.map_or(DEFAULT_FEED_AGE_HOURS, |policy| policy.max_feed_age_hours),
-        max_scan_age_hours: policy.map_or(DEFAULT_SCAN_AGE_HOURS, |policy| policy.max_scan_age_hours),
+        max_feed_age_hours: policy.map(|policy| policy.max_feed_age_hours),
+        max_scan_age_hours: policy.map(|policy| policy.max_scan_age_hours),
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
         reboot_pending: record.reboot_pending,
@@ -352,8 +352,12 @@ pub(crate) fn live_status(row: &ResultRow, now: DateTime<Utc>) -> ComplianceStat
     if is_stale(row, now) { ComplianceStatus::Unknown } else { row.status }
 }
 
+fn max_scan_age_hours(row: &ResultRow) -> i32 {
+    row.max_scan_age_hours.unwrap_or(DEFAULT_SCAN_AGE_HOURS)
+}
+
 fn is_stale(row: &ResultRow, now: DateTime<Utc>) -> bool {
-    let most = TimeDelta::hours(i64::from(row.max_scan_age_hours));
+    let most = TimeDelta::hours(i64::from(max_scan_age_hours(row)));
     row.last_scanned.is_none_or(|scanned| scanned < now - most)
 }
 
@@ -379,7 +383,7 @@ pub(crate) fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -
         return format!(
             "last scanned {} h ago, more than the allowed {} h",
             (now - scanned).num_hours(),
-            row.max_scan_age_hours
+            max_scan_age_hours(row)
         );
     }
     let release = row.cause_release.as_deref().unwrap_or(&row.os_key);
@@ -392,7 +396,8 @@ pub(crate) fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -
             return format!("{unread}; what they lack is not known");
         }
         if let Some(gap) = gap(revision, cause, release) {
-            return coverage::describe(release, gap, row.max_feed_age_hours, now);
+            let max_age_hours = row.max_feed_age_hours.unwrap_or(DEFAULT_FEED_AGE_HOURS);
+            return coverage::describe(release, gap, max_age_hours, now);
         }
     }
     let until = row.target_level.as_deref().map(|level| format!(" up to {level}")).unwrap_or_default();

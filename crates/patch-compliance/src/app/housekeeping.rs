@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     coverage, exceptions, feed_imports, history, host_list_entries, hosts, installed, package_set_matching,
-    policy_results,
+    policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
 };
 use crate::{App, store};
 
@@ -102,12 +102,13 @@ async fn expire_stale_results(app: &App) -> ApiResult<()> {
     let now = app.clock.now();
     loop {
         let mut transaction = app.pool.begin().await?;
-        let seen = store::compliance::list_stale(&mut transaction, now, 1).await?;
+        let seen = store::compliance::list_stale(&mut transaction, now, DEFAULT_SCAN_AGE_HOURS, 1).await?;
         if seen.is_empty() {
             return Ok(());
         }
         store::lock_results_exclusive(&mut transaction).await?;
-        let stale = store::compliance::list_stale(&mut transaction, now, BATCH).await?;
+        let stale =
+            store::compliance::list_stale(&mut transaction, now, DEFAULT_SCAN_AGE_HOURS, BATCH).await?;
         let revision = app.criteria.current(&mut transaction).await?;
         policy_results::recompute(&mut transaction, &revision, &stale, now).await?;
         transaction.commit().await?;

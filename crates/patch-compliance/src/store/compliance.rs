@@ -10,16 +10,22 @@ use super::text_column::TextColumn;
 /// Times of the oldest and the newest scan, if any.
 pub type ScanRange = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
-/// Hosts with a known result whose scan is older than its policy allows.
-pub async fn list_stale(conn: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> ApiResult<Vec<i32>> {
+/// Hosts with a known result whose scan is older than its policy, or the default without a policy, allows.
+pub async fn list_stale(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    default_hours: i32,
+    limit: i64,
+) -> ApiResult<Vec<i32>> {
     let ids = sqlx::query_scalar!(
         "SELECT DISTINCT c.host_id FROM patch.host_scans s
          JOIN patch.compliance c ON c.host_id = s.host_id AND c.status <> 'unknown'
          LEFT JOIN patch.policies p ON p.no = c.policy_no
-         WHERE s.last_scanned < $1::timestamptz - make_interval(hours => (SELECT least(48, min(max_scan_age_hours)) FROM patch.policies))
-             AND s.last_scanned < $1::timestamptz - make_interval(hours => coalesce(p.max_scan_age_hours, 48))
-         LIMIT $2",
+         WHERE s.last_scanned < $1::timestamptz - make_interval(hours => (SELECT least($2, min(max_scan_age_hours)) FROM patch.policies))
+             AND s.last_scanned < $1::timestamptz - make_interval(hours => coalesce(p.max_scan_age_hours, $2))
+         LIMIT $3",
         now,
+        default_hours,
         limit
     )
     .fetch_all(conn)
@@ -118,8 +124,9 @@ pub struct ResultRow {
     pub cause_release: Option<String>,
     /// Packages that could not be read.
     pub unread: i32,
-    pub max_scan_age_hours: i32,
-    pub max_feed_age_hours: i32,
+    /// Of its policy; `None` for the default criteria.
+    pub max_scan_age_hours: Option<i32>,
+    pub max_feed_age_hours: Option<i32>,
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
@@ -148,7 +155,7 @@ pub async fn list_results(
         ResultRow,
         r#"SELECT h.ci_id, h.os, h.os_key, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
                c.excepted, c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread,
-               coalesce(p.max_scan_age_hours, 48) AS "max_scan_age_hours!", coalesce(p.max_feed_age_hours, 168) AS "max_feed_age_hours!", s.last_scanned, s.last_patched, s.reboot_pending
+               p.max_scan_age_hours AS "max_scan_age_hours?", p.max_feed_age_hours AS "max_feed_age_hours?", s.last_scanned, s.last_patched, s.reboot_pending
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.policies p ON p.no = c.policy_no
            WHERE h.active AND h.ci_id >= $1 AND (h.ci_id > $1 OR c.policy_no > $2)

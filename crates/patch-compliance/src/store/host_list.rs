@@ -295,8 +295,8 @@ pub struct HostRow {
     pub cause: Option<TextColumn<UnknownCause>>,
     pub cause_release: Option<String>,
     pub unread: Option<i32>,
-    pub max_scan_age_hours: i32,
-    pub max_feed_age_hours: i32,
+    pub max_scan_age_hours: Option<i32>,
+    pub max_feed_age_hours: Option<i32>,
 }
 
 /// In no particular order.
@@ -308,8 +308,8 @@ pub async fn list_rows(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<
                coalesce(l.due, 9223372036854775807) AS "listed_due!", lc.severity AS "severity?: TextColumn<Severity>",
                c.policy_no AS "policy_no?", p.id AS "policy_id?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level,
                c.current_level, c.pending AS "pending?", c.excepted AS "excepted?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release,
-               c.unread AS "unread?", coalesce(p.max_scan_age_hours, 48) AS "max_scan_age_hours!",
-               coalesce(p.max_feed_age_hours, 168) AS "max_feed_age_hours!"
+               c.unread AS "unread?", p.max_scan_age_hours AS "max_scan_age_hours?",
+               p.max_feed_age_hours AS "max_feed_age_hours?"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.host_list l ON l.host_id = h.id LEFT JOIN patch.host_cells lc ON lc.no = l.cell_no
            LEFT JOIN patch.compliance c ON c.host_id = h.id LEFT JOIN patch.policies p ON p.no = c.policy_no
