@@ -154,6 +154,39 @@ async fn an_old_feed_makes_hosts_unknown_and_the_level_never_passes_it() {
     platform.expect_exact_rollups().await;
 }
 
+/// Half a feed does not know what the other half would say.
+#[tokio::test(flavor = "multi_thread")]
+async fn feed_that_is_cut_short_does_not_count_as_imported() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    let source = |name: &str, cve: &str| {
+        let state =
+            json!({ "repositories": {}, "status": "resolved", "fixed_version": "1.2-3", "urgency": "high" });
+        json!({ name: { cve: { "description": "a hole", "releases": { "bookworm": state } } } }).to_string()
+    };
+    let [first, second] = [source("liba", "CVE-2026-90701"), source("libb", "CVE-2026-90702")];
+    let whole = format!("{},{}", first.trim_end_matches('}').to_owned() + "}}}}", &second[1..]);
+    let cut = &whole[..whole.len() - 20];
+    platform.push(&bare("db-1", "debian12", "bash", "5.2-2")).await;
+    let report = import(&platform.operator, cut.as_bytes().to_vec()).await;
+    assert_eq!(report["new"], 1, "what came before the cut is stored: {report}");
+    assert!(report["warnings"][0].as_str().unwrap().contains("cannot be read further"), "{report}");
+    let db = platform.compliance_of("db-1").await;
+    assert_eq!((&db["compliance_status"], &db["unknown_cause"]), (&json!("unknown"), &json!("not_covered")));
+    assert_eq!(release(&platform, "debian:12").await["state"], "not_covered");
+
+    import(&platform.operator, whole.clone().into_bytes()).await;
+    assert_eq!(platform.compliance_of("db-1").await["compliance_status"], "compliant");
+    // Nor does it make an old feed young.
+    platform.advance(169);
+    platform.push(&bare("db-1", "debian12", "bash", "5.2-2")).await;
+    import(&platform.operator, cut.as_bytes().to_vec()).await;
+    assert_eq!(platform.compliance_of("db-1").await["unknown_cause"], "feed_too_old");
+    let policy =
+        json!({ "id": "p", "name": "p", "target_ci_tags": { "env": "prod" }, "max_feed_age_hours": 0 });
+    platform.operator.post("/patch/policies", &policy).await.expect_problem(422);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn release_out_of_support_is_unknown_unless_notices_continue() {
     let platform = Platform::start().await;
