@@ -178,7 +178,7 @@ fn binaries(one: &FoundAdvisory) -> impl Iterator<Item = (i32, &AffectedPackage)
 struct SparedFindings {
     /// Of packages that have another fix of the CVE: the fix applies, but the CVE does not affect the host.
     spared: BTreeSet<i32>,
-    /// The others. Empty if there is no spared one.
+    /// The others. Empty if none is spared.
     affecting: Vec<i32>,
 }
 

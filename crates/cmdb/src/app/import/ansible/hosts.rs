@@ -21,7 +21,7 @@ fn split_port(pattern: &str) -> (&str, Option<u64>) {
     if host.is_empty() || digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return (pattern, None);
     }
-    // A number that is no port is kept, and refused with the record.
+    // A number that is not a port is kept, and refused with the record.
     let port = Some(digits.parse().unwrap_or(u64::MAX));
     let within = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = within.filter(|address| !address.contains(['[', ']'])) {

@@ -91,7 +91,7 @@ fn texts(tags: &Map<String, Value>) -> Tags {
     tags.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The value without the markers of Ansible's JSON, or why it is omitted. A text that is marked as unsafe is no template.
+/// The value without the markers of Ansible's JSON, or why it is omitted. A text that is marked as unsafe is not a template.
 fn plain(value: &Value) -> Result<Value, &'static str> {
     Ok(match value {
         Value::Object(fields) if fields.contains_key("__ansible_vault") => return Err(VAULTED),
