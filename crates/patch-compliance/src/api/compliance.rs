@@ -26,7 +26,7 @@ use crate::{
     App,
     app::{
         compliance::{self, CiWithPatches},
-        coverage,
+        coverage, unfixed,
     },
     store::compliance::ResultFilter,
 };
@@ -82,7 +82,7 @@ async fn list_unfixed(
     Path(ci_id): Path<CiId>,
     page: PageRequest,
 ) -> ApiResult<Json<Page<UnfixedVulnerability>>> {
-    coverage::list_unfixed(&app, &ci_id, &page).await.map(Json)
+    unfixed::list_unfixed(&app, &ci_id, &page).await.map(Json)
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]

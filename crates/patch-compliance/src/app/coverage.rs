@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use advisories::{CoverageGap, Month, OsRelease, os_key};
 use api_types::{
     page::Page,
-    patch::{CoverageState, FeedCoverage, ReleaseCoverage, UnfixedVulnerability},
+    patch::{CoverageState, FeedCoverage, ReleaseCoverage},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::ids::CiId;
 use service_kit::{ApiResult, page::PageRequest, page::page};
 use sqlx::PgConnection;
 
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     App,
-    store::{self, coverage::UnfixedRow, rollups::Cell},
+    store::{self, rollups::Cell},
 };
 
 /// Hosts that become unknown, per transaction.
@@ -34,44 +33,6 @@ pub(crate) async fn list_coverage(app: &App, request: &PageRequest) -> ApiResult
     releases.retain(|release| after.as_ref().is_none_or(|after| release.release > *after));
     releases.truncate(usize::try_from(limit).unwrap_or_default() + 1);
     Ok(page(releases, limit, |release| release.release.clone()))
-}
-
-/// A page of the vulnerabilities of a CI for which its vendor has no fix.
-pub(crate) async fn list_unfixed(
-    app: &App,
-    ci_id: &CiId,
-    request: &PageRequest,
-) -> ApiResult<Page<UnfixedVulnerability>> {
-    let (limit, after) = (request.limit()?, request.after::<(i32, i32)>()?.unwrap_or_default());
-    let mut conn = app.pool.acquire().await?;
-    if store::hosts::list_active(&mut conn, &[ci_id.to_string()]).await?.is_empty() {
-        return Err(super::compliance::not_managed(ci_id));
-    }
-    let rows = store::coverage::list_unfixed(&mut conn, ci_id.as_str(), after, limit + 1).await?;
-    let numbered = page(rows, limit, |row| (row.advisory_no, row.package_no));
-    Ok(Page {
-        items: numbered.items.into_iter().filter(is_vulnerable).map(unfixed).collect(),
-        next_page_token: numbered.next_page_token,
-    })
-}
-
-/// Whether the installed version is not older than the first affected one. One that cannot be compared counts.
-fn is_vulnerable(row: &UnfixedRow) -> bool {
-    let (Some(introduced), Ok(os)) = (&row.introduced, row.os.parse::<OsRelease>()) else { return true };
-    advisories::compare(os.packaging(), &row.package.version, introduced).map_or(true, |order| order.is_ge())
-}
-
-fn unfixed(row: UnfixedRow) -> UnfixedVulnerability {
-    UnfixedVulnerability {
-        package: row.package.0.name,
-        installed: row.package.0.version,
-        os: row.os,
-        advisory_id: row.advisory_id,
-        cve_ids: row.cves,
-        severity: row.severity,
-        exploited: row.exploited,
-        no_fix: row.no_fix.0,
-    }
 }
 
 /// Every release with a notice and every release of a host, in the order of their names. `cells` are the roll-ups of the fleet.

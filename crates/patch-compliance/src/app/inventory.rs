@@ -1,21 +1,20 @@
-//! Package inventories, pushed or scanned: each distinct package set is stored and matched once.
+//! Package inventories, pushed or scanned.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use advisories::{InstalledPackage, Inventory, Month, OsRelease};
+use advisories::{Inventory, Month};
 use api_types::patch::{Inventory as PushedInventory, InventoryReport, RefusedInventory};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{compliance::ComplianceStatus, ids::CiId};
-use rustc_hash::FxHashMap;
 use service_kit::{ApiError, ApiResult, Caller, audit};
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::{
     criteria_cache::{CriteriaCache, Revision},
     hosts,
     observation::{Observation, observe},
-    package_set_matching::{self, AdvisoryIndex},
+    package_set_matching::AdvisoryIndex,
+    package_sets::{digest, store_sets},
     policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
     remediation_stats::{self, RemediatedHost},
 };
@@ -24,9 +23,7 @@ use crate::{
     store::{
         self,
         affected::PairChanges,
-        dictionary::{ContentDigest, NewPackage, by_digest},
         hosts::{Host, HostScan, Touch},
-        package_sets::{MatchedSet, NewSet, SetKnowledge},
     },
 };
 
@@ -34,8 +31,6 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 5;
 /// Maximum number of refusals in one report.
 const MAX_REFUSALS_SHOWN: usize = 1000;
-/// Maximum number of unread packages that are kept of one host; all are counted.
-const MAX_UNREAD_SHOWN: usize = 100;
 
 /// Result of storing observations.
 #[derive(Debug, Default)]
@@ -185,7 +180,9 @@ async fn store_changed(
         scanned.is_none_or(|last| last <= one.observation.collected_at)
     });
     report.unchanged = (ids.len() - changed_hosts.len()) as u64;
-    let (numbers, mut findings) = store_sets(conn, criteria, revision, &changed_hosts).await?;
+    let inventories: BTreeMap<&Vec<u8>, &Inventory> =
+        changed_hosts.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
+    let (numbers, mut findings) = store_sets(conn, criteria, revision, inventories).await?;
     let before: BTreeSet<i32> = scans_before.values().filter_map(|(set_no, _)| *set_no).collect();
     let before: Vec<i32> = before.into_iter().filter(|no| !findings.contains_key(no)).collect();
     findings.extend(store::package_sets::list_findings(conn, &before).await?);
@@ -241,184 +238,6 @@ fn host_scan(one: &ChangedHost<'_>, set_no: i32) -> HostScan {
         returnable: observation.returnable.clone(),
         text_digest: observation.text.map(|text| text.to_vec()),
     }
-}
-
-/// Stores and matches the new sets. Returns the numbers of all sets by digest, and their findings.
-async fn store_sets(
-    conn: &mut PgConnection,
-    criteria: &CriteriaCache,
-    revision: &Revision,
-    changed_hosts: &[ChangedHost<'_>],
-) -> ApiResult<(HashMap<Vec<u8>, i32>, HashMap<i32, Vec<i32>>)> {
-    let wanted: BTreeMap<&Vec<u8>, &Inventory> =
-        changed_hosts.iter().map(|one| (&one.digest, &one.observation.inventory)).collect();
-    let digests: Vec<Vec<u8>> = wanted.keys().map(|digest| (*digest).clone()).collect();
-    let mut numbers: HashMap<Vec<u8>, i32> =
-        store::package_sets::find_sets(conn, &digests).await?.into_iter().collect();
-    let known: Vec<i32> = numbers.values().copied().collect();
-    let mut findings: HashMap<i32, Vec<i32>> =
-        store::package_sets::list_findings(conn, &known).await?.into_iter().collect();
-    let new: Vec<(&Vec<u8>, &Inventory)> =
-        wanted.into_iter().filter(|(digest, _)| !numbers.contains_key(*digest)).collect();
-    if new.is_empty() {
-        return Ok((numbers, findings));
-    }
-    let inventories: Vec<&Inventory> = new.iter().map(|(_, inventory)| *inventory).collect();
-    let packages = number_packages(conn, criteria, &inventories).await?;
-    let sets: Vec<NewSet> = new
-        .iter()
-        .zip(packages)
-        .map(|((digest, inventory), packages)| NewSet {
-            digest: (*digest).clone(),
-            facts: inventory.facts.clone(),
-            packages,
-            unread: inventory.unread.iter().take(MAX_UNREAD_SHOWN).cloned().collect(),
-        })
-        .collect();
-    let inserted: HashMap<Vec<u8>, i32> =
-        store::package_sets::insert_sets(conn, &sets).await?.into_iter().collect();
-    let (mut fresh, mut inventories) = (Vec::new(), Vec::new());
-    for (digest, inventory) in new {
-        if let Some(&no) = inserted.get(digest) {
-            fresh.push(no);
-            inventories.push(inventory);
-        }
-    }
-    let missing_fixes = package_set_matching::match_new_sets(conn, criteria, revision, &inventories).await?;
-    let matched: Vec<MatchedSet> = fresh
-        .into_iter()
-        .zip(inventories)
-        .zip(missing_fixes)
-        .map(|((no, inventory), findings)| MatchedSet {
-            no,
-            package_digest: package_digest(inventory),
-            findings,
-            knowledge: knowledge(inventory),
-        })
-        .collect();
-    store::package_sets::insert_findings(conn, &matched).await?;
-    findings.extend(matched.into_iter().map(|set| (set.no, set.findings)));
-    numbers.extend(inserted);
-    // Another transaction has stored the same sets, together with their findings.
-    let rest: Vec<Vec<u8>> = digests.into_iter().filter(|digest| !numbers.contains_key(digest)).collect();
-    if !rest.is_empty() {
-        let others = store::package_sets::find_sets(conn, &rest).await?;
-        let nos: Vec<i32> = others.iter().map(|(_, no)| *no).collect();
-        findings.extend(store::package_sets::list_findings(conn, &nos).await?);
-        numbers.extend(others);
-    }
-    Ok((numbers, findings))
-}
-
-fn knowledge(inventory: &Inventory) -> SetKnowledge {
-    let Inventory { facts, packages, unread } = inventory;
-    let count = |wanted: Option<bool>| {
-        packages.iter().filter(|package| package.is_third_party(&facts.os) == wanted).count() as i32
-    };
-    SetKnowledge {
-        releases: facts.releases().map(ToString::to_string).collect(),
-        packages: packages.len() as i32,
-        third_party: count(Some(true)),
-        unknown_vendor: count(None),
-        unread: unread.len() as i32,
-    }
-}
-
-/// The dictionary's numbers of the packages of each inventory. New packages get a number.
-async fn number_packages(
-    conn: &mut PgConnection,
-    criteria: &CriteriaCache,
-    inventories: &[&Inventory],
-) -> ApiResult<Vec<Vec<i32>>> {
-    let digests: Vec<Vec<ContentDigest>> = inventories
-        .iter()
-        .map(|inventory| {
-            let os = inventory.facts.os.to_string();
-            inventory.packages.iter().map(|package| content_digest(&os, package)).collect()
-        })
-        .collect();
-    let known: Vec<Vec<Option<i32>>> =
-        digests.iter().map(|digests| criteria.cached_packages(digests)).collect();
-    let mut missing: BTreeMap<ContentDigest, (&OsRelease, &InstalledPackage)> = BTreeMap::new();
-    for ((inventory, digests), known) in inventories.iter().zip(&digests).zip(&known) {
-        let unknown = inventory.packages.iter().zip(digests).zip(known).filter(|(_, known)| known.is_none());
-        missing.extend(unknown.map(|((package, digest), _)| (*digest, (&inventory.facts.os, package))));
-    }
-    let mut numbers: FxHashMap<ContentDigest, i32> = FxHashMap::default();
-    if !missing.is_empty() {
-        let wanted: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
-        let stored = by_digest(store::dictionary::find_packages(conn, &wanted).await?);
-        criteria.cache_packages(&stored);
-        missing.retain(|digest, _| !stored.contains_key(digest));
-        numbers.extend(stored);
-    }
-    if !missing.is_empty() {
-        let new: Vec<(ContentDigest, NewPackage)> = missing
-            .iter()
-            .map(|(digest, (os, package))| {
-                let names =
-                    package_set_matching::advisory_names(package).into_iter().map(|name| name.into_owned());
-                let new =
-                    NewPackage { os: os.to_string(), names: names.collect(), package: (*package).clone() };
-                (*digest, new)
-            })
-            .collect();
-        let inserted = by_digest(store::dictionary::insert_packages(conn, &new).await?);
-        missing.retain(|digest, _| !inserted.contains_key(digest));
-        numbers.extend(inserted);
-        let rest: Vec<Vec<u8>> = missing.keys().map(|digest| digest.to_vec()).collect();
-        if !rest.is_empty() {
-            numbers.extend(by_digest(store::dictionary::find_packages(conn, &rest).await?));
-        }
-    }
-    let number =
-        |(digest, known): (&ContentDigest, &Option<i32>)| known.or_else(|| numbers.get(digest).copied());
-    Ok(digests
-        .iter()
-        .zip(&known)
-        .map(|(digests, known)| digests.iter().zip(known).filter_map(number).collect())
-        .collect())
-}
-
-/// Covers everything that decides which fixes a package is missing.
-fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
-    let mut hash = Sha256::new();
-    let module = package.module.as_ref().map(ToString::to_string);
-    hash.update(os);
-    for text in [&package.name, &package.version] {
-        hash.update([0]);
-        hash.update(text);
-    }
-    for text in [&package.arch, &package.source_name, &package.source_version, &package.candidate, &module] {
-        hash.update([0, u8::from(text.is_some())]);
-        hash.update(text.as_deref().unwrap_or_default());
-    }
-    hash.update([u8::from(package.held)]);
-    // Only where it is known, so that packages that were stored without a vendor keep their numbers.
-    if let Some(vendor) = &package.vendor {
-        hash.update([1]);
-        hash.update(vendor);
-    }
-    hash.finalize().into()
-}
-
-/// Covers everything that decides which fixes a host is missing. Packages are sorted, so that equal hosts have equal
-/// digests.
-fn digest(inventory: &Inventory) -> Vec<u8> {
-    let json = serde_json::to_vec(inventory).unwrap_or_default();
-    Sha256::digest(json).to_vec()
-}
-
-fn package_digest(inventory: &Inventory) -> Vec<u8> {
-    let mut hash = Sha256::new();
-    for package in &inventory.packages {
-        for text in
-            [&package.name, "\t", &package.version, "\t", package.arch.as_deref().unwrap_or_default(), "\n"]
-        {
-            hash.update(text);
-        }
-    }
-    hash.finalize().to_vec()
 }
 
 /// Takes one pushed inventory. An invalid one is refused as a whole.

@@ -19,6 +19,7 @@ pub mod results;
 pub mod rollups;
 pub mod sla;
 pub mod text_column;
+pub mod unfixed;
 
 use chrono::{DateTime, Utc};
 use service_kit::ApiError;
