@@ -34,6 +34,12 @@ pub struct Plan {
     pub snapshot_retention_hours: Option<u32>,
     /// Run before and after the update on the hosts of staging waves.
     pub staging_tests: Vec<HostTest>,
+    /// Selected hosts that are not patched because they could not be scanned, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unscanned: BTreeMap<CiId, String>,
+    /// How many selected hosts miss nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub up_to_date: u32,
     pub notes: Vec<Note>,
 }
 
@@ -71,6 +77,9 @@ pub struct Target {
     pub connection: Connection,
     pub updates: Vec<PackageUpdate>,
     pub rollback_mode: RollbackMode,
+    /// How long its workflow is expected to take. It starts only in an opening that has this much time left.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expected_seconds: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +171,16 @@ pub struct Limits {
     pub error_threshold: u32,
     /// How often a failed host is retried.
     pub retries: u32,
+    /// Hosts that one playbook works on at once. No batch is larger, so that no host of it waits for a place; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<u32>,
+}
+
+impl Limits {
+    /// The most hosts of one batch.
+    pub fn batch_size(&self) -> usize {
+        self.forks.unwrap_or(u32::MAX).min(self.max_parallel).max(1) as usize
+    }
 }
 
 /// A remark about a plan. An `error` forbids its execution.
@@ -231,6 +250,10 @@ impl Plan {
     pub fn errors(&self) -> impl Iterator<Item = &Note> {
         self.notes.iter().filter(|note| note.severity == NoteSeverity::Error)
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl PlanHash {

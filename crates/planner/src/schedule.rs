@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::time::{FreezeCalendar, MaintenanceWindow, Span, Verdict};
+use domain::time::{FreezeCalendar, MaintenanceWindow, Overrun, Span, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// How far ahead openings are searched.
@@ -32,6 +32,8 @@ pub struct Openings {
     spans: Vec<Opening>,
     /// Time that must be left for new work to start.
     cutoff_ms: u64,
+    /// For the hosts of a wave that has begun, if it may be finished after the window has closed: every time without a freeze.
+    after_closing: Option<Vec<Opening>>,
 }
 
 /// Milliseconds since the start.
@@ -68,12 +70,23 @@ impl Schedule {
                 break;
             }
         }
-        Openings { spans, cutoff_ms: cutoff.num_milliseconds().max(0) as u64 }
+        let finishes_waves =
+            self.window.as_ref().map(MaintenanceWindow::overrun) == Some(Overrun::FinishStarted);
+        let after_closing = finishes_waves.then(|| {
+            let mut spans = Vec::new();
+            self.permitted(self.begins, self.horizon(), tags, &mut spans);
+            spans
+        });
+        Openings { spans, cutoff_ms: cutoff.num_milliseconds().max(0) as u64, after_closing }
+    }
+
+    fn horizon(&self) -> DateTime<Utc> {
+        self.begins.checked_add_signed(HORIZON).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Windows that touch or overlap are merged.
     fn windows(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-        let end = self.begins.checked_add_signed(HORIZON).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let end = self.horizon();
         let Some(window) = &self.window else { return vec![(self.begins, end)] };
         let mut windows: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
         let open_now = window.remaining_at(self.begins).map(|left| (self.begins, self.begins + left));
@@ -134,18 +147,22 @@ fn opening_after(window: &MaintenanceWindow, after: DateTime<Utc>) -> Option<(Da
 
 impl Openings {
     pub fn always() -> Self {
-        Self { spans: vec![Opening { opens_ms: 0, closes_ms: u64::MAX }], cutoff_ms: 0 }
+        Self { spans: vec![Opening { opens_ms: 0, closes_ms: u64::MAX }], cutoff_ms: 0, after_closing: None }
     }
 
     pub fn spans(&self) -> &[Opening] {
         &self.spans
     }
 
-    /// The first time, `from` or later, at which work of this duration may start and end in one opening.
-    pub fn next_fit(&self, from_ms: u64, needed_ms: u64) -> Option<u64> {
-        let needed = needed_ms.max(self.cutoff_ms);
-        let first = self.spans.partition_point(|span| span.closes_ms <= from_ms);
-        let begins = self.spans[first..].iter().map(|span| (span.opens_ms.max(from_ms), span.closes_ms));
+    /// The first time, `from` or later, at which work of this duration may start and end in one opening. If its wave has begun
+    /// and the window lets waves be finished, it does not wait for an opening, only for the end of a freeze.
+    pub fn next_fit(&self, from_ms: u64, needed_ms: u64, wave_has_begun: bool) -> Option<u64> {
+        let (spans, needed) = match &self.after_closing {
+            Some(spans) if wave_has_begun => (spans, needed_ms),
+            _ => (&self.spans, needed_ms.max(self.cutoff_ms)),
+        };
+        let first = spans.partition_point(|span| span.closes_ms <= from_ms);
+        let begins = spans[first..].iter().map(|span| (span.opens_ms.max(from_ms), span.closes_ms));
         begins.into_iter().find(|(begins, closes)| begins.saturating_add(needed) <= *closes).map(|(b, _)| b)
     }
 
@@ -153,6 +170,29 @@ impl Openings {
     pub fn first_closing_ms(&self) -> Option<u64> {
         self.spans.first().map(|span| span.closes_ms)
     }
+}
+
+/// Which hosts may start now, by the first time that fits each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission<T> {
+    pub now: Vec<T>,
+    /// No remaining opening is long enough for them.
+    pub never: Vec<T>,
+    /// When the first of the others may start.
+    pub next_ms: Option<u64>,
+}
+
+/// The rule of the engine and of every forecast: a host starts only at a time that [`Openings::next_fit`] names.
+pub fn admit<T>(fits: impl IntoIterator<Item = (T, Option<u64>)>, now_ms: u64) -> Admission<T> {
+    let mut admission = Admission { now: Vec::new(), never: Vec::new(), next_ms: None };
+    for (host, fit) in fits {
+        match fit {
+            Some(at) if at <= now_ms => admission.now.push(host),
+            Some(at) => admission.next_ms = Some(admission.next_ms.map_or(at, |next| next.min(at))),
+            None => admission.never.push(host),
+        }
+    }
+    admission
 }
 
 #[cfg(test)]
@@ -181,10 +221,25 @@ mod tests {
         let openings = schedule.openings(&BTreeMap::new());
         assert_eq!(hours(&openings, 2), [(0.0, 4.0), (168.0, 172.0)]);
         let hour = 3_600_000;
-        assert_eq!(openings.next_fit(0, hour), Some(0));
-        assert_eq!(openings.next_fit(3 * hour, hour), Some(3 * hour));
-        assert_eq!(openings.next_fit(3 * hour + 1, hour), Some(168 * hour));
-        assert_eq!(openings.next_fit(0, 5 * hour), None);
+        let next_fit = |from, needed| openings.next_fit(from, needed, false);
+        assert_eq!(next_fit(0, hour), Some(0));
+        assert_eq!(next_fit(3 * hour, hour), Some(3 * hour));
+        assert_eq!(next_fit(3 * hour + 1, hour), Some(168 * hour));
+        assert_eq!(next_fit(0, 5 * hour), None);
+        assert_eq!(openings.next_fit(3 * hour + 1, hour, true), Some(168 * hour), "it stops new hosts");
+    }
+
+    #[test]
+    fn wave_that_has_begun_may_be_finished_after_the_closing_but_not_in_a_freeze() {
+        let frozen = r#"[{"uid": "a", "name": "a", "starts": "2026-11-22T03:00:00Z", "ends": "2026-11-22T06:00:00Z"}]"#;
+        let mut schedule = schedule(frozen);
+        let mut fields = schedule.window.unwrap().fields().clone();
+        fields.overrun = Overrun::FinishStarted;
+        schedule.window = Some(fields.try_into().unwrap());
+        let (openings, hour) = (schedule.openings(&BTreeMap::new()), 3_600_000);
+        assert_eq!(openings.next_fit(7 * hour / 2, hour, false), Some(168 * hour));
+        assert_eq!(openings.next_fit(7 * hour / 2, hour, true), Some(7 * hour / 2));
+        assert_eq!(openings.next_fit(9 * hour / 2, hour, true), Some(8 * hour), "after the freeze");
     }
 
     #[test]

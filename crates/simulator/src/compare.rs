@@ -46,7 +46,7 @@ pub fn plan_and_forecast(
     runs: u32,
     seed: u64,
 ) -> (Plan, Forecast) {
-    let mut plan = host_plan(request);
+    let mut plan = host_plan(&estimated(request, model));
     let forecast = forecast_within(&plan, &request.graph, model, schedule, runs, seed);
     if let Some(schedule) = schedule {
         plan.notes.extend(lint_schedule(&plan, schedule));
@@ -55,6 +55,18 @@ pub fn plan_and_forecast(
         plan.notes = sorted(plan.notes);
     }
     (plan, forecast)
+}
+
+/// The request with what the model expects: how long each host takes, and how many are worked on at once. The plan carries
+/// both, so the engine admits hosts by the figures that were forecast.
+pub fn estimated(request: &PlanRequest, model: &DurationModel) -> PlanRequest {
+    let mut request = request.clone();
+    request.forks.get_or_insert(model.forks);
+    for (host, target) in &mut request.targets {
+        let seconds = DurationModel::expected_seconds(model.of(host, target), request.reboot);
+        target.expected_seconds = seconds.ceil() as u32;
+    }
+    request
 }
 
 /// [`compare_within`] for plans that may run at any time.

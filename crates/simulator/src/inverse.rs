@@ -5,7 +5,7 @@ use planner::{PlanRequest, host_plan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compare::minutes,
+    compare::{estimated, minutes},
     forecast::{DurationModel, done_times},
 };
 
@@ -68,7 +68,7 @@ pub fn meet_deadline(
     let attempt = |max_parallel: usize| -> Option<Tried> {
         let max_parallel = u32::try_from(max_parallel).ok()?;
         let request = PlanRequest { max_parallel: HostCount::Number(max_parallel), ..request.clone() };
-        let plan = host_plan(&request);
+        let plan = host_plan(&estimated(&request, model));
         if plan.errors().next().is_some() {
             return None;
         }

@@ -79,6 +79,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
                 u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX)
             },
             retries: 0,
+            forks: None,
         },
         workflow: HostWorkflow {
             host_timeout_seconds: request.policies.deployment_timeout_seconds,
@@ -90,6 +91,8 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         rollback: if back { Rollback::Never } else { Rollback::Auto },
         snapshot_retention_hours: None,
         staging_tests: Vec::new(),
+        unscanned: BTreeMap::new(),
+        up_to_date: 0,
         notes: notes(&left_out),
         intent: Intent::Deploy(Box::new(Deployment {
             version: request.version,

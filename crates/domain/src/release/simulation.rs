@@ -15,6 +15,7 @@ use crate::{
     plan::Plan,
     run::{
         Action, Answer, Approval, Event, HostResult, HostState, Progress, Rules, Run, RunState, Verification,
+        WaitCause,
     },
     selector::Tags,
 };
@@ -281,11 +282,11 @@ impl World<'_> {
                 for id in &customers {
                     self.row(&name, Some(id.clone()), Happening::Started, "deployment begins".to_owned());
                 }
-                Answer::Admitted { hosts: customers, left_out }
+                Answer::Admitted { hosts: customers, left_out, down: BTreeSet::new() }
             }
             Admission::NotYet { reason, retry_at } => {
                 self.row(&name, None, Happening::Waiting, reason.clone());
-                Answer::NotYet { reason, retry_at }
+                Answer::NotYet { cause: WaitCause::Condition, reason, retry_at }
             }
             Admission::Never { reason } => Answer::Invalid { reason },
         }

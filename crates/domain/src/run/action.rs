@@ -15,6 +15,43 @@ pub struct Pending {
     pub action: Action,
     /// It must not be performed before this time.
     pub not_before: DateTime<Utc>,
+    /// What it waits for until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// What a run waits for before it can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub cause: WaitCause,
+    pub reason: String,
+}
+
+/// The kind of thing that a run waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum WaitCause {
+    /// An opening of the maintenance window that is long enough.
+    Window,
+    /// The end of a freeze.
+    Freeze,
+    /// The planned start of the change.
+    ChangeStart,
+    /// Another run that has locked a host.
+    Lock,
+    /// Members of a service that are down without being part of this run.
+    MembersDown,
+    /// A condition of its own: a delay, a notice, a customer's health.
+    #[default]
+    Condition,
+}
+
+impl WaitCause {
+    /// A time at which the run may work comes by itself. Such a wait does not use up the time that the run may take.
+    pub fn is_calendar(self) -> bool {
+        matches!(self, Self::Window | Self::Freeze | Self::ChangeStart)
+    }
 }
 
 /// Every action is idempotent: performed again, it finds and keeps what was already done.
@@ -40,7 +77,7 @@ pub enum Action {
     Snapshot {
         hosts: BTreeSet<CiId>,
     },
-    /// Decide which of these hosts of a wave may start now: delays, windows, notices, freezes.
+    /// Decide which of these hosts of a wave may start now: the change, windows, freezes, delays, notices, hosts that are down.
     #[serde(rename = "open")]
     Admit {
         wave: usize,

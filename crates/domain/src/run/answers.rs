@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    action::{Action, Pending, TestPhase},
+    action::{Action, Hold, Pending, TestPhase},
     event::{Answer, Approval, HostResult, Refused, TestRun, Verification},
     machine::{HostRun, Phase, Run, Stop, seconds},
     state::{HostState, Stage},
@@ -30,7 +30,12 @@ impl Run {
             (Action::Plan, Answer::Planned) => {
                 let Some(plan) = plan else { return Err(action) };
                 self.adopt(plan);
-                let next = if self.rules.dry_run {
+                if plan.subjects().is_empty() && !plan.unscanned.is_empty() && plan.up_to_date == 0 {
+                    let reason = none_scanned(plan);
+                    self.stop.get_or_insert(Stop::Failed { reason });
+                }
+                let has_work = self.hosts.values().any(|host| host.state == HostState::Pending);
+                let next = if self.rules.dry_run || !has_work && !self.hosts.is_empty() {
                     Stage::Reporting
                 } else if self.hosts.is_empty() {
                     // A plan with checks but no hosts changes nothing that needs approval.
@@ -57,8 +62,8 @@ impl Run {
             (Action::Validate { change_id }, Answer::Valid) => {
                 self.ask(Action::BeginWork { change_id: change_id.clone() }, now)
             }
-            (Action::Validate { .. }, Answer::NotYet { retry_at, .. }) => {
-                self.ask_at(action.clone(), retry_at.max(now))
+            (Action::Validate { .. }, Answer::NotYet { cause, reason, retry_at }) => {
+                self.hold_until(action.clone(), retry_at, Hold { cause, reason }, now)
             }
             (Action::BeginWork { .. }, Answer::WorkBegun) => self.enter(Stage::Snapshotting, plan, now),
             (
@@ -118,27 +123,37 @@ impl Run {
                 self.rolled_back(hosts, &results);
             }
             (Action::Soak { .. }, Answer::Soaked) => self.next_wave(now),
-            (Action::Admit { wave, hosts: asked }, Answer::Admitted { hosts, left_out }) => {
+            (Action::Admit { wave, hosts: asked }, Answer::Admitted { hosts, left_out, down }) => {
+                let Some(plan) = plan else { return Err(action) };
                 for (id, reason) in left_out {
-                    if let Some(host) =
-                        self.hosts.get_mut(&id).filter(|host| host.state == HostState::Pending)
-                    {
-                        host.end(HostState::Skipped, reason);
+                    match self.hosts.get_mut(&id) {
+                        Some(host) if host.state == HostState::Pending => {
+                            host.end(HostState::Skipped, reason)
+                        }
+                        Some(_) => drop(self.not_retried.insert(id)),
+                        None => {}
                     }
                 }
                 // No host now, but none is excluded: ask again later.
-                if hosts.is_empty() && self.hosts.values().any(|host| host.state == HostState::Pending) {
-                    let pending =
-                        |id: &CiId| self.hosts.get(id).is_some_and(|h| h.state == HostState::Pending);
-                    let rest: BTreeSet<CiId> = asked.iter().filter(|id| pending(id)).cloned().collect();
+                if hosts.is_empty() {
+                    let is_due = |id: &&CiId| self.is_due(plan, id);
+                    let rest: BTreeSet<CiId> = asked.iter().filter(is_due).cloned().collect();
                     if !rest.is_empty() {
                         self.ask_at(Action::Admit { wave: *wave, hosts: rest }, now + seconds(30));
                     }
                 }
                 self.admitted = hosts;
+                self.down_elsewhere = down;
             }
-            (Action::Admit { .. }, Answer::NotYet { retry_at, .. }) => {
-                self.ask_at(action.clone(), retry_at.max(now));
+            (Action::Admit { .. }, Answer::NotYet { cause, reason, retry_at }) => {
+                if cause.is_calendar() {
+                    self.forget_unused_snapshots();
+                }
+                self.hold_until(action.clone(), retry_at, Hold { cause, reason }, now);
+            }
+            // The change has ended or expired: what was started is finished, nothing more is.
+            (Action::Admit { .. }, Answer::ChangeIs(Approval::Refused { reason })) => {
+                self.stop.get_or_insert(Stop::Halted { reason });
             }
             (Action::Admit { .. }, Answer::CouldNot { .. }) => self.ask_at(action.clone(), now + seconds(30)),
             (Action::RunChecks { .. }, Answer::Valid) => self.phase = Phase::Soak,
@@ -174,6 +189,20 @@ impl Run {
         if let Intent::Rollback { snapshots, .. } = &plan.intent {
             for (id, host) in &mut self.hosts {
                 host.snapshot = snapshots.get(id).copied();
+            }
+        }
+        for (id, reason) in &plan.unscanned {
+            let mut host = HostRun::default();
+            host.end(HostState::Skipped, format!("could not be scanned: {reason}"));
+            self.hosts.insert(id.clone(), host);
+        }
+    }
+
+    /// A host that waits for another opening gets a new snapshot then, so that no work of the meantime can be lost.
+    fn forget_unused_snapshots(&mut self) {
+        for host in self.hosts.values_mut().filter(|host| host.state == HostState::Pending) {
+            if !host.was_touched() {
+                host.snapshot = None;
             }
         }
     }
@@ -333,5 +362,17 @@ impl Run {
             }
         }
         self.verified = true;
+    }
+}
+
+fn none_scanned(plan: &Plan) -> String {
+    match plan.unscanned.iter().next() {
+        Some((host, reason)) if plan.unscanned.len() == 1 => {
+            format!("the only host, `{host}`, could not be scanned: {reason}")
+        }
+        Some((host, reason)) => {
+            format!("none of {} hosts could be scanned; first `{host}`: {reason}", plan.unscanned.len())
+        }
+        None => "no host could be scanned".to_owned(),
     }
 }

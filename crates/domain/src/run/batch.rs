@@ -9,11 +9,13 @@ use crate::{
 };
 
 /// The next hosts of a wave, in the wave's order. Hosts that are down after a failure still count against the budget and
-/// are missing from their services.
+/// are missing from their services. Those that are down for a reason outside the run are missing from their services too; to
+/// patch one of them costs its services nothing more.
 pub(super) fn next_batch(
     plan: &Plan,
     hosts: &BTreeMap<CiId, HostRun>,
     candidates: &[CiId],
+    down_elsewhere: &BTreeSet<CiId>,
 ) -> BTreeSet<CiId> {
     // A failed customer does not count against the budget: each customer has its own installation.
     let is_apart = plan.subject() == Subject::Customer;
@@ -25,15 +27,23 @@ pub(super) fn next_batch(
         .collect();
     let mut batch = BTreeSet::new();
     for candidate in candidates {
-        if down.len() >= plan.limits.max_parallel as usize {
+        if batch.len() >= plan.limits.batch_size() {
             break;
         }
-        let keeps_services =
-            plan.services.values().filter(|service| service.members.contains(candidate)).all(|service| {
-                let still_up = service.members.iter().filter(|member| !down.contains(member)).count();
-                still_up > service.min_up as usize
-            });
-        if keeps_services {
+        // A host that is down already, and is tried again, takes nothing more.
+        if down.contains(candidate) {
+            batch.insert(candidate.clone());
+            continue;
+        }
+        if down.len() >= plan.limits.max_parallel as usize {
+            continue;
+        }
+        let of_candidate = plan.services.values().filter(|service| service.members.contains(candidate));
+        let mut keeps_services = of_candidate.map(|service| {
+            let is_up = |member: &&CiId| !down.contains(member) && !down_elsewhere.contains(*member);
+            service.members.iter().filter(is_up).count() > service.min_up as usize
+        });
+        if down_elsewhere.contains(candidate) || keeps_services.all(|kept| kept) {
             down.insert(candidate);
             batch.insert(candidate.clone());
         }

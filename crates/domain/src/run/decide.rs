@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::{
-    action::{Action, TestPhase},
+    action::{Action, Hold, TestPhase, WaitCause},
     batch::next_batch,
     machine::{HostRun, Phase, Progress, Run, Stop, seconds},
     state::{HostState, Stage},
@@ -15,6 +15,9 @@ use crate::{
     plan::{Intent, Plan, Subject, WaveKind},
     workflow::{OnFailure, Rollback, RollbackMode},
 };
+
+/// Hosts snapshotted in one action: small enough that a crash repeats little, large enough to go on.
+pub const SNAPSHOTS_AT_ONCE: usize = 50;
 
 impl Run {
     /// Requests the next action, unless one is pending or the run waits for an operator.
@@ -52,27 +55,28 @@ impl Run {
         self.ask(action, now);
     }
 
-    /// Hosts snapshotted in one action: small enough that a crash repeats little, large enough to go on.
-    const SNAPSHOTS_AT_ONCE: usize = 50;
-
     fn advance_snapshotting(&mut self, plan: &Plan, now: DateTime<Utc>) {
-        let can_be_snapshotted = |id: &CiId| {
-            plan.targets.get(id).is_some_and(|target| target.rollback_mode == RollbackMode::Snapshot)
-        };
-        let due = |host: &HostRun| host.state == HostState::Pending && host.snapshot.is_none();
-        let hosts: BTreeSet<CiId> = match plan.snapshot_retention_hours {
-            Some(_) => self
-                .hosts
-                .iter()
-                .filter(|(id, host)| due(host) && can_be_snapshotted(id))
-                .map(|(id, _)| id.clone())
-                .take(Self::SNAPSHOTS_AT_ONCE)
-                .collect(),
-            None => BTreeSet::new(),
-        };
+        let hosts = self.without_snapshot(plan, self.hosts.keys());
         if hosts.is_empty() {
             return self.enter(Stage::Executing, Some(plan), now);
         }
+        self.ask_snapshots(hosts, now);
+    }
+
+    /// The first of these hosts that wait to be patched and still need a snapshot.
+    fn without_snapshot<'a>(&self, plan: &Plan, ids: impl Iterator<Item = &'a CiId>) -> BTreeSet<CiId> {
+        let is_due = |id: &&CiId| {
+            plan.targets.get(*id).is_some_and(|target| target.rollback_mode == RollbackMode::Snapshot)
+                && self
+                    .hosts
+                    .get(*id)
+                    .is_some_and(|host| host.state == HostState::Pending && host.snapshot.is_none())
+        };
+        let all = ids.filter(|_| plan.snapshot_retention_hours.is_some()).filter(is_due);
+        all.take(SNAPSHOTS_AT_ONCE).cloned().collect()
+    }
+
+    fn ask_snapshots(&mut self, hosts: BTreeSet<CiId>, now: DateTime<Utc>) {
         for id in &hosts {
             if let Some(host) = self.hosts.get_mut(id) {
                 host.state = HostState::Snapshotting;
@@ -123,7 +127,7 @@ impl Run {
     fn advance_patching(&mut self, plan: &Plan, kind: WaveKind, wave: &[CiId], now: DateTime<Utc>) {
         if matches!(plan.intent, Intent::Rollback { .. }) {
             let pending = self.in_state(wave, |host| host.state == HostState::Pending);
-            let batch = next_batch(plan, &self.hosts, &pending);
+            let batch = next_batch(plan, &self.hosts, &pending, &BTreeSet::new());
             return match (pending.is_empty(), batch.is_empty()) {
                 (true, _) => self.phase = Phase::Soak,
                 (false, true) => self.halt_for_budget(),
@@ -137,14 +141,11 @@ impl Run {
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);
         }
-        for id in self.in_state(wave, |host| host.state.is_failure() && host.attempts <= plan.limits.retries)
-        {
-            if let Some(host) = self.hosts.get_mut(&id) {
-                host.state = HostState::Pending;
-            }
-        }
-        let failed = self.hosts.values().filter(|host| host.state.is_failure()).count();
-        let failed_here = self.in_state(wave, |host| host.state.is_failure());
+        let due: Vec<CiId> = wave.iter().filter(|id| self.is_due(plan, id)).cloned().collect();
+        let has_failed =
+            |id: &CiId| self.hosts.get(id).is_some_and(|host| host.state.is_failure()) && !due.contains(id);
+        let failed = self.hosts.keys().filter(|id| has_failed(id)).count();
+        let failed_here: Vec<&CiId> = wave.iter().filter(|id| has_failed(id)).collect();
         if kind != WaveKind::Batch && !failed_here.is_empty() {
             let word = if kind == WaveKind::Pilot { "pilot" } else { "staging" };
             self.stop = Some(Stop::Halted { reason: format!("{word} host `{}` failed", failed_here[0]) });
@@ -158,23 +159,26 @@ impl Run {
             self.stop = Some(Stop::Halted { reason });
             return;
         }
-        let pending = self.in_state(wave, |host| host.state == HostState::Pending);
-        if pending.is_empty() {
+        if due.is_empty() {
             self.phase = Phase::TestsAfter;
             return;
         }
         let admitted = if self.is_conditional(plan) {
-            pending.iter().filter(|id| self.admitted.contains(*id)).cloned().collect()
+            due.iter().filter(|id| self.admitted.contains(*id)).cloned().collect()
         } else {
-            pending.clone()
+            due.clone()
         };
         if admitted.is_empty() {
-            let hosts = pending.into_iter().collect();
+            let hosts = due.into_iter().collect();
             return self.ask(Action::Admit { wave: self.wave, hosts }, now);
         }
-        let batch = next_batch(plan, &self.hosts, &admitted);
+        let batch = next_batch(plan, &self.hosts, &admitted, &self.down_elsewhere);
         if batch.is_empty() {
-            return self.halt_for_budget();
+            return self.wait_for_members(plan, due, &admitted, now);
+        }
+        let unprotected = self.without_snapshot(plan, batch.iter());
+        if !unprotected.is_empty() {
+            return self.ask_snapshots(unprotected, now);
         }
         for id in &batch {
             if let Some(host) = self.hosts.get_mut(id) {
@@ -182,12 +186,40 @@ impl Run {
                 host.end(HostState::Precheck, None);
             }
         }
+        if plan.subject() == Subject::Host {
+            // What is true now may be false for the next batch.
+            self.admitted.clear();
+        }
         self.ask(Action::Patch { hosts: batch }, now);
     }
 
-    /// Whether the hosts of the current wave start only under conditions of their own.
+    /// Whether the host waits for its first try, or for another one.
+    pub(super) fn is_due(&self, plan: &Plan, id: &CiId) -> bool {
+        self.hosts.get(id).is_some_and(|host| {
+            let is_tried_again = host.attempts <= plan.limits.retries && !self.not_retried.contains(id);
+            host.state == HostState::Pending || host.state.is_failure() && is_tried_again
+        })
+    }
+
+    /// Whether the hosts of the current wave start only after an admission: hosts always do, customers if their wave has
+    /// conditions.
     fn is_conditional(&self, plan: &Plan) -> bool {
-        plan.waves.get(self.wave).is_some_and(|wave| wave.start.is_some())
+        plan.subject() == Subject::Host || plan.waves.get(self.wave).is_some_and(|wave| wave.start.is_some())
+    }
+
+    /// No host can be taken down now. If that is only because of hosts outside this run, it waits for them.
+    fn wait_for_members(&mut self, plan: &Plan, due: Vec<CiId>, admitted: &[CiId], now: DateTime<Utc>) {
+        if next_batch(plan, &self.hosts, admitted, &BTreeSet::new()).is_empty() {
+            return self.halt_for_budget();
+        }
+        let reason = format!(
+            "{} hosts outside this run are down, and their services cannot spare another member",
+            self.down_elsewhere.len()
+        );
+        self.admitted.clear();
+        let action = Action::Admit { wave: self.wave, hosts: due.into_iter().collect() };
+        let hold = Hold { cause: WaitCause::MembersDown, reason };
+        self.hold_until(action, now + seconds(self.rules.members_seconds), hold, now);
     }
 
     /// Customers are still watched while later waves wait: one of an earlier wave may have to be rolled back.

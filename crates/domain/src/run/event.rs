@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::state::{HostState, RunState};
+use super::{
+    action::WaitCause,
+    state::{HostState, RunState},
+};
 use crate::{
     ids::{ChangeId, CiId},
     workflow::WorkflowStep,
@@ -65,6 +68,8 @@ pub enum Answer {
     Valid,
     /// It may become valid later: the window is not open yet, a freeze ends.
     NotYet {
+        #[serde(default)]
+        cause: WaitCause,
         reason: String,
         retry_at: DateTime<Utc>,
     },
@@ -76,6 +81,9 @@ pub enum Answer {
     Admitted {
         hosts: BTreeSet<CiId>,
         left_out: BTreeMap<CiId, String>,
+        /// Hosts that are down now for a reason outside this run.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        down: BTreeSet<CiId>,
     },
     Snapshots(BTreeMap<CiId, Result<Uuid, String>>),
     Tests(BTreeMap<CiId, TestRun>),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    action::{Action, Pending},
+    action::{Action, Hold, Pending},
     event::{Event, Refused, TestRun},
     state::{HostState, Outcome, RunState, Stage},
 };
@@ -16,6 +16,14 @@ use crate::{
     plan::{Intent, Plan, Wave},
     workflow::WorkflowStep,
 };
+
+/// Seconds that the snapshot of one host may add to the time of all, and its verification.
+const SNAPSHOT_SECONDS: u32 = 10;
+const VERIFICATION_SECONDS: u32 = 5;
+/// Limit of batches times tries, so that no sum of times overflows.
+const MAX_TRIES: i32 = 100_000;
+/// A month: no stage needs longer, however many hosts there are.
+const MAX_WORK_SECONDS: i64 = 30 * 86_400;
 
 /// The whole state of a run between two events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,9 +43,15 @@ pub struct Run {
     /// Tests that passed before the current wave, per host.
     pub baseline: BTreeMap<CiId, TestRun>,
     pub verified: bool,
-    /// Hosts of the current wave that may start, if the wave has start conditions.
+    /// Hosts of the current wave that may start. Hosts are admitted for one batch, customers until each is deployed to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub admitted: BTreeSet<CiId>,
+    /// Hosts that were down at the last admission for a reason outside this run. They are missing from their services.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub down_elsewhere: BTreeSet<CiId>,
+    /// Failed hosts that are not tried again, because no remaining opening is long enough.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_retried: BTreeSet<CiId>,
     /// When each finished wave ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves_ended: Vec<DateTime<Utc>>,
@@ -118,6 +132,13 @@ pub struct Rules {
     pub paused_seconds: u32,
     /// Interval between checks of a change that waits for approval.
     pub poll_seconds: u32,
+    /// Interval between checks whether hosts outside the run are up again.
+    #[serde(default = "members_seconds")]
+    pub members_seconds: u32,
+}
+
+fn members_seconds() -> u32 {
+    60
 }
 
 impl Default for Rules {
@@ -132,6 +153,7 @@ impl Default for Rules {
             reporting_seconds: 86_400,
             paused_seconds: 86_400,
             poll_seconds: 2,
+            members_seconds: members_seconds(),
         }
     }
 }
@@ -161,6 +183,11 @@ impl HostRun {
         self.attempts > 0
     }
 
+    /// It is not as the run should leave it. A host that was rolled back by order, not after a failure, is.
+    pub fn has_failed(&self) -> bool {
+        self.state.is_failure() && (self.state != HostState::RolledBack || self.error.is_some())
+    }
+
     pub(super) fn end(&mut self, state: HostState, error: impl Into<Option<String>>) {
         self.state = state;
         self.error = error.into();
@@ -184,6 +211,8 @@ impl Run {
             baseline: BTreeMap::new(),
             verified: false,
             admitted: BTreeSet::new(),
+            down_elsewhere: BTreeSet::new(),
+            not_retried: BTreeSet::new(),
             waves_ended: Vec::new(),
             rules,
             hosts: BTreeMap::new(),
@@ -203,8 +232,16 @@ impl Run {
         match (self.progress, &self.paused) {
             (Progress::Ended(outcome), _) => outcome.into(),
             (Progress::At(_), Some(_)) => RunState::Paused,
+            (Progress::At(_), None) if self.hold().is_some_and(|hold| hold.cause.is_calendar()) => {
+                RunState::AwaitingWindow
+            }
             (Progress::At(stage), None) => stage.into(),
         }
+    }
+
+    /// What it waits for before it can go on.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.pending.as_ref()?.hold.as_ref()
     }
 
     pub fn stage(&self) -> Option<Stage> {
@@ -223,7 +260,8 @@ impl Run {
                 if let Err(action) = self.answered(stage, &action, answer, plan, now) {
                     // `answered` changes nothing before it has checked the answer's kind.
                     let name = action.name();
-                    self.pending = Some(Pending { step, action: action.clone(), not_before: now });
+                    self.pending =
+                        Some(Pending { step, action: action.clone(), not_before: now, hold: None });
                     return Err(Refused::WrongAnswer { action: name });
                 }
             }
@@ -266,7 +304,23 @@ impl Run {
 
     pub(super) fn ask_at(&mut self, action: Action, not_before: DateTime<Utc>) {
         self.steps += 1;
-        self.pending = Some(Pending { step: self.steps, action, not_before });
+        self.pending = Some(Pending { step: self.steps, action, not_before, hold: None });
+    }
+
+    /// Asks for the action again when what it waits for may have come.
+    pub(super) fn hold_until(
+        &mut self,
+        action: Action,
+        until: DateTime<Utc>,
+        hold: Hold,
+        now: DateTime<Utc>,
+    ) {
+        let until = until.max(now);
+        if hold.cause.is_calendar() {
+            self.deadline = self.deadline.map(|deadline| deadline + (until - now));
+        }
+        self.steps += 1;
+        self.pending = Some(Pending { step: self.steps, action, not_before: until, hold: Some(hold) });
     }
 
     pub(super) fn enter(&mut self, stage: Stage, plan: Option<&Plan>, now: DateTime<Utc>) {
@@ -280,11 +334,17 @@ impl Run {
             Stage::Scheduled | Stage::Planning => seconds(self.rules.planning_seconds),
             Stage::AwaitingApproval => seconds(self.rules.approval_seconds),
             Stage::Validating => seconds(self.rules.validating_seconds),
-            Stage::Snapshotting => seconds(self.rules.snapshotting_seconds),
+            Stage::Snapshotting => seconds(self.rules.snapshotting_seconds) + self.work(SNAPSHOT_SECONDS),
             Stage::Executing => plan.map_or(seconds(self.rules.verifying_seconds), execution_allowance),
-            Stage::Verifying => seconds(self.rules.verifying_seconds),
+            Stage::Verifying => seconds(self.rules.verifying_seconds) + self.work(VERIFICATION_SECONDS),
             Stage::Reporting | Stage::Alerting => seconds(self.rules.reporting_seconds),
         }
+    }
+
+    /// Time that grows with the hosts of the run.
+    fn work(&self, seconds_of_host: u32) -> TimeDelta {
+        let hosts = i64::try_from(self.hosts.len()).unwrap_or(i64::MAX);
+        TimeDelta::seconds(hosts.saturating_mul(i64::from(seconds_of_host)).min(MAX_WORK_SECONDS))
     }
 
     pub(super) fn finish(&mut self, plan: Option<&Plan>) {
@@ -310,10 +370,16 @@ impl Run {
             _ => HostState::Succeeded,
         };
         let reached = self.hosts.values().filter(|host| host.state == wanted).count();
+        let unscanned = plan.is_some_and(|plan| !plan.unscanned.is_empty());
         match (reached, self.hosts.len()) {
+            _ if self.rules.dry_run && unscanned => Outcome::CompletedWithErrors,
             _ if self.rules.dry_run => Outcome::Succeeded,
             (reached, all) if reached == all && wanted == HostState::RolledBack => Outcome::RolledBack,
             (reached, all) if reached == all => Outcome::Succeeded,
+            // What could be scanned misses nothing.
+            (0, _) if plan.is_some_and(|plan| plan.targets.is_empty() && plan.up_to_date > 0) => {
+                Outcome::CompletedWithErrors
+            }
             (0, _) => Outcome::Failed,
             _ => Outcome::CompletedWithErrors,
         }
@@ -324,12 +390,15 @@ impl Run {
     }
 }
 
-/// Each wave may use the whole time of its hosts once per try, its tests and its soak; one hour is for everything else.
+/// Each batch of a wave may use the whole time of its hosts once per try, its tests and its soak; one hour is for everything
+/// else.
 fn execution_allowance(plan: &Plan) -> TimeDelta {
     let per_wave = |wave: &Wave| {
         let waits = wave.start.as_ref().map_or(0, |start| start.longest_wait_seconds);
         let checks = wave.checks.iter().map(|check| seconds(check.timeout_seconds)).sum::<TimeDelta>();
-        seconds(plan.workflow.host_timeout_seconds) * (plan.limits.retries as i32 + 2)
+        let batches = i32::try_from(wave.hosts.len().div_ceil(plan.limits.batch_size())).unwrap_or(i32::MAX);
+        let tries = i32::try_from(plan.limits.retries).unwrap_or(i32::MAX).saturating_add(2);
+        seconds(plan.workflow.host_timeout_seconds) * tries.saturating_mul(batches.max(1)).min(MAX_TRIES)
             + seconds(wave.gate.soak_seconds)
             + seconds(waits)
             + checks

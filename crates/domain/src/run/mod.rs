@@ -16,7 +16,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Pending, TestPhase};
+pub use action::{Action, Hold, Pending, TestPhase, WaitCause};
+pub use decide::SNAPSHOTS_AT_ONCE;
 pub use event::{Answer, Approval, Event, HostResult, Refused, TestRun, Verification};
 pub use machine::{HostRun, Pause, Phase, Progress, Rules, Run, Stop};
 pub use state::{HostState, Outcome, RunState, Stage};

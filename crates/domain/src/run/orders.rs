@@ -113,7 +113,10 @@ impl Run {
                 });
             }
             Stage::Executing if self.stop.is_none() => {
-                self.stop = Some(Stop::Halted { reason: "it took longer than its plan allows".to_owned() });
+                let waited =
+                    self.hold().map(|hold| format!("; it waited: {}", hold.reason)).unwrap_or_default();
+                let reason = format!("it took longer than its plan allows{waited}");
+                self.stop = Some(Stop::Halted { reason });
                 self.pending.take_if(|pending| pending.action.is_interruptible());
                 self.deadline = Some(now + self.allowance(Stage::Verifying, plan));
             }

@@ -48,6 +48,8 @@ named_enum! {
         Verifying => "verifying",
         Reporting => "reporting",
         Alerting => "alerting",
+        /// Waits for a time at which it may work: an opening of its window, the end of a freeze, the start of its change.
+        AwaitingWindow => "awaiting_window",
         Paused => "paused",
         Succeeded => "succeeded",
         CompletedWithErrors => "completed_with_errors",

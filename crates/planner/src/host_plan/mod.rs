@@ -53,6 +53,12 @@ pub struct PlanRequest {
     /// A percentage is relative to the targets.
     pub error_threshold: HostCount,
     pub retries: u32,
+    /// Hosts that one playbook works on at once; absent: no limit.
+    pub forks: Option<u32>,
+    /// Selected hosts that could not be scanned, and why.
+    pub unscanned: BTreeMap<CiId, String>,
+    /// How many selected hosts miss nothing.
+    pub up_to_date: u32,
     pub soak_seconds: u32,
     pub staging_tests: Vec<HostTest>,
     pub workflow: HostWorkflow,
@@ -68,6 +74,7 @@ pub fn host_plan(request: &PlanRequest) -> Plan {
         max_parallel: saturating(request.max_parallel.of(total).max(1)),
         error_threshold: saturating(request.error_threshold.of(total)),
         retries: request.retries,
+        forks: request.forks,
     };
     let mut plan = Plan {
         intent: request.intent.clone(),
@@ -81,6 +88,8 @@ pub fn host_plan(request: &PlanRequest) -> Plan {
         rollback: request.rollback,
         snapshot_retention_hours: request.snapshot_retention_hours,
         staging_tests: request.staging_tests.clone(),
+        unscanned: request.unscanned.clone(),
+        up_to_date: request.up_to_date,
         notes: Vec::new(),
     };
     plan.notes = lint(&plan, &request.graph);

@@ -27,6 +27,9 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         max_parallel: HostCount::Number(10),
         error_threshold: HostCount::Number(0),
         retries: 0,
+        forks: None,
+        unscanned: BTreeMap::new(),
+        up_to_date: 0,
         soak_seconds: 0,
         staging_tests: vec![HostTest { name: "reachable".into(), check: HostCheck::Reachable }],
         workflow: HostWorkflow::default(),
@@ -45,6 +48,7 @@ pub fn target(cluster: &str) -> Target {
         connection: Connection::Model,
         updates: vec![],
         rollback_mode: RollbackMode::Snapshot,
+        expected_seconds: 0,
     }
 }
 

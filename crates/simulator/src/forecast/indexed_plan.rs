@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     ids::CiId,
-    plan::{Intent, Plan},
+    plan::Plan,
     selector::Tags,
     workflow::{Rollback, RollbackMode},
 };
@@ -34,6 +34,7 @@ pub struct Host<'a> {
     pub weight: f64,
     pub services: Vec<usize>,
     pub was_up: bool,
+    pub takes_snapshot: bool,
     pub can_roll_back: bool,
     pub openings: usize,
     pub expected_ms: u64,
@@ -107,19 +108,18 @@ impl<'a> IndexedPlan<'a> {
                     openings.len() - 1
                 })
             });
-            let own_model = model.of(id, target);
-            let expected_seconds = match plan.intent {
-                Intent::Patch | Intent::Deploy(_) => DurationModel::expected_seconds(own_model, plan.reboot),
-                Intent::Rollback { .. } => own_model.rollback.mean(),
-            };
+            let takes_snapshot =
+                plan.snapshot_retention_hours.is_some() && target.rollback_mode == RollbackMode::Snapshot;
             Host {
                 openings: index,
-                expected_ms: (expected_seconds * 1000.0) as u64,
-                model: own_model,
+                expected_ms: u64::from(target.expected_seconds) * 1000,
+                model: model.of(id, target),
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
                 services: services_of.remove(id).unwrap_or_default(),
                 was_up: graph.is_up(id),
-                can_roll_back: plan.rollback == Rollback::Auto && target.rollback_mode != RollbackMode::None,
+                takes_snapshot,
+                can_roll_back: plan.rollback == Rollback::Auto
+                    && (takes_snapshot || target.rollback_mode == RollbackMode::Downgrade),
             }
         });
         let hosts = hosts.collect();

@@ -1,6 +1,9 @@
 //! Forecasts a plan of hosts: plays the same waves that would run, many times.
 
+mod draws;
 mod indexed_plan;
+#[cfg(test)]
+mod machine_test;
 mod model;
 mod play;
 
@@ -77,26 +80,28 @@ impl Forecast {
     }
 }
 
-/// A note for a plan whose run may not fit into the rest of the window: an error if it is more likely late than not, a
-/// warning if at least one run in twenty is late.
+/// A note for a plan whose run may not fit into the rest of the window, and continues in the next one. It is an error if hosts
+/// are more likely than not left out, because no opening is long enough for them.
 pub fn window_note(forecast: &Forecast, window_seconds: f64) -> Option<Note> {
     let in_time = match forecast.done_in_window {
         Some(share) => share.value,
         None => forecast.probability_ended_within(window_seconds),
     };
-    let severity = match in_time {
-        0.95.. => return None,
-        0.5.. => NoteSeverity::Warning,
-        _ => NoteSeverity::Error,
+    let (severity, code, why) = if forecast.out_of_windows.value > 0.5 {
+        (NoteSeverity::Error, "window-too-short", "no opening is long enough for every host")
+    } else if in_time < 0.95 {
+        (NoteSeverity::Warning, "several-windows", "the rest waits for the next opening")
+    } else {
+        return None;
     };
     let text = format!(
         "the window leaves {window_seconds:.0} s, but the run takes {:.0} s at its median and {:.0} s at P95: {:.0} % of \
-         runs are done in time",
+         runs are done in time, and {why}",
         forecast.duration_seconds.p50,
         forecast.duration_seconds.p95,
         in_time * 100.0,
     );
-    Some(Note { severity, code: "window-too-short".to_owned(), text })
+    Some(Note { severity, code: code.to_owned(), text })
 }
 
 /// [`forecast_within`] for a plan that may run at any time.

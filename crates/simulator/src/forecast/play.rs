@@ -1,29 +1,27 @@
-//! Plays one run of a plan as the run engine would execute it.
+//! Plays one run of a plan by the rules of [`domain::run::Run`], on indexes and without its records, so that a thousand plays
+//! take a moment. A test plays random plans by both and compares every host.
 //!
-//! Snapshots of all hosts, then wave by wave: tests before, rounds of hosts in parallel within the budgets, rollback of
-//! failed hosts, retries in a further round, tests after, soak. The run halts on a failed pilot or staging host, on the
-//! error threshold, and when hosts that stay down use up the budget. Time is in milliseconds.
-
-use std::{cmp::Reverse, collections::BinaryHeap};
+//! Snapshots of all hosts, then wave by wave: tests before, batches of admitted hosts within the budgets, rollback of failed
+//! hosts, further tries, tests after, soak. The run halts on a failed pilot or staging host, on the error threshold, and when
+//! hosts that stay down use up the budget. Time is in milliseconds.
 
 use domain::{
     plan::{Intent, WaveKind},
-    workflow::Reboot,
+    run::SNAPSHOTS_AT_ONCE,
 };
 
-use super::indexed_plan::{Host, IndexedPlan, PlayedRun, Service};
-use crate::{
-    distribution::Distribution,
-    random::{Random, Xoshiro256},
+use planner::{Admission, admit};
+
+use super::{
+    draws::Draws,
+    indexed_plan::{Host, IndexedPlan, PlayedRun, Service},
 };
+use crate::distribution::Distribution;
 
-/// The number of snapshots that the engine takes in one action.
-const SNAPSHOTS_AT_ONCE: usize = 50;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
     Pending,
-    /// No remaining window is long enough for it.
+    /// No remaining opening is long enough for it.
     LeftOut,
     Done,
     /// Back at its snapshot: up, unpatched.
@@ -32,41 +30,31 @@ enum State {
     Down,
 }
 
+impl State {
+    fn is_failure(self) -> bool {
+        matches!(self, Self::RolledBack | Self::Down)
+    }
+}
+
 pub struct Player<'s, 'a> {
     indexed: &'s IndexedPlan<'a>,
-    now: u64,
-    state: Vec<State>,
-    attempts: Vec<u32>,
-    streams: Vec<Xoshiro256>,
-    run_stream: Xoshiro256,
+    pub(super) now: u64,
+    pub(super) state: Vec<State>,
+    pub(super) attempts: Vec<u32>,
+    not_retried: Vec<bool>,
+    /// Hosts of which a try failed.
+    ever_failed: Vec<usize>,
+    /// It has a snapshot of this opening, or needs none.
+    has_snapshot: Vec<bool>,
+    draws: Draws,
     /// When each host was patched.
-    patched_at: Vec<Option<u64>>,
+    pub(super) patched_at: Vec<Option<u64>>,
     /// Times at which a host went down (+1) or came up again (-1).
     changes: Vec<(u64, i8, usize)>,
     down: usize,
     members_down: Vec<u32>,
-    halted: bool,
+    pub(super) halted: bool,
     out_of_windows: bool,
-}
-
-/// Parallel slots for hosts: a host starts when another has ended.
-struct Places(BinaryHeap<Reverse<u64>>);
-
-impl Places {
-    fn new(forks: u32, now: u64, hosts: usize) -> Self {
-        Self(vec![Reverse(now); hosts.min(forks.max(1) as usize)].into())
-    }
-
-    /// When a place is free.
-    fn next(&self) -> u64 {
-        self.0.peek().map_or(0, |free| free.0)
-    }
-
-    fn take_until(&mut self, end: u64) {
-        if let Some(mut first) = self.0.peek_mut() {
-            first.0 = end;
-        }
-    }
 }
 
 impl<'s, 'a> Player<'s, 'a> {
@@ -77,8 +65,10 @@ impl<'s, 'a> Player<'s, 'a> {
             now: 0,
             state: vec![State::Pending; hosts],
             attempts: vec![0; hosts],
-            streams: (0..hosts).map(|host| Xoshiro256::of(seed, run, host as u64)).collect(),
-            run_stream: Xoshiro256::of(seed, run, u64::MAX),
+            not_retried: vec![false; hosts],
+            ever_failed: Vec::new(),
+            has_snapshot: indexed.hosts.iter().map(|host| !host.takes_snapshot).collect(),
+            draws: Draws::new(hosts, seed, run),
             patched_at: vec![None; hosts],
             changes: Vec::with_capacity(2 * hosts),
             down: 0,
@@ -90,177 +80,216 @@ impl<'s, 'a> Player<'s, 'a> {
 
     pub fn play(&mut self) {
         let plan = self.indexed.plan;
-        let is_patch = plan.intent == Intent::Patch;
-        if is_patch && plan.snapshot_retention_hours.is_some() {
-            for _ in 0..self.indexed.hosts.len().div_ceil(SNAPSHOTS_AT_ONCE) {
-                self.wait(&self.indexed.model.snapshots);
-            }
+        let is_rollback = matches!(plan.intent, Intent::Rollback { .. });
+        if !is_rollback {
+            self.take_snapshots(0..self.indexed.hosts.len());
         }
-        for (index, wave) in plan.waves.iter().enumerate() {
-            if wave.gate.tests {
-                self.wait(&self.indexed.model.tests);
+        for (wave, hosts) in plan.waves.iter().zip(&self.indexed.waves) {
+            self.test_if(wave.gate.tests, hosts);
+            if is_rollback {
+                self.roll_back_wave(hosts);
+            } else {
+                self.patch_wave(hosts, wave.kind);
             }
-            self.play_wave(&self.indexed.waves[index], wave.kind, is_patch);
             if self.halted {
                 break;
             }
-            if wave.gate.tests {
-                self.wait(&self.indexed.model.tests);
-            }
+            self.test_if(wave.gate.tests, hosts);
             self.now += u64::from(wave.gate.soak_seconds) * 1000;
         }
-        self.wait(&self.indexed.model.verification);
+        let is_verified = |host: usize| self.attempts[host] > 0 && self.state[host] != State::Down;
+        if !is_rollback && (0..self.state.len()).any(is_verified) {
+            self.wait(&self.indexed.model.verification);
+        }
     }
 
     fn wait(&mut self, time: &Distribution) {
-        self.now += milliseconds(time.sample(&mut self.run_stream));
+        self.now += self.draws.step(time);
     }
 
-    fn play_wave(&mut self, wave: &[usize], kind: WaveKind, is_patch: bool) {
+    fn test_if(&mut self, tests: bool, hosts: &[usize]) {
+        if tests && hosts.iter().any(|host| self.state[*host] != State::LeftOut) {
+            self.wait(&self.indexed.model.tests);
+        }
+    }
+
+    fn take_snapshots(&mut self, hosts: impl Iterator<Item = usize>) {
+        let due: Vec<usize> = hosts.filter(|host| !self.has_snapshot[*host]).collect();
+        for round in due.chunks(SNAPSHOTS_AT_ONCE) {
+            self.wait(&self.indexed.model.snapshots);
+            round.iter().for_each(|host| self.has_snapshot[*host] = true);
+        }
+    }
+
+    /// It waits for its first try, or for another one.
+    fn is_due(&self, host: usize) -> bool {
+        let is_tried_again =
+            self.attempts[host] <= self.indexed.plan.limits.retries && !self.not_retried[host];
+        self.state[host] == State::Pending || self.state[host].is_failure() && is_tried_again
+    }
+
+    fn patch_wave(&mut self, wave: &[usize], kind: WaveKind) {
         let limits = self.indexed.plan.limits;
+        let mut begun = false;
+        loop {
+            let due: Vec<usize> = wave.iter().copied().filter(|host| self.is_due(*host)).collect();
+            let has_failed = |host: usize| self.state[host].is_failure() && !due.contains(&host);
+            let failed = self.ever_failed.iter().filter(|host| has_failed(**host)).count();
+            if kind != WaveKind::Batch && wave.iter().any(|host| has_failed(*host))
+                || failed > limits.error_threshold as usize
+            {
+                self.halted = true;
+                return;
+            }
+            if due.is_empty() {
+                return;
+            }
+            let admitted = self.admit(&due, begun);
+            if admitted.is_empty() {
+                continue;
+            }
+            let batch = self.next_batch(&admitted);
+            if batch.is_empty() {
+                self.halted = true;
+                return;
+            }
+            self.take_snapshots(batch.iter().copied());
+            self.patch(&batch);
+            begun = true;
+        }
+    }
+
+    /// The hosts that may start now. If none may, goes on to the next opening, and leaves out those that have none.
+    fn admit(&mut self, due: &[usize], wave_has_begun: bool) -> Vec<usize> {
+        let fits = due.iter().map(|host| {
+            let Host { openings, expected_ms, .. } = self.indexed.hosts[*host];
+            (*host, self.indexed.openings[openings].next_fit(self.now, expected_ms, wave_has_begun))
+        });
+        let Admission { now: admitted, never, next_ms } = admit(fits, self.now);
+        for host in never {
+            self.out_of_windows = true;
+            match self.state[host] {
+                State::Pending => self.state[host] = State::LeftOut,
+                _ => self.not_retried[host] = true,
+            }
+        }
+        if let (true, Some(next)) = (admitted.is_empty(), next_ms) {
+            self.now = next;
+            // The machine forgets the snapshots of every host that has not started, whatever its wave.
+            for (host, has_snapshot) in self.has_snapshot.iter_mut().enumerate() {
+                if self.state[host] == State::Pending && self.indexed.hosts[host].takes_snapshot {
+                    *has_snapshot = false;
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Hosts that may go down now, in the wave's order, in addition to those that failed and stayed down.
+    fn next_batch(&mut self, candidates: &[usize]) -> Vec<usize> {
+        let limits = self.indexed.plan.limits;
+        let mut batch = Vec::new();
+        let mut taken = 0;
+        for host in candidates.iter().copied() {
+            if batch.len() >= limits.batch_size() {
+                break;
+            }
+            if self.state[host] == State::Down {
+                batch.push(host);
+                continue;
+            }
+            if self.down + taken >= limits.max_parallel as usize {
+                continue;
+            }
+            let Host { was_up, services, .. } = &self.indexed.hosts[host];
+            let spared = |service: &usize| {
+                let Service { up, min_up, .. } = self.indexed.services[*service];
+                up > min_up + self.members_down[*service]
+            };
+            if !was_up || services.iter().all(spared) {
+                batch.push(host);
+                taken += 1;
+                self.count_members(host, true);
+            }
+        }
+        let newly_down = batch.iter().copied().filter(|host| self.state[*host] != State::Down);
+        for host in newly_down.collect::<Vec<_>>() {
+            self.count_members(host, false);
+        }
+        batch
+    }
+
+    /// One batch in parallel, then the rollback of its failed hosts.
+    fn patch(&mut self, batch: &[usize]) {
+        let plan = self.indexed.plan;
+        let start = self.now;
+        let mut failed = Vec::new();
+        for host in batch.iter().copied() {
+            self.attempts[host] += 1;
+            let (took, succeeded) = self.draws.attempt(host, self.indexed.hosts[host].model, plan);
+            self.now = self.now.max(start + took);
+            if self.state[host] == State::Down {
+                self.release(host);
+            } else {
+                self.changes.push((start, 1, host));
+            }
+            if succeeded {
+                self.state[host] = State::Done;
+                self.patched_at[host] = Some(start + took);
+                self.changes.push((start + took, -1, host));
+            } else {
+                failed.push(host);
+            }
+        }
+        let start = self.now;
+        for host in failed {
+            if self.attempts[host] == 1 {
+                self.ever_failed.push(host);
+            }
+            let Host { model, can_roll_back, .. } = self.indexed.hosts[host];
+            if can_roll_back {
+                let (took, restored) = self.draws.rollback(host, model);
+                self.now = self.now.max(start + took);
+                if restored {
+                    self.state[host] = State::RolledBack;
+                    self.changes.push((start + took, -1, host));
+                    continue;
+                }
+            }
+            self.state[host] = State::Down;
+            self.hold(host);
+        }
+    }
+
+    /// A rollback waits for no window, is not tried again, and goes on whatever happens, within the budgets.
+    fn roll_back_wave(&mut self, wave: &[usize]) {
         loop {
             let pending: Vec<usize> =
                 wave.iter().copied().filter(|host| self.state[*host] == State::Pending).collect();
             if pending.is_empty() {
                 return;
             }
-            let round = self.next_round(&pending);
-            if round.is_empty() {
+            let batch = self.next_batch(&pending);
+            if batch.is_empty() {
                 self.halted = true;
                 return;
             }
-            let failed = if is_patch { self.patch(&round) } else { self.return_to_snapshots(&round) };
-            let retried = |host: &usize| is_patch && self.attempts[*host] <= limits.retries;
-            let (again, lost): (Vec<usize>, Vec<usize>) = failed.into_iter().partition(retried);
-            for host in again {
-                if self.state[host] == State::Down {
-                    self.release(host);
-                }
-                self.state[host] = State::Pending;
-            }
-            if (kind != WaveKind::Batch && !lost.is_empty())
-                || self.failed_count() > limits.error_threshold as usize
-            {
-                self.halted = true;
-                return;
-            }
-        }
-    }
-
-    /// Hosts that may go down now, in the wave's order, in addition to those that failed and stayed down.
-    fn next_round(&mut self, pending: &[usize]) -> Vec<usize> {
-        let mut round = Vec::new();
-        for host in pending {
-            if self.down + round.len() >= self.indexed.plan.limits.max_parallel as usize {
-                break;
-            }
-            let spared = |service: &usize| {
-                let Service { up, min_up, .. } = self.indexed.services[*service];
-                !self.indexed.hosts[*host].was_up || up > min_up + self.members_down[*service]
-            };
-            if self.indexed.hosts[*host].services.iter().all(spared) {
-                round.push(*host);
-                self.count_members(*host, true);
-            }
-        }
-        round.iter().for_each(|host| self.count_members(*host, false));
-        round
-    }
-
-    /// One parallel round, then the rollback of its failed hosts. Returns the failed hosts.
-    fn patch(&mut self, round: &[usize]) -> Vec<usize> {
-        let mut failed = Vec::new();
-        let mut places = Places::new(self.indexed.model.forks, self.now, round.len());
-        for host in round {
-            let Some(start) = self.may_begin(*host, places.next()) else { continue };
-            self.attempts[*host] += 1;
-            let (took, succeeded) = self.attempt(*host);
-            let end = start + took;
-            places.take_until(end);
-            self.now = self.now.max(end);
-            self.changes.push((start, 1, *host));
-            if succeeded {
-                self.state[*host] = State::Done;
-                self.patched_at[*host] = Some(end);
-                self.changes.push((end, -1, *host));
-            } else {
-                failed.push(*host);
-            }
-        }
-        let start = self.now;
-        for host in &failed {
-            let Host { model, can_roll_back, .. } = self.indexed.hosts[*host];
-            if can_roll_back {
-                let stream = &mut self.streams[*host];
-                let took = milliseconds(model.rollback.sample(stream));
-                let restored = stream.random() >= model.rollback_failure_probability;
+            let start = self.now;
+            for host in batch {
+                self.attempts[host] += 1;
+                let (took, restored) = self.draws.rollback(host, self.indexed.hosts[host].model);
                 self.now = self.now.max(start + took);
+                self.changes.push((start, 1, host));
                 if restored {
-                    self.state[*host] = State::RolledBack;
-                    self.changes.push((start + took, -1, *host));
-                    continue;
+                    self.state[host] = State::Done;
+                    self.patched_at[host] = Some(start + took);
+                    self.changes.push((start + took, -1, host));
+                } else {
+                    self.state[host] = State::Down;
+                    self.hold(host);
                 }
             }
-            self.state[*host] = State::Down;
-            self.hold(*host);
         }
-        failed
-    }
-
-    /// When the host, which gets a place at the given time, may start in one of its openings; `None` if in none.
-    fn may_begin(&mut self, host: usize, free: u64) -> Option<u64> {
-        let Host { openings, expected_ms, .. } = self.indexed.hosts[host];
-        let begins = self.indexed.openings[openings].next_fit(free, expected_ms);
-        if begins.is_none() {
-            self.state[host] = State::LeftOut;
-            self.out_of_windows = true;
-        }
-        begins
-    }
-
-    fn return_to_snapshots(&mut self, round: &[usize]) -> Vec<usize> {
-        let mut failed = Vec::new();
-        let mut places = Places::new(self.indexed.model.forks, self.now, round.len());
-        for host in round {
-            let Some(start) = self.may_begin(*host, places.next()) else { continue };
-            self.attempts[*host] += 1;
-            let model = self.indexed.hosts[*host].model;
-            let stream = &mut self.streams[*host];
-            let end = start + milliseconds(model.rollback.sample(stream));
-            let restored = stream.random() >= model.rollback_failure_probability;
-            places.take_until(end);
-            self.now = self.now.max(end);
-            self.changes.push((start, 1, *host));
-            if restored {
-                self.state[*host] = State::Done;
-                self.patched_at[*host] = Some(end);
-                self.changes.push((end, -1, *host));
-            } else {
-                self.state[*host] = State::Down;
-                self.hold(*host);
-                failed.push(*host);
-            }
-        }
-        failed
-    }
-
-    /// Duration and success. Every attempt draws the same numbers in the same order, whatever their effect.
-    fn attempt(&mut self, host: usize) -> (u64, bool) {
-        let plan = self.indexed.plan;
-        let model = self.indexed.hosts[host].model;
-        let stream = &mut self.streams[host];
-        let (update, reboot) = (model.update.sample(stream), model.reboot.sample(stream));
-        let (needs_reboot, fails, lost) = (stream.random(), stream.random(), stream.random());
-        let reboots = match plan.reboot {
-            Reboot::Never => false,
-            Reboot::IfRequired => needs_reboot < model.reboot_probability,
-            Reboot::Always => true,
-        };
-        let timeout = f64::from(plan.workflow.host_timeout_seconds);
-        let time = if reboots { update + reboot } else { update };
-        let lost = lost < model.lost_probability || time >= timeout;
-        let time = if lost { timeout } else { time };
-        (milliseconds(time), !lost && fails >= model.failure_probability)
     }
 
     fn hold(&mut self, host: usize) {
@@ -268,11 +297,10 @@ impl<'s, 'a> Player<'s, 'a> {
         self.count_members(host, true);
     }
 
-    /// A host that stayed down and is retried: the new attempt counts, not the failure before it.
+    /// A host that stayed down is tried again: this try counts, not the failure before it.
     fn release(&mut self, host: usize) {
         self.down -= 1;
         self.count_members(host, false);
-        self.changes.push((self.now, -1, host));
     }
 
     fn count_members(&mut self, host: usize, down: bool) {
@@ -281,10 +309,6 @@ impl<'s, 'a> Player<'s, 'a> {
             let members = &mut self.members_down[*service];
             *members = if down { *members + 1 } else { *members - 1 };
         }
-    }
-
-    fn failed_count(&self) -> usize {
-        self.state.iter().filter(|state| matches!(state, State::RolledBack | State::Down)).count()
     }
 
     pub fn finish(mut self) -> PlayedRun {
@@ -301,7 +325,7 @@ impl<'s, 'a> Player<'s, 'a> {
                 && !self.out_of_windows
                 && self.indexed.window_ms.is_some_and(|closes| self.now <= closes),
             begun: self.attempts.iter().filter(|attempts| **attempts > 0).count() as u32,
-            failed: u32::try_from(self.failed_count()).unwrap_or(u32::MAX),
+            failed: self.state.iter().filter(|state| state.is_failure()).count() as u32,
             unpatched: u32::try_from(unpatched).unwrap_or(u32::MAX),
             exposure,
             max_down,
@@ -344,8 +368,4 @@ impl<'s, 'a> Player<'s, 'a> {
         }
         (u32::try_from(max_down).unwrap_or(0), below, fewest)
     }
-}
-
-fn milliseconds(seconds: f64) -> u64 {
-    (seconds * 1000.0).round() as u64
 }

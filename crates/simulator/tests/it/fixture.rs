@@ -42,6 +42,9 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         max_parallel: HostCount::Number(10),
         error_threshold: HostCount::Number(0),
         retries: 0,
+        forks: None,
+        unscanned: BTreeMap::new(),
+        up_to_date: 0,
         soak_seconds: 0,
         staging_tests: vec![],
         workflow: HostWorkflow::default(),
@@ -60,6 +63,7 @@ fn target() -> Target {
         connection: Connection::Model,
         updates: vec![],
         rollback_mode: RollbackMode::Snapshot,
+        expected_seconds: 0,
     }
 }
 

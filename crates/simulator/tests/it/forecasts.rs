@@ -1,6 +1,8 @@
 use domain::{plan::NoteSeverity, strategy::Strategy, workflow::Rollback};
 use planner::{Schedule, host_plan};
-use simulator::{Distribution, DurationModel, compare, forecast, forecast_within, window_note};
+use simulator::{
+    Distribution, DurationModel, Probability, compare, estimated, forecast, forecast_within, window_note,
+};
 
 use crate::fixture::{exact, id, request};
 
@@ -88,11 +90,12 @@ fn forecast_survives_storage() {
 #[test]
 fn short_window_is_noted_by_severity() {
     let request = request(Strategy::Rolling);
-    let forecast = forecast(&host_plan(&request), &request.graph, &DurationModel::default(), 500, 5);
-    let severity = |seconds| window_note(&forecast, seconds).map(|note| note.severity);
-    assert_eq!(severity(forecast.duration_seconds.max), None);
-    assert_eq!(severity(forecast.duration_seconds.p50 + 60.0), Some(NoteSeverity::Warning));
-    assert_eq!(severity(60.0), Some(NoteSeverity::Error));
+    let mut forecast = forecast(&host_plan(&request), &request.graph, &DurationModel::default(), 500, 5);
+    let severity = |forecast: &_, seconds| window_note(forecast, seconds).map(|note| note.severity);
+    assert_eq!(severity(&forecast, forecast.duration_seconds.max), None);
+    assert_eq!(severity(&forecast, 60.0), Some(NoteSeverity::Warning), "the rest waits for the next opening");
+    forecast.out_of_windows = Probability::of(400, 500);
+    assert_eq!(severity(&forecast, 60.0), Some(NoteSeverity::Error), "there is no opening for the rest");
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn saturdays(minutes: u32, freezes: &str) -> Schedule {
 
 #[test]
 fn work_stops_with_the_window_and_continues_in_the_next() {
-    let request = request(Strategy::Rolling);
+    let request = estimated(&request(Strategy::Rolling), &exact());
     let plan = host_plan(&request);
     let within = |minutes, freezes| {
         forecast_within(&plan, &request.graph, &exact(), Some(&saturdays(minutes, freezes)), 5, 1)
@@ -146,8 +149,8 @@ fn work_stops_with_the_window_and_continues_in_the_next() {
     // The third wave, started at 310 s, would end after the window of 420 s: it waits for a week.
     let short = within(7, "[]");
     assert_eq!((short.done_in_window.unwrap().value, short.unpatched_hosts.max), (0.0, 0.0));
-    assert_eq!(short.duration_seconds.p50, 7.0 * 86_400.0 + 150.0 + 5.0);
-    assert_eq!(window_note(&short, 420.0).unwrap().severity, NoteSeverity::Error);
+    assert_eq!(short.duration_seconds.p50, 7.0 * 86_400.0 + 10.0 + 150.0 + 5.0, "with a new snapshot");
+    assert_eq!(window_note(&short, 420.0).unwrap().severity, NoteSeverity::Warning);
     // No window ever holds a host.
     let never = within(2, "[]");
     assert_eq!(
@@ -159,17 +162,17 @@ fn work_stops_with_the_window_and_continues_in_the_next() {
         12,
         r#"[{"uid": "a", "name": "a", "starts": "2026-11-21T21:00:00Z", "ends": "2026-11-21T22:05:00Z"}]"#,
     );
-    assert_eq!(frozen.duration_seconds.p50, 7.0 * 86_400.0 + 150.0 + 5.0);
+    assert_eq!(frozen.duration_seconds.p50, 7.0 * 86_400.0 + 10.0 + 150.0 + 5.0);
 }
 
 #[test]
-fn hosts_of_a_large_wave_start_as_others_end() {
+fn hosts_of_a_large_wave_start_in_batches_of_one_playbook() {
     let mut request = request(Strategy::BigBang);
     request.graph.services.values_mut().for_each(|service| service.min_up = 0);
-    let plan = host_plan(&request);
-    assert_eq!(plan.waves.len(), 1);
     let model = DurationModel { forks: 2, ..exact() };
-    // Five hosts by two places: three rounds of 150 s, since all take the same.
+    let plan = host_plan(&estimated(&request, &model));
+    assert_eq!(plan.waves.len(), 1);
+    // Five hosts, two at once: three batches of 150 s, since all take the same.
     assert_eq!(forecast(&plan, &request.graph, &model, 2, 1).duration_seconds.p50, 10.0 + 3.0 * 150.0 + 5.0);
     assert_eq!(forecast(&plan, &request.graph, &model, 2, 1).max_hosts_down.max, 2.0);
 }

@@ -1,6 +1,8 @@
+mod promises;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -31,6 +33,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         connection: Connection::Model,
         updates: Vec::new(),
         rollback_mode: RollbackMode::Snapshot,
+        expected_seconds: 60,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {
         name: name.to_owned(),
@@ -57,14 +60,20 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
             .collect(),
         waves,
         services: BTreeMap::from([(id("web"), ServiceBudget { min_up: 3, members })]),
-        limits: Limits { max_parallel: 2, error_threshold: 1, retries },
+        limits: Limits { max_parallel: 2, error_threshold: 1, retries, forks: None },
         workflow: HostWorkflow::default(),
         reboot: Reboot::IfRequired,
         rollback,
         snapshot_retention_hours: Some(72),
         staging_tests: Vec::new(),
+        unscanned: BTreeMap::new(),
+        up_to_date: 0,
         notes: Vec::new(),
     }
+}
+
+fn not_yet(cause: WaitCause, retry_at: DateTime<Utc>) -> Answer {
+    Answer::NotYet { cause, reason: "the maintenance window is closed".to_owned(), retry_at }
 }
 
 /// The answer with which everything succeeds.
@@ -93,7 +102,9 @@ fn good_answer(action: &Action) -> Answer {
             Answer::Verified(hosts.iter().map(|host| (host.clone(), Verification::Healthy)).collect())
         }
         Action::Report => Answer::Reported,
-        Action::Admit { hosts, .. } => Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new() },
+        Action::Admit { hosts, .. } => {
+            Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new(), down: BTreeSet::new() }
+        }
         Action::RunChecks { .. } => Answer::Valid,
         Action::Alert => Answer::Alerted,
     }
@@ -154,10 +165,14 @@ fn run_goes_through_its_whole_life() {
         "begin_work",
         "snapshot",
         "test_before",
+        "open",
         "patch",
         "test_after",
+        "open",
         "patch",
+        "open",
         "patch",
+        "open",
         "patch",
         "verify",
         "report",
@@ -306,6 +321,9 @@ enum Happening {
     CouldNot,
     Stale,
     OneHostFinishes(bool),
+    MembersDown,
+    WindowCloses,
+    ChangeEnds,
     Cancel,
     Pause,
     Resume,
@@ -321,6 +339,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::CouldNot),
         1 => Just(Happening::Stale),
         3 => any::<bool>().prop_map(Happening::OneHostFinishes),
+        2 => Just(Happening::MembersDown),
+        2 => Just(Happening::WindowCloses),
+        1 => Just(Happening::ChangeEnds),
         1 => Just(Happening::Cancel),
         1 => Just(Happening::Pause),
         2 => Just(Happening::Resume),
@@ -349,6 +370,19 @@ fn event_of(run: &Run, happening: &Happening) -> Option<(Event, i64)> {
             };
             (Event::HostFinished { step: *step, host: hosts.first()?.clone(), result }, 0)
         }
+        Happening::MembersDown => {
+            let Action::Admit { hosts, .. } = &pending?.action else { return None };
+            let down = BTreeSet::from([id("p4"), id("p5")]);
+            (answered(Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new(), down })?, 0)
+        }
+        Happening::WindowCloses => {
+            let Action::Admit { .. } = &pending?.action else { return None };
+            (answered(not_yet(WaitCause::Window, at(7 * 86_400)))?, 0)
+        }
+        Happening::ChangeEnds => {
+            let Action::Admit { .. } = &pending?.action else { return None };
+            (answered(Answer::ChangeIs(Approval::Refused { reason: "it was failed".to_owned() }))?, 0)
+        }
         Happening::Cancel => (Event::Cancel { reason: "operator".to_owned() }, 0),
         Happening::Pause => (Event::Pause { reason: "operator".to_owned() }, 0),
         Happening::Resume => (Event::Resume, 0),
@@ -376,8 +410,10 @@ fn assert_sound(run: &Run, plan: &Plan) {
         );
         let down = run.hosts.values().filter(|host| host.state.may_be_down()).count();
         assert!(down <= plan.limits.max_parallel as usize, "{down} hosts are down");
-        for service in plan.services.values() {
-            let up = service.members.iter().filter(|m| !run.hosts[*m].state.may_be_down()).count();
+        let takes_one_down = hosts.iter().any(|host| !run.down_elsewhere.contains(host));
+        for service in plan.services.values().filter(|_| takes_one_down) {
+            let is_up = |m: &&CiId| !run.hosts[*m].state.may_be_down() && !run.down_elsewhere.contains(*m);
+            let up = service.members.iter().filter(is_up).count();
             assert!(up >= service.min_up as usize, "{up} members are up");
         }
     }
