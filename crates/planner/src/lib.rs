@@ -17,5 +17,5 @@ pub use graph::{Compatibility, HostEdge, HostGraph, HostNode, ServiceNode};
 pub use host_plan::{PlanRequest, host_plan};
 pub use lint::{lint, lint_schedule};
 pub use scenario::{Scenario, ScenarioError};
-pub use schedule::{Admission, Openings, Schedule, admit};
+pub use schedule::{Admission, Openings, OpeningsByTags, Schedule, admit};
 pub use strategy::{NodePlan, PlanError};

@@ -1,6 +1,6 @@
 //! When hosts may be patched: maintenance windows minus freezes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::time::{FreezeCalendar, MaintenanceWindow, Overrun, Span, Verdict};
@@ -169,6 +169,43 @@ impl Openings {
     /// When the first opening closes.
     pub fn first_closing_ms(&self) -> Option<u64> {
         self.spans.first().map(|span| span.closes_ms)
+    }
+}
+
+/// The openings of hosts by their tags. Only tags that a freeze names matter, so a fleet has few different ones.
+pub struct OpeningsByTags<'s> {
+    schedule: &'s Schedule,
+    keys: BTreeSet<&'s str>,
+    known: BTreeMap<Vec<Option<String>>, usize>,
+    openings: Vec<Openings>,
+}
+
+impl<'s> OpeningsByTags<'s> {
+    pub fn new(schedule: &'s Schedule) -> Self {
+        let scopes = schedule.freezes.entries().iter().flat_map(|freeze| freeze.scope.keys());
+        let keys = scopes.map(String::as_str).collect();
+        Self { schedule, keys, known: BTreeMap::new(), openings: Vec::new() }
+    }
+
+    pub fn of(&mut self, tags: &BTreeMap<String, String>) -> &Openings {
+        let index = self.index_of(tags);
+        &self.openings[index]
+    }
+
+    /// The number of their openings among all that were asked for.
+    pub fn index_of(&mut self, tags: &BTreeMap<String, String>) -> usize {
+        let key = self.keys.iter().map(|key| tags.get(*key).cloned()).collect();
+        *self.known.entry(key).or_insert_with(|| {
+            let own = self.schedule.openings(tags);
+            self.openings.iter().position(|known| *known == own).unwrap_or_else(|| {
+                self.openings.push(own);
+                self.openings.len() - 1
+            })
+        })
+    }
+
+    pub fn into_openings(self) -> Vec<Openings> {
+        self.openings
     }
 }
 

@@ -1,7 +1,7 @@
 //! Compares the strategies for the same hosts, and recommends one.
 
 use domain::{
-    plan::{NoteSeverity, Plan, PlanHash},
+    plan::{Note, NoteSeverity, Plan, PlanHash},
     strategy::Strategy,
 };
 use planner::{PlanRequest, Schedule, host_plan, lint::sorted, lint_schedule};
@@ -48,13 +48,26 @@ pub fn plan_and_forecast(
 ) -> (Plan, Forecast) {
     let mut plan = host_plan(&estimated(request, model));
     let forecast = forecast_within(&plan, &request.graph, model, schedule, runs, seed);
+    plan.notes.extend(snapshot_note(&plan, &forecast));
     if let Some(schedule) = schedule {
         plan.notes.extend(lint_schedule(&plan, schedule));
         let window = schedule.first_window_seconds();
         plan.notes.extend(window.and_then(|seconds| window_note(&forecast, seconds)));
-        plan.notes = sorted(plan.notes);
     }
+    plan.notes = sorted(plan.notes);
     (plan, forecast)
+}
+
+/// Snapshots must last until the run has verified its hosts: until then any of them may have to return to its own.
+fn snapshot_note(plan: &Plan, forecast: &Forecast) -> Option<Note> {
+    let kept = f64::from(plan.snapshot_retention_hours?);
+    let takes = forecast.work_seconds.p95 / 3600.0;
+    let text = format!(
+        "snapshots are kept for {kept} h, but the run takes up to {takes:.1} h (P95), so the first would expire before the \
+         run is verified; keep them longer (snapshot_retention_hours) or give the run longer windows"
+    );
+    let note = Note { severity: NoteSeverity::Error, code: "snapshots-expire".to_owned(), text };
+    (takes > kept).then_some(note)
 }
 
 /// The request with what the model expects: how long each host takes, and how many are worked on at once. The plan carries

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
     plan::{Plan, PlanHash, WaveKind},
-    run::{HostState, RunState, Stage},
+    run::{HostState, RunState, Stage, WaitCause},
     selector::Selector,
     strategy::Strategy,
     workflow::WorkflowStep,
@@ -82,8 +82,11 @@ pub struct RunSummary {
     pub state: RunState,
     /// Its stage; of a paused run, the stage in which it was paused.
     pub stage: Option<Stage>,
-    /// Why it is paused, stopped or failed.
+    /// Why it is paused, waits, was stopped or failed.
     pub reason: Option<String>,
+    /// What it waits for before it goes on, unless that is its approval.
+    #[serde(default)]
+    pub wait: Option<RunWait>,
     pub requested_by: String,
     pub change_id: Option<ChangeId>,
     pub plan_hash: Option<PlanHash>,
@@ -111,6 +114,15 @@ pub struct HostCounts {
     pub failed: i64,
     pub skipped: i64,
     pub cancelled: i64,
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunWait {
+    pub cause: WaitCause,
+    pub reason: String,
+    /// When it looks again.
+    pub until: DateTime<Utc>,
 }
 
 /// A run with all its details.

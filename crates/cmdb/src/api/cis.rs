@@ -6,6 +6,7 @@ use api_types::{
     problem::Problem,
 };
 use axum::{extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
 use domain::ids::CiId;
 use serde::Deserialize;
 use service_kit::{
@@ -36,6 +37,9 @@ pub struct CiParams {
     q: Option<String>,
     /// `active` by default.
     status: Option<StatusFilter>,
+    /// Only CIs that are in maintenance now.
+    #[serde(default)]
+    in_maintenance: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -48,7 +52,7 @@ pub enum StatusFilter {
 }
 
 impl CiParams {
-    fn filter(&self) -> ApiResult<CiFilter> {
+    fn filter(&self, now: DateTime<Utc>) -> ApiResult<CiFilter> {
         let mut tags = query::tags(&self.tag)?;
         for (key, value) in [("os", &self.os), ("env", &self.env)] {
             if let Some(value) = value {
@@ -61,7 +65,8 @@ impl CiParams {
             StatusFilter::Any => None,
         };
         let text = self.q.clone().filter(|text| !text.is_empty());
-        Ok(CiFilter { ci_type: self.ci_type, status, tags, text })
+        let in_maintenance_at = self.in_maintenance.then_some(now);
+        Ok(CiFilter { ci_type: self.ci_type, status, tags, text, in_maintenance_at })
     }
 }
 
@@ -74,7 +79,7 @@ pub async fn list_cis(
     Query(params): Query<CiParams>,
     page: PageRequest,
 ) -> ApiResult<Json<Page<Ci>>> {
-    cis::list_cis(&app, params.filter()?, page).await.map(Json)
+    cis::list_cis(&app, params.filter(app.clock.now())?, page).await.map(Json)
 }
 
 /// Create a configuration item.

@@ -23,6 +23,8 @@ pub struct CiFilter {
     pub tags: Tags,
     /// Part of the id, the name or a tag's value, in any case.
     pub text: Option<String>,
+    /// Only CIs whose maintenance lasts beyond this time.
+    pub in_maintenance_at: Option<DateTime<Utc>>,
 }
 
 struct CiRow {
@@ -130,13 +132,15 @@ pub async fn list_cis(
                 " AND ($4::text IS NULL OR position(lower($4) IN lower(id || ' ' || name)) > 0
                        OR EXISTS (SELECT 1 FROM jsonb_each_text(tags) AS tag WHERE position(lower($4) IN lower(tag.value)) > 0))
                   AND ($5::text IS NULL OR id > $5)
+                  AND ($7::timestamptz IS NULL OR maintenance IS NOT NULL AND maintenance_expires_at > $7)
                 ORDER BY id LIMIT $6",
                 ci_type,
                 status,
                 tags,
                 filter.text,
                 after,
-                limit
+                limit,
+                filter.in_maintenance_at
             )
             .fetch_all(conn)
             .await?

@@ -121,6 +121,21 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// Why a host is down without being part of a run, or may be.
+    DownCause, "a reason for which a host is down" {
+        PoweredOff => "powered_off",
+        Maintenance => "maintenance",
+        /// The last scan did not reach it.
+        Unreachable => "unreachable",
+        /// An earlier run left it failed. A later run that succeeds on it, or a scan that an operator starts after its repair,
+        /// ends this.
+        FailedEarlier => "failed_earlier",
+        /// Another run works on it.
+        OtherRun => "other_run",
+    }
+}
+
 impl HostState {
     /// Work on the host is in progress.
     pub fn is_working(self) -> bool {

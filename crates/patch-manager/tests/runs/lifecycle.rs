@@ -130,7 +130,7 @@ async fn freeze_stops_the_run_before_any_host_is_changed() {
             run["log_tail"].to_string().contains("quarter end")
         })
         .await;
-    assert_eq!(held["state"], "validating");
+    assert_eq!((&held["state"], &held["stage"]), (&json!("awaiting_window"), &json!("validating")));
     let history = platform.sim.get("/sim/vms/h-1/guest/transactions").await.expect(200);
     assert_eq!(history["items"].as_array().map(Vec::len), Some(0));
     platform.patch.post(&format!("/patch/runs/{run}/cancel"), &json!({})).await.expect(202);

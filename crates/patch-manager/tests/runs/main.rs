@@ -8,6 +8,7 @@ mod execution;
 mod lifecycle;
 mod outages;
 mod platform;
+mod promises;
 mod release_faults;
 mod release_weeks;
 mod releases;

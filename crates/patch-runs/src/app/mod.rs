@@ -1,6 +1,7 @@
 //! The rules, each verb in one transaction. The crate above may call what is public here.
 
 pub mod calendars;
+pub(crate) mod host_states;
 pub mod keys;
 pub(crate) mod notices;
 pub mod plans;

@@ -8,8 +8,10 @@ use std::{
 
 use api_types::{
     cmdb::{CiType, Compatibility, Graph},
-    patch::Forecast,
+    patch::{Forecast, HostStatus},
 };
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::run::DownCause;
 use domain::{
     ids::{CiId, RunId},
     plan::{Intent, Plan, Target},
@@ -24,7 +26,7 @@ use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{calendars, scans, targets};
+use super::{calendars, host_states, scans, targets};
 use crate::{
     App,
     store::{
@@ -37,7 +39,7 @@ use advisories::os_key;
 use patch_compliance::app::{hosts, updates};
 
 /// An older scan is repeated before a plan is made for execution.
-const FRESH_FOR: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
+const FRESH_FOR: TimeDelta = TimeDelta::minutes(15);
 const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Simulations per prediction: enough to know its P95 to about one percent.
 pub const PREDICTION_RUNS: u32 = 1000;
@@ -55,6 +57,8 @@ pub struct PlanInput {
     pub strategy: Option<Strategy>,
     /// The run whose snapshots the hosts are rolled back to.
     pub rollback_of: Option<RunId>,
+    /// The run that is planned. What it does to hosts does not count as a reason for which they are down.
+    pub run: Option<RunId>,
 }
 
 impl PlanInput {
@@ -65,6 +69,7 @@ impl PlanInput {
             advisory: row.advisory.clone(),
             selector: row.selector.clone(),
             strategy: row.strategy,
+            run: Some(row.id),
             rollback_of: row.of_run.filter(|_| row.trigger == api_types::patch::RunTrigger::Rollback),
         }
     }
@@ -87,9 +92,13 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         return gather_rollback(app, input, of_run).await;
     }
     let (mut targets, staging) = select(app, input).await?;
-    if let Freshness::Rescan { run, run_dir } = freshness {
-        rescan(app, run, &targets, run_dir).await?;
-    }
+    let failures = match freshness {
+        Freshness::Rescan { run, run_dir } => rescan(app, run, &targets, run_dir).await?,
+        Freshness::AsKnown => BTreeMap::new(),
+    };
+    let unscanned = without_scan(app, &input.policy, &targets, failures).await?;
+    targets.retain(|id, _| !unscanned.contains_key(id));
+    let selected = targets.len();
     let wanted = match &input.advisory {
         Some(id) => updates::Wanted::Advisory(id.clone()),
         None => updates::Wanted::Level(input.policy.patch_level),
@@ -107,7 +116,28 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         !target.updates.is_empty()
     });
     choose_rollback_modes(app, &input.policy, &mut targets).await?;
-    request(app, input, Intent::Patch, targets, staging, &severities).await
+    let up_to_date = u32::try_from(selected - targets.len()).unwrap_or(u32::MAX);
+    let request = request(app, input, Intent::Patch, targets, staging, &severities).await?;
+    Ok(PlanRequest { unscanned, up_to_date, ..request })
+}
+
+/// The hosts whose last scan is older than the policy permits, with the reason. Nothing is known about what they miss.
+async fn without_scan(
+    app: &App,
+    policy: &Policy,
+    targets: &BTreeMap<CiId, Target>,
+    mut failures: BTreeMap<CiId, String>,
+) -> ApiResult<BTreeMap<CiId, String>> {
+    let hours = policy.max_scan_age_hours;
+    let since = app.clock.now() - TimeDelta::hours(i64::from(hours));
+    let ids: Vec<CiId> = targets.keys().cloned().collect();
+    let mut conn = app.pool.acquire().await?;
+    let scanned = hosts::scanned_since(&mut conn, &ids, since).await?;
+    let unscanned = ids.into_iter().filter(|id| !scanned.contains(id)).map(|id| {
+        let reason = failures.remove(&id).unwrap_or_else(|| format!("it was not scanned within {hours} h"));
+        (id, reason)
+    });
+    Ok(unscanned.collect())
 }
 
 /// Of the services that a policy names, those that the host is known to have; all of them if its services are not known.
@@ -150,19 +180,47 @@ async fn choose_rollback_modes(
     Ok(())
 }
 
-/// The hosts of an earlier run that have snapshots to roll back to.
+/// The hosts of an ended run that can be rolled back.
+pub(crate) struct WaysBack {
+    pub hosts: BTreeSet<CiId>,
+    /// Of those that return to a snapshot. The others downgrade their packages.
+    pub snapshots: BTreeMap<CiId, Uuid>,
+}
+
+/// A host that was changed returns to its snapshot while that is kept, or downgrades its packages if the plan says so.
+pub(crate) fn ways_back(
+    plan: &Plan,
+    started_at: Option<DateTime<Utc>>,
+    hosts: Vec<HostStatus>,
+    now: DateTime<Utc>,
+) -> WaysBack {
+    let retention = plan.snapshot_retention_hours.map(|hours| TimeDelta::hours(i64::from(hours)));
+    let is_kept = started_at.zip(retention).is_some_and(|(started, retention)| now < started + retention);
+    let mut ways = WaysBack { hosts: BTreeSet::new(), snapshots: BTreeMap::new() };
+    for host in hosts.into_iter().filter(|host| host.attempts > 0) {
+        let mode = plan.targets.get(&host.ci_id).map(|target| target.rollback_mode);
+        match host.snapshot_id.filter(|_| is_kept) {
+            Some(snapshot) => drop(ways.snapshots.insert(host.ci_id.clone(), snapshot)),
+            None if mode == Some(RollbackMode::Downgrade) => {}
+            None => continue,
+        }
+        ways.hosts.insert(host.ci_id);
+    }
+    ways
+}
+
+/// The hosts of an earlier run that can be rolled back.
 async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
     let mut conn = app.pool.acquire().await?;
     let plan = runs::find_plan(&mut conn, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
     let hosts = run_records::list_host_statuses(&mut conn, of_run).await?;
+    let started_at = runs::get_run(&mut conn, of_run).await?.started_at;
     drop(conn);
-    let touched = hosts.into_iter().filter(|host| host.attempts > 0);
-    let snapshots: BTreeMap<CiId, Uuid> =
-        touched.filter_map(|host| Some((host.ci_id, host.snapshot_id?))).collect();
+    let WaysBack { hosts, snapshots } = ways_back(&plan, started_at, hosts, app.clock.now());
     let targets: BTreeMap<CiId, Target> =
-        plan.targets.into_iter().filter(|(id, _)| snapshots.contains_key(id)).collect();
+        plan.targets.into_iter().filter(|(id, _)| hosts.contains(id)).collect();
     let intent = Intent::Rollback { of_run, snapshots };
     request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }
@@ -190,8 +248,13 @@ async fn select(app: &App, input: &PlanInput) -> ApiResult<(BTreeMap<CiId, Targe
     Ok((targets, staging))
 }
 
-/// Scans the hosts whose last scan is too old.
-async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_dir: &Path) -> ApiResult<()> {
+/// Scans the hosts whose last scan is too old for a plan that is executed. Returns why hosts could not be scanned.
+async fn rescan(
+    app: &App,
+    run: &RunRow,
+    targets: &BTreeMap<CiId, Target>,
+    run_dir: &Path,
+) -> ApiResult<BTreeMap<CiId, String>> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut conn = app.pool.acquire().await?;
@@ -203,13 +266,10 @@ async fn rescan(app: &App, run: &RunRow, targets: &BTreeMap<CiId, Target>, run_d
         .map(|(id, target)| (id.clone(), target.clone()))
         .collect();
     if stale.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
-    let failed = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
-    for (host, reason) in failed.iter().filter_map(|(host, result)| Some((host, result.as_ref().err()?))) {
-        tracing::warn!("the plan uses the last scan of `{host}`, because it cannot be scanned now: {reason}");
-    }
-    Ok(())
+    let results = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
+    Ok(results.into_iter().filter_map(|(host, result)| Some((host, result.err()?.reason))).collect())
 }
 
 async fn request(
@@ -228,15 +288,24 @@ async fn request(
         app.cmdb.get_graph(&selector).await.map_err(upstream_error)?
     };
     let rollback = matches!(intent, Intent::Rollback { .. });
+    let members = graph.nodes.iter().flat_map(|node| node.hosts.iter().cloned());
+    let members = members.chain(targets.keys().cloned()).collect();
+    let asks_driver = host_states::has_driver(targets.values(), policy.pre_patch_snapshot);
+    let mut conn = app.pool.acquire().await?;
+    let down = host_states::list_down(app, &mut conn, input.run, &members, asks_driver).await?;
+    drop(conn);
     let staging_rule = policy.staging.as_ref().filter(|_| !rollback);
     Ok(PlanRequest {
         staging: staging.into_iter().filter(|id| targets.contains_key(id)).collect(),
-        graph: host_graph(&graph, severities),
+        graph: host_graph(&graph, severities, &down),
         strategy: input.strategy.unwrap_or(policy.strategy),
         pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
         max_parallel: policy.max_parallel,
         error_threshold: policy.error_threshold,
         retries: policy.retries,
+        forks: None,
+        unscanned: BTreeMap::new(),
+        up_to_date: 0,
         soak_seconds: if rollback { 0 } else { policy.soak_seconds },
         staging_tests: staging_rule.map(|staging| staging.tests.clone()).unwrap_or_default(),
         workflow: policy.workflow.clone(),
@@ -250,7 +319,11 @@ async fn request(
 }
 
 /// Converts the CMDB's graph for the planner. A service without `min_up` keeps all but one of its members up.
-pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph {
+pub fn host_graph(
+    graph: &Graph,
+    severities: &BTreeMap<CiId, f64>,
+    down: &BTreeMap<CiId, DownCause>,
+) -> HostGraph {
     let is_service =
         |ci_type: CiType| matches!(ci_type, CiType::Service | CiType::Application | CiType::Database);
     let mut result = HostGraph::default();
@@ -284,6 +357,11 @@ pub fn host_graph(graph: &Graph, severities: &BTreeMap<CiId, f64>) -> HostGraph 
         known.criticality = node.criticality;
         known.services.extend(node.services.iter().cloned());
         known.severity = severities.get(&node.id).copied().unwrap_or_default();
+    }
+    for host in down.keys() {
+        if let Some(node) = result.hosts.get_mut(host) {
+            node.up = false;
+        }
     }
     result.edges = graph
         .edges

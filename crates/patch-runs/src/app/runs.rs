@@ -3,15 +3,15 @@
 use ansible::Secret;
 use api_types::page::Page;
 use api_types::patch::{
-    Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, StageReport,
-    StartRun, WaveStatus,
+    Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, RunWait,
+    StageReport, StartRun, WaveStatus,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::{CiId, RunId},
     plan::{Plan, Subject},
     policy::Policy,
-    run::{Event, HostState, Outcome, Progress, Refused, Rules, Run, RunState, Stop},
+    run::{Event, HostState, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
 };
 use service_kit::{
@@ -349,7 +349,8 @@ pub(crate) async fn retry_failed(
     start(app, caller, &request, key, RunTrigger::Retry, origin).await
 }
 
-/// Rolls hosts back to their snapshots: within an open run, otherwise in a new run, which needs its own change.
+/// Rolls hosts back: within an open run, otherwise in a new run, which needs an emergency change of its own. It uses what was
+/// stored with the run, whatever has become of its policy.
 pub(crate) async fn roll_back_run(
     app: &App,
     caller: &Caller,
@@ -367,22 +368,15 @@ pub(crate) async fn roll_back_run(
     let plan = runs::find_plan(&mut conn, id).await?;
     let hosts = run_records::list_host_statuses(&mut conn, id).await?;
     drop(conn);
-    let retention =
-        plan.and_then(|plan| plan.snapshot_retention_hours).map(|hours| TimeDelta::hours(i64::from(hours)));
-    let kept_until = retention.map(|retention| row.created_at + retention);
-    let ids: std::collections::BTreeSet<CiId> = hosts
-        .into_iter()
-        .filter(|host| host.attempts > 0 && host.snapshot_id.is_some())
-        .map(|host| host.ci_id)
-        .collect();
-    if ids.is_empty() || kept_until.is_none_or(|until| until <= app.clock.now()) {
+    let ways = plan.map(|plan| plans::ways_back(&plan, row.started_at, hosts, app.clock.now()));
+    let ids = ways.map(|ways| ways.hosts).unwrap_or_default();
+    if ids.is_empty() {
         return Err(ApiError::new(
             problem_types::ROLLBACK_UNAVAILABLE,
-            "this run has no snapshot left to roll back to",
+            "no host of this run has a snapshot left to roll back to, or packages that can be downgraded",
         ));
     }
-    let policy = row.policy_id.is_none().then(|| row.policy.clone());
-    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
+    let origin = Origin { of_run: Some(id), policy: Some(row.policy.clone()), ..Origin::default() };
     let request = StartRun {
         policy_id: row.policy_id,
         selector: Some(Selector { ids, ..Selector::default() }),
@@ -445,6 +439,7 @@ fn summarize(row: RunRow, hosts: HostCounts) -> RunSummary {
         state: row.state,
         stage: row.stage,
         reason: row.reason,
+        wait: wait_of(&row.machine),
         requested_by: row.requested_by,
         change_id: row.machine.change_id,
         plan_hash: row.plan_hash,
@@ -458,6 +453,12 @@ fn summarize(row: RunRow, hosts: HostCounts) -> RunSummary {
         ended_at: row.ended_at,
         deadline: row.machine.deadline,
     }
+}
+
+fn wait_of(machine: &Run) -> Option<RunWait> {
+    let Pending { not_before, hold, .. } = machine.pending.as_ref()?;
+    let hold = hold.as_ref()?;
+    Some(RunWait { cause: hold.cause, reason: hold.reason.clone(), until: *not_before })
 }
 
 fn waves(plan: Option<&Plan>, hosts: &[HostStatus], row: &RunRow) -> Vec<WaveStatus> {

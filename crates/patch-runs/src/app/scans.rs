@@ -204,10 +204,13 @@ async fn advance(app: &App, lease: &Lease) -> ApiResult<bool> {
         .into_iter()
         .map(|name| {
             let id = CiId::new(&name).ok();
-            let result = id.and_then(|id| scanned.get(&id).cloned().or(refused.remove(&id).map(Err)));
+            let result = id.and_then(|id| {
+                let known = scanned.get(&id).cloned();
+                known.or(refused.remove(&id).map(|reason| Err(Unscanned::because(reason))))
+            });
             let reason = match result {
                 Some(Ok(())) => None,
-                Some(Err(reason)) => Some(reason),
+                Some(Err(unscanned)) => Some(unscanned.reason),
                 None => Some("the CMDB no longer has it as a managed host".to_owned()),
             };
             let unmanaged = reason.is_some() && learning.contains(name.as_str());
@@ -262,21 +265,38 @@ async fn finish_scan(
     Ok(())
 }
 
-/// Scans these hosts now and records what is found. Returns the reason for each host that could not be scanned.
+/// Why a host could not be scanned.
+#[derive(Debug, Clone)]
+pub(crate) struct Unscanned {
+    pub reason: String,
+    /// No connection to it could be made.
+    pub unreachable: bool,
+}
+
+impl Unscanned {
+    fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), unreachable: false }
+    }
+}
+
+/// What a scan of hosts found out: nothing to report, or why it was not possible.
+pub(crate) type ScanResults = BTreeMap<CiId, Result<(), Unscanned>>;
+
+/// Scans these hosts now and records what is found, and which of them could not be reached.
 pub(crate) async fn scan_hosts(
     app: &App,
     run: Option<&RunRow>,
     targets: &BTreeMap<CiId, Target>,
     work_dir: &Path,
     timeout: Duration,
-) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+) -> ApiResult<ScanResults> {
     let keys = Keys::load(app, run, keys::ssh_hosts(app, targets)).await;
     let mut results = BTreeMap::new();
     let (mut reachable, mut chunks) = (BTreeMap::new(), Vec::new());
     for (id, target) in targets {
         match playbooks::connection_to(app, id, target, &keys) {
             Ok(_) => drop(reachable.insert(id, target)),
-            Err(error) => drop(results.insert(id.clone(), Err(error.to_string()))),
+            Err(error) => drop(results.insert(id.clone(), Err(Unscanned::because(error.to_string())))),
         }
         if reachable.len() == CHUNK {
             chunks.push(std::mem::take(&mut reachable));
@@ -284,9 +304,28 @@ pub(crate) async fn scan_hosts(
     }
     chunks.extend(Some(reachable).filter(|chunk| !chunk.is_empty()));
     for chunk in chunks {
-        results.extend(scan_chunk(app, &chunk, &keys, work_dir, timeout).await?);
+        let scanned = scan_chunk(app, &chunk, &keys, work_dir, timeout).await?;
+        record_contacts(app, &scanned).await?;
+        results.extend(scanned);
     }
     Ok(results)
+}
+
+/// Records which hosts were reached. One that answered, but could not be read, was.
+async fn record_contacts(app: &App, scanned: &ScanResults) -> ApiResult<()> {
+    let (mut reached, mut unreachable) = (Vec::new(), Vec::new());
+    for (host, result) in scanned {
+        match result {
+            Err(Unscanned { reason, unreachable: true }) => {
+                unreachable.push((host.to_string(), reason.clone()))
+            }
+            Ok(()) | Err(_) => reached.push(host.to_string()),
+        }
+    }
+    let mut transaction = app.pool.begin().await?;
+    store::host_states::record_contacts(&mut transaction, &reached, &unreachable, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 async fn scan_chunk(
@@ -295,7 +334,7 @@ async fn scan_chunk(
     keys: &Keys,
     work_dir: &Path,
     timeout: Duration,
-) -> ApiResult<BTreeMap<CiId, Result<(), String>>> {
+) -> ApiResult<ScanResults> {
     let scan_id = Uuid::now_v7().to_string();
     let folder = work_dir.join(format!("scan-{scan_id}"));
     let results_dir = folder.join("results");
@@ -318,7 +357,9 @@ async fn scan_chunk(
         match read_result(app, &results_dir, &id, &scan_id).await {
             Ok((observation, os)) if reason.is_none() => {
                 let recorded = match chunk.get(&id) {
-                    Some(target) if learns_os(target) => record_os(app, &id, &os).await,
+                    Some(target) if learns_os(target) => {
+                        record_os(app, &id, &os).await.map_err(Unscanned::because)
+                    }
                     _ => Ok(()),
                 };
                 if recorded.is_ok() {
@@ -326,8 +367,8 @@ async fn scan_chunk(
                 }
                 results.insert(id, recorded);
             }
-            Ok(_) => drop(results.insert(id, Err(reason.unwrap_or_default()))),
-            Err(error) => drop(results.insert(id, Err(reason.unwrap_or(error)))),
+            Ok(_) => drop(results.insert(id, Err(reason.unwrap_or_else(|| Unscanned::because("it failed"))))),
+            Err(error) => drop(results.insert(id, Err(reason.unwrap_or_else(|| Unscanned::because(error))))),
         }
     }
     record_observations(app, &observations, &mut results).await?;
@@ -340,7 +381,7 @@ async fn scan_chunk(
 async fn record_observations(
     app: &App,
     observations: &[Observation],
-    results: &mut BTreeMap<CiId, Result<(), String>>,
+    results: &mut ScanResults,
 ) -> ApiResult<()> {
     let mut unknown = try_record(app, observations).await?;
     if !unknown.is_empty() {
@@ -350,7 +391,7 @@ async fn record_observations(
         unknown = try_record(app, &rest).await?;
     }
     for id in unknown {
-        results.insert(id, Err("the CMDB no longer has it as a managed host".to_owned()));
+        results.insert(id, Err(Unscanned::because("the CMDB no longer has it as a managed host")));
     }
     Ok(())
 }
@@ -361,7 +402,7 @@ async fn try_record(app: &App, observations: &[Observation]) -> ApiResult<std::c
 }
 
 /// Runs a playbook to its end. Returns the reasons of hosts that failed.
-async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, String>> {
+async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, Unscanned>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
         ApiError::new(problem_types::ANSIBLE, format!("cannot start the scan: {}", chain(&error)))
     })?;
@@ -373,14 +414,16 @@ async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMa
                 use ansible::HostStatus::{Failed, Unreachable};
                 if matches!(result.status, Failed | Unreachable) {
                     let reason = result.message.unwrap_or_else(|| format!("`{}` failed", result.task));
-                    failures.insert(result.host, reason);
+                    let unreachable = result.status == Unreachable;
+                    failures.insert(result.host, Unscanned { reason, unreachable });
                 }
             }
             Event::HostKeyLearned { host, key } => playbooks::pin_host_key(app, &host, &key).await,
             Event::Ended(ended) => {
                 for host in ended.unfinished {
                     failures.entry(host).or_insert_with(|| {
-                        format!("the scan ended before this host was done ({:?})", ended.end)
+                        let end = format!("the scan ended before this host was done ({:?})", ended.end);
+                        Unscanned::because(end)
                     });
                 }
             }

@@ -318,5 +318,6 @@ async fn publish(
 }
 
 fn reason(run: &Run) -> Option<&str> {
-    run.paused.as_ref().map(|pause| pause.reason.as_str()).or(run.stop.as_ref().map(|stop| stop.reason()))
+    let paused = run.paused.as_ref().map(|pause| pause.reason.as_str());
+    paused.or(run.stop.as_ref().map(|stop| stop.reason())).or(run.hold().map(|hold| hold.reason.as_str()))
 }

@@ -43,6 +43,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         advisory: request.advisory.clone(),
         selector: request.selector.clone(),
         strategy: None,
+        run: None,
         rollback_of: None,
     };
     let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;

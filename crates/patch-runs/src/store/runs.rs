@@ -53,6 +53,13 @@ pub struct RunRow {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
+impl RunRow {
+    /// Whether its hosts start only within the policy's window and outside freezes. An emergency and a rollback do not wait.
+    pub fn waits_for_openings(&self) -> bool {
+        self.subject == Subject::Host && !self.emergency && self.trigger != RunTrigger::Rollback
+    }
+}
+
 /// The columns of `patch.runs`.
 struct RawRun {
     id: Uuid,
@@ -233,7 +240,9 @@ pub async fn update_machine(
 ) -> ApiResult<()> {
     let state = machine.state();
     let reason = machine.paused.as_ref().map(|pause| pause.reason.as_str());
-    let reason = reason.or(machine.stop.as_ref().map(|stop| stop.reason()));
+    let reason = reason
+        .or(machine.stop.as_ref().map(|stop| stop.reason()))
+        .or(machine.hold().map(|hold| hold.reason.as_str()));
     let down = machine.hosts.values().filter(|host| host.state.may_be_down()).count();
     let updated = sqlx::query!(
         "UPDATE patch.runs SET machine = $2, state = $3, stage = coalesce($4, stage), reason = $5, deadline = $6,

@@ -1,11 +1,9 @@
 //! Checks whether the plan's hosts may be patched at the time of its run.
 
-use std::collections::BTreeMap;
-
 use domain::{ids::CiId, plan::Plan};
 
 use super::{Findings, some_named};
-use crate::schedule::{Openings, Schedule};
+use crate::schedule::{OpeningsByTags, Schedule};
 
 pub fn check(plan: &Plan, schedule: &Schedule, findings: &mut Findings) {
     if let Some(window) = &schedule.window
@@ -15,11 +13,11 @@ pub fn check(plan: &Plan, schedule: &Schedule, findings: &mut Findings) {
         findings.error("window-never-opens", "the maintenance window never opens again".to_owned());
         return;
     }
-    let mut of_tags: BTreeMap<_, Openings> = BTreeMap::new();
+    let mut by_tags = OpeningsByTags::new(schedule);
     let (mut never, mut late): (Vec<&CiId>, Vec<(u64, &CiId)>) = Default::default();
     let mut longest = 0;
     for (host, target) in &plan.targets {
-        let openings = of_tags.entry(&target.tags).or_insert_with(|| schedule.openings(&target.tags));
+        let openings = by_tags.of(&target.tags);
         match openings.spans().first() {
             None => never.push(host),
             Some(first) if first.opens_ms > 0 => late.push((first.opens_ms, host)),

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use domain::{
     ids::CiId,
     plan::Plan,
-    selector::Tags,
     workflow::{Rollback, RollbackMode},
 };
-use planner::{HostGraph, Openings, Schedule};
+use planner::{HostGraph, Openings, OpeningsByTags, Schedule};
 
 use super::{
     model::{DurationModel, HostModel},
@@ -58,6 +57,8 @@ pub struct PlayedRun {
     pub exposure: f64,
     pub max_down: u32,
     pub duration: u64,
+    /// From the start of the first batch to the end.
+    pub work: u64,
     pub below: Vec<u64>,
     pub fewest_up: Vec<u32>,
 }
@@ -87,8 +88,7 @@ impl<'a> IndexedPlan<'a> {
         model: &'a DurationModel,
         schedule: Option<&Schedule>,
     ) -> Self {
-        let mut openings: Vec<Openings> = Vec::new();
-        let mut openings_of: BTreeMap<&Tags, usize> = BTreeMap::new();
+        let mut by_tags = schedule.map(OpeningsByTags::new);
         let service_index: BTreeMap<&CiId, usize> =
             plan.services.keys().enumerate().map(|(index, service)| (service, index)).collect();
         let mut services_of: BTreeMap<&CiId, Vec<usize>> = BTreeMap::new();
@@ -101,17 +101,10 @@ impl<'a> IndexedPlan<'a> {
             plan.targets.keys().enumerate().map(|(index, host)| (host, index)).collect();
         let hosts = plan.targets.iter().map(|(id, target)| {
             let node = graph.hosts.get(id);
-            let index = *openings_of.entry(&target.tags).or_insert_with(|| {
-                let own = schedule.map_or_else(Openings::always, |schedule| schedule.openings(&target.tags));
-                openings.iter().position(|known| *known == own).unwrap_or_else(|| {
-                    openings.push(own);
-                    openings.len() - 1
-                })
-            });
             let takes_snapshot =
                 plan.snapshot_retention_hours.is_some() && target.rollback_mode == RollbackMode::Snapshot;
             Host {
-                openings: index,
+                openings: by_tags.as_mut().map_or(0, |by_tags| by_tags.index_of(&target.tags)),
                 expected_ms: u64::from(target.expected_seconds) * 1000,
                 model: model.of(id, target),
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
@@ -123,6 +116,7 @@ impl<'a> IndexedPlan<'a> {
             }
         });
         let hosts = hosts.collect();
+        let openings = by_tags.map_or_else(|| vec![Openings::always()], OpeningsByTags::into_openings);
         let closings = openings.iter().filter_map(Openings::first_closing_ms);
         let window_ms = schedule.and_then(|_| closings.max());
         let known = |wave: &Vec<CiId>| wave.iter().filter_map(|host| host_index.get(host).copied()).collect();

@@ -37,6 +37,9 @@ pub struct Forecast {
     pub waves: u32,
     /// From the first snapshot to the end of verification, halted runs included.
     pub duration_seconds: Spread,
+    /// From the start of the first batch to the end, without the wait for the first opening that fits.
+    #[serde(default)]
+    pub work_seconds: Spread,
     /// Percentiles 0 to 100 of the duration, in seconds.
     pub duration_percentiles: Vec<f64>,
     /// The run stops before its end: a gate, its error threshold or its budget.
@@ -158,6 +161,7 @@ fn summarize(indexed: &IndexedPlan, played: &[PlayedRun], seed: u64) -> Forecast
         hosts: indexed.host_count(),
         waves: indexed.wave_count(),
         duration_seconds: Spread::of_sorted(&durations),
+        work_seconds: spread(|run| run.work as f64 / 1000.0),
         duration_percentiles: (0..=100).map(|percent| percentile(&durations, f64::from(percent))).collect(),
         halt: share(|run| run.halted),
         done_in_window: indexed.window_ms.map(|_| share(|run| run.done_in_window)),

@@ -53,6 +53,8 @@ pub struct Player<'s, 'a> {
     changes: Vec<(u64, i8, usize)>,
     down: usize,
     members_down: Vec<u32>,
+    /// When the first batch started.
+    begun_at: Option<u64>,
     pub(super) halted: bool,
     out_of_windows: bool,
 }
@@ -73,6 +75,7 @@ impl<'s, 'a> Player<'s, 'a> {
             changes: Vec::with_capacity(2 * hosts),
             down: 0,
             members_down: vec![0; indexed.services.len()],
+            begun_at: None,
             halted: false,
             out_of_windows: false,
         }
@@ -223,6 +226,7 @@ impl<'s, 'a> Player<'s, 'a> {
     fn patch(&mut self, batch: &[usize]) {
         let plan = self.indexed.plan;
         let start = self.now;
+        self.begun_at.get_or_insert(start);
         let mut failed = Vec::new();
         for host in batch.iter().copied() {
             self.attempts[host] += 1;
@@ -330,6 +334,7 @@ impl<'s, 'a> Player<'s, 'a> {
             exposure,
             max_down,
             duration: self.now,
+            work: self.now - self.begun_at.unwrap_or(self.now),
             below,
             fewest_up,
         }

@@ -8,7 +8,7 @@ use domain::{
     ids::{CiId, RunId},
     plan::Subject,
     release::{self, Admission, CustomerFacts, Direction, Facts, NoticeTime},
-    run::{Answer, HostState},
+    run::{Answer, HostState, WaitCause},
 };
 use service_kit::ApiResult;
 use sqlx::PgConnection;
@@ -45,7 +45,7 @@ pub(super) async fn admit(
         Admission::Admitted { customers, left_out } => {
             let (customers, obstacle) = lock_customers(task, customers).await?;
             if let (true, Some(reason)) = (customers.is_empty(), obstacle) {
-                Answer::NotYet { reason, retry_at: facts.now + LOCK_RETRY }
+                Answer::NotYet { cause: WaitCause::Lock, reason, retry_at: facts.now + LOCK_RETRY }
             } else {
                 if !customers.is_empty() {
                     let name = plan.waves.get(wave).map_or("", |wave| wave.name.as_str());
@@ -56,10 +56,12 @@ pub(super) async fn admit(
                 for (customer, reason) in &left_out {
                     CustomerEvent::LeftOut.add_to(&mut evidence, customer, reason);
                 }
-                Answer::Admitted { hosts: customers, left_out }
+                Answer::Admitted { hosts: customers, left_out, down: BTreeSet::new() }
             }
         }
-        Admission::NotYet { reason, retry_at } => Answer::NotYet { reason, retry_at },
+        Admission::NotYet { reason, retry_at } => {
+            Answer::NotYet { cause: WaitCause::Condition, reason, retry_at }
+        }
         Admission::Never { reason } => Answer::Invalid { reason },
     };
     match &answer {

@@ -1,22 +1,20 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
-use api_types::itsm::{ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
+use api_types::itsm::{Change, ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
+use api_types::patch::RunTrigger;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ChangeId,
     plan::Plan,
-    run::{Answer, Approval},
+    run::{Answer, Approval, WaitCause},
 };
 use serde_json::json;
 use service_kit::{ApiResult, text_enum::to_text};
 
-use super::subjects;
+use super::{admit, subjects};
 use crate::engine::Task;
 use crate::{
-    app::{
-        calendars,
-        transition::{self, Evidence},
-    },
+    app::transition::{self, Evidence},
     store::run_records,
 };
 use patch_compliance::upstream_error;
@@ -25,7 +23,8 @@ use patch_compliance::upstream_error;
 pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let rule = &row.policy.change;
-    let kind = match (row.emergency, &rule.standard_template) {
+    let is_rollback = row.trigger == RunTrigger::Rollback;
+    let kind = match (row.emergency || is_rollback, &rule.standard_template) {
         (true, _) => ChangeKind::Emergency,
         (false, Some(_)) => ChangeKind::Standard,
         (false, None) => ChangeKind::Normal,
@@ -85,6 +84,9 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
 }
 
+/// A quarter: the longest that ITSM plans a change for.
+const MAX_WORK_SECONDS: f64 = 90.0 * 86_400.0;
+
 /// How long the waves of a plan may wait for their conditions, within the limit of the releases template.
 fn longest_wait(plan: &Plan) -> TimeDelta {
     let waits = plan.waves.iter().filter_map(|wave| wave.start.as_ref());
@@ -106,10 +108,17 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
             TimeDelta::hours(i64::from(row.policy.change.approval_timeout_hours))
         }
     };
-    (
-        start,
-        start + wait + TimeDelta::days(7) + task.loaded.plan.as_ref().map(longest_wait).unwrap_or_default(),
-    )
+    // A run that spans several openings takes as long as it was predicted to.
+    let predicted = row.prediction.as_ref().map_or(0.0, |prediction| prediction.duration_p95_seconds);
+    let work = match kind {
+        // The template allows no more.
+        ChangeKind::Standard => TimeDelta::days(7),
+        ChangeKind::Normal | ChangeKind::Emergency => {
+            TimeDelta::days(7) + TimeDelta::seconds(predicted.min(MAX_WORK_SECONDS) as i64)
+        }
+    };
+    let longest = task.loaded.plan.as_ref().map(longest_wait).unwrap_or_default();
+    (start, start + wait + work + longest)
 }
 
 pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
@@ -146,70 +155,86 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
     Ok((Answer::ChangeIs(approval), evidence))
 }
 
+/// Decides which subjects may start now, if the change is still in force: it may have ended or expired since the last ones
+/// started.
+pub(super) async fn admit(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let Some(id) = &task.loaded.row.machine.change_id else { return subjects(task).perform(task).await };
+    let change = task.app.itsm.get_change(id).await.map_err(upstream_error)?;
+    if let Some(reason) = not_in_force(task, &change)? {
+        return Ok((
+            Answer::ChangeIs(Approval::Refused { reason: reason.clone() }),
+            Evidence::logged(format!("nothing more is started: {reason}")),
+        ));
+    }
+    let (answer, evidence) = subjects(task).perform(task).await?;
+    match answer {
+        Answer::NotYet { cause, reason, retry_at } if cause.is_calendar() && retry_at >= change.end_at => {
+            let reason =
+                format!("{reason}, which is after the planned end of change {id} at {}", change.end_at);
+            Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)))
+        }
+        answer => Ok((answer, evidence)),
+    }
+}
+
+/// Why nothing may be started under the change now.
+fn not_in_force(task: &Task<'_>, change: &Change) -> ApiResult<Option<String>> {
+    let (plan, id) = (task.plan()?, &change.id);
+    let hash = plan.hash();
+    Ok(match change.state {
+        ChangeState::Approved | ChangeState::InProgress => {
+            if change.plan_hash.as_deref() != Some(hash.as_str()) {
+                Some(format!("change {id} is approved for another plan"))
+            } else if task.app.clock.now() >= change.end_at {
+                Some(format!("the planned end of change {id} was at {}", change.end_at))
+            } else {
+                let uncovered = plan.subjects().into_iter().find(|target| !change.ci_ids.contains(target));
+                uncovered.map(|target| format!("change {id} does not cover `{target}`"))
+            }
+        }
+        other => Some(format!("change {id} is no longer approved: its state is `{}`", to_text(&other)?)),
+    })
+}
+
 /// Checks everything again right before the work: approval, hash, time span, coverage, freezes, window, other runs.
 pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answer, Evidence)> {
     let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let now = app.clock.now();
-    let not_yet = |reason: String, minutes: i64| {
-        let retry_at = now + TimeDelta::minutes(minutes);
-        Ok((
-            Answer::NotYet { reason: reason.clone(), retry_at },
-            Evidence::logged(format!("waiting: {reason}")),
-        ))
+    let not_yet = |cause: WaitCause, reason: String, retry_at: DateTime<Utc>| {
+        let evidence = Evidence::logged(format!("waiting: {reason}"));
+        Ok((Answer::NotYet { cause, reason, retry_at }, evidence))
     };
     let invalid = |reason: String| Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
-    let hash = plan.hash();
-    match change.state {
-        ChangeState::Approved | ChangeState::InProgress => {}
-        other => {
-            return invalid(format!(
-                "change {id} is no longer approved: its state is `{}`",
-                to_text(&other)?
-            ));
-        }
-    }
-    if change.plan_hash.as_deref() != Some(hash.as_str()) {
-        return invalid(format!("change {id} is approved for another plan"));
-    }
-    if let Some(uncovered) = plan.subjects().into_iter().find(|target| !change.ci_ids.contains(target)) {
-        return invalid(format!("change {id} does not cover `{uncovered}`"));
-    }
-    if now >= change.end_at {
-        return invalid(format!("the planned end of change {id} was at {}", change.end_at));
+    if let Some(reason) = not_in_force(task, &change)? {
+        return invalid(reason);
     }
     if now < change.start_at {
-        return not_yet(format!("the planned start of change {id} is at {}", change.start_at), 1);
+        let reason = format!("the planned start of change {id} is at {}", change.start_at);
+        return not_yet(WaitCause::ChangeStart, reason, change.start_at);
     }
-    if let Some(window) = row.policy.window.as_ref().filter(|_| !row.emergency)
-        && !window.admits_start(now)
-    {
-        return match window.next_start(now) {
-            Some(opens) if opens < change.end_at => {
-                let reason = format!("the maintenance window opens at {opens}");
-                Ok((
-                    Answer::NotYet { reason: reason.clone(), retry_at: opens },
-                    Evidence::logged(format!("waiting: {reason}")),
-                ))
-            }
-            _ => invalid("no maintenance window opens before the planned end of its change".to_owned()),
-        };
+    let hosts = plan.targets.keys().cloned().collect();
+    let openings = admit::openings(task, &hosts, false).await?;
+    match openings.wait {
+        Some(wait) if openings.now.is_empty() && wait.until < change.end_at => {
+            return not_yet(wait.cause, wait.reason, wait.until);
+        }
+        _ if openings.now.is_empty() && !hosts.is_empty() => {
+            return invalid(
+                "no opening of its windows before the planned end of its change is long enough for any host"
+                    .to_owned(),
+            );
+        }
+        _ => {}
     }
     let mut transaction = transition::begin_as_owner(task.lease).await?;
-    if !row.emergency {
-        for target in plan.targets.values() {
-            let freezes = calendars::find_freeze_names(&mut transaction, (now, now), &target.tags).await?;
-            if let Some(freeze) = freezes.first() {
-                return not_yet(format!("freeze `{freeze}` is active"), 5);
-            }
-        }
-    }
     // Customers are locked one by one when they are deployed to: a rollout that waits for weeks must not block an urgent one.
     let ids = subjects(task).locked_together(plan);
     let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &ids, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
-        return not_yet(format!("`{host}` is locked by run {other}"), 1);
+        let reason = format!("`{host}` is locked by run {other}");
+        return not_yet(WaitCause::Lock, reason, now + TimeDelta::minutes(1));
     }
     Ok((
         Answer::Valid,

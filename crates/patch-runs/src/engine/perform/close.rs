@@ -29,20 +29,26 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let Some(id) = &row.machine.change_id else { return Ok("no change was opened".to_owned()) };
     let machine = &row.machine;
     let change = app.itsm.get_change(id).await.map_err(upstream_error)?;
-    let count =
-        |wanted: fn(HostState) -> bool| machine.hosts.values().filter(|host| wanted(host.state)).count();
-    let (good, bad) = (count(|state| state == HostState::Succeeded), count(HostState::is_failure));
+    let hosts = || machine.hosts.values();
+    let bad = hosts().filter(|host| host.has_failed()).count();
+    let rolled_back =
+        hosts().filter(|host| host.state == HostState::RolledBack && !host.has_failed()).count();
+    let good = hosts().filter(|host| host.state == HostState::Succeeded).count() + rolled_back;
+    let unscanned = task.loaded.plan.as_ref().map_or(0, |plan| plan.unscanned.len());
+    let done = if rolled_back == good { "hosts rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
+    let skipped = if unscanned > 0 { format!(", {unscanned} could not be scanned") } else { String::new() };
     let request = CloseChange {
         close_code: Some(match (bad, &machine.stop) {
-            (0, None) => CloseCode::Successful,
+            (0, None) if unscanned == 0 => CloseCode::Successful,
+            // A rollback that was ordered, and did its work.
+            (0, Some(Stop::RollBack { .. })) => CloseCode::SuccessfulIssues,
             (_, None) if good > 0 => CloseCode::SuccessfulIssues,
             _ => CloseCode::Unsuccessful,
         }),
         close_notes: format!(
-            "{good} of {} {} and verified, {bad} failed{why}",
-            machine.hosts.len(),
-            subjects(task).done_text()
+            "{good} of {} {done} and verified, {bad} failed{skipped}{why}",
+            machine.hosts.len()
         ),
         evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
     };
@@ -68,19 +74,29 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
 pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
     let machine = &row.machine;
-    let failed = in_state(machine, HostState::is_failure);
-    let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
+    let failed: Vec<CiId> =
+        machine.hosts.iter().filter(|(_, host)| host.has_failed()).map(|(id, _)| id.clone()).collect();
+    let unscanned = task.loaded.plan.as_ref().map(|plan| &plan.unscanned).filter(|_| !row.dry_run);
+    let unscanned: Vec<CiId> = unscanned.into_iter().flatten().map(|(host, _)| host.clone()).collect();
+    // A run that touches no host harms none.
+    let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }))
+        && !row.dry_run
+        && !machine.hosts.is_empty();
     let mut evidence = Evidence::default();
     let not_rebooted = reboots::still_due(task).await?;
-    if !failed.is_empty() || by_fault || !not_rebooted.is_empty() {
+    if !failed.is_empty() || !unscanned.is_empty() || by_fault || !not_rebooted.is_empty() {
         let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!(": {}", stop.reason()));
-        let lines = failed.iter().map(|host| {
-            let run = &machine.hosts[host];
-            format!("{host}: {} ({})", run.error.as_deref().unwrap_or("failed"), run.state.name())
+        let lines = failed.iter().chain(&unscanned).filter_map(|host| {
+            let run = machine.hosts.get(host)?;
+            Some(format!("{host}: {} ({})", run.error.as_deref().unwrap_or("failed"), run.state.name()))
         });
+        let skipped = match unscanned.len() {
+            0 => String::new(),
+            count => format!(", {count} could not be scanned"),
+        };
         let request = CreateIncident {
             short_description: format!(
-                "Patch run of {}: {} of {} hosts failed{why}",
+                "Patch run of {}: {} of {} hosts failed{skipped}{why}",
                 row.policy.name,
                 failed.len(),
                 machine.hosts.len()
@@ -96,7 +112,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
                 .collect::<Vec<_>>()
                 .join("\n"),
             severity: if by_fault { Severity::High } else { Severity::Medium },
-            ci_ids: failed.clone(),
+            ci_ids: failed.iter().chain(&unscanned).cloned().collect(),
             change_id: machine.change_id.clone(),
             correlation_id: Some(format!("run:{}", row.id)),
         };
@@ -104,8 +120,9 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         evidence.log.push((None, format!("opened incident {}: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
-    let outcome = outcome_text(machine, &failed);
-    let has_succeeded = machine.stop.is_none() && failed.is_empty();
+    let is_complete = failed.is_empty() && unscanned.is_empty();
+    let outcome = outcome_text(machine, is_complete);
+    let has_succeeded = machine.stop.is_none() && is_complete;
     let scope = if has_succeeded { row.policy.notices.success } else { row.policy.notices.failure };
     let recipients = row.policy.notify.iter().filter(|_| scope != NoticeScope::None);
     for recipient in recipients.collect::<BTreeSet<_>>() {
@@ -133,8 +150,8 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Alerted, evidence))
 }
 
-fn outcome_text(machine: &Run, failed: &[CiId]) -> &'static str {
-    match (&machine.stop, failed.is_empty()) {
+fn outcome_text(machine: &Run, is_complete: bool) -> &'static str {
+    match (&machine.stop, is_complete) {
         (Some(Stop::Cancelled { .. }), _) => "cancelled",
         (Some(Stop::Expired { .. }), _) => "expired",
         (Some(Stop::RollBack { .. }), _) => "rolled back",
@@ -142,8 +159,4 @@ fn outcome_text(machine: &Run, failed: &[CiId]) -> &'static str {
         (None, true) => "succeeded",
         (None, false) => "completed with errors",
     }
-}
-
-fn in_state(machine: &Run, wanted: fn(HostState) -> bool) -> Vec<CiId> {
-    machine.hosts.iter().filter(|(_, host)| wanted(host.state)).map(|(id, _)| id.clone()).collect()
 }

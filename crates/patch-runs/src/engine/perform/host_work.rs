@@ -12,7 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 use patch_compliance::app::compliance;
 use service_kit::ApiResult;
 
-use super::{hosts, patch, plan, snapshot, staging_tests, verify};
+use super::{admit, hosts, patch, plan, snapshot, staging_tests, verify};
 use crate::engine::Task;
 use crate::{
     app::{
@@ -22,6 +22,9 @@ use crate::{
     engine::{ChangeText, SubjectWork, Work},
     upstream_error,
 };
+
+/// Hosts that a text lists before it counts the rest.
+const MAX_LISTED: usize = 50;
 
 pub(super) struct HostWork;
 
@@ -33,6 +36,7 @@ impl SubjectWork for HostWork {
     fn perform<'a>(&'a self, task: &'a Task<'a>) -> Work<'a> {
         async move {
             match &task.pending.action {
+                Action::Admit { wave, hosts } => admit::admit_hosts(task, *wave, hosts).await,
                 Action::Snapshot { hosts } => snapshot::snapshot(task, hosts).await,
                 Action::Test { phase, hosts } => staging_tests::test(task, *phase, hosts).await,
                 Action::Patch { hosts } => patch::patch(task, hosts).await,
@@ -53,10 +57,11 @@ impl SubjectWork for HostWork {
         Ok(ChangeText {
             short_description: format!("Patch {} hosts: {what}", plan.targets.len()),
             description: format!(
-                "Run {} installs {packages} package updates on {} hosts in {} waves.",
+                "Run {} installs {packages} package updates on {} hosts in {} waves.{}",
                 task.loaded.row.id,
                 plan.targets.len(),
-                plan.waves.len()
+                plan.waves.len(),
+                unscanned_text(plan)
             ),
             backout_plan: match plan.snapshot_retention_hours {
                 Some(hours) => {
@@ -115,6 +120,18 @@ impl SubjectWork for HostWork {
     fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }
+}
+
+/// The hosts that are not patched because nothing is known about them.
+fn unscanned_text(plan: &Plan) -> String {
+    if plan.unscanned.is_empty() {
+        return String::new();
+    }
+    let lines = plan.unscanned.iter().take(MAX_LISTED).map(|(host, reason)| format!("\n  {host}: {reason}"));
+    let rest = plan.unscanned.len().saturating_sub(MAX_LISTED);
+    let rest = if rest > 0 { format!("\n  and {rest} more") } else { String::new() };
+    let count = plan.unscanned.len();
+    format!("\nSkipped: {count} hosts could not be scanned:{}{rest}", lines.collect::<String>())
 }
 
 /// Ends the run's own maintenance on a host, also on a host that was lost during the run.

@@ -1,5 +1,6 @@
 //! The performers, one per action. Each can be repeated after a crash and does the work once.
 
+mod admit;
 mod change;
 mod close;
 mod host_work;
@@ -40,8 +41,8 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
-        Action::Admit { .. }
-        | Action::RunChecks { .. }
+        Action::Admit { .. } => change::admit(&task).await,
+        Action::RunChecks { .. }
         | Action::Snapshot { .. }
         | Action::Test { .. }
         | Action::Patch { .. }

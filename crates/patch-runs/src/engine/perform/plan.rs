@@ -1,5 +1,6 @@
 //! PLAN: which hosts, which updates, in which waves; and the forecast.
 
+use api_types::patch::RunTrigger;
 use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
 use service_kit::{ApiError, ApiResult};
 
@@ -27,18 +28,18 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             return Ok((Answer::Invalid { reason: error.to_string() }, Evidence::logged(error.to_string())));
         }
     };
-    if request.targets.is_empty() {
+    if request.targets.is_empty() && request.unscanned.is_empty() {
         return Ok((
             Answer::NothingToDo,
             Evidence::logged("nothing to do: no selected host is missing a wanted update"),
         ));
     }
-    if let Some(reason) = rollback_window_error(&row.policy) {
-        return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
-    }
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
-    let schedule = if row.emergency { None } else { plans::schedule(app, &mut conn, &row.policy).await? };
+    let schedule = match row.waits_for_openings() {
+        true => plans::schedule(app, &mut conn, &row.policy).await?,
+        false => None,
+    };
     drop(conn);
     let made = tokio::task::spawn_blocking(move || {
         plans::make_plan(&request, &durations, observations, schedule.as_ref())
@@ -46,6 +47,11 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let PlannedRun { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
+        return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    if row.trigger != RunTrigger::Rollback
+        && let Some(reason) = rollback_window_error(&row.policy, forecast.work_seconds.p95)
+    {
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
     }
     let mut conn = app.pool.acquire().await?;
@@ -60,17 +66,25 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         before.compliant,
         before.total
     );
+    let skipped = plan.unscanned.iter();
+    let mut log: Vec<_> = skipped
+        .map(|(host, reason)| (Some(host.clone()), format!("skipped: could not be scanned: {reason}")))
+        .collect();
+    log.push((None, text));
+    // A forecast of nothing is no prediction.
+    let forecast = (!plan.targets.is_empty()).then_some((forecast, shown));
     let evidence = Evidence {
-        plan: Some(PlanEvidence { plan, forecast: Some((forecast, shown)), compliance_before: before }),
-        log: vec![(None, text)],
+        plan: Some(PlanEvidence { plan, forecast, compliance_before: before }),
+        log,
         ..Evidence::default()
     };
     Ok((Answer::Planned, evidence))
 }
 
 /// Why hosts could not be rolled back for as long as the policy requires.
-fn rollback_window_error(policy: &Policy) -> Option<String> {
+fn rollback_window_error(policy: &Policy, run_seconds: f64) -> Option<String> {
     let wanted = policy.rollback_window_hours?;
+    let run_hours = (run_seconds / 3600.0).ceil() as u32;
     let kept = policy.snapshot_retention_hours;
     // Packages can be downgraded while the repositories offer the older versions.
     if policy.rollback_preference == RollbackPreference::Downgrade {
@@ -79,6 +93,11 @@ fn rollback_window_error(policy: &Policy) -> Option<String> {
         Some(format!("the policy requires a rollback window of {wanted} h but takes no snapshots"))
     } else if wanted > kept {
         Some(format!("the policy requires a rollback window of {wanted} h but keeps snapshots for {kept} h"))
+    } else if wanted.saturating_add(run_hours) > kept.saturating_add(1) {
+        Some(format!(
+            "the policy requires a rollback window of {wanted} h after a run that takes up to {run_hours} h, but keeps \
+             snapshots for {kept} h"
+        ))
     } else {
         None
     }

@@ -38,8 +38,8 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     let verify_host = |host: &CiId| match scanned.get(host) {
         Some(Ok(())) if !patched.contains(host) => Verification::Healthy,
         Some(Ok(())) => compare_versions(&targets[host], installed.get(host)),
-        Some(Err(reason)) => {
-            Verification::Inconclusive { reason: format!("it could not be scanned: {reason}") }
+        Some(Err(unscanned)) => {
+            Verification::Inconclusive { reason: format!("it could not be scanned: {}", unscanned.reason) }
         }
         None => Verification::Inconclusive { reason: "the scan returned no result for it".to_owned() },
     };
