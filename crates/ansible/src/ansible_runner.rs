@@ -23,7 +23,8 @@ use tokio::{
 use crate::{
     environment::ChildSettings,
     error::StartError,
-    event_reader::read_events,
+    event_reader::{LastLine, read_events},
+    lease_file::LeaseFile,
     output_log::OutputLog,
     playbook::{Playbooks, installation_folders},
     process::Orphan,
@@ -119,11 +120,12 @@ impl AnsibleRunner {
         // A child that has not been waited for keeps its pid and its start time, even after it has ended.
         let gone = || self.spawn_error(io::Error::other("the process was gone at once"));
         let pid = child.id().ok_or_else(gone)?;
-        let process = Orphan { pid, start_time: ProcessStat::read(pid).ok_or_else(gone)?.start_time };
+        let process = Orphan::of(pid, ProcessStat::read(pid).ok_or_else(gone)?.start_time);
         let (events, received) = mpsc::channel(EVENT_BUFFER);
         let (stop, stopped) = watch::channel(StopLevel::None);
         let (exited, has_exited) = watch::channel(false);
-        let log_path = folder.log();
+        let (log_path, lease_file) = (folder.log(), LeaseFile::at(folder.lease_file()));
+        let (last_line, lines) = watch::channel(LastLine::now());
         let supervisor = Supervisor {
             child,
             pid,
@@ -133,12 +135,13 @@ impl AnsibleRunner {
             graces: run.stop_graces,
             stop: stopped,
             exited,
-            reader: tokio::spawn(read_events(events_pipe, redactor, events.clone(), has_exited)),
+            lines,
+            reader: tokio::spawn(read_events(events_pipe, redactor, events.clone(), has_exited, last_line)),
             log: tokio::spawn(log.copy_from(output_pipe)),
             events,
         };
         tokio::spawn(supervisor.run());
-        Ok(RunningPlaybook { process, log: log_path, events: received, stop: StopHandle(stop) })
+        Ok(RunningPlaybook { process, log: log_path, lease_file, events: received, stop: StopHandle(stop) })
     }
 
     fn spawn_error(&self, source: io::Error) -> StartError {
@@ -161,6 +164,10 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
     let failed = |source| StartError::RunFolder { path: folder.path().to_owned(), source };
     let mut variables = run.extra_vars.clone();
     variables.set("pm_stop_file", folder.stop_file().to_string_lossy().into_owned());
+    if let Some(lease) = run.lease {
+        LeaseFile::at(folder.lease_file()).extend(lease).map_err(failed)?;
+        variables.set("pm_lease_file", folder.lease_file().to_string_lossy().into_owned());
+    }
     if let Some(token) = &run.api_token {
         folder.write_secret(&folder.token(), token).map_err(failed)?;
         variables.set("pm_token_file", folder.token().to_string_lossy().into_owned());

@@ -174,6 +174,8 @@ pub enum End {
     /// Was asked to stop, did not react to SIGTERM, and was killed.
     Killed,
     TimedOut,
+    /// It wrote nothing for a minute, not even a heartbeat.
+    Silent,
     /// Ansible could not run the playbook at all.
     Refused,
     /// Ended although nothing asked it to.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::{
     io::AsyncRead,
     sync::{mpsc, watch},
-    time,
+    time::{self, Instant},
 };
 
 use crate::{
@@ -31,10 +31,34 @@ enum Line {
         step: Option<WorkflowStep>,
     },
     HostResult(Box<HostResult>),
+    /// Written every five seconds.
+    Heartbeat,
     /// The playbook completed on these hosts.
     Stats {
         hosts: BTreeSet<CiId>,
     },
+}
+
+/// When the playbook was heard of last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LastLine {
+    At(Instant),
+    /// A slow receiver makes the playbook wait, which is no silence of its own.
+    BeingPassedOn,
+}
+
+impl LastLine {
+    pub fn now() -> Self {
+        Self::At(Instant::now())
+    }
+
+    /// When the silence after it becomes too long.
+    pub fn silent_at(self, allowed: Duration) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at + allowed),
+            Self::BeingPassedOn => None,
+        }
+    }
 }
 
 /// What the whole stream reported, for judging how the run ended.
@@ -56,6 +80,7 @@ impl StreamSummary {
                 }
                 Some(Event::HostResult(*result))
             }
+            Line::Heartbeat => None,
             Line::Stats { hosts } => {
                 self.has_stats = true;
                 self.finished.extend(hosts);
@@ -71,6 +96,7 @@ pub(crate) async fn read_events(
     redactor: Redactor,
     events: mpsc::Sender<Event>,
     mut exited: watch::Receiver<bool>,
+    last_line: watch::Sender<LastLine>,
 ) -> StreamSummary {
     let mut summary = StreamSummary::default();
     let mut lines = BoundedLines::new(pipe, LONGEST_EVENT_BYTES);
@@ -88,8 +114,10 @@ pub(crate) async fn read_events(
         match line {
             Ok(Some(line)) => {
                 if let Some(event) = parse(&line.bytes, &redactor).and_then(|line| summary.note(line)) {
+                    last_line.send_replace(LastLine::BeingPassedOn);
                     let _ = events.send(event).await;
                 }
+                last_line.send_replace(LastLine::now());
             }
             Ok(None) => return summary,
             Err(error) => {

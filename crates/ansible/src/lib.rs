@@ -17,6 +17,7 @@ mod variables;
 
 mod environment;
 mod event_reader;
+mod lease_file;
 mod lines;
 mod output_log;
 mod private_folder;
@@ -35,6 +36,7 @@ pub use event::{
     PassedOver, TestResult,
 };
 pub use inventory::{Connection, InvalidInventory, Inventory};
+pub use lease_file::LeaseFile;
 pub use playbook::{Playbook, Playbooks};
 pub use process::{Orphan, OrphanEnd};
 pub use run::{KillOnDrop, PlaybookRun, RunningPlaybook, StopGraces, StopHandle};

@@ -9,6 +9,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 const POLL: Duration = Duration::from_millis(50);
 /// A killed process that is still there hangs in an uninterruptible call, for as long as its device takes.
@@ -20,11 +21,16 @@ pub struct Orphan {
     pub pid: u32,
     /// Clock ticks between the machine's boot and the process's start, as the kernel counts them.
     pub start_time: u64,
+    /// The boot of the machine on which it runs. Records of before do not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Uuid>,
 }
 
 /// How the orphan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrphanEnd {
+    /// It runs on another machine, where nobody can end it from here: its lease does.
+    Elsewhere,
     /// It had ended before, or its pid belongs to another process by now.
     Gone,
     Terminated,
@@ -34,6 +40,15 @@ pub enum OrphanEnd {
 }
 
 impl Orphan {
+    /// A process of this machine.
+    pub(crate) fn of(pid: u32, start_time: u64) -> Self {
+        Self { pid, start_time, boot: this_boot() }
+    }
+
+    fn is_elsewhere(self) -> bool {
+        self.boot.is_some() && self.boot != this_boot()
+    }
+
     pub fn is_alive(self) -> bool {
         let found = ProcessStat::read(self.pid)
             .is_some_and(|stat| stat.start_time == self.start_time && !stat.has_ended);
@@ -45,6 +60,9 @@ impl Orphan {
 
     /// Terminates it, and kills it with everything it started if it has not ended within `grace`.
     pub async fn end(self, grace: Duration) -> OrphanEnd {
+        if self.is_elsewhere() {
+            return OrphanEnd::Elsewhere;
+        }
         if !self.is_alive() {
             return OrphanEnd::Gone;
         }
@@ -68,6 +86,10 @@ impl Orphan {
         }
         true
     }
+}
+
+fn this_boot() -> Option<Uuid> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().parse().ok()
 }
 
 /// Signals only the main process, whose handler ends its workers. Each worker is a session of its own, so a signal to
@@ -122,11 +144,11 @@ mod tests {
     async fn another_process_under_the_same_pid_is_left_alone() {
         let own = std::process::id();
         let start_time = ProcessStat::read(own).unwrap().start_time;
-        assert!(!Orphan { pid: own, start_time: start_time + 1 }.is_alive());
+        assert!(!Orphan::of(own, start_time + 1).is_alive());
         assert!(
-            !Orphan { pid: own, start_time }.is_alive(),
+            !Orphan::of(own, start_time).is_alive(),
             "a process other than ansible-playbook was taken for one"
         );
-        assert_eq!(Orphan { pid: own, start_time }.end(Duration::ZERO).await, OrphanEnd::Gone);
+        assert_eq!(Orphan::of(own, start_time).end(Duration::ZERO).await, OrphanEnd::Gone);
     }
 }

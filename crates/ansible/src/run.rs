@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     event::{Ended, Event},
     inventory::Inventory,
+    lease_file::LeaseFile,
     playbook::Playbook,
     process::Orphan,
     secret::Secret,
@@ -27,6 +28,8 @@ pub struct PlaybookRun {
     /// Folder of only this run. The inventory and the log stay in it, secrets do not.
     pub run_dir: PathBuf,
     pub timeout: Duration,
+    /// How long it may begin steps unless [`LeaseFile::extend`] gives it more time; absent: until its timeout.
+    pub lease: Option<Duration>,
     pub stop_graces: StopGraces,
     /// Token that the plugins present to the platform's services; passed in a file.
     pub api_token: Option<Secret>,
@@ -43,6 +46,7 @@ impl PlaybookRun {
             forks: 24,
             run_dir: run_dir.into(),
             timeout: Duration::from_secs(3600),
+            lease: None,
             stop_graces: StopGraces::default(),
             api_token: None,
             secrets: Vec::new(),
@@ -112,6 +116,7 @@ impl Drop for KillOnDrop {
 pub struct RunningPlaybook {
     pub(crate) process: Orphan,
     pub(crate) log: PathBuf,
+    pub(crate) lease_file: LeaseFile,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) stop: StopHandle,
 }
@@ -120,6 +125,11 @@ impl RunningPlaybook {
     /// Pid and start time. Record them, so that a later process can find this one and end it.
     pub fn process(&self) -> Orphan {
         self.process
+    }
+
+    /// Extends its lease, if it was started with one.
+    pub fn lease_file(&self) -> LeaseFile {
+        self.lease_file.clone()
     }
 
     /// The output of `ansible-playbook`, redacted and bounded.

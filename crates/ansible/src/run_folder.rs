@@ -68,6 +68,10 @@ impl RunFolder {
         self.path.join("stop")
     }
 
+    pub fn lease_file(&self) -> PathBuf {
+        self.path.join("lease")
+    }
+
     pub fn token(&self) -> PathBuf {
         self.private.join("token")
     }

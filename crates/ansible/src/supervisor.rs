@@ -13,12 +13,12 @@ use tokio::{
     process::{Child, Command},
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use crate::{
     event::{End, Ended, Event, ExitKind},
-    event_reader::StreamSummary,
+    event_reader::{LastLine, StreamSummary},
     inventory::Inventory,
     process::{self, KILL_GRACE},
     run::{StopGraces, StopLevel},
@@ -27,6 +27,8 @@ use crate::{
 };
 
 const SSH_EXIT_GRACE: Duration = Duration::from_secs(2);
+/// Twelve heartbeats.
+const SILENT_AFTER: Duration = Duration::from_secs(60);
 
 pub(crate) struct Supervisor {
     pub child: Child,
@@ -37,6 +39,8 @@ pub(crate) struct Supervisor {
     pub graces: StopGraces,
     pub stop: watch::Receiver<StopLevel>,
     pub exited: watch::Sender<bool>,
+    /// When the playbook was heard of last.
+    pub lines: watch::Receiver<LastLine>,
     pub reader: JoinHandle<StreamSummary>,
     pub log: JoinHandle<()>,
     pub events: mpsc::Sender<Event>,
@@ -48,6 +52,7 @@ enum Cause {
     None,
     Requested,
     TimedOut,
+    Silent,
 }
 
 /// What it took to end the child.
@@ -93,7 +98,15 @@ impl Supervisor {
             status = self.child.wait() => return (status.ok(), Cause::None, Means::StopFile),
             () = reached(self.stop.clone(), StopLevel::AtTaskBoundary) => Cause::Requested,
             () = sleep(self.timeout) => Cause::TimedOut,
+            () = silence(self.lines.clone()) => Cause::Silent,
         };
+        if cause == Cause::Silent {
+            tracing::warn!(
+                pid = self.pid,
+                "a playbook has been silent for {} s and is ended",
+                SILENT_AFTER.as_secs()
+            );
+        }
         if let Err(error) = fs::File::create(self.folder.stop_file()) {
             // The run then does not stop at a task boundary, and the next means follows.
             tracing::warn!(%error, "cannot ask a run to stop between two steps");
@@ -101,7 +114,8 @@ impl Supervisor {
         tokio::select! {
             status = self.child.wait() => return (status.ok(), cause, Means::StopFile),
             () = reached(self.stop.clone(), StopLevel::AtOnce) => {}
-            () = sleep(self.graces.finish) => {}
+            // What is silent does not notice the request.
+            () = sleep(if cause == Cause::Silent { Duration::ZERO } else { self.graces.finish }) => {}
         }
         process::terminate(self.pid);
         if let Ok(status) = timeout(self.graces.terminate, self.child.wait()).await {
@@ -110,6 +124,26 @@ impl Supervisor {
         process::kill_tree(self.pid);
         let status = timeout(KILL_GRACE, self.child.wait()).await.ok().and_then(io::Result::ok);
         (status, cause, Means::Kill)
+    }
+}
+
+/// Waits until the playbook has written nothing for too long, not even a heartbeat.
+async fn silence(mut lines: watch::Receiver<LastLine>) {
+    loop {
+        let last = *lines.borrow_and_update();
+        let too_long = async {
+            match last.silent_at(SILENT_AFTER) {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = too_long => return,
+            changed = lines.changed() => if changed.is_err() {
+                // The stream has ended; so has the playbook, or its timeout ends it.
+                return pending().await;
+            }
+        }
     }
 }
 
@@ -125,6 +159,7 @@ fn judge(exit: ExitKind, cause: Cause, means: Means, stats: bool) -> End {
         // It completed before it noticed the request to stop.
         (_, _, ExitKind::Ok) => End::Succeeded,
         (Cause::TimedOut, ..) => End::TimedOut,
+        (Cause::Silent, ..) => End::Silent,
         (Cause::Requested, Means::StopFile, _) => End::Stopped,
         (Cause::Requested, Means::Terminate, _) => End::Terminated,
         (Cause::Requested, Means::Kill, _) => End::Killed,

@@ -91,6 +91,11 @@ impl<K: Key> Lease<K> {
         self.holder.registration.is_alive()
     }
 
+    /// How long this lease is good for without another heartbeat; zero once it has lapsed.
+    pub fn remaining(&self) -> LeaseTime {
+        LeaseTime { registration: self.holder.registration.clone() }
+    }
+
     /// Cancelled when the owner's registration lapses: stop what runs outside the database.
     pub fn lapsed(&self) -> CancellationToken {
         self.holder.registration.lapsed.child_token()
@@ -138,6 +143,23 @@ impl<K: Key> Lease<K> {
     pub async fn release(self) -> Result<(), LeaseError> {
         let tx = self.begin().await?;
         self.finish(tx).await
+    }
+}
+
+/// The time that a worker's leases are good for, as heartbeats extend it.
+#[derive(Clone)]
+pub struct LeaseTime {
+    registration: Arc<Registration>,
+}
+
+impl LeaseTime {
+    pub fn left(&self) -> Duration {
+        let until = self.registration.good_until();
+        if self.registration.is_alive() {
+            until.saturating_duration_since(tokio::time::Instant::now())
+        } else {
+            Duration::ZERO
+        }
     }
 }
 

@@ -80,7 +80,7 @@ mod worker;
 pub use backoff::Backoff;
 pub use config::LeaseConfig;
 pub use error::LeaseError;
-pub use lease::{Epoch, Lease};
+pub use lease::{Epoch, Lease, LeaseTime};
 pub use registration::WorkerId;
 pub use schema::{migrate, migrator};
 pub use table::{Key, LeasedTable};

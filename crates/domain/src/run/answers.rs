@@ -257,6 +257,7 @@ impl Run {
         let host = self.host_in_batch(step, id)?;
         if state.is_working() && host.state.is_working() {
             host.state = state;
+            host.update_begun |= state == HostState::Patching;
         }
         Ok(())
     }
@@ -296,7 +297,10 @@ impl Run {
     fn end_host(&mut self, id: &CiId, result: HostResult) {
         let Some(host) = self.hosts.get_mut(id) else { return };
         match result {
-            HostResult::Succeeded => host.end(HostState::Succeeded, None),
+            HostResult::Succeeded => {
+                host.update_begun = true;
+                host.end(HostState::Succeeded, None)
+            }
             HostResult::Failed { reason, step } => {
                 host.end(HostState::Failed, reason);
                 host.failed_step = step;
@@ -312,7 +316,10 @@ impl Run {
         for id in hosts {
             let Some(host) = self.hosts.get_mut(id) else { continue };
             match results.get(id) {
-                Some(Ok(())) => host.state = HostState::RolledBack,
+                Some(Ok(())) => {
+                    host.state = HostState::RolledBack;
+                    host.update_begun = false;
+                }
                 Some(Err(reason)) => host.end(HostState::RollbackFailed, reason.clone()),
                 None => host.end(HostState::RollbackFailed, "the rollback returned no answer".to_owned()),
             }

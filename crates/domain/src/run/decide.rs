@@ -268,11 +268,16 @@ impl Run {
             Some(step) => plan.workflow.rule(step, plan.rollback).on_failure == OnFailure::Rollback,
             None => plan.rollback == Rollback::Auto,
         };
-        wanted && Self::can_go_back(host)
+        wanted && Self::can_go_back(plan, host)
     }
 
-    fn can_go_back(host: &HostRun) -> bool {
-        host.was_touched() && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
+    /// A host on which the update has not begun is as it was: a return to its snapshot would only lose what was written since.
+    fn can_go_back(plan: &Plan, host: &HostRun) -> bool {
+        let is_changed = match plan.subject() {
+            Subject::Host => host.update_begun,
+            Subject::Customer => host.was_touched(),
+        };
+        is_changed && !matches!(host.state, HostState::RolledBack | HostState::RollbackFailed)
     }
 
     /// Rollback is by snapshot, or by package manager if the plan says so; for a customer by deploying its previous version.
@@ -292,8 +297,11 @@ impl Run {
             return self.ask(Action::Recover { hosts: in_hand.into_iter().collect() }, now);
         }
         let roll_back_all = matches!(self.stop, Some(Stop::RollBack { .. }));
-        let mut restore =
-            if roll_back_all { self.in_state(&all, Self::can_go_back) } else { self.restorable(plan, &all) };
+        let mut restore = if roll_back_all {
+            self.in_state(&all, |host| Self::can_go_back(plan, host))
+        } else {
+            self.restorable(plan, &all)
+        };
         restore.retain(|id| self.has_way_back(plan, id));
         if !restore.is_empty() {
             return self.ask_rollback(restore.into_iter().collect(), now);

@@ -165,6 +165,9 @@ pub struct HostRun {
     /// How often its workflow was started.
     pub attempts: u32,
     pub snapshot: Option<Uuid>,
+    /// Its update has begun and was not undone. Before that there is nothing to roll back.
+    #[serde(default)]
+    pub update_begun: bool,
     pub error: Option<String>,
     /// The step of its workflow at which it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +176,14 @@ pub struct HostRun {
 
 impl Default for HostRun {
     fn default() -> Self {
-        Self { state: HostState::Pending, attempts: 0, snapshot: None, error: None, failed_step: None }
+        Self {
+            state: HostState::Pending,
+            attempts: 0,
+            snapshot: None,
+            update_begun: false,
+            error: None,
+            failed_step: None,
+        }
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
 
 use api_types::{
     cmdb::{CiType, Compatibility, Graph},
-    patch::{Forecast, HostStatus},
+    patch::Forecast,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::run::DownCause;
+use domain::run::{DownCause, HostRun};
 use domain::{
     ids::{CiId, RunId},
     plan::{Intent, Plan, Target},
@@ -29,10 +29,7 @@ use uuid::Uuid;
 use super::{calendars, host_states, scans, targets};
 use crate::{
     App,
-    store::{
-        run_records,
-        runs::{self, RunRow},
-    },
+    store::runs::{self, RunRow},
     upstream_error,
 };
 use advisories::os_key;
@@ -191,20 +188,20 @@ pub(crate) struct WaysBack {
 pub(crate) fn ways_back(
     plan: &Plan,
     started_at: Option<DateTime<Utc>>,
-    hosts: Vec<HostStatus>,
+    hosts: BTreeMap<CiId, HostRun>,
     now: DateTime<Utc>,
 ) -> WaysBack {
     let retention = plan.snapshot_retention_hours.map(|hours| TimeDelta::hours(i64::from(hours)));
     let is_kept = started_at.zip(retention).is_some_and(|(started, retention)| now < started + retention);
     let mut ways = WaysBack { hosts: BTreeSet::new(), snapshots: BTreeMap::new() };
-    for host in hosts.into_iter().filter(|host| host.attempts > 0) {
-        let mode = plan.targets.get(&host.ci_id).map(|target| target.rollback_mode);
-        match host.snapshot_id.filter(|_| is_kept) {
-            Some(snapshot) => drop(ways.snapshots.insert(host.ci_id.clone(), snapshot)),
+    for (id, host) in hosts.into_iter().filter(|(_, host)| host.update_begun) {
+        let mode = plan.targets.get(&id).map(|target| target.rollback_mode);
+        match host.snapshot.filter(|_| is_kept) {
+            Some(snapshot) => drop(ways.snapshots.insert(id.clone(), snapshot)),
             None if mode == Some(RollbackMode::Downgrade) => {}
             None => continue,
         }
-        ways.hosts.insert(host.ci_id);
+        ways.hosts.insert(id);
     }
     ways
 }
@@ -215,7 +212,7 @@ async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResu
     let plan = runs::find_plan(&mut conn, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
-    let hosts = run_records::list_host_statuses(&mut conn, of_run).await?;
+    let hosts = runs::list_machine_hosts(&mut conn, of_run).await?;
     let started_at = runs::get_run(&mut conn, of_run).await?.started_at;
     drop(conn);
     let WaysBack { hosts, snapshots } = ways_back(&plan, started_at, hosts, app.clock.now());

@@ -366,7 +366,7 @@ pub(crate) async fn roll_back_run(
     }
     refuse_customers(&row)?;
     let plan = runs::find_plan(&mut conn, id).await?;
-    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let hosts = runs::list_machine_hosts(&mut conn, id).await?;
     drop(conn);
     let ways = plan.map(|plan| plans::ways_back(&plan, row.started_at, hosts, app.clock.now()));
     let ids = ways.map(|ways| ways.hosts).unwrap_or_default();

@@ -2,10 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ansible::{End, Ended, Event, KillOnDrop, PlaybookRun, RunningPlaybook};
+use ansible::{End, Ended, Event, KillOnDrop, LeaseFile, PlaybookRun, RunningPlaybook};
 use domain::ids::RunId;
+use leases::LeaseTime;
 use service_kit::{ApiError, ApiResult, problem_types};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{StopSignal, Task};
 use crate::app::transition;
@@ -18,6 +20,7 @@ pub struct ActivePlaybook {
     stopping: bool,
     app: App,
     _kill_on_drop: KillOnDrop,
+    _extends_lease: AbortOnDropHandle<()>,
 }
 
 /// A new folder for the files of an action's playbook.
@@ -27,7 +30,9 @@ pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
 }
 
 /// Starts a playbook and records which process it is.
-pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlaybook> {
+pub async fn start(task: &Task<'_>, mut run: PlaybookRun) -> ApiResult<ActivePlaybook> {
+    let lease_time = task.lease.remaining();
+    run.lease = Some(lease_time.left());
     let running = task.app.runner.start(run).await.map_err(|error| {
         ApiError::new(
             problem_types::ANSIBLE,
@@ -35,6 +40,7 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlayboo
         )
     })?;
     let kill_on_drop = running.kill_on_drop();
+    let extends_lease = AbortOnDropHandle::new(tokio::spawn(extend_lease(running.lease_file(), lease_time)));
     let process = serde_json::to_value(running.process())?;
     let mut transaction = transition::begin_as_owner(task.lease).await?;
     run_records::update_action_process(
@@ -51,7 +57,18 @@ pub async fn start(task: &Task<'_>, run: PlaybookRun) -> ApiResult<ActivePlayboo
         stopping: false,
         app: task.app.clone(),
         _kill_on_drop: kill_on_drop,
+        _extends_lease: extends_lease,
     })
+}
+
+/// Keeps the playbook's lease as long as the run's. If this process is paused, nothing extends it.
+async fn extend_lease(file: LeaseFile, time: LeaseTime) {
+    loop {
+        tokio::time::sleep(EXTEND_EVERY).await;
+        if let Err(error) = file.extend(time.left()) {
+            tracing::warn!("cannot extend the lease of a playbook, which stops when it ends: {error}");
+        }
+    }
 }
 
 impl ActivePlaybook {
@@ -87,12 +104,15 @@ pub fn end_reason(ended: Option<&Ended>) -> String {
             End::Succeeded | End::HostsFailed => "the playbook ended without a result".to_owned(),
             End::Stopped | End::Terminated | End::Killed => "the playbook was stopped".to_owned(),
             End::TimedOut => "the playbook exceeded its time limit".to_owned(),
+            End::Silent => "the playbook was silent for a minute and was ended".to_owned(),
             other => format!("the playbook failed ({other:?}, {:?})", ended.exit),
         },
         None => "the playbook ended without a result".to_owned(),
     }
 }
 
+/// Between two extensions of a playbook's lease: well below the time that one heartbeat gives.
+const EXTEND_EVERY: Duration = Duration::from_secs(1);
 /// Time for the start and the end of a playbook, in addition to the work on its hosts.
 pub const MARGIN: Duration = Duration::from_secs(120);
 

@@ -334,7 +334,9 @@ pub async fn update_results(
 /// The hosts of a run as its state machine knows them.
 pub async fn list_machine_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, HostRun>> {
     let rows = sqlx::query!(
-        "SELECT ci_id, state, attempts, snapshot_id, error, failed_step FROM patch.run_hosts WHERE run_id = $1",
+        r#"SELECT ci_id, state, attempts, snapshot_id, error, failed_step,
+               coalesce(update_begun, attempts > 0) AS "update_begun!"
+           FROM patch.run_hosts WHERE run_id = $1"#,
         id.0
     )
     .fetch_all(conn)
@@ -345,6 +347,7 @@ pub async fn list_machine_hosts(conn: &mut PgConnection, id: RunId) -> ApiResult
             state: from_text(&row.state)?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
             snapshot: row.snapshot_id,
+            update_begun: row.update_begun,
             error: row.error,
             failed_step: row.failed_step.as_deref().map(from_text).transpose()?,
         };
@@ -369,16 +372,19 @@ pub async fn upsert_machine_hosts(
     let errors: Vec<Option<String>> = hosts.iter().map(|(_, host, _)| host.error.clone()).collect();
     let failed_steps: Vec<Option<String>> =
         hosts.iter().map(|(_, host, _)| host.failed_step.map(|step| step.name().to_owned())).collect();
+    let begun: Vec<bool> = hosts.iter().map(|(_, host, _)| host.update_begun).collect();
     let finals: Vec<bool> = hosts.iter().map(|(_, host, _)| host.state.is_final()).collect();
     sqlx::query!(
-        r#"INSERT INTO patch.run_hosts AS existing (run_id, ci_id, wave, state, attempts, snapshot_id, error, failed_step, started_at, ended_at)
+        r#"INSERT INTO patch.run_hosts AS existing (run_id, ci_id, wave, state, attempts, snapshot_id, error, failed_step, started_at, ended_at,
+             update_begun)
          SELECT $1, ci_id, wave, state, attempts, snapshot_id, error, failed_step,
-             CASE WHEN attempts > 0 THEN $9::timestamptz END, CASE WHEN final THEN $9::timestamptz END
-         FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::uuid[], $7::text[], $8::boolean[], $10::text[])
-             AS given (ci_id, wave, state, attempts, snapshot_id, error, final, failed_step)
+             CASE WHEN attempts > 0 THEN $9::timestamptz END, CASE WHEN final THEN $9::timestamptz END, update_begun
+         FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::uuid[], $7::text[], $8::boolean[], $10::text[], $11::boolean[])
+             AS given (ci_id, wave, state, attempts, snapshot_id, error, final, failed_step, update_begun)
          ON CONFLICT (run_id, ci_id) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
              snapshot_id = excluded.snapshot_id, error = excluded.error, failed_step = excluded.failed_step,
-             started_at = coalesce(existing.started_at, excluded.started_at), ended_at = excluded.ended_at"#,
+             started_at = coalesce(existing.started_at, excluded.started_at), ended_at = excluded.ended_at,
+             update_begun = excluded.update_begun"#,
         id.0,
         &ids,
         waves.as_slice() as &[Option<i32>],
@@ -389,6 +395,7 @@ pub async fn upsert_machine_hosts(
         &finals,
         now,
         failed_steps.as_slice() as &[Option<String>],
+        &begun,
     )
     .execute(conn)
     .await?;

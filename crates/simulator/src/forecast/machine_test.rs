@@ -69,11 +69,20 @@ impl<'s, 'a> Driven<'s, 'a> {
                 break;
             }
             driven.now = driven.now.max((not_before - begins()).num_milliseconds() as u64);
+            driven.begin_updates(step, &action);
             let answer = driven.perform(&action);
             let event = Event::Answered { step, answer };
             driven.run.apply(Some(indexed.plan), event, driven.time()).unwrap();
         }
         driven
+    }
+
+    fn begin_updates(&mut self, step: u64, action: &Action) {
+        let Action::Patch { hosts } = action else { return };
+        for host in hosts {
+            let event = Event::HostProgressed { step, host: host.clone(), state: HostState::Patching };
+            self.run.apply(Some(self.indexed.plan), event, self.time()).unwrap();
+        }
     }
 
     fn time(&self) -> DateTime<Utc> {

@@ -137,11 +137,21 @@ fn bad_answer(action: &Action) -> Answer {
     }
 }
 
+/// Reports that the update has begun on each host of the pending batch.
+fn begin_updates(run: &mut Run, plan: &Plan) {
+    let Some(Pending { step, action: Action::Patch { hosts }, .. }) = run.pending.clone() else { return };
+    for host in hosts {
+        let event = Event::HostProgressed { step, host, state: HostState::Patching };
+        run.apply(Some(plan), event, at(0)).unwrap();
+    }
+}
+
 /// Plays a run, answering each action by `respond`, and returns the requested actions.
 fn play(run: &mut Run, plan: &Plan, mut respond: impl FnMut(&Action) -> Answer) -> Vec<Action> {
     let mut actions = Vec::new();
     for _ in 0..500 {
         let Some(Pending { step, action, .. }) = run.pending.clone() else { break };
+        begin_updates(run, plan);
         let answer = respond(&action);
         run.apply(Some(plan), Event::Answered { step, answer }, at(0)).unwrap();
         actions.push(action);

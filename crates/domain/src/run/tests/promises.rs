@@ -180,6 +180,7 @@ fn host_that_was_rolled_back_by_order_has_not_failed() {
         if matches!(action, Action::Patch { .. }) {
             patched += 1;
             if patched == 2 {
+                begin_updates(&mut run, &plan);
                 run.apply(Some(&plan), Event::RollBack { reason: "by order".to_owned() }, at(0)).unwrap();
                 answer(&mut run, &plan, bad_answer(&action), at(0));
                 continue;
@@ -191,4 +192,42 @@ fn host_that_was_rolled_back_by_order_has_not_failed() {
     assert!(run.hosts.values().all(|host| host.state == HostState::RolledBack));
     let failed = ["p2", "p3", "p4", "p5"].map(|host| run.hosts[&id(host)].has_failed());
     assert_eq!(failed, [false, false, true, true], "only those that failed first");
+}
+
+#[test]
+fn host_on_which_the_update_has_not_begun_is_never_rolled_back() {
+    let (plan, mut run) = (simple_plan(), Run::new(Rules::default(), at(0)));
+    let mut rolled_back = BTreeSet::new();
+    for _ in 0..100 {
+        let Some(Pending { step, action, .. }) = run.pending.clone() else { break };
+        match &action {
+            // The playbook ends before `p2` had its turn, and after the update of `p3` has begun.
+            Action::Patch { hosts } if hosts.contains(&id("p2")) => {
+                let event = Event::HostProgressed { step, host: id("p3"), state: HostState::Patching };
+                run.apply(Some(&plan), event, at(0)).unwrap();
+                answer(&mut run, &plan, bad_answer(&action), at(0));
+                continue;
+            }
+            Action::RollBack { hosts } => rolled_back.extend(hosts.clone()),
+            _ => {}
+        }
+        answer(&mut run, &plan, good_answer(&action), at(0));
+    }
+    assert_eq!(rolled_back, [id("p3")].into());
+    assert_eq!(run.hosts[&id("p2")].state, HostState::Failed);
+}
+
+#[test]
+fn order_to_roll_back_reverts_only_what_was_changed() {
+    let (plan, mut run) = (simple_plan(), Run::new(Rules::default(), at(0)));
+    play_until(&mut run, &plan, "patch");
+    run.apply(Some(&plan), Event::RollBack { reason: "by order".to_owned() }, at(0)).unwrap();
+    let action = run.pending.clone().unwrap().action;
+    let interrupted =
+        |hosts: &BTreeSet<CiId>| hosts.iter().map(|host| (host.clone(), HostResult::Interrupted)).collect();
+    let Action::Patch { hosts } = &action else { panic!("{action:?}") };
+    answer(&mut run, &plan, Answer::Patched { unfinished: interrupted(hosts) }, at(0));
+    let actions = play(&mut run, &plan, good_answer);
+    assert!(!actions.iter().any(|action| matches!(action, Action::RollBack { .. })), "{actions:?}");
+    assert_eq!(run.state(), RunState::RolledBack);
 }

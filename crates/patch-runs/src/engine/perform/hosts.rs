@@ -122,9 +122,11 @@ pub(super) async fn load_keys(
     Ok((keys, reachable, unreachable))
 }
 
-/// Time limit of the whole workflow of a host.
-pub(super) fn host_timeout(plan: &Plan) -> Duration {
-    Duration::from_secs(u64::from(plan.workflow.host_timeout_seconds)) + MARGIN
+/// Time limit of a playbook over so many hosts. Those that wait for a place have their whole time when they get one.
+pub(super) fn playbook_timeout(app: &App, plan: &Plan, hosts: usize) -> Duration {
+    let rounds = hosts.div_ceil(usize::from(app.settings.forks.max(1))).max(1);
+    let of_host = Duration::from_secs(u64::from(plan.workflow.host_timeout_seconds));
+    of_host * u32::try_from(rounds).unwrap_or(u32::MAX) + MARGIN
 }
 
 /// Runs a playbook with one outcome per host, on the hosts that can be reached.
@@ -140,7 +142,7 @@ pub(super) async fn play_outcomes(
     if reachable.is_empty() {
         return Ok(results);
     }
-    let timeout = host_timeout(task.plan()?);
+    let timeout = playbook_timeout(task.app, task.plan()?, reachable.len());
     let run = run_over(task, playbook, &reachable, &keys, timeout, variables)?;
     let mut playing = playbook::start(task, run).await?;
     let mut ended = None;

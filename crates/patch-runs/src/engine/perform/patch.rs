@@ -17,7 +17,7 @@ use serde_json::json;
 use service_kit::{ApiError, ApiResult, problem_types};
 
 use super::{
-    hosts::{host_timeout, load_keys, run_over, targets_of, updates},
+    hosts::{load_keys, playbook_timeout, run_over, targets_of, updates},
     reboots,
     step_tracker::StepTracker,
 };
@@ -58,7 +58,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         playbook_for(plan, &unfinished),
         &unfinished,
         &keys,
-        host_timeout(plan),
+        playbook_timeout(task.app, plan, unfinished.len()),
         |id, target, variables| {
             variables.set("pm_updates", updates(target));
             variables.set("pm_reboot", json!(reboot_of.get(id).copied().unwrap_or(plan.reboot)));

@@ -9,7 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::hosts::{host_timeout, load_keys, run_over};
+use super::hosts::{load_keys, playbook_timeout, run_over};
 use crate::engine::Task;
 use crate::{
     app::transition::Evidence,
@@ -30,7 +30,7 @@ pub(super) async fn test(
         let reason = format!("cannot test `{host}`: {reason}");
         return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
     }
-    let timeout = host_timeout(plan);
+    let timeout = playbook_timeout(task.app, plan, hosts.len());
     let run = run_over(task, Playbook::StagingTests, hosts, &keys, timeout, |_, _, variables| {
         variables.set("pm_tests", tests.clone());
     })?;

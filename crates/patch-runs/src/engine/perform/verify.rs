@@ -9,7 +9,7 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-use super::hosts::host_timeout;
+use super::hosts::playbook_timeout;
 use crate::engine::Task;
 use crate::{
     app::{scans, transition::Evidence},
@@ -26,7 +26,8 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         .map(|(id, target)| (id.clone(), target.clone()))
         .collect();
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, host_timeout(plan)).await?;
+    let timeout = playbook_timeout(app, plan, targets.len());
+    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, timeout).await?;
     let mut conn = app.pool.acquire().await?;
     let installed =
         updates::installed_versions(&mut conn, &hosts.iter().cloned().collect::<Vec<_>>()).await?;

@@ -18,12 +18,14 @@ requirements:
 
 import json
 import os
+import threading
 import time
 
 from ansible.plugins.callback import CallbackBase
 
 MAX_TEXT = 2000
 MAX_DATA_BYTES = 256 * 1024
+HEARTBEAT_SECONDS = 5
 
 
 class CallbackModule(CallbackBase):
@@ -38,6 +40,15 @@ class CallbackModule(CallbackBase):
         self.pipe = int(number) if number.isdigit() else None
         self.disabled = self.pipe is None
         self.started = {}
+        # Lines of two threads must not mix.
+        self.lock = threading.Lock()
+        if self.pipe is not None:
+            threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self):
+        while self.pipe is not None:
+            self._write("heartbeat")
+            time.sleep(HEARTBEAT_SECONDS)
 
     def v2_runner_on_start(self, host, task):
         self.started[(host.get_name(), task._uuid)] = time.monotonic()
@@ -96,11 +107,12 @@ class CallbackModule(CallbackBase):
         if self.pipe is None:
             return
         line = json.dumps({"event": event, **fields}, default=str).encode() + b"\n"
-        try:
-            while line:
-                line = line[os.write(self.pipe, line):]
-        except OSError:
-            self.pipe = None
+        with self.lock:
+            try:
+                while line:
+                    line = line[os.write(self.pipe, line):]
+            except OSError:
+                self.pipe = None
 
 
 def _task(task):

@@ -66,6 +66,8 @@ class HostAction(ActionBase):
     def check_stop(self):
         if self.settings.stop_file and os.path.exists(self.settings.stop_file):
             raise StopRequested
+        if self.settings.lease_file and lease_has_ended(self.settings.lease_file):
+            raise StopRequested
 
     def pause(self, seconds):
         """Sleeps, and raises `StopRequested` when the run is asked to stop."""
@@ -109,6 +111,17 @@ class HostAction(ActionBase):
         if unknown:
             raise StepFailed(f"{self._task.action} has no argument `{unknown[0]}`")
         return {**self.ARGUMENTS, **self._task.args}
+
+
+def lease_has_ended(path):
+    """Whether the owner of the run may be another process by now, which works on the same hosts."""
+    try:
+        with open(path) as file:
+            until = float(file.read())
+    except (OSError, ValueError):
+        # The folder belongs to the owner: without the file there is none.
+        return True
+    return time.clock_gettime(time.CLOCK_BOOTTIME) >= until
 
 
 def installed_versions(host):
