@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 mod contract;
 pub mod database;
+mod database_fault;
 mod drain_body;
 pub mod error;
 pub mod extract;

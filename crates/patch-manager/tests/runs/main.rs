@@ -4,6 +4,7 @@
 
 mod contract;
 mod control;
+mod database_proxy;
 mod execution;
 mod lifecycle;
 mod outages;
