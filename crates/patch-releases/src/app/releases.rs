@@ -8,7 +8,7 @@ use api_types::{
 };
 use domain::release::{Checklist, ItemState, Version, check_version};
 use service_kit::{
-    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit, clock,
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
@@ -43,7 +43,7 @@ pub(crate) async fn create_release(
 ) -> ApiResult<Release> {
     check_texts(Some(&request.notes), request.artefact.as_deref(), request.rollback_artefact.as_deref())?;
     let now = app.clock.now();
-    if request.identified_at.is_some_and(|at| at > now) {
+    if request.identified_at.is_some_and(|at| at > now + clock::TOLERANCE) {
         return Err(ApiError::invalid("/identified_at", "must not be in the future"));
     }
     let mut transaction = app.pool.begin().await?;
@@ -70,7 +70,7 @@ pub(crate) async fn create_release(
         artefact: request.artefact,
         rollback_artefact: request.rollback_artefact,
         checklist: Checklist::of(&policy.checklist),
-        identified_at: request.identified_at.unwrap_or(now),
+        identified_at: request.identified_at.map_or(now, |at| at.min(now)),
         revision: 1,
         created_at: now,
         created_by: caller.subject.clone(),
