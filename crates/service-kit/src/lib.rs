@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod clock;
+mod conditional;
 pub mod config;
 mod contract;
 pub mod database;
