@@ -1,10 +1,10 @@
 //! Product releases and customers of the patch-manager.
 
 use api_types::patch::{
-    ApplyConfig, ConfigDiff, CreateRelease, CustomerDeployment, CustomerHealthDetail, DeployRelease,
-    EmergencyRelease, IssueReport, MetricsReport, PlanRelease, Release, ReleasePlan, ReleaseRun,
-    ReleaseStatus, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, StoredCustomer,
-    StoredReleasePolicies, TickItem, UpdateRelease,
+    ApplyConfig, ConfigDiff, CreateRelease, CustomerDeployment, CustomerHealthDetail, CustomerRating,
+    DeployRelease, EmergencyRelease, IssueReport, MetricsReport, PlanRelease, RateRelease, RegisterLine,
+    Release, ReleaseLine, ReleasePlan, ReleaseRun, ReleaseStatus, ReleaseTimeline, ReportIssue,
+    RollBackRelease, SignOff, StoredCustomer, StoredReleasePolicies, TickItem, UpdateRelease,
 };
 use domain::{
     ids::CiId,
@@ -76,6 +76,31 @@ impl ReleasesClient {
 
     pub async fn apply_release_config(&self, config: &ApplyConfig) -> Result<ConfigDiff, ClientError> {
         self.0.post("/patch/release-config/apply", config).await
+    }
+
+    pub async fn rate_release(
+        &self,
+        slug: &CiId,
+        version: Version,
+        rating: &RateRelease,
+    ) -> Result<CustomerRating, ClientError> {
+        self.0.put(&format!("/patch/customers/{slug}/ratings/{version}"), rating).await
+    }
+
+    pub async fn list_lines(&self) -> Result<Vec<ReleaseLine>, ClientError> {
+        self.0.get("/patch/release-lines", &[]).await
+    }
+
+    pub async fn register_line(
+        &self,
+        base: Version,
+        request: &RegisterLine,
+    ) -> Result<ReleaseLine, ClientError> {
+        self.0.put(&format!("/patch/release-lines/{base}"), request).await
+    }
+
+    pub async fn delete_line(&self, base: Version) -> Result<(), ClientError> {
+        self.0.delete(&format!("/patch/release-lines/{base}")).await
     }
 
     /// Highest version first, up to `most`.

@@ -120,13 +120,24 @@ pub struct Maintenance {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Turns maintenance on or off. Only its owner (or an admin) may end one; it ends by itself at `expires_at`, at most
-/// seven days ahead. The same owner may send `on` again to move `expires_at`.
+/// Turns maintenance on or off. Only its owner (or an admin) may end one. It ends by itself after `duration_seconds`, or at
+/// `expires_at`; exactly one of them is needed. The same owner may send `on` again to move the end.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SetMaintenance {
-    On { owner: String, reason: String, expires_at: DateTime<Utc> },
-    Off { owner: String },
+    On {
+        owner: String,
+        reason: String,
+        /// Counted from now by the CMDB's clock: 1 to 604800 (seven days). Programs use it, because clocks differ.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_seconds: Option<u32>,
+        /// A time that people agreed on, at most seven days ahead by the CMDB's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<DateTime<Utc>>,
+    },
+    Off {
+        owner: String,
+    },
 }
 
 /// The outcome of the last run, written by REPORT.

@@ -111,7 +111,7 @@ problem_types! {
     DEMO_FIRST = 409, "demo-first", "demo comes first",
         "The release was not deployed to the demo tier yet.";
     NOT_ROLLED_OUT = 409, "not-rolled-out", "not rolled out",
-        "The release has not been rolled out, so there is no timeline. Read its plan instead.";
+        "The release was not rolled out yet, or not to this customer. Read its plan instead.";
     NOTHING_TO_DO = 409, "nothing-to-do", "nothing to do",
         "The request selects nothing that would change.";
     ROLLBACK_WINDOW_CLOSED = 409, "rollback-window-closed", "rollback window is closed",

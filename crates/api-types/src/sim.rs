@@ -174,8 +174,13 @@ pub struct CreateSnapshot {
     pub owner: String,
     #[serde(default)]
     pub purpose: String,
-    /// The sim-engine deletes the snapshot after this time.
-    pub expires_at: DateTime<Utc>,
+    /// How long the sim-engine keeps the snapshot, counted from now by its clock: 1 to 31622400 (366 days). Exactly one of
+    /// this and `expires_at` is needed; programs use this one, because clocks differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u32>,
+    /// The sim-engine deletes the snapshot after this time, at most 366 days ahead by its clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

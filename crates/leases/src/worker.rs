@@ -2,7 +2,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,8 +29,12 @@ impl Worker {
     /// outage of the database.
     pub async fn start(pool: PgPool, config: LeaseConfig) -> Result<Worker, LeaseError> {
         config.check()?;
-        // A separate connection: a pool that work has exhausted must not cost the lease.
-        let heartbeat_pool = PgPoolOptions::new()
+        // A separate connection: a pool that work has exhausted must not cost the lease. The hooks of the pool remain: they
+        // refuse servers that take no writes.
+        let heartbeat_pool = pool
+            .options()
+            .clone()
+            .min_connections(0)
             .max_connections(1)
             .acquire_timeout(config.heartbeat)
             .connect_lazy_with((*pool.connect_options()).clone());

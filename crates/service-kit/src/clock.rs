@@ -9,9 +9,17 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
+/// How far the clocks of two machines may be apart where one must check an instant of the other.
+pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
 /// The clock of a service. Clones of a fixed clock share its time.
 #[derive(Debug, Clone, Default)]
-pub struct Clock(Option<Arc<Hand>>);
+pub struct Clock {
+    /// `None` for the system's clock.
+    hand: Option<Arc<Hand>>,
+    /// How far the system's clock is set ahead.
+    skew: TimeDelta,
+}
 
 #[derive(Debug)]
 struct Hand {
@@ -24,26 +32,32 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 impl Clock {
     pub fn system() -> Self {
-        Self(None)
+        Self::default()
+    }
+
+    /// The clock of a machine that is this far ahead of the others, or behind them.
+    pub fn skewed(skew: TimeDelta) -> Self {
+        Self { hand: None, skew }
     }
 
     /// A clock that stays at a time until it is moved.
     pub fn fixed(at: DateTime<Utc>) -> Self {
-        Self(Some(Arc::new(Hand { at: Mutex::new(at), moved: Notify::new() })))
+        let hand = Hand { at: Mutex::new(at), moved: Notify::new() };
+        Self { hand: Some(Arc::new(hand)), skew: TimeDelta::zero() }
     }
 
     /// The time, in whole microseconds: the precision of PostgreSQL, so a time read back equals the time written.
     pub fn now(&self) -> DateTime<Utc> {
-        let now = match &self.0 {
+        let now = match &self.hand {
             Some(hand) => *hand.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
-            None => Utc::now(),
+            None => Utc::now() + self.skew,
         };
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
 
     /// Moves a fixed clock, also backwards, and wakes its sleepers. Has no effect on the system's clock.
     pub fn advance(&self, by: TimeDelta) {
-        if let Some(hand) = &self.0 {
+        if let Some(hand) = &self.hand {
             *hand.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += by;
             hand.moved.notify_waiters();
         }
@@ -53,7 +67,7 @@ impl Clock {
     pub async fn sleep_until(&self, until: DateTime<Utc>) {
         loop {
             let left = || (until - self.now()).to_std().unwrap_or_default();
-            match &self.0 {
+            match &self.hand {
                 None if left().is_zero() => return,
                 None => tokio::time::sleep(left().min(CHECK_EVERY)).await,
                 Some(hand) => {

@@ -1,9 +1,9 @@
 //! The pool, and the migrations of one schema per service in one database.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use sqlx::{
-    Connection, PgPool,
+    Connection, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -32,6 +32,7 @@ pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300))
         .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(refuse_read_only(connection)))
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > TRUSTED_FOR {
@@ -41,6 +42,18 @@ pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Refuses a server that takes no writes: a standby, or a primary that was made read-only. A proxy may lead to one while
+/// there is no primary, and a connection that was kept would stay with it after the primary is back.
+pub(crate) async fn refuse_read_only(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let setting: String =
+        sqlx::query_scalar("SHOW transaction_read_only").persistent(false).fetch_one(connection).await?;
+    if setting == "off" {
+        return Ok(());
+    }
+    let reason = "the server takes no writes: it is a standby, or it was made read-only";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason).into())
 }
 
 /// Brings schema `platform` and the service's own schema to this version. Safe to run from many processes at once:

@@ -11,6 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use crate::database_fault::DatabaseFault;
+
 pub type ApiResult<T> = Result<T, ApiError>;
 
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
@@ -158,33 +160,30 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
-        let is_away = matches!(error, E::PoolTimedOut | E::PoolClosed | E::Io(_) | E::WorkerCrashed)
-            || code.starts_with("57P")
-            || code == "25P03"
-            || code.starts_with("08")
-            || code.starts_with("53");
-        if is_away {
-            Self::new(
+        match DatabaseFault::of(&error) {
+            DatabaseFault::Away => Self::new(
                 problem_types::DATABASE_UNAVAILABLE,
-                "the database cannot be reached; try again shortly",
+                "the database cannot be reached or takes no writes; try again shortly",
             )
-            .with_source(error)
-        } else if matches!(code.as_str(), "40001" | "40P01" | "55P03") {
-            Self::new(problem_types::BUSY, "other requests are changing the same data; try again")
-                .with_source(error)
-        } else if code == "22021" || code == "22P05" {
-            Self::invalid("", "contains a character that cannot be stored (U+0000)").with_source(error)
-        } else {
-            Self::internal(error)
+            .with_source(error),
+            DatabaseFault::Busy => {
+                Self::new(problem_types::BUSY, "other requests are changing the same data; try again")
+                    .with_source(error)
+            }
+            DatabaseFault::Unstorable => {
+                Self::invalid("", "contains a character that cannot be stored (U+0000)").with_source(error)
+            }
+            DatabaseFault::Defect => Self::internal(error),
         }
     }
 }
 
 impl From<sqlx::migrate::MigrateError> for ApiError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self::internal(error)
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::internal(other),
+        }
     }
 }
 

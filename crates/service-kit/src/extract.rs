@@ -101,6 +101,14 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     Ok(value)
 }
 
+/// Reads a JSON value that was put together from a request. A wrong field is named by its JSON pointer, below `at`.
+pub fn from_value<T: DeserializeOwned>(value: serde_json::Value, at: &str) -> ApiResult<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = format!("{at}{}", pointer_of(error.path()));
+        ApiError::invalid(pointer, error.into_inner().to_string())
+    })
+}
+
 /// U+0000 is valid in JSON, but PostgreSQL cannot store it in a text: it is refused here, with its pointer.
 fn refuse_nul(body: &[u8]) -> ApiResult<()> {
     if memchr::memmem::find(body, br"\u0000").is_none() {

@@ -16,7 +16,7 @@ use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
     ApiError, ApiResult,
-    database::{ACQUIRE_TIMEOUT, TRUSTED_FOR},
+    database::{ACQUIRE_TIMEOUT, TRUSTED_FOR, refuse_read_only},
 };
 
 /// A connection is replaced after this long, which frees what its session has cached.
@@ -39,7 +39,9 @@ impl Manager for Connector {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Session> {
-        Ok(Session { conn: PgConnection::connect_with(&self.0).await?, is_in_doubt: false })
+        let mut conn = PgConnection::connect_with(&self.0).await?;
+        refuse_read_only(&mut conn).await?;
+        Ok(Session { conn, is_in_doubt: false })
     }
 
     async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<sqlx::Error> {

@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::{
     access, auth,
     clock::Clock,
+    conditional,
     contract::{self, QueryParameters, refuse_unknown_parameters},
     error::{ApiError, ApiResult},
     extract::Json,
@@ -126,6 +127,8 @@ pub fn router<S: Service>(
             ApiError::internal("a handler panicked").into_response()
         }))
         .layer(middleware::from_fn(problem::render_problems))
+        .layer(middleware::from_fn(conditional::answer_conditionally))
+        .layer(conditional::compression())
         .layer(middleware::from_fn(async move |request: Request, next: Next| {
             observe(S::NAME, request, next).await
         }))

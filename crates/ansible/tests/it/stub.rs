@@ -223,7 +223,7 @@ impl Stub {
             ("PUT", ["cmdb", "cis", id, "maintenance"]) => {
                 let owner = body["owner"].as_str().unwrap_or_default().to_owned();
                 match body["state"].as_str() {
-                    Some("on") if body["expires_at"].is_string() => {
+                    Some("on") if body["duration_seconds"].is_u64() => {
                         world.maintenance.insert((*id).to_owned(), owner);
                         world.in_work += 1;
                         world.most_in_work = world.most_in_work.max(world.in_work);

@@ -13,6 +13,7 @@ use domain::{
     run::{HostState, RunState},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -66,13 +67,17 @@ pub enum WatchState {
     Ended,
 }
 
-/// Customers and release policies, which an operator keeps in files.
+/// Customers and release policies, which an operator keeps in files. They are merged into what is stored: a field that is not
+/// named keeps its value, `null` returns it to its default, and a list replaces the stored list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApplyConfig {
-    /// These are created or changed; others stay as they are.
-    pub customers: Option<Vec<Customer>>,
-    pub policies: Option<ReleasePolicies>,
+    /// Fields of customers by `slug`. These are created or changed; others stay as they are.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub customers: Option<Vec<Map<String, Value>>>,
+    /// Fields of the release policies.
+    #[schema(value_type = Option<Object>)]
+    pub policies: Option<Map<String, Value>>,
     /// Only return what would change.
     pub dry_run: bool,
 }
@@ -138,6 +143,9 @@ pub struct CreateRelease {
     pub identified_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub allow_gap: bool,
+    /// The issues that it resolves: numbers of tickets, CVEs. At most 200 of at most 200 characters; each counts once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolves: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -147,6 +155,45 @@ pub struct UpdateRelease {
     pub notes: Option<String>,
     pub artefact: Option<String>,
     pub rollback_artefact: Option<String>,
+    pub resolves: Option<Vec<String>>,
+}
+
+/// What to record with a line of versions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegisterLine {
+    /// At most 500 characters.
+    pub note: String,
+}
+
+/// A line of versions whose base was released elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReleaseLine {
+    /// `v1.1.0`: `v1.1.1` may be released although no customer runs `v1.1.0`.
+    pub base_version: Version,
+    pub note: String,
+    pub created_at: DateTime<Utc>,
+    pub created_by: String,
+}
+
+/// How satisfied a customer is with a release that it runs or ran.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateRelease {
+    /// 1 (not at all) to 5 (very).
+    pub score: u8,
+    #[serde(default)]
+    pub comment: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CustomerRating {
+    pub customer: CiId,
+    pub version: Version,
+    pub score: u8,
+    pub comment: String,
+    pub rated_by: String,
+    pub rated_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -160,6 +207,9 @@ pub struct Release {
     pub artefact: Option<String>,
     pub rollback_artefact: Option<String>,
     pub checklist: Checklist,
+    /// The issues that it resolves.
+    #[serde(default)]
+    pub resolves: Vec<String>,
     pub identified_at: DateTime<Utc>,
     /// Grows with every change; the strong ETag is `"<revision>"`.
     pub revision: i64,
@@ -424,6 +474,9 @@ pub struct IssueReport {
     pub id: Uuid,
     pub severity: IssueSeverity,
     pub summary: String,
+    /// What the customer ran; null in reports from before it was recorded.
+    #[serde(default)]
+    pub customer_version: Option<Version>,
     pub reported_by: String,
     pub reported_at: DateTime<Utc>,
 }

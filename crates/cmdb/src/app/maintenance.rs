@@ -7,7 +7,7 @@ use api_types::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult, FieldErrors, auth::Caller, problem_types};
+use service_kit::{ApiError, ApiResult, FieldErrors, Lifetime, auth::Caller, problem_types};
 use sqlx::PgConnection;
 
 use super::{
@@ -28,16 +28,15 @@ pub async fn set_maintenance(
     request: SetMaintenance,
 ) -> ApiResult<Ci> {
     let now = app.clock.now();
-    check(&request, now)?;
+    let wanted = check(request, now)?;
     let mut tx = app.pool.begin().await?;
     let ci = lock_ci(&mut tx, id, now).await?;
-    let ci = match request {
-        SetMaintenance::On { owner, reason, expires_at } => {
+    let ci = match wanted {
+        Wanted::On(wanted) => {
             let since = ci.maintenance.as_ref().map_or(now, |held| held.since);
-            let wanted = Maintenance { owner, reason, since, expires_at: to_micros(expires_at) };
-            begin(&mut tx, caller, ci, wanted, now).await?
+            begin(&mut tx, caller, ci, Maintenance { since, ..wanted }, now).await?
         }
-        SetMaintenance::Off { owner } => end(&mut tx, caller, ci, &owner, now).await?,
+        Wanted::Off { owner } => end(&mut tx, caller, ci, &owner, now).await?,
     };
     tx.commit().await?;
     Ok(ci)
@@ -129,19 +128,30 @@ fn held_by_another(id: &CiId, held: &Maintenance) -> ApiError {
     )
 }
 
-fn check(request: &SetMaintenance, now: DateTime<Utc>) -> ApiResult<()> {
+/// A request that is complete and in its limits.
+enum Wanted {
+    On(Maintenance),
+    Off { owner: String },
+}
+
+fn check(request: SetMaintenance, now: DateTime<Utc>) -> ApiResult<Wanted> {
     let mut errors = FieldErrors::default();
     match request {
-        SetMaintenance::On { owner, reason, expires_at } => {
-            errors.require_line("/owner", owner, MAX_OWNER);
-            errors.require_line("/reason", reason, rules::MAX_REASON);
-            if *expires_at <= now || *expires_at > now + TimeDelta::days(MAX_DAYS) {
-                errors.add("/expires_at", format!("must be in the future, by at most {MAX_DAYS} days"));
-            }
+        SetMaintenance::On { owner, reason, duration_seconds, expires_at } => {
+            errors.require_line("/owner", &owner, MAX_OWNER);
+            errors.require_line("/reason", &reason, rules::MAX_REASON);
+            let lifetime = Lifetime { duration_seconds, expires_at };
+            let end = lifetime.end(now, TimeDelta::days(MAX_DAYS), &mut errors);
+            errors.finish()?;
+            let expires_at = to_micros(end);
+            Ok(Wanted::On(Maintenance { owner, reason, since: now, expires_at }))
         }
-        SetMaintenance::Off { owner } => errors.require_line("/owner", owner, MAX_OWNER),
+        SetMaintenance::Off { owner } => {
+            errors.require_line("/owner", &owner, MAX_OWNER);
+            errors.finish()?;
+            Ok(Wanted::Off { owner })
+        }
     }
-    errors.finish()
 }
 
 /// The precision that is stored, so that a time read back equals the time written.

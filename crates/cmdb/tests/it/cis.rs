@@ -140,3 +140,26 @@ async fn patch_state_is_kept_as_reported() {
     platform.operator.put(path, &json!({"compliance_status": "perfect"})).await.expect_problem(422);
     platform.operator.put("/cmdb/cis/none/patch-state", &state).await.expect_problem(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_that_has_not_changed_is_not_sent_again() {
+    let platform = Platform::start().await;
+    platform.ci("web-01", "host", json!({})).await;
+    let ask = async |headers: &[(&str, &str)]| {
+        platform.operator.send(Method::GET, "/cmdb/cis", headers, None).await
+    };
+    let first = ask(&[]).await;
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    let known = ask(&[("if-none-match", &tag)]).await;
+    assert_eq!((known.status.as_u16(), known.text.as_str()), (304, ""));
+    platform.ci("web-02", "host", json!({})).await;
+    let changed = ask(&[("if-none-match", &tag)]).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.headers["etag"], tag);
+    let compressed = ask(&[("accept-encoding", "gzip")]).await;
+    assert_eq!(
+        (&compressed.headers["content-encoding"], compressed.status.as_u16()),
+        (&"gzip".parse().unwrap(), 200)
+    );
+    assert_eq!(compressed.headers["etag"], changed.headers["etag"]);
+}

@@ -56,6 +56,15 @@ async fn maintenance_needs_an_owner_a_reason_and_a_near_end() {
         (on("run:1", today() - TimeDelta::seconds(1)), "/expires_at"),
         (on("run:1", today() + TimeDelta::days(8)), "/expires_at"),
         (json!({"state": "on", "owner": "run:1", "reason": " ", "expires_at": soon}), "/reason"),
+        (json!({"state": "on", "owner": "run:1", "reason": "r"}), "/duration_seconds"),
+        (
+            json!({"state": "on", "owner": "run:1", "reason": "r", "duration_seconds": 604_801}),
+            "/duration_seconds",
+        ),
+        (
+            json!({"state": "on", "owner": "run:1", "reason": "r", "duration_seconds": 60, "expires_at": soon}),
+            "/expires_at",
+        ),
     ] {
         let problem = platform.operator.put(PATH, &body).await.expect_problem(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer);
@@ -71,6 +80,28 @@ async fn maintenance_needs_an_owner_a_reason_and_a_near_end() {
     platform.operator.put("/cmdb/cis/none/maintenance", &on("run:1", soon)).await.expect_problem(404);
     platform.operator.delete("/cmdb/cis/web-01").await.expect(204);
     platform.operator.put(PATH, &on("run:1", soon)).await.expect_problem(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duration_of_maintenance_is_counted_by_the_clock_of_the_cmdb() {
+    let clock = Clock::fixed(today() + TimeDelta::days(20));
+    let platform = Platform::start_with("http://127.0.0.1:9", clock.clone()).await;
+    platform.ci("web-01", "host", json!({})).await;
+    let held = json!({"state": "on", "owner": "run:1", "reason": "patching", "duration_seconds": 600});
+    let ci = platform.operator.put(PATH, &held).await.expect(200);
+    let ends: DateTime<Utc> = ci["maintenance"]["expires_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(ends, clock.now() + TimeDelta::minutes(10));
+    clock.advance(TimeDelta::minutes(9));
+    let again = platform.operator.put(PATH, &held).await.expect(200);
+    let moved: DateTime<Utc> = again["maintenance"]["expires_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(moved, ends + TimeDelta::minutes(9));
+    // The caller's present is the CMDB's past.
+    let problem =
+        platform.operator.put(PATH, &on("run:1", today() + TimeDelta::hours(1))).await.expect_problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/expires_at");
+    clock.advance(TimeDelta::minutes(11));
+    let read = platform.operator.get("/cmdb/cis/web-01").await.expect(200);
+    assert_eq!(read["maintenance"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,9 @@ pub enum ChecklistError {
     NoReason,
 }
 
+/// The item of a release that no configured check tests. It comes first; the items of the policy have numbers from 1.
+const TESTED_BY_HAND: &str = "00-tested-by-hand";
+
 impl Checklist {
     /// All items open, numbered and named after the text of the policy.
     pub fn of(texts: &[String]) -> Self {
@@ -52,6 +55,19 @@ impl Checklist {
             (name, ChecklistItem { text: text.clone(), state: ItemState::Open })
         };
         Self(texts.iter().enumerate().map(item).collect())
+    }
+
+    /// Without a configured check or smoke test, people must confirm that the release was tested. The open item goes when checks
+    /// are configured; one that was ticked or waived stays on record.
+    pub fn require_tests(&mut self, has_checks: bool) {
+        if !has_checks {
+            self.0.entry(TESTED_BY_HAND.to_owned()).or_insert_with(|| ChecklistItem {
+                text: "No check and no smoke test is configured: the release was tested by hand".to_owned(),
+                state: ItemState::Open,
+            });
+        } else if self.0.get(TESTED_BY_HAND).is_some_and(|item| item.state == ItemState::Open) {
+            self.0.remove(TESTED_BY_HAND);
+        }
     }
 
     pub fn open(&self) -> impl Iterator<Item = (&String, &ChecklistItem)> {
@@ -103,6 +119,24 @@ fn slug(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn release_without_checks_has_an_open_item_until_checks_are_configured() {
+        let mut list = Checklist::of(&["Root cause identified and fixed".into()]);
+        list.require_tests(true);
+        assert_eq!(list.0.len(), 1);
+        list.require_tests(false);
+        assert_eq!(list.find("0").unwrap(), TESTED_BY_HAND);
+        assert_eq!(list.open().next().unwrap().0, TESTED_BY_HAND);
+        list.require_tests(true);
+        assert!(list.find("0").is_err());
+        list.require_tests(false);
+        let at = DateTime::<Utc>::UNIX_EPOCH;
+        list.set("0", ItemState::Done { by: "olivia".into(), at }).unwrap();
+        list.require_tests(true);
+        list.require_tests(false);
+        assert_eq!(list.open().count(), 1, "what was ticked stays: {list:?}");
+    }
 
     #[test]
     fn items_are_found_by_name_and_number_and_waived_only_with_a_reason() {

@@ -30,7 +30,7 @@ pub use deployment::{Check, CheckKind, CheckRun, CustomerTarget, Deployment, Dir
 pub use evidence::{EvidenceRule, healthy_hours_for};
 pub use health::{Baseline, Finding, HealthRules, HealthSample, Judge, Judgement};
 pub use kinds::{ReleaseKind, Tier, Urgency};
-pub use metrics::{DeploymentFact, Measured, ReleaseMetrics, ResolutionFact, measure};
+pub use metrics::{DeploymentFact, Figure, Measured, ReleaseMetrics, ResolutionFact, measure};
 pub use planning::{LeftOut, PlanRelease, Planned, plan_release};
 pub use policy::{
     Approval, Notice, NoticeTime, ReleasePolicies, RollbackProcess, RollbackRule, Timing, Trigger, TypePolicy,

@@ -254,6 +254,23 @@ impl ReleasePolicies {
         self.types.get(&kind).cloned().unwrap_or_else(|| TypePolicy::default_for(kind))
     }
 
+    /// The same policies with a row for every type and urgency.
+    #[must_use]
+    pub fn with_all_rows(mut self) -> Self {
+        for kind in ReleaseKind::ALL {
+            self.types.entry(kind).or_insert_with(|| TypePolicy::default_for(kind));
+        }
+        for urgency in Urgency::ALL {
+            self.urgencies.entry(urgency).or_insert_with(|| Timing::of_urgency(urgency));
+        }
+        self
+    }
+
+    /// Whether any check or smoke test is configured.
+    pub fn has_checks(&self) -> bool {
+        !self.validation.is_empty() || !self.smoke_tests.is_empty()
+    }
+
     /// The timing of a release: its type's own, unless its urgency was changed.
     pub fn timing(&self, kind: ReleaseKind, urgency: Urgency) -> Timing {
         let own = self.of(kind);

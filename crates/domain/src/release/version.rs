@@ -27,7 +27,7 @@ pub enum VersionError {
     #[error("base `{base}` is not below `{version}`")]
     NotAbove { version: Version, base: Version },
     #[error(
-        "base `{base}` is not known: it is neither a release nor the version of any customer; {}",
+        "base `{base}` is not known: it is neither a release, nor the version of a customer, nor the base of a registered line; {}; register the line with `patchctl release line register --base {base}`",
         known_of_line(.known)
     )]
     UnknownBase { base: Version, known: Vec<Version> },
@@ -67,7 +67,8 @@ impl Version {
     }
 }
 
-/// Whether `version` may be released on `base`. `known` are the versions released or run by a customer.
+/// Whether `version` may be released on `base`. `known` are the versions released, run by a customer, or registered
+/// as the base of a line.
 pub fn check_version(
     version: Version,
     base: Version,

@@ -50,6 +50,29 @@ async fn execution_is_bound_to_the_span() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn service_with_a_fast_clock_may_begin_a_little_early_and_a_person_may_not() {
+    let clock = Clock::fixed(Utc::now());
+    let lab = Lab::at(Settings::default(), clock.clone()).await;
+    let engine = lab.person("service:patch-manager", &[Role::Service]).await;
+    let starting = |minutes: i64| {
+        let now = clock.now();
+        let span = [
+            ("start_at", json!(now + TimeDelta::minutes(minutes))),
+            ("end_at", json!(now + TimeDelta::hours(3))),
+        ];
+        with(lab.normal(), &span)
+    };
+    let (near, far) = (lab.approved(&starting(4)).await, lab.approved(&starting(6)).await);
+    let body = json!({"plan_hash": HASH});
+    for (caller, path) in [(&lab.operator, &near), (&engine, &far)] {
+        let problem = caller.post(&format!("{path}/execute"), &body).await.expect_problem(409);
+        assert_eq!(kind_of(&problem), "/problems/outside-window");
+    }
+    let begun = engine.post(&format!("{near}/execute"), &body).await.expect(200);
+    assert_eq!(begun["state"], "in_progress");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn change_whose_span_is_over_is_neither_submitted_nor_approved() {
     let clock = Clock::fixed(Utc::now());
     let lab = Lab::at(Settings::default(), clock.clone()).await;

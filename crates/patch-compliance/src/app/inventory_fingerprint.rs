@@ -7,13 +7,10 @@ use domain::ids::CiId;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, clock};
 use sha2::{Digest, Sha256};
 
-use super::{
-    inventory::needs_recompute,
-    observation::{CLOCK_TOLERANCE, is_plain_line},
-};
+use super::{inventory::needs_recompute, observation::is_plain_line};
 use crate::{
     App,
     store::{
@@ -58,7 +55,7 @@ impl InventoryFingerprint {
     pub(crate) fn at(line: &[u8], now: DateTime<Utc>) -> Option<Self> {
         let head: Head<'_> = serde_json::from_slice(line).ok()?;
         let collected_at = head.collected_at.unwrap_or(now);
-        if collected_at > now + CLOCK_TOLERANCE || !head.scan_id.as_deref().is_none_or(is_plain_line) {
+        if collected_at > now + clock::TOLERANCE || !head.scan_id.as_deref().is_none_or(is_plain_line) {
             return None;
         }
         let mut hash = Sha256::new_with_prefix([MEANING, u8::from(head.reboot_pending)]);
@@ -163,7 +160,7 @@ mod tests {
             "not a valid CI id"
         );
         assert!(line(r#""scan_id":"","#, "[]").is_none(), "a scan id without a character is refused by name");
-        let ahead = (DateTime::UNIX_EPOCH + CLOCK_TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();
+        let ahead = (DateTime::UNIX_EPOCH + clock::TOLERANCE + TimeDelta::seconds(1)).to_rfc3339();
         assert!(line(&format!(r#""collected_at":"{ahead}","#), "[]").is_none());
     }
 }

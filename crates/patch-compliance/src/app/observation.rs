@@ -4,15 +4,14 @@ use advisories::{
     HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version, module_stream::ModuleStream,
 };
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::ids::CiId;
+use service_kit::clock;
 
 use crate::store::dictionary::ContentDigest;
 
 /// Maximum number of packages of a host; real hosts have less than a tenth of it.
 const MAX_PACKAGES: usize = 20_000;
-/// How far a collector's clock may be ahead.
-pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The state of a host at one time.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     let fault = |pointer: &str, reason: String| (pointer.to_owned(), reason);
     let os: OsRelease = pushed.os.parse().map_err(|error| fault("/os", format!("{error}")))?;
     let collected_at = pushed.collected_at.unwrap_or(now);
-    if collected_at > now + CLOCK_TOLERANCE {
+    if collected_at > now + clock::TOLERANCE {
         return Err(fault("/collected_at", "is in the future; correct the collector's clock".to_owned()));
     }
     if pushed.packages.is_empty() {

@@ -14,6 +14,7 @@ mod inventory;
 mod platform;
 mod policies;
 mod real_feeds;
+mod release_rules;
 mod roles;
 mod runs;
 mod scale;

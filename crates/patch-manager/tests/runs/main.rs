@@ -2,8 +2,10 @@
 //!
 //! Skipped with a message if `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
+mod clocks;
 mod contract;
 mod control;
+mod database_proxy;
 mod execution;
 mod lifecycle;
 mod outages;

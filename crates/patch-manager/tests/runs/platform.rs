@@ -29,9 +29,19 @@ pub struct Platform {
     pub patch_service: Option<TestService>,
     pub addresses: Addresses,
     pub clock: Clock,
+    others: OtherClocks,
     work_dir: tempfile::TempDir,
     ansible: PathBuf,
     desk: Option<Desk>,
+}
+
+/// The clocks of the other services. `None`: the clock of the platform; for the sim-engine the system's, because what guests
+/// do takes real seconds.
+#[derive(Default)]
+pub struct OtherClocks {
+    pub cmdb: Option<Clock>,
+    pub itsm: Option<Clock>,
+    pub sim: Option<Clock>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +67,10 @@ impl Platform {
     }
 
     pub async fn start_at(database_url: String, clock: Clock) -> Option<Self> {
+        Self::start_with(database_url, clock, OtherClocks::default()).await
+    }
+
+    pub async fn start_with(database_url: String, clock: Clock, others: OtherClocks) -> Option<Self> {
         let ansible = ansible_playbook()?;
         let mut listeners = Vec::new();
         for _ in 0..4 {
@@ -73,6 +87,7 @@ impl Platform {
             patch_service: None,
             addresses,
             clock,
+            others,
             work_dir: tempfile::tempdir().unwrap(),
             ansible,
             desk: None,
@@ -89,27 +104,26 @@ impl Platform {
     pub async fn start_cmdb(&mut self) {
         let settings = cmdb::Settings { sim_engine_url: url(self.addresses.sim) };
         let listener = TcpListener::bind(self.addresses.cmdb).await.unwrap();
-        self.cmdb_service = Some(
-            TestService::start_on::<Cmdb>(&self.database_url, settings, listener, self.clock.clone()).await,
-        );
+        let clock = self.others.cmdb.clone().unwrap_or_else(|| self.clock.clone());
+        self.cmdb_service =
+            Some(TestService::start_on::<Cmdb>(&self.database_url, settings, listener, clock).await);
     }
 
     pub async fn start_itsm(&mut self) {
         let listener = TcpListener::bind(self.addresses.itsm).await.unwrap();
+        let clock = self.others.itsm.clone().unwrap_or_else(|| self.clock.clone());
         let patch_manager_url = Some(url(self.addresses.patch));
         let settings = itsm::Settings { patch_manager_url, ..itsm::Settings::default() };
-        self.itsm_service = Some(
-            TestService::start_on::<Itsm>(&self.database_url, settings, listener, self.clock.clone()).await,
-        );
+        self.itsm_service =
+            Some(TestService::start_on::<Itsm>(&self.database_url, settings, listener, clock).await);
     }
 
     pub async fn start_sim(&mut self) {
         let listener = TcpListener::bind(self.addresses.sim).await.unwrap();
-        // The guests' time is real: what they do takes real seconds.
+        let clock = self.others.sim.clone().unwrap_or_default();
         let settings = sim_engine::SimSettings::default();
-        self.sim_service = Some(
-            TestService::start_on::<SimEngine>(&self.database_url, settings, listener, Clock::system()).await,
-        );
+        self.sim_service =
+            Some(TestService::start_on::<SimEngine>(&self.database_url, settings, listener, clock).await);
     }
 
     pub async fn start_patch(&mut self) {

@@ -129,14 +129,40 @@ async fn tiers_follow_the_demo_and_an_unhealthy_customer_is_rolled_back() {
         .post("/patch/releases", &json!({ "version": "v1.0.2", "type": "security" }))
         .await
         .expect_problem(422);
+    let baseline = json!({ "baseline": { "latency_ms": 110.0 } });
+    platform.patch.patch("/patch/customers/acme-corp", &baseline).await.expect(200);
     release(&platform, "v1.0.1", "security").await;
     let began = platform.clock.now();
     let run = deploy(&platform, "v1.0.1").await;
     let second =
         platform.patch.post("/patch/releases/v1.0.1/deploy", &json!({ "customers": ["nobody"] })).await;
     second.expect_problem(422);
+    until(&platform, "v1.0.1", &run, |run| {
+        run["waits_for"].as_str().is_some_and(|reason| reason.contains("`enterprise`"))
+    })
+    .await;
+    let notified = subjects(&platform).await;
+    assert!(
+        notified
+            .contains(&("ops@acme-corp.example".into(), "Customer acme-corp was updated to v1.0.1".into()))
+    );
+    assert!(
+        !notified.iter().any(|(recipient, _)| recipient == "ops@globex.example"),
+        "the tier of globex has not begun: {notified:?}"
+    );
     let ended = until_ended(&platform, "v1.0.1", &run).await;
     assert_eq!(ended["state"], "completed_with_errors", "{ended:#}");
+    let notified = subjects(&platform).await;
+    for (slug, outcome) in [
+        ("tiny", "rolled back to v1.0.0"),
+        ("acme-corp", "updated to v1.0.1"),
+        ("globex", "updated to v1.0.1"),
+    ] {
+        let of = |(recipient, subject): &&(String, String)| {
+            *recipient == format!("ops@{slug}.example") && subject.ends_with(outcome)
+        };
+        assert_eq!(notified.iter().filter(of).count(), 1, "{slug}: {notified:?}");
+    }
     for (slug, version) in
         [("demo-1", "v1.0.1"), ("tiny", "v1.0.0"), ("acme-corp", "v1.0.1"), ("globex", "v1.0.1")]
     {
@@ -158,7 +184,48 @@ async fn tiers_follow_the_demo_and_an_unhealthy_customer_is_rolled_back() {
     let timeline = platform.patch.get("/patch/releases/v1.0.1/timeline").await.expect(200);
     assert!(timeline.to_string().contains("rolled back to v1.0.0"), "{timeline:#}");
     assert_timeline_ignores_the_text_of_the_log(&platform, &timeline).await;
+    assert_figures_follow_from_the_records(&platform).await;
     assert_operator_rolls_back_only_within_the_window(&platform).await;
+}
+
+/// Recipients and subjects of all notifications.
+async fn subjects(platform: &Platform) -> Vec<(String, String)> {
+    let all = platform.itsm.get("/itsm/notifications?limit=200").await.expect(200);
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (text(one, "recipient"), text(one, "subject")))
+        .collect()
+}
+
+/// What customers say of a release, and what the health watch measured.
+async fn assert_figures_follow_from_the_records(platform: &Platform) {
+    let known = |value: f64, records: u64| json!({ "state": "known", "value": value, "records": records });
+    let patch = &platform.patch;
+    patch.patch("/patch/releases/v1.0.1", &json!({ "resolves": ["BUG-1", "CVE-2026-1"] })).await.expect(200);
+    let report = json!({ "severity": "minor", "summary": "a button is grey" });
+    let report = patch.post("/patch/customers/globex/reports", &report).await.expect(201);
+    assert_eq!(report["customer_version"], "v1.0.1");
+    // It runs the version before, so the release is not the reason.
+    let report = json!({ "severity": "minor", "summary": "invoices are late" });
+    patch.post("/patch/customers/tiny/reports", &report).await.expect(201);
+    for (slug, score) in [("globex", 2), ("globex", 4), ("acme-corp", 5)] {
+        let rating = json!({ "score": score });
+        patch.put(&format!("/patch/customers/{slug}/ratings/v1.0.1"), &rating).await.expect(200);
+    }
+    let metrics = patch.get("/patch/releases/v1.0.1/metrics").await.expect(200);
+    let all = &metrics["all"];
+    assert_eq!(all["issues_resolved"], known(2.0, 1), "{metrics:#}");
+    assert_eq!(all["new_issues"], known(1.0, 4));
+    assert_eq!(all["satisfaction"], known(4.5, 2));
+    assert_eq!(metrics["by_tier"]["enterprise"]["new_issues"], known(1.0, 1));
+    assert_eq!(metrics["by_tier"]["startup"]["satisfaction"]["state"], "unknown");
+    // 120 ms against the baseline of 110 ms.
+    let impact = &metrics["by_tier"]["standard"]["performance_impact_percent"];
+    assert_eq!((&impact["state"], &impact["records"]), (&json!("known"), &json!(1)), "{metrics:#}");
+    assert_eq!(impact["value"].as_f64().unwrap().round(), 9.0, "{metrics:#}");
 }
 
 /// The timeline comes from typed records. A run of an earlier version has no events of customers, but still a timeline.
@@ -224,6 +291,17 @@ async fn emergency_deploys_to_all_tiers_at_once_with_one_approval() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let approved_at = platform.clock.now();
+    let warned = async || {
+        let all = subjects(&platform).await;
+        let begins =
+            all.into_iter().filter(|(_, subject)| subject.ends_with("is being updated to v1.0.1 now"));
+        begins.map(|(recipient, _)| recipient).collect::<std::collections::BTreeSet<_>>()
+    };
+    let all: std::collections::BTreeSet<String> =
+        FOUR.iter().map(|(slug, _)| format!("ops@{slug}.example")).collect();
+    // Right at the start of the demo, before any other customer is touched.
+    until(&platform, "v1.0.1", &run, |run| run["waves"].to_string().contains("\"succeeded\":1")).await;
+    assert_eq!(warned().await, all);
     let ended = until_ended(&platform, "v1.0.1", &run).await;
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
     let all = platform.patch.get("/patch/deployments").await.expect(200);

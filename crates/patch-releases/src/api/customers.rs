@@ -3,15 +3,15 @@
 use api_types::{
     page::Page,
     patch::{
-        ApplyConfig, ConfigDiff, CustomerHealthDetail, IssueReport, ReportIssue, StoredCustomer,
-        StoredReleasePolicies,
+        ApplyConfig, ConfigDiff, CustomerHealthDetail, CustomerRating, IssueReport, RateRelease, ReportIssue,
+        StoredCustomer, StoredReleasePolicies,
     },
     problem::Problem,
 };
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use domain::{
     ids::CiId,
-    release::{Customer, Tier},
+    release::{Customer, Tier, Version},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -34,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_customer, update_customer, delete_customer))
         .routes(routes!(get_customer_health))
         .routes(routes!(report_issue))
+        .routes(routes!(rate_release))
         .routes(routes!(get_release_policies))
         .routes(routes!(apply_release_config))
 }
@@ -141,6 +142,25 @@ async fn report_issue(
     Ok((StatusCode::CREATED, Json(report)))
 }
 
+#[derive(Debug, Deserialize)]
+struct RatingPath {
+    slug: CiId,
+    version: Version,
+}
+
+/// Record how satisfied a customer is with a release that was deployed to it. A later rating replaces an earlier one.
+#[utoipa::path(put, path = "/patch/customers/{slug}/ratings/{version}", tag = "customers", request_body = RateRelease,
+    params(("slug" = String, Path, description = "customer"), ("version" = String, Path, description = "version")),
+    responses((status = 200, body = CustomerRating), (status = "4XX", body = Problem)))]
+async fn rate_release(
+    State(app): State<App>,
+    caller: Operator,
+    Path(path): Path<RatingPath>,
+    Json(request): Json<RateRelease>,
+) -> ApiResult<Json<CustomerRating>> {
+    customer_health::rate_release(&app, &caller, &path.slug, path.version, request).await.map(Json)
+}
+
 /// Read the table of delays, approvals, notices and rollback windows.
 #[utoipa::path(get, path = "/patch/release-policies", tag = "releases",
     responses((status = 200, body = StoredReleasePolicies), (status = "4XX", body = Problem)))]
@@ -148,7 +168,8 @@ async fn get_release_policies(State(app): State<App>, _: Viewer) -> ApiResult<Js
     release_config::get_release_policies(&app).await.map(Json)
 }
 
-/// Apply customers and release policies from files, all or nothing. With `dry_run`, only return the difference.
+/// Merge customers and release policies from files into what is stored, all or nothing. A field that is not named keeps its value.
+/// With `dry_run`, only return the difference.
 #[utoipa::path(post, path = "/patch/release-config/apply", tag = "releases", request_body = ApplyConfig,
     responses((status = 200, body = ConfigDiff), (status = "4XX", body = Problem)))]
 async fn apply_release_config(

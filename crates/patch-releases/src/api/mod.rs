@@ -2,6 +2,7 @@
 
 mod customers;
 mod deployments;
+mod lines;
 mod releases;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,5 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(customers::routes()).merge(deployments::routes()).merge(releases::routes())
+    OpenApiRouter::new()
+        .merge(customers::routes())
+        .merge(deployments::routes())
+        .merge(lines::routes())
+        .merge(releases::routes())
 }

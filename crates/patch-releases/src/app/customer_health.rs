@@ -1,8 +1,10 @@
 //! The health of a customer, as measured and as the customer reports it.
 
-use api_types::patch::{CustomerHealthDetail, IssueReport, IssueSeverity, ReportIssue};
-use domain::ids::CiId;
-use service_kit::{ApiError, ApiResult, Caller, audit};
+use api_types::patch::{
+    CustomerHealthDetail, CustomerRating, IssueReport, IssueSeverity, RateRelease, ReportIssue,
+};
+use domain::{ids::CiId, release::Version};
+use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit, problem_types};
 use uuid::Uuid;
 
 use super::{health_check, health_watch};
@@ -11,12 +13,13 @@ use crate::{
     store::{
         customers,
         deployments::{self, Watch},
-        releases as store,
+        metrics, releases as store,
     },
 };
 
 const SAMPLES_SHOWN: i64 = 60;
 const REPORTS_SHOWN: i64 = 20;
+const MAX_COMMENT_CHARS: usize = 2000;
 
 pub(crate) async fn get_customer_health(app: &App, slug: &CiId) -> ApiResult<CustomerHealthDetail> {
     let mut conn = app.pool.acquire().await?;
@@ -38,6 +41,42 @@ pub(crate) async fn get_customer_health(app: &App, slug: &CiId) -> ApiResult<Cus
     })
 }
 
+/// Records how satisfied a customer is with a release that was deployed to it.
+pub(crate) async fn rate_release(
+    app: &App,
+    caller: &Caller,
+    slug: &CiId,
+    version: Version,
+    request: RateRelease,
+) -> ApiResult<CustomerRating> {
+    let mut errors = FieldErrors::default();
+    errors.require((1..=5).contains(&request.score), "/score", "must be 1 to 5");
+    let is_short = request.comment.chars().count() <= MAX_COMMENT_CHARS;
+    errors.require(is_short, "/comment", format!("must be at most {MAX_COMMENT_CHARS} characters"));
+    errors.finish()?;
+    let mut transaction = app.pool.begin().await?;
+    customers::get_customer(&mut transaction, slug).await?;
+    store::get_release(&mut transaction, version).await?;
+    if deployments::find_latest_forward(&mut transaction, slug, version).await?.is_none() {
+        let reason =
+            format!("`{slug}` never ran {version}; see `patchctl release deployments --customer {slug}`");
+        return Err(ApiError::new(problem_types::NOT_ROLLED_OUT, reason));
+    }
+    let rating = CustomerRating {
+        customer: slug.clone(),
+        version,
+        score: request.score,
+        comment: request.comment,
+        rated_by: caller.subject.clone(),
+        rated_at: app.clock.now(),
+    };
+    metrics::upsert_rating(&mut transaction, &rating).await?;
+    let record = audit::Record::new("rate_release", format!("customer/{slug}")).after(&rating);
+    audit::record(&mut transaction, caller, record).await?;
+    transaction.commit().await?;
+    Ok(rating)
+}
+
 /// Records a customer's report. After a critical one, the version that is watched there counts as unhealthy.
 pub(crate) async fn report_issue(
     app: &App,
@@ -48,15 +87,16 @@ pub(crate) async fn report_issue(
     if !(3..=2000).contains(&request.summary.trim().chars().count()) {
         return Err(ApiError::invalid("/summary", "must have 3 to 2000 characters"));
     }
+    let mut transaction = app.pool.begin().await?;
+    let customer = customers::get_customer(&mut transaction, slug).await?.customer;
     let report = IssueReport {
         id: Uuid::now_v7(),
         severity: request.severity,
         summary: request.summary.clone(),
+        customer_version: Some(customer.current_version),
         reported_by: caller.subject.clone(),
         reported_at: app.clock.now(),
     };
-    let mut transaction = app.pool.begin().await?;
-    customers::get_customer(&mut transaction, slug).await?;
     store::insert_report(&mut transaction, slug, &report).await?;
     let record = audit::Record::new("report_issue", format!("customer/{slug}")).after(&report);
     audit::record(&mut transaction, caller, record).await?;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use api_types::patch::{DeploymentState, MetricsReport};
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use domain::release::{DeploymentFact, ReleaseKind, ReleaseMetrics, ResolutionFact, Version, measure};
+use chrono::{Datelike, TimeDelta};
+use domain::release::{DeploymentFact, ReleaseMetrics, ResolutionFact, Version, measure};
 use service_kit::ApiResult;
 
 use crate::{
     App,
     store::{
-        deployments::{self, MetricRow},
+        metrics::{self, MetricRow},
         releases as store,
     },
 };
@@ -22,7 +22,7 @@ pub(crate) async fn get_metrics(app: &App, version: Option<Version>) -> ApiResul
         store::get_release(&mut conn, version).await?;
     }
     let since = app.clock.now() - TimeDelta::days(366);
-    let rows = deployments::list_metric_rows(&mut conn, since).await?;
+    let rows = metrics::list_metric_rows(&mut conn, since).await?;
     let rows: Vec<_> =
         rows.into_iter().filter(|row| version.is_none_or(|only| only == row.release)).collect();
     let grouped = |key: &dyn Fn(&MetricRow) -> String| {
@@ -50,17 +50,22 @@ fn measured(rows: &[&MetricRow]) -> ReleaseMetrics {
             succeeded: row.state == DeploymentState::Succeeded,
             rolled_back: row.is_rolled_back,
             downtime_seconds: row.downtime_seconds,
+            new_issues: row.new_issues.unsigned_abs(),
+            latency_change_percent: row.latency_change_percent,
+            rating: row.rating.and_then(|score| u8::try_from(score).ok()),
         })
         .collect();
     // A problem is resolved when the last customer has the fix.
-    let mut last: BTreeMap<Version, (ReleaseKind, DateTime<Utc>, DateTime<Utc>)> = BTreeMap::new();
+    let mut last: BTreeMap<Version, ResolutionFact> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.state == DeploymentState::Succeeded && !row.is_rolled_back) {
-        let entry = last.entry(row.release).or_insert((row.kind, row.identified_at, row.ended_at));
-        entry.2 = entry.2.max(row.ended_at);
+        let fact = last.entry(row.release).or_insert_with(|| ResolutionFact {
+            kind: row.kind,
+            identified_at: row.identified_at,
+            resolved_at: row.ended_at,
+            issues: row.resolves.clone(),
+        });
+        fact.resolved_at = fact.resolved_at.max(row.ended_at);
     }
-    let resolutions: Vec<ResolutionFact> = last
-        .into_values()
-        .map(|(kind, identified_at, resolved_at)| ResolutionFact { kind, identified_at, resolved_at })
-        .collect();
+    let resolutions: Vec<ResolutionFact> = last.into_values().collect();
     measure(&facts, &resolutions)
 }

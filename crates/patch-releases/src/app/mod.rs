@@ -8,6 +8,7 @@ pub(crate) mod customers;
 pub(crate) mod deployments;
 mod health_check;
 pub(crate) mod health_watch;
+pub(crate) mod lines;
 pub(crate) mod metrics;
 mod notices;
 pub(crate) mod release_config;

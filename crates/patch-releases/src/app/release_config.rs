@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use api_types::patch::{ApplyConfig, ConfigChange, ConfigDiff, StoredReleasePolicies};
-use domain::release::{Customer, ReleasePolicies};
-use serde_json::{Map, Value};
-use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit};
+use domain::{
+    ids::CiId,
+    release::{Customer, ReleasePolicies},
+};
+use serde_json::{Map, Value, json};
+use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit, extract::from_value};
 use sqlx::PgConnection;
 
 use super::customer_fields::{add_customer_errors, add_policy_errors};
@@ -17,7 +20,7 @@ pub(crate) async fn get_release_policies(app: &App) -> ApiResult<StoredReleasePo
     store::get_release_policies(&mut conn).await
 }
 
-/// Applies all of the configuration or nothing. A dry run only returns the difference.
+/// Merges all of the configuration into what is stored, or nothing. A dry run only returns the difference.
 pub(crate) async fn apply_release_config(
     app: &App,
     caller: &Caller,
@@ -27,21 +30,27 @@ pub(crate) async fn apply_release_config(
     if customers.len() > MAX_CUSTOMERS as usize {
         return Err(ApiError::invalid("/customers", format!("must be at most {MAX_CUSTOMERS}")));
     }
-    let mut errors = FieldErrors::default();
-    let mut slugs = BTreeSet::new();
-    for (index, customer) in customers.iter().enumerate() {
-        let at = format!("/customers/{index}");
-        add_customer_errors(app, customer, &at, &mut errors);
-        errors.require(slugs.insert(customer.slug.clone()), format!("{at}/slug"), "is not unique");
-    }
-    if let Some(policies) = &request.policies {
-        add_policy_errors(app, policies, &mut errors);
-    }
-    errors.finish()?;
-
     let mut diff = ConfigDiff { dry_run: request.dry_run, ..ConfigDiff::default() };
     let mut transaction = app.pool.begin().await?;
-    for customer in customers {
+    let mut errors = FieldErrors::default();
+    let mut merged = Vec::new();
+    let mut slugs = BTreeSet::new();
+    for (index, fields) in customers.iter().enumerate() {
+        let at = format!("/customers/{index}");
+        let customer = merge_customer(&mut transaction, fields, &at).await?;
+        add_customer_errors(app, &customer.after, &at, &mut errors);
+        errors.require(slugs.insert(customer.after.slug.clone()), format!("{at}/slug"), "is not unique");
+        merged.push(customer);
+    }
+    let policies = match &request.policies {
+        Some(fields) => Some(merge_policies(&mut transaction, fields).await?),
+        None => None,
+    };
+    if let Some(policies) = &policies {
+        add_policy_errors(app, &policies.after, &mut errors);
+    }
+    errors.finish()?;
+    for customer in merged {
         apply_customer(app, &mut transaction, caller, customer, &mut diff).await?;
     }
     if request.customers.is_some() {
@@ -49,8 +58,8 @@ pub(crate) async fn apply_release_config(
         diff.not_named =
             stored.into_iter().map(|s| s.customer.slug).filter(|slug| !slugs.contains(slug)).collect();
     }
-    if let Some(policies) = &request.policies {
-        apply_policies(app, &mut transaction, caller, policies, &mut diff).await?;
+    if let Some(policies) = policies {
+        apply_policies(app, &mut transaction, caller, &policies, &mut diff).await?;
     }
     if request.dry_run {
         transaction.rollback().await?;
@@ -60,31 +69,85 @@ pub(crate) async fn apply_release_config(
     Ok(diff)
 }
 
+/// An object as it is stored, and with the fields of the file.
+struct Merged<Before, After> {
+    before: Before,
+    after: After,
+}
+
+/// `before` is `None` for a new customer.
+async fn merge_customer(
+    conn: &mut PgConnection,
+    fields: &Map<String, Value>,
+    at: &str,
+) -> ApiResult<Merged<Option<Customer>, Customer>> {
+    let slug = fields.get("slug").cloned().unwrap_or_default();
+    let slug: CiId = from_value(slug, &format!("{at}/slug"))?;
+    let before = store::lock_customer(conn, &slug).await?.map(|stored| stored.customer);
+    let mut value = before.as_ref().map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
+    merge(&mut value, fields);
+    let mut after: Customer = from_value(value, at)?;
+    if let Some(before) = &before {
+        // The version in the file is the first one; afterwards only rollouts change it.
+        after.current_version = before.current_version;
+    }
+    Ok(Merged { before, after })
+}
+
+async fn merge_policies(
+    conn: &mut PgConnection,
+    fields: &Map<String, Value>,
+) -> ApiResult<Merged<ReleasePolicies, ReleasePolicies>> {
+    let before = store::get_release_policies(conn).await?.policies.with_all_rows();
+    let mut value = serde_json::to_value(&before)?;
+    merge(&mut value, fields);
+    let after: ReleasePolicies = from_value(value, "/policies")?;
+    // A row that the file removes returns to its default.
+    Ok(Merged { before, after: after.with_all_rows() })
+}
+
+/// Merges as RFC 7396 does: objects field by field, `null` removes, everything else replaces. An object of another kind, such as
+/// another deployer, is replaced: its fields mean something else.
+fn merge(stored: &mut Value, fields: &Map<String, Value>) {
+    let kind_of = |fields: &Map<String, Value>| fields.get("kind").cloned();
+    let is_other_kind = kind_of(fields).is_some() && stored.as_object().and_then(kind_of) != kind_of(fields);
+    if is_other_kind || !stored.is_object() {
+        *stored = json!({});
+    }
+    let Value::Object(stored) = stored else { return };
+    for (name, value) in fields {
+        match value {
+            Value::Null => drop(stored.remove(name)),
+            Value::Object(fields) => merge(stored.entry(name.clone()).or_insert_with(|| json!({})), fields),
+            value => drop(stored.insert(name.clone(), value.clone())),
+        }
+    }
+}
+
 async fn apply_customer(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
-    customer: &Customer,
+    customer: Merged<Option<Customer>, Customer>,
     diff: &mut ConfigDiff,
 ) -> ApiResult<()> {
     let (by, now) = (&caller.subject, app.clock.now());
-    let Some(before) = store::lock_customer(&mut *conn, &customer.slug).await? else {
-        store::insert_customer(&mut *conn, customer, by, now).await?;
-        let record = audit::Record::new("create_customer", object(&customer.slug)).after(customer);
+    let Merged { before, after: customer } = customer;
+    let Some(before) = before else {
+        store::insert_customer(&mut *conn, &customer, by, now).await?;
+        let record = audit::Record::new("create_customer", object(&customer.slug)).after(&customer);
         audit::record(conn, caller, record).await?;
-        diff.created.push(customer.slug.clone());
+        diff.created.push(customer.slug);
         return Ok(());
     };
-    // The version in the file is the first one; afterwards only rollouts change it.
-    let customer = Customer { current_version: before.customer.current_version, ..customer.clone() };
-    let changes = changes(&object(&customer.slug), &before.customer, &customer)?;
+    let changes = changes(&object(&customer.slug), &before, &customer)?;
     if changes.is_empty() {
         diff.unchanged += 1;
         return Ok(());
     }
     store::update_customer(&mut *conn, &customer, by, now).await?;
     let record = audit::Record::new("update_customer", object(&customer.slug));
-    audit::record(conn, caller, record.before(&before.customer).after(&customer)).await?;
+    audit::record(conn, caller, record.before(&before).after(&customer)).await?;
     diff.changed.extend(changes);
     Ok(())
 }
@@ -93,18 +156,18 @@ async fn apply_policies(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
-    policies: &ReleasePolicies,
+    policies: &Merged<ReleasePolicies, ReleasePolicies>,
     diff: &mut ConfigDiff,
 ) -> ApiResult<()> {
-    let before = store::get_release_policies(&mut *conn).await?;
-    let changes = changes("release-policies", &before.policies, policies)?;
+    let Merged { before, after } = policies;
+    let changes = changes("release-policies", before, after)?;
     if changes.is_empty() {
         diff.unchanged += 1;
         return Ok(());
     }
-    store::upsert_release_policies(&mut *conn, policies, &caller.subject, app.clock.now()).await?;
+    store::upsert_release_policies(&mut *conn, after, &caller.subject, app.clock.now()).await?;
     let record = audit::Record::new("update_release_policies", "release-policies");
-    audit::record(conn, caller, record.before(&before.policies).after(policies)).await?;
+    audit::record(conn, caller, record.before(before).after(after)).await?;
     diff.changed.extend(changes);
     Ok(())
 }
@@ -143,5 +206,25 @@ fn compare(object: &str, at: &str, before: &Value, after: &Value, found: &mut Ve
             before: shown(before),
             after: shown(after),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_changes_what_it_names_and_nothing_else() {
+        let mut stored =
+            json!({ "a": 1, "b": { "c": [1, 2], "d": "x" }, "health": { "kind": "prometheus", "up": "up" } });
+        let file =
+            json!({ "b": { "c": [3], "e": null }, "f": null, "health": { "kind": "http", "url": "u" } });
+        merge(&mut stored, file.as_object().unwrap());
+        let health = json!({ "kind": "http", "url": "u" });
+        assert_eq!(stored, json!({ "a": 1, "b": { "c": [3], "d": "x" }, "health": health }));
+        let same_kind = json!({ "health": { "kind": "http", "url": "v" }, "a": null });
+        merge(&mut stored, same_kind.as_object().unwrap());
+        let health = json!({ "kind": "http", "url": "v" });
+        assert_eq!(stored, json!({ "b": { "c": [3], "d": "x" }, "health": health }));
     }
 }

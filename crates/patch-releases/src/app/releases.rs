@@ -8,12 +8,14 @@ use api_types::{
 };
 use domain::release::{Checklist, ItemState, Version, check_version};
 use service_kit::{
-    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit, clock,
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
 };
+use sqlx::PgConnection;
 
+use super::lines::known_versions;
 use crate::{
     App,
     store::{customers as customer_store, releases as store},
@@ -21,18 +23,32 @@ use crate::{
 
 const MAX_NOTES_CHARS: usize = 20_000;
 const MAX_ARTEFACT_BYTES: usize = 1000;
+const MAX_ISSUES: usize = 200;
+const MAX_ISSUE_CHARS: usize = 200;
 
 /// Highest version first.
 pub(crate) async fn list_releases(app: &App, request: &PageRequest) -> ApiResult<Page<Release>> {
     let (limit, below) = (request.limit()?, request.after::<Version>()?);
     let mut conn = app.pool.acquire().await?;
-    let found = store::list_releases(&mut conn, below, limit + 1).await?;
+    let mut found = store::list_releases(&mut conn, below, limit + 1).await?;
+    let policies = customer_store::get_release_policies(&mut conn).await?.policies;
+    for release in &mut found {
+        release.checklist.require_tests(policies.has_checks());
+    }
     Ok(page(found, limit, |release| release.version))
 }
 
 pub(crate) async fn get_release(app: &App, version: Version) -> ApiResult<Release> {
     let mut conn = app.pool.acquire().await?;
-    store::get_release(&mut conn, version).await
+    load_release(&mut conn, version).await
+}
+
+/// A release with the checklist that applies now: it depends on the configured checks, which may have changed since.
+pub(super) async fn load_release(conn: &mut PgConnection, version: Version) -> ApiResult<Release> {
+    let mut release = store::get_release(&mut *conn, version).await?;
+    let policies = customer_store::get_release_policies(conn).await?.policies;
+    release.checklist.require_tests(policies.has_checks());
+    Ok(release)
 }
 
 pub(crate) async fn create_release(
@@ -42,8 +58,9 @@ pub(crate) async fn create_release(
     request: CreateRelease,
 ) -> ApiResult<Release> {
     check_texts(Some(&request.notes), request.artefact.as_deref(), request.rollback_artefact.as_deref())?;
+    check_issues(&request.resolves)?;
     let now = app.clock.now();
-    if request.identified_at.is_some_and(|at| at > now) {
+    if request.identified_at.is_some_and(|at| at > now + clock::TOLERANCE) {
         return Err(ApiError::invalid("/identified_at", "must not be in the future"));
     }
     let mut transaction = app.pool.begin().await?;
@@ -51,16 +68,15 @@ pub(crate) async fn create_release(
         Begun::Replay(release) => return Ok(release),
         Begun::New(ticket) => ticket,
     };
-    let mut known: BTreeSet<Version> =
-        customer_store::list_current_versions(&mut transaction).await?.into_iter().collect();
-    let releases = store::list_releases(&mut transaction, None, 10_000).await?;
-    known.extend(releases.into_iter().map(|release| release.version));
+    let known = known_versions(&mut transaction).await?;
     let base =
         request.base_version.unwrap_or_else(|| default_base(request.version, &known, request.allow_gap));
     check_version(request.version, base, &known, request.allow_gap)
         .map_err(|error| ApiError::invalid("/version", error.to_string()))?;
     let policies = customer_store::get_release_policies(&mut transaction).await?.policies;
     let policy = policies.of(request.kind);
+    let mut checklist = Checklist::of(&policy.checklist);
+    checklist.require_tests(policies.has_checks());
     let release = Release {
         version: request.version,
         kind: request.kind,
@@ -69,8 +85,9 @@ pub(crate) async fn create_release(
         notes: request.notes,
         artefact: request.artefact,
         rollback_artefact: request.rollback_artefact,
-        checklist: Checklist::of(&policy.checklist),
-        identified_at: request.identified_at.unwrap_or(now),
+        checklist,
+        resolves: request.resolves,
+        identified_at: request.identified_at.map_or(now, |at| at.min(now)),
         revision: 1,
         created_at: now,
         created_by: caller.subject.clone(),
@@ -116,6 +133,16 @@ fn check_texts(
     errors.finish()
 }
 
+fn check_issues(issues: &[String]) -> ApiResult<()> {
+    let mut errors = FieldErrors::default();
+    let most = format!("must be at most {MAX_ISSUES} issues");
+    errors.require(issues.len() <= MAX_ISSUES, "/resolves", most);
+    for (index, issue) in issues.iter().enumerate().take(MAX_ISSUES) {
+        errors.require_line(&format!("/resolves/{index}"), issue, MAX_ISSUE_CHARS);
+    }
+    errors.finish()
+}
+
 pub(super) fn check_reason(reason: &str) -> ApiResult<()> {
     if (10..=1000).contains(&reason.trim().chars().count()) {
         Ok(())
@@ -132,12 +159,14 @@ pub(crate) async fn update_release(
     request: UpdateRelease,
 ) -> ApiResult<Release> {
     check_texts(request.notes.as_deref(), request.artefact.as_deref(), request.rollback_artefact.as_deref())?;
+    check_issues(request.resolves.as_deref().unwrap_or_default())?;
     change_release(app, caller, version, "update_release", |release| {
         if_match.check(release.revision)?;
         release.urgency = request.urgency.unwrap_or(release.urgency);
         release.notes = request.notes.clone().unwrap_or_else(|| release.notes.clone());
         release.artefact = request.artefact.clone().or(release.artefact.take());
         release.rollback_artefact = request.rollback_artefact.clone().or(release.rollback_artefact.take());
+        release.resolves = request.resolves.clone().unwrap_or_else(|| release.resolves.clone());
         Ok(())
     })
     .await
@@ -181,7 +210,8 @@ pub(super) async fn change_release(
     change: impl Fn(&mut Release) -> ApiResult<()>,
 ) -> ApiResult<Release> {
     let mut transaction = app.pool.begin().await?;
-    let before = store::lock_release(&mut transaction, version).await?;
+    store::lock_release(&mut transaction, version).await?;
+    let before = load_release(&mut transaction, version).await?;
     let mut release = before.clone();
     change(&mut release)?;
     release.revision = store::update_release(&mut transaction, &release).await?;
@@ -200,7 +230,8 @@ pub(crate) async fn sign_off_release(
 ) -> ApiResult<Release> {
     check_reason(&request.reason)?;
     let mut transaction = app.pool.begin().await?;
-    let release = store::lock_release(&mut transaction, version).await?;
+    store::lock_release(&mut transaction, version).await?;
+    let release = load_release(&mut transaction, version).await?;
     store::insert_signoff(&mut transaction, version, &caller.subject, &request.reason, app.clock.now())
         .await?;
     let record = audit::Record::new("sign_off_release", object(version)).after(request);

@@ -31,7 +31,7 @@ use sqlx::PgConnection;
 
 use super::customer_events::CustomerEvent;
 use super::customers;
-use super::releases::{change_release, check_reason};
+use super::releases::{change_release, check_reason, load_release};
 use crate::{
     App,
     store::{
@@ -47,7 +47,7 @@ pub(crate) async fn plan_release(
     request: &PlanRelease,
 ) -> ApiResult<ReleasePlan> {
     let mut conn = app.pool.acquire().await?;
-    let release = store::get_release(&mut conn, version).await?;
+    let release = load_release(&mut conn, version).await?;
     let chosen = customers::resolve_customers(&mut conn, &request.customers).await?;
     let mode = if request.emergency { ReleaseMode::Emergency } else { ReleaseMode::Deploy };
     let rollout = new_request(&release, mode, &chosen, String::new(), false);
@@ -124,8 +124,13 @@ pub(crate) async fn validate_release(
     key: &IdempotencyKey,
 ) -> ApiResult<ReleaseRun> {
     let mut conn = app.pool.acquire().await?;
-    let release = store::get_release(&mut conn, version).await?;
+    let release = load_release(&mut conn, version).await?;
+    let policies = customer_store::get_release_policies(&mut conn).await?.policies;
     drop(conn);
+    if policies.validation.is_empty() {
+        let reason = "no validation check is configured; add checks to `policies.validation` with `patchctl release apply`";
+        return Err(ApiError::new(problem_types::NOTHING_TO_DO, reason));
+    }
     let rollout = new_request(&release, ReleaseMode::Validate, &[], String::new(), false);
     start_run(app, caller, &release, rollout, false, key).await
 }
@@ -138,7 +143,7 @@ pub(crate) async fn deploy_release(
     key: &IdempotencyKey,
 ) -> ApiResult<ReleaseRun> {
     let mut conn = app.pool.acquire().await?;
-    let release = store::get_release(&mut conn, version).await?;
+    let release = load_release(&mut conn, version).await?;
     let chosen = customers::resolve_customers(&mut conn, &request.customers).await?;
     let rollout = new_request(&release, ReleaseMode::Deploy, &chosen, String::new(), false);
     if !request.dry_run {
@@ -196,7 +201,7 @@ pub(crate) async fn deploy_emergency_release(
 ) -> ApiResult<ReleaseRun> {
     check_reason(&request.reason)?;
     let mut conn = app.pool.acquire().await?;
-    let mut release = store::get_release(&mut conn, version).await?;
+    let mut release = load_release(&mut conn, version).await?;
     let chosen = customers::resolve_customers(&mut conn, &request.customers).await?;
     let rollout = new_request(&release, ReleaseMode::Emergency, &chosen, request.reason.clone(), true);
     require_work(&mut conn, &rollout).await?;
@@ -225,7 +230,7 @@ pub(crate) async fn roll_back_release(
         return Err(ApiError::invalid("/customers", "must name customers, tiers or `all`"));
     }
     let mut conn = app.pool.acquire().await?;
-    let release = store::get_release(&mut conn, version).await?;
+    let release = load_release(&mut conn, version).await?;
     let chosen = customers::resolve_customers(&mut conn, &request.customers).await?;
     let chosen = customers_to_roll_back(&mut conn, app.clock.now(), &release, chosen).await?;
     let open = store::list_open_runs(&mut conn, version).await?;

@@ -15,6 +15,7 @@ use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 use super::customers::MAX_CUSTOMERS;
+use super::releases::load_release;
 use super::rollouts::get_release_run;
 use crate::{
     App,
@@ -26,7 +27,7 @@ const LOG_TAIL: i64 = 20;
 
 pub(crate) async fn get_release_status(app: &App, version: Version) -> ApiResult<ReleaseStatus> {
     let mut conn = app.pool.acquire().await?;
-    let release = store::get_release(&mut conn, version).await?;
+    let release = load_release(&mut conn, version).await?;
     let ids = store::list_release_runs(&mut conn, version, RUNS_SHOWN).await?;
     let mut runs = Vec::new();
     for (id, _) in &ids {

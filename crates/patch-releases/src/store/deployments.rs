@@ -4,7 +4,7 @@ use api_types::patch::{CustomerDeployment, CustomerWatch, DeploymentState, Judge
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
-    release::{Baseline, Direction, HealthSample, Judge, ReleaseKind, Tier, Urgency, Version},
+    release::{Baseline, Direction, HealthSample, Judge, ReleaseKind, Version},
 };
 use serde_json::Value;
 use service_kit::ApiResult;
@@ -449,6 +449,25 @@ pub async fn add_downtime(conn: &mut PgConnection, deployment: Uuid, seconds: f6
     Ok(())
 }
 
+/// Adds a latency that was measured after the deployment, next to the baseline before it.
+pub async fn add_latency(
+    conn: &mut PgConnection,
+    deployment: Uuid,
+    baseline_ms: f64,
+    latency_ms: f64,
+) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.deployments SET baseline_latency_ms = coalesce(baseline_latency_ms, $2),
+             latency_sum_ms = latency_sum_ms + $3, latency_samples = latency_samples + 1 WHERE id = $1",
+        deployment,
+        baseline_ms,
+        latency_ms
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 pub async fn insert_sample(conn: &mut PgConnection, customer: &CiId, judged: &JudgedSample) -> ApiResult<()> {
     sqlx::query!(
         "INSERT INTO patch.health_samples (customer, at, sample, judgement, reason) VALUES ($1, $2, $3, $4, $5)
@@ -488,54 +507,6 @@ pub async fn list_samples(
 pub async fn delete_samples_before(conn: &mut PgConnection, before: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.health_samples WHERE at < $1", before).execute(conn).await?;
     Ok(())
-}
-
-/// One ended deployment as the metrics count it.
-pub struct MetricRow {
-    pub release: Version,
-    pub kind: ReleaseKind,
-    pub urgency: Urgency,
-    pub tier: Tier,
-    pub state: DeploymentState,
-    pub is_rolled_back: bool,
-    pub rollout_at: DateTime<Utc>,
-    pub identified_at: DateTime<Utc>,
-    pub ended_at: DateTime<Utc>,
-    pub downtime_seconds: f64,
-}
-
-/// Forward deployments that have ended since `since`; a rollback does not count as a deployment.
-pub async fn list_metric_rows(conn: &mut PgConnection, since: DateTime<Utc>) -> ApiResult<Vec<MetricRow>> {
-    let rows = sqlx::query!(
-        r#"SELECT d.release_version, r.kind, r.urgency, coalesce(c.tier, 'standard') AS "tier!", d.state,
-             d.rolled_back_by IS NOT NULL AS "is_rolled_back!", coalesce(run.started_at, run.created_at) AS "rollout_at!",
-             r.identified_at, d.ended_at AS "ended_at!", d.downtime_seconds
-         FROM patch.deployments d
-             JOIN patch.releases r ON r.release_version = d.release_version
-             JOIN patch.runs run ON run.id = d.run_id
-             LEFT JOIN patch.customers c ON c.slug = d.customer
-         WHERE d.direction = 'forward' AND d.ended_at IS NOT NULL AND d.ended_at >= $1
-         ORDER BY d.id LIMIT 200000"#,
-        since
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(MetricRow {
-                release: version_of(&row.release_version)?,
-                kind: from_text(&row.kind)?,
-                urgency: from_text(&row.urgency)?,
-                tier: from_text(&row.tier)?,
-                state: from_text(&row.state)?,
-                is_rolled_back: row.is_rolled_back,
-                rollout_at: row.rollout_at,
-                identified_at: row.identified_at,
-                ended_at: row.ended_at,
-                downtime_seconds: row.downtime_seconds,
-            })
-        })
-        .collect()
 }
 
 /// Deployments without an end whose run has ended: no run waits for them.

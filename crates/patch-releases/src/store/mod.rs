@@ -2,4 +2,6 @@
 
 pub mod customers;
 pub mod deployments;
+pub mod lines;
+pub mod metrics;
 pub mod releases;

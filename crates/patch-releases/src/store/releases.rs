@@ -26,6 +26,7 @@ struct Row {
     artefact: Option<String>,
     rollback_artefact: Option<String>,
     checklist: Value,
+    resolves: Value,
     identified_at: DateTime<Utc>,
     version: i64,
     created_at: DateTime<Utc>,
@@ -43,6 +44,7 @@ impl Row {
             artefact: self.artefact,
             rollback_artefact: self.rollback_artefact,
             checklist: serde_json::from_value(self.checklist)?,
+            resolves: serde_json::from_value(self.resolves)?,
             identified_at: self.identified_at,
             revision: self.version,
             created_at: self.created_at,
@@ -55,7 +57,7 @@ pub async fn find_release(conn: &mut PgConnection, version: Version) -> ApiResul
     let row = sqlx::query_as!(
         Row,
         "SELECT release_version, kind, urgency, base_version, notes, artefact, rollback_artefact, checklist,
-             identified_at, version, created_at, created_by FROM patch.releases WHERE release_version = $1",
+             resolves, identified_at, version, created_at, created_by FROM patch.releases WHERE release_version = $1",
         version.to_string()
     )
     .fetch_optional(conn)
@@ -86,7 +88,7 @@ pub async fn list_releases(
     let rows = sqlx::query_as!(
         Row,
         "SELECT release_version, kind, urgency, base_version, notes, artefact, rollback_artefact, checklist,
-             identified_at, version, created_at, created_by FROM patch.releases
+             resolves, identified_at, version, created_at, created_by FROM patch.releases
          WHERE $1::int IS NULL OR (major, minor, patch) < ($1, $2, $3)
          ORDER BY major DESC, minor DESC, patch DESC LIMIT $4",
         below.map(|below| below.0),
@@ -104,8 +106,8 @@ pub async fn insert_release(conn: &mut PgConnection, release: &Release) -> ApiRe
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let inserted = sqlx::query!(
         "INSERT INTO patch.releases (release_version, major, minor, patch, kind, urgency, base_version, notes,
-             artefact, rollback_artefact, checklist, identified_at, created_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+             artefact, rollback_artefact, checklist, identified_at, created_at, created_by, resolves)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING",
         release.version.to_string(),
         number(release.version.major),
         number(release.version.minor),
@@ -120,6 +122,7 @@ pub async fn insert_release(conn: &mut PgConnection, release: &Release) -> ApiRe
         release.identified_at,
         release.created_at,
         release.created_by,
+        serde_json::to_value(&release.resolves)?,
     )
     .execute(conn)
     .await?;
@@ -130,13 +133,14 @@ pub async fn insert_release(conn: &mut PgConnection, release: &Release) -> ApiRe
 pub async fn update_release(conn: &mut PgConnection, release: &Release) -> ApiResult<i64> {
     Ok(sqlx::query_scalar!(
         "UPDATE patch.releases SET urgency = $2, notes = $3, artefact = $4, rollback_artefact = $5, checklist = $6,
-             version = version + 1 WHERE release_version = $1 RETURNING version",
+             resolves = $7, version = version + 1 WHERE release_version = $1 RETURNING version",
         release.version.to_string(),
         release.urgency.name(),
         release.notes,
         release.artefact,
         release.rollback_artefact,
         serde_json::to_value(&release.checklist)?,
+        serde_json::to_value(&release.resolves)?,
     )
     .fetch_one(conn)
     .await?)
@@ -364,14 +368,15 @@ pub async fn insert_report(
     report: &api_types::patch::IssueReport,
 ) -> ApiResult<()> {
     sqlx::query!(
-        "INSERT INTO patch.customer_reports (id, customer, severity, summary, reported_by, reported_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO patch.customer_reports (id, customer, severity, summary, reported_by, reported_at, customer_version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         report.id,
         customer.as_str(),
         to_text(&report.severity)?,
         report.summary,
         report.reported_by,
-        report.reported_at
+        report.reported_at,
+        report.customer_version.map(|version| version.to_string()),
     )
     .execute(conn)
     .await?;
@@ -388,13 +393,14 @@ pub async fn list_reports(
         id: Uuid,
         severity: String,
         summary: String,
+        customer_version: Option<String>,
         reported_by: String,
         reported_at: DateTime<Utc>,
     }
     let rows = sqlx::query_as!(
         Raw,
-        "SELECT id, severity, summary, reported_by, reported_at FROM patch.customer_reports WHERE customer = $1
-         ORDER BY reported_at DESC LIMIT $2",
+        "SELECT id, severity, summary, customer_version, reported_by, reported_at FROM patch.customer_reports
+         WHERE customer = $1 ORDER BY reported_at DESC LIMIT $2",
         customer.as_str(),
         limit
     )
@@ -406,6 +412,7 @@ pub async fn list_reports(
                 id: row.id,
                 severity: from_text(&row.severity)?,
                 summary: row.summary,
+                customer_version: row.customer_version.as_deref().map(version_of).transpose()?,
                 reported_by: row.reported_by,
                 reported_at: row.reported_at,
             })

@@ -138,8 +138,11 @@ pub enum MaintenanceCommand {
         #[arg(long)]
         reason: String,
         /// RFC 3339 time at which it ends automatically, at most seven days ahead.
-        #[arg(long, value_parser = parse_time, value_name = "TIME")]
-        until: DateTime<Utc>,
+        #[arg(long, value_parser = parse_time, value_name = "TIME", required_unless_present = "minutes")]
+        until: Option<DateTime<Utc>>,
+        /// Minutes after which it ends automatically, instead of --until.
+        #[arg(long, conflicts_with = "until", value_parser = clap::value_parser!(u32).range(1..=10_080))]
+        minutes: Option<u32>,
         /// Who owns it.
         #[arg(long, env = "USER", default_value = "operator")]
         owner: String,

@@ -34,7 +34,7 @@ pub use itsm::{
 pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
-pub use release::{PlanArguments, ReleaseCommand, SimulateRelease};
+pub use release::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease};
 pub use run::{OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments};
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};

@@ -100,6 +100,21 @@ pub enum ReleaseCommand {
         severity: String,
         summary: String,
     },
+    /// Record how satisfied a customer is with a release.
+    Rate {
+        #[arg(long, value_name = "SLUG")]
+        customer: CiId,
+        #[command(flatten)]
+        of: OfVersion,
+        /// 1 (not at all) to 5 (very).
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
+        score: u8,
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+    /// Lines of versions whose base was released elsewhere.
+    #[command(subcommand)]
+    Line(LineCommand),
     /// List deployments to customers, newest first.
     Deployments {
         #[arg(long, value_name = "SLUG")]
@@ -138,7 +153,7 @@ pub enum ReleaseCommand {
     },
     /// Print the table of delays, approvals, notices and rollback windows.
     Policies,
-    /// Apply customers and release policies from files, all or nothing, and print the difference.
+    /// Merge customers and release policies from files, all or nothing, and print the difference. What a file does not name stays.
     Apply {
         /// YAML or JSON: `customers: [...]`, `policies: {...}`, or both.
         #[arg(short, long, required = true, value_name = "FILE")]
@@ -146,6 +161,25 @@ pub enum ReleaseCommand {
         /// Only print the difference.
         #[arg(long)]
         dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LineCommand {
+    /// List the registered lines.
+    List,
+    /// Register a line, so that its first patch can be released before a customer runs its base.
+    Register {
+        /// Such as `v1.1.0`.
+        #[arg(long)]
+        base: Version,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Delete a line. Its releases stay.
+    Delete {
+        #[arg(long)]
+        base: Version,
     },
 }
 
@@ -189,6 +223,9 @@ pub struct PlanArguments {
     /// Allow skipped version numbers.
     #[arg(long)]
     pub allow_gap: bool,
+    /// An issue that a new release resolves, such as `BUG-17`; repeat it for more.
+    #[arg(long, value_name = "ISSUE")]
+    pub resolves: Vec<String>,
     #[command(flatten)]
     pub customers: Customers,
 }

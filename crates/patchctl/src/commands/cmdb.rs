@@ -127,8 +127,9 @@ pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -
 
 async fn maintenance(client: &CmdbClient, command: MaintenanceCommand, printer: Printer) -> CommandResult {
     let (id, request) = match command {
-        MaintenanceCommand::On { id, reason, until, owner } => {
-            (id, SetMaintenance::On { owner, reason, expires_at: until })
+        MaintenanceCommand::On { id, reason, until, minutes, owner } => {
+            let duration_seconds = minutes.map(|minutes| minutes * 60);
+            (id, SetMaintenance::On { owner, reason, duration_seconds, expires_at: until })
         }
         MaintenanceCommand::Off { id, owner } => (id, SetMaintenance::Off { owner }),
     };

@@ -4,7 +4,6 @@ use api_client::sim::SimClient;
 use api_types::sim::{
     CreateFault, CreateSnapshot, CreateVm, CreateVms, GuestSpec, SimState, StartTransaction, TransactionState,
 };
-use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -87,8 +86,8 @@ async fn snapshot(client: &SimClient, command: SnapshotCommand, printer: Printer
     match command {
         SnapshotCommand::List { vm } => printer.list(&client.list_snapshots(&vm).await?, SNAPSHOTS),
         SnapshotCommand::Create { vm, owner, purpose, hours } => {
-            let expires_at = Utc::now() + TimeDelta::hours(hours.into());
-            let request = CreateSnapshot { owner, purpose, expires_at };
+            let duration_seconds = Some(hours.saturating_mul(3600));
+            let request = CreateSnapshot { owner, purpose, duration_seconds, expires_at: None };
             printer.item(&client.create_snapshot(&vm, &request).await?)
         }
         SnapshotCommand::Delete { vm, snapshot } => {

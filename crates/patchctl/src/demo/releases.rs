@@ -14,10 +14,11 @@ use api_types::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::{CiId, RunId},
-    release::{Baseline, Customer, ReleaseKind, ReleasePolicies, Version},
+    release::{Baseline, Customer, ReleaseKind, Version},
     run::{HostState, RunState},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::time::sleep;
 
 use super::Cast;
@@ -63,7 +64,7 @@ struct Seed {
     #[serde(default)]
     customers: Vec<Customer>,
     #[serde(default)]
-    policies: ReleasePolicies,
+    policies: Map<String, Value>,
 }
 
 pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
@@ -108,11 +109,12 @@ async fn set_up(cast: &Cast) -> Result<(), Failure> {
     }
     let rows = tiers.into_iter().map(|(tier, names)| row![tier, names.len(), names.join(", ")]);
     let table = columns(&["tier", "customers", ""], rows.collect());
-    let config = ApplyConfig {
-        customers: Some(customers.customers),
-        policies: Some(policies.policies),
-        dry_run: false,
-    };
+    let fields = customers.customers.iter().map(serde_json::to_value).map(|value| match value {
+        Ok(Value::Object(fields)) => Ok(fields),
+        _ => Err(Failure::new("a customer of the seed cannot be written as JSON")),
+    });
+    let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    let config = ApplyConfig { customers: Some(fields), policies: Some(policies.policies), dry_run: false };
     let diff = cast.olivia_releases.apply_release_config(&config).await?;
     cast.say(format!(
         "{} customers created, {} fields of the policies changed",

@@ -5,7 +5,7 @@ use api_types::{
 use chrono::TimeDelta;
 use domain::ids::CiId;
 use service_kit::{
-    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
+    ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, Lifetime, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
@@ -34,8 +34,8 @@ pub async fn create_snapshot(
     let mut errors = FieldErrors::default();
     check_name(&mut errors, &request.owner, 200, "/owner");
     errors.require(is_text(&request.purpose, 200), "/purpose", "must be at most 200 characters");
-    let is_in_range = request.expires_at > now && request.expires_at <= now + MAX_RETENTION;
-    errors.require(is_in_range, "/expires_at", "must be in the future, by a year at most");
+    let lifetime = Lifetime { duration_seconds: request.duration_seconds, expires_at: request.expires_at };
+    let expires_at = lifetime.end(now, MAX_RETENTION, &mut errors);
     errors.finish()?;
     let mut tx = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut tx, caller, "create_snapshot", key, &(id, request)).await? {
@@ -59,7 +59,7 @@ pub async fn create_snapshot(
                 owner: request.owner.clone(),
                 purpose: request.purpose.clone(),
                 created_at: now,
-                expires_at: request.expires_at,
+                expires_at,
                 size_bytes: image.size_bytes,
             };
             store::snapshots::insert_snapshot(&mut tx, &snapshot, &image).await?;

@@ -104,8 +104,7 @@ impl World {
     }
 
     pub async fn snapshot(&self, id: &str, owner: &str) -> Value {
-        let expires_at = self.clock.now() + TimeDelta::hours(1);
-        let body = json!({ "owner": owner, "purpose": "before patching", "expires_at": expires_at });
+        let body = json!({ "owner": owner, "purpose": "before patching", "duration_seconds": 3600 });
         self.post(&format!("/sim/vms/{id}/snapshots"), body, 201).await
     }
 

@@ -98,6 +98,13 @@ async fn invalid_snapshots_are_refused() {
     let now = world.clock.now();
     for (body, pointer) in [
         (json!({ "owner": "run:1", "expires_at": now }), "/expires_at"),
+        (json!({ "owner": "run:1" }), "/duration_seconds"),
+        (json!({ "owner": "run:1", "duration_seconds": 0 }), "/duration_seconds"),
+        (json!({ "owner": "run:1", "duration_seconds": 366 * 86_400 + 1 }), "/duration_seconds"),
+        (
+            json!({ "owner": "run:1", "duration_seconds": 1, "expires_at": now + TimeDelta::hours(1) }),
+            "/expires_at",
+        ),
         (json!({ "owner": "run:1", "expires_at": now + TimeDelta::days(367) }), "/expires_at"),
         (json!({ "owner": "", "expires_at": now + TimeDelta::hours(1) }), "/owner"),
         (json!({ "owner": "x".repeat(201), "expires_at": now + TimeDelta::hours(1) }), "/owner"),

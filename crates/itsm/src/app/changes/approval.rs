@@ -1,9 +1,12 @@
 //! Who may decide on a change, and what an approval covers: pure rules.
 
-use api_types::itsm::{Approval, Change, Decision};
-use chrono::{DateTime, Utc};
+use api_types::{
+    access::Role,
+    itsm::{Approval, Change, Decision},
+};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::change::ChangeState;
-use service_kit::{ApiError, ApiResult, Caller, problem_types};
+use service_kit::{ApiError, ApiResult, Caller, clock, problem_types};
 
 /// Prefix of the subject of an approver that decides by a link; the address follows.
 pub const BY_EMAIL: &str = "email:";
@@ -74,8 +77,14 @@ pub fn void(change: &mut Change, now: DateTime<Utc>) {
     change.state = change.state.after_edit(change.kind);
 }
 
-/// Whether work may begin on the change with the plan that is about to run.
-pub fn may_execute(change: &Change, plan_hash: Option<&str>, now: DateTime<Utc>) -> ApiResult<()> {
+/// Whether work may begin on the change with the plan that is about to run. A service begins when the span opens by its own
+/// clock, which may be ahead of this one.
+pub fn may_execute(
+    change: &Change,
+    plan_hash: Option<&str>,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
     debug_assert_eq!(change.state, ChangeState::Approved);
     match (change.plan_hash.as_deref(), plan_hash) {
         (Some(_), None) => {
@@ -98,7 +107,8 @@ pub fn may_execute(change: &Change, plan_hash: Option<&str>, now: DateTime<Utc>)
             format!("change {} has no approval for its present plan, CIs and span", change.id),
         ));
     }
-    if (change.start_at..change.end_at).contains(&now) {
+    let ahead = if caller.is(Role::Service) { clock::TOLERANCE } else { TimeDelta::zero() };
+    if (change.start_at - ahead..change.end_at).contains(&now) {
         Ok(())
     } else {
         Err(outside_window(change, "executed", now))

@@ -243,7 +243,7 @@ fn no_link() -> ApiError {
 pub async fn execute_change(call: &Call, request: &ExecuteChange) -> ApiResult<Change> {
     let mut act = begin!(call, ChangeVerb::Execute, request);
     act.advance()?;
-    approval::may_execute(&act.before, request.plan_hash.as_deref(), act.now)?;
+    approval::may_execute(&act.before, request.plan_hash.as_deref(), &call.caller, act.now)?;
     act.change.work_start = Some(act.now);
     act.finish(call, "").await
 }

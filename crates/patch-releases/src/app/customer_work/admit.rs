@@ -35,9 +35,15 @@ pub(super) async fn admit(
     let (plan, deployment) = (task.plan()?, deployment(task)?);
     let mut evidence = Evidence::default();
     let is_notified_before = deployment.notice.when == NoticeTime::Before;
-    if deployment.direction == Direction::Forward && is_notified_before && !deployment.emergency {
-        evidence.log.extend(notices::send_before(task).await?);
+    if deployment.direction == Direction::Forward {
+        if deployment.emergency {
+            evidence.log.extend(notices::send_start(task).await?);
+        } else if is_notified_before {
+            evidence.log.extend(notices::send_before(task).await?);
+        }
     }
+    // Earlier waves have ended; their customers do not wait for this one.
+    evidence.log.extend(notices::send_after(task, plan.waves.get(..wave).unwrap_or_default()).await?);
     let mut conn = task.app.pool.acquire().await?;
     let facts = facts(task, &mut conn, hosts).await?;
     drop(conn);

@@ -1,9 +1,10 @@
 //! Customers are notified of a rollout, once each.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use domain::{
     ids::CiId,
+    plan::Wave,
     release::{CustomerTarget, Deployment, Direction, NoticeTime},
     run::HostState,
 };
@@ -15,6 +16,9 @@ use crate::{
     app::{notices::send, rollouts::kind_text},
     store::releases,
 };
+
+/// The kind under which the notice of the start of an emergency is recorded.
+const START: &str = "start";
 
 /// Notifies customers before their deployment. The notice period starts now, so they are notified as early as possible.
 pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<LogLines> {
@@ -41,22 +45,111 @@ pub(super) async fn send_before(task: &Task<'_>) -> ApiResult<LogLines> {
     Ok(if count == 0 { Vec::new() } else { vec![(None, text)] })
 }
 
-/// Notifies customers after their deployment, and always when it failed or was rolled back.
-pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<LogLines> {
+/// Notifies every customer of an emergency when its rollout begins: there is no time for a notice period, but nobody should be
+/// surprised.
+pub(super) async fn send_start(task: &Task<'_>) -> ApiResult<LogLines> {
     let (run, deployment) = (task.loaded.row.id, deployment(task)?);
-    let wanted: BTreeSet<&CiId> = match deployment.notice.when {
-        NoticeTime::After => recipients(deployment).map(|(id, _)| id).collect(),
-        NoticeTime::Before | NoticeTime::Weekly | NoticeTime::Never => BTreeSet::new(),
-    };
+    let mut conn = task.app.pool.acquire().await?;
+    let notified = releases::list_notices(&mut conn, run, START).await?;
+    let rollout = releases::get_rollout_request(&mut conn, run).await?;
+    drop(conn);
     let mut count = 0;
-    for (id, host) in &task.loaded.row.machine.hosts {
-        let Some(target) = deployment.customers.get(id) else { continue };
-        let (subject, what) = match host.state {
-            HostState::Succeeded if deployment.direction == Direction::RollBack => (
+    for (id, target) in deployment.customers.iter().filter(|(id, _)| !notified.contains_key(*id)) {
+        let subject = format!("{} is being updated to {} now", target.name, deployment.version);
+        let body = format!(
+            "The emergency {} release {} is being deployed to {} now, outside maintenance windows.\nReason: {}.\nYou currently run {}. You will be notified of the outcome.\n",
+            kind_text(deployment.release_kind),
+            deployment.version,
+            target.name,
+            rollout.reason.trim(),
+            target.from
+        );
+        send(&task.app, run, START, id, &target.contacts, &subject, &body).await?;
+        count += 1;
+    }
+    let text =
+        format!("{count} customers were notified that the emergency release {} begins", deployment.version);
+    Ok(if count == 0 { Vec::new() } else { vec![(None, text)] })
+}
+
+/// Notifies the customers of these waves after their deployment, and always when it failed or was rolled back. Called at the end
+/// of each wave, so that a customer does not wait for the tiers after its own. A customer that was notified of an update is
+/// notified again if the update is rolled back.
+pub(super) async fn send_after(task: &Task<'_>, waves: &[Wave]) -> ApiResult<LogLines> {
+    let (run, deployment) = (task.loaded.row.id, deployment(task)?);
+    let mut conn = task.app.pool.acquire().await?;
+    let mut notified = BTreeMap::new();
+    for outcome in Outcome::ALL {
+        notified.insert(outcome, releases::list_notices(&mut conn, run, outcome.notice()).await?);
+    }
+    drop(conn);
+    let mut count = 0;
+    for id in waves.iter().flat_map(|wave| &wave.hosts) {
+        let (Some(target), Some(host)) =
+            (deployment.customers.get(id), task.loaded.row.machine.hosts.get(id))
+        else {
+            continue;
+        };
+        let Some(outcome) = Outcome::of(host.state) else { continue };
+        if notified[&outcome].contains_key(id)
+            || outcome == Outcome::Done && !wants_to_know(deployment, target)
+        {
+            continue;
+        }
+        let (subject, what) = outcome.text(deployment, target, host.error.as_deref());
+        if send(&task.app, run, outcome.notice(), id, &target.contacts, &subject, &format!("{what}\n"))
+            .await?
+        {
+            count += 1;
+        }
+    }
+    let text = format!("{count} customers were notified of the outcome");
+    Ok(if count == 0 { Vec::new() } else { vec![(None, text)] })
+}
+
+/// Whether a customer is notified of a deployment that went well.
+fn wants_to_know(deployment: &Deployment, target: &CustomerTarget) -> bool {
+    let is_named =
+        deployment.notice.when == NoticeTime::After && deployment.notice.tiers.contains(&target.tier);
+    is_named || deployment.emergency || deployment.direction == Direction::RollBack
+}
+
+/// What a customer is notified of, once each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Done,
+    RolledBack,
+    Failed,
+}
+
+impl Outcome {
+    const ALL: [Self; 3] = [Self::Done, Self::RolledBack, Self::Failed];
+
+    fn of(state: HostState) -> Option<Self> {
+        match state {
+            HostState::Succeeded => Some(Self::Done),
+            HostState::RolledBack => Some(Self::RolledBack),
+            state => state.is_failure().then_some(Self::Failed),
+        }
+    }
+
+    /// The kind under which the notice is recorded.
+    fn notice(self) -> &'static str {
+        match self {
+            Self::Done => "after",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Subject and text.
+    fn text(self, deployment: &Deployment, target: &CustomerTarget, error: Option<&str>) -> (String, String) {
+        match self {
+            Self::Done if deployment.direction == Direction::RollBack => (
                 format!("{} was rolled back to {}", target.name, target.to),
                 format!("Release {} was rolled back.", deployment.version),
             ),
-            HostState::Succeeded if wanted.contains(id) || deployment.emergency => (
+            Self::Done => (
                 format!("{} was updated to {}", target.name, target.to),
                 format!(
                     "The {} release is deployed and is monitored for {} h.",
@@ -64,26 +157,20 @@ pub(super) async fn send_after(task: &Task<'_>) -> ApiResult<LogLines> {
                     deployment.monitoring_hours
                 ),
             ),
-            HostState::RolledBack => (
+            Self::RolledBack => (
                 format!("{} was rolled back to {}", target.name, target.from),
                 format!(
                     "The update to {} was rolled back: {}.",
                     target.to,
-                    host.error.as_deref().unwrap_or("it was not healthy")
+                    error.unwrap_or("it was not healthy")
                 ),
             ),
-            state if state.is_failure() => (
+            Self::Failed => (
                 format!("The update of {} to {} failed", target.name, target.to),
                 "Our operators were alerted and will contact you.".to_owned(),
             ),
-            _ => continue,
-        };
-        if send(&task.app, run, "after", id, &target.contacts, &subject, &format!("{what}\n")).await? {
-            count += 1;
         }
     }
-    let text = format!("{count} customers were notified of the outcome");
-    Ok(if count == 0 { Vec::new() } else { vec![(None, text)] })
 }
 
 fn recipients(deployment: &Deployment) -> impl Iterator<Item = (&CiId, &CustomerTarget)> {

@@ -16,7 +16,7 @@ pub(super) async fn follow_up(task: &Task<'_>) -> ApiResult<LogLines> {
     if task.loaded.plan.as_ref().is_none_or(|plan| plan.deployment().is_none()) || row.dry_run {
         return Ok(Vec::new());
     }
-    let mut log = notices::send_after(task).await?;
+    let mut log = notices::send_after(task, &task.plan()?.waves).await?;
     let deployment = deployment(task)?;
     if deployment.emergency && row.machine.hosts.values().any(domain::run::HostRun::was_touched) {
         let mut conn = task.app.pool.acquire().await?;

@@ -139,6 +139,10 @@ async fn record_sample(
         let seconds = (now - since).num_seconds().clamp(0, i64::from(rules.poll_seconds) * 2);
         deployments::add_downtime(&mut transaction, watch.deployment_id, seconds as f64).await?;
     }
+    let baseline_ms = watch.baseline.as_ref().and_then(|baseline| baseline.latency_ms);
+    if let (Some(baseline), Some(latency)) = (baseline_ms, sample.latency_ms) {
+        deployments::add_latency(&mut transaction, watch.deployment_id, baseline, latency).await?;
+    }
     // An unhealthy state stays until it is handled.
     let keeps = was_unhealthy && !watch.is_handled;
     if !keeps {

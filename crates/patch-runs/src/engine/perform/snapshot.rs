@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::Playbook;
 use api_types::sim::{CreateSnapshot, Rehearsal};
-use chrono::TimeDelta;
 use domain::{
     ids::CiId,
     plan::{Plan, Target, WaveKind},
@@ -25,11 +24,12 @@ const MAX_CONCURRENT: usize = 8;
 /// Takes a snapshot of each host. The sim-engine recognises the snapshot of the run, so a repetition takes no second one.
 pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let plan = task.plan()?;
-    let hours = i64::from(plan.snapshot_retention_hours.unwrap_or(1));
+    let hours = plan.snapshot_retention_hours.unwrap_or(1);
     let request = CreateSnapshot {
         owner: format!("run:{}", task.loaded.row.id),
         purpose: "before patching".to_owned(),
-        expires_at: task.app.clock.now() + TimeDelta::hours(hours),
+        duration_seconds: Some(hours * 3600),
+        expires_at: None,
     };
     let taken = stream::iter(hosts.iter().cloned())
         .map(|host| async {

@@ -8,29 +8,32 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use api_client::releases::ReleasesClient;
 use api_types::patch::{
-    ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, Release, ReleasePlan,
-    ReleaseRun, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, TickItem, TickState,
+    ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, RateRelease, RegisterLine,
+    Release, ReleasePlan, ReleaseRun, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, TickItem,
+    TickState,
 };
 use domain::{
     ids::CiId,
-    release::{Customer, Imagined, ReleaseKind, ReleasePolicies, Version},
+    release::{Imagined, ReleaseKind, Version},
     run::RunState,
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{filter, poll};
-use crate::arguments::{PlanArguments, ReleaseCommand, SimulateRelease, parse_name};
+use crate::arguments::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease, parse_name};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::{Columns, Printer, note, print};
+use crate::output::{Columns, Printer, done, note, print};
 
 const RELEASES: Columns = "version type urgency base=base_version created=created_at by=created_by notes";
 const DEPLOYMENTS: Columns = "requested=requested_at customer from=from_version to=to_version way=direction \
                               state ended=ended_at detail";
 const CUSTOMERS: Columns = "customer=slug name tier version=current_version time_zone health=watch/state \
                             pinned_to paused";
+const LINES: Columns = "base=base_version created=created_at by=created_by note";
 /// A validation may take hours, but not forever.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 const VALIDATION_POLL: Duration = Duration::from_millis(250);
@@ -88,6 +91,10 @@ pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Prin
                 parse_name(&severity).map_err(|error| Failure::usage(format!("--severity {error}")))?;
             printer.item(&client.report_issue(&customer, &ReportIssue { severity, summary }).await?)
         }
+        ReleaseCommand::Rate { customer, of, score, comment } => {
+            printer.item(&client.rate_release(&customer, of.version, &RateRelease { score, comment }).await?)
+        }
+        ReleaseCommand::Line(command) => line(&client, command, printer).await,
         ReleaseCommand::Deployments { customer, version, most } => {
             let filter = filter([
                 ("customer", customer.map(|customer| customer.to_string())),
@@ -112,6 +119,19 @@ pub async fn run(connection: &Connection, command: ReleaseCommand, printer: Prin
         }
         ReleaseCommand::Policies => printer.view(&client.get_release_policies().await?, views::policies),
         ReleaseCommand::Apply { file, dry_run } => apply(&client, &file, dry_run, printer).await,
+    }
+}
+
+async fn line(client: &ReleasesClient, command: LineCommand, printer: Printer) -> CommandResult {
+    match command {
+        LineCommand::List => printer.list(&client.list_lines().await?, LINES),
+        LineCommand::Register { base, note } => {
+            printer.item(&client.register_line(base, &RegisterLine { note }).await?)
+        }
+        LineCommand::Delete { base } => {
+            client.delete_line(base).await?;
+            done(&format!("the line of {base} is deleted"))
+        }
     }
 }
 
@@ -143,6 +163,7 @@ pub(crate) fn new_release(version: Version, kind: ReleaseKind) -> CreateRelease 
         rollback_artefact: None,
         identified_at: None,
         allow_gap: false,
+        resolves: Vec::new(),
     }
 }
 
@@ -174,6 +195,7 @@ async fn plan(client: &ReleasesClient, arguments: PlanArguments, printer: Printe
             rollback_artefact: arguments.rollback_artefact,
             identified_at: arguments.identified_at,
             allow_gap: arguments.allow_gap,
+            resolves: arguments.resolves,
             ..new_release(version, kind)
         };
         let known = register(client, &request).await?;
@@ -307,9 +329,9 @@ async fn simulate(client: &ReleasesClient, arguments: SimulateRelease, printer: 
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
     #[serde(default)]
-    customers: Option<Vec<Customer>>,
+    customers: Option<Vec<Map<String, Value>>>,
     #[serde(default)]
-    policies: Option<ReleasePolicies>,
+    policies: Option<Map<String, Value>>,
 }
 
 async fn apply(

@@ -6,7 +6,7 @@ use api_types::patch::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::plan::Wave;
-use domain::release::{Happening, ItemState, Measured, ReleaseKind, ReleaseMetrics, Tier};
+use domain::release::{Figure, Happening, ItemState, Measured, ReleaseKind, ReleaseMetrics, Tier};
 
 use super::super::{spaced_name, wire_name};
 use super::timeline;
@@ -276,6 +276,20 @@ pub(crate) fn metrics(report: &MetricsReport) -> String {
     }
     for (kind, measured) in &all.time_to_resolution {
         rows.push(measured_row(format!("time to resolution, {}", spaced_name(kind)), measured));
+    }
+    for (name, figure, unit, of) in [
+        ("issues resolved", &all.issues_resolved, "", "releases"),
+        ("new issues", &all.new_issues, "", "deployments"),
+        ("latency against the baseline, median", &all.performance_impact_percent, " %", "deployments"),
+        ("satisfaction, mean of 1 to 5", &all.satisfaction, "", "ratings"),
+    ] {
+        let measured = match figure {
+            Figure::Known { value, records } => {
+                format!("{}{unit} of {records} {of}", (value * 10.0).round() / 10.0)
+            }
+            Figure::Unknown { reason } => format!("unknown: {reason}"),
+        };
+        rows.push(row![name, measured, "", ""]);
     }
     let mut text = columns(&["metric", "measured", "target", ""], rows);
     for (name, groups) in

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import datetime, timedelta, timezone
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, expect, segment
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
@@ -39,8 +38,8 @@ class ActionModule(HostAction):
             return
         body = {"state": state, "owner": settings.owner}
         if state == "on":
-            ends = datetime.now(timezone.utc) + timedelta(seconds=settings.maintenance_seconds)
-            body.update(reason=self.arguments["reason"], expires_at=ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            # A duration, because the CMDB's clock may differ from the one of this machine.
+            body.update(reason=self.arguments["reason"], duration_seconds=max(1, round(settings.maintenance_seconds)))
         api = Api("CMDB", settings.cmdb_url, settings.token_file, settings.api_retry_seconds)
         path = f"/cmdb/cis/{segment(settings.host)}/maintenance"
         expect(api.call("PUT", path, body), f"maintenance cannot be turned {state}")
