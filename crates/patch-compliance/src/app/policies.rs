@@ -6,7 +6,7 @@ use advisories::{OsRelease, os_key};
 use api_types::{
     cmdb::Ci,
     page::Page,
-    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, StoredPolicy},
+    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, ScheduleHint, StoredPolicy},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
@@ -263,6 +263,7 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
         occurrences: occurrences(&policy, app.clock.now()),
         conflicts: conflicts.into_iter().map(|(id, ci_ids)| conflict(id, ci_ids)).collect(),
         effective,
+        hints: ScheduleHint::list(&policy),
         targets: selected.into_iter().map(|ci| ci.id).collect(),
     })
 }
@@ -287,7 +288,7 @@ fn selects(policy: &Policy, tags: &Tags) -> bool {
 }
 
 fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {
-    let Some(schedule) = &policy.schedule else { return Vec::new() };
+    let Some(schedule) = policy.run_schedule() else { return Vec::new() };
     let occurrence = |at: DateTime<Utc>| Occurrence {
         at,
         local: at.with_timezone(&policy.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),

@@ -1,4 +1,4 @@
-use api_types::patch::PolicyPreview;
+use api_types::patch::{PolicyPreview, ScheduleHint, StoredPolicy};
 use serde_json::Value;
 
 use super::etag;
@@ -6,10 +6,9 @@ use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
 use crate::failure::CommandResult;
 use crate::input;
-use crate::output::{Columns, Printer, done, print};
+use crate::output::{Columns, Printer, done, hint, print};
 
-const POLICIES: Columns =
-    "id name schedule time_zone targets=target_ci_tags level=patch_level strategy enabled version";
+const POLICIES: Columns = "id name schedule offset=schedule_offset_days time_zone targets=target_ci_tags level=patch_level strategy enabled version";
 const OCCURRENCES: Columns = "next=at local time_zone";
 const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";
 const EFFECTIVE: Columns = "host=ci_id decided_by=policy_id";
@@ -20,11 +19,11 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
         PolicyCommand::List(most) => printer.list(&client.list_policies(&[], most.limit).await?, POLICIES),
         PolicyCommand::Show { id } => printer.item(&client.get_policy(&id).await?),
         PolicyCommand::Create(request) => {
-            printer.item(&client.create_policy(&input::request(&request.file)?).await?)
+            stored(&client.create_policy(&input::request(&request.file)?).await?, printer)
         }
         PolicyCommand::Update { id, request, if_version } => {
             let patch: Value = input::request(&request.file)?;
-            printer.item(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?)
+            stored(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?, printer)
         }
         PolicyCommand::Delete { id } => {
             client.delete_policy(&id).await?;
@@ -34,7 +33,19 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
     }
 }
 
+fn stored(policy: &StoredPolicy, printer: Printer) -> CommandResult {
+    print_hints(&policy.hints);
+    printer.item(policy)
+}
+
+fn print_hints(hints: &[ScheduleHint]) {
+    for one in hints {
+        hint(&format!("{}: {}", one.pointer, one.message));
+    }
+}
+
 fn preview(preview: &PolicyPreview, printer: Printer) -> CommandResult {
+    print_hints(&preview.hints);
     if !printer.is_for_people() {
         return printer.item(preview);
     }
