@@ -77,6 +77,16 @@ pub struct Occurrence {
     /// RFC 3339 with the offset of the policy's zone.
     pub local: String,
     pub time_zone: String,
+    /// Freezes that deny changes to some of the targets then: a run of this slot waits until the last of them ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<BlockingFreeze>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockingFreeze {
+    pub name: String,
+    /// Number of targets that it applies to.
+    pub hosts: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -16,8 +16,8 @@ mod schedule;
 mod window;
 
 pub use calendar::{
-    CalendarError, Effect, Freeze, FreezeCalendar, FreezeFields, Frequency, IcalError, Recurrence,
-    RecurrenceEnd, Span, Verdict,
+    ByDay, CalendarError, Effect, Freeze, FreezeCalendar, FreezeFields, Frequency, IcalError, KeepOpenDays,
+    Recurrence, RecurrenceEnd, Span, Verdict,
 };
 pub use chrono_tz::Tz;
 pub use crontab::{Crontab, CrontabError, CrontabHint, Occurrences, Schedule};
