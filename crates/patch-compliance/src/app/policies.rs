@@ -232,8 +232,8 @@ fn is_secret_path(text: &str) -> bool {
 }
 
 /// The current effect of a policy: targets from the CMDB, occurrences in the policy's time zone, and other policies for
-/// the same hosts.
-pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
+/// the same hosts. The capability with the freezes adds which occurrences they block.
+pub async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
     let mut conn = app.pool.acquire().await?;
     let policy = store::policies::get_policy(&mut conn, id).await?.policy;
     let others = store::policies::list_policies(&mut conn, None, MAX_POLICIES).await?;
@@ -293,6 +293,7 @@ fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {
         at,
         local: at.with_timezone(&policy.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
         time_zone: policy.time_zone.name().to_owned(),
+        blocked_by: Vec::new(),
     };
     schedule.occurrences(now, policy.time_zone).take(OCCURRENCES_SHOWN).map(occurrence).collect()
 }

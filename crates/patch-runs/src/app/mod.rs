@@ -1,11 +1,13 @@
 //! The rules, each verb in one transaction. The crate above may call what is public here.
 
 pub mod calendars;
+mod freeze_prices;
 pub mod keys;
 pub(crate) mod notices;
 pub mod plans;
 pub mod playbooks;
 pub(crate) mod predictions;
+pub(crate) mod previews;
 pub mod records;
 pub(crate) mod run_changes;
 pub(crate) mod run_files;

@@ -9,7 +9,7 @@ use crate::input;
 use crate::output::{Columns, Printer, done, hint, print};
 
 const POLICIES: Columns = "id name schedule offset=schedule_offset_days time_zone targets=target_ci_tags level=patch_level strategy enabled version";
-const OCCURRENCES: Columns = "next=at local time_zone";
+const OCCURRENCES: Columns = "next=at local time_zone blocked_by";
 const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";
 const EFFECTIVE: Columns = "host=ci_id decided_by=policy_id";
 
