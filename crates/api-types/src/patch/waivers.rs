@@ -145,6 +145,8 @@ pub struct FreezePrice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownPrice {
+    /// No managed host is in its scope: the scope may be misspelt, or its hosts are not known yet.
+    NoHosts,
     /// It has hosts in its scope, and the compliance of every one of them is unknown.
     NoComplianceData,
     /// It allows changes at its times; what it denies depends on all entries together.

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 pub struct ExposureRow {
     /// Of the scope, from 1.
     pub position: i64,
-    /// Their next due date, if they are known and it is within the span.
+    /// Their next due date, if they are known and it is still ahead.
     pub due: Option<DateTime<Utc>>,
     pub hosts: i64,
     pub unknown_hosts: i64,
@@ -23,7 +23,7 @@ pub struct ExposureRow {
 pub async fn list_exposures(
     conn: &mut PgConnection,
     scopes: &[Tags],
-    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    now: DateTime<Utc>,
 ) -> ApiResult<Vec<ExposureRow>> {
     let scopes = scopes.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>()?;
     let rows = sqlx::query_as!(
@@ -34,13 +34,12 @@ pub async fn list_exposures(
            known AS (
                SELECT host_id, max(open_cves) AS open_cves, min(next_due) AS due FROM patch.compliance
                GROUP BY host_id HAVING NOT bool_or(status = 'unknown'))
-           SELECT s.position AS "position!", CASE WHEN k.due >= $2 AND k.due < $3 THEN k.due END AS due, count(*) AS "hosts!",
+           SELECT s.position AS "position!", CASE WHEN k.due >= $2 THEN k.due END AS due, count(*) AS "hosts!",
                count(*) FILTER (WHERE k.host_id IS NULL) AS "unknown_hosts!", coalesce(sum(k.open_cves), 0)::bigint AS "open_cves!"
            FROM scoped s LEFT JOIN known k ON k.host_id = s.id
            GROUP BY 1, 2"#,
         &scopes,
-        from,
-        until
+        now
     )
     .fetch_all(conn)
     .await?;

@@ -28,6 +28,8 @@ pub async fn create_calendar(
 ) -> ApiResult<Calendar> {
     let id = Uuid::now_v7();
     let freezes = freezes(&request, id)?;
+    // Before the transaction: on a large fleet this takes seconds.
+    let prices = freeze_prices::list_prices(app, &mut *app.pool.acquire().await?, freezes.entries()).await?;
     let mut transaction = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut transaction, caller, "create_calendar", key, &request).await? {
         Begun::Replay(calendar) => return Ok(calendar),
@@ -55,8 +57,7 @@ pub async fn create_calendar(
     })?;
     let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
     audit::record(&mut transaction, caller, record).await?;
-    calendar.prices =
-        freeze_prices::list_prices(&mut transaction, freezes.entries(), app.clock.now()).await?;
+    calendar.prices = prices;
     ticket.finish(&mut transaction, &calendar).await?;
     transaction.commit().await?;
     Ok(calendar)
@@ -147,23 +148,19 @@ pub(crate) async fn list_calendars(app: &App, request: &PageRequest) -> ApiResul
     let mut conn = app.pool.acquire().await?;
     let found = store::calendars::list_calendars(&mut conn, after, limit + 1).await?;
     let mut calendars = page(found, limit, |calendar| calendar.id);
-    add_prices(&mut conn, &mut calendars.items, app.clock.now()).await?;
+    add_prices(app, &mut conn, &mut calendars.items).await?;
     Ok(calendars)
 }
 
 pub async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
     let mut conn = app.pool.acquire().await?;
     let mut calendar = store::calendars::get_calendar(&mut conn, id).await?;
-    add_prices(&mut conn, std::slice::from_mut(&mut calendar), app.clock.now()).await?;
+    add_prices(app, &mut conn, std::slice::from_mut(&mut calendar)).await?;
     Ok(calendar)
 }
 
 /// Adds to each calendar what its freezes cost.
-async fn add_prices(
-    conn: &mut PgConnection,
-    calendars: &mut [Calendar],
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
+async fn add_prices(app: &App, conn: &mut PgConnection, calendars: &mut [Calendar]) -> ApiResult<()> {
     let mut freezes = Vec::new();
     let mut lengths = Vec::new();
     for calendar in calendars.iter() {
@@ -171,7 +168,7 @@ async fn add_prices(
         lengths.push(entries.len());
         freezes.extend(entries);
     }
-    let mut prices = freeze_prices::list_prices(conn, &freezes, now).await?.into_iter();
+    let mut prices = freeze_prices::list_prices(app, conn, &freezes).await?.into_iter();
     for (calendar, length) in calendars.iter_mut().zip(lengths) {
         calendar.prices = prices.by_ref().take(length).collect();
     }

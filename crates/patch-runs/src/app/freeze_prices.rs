@@ -12,16 +12,19 @@ use patch_compliance::app::exposure::{self, Exposure};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
+use crate::App;
+
 /// How far ahead a freeze that recurs is counted.
 const RECURRING: TimeDelta = TimeDelta::days(365);
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
-/// The prices of these freezes from `now` on, in their order.
+/// The prices of these freezes from now on, in their order.
 pub(super) async fn list_prices(
+    app: &App,
     conn: &mut PgConnection,
     freezes: &[Freeze],
-    now: DateTime<Utc>,
 ) -> ApiResult<Vec<FreezePrice>> {
+    let now = app.clock.now();
     // Freezes with the same scope concern the same hosts.
     let mut positions: BTreeMap<&Tags, usize> = BTreeMap::new();
     let mut scopes: Vec<Tags> = Vec::new();
@@ -31,8 +34,7 @@ pub(super) async fn list_prices(
             scopes.len() - 1
         });
     }
-    let until = freezes.iter().map(|freeze| period(freeze, now).ends).max().unwrap_or(now);
-    let exposures = exposure::list_exposures(conn, &scopes, (now, until)).await?;
+    let exposures = exposure::list_exposures(&app.compliance, conn, scopes).await?;
     let none = Exposure::default();
     let exposure_of = |freeze: &Freeze| {
         positions.get(&freeze.scope).and_then(|index| exposures.get(*index)).unwrap_or(&none)
@@ -50,7 +52,9 @@ fn price(freeze: &Freeze, now: DateTime<Utc>, exposure: &Exposure) -> FreezePric
     let period = period(freeze, now);
     let unknown_cause = if freeze.effect == Effect::Allow {
         Some(UnknownPrice::Allowance)
-    } else if exposure.hosts > 0 && exposure.unknown_hosts == exposure.hosts {
+    } else if exposure.hosts == 0 {
+        Some(UnknownPrice::NoHosts)
+    } else if exposure.unknown_hosts == exposure.hosts {
         Some(UnknownPrice::NoComplianceData)
     } else {
         None
@@ -160,6 +164,8 @@ mod tests {
         let price = price(&freeze(json!({})), at("2026-11-20T00:00:00Z"), &unknown);
         assert_eq!((price.host_cve_days, price.hosts_overdue), (None, None));
         assert_eq!(price.unknown_cause, Some(UnknownPrice::NoComplianceData));
+        let price = super::price(&freeze(json!({})), at("2026-11-20T00:00:00Z"), &Exposure::default());
+        assert_eq!((price.host_cve_days, price.unknown_cause), (None, Some(UnknownPrice::NoHosts)));
         let allowance = freeze(json!({ "effect": "allow" }));
         let price = super::price(&allowance, at("2026-11-20T00:00:00Z"), &exposure());
         assert_eq!((price.host_cve_days, price.unknown_cause), (None, Some(UnknownPrice::Allowance)));
