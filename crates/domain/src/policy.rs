@@ -7,7 +7,7 @@ use crate::{
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
-    time::{Crontab, MaintenanceWindow, PatchLevel, Tz},
+    time::{Crontab, CrontabHint, MaintenanceWindow, OffsetDays, PatchLevel, Schedule, Tz},
     workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
 };
 
@@ -25,6 +25,11 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, example = "0 2 * * 0"))]
     pub schedule: Option<Crontab>,
+    /// Days on the local clock between the days that `schedule` selects and the runs, -30 to 30: `0 2 * * TUE#2` and 2 is the
+    /// Thursday after the second Tuesday. A negative number is before them.
+    #[serde(default, skip_serializing_if = "OffsetDays::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = i8, minimum = -30, maximum = 30))]
+    pub schedule_offset_days: OffsetDays,
     /// IANA name.
     #[serde(default = "utc")]
     #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
@@ -187,6 +192,18 @@ impl Policy {
         Selector::by_tags(self.target_ci_tags.clone())
     }
 
+    /// When its runs start; `None` if they are started by hand only.
+    pub fn run_schedule(&self) -> Option<Schedule> {
+        self.schedule.as_ref().map(|crontab| crontab.moved_by(self.schedule_offset_days))
+    }
+
+    /// Likely mistakes in its patterns: JSON pointer and hint.
+    pub fn hints(&self) -> Vec<(&'static str, &CrontabHint)> {
+        let schedule = self.schedule.as_ref().and_then(Crontab::hint).map(|hint| ("/schedule", hint));
+        let window = self.window.as_ref().and_then(MaintenanceWindow::hint);
+        schedule.into_iter().chain(window.map(|hint| ("/window/opens", hint))).collect()
+    }
+
     /// Errors beyond the shape of single fields: JSON pointer and reason.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults: Vec<(String, String)> = Vec::new();
@@ -200,6 +217,11 @@ impl Policy {
             self.target_ci_tags.is_empty(),
             "/target_ci_tags",
             "must name at least one tag; a policy for everything needs a tag that every CI has",
+        );
+        check(
+            self.schedule.is_none() && !self.schedule_offset_days.is_none(),
+            "/schedule_offset_days",
+            "needs a `schedule` whose days it moves",
         );
         check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
         check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
@@ -288,6 +310,41 @@ mod tests {
         let policy: Policy = serde_json::from_str(text).unwrap();
         assert_eq!(policy.reboot_mode(), Reboot::Always);
         assert_eq!(policy.faults(), []);
+    }
+
+    #[test]
+    fn schedule_can_be_moved_by_days() {
+        let text = r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "schedule": "0 2 * * TUE#2",
+            "schedule_offset_days": 2 }"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        let next =
+            policy.run_schedule().unwrap().next_after("2026-12-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+        assert_eq!(next, Some("2026-12-10T02:00:00Z".parse().unwrap()));
+        assert!(policy.hints().is_empty());
+        let mut stored = serde_json::to_value(&policy).unwrap();
+        assert_eq!(stored["schedule_offset_days"], 2);
+        stored["schedule_offset_days"] = 0.into();
+        let policy: Policy = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&policy).unwrap().get("schedule_offset_days"), None);
+        stored["schedule_offset_days"] = 31.into();
+        assert!(serde_json::from_value::<Policy>(stored).unwrap_err().to_string().contains("-30 to 30"));
+    }
+
+    #[test]
+    fn offset_without_a_schedule_is_refused() {
+        let text =
+            r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "schedule_offset_days": 1 }"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(policy.faults()[0].0, "/schedule_offset_days");
+    }
+
+    #[test]
+    fn hints_name_the_pattern_they_are_about() {
+        let text = r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "schedule": "0 2 8-14 * 2",
+            "window": { "opens": "0 2 1-7 * 6", "duration_minutes": 60, "time_zone": "UTC" } }"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        let pointers: Vec<&str> = policy.hints().into_iter().map(|(pointer, _)| pointer).collect();
+        assert_eq!(pointers, ["/schedule", "/window/opens"]);
     }
 
     #[test]

@@ -149,6 +149,105 @@ fn occurrences_longer_than_their_period_overlap() {
 }
 
 #[test]
+fn recurrence_starts_days_after_the_days_that_it_selects() {
+    let thursday = |offset: i8| {
+        recurring(
+            "2026-12-10T10:00:00Z",
+            "2026-12-10T11:00:00Z",
+            json!({"frequency": "monthly", "by_day": ["2TU"], "offset_days": offset, "end": {"count": 4}}),
+        )
+    };
+    let expected = ["2026-12-10T10:00Z", "2027-01-14T10:00Z", "2027-02-11T10:00Z", "2027-03-11T10:00Z"];
+    assert_eq!(starts(thursday(2), 9), expected);
+    let refused = serde_json::from_value::<Freeze>(thursday(3)).expect_err("a Monday");
+    assert!(
+        refused.to_string().contains("on 2026-12-10, is not a day that the recurrence selects"),
+        "{refused}"
+    );
+    // The last Friday of a month and the Monday after it, which may be in the next one.
+    let monday = json!({"frequency": "monthly", "by_day": ["-1FR"], "offset_days": 3});
+    let monday = recurring("2026-11-30T10:00:00Z", "2026-11-30T11:00:00Z", monday);
+    assert_eq!(
+        starts(monday, 4),
+        ["2026-11-30T10:00Z", "2026-12-28T10:00Z", "2027-02-01T10:00Z", "2027-03-01T10:00Z"]
+    );
+}
+
+#[test]
+fn days_at_the_end_of_covered_months_stay_open() {
+    let long = |starts: &str, ends: &str| json!({"uid": "u", "name": "n", "starts": starts, "ends": ends, "time_zone": "Europe/Berlin", "keep_open_days": 3});
+    // November is not covered wholly; December and January are; February is not.
+    let freeze: Freeze =
+        serde_json::from_value(long("2026-11-14T23:00:00Z", "2027-02-09T23:00:00Z")).expect("valid");
+    let all = Span { starts: at("2026-01-01T00:00:00Z"), ends: at("2028-01-01T00:00:00Z") };
+    let times: Vec<String> = freeze
+        .times_in(all)
+        .map(|time| format!("{} {}", time.starts.format("%FT%R"), time.ends.format("%FT%R")))
+        .collect();
+    assert_eq!(
+        times,
+        [
+            "2026-11-14T23:00 2026-12-28T23:00",
+            "2026-12-31T23:00 2027-01-28T23:00",
+            "2027-01-31T23:00 2027-02-09T23:00",
+        ]
+    );
+    let calendar = FreezeCalendar::new(vec![freeze]).expect("valid");
+    let none = tags(&[]);
+    for (instant, open) in [
+        ("2026-11-29T12:00:00Z", false),
+        ("2026-12-28T22:59:59Z", false),
+        ("2026-12-28T23:00:00Z", true),
+        ("2026-12-31T22:59:59Z", true),
+        ("2026-12-31T23:00:00Z", false),
+        ("2027-01-30T12:00:00Z", true),
+        ("2027-02-05T12:00:00Z", false),
+        ("2027-02-10T12:00:00Z", true),
+    ] {
+        assert_eq!(calendar.verdict_at(at(instant), &none) == Verdict::Permitted, open, "{instant}");
+    }
+    assert_eq!(calendar.next_permitted(at("2026-11-20T00:00:00Z"), &none), Some(at("2026-12-28T23:00:00Z")));
+    let over = Span { starts: at("2026-12-30T00:00:00Z"), ends: at("2027-01-01T12:00:00Z") };
+    assert!(
+        matches!(calendar.verdict_over(over, &none), Verdict::Frozen(_)),
+        "a run must not go on into the freeze"
+    );
+}
+
+#[test]
+fn freeze_of_exactly_one_month_and_of_less_keep_their_days() {
+    let times = |starts: &str, ends: &str| {
+        let entry = json!({"uid": "u", "name": "n", "starts": starts, "ends": ends, "keep_open_days": 2});
+        let freeze: Freeze = serde_json::from_value(entry).expect("valid");
+        let all = Span { starts: at("2026-01-01T00:00:00Z"), ends: at("2028-01-01T00:00:00Z") };
+        freeze.times_in(all).map(|time| (time.starts, time.ends)).collect::<Vec<_>>()
+    };
+    let (first, next) = ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    assert_eq!(times(first, next), [(at(first), at("2026-12-30T00:00:00Z"))]);
+    assert_eq!(times("2026-12-01T00:00:01Z", next), [(at("2026-12-01T00:00:01Z"), at(next))]);
+}
+
+#[test]
+fn months_of_a_recurring_freeze_stay_open_each_year() {
+    let entry = json!({
+        "uid": "u", "name": "n", "starts": "2026-12-01T00:00:00Z", "ends": "2027-01-01T00:00:00Z", "keep_open_days": 5,
+        "recurrence": {"frequency": "yearly"},
+    });
+    let freeze: Freeze = serde_json::from_value(entry).expect("valid");
+    let overlaps = |instant| freeze.first_overlap(Span { starts: at(instant), ends: at(instant) }).is_some();
+    assert!(overlaps("2029-12-26T12:00:00Z") && !overlaps("2029-12-27T12:00:00Z"));
+}
+
+#[test]
+fn entry_without_the_new_fields_is_written_as_before() {
+    let freeze: Freeze = serde_json::from_value(year_end()).expect("valid");
+    let mut expected = year_end();
+    expected["effect"] = json!("deny");
+    expected["recurrence"]["interval"] = json!(1);
+    assert_eq!(serde_json::to_value(freeze).expect("serialises"), expected);
+}
+
+#[test]
 fn calendar_far_in_the_future_is_answered() {
     let daily = recurring("1970-01-01T00:00:00Z", "1970-01-01T01:00:00Z", json!({"frequency": "daily"}));
     let freeze: Freeze = serde_json::from_value(daily).expect("valid");
@@ -181,6 +280,13 @@ fn wrong_entries_are_refused_with_the_field_named() {
             .contains("`count` 10001")
     );
     assert!(refusal("recurrence", json!({"frequency": "hourly"})).contains("hourly"));
+    assert!(refusal("keep_open_days", json!(22)).contains("`keep_open_days` 22"));
+    assert!(refusal("except", json!(vec!["2026-12-23T23:00:00Z"; 1_001])).contains("1001 times"));
+    assert!(refusal("recurrence", json!({"frequency": "weekly", "by_day": ["2TH"]})).contains("`2TH`"));
+    assert!(refusal("recurrence", json!({"frequency": "monthly", "by_day": ["0TH"]})).contains("`0TH`"));
+    assert!(
+        refusal("recurrence", json!({"frequency": "monthly", "by_day": vec!["TH"; 43]})).contains("43 days")
+    );
     let twice =
         serde_json::from_value::<FreezeCalendar>(json!([year_end(), year_end()])).expect_err("refused");
     assert!(twice.to_string().contains("`year-end`"));

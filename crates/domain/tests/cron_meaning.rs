@@ -1,7 +1,7 @@
 //! What a crontab pattern means, rule by rule: fields, days, refusals, clock changes.
 
 use chrono::{DateTime, Utc};
-use domain::time::{Crontab, CrontabError, Tz, next_occurrences};
+use domain::time::{Crontab, CrontabError, CrontabHint, OffsetDays, Tz, next_occurrences};
 
 fn crontab(pattern: &str) -> Crontab {
     pattern.parse().unwrap_or_else(|error| panic!("{pattern:?}: {error}"))
@@ -48,6 +48,111 @@ fn either_day_matches_when_both_are_restricted() {
     assert_eq!(days_of_march("1,13 * FRI"), [1, 6, 13, 20, 27]);
     assert_eq!(days_of_march("*/15 * MON"), [1, 2, 9, 16, 23, 30, 31]);
     assert_eq!(days_of_march("31 * */6"), [1, 7, 8, 14, 15, 21, 22, 28, 29, 31]);
+}
+
+/// The first firings of a pattern at midnight UTC, moved by some days, as dates.
+fn dates(days: &str, offset: i8, from: &str, count: usize) -> Vec<String> {
+    let schedule = crontab(&format!("0 0 {days}")).moved_by(OffsetDays::try_from(offset).expect("in range"));
+    let firings = schedule.occurrences(from.parse().expect("valid"), Tz::UTC).take(count);
+    firings.map(|instant| instant.format("%F").to_string()).collect()
+}
+
+#[test]
+fn nth_weekday_is_the_one_of_its_month() {
+    // In March 2026 the 1st is a Sunday.
+    for second_tuesday in ["2#2", "TUE#2", "tue#2"] {
+        assert_eq!(days_of_march(&format!("* * {second_tuesday}")), [10], "{second_tuesday}");
+    }
+    for last_friday in ["5L", "FRIL", "fril", "5#L", "FRI#L"] {
+        assert_eq!(days_of_march(&format!("* * {last_friday}")), [27], "{last_friday}");
+    }
+    assert_eq!(days_of_march("* * 0#1,7#3,SUN#5"), [1, 15, 29]);
+    assert_eq!(days_of_march("* * MON,WED#2,THUL"), [2, 9, 11, 16, 23, 26, 30]);
+    // A bare `*` restricts nothing, and a second restricted day field is joined by "or".
+    assert_eq!(days_of_march("* * *,TUE#2").len(), 31);
+    assert_eq!(days_of_march("1 * TUE#2"), [1, 10]);
+    let from = "2026-11-15T00:00:00Z";
+    assert_eq!(dates("* * THU#4", 0, from, 3), ["2026-11-26", "2026-12-24", "2027-01-28"]);
+}
+
+#[test]
+fn last_weekday_follows_the_length_of_the_month() {
+    assert_eq!(
+        dates("* * SUNL", 0, "2027-01-01T00:00:00Z", 4),
+        ["2027-01-31", "2027-02-28", "2027-03-28", "2027-04-25"]
+    );
+    assert_eq!(dates("* 2 TUEL", 0, "2028-01-01T00:00:00Z", 2), ["2028-02-29", "2029-02-27"]);
+}
+
+#[test]
+fn fifth_weekday_fires_only_in_months_that_have_it() {
+    assert_eq!(
+        dates("* * FRI#5", 0, "2026-01-01T00:00:00Z", 4),
+        ["2026-01-30", "2026-05-29", "2026-07-31", "2026-10-30"]
+    );
+    // The rarest pattern of all: a fifth Monday of February, around a century that is not a leap year.
+    assert_eq!(dates("* 2 MON#5", 0, "2064-03-01T00:00:00Z", 2), ["2072-02-29", "2112-02-29"]);
+}
+
+#[test]
+fn offset_counts_days_from_the_selected_one() {
+    let from = "2026-12-01T00:00:00Z";
+    assert_eq!(dates("* * TUE#2", 2, from, 3), ["2026-12-10", "2027-01-14", "2027-02-11"]);
+    assert_eq!(dates("* * TUE#2", -4, from, 3), ["2026-12-04", "2027-01-08", "2027-02-05"]);
+    // The month is that of the selected day.
+    assert_eq!(dates("31 12 *", 1, from, 2), ["2027-01-01", "2028-01-01"]);
+    let saturday = crontab("30 2 * * SAT").moved_by(OffsetDays::try_from(1).expect("in range"));
+    let berlin = Tz::Europe__Berlin;
+    let at = |text: &str| text.parse::<DateTime<Utc>>().expect("valid");
+    // Half past two on the Sunday does not exist in the night in which the clock jumps.
+    assert_eq!(saturday.next_after(at("2026-03-28T12:00:00Z"), berlin), Some(at("2026-03-29T01:00:00Z")));
+    let latest = saturday.latest_between(at("2026-03-01T12:00:00Z"), at("2026-03-29T00:59:59Z"), berlin);
+    assert_eq!(latest, Some(at("2026-03-22T01:30:00Z")));
+}
+
+#[test]
+fn a_week_of_days_with_a_weekday_gets_a_hint_and_keeps_its_meaning() {
+    assert_eq!(days_of_march("8-14 * 2"), [3, 8, 9, 10, 11, 12, 13, 14, 17, 24, 31]);
+    for (pattern, wanted, days) in [
+        ("0 2 8-14 * 2", "0 2 * * TUE#2", 0),
+        ("30 4 1-7 1,7 SUN", "30 4 * 1,7 SUN#1", 0),
+        ("0 2 15-21 * MON-WED", "0 2 * * MON#3,TUE#3,WED#3", 0),
+        ("0 2 25-31 * 5", "0 2 * * FRIL", 0),
+        ("0 2 8,9,10,11,12,13,14 * 2", "0 2 * * TUE#2", 0),
+        ("0 2 10-16 * THU", "0 2 * * TUE#2", 2),
+        ("0 2 9-15 * 0", "0 2 * * SAT#2", 1),
+    ] {
+        let Some(CrontabHint::WeekOrWeekday { instead, offset_days, .. }) = crontab(pattern).hint().cloned()
+        else {
+            panic!("{pattern} has no hint");
+        };
+        assert_eq!((instead.as_str(), i8::from(offset_days)), (wanted, days), "{pattern}");
+        // The hint selects those days of the pattern's week that are its weekdays.
+        let selected = dates_of(&instead, offset_days);
+        assert!(!selected.is_empty(), "{pattern}");
+        let also_selected = dates_of(pattern, OffsetDays::NONE);
+        assert!(
+            selected.iter().all(|date| also_selected.contains(date) || wanted.ends_with("FRIL")),
+            "{pattern}"
+        );
+    }
+    for clear in
+        ["0 2 8-14 * *", "0 2 * * 2", "0 2 8-15 * 2", "0 2 1,15 * 2", "0 2 */2 * 2", "0 2 8-14 * TUE#2"]
+    {
+        assert_eq!(crontab(clear).hint(), None, "{clear}");
+    }
+    let text = crontab("0 2 8-14 * 2").hint().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("`0 2 8-14 * 2`") && text.contains("write `0 2 * * TUE#2`"), "{text}");
+}
+
+/// The dates of a year and a half on which a pattern fires.
+fn dates_of(pattern: &str, offset: OffsetDays) -> Vec<String> {
+    let schedule = crontab(pattern).moved_by(offset);
+    let firings = schedule.occurrences("2026-01-01T00:00:00Z".parse().expect("valid"), Tz::UTC);
+    firings
+        .take_while(|at| at.to_rfc3339() < "2027-07".into())
+        .map(|at| at.format("%F").to_string())
+        .collect()
 }
 
 #[test]
@@ -164,8 +269,20 @@ fn refusals_name_the_field_and_the_reason() {
         ("0 2 L-3 * *", "Quartz"),
         ("0 2 LW * *", "Quartz"),
         ("0 2 15W * *", "day-of-month: `15W` is Quartz"),
-        ("0 2 * * 5L", "day-of-week: `5L` is Quartz"),
-        ("0 2 * * FRI#2", "day-of-week: `FRI#2` is Quartz"),
+        ("0 2 * * L", "day-of-week: `L` is Quartz"),
+        ("0 2 1#2 * *", "day-of-month: `1#2` is Quartz"),
+        ("0 2 5L * *", "day-of-month: `5L` is Quartz"),
+        ("0 2 * * 2#6", "`2#6` does not name one of the month's five, write `2#1` to `2#5`, or `2L`"),
+        ("0 2 * * TUE#0", "write `TUE#1` to `TUE#5`"),
+        ("0 2 * * TUE#-1", "or `TUEL` for the last"),
+        ("0 2 * * TUE#2/2", "`TUE#2/2` does not name one of the month's five"),
+        ("0 2 * * TUE#", "`TUE#` does not name"),
+        ("0 2 * * TUE#2#3", "`TUE#2#3` does not name"),
+        ("0 2 * * #2", "`#2` does not name one day of the week"),
+        ("0 2 * * *#2", "`*#2` does not name one day of the week"),
+        ("0 2 * * 8#2", "`8#2` does not name one day of the week"),
+        ("0 2 * * MON-FRI#2", "`MON-FRI#2` does not name one day of the week"),
+        ("0 2 * * MON-FRIL", "`MON-FRIL` does not name one day of the week"),
         ("0 2 * * FUNDAY", "day-of-week: `FUNDAY` is not a value, use 0 to 7 or a name"),
         ("0 TUE * * *", "hour: `TUE` is not a value, use 0 to 23"),
         ("0 2 * * +1", "`+1` is not a value"),

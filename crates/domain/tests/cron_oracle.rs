@@ -174,6 +174,41 @@ proptest! {
     }
 
     #[test]
+    fn nth_weekdays_are_those_found_day_by_day(
+        items in prop::collection::vec((0..=7_u32, 1..=6_u32), 1..4),
+        day in word(1, 31),
+        month in word(1, 12),
+        offset in -30..=30_i8,
+        year in prop::sample::select(vec![1895, 1999, 2026, 2096, 2099, 2395]),
+    ) {
+        let item = |(weekday, nth): &(u32, u32)| match nth {
+            6 => format!("{weekday}L"),
+            nth => format!("{weekday}#{nth}"),
+        };
+        let weekdays = items.iter().map(item).collect::<Vec<_>>().join(",");
+        let pattern = format!("30 2 {} {} {weekdays}", day.text, month.text);
+        let schedule = pattern.parse::<Crontab>().expect("valid").moved_by(offset.try_into().expect("in range"));
+        // Counts the equal weekdays of the month before and after the day.
+        let matches = |date: NaiveDateTime| {
+            let in_month = |date: NaiveDateTime, weeks: i64| (date + TimeDelta::weeks(weeks)).month() == date.month();
+            let before = (1..=5).filter(|weeks: &i64| in_month(date, -weeks)).count() as u32;
+            let is_last = !in_month(date, 1);
+            let is_nth = items.iter().any(|(weekday, nth)| {
+                date.weekday().num_days_from_sunday() == weekday % 7
+                    && if *nth == 6 { is_last } else { before + 1 == *nth }
+            });
+            let is_date = !day.star && day.values.contains(&date.day());
+            (is_nth || is_date) && month.values.contains(&date.month())
+        };
+        let start: DateTime<Utc> = format!("{year}-02-20T02:30:00Z").parse().expect("valid");
+        let days = (1..365 * 9).map(|day| start + TimeDelta::days(day));
+        let offset = TimeDelta::days(offset.into());
+        let expected: Vec<_> = days.filter(|day| matches((*day - offset).naive_utc())).take(50).collect();
+        let found: Vec<_> = schedule.occurrences(start, Tz::UTC).take(expected.len()).collect();
+        prop_assert_eq!(found, expected, "{} from {}", pattern, year);
+    }
+
+    #[test]
     fn no_text_makes_the_parser_panic(text in "\\PC{0,40}", words in "[0-9*,/@LW#? a-z-]{0,40}") {
         let _ = text.parse::<Crontab>();
         let _ = words.parse::<Crontab>();

@@ -17,6 +17,16 @@ fn croner(list: &str, text: &str) -> BTreeSet<String> {
     patterns.map(|pair| pair[0].as_str().expect("a pattern").replace("\\t", "\t")).collect()
 }
 
+/// A last field of days of the week that has only single ones of a month: `MON#1`, `5L`, `FRI#L`.
+fn has_nth_weekdays(pattern: &str) -> bool {
+    let is_nth = |item: &str| {
+        let item = item.to_uppercase().replace('#', "");
+        item.ends_with(['1', '2', '3', '4', '5', 'L']) && !item.contains(['-', '+'])
+    };
+    let last = pattern.split_whitespace().last().unwrap_or_default();
+    last.contains(['#', 'L', 'l']) && last.split(',').all(is_nth)
+}
+
 /// Syntax that croner has and crontab does not.
 fn is_extension(pattern: &str) -> bool {
     let upper = pattern.trim().to_uppercase().replace("JUL", "").replace("WED", "");
@@ -24,7 +34,8 @@ fn is_extension(pattern: &str) -> bool {
         .split([' ', ','])
         .filter_map(|item| item.split_once('/'))
         .any(|(base, _)| base != "*" && !base.contains('-'));
-    upper.contains(['?', 'L', 'W', '#', '+']) && !upper.starts_with('@') || single_value_step
+    let rest = upper.trim_end_matches(|c: char| has_nth_weekdays(pattern) && !c.is_whitespace());
+    rest.contains(['?', 'L', 'W', '#', '+']) && !upper.starts_with('@') || single_value_step
 }
 
 #[test]

@@ -10,8 +10,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{
-        advisory_cache::AdvisoryCache, criteria_cache::CriteriaCache, import_slots::ImportSlots,
-        throttled_cache::ThrottledCache,
+        advisory_cache::AdvisoryCache, criteria_cache::CriteriaCache, exposure::ScopeExposures,
+        import_slots::ImportSlots, throttled_cache::ThrottledCache,
     },
     settings::Settings,
     store::compliance::ScanRange,
@@ -32,6 +32,7 @@ pub struct Parts {
     /// Recently requested advisories.
     pub(crate) advisory_cache: AdvisoryCache,
     pub(crate) scan_range: ThrottledCache<ScanRange>,
+    pub(crate) exposures: ThrottledCache<ScopeExposures>,
     pub(crate) import_slots: ImportSlots,
     pub shutdown: CancellationToken,
     pub tasks: TaskTracker,
@@ -48,6 +49,7 @@ impl App {
             criteria: CriteriaCache::default(),
             advisory_cache: AdvisoryCache::default(),
             scan_range: ThrottledCache::default(),
+            exposures: ThrottledCache::default(),
             import_slots: ImportSlots::default(),
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, PolicyId},
     policy::Policy,
+    time::CrontabHint,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +21,31 @@ pub struct StoredPolicy {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub updated_by: String,
+    /// Patterns that are valid and probably mean something else; empty: none. The policy is stored as it was sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<ScheduleHint>,
+}
+
+/// A pattern of a policy that probably means something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleHint {
+    /// JSON pointer to the pattern in the policy.
+    pub pointer: String,
+    #[serde(flatten)]
+    pub hint: CrontabHint,
+    /// The hint for people.
+    pub message: String,
+}
+
+impl ScheduleHint {
+    pub fn list(policy: &Policy) -> Vec<Self> {
+        let on_the_wire = |(pointer, hint): (&str, &CrontabHint)| Self {
+            pointer: pointer.to_owned(),
+            hint: hint.clone(),
+            message: hint.to_string(),
+        };
+        policy.hints().into_iter().map(on_the_wire).collect()
+    }
 }
 
 impl Versioned for StoredPolicy {
@@ -40,6 +66,9 @@ pub struct PolicyPreview {
     pub conflicts: Vec<PolicyConflict>,
     /// CIs for which another policy takes precedence.
     pub effective: Vec<EffectivePolicy>,
+    /// Patterns that are valid and probably mean something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<ScheduleHint>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +77,16 @@ pub struct Occurrence {
     /// RFC 3339 with the offset of the policy's zone.
     pub local: String,
     pub time_zone: String,
+    /// Freezes that deny changes to some of the targets then: a run of this slot waits until the last of them ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<BlockingFreeze>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockingFreeze {
+    pub name: String,
+    /// Number of targets that it applies to.
+    pub hosts: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

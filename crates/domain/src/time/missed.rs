@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::crontab::Crontab;
+use super::crontab::Schedule;
 use super::local::before;
 
 /// A slot later than this is skipped instead of run; exactly this late is still due.
@@ -30,7 +30,7 @@ pub struct DueSlots {
 ///
 /// The caller stores `now` as the next `last_considered`; no slot is then reported twice or lost.
 pub fn due_slots(
-    schedule: &Crontab,
+    schedule: &Schedule,
     zone: Tz,
     last_considered: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -45,7 +45,7 @@ pub fn due_slots(
 
 /// The latest slots in (`after`, `until`], oldest first, and whether there are older ones.
 fn latest_slots(
-    schedule: &Crontab,
+    schedule: &Schedule,
     zone: Tz,
     after: DateTime<Utc>,
     until: DateTime<Utc>,
@@ -66,6 +66,7 @@ fn latest_slots(
 
 #[cfg(test)]
 mod tests {
+    use super::super::crontab::Crontab;
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -73,7 +74,7 @@ mod tests {
     }
 
     fn slots(pattern: &str, last: &str, now: &str) -> DueSlots {
-        due_slots(&pattern.parse().expect("valid"), Tz::Europe__Berlin, at(last), at(now))
+        due_slots(&pattern.parse::<Crontab>().expect("valid"), Tz::Europe__Berlin, at(last), at(now))
     }
 
     #[test]

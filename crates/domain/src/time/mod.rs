@@ -8,6 +8,7 @@
 
 pub mod calendar;
 pub mod crontab;
+mod day_rule;
 mod local;
 mod missed;
 mod patch_level;
@@ -15,12 +16,13 @@ mod schedule;
 mod window;
 
 pub use calendar::{
-    CalendarError, Effect, Freeze, FreezeCalendar, FreezeFields, Frequency, IcalError, Recurrence,
-    RecurrenceEnd, Span, Verdict,
+    ByDay, CalendarError, Effect, Freeze, FreezeCalendar, FreezeFields, Frequency, IcalError, KeepOpenDays,
+    Recurrence, RecurrenceEnd, Span, Verdict,
 };
 pub use chrono_tz::Tz;
-pub use crontab::{Crontab, CrontabError, Occurrences};
+pub use crontab::{Crontab, CrontabError, CrontabHint, Occurrences, Schedule};
+pub use day_rule::{DayRuleError, NthOfMonth, OffsetDays};
 pub use missed::{DueSlots, MISSED_AFTER, due_slots};
 pub use patch_level::{PatchLevel, PatchLevelError};
-pub use schedule::{MAX_OCCURRENCES, ScheduleError, next_occurrences, parse_time_zone};
+pub use schedule::{MAX_OCCURRENCES, ScheduleError, next_occurrences, occurrences_of, parse_time_zone};
 pub use window::{MaintenanceWindow, MaintenanceWindowFields, Opening, Overrun, WindowError};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Offset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
-use super::crontab::{Crontab, CrontabError};
+use super::crontab::{Crontab, CrontabError, Schedule};
 
 /// Most occurrences in one answer.
 pub const MAX_OCCURRENCES: usize = 10_000;
@@ -32,6 +32,16 @@ pub fn next_occurrences(
     count: usize,
 ) -> Result<Vec<String>, ScheduleError> {
     let crontab: Crontab = expr.parse()?;
+    occurrences_of(&crontab, tz, from, count)
+}
+
+/// As [`next_occurrences`], of a schedule that is read already.
+pub fn occurrences_of(
+    schedule: &Schedule,
+    tz: &str,
+    from: &str,
+    count: usize,
+) -> Result<Vec<String>, ScheduleError> {
     let zone = parse_time_zone(tz)?;
     let from = DateTime::parse_from_rfc3339(from.trim())
         .map_err(|_| ScheduleError::InvalidStart { text: excerpt(from) })?
@@ -39,7 +49,7 @@ pub fn next_occurrences(
     if !(1..=MAX_OCCURRENCES).contains(&count) {
         return Err(ScheduleError::CountOutOfRange { count });
     }
-    Ok(crontab.occurrences(from, zone).take(count).map(|instant| on_local_clock(instant, zone)).collect())
+    Ok(schedule.occurrences(from, zone).take(count).map(|instant| on_local_clock(instant, zone)).collect())
 }
 
 /// An IANA time zone by its name.

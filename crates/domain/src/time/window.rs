@@ -7,7 +7,8 @@ use chrono_tz::Tz;
 use serde::de::{self, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::crontab::{Crontab, CrontabError};
+use super::crontab::{Crontab, CrontabError, CrontabHint, Schedule};
+use super::day_rule::{NthOfMonth, OffsetDays};
 use super::local::before;
 
 /// Longest window, in minutes: one week.
@@ -18,12 +19,21 @@ const MAX_DURATION_MINUTES: u32 = 7 * 24 * 60;
 /// The opening follows the local clock through clock changes by the rules of [`Crontab`]. The length does not: four
 /// hours of work need four hours also in the night in which the clock jumps. When a window opens again before it has
 /// closed, the later closing counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "MaintenanceWindowFields", into = "MaintenanceWindowFields")]
 pub struct MaintenanceWindow {
     fields: MaintenanceWindowFields,
-    opens: Crontab,
+    opens: Schedule,
 }
+
+impl PartialEq for MaintenanceWindow {
+    fn eq(&self, other: &Self) -> bool {
+        // The schedule follows from the fields.
+        self.fields == other.fields
+    }
+}
+
+impl Eq for MaintenanceWindow {}
 
 /// The fields of a maintenance window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,21 +51,34 @@ pub struct MaintenanceWindowFields {
     pub overrun: Overrun,
 }
 
-/// When a window opens: a crontab pattern, or weekdays and a time of day.
+/// When a window opens: a crontab pattern, such a pattern and an offset, or weekdays and a time of day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Opening {
     Crontab(Crontab),
+    Moved(MovedOpening),
     Weekly(WeeklyOpening),
 }
 
+/// `{"crontab": "0 22 * * TUE#2", "offset_days": 1}`, on the local clock: the day after the second Tuesday.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MovedOpening {
+    pub crontab: Crontab,
+    pub offset_days: OffsetDays,
+}
+
 /// `{"days": ["Sat", "Sun"], "at": "22:00"}`, on the local clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WeeklyOpening {
     pub days: Vec<Weekday>,
     #[serde(with = "hour_and_minute")]
     pub at: NaiveTime,
+    /// Which ones of a month: 1 to 5, or -1 for the last; absent: every week.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nth: Option<NthOfMonth>,
+    /// It opens this many days after the named days.
+    #[serde(skip_serializing_if = "OffsetDays::is_none")]
+    pub offset_days: OffsetDays,
 }
 
 /// What happens to work that is not done when the window closes.
@@ -80,6 +103,10 @@ pub enum WindowError {
     CutoffTooLong { cutoff: u32, duration: u32 },
     #[error("`opens.days` is empty, name at least one weekday")]
     NoDays,
+    #[error("`opens` needs either `crontab`, or `days` and `at`")]
+    OpeningFields,
+    #[error("`opens.nth` belongs to `opens.days`; in a crontab pattern write the second Tuesday as `TUE#2`")]
+    NthOfCrontab,
     #[error("`opens.at` {at} has seconds, use whole minutes such as `22:00`")]
     NotWholeMinutes { at: NaiveTime },
     #[error("`opens`: {0}")]
@@ -120,6 +147,14 @@ impl MaintenanceWindow {
         if self.admits_start(instant) { Some(instant) } else { self.next_open(instant) }
     }
 
+    /// What the pattern of its opening probably should say instead.
+    pub fn hint(&self) -> Option<&CrontabHint> {
+        match &self.fields.opens {
+            Opening::Crontab(crontab) | Opening::Moved(MovedOpening { crontab, .. }) => crontab.hint(),
+            Opening::Weekly(_) => None,
+        }
+    }
+
     /// Elapsed time from an opening to its closing.
     pub fn duration(&self) -> TimeDelta {
         TimeDelta::minutes(self.fields.duration_minutes.into())
@@ -147,8 +182,9 @@ impl TryFrom<MaintenanceWindowFields> for MaintenanceWindow {
             return Err(WindowError::CutoffTooLong { cutoff, duration });
         }
         let opens = match &fields.opens {
-            Opening::Crontab(crontab) => crontab.clone(),
-            Opening::Weekly(weekly) => weekly.to_crontab()?,
+            Opening::Crontab(crontab) => crontab.moved_by(OffsetDays::NONE),
+            Opening::Moved(moved) => moved.crontab.moved_by(moved.offset_days),
+            Opening::Weekly(weekly) => weekly.to_crontab()?.moved_by(weekly.offset_days),
         };
         Ok(Self { fields, opens })
     }
@@ -168,12 +204,44 @@ impl WeeklyOpening {
         if self.at.second() != 0 || self.at.nanosecond() != 0 {
             return Err(WindowError::NotWholeMinutes { at: self.at });
         }
+        let nth = match self.nth {
+            None => String::new(),
+            Some(NthOfMonth::LAST) => "L".to_owned(),
+            Some(nth) => format!("#{}", i8::from(nth)),
+        };
         let mut days: Vec<String> =
-            self.days.iter().map(|day| day.num_days_from_sunday().to_string()).collect();
+            self.days.iter().map(|day| format!("{}{nth}", day.num_days_from_sunday())).collect();
         days.sort_unstable();
         days.dedup();
         let pattern = format!("{} {} * * {}", self.at.minute(), self.at.hour(), days.join(","));
         pattern.parse().map_err(WindowError::Opens)
+    }
+}
+
+/// Either kind of opening that is an object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpeningFields {
+    crontab: Option<Crontab>,
+    days: Option<Vec<Weekday>>,
+    #[serde(default, deserialize_with = "hour_and_minute::deserialize")]
+    at: Option<NaiveTime>,
+    nth: Option<NthOfMonth>,
+    #[serde(default)]
+    offset_days: OffsetDays,
+}
+
+impl TryFrom<OpeningFields> for Opening {
+    type Error = WindowError;
+
+    fn try_from(fields: OpeningFields) -> Result<Self, WindowError> {
+        let OpeningFields { crontab, days, at, nth, offset_days } = fields;
+        match (crontab, days, at) {
+            (Some(_), None, None) if nth.is_some() => Err(WindowError::NthOfCrontab),
+            (Some(crontab), None, None) => Ok(Self::Moved(MovedOpening { crontab, offset_days })),
+            (None, Some(days), Some(at)) => Ok(Self::Weekly(WeeklyOpening { days, at, nth, offset_days })),
+            _ => Err(WindowError::OpeningFields),
+        }
     }
 }
 
@@ -186,7 +254,7 @@ impl<'de> Deserialize<'de> for Opening {
             type Value = Opening;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a crontab pattern, or weekdays with a time such as {\"days\": [\"Sat\"], \"at\": \"22:00\"}")
+                formatter.write_str("a crontab pattern, a pattern with an offset such as {\"crontab\": \"0 22 * * TUE#2\", \"offset_days\": 1}, or weekdays with a time such as {\"days\": [\"Sat\"], \"at\": \"22:00\"}")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Opening, E> {
@@ -194,7 +262,9 @@ impl<'de> Deserialize<'de> for Opening {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Opening, A::Error> {
-                WeeklyOpening::deserialize(MapAccessDeserializer::new(map)).map(Opening::Weekly)
+                OpeningFields::deserialize(MapAccessDeserializer::new(map))?
+                    .try_into()
+                    .map_err(de::Error::custom)
             }
         }
 
@@ -211,9 +281,12 @@ mod hour_and_minute {
         serializer.collect_str(&time.format("%H:%M"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveTime, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NaiveTime>, D::Error> {
         let text = String::deserialize(deserializer)?;
         NaiveTime::parse_from_str(&text, "%H:%M")
+            .map(Some)
             .map_err(|_| de::Error::custom(format_args!("time of day `{text}` is not of the form `22:00`")))
     }
 }
@@ -265,6 +338,33 @@ mod tests {
     }
 
     #[test]
+    fn window_opens_on_the_nth_weekday_and_days_after_it() {
+        for opens in [
+            json!({"days": ["Tue"], "at": "22:00", "nth": 2, "offset_days": 2}),
+            json!({"crontab": "0 22 * * TUE#2", "offset_days": 2}),
+        ] {
+            let window = window(json!({"opens": opens, "duration_minutes": 60, "time_zone": "UTC"}));
+            assert_eq!(window.next_open(at("2026-12-08T22:30:00Z")), Some(at("2026-12-10T22:00:00Z")));
+            assert_eq!(window.next_open(at("2026-12-10T22:00:00Z")), Some(at("2027-01-14T22:00:00Z")));
+            assert!(
+                window.contains(at("2027-01-14T22:59:59Z")) && !window.contains(at("2027-01-12T22:30:00Z"))
+            );
+            assert_eq!(serde_json::to_value(&window).expect("serialises")["opens"], opens);
+        }
+        let last = json!({"days": ["Fri", "Sat"], "at": "01:00", "nth": -1});
+        let last = window(json!({"opens": last, "duration_minutes": 60, "time_zone": "UTC"}));
+        assert_eq!(last.next_open(at("2026-12-01T00:00:00Z")), Some(at("2026-12-25T01:00:00Z")));
+    }
+
+    #[test]
+    fn opening_in_a_week_and_on_a_weekday_gets_a_hint() {
+        let opens = |opens| window(json!({"opens": opens, "duration_minutes": 60, "time_zone": "UTC"}));
+        assert!(opens(json!("0 22 8-14 * 2")).hint().is_some());
+        assert!(opens(json!({"crontab": "0 22 8-14 * 2", "offset_days": 1})).hint().is_some());
+        assert!(opens(json!("0 22 * * 2#2")).hint().is_none());
+    }
+
+    #[test]
     fn no_work_starts_after_the_cutoff() {
         let window = night_of_saturday();
         assert!(window.admits_start(at("2026-03-01T04:30:00Z")));
@@ -302,6 +402,15 @@ mod tests {
         assert!(with("opens", json!("0 25 * * *")).contains("crontab field hour"));
         assert!(with("opens", json!({"days": [], "at": "22:00"})).contains("opens.days"));
         assert!(with("opens", json!({"days": ["Sat"], "at": "noon"})).contains("`noon`"));
+        assert!(
+            with("opens", json!({"days": ["Sat"], "at": "22:00", "nth": 6})).contains("use 1 to 5, or -1")
+        );
+        assert!(with("opens", json!({"days": ["Sat"]})).contains("either `crontab`, or `days` and `at`"));
+        assert!(with("opens", json!({"crontab": "0 2 * * 2", "at": "22:00"})).contains("either `crontab`"));
+        assert!(with("opens", json!({"crontab": "0 2 * * 2", "nth": 2})).contains("`TUE#2`"));
+        assert!(
+            with("opens", json!({"crontab": "0 2 * * 2#2", "offset_days": 31})).contains("use -30 to 30")
+        );
         assert!(with("time_zone", json!("Mars/Base")).contains("Mars/Base"));
         assert!(with("colour", json!("red")).contains("colour"));
     }

@@ -1,10 +1,6 @@
 //! `/patch/policies`.
 
-use api_types::{
-    page::Page,
-    patch::{PolicyPreview, StoredPolicy},
-    problem::Problem,
-};
+use api_types::{page::Page, patch::StoredPolicy, problem::Problem};
 use axum::{extract::State, http::StatusCode};
 use domain::{ids::PolicyId, policy::Policy};
 use serde_json::{Map, Value};
@@ -18,10 +14,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, app::policies};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_policies, create_policy))
-        .routes(routes!(get_policy, update_policy, delete_policy))
-        .routes(routes!(preview_policy))
+    OpenApiRouter::new().routes(routes!(list_policies, create_policy)).routes(routes!(
+        get_policy,
+        update_policy,
+        delete_policy
+    ))
 }
 
 /// Create a policy.
@@ -89,15 +86,4 @@ async fn delete_policy(
 ) -> ApiResult<StatusCode> {
     policies::delete_policy(&app, &caller, &id, &if_match).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Preview a policy: current targets, next occurrences, conflicts with other policies, and which policy takes precedence.
-#[utoipa::path(get, path = "/patch/policies/{id}/preview", tag = "policies", params(("id" = String, Path, description = "policy")),
-    responses((status = 200, body = PolicyPreview), (status = "4XX", body = Problem)))]
-async fn preview_policy(
-    State(app): State<App>,
-    _: Viewer,
-    Path(id): Path<PolicyId>,
-) -> ApiResult<Json<PolicyPreview>> {
-    policies::preview_policy(&app, &id).await.map(Json)
 }

@@ -7,6 +7,7 @@ pub mod compliance;
 pub(crate) mod coverage;
 pub mod criteria_cache;
 pub(crate) mod exceptions;
+pub mod exposure;
 pub(crate) mod feed_folder;
 pub(crate) mod feed_imports;
 pub(crate) mod history;

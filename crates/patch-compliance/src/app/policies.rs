@@ -6,7 +6,7 @@ use advisories::{OsRelease, os_key};
 use api_types::{
     cmdb::Ci,
     page::Page,
-    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, StoredPolicy},
+    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, ScheduleHint, StoredPolicy},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
@@ -232,8 +232,8 @@ fn is_secret_path(text: &str) -> bool {
 }
 
 /// The current effect of a policy: targets from the CMDB, occurrences in the policy's time zone, and other policies for
-/// the same hosts.
-pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
+/// the same hosts. The capability with the freezes adds which occurrences they block.
+pub async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
     let mut conn = app.pool.acquire().await?;
     let policy = store::policies::get_policy(&mut conn, id).await?.policy;
     let others = store::policies::list_policies(&mut conn, None, MAX_POLICIES).await?;
@@ -263,6 +263,7 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
         occurrences: occurrences(&policy, app.clock.now()),
         conflicts: conflicts.into_iter().map(|(id, ci_ids)| conflict(id, ci_ids)).collect(),
         effective,
+        hints: ScheduleHint::list(&policy),
         targets: selected.into_iter().map(|ci| ci.id).collect(),
     })
 }
@@ -287,11 +288,12 @@ fn selects(policy: &Policy, tags: &Tags) -> bool {
 }
 
 fn occurrences(policy: &Policy, now: DateTime<Utc>) -> Vec<Occurrence> {
-    let Some(schedule) = &policy.schedule else { return Vec::new() };
+    let Some(schedule) = policy.run_schedule() else { return Vec::new() };
     let occurrence = |at: DateTime<Utc>| Occurrence {
         at,
         local: at.with_timezone(&policy.time_zone).to_rfc3339_opts(SecondsFormat::Secs, false),
         time_zone: policy.time_zone.name().to_owned(),
+        blocked_by: Vec::new(),
     };
     schedule.occurrences(now, policy.time_zone).take(OCCURRENCES_SHOWN).map(occurrence).collect()
 }

@@ -24,14 +24,14 @@ impl<T> Default for ThrottledCache<T> {
     }
 }
 
-impl<T: Copy> ThrottledCache<T> {
+impl<T: Clone> ThrottledCache<T> {
     /// The cached value, if it is recent enough. Otherwise the caller computes it, and other callers get the old value
     /// for a while.
     pub(crate) fn get(&self) -> Option<T> {
         let mut entry = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let known = entry.as_mut()?;
         if Instant::now() < known.until {
-            return Some(known.value);
+            return Some(known.value.clone());
         }
         known.until = Instant::now() + known.took * 10;
         None

@@ -6,6 +6,7 @@ pub mod compliance;
 pub mod coverage;
 pub mod dictionary;
 pub mod exceptions;
+pub mod exposure;
 pub mod feed_imports;
 pub mod feeds;
 pub mod history;

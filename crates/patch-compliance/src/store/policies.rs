@@ -1,7 +1,7 @@
 //! Policies.
 
 use advisories::os_key;
-use api_types::patch::StoredPolicy;
+use api_types::patch::{ScheduleHint, StoredPolicy};
 use chrono::{DateTime, Utc};
 use domain::{ids::PolicyId, policy::Policy};
 use serde_json::Value;
@@ -18,8 +18,10 @@ struct Row {
 
 impl Row {
     fn into_policy(self) -> ApiResult<StoredPolicy> {
+        let policy: Policy = serde_json::from_value(self.body)?;
         Ok(StoredPolicy {
-            policy: serde_json::from_value(self.body)?,
+            hints: ScheduleHint::list(&policy),
+            policy,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

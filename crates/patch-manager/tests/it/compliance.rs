@@ -154,6 +154,60 @@ async fn each_policy_has_a_result_and_the_host_has_the_worst() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn freeze_shows_the_exposure_that_it_adds() {
+    let platform = measured().await;
+    let levels = json!({ "exploited_days": 200, "critical_days": 200, "high_days": 200, "other_days": 200 });
+    platform.patch.admin().await.put("/patch/service-levels", &levels).await.expect(200);
+    let operator = &platform.operator;
+    let open = operator.get("/patch/compliance/web-1").await.expect(200);
+    // Only fixes up to the level of the policy, February, are required.
+    let required = |patch: &&Value| patch["published"].as_str().unwrap() < "2026-03";
+    let patches: Vec<&Value> = open["pending_patches"].as_array().unwrap().iter().filter(required).collect();
+    let cves: std::collections::BTreeSet<&str> = patches
+        .iter()
+        .flat_map(|patch| patch["cve_ids"].as_array().unwrap())
+        .map(|cve| cve.as_str().unwrap())
+        .collect();
+    let due: chrono::DateTime<chrono::Utc> =
+        patches.iter().map(|patch| patch["due"].as_str().unwrap().parse().unwrap()).min().unwrap();
+    assert!(!cves.is_empty() && due > platform.clock.now());
+
+    // Five days around the next due date of web-1. Of the hosts with the tag `tier=web`, web-2 lacks nothing.
+    let day = chrono::TimeDelta::days(1);
+    let freeze = |name: &str, tags: Value, starts, ends| json!({ "name": name, "scope": tags, "starts": starts, "ends": ends });
+    let body = freeze("around", json!({ "tier": "web" }), due - day, due + day * 4);
+    let price = operator.post("/patch/calendars", &body).await.expect(201)["prices"][0].clone();
+    assert_eq!(
+        (&price["frozen_days"], &price["hosts"], &price["unknown_hosts"]),
+        (&json!(5.0), &json!(2), &json!(0))
+    );
+    assert_eq!(price["host_cve_days"], json!(cves.len() as f64 * 5.0));
+    assert_eq!((&price["hosts_overdue"], &price["unknown_cause"]), (&json!(1), &json!(null)));
+    let before = freeze("before", json!({ "tier": "web" }), due - day * 5, due - day);
+    let price = operator.post("/patch/calendars", &before).await.expect(201)["prices"][0].clone();
+    assert_eq!((&price["frozen_days"], &price["hosts_overdue"]), (&json!(4.0), &json!(0)));
+
+    // A host that was never scanned is unknown, not free of vulnerabilities.
+    platform.add_host("new-1", json!({ "env": "lab", "os": "rocky9" })).await;
+    operator.patch("/patch/policies/web-baseline", &json!({ "max_scan_age_hours": 8760 })).await.expect(200);
+    let lab = freeze("lab", json!({ "env": "lab" }), due - day, due + day);
+    let price = operator.post("/patch/calendars", &lab).await.expect(201)["prices"][0].clone();
+    assert_eq!((&price["hosts"], &price["unknown_hosts"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&price["host_cve_days"], &price["hosts_overdue"], &price["unknown_cause"]),
+        (&json!(null), &json!(null), &json!("no_compliance_data"))
+    );
+    let listed = operator.get("/patch/calendars").await.expect(200);
+    let causes: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|calendar| calendar["prices"][0]["unknown_cause"].clone())
+        .collect();
+    assert_eq!(causes, [json!(null), json!(null), json!("no_compliance_data")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn host_without_a_recent_scan_is_unknown() {
     let platform = measured().await;
     platform.add_host("web-3", json!({ "env": "prod", "os": "rocky9", "tier": "web" })).await;

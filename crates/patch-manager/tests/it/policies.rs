@@ -139,6 +139,36 @@ async fn policy_with_an_open_run_is_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nth_weekdays_and_offsets_are_stored_and_a_probable_mistake_gets_a_hint() {
+    let platform = Platform::start().await;
+    let operator = &platform.operator;
+    let policy = |id: &str, schedule: &str, offset: i64| json!({ "id": id, "name": id, "target_ci_tags": { "env": "prod" }, "schedule": schedule, "schedule_offset_days": offset });
+    let stored = operator.post("/patch/policies", &policy("clear", "0 2 * * TUE#2", 2)).await.expect(201);
+    assert_eq!((&stored["schedule_offset_days"], stored.get("hints")), (&json!(2), None));
+    let preview = operator.get("/patch/policies/clear/preview").await.expect(200);
+    let first = preview["occurrences"][0]["at"].as_str().unwrap();
+    let first: chrono::DateTime<chrono::Utc> = first.parse().unwrap();
+    let weekday = chrono::Datelike::weekday(&first);
+    let day = chrono::Datelike::day(&first);
+    assert!(weekday == chrono::Weekday::Thu && (10..=16).contains(&day), "{first}");
+
+    let stored = operator.post("/patch/policies", &policy("unclear", "0 2 8-14 * 2", 0)).await.expect(201);
+    let preview = operator.get("/patch/policies/unclear/preview").await.expect(200);
+    for hints in [&stored["hints"], &preview["hints"]] {
+        assert_eq!(hints[0]["pointer"], "/schedule");
+        assert_eq!(hints[0]["kind"], "week_or_weekday");
+        assert_eq!(hints[0]["instead"], "0 2 * * TUE#2");
+    }
+    for (wrong, pointer) in [
+        (policy("p", "0 2 * * 2#6", 0), "/schedule"),
+        (policy("p", "0 2 * * 2", 40), "/schedule_offset_days"),
+    ] {
+        let problem = operator.post("/patch/policies", &wrong).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn preview_lists_targets_occurrences_conflicts_and_precedence() {
     let platform = Platform::start().await;
     platform.add_fleet().await;

@@ -3,6 +3,7 @@
 mod calendars;
 mod plans;
 mod predictions;
+mod previews;
 mod run_text;
 mod runs;
 mod scans;
@@ -17,5 +18,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(runs::routes())
         .merge(plans::routes())
         .merge(predictions::routes())
+        .merge(previews::routes())
         .merge(calendars::routes())
 }

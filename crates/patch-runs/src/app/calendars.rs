@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::CiId,
     selector::Tags,
-    time::{Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
+    time::{CalendarError, Effect, Freeze, FreezeCalendar, FreezeFields, Span, Verdict},
 };
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
@@ -17,6 +17,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::freeze_prices;
 use crate::{App, store};
 
 pub async fn create_calendar(
@@ -27,12 +28,14 @@ pub async fn create_calendar(
 ) -> ApiResult<Calendar> {
     let id = Uuid::now_v7();
     let freezes = freezes(&request, id)?;
+    // Before the transaction: on a large fleet this takes seconds.
+    let prices = freeze_prices::list_prices(app, &mut *app.pool.acquire().await?, freezes.entries()).await?;
     let mut transaction = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut transaction, caller, "create_calendar", key, &request).await? {
         Begun::Replay(calendar) => return Ok(calendar),
         Begun::New(ticket) => ticket,
     };
-    let calendar = Calendar {
+    let mut calendar = Calendar {
         id,
         name: request.name,
         reason: request.reason,
@@ -40,6 +43,7 @@ pub async fn create_calendar(
         freezes: serde_json::to_value(&freezes)?,
         created_by: caller.subject.clone(),
         created_at: app.clock.now(),
+        prices: Vec::new(),
     };
     store::calendars::lock_calendars(&mut transaction).await?;
     store::calendars::insert_calendar(&mut transaction, &calendar).await?;
@@ -53,6 +57,7 @@ pub async fn create_calendar(
     })?;
     let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
     audit::record(&mut transaction, caller, record).await?;
+    calendar.prices = prices;
     ticket.finish(&mut transaction, &calendar).await?;
     transaction.commit().await?;
     Ok(calendar)
@@ -62,6 +67,15 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
     let mut errors = FieldErrors::default();
     errors.require_line("/name", &request.name, 200);
     errors.require(request.reason.chars().count() <= 4000, "/reason", "must be at most 4000 characters");
+    for (pointer, given) in
+        [("/recurrence", request.recurrence.is_some()), ("/time_zone", request.time_zone.is_some())]
+    {
+        errors.require(
+            request.ical.is_none() || !given,
+            pointer,
+            "is part of the iCalendar text; leave it out",
+        );
+    }
     errors.finish()?;
     let entries = match (&request.ical, request.starts, request.ends) {
         (None, Some(starts), Some(ends)) => vec![FreezeFields {
@@ -72,8 +86,10 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
             scope: request.scope.clone(),
             starts,
             ends,
-            time_zone: domain::time::Tz::UTC,
-            recurrence: None,
+            time_zone: request.time_zone.unwrap_or_default(),
+            recurrence: request.recurrence.clone(),
+            except: Vec::new(),
+            keep_open_days: request.keep_open_days,
         }],
         (Some(text), None, None) => {
             let calendar = FreezeCalendar::from_ical(text)
@@ -82,7 +98,7 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
                 return Err(ApiError::invalid("/ical", "contains no event"));
             }
             let entries: Vec<Freeze> = calendar.into();
-            entries.into_iter().map(|entry| with_scope(entry.into(), &request.scope)).collect()
+            entries.into_iter().map(|entry| with_defaults(entry.into(), request)).collect()
         }
         (Some(_), ..) => {
             return Err(ApiError::invalid("/ical", "contains its own times; leave out `starts` and `ends`"));
@@ -95,15 +111,33 @@ fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
         }
     };
     let checked = entries.into_iter().map(Freeze::try_from).collect::<Result<Vec<_>, _>>();
-    let pointer = if request.ical.is_some() { "/ical" } else { "/ends" };
-    let invalid = |error: domain::time::CalendarError| ApiError::invalid(pointer, error.to_string());
+    let invalid = |error: CalendarError| {
+        let pointer = if request.ical.is_some() { "/ical" } else { pointer_of(&error) };
+        ApiError::invalid(pointer, error.to_string())
+    };
     FreezeCalendar::new(checked.map_err(invalid)?).map_err(invalid)
 }
 
-/// An event without a scope has the scope of its calendar.
-fn with_scope(mut entry: FreezeFields, scope: &Tags) -> FreezeFields {
+/// The field of a request that an entry of its own is refused for.
+fn pointer_of(error: &CalendarError) -> &'static str {
+    match error {
+        CalendarError::EqualsInKey { .. } => "/scope",
+        CalendarError::RecurrenceOutOfRange { .. }
+        | CalendarError::RecurrenceEndsBeforeStart { .. }
+        | CalendarError::TooManyDays { .. }
+        | CalendarError::NthWithoutMonth { .. } => "/recurrence",
+        CalendarError::StartIsNotSelected { .. } => "/starts",
+        _ => "/ends",
+    }
+}
+
+/// An event without a scope has the scope of its calendar, and one without open days those of its calendar.
+fn with_defaults(mut entry: FreezeFields, request: &CreateCalendar) -> FreezeFields {
     if entry.scope.is_empty() {
-        entry.scope = scope.clone();
+        entry.scope = request.scope.clone();
+    }
+    if entry.keep_open_days.is_none() && entry.effect == Effect::Deny {
+        entry.keep_open_days = request.keep_open_days;
     }
     entry
 }
@@ -113,12 +147,32 @@ pub(crate) async fn list_calendars(app: &App, request: &PageRequest) -> ApiResul
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let mut conn = app.pool.acquire().await?;
     let found = store::calendars::list_calendars(&mut conn, after, limit + 1).await?;
-    Ok(page(found, limit, |calendar| calendar.id))
+    let mut calendars = page(found, limit, |calendar| calendar.id);
+    add_prices(app, &mut conn, &mut calendars.items).await?;
+    Ok(calendars)
 }
 
 pub async fn get_calendar(app: &App, id: Uuid) -> ApiResult<Calendar> {
     let mut conn = app.pool.acquire().await?;
-    store::calendars::get_calendar(&mut conn, id).await
+    let mut calendar = store::calendars::get_calendar(&mut conn, id).await?;
+    add_prices(app, &mut conn, std::slice::from_mut(&mut calendar)).await?;
+    Ok(calendar)
+}
+
+/// Adds to each calendar what its freezes cost.
+async fn add_prices(app: &App, conn: &mut PgConnection, calendars: &mut [Calendar]) -> ApiResult<()> {
+    let mut freezes = Vec::new();
+    let mut lengths = Vec::new();
+    for calendar in calendars.iter() {
+        let entries: Vec<Freeze> = serde_json::from_value(calendar.freezes.clone())?;
+        lengths.push(entries.len());
+        freezes.extend(entries);
+    }
+    let mut prices = freeze_prices::list_prices(app, conn, &freezes).await?.into_iter();
+    for (calendar, length) in calendars.iter_mut().zip(lengths) {
+        calendar.prices = prices.by_ref().take(length).collect();
+    }
+    Ok(())
 }
 
 pub async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
@@ -192,17 +246,16 @@ pub async fn find_freezes(app: &App, request: &AskFreezes) -> ApiResult<FreezeCo
     for entry in calendar.entries().iter().filter(|entry| entry.effect == Effect::Deny) {
         let concerned = |id: &&CiId| entry.applies_to(tags.get(id.as_str()).unwrap_or(&none));
         let ci_ids: Vec<CiId> = request.ci_ids.iter().filter(concerned).cloned().collect();
-        let mut rest = Span { starts: request.starts, ends: request.ends };
-        while !ci_ids.is_empty() && rest.starts < rest.ends && freezes.len() < MAX_CONFLICTS {
-            let Some(found) = entry.first_overlap(rest) else { break };
-            freezes.push(FreezeConflict {
-                name: entry.name.clone(),
-                ci_ids: ci_ids.clone(),
-                starts: found.starts,
-                ends: found.ends,
-            });
-            rest.starts = found.ends.max(rest.starts + chrono::TimeDelta::microseconds(1));
+        if ci_ids.is_empty() {
+            continue;
         }
+        let times = entry.times_in(Span { starts: request.starts, ends: request.ends });
+        freezes.extend(times.take(MAX_CONFLICTS - freezes.len()).map(|time| FreezeConflict {
+            name: entry.name.clone(),
+            ci_ids: ci_ids.clone(),
+            starts: time.starts,
+            ends: time.ends,
+        }));
     }
     freezes.sort_by(|one, other| (one.starts, &one.name).cmp(&(other.starts, &other.name)));
     Ok(FreezeConflicts { freezes })

@@ -2,11 +2,13 @@
 
 pub mod calendars;
 pub(crate) mod host_states;
+mod freeze_prices;
 pub mod keys;
 pub(crate) mod notices;
 pub mod plans;
 pub mod playbooks;
 pub(crate) mod predictions;
+pub(crate) mod previews;
 pub mod records;
 pub(crate) mod run_changes;
 pub(crate) mod run_files;

@@ -41,7 +41,7 @@ async fn start_due_runs(app: &App) -> ApiResult<()> {
 /// Starts the run of the latest due slot and stores up to when slots were considered, in one transaction. Replicas wait for
 /// each other on the row of the schedule.
 async fn start_due_run(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResult<()> {
-    let Some(schedule) = policy.schedule.clone() else { return Ok(()) };
+    let Some(schedule) = policy.run_schedule() else { return Ok(()) };
     let id = policy.id.clone();
     let mut transaction = app.pool.begin().await?;
     let since = schedules::lock_schedule(&mut transaction, &id, now).await?;

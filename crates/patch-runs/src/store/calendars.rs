@@ -28,6 +28,7 @@ impl Row {
             freezes: self.freezes,
             created_by: self.created_by,
             created_at: self.created_at,
+            prices: Vec::new(),
         })
     }
 }

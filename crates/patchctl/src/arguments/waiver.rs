@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Subcommand};
 use domain::ids::CiId;
+use domain::time::{ByDay, Frequency, KeepOpenDays, OffsetDays, Tz};
 use uuid::Uuid;
 
-use super::{Most, parse_pair, parse_time};
+use super::{Most, parse_name, parse_pair, parse_time};
 
 #[derive(Debug, Subcommand)]
 pub enum ExceptionCommand {
@@ -55,7 +56,9 @@ pub enum CalendarCommand {
     #[command(group(ArgGroup::new("when").required(true).args(["starts", "ical"])), after_help = "\
 Examples:
   patchctl calendar create --name year-end --starts 2026-12-20T00:00:00Z --ends 2027-01-04T00:00:00Z --tag env=prod
-  patchctl calendar create --name holidays --ical holidays.ics")]
+  patchctl calendar create --name holidays --ical holidays.ics
+  patchctl calendar create --name patch-day --starts 2026-12-10T06:00:00Z --ends 2026-12-10T18:00:00Z \\
+      --repeat monthly --on 2TU --offset-days 2 --time-zone Europe/Berlin")]
     Create {
         #[arg(long)]
         name: String,
@@ -68,10 +71,31 @@ Examples:
         starts: Option<DateTime<Utc>>,
         #[arg(long, value_parser = parse_time, value_name = "TIME", requires = "starts")]
         ends: Option<DateTime<Utc>>,
+        /// Repeat it: `daily`, `weekly`, `monthly` or `yearly`.
+        #[arg(long, value_parser = parse_name::<Frequency>, value_name = "PERIOD", requires = "starts")]
+        repeat: Option<Frequency>,
+        /// Day of the period, instead of the day of the start: `TU`, `2TU` is the second Tuesday of the month, `-1FR` the last
+        /// Friday. Repeat it for several days.
+        #[arg(long, value_name = "DAY", requires = "repeat", allow_hyphen_values = true)]
+        on: Vec<ByDay>,
+        /// Days from the days of --on to the starts, -30 to 30.
+        #[arg(long, default_value_t = OffsetDays::NONE, value_name = "DAYS", requires = "repeat", allow_negative_numbers = true)]
+        offset_days: OffsetDays,
+        /// IANA time zone in which it recurs and months are counted; by default UTC.
+        #[arg(long, value_name = "ZONE", requires = "starts")]
+        time_zone: Option<Tz>,
+        /// Of each month that the freeze covers wholly, keep this many days at the end open for patching, 0 to 21.
+        #[arg(long, default_value = "0", value_name = "DAYS", value_parser = parse_open_days)]
+        keep_open_days: KeepOpenDays,
         /// iCalendar file (RFC 5545); `-` reads standard input.
         #[arg(long, value_name = "FILE")]
         ical: Option<PathBuf>,
     },
     /// Delete a calendar.
     Delete { id: Uuid },
+}
+
+fn parse_open_days(text: &str) -> Result<KeepOpenDays, String> {
+    let days: u8 = text.parse().map_err(|_| format!("`{text}` is not a whole number of days"))?;
+    KeepOpenDays::try_from(days).map_err(|error| error.to_string())
 }

@@ -6,25 +6,32 @@ use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
 use advisories::Packaging;
 use advisories::version::{InvalidVersion, Nevra};
 use chrono::{SecondsFormat, Utc};
-use domain::time::next_occurrences;
+use domain::time::{Crontab, next_occurrences, occurrences_of};
 
 use crate::arguments::{PackagingName, ScheduleCommand, VersionCommand};
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::print;
+use crate::output::{hint, print};
 
 /// Longest line of a batch of schedules, in bytes.
 const LINE_BYTES: usize = 64 * 1024;
 
 pub fn schedule(command: ScheduleCommand) -> CommandResult {
-    let ScheduleCommand::Next { expression, tz, from, count, batch } = command;
+    let ScheduleCommand::Next { expression, tz, offset_days, from, count, batch } = command;
     let Some(expression) = expression.filter(|_| !batch) else {
         return answer_lines(|line| next_times(line).map_err(|reason| format!("error: {reason}")));
     };
     let from = from.unwrap_or_else(|| Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
-    let times = next_occurrences(&expression, &tz, &from, count)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let crontab: Crontab = expression.parse().map_err(usage)?;
+    let times = occurrences_of(&crontab.moved_by(offset_days), &tz, &from, count).map_err(usage)?;
     print(&times.join("\n"))?;
+    if let Some(text) = crontab.hint() {
+        hint(&text.to_string());
+    }
     OK
+}
+
+fn usage(error: impl ToString) -> Failure {
+    Failure::usage(error.to_string())
 }
 
 pub fn version(command: VersionCommand) -> CommandResult {

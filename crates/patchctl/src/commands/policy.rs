@@ -1,4 +1,5 @@
-use api_types::patch::PolicyPreview;
+use api_types::patch::{BlockingFreeze, Occurrence, PolicyPreview, ScheduleHint, StoredPolicy};
+use chrono::SecondsFormat;
 use serde_json::Value;
 
 use super::etag;
@@ -6,11 +7,9 @@ use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
 use crate::failure::CommandResult;
 use crate::input;
-use crate::output::{Columns, Printer, done, print};
+use crate::output::{Columns, Printer, done, hint, print, row};
 
-const POLICIES: Columns =
-    "id name schedule time_zone targets=target_ci_tags level=patch_level strategy enabled version";
-const OCCURRENCES: Columns = "next=at local time_zone";
+const POLICIES: Columns = "id name schedule offset=schedule_offset_days time_zone targets=target_ci_tags level=patch_level strategy enabled version";
 const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";
 const EFFECTIVE: Columns = "host=ci_id decided_by=policy_id";
 
@@ -20,11 +19,11 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
         PolicyCommand::List(most) => printer.list(&client.list_policies(&[], most.limit).await?, POLICIES),
         PolicyCommand::Show { id } => printer.item(&client.get_policy(&id).await?),
         PolicyCommand::Create(request) => {
-            printer.item(&client.create_policy(&input::request(&request.file)?).await?)
+            stored(&client.create_policy(&input::request(&request.file)?).await?, printer)
         }
         PolicyCommand::Update { id, request, if_version } => {
             let patch: Value = input::request(&request.file)?;
-            printer.item(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?)
+            stored(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?, printer)
         }
         PolicyCommand::Delete { id } => {
             client.delete_policy(&id).await?;
@@ -34,13 +33,42 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
     }
 }
 
+fn stored(policy: &StoredPolicy, printer: Printer) -> CommandResult {
+    print_hints(&policy.hints);
+    if !printer.is_for_people() {
+        return printer.item(policy);
+    }
+    printer.item(&StoredPolicy { hints: Vec::new(), ..policy.clone() })
+}
+
+fn print_hints(hints: &[ScheduleHint]) {
+    for one in hints {
+        hint(&format!("{}: {}", one.pointer, one.message));
+    }
+}
+
+fn occurrence(occurrence: &Occurrence) -> Vec<String> {
+    let freeze = |freeze: &BlockingFreeze| match freeze.hosts {
+        1 => format!("{} (1 host)", freeze.name),
+        hosts => format!("{} ({hosts} hosts)", freeze.name),
+    };
+    let blocked_by: Vec<String> = occurrence.blocked_by.iter().map(freeze).collect();
+    let at = occurrence.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    row![at, occurrence.local, occurrence.time_zone, blocked_by.join(", ")]
+}
+
 fn preview(preview: &PolicyPreview, printer: Printer) -> CommandResult {
+    print_hints(&preview.hints);
     if !printer.is_for_people() {
         return printer.item(preview);
     }
     let targets: Vec<&str> = preview.targets.iter().map(AsRef::as_ref).collect();
     print(&format!("hosts: {} {}", targets.len(), targets.join(" ")))?;
-    printer.section(&preview.occurrences, OCCURRENCES)?;
+    if !preview.occurrences.is_empty() {
+        print("\n")?;
+        let headings = ["next", "local", "time zone", "blocked by"];
+        printer.rows(&headings, preview.occurrences.iter().map(occurrence).collect())?;
+    }
     printer.section(&preview.conflicts, CONFLICTS)?;
     printer.section(&preview.effective, EFFECTIVE)
 }

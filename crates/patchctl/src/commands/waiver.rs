@@ -1,6 +1,7 @@
 //! Exceptions and freeze calendars.
 
-use api_types::patch::{CreateCalendar, CreateException};
+use api_types::patch::{Calendar, CreateCalendar, CreateException, FreezePrice};
+use domain::time::Recurrence;
 
 use crate::arguments::{CalendarCommand, ExceptionCommand};
 use crate::connect::Connection;
@@ -11,6 +12,8 @@ use crate::output::{Columns, Printer, done, print};
 const EXCEPTIONS: Columns =
     "id host=ci_id advisory=advisory_id package owner expires=expires_at active reason";
 const CALENDARS: Columns = "id name scope reason by=created_by";
+const PRICES: Columns = "freeze=name until days=frozen_days hosts hosts_unknown=unknown_hosts host_CVE_days=host_cve_days \
+     hosts_overdue unknown=unknown_cause";
 
 pub async fn exception(
     connection: &Connection,
@@ -44,21 +47,63 @@ pub async fn exception(
 pub async fn calendar(connection: &Connection, command: CalendarCommand, printer: Printer) -> CommandResult {
     let client = connection.patch();
     match command {
-        CalendarCommand::List(most) => printer.list(&client.list_calendars(most.limit).await?, CALENDARS),
-        CalendarCommand::Show { id, ical: false } => printer.item(&client.get_calendar(id).await?),
+        CalendarCommand::List(most) => list(&client.list_calendars(most.limit).await?, printer),
+        CalendarCommand::Show { id, ical: false } => show(&client.get_calendar(id).await?, printer),
         CalendarCommand::Show { id, ical: true } => {
             print(&client.get_calendar_ical(id).await?)?;
             OK
         }
-        CalendarCommand::Create { name, reason, tags, starts, ends, ical } => {
+        CalendarCommand::Create {
+            name,
+            reason,
+            tags,
+            starts,
+            ends,
+            repeat,
+            on,
+            offset_days,
+            time_zone,
+            keep_open_days,
+            ical,
+        } => {
+            let recurrence =
+                repeat.map(|frequency| Recurrence { by_day: on, offset_days, ..frequency.into() });
             let ical = ical.as_deref().map(input::read_text).transpose()?;
             let scope = tags.into_iter().collect();
-            let request = CreateCalendar { name, reason, scope, starts, ends, ical };
-            printer.item(&client.create_calendar(&request).await?)
+            let request = CreateCalendar {
+                name,
+                reason,
+                scope,
+                starts,
+                ends,
+                time_zone,
+                recurrence,
+                keep_open_days,
+                ical,
+            };
+            show(&client.create_calendar(&request).await?, printer)
         }
         CalendarCommand::Delete { id } => {
             client.delete_calendar(id).await?;
             done(&format!("calendar {id} is deleted"))
         }
     }
+}
+
+/// Calendars, and below them what their freezes cost.
+fn list(calendars: &[Calendar], printer: Printer) -> CommandResult {
+    printer.list(calendars, CALENDARS)?;
+    if !printer.is_for_people() {
+        return OK;
+    }
+    let prices: Vec<&FreezePrice> = calendars.iter().flat_map(|calendar| &calendar.prices).collect();
+    printer.section(&prices, PRICES)
+}
+
+fn show(calendar: &Calendar, printer: Printer) -> CommandResult {
+    if !printer.is_for_people() {
+        return printer.item(calendar);
+    }
+    printer.item(&Calendar { prices: Vec::new(), ..calendar.clone() })?;
+    printer.section(&calendar.prices, PRICES)
 }

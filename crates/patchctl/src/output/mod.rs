@@ -146,6 +146,11 @@ pub fn note(text: &str) {
     eprintln!("{text}");
 }
 
+/// Prints what the answer could not say: how to get what was probably meant.
+pub fn hint(text: &str) {
+    note(&format!("hint: {text}"));
+}
+
 /// Ends a command that has no answer with a remark.
 pub fn done(text: &str) -> CommandResult {
     note(text);

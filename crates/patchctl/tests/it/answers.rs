@@ -29,6 +29,32 @@ fn schedule_prints_one_time_per_line() {
 }
 
 #[test]
+fn nth_weekday_is_moved_by_days() {
+    let from = ["--from", "2026-12-01T00:00:00Z", "--count", "2"];
+    let next = |rest: &[&str]| run(&[&["schedule", "next"], rest, &from].concat()).expect(0);
+    let answer = next(&["0 2 * * TUE#2"]);
+    assert_eq!(answer.stdout, "2026-12-08T02:00:00+00:00\n2027-01-12T02:00:00+00:00\n");
+    assert_eq!(answer.stderr, "");
+    let answer = next(&["0 2 * * TUE#2", "--offset-days", "2"]);
+    assert_eq!(answer.stdout, "2026-12-10T02:00:00+00:00\n2027-01-14T02:00:00+00:00\n");
+    let answer = next(&["0 2 * * TUE#2", "--offset-days", "-1"]);
+    assert_eq!(answer.stdout, "2026-12-07T02:00:00+00:00\n2027-01-11T02:00:00+00:00\n");
+    run(&["schedule", "next", "0 2 * * TUE#2", "--offset-days", "31"]).expect(2);
+}
+
+#[test]
+fn week_of_days_with_a_weekday_is_answered_with_a_hint() {
+    let answer = run(&["schedule", "next", "0 2 8-14 * 2", "--from", "2026-12-01T12:00:00Z", "--count", "3"])
+        .expect(0);
+    assert_eq!(answer.stdout.lines().count(), 3);
+    assert!(
+        answer.stderr.starts_with("hint: ") && answer.stderr.contains("`0 2 * * TUE#2`"),
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
 fn invalid_schedule_is_a_usage_error() {
     for arguments in [
         ["schedule", "next", "0 0 31 2 *", "--tz", "UTC"],

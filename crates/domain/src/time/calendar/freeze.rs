@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::super::local::{instant_of, is_representable, local_time};
 use super::CalendarError;
+use super::keep_open::KeepOpenDays;
 use super::recurrence::{Recurrence, RecurrenceEnd};
 
 /// Longest name and uid, and longest reason, in characters.
@@ -17,6 +18,9 @@ const MAX_REASON: usize = 4_000;
 
 /// Longest recurring entry, in days.
 const MAX_RECURRING_DAYS: i64 = 366;
+
+/// Most occurrences that can be left out.
+const MAX_EXCEPTIONS: usize = 1_000;
 
 /// A time span that includes its start and excludes its end. An empty one is its single instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +42,11 @@ pub enum Effect {
 /// A named time in which changes are denied (or allowed), once or recurring; its fields are checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "FreezeFields", into = "FreezeFields")]
-pub struct Freeze(FreezeFields);
+pub struct Freeze {
+    fields: FreezeFields,
+    /// The last date on which it starts, where the recurrence counts its occurrences.
+    last_start: Option<NaiveDate>,
+}
 
 /// The fields of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +71,12 @@ pub struct FreezeFields {
     pub time_zone: Tz,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+    /// Starts of occurrences that are left out; they still count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<DateTime<Utc>>,
+    /// Of each calendar month that an occurrence covers wholly, this many days at its end stay open for changes; 0 to 21.
+    #[serde(default, skip_serializing_if = "KeepOpenDays::is_none")]
+    pub keep_open_days: KeepOpenDays,
 }
 
 impl Freeze {
@@ -71,19 +85,41 @@ impl Freeze {
         self.scope.iter().all(|(key, value)| tags.get(key) == Some(value))
     }
 
-    /// The first occurrence that shares time with `span`.
+    /// The first time that it shares with `span`: an occurrence, or a part of one between the days that stay open.
     pub fn first_overlap(&self, span: Span) -> Option<Span> {
-        let Some(recurrence) = self.recurrence else {
-            return Some(self.first()).filter(|first| first.overlaps(span));
+        let Some(recurrence) = &self.recurrence else {
+            return self.closed_part(self.first(), span);
         };
         let ahead =
             recurrence.first_index(self.local_first(), self.local_length(), span.starts, self.time_zone);
         (ahead..)
             .take(Recurrence::MAX_STEPS)
-            .map_while(|index| self.occurrence(recurrence, index))
+            .map_while(|index| recurrence.starts(index, self.local_first().date()))
             .flatten()
+            .map_while(|date| self.occurrence(recurrence, date))
             .take_while(|occurrence| occurrence.starts < span.ends || occurrence.starts <= span.starts)
-            .find(|occurrence| occurrence.overlaps(span))
+            .filter(|occurrence| !self.except.contains(&occurrence.starts))
+            .find_map(|occurrence| self.closed_part(occurrence, span))
+    }
+
+    /// Its times that share time with `span`, in order.
+    pub fn times_in(&self, span: Span) -> impl Iterator<Item = Span> {
+        let mut rest = Some(span);
+        std::iter::from_fn(move || {
+            let from = rest.take()?;
+            let found = self.first_overlap(from)?;
+            let starts = found.ends.max(from.starts + TimeDelta::microseconds(1));
+            rest = (starts < from.ends).then_some(Span { starts, ..from });
+            Some(found)
+        })
+    }
+
+    fn closed_part(&self, occurrence: Span, span: Span) -> Option<Span> {
+        if !occurrence.overlaps(span) {
+            return None;
+        }
+        let part = self.keep_open_days.first_closed(occurrence, span.starts, self.time_zone)?;
+        part.overlaps(span).then_some(part)
     }
 
     /// Whether one occurrence holds all of `span`.
@@ -106,23 +142,20 @@ impl Freeze {
         if length > TimeDelta::zero() { length } else { self.ends - self.starts }
     }
 
-    /// The occurrence with this index: `None` past the end, `Some(None)` on a date that does not exist.
-    fn occurrence(&self, recurrence: Recurrence, index: u32) -> Option<Option<Span>> {
+    /// The occurrence that starts on this date; `None` past the end.
+    fn occurrence(&self, recurrence: &Recurrence, date: NaiveDate) -> Option<Span> {
         let first = self.local_first();
-        if index == 0 {
-            return Some(Some(self.first()));
+        if date == first.date() {
+            return Some(self.first());
         }
-        if !recurrence.reaches(index, first.date()) {
+        if self.last_start.is_some_and(|last| date > last) {
             return None;
         }
-        let Some(date) = recurrence.date(index, first.date())? else {
-            return Some(None);
-        };
         let local = date.and_time(first.time());
         let starts = instant_of(local, self.time_zone)?;
         let ends = instant_of(local + self.local_length(), self.time_zone)?;
         let ended = matches!(recurrence.end, Some(RecurrenceEnd::Until(until)) if starts > until);
-        (!ended).then_some(Some(Span { starts, ends }))
+        (!ended).then_some(Span { starts, ends })
     }
 }
 
@@ -137,7 +170,7 @@ impl Deref for Freeze {
     type Target = FreezeFields;
 
     fn deref(&self) -> &FreezeFields {
-        &self.0
+        &self.fields
     }
 }
 
@@ -164,20 +197,34 @@ impl TryFrom<FreezeFields> for Freeze {
         if ends <= starts {
             return Err(CalendarError::EndsBeforeStart { starts, ends });
         }
-        if let Some(recurrence) = fields.recurrence {
-            recurrence.check(starts)?;
+        let first = local_time(starts, fields.time_zone).date();
+        if let Some(recurrence) = &fields.recurrence {
+            recurrence.check(starts, first)?;
             let days = (ends - starts).num_days();
             if days > MAX_RECURRING_DAYS {
                 return Err(CalendarError::TooLongToRecur { days });
             }
         }
-        Ok(Self(fields))
+        if fields.recurrence.is_none() && !fields.except.is_empty() {
+            return Err(CalendarError::ExceptWithoutRecurrence);
+        }
+        if fields.except.len() > MAX_EXCEPTIONS {
+            return Err(CalendarError::TooManyExceptions {
+                count: fields.except.len(),
+                limit: MAX_EXCEPTIONS,
+            });
+        }
+        if fields.effect == Effect::Allow && !fields.keep_open_days.is_none() {
+            return Err(CalendarError::KeepOpenOfAllowance);
+        }
+        let last_start = fields.recurrence.as_ref().and_then(|recurrence| recurrence.last_start(first));
+        Ok(Self { fields, last_start })
     }
 }
 
 impl From<Freeze> for FreezeFields {
     fn from(freeze: Freeze) -> Self {
-        freeze.0
+        freeze.fields
     }
 }
 

@@ -1,16 +1,20 @@
 //! Freeze calendars: when changes are denied, when they are allowed, and for which hosts.
 
+mod by_day;
 mod freeze;
 mod ical;
+mod keep_open;
 mod recurrence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use by_day::{ByDay, ByDayError};
 pub use freeze::{Effect, Freeze, FreezeFields, Span};
 pub use ical::{IcalError, IcalProblem};
+pub use keep_open::KeepOpenDays;
 pub use recurrence::{Frequency, Recurrence, RecurrenceEnd};
 
 /// Most entries of one calendar.
@@ -49,6 +53,20 @@ pub enum CalendarError {
     TooLongToRecur { days: i64 },
     #[error("recurrence `{field}` {value} is out of range, use 1 to {limit}")]
     RecurrenceOutOfRange { field: &'static str, value: u32, limit: u32 },
+    #[error("recurrence `by_day` has {count} days, give at most {limit}")]
+    TooManyDays { count: usize, limit: usize },
+    #[error("recurrence `by_day` has `{day}`, use the n-th weekday with the frequency `monthly` or `yearly`")]
+    NthWithoutMonth { day: ByDay },
+    #[error("the first start, on {start}, is not a day that the recurrence selects; begin on such a day")]
+    StartIsNotSelected { start: NaiveDate },
+    #[error("`except` has {count} times, give at most {limit}")]
+    TooManyExceptions { count: usize, limit: usize },
+    #[error("`except` leaves out occurrences of a recurrence, and the freeze has none")]
+    ExceptWithoutRecurrence,
+    #[error("`keep_open_days` {days} is out of range, use 0 to {limit}")]
+    KeepOpenOutOfRange { days: u8, limit: u8 },
+    #[error("`keep_open_days` keeps days of a freeze open, and this entry allows changes")]
+    KeepOpenOfAllowance,
     #[error("recurrence ends at {until}, before the first start {starts}")]
     RecurrenceEndsBeforeStart { until: DateTime<Utc>, starts: DateTime<Utc> },
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Timelike
 use chrono_tz::Tz;
 
 use super::super::local::{change_between, gap_end, instant_of, local_time};
-use super::calendar::LocalCalendar;
+use super::calendar::ShiftedCalendar;
 use super::parse::Pattern;
 
 /// Most slots examined for one answer. A repeated day has 1,440 of them; no zone has repeated more.
@@ -26,7 +26,7 @@ impl ClockChangeRule {
 
     pub(super) fn next_after(
         self,
-        calendar: &LocalCalendar,
+        calendar: ShiftedCalendar<'_>,
         after: DateTime<Utc>,
         zone: Tz,
     ) -> Option<DateTime<Utc>> {
@@ -37,7 +37,11 @@ impl ClockChangeRule {
     }
 }
 
-fn next_once_per_slot(calendar: &LocalCalendar, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+fn next_once_per_slot(
+    calendar: ShiftedCalendar<'_>,
+    after: DateTime<Utc>,
+    zone: Tz,
+) -> Option<DateTime<Utc>> {
     let mut local = local_time(after, zone);
     // In the second pass of an overlap the slots ahead have fired already; they are passed over one by one.
     for _ in 0..MAX_SLOTS {
@@ -50,7 +54,7 @@ fn next_once_per_slot(calendar: &LocalCalendar, after: DateTime<Utc>, zone: Tz) 
     None
 }
 
-fn next_running_on(calendar: &LocalCalendar, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+fn next_running_on(calendar: ShiftedCalendar<'_>, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
     let after = after.with_nanosecond(0)?;
     let mut local = local_time(after, zone);
     if let LocalResult::Ambiguous(first_pass, second_pass) = zone.from_local_datetime(&local)

@@ -41,9 +41,15 @@ pub enum FieldError {
     #[error("a list item is empty, write a value on both sides of each `,`")]
     EmptyItem,
     #[error(
-        "`{item}` is Quartz syntax (`?`, `L`, `W`, `#`), which crontab does not have; use `*`, values or ranges"
+        "`{item}` is Quartz syntax (`?`, `L`, `W`, `#`), which crontab does not have; use `*`, values or ranges, and `TUE#2` or `5L` for a day of the week only"
     )]
     Quartz { item: String },
+    #[error("`{item}` does not name one day of the week, write the second Tuesday as `TUE#2` or `2#2`")]
+    NthOfNoWeekday { item: String },
+    #[error(
+        "`{item}` does not name one of the month's five, write `{weekday}#1` to `{weekday}#5`, or `{weekday}L` for the last"
+    )]
+    NthOutOfRange { item: String, weekday: String },
     #[error("`{value}` is not a value, use {low} to {high}{}", if *named { " or a name" } else { "" })]
     NotAValue { value: String, low: u8, high: u8, named: bool },
     #[error("`{value}` is out of range, use {low} to {high}")]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::super::day_rule::NthOfMonth;
+
 /// One field of a crontab pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -76,12 +78,39 @@ pub(super) struct FieldValues {
     pub(super) unrestricted: bool,
     /// Some item starts with `*`, with or without a step.
     pub(super) has_wildcard: bool,
+    /// For each weekday the ones of a month that are selected: bit n - 1 for the n-th, the highest bit for the last.
+    nth: [u8; 7],
 }
+
+/// The bit of the last weekday of a month.
+const LAST_BIT: u32 = 7;
 
 impl FieldValues {
     pub(super) fn insert(&mut self, field: Field, value: u8) {
         let value = if field == Field::DayOfWeek { value % 7 } else { value };
         self.bits |= 1 << value;
+    }
+
+    /// Selects one of the equal weekdays of each month.
+    pub(super) fn insert_nth(&mut self, weekday: u8, nth: NthOfMonth) {
+        if let Some(ordinals) = self.nth.get_mut(usize::from(weekday % 7)) {
+            *ordinals |= 1 << nth_bit(nth);
+        }
+    }
+
+    /// The weekdays of which only this one of each month is selected.
+    pub(super) fn weekdays_of(self, nth: NthOfMonth) -> Self {
+        let mut weekdays = Self::default();
+        for (weekday, ordinals) in (0..).zip(self.nth) {
+            if ordinals >> nth_bit(nth) & 1 == 1 {
+                weekdays.insert(Field::DayOfWeek, weekday);
+            }
+        }
+        weekdays
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.bits == 0
     }
 
     pub(super) fn contains(self, value: u8) -> bool {
@@ -91,4 +120,8 @@ impl FieldValues {
     pub(super) fn iter(self) -> impl Iterator<Item = u8> {
         (0..64).filter(move |value| self.contains(*value))
     }
+}
+
+fn nth_bit(nth: NthOfMonth) -> u32 {
+    u32::try_from(i8::from(nth)).map_or(LAST_BIT, |nth| nth - 1)
 }

@@ -7,9 +7,11 @@ mod calendar;
 mod clock_change;
 mod error;
 mod field;
+mod hint;
 mod parse;
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -19,9 +21,11 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{CrontabError, FieldError};
 pub use field::Field;
+pub use hint::CrontabHint;
 
+use super::day_rule::OffsetDays;
 use super::local::is_representable;
-use calendar::LocalCalendar;
+use calendar::{LocalCalendar, ShiftedCalendar};
 use clock_change::ClockChangeRule;
 
 /// A crontab pattern: `minute hour day-of-month month day-of-week`, or a nickname such as `@daily`.
@@ -29,6 +33,7 @@ use clock_change::ClockChangeRule;
 /// - A day matches when the day of month *or* the day of week does, if both are restricted; a day field is
 ///   unrestricted when it holds a bare `*`. `*/2` restricts.
 /// - Days of the week are 0 to 7 with Sunday as 0 and 7, or names; months are 1 to 12, or names.
+/// - `TUE#2` or `2#2` is the second Tuesday of the month, `FRIL` or `5L` the last Friday. Both restrict.
 /// - An hour field without `*` is a fixed hour: each local slot fires once, at the first pass when clocks go back,
 ///   and at the first instant after the gap when they skip it.
 /// - An hour field with `*` runs on through: it fires in both passes and skips what does not exist.
@@ -38,11 +43,47 @@ use clock_change::ClockChangeRule;
 #[serde(try_from = "String", into = "String")]
 pub struct Crontab {
     text: String,
+    schedule: Schedule,
+    hint: Option<CrontabHint>,
+}
+
+/// When a pattern fires, on its own days or a number of days before or after them.
+///
+/// The offset counts days on the local clock, and the rules at clock changes apply to the day that is meant, not to the one
+/// that the pattern selects.
+#[derive(Clone)]
+pub struct Schedule {
     calendar: Arc<LocalCalendar>,
     clock_change: ClockChangeRule,
+    offset: OffsetDays,
 }
 
 impl Crontab {
+    /// The pattern as it was written, with single spaces between its fields.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The firings of the pattern, moved by a number of days.
+    pub fn moved_by(&self, offset: OffsetDays) -> Schedule {
+        Schedule { offset, ..self.schedule.clone() }
+    }
+
+    /// What the pattern probably should say instead.
+    pub fn hint(&self) -> Option<&CrontabHint> {
+        self.hint.as_ref()
+    }
+}
+
+impl Deref for Crontab {
+    type Target = Schedule;
+
+    fn deref(&self) -> &Schedule {
+        &self.schedule
+    }
+}
+
+impl Schedule {
     /// The first firing strictly later than `after`.
     ///
     /// `None` only at the end of the calendar, in the year 9998: a pattern that can never fire is refused when it is
@@ -52,7 +93,8 @@ impl Crontab {
         if !is_representable(after) {
             return None;
         }
-        self.clock_change.next_after(&self.calendar, after, zone).filter(|next| is_representable(*next))
+        let days = ShiftedCalendar { calendar: &self.calendar, offset: self.offset.delta() };
+        self.clock_change.next_after(days, after, zone).filter(|next| is_representable(*next))
     }
 
     /// The last firing later than `after` and not later than `until`.
@@ -79,19 +121,14 @@ impl Crontab {
 
     /// All firings strictly later than `after`, in order.
     pub fn occurrences(&self, after: DateTime<Utc>, zone: Tz) -> Occurrences<'_> {
-        Occurrences { crontab: self, cursor: Some(after), zone }
-    }
-
-    /// The pattern as it was written, with single spaces between its fields.
-    pub fn as_str(&self) -> &str {
-        &self.text
+        Occurrences { schedule: self, cursor: Some(after), zone }
     }
 }
 
-/// The firings of one [`Crontab`] in one time zone, in order.
+/// The firings of one [`Schedule`] in one time zone, in order.
 #[derive(Debug, Clone)]
 pub struct Occurrences<'a> {
-    crontab: &'a Crontab,
+    schedule: &'a Schedule,
     cursor: Option<DateTime<Utc>>,
     zone: Tz,
 }
@@ -100,7 +137,7 @@ impl Iterator for Occurrences<'_> {
     type Item = DateTime<Utc>;
 
     fn next(&mut self) -> Option<DateTime<Utc>> {
-        self.cursor = self.crontab.next_after(self.cursor?, self.zone);
+        self.cursor = self.schedule.next_after(self.cursor?, self.zone);
         self.cursor
     }
 }
@@ -113,8 +150,12 @@ impl FromStr for Crontab {
     fn from_str(text: &str) -> Result<Self, CrontabError> {
         let pattern = parse::pattern(text)?;
         Ok(Self {
-            calendar: Arc::new(LocalCalendar::new(&pattern)?),
-            clock_change: ClockChangeRule::of(&pattern),
+            schedule: Schedule {
+                calendar: Arc::new(LocalCalendar::new(&pattern)?),
+                clock_change: ClockChangeRule::of(&pattern),
+                offset: OffsetDays::NONE,
+            },
+            hint: CrontabHint::of(&pattern),
             text: pattern.text,
         })
     }
@@ -125,6 +166,12 @@ crate::string_conversions!(Crontab);
 impl fmt::Display for Crontab {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Schedule").field("offset", &self.offset).finish_non_exhaustive()
     }
 }
 

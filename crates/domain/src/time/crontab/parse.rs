@@ -1,5 +1,6 @@
 //! Text to fields. Stricter than most daemons: what the written standard refuses is refused here.
 
+use super::super::day_rule::NthOfMonth;
 use super::error::{CrontabError, FieldError, MAX_PATTERN_BYTES};
 use super::field::{Field, FieldValues};
 
@@ -11,6 +12,13 @@ pub(super) struct Pattern {
     pub(super) days_of_month: FieldValues,
     pub(super) months: FieldValues,
     pub(super) days_of_week: FieldValues,
+}
+
+impl Pattern {
+    /// The five fields as they were written; `None` for a nickname.
+    pub(super) fn words(&self) -> Option<[&str; 5]> {
+        self.text.split(' ').collect::<Vec<_>>().try_into().ok()
+    }
 }
 
 pub(super) fn pattern(text: &str) -> Result<Pattern, CrontabError> {
@@ -57,6 +65,12 @@ fn fields(text: String, words: [&str; 5]) -> Result<Pattern, CrontabError> {
 fn list(field: Field, word: &str) -> Result<FieldValues, FieldError> {
     let mut values = FieldValues::default();
     for text in word.split(',') {
+        if field == Field::DayOfWeek
+            && let Some((weekday, nth)) = nth_weekday(text)?
+        {
+            values.insert_nth(weekday, nth);
+            continue;
+        }
         let Item { low, high, step, wildcard } = item(field, text)?;
         values.has_wildcard |= wildcard;
         values.unrestricted |= wildcard && step == 1;
@@ -65,6 +79,26 @@ fn list(field: Field, word: &str) -> Result<FieldValues, FieldError> {
         }
     }
     Ok(values)
+}
+
+/// Reads `TUE#2`, `2#2`, `FRI#L`, `5L` and `FRIL`; `None` for an item of another form.
+fn nth_weekday(text: &str) -> Result<Option<(u8, NthOfMonth)>, FieldError> {
+    let (weekday, nth) = match text.split_once('#') {
+        Some(parts) => parts,
+        None => match text.strip_suffix(['L', 'l']) {
+            Some(weekday) if !weekday.is_empty() => (weekday, "L"),
+            _ => return Ok(None),
+        },
+    };
+    let number =
+        value(Field::DayOfWeek, weekday).map_err(|_| FieldError::NthOfNoWeekday { item: text.to_owned() })?;
+    let nth = match nth {
+        "L" | "l" => Some(NthOfMonth::LAST),
+        nth if is_number(nth) => nth.parse::<i8>().ok().and_then(|nth| nth.try_into().ok()),
+        _ => None,
+    };
+    let out_of_range = || FieldError::NthOutOfRange { item: text.to_owned(), weekday: weekday.to_owned() };
+    Ok(Some((number, nth.ok_or_else(out_of_range)?)))
 }
 
 /// One item of a list: every `step`-th value from `low` to `high`.

@@ -1,37 +1,68 @@
 //! One `VEVENT` to one freeze.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc, Weekday};
-use chrono_tz::Tz;
+use chrono::{DateTime, Utc};
 
 use super::lines::Line;
-use super::time::{Length, Moment, length, moment, moment_text};
+use super::rule;
+use super::time::{Length, Moment, length, moment, moments};
+use super::zone::Zones;
 use super::{IcalError, IcalProblem};
-use crate::time::calendar::{Effect, Freeze, FreezeFields, Frequency, Recurrence, RecurrenceEnd};
+use crate::time::calendar::{Effect, Freeze, FreezeFields, KeepOpenDays, Recurrence};
 
 /// The properties of an event that matter, gathered until its end.
 pub(super) struct Event {
     begin_line: usize,
     single: BTreeMap<&'static str, Line>,
     scope: BTreeMap<String, String>,
+    except: Vec<Line>,
+    other_dates: Option<Line>,
 }
 
 /// What an event may have once.
-const SINGLE: [&str; 9] =
-    ["UID", "SUMMARY", "DESCRIPTION", "STATUS", "DTSTART", "DTEND", "DURATION", "RRULE", "X-PATCH-EFFECT"];
+const SINGLE: [&str; 11] = [
+    "UID",
+    "SUMMARY",
+    "DESCRIPTION",
+    "STATUS",
+    "DTSTART",
+    "DTEND",
+    "DURATION",
+    "RRULE",
+    "X-PATCH-EFFECT",
+    "X-PATCH-KEEP-OPEN-DAYS",
+    "X-PATCH-RECURRENCE",
+];
 
 /// What changes when an event happens and is not understood.
-const UNSUPPORTED: [&str; 4] = ["RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"];
+const UNSUPPORTED: [&str; 2] = ["EXRULE", "RECURRENCE-ID"];
 
 impl Event {
     pub(super) fn new(begin_line: usize) -> Self {
-        Self { begin_line, single: BTreeMap::new(), scope: BTreeMap::new() }
+        Self {
+            begin_line,
+            single: BTreeMap::new(),
+            scope: BTreeMap::new(),
+            except: Vec::new(),
+            other_dates: None,
+        }
     }
 
     pub(super) fn accept(&mut self, line: Line) -> Result<(), IcalProblem> {
         if UNSUPPORTED.contains(&line.name.as_str()) {
             return Err(IcalProblem::Unsupported { property: line.name });
+        }
+        match line.name.as_str() {
+            "EXDATE" => {
+                self.except.push(line);
+                return Ok(());
+            }
+            "RDATE" => {
+                self.other_dates = Some(line);
+                return Ok(());
+            }
+            _ => {}
         }
         if line.name == "X-PATCH-SCOPE" {
             let text = unescape(&line.value);
@@ -51,7 +82,7 @@ impl Event {
     }
 
     /// `None` for a cancelled event.
-    pub(super) fn into_freeze(self, default_zone: Tz) -> Result<Option<Freeze>, IcalError> {
+    pub(super) fn into_freeze(self, zones: &Zones) -> Result<Option<Freeze>, IcalError> {
         let cancelled =
             self.single.get("STATUS").is_some_and(|line| line.value.trim().eq_ignore_ascii_case("CANCELLED"));
         if cancelled {
@@ -61,7 +92,7 @@ impl Event {
         let uid = unescape(&uid.value);
         let start = self.required("DTSTART")?;
         let (begins, starts) = at(start, || {
-            let begins = moment("DTSTART", start, default_zone)?;
+            let begins = moment("DTSTART", start, zones)?;
             Ok((begins, instant("DTSTART", begins, &start.value)?))
         })?;
         let fields = FreezeFields {
@@ -69,9 +100,11 @@ impl Event {
             reason: self.text("DESCRIPTION").unwrap_or_default(),
             effect: self.effect()?,
             starts,
-            ends: self.ends(begins, default_zone)?,
+            ends: self.ends(begins, zones)?,
             time_zone: begins.zone,
             recurrence: self.recurrence(begins)?,
+            except: self.except(begins, zones)?,
+            keep_open_days: self.keep_open_days()?,
             scope: self.scope,
             uid,
         };
@@ -100,16 +133,14 @@ impl Event {
         }
     }
 
-    fn ends(&self, begins: Moment, default_zone: Tz) -> Result<DateTime<Utc>, IcalError> {
+    fn ends(&self, begins: Moment, zones: &Zones) -> Result<DateTime<Utc>, IcalError> {
         let too_far =
             |line: &Line| IcalProblem::invalid("DURATION", &line.value, "it is out of range").at(line.number);
         match (self.single.get("DTEND"), self.single.get("DURATION")) {
             (Some(_), Some(length)) => {
                 Err(IcalProblem::Repeated { property: "DTEND".into() }.at(length.number))
             }
-            (Some(end), None) => {
-                at(end, || instant("DTEND", moment("DTEND", end, default_zone)?, &end.value))
-            }
+            (Some(end), None) => at(end, || instant("DTEND", moment("DTEND", end, zones)?, &end.value)),
             (None, Some(line)) => {
                 let length = at(line, || length(&line.value))?;
                 begins.plus(length).ok_or_else(|| too_far(line))
@@ -122,10 +153,42 @@ impl Event {
     }
 
     fn recurrence(&self, begins: Moment) -> Result<Option<Recurrence>, IcalError> {
-        let Some(line) = self.single.get("RRULE") else {
-            return Ok(None);
+        match (self.single.get("X-PATCH-RECURRENCE"), self.single.get("RRULE"), &self.other_dates) {
+            (Some(_), Some(rule), _) => {
+                Err(IcalProblem::Repeated { property: rule.name.clone() }.at(rule.number))
+            }
+            // The dates are those of the rule, for other programs.
+            (Some(line), None, _) => at(line, || own_rule(&unescape(&line.value))).map(Some),
+            (None, _, Some(dates)) => {
+                Err(IcalProblem::Unsupported { property: dates.name.clone() }.at(dates.number))
+            }
+            (None, Some(line), None) => at(line, || rule::recurrence(&line.value, begins)).map(Some),
+            (None, None, None) => Ok(None),
+        }
+    }
+
+    /// The starts that are left out. A bare date leaves out the occurrence that starts on it.
+    fn except(&self, begins: Moment, zones: &Zones) -> Result<Vec<DateTime<Utc>>, IcalError> {
+        let mut except = Vec::new();
+        for line in &self.except {
+            for mut moment in at(line, || moments("EXDATE", line, zones))? {
+                if moment.whole_day {
+                    moment = Moment { local: moment.local.date().and_time(begins.local.time()), ..begins };
+                }
+                except.push(at(line, || instant("EXDATE", moment, &line.value))?);
+            }
+        }
+        Ok(except)
+    }
+
+    fn keep_open_days(&self) -> Result<KeepOpenDays, IcalError> {
+        let Some(line) = self.single.get("X-PATCH-KEEP-OPEN-DAYS") else {
+            return Ok(KeepOpenDays::default());
         };
-        at(line, || rule(&line.value, begins)).map(Some)
+        let days = line.value.trim().parse::<u8>().ok().and_then(|days| days.try_into().ok());
+        days.ok_or_else(|| {
+            IcalProblem::invalid("X-PATCH-KEEP-OPEN-DAYS", &line.value, "use 0 to 21").at(line.number)
+        })
     }
 }
 
@@ -138,95 +201,10 @@ fn instant(property: &'static str, moment: Moment, text: &str) -> Result<DateTim
     moment.instant().ok_or_else(|| IcalProblem::invalid(property, text, "it is out of range"))
 }
 
-fn rule(text: &str, begins: Moment) -> Result<Recurrence, IcalProblem> {
-    let invalid = |help| IcalProblem::invalid("RRULE", text, help);
-    let mut seen = BTreeSet::new();
-    let (mut frequency, mut interval, mut end) = (None, 1, None);
-    let parts: Vec<(String, String)> = text
-        .trim()
-        .split(';')
-        .map(|part| {
-            part.split_once('=').map(|(key, value)| (key.to_ascii_uppercase(), value.to_ascii_uppercase()))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| invalid("write parts like `FREQ=YEARLY;INTERVAL=1`"))?;
-    for (key, value) in &parts {
-        if !seen.insert(key.as_str()) {
-            return Err(invalid("write each part once"));
-        }
-        match key.as_str() {
-            "FREQ" => {
-                frequency =
-                    Some(frequency_of(value).ok_or_else(|| invalid("use DAILY, WEEKLY, MONTHLY or YEARLY"))?)
-            }
-            "INTERVAL" => interval = value.parse().map_err(|_| invalid("INTERVAL is not a number"))?,
-            "COUNT" if end.is_none() => {
-                end =
-                    Some(RecurrenceEnd::Count(value.parse().map_err(|_| invalid("COUNT is not a number"))?));
-            }
-            "UNTIL" if end.is_none() => end = Some(RecurrenceEnd::Until(until(value, begins.zone)?)),
-            "COUNT" | "UNTIL" => return Err(invalid("write COUNT or UNTIL, not both")),
-            // The day a week starts on matters only to rules with several weekdays, which are refused.
-            "WKST" => {}
-            _ if repeats_start(key, value, begins.local) => {}
-            _ => {
-                return Err(invalid(
-                    "only FREQ, INTERVAL, COUNT and UNTIL are read, and BY parts that repeat DTSTART",
-                ));
-            }
-        }
-    }
-    let frequency = frequency.ok_or_else(|| invalid("FREQ is missing"))?;
-    // `FREQ=DAILY;BYDAY=MO` means Mondays and not every day, so a repeated start is harmless only where the
-    // period already implies it.
-    let implied: &[&str] = match frequency {
-        Frequency::Daily => &[],
-        Frequency::Weekly => &["BYDAY"],
-        Frequency::Monthly => &["BYMONTHDAY"],
-        Frequency::Yearly => &["BYMONTH", "BYMONTHDAY"],
-    };
-    let foreign = seen.iter().find(|key| key.starts_with("BY") && !implied.contains(key));
-    let day_without_month =
-        frequency == Frequency::Yearly && seen.contains("BYMONTHDAY") && !seen.contains("BYMONTH");
-    if foreign.is_some() || day_without_month {
-        return Err(invalid("its BY parts select other times than DTSTART repeated"));
-    }
-    Ok(Recurrence { frequency, interval, end })
-}
-
-fn frequency_of(name: &str) -> Option<Frequency> {
-    match name {
-        "DAILY" => Some(Frequency::Daily),
-        "WEEKLY" => Some(Frequency::Weekly),
-        "MONTHLY" => Some(Frequency::Monthly),
-        "YEARLY" => Some(Frequency::Yearly),
-        _ => None,
-    }
-}
-
-/// The latest start an `UNTIL` admits; a bare date admits its whole day.
-fn until(text: &str, zone: Tz) -> Result<DateTime<Utc>, IcalProblem> {
-    let moment = moment_text("RRULE", text, zone)?;
-    let latest = if moment.whole_day {
-        moment.plus(Length::ONE_DAY).map(|next_day| next_day - TimeDelta::seconds(1))
-    } else {
-        moment.instant()
-    };
-    latest.ok_or_else(|| IcalProblem::invalid("RRULE", text, "it is out of range"))
-}
-
-/// Whether a `BY` part only repeats the start, as many calendar programs write it.
-fn repeats_start(key: &str, value: &str, start: NaiveDateTime) -> bool {
-    match key {
-        "BYMONTH" => value.parse() == Ok(start.month()),
-        "BYMONTHDAY" => value.parse() == Ok(start.day()),
-        "BYDAY" => {
-            let names = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
-            let weekday: Weekday = start.weekday();
-            names.get(weekday.num_days_from_monday() as usize) == Some(&value)
-        }
-        _ => false,
-    }
+fn own_rule(text: &str) -> Result<Recurrence, IcalProblem> {
+    serde_json::from_str(text).map_err(|_| {
+        IcalProblem::invalid("X-PATCH-RECURRENCE", text, "write the JSON of a recurrence, or an `RRULE`")
+    })
 }
 
 fn unescape(value: &str) -> String {

@@ -1,21 +1,23 @@
 //! iCalendar (RFC 5545) in and out, for the part of it that a freeze calendar needs.
 //!
-//! What would change the meaning and is not understood (`EXDATE`, `RDATE`, `BYSETPOS`, ...) is refused with its line
+//! What would change the meaning and is not understood (`RDATE`, `RECURRENCE-ID`, `BYWEEKNO`, ...) is refused with its line
 //! number, never skipped: a freeze silently read wrong is worse than none.
 //!
-//! Properties of our own: `X-PATCH-SCOPE:env=prod`, one per tag, and `X-PATCH-EFFECT:DENY` or `ALLOW`.
+//! Properties of our own: `X-PATCH-SCOPE:env=prod`, one per tag, `X-PATCH-EFFECT:DENY` or `ALLOW`, `X-PATCH-KEEP-OPEN-DAYS`,
+//! and `X-PATCH-RECURRENCE` for a rule with an offset, which `RRULE` cannot say. Other programs read `RDATE` instead of it.
 
 mod event;
 mod lines;
+mod rule;
 mod time;
 mod write;
-
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+mod zone;
 
 use super::{CalendarError, FreezeCalendar, MAX_ENTRIES};
+use chrono::{DateTime, Utc};
 use event::Event;
 use lines::{Line, content_lines};
+use zone::{Definition, Zones};
 
 /// Largest file that is read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -62,8 +64,14 @@ pub enum IcalProblem {
     Unsupported { property: String },
     #[error("`{value}` is not a valid `{property}`, {help}")]
     InvalidValue { property: &'static str, value: String, help: &'static str },
-    #[error("time zone `{name}` is unknown, use an IANA name such as `Europe/Berlin`")]
+    #[error(
+        "time zone `{name}` is neither an IANA name such as `Europe/Berlin` nor defined by a `VTIMEZONE` of the file"
+    )]
     UnknownTimeZone { name: String },
+    #[error(
+        "time zone `{name}` of this file has other clock changes around {year} than every IANA zone, write the times in UTC or with an IANA name"
+    )]
+    UnmatchedTimeZone { name: String, year: i32 },
     #[error("{0}")]
     Entry(CalendarError),
 }
@@ -107,9 +115,12 @@ impl FreezeCalendar {
 #[derive(Default)]
 struct Reader {
     open: Vec<String>,
-    default_zone: Tz,
+    zones: Zones,
+    /// `X-WR-TIMEZONE`.
+    default_zone: Option<Line>,
+    zone: Option<Definition>,
     event: Option<Event>,
-    /// Read to the end first, because the default zone may come after the events.
+    /// Read to the end first, because zones may come after the events.
     events: Vec<Event>,
     seen_calendar: bool,
 }
@@ -122,13 +133,25 @@ impl Reader {
             "END" => self.end(&line),
             _ if self.open.is_empty() => Err(IcalProblem::OutsideCalendar { found: line.name }.at(number)),
             "X-WR-TIMEZONE" if self.open.len() == 1 => {
-                self.default_zone = time::zone(&line.value).map_err(|problem| problem.at(number))?;
+                self.default_zone = Some(line);
                 Ok(())
             }
-            _ => match (&mut self.event, self.open.len()) {
-                (Some(event), 2) => event.accept(line).map_err(|problem| problem.at(number)),
-                _ => Ok(()),
-            },
+            _ => self.accept_property(line).map_err(|problem| problem.at(number)),
+        }
+    }
+
+    fn accept_property(&mut self, line: Line) -> Result<(), IcalProblem> {
+        match (&mut self.event, &mut self.zone, self.open.len()) {
+            (Some(event), _, 2) => event.accept(line),
+            (_, Some(zone), 2) => {
+                zone.accept(line);
+                Ok(())
+            }
+            (_, Some(zone), 3) => {
+                zone.accept_observance(line);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -141,8 +164,15 @@ impl Reader {
             return Err(IcalProblem::TooDeep);
         }
         self.seen_calendar = true;
-        if self.open.len() == 1 && component == "VEVENT" {
-            self.event = Some(Event::new(line.number));
+        match (self.open.len(), component.as_str()) {
+            (1, "VEVENT") => self.event = Some(Event::new(line.number)),
+            (1, "VTIMEZONE") => self.zone = Some(Definition::default()),
+            (2, "STANDARD" | "DAYLIGHT") => {
+                if let Some(zone) = &mut self.zone {
+                    zone.begin_observance();
+                }
+            }
+            _ => {}
         }
         self.open.push(component);
         Ok(())
@@ -158,6 +188,11 @@ impl Reader {
                 return Err(IcalProblem::WrongEnd { found, expected }.at(line.number));
             }
             Some(_) => {}
+        }
+        if self.open.len() == 1
+            && let Some(zone) = self.zone.take()
+        {
+            self.zones.define(zone);
         }
         if self.open.len() == 1
             && let Some(event) = self.event.take()
@@ -177,9 +212,14 @@ impl Reader {
         if !self.seen_calendar {
             return Err(IcalProblem::NoCalendar.at(last_line));
         }
+        if let Some(line) = &self.default_zone {
+            self.zones.default = zone::iana(&line.value).ok_or_else(|| {
+                IcalProblem::UnknownTimeZone { name: zone::shown(&line.value) }.at(line.number)
+            })?;
+        }
         let mut entries = Vec::with_capacity(self.events.len());
         for event in self.events {
-            entries.extend(event.into_freeze(self.default_zone)?);
+            entries.extend(event.into_freeze(&self.zones)?);
         }
         FreezeCalendar::new(entries).map_err(|error| IcalProblem::Entry(error).at(last_line))
     }

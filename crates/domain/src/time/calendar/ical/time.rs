@@ -1,10 +1,11 @@
 //! Dates, times, lengths and zones of iCalendar.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::IcalProblem;
 use super::lines::Line;
+use super::zone::Zones;
 use crate::time::local::instant_of;
 
 const TIME_HELP: &str = "write it like `20261224T180000Z`";
@@ -44,15 +45,34 @@ impl Length {
     pub(super) const ONE_DAY: Self = Self { days: Days::new(1), elapsed: TimeDelta::zero() };
 }
 
-pub(super) fn zone(name: &str) -> Result<Tz, IcalProblem> {
-    let unknown = || IcalProblem::UnknownTimeZone { name: name.chars().take(80).collect() };
-    name.trim().parse().map_err(|_| unknown())
+/// Reads `DTSTART` or `DTEND` with its parameters.
+pub(super) fn moment(property: &'static str, line: &Line, zones: &Zones) -> Result<Moment, IcalProblem> {
+    moment_value(property, line, &line.value, zones)
 }
 
-/// Reads `DTSTART` or `DTEND` with its parameters.
-pub(super) fn moment(property: &'static str, line: &Line, default_zone: Tz) -> Result<Moment, IcalProblem> {
-    let zone = line.parameter("TZID").map_or(Ok(default_zone), zone)?;
-    moment_text(property, &line.value, zone)
+/// Reads the comma-separated times of `EXDATE` with its parameters.
+pub(super) fn moments(
+    property: &'static str,
+    line: &Line,
+    zones: &Zones,
+) -> Result<Vec<Moment>, IcalProblem> {
+    line.value.split(',').map(|value| moment_value(property, line, value, zones)).collect()
+}
+
+fn moment_value(
+    property: &'static str,
+    line: &Line,
+    value: &str,
+    zones: &Zones,
+) -> Result<Moment, IcalProblem> {
+    let moment = moment_text(property, value, zones.default)?;
+    match line.parameter("TZID") {
+        // A time in UTC stays one, whatever zone is named.
+        Some(name) if !value.trim().ends_with('Z') => {
+            Ok(Moment { zone: zones.find(name, moment.local.year())?, ..moment })
+        }
+        _ => Ok(moment),
+    }
 }
 
 /// Reads a date, a local time in `zone`, or a time in UTC.

@@ -1,10 +1,15 @@
 //! A calendar to iCalendar text.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Utc, Weekday};
 use chrono_tz::Tz;
 
-use crate::time::calendar::{Effect, Freeze, FreezeCalendar, Frequency, Recurrence, RecurrenceEnd};
+use crate::time::calendar::{
+    ByDay, Effect, Freeze, FreezeCalendar, Frequency, Recurrence, RecurrenceEnd, Span,
+};
 use crate::time::local::{instant_of, local_time};
+
+/// Dates of a rule that `RRULE` cannot say.
+const DATES_WRITTEN: usize = 60;
 
 /// Longest physical line, in bytes without its end (RFC 5545 section 3.1).
 const FOLD_AT: usize = 75;
@@ -28,8 +33,28 @@ fn event(entry: &Freeze, stamped_at: DateTime<Utc>, line: &mut impl FnMut(&str))
     line(&format!("DTSTAMP:{}", utc(stamped_at)));
     line(&moment("DTSTART", entry.starts, entry.time_zone));
     line(&moment("DTEND", entry.ends, entry.time_zone));
-    if let Some(recurrence) = entry.recurrence {
-        line(&format!("RRULE:{}", rule(recurrence)));
+    match &entry.recurrence {
+        Some(recurrence) if recurrence.offset_days.is_none() => {
+            line(&format!("RRULE:{}", rule(recurrence, local_time(entry.starts, entry.time_zone))));
+        }
+        Some(recurrence) => {
+            // `RRULE` cannot say an offset: the rule is for this program, the dates are for all others.
+            let own = serde_json::to_string(recurrence).unwrap_or_default();
+            line(&format!("X-PATCH-RECURRENCE:{}", escape(&own)));
+            let all = Span { starts: entry.starts, ends: DateTime::<Utc>::MAX_UTC };
+            entry
+                .times_in(all)
+                .skip(1)
+                .take(DATES_WRITTEN)
+                .for_each(|time| line(&moment("RDATE", time.starts, entry.time_zone)));
+        }
+        None => {}
+    }
+    for start in &entry.except {
+        line(&moment("EXDATE", *start, entry.time_zone));
+    }
+    if !entry.keep_open_days.is_none() {
+        line(&format!("X-PATCH-KEEP-OPEN-DAYS:{}", u8::from(entry.keep_open_days)));
     }
     line(&format!("SUMMARY:{}", escape(&entry.name)));
     if !entry.reason.is_empty() {
@@ -59,7 +84,7 @@ fn utc(instant: DateTime<Utc>) -> String {
     instant.format("%Y%m%dT%H%M%SZ").to_string()
 }
 
-fn rule(recurrence: Recurrence) -> String {
+fn rule(recurrence: &Recurrence, start: NaiveDateTime) -> String {
     let frequency = match recurrence.frequency {
         Frequency::Daily => "DAILY",
         Frequency::Weekly => "WEEKLY",
@@ -71,7 +96,19 @@ fn rule(recurrence: Recurrence) -> String {
         Some(RecurrenceEnd::Count(count)) => format!(";COUNT={count}"),
         Some(RecurrenceEnd::Until(until)) => format!(";UNTIL={}", utc(until)),
     };
-    format!("FREQ={frequency};INTERVAL={}{end}", recurrence.interval)
+    let mut text = format!("FREQ={frequency};INTERVAL={}{end}", recurrence.interval);
+    if !recurrence.by_day.is_empty() {
+        let days: Vec<String> = recurrence.by_day.iter().map(ToString::to_string).collect();
+        if recurrence.frequency == Frequency::Yearly {
+            text.push_str(&format!(";BYMONTH={}", start.month()));
+        }
+        text.push_str(&format!(";BYDAY={}", days.join(",")));
+    }
+    if recurrence.week_start != Weekday::Mon {
+        let week_start = ByDay { weekday: recurrence.week_start, nth: None };
+        text.push_str(&format!(";WKST={week_start}"));
+    }
+    text
 }
 
 fn escape(text: &str) -> String {
