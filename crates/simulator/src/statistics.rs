@@ -30,6 +30,11 @@ impl Spread {
         Self::of_sorted(&values)
     }
 
+    /// `None` for no values.
+    pub fn of_some(values: Vec<f64>) -> Option<Self> {
+        (!values.is_empty()).then(|| Self::of(values))
+    }
+
     pub fn of_sorted(values: &[f64]) -> Self {
         let Some(max) = values.last().copied() else { return Self::default() };
         let count = values.len() as f64;

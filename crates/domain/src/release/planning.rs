@@ -79,6 +79,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
                 u32::try_from(request.policies.halt_after.of(total)).unwrap_or(u32::MAX)
             },
             retries: 0,
+            max_unavailable_without_service: None,
         },
         workflow: HostWorkflow {
             host_timeout_seconds: request.policies.deployment_timeout_seconds,

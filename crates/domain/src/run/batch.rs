@@ -28,12 +28,7 @@ pub(super) fn next_batch(
         if down.len() >= plan.limits.max_parallel as usize {
             break;
         }
-        let keeps_services =
-            plan.services.values().filter(|service| service.members.contains(candidate)).all(|service| {
-                let still_up = service.members.iter().filter(|member| !down.contains(member)).count();
-                still_up > service.min_up as usize
-            });
-        if keeps_services {
+        if plan.can_spare(candidate, &down) {
             down.insert(candidate);
             batch.insert(candidate.clone());
         }

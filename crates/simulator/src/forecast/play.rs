@@ -151,12 +151,12 @@ impl<'s, 'a> Player<'s, 'a> {
     fn next_round(&mut self, pending: &[usize]) -> Vec<usize> {
         let mut round = Vec::new();
         for host in pending {
-            if self.down + round.len() >= self.indexed.plan.limits.max_parallel as usize {
+            if self.down + round.len() >= self.indexed.max_parallel {
                 break;
             }
             let spared = |service: &usize| {
-                let Service { up, min_up, .. } = self.indexed.services[*service];
-                !self.indexed.hosts[*host].was_up || up > min_up + self.members_down[*service]
+                let Service { up, must_stay_up, .. } = self.indexed.services[*service];
+                !self.indexed.hosts[*host].was_up || up > must_stay_up + self.members_down[*service]
             };
             if self.indexed.hosts[*host].services.iter().all(spared) {
                 round.push(*host);
