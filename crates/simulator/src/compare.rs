@@ -12,6 +12,8 @@ use crate::{
     forecast::{DurationModel, Forecast, forecast_within, window_note},
 };
 
+pub(crate) const NOTHING_DIFFERS: &str = "nothing differs: every strategy has the same figures";
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Comparison {
@@ -120,11 +122,7 @@ pub fn compare_within(
     let (recommendation, reason) = recommend(&outcomes, &candidates);
     let nothing_differs = outcomes.len() > 1
         && outcomes.iter().all(|outcome| outcome.forecast.has_figures_of(&outcomes[0].forecast));
-    let reason = if nothing_differs {
-        format!("nothing differs: every strategy has the same figures; {reason}")
-    } else {
-        reason
-    };
+    let reason = if nothing_differs { format!("{NOTHING_DIFFERS}; {reason}") } else { reason };
     Comparison { outcomes, refused, nothing_differs, recommendation, reason }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{MonteCarlo, NativeOptions, Sampling, Simulation};
 use crate::{
     choice::{self, Candidate},
-    compare::minutes,
+    compare::{NOTHING_DIFFERS, minutes},
     statistics::Spread,
 };
 
@@ -71,6 +71,7 @@ pub fn compare(
     let recommendation = chosen.map(|outcome| outcome.strategy);
     let nothing_differs =
         outcomes.len() > 1 && outcomes.iter().all(|outcome| outcome.result == outcomes[0].result);
+    let reason = if nothing_differs { format!("{NOTHING_DIFFERS}; {reason}") } else { reason };
     ScenarioComparison { recommendation, reason, nothing_differs, outcomes }
 }
 
