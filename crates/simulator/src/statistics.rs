@@ -26,6 +26,8 @@ pub struct Spread {
 impl Spread {
     /// All zero for no values.
     pub fn of(mut values: Vec<f64>) -> Self {
+        // A sum over nothing is negative zero, which would be shown.
+        values.iter_mut().for_each(|value| *value += 0.0);
         values.sort_unstable_by(f64::total_cmp);
         Self::of_sorted(&values)
     }

@@ -11,6 +11,21 @@ async fn compare(platform: &Platform, more: Value) -> Value {
     platform.patch.post("/patch/plans/simulate", &asked).await.expect(200)
 }
 
+/// A simulation plans with what the last scan found.
+async fn scan(platform: &Platform) {
+    let started = platform.patch.post("/patch/compliance/scan", &json!({})).await.expect(202);
+    let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
+    for _ in 0..600 {
+        let scan = platform.patch.get(&path).await.expect(200);
+        if scan["finished_at"].is_string() {
+            assert_eq!(scan["state"], "succeeded", "{scan:#}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the scan has not ended");
+}
+
 fn of<'a>(comparison: &'a Value, list: &str, strategy: &str) -> &'a Value {
     comparison[list].as_array().unwrap().iter().find(|outcome| outcome["strategy"] == strategy).unwrap()
 }
@@ -19,6 +34,7 @@ fn of<'a>(comparison: &'a Value, list: &str, strategy: &str) -> &'a Value {
 async fn strategies_of_a_fleet_differ_and_show_their_harm() {
     let platform = platform!();
     platform.fleet(4, 2).await;
+    scan(&platform).await;
     let compared = compare(&platform, json!({ "check_failures": 0 })).await;
     let (bigbang, rolling) = (of(&compared, "outcomes", "bigbang"), of(&compared, "outcomes", "rolling"));
     assert_eq!((&bigbang["waves"], &rolling["waves"]), (&json!(1), &json!(2)), "{compared:#}");

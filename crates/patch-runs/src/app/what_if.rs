@@ -61,11 +61,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         let schedule = schedule.as_ref();
         let comparison = simulator::compare_within(&gathered, &strategies, &durations, schedule, runs, seed);
         let checks = failures.map(|failures| checks(&gathered, &comparison, failures)).unwrap_or_default();
-        let chosen = comparison.recommendation.map(|strategy| PlanRequest { strategy, ..gathered.clone() });
-        // Notes are about the recommended plan; if all are refused, about the first.
-        let first = comparison.outcomes[0].strategy;
-        let explained = PlanRequest { strategy: first, ..gathered };
-        let explained = chosen.as_ref().unwrap_or(&explained);
+        let explained = &PlanRequest { strategy: explained(&comparison, gathered.strategy), ..gathered };
         let notes = match schedule {
             Some(_) => simulator::plan_and_forecast(explained, &durations, schedule, runs, seed).0.notes,
             None => host_plan(explained).notes,
@@ -99,6 +95,13 @@ fn wire_comparison(comparison: &Comparison, observations: i64) -> PlanComparison
         deadline: None,
         checks: Vec::new(),
     }
+}
+
+/// The strategy whose plan the notes are about: the recommended one; if all break a rule, that of the policy, or the first.
+fn explained(comparison: &Comparison, of_policy: Strategy) -> Strategy {
+    let planned = || comparison.outcomes.iter().map(|outcome| outcome.strategy);
+    let own = planned().find(|strategy| *strategy == of_policy).or_else(|| planned().next());
+    comparison.recommendation.or(own).unwrap_or(of_policy)
 }
 
 /// The plan of each strategy, checked against the same graph.
