@@ -169,3 +169,27 @@ async fn report(client: &PatchClient, id: RunId, format: ReportFormat, printer: 
     print(&client.get_run_report_as(id, format).await?)?;
     OK
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn prediction_has_units_and_leaves_out_what_was_not_known_when_it_was_made() {
+        let mut stored = json!({ "strategy": "rolling", "waves": 3, "duration_p50_seconds": 90.0,
+            "duration_p95_seconds": 120.0, "expected_failed_hosts": 0.5, "halt_probability": 0.02, "max_hosts_down": 6,
+            "expected_service_down_seconds": 0.0, "exposure": 9000.0, "simulations": 1000 });
+        let before = predicted(&serde_json::from_value(stored.clone()).unwrap());
+        assert!(
+            before.contains("done in 1.5 min at P50 and 2.0 min at P95, halts in 2.0 % of runs"),
+            "{before}"
+        );
+        assert!(!before.contains("exposure"), "{before}");
+        stored["exposure_p50"] = json!(3600.0);
+        stored["exposure_p95"] = json!(7200.0);
+        let now = predicted(&serde_json::from_value(stored).unwrap());
+        assert!(now.ends_with("exposure P50 1.0 and P95 2.0 weighted h"), "{now}");
+    }
+}
