@@ -1,6 +1,10 @@
 //! The plan: the immutable, hashed content of a run. Execution has no choices left to make.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -160,6 +164,9 @@ pub struct Gate {
 pub struct ServiceBudget {
     pub min_up: u32,
     pub members: Vec<CiId>,
+    /// Members that may be down at once, for whatever reason; absent: only `min_up` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +181,9 @@ pub struct Limits {
     /// Hosts that one playbook works on at once. No batch is larger, so that no host of it waits for a place; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<u32>,
+    /// Hosts without a service that may be down at once; absent: only `max_parallel` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable_without_service: Option<u32>,
 }
 
 impl Limits {
@@ -254,6 +264,33 @@ impl Plan {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+impl Plan {
+    /// Whether the services of a host, or the hosts without a service, can spare it while `down` are down.
+    pub fn can_spare(&self, host: &CiId, down: &BTreeSet<&CiId>) -> bool {
+        let mut services = self.services.values().filter(|service| service.members.contains(host)).peekable();
+        if services.peek().is_some() {
+            return services.all(|service| {
+                let still_up = service.members.iter().filter(|member| !down.contains(member)).count();
+                still_up > service.must_stay_up()
+            });
+        }
+        self.limits.max_unavailable_without_service.is_none_or(|most| {
+            let is_member =
+                |host: &CiId| self.services.values().any(|service| service.members.contains(host));
+            down.iter().filter(|host| !is_member(host)).count() < most as usize
+        })
+    }
+}
+
+impl ServiceBudget {
+    /// Members that no host may be taken down below: `min_up`, or more if fewer may be unavailable.
+    pub fn must_stay_up(&self) -> usize {
+        let available =
+            self.max_unavailable.map_or(0, |most| self.members.len().saturating_sub(most as usize));
+        available.max(self.min_up as usize)
+    }
 }
 
 impl PlanHash {

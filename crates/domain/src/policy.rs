@@ -50,6 +50,16 @@ pub struct Policy {
     /// Hosts patched in parallel, as a number or a percentage of the run's hosts.
     #[serde(default = "one")]
     pub max_parallel: HostCount,
+    /// Members of each service that may be unavailable at once, as a number or a percentage of its members; the batch of
+    /// `batch_rolling`. Hosts without a service count as one service. The `min_up` of a service still holds. Absent: as many
+    /// as each service can spare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<HostCount>,
+    /// Machines that may be added while hosts are patched. Only 0 is accepted: no driver creates machines for a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_surge: Option<HostCount>,
+    /// `bluegreen` is refused: no driver replaces hosts. A plan of `bigbang` has one wave and is refused if it breaks a
+    /// budget.
     #[serde(default)]
     pub strategy: Strategy,
     /// Hosts of each cluster that are patched first; one failure among them stops the run.
@@ -225,6 +235,18 @@ impl Policy {
         );
         check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
         check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
+        check(
+            self.max_unavailable == Some(HostCount::Number(0)),
+            "/max_unavailable",
+            "must be at least 1: a host is unavailable while it is patched",
+        );
+        check(
+            self.max_surge.is_some_and(|surge| surge != HostCount::Number(0)),
+            "/max_surge",
+            "must be 0: no driver creates machines for a run; set `max_unavailable` instead",
+        );
+        let refusal = self.strategy.refusal_for_hosts();
+        check(refusal.is_some(), "/strategy", refusal.unwrap_or_default());
         check(self.retries > 10, "/retries", "must be at most 10");
         check(self.soak_seconds > 7 * 86_400, "/soak_seconds", "must be at most a week (604800)");
         check(
@@ -345,6 +367,21 @@ mod tests {
         let policy: Policy = serde_json::from_str(text).unwrap();
         let pointers: Vec<&str> = policy.hints().into_iter().map(|(pointer, _)| pointer).collect();
         assert_eq!(pointers, ["/schedule", "/window/opens"]);
+    }
+
+    #[test]
+    fn what_no_driver_can_do_for_hosts_is_refused_with_the_alternative() {
+        let faults = |fields: &str| {
+            let text =
+                format!(r#"{{ "id": "p", "name": "p", "target_ci_tags": {{ "env": "dev" }}, {fields} }}"#);
+            serde_json::from_str::<Policy>(&text).unwrap().faults()
+        };
+        let surge = faults(r#""max_surge": "25%""#);
+        assert!(surge[0].0 == "/max_surge" && surge[0].1.contains("max_unavailable"), "{surge:?}");
+        let replaced = faults(r#""strategy": "bluegreen""#);
+        assert!(replaced[0].0 == "/strategy" && replaced[0].1.contains("`rolling`"), "{replaced:?}");
+        assert_eq!(faults(r#""max_unavailable": 0"#)[0].0, "/max_unavailable");
+        assert_eq!(faults(r#""max_unavailable": "25%", "max_surge": 0"#), []);
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! Chooses among several plans: the Pareto front over time, downtime and exposure, and a rule that picks from it.
+//! Chooses among several plans: the Pareto front over time, downtime, exposure and halts, and a rule that picks from it.
+
+use domain::strategy::Strategy;
+
+use crate::statistics::Spread;
 
 /// Differences below one percent are noise.
 const SIGNIFICANT: f64 = 0.01;
@@ -9,28 +13,44 @@ const TOLERABLE: f64 = 0.001;
 /// The figures of a plan that matter for the choice. Lower is better in every one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
+    pub strategy: Strategy,
     /// Not forbidden by an error.
     pub allowed: bool,
     pub time_p95: f64,
     pub downtime: f64,
     /// Seconds of all services during the run; `downtime` is a part of it.
     pub service_time: f64,
-    pub exposure: f64,
+    pub exposure_p50: f64,
+    pub exposure_p95: f64,
+    /// Share of halted runs, 0 to 1. What they leave unpatched is not in the exposure: a mean over all runs would say how
+    /// often they halt, and nothing else.
+    pub halted: f64,
     pub failed: f64,
 }
 
 impl Candidate {
-    fn objectives(&self) -> [f64; 3] {
-        [self.time_p95, self.downtime, self.exposure]
+    pub fn with_exposure(self, exposure: &Spread) -> Self {
+        Self { exposure_p50: exposure.p50, exposure_p95: exposure.p95, ..self }
+    }
+
+    fn objectives(&self) -> [f64; 5] {
+        [self.time_p95, self.downtime, self.exposure_p50, self.exposure_p95, self.halted]
     }
 
     pub fn is_as_good_in_all(&self, other: &Self) -> bool {
         self.objectives() == other.objectives()
     }
+
+    /// Time, exposure, halts and failed hosts. Both percentiles of the exposure together weigh as much as the time. Halts
+    /// are in percent, so that one in a thousand does not decide.
+    fn costs(&self) -> [f64; 4] {
+        let exposure = (self.exposure_p50 * self.exposure_p95).sqrt();
+        [self.time_p95, exposure, self.halted * 100.0, self.failed]
+    }
 }
 
-/// For each candidate: whether it is allowed, and no other allowed one is at least as good in all three objectives and
-/// better in one.
+/// For each candidate: whether it is allowed, and no other allowed one is at least as good in all objectives and better in
+/// one.
 pub fn pareto(candidates: &[Candidate]) -> Vec<bool> {
     let beats = |a: &Candidate, b: &Candidate| {
         let (a, b) = (a.objectives(), b.objectives());
@@ -53,29 +73,22 @@ pub fn calmest(candidates: &[Candidate]) -> Vec<usize> {
     front().filter(is_calm).collect()
 }
 
-/// Of the calmest candidates, the one with the least product of time, exposure and expected failed hosts, each relative to
-/// the best of them. Ties go to the first.
+/// Of the calmest candidates, the one with the least product of its costs, each relative to the best of them. Among those
+/// that are not significantly worse, the gentlest strategy is chosen.
 pub fn choose(candidates: &[Candidate]) -> Option<usize> {
     let calm = calmest(candidates);
-    let costs = |index: usize| {
-        let Candidate { time_p95, exposure, failed, .. } = candidates[index];
-        [time_p95, exposure, failed]
-    };
-    let mut best = [f64::INFINITY; 3];
-    for costs in calm.iter().map(|index| costs(*index)) {
-        (0..3).for_each(|n| best[n] = best[n].min(costs[n]));
+    let mut best = [f64::INFINITY; 4];
+    for costs in calm.iter().map(|index| candidates[*index].costs()) {
+        best.iter_mut().zip(costs).for_each(|(best, cost)| *best = best.min(cost));
     }
     // One is added to both sides to avoid a division by zero.
     let score = |index: usize| -> f64 {
-        costs(index).iter().zip(&best).map(|(cost, best)| ((cost + 1.0) / (best + 1.0)).ln()).sum()
+        let costs = candidates[index].costs();
+        costs.iter().zip(&best).map(|(cost, best)| ((cost + 1.0) / (best + 1.0)).ln()).sum()
     };
-    let mut chosen: Option<usize> = None;
-    for index in calm {
-        if chosen.is_none_or(|chosen| score(index) < score(chosen) - SIGNIFICANT * SIGNIFICANT) {
-            chosen = Some(index);
-        }
-    }
-    chosen
+    let least = calm.iter().map(|index| score(*index)).fold(f64::INFINITY, f64::min);
+    let tied = calm.into_iter().filter(|index| score(*index) <= least + SIGNIFICANT);
+    tied.min_by_key(|index| candidates[*index].strategy.gentleness())
 }
 
 #[cfg(test)]
@@ -83,7 +96,17 @@ mod tests {
     use super::*;
 
     fn candidate(time_p95: f64, downtime: f64, exposure: f64) -> Candidate {
-        Candidate { allowed: true, time_p95, downtime, service_time: 10.0 * time_p95, exposure, failed: 0.0 }
+        Candidate {
+            strategy: Strategy::Rolling,
+            allowed: true,
+            time_p95,
+            downtime,
+            service_time: 10.0 * time_p95,
+            exposure_p50: exposure,
+            exposure_p95: exposure,
+            halted: 0.0,
+            failed: 0.0,
+        }
     }
 
     #[test]
@@ -95,10 +118,31 @@ mod tests {
     }
 
     #[test]
-    fn downtime_weighs_more_than_time_and_equals_go_to_the_first() {
+    fn downtime_weighs_more_than_time() {
         let calm = candidate(10.0, 0.0, 50.0);
-        assert_eq!(choose(&[candidate(5.0, 90.0, 20.0), calm, calm]), Some(1));
+        assert_eq!(choose(&[candidate(5.0, 90.0, 20.0), calm]), Some(1));
         assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn equals_go_to_the_gentlest_in_any_order() {
+        let of = |strategy| Candidate { strategy, ..candidate(1000.0, 0.0, 500.0) };
+        let (big, rolling, canary) = (of(Strategy::BigBang), of(Strategy::Rolling), of(Strategy::Canary));
+        assert_eq!(choose(&[big, rolling, canary]), Some(2));
+        assert_eq!(choose(&[canary, big, rolling]), Some(0));
+        // A difference below one percent is noise; a larger one is not.
+        let faster = Candidate { time_p95: 995.0, exposure_p50: 500.1, ..rolling };
+        assert_eq!(choose(&[faster, canary]), Some(1));
+        assert_eq!(choose(&[Candidate { time_p95: 950.0, ..rolling }, canary]), Some(0));
+    }
+
+    #[test]
+    fn rare_halts_do_not_decide_and_frequent_ones_do() {
+        let slow = candidate(1000.0, 0.0, 500.0);
+        let fast = Candidate { halted: 0.002, ..candidate(700.0, 0.0, 300.0) };
+        assert_eq!(choose(&[slow, fast]), Some(1));
+        assert_eq!(choose(&[slow, Candidate { halted: 0.3, ..fast }]), Some(0));
+        assert_eq!(pareto(&[slow, Candidate { halted: 0.3, ..fast }]), [true, true]);
     }
 
     #[test]

@@ -12,15 +12,32 @@ use crate::{
     forecast::{DurationModel, Forecast, forecast_within, window_note},
 };
 
+pub(crate) const NOTHING_DIFFERS: &str = "nothing differs: every strategy has the same figures";
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Comparison {
     /// In the requested order.
     pub outcomes: Vec<StrategyOutcome>,
+    /// Requested strategies that hosts cannot be patched by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedStrategy>,
+    /// Every strategy has the same figures, so it does not matter which is chosen. False for fewer than two.
+    #[serde(default)]
+    pub nothing_differs: bool,
     /// Absent if every plan breaks a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation: Option<Strategy>,
     /// The reason, as a sentence for the approver.
+    pub reason: String,
+}
+
+/// A strategy without a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RefusedStrategy {
+    pub strategy: Strategy,
+    /// Why, and what to use instead.
     pub reason: String,
 }
 
@@ -33,7 +50,13 @@ pub struct StrategyOutcome {
     pub waves: u32,
     pub errors: u32,
     pub warnings: u32,
-    /// No other plan without errors is at least as good in time, downtime and exposure, and better in one.
+    /// The rules that the plan breaks. It is played nevertheless, to show its harm, but never executed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<Note>,
+    /// The gentlest other strategy with the same hosts in the same waves behind the same gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_plan_as: Option<Strategy>,
+    /// No other plan without errors is at least as good in time, downtime, exposure and halts, and better in one.
     pub pareto: bool,
     pub forecast: Forecast,
 }
@@ -103,18 +126,43 @@ pub fn compare_within(
     seed: u64,
 ) -> Comparison {
     let mut request = request.clone();
-    let mut outcomes: Vec<StrategyOutcome> = Vec::new();
-    for strategy in strategies {
-        request.strategy = *strategy;
+    let (mut plans, mut outcomes, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for strategy in strategies.iter().copied() {
+        if let Some(reason) = strategy.refusal_for_hosts() {
+            refused.push(RefusedStrategy { strategy, reason: reason.to_owned() });
+            continue;
+        }
+        request.strategy = strategy;
         let (plan, forecast) = plan_and_forecast(&request, model, schedule, runs, seed);
         outcomes.push(outcome(&plan, forecast));
+        plans.push(plan);
+    }
+    for (outcome, plan) in outcomes.iter_mut().zip(&plans) {
+        outcome.same_plan_as = gentlest_equal(plan, &plans);
     }
     let candidates: Vec<Candidate> = outcomes.iter().map(candidate).collect();
     for (outcome, pareto) in outcomes.iter_mut().zip(choice::pareto(&candidates)) {
         outcome.pareto = pareto;
     }
     let (recommendation, reason) = recommend(&outcomes, &candidates);
-    Comparison { outcomes, recommendation, reason }
+    let nothing_differs = outcomes.len() > 1
+        && outcomes.iter().all(|outcome| outcome.forecast.has_figures_of(&outcomes[0].forecast));
+    let reason = if nothing_differs { format!("{NOTHING_DIFFERS}; {reason}") } else { reason };
+    Comparison { outcomes, refused, nothing_differs, recommendation, reason }
+}
+
+/// The gentlest strategy whose plan is equal to this one, unless it is the plan's own.
+fn gentlest_equal(plan: &Plan, plans: &[Plan]) -> Option<Strategy> {
+    let equal = plans.iter().filter(|other| is_same_rollout(plan, other)).map(|other| other.strategy);
+    equal.min_by_key(|strategy| strategy.gentleness()).filter(|strategy| *strategy != plan.strategy)
+}
+
+/// Both do the same to the same hosts in the same order, whatever their waves are called.
+fn is_same_rollout(a: &Plan, b: &Plan) -> bool {
+    let steps = |plan: &Plan| {
+        plan.waves.iter().map(|wave| (wave.kind, wave.hosts.clone(), wave.gate)).collect::<Vec<_>>()
+    };
+    a.limits == b.limits && steps(a) == steps(b)
 }
 
 fn outcome(plan: &Plan, forecast: Forecast) -> StrategyOutcome {
@@ -125,6 +173,8 @@ fn outcome(plan: &Plan, forecast: Forecast) -> StrategyOutcome {
         waves: plan.waves.len() as u32,
         errors: count(NoteSeverity::Error),
         warnings: count(NoteSeverity::Warning),
+        broken_rules: plan.errors().cloned().collect(),
+        same_plan_as: None,
         pareto: false,
         forecast,
     }
@@ -133,13 +183,17 @@ fn outcome(plan: &Plan, forecast: Forecast) -> StrategyOutcome {
 fn candidate(outcome: &StrategyOutcome) -> Candidate {
     let forecast = &outcome.forecast;
     Candidate {
+        strategy: outcome.strategy,
         allowed: outcome.errors == 0,
         time_p95: forecast.duration_seconds.p95,
         downtime: forecast.downtime_seconds.mean,
         service_time: forecast.duration_seconds.mean * forecast.services.len() as f64,
-        exposure: forecast.exposure.mean,
+        exposure_p50: 0.0,
+        exposure_p95: 0.0,
+        halted: forecast.halt.value,
         failed: forecast.failed_hosts.mean,
     }
+    .with_exposure(forecast.compared_exposure())
 }
 
 fn recommend(outcomes: &[StrategyOutcome], candidates: &[Candidate]) -> (Option<Strategy>, String) {
@@ -170,18 +224,26 @@ fn reason(chosen: &StrategyOutcome, calm: &[&StrategyOutcome], all: &[StrategyOu
     let least = |metric: fn(&StrategyOutcome) -> f64| {
         calm.iter().copied().min_by(|a, b| metric(a).total_cmp(&metric(b)))
     };
+    let equal = all.iter().filter(|outcome| outcome.same_plan_as == Some(chosen.strategy));
+    let equal: Vec<String> = equal.map(|outcome| format!("`{}`", outcome.strategy)).collect();
+    if !equal.is_empty() {
+        text += &format!("; its plan is also that of {}", equal.join(", "));
+    }
     let rivals = [
         ("faster", least(|o| o.forecast.duration_seconds.p95)),
-        ("less exposed", least(|o| o.forecast.exposure.mean)),
+        ("less exposed", least(|o| o.forecast.compared_exposure().p95)),
     ];
     for (difference, rival) in rivals {
         if let Some(rival) = rival.filter(|rival| !candidate(rival).is_as_good_in_all(&candidate(chosen))) {
+            let hours = |forecast: &Forecast| forecast.compared_exposure().p95 / 3600.0;
             text += &format!(
-                "; `{}` is {difference} ({}, exposure {:.0} against {:.0}, {:.2} failed hosts against {:.2})",
+                "; `{}` is {difference} ({}, exposure at P95 {:.0} against {:.0} weighted hours, halts in {:.1} % of runs, \
+                 {:.2} failed hosts against {:.2})",
                 rival.strategy,
                 minutes(rival.forecast.duration_seconds.p95),
-                rival.forecast.exposure.mean,
-                forecast.exposure.mean,
+                hours(&rival.forecast),
+                hours(forecast),
+                rival.forecast.halt.value * 100.0,
                 rival.forecast.failed_hosts.mean,
                 forecast.failed_hosts.mean,
             );

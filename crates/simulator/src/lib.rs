@@ -19,7 +19,9 @@ pub mod statistics;
 mod choice;
 mod parallel;
 
-pub use compare::{Comparison, StrategyOutcome, compare, compare_within, estimated, plan_and_forecast};
+pub use compare::{
+    Comparison, RefusedStrategy, StrategyOutcome, compare, compare_within, estimated, plan_and_forecast,
+};
 pub use distribution::Distribution;
 pub use forecast::{
     DurationModel, Forecast, HostModel, ServiceForecast, forecast, forecast_within, window_note,

@@ -26,8 +26,15 @@ pub struct Spread {
 impl Spread {
     /// All zero for no values.
     pub fn of(mut values: Vec<f64>) -> Self {
+        // A sum over nothing is negative zero, which would be shown.
+        values.iter_mut().for_each(|value| *value += 0.0);
         values.sort_unstable_by(f64::total_cmp);
         Self::of_sorted(&values)
+    }
+
+    /// `None` for no values.
+    pub fn of_some(values: Vec<f64>) -> Option<Self> {
+        (!values.is_empty()).then(|| Self::of(values))
     }
 
     pub fn of_sorted(values: &[f64]) -> Self {

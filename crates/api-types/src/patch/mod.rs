@@ -9,6 +9,7 @@ mod releases;
 mod runs;
 mod system_patch;
 mod waivers;
+mod what_if;
 
 pub use advisories::*;
 pub use compliance::*;
@@ -19,3 +20,4 @@ pub use releases::*;
 pub use runs::*;
 pub use system_patch::{CommandLine, SystemPatch};
 pub use waivers::*;
+pub use what_if::*;

@@ -135,6 +135,9 @@ pub struct RunDetail {
     pub host_states: Vec<HostStatus>,
     /// Staging tests before and after the update.
     pub tests: TestTotals,
+    /// What was predicted for its plan. Absent until it is planned, and for deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Forecast>,
     /// The last lines of its log.
     pub log_tail: Vec<LogLine>,
 }
@@ -285,8 +288,15 @@ pub struct Forecast {
     pub done_in_window_probability: Option<f64>,
     /// Sum over services of seconds below `min_up`.
     pub expected_service_down_seconds: f64,
-    /// Sum over hosts of criticality x severity x seconds until patched.
+    /// Mean over all simulations of the sum over hosts of criticality x severity x seconds until patched, in weighted
+    /// seconds. Rare halts dominate it: compare `exposure_p50` and `exposure_p95`.
     pub exposure: f64,
+    /// Median of the exposure in weighted seconds, over the simulations that did not halt; `halt_probability` has the share of
+    /// the others. Absent for predictions made before it existed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure_p50: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure_p95: Option<f64>,
     pub simulations: u32,
     /// Attempts on hosts from which the durations were learnt. 0: only the default durations were used.
     #[serde(default)]
@@ -307,74 +317,4 @@ pub struct RunSnapshot {
     pub ci_id: CiId,
     pub snapshot_id: Uuid,
     pub expires_at: DateTime<Utc>,
-}
-
-/// What to simulate: the plan that a run would have now, a finished run, or a scenario, under all or named strategies.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SimulatePlans {
-    pub policy_id: Option<PolicyId>,
-    pub advisory: Option<String>,
-    pub selector: Option<Selector>,
-    /// A finished run to replay under other strategies, with the actual durations and faults of its hosts. Excludes the fields
-    /// above.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replay_of: Option<RunId>,
-    /// A scenario as YAML. Excludes the fields above.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scenario: Option<String>,
-    /// Empty: all.
-    pub strategies: Vec<Strategy>,
-    /// Simulations per strategy, 1 to 100,000; 1,000 by default.
-    pub runs: Option<u32>,
-    pub seed: u64,
-    /// Deadline in seconds. The answer says what the recommended strategy needs to meet it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deadline_seconds: Option<f64>,
-    /// The share of runs that must meet the deadline, above 0 and below 1; 0.95 by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub confidence: Option<f64>,
-}
-
-/// The forecasts, and the recommended strategy.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PlanComparison {
-    pub outcomes: Vec<Forecast>,
-    pub recommended: Option<Strategy>,
-    pub why: String,
-    /// Remarks about the recommended plan.
-    pub notes: Vec<domain::plan::Note>,
-    /// For a replay, where each strategy would have stopped; for a scenario, why a strategy has no plan.
-    #[serde(default)]
-    pub remarks: Vec<String>,
-    /// The answer to the deadline, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<DeadlineAnswer>,
-}
-
-/// What is needed to meet a deadline.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DeadlineAnswer {
-    pub strategy: Strategy,
-    pub seconds: f64,
-    pub confidence: f64,
-    pub meets: bool,
-    /// The smallest parallelism that meets the deadline. Absent if none does, or no change is needed.
-    pub max_parallel: Option<u32>,
-    /// Seconds of the shortest window that is enough at the current parallelism. Absent if none is long enough.
-    pub window_seconds: Option<f64>,
-    /// The answer in a sentence, or why nothing helps.
-    pub why: String,
-    /// The attempts, by increasing parallelism.
-    pub tried: Vec<DeadlineTry>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DeadlineTry {
-    pub max_parallel: u32,
-    pub waves: u32,
-    /// Share of runs that are done by the deadline.
-    pub done_in_time: f64,
-    /// Seconds of the window that the confidence needs. Absent if none is long enough.
-    pub window_seconds: Option<f64>,
 }

@@ -80,6 +80,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
             },
             retries: 0,
             forks: None,
+            max_unavailable_without_service: None,
         },
         workflow: HostWorkflow {
             host_timeout_seconds: request.policies.deployment_timeout_seconds,

@@ -38,12 +38,8 @@ pub(super) fn next_batch(
         if down.len() >= plan.limits.max_parallel as usize {
             continue;
         }
-        let of_candidate = plan.services.values().filter(|service| service.members.contains(candidate));
-        let mut keeps_services = of_candidate.map(|service| {
-            let is_up = |member: &&CiId| !down.contains(member) && !down_elsewhere.contains(*member);
-            service.members.iter().filter(is_up).count() > service.min_up as usize
-        });
-        if down_elsewhere.contains(candidate) || keeps_services.all(|kept| kept) {
+        let missing: BTreeSet<&CiId> = down.iter().copied().chain(down_elsewhere).collect();
+        if down_elsewhere.contains(candidate) || plan.can_spare(candidate, &missing) {
             down.insert(candidate);
             batch.insert(candidate.clone());
         }

@@ -32,6 +32,7 @@ function element(tag, properties = {}, ...children) {
 const words = (state) => (state || "").replaceAll("_", " ");
 const state = (name) => element("span", { className: STATE_CLASS[name] ?? "work" }, words(name));
 const time = (text) => (text ? element("time", { dateTime: text, title: text }, new Date(text).toLocaleString()) : "–");
+const minutes = (seconds) => `${(seconds / 60).toFixed(1)} min`;
 const figure = (value, label) => element("div", { className: "figure" }, element("b", {}, String(value)), element("span", {}, label));
 
 function table(columns, rows, empty) {
@@ -80,12 +81,17 @@ async function showRun(id) {
   const waves = run.waves.map((wave) => [wave.name, words(wave.kind), words(wave.state), `${wave.hosts.succeeded} of ${wave.hosts.total}`, String(wave.hosts.failed)]);
   const hosts = run.host_states.map((host) => [host.ci_id, run.waves[host.wave]?.name ?? "", state(host.state), String(host.attempts),
     String(host.changed.length), host.rebooted ? "yes" : "no", host.error ?? ""]);
+  const predicted = run.prediction;
+  const prediction = predicted ? `Predicted: ${minutes(predicted.duration_p50_seconds)} at P50 and ${minutes(predicted.duration_p95_seconds)} at P95,` +
+    ` halts in ${(predicted.halt_probability * 100).toFixed(1)} % of runs, ${predicted.expected_failed_hosts.toFixed(2)} failed hosts on average,` +
+    ` at most ${predicted.max_hosts_down} hosts down at once, ${predicted.expected_service_down_seconds.toFixed(0)} s of service below its minimum` : "";
   const log = run.log_tail.map((line) => `${line.at.slice(11, 19)} ${line.ci_id ? line.ci_id + ": " : ""}${line.text}`).join("\n");
   return [
     element("h1", {}, `Run ${run.id}`),
     element("p", {}, state(run.state), run.reason ? ` – ${run.reason}` : "", ` · change ${run.change_id ?? "none"} · requested by ${run.requested_by}`),
     element("div", { className: "figures" }, figure(run.hosts.succeeded, "patched"), figure(run.hosts.working, "at work"), figure(run.hosts.pending, "waiting"),
       figure(run.hosts.failed, "failed"), figure(`${run.tests.after_passed}/${run.tests.after}`, "tests after"), figure(run.tests.regressions, "regressions")),
+    element("p", {}, prediction),
     element("h2", {}, "Waves"), table(["wave", "kind", "state", "patched", "failed"], waves, "No plan yet."),
     element("h2", {}, "Hosts"), table(["host", "wave", "state", "attempts", "packages", "rebooted", "reason"], hosts, "No host yet."),
     element("h2", {}, "Log"), element("pre", {}, log || "Nothing yet."),

@@ -32,6 +32,7 @@ async fn start_names_the_wrong_field() {
         (json!({ "selector": {} }), "/selector"),
         (json!({ "selector": { "ids": ["a b"] } }), "/selector/ids"),
         (json!({ "selector": { "all": true }, "strategy": "hope" }), "/strategy"),
+        (json!({ "selector": { "all": true }, "strategy": "bluegreen" }), "/strategy"),
         (json!({ "selector": { "all": true }, "change_id": "42" }), "/change_id"),
     ];
     for (body, pointer) in refused {

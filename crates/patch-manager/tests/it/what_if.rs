@@ -23,6 +23,7 @@ async fn scenario_in_the_body_is_simulated() {
     let strategies: Vec<&str> =
         found["outcomes"].as_array().unwrap().iter().filter_map(|o| o["strategy"].as_str()).collect();
     assert_eq!(strategies.len(), 6, "{found}");
+    assert_eq!(found["refused"][0]["strategy"], "dep_greedy");
     let refused = found["remarks"][0].as_str().unwrap();
     assert!(refused.starts_with("`dep_greedy`: dependency cycle"), "{refused}");
     assert!(found["recommended"].is_string() && found["why"].is_string());
@@ -57,6 +58,14 @@ async fn invalid_requests_name_the_wrong_field() {
             "must be above 0",
         ),
         (json!({ "selector": selector, "runs": 0 }), "/runs", "must be 1 to 100000"),
+        (json!({ "selector": selector, "check_failures": 21 }), "/check_failures", "must be 0 to 20"),
+        (json!({ "scenario": SHOP, "check_failures": 1 }), "/check_failures", "applies to hosts only"),
+        (json!({ "replay_of": run, "check_failures": 1 }), "/check_failures", "a run that has ended"),
+        (
+            json!({ "selector": selector, "strategies": ["bluegreen"] }),
+            "/strategies",
+            "use `canary` or `rolling`",
+        ),
     ] {
         let problem = platform.operator.post("/patch/plans/simulate", &body).await.expect_problem(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");

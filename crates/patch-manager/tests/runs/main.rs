@@ -3,6 +3,7 @@
 //! Skipped with a message if `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
 mod clocks;
+mod comparison;
 mod contract;
 mod control;
 mod database_proxy;

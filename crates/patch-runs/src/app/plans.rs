@@ -295,9 +295,10 @@ async fn request(
     Ok(PlanRequest {
         staging: staging.into_iter().filter(|id| targets.contains_key(id)).collect(),
         graph: host_graph(&graph, severities, &down),
-        strategy: input.strategy.unwrap_or(policy.strategy),
+        strategy: strategy(input, rollback),
         pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
         max_parallel: policy.max_parallel,
+        max_unavailable: policy.max_unavailable,
         error_threshold: policy.error_threshold,
         retries: policy.retries,
         forks: None,
@@ -313,6 +314,14 @@ async fn request(
         intent,
         targets,
     })
+}
+
+/// A rollback keeps the budgets, whatever the run did, and it is never refused for its strategy.
+fn strategy(input: &PlanInput, rollback: bool) -> Strategy {
+    match input.strategy.unwrap_or(input.policy.strategy) {
+        Strategy::BigBang | Strategy::BlueGreen if rollback => Strategy::Rolling,
+        strategy => strategy,
+    }
 }
 
 /// Converts the CMDB's graph for the planner. A service without `min_up` keeps all but one of its members up.
@@ -423,6 +432,8 @@ pub fn wire_forecast(strategy: Strategy, forecast: &simulator::Forecast, observa
         done_in_window_probability: forecast.done_in_window.map(|share| share.value),
         expected_service_down_seconds: forecast.downtime_seconds.mean,
         exposure: forecast.exposure.mean,
+        exposure_p50: Some(forecast.compared_exposure().p50),
+        exposure_p95: Some(forecast.compared_exposure().p95),
         simulations: forecast.runs,
         observations,
     }

@@ -150,6 +150,9 @@ pub async fn get_summary(conn: &mut PgConnection, id: RunId) -> ApiResult<RunSum
 }
 
 async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
+    if let Some(reason) = request.strategy.and_then(domain::strategy::Strategy::refusal_for_hosts) {
+        return Err(ApiError::invalid("/strategy", reason));
+    }
     if request.selector.as_ref().is_some_and(|selector| *selector == Selector::default()) {
         return Err(ApiError::invalid("/selector", "selects nothing; set `tags`, `ids` or `all`"));
     }
@@ -416,6 +419,7 @@ pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
     Ok(RunDetail {
         tests: run_records::get_test_totals(&mut conn, id).await?,
         log_tail: run_records::list_log_tail(&mut conn, id, LOG_TAIL).await?,
+        prediction: row.prediction.clone(),
         summary: summary(&mut conn, row).await?,
         plan,
         waves,

@@ -3,11 +3,14 @@
 mod replay;
 mod scenario;
 
-use api_types::patch::{DeadlineAnswer, DeadlineTry, PlanComparison, SimulatePlans};
+use api_types::patch::{
+    CheckVerdict, DeadlineAnswer, DeadlineTry, PlanCheck, PlanComparison, RefusedStrategy, SimulatePlans,
+    StrategyForecast,
+};
 use domain::strategy::Strategy;
 use planner::{PlanRequest, host_plan};
 use service_kit::{ApiError, ApiResult};
-use simulator::{Answer, Deadline, DurationModel, meet_deadline};
+use simulator::{Answer, Comparison, Deadline, DurationModel, check, meet_deadline};
 
 use super::{
     plans::{self, Freshness, PREDICTION_RUNS, PlanInput, wire_forecast},
@@ -46,40 +49,90 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
         run: None,
         rollback_of: None,
     };
+    let strategies = strategies(request);
+    ensure_usable(&strategies)?;
     let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;
-    let mut strategies = strategies(request);
-    // The first of equally good plans is recommended, so the strategy of the policy comes first.
-    strategies.sort_by_key(|strategy| *strategy != input.policy.strategy);
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &gathered.targets).await?;
     let schedule = plans::schedule(app, &mut conn, &input.policy).await?;
     drop(conn);
     let (seed, runs, deadline) = (request.seed, runs(request), deadline(request));
+    let failures = request.check_failures;
     let compared = tokio::task::spawn_blocking(move || {
         let schedule = schedule.as_ref();
         let comparison = simulator::compare_within(&gathered, &strategies, &durations, schedule, runs, seed);
-        let chosen = comparison.recommendation.map(|strategy| PlanRequest { strategy, ..gathered.clone() });
-        // Notes are about the recommended plan; if all are refused, about the first.
-        let explained = PlanRequest { strategy: strategies[0], ..gathered };
-        let explained = chosen.as_ref().unwrap_or(&explained);
+        let checks = failures.map(|failures| checks(&gathered, &comparison, failures)).unwrap_or_default();
+        let explained = &PlanRequest { strategy: explained(&comparison, gathered.strategy), ..gathered };
         let notes = match schedule {
             Some(_) => simulator::plan_and_forecast(explained, &durations, schedule, runs, seed).0.notes,
             None => host_plan(explained).notes,
         };
         let answer = deadline.map(|deadline| answer(explained, deadline, &durations, runs, seed));
-        (comparison, notes, answer)
+        (comparison, notes, answer, checks)
     });
-    let (mut comparison, notes, deadline) = compared.await.map_err(ApiError::internal)?;
-    comparison.outcomes.sort_by_key(|outcome| outcome.strategy);
-    let outcomes = comparison.outcomes.iter();
-    Ok(PlanComparison {
-        outcomes: outcomes.map(|o| wire_forecast(o.strategy, &o.forecast, observations)).collect(),
+    let (comparison, notes, deadline, checks) = compared.await.map_err(ApiError::internal)?;
+    Ok(PlanComparison { notes, deadline, checks, ..wire_comparison(&comparison, observations) })
+}
+
+/// Its figures, without what only one kind of request has.
+fn wire_comparison(comparison: &Comparison, observations: i64) -> PlanComparison {
+    let outcomes = comparison.outcomes.iter().map(|outcome| StrategyForecast {
+        forecast: wire_forecast(outcome.strategy, &outcome.forecast, observations),
+        broken_rules: outcome.broken_rules.clone(),
+        same_plan_as: outcome.same_plan_as,
+        pareto: outcome.pareto,
+    });
+    let refused = comparison.refused.iter();
+    PlanComparison {
+        outcomes: outcomes.collect(),
+        refused: refused
+            .map(|refused| RefusedStrategy { strategy: refused.strategy, reason: refused.reason.clone() })
+            .collect(),
+        nothing_differs: comparison.nothing_differs,
         recommended: comparison.recommendation,
-        why: comparison.reason,
-        notes,
+        why: comparison.reason.clone(),
+        notes: Vec::new(),
         remarks: Vec::new(),
-        deadline,
-    })
+        deadline: None,
+        checks: Vec::new(),
+    }
+}
+
+/// The strategy whose plan the notes are about: the recommended one; if all break a rule, that of the policy, or the first.
+fn explained(comparison: &Comparison, of_policy: Strategy) -> Strategy {
+    let planned = || comparison.outcomes.iter().map(|outcome| outcome.strategy);
+    let own = planned().find(|strategy| *strategy == of_policy).or_else(|| planned().next());
+    comparison.recommendation.or(own).unwrap_or(of_policy)
+}
+
+/// The plan of each strategy, checked against the same graph.
+fn checks(gathered: &PlanRequest, comparison: &Comparison, failures: u32) -> Vec<PlanCheck> {
+    let check = |strategy: Strategy| {
+        let plan = host_plan(&PlanRequest { strategy, ..gathered.clone() });
+        let verdict = check::check_hosts(&plan, &gathered.graph, failures);
+        PlanCheck {
+            strategy,
+            failures,
+            explanation: verdict.to_string(),
+            verdict: match verdict {
+                check::Verdict::Safe { .. } => CheckVerdict::Safe,
+                check::Verdict::Unsafe(_) => CheckVerdict::Unsafe,
+                check::Verdict::Undecided { .. } => CheckVerdict::Undecided,
+            },
+        }
+    };
+    comparison.outcomes.iter().map(|outcome| check(outcome.strategy)).collect()
+}
+
+/// Refuses a request whose strategies are all refused for hosts.
+fn ensure_usable(strategies: &[Strategy]) -> ApiResult<()> {
+    let mut reasons = strategies.iter().map(|strategy| strategy.refusal_for_hosts());
+    match reasons.next().flatten() {
+        Some(reason) if reasons.all(|reason| reason.is_some()) => {
+            Err(ApiError::invalid("/strategies", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check(request: &SimulatePlans) -> ApiResult<()> {
@@ -94,6 +147,13 @@ fn check(request: &SimulatePlans) -> ApiResult<()> {
     }
     if request.confidence.is_some() && request.deadline_seconds.is_none() {
         return Err(ApiError::invalid("/confidence", "needs `deadline_seconds`"));
+    }
+    if request.check_failures.is_some_and(|failures| failures > 20) {
+        return Err(ApiError::invalid("/check_failures", "must be 0 to 20"));
+    }
+    if request.check_failures.is_some() && request.replay_of.is_some() {
+        let reason = "applies to hosts that would be patched now; a replay is about a run that has ended";
+        return Err(ApiError::invalid("/check_failures", reason));
     }
     let by_fleet = request.policy_id.is_some() || request.advisory.is_some() || request.selector.is_some();
     let subjects = [by_fleet, request.replay_of.is_some(), request.scenario.is_some()];

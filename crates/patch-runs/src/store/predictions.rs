@@ -53,11 +53,15 @@ pub struct Scored {
     pub actual: Actual,
 }
 
-/// Scored predictions, newest first, older than the run `after`.
+/// Scored predictions, newest first, older than the run `after`. A run that started no host says nothing about its
+/// prediction: it is left out.
 pub async fn list_scored(conn: &mut PgConnection, after: Option<Uuid>, limit: i64) -> ApiResult<Vec<Scored>> {
     let rows = sqlx::query!(
         r#"SELECT run_id, made_at, observations, forecast, actual AS "actual!" FROM patch.predictions
-         WHERE actual IS NOT NULL AND ($1::uuid IS NULL OR run_id < $1) ORDER BY run_id DESC LIMIT $2"#,
+         WHERE actual IS NOT NULL AND ($1::uuid IS NULL OR run_id < $1)
+             AND EXISTS (SELECT FROM patch.run_hosts host
+                 WHERE host.run_id = predictions.run_id AND host.attempts > 0)
+         ORDER BY run_id DESC LIMIT $2"#,
         after,
         limit,
     )

@@ -123,7 +123,7 @@ pub struct StartArguments {
 /// How a run patches its hosts.
 #[derive(Debug, Args)]
 pub struct RunOptions {
-    /// Strategy instead of that of the policy: bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy or hybrid.
+    /// Strategy instead of that of the policy: bigbang, rolling, batch_rolling, canary, dep_greedy or hybrid.
     #[arg(long)]
     pub strategy: Option<Strategy>,
 

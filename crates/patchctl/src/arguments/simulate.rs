@@ -15,6 +15,7 @@ Examples:
   patchctl simulate --policy policy-prod
   patchctl simulate --tag env=prod --advisory CVE-2026-90100 --strategy hybrid,rolling --runs 10000
   patchctl simulate --policy policy-prod --deadline 7200 --confidence 0.99
+  patchctl simulate --policy policy-prod --strategy rolling --check 1
   patchctl simulate --replay 01900000-0000-7000-8000-000000000001
   patchctl simulate -f scenario.yaml --strategy all --runs 10000 --out results
   patchctl simulate -f scenario.yaml --strategy rolling --check 1
@@ -38,7 +39,7 @@ pub struct SimulateArguments {
     pub replay: Option<RunId>,
 
     /// bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid, several comma-separated, or all; default
-    /// all.
+    /// all. Hosts cannot be patched by bluegreen.
     #[arg(long = "strategy", value_name = "NAME", value_delimiter = ',')]
     strategies: Vec<Choice>,
 
@@ -58,6 +59,10 @@ pub struct SimulateArguments {
     /// Share of runs that must meet the deadline, between 0 and 1; default 0.95.
     #[arg(long, value_name = "SHARE", requires = "deadline", value_parser = parse_share)]
     pub confidence: Option<f64>,
+
+    /// Prove for each plan that no service falls below its min_up while K hosts or nodes fail, or show how it does.
+    #[arg(long, value_name = "K", conflicts_with = "replay", value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub check: Option<u32>,
 
     #[command(flatten)]
     pub scenario: ScenarioArguments,
@@ -84,10 +89,6 @@ pub struct ScenarioArguments {
     /// Run each plan once with the rules of the reference simulator; the figures match it exactly.
     #[arg(long, requires = "file", conflicts_with_all = ["runs", "check", "deadline", "max_parallel", "options"])]
     pub reference: bool,
-
-    /// Prove that no service falls below its min_up while K nodes fail, or show how it does.
-    #[arg(long, value_name = "K", requires = "file", value_parser = clap::value_parser!(u32).range(0..=20))]
-    pub check: Option<u32>,
 
     /// Maximum number of nodes in work at once; by default all nodes of a step.
     #[arg(long, value_name = "N", requires = "file", value_parser = clap::value_parser!(u32).range(1..))]

@@ -15,7 +15,7 @@ mod predictions;
 pub(crate) mod release;
 mod run;
 mod sim;
-mod simulate;
+pub mod simulate;
 mod system_patch;
 mod up;
 mod waiver;

@@ -10,14 +10,14 @@ use crate::output::{Printer, print, row};
 const HEADINGS: [&str; 11] = [
     "run",
     "made",
-    "learnt from",
-    "minutes p50",
-    "minutes p95",
-    "actual",
+    "learnt from (attempts)",
+    "duration p50 (min)",
+    "duration p95 (min)",
+    "actual (min)",
     "within p95",
-    "failure %",
-    "failed hosts",
-    "halt %",
+    "some host fails (% of runs)",
+    "failed (hosts)",
+    "halts (% of runs)",
     "halted",
 ];
 

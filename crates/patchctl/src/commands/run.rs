@@ -1,5 +1,5 @@
 use api_client::patch::PatchClient;
-use api_types::patch::{HostStatus, HostStep, RunDetail, RunSummary, StartRun, Steer};
+use api_types::patch::{Forecast, HostStatus, HostStep, RunDetail, RunSummary, StartRun, Steer};
 use clap::ValueEnum;
 use domain::ids::{CiId, RunId};
 use domain::workflow::WorkflowStep;
@@ -16,7 +16,7 @@ const RUNS: Columns = "id state policy=policy_id advisory trigger hosts=hosts/to
                        failed=hosts/failed change=change_id by=requested_by created=created_at";
 const WAVES: Columns = "wave=index name kind state hosts=hosts/total ok=hosts/succeeded failed=hosts/failed";
 const HOSTS: Columns = "host=ci_id wave state step attempts rebooted error";
-const STEPS: Columns = "host=ci_id step state tries seconds detail";
+const STEPS: Columns = "host=ci_id step state tries duration_(s)=seconds detail";
 
 /// A host with its latest step.
 #[derive(Serialize)]
@@ -110,6 +110,9 @@ fn show(run: &RunDetail, printer: Printer) -> CommandResult {
     let step_of = |host: &HostStatus| host.steps.last().map(|step| step.step);
     let hosts: Vec<_> = run.host_states.iter().map(|host| ShownHost { host, step: step_of(host) }).collect();
     printer.section(&hosts, HOSTS)?;
+    if let Some(prediction) = &run.prediction {
+        print(&predicted(prediction))?;
+    }
     if run.tests.before + run.tests.after > 0 {
         let tests = &run.tests;
         print(&format!(
@@ -122,6 +125,26 @@ fn show(run: &RunDetail, printer: Printer) -> CommandResult {
     }
     run.log_tail.iter().try_for_each(|line| print(&clean(&line.text)))?;
     OK
+}
+
+/// The prediction in one line, under the units of the table of `simulate`.
+fn predicted(prediction: &Forecast) -> String {
+    let exposure = match (prediction.exposure_p50, prediction.exposure_p95) {
+        (Some(p50), Some(p95)) => {
+            format!(", exposure P50 {:.1} and P95 {:.1} weighted h", p50 / 3600.0, p95 / 3600.0)
+        }
+        _ => String::new(),
+    };
+    format!(
+        "\nprediction: done in {:.1} min at P50 and {:.1} min at P95, halts in {:.1} % of runs, {:.2} failed hosts on average, \
+         at most {} hosts down at once, {:.0} s of service below min_up{exposure}",
+        prediction.duration_p50_seconds / 60.0,
+        prediction.duration_p95_seconds / 60.0,
+        prediction.halt_probability * 100.0,
+        prediction.expected_failed_hosts,
+        prediction.max_hosts_down,
+        prediction.expected_service_down_seconds,
+    )
 }
 
 fn steps(run: &RunDetail, host: Option<&CiId>, printer: Printer) -> CommandResult {
@@ -145,4 +168,28 @@ async fn report(client: &PatchClient, id: RunId, format: ReportFormat, printer: 
     };
     print(&client.get_run_report_as(id, format).await?)?;
     OK
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn prediction_has_units_and_leaves_out_what_was_not_known_when_it_was_made() {
+        let mut stored = json!({ "strategy": "rolling", "waves": 3, "duration_p50_seconds": 90.0,
+            "duration_p95_seconds": 120.0, "expected_failed_hosts": 0.5, "halt_probability": 0.02, "max_hosts_down": 6,
+            "expected_service_down_seconds": 0.0, "exposure": 9000.0, "simulations": 1000 });
+        let before = predicted(&serde_json::from_value(stored.clone()).unwrap());
+        assert!(
+            before.contains("done in 1.5 min at P50 and 2.0 min at P95, halts in 2.0 % of runs"),
+            "{before}"
+        );
+        assert!(!before.contains("exposure"), "{before}");
+        stored["exposure_p50"] = json!(3600.0);
+        stored["exposure_p95"] = json!(7200.0);
+        let now = predicted(&serde_json::from_value(stored).unwrap());
+        assert!(now.ends_with("exposure P50 1.0 and P95 2.0 weighted h"), "{now}");
+    }
 }

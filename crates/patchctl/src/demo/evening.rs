@@ -15,7 +15,15 @@ use domain::{
 };
 
 use super::{Cast, real, screen::Screen, seeds};
-use crate::{arguments::DemoHosts, commands::poll, failure::Failure, output::row};
+use crate::{
+    arguments::DemoHosts,
+    commands::{
+        poll,
+        simulate::{plan_remark, weighted_hours},
+    },
+    failure::Failure,
+    output::row,
+};
 
 /// The advisory of the evening.
 const CVE: &str = "CVE-2026-90100";
@@ -147,33 +155,43 @@ async fn decide(cast: &Cast, screen: &mut Screen) -> Result<Strategy, Failure> {
     };
     let comparison: PlanComparison = cast.olivia.simulate_plans(&request).await?;
     let rows = comparison.outcomes.iter().map(|outcome| {
+        let forecast = &outcome.forecast;
         row![
-            outcome.strategy,
-            outcome.waves,
-            minutes(outcome.duration_p50_seconds),
-            minutes(outcome.duration_p95_seconds),
-            outcome.max_hosts_down,
-            format!("{:.0} s", outcome.expected_service_down_seconds),
-            format!("{:.1} %", outcome.halt_probability * 100.0),
-            format!("{:.0}", outcome.exposure / 3600.0),
+            forecast.strategy,
+            forecast.waves,
+            format!("{:.0}", forecast.duration_p50_seconds),
+            format!("{:.0}", forecast.duration_p95_seconds),
+            forecast.max_hosts_down,
+            format!("{:.0}", forecast.expected_service_down_seconds),
+            format!("{:.1}", forecast.halt_probability * 100.0),
+            weighted_hours(forecast.exposure_p50),
+            weighted_hours(forecast.exposure_p95),
+            if outcome.pareto { "*" } else { "" },
+            plan_remark(outcome),
         ]
     });
     let headings = [
         "strategy",
         "waves",
-        "P50",
-        "P95",
-        "down at once",
-        "below min_up",
-        "P(halt)",
-        "exposure (weighted h)",
+        "P50 (s)",
+        "P95 (s)",
+        "down at once (hosts)",
+        "below min_up (s)",
+        "halts (% of runs)",
+        "exposure P50 (weighted h)",
+        "P95 (weighted h)",
+        "front",
+        "plan",
     ];
     screen.table(&headings, rows);
+    for refused in &comparison.refused {
+        screen.say(&refused.reason);
+    }
     let chosen = comparison
         .recommended
         .ok_or_else(|| Failure::new(format!("no strategy is recommended: {}", comparison.why)))?;
     screen.say(format!("chosen: {chosen}. {}", comparison.why));
-    match comparison.outcomes.iter().map(|outcome| outcome.observations).max() {
+    match comparison.outcomes.iter().map(|outcome| outcome.forecast.observations).max() {
         Some(observations @ 1..) => {
             screen.say(format!("durations are learned from {observations} attempts on hosts"))
         }
@@ -392,8 +410,4 @@ async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>, Failur
 
 fn policy() -> Result<PolicyId, Failure> {
     PolicyId::new(POLICY).map_err(|error| Failure::new(error.to_string()))
-}
-
-fn minutes(seconds: f64) -> String {
-    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
 }

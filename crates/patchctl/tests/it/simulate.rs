@@ -163,6 +163,9 @@ fn file_and_fleet_exclude_each_other() {
     desk.simulate(&["--reference", "--runs", "5"]).expect(2);
     desk.simulate(&["--batch-size", "0"]).expect(2);
     run(&["simulate", "--policy", "p", "--reference"]).expect(2);
+    desk.simulate(&["--reference", "--check", "1"]).expect(2);
+    let replay = ["simulate", "--replay", "018f4e3a-0000-7000-8000-000000000002", "--check", "1"];
+    run(&replay).expect(2);
     assert!(run(&["simulate"]).expect(2).stderr.contains("-f scenario.yaml"));
 }
 
@@ -171,7 +174,13 @@ fn strategies_are_compared_with_figures_texts_and_pictures() {
     let desk = Desk::new(SCENARIO);
     let ask = ["--strategy", "all", "--runs", "40", "--seed", "3", "--out", &desk.out];
     let answer = desk.simulate(&ask).expect(0);
-    assert!(answer.stdout.contains("MINUTES P95") && answer.stdout.contains("recommended: "), "{answer:?}");
+    for heading in
+        ["DURATION P95 (MIN)", "MEAN DOWNTIME (S)", "EXPOSURE P95 (WEIGHTED H)", "HALTED (% OF RUNS)"]
+    {
+        assert!(answer.stdout.contains(heading), "{heading} in {answer:?}");
+    }
+    assert!(answer.stdout.contains("same plan as batch_rolling"), "{answer:?}");
+    assert!(answer.stdout.contains("recommended: "), "{answer:?}");
     assert_eq!(answer.stderr, "", "no bar without a terminal");
     for strategy in ["bigbang", "rolling", "batch_rolling", "canary", "bluegreen", "dep_greedy", "hybrid"] {
         for file in ["plan.json", "events.jsonl", "metrics.csv", "monte_carlo.json", "report.md"] {

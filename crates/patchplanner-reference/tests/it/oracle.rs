@@ -151,7 +151,29 @@ fn plain_batches(scenario: &Scenario, size: usize) -> Vec<Vec<usize>> {
     batches
 }
 
+/// Nodes that incompatible edges connect, by repeated passes over the whole list of edges.
+fn plain_groups(scenario: &Scenario) -> BTreeSet<Vec<usize>> {
+    let mut group: Vec<usize> = (0..scenario.nodes.len()).collect();
+    for _ in 0..scenario.nodes.len() {
+        for edge in scenario.edges.iter().filter(|edge| edge.compatibility == Compatibility::Incompatible) {
+            let lower = group[edge.source].min(group[edge.target]);
+            (group[edge.source], group[edge.target]) = (lower, lower);
+        }
+    }
+    let patchable = scenario.patchable();
+    let of_group = |wanted: usize| patchable.iter().copied().filter(|node| group[*node] == wanted).collect();
+    patchable.iter().map(|node| of_group(group[*node])).collect()
+}
+
 proptest! {
+    #[test]
+    fn any_incompatible_edge_groups_its_nodes_even_if_the_pair_is_repeated(scenario in any_scenario()) {
+        let plan = strategy::plan(&scenario, Strategy::Hybrid, 2).unwrap();
+        let steps = plan.steps.iter().filter(|step| !matches!(step.action, Action::Pause | Action::BlueGreenBuild));
+        let groups: BTreeSet<Vec<usize>> = steps.map(|step| plan.nodes_of(step).collect()).collect();
+        prop_assert_eq!(groups, plain_groups(&scenario));
+    }
+
     #[test]
     fn incremental_counts_agree_with_a_full_recount(
         scenario in any_scenario(), strategy in 0..7_usize, size in 1..4_usize, seed in -3_i64..50

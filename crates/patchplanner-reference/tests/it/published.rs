@@ -73,6 +73,31 @@ nodes:
 }
 
 #[test]
+fn repeated_edge_counts_as_often_as_the_file_lists_it() {
+    let yaml = "
+nodes:
+  - {id: a, type: HOST, min_up: 0, patch: {patch_duration_seconds: 60, rollback_supported: false}}
+  - {id: b, type: HOST, min_up: 0, version: v_new, patchable: false}
+edges:
+  - {source: a, target: b, compatibility: INCOMPATIBLE, mixed_max_duration_seconds: 100}
+  - {source: a, target: b, compatibility: INCOMPATIBLE, mixed_max_duration_seconds: 100}
+  - {source: a, target: b, compatibility: DEGRADED}
+  - {source: a, target: b}
+";
+    let scenario = scenario::read("s.yaml", yaml).unwrap();
+    let metrics = play(&scenario, "bigbang", 1).1.unwrap().metrics;
+    // Three edges for 60 s; the two incompatible ones share their time, which is 120 s, and are one violation.
+    assert_eq!(
+        (
+            metrics.mixed_version_time_seconds,
+            metrics.number_of_incompatibility_violations,
+            metrics.number_of_degraded_intervals
+        ),
+        (180, 1, 1)
+    );
+}
+
+#[test]
 fn seeded_run_draws_once_per_node_and_step() {
     let Some(folder) = data() else { return };
     let yaml = fs::read_to_string(folder.join("scenario3.yaml")).unwrap();

@@ -19,9 +19,10 @@ pub struct Fleet<'a> {
     /// Severity x criticality x (1 + number of dependencies in and out).
     pub risk: Vec<f64>,
     pub cluster: Vec<&'a str>,
-    /// Services of each host, by index.
+    /// Services of each host that is up, by index. Those of a host without a service are the last one, if
+    /// `max_unavailable` limits such hosts.
     pub services: Vec<Vec<usize>>,
-    /// Members that each service can spare: its up members minus its `min_up`.
+    /// Members that each service can spare: its up members minus its `min_up`, and at most what `max_unavailable` leaves.
     pub spare: Vec<usize>,
     /// Pairs (host, host it depends on), both targets, each once.
     pub dependencies: BTreeSet<(usize, usize)>,
@@ -38,13 +39,18 @@ impl<'a> Fleet<'a> {
         let members = graph.members();
         let service_index: BTreeMap<&CiId, usize> =
             members.keys().enumerate().map(|(index, service)| (*service, index)).collect();
-        let spare = members
+        let mut spare: Vec<usize> = members
             .iter()
             .map(|(service, hosts)| {
                 let up = hosts.iter().filter(|host| graph.is_up(host)).count();
-                up.saturating_sub(graph.min_up(service) as usize)
+                let by_min_up = up.saturating_sub(graph.min_up(service) as usize);
+                let down = hosts.len() - up;
+                let available = request.max_unavailable.map(|most| most.of(hosts.len()).saturating_sub(down));
+                available.map_or(by_min_up, |available| available.min(by_min_up))
             })
             .collect();
+        let without_service = request.max_unavailable_without_service();
+        spare.extend(without_service.map(|most| most as usize));
 
         let mut dependencies = BTreeSet::new();
         let mut incompatible = Vec::new();
@@ -74,13 +80,16 @@ impl<'a> Fleet<'a> {
             .map(|host| severity[host] * f64::from(criticality[host]) * f64::from(1 + degree[host]))
             .collect();
         // A host that is already down costs its services nothing more.
-        let services = hosts
-            .iter()
-            .map(|host| match node(host).filter(|node| node.up) {
-                Some(node) => node.services.iter().map(|service| service_index[service]).collect(),
-                None => Vec::new(),
-            })
-            .collect();
+        let of_host = |host: &&CiId| -> Vec<usize> {
+            let services = node(host).map(|node| node.services.iter().map(|service| service_index[service]));
+            let services: Vec<usize> = services.into_iter().flatten().collect();
+            match without_service {
+                _ if !graph.is_up(host) => Vec::new(),
+                Some(_) if services.is_empty() => vec![service_index.len()],
+                _ => services,
+            }
+        };
+        let services = hosts.iter().map(of_host).collect();
         let cluster =
             request.targets.values().map(|t| t.tags.get("cluster").map_or("", String::as_str)).collect();
         let group = components(hosts.len(), incompatible);

@@ -1,16 +1,17 @@
 //! Plans of hosts: which go first, which go together, and the gates between them.
 //!
-//! Every strategy keeps the same budgets: a wave has at most `max_parallel` hosts, no service loses more members than it
-//! can spare, hosts that are incompatible with each other share a wave if the budgets permit. Staging comes before
-//! pilots and pilots before all others. A strategy decides only the order in which hosts are offered a place.
+//! Every strategy but `bigbang` keeps the same budgets: a wave has at most `max_parallel` hosts, no service loses more
+//! members than it can spare or than `max_unavailable`, hosts that are incompatible with each other share a wave if the
+//! budgets permit. Staging comes before pilots and pilots before all others: the policy requires it, whatever the
+//! strategy. A strategy decides the order in which hosts are offered a place.
 //!
 //! | strategy | on hosts |
 //! | --- | --- |
-//! | `bigbang` | as few waves as the budgets allow: members of the tightest services are placed first |
+//! | `bigbang` | all at once, without respect for the budgets; the linter refuses the plan if it breaks one |
 //! | `rolling` | most critical first, then most severe: the worst exposure is patched first |
-//! | `batch_rolling` | in order of ids, whatever their importance |
+//! | `batch_rolling` | one service after the other, each in batches of `max_unavailable`, in order of ids |
 //! | `canary` | the least important member of each service, a pause, then as `rolling` |
-//! | `bluegreen` | half of each service (green) while the other half (blue) serves, then the other half |
+//! | `bluegreen` | refused: no driver replaces hosts |
 //! | `dep_greedy` | a host after all hosts it depends on; of those ready, the riskiest first |
 //! | `hybrid` | riskiest first, with a pause of at least 30 s after each wave |
 //!
@@ -50,6 +51,9 @@ pub struct PlanRequest {
     pub graph: HostGraph,
     /// A percentage is relative to the targets.
     pub max_parallel: HostCount,
+    /// Members of each service that may be down at once; a percentage is relative to its members. Hosts without a service
+    /// count as one service. Absent: as many as `min_up` allows.
+    pub max_unavailable: Option<HostCount>,
     /// A percentage is relative to the targets.
     pub error_threshold: HostCount,
     pub retries: u32,
@@ -67,6 +71,15 @@ pub struct PlanRequest {
     pub snapshot_retention_hours: Option<u32>,
 }
 
+impl PlanRequest {
+    /// Relative to the targets without a service. Absent if there are none.
+    fn max_unavailable_without_service(&self) -> Option<u32> {
+        let is_alone = |host: &CiId| self.graph.hosts.get(host).is_none_or(|node| node.services.is_empty());
+        let alone = self.targets.keys().filter(|host| is_alone(host)).count();
+        self.max_unavailable.filter(|_| alone > 0).map(|most| saturating(most.of(alone)))
+    }
+}
+
 /// Makes the plan and lints it: its `notes` are the findings, and an `error` among them forbids its execution.
 pub fn host_plan(request: &PlanRequest) -> Plan {
     let total = request.targets.len();
@@ -75,6 +88,7 @@ pub fn host_plan(request: &PlanRequest) -> Plan {
         error_threshold: saturating(request.error_threshold.of(total)),
         retries: request.retries,
         forks: request.forks,
+        max_unavailable_without_service: request.max_unavailable_without_service(),
     };
     let mut plan = Plan {
         intent: request.intent.clone(),
@@ -116,14 +130,7 @@ fn waves(request: &PlanRequest, max_parallel: usize) -> Vec<Wave> {
         }
         rest = without(rest, &canaries);
     }
-    if request.strategy == Strategy::BlueGreen {
-        let green = order::green(&fleet, &rest);
-        builder.add("green", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &green));
-        let blue = without(rest, &green);
-        builder.add("blue", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &blue));
-    } else {
-        builder.add("batch", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &rest));
-    }
+    builder.add("batch", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &rest));
     builder.finish()
 }
 
@@ -164,8 +171,12 @@ fn service_budgets(request: &PlanRequest) -> BTreeMap<CiId, ServiceBudget> {
         members.into_iter().filter(|(_, hosts)| hosts.iter().any(|host| request.targets.contains_key(*host)));
     touched
         .map(|(service, hosts)| {
-            let members = hosts.into_iter().cloned().collect();
-            (service.clone(), ServiceBudget { min_up: request.graph.min_up(service), members })
+            let members: Vec<CiId> = hosts.into_iter().cloned().collect();
+            let max_unavailable = request.max_unavailable.map(|most| saturating(most.of(members.len())));
+            (
+                service.clone(),
+                ServiceBudget { min_up: request.graph.min_up(service), members, max_unavailable },
+            )
         })
         .collect()
 }

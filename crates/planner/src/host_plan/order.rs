@@ -1,7 +1,7 @@
 //! The order in which each strategy offers hosts a place, and the pilots.
 
 use std::{
-    cmp::{Ordering, Reverse},
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -15,17 +15,44 @@ use crate::pack::{Unit, pack};
 pub fn by_strategy(fleet: &Fleet, strategy: Strategy, hosts: &[usize]) -> Vec<Vec<usize>> {
     let mut units = fleet.units(hosts);
     match strategy {
-        Strategy::BigBang => tightest_first(fleet, &mut units),
-        Strategy::Rolling | Strategy::Canary => units.sort_by(|a, b| most_important_first(fleet, a, b)),
-        Strategy::BatchRolling | Strategy::BlueGreen => units.sort_by_key(first_host),
+        Strategy::BigBang => return all_at_once(hosts),
+        Strategy::BatchRolling => return service_by_service(fleet, units),
+        // Blue-green has no order of its own on hosts: the linter refuses it.
+        Strategy::Rolling | Strategy::Canary | Strategy::BlueGreen => {
+            units.sort_by(|a, b| most_important_first(fleet, a, b))
+        }
         Strategy::DepGreedy | Strategy::Hybrid => units.sort_by(|a, b| riskiest_first(fleet, a, b)),
     }
     let after = match strategy {
         Strategy::DepGreedy => providers(fleet, &units),
         _ => vec![Vec::new(); units.len()],
     };
-    let waves = pack(&units, &after, &fleet.budgets());
+    packed(fleet, &units, &after)
+}
+
+fn packed(fleet: &Fleet, units: &[Unit], after: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let waves = pack(units, after, &fleet.budgets());
     waves.iter().map(|wave| hosts_of(wave.iter().map(|unit| &units[*unit]))).collect()
+}
+
+fn all_at_once(hosts: &[usize]) -> Vec<Vec<usize>> {
+    if hosts.is_empty() { Vec::new() } else { vec![hosts.to_vec()] }
+}
+
+/// The hosts of one service after those of another, services by their first host. A host of several services, or a group
+/// across services, goes with its first service.
+fn service_by_service(fleet: &Fleet, mut units: Vec<Unit>) -> Vec<Vec<usize>> {
+    units.sort_by_key(first_host);
+    let mut place_of: BTreeMap<Option<usize>, usize> = BTreeMap::new();
+    let mut of_service: Vec<Vec<Unit>> = Vec::new();
+    for unit in units {
+        let place = *place_of.entry(unit.load.keys().next().copied()).or_insert_with(|| {
+            of_service.push(Vec::new());
+            of_service.len() - 1
+        });
+        of_service[place].push(unit);
+    }
+    of_service.iter().flat_map(|units| packed(fleet, units, &vec![Vec::new(); units.len()])).collect()
 }
 
 /// The least important hosts of each cluster, at least `count` of each; those without incompatible partners before groups.
@@ -59,35 +86,6 @@ pub fn canaries(fleet: &Fleet, hosts: &[usize], pilots: &[usize]) -> Vec<usize> 
     hosts_of(canaries)
 }
 
-/// Up to half of the hosts of each service, and of those without a service.
-pub fn green(fleet: &Fleet, hosts: &[usize]) -> Vec<usize> {
-    let units = fleet.units(hosts);
-    let mut room: BTreeMap<Option<usize>, usize> = BTreeMap::new();
-    for share in units.iter().flat_map(shares) {
-        *room.entry(share.0).or_default() += share.1;
-    }
-    room.values_mut().for_each(|count| *count /= 2);
-    let green = units.iter().filter(|unit| {
-        let fits = shares(unit).iter().all(|(service, count)| room.get(service).unwrap_or(&0) >= count);
-        if fits {
-            for (service, count) in shares(unit) {
-                room.entry(service).and_modify(|left| *left -= count);
-            }
-        }
-        fits
-    });
-    hosts_of(green)
-}
-
-/// How many members a unit takes of each service.
-fn shares(unit: &Unit) -> Vec<(Option<usize>, usize)> {
-    if unit.load.is_empty() {
-        vec![(None, unit.hosts.len())]
-    } else {
-        unit.load.iter().map(|(service, count)| (Some(*service), *count)).collect()
-    }
-}
-
 fn hosts_of<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<usize> {
     let mut hosts: Vec<usize> = units.flat_map(|unit| unit.hosts.iter().copied()).collect();
     hosts.sort_unstable();
@@ -96,19 +94,6 @@ fn hosts_of<'a>(units: impl Iterator<Item = &'a Unit>) -> Vec<usize> {
 
 fn first_host(unit: &Unit) -> usize {
     unit.hosts[0]
-}
-
-/// A service of 6 that can spare 2 needs 3 waves; members of the service that needs the most waves must not wait.
-fn tightest_first(fleet: &Fleet, units: &mut [Unit]) {
-    let mut members: BTreeMap<usize, usize> = BTreeMap::new();
-    for (service, load) in units.iter().flat_map(|unit| &unit.load) {
-        *members.entry(*service).or_default() += load;
-    }
-    let waves_needed = |unit: &Unit| {
-        let of_services = unit.load.keys().map(|s| members[s].div_ceil(fleet.spare[*s].max(1)));
-        of_services.max().unwrap_or(0)
-    };
-    units.sort_by_cached_key(|unit| (Reverse(waves_needed(unit)), first_host(unit)));
 }
 
 fn importance(fleet: &Fleet, unit: &Unit) -> (u8, f64) {

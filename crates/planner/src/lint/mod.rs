@@ -24,6 +24,7 @@ const NAMES_LISTED: usize = 5;
 pub fn lint(plan: &Plan, graph: &HostGraph) -> Vec<Note> {
     let mut findings = Findings(Vec::new());
     shape::check(plan, &mut findings);
+    strategy(plan, &mut findings);
     services(plan, graph, &mut findings);
     order::check(plan, graph, &mut findings);
     hosts(plan, graph, &mut findings);
@@ -65,6 +66,14 @@ impl Findings {
     }
 }
 
+fn strategy(plan: &Plan, findings: &mut Findings) {
+    if plan.intent == Intent::Patch
+        && let Some(reason) = plan.strategy.refusal_for_hosts()
+    {
+        findings.error("strategy-not-for-hosts", reason.to_owned());
+    }
+}
+
 /// Each service keeps `min_up` members through every wave; the first wave that breaks this is named.
 fn services(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     for (service, budget) in &plan.services {
@@ -89,9 +98,38 @@ fn services(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
                 named(wave.hosts.iter().filter(|host| up.contains(host))),
             );
             findings.error("service-cannot-keep-min-up", text);
+        } else if left < budget.must_stay_up() {
+            let text = format!(
+                "`{service}` would have {} of {} members down in wave `{}`, but at most {} may be unavailable; raise \
+                 `max_unavailable`, or choose another strategy",
+                down + lost,
+                budget.members.len(),
+                wave.name,
+                budget.max_unavailable.unwrap_or_default(),
+            );
+            findings.error("more-than-max-unavailable", text);
         } else if left == 0 {
             let text = format!("`{service}` has no member up during wave `{}`", wave.name);
             findings.warning("service-goes-down", text);
+        }
+    }
+    without_service(plan, graph, findings);
+}
+
+/// Hosts without a service have a limit of their own.
+fn without_service(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
+    let Some(most) = plan.limits.max_unavailable_without_service else { return };
+    let members: BTreeSet<&CiId> = plan.services.values().flat_map(|budget| &budget.members).collect();
+    let goes_down = |host: &&CiId| !members.contains(host) && graph.is_up(host);
+    for wave in &plan.waves {
+        let down = wave.hosts.iter().filter(goes_down).count();
+        if down > most as usize {
+            let text = format!(
+                "wave `{}` has {down} hosts without a service, but at most {most} may be unavailable; raise \
+                 `max_unavailable`, or choose another strategy",
+                wave.name
+            );
+            return findings.error("more-than-max-unavailable", text);
         }
     }
 }

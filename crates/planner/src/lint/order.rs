@@ -79,7 +79,9 @@ fn dependencies(plan: &Plan, graph: &HostGraph, wave_of: &BTreeMap<&CiId, usize>
         if let (Some((source, _)), Some((target, _))) = ends
             && source != target
         {
-            edges.add_edge(*source, *target, edge.compatibility);
+            // The worst of several edges between the same hosts decides.
+            let known = edges.edge_weight(*source, *target).copied().unwrap_or_default();
+            edges.add_edge(*source, *target, known.max(edge.compatibility));
         }
     }
     let mut circle_of: BTreeMap<&CiId, usize> = BTreeMap::new();

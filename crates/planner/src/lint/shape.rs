@@ -47,7 +47,8 @@ fn membership(plan: &Plan, findings: &mut Findings) {
 fn sizes(plan: &Plan, findings: &mut Findings) {
     for wave in plan.waves.iter().filter(|wave| wave.hosts.len() > plan.limits.max_parallel as usize) {
         let text = format!(
-            "wave `{}` has {} hosts, but at most {} may be worked on at once",
+            "wave `{}` has {} hosts, but at most {} may be worked on at once; raise `max_parallel`, or choose another \
+             strategy",
             wave.name,
             wave.hosts.len(),
             plan.limits.max_parallel

@@ -113,12 +113,14 @@ impl Scenario {
 
     /// The incompatibility group of each node, numbered from 0 by first node in file order, and the risk of each node:
     /// severity x criticality x (1 + number of distinct dependencies in and out).
+    ///
+    /// If the file repeats a pair, one incompatible edge of it is enough to group its nodes, and the pair counts as one
+    /// dependency, as in the reference.
     pub fn groups_and_risks(&self) -> (Vec<usize>, Vec<f64>) {
-        let edges = self.distinct_edges();
-        let incompatible = edges.iter().filter(|edge| edge.2 == Compatibility::Incompatible);
-        let groups = components(self.nodes.len(), incompatible.map(|(source, target, _)| (*source, *target)));
+        let incompatible = self.edges.iter().filter(|edge| edge.compatibility == Compatibility::Incompatible);
+        let groups = components(self.nodes.len(), incompatible.map(|edge| (edge.source, edge.target)));
         let mut degree = vec![0_u32; self.nodes.len()];
-        for (source, target, _) in edges {
+        for (source, target) in self.distinct_pairs() {
             degree[source] += 1;
             degree[target] += 1;
         }
@@ -128,27 +130,25 @@ impl Scenario {
         (groups, self.nodes.iter().zip(degree).map(risk).collect())
     }
 
-    /// Each pair of nodes once, in order of the pairs; if the file repeats a pair, its last compatibility counts.
-    pub fn distinct_edges(&self) -> Vec<(usize, usize, Compatibility)> {
-        // Sorted by source without comparing; then each source's few by target, the last of a pair first.
+    /// Each pair (source, target) once, in order of the pairs.
+    fn distinct_pairs(&self) -> Vec<(usize, usize)> {
+        // Sorted by source without comparing; then each source's few by target.
         let mut start = vec![0_u32; self.nodes.len() + 1];
         self.edges.iter().for_each(|edge| start[edge.source + 1] += 1);
         (0..self.nodes.len()).for_each(|node| start[node + 1] += start[node]);
         let mut next = start.clone();
-        let mut keys = vec![0_u64; self.edges.len()];
-        for (index, edge) in self.edges.iter().enumerate() {
-            let left = (self.edges.len() - 1 - index) as u64;
-            keys[next[edge.source] as usize] = (edge.target as u64) << 32 | left;
+        let mut targets = vec![0_u32; self.edges.len()];
+        for edge in &self.edges {
+            targets[next[edge.source] as usize] = edge.target as u32;
             next[edge.source] += 1;
         }
-        let edge = |key: &u64| &self.edges[self.edges.len() - 1 - *key as u32 as usize];
-        for node in 0..self.nodes.len() {
-            keys[start[node] as usize..start[node + 1] as usize].sort_unstable();
+        let mut pairs = Vec::with_capacity(self.edges.len());
+        for source in 0..self.nodes.len() {
+            let targets = &mut targets[start[source] as usize..start[source + 1] as usize];
+            targets.sort_unstable();
+            pairs.extend(targets.iter().map(|target| (source, *target as usize)));
         }
-        keys.dedup_by(|later, first| {
-            *later >> 32 == *first >> 32 && edge(later).source == edge(first).source
-        });
-        let distinct = keys.iter().map(edge);
-        distinct.map(|edge| (edge.source, edge.target, edge.compatibility)).collect()
+        pairs.dedup();
+        pairs
     }
 }

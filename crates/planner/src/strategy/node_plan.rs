@@ -106,6 +106,21 @@ impl NodePlan {
         &self.nodes[step.first as usize..(step.first + step.count) as usize]
     }
 
+    /// Whether both do the same to the same nodes in the same order, whatever their steps are called.
+    pub fn has_steps_of(&self, other: &Self) -> bool {
+        let step = |step: &PlanStep| {
+            (step.action.patches_in_place(), step.action, step.pause_seconds, step.places())
+        };
+        // A canary step differs from a patch only by its name.
+        let same = |(a, b): (&PlanStep, &PlanStep)| {
+            let (a, b) = (step(a), step(b));
+            (a.0 && b.0 || a.1 == b.1) && (a.2, a.3) == (b.2, b.3)
+        };
+        self.nodes == other.nodes
+            && self.steps.len() == other.steps.len()
+            && self.steps.iter().zip(&other.steps).all(same)
+    }
+
     /// The nodes of all steps, one after the other.
     pub fn all_nodes(&self) -> &[u32] {
         &self.nodes

@@ -61,10 +61,36 @@ proptest! {
 
     #[test]
     fn no_wave_is_larger_than_max_parallel(request in any_request()) {
+        prop_assume!(request.strategy != Strategy::BigBang);
         let plan = host_plan(&request);
         let largest = plan.waves.iter().map(|wave| wave.hosts.len()).max().unwrap_or(0);
         prop_assert!(largest <= plan.limits.max_parallel as usize);
         prop_assert!(plan.notes.iter().all(|note| note.code != "wave-larger-than-max-parallel"));
+    }
+
+    #[test]
+    fn bigbang_is_one_wave_after_staging_and_pilots(request in any_request()) {
+        let plan = host_plan(&PlanRequest { strategy: Strategy::BigBang, ..request });
+        prop_assert!(plan.waves.len() <= 3, "{:?}", plan.waves);
+    }
+
+    #[test]
+    fn no_service_loses_more_than_max_unavailable_unless_it_is_reported(
+        request in any_request(), most in 1_u32..4
+    ) {
+        let request = PlanRequest { max_unavailable: Some(HostCount::Number(most)), ..request };
+        let plan = host_plan(&request);
+        let taken = |hosts: &[CiId], service: &CiId| {
+            let of_service = |host: &&CiId| request.graph.hosts[*host].services.contains(service);
+            hosts.iter().filter(of_service).count()
+        };
+        let breaks = plan.waves.iter().any(|wave| {
+            request.graph.services.keys().any(|service| taken(&wave.hosts, service) > most as usize)
+        });
+        let may_report = ["more-than-max-unavailable", "service-cannot-keep-min-up"];
+        let reported = plan.errors().any(|note| may_report.contains(&note.code.as_str()));
+        prop_assert!(!breaks || reported, "{:?}", plan.waves);
+        prop_assert!(!breaks || request.strategy == Strategy::BigBang, "{:?}", plan.waves);
     }
 
     #[test]
@@ -76,6 +102,7 @@ proptest! {
 
     #[test]
     fn min_up_is_broken_only_for_services_that_can_spare_no_member(request in any_request()) {
+        prop_assume!(request.strategy != Strategy::BigBang);
         let mut request = request;
         for (service, members) in request.graph.clone().members() {
             let min_up = &mut request.graph.services.get_mut(service).unwrap().min_up;

@@ -76,6 +76,37 @@ fn dependency_cycle_is_named() {
 }
 
 #[test]
+fn repeated_edge_groups_if_one_is_incompatible_and_counts_once_as_a_dependency() {
+    // Whichever of the two the file names last.
+    for kinds in [["INCOMPATIBLE", "COMPATIBLE"], ["COMPATIBLE", "INCOMPATIBLE"]] {
+        let edges: String =
+            kinds.map(|kind| format!("  - {{source: a, target: b, compatibility: {kind}}}\n")).concat();
+        let patch = "patch: {severity: 1.0}";
+        let yaml = format!(
+            "nodes:\n  - {{id: a, type: HOST, {patch}}}\n  - {{id: b, type: HOST, {patch}}}\n  \
+             - {{id: c, type: HOST, patch: {{severity: 2.5}}}}\nedges:\n{edges}"
+        );
+        let scenario = scenario(&yaml);
+        // c has a risk of 2.5, a and b of 1 x (1 + 1): with the repetition they would have 3 and come first.
+        assert_eq!(steps(&scenario, Strategy::DepGreedy, 2), ["patch-1: c", "patch-2: a b"]);
+        assert_eq!(scenario.groups_and_risks(), (vec![0, 0, 1], vec![2.0, 2.0, 2.5]));
+    }
+}
+
+#[test]
+fn edges_in_both_directions_are_two_dependencies_and_group_if_one_is_incompatible() {
+    let yaml = "
+nodes:
+  - {id: a, type: HOST, patch: {severity: 1.0}}
+  - {id: b, type: HOST, patch: {severity: 1.0}}
+edges:
+  - {source: a, target: b, compatibility: INCOMPATIBLE}
+  - {source: b, target: a, compatibility: DEGRADED}
+";
+    assert_eq!(scenario(yaml).groups_and_risks(), (vec![0, 0], vec![3.0, 3.0]));
+}
+
+#[test]
 fn batch_of_nothing_is_refused() {
     assert_eq!(plan(&scenario(FIVE), Strategy::BatchRolling, 0), Err(PlanError::EmptyBatch));
 }

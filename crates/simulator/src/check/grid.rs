@@ -26,7 +26,7 @@ pub fn search(question: &Question, units: &[usize], states: &mut u64) -> Found {
             return Found::Path(path(question, units, &reached, state), up(state));
         }
         let may_begin = state.working < units.len().min(question.max_parallel)
-            && up(state) > if question.guarded { question.min_up } else { 0 };
+            && up(state) > question.must_stay_up.unwrap_or(0);
         let may_fail = state.failed < question.failures && up(state) > 0;
         let begun = may_begin.then_some((State { working: state.working + 1, ..state }, false));
         let failed = may_fail.then_some((State { failed: state.failed + 1, ..state }, true));

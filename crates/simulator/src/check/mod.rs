@@ -20,6 +20,8 @@ use planner::{
 };
 use serde::Serialize;
 
+use crate::forecast::is_guarded;
+
 /// States after which a search gives up.
 const MOST_STATES: u64 = 2_000_000;
 
@@ -106,8 +108,8 @@ struct Question<'a> {
     steps: Vec<(String, Vec<usize>)>,
     max_parallel: usize,
     failures: usize,
-    /// No unit is taken down if the service cannot spare it, given the failures so far.
-    guarded: bool,
+    /// No unit is taken down if fewer members would be up, given the failures so far. `None`: nothing prevents it.
+    must_stay_up: Option<usize>,
 }
 
 /// The result of the search of one step.
@@ -118,7 +120,8 @@ enum Found {
     TooMuch,
 }
 
-/// A plan of hosts as the run engine executes it: it never takes down a host that a service cannot spare at that time.
+/// A plan of hosts as the run engine executes it: it never takes down a host that a service cannot spare at that time. A big
+/// bang that breaks a budget is never executed; its verdict shows what would happen if it were.
 pub fn check_hosts(plan: &Plan, graph: &HostGraph, failures: u32) -> Verdict {
     let mut number: BTreeMap<&CiId, usize> = BTreeMap::new();
     for host in plan.services.values().flat_map(|service| &service.members).chain(plan.targets.keys()) {
@@ -127,6 +130,7 @@ pub fn check_hosts(plan: &Plan, graph: &HostGraph, failures: u32) -> Verdict {
     }
     let mut names = vec![""; number.len()];
     number.iter().for_each(|(host, number)| names[*number] = host.as_str());
+    let is_guarded = is_guarded(plan);
     let questions = plan.services.iter().map(|(service, budget)| {
         let up: BTreeSet<usize> =
             budget.members.iter().filter(|host| graph.is_up(host)).map(|host| number[host]).collect();
@@ -142,9 +146,9 @@ pub fn check_hosts(plan: &Plan, graph: &HostGraph, failures: u32) -> Verdict {
             min_up: budget.min_up as usize,
             loss: up.iter().map(|host| (*host, BTreeSet::from([*host]))).collect(),
             steps: plan.waves.iter().map(|wave| (wave.name.clone(), of_wave(&wave.hosts))).collect(),
-            max_parallel: plan.limits.max_parallel as usize,
+            max_parallel: if is_guarded { plan.limits.max_parallel as usize } else { usize::MAX },
             failures: failures as usize,
-            guarded: true,
+            must_stay_up: is_guarded.then(|| budget.must_stay_up()),
             up,
         }
     });
@@ -188,7 +192,7 @@ pub fn check_nodes(
             steps: steps.collect(),
             max_parallel: max_parallel.map_or(usize::MAX, |max| max as usize),
             failures: failures as usize,
-            guarded: false,
+            must_stay_up: None,
             up,
             loss,
         }

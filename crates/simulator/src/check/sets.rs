@@ -39,7 +39,7 @@ pub fn search(question: &Question, units: &[usize], states: &mut u64) -> Found {
                 next.working.insert(unit)
             };
             if reached.contains_key(&next)
-                || (question.guarded && !fails && self::up(question, &next) < question.min_up)
+                || (!fails && question.must_stay_up.is_some_and(|least| self::up(question, &next) < least))
             {
                 continue;
             }

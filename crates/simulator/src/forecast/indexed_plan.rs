@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::{
     ids::CiId,
-    plan::Plan,
+    plan::{Limits, Plan},
+    strategy::Strategy,
     workflow::{Rollback, RollbackMode},
 };
 use planner::{HostGraph, Openings, OpeningsByTags, Schedule};
@@ -25,6 +26,9 @@ pub struct IndexedPlan<'a> {
     pub openings: Vec<Openings>,
     /// When the first window closes; absent without a schedule.
     pub window_ms: Option<u64>,
+    /// Hosts down at once.
+    pub max_parallel: usize,
+    pub batch_size: usize,
 }
 
 pub struct Host<'a> {
@@ -40,9 +44,13 @@ pub struct Host<'a> {
 }
 
 pub struct Service<'a> {
-    pub id: &'a CiId,
+    /// Absent for the hosts without a service.
+    pub id: Option<&'a CiId>,
     pub up: u32,
+    /// With fewer members up, it is down.
     pub min_up: u32,
+    /// No host is taken down below this many members.
+    pub must_stay_up: u32,
 }
 
 /// The figures of one played run.
@@ -81,6 +89,16 @@ impl PlayedRun {
     }
 }
 
+/// Whether hosts are taken down only while their budgets permit it, as the run engine does. A big bang that breaks a budget
+/// is never executed; it is played without the guard, so that its harm can be compared.
+pub(crate) fn is_guarded(plan: &Plan) -> bool {
+    plan.strategy != Strategy::BigBang || plan.errors().next().is_none()
+}
+
+fn saturating(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 impl<'a> IndexedPlan<'a> {
     pub fn new(
         plan: &'a Plan,
@@ -99,7 +117,10 @@ impl<'a> IndexedPlan<'a> {
         }
         let host_index: BTreeMap<&CiId, usize> =
             plan.targets.keys().enumerate().map(|(index, host)| (host, index)).collect();
+        let apart = service_index.len();
+        let limit_apart = plan.limits.max_unavailable_without_service;
         let hosts = plan.targets.iter().map(|(id, target)| {
+            let services = services_of.remove(id);
             let node = graph.hosts.get(id);
             let takes_snapshot =
                 plan.snapshot_retention_hours.is_some() && target.rollback_mode == RollbackMode::Snapshot;
@@ -108,28 +129,39 @@ impl<'a> IndexedPlan<'a> {
                 expected_ms: u64::from(target.expected_seconds) * 1000,
                 model: model.of(id, target),
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
-                services: services_of.remove(id).unwrap_or_default(),
+                services: services.unwrap_or_else(|| limit_apart.map(|_| apart).into_iter().collect()),
                 was_up: graph.is_up(id),
                 takes_snapshot,
                 can_roll_back: plan.rollback == Rollback::Auto
                     && (takes_snapshot || target.rollback_mode == RollbackMode::Downgrade),
             }
         });
-        let hosts = hosts.collect();
+        let hosts: Vec<Host> = hosts.collect();
         let openings = by_tags.map_or_else(|| vec![Openings::always()], OpeningsByTags::into_openings);
         let closings = openings.iter().filter_map(Openings::first_closing_ms);
         let window_ms = schedule.and_then(|_| closings.max());
         let known = |wave: &Vec<CiId>| wave.iter().filter_map(|host| host_index.get(host).copied()).collect();
+        let is_guarded = is_guarded(plan);
+        let guard = |must_stay_up: usize| if is_guarded { saturating(must_stay_up) } else { 0 };
         let services = plan.services.iter().map(|(id, budget)| {
             let up = budget.members.iter().filter(|member| graph.is_up(member)).count();
-            Service { id, up: u32::try_from(up).unwrap_or(u32::MAX), min_up: budget.min_up }
+            let must_stay_up = guard(budget.must_stay_up());
+            Service { id: Some(id), up: saturating(up), min_up: budget.min_up, must_stay_up }
         });
+        let mut services: Vec<Service> = services.collect();
+        services.extend(limit_apart.map(|most| {
+            let up = hosts.iter().filter(|host| host.was_up && host.services.contains(&apart)).count();
+            let must_stay_up = guard(up.saturating_sub(most as usize));
+            Service { id: None, up: saturating(up), min_up: 0, must_stay_up }
+        }));
         let waves = plan.waves.iter().map(|wave| known(&wave.hosts)).collect();
-        Self { plan, model, hosts, waves, services: services.collect(), openings, window_ms }
+        let limits = if is_guarded { plan.limits } else { Limits { max_parallel: u32::MAX, ..plan.limits } };
+        let (max_parallel, batch_size) = (limits.max_parallel as usize, limits.batch_size());
+        Self { plan, model, hosts, waves, services, openings, window_ms, max_parallel, batch_size }
     }
 
     pub fn services(&self) -> impl Iterator<Item = &'a CiId> {
-        self.services.iter().map(|service| service.id)
+        self.services.iter().filter_map(|service| service.id)
     }
 
     pub fn host_count(&self) -> u32 {

@@ -229,7 +229,7 @@ fn host() -> impl Strategy<Value = HostCase> {
     let mode = prop_oneof![
         3 => Just(RollbackMode::Snapshot), 1 => Just(RollbackMode::Downgrade), 1 => Just(RollbackMode::None)
     ];
-    (0..3_usize, prop::bool::weighted(0.9), any::<bool>(), mode, 1..1200_u32).prop_map(
+    (0..4_usize, prop::bool::weighted(0.9), any::<bool>(), mode, 1..1200_u32).prop_map(
         |(service, up, frozen, mode, expected_seconds)| HostCase {
             service,
             up,
@@ -263,6 +263,7 @@ prop_compose! {
         (max_parallel, forks, retries) in (1..6_u32, 1..6_u32, 0..3_u32),
         error_threshold in 0..4_u32,
         min_up in prop::collection::vec(0..4_u32, 3),
+        max_unavailable in prop::option::of(1..4_u32),
         retention in prop::option::of(Just(72)),
         rollback in prop_oneof![Just(Rollback::Auto), Just(Rollback::Never)],
         is_rollback in prop::bool::weighted(0.2),
@@ -287,7 +288,8 @@ prop_compose! {
         };
         let services = min_up.iter().enumerate().map(|(service, min_up)| {
             let name = CiId::new(format!("service-{service}")).unwrap();
-            (name, ServiceBudget { min_up: *min_up, members: members(service) })
+            let max_unavailable = max_unavailable.filter(|_| service == 1);
+            (name, ServiceBudget { min_up: *min_up, members: members(service), max_unavailable })
         });
         let mut rest = (0..hosts.len()).collect::<std::collections::VecDeque<_>>();
         let mut waves = Vec::new();
@@ -321,7 +323,13 @@ prop_compose! {
                 waves,
                 targets,
                 services: services.collect(),
-                limits: Limits { max_parallel, error_threshold, retries, forks: Some(forks) },
+                limits: Limits {
+                    max_parallel,
+                    error_threshold,
+                    retries,
+                    forks: Some(forks),
+                    max_unavailable_without_service: max_unavailable,
+                },
                 workflow: HostWorkflow::default(),
                 reboot: Reboot::IfRequired,
                 rollback,

@@ -22,6 +22,7 @@ use crate::{
     statistics::{Probability, Spread, percentile},
 };
 
+pub(crate) use indexed_plan::is_guarded;
 pub use model::{DurationModel, HostModel};
 
 /// More runs than this add no information and cost memory.
@@ -57,8 +58,12 @@ pub struct Forecast {
     pub failed_hosts: Spread,
     /// Targets that end unpatched: failed, or not started because the run halted.
     pub unpatched_hosts: Spread,
-    /// Sum over targets of criticality x severity x seconds until patched.
+    /// Sum over targets of criticality x severity x seconds until patched. Halted runs leave hosts unpatched and dominate
+    /// its mean, however rare they are.
     pub exposure: Spread,
+    /// The exposure of the runs that did not halt. Absent if every run halted, and in forecasts made before it existed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure_without_halt: Option<Spread>,
     pub max_hosts_down: Spread,
     /// Total seconds that services spend below their `min_up`.
     pub downtime_seconds: Spread,
@@ -76,6 +81,16 @@ pub struct ServiceForecast {
 }
 
 impl Forecast {
+    /// The exposure that plans are compared by: that of the runs that did not halt, because halts are counted apart.
+    pub fn compared_exposure(&self) -> &Spread {
+        self.exposure_without_halt.as_ref().unwrap_or(&self.exposure)
+    }
+
+    /// Whether both have the same figures, even if their waves differ.
+    pub fn has_figures_of(&self, other: &Self) -> bool {
+        *self == Self { waves: self.waves, ..other.clone() }
+    }
+
     /// Probability that a run has ended after this many seconds, from the stored percentiles.
     pub fn probability_ended_within(&self, seconds: f64) -> f64 {
         let within = self.duration_percentiles.partition_point(|duration| *duration <= seconds);
@@ -171,6 +186,9 @@ fn summarize(indexed: &IndexedPlan, played: &[PlayedRun], seed: u64) -> Forecast
         failed_hosts: spread(|run| f64::from(run.failed)),
         unpatched_hosts: spread(|run| f64::from(run.unpatched)),
         exposure: spread(|run| run.exposure),
+        exposure_without_halt: Spread::of_some(
+            played.iter().filter(|run| !run.halted).map(|run| run.exposure).collect(),
+        ),
         max_hosts_down: spread(|run| f64::from(run.max_down)),
         downtime_seconds: spread(PlayedRun::downtime_seconds),
         services: services.collect(),

@@ -190,24 +190,23 @@ impl<'s, 'a> Player<'s, 'a> {
 
     /// Hosts that may go down now, in the wave's order, in addition to those that failed and stayed down.
     fn next_batch(&mut self, candidates: &[usize]) -> Vec<usize> {
-        let limits = self.indexed.plan.limits;
         let mut batch = Vec::new();
         let mut taken = 0;
         for host in candidates.iter().copied() {
-            if batch.len() >= limits.batch_size() {
+            if batch.len() >= self.indexed.batch_size {
                 break;
             }
             if self.state[host] == State::Down {
                 batch.push(host);
                 continue;
             }
-            if self.down + taken >= limits.max_parallel as usize {
+            if self.down + taken >= self.indexed.max_parallel {
                 continue;
             }
             let Host { was_up, services, .. } = &self.indexed.hosts[host];
             let spared = |service: &usize| {
-                let Service { up, min_up, .. } = self.indexed.services[*service];
-                up > min_up + self.members_down[*service]
+                let Service { up, must_stay_up, .. } = self.indexed.services[*service];
+                up > must_stay_up + self.members_down[*service]
             };
             if !was_up || services.iter().all(spared) {
                 batch.push(host);

@@ -150,7 +150,7 @@ impl NativeMetrics {
         row("duration_seconds", self.duration_seconds.to_string());
         let full = self.time_to_full_patch_seconds.map(|seconds| seconds.to_string());
         row("time_to_full_patch_seconds", full.unwrap_or_default());
-        row("exposure", self.exposure.to_string());
+        row("exposure_weighted_seconds", self.exposure.to_string());
         row("halted", self.halted.to_string());
         row("out_of_windows", self.out_of_windows.to_string());
         row("overrun_seconds", self.overrun_seconds.to_string());

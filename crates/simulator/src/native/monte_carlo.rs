@@ -38,7 +38,11 @@ pub struct MonteCarlo {
     pub runs: u32,
     pub seed: u64,
     pub duration_seconds: Spread,
+    /// Sum over nodes of criticality x severity x seconds until patched. Halted runs leave nodes unpatched and dominate its
+    /// mean, however rare they are.
     pub exposure: Spread,
+    /// The exposure of the runs that did not halt; absent if every run halted.
+    pub exposure_without_halt: Option<Spread>,
     pub downtime_seconds: Spread,
     pub longest_downtime_seconds: Spread,
     pub degraded_service_seconds: Spread,
@@ -74,6 +78,11 @@ pub struct MonteCarlo {
 }
 
 impl MonteCarlo {
+    /// The exposure that plans are compared by: that of the runs that did not halt, because halts are counted apart.
+    pub fn compared_exposure(&self) -> &Spread {
+        self.exposure_without_halt.as_ref().unwrap_or(&self.exposure)
+    }
+
     /// The earliest deadline that this share of runs meets; `None` if too few ever patch everything.
     pub fn deadline_met_by(&self, share: f64) -> Option<f64> {
         let needed = (share * f64::from(self.runs)).ceil().max(1.0) as usize;
@@ -152,6 +161,9 @@ fn summarize(
         seed,
         duration_seconds: spread(|run| run.figures.duration),
         exposure: spread(|run| run.figures.exposure),
+        exposure_without_halt: Spread::of_some(
+            runs.iter().filter(|run| !run.counts.halted).map(|run| run.figures.exposure).collect(),
+        ),
         downtime_seconds: spread(|run| run.figures.downtime),
         longest_downtime_seconds: spread(|run| run.figures.longest_downtime),
         degraded_service_seconds: spread(|run| run.figures.degraded_service),

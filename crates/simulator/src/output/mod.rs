@@ -63,11 +63,12 @@ pub fn report_md(rows: &[(String, String)]) -> String {
     )
 }
 
-/// The strategies as a table, with the recommendation and its reason. Times in seconds.
+/// The strategies as a table, with the recommendation and its reason. The exposure is that of the runs that do not halt.
 pub fn comparison_md(scenario: &Scenario, comparison: &ScenarioComparison) -> String {
     let mut text = format!(
-        "# Strategies for {}\n\n| strategy | time P50 | time P95 | downtime | exposure | halts | failed | extra capacity | \
-         front |\n| --- | --: | --: | --: | --: | --: | --: | --: | --- |\n",
+        "# Strategies for {}\n\n| strategy | time P50 (s) | time P95 (s) | mean downtime (s) | exposure P50 (weighted h) | \
+         exposure P95 (weighted h) | halted (% of runs) | mean failed (nodes) | mean extra capacity (node-hours) | front \
+         |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n",
         scenario.name
     );
     let mut remarks = String::new();
@@ -76,14 +77,15 @@ pub fn comparison_md(scenario: &Scenario, comparison: &ScenarioComparison) -> St
         match &outcome.result {
             Some(result) => {
                 text += &format!(
-                    "| {name} | {:.0} | {:.0} | {:.1} | {:.0} | {:.1} % | {:.2} | {:.0} | {} |\n",
+                    "| {name} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {:.1} | {} |\n",
                     result.duration_seconds.p50,
                     result.duration_seconds.p95,
                     result.downtime_seconds.mean,
-                    result.exposure.mean,
+                    result.compared_exposure().p50 / 3600.0,
+                    result.compared_exposure().p95 / 3600.0,
                     result.halt.value * 100.0,
                     result.failed_nodes.mean,
-                    result.extra_capacity_seconds.mean,
+                    result.extra_capacity_seconds.mean / 3600.0,
                     if outcome.pareto { "yes" } else { "" },
                 );
                 for risk in result.services_at_risk.iter().take(3) {
@@ -97,7 +99,7 @@ pub fn comparison_md(scenario: &Scenario, comparison: &ScenarioComparison) -> St
                 }
             }
             None => {
-                text += &format!("| {name} | | | | | | | | |\n");
+                text += &format!("| {name} | | | | | | | | | |\n");
                 let refused = outcome.refused.as_deref().unwrap_or("no plan");
                 remarks += &format!("- {name}: {refused}\n");
             }

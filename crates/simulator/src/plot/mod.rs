@@ -83,36 +83,40 @@ pub fn exposure(scenario: &Scenario, events: &[Event]) -> Result<String, PlotErr
     )
 }
 
-/// Time against exposure of each strategy; the front is filled, the recommended strategy has a ring.
+/// Time against exposure of each strategy, with its downtime; the front is filled, the recommended strategy has a ring, and
+/// a strategy with downtime is red.
 pub fn pareto(comparison: &ScenarioComparison) -> Result<String, PlotError> {
-    let points: Vec<(Strategy, f64, f64, bool)> = comparison
+    let points: Vec<(Strategy, f64, f64, f64, bool)> = comparison
         .outcomes
         .iter()
         .filter_map(|outcome| {
             let result = outcome.result.as_ref()?;
-            Some((outcome.strategy, result.duration_seconds.p95, result.exposure.mean, outcome.pareto))
+            let (time, exposure) = (result.duration_seconds.p95, result.compared_exposure().p95 / 3600.0);
+            Some((outcome.strategy, time, exposure, result.downtime_seconds.mean, outcome.pareto))
         })
         .collect();
     let (right, top) =
         points.iter().fold((1.0, 1.0), |(x, y): (f64, f64), point| (x.max(point.1), y.max(point.2)));
     draw(520, |area| {
-        let mut chart = chart(area, "Strategies", right * 1.25, top * 1.1)?;
+        let mut chart = chart(area, "Strategies: time, exposure and mean downtime", right * 1.25, top * 1.1)?;
         chart
             .configure_mesh()
             .light_line_style(WHITE)
             .x_label_formatter(&whole)
             .y_label_formatter(&whole)
             .x_desc("seconds until the end (P95)")
-            .y_desc("expected exposure")
+            .y_desc("exposure of runs that do not halt (P95, weighted hours)")
             .draw()
             .map_err(failed)?;
-        for (strategy, x, y, on_front) in points {
-            let style = if on_front { BLUE.filled() } else { BLUE.stroke_width(1) };
+        for (strategy, x, y, downtime, on_front) in points {
+            let colour = if downtime > 0.0 { RED } else { BLUE };
+            let style = if on_front { colour.filled() } else { colour.stroke_width(1) };
             chart.draw_series([Circle::new((x, y), 5, style)]).map_err(failed)?;
             if comparison.recommendation == Some(strategy) {
                 chart.draw_series([Circle::new((x, y), 9, RED.stroke_width(2))]).map_err(failed)?;
             }
-            let text = Text::new(strategy.name(), (x + right * 0.015, y), ("sans-serif", 13));
+            let label = format!("{strategy}, {downtime:.0} s down");
+            let text = Text::new(label, (x + right * 0.015, y), ("sans-serif", 13));
             chart.draw_series([text]).map_err(failed)?;
         }
         Ok(())

@@ -21,6 +21,15 @@ fn sound_plan_is_proven_and_one_failure_shows_what_is_missing() {
 }
 
 #[test]
+fn bigbang_is_checked_without_the_guard_that_it_would_not_pass() {
+    let request = request(Strategy::BigBang);
+    let Verdict::Unsafe(example) = check_hosts(&host_plan(&request), &request.graph, 0) else {
+        panic!("was proven")
+    };
+    assert_eq!((example.service.as_str(), example.up, example.events.len()), ("db", 0, 2));
+}
+
+#[test]
 fn more_members_survive_a_failure() {
     let mut request = request(Strategy::Rolling);
     request.graph.services.get_mut(&id("web")).unwrap().min_up = 1;

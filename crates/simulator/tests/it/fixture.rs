@@ -40,6 +40,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         pilot_host_count: 0,
         graph,
         max_parallel: HostCount::Number(10),
+        max_unavailable: None,
         error_threshold: HostCount::Number(0),
         retries: 0,
         forks: None,

@@ -101,11 +101,112 @@ fn short_window_is_noted_by_severity() {
 #[test]
 fn comparison_recommends_with_a_reason() {
     let comparison = compare(&request(Strategy::Rolling), &Strategy::ALL, &DurationModel::default(), 300, 11);
-    assert_eq!(comparison.outcomes.len(), 7);
+    assert_eq!(comparison.outcomes.len(), 6);
+    assert_eq!(comparison.refused.len(), 1);
+    assert_eq!(comparison.refused[0].strategy, Strategy::BlueGreen);
+    assert!(comparison.refused[0].reason.contains("use `canary` or `rolling`"), "{:?}", comparison.refused);
     let recommended = comparison.recommendation.unwrap();
     let row = comparison.outcomes.iter().find(|row| row.strategy == recommended).unwrap();
     assert!(row.pareto && row.errors == 0);
     assert!(comparison.reason.contains(recommended.name()), "{}", comparison.reason);
+}
+
+#[test]
+fn bigbang_shows_the_harm_for_which_it_is_refused() {
+    let comparison = compare(&request(Strategy::Rolling), &Strategy::ALL, &exact(), 5, 1);
+    let of = |strategy| comparison.outcomes.iter().find(|row| row.strategy == strategy).unwrap();
+    let (bigbang, rolling) = (of(Strategy::BigBang), of(Strategy::Rolling));
+    // All five hosts are down for 150 s: web and db are below their min_up for as long.
+    assert_eq!(bigbang.waves, 1);
+    assert_eq!(bigbang.forecast.max_hosts_down.max, 5.0);
+    assert_eq!(bigbang.forecast.downtime_seconds.p50, 2.0 * 150.0);
+    assert_eq!(bigbang.forecast.duration_seconds.p50, 10.0 + 150.0 + 5.0);
+    let codes: Vec<&str> = bigbang.broken_rules.iter().map(|note| note.code.as_str()).collect();
+    assert_eq!(codes, ["service-cannot-keep-min-up"; 2]);
+    assert!(!bigbang.pareto && comparison.recommendation != Some(Strategy::BigBang));
+    assert_eq!((rolling.forecast.downtime_seconds.max, rolling.broken_rules.len()), (0.0, 0));
+    // db is patched, then web: a wave per member and service.
+    let batches = of(Strategy::BatchRolling);
+    assert_eq!((rolling.waves, batches.waves), (3, 5));
+    assert!(batches.forecast.duration_seconds.p50 > rolling.forecast.duration_seconds.p50);
+}
+
+#[test]
+fn bigbang_within_its_budgets_is_played_as_it_runs() {
+    let mut request = request(Strategy::BigBang);
+    request.graph.services.values_mut().for_each(|service| service.min_up = 0);
+    request.rollback = Rollback::Never;
+    request.retries = 1;
+    request.max_parallel = domain::quantity::HostCount::Number(5);
+    let plan = host_plan(&request);
+    assert_eq!(plan.errors().count(), 0);
+    let mut model = exact();
+    model.host.failure_probability = 1.0;
+    let forecast = forecast(&plan, &request.graph, &model, 3, 1);
+    assert_eq!((forecast.max_hosts_down.max, forecast.halt.value), (5.0, 1.0));
+}
+
+#[test]
+fn equal_plans_are_found_by_their_waves_and_the_gentlest_is_recommended() {
+    let mut request = request(Strategy::Rolling);
+    // One service: there is nothing to alternate with.
+    request.targets.retain(|host, _| host.as_str().starts_with("db"));
+    let strategies = [Strategy::Rolling, Strategy::BatchRolling, Strategy::DepGreedy];
+    let comparison = compare(&request, &strategies, &exact(), 5, 1);
+    let equal: Vec<Option<Strategy>> = comparison.outcomes.iter().map(|row| row.same_plan_as).collect();
+    assert_eq!(equal, [Some(Strategy::BatchRolling), None, Some(Strategy::BatchRolling)]);
+    assert_eq!(comparison.recommendation, Some(Strategy::BatchRolling));
+    assert!(comparison.nothing_differs);
+    assert!(comparison.reason.starts_with("nothing differs: every strategy"), "{}", comparison.reason);
+    assert!(
+        comparison.reason.contains("its plan is also that of `rolling`, `dep_greedy`"),
+        "{}",
+        comparison.reason
+    );
+    // With more hosts, the strategies differ.
+    let comparison = compare(&self::request(Strategy::Rolling), &strategies, &exact(), 5, 1);
+    assert!(!comparison.nothing_differs && comparison.outcomes[0].same_plan_as.is_none());
+}
+
+#[test]
+fn exposure_leaves_out_the_runs_that_halt() {
+    let request = request(Strategy::Rolling);
+    let plan = host_plan(&request);
+    let mut model = exact();
+    model.host.failure_probability = 0.05;
+    let some = forecast(&plan, &request.graph, &model, 400, 2);
+    assert!(some.halt.value > 0.1 && some.halt.value < 0.4, "{:?}", some.halt);
+    // Without a failure every run has the same exposure.
+    let without_chance = forecast(&plan, &request.graph, &exact(), 1, 2);
+    let exposure = some.exposure_without_halt.unwrap();
+    assert_eq!((exposure.p50, exposure.p95), (without_chance.exposure.p50, without_chance.exposure.p50));
+    assert!(some.exposure.mean > exposure.mean);
+    model.host.failure_probability = 1.0;
+    let none = forecast(&plan, &request.graph, &model, 5, 2);
+    assert_eq!((none.exposure_without_halt, none.compared_exposure()), (None, &none.exposure));
+}
+
+#[test]
+fn max_unavailable_holds_while_failed_hosts_stay_down() {
+    let mut request = request(Strategy::Rolling);
+    request.graph.services.values_mut().for_each(|service| service.min_up = 0);
+    request.max_unavailable = Some(domain::quantity::HostCount::Number(1));
+    request.error_threshold = domain::quantity::HostCount::Number(5);
+    request.rollback = Rollback::Never;
+    let plan = host_plan(&request);
+    let mut model = exact();
+    model.host.failure_probability = 1.0;
+    // Without a service, so that only the limit of such hosts holds; and with services.
+    for alone in [false, true] {
+        let mut request = request.clone();
+        if alone {
+            request.graph.hosts.values_mut().for_each(|host| host.services.clear());
+        }
+        let plan = if alone { host_plan(&request) } else { plan.clone() };
+        let forecast = forecast(&plan, &request.graph, &model, 5, 1);
+        assert_eq!(forecast.halt.value, 1.0, "no further host may go down");
+        assert_eq!(forecast.max_hosts_down.max, if alone { 1.0 } else { 2.0 });
+    }
 }
 
 #[test]

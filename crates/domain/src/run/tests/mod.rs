@@ -59,8 +59,14 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
             .map(|host| (host.clone(), target.clone()))
             .collect(),
         waves,
-        services: BTreeMap::from([(id("web"), ServiceBudget { min_up: 3, members })]),
-        limits: Limits { max_parallel: 2, error_threshold: 1, retries, forks: None },
+        services: BTreeMap::from([(id("web"), ServiceBudget { min_up: 3, members, max_unavailable: None })]),
+        limits: Limits {
+            max_parallel: 2,
+            error_threshold: 1,
+            retries,
+            forks: None,
+            max_unavailable_without_service: None,
+        },
         workflow: HostWorkflow::default(),
         reboot: Reboot::IfRequired,
         rollback,

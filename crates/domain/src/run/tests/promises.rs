@@ -86,7 +86,7 @@ fn each_batch_needs_a_change_that_is_in_force() {
 fn members_that_are_down_elsewhere_are_missing_from_their_service() {
     let mut plan = simple_plan();
     let members = ["p2", "p3", "p4", "p5", "other"].map(id).to_vec();
-    plan.services.insert(id("web"), ServiceBudget { min_up: 3, members });
+    plan.services.insert(id("web"), ServiceBudget { min_up: 3, members, max_unavailable: None });
     let mut run = Run::new(Rules::default(), at(0));
     let down = |hosts: &BTreeSet<CiId>, down: &[&str]| Answer::Admitted {
         hosts: hosts.clone(),
@@ -122,7 +122,7 @@ fn members_that_are_down_elsewhere_are_missing_from_their_service() {
 fn host_that_is_down_already_can_be_patched() {
     let mut plan = simple_plan();
     let members = ["p2", "p3"].map(id).to_vec();
-    plan.services.insert(id("web"), ServiceBudget { min_up: 1, members });
+    plan.services.insert(id("web"), ServiceBudget { min_up: 1, members, max_unavailable: None });
     let mut run = Run::new(Rules::default(), at(0));
     play_until(&mut run, &plan, "open");
     let admitted = Answer::Admitted {

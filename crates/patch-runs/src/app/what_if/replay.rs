@@ -17,13 +17,10 @@ use planner::PlanRequest;
 use service_kit::{ApiError, ApiResult, problem_types};
 use simulator::{Observed, StrategyOutcome};
 
-use super::{answer, deadline, runs, strategies};
+use super::{answer, deadline, ensure_usable, runs, strategies, wire_comparison};
 use crate::{
     App,
-    app::{
-        plans::{host_graph, wire_forecast},
-        predictions,
-    },
+    app::{plans::host_graph, predictions},
     store::{
         run_records,
         runs::{self as stored_runs, RunRow},
@@ -58,6 +55,7 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     drop(conn);
     let selector = Selector { ids: ids.into_iter().collect(), ..Selector::default() };
     let graph = app.cmdb.get_graph(&selector).await.map_err(upstream_error)?;
+    ensure_usable(&strategies(request))?;
     let plan_request = request_of(&row, &plan, &graph, severities);
     let observed = observed(&hosts);
     let (strategies, runs, seed, deadline) =
@@ -70,18 +68,7 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     });
     let (comparison, deadline) = replayed.await.map_err(ApiError::internal)?;
     let remarks = std::iter::once(actual_course(&plan, &hosts)).chain(comparison.outcomes.iter().map(remark));
-    Ok(PlanComparison {
-        outcomes: comparison
-            .outcomes
-            .iter()
-            .map(|outcome| wire_forecast(outcome.strategy, &outcome.forecast, observations))
-            .collect(),
-        recommended: comparison.recommendation,
-        why: comparison.reason.clone(),
-        notes: Vec::new(),
-        remarks: remarks.collect(),
-        deadline,
-    })
+    Ok(PlanComparison { remarks: remarks.collect(), deadline, ..wire_comparison(&comparison, observations) })
 }
 
 /// The request behind the plan, with its limits of that time and the current graph.
@@ -96,6 +83,7 @@ fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiI
         pilot_host_count: row.policy.pilot_host_count,
         graph: host_graph(graph, &severities, &BTreeMap::new()),
         max_parallel: HostCount::Number(plan.limits.max_parallel),
+        max_unavailable: row.policy.max_unavailable,
         error_threshold: HostCount::Number(plan.limits.error_threshold),
         retries: plan.limits.retries,
         forks: plan.limits.forks,
@@ -136,12 +124,16 @@ fn actual_course(plan: &Plan, hosts: &[HostStatus]) -> String {
 fn remark(outcome: &StrategyOutcome) -> String {
     let StrategyOutcome { strategy, forecast, .. } = outcome;
     let (begun, failed) = (forecast.begun_hosts.mean, forecast.failed_hosts.mean);
-    if forecast.halt.value > 0.5 {
+    let mut text = if forecast.halt.value > 0.5 {
         format!("`{strategy}` would have stopped after {begun} of {} hosts, {failed} failed", forecast.hosts)
     } else {
         format!(
             "`{strategy}` would have patched {begun} of {} hosts in {:.0} s, {failed} failed",
             forecast.hosts, forecast.duration_seconds.p50
         )
+    };
+    if let Some(note) = outcome.broken_rules.first() {
+        text += &format!(", but its plan is refused ({})", note.code);
     }
+    text
 }

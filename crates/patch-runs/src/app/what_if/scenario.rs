@@ -1,6 +1,6 @@
 //! Simulates a scenario from the request body.
 
-use api_types::patch::{Forecast, PlanComparison, SimulatePlans};
+use api_types::patch::{Forecast, PlanComparison, RefusedStrategy, SimulatePlans, StrategyForecast};
 use service_kit::{ApiError, ApiResult};
 use simulator::native::{self, NativeOptions, Sampling, ScenarioOutcome};
 
@@ -15,6 +15,10 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
     if request.deadline_seconds.is_some() {
         let reason = "applies to hosts only; use `patchctl simulate -f --deadline` for a scenario";
         return Err(ApiError::invalid("/deadline_seconds", reason));
+    }
+    if request.check_failures.is_some() {
+        let reason = "applies to hosts only; use `patchctl simulate -f --check` for a scenario";
+        return Err(ApiError::invalid("/check_failures", reason));
     }
     let (strategies, runs, seed) = (strategies(request), runs(request), request.seed);
     let simulated = tokio::task::spawn_blocking(move || {
@@ -31,11 +35,15 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
         Ok(native::compare(&scenario, &strategies, BATCH_SIZE, &options, &Sampling::new(runs, seed)))
     });
     let comparison = simulated.await.map_err(ApiError::internal)??;
-    let refused = comparison.outcomes.iter();
-    let refused =
-        refused.filter_map(|outcome| Some(format!("`{}`: {}", outcome.strategy, outcome.refused.as_ref()?)));
+    let refused = comparison.outcomes.iter().filter_map(|outcome| {
+        Some(RefusedStrategy { strategy: outcome.strategy, reason: outcome.refused.clone()? })
+    });
+    let refused: Vec<RefusedStrategy> = refused.collect();
     Ok(PlanComparison {
-        remarks: refused.collect(),
+        remarks: refused.iter().map(|it| format!("`{}`: {}", it.strategy, it.reason)).collect(),
+        refused,
+        nothing_differs: comparison.nothing_differs,
+        checks: Vec::new(),
         outcomes: comparison.outcomes.iter().filter_map(forecast).collect(),
         recommended: comparison.recommendation,
         why: comparison.reason,
@@ -45,9 +53,9 @@ pub(super) async fn simulate(request: &SimulatePlans, yaml: String) -> ApiResult
 }
 
 /// A node counts as a host, a step as a wave.
-fn forecast(outcome: &ScenarioOutcome) -> Option<Forecast> {
+fn forecast(outcome: &ScenarioOutcome) -> Option<StrategyForecast> {
     let (plan, result) = (outcome.plan.as_ref()?, outcome.result.as_ref()?);
-    Some(Forecast {
+    let forecast = Forecast {
         strategy: outcome.strategy,
         waves: plan.steps.len() as u32,
         duration_p50_seconds: result.duration_seconds.p50,
@@ -59,7 +67,15 @@ fn forecast(outcome: &ScenarioOutcome) -> Option<Forecast> {
         done_in_window_probability: result.done_in_window.map(|share| share.value),
         expected_service_down_seconds: result.downtime_seconds.mean,
         exposure: result.exposure.mean,
+        exposure_p50: Some(result.compared_exposure().p50),
+        exposure_p95: Some(result.compared_exposure().p95),
         simulations: result.runs,
         observations: 0,
+    };
+    Some(StrategyForecast {
+        forecast,
+        broken_rules: Vec::new(),
+        same_plan_as: outcome.same_plan_as,
+        pareto: outcome.pareto,
     })
 }

@@ -95,7 +95,7 @@ fn samples(strategy: Strategy, result: &MonteCarlo) -> String {
     );
     for (name, spread) in [
         ("duration_seconds", &result.duration_seconds),
-        ("exposure", &result.exposure),
+        ("exposure_weighted_seconds", &result.exposure),
         ("downtime_seconds", &result.downtime_seconds),
         ("longest_downtime_seconds", &result.longest_downtime_seconds),
         ("degraded_service_seconds", &result.degraded_service_seconds),

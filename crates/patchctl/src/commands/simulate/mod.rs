@@ -13,6 +13,7 @@ use std::path::Path;
 use domain::strategy::Strategy;
 use planner::{Scenario, scenario};
 
+pub use self::fleet::{plan_remark, weighted_hours};
 use self::folder::Folder;
 use crate::arguments::{ScenarioArguments, SimulateArguments};
 use crate::connect::Connection;
@@ -48,6 +49,8 @@ struct Question {
     runs: Option<u32>,
     deadline: Option<f64>,
     confidence: Option<f64>,
+    /// Nodes that may fail in the proof.
+    check: Option<u32>,
     arguments: ScenarioArguments,
 }
 
@@ -61,6 +64,7 @@ fn of_scenario(file: &Path, arguments: SimulateArguments, printer: Printer) -> C
         runs: arguments.runs,
         deadline: arguments.deadline,
         confidence: arguments.confidence,
+        check: arguments.check,
         arguments: arguments.scenario,
         scenario,
     };

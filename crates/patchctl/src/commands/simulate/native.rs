@@ -53,7 +53,7 @@ pub fn run(question: &Question, printer: Printer) -> CommandResult {
         deadline::answer(question, seconds, &options, &sampling, &comparison, &more)
     });
     bar.set_message("checking");
-    let checks = match question.arguments.check {
+    let checks = match question.check {
         Some(failures) => checks(question, options.max_parallel, failures, &comparison),
         None => Vec::new(),
     };

@@ -1,24 +1,28 @@
 //! A comparison of strategies as a table.
 
+use domain::strategy::Strategy;
 use simulator::native::{MonteCarlo, ScenarioOutcome};
 
 use super::native::Answer;
 use crate::failure::{CommandResult, OK};
 use crate::output::{Printer, clean, print};
 
-const HEADINGS: [&str; 12] = [
+/// Each heading has its unit. `weighted h` is criticality x severity x hours until patched, summed over the nodes.
+const HEADINGS: [&str; 14] = [
     "strategy",
     "steps",
-    "minutes p50",
-    "minutes p95",
-    "downtime s",
-    "downtime p95",
-    "exposure",
-    "halt %",
-    "patched %",
-    "failed",
-    "spare node h",
+    "duration p50 (min)",
+    "duration p95 (min)",
+    "mean downtime (s)",
+    "downtime p95 (s)",
+    "exposure p50 (weighted h)",
+    "exposure p95 (weighted h)",
+    "halted (% of runs)",
+    "patched (% of runs)",
+    "mean failed (nodes)",
+    "mean spare (node-hours)",
     "front",
+    "plan",
 ];
 
 pub fn show(answer: &Answer, printer: Printer) -> CommandResult {
@@ -34,18 +38,24 @@ fn row(outcome: &ScenarioOutcome) -> Vec<String> {
     let front = if outcome.pareto { "*" } else { "" };
     let figures = match &outcome.result {
         Some(result) => figures(result),
-        None => [""; 9].map(str::to_owned),
+        None => [""; 10].map(str::to_owned),
     };
-    [outcome.strategy.to_string(), steps].into_iter().chain(figures).chain([front.to_owned()]).collect()
+    let plan = match (&outcome.refused, outcome.same_plan_as) {
+        (Some(_), _) => "refused".to_owned(),
+        (None, Some(other)) => format!("same plan as {other}"),
+        (None, None) => String::new(),
+    };
+    [outcome.strategy.to_string(), steps].into_iter().chain(figures).chain([front.to_owned(), plan]).collect()
 }
 
-fn figures(result: &MonteCarlo) -> [String; 9] {
+fn figures(result: &MonteCarlo) -> [String; 10] {
     [
         format!("{:.1}", result.duration_seconds.p50 / 60.0),
         format!("{:.1}", result.duration_seconds.p95 / 60.0),
         format!("{:.1}", result.downtime_seconds.mean),
         format!("{:.1}", result.downtime_seconds.p95),
-        format!("{:.0}", result.exposure.mean),
+        format!("{:.1}", result.compared_exposure().p50 / 3600.0),
+        format!("{:.1}", result.compared_exposure().p95 / 3600.0),
         format!("{:.1}", result.halt.value * 100.0),
         format!("{:.1}", result.fully_patched.value * 100.0),
         format!("{:.2}", result.failed_nodes.mean),
@@ -71,13 +81,16 @@ fn remarks(answer: &Answer) -> Vec<String> {
 
 /// One line for each plan that was checked.
 pub fn checks(answer: &Answer) -> Vec<String> {
-    let line = |check: &super::native::Checked| {
-        let failing = match check.failures {
-            0 => "while nothing fails".to_owned(),
-            1 => "while one node fails".to_owned(),
-            count => format!("while {count} nodes fail"),
-        };
-        format!("{} {failing}: {}", check.strategy, clean(&check.verdict.to_string()))
+    let checks = answer.checks.iter();
+    checks.map(|check| checked(check.strategy, check.failures, "node", &check.verdict.to_string())).collect()
+}
+
+/// The verdict about a plan while so many of `what` fail.
+pub fn checked(strategy: Strategy, failures: u32, what: &str, verdict: &str) -> String {
+    let failing = match failures {
+        0 => "while nothing fails".to_owned(),
+        1 => format!("while one {what} fails"),
+        count => format!("while {count} {what}s fail"),
     };
-    answer.checks.iter().map(line).collect()
+    format!("{strategy} {failing}: {}", clean(verdict))
 }
