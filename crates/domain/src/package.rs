@@ -66,4 +66,38 @@ pub struct PackageUpdate {
     pub to: String,
     /// The advisories that this update satisfies, ordered by id.
     pub advisories: Vec<String>,
+    /// The CVEs of those advisories, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cves: Vec<String>,
+}
+
+/// A missing update that the plan leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OmittedUpdate {
+    pub package: String,
+    pub cause: OmitCause,
+}
+
+/// Why a plan leaves out a missing update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum OmitCause {
+    /// The package is held back on the host.
+    Held,
+    /// An exception covers it.
+    Excepted,
+    /// The repositories of the host do not offer the fixed version.
+    NotOffered,
+}
+
+impl OmitCause {
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Held => "held back on the host",
+            Self::Excepted => "excepted",
+            Self::NotOffered => "its fix is not offered by the repositories of the host",
+        }
+    }
 }

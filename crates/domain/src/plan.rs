@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{CiId, RunId},
-    package::{PackageUpdate, Packaging},
+    package::{OmittedUpdate, PackageUpdate, Packaging},
     release::{Check, Deployment, WaveStart},
     selector::Tags,
     strategy::Strategy,
@@ -41,7 +41,7 @@ pub struct Plan {
     /// Selected hosts that are not patched because they could not be scanned, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unscanned: BTreeMap<CiId, String>,
-    /// How many selected hosts miss nothing.
+    /// How many selected hosts have nothing to install.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub up_to_date: u32,
     pub notes: Vec<Note>,
@@ -81,6 +81,9 @@ pub struct Target {
     pub connection: Connection,
     pub updates: Vec<PackageUpdate>,
     pub rollback_mode: RollbackMode,
+    /// Missing updates that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<OmittedUpdate>,
     /// How long its workflow is expected to take. It starts only in an opening that has this much time left.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub expected_seconds: u32,

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
-    package::{PackageUpdate, Packaging},
+    package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging},
     plan::{Plan, Target},
     time::PatchLevel,
 };
@@ -37,21 +37,43 @@ impl Wanted {
     }
 }
 
+/// What hosts install, and what they miss without installing it.
+#[derive(Debug, Default)]
+pub struct PendingUpdates {
+    pub updates: BTreeMap<CiId, Vec<PackageUpdate>>,
+    pub omitted: BTreeMap<CiId, Vec<OmittedUpdate>>,
+}
+
 /// The updates of each host: every package once, at the highest fixed version among the wanted fixes, and no newer.
 /// Leaves out held and excepted packages, fixes that only wait for a reboot, and fixes that the host's repositories do
-/// not offer. Hosts without updates are absent.
+/// not offer, and says so. Hosts without updates are absent.
 pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
     wanted: &Wanted,
-) -> ApiResult<BTreeMap<CiId, Vec<PackageUpdate>>> {
+) -> ApiResult<PendingUpdates> {
+    let mut omitted: BTreeMap<CiId, BTreeSet<OmittedUpdate>> = BTreeMap::new();
     let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
     for row in list_pending(conn, hosts).await? {
-        if row.state != PatchStateOfPackage::Missing || !wanted.includes(&row) {
+        if !wanted.includes(&row) {
             continue;
         }
         let packaging = packaging_of(&row)?;
-        let Some(to) = version_to_install(&row, packaging) else { continue };
+        let to = match (row.state, version_to_install(&row, packaging)) {
+            (PatchStateOfPackage::Missing, Some(to)) => Ok(to),
+            (PatchStateOfPackage::Missing, None) => Err(OmitCause::NotOffered),
+            (PatchStateOfPackage::Held, _) => Err(OmitCause::Held),
+            (PatchStateOfPackage::Excepted, _) => Err(OmitCause::Excepted),
+            (PatchStateOfPackage::PendingReboot, _) => continue,
+        };
+        let to = match to {
+            Ok(to) => to,
+            Err(cause) => {
+                let update = OmittedUpdate { package: row.package, cause };
+                omitted.entry(ci_id(&row.ci_id)?).or_default().insert(update);
+                continue;
+            }
+        };
         match updates.entry(ci_id(&row.ci_id)?).or_default().entry(row.package.clone()) {
             Entry::Vacant(place) => {
                 place.insert(PackageUpdate {
@@ -59,6 +81,7 @@ pub async fn pending_updates(
                     from: row.installed,
                     to,
                     advisories: vec![row.advisory_id],
+                    cves: row.cves,
                 });
             }
             Entry::Occupied(mut place) => {
@@ -67,18 +90,24 @@ pub async fn pending_updates(
                     update.to = to;
                 }
                 update.advisories.push(row.advisory_id);
+                update.cves.extend(row.cves);
             }
         }
     }
     let in_order = |mut update: PackageUpdate| {
         update.advisories.sort();
         update.advisories.dedup();
+        update.cves.sort();
+        update.cves.dedup();
         update
     };
-    Ok(updates
-        .into_iter()
-        .map(|(host, packages)| (host, packages.into_values().map(in_order).collect()))
-        .collect())
+    let updates = updates.into_iter();
+    Ok(PendingUpdates {
+        updates: updates
+            .map(|(host, packages)| (host, packages.into_values().map(in_order).collect()))
+            .collect(),
+        omitted: omitted.into_iter().map(|(host, all)| (host, all.into_iter().collect())).collect(),
+    })
 }
 
 /// Debian archives keep only the newest version: if the archive of a real host offers a newer one, the fixed version is

@@ -1,8 +1,9 @@
 //! The rules, each verb in one transaction. The crate above may call what is public here.
 
 pub mod calendars;
-pub(crate) mod host_states;
+pub(crate) mod change_text;
 mod freeze_prices;
+pub(crate) mod host_states;
 pub mod keys;
 pub(crate) mod notices;
 pub mod plans;

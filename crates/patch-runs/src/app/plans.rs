@@ -109,7 +109,8 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
-        target.updates = pending.remove(id).unwrap_or_default();
+        target.updates = pending.updates.remove(id).unwrap_or_default();
+        target.omitted = pending.omitted.remove(id).unwrap_or_default();
         !target.updates.is_empty()
     });
     choose_rollback_modes(app, &input.policy, &mut targets).await?;

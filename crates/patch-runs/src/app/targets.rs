@@ -61,6 +61,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         tags: ci.tags,
         updates: Vec::new(),
         rollback_mode: RollbackMode::None,
+        omitted: Vec::new(),
         expected_seconds: 0,
     }
 }

@@ -50,7 +50,9 @@ impl<'a> Fleet<'a> {
             })
             .collect();
         let without_service = request.max_unavailable_without_service();
-        spare.extend(without_service.map(|most| most as usize));
+        let is_apart = |host: &&&CiId| graph.hosts.get(**host).is_none_or(|node| node.services.is_empty());
+        let down_apart = hosts.iter().filter(is_apart).filter(|host| !graph.is_up(host)).count();
+        spare.extend(without_service.map(|most| (most as usize).saturating_sub(down_apart)));
 
         let mut dependencies = BTreeSet::new();
         let mut incompatible = Vec::new();

@@ -61,7 +61,7 @@ pub struct PlanRequest {
     pub forks: Option<u32>,
     /// Selected hosts that could not be scanned, and why.
     pub unscanned: BTreeMap<CiId, String>,
-    /// How many selected hosts miss nothing.
+    /// How many selected hosts have nothing to install.
     pub up_to_date: u32,
     pub soak_seconds: u32,
     pub staging_tests: Vec<HostTest>,

@@ -121,12 +121,14 @@ fn without_service(plan: &Plan, graph: &HostGraph, findings: &mut Findings) {
     let Some(most) = plan.limits.max_unavailable_without_service else { return };
     let members: BTreeSet<&CiId> = plan.services.values().flat_map(|budget| &budget.members).collect();
     let goes_down = |host: &&CiId| !members.contains(host) && graph.is_up(host);
+    let is_down = |host: &&CiId| !members.contains(host) && !graph.is_up(host);
+    let already = plan.targets.keys().filter(is_down).count();
     for wave in &plan.waves {
         let down = wave.hosts.iter().filter(goes_down).count();
-        if down > most as usize {
+        if down > 0 && down + already > most as usize {
             let text = format!(
-                "wave `{}` has {down} hosts without a service, but at most {most} may be unavailable; raise \
-                 `max_unavailable`, or choose another strategy",
+                "wave `{}` has {down} hosts without a service, and {already} are down already, but at most {most} may be \
+                 unavailable; raise `max_unavailable`, or choose another strategy",
                 wave.name
             );
             return findings.error("more-than-max-unavailable", text);

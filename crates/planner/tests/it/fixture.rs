@@ -49,6 +49,7 @@ pub fn target(cluster: &str) -> Target {
         connection: Connection::Model,
         updates: vec![],
         rollback_mode: RollbackMode::Snapshot,
+        omitted: Vec::new(),
         expected_seconds: 0,
     }
 }

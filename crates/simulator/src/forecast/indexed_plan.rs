@@ -150,8 +150,9 @@ impl<'a> IndexedPlan<'a> {
         });
         let mut services: Vec<Service> = services.collect();
         services.extend(limit_apart.map(|most| {
-            let up = hosts.iter().filter(|host| host.was_up && host.services.contains(&apart)).count();
-            let must_stay_up = guard(up.saturating_sub(most as usize));
+            let of_it = || hosts.iter().filter(|host| host.services.contains(&apart));
+            let up = of_it().filter(|host| host.was_up).count();
+            let must_stay_up = guard(of_it().count().saturating_sub(most as usize));
             Service { id: None, up: saturating(up), min_up: 0, must_stay_up }
         }));
         let waves = plan.waves.iter().map(|wave| known(&wave.hosts)).collect();

@@ -280,6 +280,7 @@ prop_compose! {
                 connection: Connection::Model,
                 updates: vec![],
                 rollback_mode: host.mode,
+                omitted: Vec::new(),
                 expected_seconds: host.expected_seconds,
             })
         }).collect();

@@ -64,6 +64,7 @@ fn target() -> Target {
         connection: Connection::Model,
         updates: vec![],
         rollback_mode: RollbackMode::Snapshot,
+        omitted: Vec::new(),
         expected_seconds: 0,
     }
 }

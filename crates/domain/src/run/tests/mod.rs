@@ -33,6 +33,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         connection: Connection::Model,
         updates: Vec::new(),
         rollback_mode: RollbackMode::Snapshot,
+        omitted: Vec::new(),
         expected_seconds: 60,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {

@@ -79,7 +79,7 @@ async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
 
 async fn planned(pool: &PgPool, host: &str, wanted: Wanted) -> Vec<(String, String, Vec<String>)> {
     let mut conn = pool.acquire().await.unwrap();
-    let mut updates = pending_updates(&mut conn, &[id(host)], &wanted).await.unwrap();
+    let mut updates = pending_updates(&mut conn, &[id(host)], &wanted).await.unwrap().updates;
     let updates = updates.remove(&id(host)).unwrap_or_default();
     updates.into_iter().map(|update| (update.package, update.to, update.advisories)).collect()
 }

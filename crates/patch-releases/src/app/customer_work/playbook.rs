@@ -177,6 +177,7 @@ fn host(deployer: &Deployer) -> Option<Target> {
         },
         updates: Vec::new(),
         rollback_mode: RollbackMode::None,
+        omitted: Vec::new(),
         expected_seconds: 0,
     })
 }

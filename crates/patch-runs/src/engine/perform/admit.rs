@@ -27,8 +27,8 @@ pub(super) async fn admit_hosts(
         let evidence = Evidence::logged(format!("waiting: {}", wait.reason));
         return Ok((wait.answer(), evidence));
     }
-    let members: BTreeSet<CiId> =
-        plan.services.values().flat_map(|service| service.members.iter().cloned()).collect();
+    let members = plan.services.values().flat_map(|service| service.members.iter().cloned());
+    let members: BTreeSet<CiId> = members.chain(plan.targets.keys().cloned()).collect();
     let asks_driver = host_states::has_driver(plan.targets.values(), plan.snapshot_retention_hours.is_some());
     let mut conn = app.pool.acquire().await?;
     let down = host_states::list_down(app, &mut conn, Some(row.id), &members, asks_driver).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api_types::cmdb::SetMaintenance;
 use domain::{
     ids::CiId,
-    plan::Plan,
+    plan::{Intent, Plan},
     run::{Action, Answer, HostState},
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -16,15 +16,12 @@ use super::{admit, hosts, patch, plan, snapshot, staging_tests, verify};
 use crate::engine::Task;
 use crate::{
     app::{
-        runs,
+        change_text, runs,
         transition::{Evidence, LogLines},
     },
     engine::{ChangeText, SubjectWork, Work},
     upstream_error,
 };
-
-/// Hosts that a text lists before it counts the rest.
-const MAX_LISTED: usize = 50;
 
 pub(super) struct HostWork;
 
@@ -53,24 +50,28 @@ impl SubjectWork for HostWork {
     }
 
     fn change_text(&self, task: &Task<'_>, plan: &Plan, what: &str) -> ApiResult<ChangeText> {
+        let row = &task.loaded.row;
         let packages: usize = plan.targets.values().map(|target| target.updates.len()).sum();
-        Ok(ChangeText {
-            short_description: format!("Patch {} hosts: {what}", plan.targets.len()),
-            description: format!(
-                "Run {} installs {packages} package updates on {} hosts in {} waves.{}",
-                task.loaded.row.id,
-                plan.targets.len(),
-                plan.waves.len(),
-                unscanned_text(plan)
+        let (hosts, waves) = (plan.targets.len(), plan.waves.len());
+        let (short_description, work) = match &plan.intent {
+            Intent::Rollback { of_run, .. } => (
+                format!("Roll back {hosts} hosts: {what}"),
+                format!("Run {} undoes run {of_run} on {hosts} hosts in {waves} waves.", row.id),
             ),
-            backout_plan: match plan.snapshot_retention_hours {
-                Some(hours) => {
-                    format!(
-                        "Each host is reverted to the snapshot taken before its update, kept for {hours} h."
-                    )
-                }
-                None => "No snapshots are taken; packages must be downgraded manually.".to_owned(),
-            },
+            Intent::Patch | Intent::Deploy(_) => (
+                format!("Patch {hosts} hosts: {what}"),
+                format!(
+                    "Run {} installs {packages} package updates on {hosts} hosts in {waves} waves.",
+                    row.id
+                ),
+            ),
+        };
+        let address = format!("{}/dashboard/runs/{}", task.app.settings.public_url, row.id);
+        let details = change_text::describe(plan, row.prediction.as_ref(), &address);
+        Ok(ChangeText {
+            short_description,
+            description: format!("{work}\n{details}"),
+            backout_plan: change_text::backout(plan),
         })
     }
 
@@ -120,18 +121,6 @@ impl SubjectWork for HostWork {
     fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         std::future::ready(Ok(Vec::new())).boxed()
     }
-}
-
-/// The hosts that are not patched because nothing is known about them.
-fn unscanned_text(plan: &Plan) -> String {
-    if plan.unscanned.is_empty() {
-        return String::new();
-    }
-    let lines = plan.unscanned.iter().take(MAX_LISTED).map(|(host, reason)| format!("\n  {host}: {reason}"));
-    let rest = plan.unscanned.len().saturating_sub(MAX_LISTED);
-    let rest = if rest > 0 { format!("\n  and {rest} more") } else { String::new() };
-    let count = plan.unscanned.len();
-    format!("\nSkipped: {count} hosts could not be scanned:{}{rest}", lines.collect::<String>())
 }
 
 /// Ends the run's own maintenance on a host, also on a host that was lost during the run.

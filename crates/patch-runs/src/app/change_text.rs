@@ -1,0 +1,224 @@
+//! What an approver reads about a plan of hosts: everything that will run, per group of hosts that are treated alike.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
+
+use api_types::patch::Forecast;
+use domain::{
+    ids::CiId,
+    package::{OmittedUpdate, PackageUpdate},
+    plan::{Connection, Intent, JumpHost, Plan, Target},
+    workflow::{Command, Drain, Reboot, RollbackMode},
+};
+
+/// Characters of a text, below the limit of ITSM.
+const MOST_CHARACTERS: usize = 18_000;
+/// Hosts that a group names.
+const MOST_NAMED: usize = 40;
+
+/// The description of the change. What does not fit is counted, and `address` names where all of it is.
+pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = expectation(&mut text, prediction);
+    let _ = commands(&mut text, plan);
+    let _ = skipped(&mut text, plan);
+    let mut groups: BTreeMap<String, Vec<&CiId>> = BTreeMap::new();
+    for (host, target) in &plan.targets {
+        groups.entry(of_host(plan, target)).or_default().push(host);
+    }
+    let mut groups: Vec<(Vec<&CiId>, String)> =
+        groups.into_iter().map(|(text, hosts)| (hosts, text)).collect();
+    groups.sort();
+    let total = groups.len();
+    for (number, (hosts, body)) in groups.into_iter().enumerate() {
+        let group = format!("\n{} hosts: {}\n{body}", hosts.len(), named(&hosts));
+        if text.chars().count() + group.chars().count() > MOST_CHARACTERS {
+            let _ = write!(
+                text,
+                "\nNOT SHOWN HERE: {} further groups of hosts. The whole plan: {address}\n",
+                total - number
+            );
+            break;
+        }
+        text += &group;
+    }
+    text
+}
+
+/// How the hosts of the plan return to where they were.
+pub fn backout(plan: &Plan) -> String {
+    let count = |mode| plan.targets.values().filter(|target| target.rollback_mode == mode).count();
+    let lines = [
+        (count(RollbackMode::Snapshot), snapshot_way(plan)),
+        (count(RollbackMode::Downgrade), "downgrade their packages to the versions of before".to_owned()),
+        (
+            count(RollbackMode::None),
+            "CANNOT be rolled back: there is neither a snapshot nor an older version to install".to_owned(),
+        ),
+    ];
+    let lines = lines.into_iter().filter(|(count, _)| *count > 0);
+    lines.map(|(count, way)| format!("{count} hosts {way}.")).collect::<Vec<_>>().join("\n")
+}
+
+fn snapshot_way(plan: &Plan) -> String {
+    match plan.snapshot_retention_hours {
+        Some(hours) => format!("return to the snapshot taken before their update, kept for {hours} h"),
+        None => "CANNOT be rolled back: the policy takes no snapshots".to_owned(),
+    }
+}
+
+fn expectation(text: &mut String, prediction: Option<&Forecast>) -> fmt::Result {
+    let Some(prediction) = prediction else { return Ok(()) };
+    writeln!(
+        text,
+        "Expected: done in {:.0} min (P50) to {:.0} min (P95), at most {} hosts down at once, {:.1} hosts fail; the run \
+         halts in {:.1} % of {} simulated runs.",
+        prediction.duration_p50_seconds / 60.0,
+        prediction.duration_p95_seconds / 60.0,
+        prediction.max_hosts_down,
+        prediction.expected_failed_hosts,
+        prediction.halt_probability * 100.0,
+        prediction.simulations,
+    )
+}
+
+/// The commands of the policy, which are the same for each host.
+fn commands(text: &mut String, plan: &Plan) -> fmt::Result {
+    let workflow = &plan.workflow;
+    let drain = match &workflow.drain {
+        Some(Drain::Command(command)) => std::slice::from_ref(command),
+        _ => &[],
+    };
+    let as_root = [
+        ("before the downtime", workflow.pre_downtime_commands.as_slice()),
+        ("until it is drained", drain),
+        ("before the update", workflow.pre_update_commands.as_slice()),
+        ("after the update", workflow.post_update_commands.as_slice()),
+    ];
+    if plan.intent == Intent::Patch && as_root.iter().any(|(_, commands)| !commands.is_empty()) {
+        writeln!(text, "\n!! RUNS AS ROOT ON EVERY HOST")?;
+        for (when, commands) in as_root {
+            for command in commands {
+                writeln!(text, "!!   {when}: {}", shown(command))?;
+            }
+        }
+    }
+    if let Some(Drain::Url(url)) = &workflow.drain {
+        writeln!(text, "\nDrained when {url} answers 2xx.")?;
+    }
+    let hooks = &workflow.maintenance_hooks;
+    for (when, commands) in [("begins", &hooks.on), ("ends", &hooks.off)] {
+        for command in commands {
+            writeln!(
+                text,
+                "On the platform's machine, when the maintenance of a host {when}: {}",
+                shown(command)
+            )?;
+        }
+    }
+    for test in &plan.staging_tests {
+        writeln!(text, "Staging test `{}`, before and after the update", test.name)?;
+    }
+    Ok(())
+}
+
+fn skipped(text: &mut String, plan: &Plan) -> fmt::Result {
+    if plan.unscanned.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\nSKIPPED, because they could not be scanned: {} hosts", plan.unscanned.len())?;
+    for (host, reason) in plan.unscanned.iter().take(MOST_NAMED) {
+        writeln!(text, "  {host}: {reason}")?;
+    }
+    match plan.unscanned.len().saturating_sub(MOST_NAMED) {
+        0 => Ok(()),
+        more => writeln!(text, "  and {more} more"),
+    }
+}
+
+/// What is done to one host, without its name: equal for all hosts of a group.
+fn of_host(plan: &Plan, target: &Target) -> String {
+    let mut text = String::new();
+    let _ = write_host(&mut text, plan, target);
+    text
+}
+
+fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
+    if plan.intent == Intent::Patch {
+        for update in &target.updates {
+            let PackageUpdate { package, from, to, advisories, .. } = update;
+            writeln!(text, "  installs    {package} {from} -> {to} ({})", advisories.join(", "))?;
+        }
+        let mut cves: Vec<&str> =
+            target.updates.iter().flat_map(|update| &update.cves).map(String::as_str).collect();
+        cves.sort_unstable();
+        cves.dedup();
+        if !cves.is_empty() {
+            writeln!(text, "  closes      {}", cves.join(", "))?;
+        }
+        for OmittedUpdate { package, cause } in &target.omitted {
+            writeln!(text, "  NOT         {package}: {}", cause.explanation())?;
+        }
+        let reboots = match plan.reboot {
+            Reboot::Never => "never, also if the update requires it",
+            Reboot::IfRequired => "if the update requires it",
+            Reboot::Always => "ALWAYS",
+        };
+        writeln!(text, "  reboots     {reboots}")?;
+    }
+    if !target.services.is_empty() {
+        writeln!(text, "  stops       {} (started again afterwards)", target.services.join(", "))?;
+    }
+    writeln!(text, "  reached     {}", reached(&target.connection))?;
+    let way_back = match (&plan.intent, target.rollback_mode) {
+        (Intent::Patch, RollbackMode::Snapshot) => snapshot_way(plan),
+        (Intent::Patch, RollbackMode::Downgrade) => "downgrades its packages".to_owned(),
+        (Intent::Patch, RollbackMode::None) => "CANNOT be rolled back".to_owned(),
+        (_, RollbackMode::Downgrade) => "this change downgrades its packages".to_owned(),
+        _ => "this change returns it to its snapshot: what was written since is lost".to_owned(),
+    };
+    writeln!(text, "  way back    {way_back}")
+}
+
+/// Without the address, which differs from host to host.
+fn reached(connection: &Connection) -> String {
+    match connection {
+        Connection::Model => "through the driver of its virtual machine".to_owned(),
+        Connection::Ssh { port, user, jump, .. } => {
+            let user = user.as_deref().unwrap_or("the user of the settings");
+            let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
+            let jump = jump.as_ref().map(through).unwrap_or_default();
+            format!("over SSH as {user}{port}{jump}")
+        }
+    }
+}
+
+fn through(jump: &JumpHost) -> String {
+    let user = jump.user.as_deref().map(|user| format!(" as {user}")).unwrap_or_default();
+    let port = jump.port.map(|port| format!(", port {port}")).unwrap_or_default();
+    format!(", through jump host {}{user}{port}", jump.address)
+}
+
+fn named(hosts: &[&CiId]) -> String {
+    let names: Vec<&str> = hosts.iter().take(MOST_NAMED).map(|host| host.as_str()).collect();
+    match hosts.len().saturating_sub(MOST_NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// A command as one line. Words with other characters than those of names are quoted.
+fn shown(command: &Command) -> String {
+    let word = |word: &String| {
+        let is_plain =
+            !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./:=@%+,{}".contains(c));
+        if is_plain { word.clone() } else { format!("{word:?}") }
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+
+use domain::{
+    package::{OmitCause, Packaging},
+    plan::{Gate, Limits, Wave, WaveKind},
+    strategy::Strategy,
+    workflow::{HostCheck, HostTest, HostWorkflow, MaintenanceHooks, Rollback},
+};
+use serde_json::Value;
+
+use super::*;
+
+fn id(name: &str) -> CiId {
+    CiId::new(name).unwrap()
+}
+
+fn update(package: &str, to: &str, cve: &str) -> PackageUpdate {
+    PackageUpdate {
+        package: package.to_owned(),
+        from: "1.0-1".to_owned(),
+        to: to.to_owned(),
+        advisories: vec![format!("ADV-{package}")],
+        cves: vec![cve.to_owned()],
+    }
+}
+
+fn words(text: &str) -> Command {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// Two web hosts that are alike, and a database behind a jump host.
+fn plan() -> Plan {
+    let web = Target {
+        os: "debian12".to_owned(),
+        packaging: Packaging::Dpkg,
+        tags: BTreeMap::new(),
+        services: vec!["nginx".to_owned()],
+        connection: Connection::Model,
+        updates: vec![update("openssl", "1.1-7", "CVE-2026-1001")],
+        rollback_mode: RollbackMode::Snapshot,
+        omitted: vec![OmittedUpdate { package: "linux-image".to_owned(), cause: OmitCause::Held }],
+        expected_seconds: 60,
+    };
+    let jump = JumpHost {
+        address: "bastion.example".to_owned(),
+        port: Some(2222),
+        user: Some("hopper".to_owned()),
+        host_key: None,
+    };
+    let ssh = Connection::Ssh {
+        address: "10.0.0.7".to_owned(),
+        port: Some(22),
+        user: Some("deployer".to_owned()),
+        host_key: None,
+        jump: Some(jump),
+        python: None,
+    };
+    let db = Target {
+        services: vec!["postgresql".to_owned()],
+        connection: ssh,
+        updates: vec![update("libxml2", "2.9-9", "CVE-2026-2002"), update("curl", "8.5-2", "CVE-2026-3003")],
+        rollback_mode: RollbackMode::None,
+        omitted: vec![OmittedUpdate { package: "glibc".to_owned(), cause: OmitCause::NotOffered }],
+        ..web.clone()
+    };
+    let targets = BTreeMap::from([(id("web-1"), web.clone()), (id("web-2"), web), (id("db-1"), db)]);
+    Plan {
+        intent: Intent::Patch,
+        strategy: Strategy::Rolling,
+        waves: vec![Wave {
+            name: "batch-1".to_owned(),
+            kind: WaveKind::Batch,
+            hosts: targets.keys().cloned().collect(),
+            gate: Gate { tests: false, soak_seconds: 0 },
+            start: None,
+            checks: vec![],
+        }],
+        targets,
+        services: BTreeMap::new(),
+        limits: Limits { max_parallel: 3, error_threshold: 1, retries: 0, forks: None },
+        workflow: HostWorkflow {
+            pre_downtime_commands: vec![words("/usr/local/bin/announce --soon")],
+            pre_update_commands: vec![vec![
+                "sh".to_owned(),
+                "-c".to_owned(),
+                "rm -rf /var/cache/*; sync".to_owned(),
+            ]],
+            post_update_commands: vec![words("/usr/local/bin/warm-up")],
+            drain: Some(Drain::Command(words("/usr/local/bin/is-drained {host}"))),
+            maintenance_hooks: MaintenanceHooks {
+                on: vec![words("silence.sh {host} on")],
+                off: vec![words("silence.sh {host} off")],
+            },
+            ..HostWorkflow::default()
+        },
+        reboot: Reboot::Always,
+        rollback: Rollback::Auto,
+        snapshot_retention_hours: Some(72),
+        staging_tests: vec![HostTest { name: "shop answers".to_owned(), check: HostCheck::Reachable }],
+        unscanned: BTreeMap::from([(id("old-1"), "connection refused".to_owned())]),
+        up_to_date: 4,
+        notes: vec![],
+    }
+}
+
+/// Every text and number in a part of the plan.
+fn leaves(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => drop(found.insert(text.clone())),
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, found)),
+        Value::Object(members) => members.values().for_each(|value| leaves(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn everything_that_will_run_is_in_the_text() {
+    let plan = plan();
+    let text = describe(&plan, None, "http://platform/patch/runs/1/plan");
+    let json = serde_json::to_value(&plan).unwrap();
+    let mut wanted = BTreeSet::new();
+    for part in
+        ["pre_downtime_commands", "pre_update_commands", "post_update_commands", "drain", "maintenance_hooks"]
+    {
+        leaves(&json["workflow"][part], &mut wanted);
+    }
+    for (host, target) in json["targets"].as_object().unwrap() {
+        wanted.insert(host.clone());
+        for part in ["updates", "services"] {
+            leaves(&target[part], &mut wanted);
+        }
+        for omitted in target["omitted"].as_array().unwrap() {
+            leaves(&omitted["package"], &mut wanted);
+        }
+        for part in ["user", "jump"] {
+            leaves(&target["connection"][part], &mut wanted);
+        }
+    }
+    for test in json["staging_tests"].as_array().unwrap() {
+        leaves(&test["name"], &mut wanted);
+    }
+    for (host, reason) in json["unscanned"].as_object().unwrap() {
+        wanted.insert(host.clone());
+        leaves(reason, &mut wanted);
+    }
+    assert!(wanted.len() > 40, "the plan has everything: {wanted:?}");
+    for part in wanted {
+        assert!(text.contains(&part), "`{part}` is missing:\n{text}");
+    }
+    for consequence in
+        ["!! RUNS AS ROOT", "reboots     ALWAYS", "CANNOT be rolled back", "kept for 72 h", "port 2222"]
+    {
+        assert!(text.contains(consequence), "`{consequence}` is missing:\n{text}");
+    }
+    assert!(text.contains("2 hosts: web-1, web-2"), "hosts that are treated alike are one group:\n{text}");
+}
+
+#[test]
+fn way_back_is_stated_for_each_kind_of_host() {
+    let text = backout(&plan());
+    assert_eq!(
+        text,
+        "2 hosts return to the snapshot taken before their update, kept for 72 h.\n1 hosts CANNOT be rolled back: there is \
+         neither a snapshot nor an older version to install."
+    );
+    let without = Plan { snapshot_retention_hours: None, ..plan() };
+    assert!(!backout(&without).contains("return to the snapshot"), "none is taken");
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_can_be_found() {
+    let mut plan = plan();
+    let one = plan.targets[&id("web-1")].clone();
+    for number in 0..2000 {
+        let updates = vec![update(&format!("package-{number}"), "2", "CVE-2026-1001")];
+        plan.targets.insert(id(&format!("host-{number}")), Target { updates, ..one.clone() });
+    }
+    let text = describe(&plan, None, "http://platform/patch/runs/1/plan");
+    assert!(text.chars().count() <= MOST_CHARACTERS + 200);
+    assert!(
+        text.contains("NOT SHOWN HERE: ") && text.contains("http://platform/patch/runs/1/plan"),
+        "{text}"
+    );
+    assert!(text.contains("!! RUNS AS ROOT"), "commands come first");
+}
