@@ -77,7 +77,13 @@ fn plan() -> Plan {
         }],
         targets,
         services: BTreeMap::new(),
-        limits: Limits { max_parallel: 3, error_threshold: 1, retries: 0, forks: None },
+        limits: Limits {
+            max_parallel: 3,
+            error_threshold: 1,
+            retries: 0,
+            forks: None,
+            max_unavailable_without_service: None,
+        },
         workflow: HostWorkflow {
             pre_downtime_commands: vec![words("/usr/local/bin/announce --soon")],
             pre_update_commands: vec![vec![
