@@ -72,8 +72,12 @@ impl Desk {
 
     /// The run with all its parts: `plan`, `waves`, `host_states` and `log_tail`.
     pub async fn get(&self, run: &str) -> Value {
-        let summary = self.patch.get(&format!("/patch/runs/{run}")).await.expect(200);
-        self.with_parts(summary, &mut Value::Null).await.expect("the parts of the run are read")
+        self.until(run, "read", |_| true).await
+    }
+
+    async fn find_summary(&self, run: &str) -> Option<Value> {
+        let answer = self.patch.get(&format!("/patch/runs/{run}")).await;
+        (answer.status == 200).then_some(answer.json)
     }
 
     /// Adds to the summary of a run its parts, which are read after it. `plan` keeps the plan, which does not change. `None`
@@ -98,14 +102,20 @@ impl Desk {
     /// Waits until the run with its parts meets the condition. Panics with the run after two minutes.
     pub async fn until(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut plan = Value::Null;
-        let find = async |summary| self.with_parts(summary, &mut plan).await;
+        // While the summary is the same before and after, all parts belong to it.
+        let find = async |summary: Value| {
+            let found = self.with_parts(summary.clone(), &mut plan).await?;
+            (self.find_summary(run).await? == summary).then_some(found)
+        };
         self.poll(run, what, find, wanted).await
     }
 
     /// Waits until the summary of the run meets the condition, and returns the run with its parts.
     async fn until_summary(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let summary = self.poll(run, what, async |summary| Some(summary), wanted).await;
-        self.with_parts(summary, &mut Value::Null).await.expect("the parts of the run are read")
+        let mut plan = Value::Null;
+        let find = async |_| self.with_parts(summary.clone(), &mut plan).await;
+        self.poll(run, "read", find, |_| true).await
     }
 
     async fn poll(
@@ -118,9 +128,8 @@ impl Desk {
         let until = tokio::time::Instant::now() + Duration::from_secs(120);
         let mut last = Value::Null;
         while tokio::time::Instant::now() < until {
-            let answer = self.patch.get(&format!("/patch/runs/{run}")).await;
-            if answer.status == 200
-                && let Some(found) = find(answer.json).await
+            if let Some(summary) = self.find_summary(run).await
+                && let Some(found) = find(summary).await
             {
                 last = found;
                 if wanted(&last) {
