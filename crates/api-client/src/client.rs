@@ -51,7 +51,7 @@ pub enum ClientError {
     Unreadable {
         service: &'static str,
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -149,7 +149,17 @@ impl Client {
 
     pub async fn get_text(&self, path: &str, query: &[(&str, String)]) -> Result<String, ClientError> {
         let response = self.send(Method::GET, path, |request| request.query(query)).await?;
-        response.text().await.map_err(|source| ClientError::Unreadable { service: self.service, source })
+        response.text().await.map_err(|error| self.unreadable(error))
+    }
+
+    /// Reads NDJSON: one item per line.
+    pub async fn get_lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Vec<T>, ClientError> {
+        let text = self.get_text(path, query).await?;
+        text.lines().map(|line| serde_json::from_str(line).map_err(|error| self.unreadable(error))).collect()
     }
 
     /// Opens a stream (server-sent events). Returns when the head of the answer is there; the caller reads the body.
@@ -237,7 +247,11 @@ impl Client {
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
-        response.json().await.map_err(|source| ClientError::Unreadable { service: self.service, source })
+        response.json().await.map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: impl std::error::Error + Send + Sync + 'static) -> ClientError {
+        ClientError::Unreadable { service: self.service, source: Box::new(error) }
     }
 
     async fn send(

@@ -5,13 +5,14 @@ use std::time::Duration;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
     CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
-    FreezeConflicts, HostCompliance, InstalledOn, Inventory, InventoryReport, PendingPackage, PlanComparison,
-    PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail, RunReport, RunSummary, Scan,
-    ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport,
-    UnfixedVulnerability,
+    FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory, InventoryReport, LogLine,
+    PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
+    RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
+    TimelinessReport, UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
+    plan::Plan,
     policy::Policy,
 };
 use reqwest::Response;
@@ -205,6 +206,32 @@ impl PatchClient {
         let mut headers = vec![("Accept", "text/event-stream".to_owned())];
         headers.extend(last_event_id.map(|last| ("Last-Event-ID", last.to_owned())));
         self.0.open(&format!("/patch/runs/{id}/events"), &headers).await
+    }
+
+    /// What its change requests approval of. Not found until the run is planned.
+    pub async fn get_run_plan(&self, id: RunId) -> Result<Plan, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}/plan"), &[]).await
+    }
+
+    /// In their order, up to `most`.
+    pub async fn list_run_waves(&self, id: RunId, most: usize) -> Result<Vec<WaveStatus>, ClientError> {
+        self.0.get_all(&format!("/patch/runs/{id}/waves"), &[], most).await
+    }
+
+    /// Wave by wave, up to `most`.
+    pub async fn list_run_hosts(
+        &self,
+        id: RunId,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<HostStatus>, ClientError> {
+        self.0.get_all(&format!("/patch/runs/{id}/hosts"), filter, most).await
+    }
+
+    /// The last lines of the log, oldest first; `lines` is 1 to 1000.
+    pub async fn get_run_log_tail(&self, id: RunId, lines: u32) -> Result<Vec<LogLine>, ClientError> {
+        let query = [("format", "ndjson".to_owned()), ("tail", lines.to_string())];
+        self.0.get_lines(&format!("/patch/runs/{id}/logs"), &query).await
     }
 
     /// The whole log; `format` is `text` or `ndjson`.

@@ -3,7 +3,7 @@
 use api_client::Client;
 use secrecy::ExposeSecret;
 use service_kit::server::{Context, Service};
-use sqlx::migrate::Migrator;
+use sqlx::{PgPool, migrate::Migrator};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -32,6 +32,10 @@ impl Service for Cmdb {
 
     fn routes(state: App) -> OpenApiRouter {
         api::routes().with_state(state)
+    }
+
+    fn with_pool(app: &App, pool: &PgPool) -> App {
+        App { pool: pool.clone(), ..app.clone() }
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {

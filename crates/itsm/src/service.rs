@@ -9,7 +9,7 @@ use service_kit::{
     outbound::Receivers,
     server::{Context, Service},
 };
-use sqlx::migrate::Migrator;
+use sqlx::{PgPool, migrate::Migrator};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -31,6 +31,8 @@ impl Service for Itsm {
     const DEFAULT_PORT: u16 = 8082;
     /// The approval page holds nothing but the means to ask for more with a token.
     const PUBLIC_PATHS: &'static [&'static str] = &["/approve/*"];
+    /// Runs wait for decisions about changes.
+    const ORDERS: &'static [&'static str] = &["/itsm/changes", "/approve/"];
 
     type Settings = Settings;
     type State = App;
@@ -45,6 +47,10 @@ impl Service for Itsm {
 
     fn routes(state: App) -> OpenApiRouter {
         api::routes().with_state(state)
+    }
+
+    fn with_pool(app: &App, pool: &PgPool) -> App {
+        App { pool: pool.clone(), ..app.clone() }
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {

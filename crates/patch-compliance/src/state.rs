@@ -19,10 +19,12 @@ use crate::{
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App {
+    pub pool: PgPool,
+    parts: Arc<Parts>,
+}
 
 pub struct Parts {
-    pub pool: PgPool,
     pub reads: ReadPool,
     pub clock: Clock,
     pub settings: Settings,
@@ -40,9 +42,8 @@ pub struct Parts {
 
 impl App {
     pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Parts {
-            pool: context.pool.clone(),
-            reads: ReadPool::new(&context.pool)?,
+        let parts = Parts {
+            reads: ReadPool::new(&context.request_pool)?,
             clock: context.clock.clone(),
             cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose_secret()),
             settings,
@@ -53,7 +54,13 @@ impl App {
             import_slots: ImportSlots::default(),
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),
-        })))
+        };
+        Ok(Self { pool: context.pool.clone(), parts: Arc::new(parts) })
+    }
+
+    /// The same with the connections of another pool.
+    pub fn with_pool(&self, pool: &PgPool) -> Self {
+        Self { pool: pool.clone(), parts: self.parts.clone() }
     }
 }
 
@@ -61,6 +68,6 @@ impl Deref for App {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }

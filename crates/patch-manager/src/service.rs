@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use patch_releases::{CustomerWork, Outside};
 use service_kit::server::{Context, Service};
-use sqlx::migrate::Migrator;
+use sqlx::{PgPool, migrate::Migrator};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -27,6 +27,8 @@ impl Service for PatchManager {
     const DEFAULT_PORT: u16 = 8080;
     /// The page contains no data: it asks for a token and reads the API with it. Callbacks are signed.
     const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*", "/patch/callbacks/*"];
+    const ORDERS: &'static [&'static str] =
+        &["/patch/runs", "/patch/advisories/{cve_id}/remediate", "/patch/releases", "/patch/callbacks/"];
 
     type Settings = Settings;
     type State = App;
@@ -48,6 +50,11 @@ impl Service for PatchManager {
             .merge(patch_runs::routes().with_state(app.runs))
             .merge(patch_releases::routes().with_state(app.releases))
             .merge(page::routes())
+    }
+
+    fn with_pool(app: &App, pool: &PgPool) -> App {
+        let runs = app.runs.with_pool(pool);
+        App { compliance: runs.compliance.clone(), releases: app.releases.with_runs(&runs), runs }
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {

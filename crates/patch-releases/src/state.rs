@@ -37,6 +37,11 @@ impl App {
             outside: outside.clone(),
         }
     }
+
+    /// The same with the connections of `runs`.
+    pub fn with_runs(&self, runs: &patch_runs::App) -> Self {
+        Self::new(runs, &self.outside)
+    }
 }
 
 impl Outside {

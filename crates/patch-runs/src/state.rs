@@ -19,11 +19,13 @@ pub(crate) type Change = Option<RunId>;
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub struct App {
+    pub pool: PgPool,
+    pub compliance: patch_compliance::App,
+    parts: Arc<Parts>,
+}
 
 pub struct Parts {
-    pub compliance: patch_compliance::App,
-    pub pool: PgPool,
     pub clock: Clock,
     pub settings: Settings,
     pub cmdb: CmdbClient,
@@ -49,11 +51,9 @@ impl App {
     ) -> anyhow::Result<Self> {
         leases::migrate(&context.pool).await?;
         let token = context.service_token.expose_secret();
-        Ok(Self(Arc::new(Parts {
-            pool: context.pool.clone(),
+        let parts = Parts {
             clock: context.clock.clone(),
             cmdb: compliance.cmdb.clone(),
-            compliance,
             itsm: ItsmClient::new(&settings.itsm_url, token),
             sim: SimClient::new(&settings.sim_engine_url, token),
             runner: runner(&settings)?,
@@ -64,7 +64,13 @@ impl App {
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),
             settings,
-        })))
+        };
+        Ok(Self { pool: context.pool.clone(), compliance, parts: Arc::new(parts) })
+    }
+
+    /// The same with the connections of another pool.
+    pub fn with_pool(&self, pool: &PgPool) -> Self {
+        Self { pool: pool.clone(), compliance: self.compliance.with_pool(pool), parts: self.parts.clone() }
     }
 }
 
@@ -72,7 +78,7 @@ impl Deref for App {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 

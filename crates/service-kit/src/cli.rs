@@ -111,8 +111,10 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
+    let pools = pools::<S>(&config.database)?;
     let context = Context {
-        pool: pool::<S>(&config.database)?,
+        pool: pools.work,
+        request_pool: pools.requests,
         clock: Clock::system(),
         service_token: read_token(&config.service_token_file)?,
         shutdown: stop_signal()?,
@@ -127,7 +129,7 @@ async fn migrate<S: Service>(
     admin_token_file: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     telemetry::start_logging(LogFormat::Text, "info,sqlx=warn");
-    let pool = pool::<S>(&config)?;
+    let pool = pools::<S>(&config)?.work;
     database::migrate(&pool, S::SCHEMA, S::migrator())
         .await
         .map_err(|error| anyhow::anyhow!(database::explain(&error)))?;
@@ -155,9 +157,9 @@ async fn migrate<S: Service>(
     Ok(())
 }
 
-fn pool<S: Service>(config: &DatabaseConfig) -> anyhow::Result<sqlx::PgPool> {
+fn pools<S: Service>(config: &DatabaseConfig) -> anyhow::Result<database::Pools> {
     let url = database_url(config)?;
-    database::connect(url.expose_secret(), S::NAME, config.database_max_connections).map_err(|_| {
+    database::Pools::connect(url.expose_secret(), S::NAME, config.database_max_connections).map_err(|_| {
         anyhow::anyhow!("the database URL cannot be read; expected `postgres://user@host/database`")
     })
 }

@@ -17,7 +17,9 @@ pub struct DatabaseConfig {
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Maximum number of connections of this service. The patch-manager opens up to half as many more for short reads.
+    /// Maximum number of connections of this service, without a few for heartbeats, notifications and tokens. Half of them serve
+    /// runs, orders and other services, half the requests of clients; at least two each. The patch-manager opens up to half as
+    /// many more for short reads.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=200))]
     pub database_max_connections: u32,
 }

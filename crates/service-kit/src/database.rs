@@ -1,4 +1,4 @@
-//! The pool, and the migrations of one schema per service in one database.
+//! The pools, and the migrations of one schema per service in one database.
 
 use std::{io, time::Duration};
 
@@ -23,6 +23,28 @@ fn platform_migrator() -> Migrator {
     sqlx::migrate!("../../migrations/platform")
 }
 
+/// The connections of a service. Readers cannot take those on which runs depend.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    /// Of the engine, background work, orders to runs, and requests of other services.
+    pub work: PgPool,
+    /// Of all other requests.
+    pub requests: PgPool,
+}
+
+impl Pools {
+    /// Opens two pools with half of the connections each, but at least two.
+    pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result<Self, sqlx::Error> {
+        let half = max_connections.div_ceil(2).max(2);
+        Ok(Self { work: connect(url, service, half)?, requests: connect(url, service, half)? })
+    }
+
+    pub async fn close(&self) {
+        self.work.close().await;
+        self.requests.close().await;
+    }
+}
+
 /// Opens a pool. Connections are made when needed, so the database may become reachable later.
 pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result<PgPool, sqlx::Error> {
     let options: PgConnectOptions = url.parse()?;
@@ -42,6 +64,12 @@ pub fn connect(url: &str, service: &'static str, max_connections: u32) -> Result
             })
         })
         .connect_lazy_with(options))
+}
+
+/// A pool of its own to the same database.
+pub(crate) fn separate(pool: &PgPool, max_connections: u32) -> PgPool {
+    let options = pool.options().clone().max_connections(max_connections);
+    options.connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()))
 }
 
 /// Refuses a server that takes no writes: a standby, or a primary that was made read-only. A proxy may lead to one while

@@ -56,10 +56,10 @@ impl Manager for Connector {
 }
 
 impl ReadPool {
-    /// Connects to the database of `pool`, with half as many connections.
+    /// Connects to the database of `pool`, with as many connections.
     pub fn new(pool: &PgPool) -> Result<Self, BuildError> {
         let connector = Connector(PgConnectOptions::clone(&pool.connect_options()));
-        let most = pool.options().get_max_connections().div_ceil(2);
+        let most = pool.options().get_max_connections();
         let deadline = Some(ACQUIRE_TIMEOUT);
         Pool::builder(connector)
             .max_size(most as usize)

@@ -1,6 +1,6 @@
 //! One service: its routes as a table, the layers around them, and how it is started and stopped.
 
-use api_types::problem_types;
+use api_types::{access::Role, problem_types};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
@@ -27,10 +28,12 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
-    access, auth,
+    access,
+    auth::{self, Caller},
     clock::Clock,
     conditional,
     contract::{self, QueryParameters, refuse_unknown_parameters},
+    database,
     error::{ApiError, ApiResult},
     extract::Json,
     problem, telemetry,
@@ -44,13 +47,18 @@ pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that has not arrived by then is refused.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections for the look-up of tokens. A flood of unknown tokens delays neither runs nor known callers.
+const TOKEN_CONNECTIONS: u32 = 2;
 /// At a stop, requests and background tasks get this long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What a service is started with.
 #[derive(Clone)]
 pub struct Context {
+    /// For the service's own work: the engine, background tasks, orders, and requests of other services.
     pub pool: PgPool,
+    /// For all other requests.
+    pub request_pool: PgPool,
     pub clock: Clock,
     /// For requests to the other services.
     pub service_token: SecretString,
@@ -70,6 +78,10 @@ pub trait Service: 'static {
     /// Paths served without a token; a final `*` matches anything.
     const PUBLIC_PATHS: &'static [&'static str] = &[];
 
+    /// Writes to routes that start with one of these are orders to runs, or decisions that runs wait for. They have the
+    /// connections of the service's own work, so that readers cannot delay them.
+    const ORDERS: &'static [&'static str] = &[];
+
     /// Settings in addition to [`crate::config::ServeConfig`].
     type Settings: clap::Args + Clone + std::fmt::Debug + Send + Sync;
     type State: Clone + Send + Sync + 'static;
@@ -79,7 +91,9 @@ pub trait Service: 'static {
     fn contract() -> OpenApi;
     /// The service's own routes around its started state.
     fn routes(state: Self::State) -> OpenApiRouter;
-    /// Makes the state and spawns background work on `context.tasks`. The schema is migrated when this is called.
+    /// The same state with the connections of this pool.
+    fn with_pool(state: &Self::State, pool: &PgPool) -> Self::State;
+    /// Makes the state, with `context.pool`, and spawns background work on `context.tasks`. The schema is migrated when this is called.
     async fn start(context: &Context, settings: Self::Settings) -> anyhow::Result<Self::State>;
     /// Names and base URLs of the services this one needs; `/readyz` checks them.
     fn dependencies(settings: &Self::Settings) -> Vec<(&'static str, String)>;
@@ -98,19 +112,24 @@ pub fn router<S: Service>(
     state: S::State,
     dependencies: Vec<(&'static str, String)>,
 ) -> Router {
-    let (own, own_contract) = S::routes(state).split_for_parts();
-    let access_state = access::AccessState { pool: context.pool.clone(), clock: context.clock.clone() };
+    let for_requests = S::with_pool(&state, &context.request_pool);
+    let (own, own_contract) = S::routes(for_requests).split_for_parts();
+    let (work, _) = S::routes(state).split_for_parts();
+    let work_routes = WorkRoutes { routes: work, orders: S::ORDERS };
+    let access_state =
+        access::AccessState { pool: context.request_pool.clone(), clock: context.clock.clone() };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
     let contract = contract::complete::<S>(own_contract);
     let parameters = Arc::new(QueryParameters::of(&contract));
-    let authenticator =
-        auth::Authenticator::new(context.pool.clone(), context.clock.clone(), S::NAME, S::PUBLIC_PATHS);
+    let tokens = database::separate(&context.pool, TOKEN_CONNECTIONS);
+    let authenticator = auth::Authenticator::new(tokens, context.clock.clone(), S::NAME, S::PUBLIC_PATHS);
     let readiness = Readiness {
-        pool: context.pool.clone(),
+        pool: context.request_pool.clone(),
         dependencies: Arc::new(dependencies),
         client: reqwest::Client::new(),
     };
-    own.merge(access)
+    own.route_layer(middleware::from_fn_with_state(work_routes, separate_work))
+        .merge(access)
         .route_layer(middleware::from_fn_with_state(parameters, refuse_unknown_parameters))
         .merge(Router::new().route("/readyz", get(readyz)).with_state(readiness))
         .route("/healthz", get(async || "ok"))
@@ -132,6 +151,40 @@ pub fn router<S: Service>(
         .layer(middleware::from_fn(async move |request: Request, next: Next| {
             observe(S::NAME, request, next).await
         }))
+}
+
+/// The routes of a service with the connections of its own work.
+#[derive(Clone)]
+struct WorkRoutes {
+    routes: Router,
+    orders: &'static [&'static str],
+}
+
+impl WorkRoutes {
+    fn serves(&self, request: &Request) -> bool {
+        let is_of_service =
+            request.extensions().get::<Caller>().is_some_and(|caller| caller.is(Role::Service));
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        let is_order =
+            !request.method().is_safe() && self.orders.iter().any(|orders| route.starts_with(orders));
+        is_of_service || is_order
+    }
+}
+
+/// Passes what runs depend on, orders and requests of other services, to the routes that have connections of their own.
+async fn separate_work(State(work): State<WorkRoutes>, request: Request, next: Next) -> Response {
+    if !work.serves(&request) {
+        return next.run(request).await;
+    }
+    // The other routes match the path again, so nothing of the first match may remain.
+    let (mut parts, body) = request.into_parts();
+    let mut matched = std::mem::take(&mut parts.extensions);
+    matched.remove::<Caller>().map(|caller| parts.extensions.insert(caller));
+    matched.remove::<RequestId>().map(|id| parts.extensions.insert(id));
+    match work.routes.oneshot(Request::from_parts(parts, body)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 /// Sets the request's id, and records logs and metrics.

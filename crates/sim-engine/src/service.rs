@@ -1,7 +1,7 @@
 //! The service as the platform starts it.
 
 use service_kit::server::{Context, Service};
-use sqlx::migrate::Migrator;
+use sqlx::{PgPool, migrate::Migrator};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -28,6 +28,10 @@ impl Service for SimEngine {
 
     fn routes(app: App) -> OpenApiRouter {
         api::routes().with_state(app)
+    }
+
+    fn with_pool(app: &App, pool: &PgPool) -> App {
+        App { pool: pool.clone(), ..app.clone() }
     }
 
     async fn start(context: &Context, settings: SimSettings) -> anyhow::Result<App> {

@@ -70,18 +70,68 @@ impl Desk {
         run["id"].as_str().unwrap().to_owned()
     }
 
+    /// The run with all its parts: `plan`, `waves`, `host_states` and `log_tail`.
     pub async fn get(&self, run: &str) -> Value {
-        self.patch.get(&format!("/patch/runs/{run}")).await.expect(200)
+        self.until(run, "read", |_| true).await
     }
 
-    /// Waits until the run meets the condition. Panics with the run after two minutes.
+    async fn find_summary(&self, run: &str) -> Option<Value> {
+        let answer = self.patch.get(&format!("/patch/runs/{run}")).await;
+        (answer.status == 200).then_some(answer.json)
+    }
+
+    /// Adds to the summary of a run its parts, which are read after it. `plan` keeps the plan, which does not change. `None`
+    /// if a part cannot be read now.
+    async fn with_parts(&self, mut run: Value, plan: &mut Value) -> Option<Value> {
+        let path = format!("/patch/runs/{}", run["id"].as_str()?);
+        let read = async |part: &str| {
+            Some(self.patch.get(&format!("{path}/{part}")).await).filter(|it| it.status == 200)
+        };
+        if plan.is_null() && run["plan_hash"].is_string() {
+            *plan = read("plan").await?.json;
+        }
+        run["plan"] = plan.clone();
+        run["waves"] = read("waves?limit=1000").await?.json["items"].clone();
+        run["host_states"] = read("hosts?limit=1000").await?.json["items"].clone();
+        let log = read("logs?format=ndjson&tail=50").await?.text;
+        run["log_tail"] =
+            log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a log line")).collect();
+        Some(run)
+    }
+
+    /// Waits until the run with its parts meets the condition. Panics with the run after two minutes.
     pub async fn until(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut plan = Value::Null;
+        // While the summary is the same before and after, all parts belong to it.
+        let find = async |summary: Value| {
+            let found = self.with_parts(summary.clone(), &mut plan).await?;
+            (self.find_summary(run).await? == summary).then_some(found)
+        };
+        self.poll(run, what, find, wanted).await
+    }
+
+    /// Waits until the summary of the run meets the condition, and returns the run with its parts.
+    async fn until_summary(&self, run: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let summary = self.poll(run, what, async |summary| Some(summary), wanted).await;
+        let mut plan = Value::Null;
+        let find = async |_| self.with_parts(summary.clone(), &mut plan).await;
+        self.poll(run, "read", find, |_| true).await
+    }
+
+    async fn poll(
+        &self,
+        run: &str,
+        what: &str,
+        mut find: impl AsyncFnMut(Value) -> Option<Value>,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let until = tokio::time::Instant::now() + Duration::from_secs(120);
         let mut last = Value::Null;
         while tokio::time::Instant::now() < until {
-            let answer = self.patch.get(&format!("/patch/runs/{run}")).await;
-            if answer.status == 200 {
-                last = answer.json;
+            if let Some(summary) = self.find_summary(run).await
+                && let Some(found) = find(summary).await
+            {
+                last = found;
                 if wanted(&last) {
                     return last;
                 }
@@ -92,17 +142,17 @@ impl Desk {
     }
 
     pub async fn until_state(&self, run: &str, state: &str) -> Value {
-        self.until(run, state, |run| run["state"] == state).await
+        self.until_summary(run, state, |run| run["state"] == state).await
     }
 
     /// Waits for the end of the run, in any state.
     pub async fn until_ended(&self, run: &str) -> Value {
-        self.until(run, "ended", |run| !run["ended_at"].is_null()).await
+        self.until_summary(run, "ended", |run| !run["ended_at"].is_null()).await
     }
 
     pub async fn approve(&self, run: &str) -> String {
         let run = self
-            .until(run, "awaiting approval", |run| {
+            .until_summary(run, "awaiting approval", |run| {
                 run["state"] == "awaiting_approval" && run["change_id"].is_string()
             })
             .await;

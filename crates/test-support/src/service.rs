@@ -6,7 +6,8 @@ use api_types::access::Role;
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
 use service_kit::{
-    Clock, access, database,
+    Clock, access,
+    database::{self, Pools},
     server::{self, Context, Service},
 };
 use sqlx::PgPool;
@@ -19,6 +20,8 @@ use crate::http::Http;
 pub struct TestService {
     pub base: String,
     pub pool: PgPool,
+    /// The connections of clients' requests.
+    pub request_pool: PgPool,
     pub clock: Clock,
     pub shutdown: CancellationToken,
     service_token: String,
@@ -39,11 +42,13 @@ impl TestService {
         listener: TcpListener,
         clock: Clock,
     ) -> Self {
-        let pool = database::connect(url, S::NAME, 10).expect("a database URL");
+        let Pools { work: pool, requests: request_pool } =
+            Pools::connect(url, S::NAME, 20).expect("a database URL");
         database::migrate(&pool, S::SCHEMA, S::migrator()).await.expect("the database is migrated");
         let service_token = token(&pool, "service:platform", &[Role::Service]).await;
         let context = Context {
             pool: pool.clone(),
+            request_pool: request_pool.clone(),
             clock: clock.clone(),
             service_token: SecretString::from(service_token.clone()),
             shutdown: CancellationToken::new(),
@@ -58,7 +63,7 @@ impl TestService {
                 runtime.block_on(server::serve::<S>(context, listener, settings))
             })
         };
-        let this = Self { base, pool, clock, shutdown, service_token, server: Some(server) };
+        let this = Self { base, pool, request_pool, clock, shutdown, service_token, server: Some(server) };
         this.wait_until_up().await;
         this
     }
@@ -123,6 +128,7 @@ impl TestService {
                 .unwrap();
         }
         self.pool.close().await;
+        self.request_pool.close().await;
     }
 }
 

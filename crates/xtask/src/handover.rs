@@ -18,6 +18,9 @@ pub enum Benchmark {
     /// Compliance at scale next to a baseline, on the same data; `-- --cis 1000000` for the whole (100,000 by
     /// default: some minutes)
     Compliance,
+    /// A run beside 500 clients that send one request a second each, and beside clients that send without pause, against the
+    /// run alone; `-- --clients N --seconds N --hosts N --eager N`
+    Load,
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
@@ -59,6 +62,11 @@ pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) 
             bootstrap::run(workspace, Needs::Platform)?;
             command.env("SQLX_OFFLINE", "true");
             &["run", "--release", "--package", "patch-manager", "--example", "bench_compliance"]
+        }
+        Benchmark::Load => {
+            bootstrap::run(workspace, Needs::Platform)?;
+            command.env("SQLX_OFFLINE", "true");
+            &["run", "--release", "--package", "patch-manager", "--example", "bench_load"]
         }
     };
     command.args(of_release).args(["--quiet", "--"]).args(arguments);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
-    plan::{Plan, PlanHash, WaveKind},
+    plan::{PlanHash, WaveKind},
     run::{HostState, RunState, Stage, WaitCause},
     selector::Selector,
     strategy::Strategy,
@@ -125,21 +125,16 @@ pub struct RunWait {
     pub until: DateTime<Utc>,
 }
 
-/// A run with all its details.
+/// A run without its plan, waves, hosts and log, which have paths of their own: `/patch/runs/{id}/plan` and so on.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {
     #[serde(flatten)]
     pub summary: RunSummary,
-    pub plan: Option<Plan>,
-    pub waves: Vec<WaveStatus>,
-    pub host_states: Vec<HostStatus>,
     /// Staging tests before and after the update.
     pub tests: TestTotals,
     /// What was predicted for its plan. Absent until it is planned, and for deployments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Forecast>,
-    /// The last lines of its log.
-    pub log_tail: Vec<LogLine>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -147,9 +142,19 @@ pub struct WaveStatus {
     pub index: u32,
     pub name: String,
     pub kind: WaveKind,
-    /// `pending`, `running`, `done`.
-    pub state: String,
+    pub state: WaveState,
     pub hosts: HostCounts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaveState {
+    /// Some of its hosts have not ended, and it is not the wave that the run works on.
+    Pending,
+    /// The run works on it.
+    Running,
+    /// All of its hosts have ended.
+    Done,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

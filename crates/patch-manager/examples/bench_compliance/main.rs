@@ -128,7 +128,7 @@ fn settings() -> BTreeMap<String, String> {
         ("work_mem", "32MB"),
         ("maintenance_work_mem", "512MB"),
         ("checkpoint_timeout", "15min"),
-        ("max_connections", "60"),
+        ("max_connections", "100"),
         ("shared_preload_libraries", "pg_stat_statements"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -16,11 +16,23 @@ const STATE_CLASS = {
 
 class Refused extends Error {}
 
+// Hosts and log lines shown with a run.
+const MAX_HOSTS = 500;
+const LOG_TAIL = 50;
+
 async function api(path) {
+  return (await ask(path)).json();
+}
+
+async function apiLines(path) {
+  return (await (await ask(path)).text()).split("\n").filter((line) => line).map((line) => JSON.parse(line));
+}
+
+async function ask(path) {
   const answer = await fetch(path, { headers: { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` } });
   if (answer.status === 401) throw new Refused((await answer.json()).detail);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `the service answered ${answer.status}`);
-  return answer.json();
+  return answer;
 }
 
 function element(tag, properties = {}, ...children) {
@@ -77,15 +89,19 @@ async function showFleet() {
 }
 
 async function showRun(id) {
-  const run = await api(`/patch/runs/${encodeURIComponent(id)}`);
-  const waves = run.waves.map((wave) => [wave.name, words(wave.kind), words(wave.state), `${wave.hosts.succeeded} of ${wave.hosts.total}`, String(wave.hosts.failed)]);
-  const hosts = run.host_states.map((host) => [host.ci_id, run.waves[host.wave]?.name ?? "", state(host.state), String(host.attempts),
+  const path = `/patch/runs/${encodeURIComponent(id)}`;
+  const [run, listedWaves, listedHosts, lines] = await Promise.all([api(path), api(`${path}/waves?limit=1000`), api(`${path}/hosts?limit=${MAX_HOSTS}`),
+    apiLines(`${path}/logs?format=ndjson&tail=${LOG_TAIL}`)]);
+  const waves = listedWaves.items.map((wave) => [wave.name, words(wave.kind), words(wave.state), `${wave.hosts.succeeded} of ${wave.hosts.total}`, String(wave.hosts.failed)]);
+  const waveOf = new Map(listedWaves.items.map((wave) => [wave.index, wave.name]));
+  const more = listedHosts.next_page_token ? `The first ${MAX_HOSTS} of ${run.hosts.total} hosts; patchctl run hosts lists all.` : "";
+  const hosts = listedHosts.items.map((host) => [host.ci_id, waveOf.get(host.wave) ?? "", state(host.state), String(host.attempts),
     String(host.changed.length), host.rebooted ? "yes" : "no", host.error ?? ""]);
   const predicted = run.prediction;
   const prediction = predicted ? `Predicted: ${minutes(predicted.duration_p50_seconds)} at P50 and ${minutes(predicted.duration_p95_seconds)} at P95,` +
     ` halts in ${(predicted.halt_probability * 100).toFixed(1)} % of runs, ${predicted.expected_failed_hosts.toFixed(2)} failed hosts on average,` +
     ` at most ${predicted.max_hosts_down} hosts down at once, ${predicted.expected_service_down_seconds.toFixed(0)} s of service below its minimum` : "";
-  const log = run.log_tail.map((line) => `${line.at.slice(11, 19)} ${line.ci_id ? line.ci_id + ": " : ""}${line.text}`).join("\n");
+  const log = lines.map((line) => `${line.at.slice(11, 19)} ${line.ci_id ? line.ci_id + ": " : ""}${line.text}`).join("\n");
   return [
     element("h1", {}, `Run ${run.id}`),
     element("p", {}, state(run.state), run.reason ? ` – ${run.reason}` : "", ` · change ${run.change_id ?? "none"} · requested by ${run.requested_by}`),
@@ -94,6 +110,7 @@ async function showRun(id) {
     element("p", {}, prediction),
     element("h2", {}, "Waves"), table(["wave", "kind", "state", "patched", "failed"], waves, "No plan yet."),
     element("h2", {}, "Hosts"), table(["host", "wave", "state", "attempts", "packages", "rebooted", "reason"], hosts, "No host yet."),
+    more ? element("p", {}, more) : null,
     element("h2", {}, "Log"), element("pre", {}, log || "Nothing yet."),
   ];
 }
@@ -103,7 +120,7 @@ async function show() {
   const run = location.pathname.match(/^\/dashboard\/runs\/([^/]+)$/);
   try {
     const parts = await (run ? showRun(run[1]) : showFleet());
-    content.replaceChildren(...parts);
+    content.replaceChildren(...parts.filter((part) => part !== null));
     connection.textContent = `as of ${new Date().toLocaleTimeString()}`;
   } catch (error) {
     if (error instanceof Refused) return signIn(error.message);

@@ -12,6 +12,8 @@ mod lifecycle;
 mod outages;
 mod platform;
 mod promises;
+mod readers;
+mod reading;
 mod release_faults;
 mod release_weeks;
 mod releases;

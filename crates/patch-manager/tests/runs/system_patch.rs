@@ -144,8 +144,7 @@ async fn host_whose_key_the_vault_refuses_is_not_changed_and_the_token_is_delete
     platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
     assert!(platform.token_files().contains(&run), "a run that waits keeps its token");
     let admin = platform.patch_service.as_ref().unwrap().as_role("root", &[Role::Admin]).await;
-    let shown =
-        admin.get("/access/audit").await.text + &platform.patch.get(&format!("/patch/runs/{run}")).await.text;
+    let shown = admin.get("/access/audit").await.text + &platform.get(&run).await.to_string();
     assert!(!shown.contains(TOKEN), "the token is visible");
 
     platform.approve(&run).await;

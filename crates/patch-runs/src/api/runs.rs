@@ -124,7 +124,8 @@ async fn list_runs(
     runs::list_runs(&app, &filter, &request).await.map(Json)
 }
 
-/// Read a run: state, stage, plan, waves, hosts, tests, and the last lines of its log.
+/// Read a run: its state, what it waits for, how many hosts are in each state, its tests and its prediction. Its `plan`, `waves`,
+/// `hosts` and `logs` have paths of their own.
 #[utoipa::path(get, path = "/patch/runs/{id}", tag = "runs", params(("id" = Uuid, Path, description = "run")),
     responses((status = 200, body = RunDetail), (status = "4XX", body = Problem)))]
 async fn get_run(State(app): State<App>, _: Viewer, Path(id): Path<RunId>) -> ApiResult<Json<RunDetail>> {
@@ -164,19 +165,29 @@ fn to_sse(events: impl Stream<Item = CloudEvent>) -> impl Stream<Item = Result<s
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+struct LogParams {
+    /// Output format; see the description of the operation.
+    format: Option<String>,
+    /// Only the last lines, as many as this; 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    tail: Option<u32>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct FormatParams {
     /// Output format; see the description of the operation.
     format: Option<String>,
 }
 
-/// Stream the whole log of a run: `format=text` (default) or `ndjson`.
-#[utoipa::path(get, path = "/patch/runs/{id}/logs", tag = "runs", params(("id" = Uuid, Path, description = "run"), FormatParams),
+/// Stream the log of a run, oldest line first: `format=text` (default) or `ndjson`.
+#[utoipa::path(get, path = "/patch/runs/{id}/logs", tag = "runs", params(("id" = Uuid, Path, description = "run"), LogParams),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = Problem)))]
 async fn get_run_logs(
     State(app): State<App>,
     _: Viewer,
     Path(id): Path<RunId>,
-    Query(params): Query<FormatParams>,
+    Query(params): Query<LogParams>,
 ) -> ApiResult<Response> {
     let as_text = match params.format.as_deref() {
         None | Some("text") => true,
@@ -185,7 +196,7 @@ async fn get_run_logs(
             return Err(ApiError::invalid("format", format!("must be `text` or `ndjson`, not `{other}`")));
         }
     };
-    let lines = run_stream::get_run_logs(app, id).await?;
+    let lines = run_stream::get_run_logs(app, id, params.tail).await?;
     Ok(run_text::log_response(lines, as_text))
 }
 

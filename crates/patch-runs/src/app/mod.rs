@@ -13,6 +13,7 @@ pub(crate) mod previews;
 pub mod records;
 pub(crate) mod run_changes;
 pub(crate) mod run_files;
+pub(crate) mod run_parts;
 pub(crate) mod run_stream;
 pub mod runs;
 pub(crate) mod scan_targets;

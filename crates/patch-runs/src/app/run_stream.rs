@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use api_types::patch::{CloudEvent, LogLine};
 use domain::ids::RunId;
 use futures::{Stream, stream};
-use service_kit::ApiResult;
+use service_kit::{ApiError, ApiResult};
 use tokio::sync::broadcast;
 
 use super::run_changes;
@@ -24,7 +24,7 @@ pub(crate) async fn list_run_events(
 ) -> ApiResult<impl Stream<Item = CloudEvent> + use<>> {
     let changes = app.changes.subscribe();
     let mut conn = app.pool.acquire().await?;
-    runs::get_run(&mut conn, id).await?;
+    runs::has_ended(&mut conn, id).await?;
     drop(conn);
     let follower = Follower { app, id, after, waiting: VecDeque::new(), changes };
     Ok(stream::unfold(follower, async |mut follower| follower.next().await.map(|event| (event, follower))))
@@ -73,15 +73,28 @@ impl Follower {
     }
 }
 
-/// The whole log.
+/// Most lines of a tail.
+const MAX_TAIL: u32 = 1000;
+
+/// The log, or its last `tail` lines.
 pub(crate) async fn get_run_logs(
     app: App,
     id: RunId,
+    tail: Option<u32>,
 ) -> ApiResult<impl Stream<Item = ApiResult<LogLine>> + use<>> {
     let mut conn = app.pool.acquire().await?;
-    runs::get_run(&mut conn, id).await?;
+    runs::has_ended(&mut conn, id).await?;
+    let (waiting, is_complete) = match tail {
+        None => (Vec::new(), false),
+        Some(tail @ 1..=MAX_TAIL) => {
+            (run_records::list_log_tail(&mut conn, id, i64::from(tail)).await?, true)
+        }
+        Some(other) => {
+            return Err(ApiError::invalid("tail", format!("must be 1 to {MAX_TAIL}, not {other}")));
+        }
+    };
     drop(conn);
-    let reader = LogReader { app, id, after: 0, waiting: VecDeque::new(), failed: false };
+    let reader = LogReader { app, id, after: 0, waiting: waiting.into(), is_complete };
     Ok(stream::unfold(reader, async |mut reader| reader.next().await.map(|line| (line, reader))))
 }
 
@@ -90,16 +103,17 @@ struct LogReader {
     id: RunId,
     after: i64,
     waiting: VecDeque<LogLine>,
-    failed: bool,
+    /// Nothing is read after the lines that wait.
+    is_complete: bool,
 }
 
 impl LogReader {
     async fn next(&mut self) -> Option<ApiResult<LogLine>> {
-        if self.waiting.is_empty() && !self.failed {
+        if self.waiting.is_empty() && !self.is_complete {
             match read_page(&self.app, self.id, self.after).await {
                 Ok(lines) => self.waiting = lines.into(),
                 Err(error) => {
-                    self.failed = true;
+                    self.is_complete = true;
                     return Some(Err(error));
                 }
             }

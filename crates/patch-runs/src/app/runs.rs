@@ -3,13 +3,13 @@
 use ansible::Secret;
 use api_types::page::Page;
 use api_types::patch::{
-    Actual, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, RunWait,
-    StageReport, StartRun, WaveStatus,
+    Actual, HostCounts, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, RunWait, StageReport,
+    StartRun,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::{CiId, RunId},
-    plan::{Plan, Subject},
+    plan::Subject,
     policy::Policy,
     run::{Event, HostState, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
@@ -23,7 +23,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{plans, system_patch};
+use super::{plans, run_parts, system_patch};
 use super::{
     run_changes,
     transition::{self, Evidence, TransitionError},
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     App,
     store::{
-        host_steps, run_records,
+        run_hosts, run_records,
         runs::{self, RunRow},
     },
     vault::token_file,
@@ -39,9 +39,6 @@ use crate::{
 use patch_compliance::app::policies;
 
 pub(crate) use crate::store::runs::RunFilter;
-
-/// Log lines shown with a run.
-const LOG_TAIL: i64 = 50;
 
 /// What a run starts from, in addition to the request.
 #[derive(Debug, Clone, Default)]
@@ -329,7 +326,7 @@ pub(crate) async fn retry_failed(
         return steer_run(app, caller, id, Order::RetryFailed, reason).await;
     }
     refuse_customers(&row)?;
-    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
     drop(conn);
     let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
     let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
@@ -398,7 +395,7 @@ pub(crate) async fn list_runs(
     let mut conn = app.pool.acquire().await?;
     let rows = runs::list_runs(&mut conn, filter, after, limit + 1).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
-    let mut counts = run_records::count_hosts(&mut conn, &ids).await?;
+    let mut counts = run_hosts::count_hosts(&mut conn, &ids).await?;
     let summaries = rows.into_iter().map(|row| {
         let counts = counts.remove(&row.id).unwrap_or_default();
         summarize(row, counts)
@@ -409,26 +406,15 @@ pub(crate) async fn list_runs(
 pub(crate) async fn get_run(app: &App, id: RunId) -> ApiResult<RunDetail> {
     let mut conn = app.pool.acquire().await?;
     let row = runs::get_run(&mut conn, id).await?;
-    let plan = runs::find_plan(&mut conn, id).await?;
-    let mut host_states = run_records::list_host_statuses(&mut conn, id).await?;
-    let mut steps = host_steps::list_host_steps(&mut conn, id).await?;
-    for host in &mut host_states {
-        host.steps = steps.remove(&host.ci_id).unwrap_or_default();
-    }
-    let waves = waves(plan.as_ref(), &host_states, &row);
     Ok(RunDetail {
         tests: run_records::get_test_totals(&mut conn, id).await?,
-        log_tail: run_records::list_log_tail(&mut conn, id, LOG_TAIL).await?,
         prediction: row.prediction.clone(),
         summary: summary(&mut conn, row).await?,
-        plan,
-        waves,
-        host_states,
     })
 }
 
 async fn summary(conn: &mut PgConnection, row: RunRow) -> ApiResult<RunSummary> {
-    let mut counts = run_records::count_hosts(conn, &[row.id.0]).await?;
+    let mut counts = run_hosts::count_hosts(conn, &[row.id.0]).await?;
     let counts = counts.remove(&row.id).unwrap_or_default();
     Ok(summarize(row, counts))
 }
@@ -465,40 +451,15 @@ fn wait_of(machine: &Run) -> Option<RunWait> {
     Some(RunWait { cause: hold.cause, reason: hold.reason.clone(), until: *not_before })
 }
 
-fn waves(plan: Option<&Plan>, hosts: &[HostStatus], row: &RunRow) -> Vec<WaveStatus> {
-    let Some(plan) = plan else { return Vec::new() };
-    let of_wave = |index: u32| hosts.iter().filter(move |host| host.wave == Some(index));
-    let status = |(index, wave): (u32, &domain::plan::Wave)| {
-        let counts = counts_of(of_wave(index).map(|host| host.state));
-        let is_current = row.machine.wave == index as usize
-            && matches!(row.machine.progress, Progress::At(domain::run::Stage::Executing));
-        let state = match (is_current, counts.pending + counts.working == 0) {
-            (true, _) => "running",
-            (false, true) => "done",
-            (false, false) => "pending",
-        };
-        WaveStatus { index, name: wave.name.clone(), kind: wave.kind, state: state.to_owned(), hosts: counts }
-    };
-    (0..).zip(&plan.waves).map(status).collect()
-}
-
-fn counts_of(states: impl Iterator<Item = HostState>) -> HostCounts {
-    let mut counts = HostCounts::default();
-    for state in states {
-        run_records::add_hosts(&mut counts, state, 1);
-    }
-    counts
-}
-
 /// The evidence of a run: what was planned, what happened, what proves it.
 pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport> {
     let mut conn = app.pool.acquire().await?;
     let row = runs::get_run(&mut conn, id).await?;
     let plan = runs::find_plan(&mut conn, id).await?;
-    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
     let changes = run_records::list_state_changes(&mut conn, id).await?;
     let tests = run_records::get_test_totals(&mut conn, id).await?;
-    let waves = waves(plan.as_ref(), &hosts, &row);
+    let waves = run_parts::list_waves(&mut conn, id, &row.machine, None, i64::MAX).await?;
     let retention = plan
         .as_ref()
         .and_then(|plan| plan.snapshot_retention_hours)

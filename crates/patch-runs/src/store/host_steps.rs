@@ -60,14 +60,19 @@ pub async fn upsert_host_step(
     Ok(())
 }
 
-/// The steps of each host's latest attempt, in their order.
-pub async fn list_host_steps(conn: &mut PgConnection, id: RunId) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
+/// The steps of the latest attempt on each of these hosts, in their order.
+pub async fn list_host_steps(
+    conn: &mut PgConnection,
+    id: RunId,
+    hosts: &[String],
+) -> ApiResult<BTreeMap<CiId, Vec<HostStep>>> {
     let rows = sqlx::query!(
         "SELECT steps.ci_id, steps.step, steps.state, steps.tries, steps.detail, steps.started_at, steps.ended_at
          FROM patch.run_host_steps steps JOIN patch.run_hosts hosts
              ON hosts.run_id = steps.run_id AND hosts.ci_id = steps.ci_id AND hosts.attempts = steps.attempt
-         WHERE steps.run_id = $1 ORDER BY steps.ci_id, steps.position",
-        id.0
+         WHERE steps.run_id = $1 AND steps.ci_id = ANY($2) ORDER BY steps.ci_id, steps.position",
+        id.0,
+        hosts,
     )
     .fetch_all(conn)
     .await?;

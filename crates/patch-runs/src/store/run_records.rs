@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::patch::{ChangedPackage, CloudEvent, HostCounts, HostStatus, LogLine, TestTotals};
+use api_types::patch::{ChangedPackage, CloudEvent, LogLine, TestTotals};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
     plan::Subject,
-    run::{Answer, HostState, Pending, RunState, TestPhase},
+    run::{Answer, Pending, RunState, TestPhase},
 };
 use service_kit::{
     ApiError, ApiResult,
     text_enum::{from_text, to_text},
 };
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 /// Records a pending action, in the transaction that decides it.
 pub async fn insert_action(conn: &mut PgConnection, id: RunId, pending: &Pending) -> ApiResult<()> {
@@ -399,33 +398,6 @@ pub async fn list_boot_ids(conn: &mut PgConnection, id: RunId) -> ApiResult<BTre
     rows.into_iter().map(|row| Ok((CiId::new(row.ci_id).map_err(ApiError::internal)?, row.boot_id))).collect()
 }
 
-pub async fn list_host_statuses(conn: &mut PgConnection, id: RunId) -> ApiResult<Vec<HostStatus>> {
-    let rows = sqlx::query!(
-        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, started_at, ended_at
-         FROM patch.run_hosts WHERE run_id = $1 ORDER BY wave NULLS LAST, ci_id",
-        id.0
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut hosts = Vec::with_capacity(rows.len());
-    for row in rows {
-        hosts.push(HostStatus {
-            ci_id: CiId::new(row.ci_id).map_err(ApiError::internal)?,
-            wave: row.wave.and_then(|wave| u32::try_from(wave).ok()),
-            state: from_text(&row.state)?,
-            attempts: u32::try_from(row.attempts).unwrap_or_default(),
-            snapshot_id: row.snapshot_id,
-            error: row.error,
-            changed: serde_json::from_value(row.changed)?,
-            rebooted: row.rebooted,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
-            steps: Vec::new(),
-        });
-    }
-    Ok(hosts)
-}
-
 /// Locks subjects for a run. Returns those that another run holds, with that run; then none is locked.
 pub async fn lock_subjects(
     conn: &mut PgConnection,
@@ -487,36 +459,6 @@ pub async fn list_state_changes(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((row.at, from_text(row.state)?))).collect()
-}
-
-/// Adds `hosts` in this state.
-pub fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
-    counts.total += hosts;
-    *match state {
-        HostState::Pending => &mut counts.pending,
-        HostState::Succeeded => &mut counts.succeeded,
-        HostState::Skipped => &mut counts.skipped,
-        HostState::Cancelled => &mut counts.cancelled,
-        state if state.is_failure() => &mut counts.failed,
-        _ => &mut counts.working,
-    } += hosts;
-}
-
-/// Counts the hosts of runs by state.
-pub async fn count_hosts(conn: &mut PgConnection, runs: &[Uuid]) -> ApiResult<BTreeMap<RunId, HostCounts>> {
-    let rows = sqlx::query!(
-        r#"SELECT run_id, state, count(*) AS "count!" FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY run_id, state"#,
-        runs
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut counts: BTreeMap<RunId, HostCounts> = BTreeMap::new();
-    for row in rows {
-        let of_run = counts.entry(RunId(row.run_id)).or_default();
-        let state: HostState = from_text(&row.state)?;
-        add_hosts(of_run, state, row.count);
-    }
-    Ok(counts)
 }
 
 fn signed(step: u64) -> i64 {

@@ -402,13 +402,12 @@ pub async fn upsert_machine_hosts(
     Ok(())
 }
 
-/// Whether a run has ended.
+/// Whether a run has ended; an error if it does not exist.
 pub async fn has_ended(conn: &mut PgConnection, id: RunId) -> ApiResult<bool> {
-    let ended =
-        sqlx::query_scalar!("SELECT ended_at IS NOT NULL AS \"ended!\" FROM patch.runs WHERE id = $1", id.0)
-            .fetch_one(conn)
-            .await?;
-    Ok(ended)
+    sqlx::query_scalar!("SELECT ended_at IS NOT NULL AS \"ended!\" FROM patch.runs WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
 /// Those of these runs that ended before `before` or do not exist.

@@ -28,8 +28,28 @@ pub enum RunCommand {
         #[command(flatten)]
         most: Most,
     },
-    /// Show one run: its state, waves and hosts.
+    /// Show one run: its state, waves, hosts and last log lines. `-o json` prints only its state and counts.
     Show { id: RunId },
+    /// Print the plan of a run as JSON: exactly what its change requests approval of.
+    Plan { id: RunId },
+    /// List the waves of a run.
+    Waves {
+        id: RunId,
+        #[command(flatten)]
+        most: Most,
+    },
+    /// List the hosts of a run.
+    Hosts {
+        id: RunId,
+        /// Only hosts in this state, such as `patching` or `failed`.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only hosts of the wave with this index, from 0.
+        #[arg(long, value_name = "INDEX")]
+        wave: Option<u32>,
+        #[command(flatten)]
+        most: Most,
+    },
     /// Show the steps of the latest attempt on each host.
     Steps {
         id: RunId,

@@ -1,5 +1,5 @@
 use api_client::patch::PatchClient;
-use api_types::patch::{Forecast, HostStatus, HostStep, RunDetail, RunSummary, StartRun, Steer};
+use api_types::patch::{Forecast, HostStatus, HostStep, RunSummary, StartRun, Steer};
 use clap::ValueEnum;
 use domain::ids::{CiId, RunId};
 use domain::workflow::WorkflowStep;
@@ -41,8 +41,18 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             let filter = filter([("policy_id", policy.map(|id| id.to_string())), ("state", state)]);
             printer.list(&client.list_runs(&filter, most.limit).await?, RUNS)
         }
-        RunCommand::Show { id } => show(&client.get_run(id).await?, printer),
-        RunCommand::Steps { id, host } => steps(&client.get_run(id).await?, host.as_ref(), printer),
+        RunCommand::Show { id } => show(&client, id, printer).await,
+        RunCommand::Plan { id } => printer.json(&client.get_run_plan(id).await?),
+        RunCommand::Waves { id, most } => printer.list(&client.list_run_waves(id, most.limit).await?, WAVES),
+        RunCommand::Hosts { id, state, wave, most } => {
+            let filter = filter([("state", state), ("wave", wave.map(|wave| wave.to_string()))]);
+            let hosts = client.list_run_hosts(id, &filter, most.limit).await?;
+            printer.list(&shown(&hosts), HOSTS)
+        }
+        RunCommand::Steps { id, host } => {
+            let hosts = client.list_run_hosts(id, &[], usize::MAX).await?;
+            steps(&hosts, host.as_ref(), printer)
+        }
         RunCommand::Start(arguments) => start(&client, arguments, printer).await,
         RunCommand::Watch { id } => watch::run(&client, id, printer).await,
         RunCommand::Cancel(order) => printer.item(&client.cancel_run(order.id, &order.into()).await?),
@@ -101,15 +111,19 @@ pub async fn show_started(
     watch::run(client, run.id, printer).await
 }
 
-fn show(run: &RunDetail, printer: Printer) -> CommandResult {
+/// Log lines shown with a run.
+const LOG_TAIL: u32 = 50;
+
+/// Prints a run with its parts for people. Programs get the run, whose parts have commands of their own.
+async fn show(client: &PatchClient, id: RunId, printer: Printer) -> CommandResult {
+    let run = client.get_run(id).await?;
     if !printer.is_for_people() {
-        return printer.item(run);
+        return printer.item(&run);
     }
     printer.item(&run.summary)?;
-    printer.section(&run.waves, WAVES)?;
-    let step_of = |host: &HostStatus| host.steps.last().map(|step| step.step);
-    let hosts: Vec<_> = run.host_states.iter().map(|host| ShownHost { host, step: step_of(host) }).collect();
-    printer.section(&hosts, HOSTS)?;
+    printer.section(&client.list_run_waves(id, usize::MAX).await?, WAVES)?;
+    let hosts = client.list_run_hosts(id, &[], usize::MAX).await?;
+    printer.section(&shown(&hosts), HOSTS)?;
     if let Some(prediction) = &run.prediction {
         print(&predicted(prediction))?;
     }
@@ -120,11 +134,16 @@ fn show(run: &RunDetail, printer: Printer) -> CommandResult {
             tests.before_passed, tests.before, tests.after_passed, tests.after, tests.regressions
         ))?;
     }
-    if !run.log_tail.is_empty() {
+    let lines = client.get_run_log_tail(id, LOG_TAIL).await?;
+    if !lines.is_empty() {
         print("\n")?;
     }
-    run.log_tail.iter().try_for_each(|line| print(&clean(&line.text)))?;
+    lines.iter().try_for_each(|line| print(&clean(&line.text)))?;
     OK
+}
+
+fn shown(hosts: &[HostStatus]) -> Vec<ShownHost<'_>> {
+    hosts.iter().map(|host| ShownHost { host, step: host.steps.last().map(|step| step.step) }).collect()
 }
 
 /// The prediction in one line, under the units of the table of `simulate`.
@@ -147,8 +166,8 @@ fn predicted(prediction: &Forecast) -> String {
     )
 }
 
-fn steps(run: &RunDetail, host: Option<&CiId>, printer: Printer) -> CommandResult {
-    let chosen = run.host_states.iter().filter(|status| host.is_none_or(|host| *host == status.ci_id));
+fn steps(hosts: &[HostStatus], host: Option<&CiId>, printer: Printer) -> CommandResult {
+    let chosen = hosts.iter().filter(|status| host.is_none_or(|host| *host == status.ci_id));
     let seconds = |step: &HostStep| {
         step.ended_at.map(|ended| (ended - step.started_at).num_milliseconds() as f64 / 1000.0)
     };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use api_types::{
     itsm::Decide,
-    patch::{PlanComparison, Remediate, RunDetail, ScanState, SimulatePlans, StartScan},
+    patch::{PlanComparison, Remediate, RunDetail, ScanState, SimulatePlans, StartScan, WaveState},
     sim::{CreateFault, FaultKind},
 };
 use domain::{
@@ -210,7 +210,7 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
         run.summary.state == RunState::AwaitingApproval && run.summary.change_id.is_some()
     })
     .await?;
-    let Some(plan) = &detail.plan else { return Err(Failure::new("the run awaits approval without a plan")) };
+    let plan = cast.olivia.get_run_plan(run.id).await?;
     screen.say(format!("run {} plans {} hosts in {} waves", run.id, plan.targets.len(), plan.waves.len()));
     let rows = plan.waves.iter().map(|wave| {
         let hosts = wave.hosts.iter().map(CiId::as_str).collect::<Vec<_>>().join(" ");
@@ -229,8 +229,7 @@ async fn open(cast: &Cast, screen: &mut Screen, strategy: Strategy) -> Result<Ru
 
 /// Makes the updates of one production host fail twice: at its first attempt and after its rollback.
 async fn inject(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<CiId, Failure> {
-    let detail = cast.olivia.get_run(run).await?;
-    let plan = detail.plan.ok_or_else(|| Failure::new("the run has no plan"))?;
+    let plan = cast.olivia.get_run_plan(run).await?;
     let last =
         plan.waves.iter().rev().find(|wave| wave.kind == WaveKind::Batch).and_then(|wave| wave.hosts.last());
     let victim = last.cloned().ok_or_else(|| Failure::new("the plan has no wave after its pilots"))?;
@@ -265,17 +264,23 @@ async fn approve(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Fai
     Ok(())
 }
 
+/// Lines of the log that are read at once: more than a run writes between two polls.
+const LOG_TAIL: u32 = 200;
+
 async fn roll_out(cast: &Cast, screen: &mut Screen, run: RunId) -> Result<(), Failure> {
     screen.chapter("Staging, pilots, then wave by wave");
     let mut printed = 0;
     let mut done: BTreeSet<u32> = BTreeSet::new();
     until("the rollout", async || {
-        let RunDetail { summary, waves, log_tail, .. } = cast.olivia.get_run(run).await?;
-        for line in log_tail.iter().filter(|line| line.sequence > printed && line.ci_id.is_none()) {
+        // Read first, so that the lines and waves of a run that has ended are complete.
+        let summary = cast.olivia.get_run(run).await?.summary;
+        let lines = cast.olivia.get_run_log_tail(run, LOG_TAIL).await?;
+        for line in lines.iter().filter(|line| line.sequence > printed && line.ci_id.is_none()) {
             screen.say(&line.text);
         }
-        printed = log_tail.last().map_or(printed, |line| line.sequence);
-        for wave in waves.iter().filter(|wave| wave.state == "done" && done.insert(wave.index)) {
+        printed = lines.last().map_or(printed, |line| line.sequence);
+        let waves = cast.olivia.list_run_waves(run, usize::MAX).await?;
+        for wave in waves.iter().filter(|wave| wave.state == WaveState::Done && done.insert(wave.index)) {
             let (name, hosts) = (&wave.name, &wave.hosts);
             let (patched, total, failed) = (hosts.succeeded, hosts.total, hosts.failed);
             screen.say(format!("wave `{name}`: {patched} of {total} patched, {failed} failed"));

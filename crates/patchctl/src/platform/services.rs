@@ -1,4 +1,4 @@
-//! The four services: each on its own thread, with its own pool and background tasks; all are stopped together.
+//! The four services: each on its own thread, with its own pools and background tasks; all are stopped together.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,9 @@ use itsm::Itsm;
 use patch_manager::PatchManager;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::Clock;
-use service_kit::database;
+use service_kit::database::{self, Pools};
 use service_kit::server::{self, Context, Service};
 use sim_engine::SimEngine;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::{Id, JoinSet};
@@ -34,7 +33,7 @@ const POOL: u32 = 20;
 pub struct Services {
     running: JoinSet<anyhow::Result<()>>,
     names: HashMap<Id, &'static str>,
-    pools: Vec<PgPool>,
+    pools: Vec<Pools>,
     shutdown: CancellationToken,
     /// Stops only the patch-manager.
     first: CancellationToken,
@@ -102,15 +101,17 @@ impl Services {
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
+        let pools = Pools::connect(database_url.expose_secret(), S::NAME, POOL)
+            .map_err(|_| Failure::new("the database URL is not valid"))?;
         let context = Context {
-            pool: database::connect(database_url.expose_secret(), S::NAME, POOL)
-                .map_err(|_| Failure::new("the database URL is not valid"))?,
+            pool: pools.work.clone(),
+            request_pool: pools.requests.clone(),
             clock,
             service_token: service_token.clone(),
             shutdown,
             tasks: TaskTracker::new(),
         };
-        self.pools.push(context.pool.clone());
+        self.pools.push(pools);
         let runtime = Handle::current();
         // The futures of `serve` come from async trait functions and are not known to be `Send`: it gets a thread.
         let task = self
@@ -165,8 +166,8 @@ impl Services {
         self.shutdown.cancel();
         let all = async {
             while self.running.join_next().await.is_some() {}
-            for pool in &self.pools {
-                pool.close().await;
+            for pools in &self.pools {
+                pools.close().await;
             }
         };
         if tokio::time::timeout(timeout / 2, all).await.is_err() {

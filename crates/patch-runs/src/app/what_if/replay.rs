@@ -22,7 +22,7 @@ use crate::{
     App,
     app::{plans::host_graph, predictions},
     store::{
-        run_records,
+        run_hosts,
         runs::{self as stored_runs, RunRow},
     },
 };
@@ -36,7 +36,7 @@ pub(super) async fn replay(app: &App, request: &SimulatePlans, id: RunId) -> Api
     let mut conn = app.pool.acquire().await?;
     let row = stored_runs::get_run(&mut conn, id).await?;
     let plan = stored_runs::find_plan(&mut conn, id).await?;
-    let hosts = run_records::list_host_statuses(&mut conn, id).await?;
+    let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
     if !row.state.is_final() {
         return Err(ApiError::new(
             problem_types::RUN_STATE,

@@ -1,0 +1,134 @@
+//! The four services with a fleet of model hosts, on a database of their own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use api_types::access::Role;
+use cmdb::Cmdb;
+use itsm::Itsm;
+use local_postgres::LocalPostgres;
+use patch_manager::{PatchManager, Settings};
+use serde_json::{Value, json};
+use service_kit::Clock;
+use sim_engine::{SimEngine, SimSettings};
+use sqlx::{Connection, PgConnection};
+use test_support::{Desk, Http, TestService};
+use tokio::net::TcpListener;
+
+pub struct Platform {
+    pub patch: TestService,
+    cmdb: TestService,
+    itsm: TestService,
+    sim: TestService,
+    desk: Desk,
+    url: String,
+}
+
+impl Platform {
+    /// Starts the services on the new database `name`, and registers `hosts` hosts without a fix.
+    pub async fn start(
+        server: &LocalPostgres,
+        name: &str,
+        folder: &Path,
+        hosts: usize,
+    ) -> anyhow::Result<Self> {
+        let mut admin = PgConnection::connect(&server.url("postgres")).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE bench_{name}")))
+            .execute(&mut admin)
+            .await?;
+        let url = server.url(&format!("bench_{name}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let patch_url = format!("http://{}", listener.local_addr()?);
+        let sim = TestService::start::<SimEngine>(&url, SimSettings::default()).await;
+        let settings = cmdb::Settings { sim_engine_url: sim.base.clone() };
+        let cmdb = TestService::start::<Cmdb>(&url, settings).await;
+        let settings = itsm::Settings { patch_manager_url: Some(patch_url.clone()), ..Default::default() };
+        let itsm = TestService::start::<Itsm>(&url, settings).await;
+        let settings = settings_of(&sim, &cmdb, &itsm, folder.join(name), patch_url);
+        let patch = TestService::start_on::<PatchManager>(&url, settings, listener, Clock::system()).await;
+        let desk = desk(&patch, &cmdb, &itsm, &sim).await;
+        desk.fleet(hosts, 0).await;
+        desk.policy(json!({ "max_parallel": 4 })).await;
+        // Hosts whose agents push their inventories.
+        for host in 1..=hosts {
+            let ci = json!({ "id": format!("agent-{host}"), "type": "host", "tags": { "env": "dev", "os": "debian12" } });
+            desk.cmdb.post("/cmdb/cis", &ci).await.expect(201);
+        }
+        Ok(Self { patch, cmdb, itsm, sim, desk, url })
+    }
+
+    /// A run that was approved just now.
+    pub async fn approved_run(&self) -> String {
+        let run = self.desk.run().await;
+        self.desk.approve(&run).await;
+        run
+    }
+
+    /// The run, read as a service reads it: beside the clients.
+    pub async fn service_run(&self, run: &str) -> anyhow::Result<Value> {
+        let service = Http::new(&self.patch.base, Some(self.patch.service_token().to_owned()));
+        let answer = service.get(&format!("/patch/runs/{run}")).await;
+        anyhow::ensure!(answer.status == 200, "the run cannot be read: {}", answer.text);
+        Ok(answer.json)
+    }
+
+    /// Seconds from the start of the first host to the end of the run.
+    pub async fn seconds_of(&self, run: &str) -> anyhow::Result<f64> {
+        let mut conn = PgConnection::connect(&self.url).await?;
+        let seconds =
+            "SELECT extract(epoch FROM ended_at - started_at)::float8 FROM patch.runs WHERE id::text = $1";
+        sqlx::query_scalar(seconds).bind(run).fetch_one(&mut conn).await.context("the times of the run")
+    }
+
+    /// It grows whenever another owner takes the run over.
+    pub async fn lease_epoch(&self, run: &str) -> anyhow::Result<i64> {
+        let mut conn = PgConnection::connect(&self.url).await?;
+        let epoch = "SELECT lease_epoch FROM patch.runs WHERE id::text = $1";
+        sqlx::query_scalar(epoch).bind(run).fetch_one(&mut conn).await.context("the lease of the run")
+    }
+
+    pub async fn stop(self) {
+        for service in [self.patch, self.itsm, self.cmdb, self.sim] {
+            service.stop().await;
+        }
+    }
+}
+
+fn settings_of(
+    sim: &TestService,
+    cmdb: &TestService,
+    itsm: &TestService,
+    work_dir: PathBuf,
+    public_url: String,
+) -> Settings {
+    Settings {
+        compliance: patch_compliance::Settings {
+            cmdb_url: cmdb.base.clone(),
+            work_dir,
+            ..patch_compliance::Settings::default()
+        },
+        runs: patch_runs::Settings {
+            itsm_url: itsm.base.clone(),
+            sim_engine_url: sim.base.clone(),
+            ansible_playbook: std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from),
+            playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
+            forks: 8,
+            public_url,
+            ..patch_runs::Settings::default()
+        },
+        releases: patch_releases::Settings::default(),
+    }
+}
+
+async fn desk(patch: &TestService, cmdb: &TestService, itsm: &TestService, sim: &TestService) -> Desk {
+    let operator = patch.token("olivia", &[Role::Operator]).await;
+    let approver = patch.token("arjun", &[Role::Approver]).await;
+    let at = |service: &TestService, token: &str| Http::new(&service.base, Some(token.to_owned()));
+    Desk {
+        patch: at(patch, &operator),
+        cmdb: at(cmdb, &operator),
+        itsm: at(itsm, &operator),
+        sim: at(sim, &operator),
+        approver: at(itsm, &approver),
+    }
+}
