@@ -8,6 +8,7 @@ pub mod compliance;
 pub mod ids;
 pub mod package;
 pub mod plan;
+pub mod plan_diff;
 pub mod policy;
 pub mod quantity;
 pub mod release;

@@ -87,6 +87,9 @@ pub struct Target {
     /// How long its workflow is expected to take. It starts only in an opening that has this much time left.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub expected_seconds: u32,
+    /// It waited for a reboot at its last scan before the plan was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reboot_pending: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::PolicyId,
+    plan_diff::DriftTolerance,
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
@@ -30,6 +31,15 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "OffsetDays::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = i8, minimum = -30, maximum = 30))]
     pub schedule_offset_days: OffsetDays,
+    /// Hours before each slot of `schedule` at which its run is planned and its change opened, 1 to 720, so that people can
+    /// approve ahead; the run starts at the slot. Absent: the run is planned at its slot. At most 10 slots are planned ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 720))]
+    pub plan_ahead_hours: Option<u32>,
+    /// How far the plan may have changed when the work begins. Beyond it the approval is void. A run plans again if it was
+    /// planned ahead, or if its plan is older than `max_scan_age_hours`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drift_tolerance: DriftTolerance,
     /// IANA name.
     #[serde(default = "utc")]
     #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
@@ -233,6 +243,16 @@ impl Policy {
             "/schedule_offset_days",
             "needs a `schedule` whose days it moves",
         );
+        check(
+            self.plan_ahead_hours.is_some_and(|hours| !(1..=720).contains(&hours)),
+            "/plan_ahead_hours",
+            "must be 1 to 720",
+        );
+        check(
+            self.plan_ahead_hours.is_some() && self.schedule.is_none(),
+            "/plan_ahead_hours",
+            "needs a `schedule` whose slots are planned ahead",
+        );
         check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
         check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
         check(
@@ -358,6 +378,33 @@ mod tests {
             r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "schedule_offset_days": 1 }"#;
         let policy: Policy = serde_json::from_str(text).unwrap();
         assert_eq!(policy.faults()[0].0, "/schedule_offset_days");
+    }
+
+    #[test]
+    fn planning_ahead_needs_a_schedule_and_ends_after_a_month() {
+        let policy = |fields: &str| {
+            let text =
+                format!(r#"{{ "id": "p", "name": "p", "target_ci_tags": {{ "env": "dev" }}, {fields} }}"#);
+            serde_json::from_str::<Policy>(&text).unwrap()
+        };
+        for fields in [
+            r#""plan_ahead_hours": 12"#,
+            r#""plan_ahead_hours": 0, "schedule": "0 2 * * 0""#,
+            r#""plan_ahead_hours": 721, "schedule": "0 2 * * 0""#,
+        ] {
+            assert_eq!(policy(fields).faults()[0].0, "/plan_ahead_hours", "{fields}");
+        }
+        let stored = policy(
+            r#""plan_ahead_hours": 12, "schedule": "0 2 * * 0", "drift_tolerance": { "hosts_gone": 2 }"#,
+        );
+        assert_eq!(stored.faults(), []);
+        assert_eq!(stored.drift_tolerance.hosts_gone, HostCount::Number(2));
+        assert_eq!(stored.drift_tolerance.hosts_new, HostCount::Percent(10), "others keep their default");
+        let before = policy(r#""enabled": true"#);
+        assert!(
+            !serde_json::to_string(&before).unwrap().contains("drift"),
+            "stored policies read back unchanged"
+        );
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         rollback_mode: RollbackMode::None,
         omitted: Vec::new(),
         expected_seconds: 0,
+        reboot_pending: false,
     }
 }
 
