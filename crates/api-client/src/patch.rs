@@ -6,8 +6,8 @@ use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
     CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
     FreezeConflicts, HostCompliance, InstalledOn, Inventory, InventoryReport, PendingPackage, PlanComparison,
-    PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail, RunReport, RunSummary, Scan,
-    ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport,
+    PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail, RunDiff, RunReport, RunSummary,
+    Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport,
     UnfixedVulnerability,
 };
 use domain::{
@@ -185,6 +185,11 @@ impl PatchClient {
 
     pub async fn get_run(&self, id: RunId) -> Result<RunDetail, ClientError> {
         self.0.get(&format!("/patch/runs/{id}"), &[]).await
+    }
+
+    /// The approved plan compared with the one made right before the work.
+    pub async fn get_run_diff(&self, id: RunId) -> Result<RunDiff, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}/diff"), &[]).await
     }
 
     /// Newest first, up to `most`.

@@ -183,7 +183,7 @@ pub enum DriftVerdict {
 /// The approved plan of a run compared with the one made right before its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct PlanComparison {
+pub struct PlanDrift {
     /// Hash of the approved plan.
     pub approved: PlanHash,
     /// Hash of the plan made right before the work.
@@ -194,7 +194,7 @@ pub struct PlanComparison {
     pub excess: Vec<Excess>,
 }
 
-impl PlanComparison {
+impl PlanDrift {
     pub fn new(approved: &Plan, now: &Plan, tolerance: DriftTolerance) -> Self {
         let diff = PlanDiff::between(approved, now);
         let excess = diff.beyond(&tolerance, approved.targets.len());

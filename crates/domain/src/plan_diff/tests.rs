@@ -87,13 +87,13 @@ fn without(plan: &mut Plan, host: &str) {
     plan.waves.iter_mut().for_each(|wave| wave.hosts.retain(|id| id.as_str() != host));
 }
 
-fn compare(change: impl FnOnce(&mut Plan)) -> PlanComparison {
+fn compare(change: impl FnOnce(&mut Plan)) -> PlanDrift {
     let (approved, mut now) = (plan(), plan());
     change(&mut now);
-    PlanComparison::new(&approved, &now, DriftTolerance::default())
+    PlanDrift::new(&approved, &now, DriftTolerance::default())
 }
 
-fn kinds(comparison: &PlanComparison) -> Vec<DriftKind> {
+fn kinds(comparison: &PlanDrift) -> Vec<DriftKind> {
     comparison.excess.iter().map(|excess| excess.kind).collect()
 }
 
@@ -144,7 +144,7 @@ fn reboot_counts_only_where_the_approved_plan_has_none() {
     pending(&mut now);
     for reboot in [Reboot::Always, Reboot::Never] {
         (approved.reboot, now.reboot) = (reboot, reboot);
-        let same = PlanComparison::new(&approved, &now, DriftTolerance::default());
+        let same = PlanDrift::new(&approved, &now, DriftTolerance::default());
         assert_eq!(same.verdict(), DriftVerdict::Unchanged, "{reboot:?}");
     }
 }
@@ -215,7 +215,7 @@ fn nothing_left_to_do_voids_even_if_every_host_may_be_gone() {
     now.waves.clear();
     now.services.clear();
     let tolerance = DriftTolerance { hosts_gone: HostCount::Percent(100), ..DriftTolerance::default() };
-    let none = PlanComparison::new(&approved, &now, tolerance);
+    let none = PlanDrift::new(&approved, &now, tolerance);
     assert_eq!(kinds(&none), [DriftKind::EmptyGates, DriftKind::NoHostLeft]);
 }
 
@@ -236,5 +236,5 @@ fn comparison_reads_back_as_it_was_stored() {
     let compared = compare(|now| without(now, "h-1"));
     let stored = serde_json::to_value(&compared).unwrap();
     assert_eq!(stored["diff"]["hosts_gone"]["h-1"]["cause"], "not_due");
-    assert_eq!(serde_json::from_value::<PlanComparison>(stored).unwrap(), compared);
+    assert_eq!(serde_json::from_value::<PlanDrift>(stored).unwrap(), compared);
 }

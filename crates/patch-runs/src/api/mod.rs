@@ -4,6 +4,7 @@ mod calendars;
 mod plans;
 mod predictions;
 mod previews;
+mod run_diffs;
 mod run_text;
 mod runs;
 mod scans;
@@ -16,6 +17,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(scans::routes())
         .merge(runs::routes())
+        .merge(run_diffs::routes())
         .merge(plans::routes())
         .merge(predictions::routes())
         .merge(previews::routes())

@@ -12,6 +12,7 @@ pub(crate) mod predictions;
 pub(crate) mod previews;
 pub mod records;
 pub(crate) mod run_changes;
+pub(crate) mod run_diffs;
 pub(crate) mod run_files;
 pub(crate) mod run_stream;
 pub mod runs;

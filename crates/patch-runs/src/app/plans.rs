@@ -104,8 +104,10 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     let mut conn = app.pool.acquire().await?;
     let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
     let severities = updates::severities(&mut conn, &ids).await?;
+    let reboots = hosts::list_reboot_pending(&mut conn, &ids).await?;
     drop(conn);
-    for target in targets.values_mut() {
+    for (id, target) in &mut targets {
+        target.reboot_pending = reboots.contains(id);
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
@@ -394,17 +396,17 @@ pub struct PlannedRun {
     pub shown: Forecast,
 }
 
-/// When a run of the policy that is planned now may work; `None` means at any time. Emergencies ignore it.
+/// When a run of the policy that begins at a time may work; `None` means at any time. Emergencies ignore it.
 pub async fn schedule(
-    app: &App,
     conn: &mut sqlx::PgConnection,
     policy: &Policy,
+    begins: DateTime<Utc>,
 ) -> ApiResult<Option<Schedule>> {
     let freezes = calendars::load_freezes(conn).await?;
     if policy.window.is_none() && freezes.entries().is_empty() {
         return Ok(None);
     }
-    Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
+    Ok(Some(Schedule::planned_at(begins, policy.window.clone(), freezes)))
 }
 
 /// Makes the plan and its prediction. Slow for large fleets: call it where blocking is allowed.

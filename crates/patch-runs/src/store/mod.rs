@@ -6,6 +6,7 @@ pub mod host_steps;
 pub mod notices;
 pub mod predictions;
 pub mod reboots;
+pub mod run_diffs;
 pub mod run_records;
 pub mod runs;
 pub mod scans;
