@@ -6,6 +6,7 @@
 pub mod change;
 pub mod compliance;
 pub mod ids;
+pub mod owner_notice;
 pub mod package;
 pub mod plan;
 pub mod plan_diff;

@@ -90,6 +90,9 @@ pub struct Target {
     /// It waited for a reboot at its last scan before the plan was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reboot_pending: bool,
+    /// Where its owner is notified: an e-mail address or a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_email: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! What differs between the plan that was approved and one made for the same run right before its work, and whether the
 //! approval still holds.
 
+mod lines;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -14,6 +16,8 @@ use crate::{
     quantity::HostCount,
     workflow::{Reboot, RollbackMode},
 };
+
+pub use lines::DiffLine;
 
 /// How far the plan made at the start may differ from the approved one. A percentage is relative to the hosts of the
 /// approved plan. What is approved is what is done: hosts and packages that are new are left for the next run.

@@ -1,5 +1,7 @@
 //! Patch policies: the baseline for a group of CIs, and how its runs proceed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -137,7 +139,7 @@ pub struct Staging {
 }
 
 /// What a policy's recipients are notified of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Notices {
@@ -145,6 +147,22 @@ pub struct Notices {
     pub success: NoticeScope,
     /// Alerts. A failed pilot stops the rollout; other hosts stop it beyond `error_threshold`.
     pub failure: NoticeScope,
+    /// Hours before a run begins at which the owners of its hosts are notified of what will happen to them, 1 to 2160 each, at
+    /// most 10. Empty: they are not. Default: 72, 24 and 1.
+    #[serde(skip_serializing_if = "is_default_hours")]
+    pub before_hours: Vec<u32>,
+    /// E-mail address or webhook of each owner, by the tag `owner` of the hosts. The attribute `owner_email` of a host comes
+    /// first; a tag `owner` that is an address needs no entry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub owner_addresses: BTreeMap<String, String>,
+}
+
+fn default_hours() -> Vec<u32> {
+    vec![72, 24, 1]
+}
+
+fn is_default_hours(hours: &Vec<u32>) -> bool {
+    *hours == default_hours()
 }
 
 /// How often recipients are notified of something.
@@ -161,7 +179,13 @@ pub enum NoticeScope {
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { start: NoticeScope::Run, success: NoticeScope::Run, failure: NoticeScope::Host }
+        Self {
+            start: NoticeScope::Run,
+            success: NoticeScope::Run,
+            failure: NoticeScope::Host,
+            before_hours: default_hours(),
+            owner_addresses: BTreeMap::new(),
+        }
     }
 }
 
@@ -280,6 +304,17 @@ impl Policy {
             !(1..=2160).contains(&self.change.approval_timeout_hours),
             "/change/approval_timeout_hours",
             "must be 1 to 2160",
+        );
+        let before_hours = &self.notices.before_hours;
+        check(
+            before_hours.len() > 10 || before_hours.iter().any(|hours| !(1..=2160).contains(hours)),
+            "/notices/before_hours",
+            "must have at most 10 values of 1 to 2160",
+        );
+        check(
+            self.notices.owner_addresses.len() > 1000,
+            "/notices/owner_addresses",
+            "must name at most 1000 owners",
         );
         check(
             self.staging.as_ref().is_some_and(|staging| staging.target_ci_tags.is_empty()),
@@ -405,6 +440,21 @@ mod tests {
             !serde_json::to_string(&before).unwrap().contains("drift"),
             "stored policies read back unchanged"
         );
+    }
+
+    #[test]
+    fn hours_before_a_run_are_checked_and_left_out_if_they_are_the_default() {
+        let policy = |notices: &str| {
+            let text = format!(
+                r#"{{ "id": "p", "name": "p", "target_ci_tags": {{ "env": "dev" }}, "notices": {notices} }}"#
+            );
+            serde_json::from_str::<Policy>(&text).unwrap()
+        };
+        let stored = policy(r#"{ "start": "host", "success": "run", "failure": "host" }"#);
+        assert_eq!(stored.notices.before_hours, [72, 24, 1]);
+        assert!(!serde_json::to_string(&stored).unwrap().contains("before_hours"), "it reads back unchanged");
+        assert_eq!(policy(r#"{ "before_hours": [0] }"#).faults()[0].0, "/notices/before_hours");
+        assert_eq!(policy(r#"{ "before_hours": [] }"#).faults(), []);
     }
 
     #[test]

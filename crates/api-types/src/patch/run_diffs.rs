@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::RunId,
-    plan_diff::{DriftVerdict, PlanDrift},
+    plan_diff::{DiffLine, DriftVerdict, PlanDrift},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,4 +20,6 @@ pub struct RunDiff {
     /// Absent: the plans were not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<PlanDrift>,
+    /// The differences as a table for people.
+    pub lines: Vec<DiffLine>,
 }

@@ -44,6 +44,7 @@ fn plan() -> Plan {
         omitted: Vec::new(),
         expected_seconds: 60,
         reboot_pending: false,
+        owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[CiId]| Wave {
         name: name.to_owned(),
@@ -229,6 +230,37 @@ fn new_hosts_are_left_for_the_next_run() {
     };
     assert_eq!(grown(&["n-1", "n-2"]).verdict(), DriftVerdict::Tolerated);
     assert_eq!(kinds(&grown(&["n-1", "n-2", "n-3"])), [DriftKind::HostsNew]);
+}
+
+#[test]
+fn every_difference_has_its_line() {
+    let compared = compare(|now| {
+        without(now, "h-1");
+        let target = now.targets.get_mut(&id("h-2")).unwrap();
+        target.updates = vec![update("openssl", "3.0.19"), update("zlib", "2")];
+        target.rollback_mode = RollbackMode::None;
+        target.reboot_pending = true;
+        let new = now.targets[&id("h-3")].clone();
+        now.targets.insert(id("n-1"), new);
+    });
+    let lines = compared.diff.lines();
+    let text = |line: &DiffLine| {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+        format!("{} | {} | {} | {}", line.subject, line.what, side(&line.approved), side(&line.now))
+    };
+    let lines: Vec<String> = lines.iter().map(text).collect();
+    assert_eq!(
+        lines,
+        [
+            "h-1 | host gone | patched | no longer selected, or misses none of the updates",
+            "n-1 | new host | - | left for the next run",
+            "h-2 | package openssl | 3.0.18 | 3.0.19",
+            "h-2 | package zlib | - | 2",
+            "h-2 | reboot | - | waits for a reboot",
+            "h-2 | way back | snapshot | none",
+            "pilot | gate without a host | - | -",
+        ]
+    );
 }
 
 #[test]

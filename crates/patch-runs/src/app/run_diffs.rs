@@ -25,6 +25,7 @@ pub(crate) async fn get_run_diff(app: &App, id: RunId) -> ApiResult<RunDiff> {
             verdict: Some(drift.verdict()),
             reason: reason(&drift),
             compared_at: Some(compared_at),
+            lines: drift.diff.lines(),
             drift: Some(drift),
         },
         None => RunDiff {
@@ -33,6 +34,7 @@ pub(crate) async fn get_run_diff(app: &App, id: RunId) -> ApiResult<RunDiff> {
             reason: why_not_compared(&row),
             compared_at: None,
             drift: None,
+            lines: Vec::new(),
         },
     })
 }

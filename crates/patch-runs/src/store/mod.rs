@@ -4,6 +4,7 @@ pub mod calendars;
 pub mod host_states;
 pub mod host_steps;
 pub mod notices;
+pub mod owner_notices;
 pub mod predictions;
 pub mod reboots;
 pub mod run_diffs;

@@ -30,6 +30,8 @@ pub enum RunCommand {
     },
     /// Show one run: its state, waves and hosts.
     Show { id: RunId },
+    /// Show what has changed between the approved plan of a run and the one made right before its work.
+    Diff { id: RunId },
     /// Show the steps of the latest attempt on each host.
     Steps {
         id: RunId,

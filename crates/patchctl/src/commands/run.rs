@@ -5,7 +5,7 @@ use domain::ids::{CiId, RunId};
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
-use super::{filter, system_patch};
+use super::{filter, run_diff, system_patch};
 use crate::arguments::{Format, OrderArguments, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, Failure, OK};
@@ -42,6 +42,7 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             printer.list(&client.list_runs(&filter, most.limit).await?, RUNS)
         }
         RunCommand::Show { id } => show(&client.get_run(id).await?, printer),
+        RunCommand::Diff { id } => run_diff::show(&client.get_run_diff(id).await?, printer),
         RunCommand::Steps { id, host } => steps(&client.get_run(id).await?, host.as_ref(), printer),
         RunCommand::Start(arguments) => start(&client, arguments, printer).await,
         RunCommand::Watch { id } => watch::run(&client, id, printer).await,

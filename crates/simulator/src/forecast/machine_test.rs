@@ -284,6 +284,7 @@ prop_compose! {
                 omitted: Vec::new(),
                 expected_seconds: host.expected_seconds,
                 reboot_pending: false,
+                owner_email: None,
             })
         }).collect();
         let members = |service: usize| {

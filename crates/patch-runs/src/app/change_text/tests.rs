@@ -41,6 +41,7 @@ fn plan() -> Plan {
         omitted: vec![OmittedUpdate { package: "linux-image".to_owned(), cause: OmitCause::Held }],
         expected_seconds: 60,
         reboot_pending: false,
+        owner_email: None,
     };
     let jump = JumpHost {
         address: "bastion.example".to_owned(),
