@@ -54,7 +54,17 @@ async fn approve_ahead(platform: &Platform, clock: &Clock, run: &str) -> String 
 }
 
 async fn untouched(platform: &Platform, host: &str) {
-    let history = platform.sim.get(&format!("/sim/vms/{host}/guest/transactions")).await.expect(200);
+    let path = format!("/sim/vms/{host}/guest/transactions");
+    let mut history = platform.sim.get(&path).await;
+    // A machine that is starting does not answer yet.
+    for _ in 0..100 {
+        if history.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        history = platform.sim.get(&path).await;
+    }
+    let history = history.expect(200);
     assert_eq!(history["items"], json!([]), "{host} was touched");
 }
 
@@ -95,6 +105,7 @@ async fn run_approved_in_daylight_starts_at_its_slot_without_the_host_that_is_go
         ended["log_tail"].to_string().contains("the approved plan holds; differences: 1 hosts gone"),
         "{ended:#}"
     );
+    platform.sim.post("/sim/vms/h-4/power", &json!({ "action": "on" })).await.expect(200);
     untouched(&platform, "h-4").await;
     platform.assert_settled(&run).await;
 }

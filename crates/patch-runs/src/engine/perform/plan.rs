@@ -18,7 +18,7 @@ use patch_compliance::app::compliance;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let request = match gather(task).await? {
+    let request = match gather(task, plans::Demand::AsPolicy).await? {
         Ok(request) => request,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
@@ -66,11 +66,11 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
 }
 
 /// What is planned, after a scan of the hosts whose last scan is too old; or why nothing can be planned.
-pub(super) async fn gather(task: &Task<'_>) -> ApiResult<Result<PlanRequest, String>> {
+pub(super) async fn gather(task: &Task<'_>, demand: plans::Demand) -> ApiResult<Result<PlanRequest, String>> {
     let (row, app) = (&task.loaded.row, task.app);
     let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir }).await {
+    match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand }).await {
         Ok(request) => Ok(Ok(request)),
         Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => Err(error),
         Err(error) => Ok(Err(error.to_string())),

@@ -8,13 +8,16 @@ use service_kit::ApiResult;
 
 use super::plan;
 use crate::{
-    app::transition::{Evidence, LogLines},
+    app::{
+        plans::Demand,
+        transition::{Evidence, LogLines},
+    },
     engine::Task,
 };
 
 pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let approved = task.plan()?;
-    let request = match plan::gather(task).await? {
+    let request = match plan::gather(task, Demand::Now).await? {
         Ok(request) => request,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
