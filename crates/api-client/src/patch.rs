@@ -7,8 +7,8 @@ use api_types::patch::{
     CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
     FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory, InventoryReport, LogLine,
     PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
-    RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
-    TimelinessReport, UnfixedVulnerability, WaveStatus,
+    RunDiff, RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer,
+    StoredPolicy, TimelinessReport, UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -186,6 +186,11 @@ impl PatchClient {
 
     pub async fn get_run(&self, id: RunId) -> Result<RunDetail, ClientError> {
         self.0.get(&format!("/patch/runs/{id}"), &[]).await
+    }
+
+    /// The approved plan compared with the one made right before the work.
+    pub async fn get_run_diff(&self, id: RunId) -> Result<RunDiff, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}/diff"), &[]).await
     }
 
     /// Newest first, up to `most`.

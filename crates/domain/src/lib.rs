@@ -6,8 +6,10 @@
 pub mod change;
 pub mod compliance;
 pub mod ids;
+pub mod owner_notice;
 pub mod package;
 pub mod plan;
+pub mod plan_diff;
 pub mod policy;
 pub mod quantity;
 pub mod release;

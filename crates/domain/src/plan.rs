@@ -87,6 +87,12 @@ pub struct Target {
     /// How long its workflow is expected to take. It starts only in an opening that has this much time left.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub expected_seconds: u32,
+    /// It waited for a reboot at its last scan before the plan was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reboot_pending: bool,
+    /// Where its owner is notified: an e-mail address or a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_email: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,12 @@
 //! Patch policies: the baseline for a group of CIs, and how its runs proceed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::PolicyId,
+    plan_diff::DriftTolerance,
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
@@ -30,6 +33,15 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "OffsetDays::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = i8, minimum = -30, maximum = 30))]
     pub schedule_offset_days: OffsetDays,
+    /// Hours before each slot of `schedule` at which its run is planned and its change opened, 1 to 720, so that people can
+    /// approve ahead; the run starts at the slot. Absent: the run is planned at its slot. At most 10 slots are planned ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 720))]
+    pub plan_ahead_hours: Option<u32>,
+    /// How far the plan may have changed when the work begins. Beyond it the approval is void. A run plans again if it was
+    /// planned ahead, or if its plan is older than `max_scan_age_hours`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drift_tolerance: DriftTolerance,
     /// IANA name.
     #[serde(default = "utc")]
     #[cfg_attr(feature = "schema", schema(value_type = String, example = "Europe/Berlin"))]
@@ -127,7 +139,7 @@ pub struct Staging {
 }
 
 /// What a policy's recipients are notified of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Notices {
@@ -135,6 +147,22 @@ pub struct Notices {
     pub success: NoticeScope,
     /// Alerts. A failed pilot stops the rollout; other hosts stop it beyond `error_threshold`.
     pub failure: NoticeScope,
+    /// Hours before a run begins at which the owners of its hosts are notified of what will happen to them, 1 to 2160 each, at
+    /// most 10. Empty: they are not. Default: 72, 24 and 1.
+    #[serde(skip_serializing_if = "is_default_hours")]
+    pub before_hours: Vec<u32>,
+    /// E-mail address or webhook of each owner, by the tag `owner` of the hosts. The attribute `owner_email` of a host comes
+    /// first; a tag `owner` that is an address needs no entry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub owner_addresses: BTreeMap<String, String>,
+}
+
+fn default_hours() -> Vec<u32> {
+    vec![72, 24, 1]
+}
+
+fn is_default_hours(hours: &Vec<u32>) -> bool {
+    *hours == default_hours()
 }
 
 /// How often recipients are notified of something.
@@ -151,7 +179,13 @@ pub enum NoticeScope {
 
 impl Default for Notices {
     fn default() -> Self {
-        Self { start: NoticeScope::Run, success: NoticeScope::Run, failure: NoticeScope::Host }
+        Self {
+            start: NoticeScope::Run,
+            success: NoticeScope::Run,
+            failure: NoticeScope::Host,
+            before_hours: default_hours(),
+            owner_addresses: BTreeMap::new(),
+        }
     }
 }
 
@@ -233,6 +267,16 @@ impl Policy {
             "/schedule_offset_days",
             "needs a `schedule` whose days it moves",
         );
+        check(
+            self.plan_ahead_hours.is_some_and(|hours| !(1..=720).contains(&hours)),
+            "/plan_ahead_hours",
+            "must be 1 to 720",
+        );
+        check(
+            self.plan_ahead_hours.is_some() && self.schedule.is_none(),
+            "/plan_ahead_hours",
+            "needs a `schedule` whose slots are planned ahead",
+        );
         check(self.target_ci_tags.len() > 50, "/target_ci_tags", "must name at most 50 tags");
         check(self.max_parallel == HostCount::Number(0), "/max_parallel", "must be at least 1");
         check(
@@ -260,6 +304,17 @@ impl Policy {
             !(1..=2160).contains(&self.change.approval_timeout_hours),
             "/change/approval_timeout_hours",
             "must be 1 to 2160",
+        );
+        let before_hours = &self.notices.before_hours;
+        check(
+            before_hours.len() > 10 || before_hours.iter().any(|hours| !(1..=2160).contains(hours)),
+            "/notices/before_hours",
+            "must have at most 10 values of 1 to 2160",
+        );
+        check(
+            self.notices.owner_addresses.len() > 1000,
+            "/notices/owner_addresses",
+            "must name at most 1000 owners",
         );
         check(
             self.staging.as_ref().is_some_and(|staging| staging.target_ci_tags.is_empty()),
@@ -358,6 +413,48 @@ mod tests {
             r#"{ "id": "p", "name": "p", "target_ci_tags": { "env": "dev" }, "schedule_offset_days": 1 }"#;
         let policy: Policy = serde_json::from_str(text).unwrap();
         assert_eq!(policy.faults()[0].0, "/schedule_offset_days");
+    }
+
+    #[test]
+    fn planning_ahead_needs_a_schedule_and_ends_after_a_month() {
+        let policy = |fields: &str| {
+            let text =
+                format!(r#"{{ "id": "p", "name": "p", "target_ci_tags": {{ "env": "dev" }}, {fields} }}"#);
+            serde_json::from_str::<Policy>(&text).unwrap()
+        };
+        for fields in [
+            r#""plan_ahead_hours": 12"#,
+            r#""plan_ahead_hours": 0, "schedule": "0 2 * * 0""#,
+            r#""plan_ahead_hours": 721, "schedule": "0 2 * * 0""#,
+        ] {
+            assert_eq!(policy(fields).faults()[0].0, "/plan_ahead_hours", "{fields}");
+        }
+        let stored = policy(
+            r#""plan_ahead_hours": 12, "schedule": "0 2 * * 0", "drift_tolerance": { "hosts_gone": 2 }"#,
+        );
+        assert_eq!(stored.faults(), []);
+        assert_eq!(stored.drift_tolerance.hosts_gone, HostCount::Number(2));
+        assert_eq!(stored.drift_tolerance.hosts_new, HostCount::Percent(10), "others keep their default");
+        let before = policy(r#""enabled": true"#);
+        assert!(
+            !serde_json::to_string(&before).unwrap().contains("drift"),
+            "stored policies read back unchanged"
+        );
+    }
+
+    #[test]
+    fn hours_before_a_run_are_checked_and_left_out_if_they_are_the_default() {
+        let policy = |notices: &str| {
+            let text = format!(
+                r#"{{ "id": "p", "name": "p", "target_ci_tags": {{ "env": "dev" }}, "notices": {notices} }}"#
+            );
+            serde_json::from_str::<Policy>(&text).unwrap()
+        };
+        let stored = policy(r#"{ "start": "host", "success": "run", "failure": "host" }"#);
+        assert_eq!(stored.notices.before_hours, [72, 24, 1]);
+        assert!(!serde_json::to_string(&stored).unwrap().contains("before_hours"), "it reads back unchanged");
+        assert_eq!(policy(r#"{ "before_hours": [0] }"#).faults()[0].0, "/notices/before_hours");
+        assert_eq!(policy(r#"{ "before_hours": [] }"#).faults(), []);
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl World<'_> {
             },
             Action::CheckChange { .. } => Answer::ChangeIs(Approval::Approved),
             Action::Validate { .. } => Answer::Valid,
+            Action::Replan { .. } => Answer::PlanHolds { gone: BTreeMap::new() },
             Action::BeginWork { .. } => Answer::WorkBegun,
             Action::Snapshot { .. } => Answer::Snapshots(BTreeMap::new()),
             Action::Test { .. } => Answer::Tests(BTreeMap::new()),

@@ -70,6 +70,10 @@ pub enum Action {
     Validate {
         change_id: ChangeId,
     },
+    /// Plan again and compare with the approved plan.
+    Replan {
+        change_id: ChangeId,
+    },
     /// Report to ITSM that the work begins.
     BeginWork {
         change_id: ChangeId,
@@ -133,6 +137,7 @@ impl Action {
             Self::OpenChange => "open_change",
             Self::CheckChange { .. } => "check_change",
             Self::Validate { .. } => "validate",
+            Self::Replan { .. } => "replan",
             Self::BeginWork { .. } => "begin_work",
             Self::Snapshot { .. } => "snapshot",
             Self::Admit { .. } => "open",
@@ -156,6 +161,7 @@ impl Action {
             Self::Plan
                 | Self::CheckChange { .. }
                 | Self::Validate { .. }
+                | Self::Replan { .. }
                 | Self::Soak { .. }
                 | Self::Admit { .. }
                 | Self::RunChecks { .. }

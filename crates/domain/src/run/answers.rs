@@ -30,6 +30,7 @@ impl Run {
             (Action::Plan, Answer::Planned) => {
                 let Some(plan) = plan else { return Err(action) };
                 self.adopt(plan);
+                self.planned_at = Some(now);
                 if plan.subjects().is_empty() && !plan.unscanned.is_empty() && plan.up_to_date == 0 {
                     let reason = none_scanned(plan);
                     self.stop.get_or_insert(Stop::Failed { reason });
@@ -60,14 +61,26 @@ impl Run {
                 self.ask_at(action.clone(), now + seconds(self.rules.poll_seconds));
             }
             (Action::Validate { change_id }, Answer::Valid) => {
+                let change_id = change_id.clone();
+                let next = match self.must_plan_again(now) {
+                    true => Action::Replan { change_id },
+                    false => Action::BeginWork { change_id },
+                };
+                self.ask(next, now)
+            }
+            (Action::Replan { change_id }, Answer::PlanHolds { gone }) => {
+                self.skip_gone(gone);
                 self.ask(Action::BeginWork { change_id: change_id.clone() }, now)
+            }
+            (Action::Replan { .. }, Answer::PlanVoid { reason }) => {
+                self.stop.get_or_insert(Stop::Voided { reason });
             }
             (Action::Validate { .. }, Answer::NotYet { cause, reason, retry_at }) => {
                 self.hold_until(action.clone(), retry_at, Hold { cause, reason }, now)
             }
             (Action::BeginWork { .. }, Answer::WorkBegun) => self.enter(Stage::Snapshotting, plan, now),
             (
-                Action::Validate { .. } | Action::BeginWork { .. },
+                Action::Validate { .. } | Action::Replan { .. } | Action::BeginWork { .. },
                 Answer::Invalid { reason } | Answer::CouldNot { reason },
             ) => {
                 self.stop.get_or_insert(Stop::Failed { reason });
@@ -195,6 +208,15 @@ impl Run {
             let mut host = HostRun::default();
             host.end(HostState::Skipped, format!("could not be scanned: {reason}"));
             self.hosts.insert(id.clone(), host);
+        }
+    }
+
+    /// Hosts of the approved plan that cannot be patched any more.
+    fn skip_gone(&mut self, gone: BTreeMap<CiId, String>) {
+        for (id, reason) in gone {
+            if let Some(host) = self.hosts.get_mut(&id).filter(|host| host.state == HostState::Pending) {
+                host.end(HostState::Skipped, reason);
+            }
         }
     }
 

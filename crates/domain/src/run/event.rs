@@ -76,6 +76,14 @@ pub enum Answer {
     Invalid {
         reason: String,
     },
+    /// The plan made again is close enough to the approved one. These hosts are gone, each with the reason.
+    PlanHolds {
+        gone: BTreeMap<CiId, String>,
+    },
+    /// The plan made again is too different from the approved one.
+    PlanVoid {
+        reason: String,
+    },
     WorkBegun,
     /// The hosts that may start now, and those that never may, each with its reason.
     Admitted {

@@ -40,6 +40,9 @@ pub struct Run {
     pub wave: usize,
     pub phase: Phase,
     pub change_id: Option<ChangeId>,
+    /// When its plan was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<DateTime<Utc>>,
     /// Tests that passed before the current wave, per host.
     pub baseline: BTreeMap<CiId, TestRun>,
     pub verified: bool,
@@ -87,11 +90,25 @@ pub struct Pause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Stop {
-    Cancelled { reason: String },
-    Halted { reason: String },
-    Failed { reason: String },
-    Expired { reason: String },
-    RollBack { reason: String },
+    Cancelled {
+        reason: String,
+    },
+    Halted {
+        reason: String,
+    },
+    Failed {
+        reason: String,
+    },
+    Expired {
+        reason: String,
+    },
+    /// The plan has changed too much since it was approved.
+    Voided {
+        reason: String,
+    },
+    RollBack {
+        reason: String,
+    },
 }
 
 impl Stop {
@@ -101,6 +118,7 @@ impl Stop {
             | Self::Halted { reason }
             | Self::Failed { reason }
             | Self::Expired { reason }
+            | Self::Voided { reason }
             | Self::RollBack { reason } => reason,
         }
     }
@@ -111,6 +129,7 @@ impl Stop {
             Self::Halted { .. } => Outcome::Halted,
             Self::Failed { .. } => Outcome::Failed,
             Self::Expired { .. } => Outcome::Expired,
+            Self::Voided { .. } => Outcome::Voided,
             Self::RollBack { .. } => Outcome::RolledBack,
         }
     }
@@ -123,6 +142,12 @@ pub struct Rules {
     pub dry_run: bool,
     pub planning_seconds: u32,
     pub approval_seconds: u32,
+    /// The slot that the run is planned ahead for. Its approval may come until then, however short `approval_seconds` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<DateTime<Utc>>,
+    /// A plan that is older when the work is to begin is made again and compared with the approved one; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan_after_seconds: Option<u32>,
     /// From approval to the opening of a window.
     pub validating_seconds: u32,
     pub snapshotting_seconds: u32,
@@ -147,6 +172,8 @@ impl Default for Rules {
             dry_run: false,
             planning_seconds: 900,
             approval_seconds: 72 * 3600,
+            slot: None,
+            replan_after_seconds: None,
             validating_seconds: 7 * 86_400,
             snapshotting_seconds: 3600,
             verifying_seconds: 3600,
@@ -218,6 +245,7 @@ impl Run {
             wave: 0,
             phase: Phase::TestsBefore,
             change_id: None,
+            planned_at: None,
             baseline: BTreeMap::new(),
             verified: false,
             admitted: BTreeSet::new(),
@@ -335,7 +363,22 @@ impl Run {
 
     pub(super) fn enter(&mut self, stage: Stage, plan: Option<&Plan>, now: DateTime<Utc>) {
         self.progress = Progress::At(stage);
-        self.deadline = Some(now + self.allowance(stage, plan));
+        self.deadline = Some(self.deadline_of(stage, plan, now));
+    }
+
+    /// When a stage that begins now must have ended.
+    pub(super) fn deadline_of(&self, stage: Stage, plan: Option<&Plan>, now: DateTime<Utc>) -> DateTime<Utc> {
+        let deadline = now + self.allowance(stage, plan);
+        match (stage, self.rules.slot) {
+            (Stage::AwaitingApproval, Some(slot)) => deadline.max(slot),
+            _ => deadline,
+        }
+    }
+
+    /// Whether the plan is so old that it must be made again before the work begins.
+    pub(super) fn must_plan_again(&self, now: DateTime<Utc>) -> bool {
+        let oldest = self.rules.replan_after_seconds.map(seconds);
+        self.planned_at.zip(oldest).is_some_and(|(planned, oldest)| now - planned >= oldest)
     }
 
     /// How long a stage may last.

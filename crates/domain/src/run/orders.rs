@@ -53,7 +53,7 @@ impl Run {
         if self.paused.take().is_none() {
             return Err(self.not_now("only a paused run can be resumed"));
         }
-        self.deadline = Some(now + self.allowance(stage, plan));
+        self.deadline = Some(self.deadline_of(stage, plan, now));
         Ok(())
     }
 

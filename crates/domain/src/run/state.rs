@@ -33,6 +33,8 @@ pub enum Outcome {
     Cancelled,
     /// It was not approved in time.
     Expired,
+    /// When its work was to begin, its plan had changed by more than its policy tolerates.
+    Voided,
     RolledBack,
 }
 
@@ -57,6 +59,7 @@ named_enum! {
         Halted => "halted",
         Cancelled => "cancelled",
         Expired => "expired",
+        Voided => "voided",
         RolledBack => "rolled_back",
     }
 }
@@ -64,7 +67,10 @@ named_enum! {
 impl RunState {
     pub fn is_final(self) -> bool {
         use RunState::*;
-        matches!(self, Succeeded | CompletedWithErrors | Failed | Halted | Cancelled | Expired | RolledBack)
+        matches!(
+            self,
+            Succeeded | CompletedWithErrors | Failed | Halted | Cancelled | Expired | Voided | RolledBack
+        )
     }
 }
 
@@ -93,6 +99,7 @@ impl From<Outcome> for RunState {
             Outcome::Halted => Self::Halted,
             Outcome::Cancelled => Self::Cancelled,
             Outcome::Expired => Self::Expired,
+            Outcome::Voided => Self::Voided,
             Outcome::RolledBack => Self::RolledBack,
         }
     }

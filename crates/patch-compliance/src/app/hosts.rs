@@ -26,7 +26,7 @@ use crate::{
     upstream_error,
 };
 
-pub use crate::store::hosts::{find_tags, list_returnable};
+pub use crate::store::hosts::{find_tags, list_reboot_pending, list_returnable};
 
 /// Maximum hosts read from the CMDB.
 const MAX_HOSTS: usize = 1_000_000;

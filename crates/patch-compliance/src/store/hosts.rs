@@ -380,6 +380,19 @@ pub async fn list_returnable(
         .collect()
 }
 
+/// The hosts among these that waited for a reboot at their last scan.
+pub async fn list_reboot_pending(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeSet<CiId>> {
+    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT h.ci_id FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
+         WHERE h.ci_id = ANY($1) AND s.reboot_pending",
+        &names
+    )
+    .fetch_all(conn)
+    .await?;
+    ids.into_iter().map(|id| CiId::new(id).map_err(ApiError::internal)).collect()
+}
+
 pub async fn record_patched(conn: &mut PgConnection, ci_ids: &[String], at: DateTime<Utc>) -> ApiResult<()> {
     sqlx::query!(
         "UPDATE patch.host_scans s SET last_patched = greatest(s.last_patched, $2) FROM patch.hosts h

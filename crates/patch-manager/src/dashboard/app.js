@@ -10,7 +10,7 @@ let timer = 0;
 const STATE_CLASS = {
   succeeded: "good", compliant: "good", covered: "good",
   failed: "bad", halted: "bad", completed_with_errors: "bad", non_compliant: "bad", rolled_back: "bad", rollback_failed: "bad",
-  timed_out: "bad", unreachable: "bad", expired: "bad",
+  timed_out: "bad", unreachable: "bad", expired: "bad", voided: "bad",
   paused: "wait", awaiting_approval: "wait", unknown: "wait", feed_too_old: "wait", out_of_support: "wait", not_covered: "bad", cancelled: "wait", skipped: "wait", pending: "",
 };
 
@@ -88,9 +88,16 @@ async function showFleet() {
   ];
 }
 
+function sinceApproval(diff) {
+  if (!diff.verdict) return [];
+  const rows = diff.lines.map((line) => [line.subject, line.what, line.approved ?? "", line.now ?? ""]);
+  return [element("h2", {}, "Changes since the approval"), element("p", {}, diff.reason),
+    table(["of", "difference", "approved", "now"], rows, `The plans are the same (compared ${diff.compared_at}).`)];
+}
+
 async function showRun(id) {
   const path = `/patch/runs/${encodeURIComponent(id)}`;
-  const [run, listedWaves, listedHosts, lines] = await Promise.all([api(path), api(`${path}/waves?limit=1000`), api(`${path}/hosts?limit=${MAX_HOSTS}`),
+  const [run, diff, listedWaves, listedHosts, lines] = await Promise.all([api(path), api(`${path}/diff`), api(`${path}/waves?limit=1000`), api(`${path}/hosts?limit=${MAX_HOSTS}`),
     apiLines(`${path}/logs?format=ndjson&tail=${LOG_TAIL}`)]);
   const waves = listedWaves.items.map((wave) => [wave.name, words(wave.kind), words(wave.state), `${wave.hosts.succeeded} of ${wave.hosts.total}`, String(wave.hosts.failed)]);
   const waveOf = new Map(listedWaves.items.map((wave) => [wave.index, wave.name]));
@@ -111,6 +118,7 @@ async function showRun(id) {
     element("h2", {}, "Waves"), table(["wave", "kind", "state", "patched", "failed"], waves, "No plan yet."),
     element("h2", {}, "Hosts"), table(["host", "wave", "state", "attempts", "packages", "rebooted", "reason"], hosts, "No host yet."),
     more ? element("p", {}, more) : null,
+    ...sinceApproval(diff),
     element("h2", {}, "Log"), element("pre", {}, log || "Nothing yet."),
   ];
 }

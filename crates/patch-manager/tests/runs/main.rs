@@ -10,6 +10,8 @@ mod database_proxy;
 mod execution;
 mod lifecycle;
 mod outages;
+mod owner_notices;
+mod plan_ahead;
 mod platform;
 mod promises;
 mod readers;

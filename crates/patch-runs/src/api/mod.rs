@@ -4,6 +4,7 @@ mod calendars;
 mod plans;
 mod predictions;
 mod previews;
+mod run_diffs;
 mod run_parts;
 mod run_text;
 mod runs;
@@ -18,6 +19,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(scans::routes())
         .merge(runs::routes())
         .merge(run_parts::routes())
+        .merge(run_diffs::routes())
         .merge(plans::routes())
         .merge(predictions::routes())
         .merge(previews::routes())

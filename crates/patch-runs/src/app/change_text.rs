@@ -164,6 +164,7 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
         }
         let reboots = match plan.reboot {
             Reboot::Never => "never, also if the update requires it",
+            Reboot::IfRequired if target.reboot_pending => "YES: it waits for a reboot already",
             Reboot::IfRequired => "if the update requires it",
             Reboot::Always => "ALWAYS",
         };

@@ -32,7 +32,7 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// The notices that an event causes: `row` is the run before it, `after` its state machine after it.
 pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
-    let (before, wanted) = (&row.machine, row.policy.notices);
+    let (before, wanted) = (&row.machine, &row.policy.notices);
     if row.policy.notify.is_empty() {
         return Vec::new();
     }
@@ -68,7 +68,7 @@ pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Ev
 }
 
 fn for_host(
-    wanted: Notices,
+    wanted: &Notices,
     before: &Run,
     after: &Run,
     id: &CiId,

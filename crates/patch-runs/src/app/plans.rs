@@ -74,8 +74,17 @@ impl PlanInput {
 
 /// Whether hosts are scanned before the plan is made.
 pub enum Freshness<'a> {
-    Rescan { run: &'a RunRow, run_dir: &'a Path },
+    Rescan { run: &'a RunRow, run_dir: &'a Path, demand: Demand },
     AsKnown,
+}
+
+/// What is demanded of the scan of a host that is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// It is no older than the policy permits.
+    AsPolicy,
+    /// It was made for this plan, or right before: the host is patched next.
+    Now,
 }
 
 /// The policy of a run without a policy: every field has its default.
@@ -89,11 +98,17 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         return gather_rollback(app, input, of_run).await;
     }
     let (mut targets, staging) = select(app, input).await?;
+    let by_policy = TimeDelta::hours(i64::from(input.policy.max_scan_age_hours));
+    let oldest = match freshness {
+        Freshness::Rescan { demand: Demand::Now, .. } => FRESH_FOR.min(by_policy),
+        _ => by_policy,
+    };
+    let since = app.clock.now() - oldest;
     let failures = match freshness {
-        Freshness::Rescan { run, run_dir } => rescan(app, run, &targets, run_dir).await?,
+        Freshness::Rescan { run, run_dir, .. } => rescan(app, run, &targets, run_dir).await?,
         Freshness::AsKnown => BTreeMap::new(),
     };
-    let unscanned = without_scan(app, &input.policy, &targets, failures).await?;
+    let unscanned = without_scan(app, since, oldest, &targets, failures).await?;
     targets.retain(|id, _| !unscanned.contains_key(id));
     let selected = targets.len();
     let wanted = match &input.advisory {
@@ -104,8 +119,10 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     let mut conn = app.pool.acquire().await?;
     let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
     let severities = updates::severities(&mut conn, &ids).await?;
+    let reboots = hosts::list_reboot_pending(&mut conn, &ids).await?;
     drop(conn);
-    for target in targets.values_mut() {
+    for (id, target) in &mut targets {
+        target.reboot_pending = reboots.contains(id);
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
@@ -119,20 +136,22 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     Ok(PlanRequest { unscanned, up_to_date, ..request })
 }
 
-/// The hosts whose last scan is older than the policy permits, with the reason. Nothing is known about what they miss.
+/// The hosts that were not scanned since a time, with the reason. Nothing is known about what they miss.
 async fn without_scan(
     app: &App,
-    policy: &Policy,
+    since: DateTime<Utc>,
+    oldest: TimeDelta,
     targets: &BTreeMap<CiId, Target>,
     mut failures: BTreeMap<CiId, String>,
 ) -> ApiResult<BTreeMap<CiId, String>> {
-    let hours = policy.max_scan_age_hours;
-    let since = app.clock.now() - TimeDelta::hours(i64::from(hours));
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut conn = app.pool.acquire().await?;
     let scanned = hosts::scanned_since(&mut conn, &ids, since).await?;
     let unscanned = ids.into_iter().filter(|id| !scanned.contains(id)).map(|id| {
-        let reason = failures.remove(&id).unwrap_or_else(|| format!("it was not scanned within {hours} h"));
+        let reason = failures.remove(&id).unwrap_or_else(|| match oldest.num_hours() {
+            0 => format!("it was not scanned within {} min", oldest.num_minutes()),
+            hours => format!("it was not scanned within {hours} h"),
+        });
         (id, reason)
     });
     Ok(unscanned.collect())
@@ -394,17 +413,17 @@ pub struct PlannedRun {
     pub shown: Forecast,
 }
 
-/// When a run of the policy that is planned now may work; `None` means at any time. Emergencies ignore it.
+/// When a run of the policy that begins at a time may work; `None` means at any time. Emergencies ignore it.
 pub async fn schedule(
-    app: &App,
     conn: &mut sqlx::PgConnection,
     policy: &Policy,
+    begins: DateTime<Utc>,
 ) -> ApiResult<Option<Schedule>> {
     let freezes = calendars::load_freezes(conn).await?;
     if policy.window.is_none() && freezes.entries().is_empty() {
         return Ok(None);
     }
-    Ok(Some(Schedule::planned_at(app.clock.now(), policy.window.clone(), freezes)))
+    Ok(Some(Schedule::planned_at(begins, policy.window.clone(), freezes)))
 }
 
 /// Makes the plan and its prediction. Slow for large fleets: call it where blocking is allowed.

@@ -176,7 +176,15 @@ fn new_run(
 ) -> RunRow {
     let now = app.clock.now();
     let approval_seconds = policy.change.approval_timeout_hours.saturating_mul(3600);
-    let rules = Rules { dry_run: request.dry_run, approval_seconds, ..Rules::default() };
+    let slot = origin.scheduled_for.filter(|slot| *slot > now);
+    let replan_after_seconds = match trigger {
+        // What was patched is what is rolled back, and a release deploys what it names.
+        RunTrigger::Rollback | RunTrigger::Release => None,
+        _ if slot.is_some() => Some(0),
+        _ => Some(policy.max_scan_age_hours.saturating_mul(3600)),
+    };
+    let rules =
+        Rules { dry_run: request.dry_run, approval_seconds, slot, replan_after_seconds, ..Rules::default() };
     let mut machine = Run::new(rules, now);
     if let Some(change_id) = &request.change_id {
         machine = machine.under_change(change_id.clone());

@@ -70,8 +70,12 @@ pub(crate) fn apply(input: &SystemPatch, mut policy: Policy) -> Policy {
     {
         policy.notify.push(requester.clone());
     }
-    policy.notices =
-        Notices { start: NoticeScope::Host, success: NoticeScope::Host, failure: NoticeScope::Host };
+    policy.notices = Notices {
+        start: NoticeScope::Host,
+        success: NoticeScope::Host,
+        failure: NoticeScope::Host,
+        ..policy.notices
+    };
     if !input.service_list.is_empty() {
         policy.workflow.services.clone_from(&input.service_list);
     }

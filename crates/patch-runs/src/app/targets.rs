@@ -53,6 +53,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
     let services = ci.attributes.get("services").and_then(Value::as_array);
     let services =
         services.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let owner_email = ci.attributes.get("owner_email").and_then(Value::as_str).map(str::to_owned);
     Target {
         os,
         packaging,
@@ -63,6 +64,8 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         rollback_mode: RollbackMode::None,
         omitted: Vec::new(),
         expected_seconds: 0,
+        reboot_pending: false,
+        owner_email,
     }
 }
 

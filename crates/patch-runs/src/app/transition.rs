@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
     plan::Plan,
+    plan_diff::PlanDrift,
     run::{Event, Pending, Refused, Run, TestPhase},
 };
 use leases::{Lease, LeaseError};
@@ -20,7 +21,7 @@ use crate::{
     store::{
         self,
         host_steps::{self, StepRecord},
-        predictions,
+        predictions, run_diffs,
         run_records::{self, HostFacts, SubjectEvent, TestRecord},
         runs::{self, Planned, RunRow},
     },
@@ -42,6 +43,8 @@ pub type LogLines = Vec<(Option<CiId>, String)>;
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     pub plan: Option<PlanEvidence>,
+    /// The approved plan compared with the one made before the work.
+    pub drift: Option<PlanDrift>,
     /// What happened, to score the prediction.
     pub actual: Option<simulator::Actual>,
     /// Steps of hosts that started or ended.
@@ -232,6 +235,9 @@ async fn save_evidence(
     evidence: &Evidence,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
+    if let Some(drift) = &evidence.drift {
+        run_diffs::upsert_run_diff(&mut *conn, id, drift, now).await?;
+    }
     for (host, boot_id) in &evidence.boot_ids {
         run_records::keep_boot_id(&mut *conn, id, host, boot_id).await?;
     }

@@ -54,7 +54,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &gathered.targets).await?;
-    let schedule = plans::schedule(app, &mut conn, &input.policy).await?;
+    let schedule = plans::schedule(&mut conn, &input.policy, app.clock.now()).await?;
     drop(conn);
     let (seed, runs, deadline) = (request.seed, runs(request), deadline(request));
     let failures = request.check_failures;

@@ -50,6 +50,8 @@ pub enum RunCommand {
         #[command(flatten)]
         most: Most,
     },
+    /// Show what has changed between the approved plan of a run and the one made right before its work.
+    Diff { id: RunId },
     /// Show the steps of the latest attempt on each host.
     Steps {
         id: RunId,

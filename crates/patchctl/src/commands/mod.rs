@@ -14,6 +14,7 @@ mod policy;
 mod predictions;
 pub(crate) mod release;
 mod run;
+mod run_diff;
 mod sim;
 pub mod simulate;
 mod system_patch;

@@ -5,7 +5,7 @@ use domain::ids::{CiId, RunId};
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
-use super::{filter, system_patch};
+use super::{filter, run_diff, system_patch};
 use crate::arguments::{Format, OrderArguments, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, Failure, OK};
@@ -53,6 +53,7 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             let hosts = client.list_run_hosts(id, &[], usize::MAX).await?;
             steps(&hosts, host.as_ref(), printer)
         }
+        RunCommand::Diff { id } => run_diff::show(&client.get_run_diff(id).await?, printer),
         RunCommand::Start(arguments) => start(&client, arguments, printer).await,
         RunCommand::Watch { id } => watch::run(&client, id, printer).await,
         RunCommand::Cancel(order) => printer.item(&client.cancel_run(order.id, &order.into()).await?),

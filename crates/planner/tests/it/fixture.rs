@@ -51,6 +51,8 @@ pub fn target(cluster: &str) -> Target {
         rollback_mode: RollbackMode::Snapshot,
         omitted: Vec::new(),
         expected_seconds: 0,
+        reboot_pending: false,
+        owner_email: None,
     }
 }
 

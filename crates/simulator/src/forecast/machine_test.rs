@@ -96,6 +96,7 @@ impl<'s, 'a> Driven<'s, 'a> {
             Action::OpenChange => Answer::ChangeOpened { change_id: ChangeId::new("CHG0000001").unwrap() },
             Action::CheckChange { .. } => Answer::ChangeIs(Approval::Approved),
             Action::Validate { .. } => Answer::Valid,
+            Action::Replan { .. } => Answer::PlanHolds { gone: BTreeMap::new() },
             Action::BeginWork { .. } => Answer::WorkBegun,
             Action::Snapshot { hosts } => {
                 self.now += self.draws.step(&model.snapshots);
@@ -282,6 +283,8 @@ prop_compose! {
                 rollback_mode: host.mode,
                 omitted: Vec::new(),
                 expected_seconds: host.expected_seconds,
+                reboot_pending: false,
+                owner_email: None,
             })
         }).collect();
         let members = |service: usize| {

@@ -66,6 +66,8 @@ fn target() -> Target {
         rollback_mode: RollbackMode::Snapshot,
         omitted: Vec::new(),
         expected_seconds: 0,
+        reboot_pending: false,
+        owner_email: None,
     }
 }
 

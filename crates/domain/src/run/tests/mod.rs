@@ -1,3 +1,4 @@
+mod plan_ahead;
 mod promises;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         rollback_mode: RollbackMode::Snapshot,
         omitted: Vec::new(),
         expected_seconds: 60,
+        reboot_pending: false,
+        owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {
         name: name.to_owned(),
@@ -91,6 +94,7 @@ fn good_answer(action: &Action) -> Answer {
         Action::OpenChange => Answer::ChangeOpened { change_id: ChangeId::new("CHG0000001").unwrap() },
         Action::CheckChange { .. } => Answer::ChangeIs(Approval::Approved),
         Action::Validate { .. } => Answer::Valid,
+        Action::Replan { .. } => Answer::PlanHolds { gone: BTreeMap::new() },
         Action::BeginWork { .. } => Answer::WorkBegun,
         Action::Snapshot { hosts } => {
             Answer::Snapshots(hosts.iter().map(|host| (host.clone(), Ok(Uuid::nil()))).collect())
@@ -124,6 +128,7 @@ fn bad_answer(action: &Action) -> Answer {
     match action {
         Action::CheckChange { .. } => Answer::ChangeIs(Approval::Refused { reason }),
         Action::Validate { .. } | Action::BeginWork { .. } => Answer::Invalid { reason },
+        Action::Replan { .. } => Answer::PlanVoid { reason },
         Action::Test { hosts, .. } => {
             let run = TestRun { passed: BTreeSet::new(), failed: ["port".to_owned()].into() };
             Answer::Tests(hosts.iter().map(|host| (host.clone(), run.clone())).collect())
@@ -445,9 +450,10 @@ proptest! {
         retries in 0u32..3,
         rollback in prop_oneof![Just(Rollback::Auto), Just(Rollback::Manual), Just(Rollback::Never)],
         dry_run in prop::bool::weighted(0.05),
+        replan_after_seconds in prop::option::of(Just(0u32)),
     ) {
         let plan = plan(rollback, retries);
-        let mut run = Run::new(Rules { dry_run, ..Rules::default() }, at(0));
+        let mut run = Run::new(Rules { dry_run, replan_after_seconds, ..Rules::default() }, at(0));
         let mut now = 0;
         let mut production_began_after_a_failed_gate = false;
         for happening in &happenings {

@@ -179,6 +179,8 @@ fn host(deployer: &Deployer) -> Option<Target> {
         rollback_mode: RollbackMode::None,
         omitted: Vec::new(),
         expected_seconds: 0,
+        reboot_pending: false,
+        owner_email: None,
     })
 }
 

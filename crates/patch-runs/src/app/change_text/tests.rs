@@ -40,6 +40,8 @@ fn plan() -> Plan {
         rollback_mode: RollbackMode::Snapshot,
         omitted: vec![OmittedUpdate { package: "linux-image".to_owned(), cause: OmitCause::Held }],
         expected_seconds: 60,
+        reboot_pending: false,
+        owner_email: None,
     };
     let jump = JumpHost {
         address: "bastion.example".to_owned(),

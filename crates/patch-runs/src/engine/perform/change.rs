@@ -94,14 +94,14 @@ fn longest_wait(plan: &Plan) -> TimeDelta {
     waits.min(TimeDelta::days(90))
 }
 
-/// From the start of the run until the approval has timed out and the work has had a week. A template allows one week in
+/// From the slot or the start of the run until the approval has timed out and the work has had a week. A template allows one week in
 /// total.
 ///
 /// Computed from the run's record only, not from the clock: a request that is repeated after a crash must be the same to get
 /// the change that was opened under its idempotency key.
 fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
     let row = &task.loaded.row;
-    let start = row.scheduled_for.unwrap_or(row.created_at).min(row.created_at);
+    let start = row.scheduled_for.unwrap_or(row.created_at);
     let wait = match kind {
         ChangeKind::Standard => TimeDelta::zero(),
         ChangeKind::Normal | ChangeKind::Emergency => {

@@ -154,6 +154,7 @@ fn outcome_text(machine: &Run, is_complete: bool) -> &'static str {
     match (&machine.stop, is_complete) {
         (Some(Stop::Cancelled { .. }), _) => "cancelled",
         (Some(Stop::Expired { .. }), _) => "expired",
+        (Some(Stop::Voided { .. }), _) => "voided",
         (Some(Stop::RollBack { .. }), _) => "rolled back",
         (Some(_), _) => "stopped",
         (None, true) => "succeeded",

@@ -8,6 +8,7 @@ mod hosts;
 mod patch;
 mod plan;
 mod reboots;
+mod replan;
 mod snapshot;
 mod staging_tests;
 mod step_tracker;
@@ -40,6 +41,7 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         Action::OpenChange => change::open_change(&task).await,
         Action::CheckChange { change_id } => change::check_change(&task, change_id).await,
         Action::Validate { change_id } => change::validate(&task, change_id).await,
+        Action::Replan { .. } => replan::replan(&task).await,
         Action::BeginWork { change_id } => change::begin_work(&task, change_id).await,
         Action::Admit { .. } => change::admit(&task).await,
         Action::RunChecks { .. }

@@ -2,6 +2,7 @@
 
 use api_types::patch::RunTrigger;
 use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
+use planner::PlanRequest;
 use service_kit::{ApiError, ApiResult};
 
 use crate::engine::Task;
@@ -17,16 +18,9 @@ use patch_compliance::app::compliance;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let input = plans::PlanInput::of_run(row);
-    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let request = match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir })
-        .await
-    {
+    let request = match gather(task, plans::Demand::AsPolicy).await? {
         Ok(request) => request,
-        Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => return Err(error),
-        Err(error) => {
-            return Ok((Answer::Invalid { reason: error.to_string() }, Evidence::logged(error.to_string())));
-        }
+        Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
     if request.targets.is_empty() && request.unscanned.is_empty() {
         return Ok((
@@ -34,17 +28,7 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             Evidence::logged("nothing to do: no selected host is missing a wanted update"),
         ));
     }
-    let mut conn = app.pool.acquire().await?;
-    let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
-    let schedule = match row.waits_for_openings() {
-        true => plans::schedule(app, &mut conn, &row.policy).await?,
-        false => None,
-    };
-    drop(conn);
-    let made = tokio::task::spawn_blocking(move || {
-        plans::make_plan(&request, &durations, observations, schedule.as_ref())
-    });
-    let PlannedRun { plan, forecast, shown } = made.await.map_err(ApiError::internal)?;
+    let PlannedRun { plan, forecast, shown } = make(task, request).await?;
     if let Some(note) = plan.errors().next() {
         let reason = format!("the plan breaks a rule ({}): {}", note.code, note.text);
         return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
@@ -79,6 +63,35 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         ..Evidence::default()
     };
     Ok((Answer::Planned, evidence))
+}
+
+/// What is planned, after a scan of the hosts whose last scan is too old; or why nothing can be planned.
+pub(super) async fn gather(task: &Task<'_>, demand: plans::Demand) -> ApiResult<Result<PlanRequest, String>> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let input = plans::PlanInput::of_run(row);
+    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
+    match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand }).await {
+        Ok(request) => Ok(Ok(request)),
+        Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+/// The plan of the run, which works from now on, or from its slot if that is later.
+pub(super) async fn make(task: &Task<'_>, request: PlanRequest) -> ApiResult<PlannedRun> {
+    let (row, app) = (&task.loaded.row, task.app);
+    let mut conn = app.pool.acquire().await?;
+    let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
+    let begins = row.scheduled_for.map_or(app.clock.now(), |slot| slot.max(app.clock.now()));
+    let schedule = match row.waits_for_openings() {
+        true => plans::schedule(&mut conn, &row.policy, begins).await?,
+        false => None,
+    };
+    drop(conn);
+    let made = tokio::task::spawn_blocking(move || {
+        plans::make_plan(&request, &durations, observations, schedule.as_ref())
+    });
+    made.await.map_err(ApiError::internal)
 }
 
 /// Why hosts could not be rolled back for as long as the policy requires.

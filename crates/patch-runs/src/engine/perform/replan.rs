@@ -1,0 +1,52 @@
+//! Plans again right before the work, and decides whether what was approved still holds.
+
+use domain::{
+    plan_diff::{DriftVerdict, PlanDrift},
+    run::Answer,
+};
+use service_kit::ApiResult;
+
+use super::plan;
+use crate::{
+    app::{
+        plans::Demand,
+        transition::{Evidence, LogLines},
+    },
+    engine::Task,
+};
+
+pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
+    let approved = task.plan()?;
+    let request = match plan::gather(task, Demand::Now).await? {
+        Ok(request) => request,
+        Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
+    };
+    let made = plan::make(task, request).await?;
+    let drift = PlanDrift::new(approved, &made.plan, task.loaded.row.policy.drift_tolerance);
+    let (answer, log) = conclude(&drift);
+    Ok((answer, Evidence { drift: Some(drift), log, ..Evidence::default() }))
+}
+
+fn conclude(drift: &PlanDrift) -> (Answer, LogLines) {
+    let differences = drift.diff.summary();
+    let answer = match drift.verdict() {
+        DriftVerdict::Unchanged => Answer::PlanHolds { gone: Default::default() },
+        DriftVerdict::Tolerated => {
+            let gone = drift.diff.hosts_gone.iter();
+            Answer::PlanHolds { gone: gone.map(|(host, why)| (host.clone(), why.to_string())).collect() }
+        }
+        DriftVerdict::Voided => Answer::PlanVoid {
+            reason: format!("the plan has changed too much since its approval: {}", drift.excess_text()),
+        },
+    };
+    let mut log = Vec::new();
+    if let Answer::PlanHolds { gone } = &answer {
+        log.extend(gone.iter().map(|(host, reason)| (Some(host.clone()), format!("skipped: {reason}"))));
+    }
+    let text = match &answer {
+        Answer::PlanVoid { reason } => format!("planned again; differences: {differences}; {reason}"),
+        _ => format!("planned again, and the approved plan holds; differences: {differences}"),
+    };
+    log.push((None, text));
+    (answer, log)
+}

@@ -1,0 +1,21 @@
+//! What has changed between the approved plan of a run and the one made right before its work.
+
+use api_types::patch::RunDiff;
+
+use crate::arguments::Format;
+use crate::failure::{CommandResult, OK};
+use crate::output::{Columns, Printer, print};
+
+const LINES: Columns = "of=subject difference=what approved now";
+
+pub fn show(diff: &RunDiff, printer: Printer) -> CommandResult {
+    if printer.is_for_people() {
+        print(&diff.reason)?;
+        printer.section(&diff.lines, LINES)?;
+        return OK;
+    }
+    match printer.format {
+        Format::Json => printer.item(diff),
+        _ => printer.list(&diff.lines, LINES),
+    }
+}
