@@ -123,6 +123,8 @@ type Seen = HashMap<[u8; 32], (Instant, Caller)>;
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     pool: PgPool,
+    /// For tokens of services, which do not wait behind those of clients.
+    work_pool: PgPool,
     clock: Clock,
     service: &'static str,
     public_paths: &'static [&'static str],
@@ -132,11 +134,12 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(
         pool: PgPool,
+        work_pool: PgPool,
         clock: Clock,
         service: &'static str,
         public_paths: &'static [&'static str],
     ) -> Self {
-        Self { pool, clock, service, public_paths, seen: Arc::default() }
+        Self { pool, work_pool, clock, service, public_paths, seen: Arc::default() }
     }
 
     fn is_public(&self, path: &str) -> bool {
@@ -164,7 +167,7 @@ impl Authenticator {
             "SELECT id, subject, roles, expires_at, revoked_at FROM platform.tokens WHERE hash = $1",
             hash.as_slice()
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(if self.was_of_service(&hash) { &self.work_pool } else { &self.pool })
         .await?
         .ok_or_else(|| ApiError::unauthenticated("this token is not known"))?;
         if row.revoked_at.is_some() {
@@ -189,6 +192,12 @@ impl Authenticator {
     fn remembered(&self, hash: &[u8; 32]) -> Option<Caller> {
         let seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         seen.get(hash).filter(|(at, _)| at.elapsed() < CACHE_FOR).map(|(_, caller)| caller.clone())
+    }
+
+    /// Whether the last look-up, however long ago, found a token of a service.
+    fn was_of_service(&self, hash: &[u8; 32]) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        seen.get(hash).is_some_and(|(_, caller)| caller.is(Role::Service))
     }
 
     fn remember(&self, hash: [u8; 32], caller: &Caller) {

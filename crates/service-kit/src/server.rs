@@ -122,7 +122,13 @@ pub fn router<S: Service>(
     let contract = contract::complete::<S>(own_contract);
     let parameters = Arc::new(QueryParameters::of(&contract));
     let tokens = database::separate(&context.pool, TOKEN_CONNECTIONS);
-    let authenticator = auth::Authenticator::new(tokens, context.clock.clone(), S::NAME, S::PUBLIC_PATHS);
+    let authenticator = auth::Authenticator::new(
+        tokens,
+        context.pool.clone(),
+        context.clock.clone(),
+        S::NAME,
+        S::PUBLIC_PATHS,
+    );
     let readiness = Readiness {
         pool: context.request_pool.clone(),
         dependencies: Arc::new(dependencies),
