@@ -62,7 +62,8 @@ async fn handle(mut client: TcpStream, leads: Leads, socket: PathBuf) {
         }
         Leads::Nowhere => {}
         Leads::ToErrorPage => {
-            client.read(&mut [0; 64]).await.ok();
+            // What the client says does not matter; that it has said something does.
+            let _read = client.read(&mut [0; 64]).await;
             client.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n").await.ok();
         }
     }
