@@ -83,10 +83,8 @@ pub(super) async fn make(task: &Task<'_>, request: PlanRequest) -> ApiResult<Pla
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &request.targets).await?;
     let begins = row.scheduled_for.map_or(app.clock.now(), |slot| slot.max(app.clock.now()));
-    let schedule = match row.waits_for_openings() {
-        true => plans::schedule(&mut conn, &row.policy, begins).await?,
-        false => None,
-    };
+    let schedule =
+        if row.waits_for_openings() { plans::schedule(&mut conn, &row.policy, begins).await? } else { None };
     drop(conn);
     let made = tokio::task::spawn_blocking(move || {
         plans::make_plan(&request, &durations, observations, schedule.as_ref())
