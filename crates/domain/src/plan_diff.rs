@@ -230,9 +230,8 @@ impl fmt::Display for HostGone {
 
 impl PlanDiff {
     pub fn between(approved: &Plan, now: &Plan) -> Self {
-        let mut diff = Self::default();
-        diff.hosts_new =
-            now.targets.keys().filter(|id| !approved.targets.contains_key(*id)).cloned().collect();
+        let new = now.targets.keys().filter(|id| !approved.targets.contains_key(*id));
+        let mut diff = Self { hosts_new: new.cloned().collect(), ..Self::default() };
         let waves = (waves_of(approved), waves_of(now));
         for (id, before) in &approved.targets {
             let Some(after) = now.targets.get(id) else {

@@ -62,9 +62,10 @@ impl Run {
             }
             (Action::Validate { change_id }, Answer::Valid) => {
                 let change_id = change_id.clone();
-                let next = match self.must_plan_again(now) {
-                    true => Action::Replan { change_id },
-                    false => Action::BeginWork { change_id },
+                let next = if self.must_plan_again(now) {
+                    Action::Replan { change_id }
+                } else {
+                    Action::BeginWork { change_id }
                 };
                 self.ask(next, now)
             }
