@@ -51,8 +51,13 @@ async fn no_host_starts_after_the_window_has_closed_and_the_run_goes_on_in_the_n
         assert_eq!(history["items"], json!([]), "{id} was touched outside its window");
     }
 
+    let snapshots = async || platform.sim.get("/sim/vms/h-3/snapshots").await.expect(200)["items"].clone();
+    let taken_before = snapshots().await[0]["id"].clone();
     clock.advance(opening + TimeDelta::days(7) - clock.now());
     let ended = platform.until_ended(&run).await;
+    let taken = snapshots().await;
+    assert_eq!(taken.as_array().map(Vec::len), Some(1), "{taken:#}");
+    assert_ne!(taken[0]["id"], taken_before, "a rollback would have lost a week");
     assert_eq!(
         (&ended["state"], &ended["hosts"]["succeeded"]),
         (&json!("succeeded"), &json!(4)),

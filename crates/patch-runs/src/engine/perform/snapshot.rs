@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::Playbook;
-use api_types::sim::{CreateSnapshot, Rehearsal};
+use api_types::sim::{CreateSnapshot, Rehearsal, Snapshot};
 use domain::{
     ids::CiId,
     plan::{Plan, Target, WaveKind},
-    run::Answer,
+    run::{Answer, Stage},
 };
 use futures::{StreamExt, stream};
 use service_kit::ApiResult;
@@ -21,13 +21,18 @@ use patch_compliance::upstream_error;
 /// Snapshots taken at the same time.
 const MAX_CONCURRENT: usize = 8;
 
-/// Takes a snapshot of each host. The sim-engine recognises the snapshot of the run, so a repetition takes no second one.
+/// Takes a snapshot of each host. The sim-engine recognises the snapshot of the run, so a repetition takes no second one. A host
+/// that has waited for another opening gets a new one, which replaces the old.
 pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let plan = task.plan()?;
     let hours = plan.snapshot_retention_hours.unwrap_or(1);
+    let is_renewed = task.loaded.row.machine.stage() == Some(Stage::Executing);
+    let renewal =
+        if is_renewed { format!(", renewed by action {}", task.pending.step) } else { String::new() };
+    let purpose = format!("before patching{renewal}");
     let request = CreateSnapshot {
         owner: format!("run:{}", task.loaded.row.id),
-        purpose: "before patching".to_owned(),
+        purpose,
         duration_seconds: Some(hours * 3600),
         expires_at: None,
     };
@@ -42,7 +47,12 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
     for (host, taken) in taken {
         match taken {
-            Ok(snapshot) => results.insert(host, Ok(snapshot.id)),
+            Ok(snapshot) => {
+                if is_renewed {
+                    remove_replaced(task, &host, &snapshot).await?;
+                }
+                results.insert(host, Ok(snapshot.id))
+            }
             // The sim-engine is unavailable, which is not a failure of the host: the whole action is retried.
             Err(error) if error.is_transient() => return Err(upstream_error(error)),
             Err(error) => results.insert(host, Err(error.to_string())),
@@ -62,6 +72,20 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
     let good = results.values().filter(|result| result.is_ok()).count();
     log.insert(0, (None, format!("{good} of {} snapshots taken, kept for {hours} h", hosts.len())));
     Ok((Answer::Snapshots(results), Evidence { log, ..Evidence::default() }))
+}
+
+/// Deletes the snapshots that the run took of a host in an earlier opening.
+async fn remove_replaced(task: &Task<'_>, host: &CiId, kept: &Snapshot) -> ApiResult<()> {
+    let sim = &task.app.sim;
+    let all = sim.list_snapshots(host).await.map_err(upstream_error)?;
+    for old in all.into_iter().filter(|old| old.owner == kept.owner && old.id != kept.id) {
+        match sim.delete_snapshot(host, old.id).await {
+            Ok(()) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(upstream_error(error)),
+        }
+    }
+    Ok(())
 }
 
 /// The host whose rollback is rehearsed: the first of the first production wave.
