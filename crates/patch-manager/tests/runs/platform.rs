@@ -33,6 +33,8 @@ pub struct Platform {
     work_dir: tempfile::TempDir,
     ansible: PathBuf,
     desk: Option<Desk>,
+    /// Kept from the choice of the addresses until the first start of each service, so that nobody else takes them.
+    reserved: Vec<TcpListener>,
 }
 
 /// The clocks of the other services. `None`: the clock of the platform; for the sim-engine the system's, because what guests
@@ -79,6 +81,7 @@ impl Platform {
         let address = |index: usize| listeners[index].local_addr().unwrap();
         let addresses = Addresses { cmdb: address(0), itsm: address(1), sim: address(2), patch: address(3) };
         let mut platform = Self {
+            reserved: listeners,
             database: None,
             database_url,
             cmdb_service: None,
@@ -92,7 +95,6 @@ impl Platform {
             ansible,
             desk: None,
         };
-        drop(listeners);
         platform.start_sim().await;
         platform.start_cmdb().await;
         platform.start_itsm().await;
@@ -101,16 +103,25 @@ impl Platform {
         Some(platform)
     }
 
+    /// The reserved listener of a first start, or a new one on the same address.
+    async fn listener(&mut self, address: SocketAddr) -> TcpListener {
+        let of_address = |listener: &TcpListener| listener.local_addr().is_ok_and(|own| own == address);
+        match self.reserved.iter().position(of_address) {
+            Some(index) => self.reserved.swap_remove(index),
+            None => TcpListener::bind(address).await.unwrap(),
+        }
+    }
+
     pub async fn start_cmdb(&mut self) {
         let settings = cmdb::Settings { sim_engine_url: url(self.addresses.sim) };
-        let listener = TcpListener::bind(self.addresses.cmdb).await.unwrap();
+        let listener = self.listener(self.addresses.cmdb).await;
         let clock = self.others.cmdb.clone().unwrap_or_else(|| self.clock.clone());
         self.cmdb_service =
             Some(TestService::start_on::<Cmdb>(&self.database_url, settings, listener, clock).await);
     }
 
     pub async fn start_itsm(&mut self) {
-        let listener = TcpListener::bind(self.addresses.itsm).await.unwrap();
+        let listener = self.listener(self.addresses.itsm).await;
         let clock = self.others.itsm.clone().unwrap_or_else(|| self.clock.clone());
         let patch_manager_url = Some(url(self.addresses.patch));
         let settings = itsm::Settings { patch_manager_url, ..itsm::Settings::default() };
@@ -119,7 +130,7 @@ impl Platform {
     }
 
     pub async fn start_sim(&mut self) {
-        let listener = TcpListener::bind(self.addresses.sim).await.unwrap();
+        let listener = self.listener(self.addresses.sim).await;
         let clock = self.others.sim.clone().unwrap_or_default();
         let settings = sim_engine::SimSettings::default();
         self.sim_service =
@@ -127,7 +138,7 @@ impl Platform {
     }
 
     pub async fn start_patch(&mut self) {
-        let listener = TcpListener::bind(self.addresses.patch).await.unwrap();
+        let listener = self.listener(self.addresses.patch).await;
         self.patch_service = Some(self.another_patch(listener).await);
     }
 
