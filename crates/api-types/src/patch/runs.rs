@@ -110,7 +110,7 @@ pub struct HostCounts {
     pub pending: i64,
     pub working: i64,
     pub succeeded: i64,
-    /// Failed, timed out, unreachable, rolled back.
+    /// Failed, timed out, unreachable, rolled back after a failure. A host that was rolled back by order counts as succeeded.
     pub failed: i64,
     pub skipped: i64,
     pub cancelled: i64,

@@ -100,7 +100,7 @@ fn kinds(comparison: &PlanDrift) -> Vec<DriftKind> {
 
 #[test]
 fn equal_plans_differ_in_nothing() {
-    // What is only expected, or only noted, is no promise.
+    // What is only expected, or only noted, is not a promise.
     let same = compare(|now| now.targets.get_mut(&id("h-1")).unwrap().expected_seconds = 90);
     assert_eq!((same.verdict(), same.diff.summary().as_str()), (DriftVerdict::Unchanged, "none"));
     assert_ne!(same.approved, same.now, "the hashes show that the plan was made again");

@@ -220,9 +220,9 @@ impl HostRun {
         self.attempts > 0
     }
 
-    /// It is not as the run should leave it. A host that was rolled back by order, not after a failure, is.
+    /// It is not as the run should leave it.
     pub fn has_failed(&self) -> bool {
-        self.state.is_failure() && (self.state != HostState::RolledBack || self.error.is_some())
+        self.state.has_failed(self.error.as_deref())
     }
 
     pub(super) fn end(&mut self, state: HostState, error: impl Into<Option<String>>) {

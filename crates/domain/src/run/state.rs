@@ -163,6 +163,12 @@ impl HostState {
         matches!(self, Failed | TimedOut | Unreachable | RolledBack | RollbackFailed)
     }
 
+    /// A host in this state, with this error, is not as the run should leave it. One that was rolled back by order, not after a
+    /// failure, has no error.
+    pub fn has_failed(self, error: Option<&str>) -> bool {
+        self.is_failure() && (self != Self::RolledBack || error.is_some())
+    }
+
     /// It may be down for its services: in progress, or failed and not restored. A host keeps running during its snapshot.
     pub fn may_be_down(self) -> bool {
         use HostState::*;

@@ -217,6 +217,11 @@ async fn rollback_is_no_failure_and_waits_for_neither_window_nor_freeze_nor_poli
     let change = platform.approve(&back).await;
     let ended = platform.until_ended(&back).await;
     assert_eq!(ended["state"], "rolled_back", "{ended:#}");
+    assert_eq!(
+        (&ended["hosts"]["failed"], &ended["hosts"]["succeeded"]),
+        (&json!(0), &json!(2)),
+        "{ended:#}"
+    );
     let guest = platform.sim.get("/sim/vms/h-1/guest").await.expect(200);
     assert_eq!(guest["packages"][0]["version"], OLD, "{guest:#}");
     assert_eq!(platform.itsm.get("/itsm/incidents").await.expect(200)["items"], json!([]));

@@ -489,7 +489,7 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
                 .map(|stage| stage.seconds)
                 .sum()
         }),
-        failed_hosts: hosts.iter().filter(|host| host.state.is_failure()).count() as i64,
+        failed_hosts: hosts.iter().filter(|host| host.state.has_failed(host.error.as_deref())).count() as i64,
         halted: matches!(row.machine.progress, Progress::Ended(Outcome::Halted)),
         max_hosts_down: i64::from(row.max_hosts_down),
     };

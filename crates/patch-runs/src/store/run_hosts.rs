@@ -105,6 +105,11 @@ pub async fn list_waves(
     rows.into_iter().map(|row| wave((row.index, row.name, row.kind))).collect()
 }
 
+/// A host that was rolled back by order, not after a failure, is as the run should leave it: see `HostState::has_failed`.
+fn counted_as(state: HostState, is_by_order: bool) -> HostState {
+    if is_by_order { HostState::Succeeded } else { state }
+}
+
 /// Adds `hosts` in this state.
 fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
     counts.total += hosts;
@@ -121,7 +126,8 @@ fn add_hosts(counts: &mut HostCounts, state: HostState, hosts: i64) {
 /// Counts the hosts of runs by state.
 pub async fn count_hosts(conn: &mut PgConnection, runs: &[Uuid]) -> ApiResult<BTreeMap<RunId, HostCounts>> {
     let rows = sqlx::query!(
-        r#"SELECT run_id, state, count(*) AS "count!" FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY run_id, state"#,
+        r#"SELECT run_id, state, state = 'rolled_back' AND error IS NULL AS "by_order!", count(*) AS "count!"
+           FROM patch.run_hosts WHERE run_id = ANY($1) GROUP BY 1, 2, 3"#,
         runs
     )
     .fetch_all(conn)
@@ -129,7 +135,7 @@ pub async fn count_hosts(conn: &mut PgConnection, runs: &[Uuid]) -> ApiResult<BT
     let mut counts: BTreeMap<RunId, HostCounts> = BTreeMap::new();
     for row in rows {
         let of_run = counts.entry(RunId(row.run_id)).or_default();
-        add_hosts(of_run, from_text(&row.state)?, row.count);
+        add_hosts(of_run, counted_as(from_text(&row.state)?, row.by_order), row.count);
     }
     Ok(counts)
 }
@@ -142,8 +148,8 @@ pub async fn count_wave_hosts(
     last: u32,
 ) -> ApiResult<BTreeMap<u32, HostCounts>> {
     let rows = sqlx::query!(
-        r#"SELECT wave AS "wave!", state, count(*) AS "count!" FROM patch.run_hosts
-           WHERE run_id = $1 AND wave BETWEEN $2 AND $3 GROUP BY wave, state"#,
+        r#"SELECT wave AS "wave!", state, state = 'rolled_back' AND error IS NULL AS "by_order!", count(*) AS "count!"
+           FROM patch.run_hosts WHERE run_id = $1 AND wave BETWEEN $2 AND $3 GROUP BY 1, 2, 3"#,
         id.0,
         i32::try_from(first).unwrap_or(i32::MAX),
         i32::try_from(last).unwrap_or(i32::MAX),
@@ -153,7 +159,7 @@ pub async fn count_wave_hosts(
     let mut counts: BTreeMap<u32, HostCounts> = BTreeMap::new();
     for row in rows {
         let of_wave = counts.entry(u32::try_from(row.wave).unwrap_or(u32::MAX)).or_default();
-        add_hosts(of_wave, from_text(&row.state)?, row.count);
+        add_hosts(of_wave, counted_as(from_text(&row.state)?, row.by_order), row.count);
     }
     Ok(counts)
 }

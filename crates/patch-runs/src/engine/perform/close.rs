@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use api_types::itsm::{
     ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity,
 };
+use api_types::patch::RunTrigger;
 use domain::{
     ids::CiId,
     policy::NoticeScope,
@@ -35,7 +36,9 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         hosts().filter(|host| host.state == HostState::RolledBack && !host.has_failed()).count();
     let good = hosts().filter(|host| host.state == HostState::Succeeded).count() + rolled_back;
     let unscanned = task.loaded.plan.as_ref().map_or(0, |plan| plan.unscanned.len());
-    let done = if rolled_back == good { "hosts rolled back" } else { subjects(task).done_text() };
+    let is_rollback =
+        row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
+    let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
     let skipped = if unscanned > 0 { format!(", {unscanned} could not be scanned") } else { String::new() };
     let request = CloseChange {
