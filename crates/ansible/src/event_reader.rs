@@ -43,7 +43,7 @@ enum Line {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LastLine {
     At(Instant),
-    /// A slow receiver makes the playbook wait, which is no silence of its own.
+    /// A slow receiver makes the playbook wait: the playbook itself is not silent.
     BeingPassedOn,
 }
 

@@ -133,3 +133,22 @@ async fn playbook_that_cannot_be_read_is_refused_by_ansible() {
     assert_eq!(report.ended.end, End::Refused);
     assert!(fixture.log().contains("nonsense"));
 }
+
+/// A paused owner cannot ask its playbook to stop. Another owner may work on the host by then.
+#[tokio::test]
+async fn no_step_begins_after_the_lease_of_the_owner() {
+    let Some(runner) = runner() else { return };
+    let fixture = slow_guest(Duration::from_secs(2));
+    let mut run = fixture.run(Playbook::PatchRhel, |_| {});
+    run.lease = Some(Duration::from_secs(600));
+    let mut running = runner.start(run).await.unwrap();
+    until_patching(&fixture, &mut running).await;
+    running.lease_file().extend(Duration::ZERO).unwrap();
+    let report = listen(running).await;
+
+    let outcome = report.outcome("h1");
+    assert_eq!((outcome.outcome, outcome.step), (HostOutcomeKind::Stopped, Some(WorkflowStep::Reboot)));
+    assert_eq!(outcome.changed.len(), 1, "the transaction that was in progress is finished and reported");
+    let world = fixture.stub.world();
+    assert!(world.writes.last().unwrap().ends_with("/guest/transactions"), "{:?}", world.writes);
+}

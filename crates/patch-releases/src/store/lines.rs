@@ -41,7 +41,7 @@ pub async fn list_lines(conn: &mut PgConnection) -> ApiResult<Vec<ReleaseLine>> 
     Ok(lines)
 }
 
-/// `false` if there is no such line.
+/// `false` if the line does not exist.
 pub async fn delete_line(conn: &mut PgConnection, base: Version) -> ApiResult<bool> {
     let deleted = sqlx::query!("DELETE FROM patch.release_lines WHERE base_version = $1", base.to_string())
         .execute(conn)
