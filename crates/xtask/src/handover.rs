@@ -21,6 +21,9 @@ pub enum Benchmark {
     /// A run beside 500 clients that send one request a second each, and beside clients that send without pause, against the
     /// run alone; `-- --clients N --seconds N --hosts N --eager N`
     Load,
+    /// What a run of up to 10,000 hosts costs the platform, and runs of real Ansible beside the bare command;
+    /// `-- --hosts 24,200,1000,10000 --ansible 24,200`
+    Run,
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
@@ -67,6 +70,11 @@ pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) 
             bootstrap::run(workspace, Needs::Platform)?;
             command.env("SQLX_OFFLINE", "true");
             &["run", "--release", "--package", "patch-manager", "--example", "bench_load"]
+        }
+        Benchmark::Run => {
+            bootstrap::run(workspace, Needs::Platform)?;
+            command.env("SQLX_OFFLINE", "true");
+            &["run", "--release", "--package", "patch-manager", "--example", "bench_run"]
         }
     };
     command.args(of_release).args(["--quiet", "--"]).args(arguments);

@@ -34,6 +34,11 @@ pub enum Event {
         host: CiId,
         result: HostResult,
     },
+    /// The pending action turns out to be so much more work than its stage allows for.
+    TakesLonger {
+        step: u64,
+        seconds: u32,
+    },
     /// A host that was finished turns out to be unhealthy.
     HostUnhealthy {
         host: CiId,

@@ -305,6 +305,7 @@ impl Run {
             }
             Event::HostProgressed { step, host, state } => self.host_progressed(step, &host, state)?,
             Event::HostFinished { step, host, result } => self.host_finished(step, &host, result)?,
+            Event::TakesLonger { step, seconds } => self.extend_deadline(stage, step, seconds, plan, now)?,
             Event::HostUnhealthy { host, reason } => self.host_unhealthy(stage, &host, reason)?,
             Event::Cancel { reason } => self.stop_by_hand(stage, Stop::Cancelled { reason })?,
             Event::RollBack { reason } => self.stop_by_hand(stage, Stop::RollBack { reason })?,
@@ -314,6 +315,26 @@ impl Run {
             Event::DeadlinePassed => self.deadline_passed(stage, plan, now)?,
         }
         self.advance(plan, now);
+        Ok(())
+    }
+
+    /// Allows the pending action more time, from now on and in addition to what its stage has.
+    fn extend_deadline(
+        &mut self,
+        stage: Stage,
+        step: u64,
+        more: u32,
+        plan: Option<&Plan>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refused> {
+        if self.pending.as_ref().is_none_or(|pending| pending.step != step) {
+            return Err(Refused::StaleStep { given: step });
+        }
+        let more = seconds(more).min(TimeDelta::seconds(MAX_WORK_SECONDS));
+        // A stop and a pause have deadlines of their own.
+        if self.stop.is_none() && self.paused.is_none() {
+            self.deadline = self.deadline.max(Some(self.deadline_of(stage, plan, now) + more));
+        }
         Ok(())
     }
 

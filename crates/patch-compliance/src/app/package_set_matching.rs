@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -154,14 +155,19 @@ async fn match_next_batch(app: &App, after: i32) -> ApiResult<Option<MatchedBatc
     let changed_packages = ChangedPackages::of(&fixes);
     let wanted: Vec<i32> = sets.iter().flat_map(|set| set.packages.iter().copied()).collect();
     let packages = app.criteria.packages(conn, &wanted).await?;
-    let mut found = Vec::with_capacity(sets.len());
-    for set in &mut sets {
-        let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
-        let packages = of_set.filter(|package| changed_packages.may_match(package)).cloned().collect();
-        let inventory =
-            set.facts.take().map(|facts| Inventory { facts: facts.0, packages, unread: Vec::new() });
-        found.push(inventory.map(|inventory| missing_fixes(&fixes, &inventory)).unwrap_or_default());
-    }
+    // Seconds of work: not for a thread that serves others.
+    let matching = spawn_blocking(move || {
+        let mut found = Vec::with_capacity(sets.len());
+        for set in &mut sets {
+            let of_set = set.packages.iter().filter_map(|no| packages.get(no)).map(AsRef::as_ref);
+            let packages = of_set.filter(|package| changed_packages.may_match(package)).cloned().collect();
+            let inventory =
+                set.facts.take().map(|facts| Inventory { facts: facts.0, packages, unread: Vec::new() });
+            found.push(inventory.map(|inventory| missing_fixes(&fixes, &inventory)).unwrap_or_default());
+        }
+        (sets, found)
+    });
+    let (sets, found) = matching.await.map_err(ApiError::internal)?;
     let numbered = number_findings(conn, &app.criteria, &found).await?;
     transaction.commit().await?;
     let sets = sets.iter().map(|set| set.no).zip(numbered).collect();
@@ -269,6 +275,8 @@ pub(crate) async fn match_new_sets(
             }
         }
         matched.push(found);
+        // Some milliseconds each: other tasks go on in between.
+        yield_now().await;
     }
     number_findings(conn, criteria, &matched).await
 }

@@ -7,6 +7,8 @@
 //! lost leases are reported.
 
 mod clients;
+#[path = "../shared/platform.rs"]
+#[allow(dead_code, reason = "another benchmark uses the rest")]
 mod platform;
 
 use std::time::Duration;
@@ -15,10 +17,12 @@ use anyhow::ensure;
 use clap::Parser;
 use clients::{Clients, Pace, Results};
 use local_postgres::{LocalPostgres, LocalPostgresConfig};
-use platform::Platform;
+use platform::{Platform, Setup, real_ansible};
 
 const MAX_P99: Duration = Duration::from_secs(1);
 const MAX_SLOWDOWN: f64 = 1.2;
+/// Hosts in work at once.
+const PARALLEL: u16 = 4;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench load")]
@@ -58,8 +62,9 @@ async fn main() -> anyhow::Result<()> {
     let server = tokio::task::spawn_blocking(move || LocalPostgres::start(config)).await??;
     let seconds = Duration::from_secs(arguments.seconds.into());
     let hosts = arguments.hosts as usize;
+    let setup = Setup { hosts, parallel: PARALLEL, agents: hosts, ansible: real_ansible()? };
     let measure = async |name: &str, pace, clients, lasting| {
-        let platform = Platform::start(&server, name, folder.path(), hosts).await?;
+        let platform = Platform::start(&server, name, folder.path(), &setup).await?;
         let measured = measure(&platform, Clients { pace, number: clients, hosts }, lasting).await?;
         platform.stop().await;
         report(name, &measured);

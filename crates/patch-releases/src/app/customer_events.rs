@@ -61,7 +61,8 @@ impl CustomerEvent {
         reason: &str,
         now: DateTime<Utc>,
     ) -> ApiResult<()> {
-        records::insert_log(&mut *conn, run, Some(customer), &self.text(reason), now).await?;
+        let line = (Some(customer.clone()), self.text(reason));
+        records::insert_log(&mut *conn, run, &[line], now).await?;
         records::insert_subject_event(conn, run, &self.event(customer, reason), now).await
     }
 

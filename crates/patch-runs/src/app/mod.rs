@@ -6,6 +6,7 @@ mod freeze_prices;
 pub(crate) mod host_states;
 pub mod keys;
 pub(crate) mod notices;
+pub mod owned_run;
 pub(crate) mod owner_notices;
 pub mod plans;
 pub mod playbooks;

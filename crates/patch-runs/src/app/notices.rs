@@ -16,7 +16,7 @@ use domain::{
 };
 use service_kit::{ApiResult, error::chain};
 
-use super::transition::Evidence;
+use super::transition::{Changes, Evidence};
 use crate::{
     App,
     store::{
@@ -30,14 +30,14 @@ use patch_compliance::upstream_error;
 const BATCH: i64 = 100;
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// The notices that an event causes: `row` is the run before it, `after` its state machine after it.
-pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Evidence) -> Vec<Notice> {
-    let (before, wanted) = (&row.machine, &row.policy.notices);
+/// The notices that events cause: `row` is the run after them.
+pub(super) fn for_transition(app: &App, row: &RunRow, changes: &Changes, evidence: &Evidence) -> Vec<Notice> {
+    let (after, wanted) = (&row.machine, &row.policy.notices);
     if row.policy.notify.is_empty() {
         return Vec::new();
     }
     let mut notices_due: Vec<(String, String, String)> = Vec::new();
-    let begins = before.stage() != Some(Stage::Executing) && after.stage() == Some(Stage::Executing);
+    let begins = changes.stage_before != Some(Stage::Executing) && after.stage() == Some(Stage::Executing);
     if begins && wanted.start != NoticeScope::None {
         let text = format!("Work on {} hosts begins.", after.hosts.len());
         notices_due.push(("start".to_owned(), format!("Patching begins: {}", row.policy.name), text));
@@ -50,9 +50,11 @@ pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Ev
             (format!("start:{host}:{}", record.attempt), format!("Patching begins on {host}"), text)
         })
     }));
-    let changed =
-        after.hosts.iter().filter(|(id, run)| before.hosts.get(*id).map(|old| old.state) != Some(run.state));
-    notices_due.extend(changed.filter_map(|(id, run)| for_host(wanted, before, after, id, run)));
+    let changed = changes.hosts_before.iter().filter_map(|(id, before)| {
+        let run = after.hosts.get(id)?;
+        (before.as_ref().map(|old| old.state) != Some(run.state)).then_some((id, run))
+    });
+    notices_due.extend(changed.filter_map(|(id, run)| for_host(wanted, changes, after, id, run)));
     let link = format!("\n{}/dashboard/runs/{}\n", app.settings.public_url, row.id);
     let to = |recipient: &String| {
         let notice = |(key, subject, body): &(String, String, String)| Notice {
@@ -69,7 +71,7 @@ pub(super) fn for_transition(app: &App, row: &RunRow, after: &Run, evidence: &Ev
 
 fn for_host(
     wanted: &Notices,
-    before: &Run,
+    changes: &Changes,
     after: &Run,
     id: &CiId,
     run: &HostRun,
@@ -87,7 +89,7 @@ fn for_host(
         {
             let step = run.failed_step.map(|step| format!(" at `{}`", step.name())).unwrap_or_default();
             let why = run.error.as_deref().unwrap_or("no reason was given");
-            let stop = after.stop.as_ref().filter(|_| before.stop.is_none());
+            let stop = after.stop.as_ref().filter(|_| !changes.was_stopping);
             let stop =
                 stop.map(|stop| format!("\nThe rollout stops: {}.", stop.reason())).unwrap_or_default();
             Some((

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::Duration,
 };
 
 use api_types::{
@@ -20,6 +19,7 @@ use domain::{
     strategy::Strategy,
     workflow::{RollbackMode, RollbackPreference},
 };
+use futures::future::BoxFuture;
 use planner::{HostEdge, HostGraph, HostNode, PlanRequest, Schedule, ServiceNode};
 use serde_json::json;
 use service_kit::{ApiError, ApiResult};
@@ -37,7 +37,6 @@ use patch_compliance::app::{hosts, updates};
 
 /// An older scan is repeated before a plan is made for execution.
 const FRESH_FOR: TimeDelta = TimeDelta::minutes(15);
-const SCAN_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Simulations per prediction: enough to know its P95 to about one percent.
 pub const PREDICTION_RUNS: u32 = 1000;
 /// Fixed, so that the same plan gets the same prediction.
@@ -74,9 +73,12 @@ impl PlanInput {
 
 /// Whether hosts are scanned before the plan is made.
 pub enum Freshness<'a> {
-    Rescan { run: &'a RunRow, run_dir: &'a Path, demand: Demand },
+    Rescan { run: &'a RunRow, run_dir: &'a Path, demand: Demand, announce: &'a Announce<'a> },
     AsKnown,
 }
+
+/// Called before the scan with the seconds that it may take.
+pub type Announce<'a> = dyn Fn(u32) -> BoxFuture<'a, ApiResult<()>> + Sync + 'a;
 
 /// What is demanded of the scan of a host that is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,9 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     };
     let since = app.clock.now() - oldest;
     let failures = match freshness {
-        Freshness::Rescan { run, run_dir, .. } => rescan(app, run, &targets, run_dir).await?,
+        Freshness::Rescan { run, run_dir, announce, .. } => {
+            rescan(app, run, &targets, run_dir, announce).await?
+        }
         Freshness::AsKnown => BTreeMap::new(),
     };
     let unscanned = without_scan(app, since, oldest, &targets, failures).await?;
@@ -271,6 +275,7 @@ async fn rescan(
     run: &RunRow,
     targets: &BTreeMap<CiId, Target>,
     run_dir: &Path,
+    announce: &Announce<'_>,
 ) -> ApiResult<BTreeMap<CiId, String>> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
@@ -285,7 +290,8 @@ async fn rescan(
     if stale.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let results = scans::scan_hosts(app, Some(run), &stale, run_dir, SCAN_TIMEOUT).await?;
+    announce(scans::longest_scan_seconds(stale.len())).await?;
+    let results = scans::scan_hosts(app, Some(run), &stale, run_dir, scans::CHUNK_TIMEOUT).await?;
     Ok(results.into_iter().filter_map(|(host, result)| Some((host, result.err()?.reason))).collect())
 }
 

@@ -31,7 +31,8 @@ use super::{
 use crate::{
     App,
     store::{
-        run_hosts, run_records,
+        run_hosts,
+        run_records::{self, RUN_STATE_CHANGED, RunEvent},
         runs::{self, RunRow},
     },
     vault::token_file,
@@ -217,6 +218,7 @@ fn new_run(
         created_at: now,
         started_at: None,
         ended_at: None,
+        revision: 0,
     }
 }
 
@@ -228,8 +230,8 @@ async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiRe
         run_records::insert_action(&mut *conn, row.id, pending).await?;
     }
     let data = serde_json::json!({ "state": row.state, "stage": row.stage, "trigger": row.trigger, "requested_by": row.requested_by });
-    run_records::insert_event(&mut *conn, row.id, "patch.run.state_changed.v1", None, &data, row.created_at)
-        .await?;
+    let created = RunEvent { event_type: RUN_STATE_CHANGED, subject: None, data: data.clone() };
+    run_records::insert_events(&mut *conn, row.id, &[created], row.created_at).await?;
     audit::record(
         &mut *conn,
         caller,

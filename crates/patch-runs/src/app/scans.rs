@@ -54,7 +54,7 @@ const SCAN_TIMEOUT: TimeDelta = TimeDelta::hours(6);
 /// Hosts of one playbook; also how much is repeated after a crash.
 const CHUNK: usize = 200;
 /// Time limit of the playbook over one chunk.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
+pub(crate) const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Wait after the CMDB or the database failed to answer.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Failures in a row, other than an unavailable dependency, after which a scan is aborted.
@@ -281,6 +281,12 @@ impl Unscanned {
 
 /// What a scan of hosts found out: nothing to report, or why it was not possible.
 pub(crate) type ScanResults = BTreeMap<CiId, Result<(), Unscanned>>;
+
+/// The most seconds that a scan of so many hosts may take.
+pub(crate) fn longest_scan_seconds(hosts: usize) -> u32 {
+    let of_host = CHUNK_TIMEOUT.as_secs().div_ceil(CHUNK as u64);
+    u32::try_from(of_host.saturating_mul(hosts as u64)).unwrap_or(u32::MAX)
+}
 
 /// Scans these hosts now and records what is found, and which of them could not be reached.
 pub(crate) async fn scan_hosts(

@@ -16,7 +16,6 @@ use std::{sync::Arc, time::Duration};
 use leases::LeasedTable;
 use tokio::sync::broadcast;
 
-pub use perform::report_event;
 pub use subject::{ChangeText, SubjectWork, Work};
 pub use task::{StopSignal, Task};
 

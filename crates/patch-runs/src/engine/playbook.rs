@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{StopSignal, Task};
-use crate::app::transition;
 use crate::{App, app::playbooks, store::run_records};
 
 /// A playbook in progress.
@@ -31,7 +30,7 @@ pub fn run_dir(app: &App, run: RunId, step: u64) -> PathBuf {
 
 /// Starts a playbook and records which process it is.
 pub async fn start(task: &Task<'_>, mut run: PlaybookRun) -> ApiResult<ActivePlaybook> {
-    let lease_time = task.lease.remaining();
+    let lease_time = task.owned.lease.remaining();
     run.lease = Some(lease_time.left());
     let running = task.app.runner.start(run).await.map_err(|error| {
         ApiError::new(
@@ -42,7 +41,7 @@ pub async fn start(task: &Task<'_>, mut run: PlaybookRun) -> ApiResult<ActivePla
     let kill_on_drop = running.kill_on_drop();
     let extends_lease = AbortOnDropHandle::new(tokio::spawn(extend_lease(running.lease_file(), lease_time)));
     let process = serde_json::to_value(running.process())?;
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     run_records::update_action_process(
         &mut transaction,
         task.loaded.row.id,
@@ -72,20 +71,45 @@ async fn extend_lease(file: LeaseFile, time: LeaseTime) {
 }
 
 impl ActivePlaybook {
-    /// The next event. Requests a stop of the playbook as soon as the run wants one.
+    /// The next event.
     pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.receive().await {
+                Some(Event::HostKeyLearned { host, key }) => {
+                    playbooks::pin_host_key(&self.app, &host, &key).await;
+                }
+                event => return event,
+            }
+        }
+    }
+
+    /// The next event, and those that follow within a short time. Empty when the playbook has ended.
+    pub async fn next_events(&mut self) -> Vec<Event> {
+        let mut events: Vec<Event> = self.next().await.into_iter().collect();
+        let until = tokio::time::Instant::now() + GATHER_FOR;
+        let mut keys = Vec::new();
+        while !events.is_empty() && events.len() < GATHER_AT_MOST {
+            match tokio::time::timeout_at(until, self.receive()).await {
+                Ok(Some(Event::HostKeyLearned { host, key })) => keys.push((host, key)),
+                Ok(Some(event)) => events.push(event),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        for (host, key) in keys {
+            playbooks::pin_host_key(&self.app, &host, &key).await;
+        }
+        events
+    }
+
+    /// Receives an event. Requests a stop of the playbook as soon as the run wants one.
+    async fn receive(&mut self) -> Option<Event> {
         loop {
             if !self.stopping && *self.stop_signal.borrow_and_update() == StopSignal::Stop {
                 self.stopping = true;
                 self.running.request_stop();
             }
             tokio::select! {
-                event = self.running.next_event() => match event {
-                    Some(Event::HostKeyLearned { host, key }) => {
-                        playbooks::pin_host_key(&self.app, &host, &key).await;
-                    }
-                    event => return event,
-                },
+                event = self.running.next_event() => return event,
                 changed = self.stop_signal.changed(), if !self.stopping => if changed.is_err() { self.stopping = true },
             }
         }
@@ -111,6 +135,9 @@ pub fn end_reason(ended: Option<&Ended>) -> String {
     }
 }
 
+/// How long events are gathered, so that they are stored together.
+const GATHER_FOR: Duration = Duration::from_millis(100);
+const GATHER_AT_MOST: usize = 2000;
 /// Between two extensions of a playbook's lease: well below the time that one heartbeat gives.
 const EXTEND_EVERY: Duration = Duration::from_secs(1);
 /// Time for the start and the end of a playbook, in addition to the work on its hosts.

@@ -1,12 +1,9 @@
 //! The loop of one run: performs the pending action, reacts to orders in the meantime, and stores the answer.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::{
-    ids::RunId,
-    run::{Answer, Event, Pending, Run},
-};
+use domain::run::{Answer, Event, Pending, Run};
 use leases::Lease;
 use service_kit::ApiError;
 use tokio::sync::{broadcast, watch};
@@ -15,8 +12,9 @@ use super::{RETRY_AFTER, StopSignal, SubjectWork, Task, perform};
 use crate::{
     App,
     app::{
+        owned_run::OwnedRun,
         run_changes,
-        transition::{self, Evidence, LoadedRun, TransitionError},
+        transition::{Evidence, LoadedRun, TransitionError},
     },
     state::Change,
     store::run_records,
@@ -35,15 +33,16 @@ enum Turn {
 }
 
 pub(super) async fn run_to_end(app: App, customers: Arc<dyn SubjectWork>, lease: Lease) {
-    let run = RunId(*lease.key());
+    let owned = OwnedRun::new(lease);
+    let run = owned.id();
     let mut changes = app.changes.subscribe();
-    tracing::info!(run.id = %run, run.epoch = lease.epoch().0, "claimed run {run}");
+    tracing::info!(run.id = %run, run.epoch = owned.lease.epoch().0, "claimed run {run}");
     loop {
-        let lapsed = lease.lapsed();
+        let lapsed = owned.lease.lapsed();
         let turn = tokio::select! {
             () = app.shutdown.cancelled() => Ok(Turn::Release),
             () = lapsed.cancelled() => Ok(Turn::Release),
-            turn = turn(&app, &*customers, &lease, run, &mut changes) => turn,
+            turn = turn(&app, &*customers, &owned, &mut changes) => turn,
         };
         match turn {
             Ok(Turn::Again) | Err(TransitionError::Refused(_)) => {}
@@ -61,7 +60,7 @@ pub(super) async fn run_to_end(app: App, customers: Arc<dyn SubjectWork>, lease:
             }
         }
     }
-    if let Err(error) = lease.release().await {
+    if let Err(error) = owned.lease.release().await {
         tracing::debug!(run.id = %run, "cannot release the lease of run {run}; it will expire: {error}");
     }
 }
@@ -69,12 +68,11 @@ pub(super) async fn run_to_end(app: App, customers: Arc<dyn SubjectWork>, lease:
 async fn turn(
     app: &App,
     customers: &dyn SubjectWork,
-    lease: &Lease,
-    run: RunId,
+    owned: &OwnedRun,
     changes: &mut broadcast::Receiver<Change>,
 ) -> Result<Turn, TransitionError> {
     let mut conn = app.pool.acquire().await?;
-    let loaded = transition::load(&mut conn, run).await?;
+    let loaded = owned.load(&mut conn).await?;
     drop(conn);
     let machine = &loaded.row.machine;
     if machine.state().is_final() {
@@ -82,18 +80,18 @@ async fn turn(
     }
     let now = app.clock.now();
     if machine.deadline.is_some_and(|deadline| deadline <= now) {
-        transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await?;
+        owned.apply(app, Event::DeadlinePassed, Evidence::default()).await?;
         return Ok(Turn::Again);
     }
     match machine.pending.clone() {
         Some(pending) if pending.not_before <= now => {
-            perform_pending(app, customers, lease, &loaded, &pending, changes).await
+            perform_pending(app, customers, owned, &loaded, &pending, changes).await
         }
         pending => {
             let until =
                 [pending.map(|pending| pending.not_before), machine.deadline].into_iter().flatten().min();
             tokio::select! {
-                () = run_changes::wait_for_change(changes, run) => {}
+                () = run_changes::wait_for_change(changes, owned.id()) => {}
                 () = sleep_until(app, until) => {}
             }
             Ok(Turn::Again)
@@ -105,65 +103,86 @@ async fn turn(
 async fn perform_pending(
     app: &App,
     customers: &dyn SubjectWork,
-    lease: &Lease,
+    owned: &OwnedRun,
     loaded: &LoadedRun,
     pending: &Pending,
     changes: &mut broadcast::Receiver<Change>,
 ) -> Result<Turn, TransitionError> {
-    let run = loaded.row.id;
-    let mut transaction = lease.begin().await?;
-    let (earlier_attempts, process) =
-        run_records::begin_action(&mut transaction, run, pending.step, lease.epoch().0, app.clock.now())
-            .await?;
+    let run = owned.id();
+    let mut transaction = owned.lease.begin().await?;
+    let (earlier_attempts, process) = run_records::begin_action(
+        &mut transaction,
+        run,
+        pending.step,
+        owned.lease.epoch().0,
+        app.clock.now(),
+    )
+    .await?;
     transaction.commit().await?;
     perform::end_orphan(process.as_ref()).await;
     let (stop, stop_signal) = watch::channel(StopSignal::Continue);
-    let task = Task { app, customers, lease, loaded, pending, is_repeat: earlier_attempts > 0, stop_signal };
-    let mut work = pin!(perform::perform(task));
-    if loaded.row.machine.stop.is_some() {
+    let task = Task { app, customers, owned, loaded, pending, is_repeat: earlier_attempts > 0, stop_signal };
+    let (answer, evidence) = tokio::select! {
+        done = perform::perform(task) => match done {
+            Ok(done) => done,
+            Err(error) if is_unavailable(&error) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(run.id = %run, "{} failed: {}", pending.action.name(), service_kit::error::chain(&error));
+                (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())))
+            }
+        },
+        superseded = watch_orders(app, owned, &loaded.row.machine, pending, &stop, changes) => {
+            return superseded.map(|()| Turn::Again);
+        }
+    };
+    store_answer(app, owned, pending.step, answer, evidence).await
+}
+
+/// Passes a stop of the run on to the action, and applies the run's deadline. Returns when the run no longer waits for the
+/// action.
+async fn watch_orders(
+    app: &App,
+    owned: &OwnedRun,
+    machine: &Run,
+    pending: &Pending,
+    stop: &watch::Sender<StopSignal>,
+    changes: &mut broadcast::Receiver<Change>,
+) -> Result<(), TransitionError> {
+    let run = owned.id();
+    // A requested stop has its own deadline.
+    let mut deadline = machine.deadline;
+    if machine.stop.is_some() {
         stop.send_replace(StopSignal::Stop);
     }
-    // Changes while the action is performed: a requested stop has its own deadline.
-    let mut deadline = loaded.row.machine.deadline;
-    let (answer, evidence) = loop {
+    loop {
         tokio::select! {
-            done = &mut work => match done {
-                Ok(done) => break done,
-                Err(error) if is_unavailable(&error) => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(run.id = %run, "{} failed: {}", pending.action.name(), service_kit::error::chain(&error));
-                    break (Answer::CouldNot { reason: error.to_string() }, Evidence::logged(format!("{} failed: {error}", pending.action.name())));
-                }
-            },
-            () = run_changes::wait_for_change(changes, run) => match read_machine(app, run).await {
-                Ok(machine) => {
-                    deadline = machine.deadline;
-                    match action_state(&machine, pending) {
-                        ActionState::Wanted => {}
-                        ActionState::Stopping => { stop.send_replace(StopSignal::Stop); }
-                        ActionState::Superseded => return Ok(Turn::Again),
-                    }
-                }
-                Err(error) => tracing::debug!(run.id = %run, "cannot read the run now: {error}"),
-            },
+            () = run_changes::wait_for_change(changes, run) => {}
             () = sleep_until(app, deadline), if deadline.is_some() => {
-                match transition::apply_as_owner(app, lease, Event::DeadlinePassed, Evidence::default()).await {
-                    Ok(machine) => deadline = machine.deadline,
-                    // The deadline has changed in the meantime; the next read of the run returns it.
-                    Err(TransitionError::Refused(_)) => deadline = None,
+                match owned.apply(app, Event::DeadlinePassed, Evidence::default()).await {
+                    // Refused: the deadline has changed in the meantime.
+                    Ok(()) | Err(TransitionError::Refused(_)) => deadline = None,
                     Err(error) => return Err(error),
                 }
             }
         }
-    };
-    store_answer(app, lease, run, pending.step, answer, evidence).await
+        match read_machine(app, owned).await {
+            Ok(machine) => {
+                deadline = machine.deadline;
+                match action_state(&machine, pending) {
+                    ActionState::Wanted => {}
+                    ActionState::Stopping => drop(stop.send_replace(StopSignal::Stop)),
+                    ActionState::Superseded => return Ok(()),
+                }
+            }
+            Err(error) => tracing::debug!(run.id = %run, "cannot read the run now: {error}"),
+        }
+    }
 }
 
 /// Stores an answer. While the database is unavailable it retries, so that a short outage does not lose what was done.
 async fn store_answer(
     app: &App,
-    lease: &Lease,
-    run: RunId,
+    owned: &OwnedRun,
     step: u64,
     answer: Answer,
     evidence: Evidence,
@@ -171,12 +190,12 @@ async fn store_answer(
     let until = tokio::time::Instant::now() + ANSWER_RETRY_LIMIT;
     loop {
         let event = Event::Answered { step, answer: answer.clone() };
-        match transition::apply_as_owner(app, lease, event, evidence.clone()).await {
-            Ok(_) => return Ok(Turn::Again),
+        match owned.apply(app, event, evidence.clone()).await {
+            Ok(()) => return Ok(Turn::Again),
             Err(TransitionError::Failed(error))
                 if is_unavailable(&error) && tokio::time::Instant::now() < until =>
             {
-                tracing::warn!(run.id = %run, "cannot store the answer to action {step} yet: {error}");
+                tracing::warn!(run.id = %owned.id(), "cannot store the answer to action {step} yet: {error}");
                 tokio::time::sleep(RETRY_AFTER).await;
             }
             Err(error) => return Err(error),
@@ -196,9 +215,9 @@ enum ActionState {
     Superseded,
 }
 
-async fn read_machine(app: &App, run: RunId) -> Result<Run, ApiError> {
+async fn read_machine(app: &App, owned: &OwnedRun) -> Result<Run, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    Ok(crate::store::runs::get_run(&mut conn, run).await?.machine)
+    owned.load_machine(&mut conn).await
 }
 
 fn action_state(machine: &Run, pending: &Pending) -> ActionState {

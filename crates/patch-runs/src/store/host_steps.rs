@@ -28,36 +28,72 @@ pub struct StepRecord {
     pub detail: Option<String>,
 }
 
-/// Stores the state of a step. A step that starts again after a crash is running again.
-pub async fn upsert_host_step(
+/// Stores the states of steps, given in the order in which they changed. A step that starts again after a crash is running
+/// again.
+pub async fn upsert_host_steps(
     conn: &mut PgConnection,
     id: RunId,
-    record: &StepRecord,
+    records: &[StepRecord],
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
-    let position = WorkflowStep::ALL.iter().position(|step| *step == record.step).unwrap_or_default();
-    let detail: Option<String> =
-        record.detail.as_ref().map(|text| text.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect());
+    let latest = latest_of_each(records);
+    let hosts: Vec<String> = latest.iter().map(|record| record.host.to_string()).collect();
+    let attempts: Vec<i32> = latest.iter().map(|record| signed(record.attempt)).collect();
+    let steps: Vec<String> = latest.iter().map(|record| record.step.name().to_owned()).collect();
+    let positions: Vec<i16> = latest.iter().map(|record| position(record.step)).collect();
+    let states = latest.iter().map(|record| to_text(&record.state)).collect::<Result<Vec<String>, _>>()?;
+    let tries: Vec<i32> = latest.iter().map(|record| signed(record.tries)).collect();
+    let details: Vec<Option<String>> = latest.iter().map(|record| record.detail.clone()).collect();
     sqlx::query!(
         "INSERT INTO patch.run_host_steps AS existing
              (run_id, ci_id, attempt, step, position, state, tries, detail, started_at, ended_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::timestamptz, CASE WHEN $6 = 'running' THEN NULL ELSE $9::timestamptz END)
+         SELECT $1, ci_id, attempt, step, position, state, tries, detail, $9::timestamptz,
+             CASE WHEN state = 'running' THEN NULL ELSE $9::timestamptz END
+         FROM unnest($2::text[], $3::int[], $4::text[], $5::smallint[], $6::text[], $7::int[], $8::text[])
+             AS given (ci_id, attempt, step, position, state, tries, detail)
          ON CONFLICT (run_id, ci_id, attempt, step) DO UPDATE SET state = excluded.state,
              tries = greatest(existing.tries, excluded.tries), detail = coalesce(excluded.detail, existing.detail),
              ended_at = excluded.ended_at",
         id.0,
-        record.host.as_str(),
-        i32::try_from(record.attempt).unwrap_or(i32::MAX),
-        record.step.name(),
-        i16::try_from(position).unwrap_or(i16::MAX),
-        to_text(&record.state)?,
-        i32::try_from(record.tries).unwrap_or(i32::MAX),
-        detail,
+        &hosts,
+        &attempts,
+        &steps,
+        &positions,
+        &states,
+        &tries,
+        details.as_slice() as &[Option<String>],
         now,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// One record for each step, because a statement changes a row only once: the last state, the most tries, the last detail.
+fn latest_of_each(records: &[StepRecord]) -> Vec<StepRecord> {
+    let mut latest: BTreeMap<(&CiId, u32, i16), StepRecord> = BTreeMap::new();
+    for record in records {
+        let mut next = record.clone();
+        if let Some(text) = &mut next.detail {
+            *text = text.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect();
+        }
+        let key = (&record.host, record.attempt, position(record.step));
+        if let Some(earlier) = latest.remove(&key) {
+            next.tries = next.tries.max(earlier.tries);
+            next.detail = next.detail.or(earlier.detail);
+        }
+        latest.insert(key, next);
+    }
+    latest.into_values().collect()
+}
+
+fn position(step: WorkflowStep) -> i16 {
+    let position = WorkflowStep::ALL.iter().position(|other| *other == step).unwrap_or_default();
+    i16::try_from(position).unwrap_or(i16::MAX)
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// The steps of the latest attempt on each of these hosts, in their order.
@@ -89,4 +125,37 @@ pub async fn list_host_steps(
         });
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_one_step_become_one_record() {
+        let record = |host: &str, step, state, tries, detail: Option<&str>| StepRecord {
+            host: CiId::new(host).unwrap(),
+            attempt: 1,
+            step,
+            state,
+            tries,
+            detail: detail.map(str::to_owned),
+        };
+        let latest = latest_of_each(&[
+            record("a", WorkflowStep::Drain, HostStepState::Running, 1, None),
+            record("b", WorkflowStep::Drain, HostStepState::Running, 1, None),
+            record("a", WorkflowStep::Drain, HostStepState::Failed, 3, Some("it\0 is busy")),
+            record("a", WorkflowStep::Update, HostStepState::Running, 1, None),
+        ]);
+        let shown: Vec<_> =
+            latest.iter().map(|r| (r.host.as_str(), r.step, r.state, r.tries, r.detail.as_deref())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("a", WorkflowStep::Drain, HostStepState::Failed, 3, Some("it is busy")),
+                ("a", WorkflowStep::Update, HostStepState::Running, 1, None),
+                ("b", WorkflowStep::Drain, HostStepState::Running, 1, None),
+            ]
+        );
+    }
 }

@@ -88,21 +88,41 @@ pub async fn end_action(
     Ok(())
 }
 
-pub async fn insert_event(
+/// What a run shows of itself has changed.
+pub const RUN_STATE_CHANGED: &str = "patch.run.state_changed.v1";
+
+/// An event of a run as clients and webhooks get it.
+#[derive(Debug, Clone)]
+pub struct RunEvent {
+    /// `patch.run.state_changed.v1`.
+    pub event_type: &'static str,
+    /// The host or customer that it is about.
+    pub subject: Option<String>,
+    pub data: serde_json::Value,
+}
+
+/// Stores events in their order.
+pub async fn insert_events(
     conn: &mut PgConnection,
     id: RunId,
-    event_type: &str,
-    subject: Option<&str>,
-    data: &serde_json::Value,
+    events: &[RunEvent],
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<String> = events.iter().map(|event| event.event_type.to_owned()).collect();
+    let subjects: Vec<Option<String>> = events.iter().map(|event| event.subject.clone()).collect();
+    let data: Vec<serde_json::Value> = events.iter().map(|event| event.data.clone()).collect();
     sqlx::query!(
-        "INSERT INTO patch.run_events (run_id, at, type, subject, data) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO patch.run_events (run_id, at, type, subject, data)
+         SELECT $1, $2, type, subject, data FROM unnest($3::text[], $4::text[], $5::jsonb[])
+             WITH ORDINALITY AS given (type, subject, data, position) ORDER BY position",
         id.0,
         now,
-        event_type,
-        subject,
-        data,
+        &types,
+        subjects.as_slice() as &[Option<String>],
+        &data,
     )
     .execute(conn)
     .await?;
@@ -125,7 +145,8 @@ pub async fn insert_subject_event(
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
     let data = serde_json::json!({ "ci_id": event.subject, "reason": event.reason });
-    insert_event(conn, id, event.event_type, Some(event.subject.as_str()), &data, now).await
+    let event = RunEvent { event_type: event.event_type, subject: Some(event.subject.to_string()), data };
+    insert_events(conn, id, &[event], now).await
 }
 
 /// The events of a run that have one of these types, oldest first: time, type, subject, reason.
@@ -216,28 +237,42 @@ pub async fn list_events(
     Ok(rows.into_iter().map(|row| event((row.sequence, row.at, row.r#type, row.subject, row.data))).collect())
 }
 
-/// Adds a line to the log of a run, cut to 4,000 characters. `false` if it repeats the last line: retries are logged once.
+/// Appends lines to the log of a run and returns those that it appended: a line that repeats the one before it says nothing
+/// new.
 pub async fn insert_log(
     conn: &mut PgConnection,
     id: RunId,
-    host: Option<&CiId>,
-    text: &str,
+    lines: &[(Option<CiId>, String)],
     now: DateTime<Utc>,
-) -> ApiResult<bool> {
-    let text: String = text.chars().filter(|c| *c != '\0').take(4000).collect();
+) -> ApiResult<Vec<(Option<CiId>, String)>> {
+    let clean = |text: &str| text.chars().filter(|c| *c != '\0').take(4000).collect::<String>();
+    let mut fresh: Vec<_> = lines.iter().map(|(host, text)| (host.clone(), clean(text))).collect();
+    fresh.dedup();
+    if fresh.is_empty() {
+        return Ok(fresh);
+    }
+    let hosts: Vec<Option<String>> =
+        fresh.iter().map(|(host, _)| host.as_ref().map(CiId::to_string)).collect();
+    let texts: Vec<String> = fresh.iter().map(|(_, text)| text.clone()).collect();
     let inserted = sqlx::query!(
         "INSERT INTO patch.run_log (run_id, at, ci_id, text)
-         SELECT $1, $2, $3, $4 WHERE NOT EXISTS
+         SELECT $1, $2, given.ci_id, given.text
+         FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS given (ci_id, text, position)
+         WHERE position > 1 OR NOT EXISTS
              (SELECT FROM (SELECT ci_id, text FROM patch.run_log WHERE run_id = $1 ORDER BY sequence DESC LIMIT 1) last
-              WHERE last.text = $4 AND last.ci_id IS NOT DISTINCT FROM $3)",
+              WHERE last.text = given.text AND last.ci_id IS NOT DISTINCT FROM given.ci_id)
+         ORDER BY position",
         id.0,
         now,
-        host.map(CiId::as_str),
-        text,
+        hosts.as_slice() as &[Option<String>],
+        &texts,
     )
     .execute(conn)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    if usize::try_from(inserted.rows_affected()).is_ok_and(|rows| rows < fresh.len()) {
+        fresh.remove(0);
+    }
+    Ok(fresh)
 }
 
 /// Log lines after `after`, oldest first.
@@ -347,41 +382,57 @@ pub struct HostFacts {
 pub async fn update_host_facts(
     conn: &mut PgConnection,
     id: RunId,
-    host: &CiId,
-    facts: &HostFacts,
+    facts: &[(CiId, HostFacts)],
 ) -> ApiResult<()> {
+    let mut of_hosts: BTreeMap<&CiId, HostFacts> = BTreeMap::new();
+    for (host, more) in facts {
+        let known = of_hosts.entry(host).or_default();
+        known.changed.extend(more.changed.iter().cloned());
+        known.rebooted |= more.rebooted;
+    }
+    let hosts: Vec<String> = of_hosts.keys().map(|host| host.to_string()).collect();
+    let changed =
+        of_hosts.values().map(|facts| serde_json::to_value(&facts.changed)).collect::<Result<Vec<_>, _>>()?;
+    let rebooted: Vec<bool> = of_hosts.values().map(|facts| facts.rebooted).collect();
     // The changes of an interrupted attempt count too: the next attempt finds them done and changes nothing.
     sqlx::query!(
-        "UPDATE patch.run_hosts SET changed = changed || $3, rebooted = rebooted OR $4 WHERE run_id = $1 AND ci_id = $2",
+        "UPDATE patch.run_hosts hosts SET changed = hosts.changed || given.changed, rebooted = hosts.rebooted OR given.rebooted
+         FROM unnest($2::text[], $3::jsonb[], $4::boolean[]) AS given (ci_id, changed, rebooted)
+         WHERE hosts.run_id = $1 AND hosts.ci_id = given.ci_id",
         id.0,
-        host.as_str(),
-        serde_json::to_value(&facts.changed)?,
-        facts.rebooted,
+        &hosts,
+        &changed,
+        &rebooted,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Clears what the workflow of a host changed, because a rollback has undone it.
-pub async fn clear_host_facts(conn: &mut PgConnection, id: RunId, host: &CiId) -> ApiResult<()> {
+/// Clears what the workflow of these hosts changed, because a rollback has undone it.
+pub async fn clear_host_facts(conn: &mut PgConnection, id: RunId, hosts: &[CiId]) -> ApiResult<()> {
+    let hosts: Vec<String> = hosts.iter().map(CiId::to_string).collect();
     sqlx::query!(
-        "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = $2",
+        "UPDATE patch.run_hosts SET changed = '[]', boot_id = NULL WHERE run_id = $1 AND ci_id = ANY($2)",
         id.0,
-        host.as_str(),
+        &hosts,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Stores the boot id of a host at the start of its workflow. A later attempt does not change it.
-pub async fn keep_boot_id(conn: &mut PgConnection, id: RunId, host: &CiId, boot_id: &str) -> ApiResult<()> {
+/// Stores the boot ids of hosts at the start of their workflow. A later attempt does not change them.
+pub async fn keep_boot_ids(conn: &mut PgConnection, id: RunId, boot_ids: &[(CiId, String)]) -> ApiResult<()> {
+    let hosts: Vec<String> = boot_ids.iter().map(|(host, _)| host.to_string()).collect();
+    let boot_ids: Vec<String> = boot_ids.iter().map(|(_, boot_id)| boot_id.clone()).collect();
     sqlx::query!(
-        "UPDATE patch.run_hosts SET boot_id = coalesce(boot_id, $3) WHERE run_id = $1 AND ci_id = $2",
+        "UPDATE patch.run_hosts hosts SET boot_id = given.boot_id
+         FROM unnest($2::text[], $3::text[]) AS given (ci_id, boot_id)
+         WHERE hosts.run_id = $1 AND hosts.ci_id = given.ci_id AND hosts.boot_id IS NULL",
         id.0,
-        host.as_str(),
-        boot_id,
+        &hosts,
+        &boot_ids,
     )
     .execute(conn)
     .await?;

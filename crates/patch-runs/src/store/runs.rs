@@ -1,6 +1,6 @@
 //! Runs, their hosts and their plans.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::patch::{ComplianceShare, Forecast, RunTrigger};
 use chrono::{DateTime, Utc};
@@ -18,6 +18,7 @@ use service_kit::{
     text_enum::{from_text, to_text},
 };
 use sqlx::PgConnection;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 /// A run as it is stored, without its hosts and its plan.
@@ -51,6 +52,8 @@ pub struct RunRow {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// Counts the changes of the run's state machine.
+    pub revision: i64,
 }
 
 impl RunRow {
@@ -89,6 +92,7 @@ struct RawRun {
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
+    revision: i64,
 }
 
 impl TryFrom<RawRun> for RunRow {
@@ -123,6 +127,7 @@ impl TryFrom<RawRun> for RunRow {
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
+            revision: raw.revision,
         })
     }
 }
@@ -170,7 +175,7 @@ pub async fn find_run(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<Ru
         RawRun,
         "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
-             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
+             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at, revision
          FROM patch.runs WHERE id = $1",
         id.0
     )
@@ -181,6 +186,15 @@ pub async fn find_run(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<Ru
 
 pub async fn get_run(conn: &mut PgConnection, id: RunId) -> ApiResult<RunRow> {
     find_run(conn, id).await?.ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
+}
+
+/// The state machine of a run, without its hosts.
+pub async fn get_machine(conn: &mut PgConnection, id: RunId) -> ApiResult<Run> {
+    let machine = sqlx::query_scalar!("SELECT machine FROM patch.runs WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))?;
+    Ok(serde_json::from_value(machine)?)
 }
 
 /// Locks the row of a run, so that it does not change until the commit.
@@ -213,7 +227,7 @@ pub async fn list_runs(
         RawRun,
         "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
              requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
-             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at
+             compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at, revision
          FROM patch.runs
          WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR policy_id = $2)
              AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR advisory = $4)
@@ -231,25 +245,25 @@ pub async fn list_runs(
     rows.into_iter().map(RunRow::try_from).collect()
 }
 
-/// Stores the state machine and the columns derived from it.
+/// Stores the state machine and the columns derived from it. Returns the new revision.
 pub async fn update_machine(
     conn: &mut PgConnection,
     id: RunId,
     machine: &Run,
     now: DateTime<Utc>,
-) -> ApiResult<()> {
+) -> ApiResult<i64> {
     let state = machine.state();
     let reason = machine.paused.as_ref().map(|pause| pause.reason.as_str());
     let reason = reason
         .or(machine.stop.as_ref().map(|stop| stop.reason()))
         .or(machine.hold().map(|hold| hold.reason.as_str()));
     let down = machine.hosts.values().filter(|host| host.state.may_be_down()).count();
-    let updated = sqlx::query!(
-        "UPDATE patch.runs SET machine = $2, state = $3, stage = coalesce($4, stage), reason = $5, deadline = $6,
+    sqlx::query_scalar!(
+        "UPDATE patch.runs SET revision = revision + 1, machine = $2, state = $3, stage = coalesce($4, stage), reason = $5, deadline = $6,
              change_id = $7, max_hosts_down = greatest(max_hosts_down, $8),
              started_at = CASE WHEN $3 = 'executing' THEN coalesce(started_at, $9) ELSE started_at END,
              ended_at = CASE WHEN $10 THEN $9 END
-         WHERE id = $1",
+         WHERE id = $1 RETURNING revision",
         id.0,
         serde_json::to_value(machine)?,
         state.name(),
@@ -261,17 +275,22 @@ pub async fn update_machine(
         now,
         state.is_final(),
     )
-    .execute(conn)
-    .await?;
-    match updated.rows_affected() {
-        1 => Ok(()),
-        _ => Err(ApiError::not_found(format!("run `{id}`"))),
-    }
+    .fetch_optional(conn)
+    .await?
+    .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
+}
+
+/// How often the run's state machine has changed.
+pub async fn get_revision(conn: &mut PgConnection, id: RunId) -> ApiResult<i64> {
+    sqlx::query_scalar!("SELECT revision FROM patch.runs WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("run `{id}`")))
 }
 
 /// The result of PLAN.
 pub struct Planned<'a> {
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<Plan>,
     pub prediction: Option<&'a Forecast>,
     pub compliance_before: ComplianceShare,
 }
@@ -283,12 +302,15 @@ pub async fn insert_plan(
     planned: &Planned<'_>,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
-    let hash = planned.plan.hash();
+    let plan = Arc::clone(planned.plan);
+    // The plan of thousands of hosts is too much work for a thread that serves others.
+    let written = spawn_blocking(move || (plan.hash(), serde_json::to_string(&*plan)));
+    let (hash, text) = written.await.map_err(ApiError::internal)?;
     sqlx::query!(
-        "INSERT INTO patch.plans (run_id, hash, plan, created_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO patch.plans (run_id, hash, plan, created_at) VALUES ($1, $2, $3::text::jsonb, $4)",
         id.0,
         hash.as_str(),
-        serde_json::to_value(planned.plan)?,
+        text?,
         now,
     )
     .execute(&mut *conn)
@@ -307,10 +329,13 @@ pub async fn insert_plan(
 }
 
 pub async fn find_plan(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<Plan>> {
-    let plan = sqlx::query_scalar!("SELECT plan FROM patch.plans WHERE run_id = $1", id.0)
-        .fetch_optional(conn)
-        .await?;
-    optional(plan)
+    let found =
+        sqlx::query_scalar!(r#"SELECT plan::text AS "plan!" FROM patch.plans WHERE run_id = $1"#, id.0)
+            .fetch_optional(conn)
+            .await?;
+    let Some(text) = found else { return Ok(None) };
+    let plan = spawn_blocking(move || serde_json::from_str(&text)).await.map_err(ApiError::internal)?;
+    Ok(Some(plan?))
 }
 
 pub async fn update_results(

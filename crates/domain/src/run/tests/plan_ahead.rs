@@ -99,3 +99,17 @@ fn order_to_cancel_ends_the_new_planning() {
     run.apply(Some(&plan), Event::Cancel { reason: "not today".to_owned() }, at(SLOT)).unwrap();
     assert_eq!(run.pending.as_ref().unwrap().action, Action::Report);
 }
+
+#[test]
+fn work_that_turns_out_larger_gets_more_time_and_a_late_report_of_it_does_not() {
+    let mut run = ahead();
+    let (step, deadline) = (run.pending.as_ref().unwrap().step, run.deadline.unwrap());
+    run.apply(None, Event::TakesLonger { step, seconds: 90_000 }, at(100)).unwrap();
+    assert_eq!(run.deadline.unwrap() - deadline, TimeDelta::seconds(90_000 + 100));
+    assert!(run.apply(None, Event::TakesLonger { step: step + 1, seconds: 1 }, at(100)).is_err());
+    run.apply(None, Event::TakesLonger { step, seconds: u32::MAX }, at(100)).unwrap();
+    assert!(run.deadline.unwrap() < at(40 * 86_400), "no wait is endless");
+    let extended = run.deadline;
+    run.apply(None, Event::TakesLonger { step, seconds: 1 }, at(200)).unwrap();
+    assert_eq!(run.deadline, extended, "a deadline never comes nearer");
+}

@@ -18,10 +18,7 @@ use crate::app::customer_events::CustomerEvent;
 use crate::store::{customers, deployments, releases};
 use patch_runs::{
     app::records,
-    app::{
-        calendars,
-        transition::{Evidence, begin_as_owner},
-    },
+    app::{calendars, transition::Evidence},
 };
 
 /// Between two attempts to lock a customer that another rollout has locked.
@@ -84,7 +81,7 @@ async fn lock_customers(
     customers: BTreeSet<CiId>,
 ) -> ApiResult<(BTreeSet<CiId>, Option<String>)> {
     let (mut locked, mut obstacle) = (BTreeSet::new(), None);
-    let mut transaction = begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     let (run, now) = (task.loaded.row.id, task.app.clock.now());
     for customer in customers {
         match lock_customer(&mut transaction, run, &customer, now).await? {

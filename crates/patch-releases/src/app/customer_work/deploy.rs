@@ -27,11 +27,7 @@ use crate::store::{
     customers,
     deployments::{self, NewDeployment, Watch},
 };
-use patch_runs::{
-    app::records,
-    app::transition::{self, Evidence},
-    engine::report_event,
-};
+use patch_runs::{app::records, app::transition::Evidence};
 
 /// Between two polls of a deployer: short at first, for deployments that end at once.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -163,7 +159,7 @@ pub(super) async fn begin<'a>(task: &Task<'a>, id: &CiId, goal: Goal) -> ApiResu
         from,
         to,
     };
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     let known = deployments::begin_deployment(&mut transaction, &new, app.clock.now()).await?;
     let obstacle = lock_or_find_obstacle(&mut transaction, task, &known).await?;
     transaction.commit().await?;
@@ -224,7 +220,7 @@ pub(super) async fn finish(
     let id = recorded.known.customer.clone();
     let event =
         Event::HostFinished { step: task.pending.step, host: id.clone(), result: result.clone().of_host() };
-    report_event(task, event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
+    task.report_event(event, Evidence { log: vec![(Some(id), text)], ..Evidence::default() }).await
 }
 
 impl DeploymentResult {
@@ -272,7 +268,7 @@ async fn poll_until_end(
                         host: known.customer.clone(),
                         state: progress,
                     };
-                    report_event(task, event, Evidence::default()).await?;
+                    task.report_event(event, Evidence::default()).await?;
                 }
                 let mut conn = app.pool.acquire().await?;
                 let (state, percent) = (DeploymentState::Running, Some(progress_percent));
@@ -320,7 +316,7 @@ async fn record(
         DeploymentResult::Failed(reason) => (DeploymentState::Failed, Some(reason.as_str()), None),
         DeploymentResult::Unknown(reason) => (DeploymentState::Unknown, Some(reason.as_str()), None),
     };
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     deployments::update_deployment(&mut transaction, known.id, state, percent, None, detail, now).await?;
     if *result == DeploymentResult::Succeeded {
         customers::update_current_version(&mut transaction, &known.customer, known.to_version, now).await?;

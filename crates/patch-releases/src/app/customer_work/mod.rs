@@ -128,7 +128,7 @@ impl SubjectWork for CustomerWork {
 }
 
 fn deployment<'a>(task: &Task<'a>) -> ApiResult<&'a Deployment> {
-    deployment_of(task.loaded.plan.as_ref())
+    deployment_of(task.loaded.plan.as_deref())
 }
 
 /// The verification is the state of the health watch at this moment.

@@ -32,6 +32,6 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         CustomerEvent::LeftOut.add_to(&mut evidence, &left.customer, &left.reason);
     }
     let compliance_before = ComplianceShare::default();
-    evidence.plan = Some(PlanEvidence { plan, forecast: None, compliance_before });
+    evidence.plan = Some(PlanEvidence { plan: plan.into(), forecast: None, compliance_before });
     Ok((Answer::Planned, evidence))
 }

@@ -13,7 +13,7 @@ use patch_runs::app::transition::LogLines;
 /// Returns lines for the run's log.
 pub(super) async fn follow_up(task: &Task<'_>) -> ApiResult<LogLines> {
     let row = &task.loaded.row;
-    if task.loaded.plan.as_ref().is_none_or(|plan| plan.deployment().is_none()) || row.dry_run {
+    if task.loaded.plan.as_deref().is_none_or(|plan| plan.deployment().is_none()) || row.dry_run {
         return Ok(Vec::new());
     }
     let mut log = notices::send_after(task, &task.plan()?.waves).await?;

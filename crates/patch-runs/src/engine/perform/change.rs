@@ -13,10 +13,7 @@ use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{admit, subjects};
 use crate::engine::Task;
-use crate::{
-    app::transition::{self, Evidence},
-    store::run_records,
-};
+use crate::{app::transition::Evidence, store::run_records};
 use patch_compliance::upstream_error;
 
 /// Opens the change for the run's plan and submits it. Repeated after a crash, it finds the change that it opened.
@@ -117,7 +114,7 @@ fn span(task: &Task<'_>, kind: ChangeKind) -> (DateTime<Utc>, DateTime<Utc>) {
             TimeDelta::days(7) + TimeDelta::seconds(predicted.min(MAX_WORK_SECONDS) as i64)
         }
     };
-    let longest = task.loaded.plan.as_ref().map(longest_wait).unwrap_or_default();
+    let longest = task.loaded.plan.as_deref().map(longest_wait).unwrap_or_default();
     (start, start + wait + work + longest)
 }
 
@@ -227,7 +224,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
         }
         _ => {}
     }
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     // Customers are locked one by one when they are deployed to: a rollout that waits for weeks must not block an urgent one.
     let ids = subjects(task).locked_together(plan);
     let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &ids, now).await?;

@@ -35,7 +35,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let rolled_back =
         hosts().filter(|host| host.state == HostState::RolledBack && !host.has_failed()).count();
     let good = hosts().filter(|host| host.state == HostState::Succeeded).count() + rolled_back;
-    let unscanned = task.loaded.plan.as_ref().map_or(0, |plan| plan.unscanned.len());
+    let unscanned = task.loaded.plan.as_deref().map_or(0, |plan| plan.unscanned.len());
     let is_rollback =
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
@@ -79,7 +79,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let machine = &row.machine;
     let failed: Vec<CiId> =
         machine.hosts.iter().filter(|(_, host)| host.has_failed()).map(|(id, _)| id.clone()).collect();
-    let unscanned = task.loaded.plan.as_ref().map(|plan| &plan.unscanned).filter(|_| !row.dry_run);
+    let unscanned = task.loaded.plan.as_deref().map(|plan| &plan.unscanned).filter(|_| !row.dry_run);
     let unscanned: Vec<CiId> = unscanned.into_iter().flatten().map(|(host, _)| host.clone()).collect();
     // A run that touches no host harms none.
     let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }))

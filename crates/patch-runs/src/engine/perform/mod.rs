@@ -21,8 +21,6 @@ use domain::{
 };
 use service_kit::ApiResult;
 
-pub use patch::report_event;
-
 use super::{SubjectWork, Task};
 use crate::app::transition::Evidence;
 

@@ -14,7 +14,7 @@ use domain::{
     workflow::WorkflowStep,
 };
 use serde_json::json;
-use service_kit::{ApiError, ApiResult, problem_types};
+use service_kit::ApiResult;
 
 use super::{
     hosts::{load_keys, playbook_timeout, run_over, targets_of, updates},
@@ -23,11 +23,8 @@ use super::{
 };
 use crate::engine::Task;
 use crate::{
-    app::transition::{self, Evidence, TransitionError},
-    engine::{
-        RETRY_AFTER,
-        playbook::{self, end_reason},
-    },
+    app::transition::{Evidence, Report},
+    engine::playbook::{self, end_reason},
     store::{
         host_steps::StepRecord,
         run_records::{self, HostFacts},
@@ -73,30 +70,27 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     )?;
     let machine = &task.loaded.row.machine;
     let attempts = machine.hosts.iter().map(|(host, run)| (host.clone(), run.attempts)).collect();
-    let mut steps = StepTracker::new(attempts);
+    let mut reporter = Reporter {
+        step: task.pending.step,
+        hosts: &unfinished,
+        steps: StepTracker::new(attempts),
+        seen: BTreeMap::new(),
+    };
     let mut playing = playbook::start(task, run).await?;
-    let mut seen: BTreeMap<CiId, HostState> = BTreeMap::new();
     let mut ended = None;
-    while let Some(event) = playing.next().await {
-        match event {
-            PlaybookEvent::HostStarted { host, step, .. } if unfinished.contains(&host) => {
-                let evidence = Evidence { steps: steps.task_started(&host, step), ..Evidence::default() };
-                let state = step.map(WorkflowStep::host_state);
-                match state.filter(|state| seen.get(&host) != Some(state)) {
-                    Some(state) => {
-                        seen.insert(host.clone(), state);
-                        let event = Event::HostProgressed { step: task.pending.step, host, state };
-                        report_event(task, event, evidence).await?;
-                    }
-                    None => store(task, evidence).await?,
-                }
-            }
-            PlaybookEvent::HostResult(result) if unfinished.contains(&result.host) => {
-                record_task_result(task, &mut steps, result).await?
-            }
-            PlaybookEvent::Ended(how) => ended = Some(how),
-            _ => {}
+    loop {
+        let events = playing.next_events().await;
+        if events.is_empty() {
+            break;
         }
+        let mut reports = Vec::new();
+        for event in events {
+            match event {
+                PlaybookEvent::Ended(how) => ended = Some(how),
+                event => reports.extend(reporter.report(event)),
+            }
+        }
+        task.report(reports).await?;
     }
     let result = if playing.is_stopping() {
         HostResult::Interrupted
@@ -119,37 +113,66 @@ async fn fail_untouched(task: &Task<'_>, host: CiId, reason: String) -> ApiResul
         ..Evidence::default()
     };
     let result = HostResult::Failed { reason: format!("not changed: {reason}"), step: Some(step) };
-    report_event(task, Event::HostFinished { step: task.pending.step, host, result }, evidence).await
+    task.report_event(Event::HostFinished { step: task.pending.step, host, result }, evidence).await
 }
 
-/// Records the result of one task on one host. An outcome of the whole host is stored at once, not at the end of the batch.
-async fn record_task_result(task: &Task<'_>, steps: &mut StepTracker, result: TaskResult) -> ApiResult<()> {
-    let mut evidence =
-        Evidence { steps: steps.task_ended(&result).into_iter().collect(), ..Evidence::default() };
-    if result.step == Some(WorkflowStep::Precheck)
-        && let Some(boot_id) =
-            result.data.as_ref().and_then(|data| data.get("pm_boot_id")).and_then(|id| id.as_str())
-    {
-        evidence.boot_ids.push((result.host.clone(), boot_id.to_owned()));
+/// Makes reports to the run of the events of a playbook.
+struct Reporter<'a> {
+    /// The number of the action.
+    step: u64,
+    hosts: &'a BTreeSet<CiId>,
+    steps: StepTracker,
+    /// The last state of each host that was reported.
+    seen: BTreeMap<CiId, HostState>,
+}
+
+impl Reporter<'_> {
+    /// What an event means for the run; `None` if it means nothing.
+    fn report(&mut self, event: PlaybookEvent) -> Option<Report> {
+        let report = match event {
+            PlaybookEvent::HostStarted { host, step, .. } if self.hosts.contains(&host) => {
+                self.task_started(host, step)
+            }
+            PlaybookEvent::HostResult(result) if self.hosts.contains(&result.host) => self.task_ended(result),
+            _ => return None,
+        };
+        let Evidence { steps, boot_ids, log, .. } = &report.evidence;
+        let says_nothing =
+            report.event.is_none() && steps.is_empty() && boot_ids.is_empty() && log.is_empty();
+        (!says_nothing).then_some(report)
     }
-    let Some(outcome) = result.outcome() else {
-        if matches!(result.status, HostStatus::Failed) && result.item.is_none() {
-            let text = format!("{}: {}", result.task, result.message.as_deref().unwrap_or("failed"));
-            evidence.log.push((Some(result.host.clone()), text));
+
+    fn task_started(&mut self, host: CiId, step: Option<WorkflowStep>) -> Report {
+        let evidence = Evidence { steps: self.steps.task_started(&host, step), ..Evidence::default() };
+        let reached = step.map(WorkflowStep::host_state).filter(|state| self.seen.get(&host) != Some(state));
+        let event = reached.map(|state| {
+            self.seen.insert(host.clone(), state);
+            Event::HostProgressed { step: self.step, host, state }
+        });
+        Report { event, evidence }
+    }
+
+    fn task_ended(&mut self, result: TaskResult) -> Report {
+        let steps = self.steps.task_ended(&result).into_iter().collect();
+        let mut evidence = Evidence { steps, ..Evidence::default() };
+        let boot_id = || result.data.as_ref()?.get("pm_boot_id")?.as_str();
+        if let (Some(WorkflowStep::Precheck), Some(boot_id)) = (result.step, boot_id()) {
+            evidence.boot_ids.push((result.host.clone(), boot_id.to_owned()));
         }
-        return store(task, evidence).await;
-    };
-    evidence.steps.extend(steps.close(&result.host));
-    let failed_step = steps.current_step(&result.host);
-    let (result_of_host, text) = host_result(&outcome, failed_step);
-    evidence.log.push((Some(result.host.clone()), text));
-    evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
-    report_event(
-        task,
-        Event::HostFinished { step: task.pending.step, host: result.host, result: result_of_host },
-        evidence,
-    )
-    .await
+        let Some(outcome) = result.outcome() else {
+            if matches!(result.status, HostStatus::Failed) && result.item.is_none() {
+                let text = format!("{}: {}", result.task, result.message.as_deref().unwrap_or("failed"));
+                evidence.log.push((Some(result.host), text));
+            }
+            return Report { event: None, evidence };
+        };
+        evidence.steps.extend(self.steps.close(&result.host));
+        let (result_of_host, text) = host_result(&outcome, self.steps.current_step(&result.host));
+        evidence.log.push((Some(result.host.clone()), text));
+        evidence.host_facts.push((result.host.clone(), facts_of(&outcome)));
+        let event = Event::HostFinished { step: self.step, host: result.host, result: result_of_host };
+        Report { event: Some(event), evidence }
+    }
 }
 
 fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (HostResult, String) {
@@ -189,31 +212,6 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
             .map(|c| ChangedPackage { package: c.package.clone(), from: c.from.clone(), to: c.to.clone() })
             .collect(),
         rebooted: outcome.rebooted,
-    }
-}
-
-/// Stores evidence without an event.
-async fn store(task: &Task<'_>, evidence: Evidence) -> ApiResult<()> {
-    if evidence.boot_ids.is_empty() && evidence.log.is_empty() && evidence.steps.is_empty() {
-        return Ok(());
-    }
-    transition::store_as_owner(task.app, task.lease, &evidence).await
-}
-
-/// Applies an event to the run. While the database is unavailable it retries, and the playbook's events wait.
-pub async fn report_event(task: &Task<'_>, event: Event, evidence: Evidence) -> ApiResult<()> {
-    loop {
-        match transition::apply_as_owner(task.app, task.lease, event.clone(), evidence.clone()).await {
-            Ok(_) | Err(TransitionError::Refused(_)) => return Ok(()),
-            Err(TransitionError::Lost) => {
-                return Err(ApiError::new(problem_types::LOST, "another process owns the run"));
-            }
-            Err(TransitionError::Failed(error)) if task.lease.is_alive() => {
-                tracing::warn!(run.id = %task.loaded.row.id, "cannot store an event yet: {error}");
-                tokio::time::sleep(RETRY_AFTER).await;
-            }
-            Err(TransitionError::Failed(error)) => return Err(error),
-        }
     }
 }
 

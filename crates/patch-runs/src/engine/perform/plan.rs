@@ -1,7 +1,12 @@
 //! PLAN: which hosts, which updates, in which waves; and the forecast.
 
 use api_types::patch::RunTrigger;
-use domain::{policy::Policy, run::Answer, workflow::RollbackPreference};
+use domain::{
+    policy::Policy,
+    run::{Answer, Event},
+    workflow::RollbackPreference,
+};
+use futures::FutureExt;
 use planner::PlanRequest;
 use service_kit::{ApiError, ApiResult};
 
@@ -58,7 +63,7 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     // A forecast of nothing is no prediction.
     let forecast = (!plan.targets.is_empty()).then_some((forecast, shown));
     let evidence = Evidence {
-        plan: Some(PlanEvidence { plan, forecast, compliance_before: before }),
+        plan: Some(PlanEvidence { plan: plan.into(), forecast, compliance_before: before }),
         log,
         ..Evidence::default()
     };
@@ -70,7 +75,12 @@ pub(super) async fn gather(task: &Task<'_>, demand: plans::Demand) -> ApiResult<
     let (row, app) = (&task.loaded.row, task.app);
     let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    match plans::gather(app, &input, plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand }).await {
+    let announce = |seconds| {
+        let event = Event::TakesLonger { step: task.pending.step, seconds };
+        task.report_event(event, Evidence::default()).boxed()
+    };
+    let freshness = plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand, announce: &announce };
+    match plans::gather(app, &input, freshness).await {
         Ok(request) => Ok(Ok(request)),
         Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => Err(error),
         Err(error) => Ok(Err(error.to_string())),

@@ -14,7 +14,7 @@ use crate::{
     App,
     app::{
         calendars,
-        transition::{self, Evidence},
+        transition::{Evidence, Report},
     },
     store::reboots,
 };
@@ -23,7 +23,7 @@ use crate::{
 /// it.
 pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<BTreeMap<CiId, Reboot>> {
     let (plan, row, app) = (task.plan()?, &task.loaded.row, task.app);
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     let left_here = reboots::list_left_to(&mut transaction, row.id).await?;
     let mut chosen = BTreeMap::new();
     let mut log = Vec::new();
@@ -45,7 +45,7 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     transaction.commit().await?;
     if !log.is_empty() {
         let evidence = Evidence { log, ..Evidence::default() };
-        transition::store_as_owner(app, task.lease, &evidence).await?;
+        task.report(vec![Report { event: None, evidence }]).await?;
     }
     Ok(chosen)
 }

@@ -18,8 +18,8 @@ use crate::app::transition::Evidence;
 use crate::engine::Task;
 use patch_compliance::upstream_error;
 
-/// Snapshots taken at the same time.
-const MAX_CONCURRENT: usize = 8;
+/// Snapshots taken at the same time, or as many as hosts in work if these are more.
+const MIN_CONCURRENT: usize = 8;
 
 /// Takes a snapshot of each host. The sim-engine recognises the snapshot of the run, so a repetition takes no second one. A host
 /// that has waited for another opening gets a new one, which replaces the old.
@@ -41,7 +41,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             let taken = task.app.sim.create_snapshot(&host, &request).await;
             (host, taken)
         })
-        .buffer_unordered(MAX_CONCURRENT)
+        .buffer_unordered(MIN_CONCURRENT.max(task.app.settings.forks.into()))
         .collect::<Vec<_>>()
         .await;
     let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();

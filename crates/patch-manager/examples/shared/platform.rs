@@ -15,22 +15,41 @@ use sqlx::{Connection, PgConnection};
 use test_support::{Desk, Http, TestService};
 use tokio::net::TcpListener;
 
+/// What a platform is measured with.
+pub struct Setup {
+    /// Model hosts that its run patches.
+    pub hosts: usize,
+    /// Hosts in work at once.
+    pub parallel: u16,
+    /// Hosts whose agents push their inventories.
+    pub agents: usize,
+    /// `ansible-playbook`, or a program in its place.
+    pub ansible: PathBuf,
+}
+
+/// `ansible-playbook` as `cargo xtask` names it.
+pub fn real_ansible() -> anyhow::Result<PathBuf> {
+    let program = std::env::var_os("PATCH_ANSIBLE_PLAYBOOK")
+        .context("PATCH_ANSIBLE_PLAYBOOK is not set; start this with `cargo xtask bench`")?;
+    Ok(PathBuf::from(program))
+}
+
 pub struct Platform {
     pub patch: TestService,
-    cmdb: TestService,
+    pub sim: TestService,
+    pub cmdb: TestService,
     itsm: TestService,
-    sim: TestService,
-    desk: Desk,
+    pub desk: Desk,
     url: String,
 }
 
 impl Platform {
-    /// Starts the services on the new database `name`, and registers `hosts` hosts without a fix.
+    /// Starts the services on the new database `name`, and registers hosts without a fix.
     pub async fn start(
         server: &LocalPostgres,
         name: &str,
         folder: &Path,
-        hosts: usize,
+        setup: &Setup,
     ) -> anyhow::Result<Self> {
         let mut admin = PgConnection::connect(&server.url("postgres")).await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE bench_{name}")))
@@ -44,13 +63,12 @@ impl Platform {
         let cmdb = TestService::start::<Cmdb>(&url, settings).await;
         let settings = itsm::Settings { patch_manager_url: Some(patch_url.clone()), ..Default::default() };
         let itsm = TestService::start::<Itsm>(&url, settings).await;
-        let settings = settings_of(&sim, &cmdb, &itsm, folder.join(name), patch_url);
+        let settings = settings_of(&sim, &cmdb, &itsm, folder.join(name), patch_url, setup);
         let patch = TestService::start_on::<PatchManager>(&url, settings, listener, Clock::system()).await;
         let desk = desk(&patch, &cmdb, &itsm, &sim).await;
-        desk.fleet(hosts, 0).await;
-        desk.policy(json!({ "max_parallel": 4 })).await;
-        // Hosts whose agents push their inventories.
-        for host in 1..=hosts {
+        desk.fleet(setup.hosts, 0).await;
+        desk.policy(json!({ "max_parallel": setup.parallel })).await;
+        for host in 1..=setup.agents {
             let ci = json!({ "id": format!("agent-{host}"), "type": "host", "tags": { "env": "dev", "os": "debian12" } });
             desk.cmdb.post("/cmdb/cis", &ci).await.expect(201);
         }
@@ -87,6 +105,13 @@ impl Platform {
         sqlx::query_scalar(epoch).bind(run).fetch_one(&mut conn).await.context("the lease of the run")
     }
 
+    /// Transactions that the database has committed.
+    pub async fn transactions(&self) -> anyhow::Result<i64> {
+        let mut conn = PgConnection::connect(&self.url).await?;
+        let committed = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        sqlx::query_scalar(committed).fetch_one(&mut conn).await.context("the counters of the database")
+    }
+
     pub async fn stop(self) {
         for service in [self.patch, self.itsm, self.cmdb, self.sim] {
             service.stop().await;
@@ -100,6 +125,7 @@ fn settings_of(
     itsm: &TestService,
     work_dir: PathBuf,
     public_url: String,
+    setup: &Setup,
 ) -> Settings {
     Settings {
         compliance: patch_compliance::Settings {
@@ -110,9 +136,9 @@ fn settings_of(
         runs: patch_runs::Settings {
             itsm_url: itsm.base.clone(),
             sim_engine_url: sim.base.clone(),
-            ansible_playbook: std::env::var_os("PATCH_ANSIBLE_PLAYBOOK").map(PathBuf::from),
+            ansible_playbook: Some(setup.ansible.clone()),
             playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
-            forks: 8,
+            forks: setup.parallel,
             public_url,
             ..patch_runs::Settings::default()
         },
