@@ -276,6 +276,15 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Plan {
+    /// Whether the work on a host reboots it for certain. Its updates may show the need of others.
+    pub fn reboots(&self, target: &Target) -> bool {
+        match self.reboot {
+            Reboot::Never => false,
+            Reboot::IfRequired => target.reboot_pending,
+            Reboot::Always => true,
+        }
+    }
+
     /// Whether the services of a host, or the hosts without a service, can spare it while `down` are down.
     pub fn can_spare(&self, host: &CiId, down: &BTreeSet<&CiId>) -> bool {
         let mut services = self.services.values().filter(|service| service.members.contains(host)).peekable();

@@ -100,6 +100,11 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
     pub window: Option<MaintenanceWindow>,
+    /// Hosts are rebooted only within it: the work on a host that waits for a reboot lies in both windows, and a reboot that
+    /// only the updates show to be needed is left to a later run. Absent: hosts are rebooted when they are patched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
+    pub reboot_window: Option<MaintenanceWindow>,
     #[serde(default)]
     pub change: ChangeRule,
     #[serde(default = "default_snapshot_retention_hours")]
@@ -244,8 +249,10 @@ impl Policy {
     /// Likely mistakes in its patterns: JSON pointer and hint.
     pub fn hints(&self) -> Vec<(&'static str, &CrontabHint)> {
         let schedule = self.schedule.as_ref().and_then(Crontab::hint).map(|hint| ("/schedule", hint));
-        let window = self.window.as_ref().and_then(MaintenanceWindow::hint);
-        schedule.into_iter().chain(window.map(|hint| ("/window/opens", hint))).collect()
+        let windows = [("/window/opens", &self.window), ("/reboot_window/opens", &self.reboot_window)];
+        let of_windows =
+            windows.into_iter().filter_map(|(pointer, window)| Some((pointer, window.as_ref()?.hint()?)));
+        schedule.into_iter().chain(of_windows).collect()
     }
 
     /// Errors beyond the shape of single fields: JSON pointer and reason.
@@ -337,6 +344,11 @@ impl Policy {
             self.rollback_window_hours.is_some_and(|hours| hours == 0 || hours > 8760),
             "/rollback_window_hours",
             "must be 1 to 8760",
+        );
+        check(
+            self.reboot_window.is_some() && self.reboot_mode() == Reboot::Never,
+            "/reboot_window",
+            "has no effect while `reboot` is `never`; leave one of them out",
         );
         let of_workflow = self.workflow.faults().into_iter();
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));

@@ -13,6 +13,9 @@ const MOST_OPENINGS: usize = 60;
 /// Windows that open again before they close are merged into one opening; at most this many.
 const MOST_LOOKED_AT: usize = 1_000;
 
+/// Opening and closing.
+type TimeSpan = (DateTime<Utc>, DateTime<Utc>);
+
 /// Windows and freezes, from a start time on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +25,9 @@ pub struct Schedule {
     /// Absent: at any time without a freeze.
     #[serde(default)]
     pub window: Option<MaintenanceWindow>,
+    /// Hosts are rebooted only within it. Absent: whenever they are patched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot_window: Option<MaintenanceWindow>,
     #[serde(default)]
     pub freezes: FreezeCalendar,
 }
@@ -34,6 +40,8 @@ pub struct Openings {
     cutoff_ms: u64,
     /// For the hosts of a wave that has begun, if it may be finished after the window has closed: every time without a freeze.
     after_closing: Option<Vec<Opening>>,
+    /// Times in which a reboot may begin and end; absent: any time.
+    reboots: Option<Vec<Opening>>,
 }
 
 /// Milliseconds since the start.
@@ -51,44 +59,57 @@ impl Schedule {
         freezes: FreezeCalendar,
     ) -> Self {
         let begins = window.as_ref().map_or(Some(now), |window| window.next_start(now)).unwrap_or(now);
-        Self { begins, window, freezes }
+        Self { begins, window, reboot_window: None, freezes }
+    }
+
+    pub fn with_reboot_window(self, reboot_window: Option<MaintenanceWindow>) -> Self {
+        Self { reboot_window, ..self }
     }
 
     /// How long the first window is open from the start on; absent without windows.
     pub fn first_window_seconds(&self) -> Option<f64> {
         self.window.as_ref()?;
-        self.windows().first().map(|(opens, closes)| (*closes - *opens).num_milliseconds() as f64 / 1000.0)
+        self.windows_of(self.window.as_ref())
+            .first()
+            .map(|(opens, closes)| (*closes - *opens).num_milliseconds() as f64 / 1000.0)
     }
 
-    /// For hosts with these tags.
-    pub fn openings(&self, tags: &BTreeMap<String, String>) -> Openings {
+    /// For hosts with these tags. The whole work on a host that `reboots` lies in the reboot window, too.
+    pub fn openings(&self, tags: &BTreeMap<String, String>, reboots: bool) -> Openings {
         let cutoff = self.window.as_ref().map_or(TimeDelta::zero(), MaintenanceWindow::cutoff);
-        let mut spans = Vec::new();
-        for (opens, closes) in self.windows() {
-            self.permitted(opens, closes, tags, &mut spans);
-            if spans.len() >= MOST_OPENINGS {
-                break;
+        let for_reboots = self.reboot_window.as_ref().map(|window| self.windows_of(Some(window)));
+        let within = for_reboots.as_ref().filter(|_| reboots);
+        let overlap = |windows: Vec<TimeSpan>| within.map_or(windows.clone(), |of| overlaps(&windows, of));
+        let permitted = |windows: Vec<TimeSpan>| {
+            let mut spans = Vec::new();
+            for (opens, closes) in windows {
+                self.permitted(opens, closes, tags, &mut spans);
+                if spans.len() >= MOST_OPENINGS {
+                    break;
+                }
             }
-        }
+            spans
+        };
         let finishes_waves =
             self.window.as_ref().map(MaintenanceWindow::overrun) == Some(Overrun::FinishStarted);
-        let after_closing = finishes_waves.then(|| {
-            let mut spans = Vec::new();
-            self.permitted(self.begins, self.horizon(), tags, &mut spans);
-            spans
-        });
-        Openings { spans, cutoff_ms: cutoff.num_milliseconds().max(0) as u64, after_closing }
+        Openings {
+            spans: permitted(overlap(self.windows_of(self.window.as_ref()))),
+            cutoff_ms: cutoff.num_milliseconds().max(0) as u64,
+            after_closing: finishes_waves.then(|| permitted(overlap(vec![(self.begins, self.horizon())]))),
+            reboots: for_reboots
+                .map(|windows| windows.into_iter().map(|window| self.opening(window)).collect()),
+        }
     }
 
     fn horizon(&self) -> DateTime<Utc> {
         self.begins.checked_add_signed(HORIZON).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Windows that touch or overlap are merged.
-    fn windows(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    /// When a window is open; without one, always. Those that touch or overlap are merged.
+    fn windows_of(&self, window: Option<&MaintenanceWindow>) -> Vec<TimeSpan> {
         let end = self.horizon();
-        let Some(window) = &self.window else { return vec![(self.begins, end)] };
-        let mut windows: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+        let Some(window) = window else { return vec![(self.begins, end)] };
+        let mut windows: Vec<TimeSpan> = Vec::new();
         let open_now = window.remaining_at(self.begins).map(|left| (self.begins, self.begins + left));
         let mut next = open_now.or_else(|| opening_after(window, self.begins));
         for _ in 0..MOST_LOOKED_AT {
@@ -105,6 +126,11 @@ impl Schedule {
         windows
     }
 
+    fn opening(&self, (opens, closes): TimeSpan) -> Opening {
+        let since = |instant: DateTime<Utc>| (instant - self.begins).num_milliseconds().max(0) as u64;
+        Opening { opens_ms: since(opens), closes_ms: since(closes) }
+    }
+
     /// The parts of a window without a freeze.
     fn permitted(
         &self,
@@ -115,7 +141,6 @@ impl Schedule {
     ) {
         let is_permitted =
             |starts, ends| self.freezes.verdict_over(Span { starts, ends }, tags) == Verdict::Permitted;
-        let since = |instant: DateTime<Utc>| (instant - self.begins).num_milliseconds().max(0) as u64;
         let mut from = opens;
         while let Some(starts) = self.freezes.next_permitted(from, tags).filter(|starts| *starts < closes)
             && spans.len() < MOST_OPENINGS
@@ -134,20 +159,32 @@ impl Schedule {
             }
             let ends = if is_permitted(starts, closes) { closes } else { starts + TimeDelta::seconds(low) };
             if ends > starts {
-                spans.push(Opening { opens_ms: since(starts), closes_ms: since(ends) });
+                spans.push(self.opening((starts, ends)));
             }
             from = ends + TimeDelta::seconds(1);
         }
     }
 }
 
-fn opening_after(window: &MaintenanceWindow, after: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+/// The times that are in both of two ordered lists.
+fn overlaps(some: &[TimeSpan], others: &[TimeSpan]) -> Vec<TimeSpan> {
+    let of = |one: &TimeSpan| {
+        let (opens, closes) = *one;
+        let first = others.partition_point(|(_, end)| *end <= opens);
+        let meets = others[first..].iter().take_while(move |(start, _)| *start < closes);
+        meets.map(move |(start, end)| (opens.max(*start), closes.min(*end))).collect::<Vec<_>>()
+    };
+    some.iter().flat_map(of).collect()
+}
+
+fn opening_after(window: &MaintenanceWindow, after: DateTime<Utc>) -> Option<TimeSpan> {
     window.next_open(after).map(|opens| (opens, opens + window.duration()))
 }
 
 impl Openings {
     pub fn always() -> Self {
-        Self { spans: vec![Opening { opens_ms: 0, closes_ms: u64::MAX }], cutoff_ms: 0, after_closing: None }
+        let spans = vec![Opening { opens_ms: 0, closes_ms: u64::MAX }];
+        Self { spans, cutoff_ms: 0, after_closing: None, reboots: None }
     }
 
     pub fn spans(&self) -> &[Opening] {
@@ -166,6 +203,14 @@ impl Openings {
         begins.into_iter().find(|(begins, closes)| begins.saturating_add(needed) <= *closes).map(|(b, _)| b)
     }
 
+    /// Whether work of this duration that starts now may reboot its host.
+    pub fn may_reboot(&self, now_ms: u64, needed_ms: u64) -> bool {
+        self.reboots.as_ref().is_none_or(|spans| {
+            let mut open = spans.iter().filter(|span| span.opens_ms <= now_ms);
+            open.any(|span| now_ms.saturating_add(needed_ms) <= span.closes_ms)
+        })
+    }
+
     /// When the first opening closes.
     pub fn first_closing_ms(&self) -> Option<u64> {
         self.spans.first().map(|span| span.closes_ms)
@@ -176,7 +221,7 @@ impl Openings {
 pub struct OpeningsByTags<'s> {
     schedule: &'s Schedule,
     keys: BTreeSet<&'s str>,
-    known: BTreeMap<Vec<Option<String>>, usize>,
+    known: BTreeMap<(Vec<Option<String>>, bool), usize>,
     openings: Vec<Openings>,
 }
 
@@ -187,16 +232,16 @@ impl<'s> OpeningsByTags<'s> {
         Self { schedule, keys, known: BTreeMap::new(), openings: Vec::new() }
     }
 
-    pub fn of(&mut self, tags: &BTreeMap<String, String>) -> &Openings {
-        let index = self.index_of(tags);
+    pub fn of(&mut self, tags: &BTreeMap<String, String>, reboots: bool) -> &Openings {
+        let index = self.index_of(tags, reboots);
         &self.openings[index]
     }
 
     /// The number of their openings among all that were asked for.
-    pub fn index_of(&mut self, tags: &BTreeMap<String, String>) -> usize {
-        let key = self.keys.iter().map(|key| tags.get(*key).cloned()).collect();
-        *self.known.entry(key).or_insert_with(|| {
-            let own = self.schedule.openings(tags);
+    pub fn index_of(&mut self, tags: &BTreeMap<String, String>, reboots: bool) -> usize {
+        let key: Vec<Option<String>> = self.keys.iter().map(|key| tags.get(*key).cloned()).collect();
+        *self.known.entry((key, reboots)).or_insert_with(|| {
+            let own = self.schedule.openings(tags, reboots);
             self.openings.iter().position(|known| *known == own).unwrap_or_else(|| {
                 self.openings.push(own);
                 self.openings.len() - 1
@@ -255,7 +300,7 @@ mod tests {
     fn run_starts_with_its_window_and_continues_in_the_next() {
         let schedule = schedule("[]");
         assert_eq!(schedule.begins.to_rfc3339(), "2026-11-21T22:00:00+00:00");
-        let openings = schedule.openings(&BTreeMap::new());
+        let openings = schedule.openings(&BTreeMap::new(), false);
         assert_eq!(hours(&openings, 2), [(0.0, 4.0), (168.0, 172.0)]);
         let hour = 3_600_000;
         let next_fit = |from, needed| openings.next_fit(from, needed, false);
@@ -273,7 +318,7 @@ mod tests {
         let mut fields = schedule.window.unwrap().fields().clone();
         fields.overrun = Overrun::FinishStarted;
         schedule.window = Some(fields.try_into().unwrap());
-        let (openings, hour) = (schedule.openings(&BTreeMap::new()), 3_600_000);
+        let (openings, hour) = (schedule.openings(&BTreeMap::new(), false), 3_600_000);
         assert_eq!(openings.next_fit(7 * hour / 2, hour, false), Some(168 * hour));
         assert_eq!(openings.next_fit(7 * hour / 2, hour, true), Some(7 * hour / 2));
         assert_eq!(openings.next_fit(9 * hour / 2, hour, true), Some(8 * hour), "after the freeze");
@@ -285,9 +330,27 @@ mod tests {
             r#"[{"uid": "a", "name": "close of books", "starts": "2026-11-21T23:00:00Z",
                  "ends": "2026-11-22T00:30:00Z", "scope": {"env": "prod"}}]"#,
         );
-        let prod = schedule.openings(&BTreeMap::from([("env".to_owned(), "prod".to_owned())]));
+        let prod = schedule.openings(&BTreeMap::from([("env".to_owned(), "prod".to_owned())]), false);
         assert_eq!(hours(&prod, 3), [(0.0, 1.0), (2.5, 4.0), (168.0, 172.0)]);
-        let test = schedule.openings(&BTreeMap::from([("env".to_owned(), "test".to_owned())]));
+        let test = schedule.openings(&BTreeMap::from([("env".to_owned(), "test".to_owned())]), false);
         assert_eq!(hours(&test, 1), [(0.0, 4.0)]);
+    }
+
+    #[test]
+    fn reboots_have_a_window_of_their_own() {
+        let reboot_window = serde_json::from_str(
+            r#"{"opens": {"days": ["Sun"], "at": "00:00"}, "duration_minutes": 60, "time_zone": "UTC"}"#,
+        );
+        let schedule = schedule("[]").with_reboot_window(Some(reboot_window.unwrap()));
+        let (stays, reboots) =
+            (schedule.openings(&BTreeMap::new(), false), schedule.openings(&BTreeMap::new(), true));
+        assert_eq!(hours(&stays, 2), [(0.0, 4.0), (168.0, 172.0)]);
+        assert_eq!(hours(&reboots, 2), [(2.0, 3.0), (170.0, 171.0)]);
+        let hour = 3_600_000;
+        assert_eq!(reboots.next_fit(0, hour, false), Some(2 * hour));
+        assert_eq!(reboots.next_fit(0, hour + 1, false), None, "no reboot window is long enough");
+        let may: Vec<bool> = [0, 4, 5, 6].map(|half| stays.may_reboot(half * hour / 2, hour / 2)).to_vec();
+        assert_eq!(may, [false, true, true, false]);
+        assert!(Openings::always().may_reboot(0, u64::MAX));
     }
 }

@@ -16,6 +16,7 @@ mod platform;
 mod promises;
 mod readers;
 mod reading;
+mod reboot_window;
 mod release_faults;
 mod release_weeks;
 mod releases;

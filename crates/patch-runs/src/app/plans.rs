@@ -17,7 +17,7 @@ use domain::{
     policy::Policy,
     selector::Selector,
     strategy::Strategy,
-    workflow::{RollbackMode, RollbackPreference},
+    workflow::{Reboot, RollbackMode, RollbackPreference},
 };
 use futures::future::BoxFuture;
 use planner::{HostEdge, HostGraph, HostNode, PlanRequest, Schedule, ServiceNode};
@@ -132,7 +132,11 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     targets.retain(|id, target| {
         target.updates = pending.updates.remove(id).unwrap_or_default();
         target.omitted = pending.omitted.remove(id).unwrap_or_default();
-        !target.updates.is_empty()
+        // A reboot that waits for its window is work of its own.
+        let reboots = target.reboot_pending
+            && input.policy.reboot_window.is_some()
+            && input.policy.reboot_mode() != Reboot::Never;
+        !target.updates.is_empty() || reboots
     });
     choose_rollback_modes(app, &input.policy, &mut targets).await?;
     let up_to_date = u32::try_from(selected - targets.len()).unwrap_or(u32::MAX);
@@ -426,10 +430,11 @@ pub async fn schedule(
     begins: DateTime<Utc>,
 ) -> ApiResult<Option<Schedule>> {
     let freezes = calendars::load_freezes(conn).await?;
-    if policy.window.is_none() && freezes.entries().is_empty() {
+    if policy.window.is_none() && policy.reboot_window.is_none() && freezes.entries().is_empty() {
         return Ok(None);
     }
-    Ok(Some(Schedule::planned_at(begins, policy.window.clone(), freezes)))
+    let schedule = Schedule::planned_at(begins, policy.window.clone(), freezes);
+    Ok(Some(schedule.with_reboot_window(policy.reboot_window.clone())))
 }
 
 /// Makes the plan and its prediction. Slow for large fleets: call it where blocking is allowed.

@@ -17,7 +17,7 @@ pub fn check(plan: &Plan, schedule: &Schedule, findings: &mut Findings) {
     let (mut never, mut late): (Vec<&CiId>, Vec<(u64, &CiId)>) = Default::default();
     let mut longest = 0;
     for (host, target) in &plan.targets {
-        let openings = by_tags.of(&target.tags);
+        let openings = by_tags.of(&target.tags, plan.reboots(target));
         match openings.spans().first() {
             None => never.push(host),
             Some(first) if first.opens_ms > 0 => late.push((first.opens_ms, host)),
@@ -28,7 +28,8 @@ pub fn check(plan: &Plan, schedule: &Schedule, findings: &mut Findings) {
     }
     if let Some(hosts) = some_named(never.into_iter()) {
         let text = format!(
-            "freezes leave no time for {hosts} in any window of the next year; shorten the freeze or leave them out"
+            "freezes and windows leave no time for {hosts} in the next year; shorten the freeze, move the reboot window, or \
+             leave them out"
         );
         findings.error("frozen-throughout", text);
     }

@@ -29,11 +29,11 @@ impl Draws {
     }
 
     /// Time and success of one try. Every try draws the same numbers in the same order, whatever their effect.
-    pub fn attempt(&mut self, host: usize, model: &HostModel, plan: &Plan) -> (u64, bool) {
+    pub fn attempt(&mut self, host: usize, model: &HostModel, plan: &Plan, mode: Reboot) -> (u64, bool) {
         let stream = &mut self.hosts[host];
         let (update, reboot) = (model.update.sample(stream), model.reboot.sample(stream));
         let (needs_reboot, fails, lost) = (stream.random(), stream.random(), stream.random());
-        let reboots = match plan.reboot {
+        let reboots = match mode {
             Reboot::Never => false,
             Reboot::IfRequired => needs_reboot < model.reboot_probability,
             Reboot::Always => true,

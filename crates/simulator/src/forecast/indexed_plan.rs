@@ -6,7 +6,7 @@ use domain::{
     ids::CiId,
     plan::{Limits, Plan},
     strategy::Strategy,
-    workflow::{Rollback, RollbackMode},
+    workflow::{Reboot, Rollback, RollbackMode},
 };
 use planner::{HostGraph, Openings, OpeningsByTags, Schedule};
 
@@ -41,6 +41,8 @@ pub struct Host<'a> {
     pub can_roll_back: bool,
     pub openings: usize,
     pub expected_ms: u64,
+    /// It is rebooted for certain.
+    pub reboots: bool,
 }
 
 pub struct Service<'a> {
@@ -125,8 +127,11 @@ impl<'a> IndexedPlan<'a> {
             let takes_snapshot =
                 plan.snapshot_retention_hours.is_some() && target.rollback_mode == RollbackMode::Snapshot;
             Host {
-                openings: by_tags.as_mut().map_or(0, |by_tags| by_tags.index_of(&target.tags)),
+                openings: by_tags
+                    .as_mut()
+                    .map_or(0, |by_tags| by_tags.index_of(&target.tags, plan.reboots(target))),
                 expected_ms: u64::from(target.expected_seconds) * 1000,
+                reboots: plan.reboots(target),
                 model: model.of(id, target),
                 weight: node.map_or(0.0, |node| f64::from(node.criticality) * node.severity),
                 services: services.unwrap_or_else(|| limit_apart.map(|_| apart).into_iter().collect()),
@@ -159,6 +164,19 @@ impl<'a> IndexedPlan<'a> {
         let limits = if is_guarded { plan.limits } else { Limits { max_parallel: u32::MAX, ..plan.limits } };
         let (max_parallel, batch_size) = (limits.max_parallel as usize, limits.batch_size());
         Self { plan, model, hosts, waves, services, openings, window_ms, max_parallel, batch_size }
+    }
+
+    /// Whether and when the host is rebooted if its work starts now.
+    pub fn reboot_at(&self, host: usize, now_ms: u64) -> Reboot {
+        let own = &self.hosts[host];
+        match self.plan.reboot {
+            // The need of a reboot is certain, and the work started when it may be done.
+            Reboot::IfRequired if own.reboots => Reboot::Always,
+            Reboot::IfRequired if !self.openings[own.openings].may_reboot(now_ms, own.expected_ms) => {
+                Reboot::Never
+            }
+            mode => mode,
+        }
     }
 
     pub fn services(&self) -> impl Iterator<Item = &'a CiId> {

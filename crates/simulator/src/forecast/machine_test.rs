@@ -155,8 +155,9 @@ impl<'s, 'a> Driven<'s, 'a> {
         let mut results = BTreeMap::new();
         for host in hosts {
             let index = self.index[host];
+            let reboot = self.indexed.reboot_at(index, start);
             let (took, succeeded) =
-                self.draws.attempt(index, self.indexed.hosts[index].model, self.indexed.plan);
+                self.draws.attempt(index, self.indexed.hosts[index].model, self.indexed.plan, reboot);
             self.now = self.now.max(start + took);
             let result = if succeeded {
                 self.done_at.insert(host.clone(), start + took);
@@ -224,25 +225,29 @@ struct HostCase {
     frozen: bool,
     mode: RollbackMode,
     expected_seconds: u32,
+    reboot_pending: bool,
 }
 
 fn host() -> impl Strategy<Value = HostCase> {
     let mode = prop_oneof![
         3 => Just(RollbackMode::Snapshot), 1 => Just(RollbackMode::Downgrade), 1 => Just(RollbackMode::None)
     ];
-    (0..4_usize, prop::bool::weighted(0.9), any::<bool>(), mode, 1..1200_u32).prop_map(
-        |(service, up, frozen, mode, expected_seconds)| HostCase {
+    let pending = prop::bool::weighted(0.2);
+    (0..4_usize, prop::bool::weighted(0.9), any::<bool>(), mode, 1..1200_u32, pending).prop_map(
+        |(service, up, frozen, mode, expected_seconds, reboot_pending)| HostCase {
             service,
             up,
             frozen,
             mode,
             expected_seconds,
+            reboot_pending,
         },
     )
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
-    (5..90_u32, 0..4_u32, any::<bool>(), 0..90_i64).prop_map(|(minutes, cutoff, finishes, freeze_at)| {
+    let reboots = prop::option::of(5..90_u32);
+    (5..90_u32, 0..4_u32, any::<bool>(), 0..90_i64, reboots).prop_map(|(minutes, cutoff, finishes, freeze_at, reboots)| {
         let overrun = if finishes { "finish_started" } else { "stop_new" };
         let window = serde_json::json!({ "opens": "0 22 * * *", "duration_minutes": minutes, "time_zone": "UTC",
             "cutoff_minutes": cutoff, "overrun": overrun });
@@ -250,7 +255,12 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         let freezes = serde_json::json!([{ "uid": "a", "name": "a", "starts": starts,
             "ends": starts + TimeDelta::minutes(20), "scope": { "frozen": "yes" } }]);
         let freezes: FreezeCalendar = serde_json::from_value(freezes).unwrap();
-        Schedule { begins: begins(), window: Some(serde_json::from_value(window).unwrap()), freezes }
+        let reboot_window = reboots.map(|minutes| {
+            let window = serde_json::json!({ "opens": "20 22 * * *", "duration_minutes": minutes, "time_zone": "UTC" });
+            serde_json::from_value(window).unwrap()
+        });
+        let window = Some(serde_json::from_value(window).unwrap());
+        Schedule { begins: begins(), window, reboot_window, freezes }
     })
 }
 
@@ -283,7 +293,7 @@ prop_compose! {
                 rollback_mode: host.mode,
                 omitted: Vec::new(),
                 expected_seconds: host.expected_seconds,
-                reboot_pending: false,
+                reboot_pending: host.reboot_pending,
                 owner_email: None,
             })
         }).collect();

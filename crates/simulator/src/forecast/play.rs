@@ -229,7 +229,8 @@ impl<'s, 'a> Player<'s, 'a> {
         let mut failed = Vec::new();
         for host in batch.iter().copied() {
             self.attempts[host] += 1;
-            let (took, succeeded) = self.draws.attempt(host, self.indexed.hosts[host].model, plan);
+            let reboot = self.indexed.reboot_at(host, start);
+            let (took, succeeded) = self.draws.attempt(host, self.indexed.hosts[host].model, plan, reboot);
             self.now = self.now.max(start + took);
             if self.state[host] == State::Down {
                 self.release(host);

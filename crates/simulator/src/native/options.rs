@@ -103,7 +103,7 @@ impl NativeOptions {
     /// Replaces the calendar by its windows, in seconds since its start.
     pub fn with_windows_of_calendar(mut self) -> Self {
         if let Some(calendar) = self.calendar.take() {
-            let openings = calendar.openings(&BTreeMap::new());
+            let openings = calendar.openings(&BTreeMap::new(), false);
             let seconds = |opening: &Opening| Window {
                 opens: opening.opens_ms.div_ceil(1000),
                 closes: opening.closes_ms / 1000,

@@ -82,17 +82,21 @@ pub(super) async fn openings(
     }
     let begins = app.clock.now();
     let freezes = calendars::load_freezes(&mut *app.pool.acquire().await?).await?;
-    let schedule = Schedule { begins, window: row.policy.window.clone(), freezes };
+    let (window, reboot_window) = (row.policy.window.clone(), row.policy.reboot_window.clone());
+    let schedule = Schedule { begins, window, reboot_window, freezes };
     let targets: Vec<_> = hosts
         .iter()
         .filter_map(|host| Some((host.clone(), plan.targets.get(host)?)))
-        .map(|(host, target)| (host, target.tags.clone(), u64::from(target.expected_seconds) * 1000))
+        .map(|(host, target)| {
+            let needed = u64::from(target.expected_seconds) * 1000;
+            (host, target.tags.clone(), plan.reboots(target), needed)
+        })
         .collect();
     // A year of windows and freezes: not for a thread that serves others.
     let sorted = tokio::task::spawn_blocking(move || {
         let mut openings = OpeningsByTags::new(&schedule);
-        let fits = targets.into_iter().map(|(host, tags, needed)| {
-            let fit = openings.of(&tags).next_fit(0, needed, wave_has_begun);
+        let fits = targets.into_iter().map(|(host, tags, reboots, needed)| {
+            let fit = openings.of(&tags, reboots).next_fit(0, needed, wave_has_begun);
             (host, tags, fit)
         });
         let fits: Vec<_> = fits.collect();

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     ids::{CiId, RunId},
     policy::Policy,
+    time::FreezeCalendar,
     workflow::Reboot,
 };
+use planner::Schedule;
 use service_kit::ApiResult;
 
 use crate::engine::Task;
@@ -29,6 +31,14 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     let mut log = Vec::new();
     for host in hosts {
         let own = strongest(plan.reboot, left_here.get(host).copied());
+        if own != Reboot::Never && !may_reboot_now(task, host)? {
+            log.push((
+                Some(host.clone()),
+                "if it needs a reboot, that waits for the reboot window".to_owned(),
+            ));
+            chosen.insert(host.clone(), Reboot::Never);
+            continue;
+        }
         let next = match own {
             Reboot::Never => None,
             Reboot::IfRequired | Reboot::Always => {
@@ -48,6 +58,17 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
         task.report(vec![Report { event: None, evidence }]).await?;
     }
     Ok(chosen)
+}
+
+/// Whether the reboot window is open for as long as the work on a host is expected to take.
+fn may_reboot_now(task: &Task<'_>, host: &CiId) -> ApiResult<bool> {
+    let (plan, row) = (task.plan()?, &task.loaded.row);
+    let reboot_window = row.policy.reboot_window.clone().filter(|_| row.waits_for_openings());
+    let (Some(target), true) = (plan.targets.get(host), reboot_window.is_some()) else { return Ok(true) };
+    let begins = task.app.clock.now();
+    let schedule = Schedule { begins, window: None, reboot_window, freezes: FreezeCalendar::default() };
+    let openings = schedule.openings(&target.tags, false);
+    Ok(openings.may_reboot(0, u64::from(target.expected_seconds) * 1000))
 }
 
 /// The next run on a host that could start now if this run were not in progress.
