@@ -23,6 +23,7 @@ pub mod matching;
 pub mod compliance;
 pub mod coverage;
 pub mod month;
+pub mod reboot;
 pub mod sla;
 
 pub use advisory::{Advisory, AdvisoryKind, AffectedPackage, PackageKind};

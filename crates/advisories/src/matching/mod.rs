@@ -8,7 +8,7 @@
 
 mod index;
 mod installed;
-mod kernel;
+pub mod kernel;
 mod modularity;
 mod other_fix;
 mod rule;

@@ -6,6 +6,7 @@ mod cvss;
 mod feeds;
 mod fuzz;
 mod matching;
+mod reboots;
 mod releases;
 mod seeds;
 mod shared;
