@@ -74,7 +74,11 @@ pub enum RebootVerdict {
     Needed {
         causes: Vec<RebootCause>,
     },
-    NotNeeded,
+    /// Nothing asks for one. A container runs the kernel of its own host, which is not judged here.
+    NotNeeded {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        container: Option<String>,
+    },
     /// Nothing asks for a reboot, and nobody can say whether the newest kernel runs.
     Unknown {
         kernel: KernelUnknown,
@@ -107,19 +111,19 @@ pub fn judge(packaging: Packaging, facts: &RebootFacts) -> RebootVerdict {
     }
     match facts.reported {
         Some(true) => causes.push(RebootCause::Reported),
-        Some(false) if causes.is_empty() => return RebootVerdict::NotNeeded,
+        Some(false) if causes.is_empty() => return RebootVerdict::NotNeeded { container: None },
         _ => {}
     }
     match unknown {
         _ if !causes.is_empty() => RebootVerdict::Needed { causes },
         Some(kernel) => RebootVerdict::Unknown { kernel },
-        None => RebootVerdict::NotNeeded,
+        None => RebootVerdict::NotNeeded { container: facts.container.clone() },
     }
 }
 
 fn judge_kernel(packaging: Packaging, facts: &RebootFacts) -> (Option<RebootCause>, Option<KernelUnknown>) {
-    if let Some(kind) = &facts.container {
-        return (None, Some(KernelUnknown::Container { kind: kind.clone() }));
+    if facts.container.is_some() {
+        return (None, None);
     }
     let (Some(release), Some(kernels)) = (facts.running_kernel.as_deref(), &facts.kernels) else {
         return (None, Some(KernelUnknown::NotReported));
@@ -151,7 +155,7 @@ impl RebootVerdict {
                 AfterBoot::OldKernel
             }
             Self::Needed { .. } => AfterBoot::StillRequested,
-            Self::NotNeeded | Self::Unknown { .. } => AfterBoot::Done,
+            Self::NotNeeded { .. } | Self::Unknown { .. } => AfterBoot::Done,
         }
     }
 }
@@ -163,7 +167,11 @@ impl std::fmt::Display for RebootVerdict {
                 let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
                 f.write_str(&causes.join("; "))
             }
-            Self::NotNeeded => f.write_str("nothing asks for a reboot"),
+            Self::NotNeeded { container: None } => f.write_str("nothing asks for a reboot"),
+            Self::NotNeeded { container: Some(kind) } => write!(
+                f,
+                "nothing asks for a reboot; the host is a container ({kind}) and runs the kernel of its own host"
+            ),
             Self::Unknown { kernel } => {
                 write!(
                     f,

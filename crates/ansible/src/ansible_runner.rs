@@ -24,6 +24,7 @@ use crate::{
     environment::ChildSettings,
     error::StartError,
     event_reader::{LastLine, read_events},
+    judge,
     lease_file::LeaseFile,
     output_log::OutputLog,
     playbook::{Playbooks, installation_folders},
@@ -115,6 +116,8 @@ impl AnsibleRunner {
         let events_pipe = pipe::Receiver::from_owned_fd(events_read.into()).map_err(spawn_error)?;
         let output_pipe = pipe::Receiver::from_owned_fd(output_read.into()).map_err(spawn_error)?;
 
+        let judge = judge::listen(&folder.judge()).map_err(folder_error)?;
+
         // From here on nothing fails that would leave the child without a supervisor.
         let child = spawn(command, events_write.into()).await.map_err(spawn_error)?;
         // A child that has not been waited for keeps its pid and its start time, even after it has ended.
@@ -138,6 +141,7 @@ impl AnsibleRunner {
             lines,
             reader: tokio::spawn(read_events(events_pipe, redactor, events.clone(), has_exited, last_line)),
             log: tokio::spawn(log.copy_from(output_pipe)),
+            judge: tokio::spawn(judge::answer_questions(judge)),
             events,
         };
         tokio::spawn(supervisor.run());
@@ -164,6 +168,7 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
     let failed = |source| StartError::RunFolder { path: folder.path().to_owned(), source };
     let mut variables = run.extra_vars.clone();
     variables.set("pm_stop_file", folder.stop_file().to_string_lossy().into_owned());
+    variables.set("pm_judge_socket", folder.judge().to_string_lossy().into_owned());
     if let Some(lease) = run.lease {
         LeaseFile::at(folder.lease_file()).extend(lease).map_err(failed)?;
         variables.set("pm_lease_file", folder.lease_file().to_string_lossy().into_owned());

@@ -122,6 +122,9 @@ pub struct HostOutcome {
     /// Steps that failed and were passed over, because the policy says `continue`.
     #[serde(default)]
     pub passed_over: Vec<PassedOver>,
+    /// What an operator should know of a host that is fine otherwise, such as a reboot that something still asks for.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A step that failed without failing its host.

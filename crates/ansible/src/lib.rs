@@ -17,6 +17,7 @@ mod variables;
 
 mod environment;
 mod event_reader;
+mod judge;
 mod lease_file;
 mod lines;
 mod output_log;

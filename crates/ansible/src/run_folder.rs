@@ -76,6 +76,11 @@ impl RunFolder {
         self.private.join("token")
     }
 
+    /// Where plugins ask what the platform's own rules decide.
+    pub fn judge(&self) -> PathBuf {
+        self.private.join("judge")
+    }
+
     pub fn key(&self, host: &CiId) -> PathBuf {
         self.keys().join(host.as_str())
     }

@@ -43,6 +43,7 @@ pub(crate) struct Supervisor {
     pub lines: watch::Receiver<LastLine>,
     pub reader: JoinHandle<StreamSummary>,
     pub log: JoinHandle<()>,
+    pub judge: JoinHandle<()>,
     pub events: mpsc::Sender<Event>,
 }
 
@@ -68,6 +69,7 @@ impl Supervisor {
         let (status, cause, means) = self.wait_for_exit().await;
         let exit = status.map_or(ExitKind::Signal(nix::sys::signal::Signal::SIGKILL as i32), ExitKind::of);
         let _ = self.exited.send(true);
+        self.judge.abort();
         // Both readers end with the pipes; workers that outlive a killed parent hold these open for a moment longer.
         let summary = self.reader.await.unwrap_or_default();
         if timeout(SSH_EXIT_GRACE, &mut self.log).await.is_err() {

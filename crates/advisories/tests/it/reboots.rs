@@ -20,7 +20,7 @@ fn facts(running: &str, kernels: &[(&str, &str)]) -> RebootFacts {
 fn needed(packaging: Packaging, facts: &RebootFacts) -> Option<bool> {
     match judge(packaging, facts) {
         RebootVerdict::Needed { .. } => Some(true),
-        RebootVerdict::NotNeeded => Some(false),
+        RebootVerdict::NotNeeded { .. } => Some(false),
         RebootVerdict::Unknown { .. } => None,
     }
 }
@@ -239,8 +239,6 @@ fn what_nobody_can_know_is_unknown_with_its_reason() {
         assert_eq!(needed(packaging, facts), None);
         judge(packaging, facts).to_string()
     };
-    let container = RebootFacts { container: Some("lxc".into()), ..facts("5.14.0-1.el9.x86_64", &kernels) };
-    assert!(unknown(Rpm, &container).contains("the host is a container (lxc)"));
     assert!(unknown(Rpm, &facts("6.10.3", &kernels)).contains("newer than every installed one"));
     assert!(unknown(Rpm, &facts("5.14.0-1.el9.x86_64+rt", &kernels)).contains("the flavour that runs"));
     assert!(
@@ -278,7 +276,7 @@ fn proven_reboot_fails_only_by_an_old_kernel() {
     assert!(verdict.to_string().contains("`linux-image-6.1.0-28-amd64 6.1.119-1` is installed"));
 
     let boot = judge(Dpkg, &facts("6.1.0-28-amd64", &[old, new]));
-    assert_eq!((boot.after_boot(), boot), (AfterBoot::Done, RebootVerdict::NotNeeded));
+    assert_eq!((boot.after_boot(), boot), (AfterBoot::Done, RebootVerdict::NotNeeded { container: None }));
 }
 
 #[test]
@@ -295,4 +293,16 @@ fn answer_of_the_tool_decides_before_dates_of_packages() {
     assert_eq!(with(None, &[]), Some(false));
     let model = |reported| needed(Rpm, &RebootFacts { reported: Some(reported), ..RebootFacts::default() });
     assert_eq!((model(true), model(false)), (Some(true), Some(false)));
+}
+
+#[test]
+fn container_is_not_judged_by_the_kernel_of_its_host() {
+    let kernels = [("kernel-core", "5.14.0-427.el9"), ("kernel-core", "5.14.0-427.13.1.el9_4")];
+    let mut facts = facts("5.14.0-427.el9.x86_64", &kernels);
+    assert_eq!(needed(Rpm, &facts), Some(true));
+    facts.container = Some("lxc".to_owned());
+    assert_eq!(needed(Rpm, &facts), Some(false));
+    assert!(judge(Rpm, &facts).to_string().contains("container (lxc) and runs the kernel of its own host"));
+    facts.needs_restarting = Some(NeedsRestarting::Yes);
+    assert_eq!(needed(Rpm, &facts), Some(true));
 }

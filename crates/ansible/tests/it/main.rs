@@ -5,6 +5,7 @@ mod inertness;
 mod orphans;
 mod patching;
 mod playbooks;
+mod reboots;
 mod stopping;
 mod stub;
 mod versions;

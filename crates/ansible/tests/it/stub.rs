@@ -33,6 +33,8 @@ pub struct Guest {
     /// Until then another transaction holds the package lock.
     pub locked_until: Option<Instant>,
     pub reboot_pending: bool,
+    /// What it reports of its kernels at each boot, the last one also after all later boots; empty: nothing.
+    pub reboot_facts: Vec<Value>,
     pub silent_until: Option<Instant>,
     pub drained_at: Option<Instant>,
     pub transactions: BTreeMap<String, (Instant, Value)>,
@@ -59,6 +61,7 @@ impl Default for Guest {
             boot: 1,
             locked_until: None,
             reboot_pending: false,
+            reboot_facts: Vec::new(),
             silent_until: None,
             drained_at: None,
             transactions: BTreeMap::new(),
@@ -119,6 +122,7 @@ impl Guest {
         json!({
             "id": id, "os": "rocky9", "packaging": "rpm", "boot_id": self.boot_id(), "booted_at": "2026-01-01T00:00:00Z",
             "reboot_pending": self.reboot_pending, "disk_free_percent": self.disk_free_percent, "clock_offset_ms": 3,
+            "reboot_facts": self.reboot_facts.iter().take(self.boot as usize).last(),
             "packages": packages.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>(),
         })
     }

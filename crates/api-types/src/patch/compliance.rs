@@ -289,8 +289,10 @@ pub struct Inventory {
     pub collected_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub boot_id: Option<String>,
+    /// As `uname -r` prints it. Leave it out for a container, which runs the kernel of its own host.
     #[serde(default)]
     pub running_kernel: Option<String>,
+    /// Something on the host asks for a reboot. A newer installed kernel than the running one, of the same flavour, counts without it.
     #[serde(default)]
     pub reboot_pending: bool,
     pub packages: Vec<InventoryPackage>,

@@ -1,7 +1,9 @@
 //! Observations: checked inventories of hosts.
 
 use advisories::{
-    HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version, module_stream::ModuleStream,
+    HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version,
+    matching::kernel::{self, KernelState, Running},
+    module_stream::ModuleStream,
 };
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
 use chrono::{DateTime, Utc};
@@ -92,11 +94,15 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     packages.dedup();
     let mut facts = HostFacts::new(os);
     facts.running_kernel = pushed.running_kernel;
+    let runs_old_kernel = facts.running_kernel.as_deref().is_some_and(|release| {
+        let running = Running { release, build: None };
+        matches!(kernel::state(facts.packaging(), running, &packages), KernelState::Outdated { .. })
+    });
     Ok(Observation {
         ci_id: pushed.ci_id,
         scan_id: pushed.scan_id,
         collected_at: collected_at.min(now),
-        reboot_pending: pushed.reboot_pending,
+        reboot_pending: pushed.reboot_pending || runs_old_kernel,
         boot_id: pushed.boot_id,
         returnable,
         inventory: Inventory { facts, packages, unread },

@@ -175,7 +175,7 @@ async fn kernel_is_pending_until_the_host_reboots() {
     pushed["packages"].as_array_mut().unwrap().push(old);
     platform.push(&pushed).await;
     let web = platform.compliance_of("web-1").await;
-    assert_eq!(web["compliance_status"], "non_compliant");
+    assert_eq!((&web["compliance_status"], &web["reboot_pending"]), (&json!("non_compliant"), &json!(true)));
     assert!(!web["pending_patches"].as_array().unwrap().is_empty());
     assert!(
         web["pending_patches"].as_array().unwrap().iter().all(|patch| patch["state"] == "pending_reboot"),
@@ -186,7 +186,8 @@ async fn kernel_is_pending_until_the_host_reboots() {
     let newest = pushed["packages"][0]["version"].as_str().unwrap().to_owned();
     pushed["running_kernel"] = format!("{newest}.x86_64").into();
     platform.push(&pushed).await;
-    assert_eq!(platform.compliance_of("web-1").await["compliance_status"], "compliant");
+    let web = platform.compliance_of("web-1").await;
+    assert_eq!((&web["compliance_status"], &web["reboot_pending"]), (&json!("compliant"), &json!(false)));
     platform.expect_exact_rollups().await;
 }
 

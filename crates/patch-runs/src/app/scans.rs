@@ -10,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use advisories::{
+    OsRelease,
+    reboot::{self, RebootFacts},
+};
 use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
 use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan, UnreadPackage};
 use axum::http::StatusCode;
@@ -454,8 +458,11 @@ struct ScanOutput {
     kernel: Option<String>,
     #[serde(default)]
     boot_id: Option<String>,
+    /// A model host reports this instead of facts.
     #[serde(default)]
     reboot_pending: bool,
+    #[serde(default)]
+    reboot_facts: Option<RebootFacts>,
     packages: Vec<InventoryPackage>,
     #[serde(default)]
     unread: Vec<UnreadPackage>,
@@ -474,6 +481,14 @@ async fn read_result(
     let found: ScanOutput = serde_json::from_slice(&bytes)
         .map_err(|error| format!("cannot read the result of the scan: {error}"))?;
     let os = found.os.clone();
+    let is_container = found.reboot_facts.as_ref().is_some_and(|facts| facts.container.is_some());
+    let reboot_pending = match &found.reboot_facts {
+        Some(facts) => {
+            let release: OsRelease = os.parse().map_err(|error| format!("`/os` {error}"))?;
+            reboot::judge(release.packaging(), facts).is_needed()
+        }
+        None => found.reboot_pending,
+    };
     let inventory = Inventory {
         ci_id: id.clone(),
         scan_id: Some(scan_id.to_owned()),
@@ -481,8 +496,9 @@ async fn read_result(
         // The default is this machine's clock, with which it is compared.
         collected_at: None,
         boot_id: found.boot_id,
-        running_kernel: found.kernel.filter(|kernel| !kernel.is_empty()),
-        reboot_pending: found.reboot_pending,
+        // The kernel that a container names is that of its host.
+        running_kernel: found.kernel.filter(|kernel| !kernel.is_empty() && !is_container),
+        reboot_pending,
         packages: found.packages,
         unread: found.unread,
     };

@@ -35,8 +35,6 @@ pub enum KernelState<'a> {
 pub enum KernelUnknown {
     /// The host does not say which kernel runs.
     NotReported,
-    /// A container runs the kernel of its host.
-    Container { kind: String },
     /// No installed package is a kernel of the running flavour.
     NoPackage { running: String },
     /// The running kernel is newer than every installed package of its flavour.
@@ -47,9 +45,6 @@ impl std::fmt::Display for KernelUnknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotReported => write!(f, "the host does not report its running kernel"),
-            Self::Container { kind } => {
-                write!(f, "the host is a container ({kind}) and runs the kernel of its own host")
-            }
             Self::NoPackage { running } => {
                 write!(f, "no installed package is a kernel of the flavour that runs ({running})")
             }

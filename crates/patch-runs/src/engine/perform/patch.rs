@@ -180,13 +180,15 @@ fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (Hos
     match outcome.outcome {
         HostOutcomeKind::Succeeded => {
             let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
-            (
-                HostResult::Succeeded,
-                match outcome.changed.len() {
-                    1 => format!("1 package changed{rebooted}, healthy"),
-                    count => format!("{count} packages changed{rebooted}, healthy"),
-                },
-            )
+            let mut text = match outcome.changed.len() {
+                1 => format!("1 package changed{rebooted}, healthy"),
+                count => format!("{count} packages changed{rebooted}, healthy"),
+            };
+            for warning in &outcome.warnings {
+                text.push_str("; warning: ");
+                text.push_str(warning);
+            }
+            (HostResult::Succeeded, text)
         }
         HostOutcomeKind::Failed => {
             let reason = match failed_step {

@@ -16,6 +16,8 @@ struct CurrentStep {
     tries: u32,
     /// The reason of a failure after which the workflow continues.
     passed_over: Option<String>,
+    /// What an operator should know of a step that succeeded.
+    warning: Option<String>,
     is_closed: bool,
 }
 
@@ -40,7 +42,7 @@ impl StepTracker {
         let mut records: Vec<StepRecord> = self.close(host).into_iter().collect();
         self.at.insert(
             host.clone(),
-            CurrentStep { step, worked: false, tries: 1, passed_over: None, is_closed: false },
+            CurrentStep { step, worked: false, tries: 1, passed_over: None, warning: None, is_closed: false },
         );
         records.push(self.record(host, step, HostStepState::Running, 1, None));
         records
@@ -55,6 +57,9 @@ impl StepTracker {
             member("pm_tries").and_then(|tries| tries.as_u64()).and_then(|tries| u32::try_from(tries).ok());
         at.tries = at.tries.max(tries.unwrap_or(1));
         at.worked |= !matches!(result.status, HostStatus::Skipped);
+        if let Some(warning) = member("pm_warning").and_then(|text| text.as_str()) {
+            at.warning = Some(warning.to_owned());
+        }
         let is_passed_over =
             result.ignored || member("pm_continued").is_some_and(|it| it.as_bool() == Some(true));
         let has_failed = matches!(result.status, HostStatus::Failed | HostStatus::Unreachable);
@@ -73,12 +78,13 @@ impl StepTracker {
     pub fn close(&mut self, host: &CiId) -> Option<StepRecord> {
         let at = self.at.get_mut(host).filter(|at| !at.is_closed)?;
         at.is_closed = true;
-        let (step, tries, detail) = (at.step, at.tries, at.passed_over.take());
+        let (step, tries, detail, warning) = (at.step, at.tries, at.passed_over.take(), at.warning.take());
         let state = match (&detail, at.worked) {
             (Some(_), _) => HostStepState::PassedOver,
             (None, true) => HostStepState::Succeeded,
             (None, false) => HostStepState::Skipped,
         };
+        let detail = detail.or(warning);
         Some(self.record(host, step, state, tries, detail))
     }
 

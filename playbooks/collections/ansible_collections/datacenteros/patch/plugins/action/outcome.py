@@ -24,6 +24,7 @@ class ActionModule(HostAction):
             # Planned packages that are not installed; `None` when this was not checked.
             "pending": verify.get("pm_pending"),
             "passed_over": self._passed_over(),
+            "warnings": [reboot["pm_warning"]] if reboot.get("pm_warning") else [],
         }
         if not self.arguments["failed"]:
             return {"pm": outcome}

@@ -34,7 +34,11 @@ class ActionModule(HostAction):
         if host is None:
             return False, problem
         try:
+            if kind == "no_reboot_pending":
+                host = {**host, "reboot_verdict": self.host.reboot_verdict(host)}
             return check(host, test)
+        except StepFailed as error:
+            return False, str(error)
         except (KeyError, TypeError, ValueError) as error:
             return False, f"the test is incomplete or has a value of the wrong type: {error}"
 

@@ -132,11 +132,9 @@ class Dpkg:
         mine = [entry for entry in entries if "PatchManager::Transaction={0} ".format(tag) in entry]
         return None if not mine else "\nEnd-Date:" in mine[-1] and "\nError:" not in mine[-1]
 
-    def reboot_pending(self, _booted_at):
-        return any(os.path.exists(path) for path in ("/run/reboot-required", "/var/run/reboot-required"))
+    def needs_restarting(self):
+        """dpkg has no such tool; packages write the distribution's marker."""
+        return None
 
-    def kernels(self):
-        """Releases of the installed kernels, as `uname -r` would name them."""
-        prefix = re.compile(r"linux-image-(?:unsigned-)?(\d.*)\Z")
-        matches = (prefix.match(package["name"]) for package in self.installed())
-        return sorted(match.group(1) for match in matches if match and not match.group(1).endswith("-dbg"))
+    def updated_since(self, _booted_at, _packages):
+        return []

@@ -14,11 +14,9 @@ except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
 FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}|%{VENDOR}"
-# As in dnf's own plugin `needs-restarting`: a host that runs older versions of these needs a reboot.
-CORE = {
-    "kernel", "kernel-core", "kernel-rt", "glibc", "linux-firmware", "systemd", "udev", "openssl-libs", "gnutls", "dbus",
-    "dbus-broker",
-}
+# As in dnf's own plugin `needs-restarting`: a host that runs older versions of these needs a reboot. The platform compares
+# kernels itself.
+CORE = {"glibc", "linux-firmware", "systemd", "udev", "openssl-libs", "gnutls", "dbus", "dbus-broker"}
 HISTORY = "/var/lib/dnf/history.sqlite"
 # While another program reads the database or changes a package.
 LOCK_PATIENCE_SECONDS = 15
@@ -160,20 +158,15 @@ class Rpm:
         # 1 is `done`.
         return None if row is None else row[0] == 1
 
-    def reboot_pending(self, booted_at):
-        if any(os.path.exists(path) for path in ("/run/reboot-required", "/var/run/reboot-required")):
-            return True
-        if shutil.which("needs-restarting"):
-            return self.run(["needs-restarting", "-r"])[0] == 1
-        return any(package["name"] in CORE and package["installed_at"] > booted_at for package in self.installed())
+    def needs_restarting(self):
+        """The answer of the package system's own tool: `yes`, `no`, `failed`; `None` without the tool."""
+        if not shutil.which("needs-restarting"):
+            return None
+        return {0: "no", 1: "yes"}.get(self.run(["needs-restarting", "-r"])[0], "failed")
 
-    def kernels(self):
-        """Releases of the installed kernels, as `uname -r` would name them."""
-        named = ("kernel-core", "kernel-rt-core", "kernel-default")
-        return sorted(
-            "{0}.{1}".format(package["version"].partition(":")[2] or package["version"], package["arch"])
-            for package in self.installed() if package["name"] in named
-        )
+    def updated_since(self, booted_at, packages):
+        """Core packages that were installed after the boot."""
+        return sorted({package["name"] for package in packages if package["name"] in CORE and package["installed_at"] > booted_at})
 
 
 def _known(text):

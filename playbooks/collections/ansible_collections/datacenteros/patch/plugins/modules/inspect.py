@@ -38,7 +38,6 @@ host:
 """
 
 import os
-import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,6 +63,12 @@ SETTINGS_CHECKS = {
 }
 
 
+# Names of packages that may contain a kernel begin so. The platform knows which ones do.
+KERNELS = ("kernel", "linux-image-", "pve-kernel-", "proxmox-kernel-", "raspberrypi")
+# Files by which a distribution asks for a reboot: Debian and Ubuntu, then SUSE.
+MARKERS = ("/run/reboot-required", "/var/run/reboot-required", "/run/reboot-needed", "/boot/reboot-needed")
+
+
 class Inspection:
     def __init__(self, module):
         self.module = module
@@ -76,13 +81,12 @@ class Inspection:
     def host(self):
         if self.system is None:
             self.module.fail_json(msg="neither dpkg nor rpm is installed on the host")
-        kernel = os.uname()[2]
         clock = time.time()
         booted_at = int(clock - float(read("/proc/uptime").split()[0]))
         host = {
             "os": os_name(),
             "packaging": self.system.KIND,
-            "kernel": kernel,
+            "kernel": os.uname()[2],
             "boot_id": read("/proc/sys/kernel/random/boot_id").strip(),
             "booted_at": booted_at,
             "disk_free_percent": disk_free_percent(),
@@ -92,20 +96,43 @@ class Inspection:
             "listening_ports": listening_ports(),
             "package_lock": lock_holder(self.system.LOCKS),
         }
-        host["reboot_pending"] = self.system.reboot_pending(booted_at)
         if not self.module.params["packages"]:
             return host
         host["package_database_problem"] = self.system.database_problem()
         host["packages"] = self.system.installed()
-        kernels = self.system.kernels()
-        host["installed_kernels"] = kernels
-        # A container runs none of its own kernels, so they say nothing about a reboot there.
-        if kernel in kernels and kernel != max(kernels, key=_natural):
-            host["reboot_pending"] = True
+        host["reboot_facts"] = self.reboot_facts(host["packages"], booted_at)
         if self.module.params["refresh"]:
             self.refresh()
             self.system.describe(host["packages"])
         return host
+
+    def reboot_facts(self, packages, booted_at):
+        """What the platform needs to judge whether the host needs a reboot; this module does not judge."""
+        uname = os.uname()
+        tool = self.system.needs_restarting()
+        return {
+            "running_kernel": uname[2],
+            "running_build": uname[3],
+            "container": self.container(),
+            "kernels": [
+                {"name": package["name"], "version": package["version"]}
+                for package in packages if package["name"].startswith(KERNELS)
+            ],
+            "marker": reboot_marker(),
+            "needs_restarting": tool,
+            "updated_since_boot": self.system.updated_since(booted_at, packages) if tool in (None, "failed") else [],
+        }
+
+    def container(self):
+        """The kind of container that the host is; `None` for a machine."""
+        kind = read("/run/systemd/container").strip()
+        if kind:
+            return kind
+        if self.module.get_bin_path("systemd-detect-virt"):
+            code, out, _err = self.run(["systemd-detect-virt", "--container"])
+            return out.strip() if code == 0 and out.strip() not in ("", "none") else None
+        markers = {"/run/.containerenv": "podman", "/.dockerenv": "docker"}
+        return next((kind for path, kind in markers.items() if os.path.exists(path)), None)
 
     def refresh(self):
         missing = self.system.missing_tool()
@@ -159,6 +186,12 @@ def os_name():
     return name + (version.replace(".", "") if name == "ubuntu" else version.split(".")[0])
 
 
+def reboot_marker():
+    """The distribution's marker and the packages it names; `None` without one."""
+    path = next((path for path in MARKERS if os.path.exists(path)), None)
+    return None if path is None else {"path": path, "packages": sorted(set(read(path + ".pkgs").split()))}
+
+
 def disk_free_percent():
     """The free part of the fullest file system that an update writes to."""
     percents = []
@@ -179,10 +212,6 @@ def listening_ports():
             if len(fields) > 3 and fields[3] == "0A":
                 ports.add(int(fields[1].rsplit(":", 1)[1], 16))
     return sorted(ports)
-
-
-def _natural(release):
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"[0-9]+|[^0-9]+", release)]
 
 
 def main():

@@ -61,7 +61,9 @@ def reachable(host, test):
 
 
 def no_reboot_pending(host, test):
-    return not host["reboot_pending"], "a reboot is pending" if host["reboot_pending"] else "no reboot is pending"
+    """By the platform's verdict, which the action adds to the host. The detail says what is unknown about the kernel."""
+    verdict = host["reboot_verdict"]
+    return verdict["state"] != "needed", verdict["text"]
 
 
 def package_database_consistent(host, test):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, expect, segment
+from ansible_collections.datacenteros.patch.plugins.plugin_utils import judge
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 
 
@@ -36,6 +37,13 @@ class Host:
                 raise StepFailed(f"the package transaction still runs after {self.settings.patch_timeout_seconds:g} s")
             transaction = read_again()
         return transaction
+
+    def reboot_verdict(self, host):
+        """The platform's verdict on an inspected host: `state` (`needed`, `not_needed`, `unknown`), `text`, and `after_boot`,
+        which is what the facts mean right after a boot (`done`, `still_requested`, `old_kernel`)."""
+        facts = host.get("reboot_facts") or {"reported": host["reboot_pending"]}
+        question = {"question": "reboot", "packaging": host["packaging"], "facts": facts}
+        return judge.ask(self.settings.judge_socket, question)
 
     def sim_engine(self):
         settings = self.settings

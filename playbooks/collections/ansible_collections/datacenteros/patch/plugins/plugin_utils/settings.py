@@ -58,6 +58,8 @@ VARIABLES = {
     "pm_post_update_commands": (list, []),
     # While this file exists, no further step begins.
     "pm_stop_file": (str, ""),
+    # Socket on the controller that answers what the platform's own rules decide, such as whether a host needs a reboot.
+    "pm_judge_socket": (str, ""),
     # Seconds since the boot of the controller until which steps may begin; its owner keeps extending it.
     "pm_lease_file": (str, ""),
 }

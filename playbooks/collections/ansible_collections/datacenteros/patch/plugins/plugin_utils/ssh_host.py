@@ -26,9 +26,9 @@ class SshHost(Host):
     def inspect(self, packages=True, refresh=False):
         """Packages, services, boot, disk, clock and package lock, in the shape of the sim-engine's guest:
 
-        `os packaging boot_id booted_at reboot_pending disk_free_percent clock_offset_ms packages services`, and also
-        `package_lock` (its holder) and `package_database_problem`, both `None` when all is well. Without packages this
-        is quick.
+        `os packaging boot_id booted_at disk_free_percent clock_offset_ms packages services`, and also `package_lock` (its
+        holder) and `package_database_problem`, both `None` when all is well, and `reboot_facts`, which the platform judges.
+        Without packages this is quick.
         """
         tested = [test["service"] for test in self.settings.tests if isinstance(test, dict) and "service" in test]
         names = sorted({str(name) for name in [*self.settings.services, *tested]})
