@@ -71,12 +71,76 @@ pub struct PackageUpdate {
     pub cves: Vec<String>,
 }
 
+/// What the package manager of a host said when it was asked what its repositories offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum RepositoryAnswer {
+    /// Nobody asked it, as with most pushed inventories: what it offers is unknown.
+    #[default]
+    NotAsked,
+    /// It answered: a package without a candidate has no update on offer.
+    Asked,
+    /// It could not answer, with its own first words: it cannot resolve its dependencies, or read its lists.
+    Failed { reason: String },
+}
+
+impl RepositoryAnswer {
+    pub fn is_not_asked(&self) -> bool {
+        *self == Self::NotAsked
+    }
+
+    /// Why nothing can be installed on the host.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Failed { reason } => Some(format!("its package system cannot resolve: {reason}")),
+            Self::NotAsked | Self::Asked => None,
+        }
+    }
+}
+
+/// Why the versions of a host's updates are not verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Unverified {
+    /// Its packages were pushed, and nobody asked its repositories what they offer.
+    NotAsked,
+}
+
+impl Unverified {
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::NotAsked => {
+                "its packages were pushed, and nobody asked its repositories for these versions"
+            }
+        }
+    }
+}
+
 /// A missing update that the plan leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OmittedUpdate {
     pub package: String,
     pub cause: OmitCause,
+    /// The planned package that brings the fix instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_by: Option<String>,
+}
+
+impl OmittedUpdate {
+    pub fn new(package: impl Into<String>, cause: OmitCause) -> Self {
+        Self { package: package.into(), cause, brought_by: None }
+    }
+
+    /// The cause in words, with the package that brings the fix.
+    pub fn explanation(&self) -> String {
+        match &self.brought_by {
+            Some(package) => format!("{}; `{package}` brings it", self.cause.explanation()),
+            None => self.cause.explanation().to_owned(),
+        }
+    }
 }
 
 /// Why a plan leaves out a missing update.
@@ -88,8 +152,12 @@ pub enum OmitCause {
     Held,
     /// An exception covers it.
     Excepted,
-    /// The repositories of the host do not offer the fixed version.
+    /// The repositories of the host were asked and do not offer the fixed version.
     NotOffered,
+    /// Nobody asked the repositories of the host, and the notice does not name a version of this package.
+    NotAsked,
+    /// The version is part of the package's name, so the fix comes as a package with another name.
+    NewName,
 }
 
 impl OmitCause {
@@ -98,6 +166,8 @@ impl OmitCause {
             Self::Held => "held back on the host",
             Self::Excepted => "excepted",
             Self::NotOffered => "its fix is not offered by the repositories of the host",
+            Self::NotAsked => "its fixed version is unknown: nobody asked the repositories of the host",
+            Self::NewName => "its fix comes under another name, as a new package",
         }
     }
 }

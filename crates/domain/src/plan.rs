@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{CiId, RunId},
-    package::{OmittedUpdate, PackageUpdate, Packaging},
+    package::{OmittedUpdate, PackageUpdate, Packaging, Unverified},
     release::{Check, Deployment, WaveStart},
     selector::Tags,
     strategy::Strategy,
@@ -90,6 +90,9 @@ pub struct Target {
     /// It waited for a reboot at its last scan before the plan was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reboot_pending: bool,
+    /// Why the versions of its updates are not verified; absent: its repositories offer them, or it is a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<Unverified>,
     /// Where its owner is notified: an e-mail address or a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,

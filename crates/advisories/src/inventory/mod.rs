@@ -4,6 +4,7 @@ mod format;
 mod sbom;
 mod tsv;
 
+use domain::package::RepositoryAnswer;
 use serde::{Deserialize, Serialize};
 
 use crate::feed::RecordError;
@@ -56,11 +57,20 @@ pub struct HostFacts {
     /// As `dnf module list --enabled` prints them. Optional: the labels of installed packages contain most of it.
     #[serde(default)]
     pub enabled_modules: Vec<ModuleStream>,
+    /// Whether the candidates below are all that its repositories offer.
+    #[serde(default, skip_serializing_if = "RepositoryAnswer::is_not_asked")]
+    pub repositories: RepositoryAnswer,
 }
 
 impl HostFacts {
     pub fn new(os: OsRelease) -> Self {
-        Self { os, channels: Vec::new(), running_kernel: None, enabled_modules: Vec::new() }
+        Self {
+            os,
+            channels: Vec::new(),
+            running_kernel: None,
+            enabled_modules: Vec::new(),
+            repositories: RepositoryAnswer::NotAsked,
+        }
     }
 
     pub fn packaging(&self) -> Packaging {
@@ -95,6 +105,12 @@ pub struct InstalledPackage {
     /// The version that the host's repositories offer now, if it was queried.
     #[serde(default)]
     pub candidate: Option<String>,
+    /// Newer versions than the installed one that the repositories offer, in their order, if they were listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<String>,
+    /// Where the candidate comes from, as apt names it: `Debian-Security:12/stable-security`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_origin: Option<String>,
     /// The vendor that the package names, as `rpm -q --qf '%{VENDOR}'` prints it; `None` if it was not queried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
@@ -111,6 +127,8 @@ impl InstalledPackage {
             module: None,
             held: false,
             candidate: None,
+            offered: Vec::new(),
+            candidate_origin: None,
             vendor: None,
         }
     }

@@ -10,6 +10,7 @@ mod index;
 mod installed;
 pub mod kernel;
 mod modularity;
+pub mod offer;
 mod other_fix;
 mod rule;
 
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use domain::compliance::PatchStateOfPackage;
+use domain::package::RepositoryAnswer;
 
 use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::inventory::{HostFacts, InstalledPackage, Inventory};
@@ -159,20 +161,24 @@ fn judge<'a>(
         package: item.package,
         rule,
         state: if item.package.held { PatchStateOfPackage::Held } else { PatchStateOfPackage::Missing },
-        installable: installable(facts.packaging(), item.package, affected.package_kind, &fix.fixed),
+        installable: installable(facts, item.package, affected.package_kind, &fix.fixed),
     })
 }
 
 /// A candidate is a binary's version, so it does not apply to a source with another version.
 fn installable(
-    packaging: Packaging,
+    facts: &HostFacts,
     package: &InstalledPackage,
     kind: PackageKind,
     fixed: &Version,
 ) -> Option<bool> {
+    // A package manager does not say what it offers for a package that is held back.
+    if package.candidate.is_none() && facts.repositories == RepositoryAnswer::Asked && !package.held {
+        return Some(false);
+    }
     if kind == PackageKind::Source && package.source_version.is_some() {
         return None;
     }
-    let candidate = Version::parse(packaging, package.candidate.as_deref()?).ok()?;
+    let candidate = Version::parse(facts.packaging(), package.candidate.as_deref()?).ok()?;
     Some(candidate >= *fixed)
 }

@@ -8,6 +8,7 @@ pub use domain::compliance::{
 };
 use domain::{
     ids::{CiId, PolicyId, ScanId},
+    package::RepositoryAnswer,
     selector::Selector,
 };
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,9 @@ pub struct CiCompliance<P = PendingPatch> {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    /// What the host's package manager said when it was asked what it can install. A host that cannot answer is not planned.
+    #[serde(default)]
+    pub repositories: RepositoryAnswer,
     #[schema(value_type = Vec<PendingPatch>)]
     pub pending_patches: Vec<P>,
     pub policies: Vec<PolicyCompliance>,
@@ -295,6 +299,10 @@ pub struct Inventory {
     /// Something on the host asks for a reboot. A newer installed kernel than the running one, of the same flavour, counts without it.
     #[serde(default)]
     pub reboot_pending: bool,
+    /// Whether the host's package manager was asked what its repositories offer. If it was, a package without a `candidate` has no
+    /// update on offer. Absent: it was not asked, and plans from this inventory are unverified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repositories: Option<RepositoryAnswer>,
     pub packages: Vec<InventoryPackage>,
     /// What the collector found and could not read. It is stored with the packages, and the host is never compliant with it.
     #[serde(default)]
@@ -321,6 +329,12 @@ pub struct InventoryPackage {
     /// Newest version the host's repositories offer.
     #[serde(default)]
     pub candidate: Option<String>,
+    /// All newer versions that the repositories offer, oldest first, if they were listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<String>,
+    /// Where the candidate comes from, as apt names it: `Debian-Security:12/stable-security`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_origin: Option<String>,
     /// Whether the repositories still offer the installed version, too, so that an update can be rolled back from them.
     #[serde(default)]
     pub returnable: bool,

@@ -44,6 +44,7 @@ fn plan() -> Plan {
         omitted: Vec::new(),
         expected_seconds: 60,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[CiId]| Wave {

@@ -156,6 +156,7 @@ async fn push_foreign(
         boot_id: None,
         running_kernel: params.running_kernel,
         reboot_pending: false,
+        repositories: None,
         packages: read.packages.into_iter().map(package).collect(),
         unread: read
             .refused
@@ -185,6 +186,8 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         module: package.module.map(|module| module.to_string()),
         held: package.held,
         candidate: package.candidate,
+        offered: package.offered,
+        candidate_origin: package.candidate_origin,
         vendor: package.vendor,
         // These formats do not contain what else the repositories offer.
         returnable: false,

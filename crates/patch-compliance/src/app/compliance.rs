@@ -202,6 +202,7 @@ async fn ci_compliance(
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
         reboot_pending: record.reboot_pending,
+        repositories: record.repositories.clone().map(|answer| answer.0).unwrap_or_default(),
         pending_patches: pending.collect(),
         policies: rows
             .iter()

@@ -44,6 +44,8 @@ struct Head<'a> {
     running_kernel: Option<String>,
     #[serde(default)]
     reboot_pending: bool,
+    #[serde(borrow, default)]
+    repositories: Option<&'a RawValue>,
     #[serde(borrow)]
     packages: &'a RawValue,
     #[serde(borrow, default)]
@@ -65,6 +67,10 @@ impl InventoryFingerprint {
         }
         hash.update([0]);
         hash.update(head.packages.get());
+        if let Some(repositories) = head.repositories {
+            hash.update([1]);
+            hash.update(repositories.get());
+        }
         if let Some(unread) = head.unread {
             hash.update([0]);
             hash.update(unread.get());

@@ -1,5 +1,7 @@
 //! Observations: checked inventories of hosts.
 
+use std::cmp::Ordering;
+
 use advisories::{
     HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version,
     matching::kernel::{self, KernelState, Running},
@@ -7,7 +9,7 @@ use advisories::{
 };
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
 use chrono::{DateTime, Utc};
-use domain::ids::CiId;
+use domain::{ids::CiId, package::RepositoryAnswer};
 use service_kit::clock;
 
 use crate::store::dictionary::ContentDigest;
@@ -94,6 +96,10 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     packages.dedup();
     let mut facts = HostFacts::new(os);
     facts.running_kernel = pushed.running_kernel;
+    facts.repositories = match pushed.repositories.unwrap_or_default() {
+        RepositoryAnswer::Failed { reason } => RepositoryAnswer::Failed { reason: plain(&reason) },
+        answer => answer,
+    };
     let runs_old_kernel = facts.running_kernel.as_deref().is_some_and(|release| {
         let running = Running { release, build: None };
         matches!(kernel::state(facts.packaging(), running, &packages), KernelState::Outdated { .. })
@@ -129,8 +135,12 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
     for (field, text) in [("source_version", &package.source_version), ("candidate", &package.candidate)] {
         text.as_deref().map_or(Ok(()), |text| version(field, text))?;
     }
+    for text in &package.offered {
+        version("offered", text)?;
+    }
     let module = package.module.as_deref().map(str::parse::<ModuleStream>).transpose();
     let module = module.map_err(|error| ("module", error.to_string()))?;
+    let offered = newer_versions(os, &package.version, package.offered);
     Ok(InstalledPackage {
         // Drops values that are the same as the package's own: two ways to write one set would be two sets.
         source_name: package.source.filter(|source| *source != package.name),
@@ -141,8 +151,25 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
         module,
         held: package.held,
         candidate: package.candidate,
+        offered,
+        candidate_origin: package
+            .candidate_origin
+            .map(|origin| plain(&origin))
+            .filter(|origin| !origin.is_empty()),
         vendor: package.vendor.map(|vendor| plain(&vendor)).filter(|vendor| !vendor.is_empty()),
     })
+}
+
+/// The offered versions that are newer than the installed one, oldest first.
+fn newer_versions(os: &OsRelease, installed: &str, offered: Vec<String>) -> Vec<String> {
+    let parse = |text: &str| Version::parse(os.packaging(), text).ok();
+    let Some(installed) = parse(installed) else { return Vec::new() };
+    let mut newer: Vec<(Version, String)> =
+        offered.into_iter().filter_map(|text| Some((parse(&text)?, text))).collect();
+    newer.retain(|(version, _)| *version > installed);
+    newer.sort_by(|one, other| one.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal));
+    newer.dedup();
+    newer.into_iter().map(|(_, text)| text).collect()
 }
 
 /// A text of a foreign tool as one line of bounded length.

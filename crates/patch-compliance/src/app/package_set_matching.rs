@@ -8,7 +8,8 @@ use std::{
 };
 
 use advisories::{
-    InstalledPackage, Inventory, Match, PackageKind, match_host, matching::match_running_kernel,
+    HostFacts, InstalledPackage, Inventory, Match, match_host,
+    matching::{match_running_kernel, offer},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
@@ -300,26 +301,18 @@ fn missing_fixes(fixes: &FixIndex, inventory: &Inventory) -> Vec<NewFinding> {
     let mut matches = match_host(&fixes.index, inventory);
     matches.extend(match_running_kernel(&fixes.index, inventory));
     let numbered = matches.iter().filter_map(|found| Some((*fixes.numbers.get(&found.advisory.id)?, found)));
-    numbered.map(|(advisory_no, found)| new_finding(advisory_no, found)).collect()
+    numbered.map(|(advisory_no, found)| new_finding(advisory_no, &inventory.facts, found)).collect()
 }
 
-fn new_finding(advisory_no: i32, found: &Match<'_>) -> NewFinding {
+fn new_finding(advisory_no: i32, facts: &HostFacts, found: &Match<'_>) -> NewFinding {
     let package = found.package;
-    // The fixed version of a source is not a version of its packages if their versions differ.
-    let is_installable_name =
-        found.affected.package_kind == PackageKind::Binary || package.source_version.is_none();
-    let target = match (is_installable_name, found.installable) {
-        (true, Some(false)) => None,
-        (true, _) => Some(found.fixed().to_owned()),
-        (false, _) => package.candidate.clone(),
-    };
     NewFinding {
         advisory_no,
         package: package.name.clone(),
         installed: package.version.clone(),
         fixed: found.fixed().to_owned(),
         candidate: package.candidate.clone(),
-        target,
+        target: offer::version_to_install(facts, found),
         state: found.state,
         rule: found.rule.kind(),
     }

@@ -1,16 +1,18 @@
 //! From missing fixes to the exact versions that a plan installs.
 
+mod metapackages;
+
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
 };
 
-use advisories::InstalledPackage;
+use advisories::{HostFacts, InstalledPackage, matching::offer};
 use chrono::{DateTime, Utc};
 use domain::{
     compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
-    package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging},
+    package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging, Unverified},
     plan::{Plan, Target},
     time::PatchLevel,
 };
@@ -46,42 +48,69 @@ pub struct PendingUpdates {
 
 /// The updates of each host: every package once, at the highest fixed version among the wanted fixes, and no newer.
 /// Leaves out held and excepted packages, fixes that only wait for a reboot, and fixes that the host's repositories do
-/// not offer, and says so. Hosts without updates are absent.
+/// not offer under that name, and says so. Hosts without updates are absent.
 pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
     wanted: &Wanted,
 ) -> ApiResult<PendingUpdates> {
-    let mut omitted: BTreeMap<CiId, BTreeSet<OmittedUpdate>> = BTreeMap::new();
-    let mut updates: BTreeMap<CiId, BTreeMap<String, PackageUpdate>> = BTreeMap::new();
+    let facts: HashMap<String, HostFacts> =
+        store::package_sets::list_facts_of(conn, &names(hosts)).await?.into_iter().collect();
+    let mut chosen: BTreeMap<CiId, Chosen> = BTreeMap::new();
     for row in list_pending(conn, hosts).await? {
-        if !wanted.includes(&row) {
-            continue;
+        let Some(facts) = facts.get(&row.ci_id).filter(|_| wanted.includes(&row)) else { continue };
+        chosen.entry(ci_id(&row.ci_id)?).or_default().choose(facts, row);
+    }
+    metapackages::choose(conn, &mut chosen).await?;
+    let mut pending = PendingUpdates::default();
+    for (host, chosen) in chosen {
+        let (updates, omitted) = chosen.finish();
+        if !updates.is_empty() {
+            pending.updates.insert(host.clone(), updates);
         }
-        let packaging = packaging_of(&row)?;
-        let to = match (row.state, version_to_install(&row, packaging)) {
-            (PatchStateOfPackage::Missing, Some(to)) => Ok(to),
-            (PatchStateOfPackage::Missing, None) => Err(OmitCause::NotOffered),
-            (PatchStateOfPackage::Held, _) => Err(OmitCause::Held),
-            (PatchStateOfPackage::Excepted, _) => Err(OmitCause::Excepted),
-            (PatchStateOfPackage::PendingReboot, _) => continue,
-        };
-        let to = match to {
-            Ok(to) => to,
-            Err(cause) => {
-                let update = OmittedUpdate { package: row.package, cause };
-                omitted.entry(ci_id(&row.ci_id)?).or_default().insert(update);
-                continue;
+        if !omitted.is_empty() {
+            pending.omitted.insert(host, omitted);
+        }
+    }
+    Ok(pending)
+}
+
+/// What is chosen for one host.
+#[derive(Default)]
+struct Chosen {
+    updates: BTreeMap<String, PackageUpdate>,
+    omitted: BTreeSet<(String, OmitCause)>,
+    /// Missing fixes of packages whose names contain the version: another package brings them.
+    renamed: Vec<PendingFix>,
+}
+
+impl Chosen {
+    fn choose(&mut self, facts: &HostFacts, row: PendingFix) {
+        let packaging = facts.packaging();
+        let cause = match (row.state, version_to_install(&row, packaging)) {
+            (PatchStateOfPackage::Missing, Some(to)) => return self.update(packaging, &row, to),
+            (PatchStateOfPackage::Missing, None) => {
+                offer::why_none(facts, &row.package, row.candidate.as_deref())
             }
+            (PatchStateOfPackage::Held, _) => OmitCause::Held,
+            (PatchStateOfPackage::Excepted, _) => OmitCause::Excepted,
+            (PatchStateOfPackage::PendingReboot, _) => return,
         };
-        match updates.entry(ci_id(&row.ci_id)?).or_default().entry(row.package.clone()) {
+        self.omitted.insert((row.package.clone(), cause));
+        if cause == OmitCause::NewName {
+            self.renamed.push(row);
+        }
+    }
+
+    fn update(&mut self, packaging: Packaging, row: &PendingFix, to: String) {
+        match self.updates.entry(row.package.clone()) {
             Entry::Vacant(place) => {
                 place.insert(PackageUpdate {
-                    package: row.package,
-                    from: row.installed,
+                    package: row.package.clone(),
+                    from: row.installed.clone(),
                     to,
-                    advisories: vec![row.advisory_id],
-                    cves: row.cves,
+                    advisories: vec![row.advisory_id.clone()],
+                    cves: row.cves.clone(),
                 });
             }
             Entry::Occupied(mut place) => {
@@ -89,25 +118,62 @@ pub async fn pending_updates(
                 if compare(packaging, &to, &update.to) == Ordering::Greater {
                     update.to = to;
                 }
-                update.advisories.push(row.advisory_id);
-                update.cves.extend(row.cves);
+                update.advisories.push(row.advisory_id.clone());
+                update.cves.extend(row.cves.iter().cloned());
             }
         }
     }
-    let in_order = |mut update: PackageUpdate| {
-        update.advisories.sort();
-        update.advisories.dedup();
-        update.cves.sort();
-        update.cves.dedup();
-        update
-    };
-    let updates = updates.into_iter();
-    Ok(PendingUpdates {
-        updates: updates
-            .map(|(host, packages)| (host, packages.into_values().map(in_order).collect()))
-            .collect(),
-        omitted: omitted.into_iter().map(|(host, all)| (host, all.into_iter().collect())).collect(),
-    })
+
+    fn finish(self) -> (Vec<PackageUpdate>, Vec<OmittedUpdate>) {
+        let in_order = |mut update: PackageUpdate| {
+            update.advisories.sort();
+            update.advisories.dedup();
+            update.cves.sort();
+            update.cves.dedup();
+            update
+        };
+        let omitted = self.omitted.iter().map(|(package, cause)| OmittedUpdate {
+            brought_by: self.brings(package).filter(|_| *cause == OmitCause::NewName),
+            ..OmittedUpdate::new(package, *cause)
+        });
+        let omitted = omitted.collect();
+        (self.updates.into_values().map(in_order).collect(), omitted)
+    }
+
+    /// The planned package that brings every fix of this one; an image rather than headers.
+    fn brings(&self, package: &str) -> Option<String> {
+        let wanted: Vec<&str> = self
+            .renamed
+            .iter()
+            .filter(|row| row.package == package)
+            .map(|row| row.advisory_id.as_str())
+            .collect();
+        let brings_all = |update: &&PackageUpdate| {
+            update.package.starts_with("linux-")
+                && wanted.iter().all(|id| update.advisories.iter().any(|one| one == id))
+        };
+        let found = self.updates.values().filter(brings_all);
+        found
+            .min_by_key(|update| !update.package.starts_with("linux-image-"))
+            .map(|update| update.package.clone())
+    }
+}
+
+/// Why the updates of these hosts are not verified, for those whose repositories nobody asked.
+pub async fn list_unverified(
+    conn: &mut PgConnection,
+    hosts: &[CiId],
+) -> ApiResult<BTreeMap<CiId, Unverified>> {
+    let facts = store::package_sets::list_facts_of(conn, &names(hosts)).await?;
+    let unverified = facts.into_iter().filter(|(_, facts)| facts.repositories.is_not_asked());
+    unverified.map(|(host, _)| Ok((ci_id(&host)?, Unverified::NotAsked))).collect()
+}
+
+/// The hosts whose package manager cannot install anything, with the reason.
+pub async fn list_unresolved(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeMap<CiId, String>> {
+    let facts = store::package_sets::list_facts_of(conn, &names(hosts)).await?;
+    let problems = facts.into_iter().filter_map(|(host, facts)| Some((host, facts.repositories.problem()?)));
+    problems.map(|(host, problem)| Ok((ci_id(&host)?, problem))).collect()
 }
 
 /// Debian archives keep only the newest version: if the archive of a real host offers a newer one, the fixed version is
@@ -197,11 +263,6 @@ pub fn is_at_least(packaging: Packaging, version: &str, wanted: &str) -> bool {
 /// Invalid versions are refused when an inventory is pushed; here they would count as the lowest.
 fn compare(packaging: Packaging, a: &str, b: &str) -> Ordering {
     advisories::compare(packaging, a, b).unwrap_or(Ordering::Less)
-}
-
-fn packaging_of(row: &PendingFix) -> ApiResult<Packaging> {
-    let os: advisories::OsRelease = row.os.parse().map_err(ApiError::internal)?;
-    Ok(os.packaging())
 }
 
 async fn list_pending(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<Vec<PendingFix>> {

@@ -1,9 +1,12 @@
 //! Compliance for readers: one CI, rows of the export, stale results.
 
 use chrono::{DateTime, Utc};
-use domain::compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause};
+use domain::{
+    compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause},
+    package::RepositoryAnswer,
+};
 use service_kit::ApiResult;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::text_column::TextColumn;
 
@@ -68,6 +71,7 @@ pub struct CiRecord {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub repositories: Option<Json<RepositoryAnswer>>,
     pub findings: Option<Vec<i32>>,
     /// The releases whose advisories apply to its packages.
     pub releases: Option<Vec<String>>,
@@ -90,10 +94,12 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
     let records = sqlx::query_as!(
         CiRecord,
         r#"SELECT e.number AS revision, h.os, h.os_key, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
+               k.facts -> 'repositories' AS "repositories: Json<RepositoryAnswer>",
                f.findings AS "findings?", f.releases AS "releases?", f.packages AS "packages?", f.third_party AS "third_party?",
                f.unknown_vendor AS "unknown_vendor?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread AS "unread?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
                c.pending AS "pending?", c.excepted AS "excepted?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
+           LEFT JOIN patch.package_sets k ON k.no = s.set_no
            LEFT JOIN patch.set_findings f ON f.set_no = s.set_no LEFT JOIN patch.compliance c ON c.host_id = h.id
            WHERE h.active AND h.ci_id = $1"#,
         ci_id
@@ -180,9 +186,9 @@ pub async fn list_results(
 pub struct PendingFix {
     pub ci_id: String,
     pub driver: String,
-    pub os: String,
     pub package: String,
     pub installed: String,
+    pub fixed: String,
     pub candidate: Option<String>,
     pub target: Option<String>,
     pub advisory_id: String,
@@ -202,11 +208,11 @@ pub async fn list_pending(
         PendingFix,
         r#"WITH excepting AS MATERIALIZED (
                SELECT EXISTS (SELECT FROM patch.exceptions WHERE ended_at IS NULL AND expires_at > $2) AS any)
-           SELECT h.ci_id, h.driver, p.os, f.package, f.installed, f.candidate, f.target, a.id AS advisory_id, a.cves, a.severity AS "severity: TextColumn<advisories::Severity>",
+           SELECT h.ci_id, h.driver, f.package, f.installed, f.fixed, f.candidate, f.target, a.id AS advisory_id, a.cves, a.severity AS "severity: TextColumn<advisories::Severity>",
                a.published,
                CASE WHEN (SELECT e.any FROM excepting e) AND patch.is_excepted(h.ci_id, a.id, a.cves, f.package, $2)
                     THEN 'excepted' ELSE f.state END AS "state!: TextColumn<PatchStateOfPackage>"
-           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets p ON p.no = s.set_no
+           FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            JOIN patch.set_findings sf ON sf.set_no = s.set_no CROSS JOIN LATERAL unnest(sf.findings) AS n (finding_no)
            JOIN patch.findings f ON f.no = n.finding_no JOIN patch.advisories a ON a.no = f.advisory_no
            WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id, a.due, a.id, f.package, f.fixed"#,

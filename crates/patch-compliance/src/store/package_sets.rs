@@ -277,3 +277,19 @@ pub async fn list_sets_of(
     .await?;
     Ok(rows.into_iter().map(|row| (row.ci_id, row.facts.0, row.package_nos)).collect())
 }
+
+/// The facts of active hosts among these, by CI.
+pub async fn list_facts_of(
+    conn: &mut PgConnection,
+    ci_ids: &[String],
+) -> ApiResult<Vec<(String, HostFacts)>> {
+    let rows = sqlx::query!(
+        r#"SELECT h.ci_id, p.facts AS "facts: Json<HostFacts>" FROM patch.hosts h
+           JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets p ON p.no = s.set_no
+           WHERE h.active AND h.ci_id = ANY($1)"#,
+        ci_ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.ci_id, row.facts.0)).collect())
+}

@@ -8,7 +8,7 @@ use std::{
 use api_types::patch::Forecast;
 use domain::{
     ids::CiId,
-    package::{OmittedUpdate, PackageUpdate},
+    package::PackageUpdate,
     plan::{Connection, Intent, JumpHost, Plan, Target},
     workflow::{Command, Drain, Reboot, RollbackMode},
 };
@@ -129,7 +129,11 @@ fn skipped(text: &mut String, plan: &Plan) -> fmt::Result {
     if plan.unscanned.is_empty() {
         return Ok(());
     }
-    writeln!(text, "\nSKIPPED, because they could not be scanned: {} hosts", plan.unscanned.len())?;
+    writeln!(
+        text,
+        "\nSKIPPED, because they could not be scanned or cannot install anything: {} hosts",
+        plan.unscanned.len()
+    )?;
     for (host, reason) in plan.unscanned.iter().take(MOST_NAMED) {
         writeln!(text, "  {host}: {reason}")?;
     }
@@ -159,8 +163,11 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
         if !cves.is_empty() {
             writeln!(text, "  closes      {}", cves.join(", "))?;
         }
-        for OmittedUpdate { package, cause } in &target.omitted {
-            writeln!(text, "  NOT         {package}: {}", cause.explanation())?;
+        if let Some(unverified) = target.unverified {
+            writeln!(text, "  UNVERIFIED  {}", unverified.explanation())?;
+        }
+        for omitted in &target.omitted {
+            writeln!(text, "  NOT         {}: {}", omitted.package, omitted.explanation())?;
         }
         let reboots = match plan.reboot {
             Reboot::Never => "never, also if the update requires it",

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::run::{DownCause, HostRun};
 use domain::{
     ids::{CiId, RunId},
-    plan::{Intent, Plan, Target},
+    plan::{Connection, Intent, Plan, Target},
     policy::Policy,
     selector::Selector,
     strategy::Strategy,
@@ -112,7 +112,9 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         }
         Freshness::AsKnown => BTreeMap::new(),
     };
-    let unscanned = without_scan(app, since, oldest, &targets, failures).await?;
+    let mut unscanned = without_scan(app, since, oldest, &targets, failures).await?;
+    let scanned: Vec<CiId> = targets.keys().filter(|id| !unscanned.contains_key(*id)).cloned().collect();
+    unscanned.extend(updates::list_unresolved(&mut *app.pool.acquire().await?, &scanned).await?);
     targets.retain(|id, _| !unscanned.contains_key(id));
     let selected = targets.len();
     let wanted = match &input.advisory {
@@ -124,9 +126,12 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
     let severities = updates::severities(&mut conn, &ids).await?;
     let reboots = hosts::list_reboot_pending(&mut conn, &ids).await?;
+    let unverified = updates::list_unverified(&mut conn, &ids).await?;
     drop(conn);
     for (id, target) in &mut targets {
         target.reboot_pending = reboots.contains(id);
+        // A model installs any version.
+        target.unverified = unverified.get(id).copied().filter(|_| target.connection != Connection::Model);
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {

@@ -20,6 +20,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::{
     ids::{CiId, ScanId},
+    package::RepositoryAnswer,
     plan::Target,
     selector::Selector,
 };
@@ -463,6 +464,9 @@ struct ScanOutput {
     reboot_pending: bool,
     #[serde(default)]
     reboot_facts: Option<RebootFacts>,
+    /// What the package manager said; a model host has none.
+    #[serde(default)]
+    repositories: Option<RepositoryAnswer>,
     packages: Vec<InventoryPackage>,
     #[serde(default)]
     unread: Vec<UnreadPackage>,
@@ -499,6 +503,7 @@ async fn read_result(
         // The kernel that a container names is that of its host.
         running_kernel: found.kernel.filter(|kernel| !kernel.is_empty() && !is_container),
         reboot_pending,
+        repositories: found.repositories,
         packages: found.packages,
         unread: found.unread,
     };

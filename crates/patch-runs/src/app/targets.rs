@@ -65,6 +65,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         omitted: Vec::new(),
         expected_seconds: 0,
         reboot_pending: false,
+        unverified: None,
         owner_email,
     }
 }

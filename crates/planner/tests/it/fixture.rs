@@ -52,6 +52,7 @@ pub fn target(cluster: &str) -> Target {
         omitted: Vec::new(),
         expected_seconds: 0,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     }
 }

@@ -294,6 +294,7 @@ prop_compose! {
                 omitted: Vec::new(),
                 expected_seconds: host.expected_seconds,
                 reboot_pending: host.reboot_pending,
+                unverified: None,
                 owner_email: None,
             })
         }).collect();

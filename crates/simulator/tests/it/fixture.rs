@@ -67,6 +67,7 @@ fn target() -> Target {
         omitted: Vec::new(),
         expected_seconds: 0,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     }
 }

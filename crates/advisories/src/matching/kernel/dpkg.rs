@@ -70,6 +70,25 @@ fn image(name: &str) -> Option<(&str, &str)> {
     })
 }
 
+/// Whether the name contains the version of one kernel: `linux-image-6.1.0-29-amd64`, `linux-headers-5.15.0-91`,
+/// `linux-modules-nvidia-535-5.15.0-91-generic`, but not `linux-image-amd64`, `linux-kbuild-6.1` or `proxmox-kernel-6.8`.
+pub(in crate::matching) fn has_version_in_name(name: &str) -> bool {
+    let is_of_kernel = ["linux-", "proxmox-kernel-", "proxmox-headers-", "pve-kernel-", "pve-headers-"];
+    if !is_of_kernel.iter().any(|start| name.starts_with(start)) {
+        return false;
+    }
+    let mut parts = name.split('-').skip(1).peekable();
+    while let Some(part) = parts.next() {
+        let numbers =
+            part.split(['.', '+']).take_while(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        // A third number, and what follows it, make it the version of one kernel instead of a line of kernels.
+        if numbers.count() >= 3 && parts.peek().is_some() {
+            return true;
+        }
+    }
+    false
+}
+
 /// The name without the kernel's version, so that `linux-image-6.1.0-29-amd64` and `linux-image-6.1.0-31-amd64` are
 /// versions of the same thing. Other names are returned as they are.
 pub(in crate::matching) fn group(name: &str) -> String {

@@ -37,6 +37,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         omitted: Vec::new(),
         expected_seconds: 60,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {

@@ -1,5 +1,7 @@
 //! Updates of a plan, from a real database with the seeded advisories.
 
+mod offers;
+
 use std::{fs, path::PathBuf};
 
 use advisories::{
@@ -64,8 +66,11 @@ async fn prepared(hosts: &[(&str, &str, &str)]) -> (TestDatabase, PgPool) {
 }
 
 async fn see(pool: &PgPool, host: &str, os: &str, packages: Value) {
-    let pushed: Inventory =
-        serde_json::from_value(json!({ "ci_id": host, "os": os, "packages": packages })).unwrap();
+    see_inventory(pool, json!({ "ci_id": host, "os": os, "packages": packages })).await;
+}
+
+async fn see_inventory(pool: &PgPool, pushed: Value) {
+    let pushed: Inventory = serde_json::from_value(pushed).unwrap();
     let observation = observation::observe(pushed, april()).unwrap();
     let mut transaction = pool.begin().await.unwrap();
     store::lock_results_shared(&mut transaction).await.unwrap();

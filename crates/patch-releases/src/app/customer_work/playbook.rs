@@ -180,6 +180,7 @@ fn host(deployer: &Deployer) -> Option<Target> {
         omitted: Vec::new(),
         expected_seconds: 0,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     })
 }

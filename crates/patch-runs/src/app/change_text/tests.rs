@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    package::{OmitCause, Packaging},
+    package::{OmitCause, OmittedUpdate, Packaging},
     plan::{Gate, Limits, Wave, WaveKind},
     strategy::Strategy,
     workflow::{HostCheck, HostTest, HostWorkflow, MaintenanceHooks, Rollback},
@@ -38,9 +38,10 @@ fn plan() -> Plan {
         connection: Connection::Model,
         updates: vec![update("openssl", "1.1-7", "CVE-2026-1001")],
         rollback_mode: RollbackMode::Snapshot,
-        omitted: vec![OmittedUpdate { package: "linux-image".to_owned(), cause: OmitCause::Held }],
+        omitted: vec![OmittedUpdate::new("linux-image", OmitCause::Held)],
         expected_seconds: 60,
         reboot_pending: false,
+        unverified: None,
         owner_email: None,
     };
     let jump = JumpHost {
@@ -62,7 +63,7 @@ fn plan() -> Plan {
         connection: ssh,
         updates: vec![update("libxml2", "2.9-9", "CVE-2026-2002"), update("curl", "8.5-2", "CVE-2026-3003")],
         rollback_mode: RollbackMode::None,
-        omitted: vec![OmittedUpdate { package: "glibc".to_owned(), cause: OmitCause::NotOffered }],
+        omitted: vec![OmittedUpdate::new("glibc", OmitCause::NotOffered)],
         ..web.clone()
     };
     let targets = BTreeMap::from([(id("web-1"), web.clone()), (id("web-2"), web), (id("db-1"), db)]);

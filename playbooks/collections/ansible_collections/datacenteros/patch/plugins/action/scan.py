@@ -45,6 +45,8 @@ def _package(package):
         "source": package.get("source") or package["name"],
         "source_version": package.get("source_version") or package["version"],
         "candidate": package.get("candidate"),
+        "offered": package.get("offered") or [],
+        "candidate_origin": package.get("candidate_origin"),
         "held": bool(package.get("held")),
         "module": package.get("module"),
         "vendor": package.get("vendor"),

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 
+from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
+
 FIELDS = (
     "${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\t${Origin}\n"
 )
@@ -42,31 +44,47 @@ class Dpkg:
         return packages
 
     def describe(self, packages):
-        """Adds the version on offer, whether the package is held, and whether the installed version is still on offer."""
-        _code, out, _err = self.run(["apt-mark", "showhold"])
+        """Adds the version on offer and its origin, whether the package is held, and whether the installed version is still on
+        offer. Returns the first words of the package manager when it could not answer, which is not the same as no offer."""
+        code, out, err = self.run(["apt-mark", "showhold"])
+        if code != 0:
+            return first_words("apt-mark showhold", code, out + err)
         held = {name.split(":")[0] for name in out.split()}
-        offers = {name: version for name, version, _origins in self.offers()}
-        kept = self.versions_on_offer(sorted(offers))
+        found, problem = self.offers()
+        if problem:
+            return problem
+        offers = {name: version for name, version, _origins in found}
+        origins = {name: origin.strip().rstrip(",") for name, _version, origin in found}
+        kept, problem = self.versions_on_offer(sorted(offers))
+        if problem:
+            return problem
         for package in packages:
             name = package["name"]
             package["candidate"] = offers.get(name)
+            package["candidate_origin"] = origins.get(name)
             package["held"] = name in held
             package["returnable"] = (name, package["version"]) in kept
+        return None
 
     def offers(self):
-        """`(name, version, origins)` of every upgrade, from a simulation: `Inst name [old] (new origins [arch])`."""
+        """`(name, version, origins)` of every upgrade, from a simulation: `Inst name [old] (new origins [arch])`; and the first
+        words of apt when it cannot resolve the upgrade."""
         command = ["apt-get", "-s", "-o", "Debug::NoLocking=1", "--ignore-hold", "dist-upgrade"]
-        code, out, _err = self.run(command)
+        code, out, err = self.run(command)
         pattern = re.compile(r"^Inst (\S+) \[[^\]]*\] \((\S+) ([^)\[]*)", re.MULTILINE)
-        return [(name.split(":")[0], *rest) for name, *rest in pattern.findall(out)] if code == 0 else []
+        if code != 0:
+            return [], first_words("apt-get -s dist-upgrade", code, out + err)
+        return [(name.split(":")[0], *rest) for name, *rest in pattern.findall(out)], None
 
     def versions_on_offer(self, names):
-        """`(name, version)` of every version of these packages in the lists."""
+        """`(name, version)` of every version of these packages in the lists, and why they cannot be read."""
         if not names:
-            return set()
-        _code, out, _err = self.run(["apt-cache", "madison", *names])
+            return set(), None
+        code, out, err = self.run(["apt-cache", "madison", *names])
+        if code != 0:
+            return set(), first_words("apt-cache madison", code, err)
         rows = (line.split(" | ") for line in out.splitlines())
-        return {(row[0].strip(), row[1].strip()) for row in rows if len(row) >= 3}
+        return {(row[0].strip(), row[1].strip()) for row in rows if len(row) >= 3}, None
 
     def refresh(self):
         # By default, a repository that does not answer is only a warning, and outdated lists are used.
@@ -112,7 +130,10 @@ class Dpkg:
         if selection == "all":
             return [*APT, *self._tagged(tag), "--no-remove", "--with-new-pkgs", "upgrade"], None
         if selection == "security":
-            wanted = {name: version for name, version, origins in self.offers() if "security" in origins.lower()}
+            offers, problem = self.offers()
+            if problem:
+                return None, problem
+            wanted = {name: version for name, version, origins in offers if "security" in origins.lower()}
             return (self.exact(wanted, tag) if wanted else None), None
         return None, "apt does not know advisories; plan exact versions instead"
 

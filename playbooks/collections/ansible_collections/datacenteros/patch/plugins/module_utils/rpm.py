@@ -13,6 +13,8 @@ try:
 except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
+from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
+
 FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}|%{VENDOR}"
 # As in dnf's own plugin `needs-restarting`: a host that runs older versions of these needs a reboot. The platform compares
 # kernels itself.
@@ -52,25 +54,40 @@ class Rpm:
         return packages
 
     def describe(self, packages):
-        """Adds the version on offer, whether the package is held, and whether the installed version is still on offer."""
-        offers = self._repoquery("--upgrades", "--latest-limit=1")
+        """Adds the versions on offer, whether the package is held, and whether the installed version is still on offer. Returns
+        the first words of the package manager when it could not answer, which is not the same as no offer."""
+        offers, problem = self._repoquery("--upgrades", "--latest-limit=1")
+        if problem:
+            return problem
         candidates = {(name, arch): version for name, arch, version in offers}
-        kept = set(self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))) if offers else set()
+        rows = []
+        if offers:
+            rows, problem = self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))
+            if problem:
+                return problem
+        kept = set(rows)
+        offered = {}
+        for name, arch, version in rows:
+            offered.setdefault((name, arch), []).append(version)
         held = self._held()
         for package in packages:
             key = (package["name"], package["arch"])
             package["candidate"] = candidates.get(key)
+            package["offered"] = offered.get(key, []) if key in candidates else []
             package["held"] = any(fnmatch.fnmatchcase(package["name"], pattern) for pattern in held)
             package["returnable"] = (*key, re.sub(r"\A0:", "", package["version"])) in kept
+        return None
 
     def _repoquery(self, *arguments):
-        """Rows `(name, arch, [epoch:]version-release)` from the lists as last fetched."""
+        """Rows `(name, arch, [epoch:]version-release)` from the lists as last fetched, and why they cannot be read."""
         if not self.dnf:
-            return []
+            return [], "the host has no dnf"
         form = "%{name}|%{arch}|%{evr}\\n"
-        code, out, _err = self.run([self.dnf, "-q", "-C", "repoquery", "--qf", form, *arguments])
-        rows = (tuple(line.strip().split("|")) for line in out.splitlines()) if code == 0 else ()
-        return [(name, arch, re.sub(r"\A0:", "", version)) for name, arch, version in (r for r in rows if len(r) == 3)]
+        code, out, err = self.run([self.dnf, "-q", "-C", "repoquery", "--qf", form, *arguments])
+        if code != 0:
+            return [], first_words("{0} repoquery {1}".format(self.dnf, arguments[0]), code, err or out)
+        rows = (tuple(line.strip().split("|")) for line in out.splitlines())
+        return [(name, arch, re.sub(r"\A0:", "", version)) for name, arch, version in (r for r in rows if len(r) == 3)], None
 
     @staticmethod
     def _held():

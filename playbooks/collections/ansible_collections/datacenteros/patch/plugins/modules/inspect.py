@@ -103,7 +103,8 @@ class Inspection:
         host["reboot_facts"] = self.reboot_facts(host["packages"], booted_at)
         if self.module.params["refresh"]:
             self.refresh()
-            self.system.describe(host["packages"])
+            problem = self.system.describe(host["packages"])
+            host["repositories"] = {"state": "failed", "reason": problem} if problem else {"state": "asked"}
         return host
 
     def reboot_facts(self, packages, booted_at):
