@@ -60,6 +60,31 @@ pub struct HostFacts {
     /// Whether the candidates below are all that its repositories offer.
     #[serde(default, skip_serializing_if = "RepositoryAnswer::is_not_asked")]
     pub repositories: RepositoryAnswer,
+    /// What its repositories offer from security suites, whether a notice is known or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security_offers: Vec<SecurityOffer>,
+}
+
+/// An update on offer from a suite that has only security updates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityOffer {
+    pub package: String,
+    pub installed: String,
+    pub candidate: String,
+    /// As apt names it: `Debian-Security:12/stable-security`.
+    pub origin: String,
+}
+
+impl SecurityOffer {
+    /// Whether one of the suites in apt's list of origins has only security updates, such as `Debian-Security:12/stable-security` or
+    /// `Ubuntu:22.04/jammy-security`.
+    pub fn is_security_origin(origin: &str) -> bool {
+        origin.split(',').any(|one| {
+            let (label, suite) = one.trim().split_once('/').unwrap_or((one.trim(), ""));
+            suite.ends_with("-security")
+                || label.split(':').next().is_some_and(|label| label.ends_with("-Security"))
+        })
+    }
 }
 
 impl HostFacts {
@@ -70,6 +95,7 @@ impl HostFacts {
             running_kernel: None,
             enabled_modules: Vec::new(),
             repositories: RepositoryAnswer::NotAsked,
+            security_offers: Vec::new(),
         }
     }
 
@@ -108,9 +134,6 @@ pub struct InstalledPackage {
     /// Newer versions than the installed one that the repositories offer, in their order, if they were listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offered: Vec<String>,
-    /// Where the candidate comes from, as apt names it: `Debian-Security:12/stable-security`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub candidate_origin: Option<String>,
     /// The vendor that the package names, as `rpm -q --qf '%{VENDOR}'` prints it; `None` if it was not queried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
@@ -128,7 +151,6 @@ impl InstalledPackage {
             held: false,
             candidate: None,
             offered: Vec::new(),
-            candidate_origin: None,
             vendor: None,
         }
     }

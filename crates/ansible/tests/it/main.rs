@@ -3,6 +3,7 @@
 mod fixture;
 mod inertness;
 mod orphans;
+mod package_questions;
 mod patching;
 mod playbooks;
 mod reboots;

@@ -100,6 +100,9 @@ pub struct CiCompliance<P = PendingPatch> {
     /// What the host's package manager said when it was asked what it can install. A host that cannot answer is not planned.
     #[serde(default)]
     pub repositories: RepositoryAnswer,
+    /// Updates on offer from a security suite for which no notice is known: they are pending, and what they fix is unknown.
+    #[serde(default)]
+    pub notice_unknown: Vec<UnnoticedUpdate>,
     #[schema(value_type = Vec<PendingPatch>)]
     pub pending_patches: Vec<P>,
     pub policies: Vec<PolicyCompliance>,
@@ -141,6 +144,16 @@ pub struct PolicyCompliance {
     pub current_patch_level: Option<String>,
     pub pending: i64,
     pub last_scanned: Option<DateTime<Utc>>,
+}
+
+/// An update on offer from a security suite without a known notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnnoticedUpdate {
+    pub package: String,
+    pub installed: String,
+    pub candidate: String,
+    /// As apt names it: `Debian-Security:12/stable-security`.
+    pub origin: String,
 }
 
 /// A missing fix of a CI, with the versions that prove it.

@@ -187,7 +187,7 @@ fn package(package: InstalledPackage) -> InventoryPackage {
         held: package.held,
         candidate: package.candidate,
         offered: package.offered,
-        candidate_origin: package.candidate_origin,
+        candidate_origin: None,
         vendor: package.vendor,
         // These formats do not contain what else the repositories offer.
         returnable: false,

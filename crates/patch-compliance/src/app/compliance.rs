@@ -7,7 +7,8 @@ use api_types::{
     cmdb::PatchState,
     patch::{
         CiCompliance, ComplianceCounts, ComplianceRow, ComplianceShare, ComplianceStatus, ComplianceSummary,
-        PackageKnowledge, PatchStateOfPackage, PendingPatch, PolicyCompliance, UnknownCause, UnreadPackage,
+        PackageKnowledge, PatchStateOfPackage, PendingPatch, PolicyCompliance, UnknownCause, UnnoticedUpdate,
+        UnreadPackage,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -143,7 +144,7 @@ impl Serialize for PatchJson {
 }
 
 /// Needs one read of the database; what repeats from CI to CI is cached.
-async fn ci_compliance(
+pub(super) async fn ci_compliance(
     conn: &mut PgConnection,
     criteria: &CriteriaCache,
     ci_id: &CiId,
@@ -167,7 +168,16 @@ async fn ci_compliance(
         Some(row) => unknown_cause(row, now),
         None => Some(UnknownCause::NeverScanned),
     };
-    let reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(&revision, row, now));
+    let mut reason = worst.map_or_else(|| NEVER_SCANNED.to_owned(), |row| reason(&revision, row, now));
+    let notice_unknown = notice_unknown(record, &findings);
+    if !notice_unknown.is_empty() {
+        reason.push_str(&format!("; {} pending from a security suite, notice unknown", notice_unknown.len()));
+    }
+    let repositories = record.repositories.clone().map(|answer| answer.0).unwrap_or_default();
+    if let Some(problem) = repositories.problem() {
+        reason.push_str("; ");
+        reason.push_str(&problem);
+    }
     let unread = match record.unread {
         Some(1..) => store::package_sets::list_unread(conn, ci_id.as_str()).await?,
         _ => Vec::new(),
@@ -202,7 +212,8 @@ async fn ci_compliance(
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
         reboot_pending: record.reboot_pending,
-        repositories: record.repositories.clone().map(|answer| answer.0).unwrap_or_default(),
+        repositories,
+        notice_unknown,
         pending_patches: pending.collect(),
         policies: rows
             .iter()
@@ -211,6 +222,20 @@ async fn ci_compliance(
             .collect::<ApiResult<_>>()?,
         os_type: record.os.clone(),
     })
+}
+
+/// What the repositories offer from security suites for packages without a known missing fix.
+fn notice_unknown(record: &CiRecord, findings: &[Arc<CachedFinding>]) -> Vec<UnnoticedUpdate> {
+    let offers = record.security_offers.iter().flat_map(|offers| &offers.0);
+    let unknown = offers.filter(|offer| findings.iter().all(|finding| finding.package != offer.package));
+    unknown
+        .map(|offer| UnnoticedUpdate {
+            package: offer.package.clone(),
+            installed: offer.installed.clone(),
+            candidate: offer.candidate.clone(),
+            origin: offer.origin.clone(),
+        })
+        .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use advisories::{
     HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version,
+    inventory::SecurityOffer,
     matching::kernel::{self, KernelState, Running},
     module_stream::ModuleStream,
 };
@@ -66,6 +67,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         .collect();
     returnable.sort();
     returnable.dedup();
+    let security_offers = security_offers(&pushed.packages);
     let mut packages = Vec::with_capacity(pushed.packages.len());
     let mut unread: Vec<UnreadPackage> = pushed
         .unread
@@ -96,6 +98,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     packages.dedup();
     let mut facts = HostFacts::new(os);
     facts.running_kernel = pushed.running_kernel;
+    facts.security_offers = security_offers;
     facts.repositories = match pushed.repositories.unwrap_or_default() {
         RepositoryAnswer::Failed { reason } => RepositoryAnswer::Failed { reason: plain(&reason) },
         answer => answer,
@@ -152,12 +155,25 @@ fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPacka
         held: package.held,
         candidate: package.candidate,
         offered,
-        candidate_origin: package
-            .candidate_origin
-            .map(|origin| plain(&origin))
-            .filter(|origin| !origin.is_empty()),
         vendor: package.vendor.map(|vendor| plain(&vendor)).filter(|vendor| !vendor.is_empty()),
     })
+}
+
+fn security_offers(packages: &[InventoryPackage]) -> Vec<SecurityOffer> {
+    let of = |package: &InventoryPackage| {
+        let origin =
+            package.candidate_origin.as_deref().filter(|origin| SecurityOffer::is_security_origin(origin))?;
+        Some(SecurityOffer {
+            package: plain(&package.name),
+            installed: plain(&package.version),
+            candidate: plain(package.candidate.as_deref()?),
+            origin: plain(origin),
+        })
+    };
+    let mut offers: Vec<SecurityOffer> = packages.iter().filter_map(of).collect();
+    offers.sort_by(|a, b| (&a.package, &a.installed).cmp(&(&b.package, &b.installed)));
+    offers.dedup();
+    offers
 }
 
 /// The offered versions that are newer than the installed one, oldest first.

@@ -179,10 +179,6 @@ fn content_digest(os: &str, package: &InstalledPackage) -> ContentDigest {
         hash.update([2]);
         hash.update(version);
     }
-    if let Some(origin) = &package.candidate_origin {
-        hash.update([3]);
-        hash.update(origin);
-    }
     hash.finalize().into()
 }
 

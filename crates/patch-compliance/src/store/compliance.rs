@@ -1,5 +1,6 @@
 //! Compliance for readers: one CI, rows of the export, stale results.
 
+use advisories::inventory::SecurityOffer;
 use chrono::{DateTime, Utc};
 use domain::{
     compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause},
@@ -72,6 +73,7 @@ pub struct CiRecord {
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
     pub repositories: Option<Json<RepositoryAnswer>>,
+    pub security_offers: Option<Json<Vec<SecurityOffer>>>,
     pub findings: Option<Vec<i32>>,
     /// The releases whose advisories apply to its packages.
     pub releases: Option<Vec<String>>,
@@ -95,6 +97,7 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
         CiRecord,
         r#"SELECT e.number AS revision, h.os, h.os_key, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
                k.facts -> 'repositories' AS "repositories: Json<RepositoryAnswer>",
+               k.facts -> 'security_offers' AS "security_offers: Json<Vec<SecurityOffer>>",
                f.findings AS "findings?", f.releases AS "releases?", f.packages AS "packages?", f.third_party AS "third_party?",
                f.unknown_vendor AS "unknown_vendor?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread AS "unread?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
                c.pending AS "pending?", c.excepted AS "excepted?"

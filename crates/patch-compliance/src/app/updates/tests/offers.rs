@@ -152,3 +152,33 @@ async fn host_that_cannot_resolve_is_named_with_its_reason() {
         "its package system cannot resolve: apt-get -s dist-upgrade: E: Unmet dependencies".to_owned();
     assert_eq!(unresolved, BTreeMap::from([(id("d-1"), reason)]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offer_of_a_security_suite_without_a_notice_is_pending() {
+    let (_database, pool) = prepared(&[("d-1", "debian12", "ssh")]).await;
+    let offered = |name: &str, installed: &str, candidate: &str, origin: &str| json!({ "name": name, "version": installed, "candidate": candidate, "candidate_origin": origin });
+    let packages = json!([
+        offered("no-notice", "1.0-1", "1.0-2", "Debian-Security:12/stable-security"),
+        offered("curl", "7.88.1-10+deb12u8", "7.88.1-10+deb12u20", "Debian-Security:12/stable-security"),
+        offered("ordinary", "1.0-1", "1.0-2", "Debian:12.9/stable"),
+    ]);
+    let answer = json!({ "state": "asked" });
+    see_inventory(
+        &pool,
+        json!({ "ci_id": "d-1", "os": "debian:12", "packages": packages, "repositories": answer }),
+    )
+    .await;
+    let mut conn = pool.acquire().await.unwrap();
+    let shown =
+        compliance::ci_compliance(&mut conn, &CriteriaCache::default(), &id("d-1"), april()).await.unwrap();
+    let unknown: Vec<&str> = shown.notice_unknown.iter().map(|update| update.package.as_str()).collect();
+    assert_eq!(unknown, ["no-notice"]);
+    assert!(shown.reason.contains("1 pending from a security suite, notice unknown"), "{}", shown.reason);
+    for (origin, is_security) in [
+        ("Ubuntu:22.04/jammy-updates, Ubuntu:22.04/jammy-security", true),
+        ("Debian:12-updates/stable-updates", false),
+        ("vendor-security-tools:1/stable", false),
+    ] {
+        assert_eq!(advisories::inventory::SecurityOffer::is_security_origin(origin), is_security, "{origin}");
+    }
+}
