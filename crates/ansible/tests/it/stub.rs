@@ -122,7 +122,7 @@ impl Guest {
         json!({
             "id": id, "os": "rocky9", "packaging": "rpm", "boot_id": self.boot_id(), "booted_at": "2026-01-01T00:00:00Z",
             "reboot_pending": self.reboot_pending, "disk_free_percent": self.disk_free_percent, "clock_offset_ms": 3,
-            "reboot_facts": self.reboot_facts.iter().take(self.boot as usize).last(),
+            "reboot_facts": self.reboot_facts.iter().take(self.boot as usize).next_back(),
             "packages": packages.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>(),
         })
     }

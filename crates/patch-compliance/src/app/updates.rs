@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
-    package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging, Unverified},
+    package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging},
     plan::{Plan, Target},
     time::PatchLevel,
 };
@@ -159,14 +159,11 @@ impl Chosen {
     }
 }
 
-/// Why the updates of these hosts are not verified, for those whose repositories nobody asked.
-pub async fn list_unverified(
-    conn: &mut PgConnection,
-    hosts: &[CiId],
-) -> ApiResult<BTreeMap<CiId, Unverified>> {
+/// The hosts among these whose repositories nobody asked what they offer.
+pub async fn list_not_asked(conn: &mut PgConnection, hosts: &[CiId]) -> ApiResult<BTreeSet<CiId>> {
     let facts = store::package_sets::list_facts_of(conn, &names(hosts)).await?;
-    let unverified = facts.into_iter().filter(|(_, facts)| facts.repositories.is_not_asked());
-    unverified.map(|(host, _)| Ok((ci_id(&host)?, Unverified::NotAsked))).collect()
+    let not_asked = facts.into_iter().filter(|(_, facts)| facts.repositories.is_not_asked());
+    not_asked.map(|(host, _)| ci_id(&host)).collect()
 }
 
 /// The hosts whose package manager cannot install anything, with the reason.

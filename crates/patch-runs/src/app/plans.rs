@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::run::{DownCause, HostRun};
 use domain::{
     ids::{CiId, RunId},
+    package::Unverified,
     plan::{Connection, Intent, Plan, Target},
     policy::Policy,
     selector::Selector,
@@ -126,12 +127,13 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
     let severities = updates::severities(&mut conn, &ids).await?;
     let reboots = hosts::list_reboot_pending(&mut conn, &ids).await?;
-    let unverified = updates::list_unverified(&mut conn, &ids).await?;
+    let not_asked = updates::list_not_asked(&mut conn, &ids).await?;
     drop(conn);
     for (id, target) in &mut targets {
         target.reboot_pending = reboots.contains(id);
         // A model installs any version.
-        target.unverified = unverified.get(id).copied().filter(|_| target.connection != Connection::Model);
+        let is_unverified = not_asked.contains(id) && target.connection != Connection::Model;
+        target.unverified = is_unverified.then_some(Unverified::NotAsked);
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {

@@ -82,14 +82,14 @@ pub(super) fn running_and_newest(inventory: &Inventory) -> Option<(Installed<'_>
     let release = inventory.facts.running_kernel.as_deref()?;
     let running = Running { release, build: None };
     match find(inventory.facts.packaging(), running, &inventory.packages) {
-        Found::Outdated { running, newest } => running.map(|running| (running, newest)),
+        Found::Outdated { running, newest } => running.map(|running| (*running, *newest)),
         _ => None,
     }
 }
 
 enum Found<'a> {
-    Newest(Installed<'a>),
-    Outdated { running: Option<Installed<'a>>, newest: Installed<'a> },
+    Newest(Box<Installed<'a>>),
+    Outdated { running: Option<Box<Installed<'a>>>, newest: Box<Installed<'a>> },
     Unknown(KernelUnknown),
 }
 
@@ -104,11 +104,12 @@ fn no_package<'a>(running: &str) -> Found<'a> {
     Found::Unknown(KernelUnknown::NoPackage { running: running.to_owned() })
 }
 
-fn newest_of<'i, 'a: 'i>(items: impl Iterator<Item = &'i Installed<'a>>) -> Option<Installed<'a>> {
+fn newest_of<'i, 'a: 'i>(items: impl Iterator<Item = &'i Installed<'a>>) -> Option<Box<Installed<'a>>> {
     items
         .fold(None, |newest: Option<&Installed<'a>>, item| match newest {
             Some(newest) if newest.version >= item.version => Some(newest),
             _ => Some(item),
         })
         .cloned()
+        .map(Box::new)
 }

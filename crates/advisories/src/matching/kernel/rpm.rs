@@ -30,9 +30,9 @@ pub(super) fn find<'a>(release: &str, packages: &'a [InstalledPackage]) -> Found
         .collect();
     let rank = |item: &&Installed<'_>| running.rank(&item.package.name);
     let runs = |item: &&Installed<'_>| running.is_version(&item.package.version);
-    let current = kernels.iter().filter(runs).min_by_key(rank).cloned();
+    let current = kernels.iter().filter(runs).min_by_key(rank).cloned().map(Box::new);
     // The running package, or the most specific installed one of the flavour if the running one has been removed.
-    let Some(named) = current.as_ref().or_else(|| running.likely(&kernels)) else {
+    let Some(named) = current.as_deref().or_else(|| running.likely(&kernels)) else {
         return no_package(release);
     };
     let name = named.package.name.as_str();

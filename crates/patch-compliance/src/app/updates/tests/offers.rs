@@ -120,8 +120,8 @@ async fn not_offered_and_not_asked_are_different() {
     );
 
     let mut conn = pool.acquire().await.unwrap();
-    let unverified = list_unverified(&mut conn, &[id("asked"), id("pushed")]).await.unwrap();
-    assert_eq!(unverified, BTreeMap::from([(id("pushed"), Unverified::NotAsked)]));
+    let not_asked = list_not_asked(&mut conn, &[id("asked"), id("pushed")]).await.unwrap();
+    assert_eq!(not_asked, BTreeSet::from([id("pushed")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
