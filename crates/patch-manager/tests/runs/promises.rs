@@ -228,3 +228,28 @@ async fn rollback_is_no_failure_and_waits_for_neither_window_nor_freeze_nor_poli
     let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
     assert_eq!(change["close_code"], "successful", "{change:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_that_cannot_resolve_is_skipped_with_its_reason() {
+    let platform = platform!();
+    platform.fleet(2, 0).await;
+    let failed = json!({ "state": "failed", "reason": "apt-get -s dist-upgrade: E: Unmet dependencies" });
+    let inventory = json!({ "ci_id": "h-1", "os": "debian:12", "repositories": failed,
+        "packages": [{ "name": "openssl", "version": OLD }] });
+    let pushed = platform.patch.post("/patch/inventory", &inventory).await;
+    assert!(pushed.status.is_success(), "{}", pushed.text);
+    let dry = json!({ "policy_id": "p", "dry_run": true });
+    let run = platform.patch.post("/patch/runs", &dry).await.expect(202);
+    let ended = platform.until_ended(run["id"].as_str().unwrap()).await;
+    let plan = &ended["plan"];
+    assert_eq!(plan["targets"].as_object().unwrap().keys().collect::<Vec<_>>(), ["h-2"], "{plan:#}");
+    assert!(
+        plan["unscanned"]["h-1"]
+            .as_str()
+            .unwrap()
+            .contains("cannot resolve: apt-get -s dist-upgrade: E: Unmet")
+    );
+    let shown = platform.patch.get("/patch/compliance/h-1").await.expect(200);
+    assert_eq!(shown["repositories"]["state"], "failed");
+    assert!(shown["reason"].as_str().unwrap().contains("E: Unmet dependencies"), "{shown}");
+}
