@@ -6,6 +6,7 @@
 //! Two questions are separate: a match means that the vendor has a fix; [`Match::installable`] is whether the host's
 //! repositories offer it now.
 
+mod architecture;
 mod index;
 mod installed;
 pub mod kernel;
@@ -27,9 +28,11 @@ use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::inventory::{HostFacts, InstalledPackage, Inventory};
 use crate::version::{Packaging, Version};
 
+use architecture::Architectures;
 use index::Fix;
 use installed::Installed;
 
+pub use architecture::shows_architecture;
 pub use index::Index;
 pub use other_fix::has_other_fix;
 pub use rule::Rule;
@@ -105,6 +108,7 @@ pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> V
 
 fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Installed<'a>]) -> Vec<Match<'a>> {
     let mut matches: BTreeMap<(&str, &str, &str), (Match<'a>, &Version)> = BTreeMap::new();
+    let host = Host { facts, installed, architectures: Architectures::of(installed) };
     for os in std::iter::once(&facts.os).chain(&facts.channels) {
         let Some(release) = index.release(os) else { continue };
         for item in installed {
@@ -114,7 +118,7 @@ fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Insta
             ];
             for (fixes, version) in sides {
                 for fix in fixes {
-                    let Some(found) = judge(index, facts, installed, item, version, fix) else { continue };
+                    let Some(found) = judge(index, &host, item, version, fix) else { continue };
                     let key = (found.advisory.id.as_str(), found.package_name(), found.fixed());
                     match matches.entry(key) {
                         Entry::Vacant(place) => {
@@ -133,10 +137,16 @@ fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Insta
     matches.into_values().map(|(found, _)| found).collect()
 }
 
+/// What decides about all packages of a host.
+struct Host<'h, 'a> {
+    facts: &'h HostFacts,
+    installed: &'h [Installed<'a>],
+    architectures: Architectures<'a>,
+}
+
 fn judge<'a>(
     index: &'a Index,
-    facts: &HostFacts,
-    installed: &[Installed<'a>],
+    host: &Host<'_, 'a>,
     item: &Installed<'a>,
     version: &Version,
     fix: &'a Fix,
@@ -145,15 +155,16 @@ fn judge<'a>(
         return None;
     }
     let (advisory, affected) = index.resolve(fix);
-    if let (Some(fixed_arch), Some(arch)) = (&affected.arch, &item.package.arch)
-        && fixed_arch != arch
-    {
+    if !host.architectures.replaces(affected.arch.as_deref(), item.package.arch.as_deref()) {
         return None;
     }
-    let rule = match (facts.packaging(), affected.package_kind) {
+    let packaging = host.facts.packaging();
+    let rule = match (packaging, affected.package_kind) {
         (Packaging::Dpkg, PackageKind::Source) => Rule::SourceVersion,
         (Packaging::Dpkg, PackageKind::Binary) => Rule::Version(Packaging::Dpkg),
-        (Packaging::Rpm, _) => modularity::rule(facts, installed, item.package, advisory, affected)?,
+        (Packaging::Rpm, _) => {
+            modularity::rule(host.facts, host.installed, item.package, advisory, affected)?
+        }
     };
     Some(Match {
         advisory,
@@ -161,7 +172,7 @@ fn judge<'a>(
         package: item.package,
         rule,
         state: if item.package.held { PatchStateOfPackage::Held } else { PatchStateOfPackage::Missing },
-        installable: installable(facts, item.package, affected.package_kind, &fix.fixed),
+        installable: installable(host.facts, item.package, affected.package_kind, &fix.fixed),
     })
 }
 

@@ -9,6 +9,8 @@ use crate::advisory::{AffectedPackage, PackageKind};
 use crate::os::{Distribution, OsRelease};
 use crate::version::{Packaging, compare};
 
+use super::architecture::are_related;
+
 /// Whether one of `fixes`, all of the same vulnerability, is installed with this version of a package, which lacks `lacking`.
 /// Only a fix that was built for the same minor release as the installed version counts: a higher number in another one may lack
 /// it.
@@ -23,11 +25,19 @@ pub fn has_other_fix<'a>(
         other.package_kind == PackageKind::Binary
             && other.package == lacking.package
             && other.modules == lacking.modules
-            && (other.arch.is_none() || other.arch == lacking.arch)
+            && is_related(other.arch.as_deref(), lacking.arch.as_deref())
             && line(&other.os) == line(&lacking.os)
             && built_for(fixed) == Some(stream)
             && compare(Packaging::Rpm, fixed, installed).is_ok_and(Ordering::is_le)
     })
+}
+
+fn is_related(other: Option<&str>, lacking: Option<&str>) -> bool {
+    match (other, lacking) {
+        (None, _) => true,
+        (Some(other), Some(lacking)) => are_related(other, lacking),
+        (Some(_), None) => false,
+    }
 }
 
 /// The distribution and its major version; the channels for one minor release belong to the same line.

@@ -9,7 +9,7 @@ use std::{
 
 use advisories::{
     HostFacts, InstalledPackage, Inventory, Match, match_host,
-    matching::{match_running_kernel, offer},
+    matching::{match_running_kernel, offer, shows_architecture},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
@@ -234,11 +234,12 @@ impl ChangedPackages {
         Self(affected.map(|affected| affected.package.clone()).collect())
     }
 
-    /// Kernels and packages of modules affect the matching of others, too.
+    /// Kernels, packages of modules, and those that show the architectures affect the matching of others, too.
     fn may_match(&self, package: &InstalledPackage) -> bool {
         self.0.contains(&package.name)
             || self.0.contains(package.source_name())
             || package.module.is_some()
+            || shows_architecture(package)
             || ["kernel", "linux"]
                 .iter()
                 .any(|start| package.name.starts_with(start) || package.source_name().starts_with(start))

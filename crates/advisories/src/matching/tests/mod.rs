@@ -1,3 +1,5 @@
+mod architecture;
+
 use super::*;
 use crate::feed::Limits;
 use crate::feed::osv::parse_record;
