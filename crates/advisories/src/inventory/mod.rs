@@ -1,5 +1,6 @@
 //! The installed packages of a host, as its package manager reports them.
 
+mod channels;
 mod format;
 mod sbom;
 mod tsv;
@@ -12,6 +13,7 @@ use crate::module_stream::ModuleStream;
 use crate::os::OsRelease;
 use crate::version::Packaging;
 
+pub use channels::UnknownChannel;
 pub use format::{InventoryFormat, read_inventory};
 pub use tsv::read_tsv;
 
@@ -88,10 +90,15 @@ impl SecurityOffer {
 }
 
 impl HostFacts {
+    /// A host whose release is named by its channel (`ubuntu-pro:20.04`) has the base release and the channel.
     pub fn new(os: OsRelease) -> Self {
+        let (os, channels) = match os.base() {
+            Some(base) => (base, vec![os]),
+            None => (os, Vec::new()),
+        };
         Self {
             os,
-            channels: Vec::new(),
+            channels,
             running_kernel: None,
             enabled_modules: Vec::new(),
             repositories: RepositoryAnswer::NotAsked,
@@ -106,6 +113,12 @@ impl HostFacts {
     /// The releases whose advisories apply to the host: its own, and those of its paid channels.
     pub fn releases(&self) -> impl Iterator<Item = &OsRelease> {
         std::iter::once(&self.os).chain(&self.channels)
+    }
+
+    /// The releases whose advisories can match: those of [`Self::releases`], and of repositories that serve hosts of several
+    /// releases. What is known of such a repository says nothing about the rest of the host.
+    pub fn matched_releases(&self) -> Vec<OsRelease> {
+        self.releases().cloned().chain(self.os.shared_repositories()).collect()
     }
 }
 

@@ -30,13 +30,14 @@ pub(super) struct Fix {
 }
 
 impl Index {
-    /// Of advisories with the same id the one modified last counts, the later of two modified at the same time.
+    /// Of advisories with the same publisher and id the one modified last counts, the later of two modified at the same time.
     /// Parts of one notice are merged. Withdrawn and superseded ones are kept but have no fixes.
     pub fn new(advisories: impl IntoIterator<Item = Advisory>) -> Self {
         let mut index = Self::default();
-        let mut position_of: HashMap<String, usize> = HashMap::new();
+        let mut position_of: HashMap<(String, String), usize> = HashMap::new();
         for advisory in advisories {
-            match position_of.get(&advisory.id) {
+            let key = (advisory.source.clone(), advisory.id.clone());
+            match position_of.get(&key) {
                 Some(&position) => {
                     let known = &mut index.advisories[position];
                     if advisory.is_part && known.is_part {
@@ -46,7 +47,7 @@ impl Index {
                     }
                 }
                 None => {
-                    position_of.insert(advisory.id.clone(), index.advisories.len());
+                    position_of.insert(key, index.advisories.len());
                     index.advisories.push(advisory);
                 }
             }

@@ -13,6 +13,7 @@ pub mod kernel;
 mod modularity;
 pub mod offer;
 mod other_fix;
+mod rebuild;
 mod rule;
 
 #[cfg(test)]
@@ -109,8 +110,8 @@ pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> V
 fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Installed<'a>]) -> Vec<Match<'a>> {
     let mut matches: BTreeMap<(&str, &str, &str), (Match<'a>, &Version)> = BTreeMap::new();
     let host = Host { facts, installed, architectures: Architectures::of(installed) };
-    for os in std::iter::once(&facts.os).chain(&facts.channels) {
-        let Some(release) = index.release(os) else { continue };
+    for os in facts.matched_releases() {
+        let Some(release) = index.release(&os) else { continue };
         for item in installed {
             let sides = [
                 (release.fixes_of_binary(&item.package.name), &item.version),
@@ -155,6 +156,9 @@ fn judge<'a>(
         return None;
     }
     let (advisory, affected) = index.resolve(fix);
+    if !rebuild::is_same_line(&item.package.version, affected.fixed.as_deref().unwrap_or_default()) {
+        return None;
+    }
     if !host.architectures.replaces(affected.arch.as_deref(), item.package.arch.as_deref()) {
         return None;
     }

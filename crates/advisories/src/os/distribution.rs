@@ -9,32 +9,61 @@ use crate::version::Packaging;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Distribution {
     AlmaLinux,
+    Amazon,
     /// CentOS Linux. It ended with release 8.
     CentOs,
     /// CentOS Stream runs ahead of RHEL, so that its release 8 is another one than CentOS Linux 8.
     CentOsStream,
     Debian,
+    /// Packages that other repositories build for the relatives of RHEL: ELRepo, RPM Fusion, those of vendors.
+    EnterpriseLinux,
+    /// Extra Packages for Enterprise Linux, for all relatives of RHEL.
+    Epel,
     Fedora,
     OpenSuseLeap,
     OpenSuseTumbleweed,
     Oracle,
+    /// SUSE Package Hub, which openSUSE calls Backports: one repository for SLES and Leap.
+    PackageHub,
     Rhel,
-    /// Extended, advanced and telecommunications update support, and updates for SAP: fixes for one minor release.
+    /// Advanced update support of one minor release.
+    RhelAus,
+    /// Updates of one minor release for SAP.
+    RhelE4s,
+    /// Support after the end of a release.
+    RhelEls,
+    /// Extended update support of one minor release.
     RhelEus,
+    /// Updates of one minor release for telecommunication.
+    RhelTus,
     Rocky,
+    /// SUSE Linux Enterprise Micro and SUSE Linux Micro: products with notices of their own.
+    SleMicro,
     Sles,
+    SlesHpc,
+    /// ESPOS and LTSS of SUSE Linux Enterprise High Performance Computing.
+    SlesHpcLtss,
     SlesLtss,
+    SlesSap,
     Ubuntu,
+    UbuntuFips,
+    UbuntuFipsPreview,
+    UbuntuFipsUpdates,
+    /// Expanded security maintenance, of infrastructure and of applications: Canonical's notices do not say which of them.
     UbuntuPro,
+    UbuntuRealtime,
 }
 
 /// Distribution, its canonical name, the short name of tags, and other names, all of them in lower case without separators
 /// except the canonical one.
-const NAMES: [(Distribution, &str, &str, &[&str]); 15] = [
+const NAMES: [(Distribution, &str, &str, &[&str]); 31] = [
     (Distribution::AlmaLinux, "almalinux", "alma", &["almalinuxos"]),
+    (Distribution::Amazon, "amazon", "amzn", &["amazonlinux", "amazonlinuxami", "amazonami"]),
     (Distribution::CentOs, "centos", "centos", &["centoslinux"]),
     (Distribution::CentOsStream, "centos-stream", "centos-stream", &["centosstream", "centoslinuxstream"]),
     (Distribution::Debian, "debian", "debian", &["debiangnulinux", "debianlinux"]),
+    (Distribution::EnterpriseLinux, "enterprise-linux", "enterprise-linux", &[]),
+    (Distribution::Epel, "epel", "epel", &["fedoraepel", "extrapackagesforenterpriselinux"]),
     (Distribution::Fedora, "fedora", "fedora", &["fedoralinux", "fedoraserver"]),
     (Distribution::OpenSuseLeap, "opensuse-leap", "leap", &["opensuse"]),
     (Distribution::OpenSuseTumbleweed, "opensuse-tumbleweed", "tumbleweed", &[]),
@@ -43,6 +72,12 @@ const NAMES: [(Distribution, &str, &str, &[&str]); 15] = [
         "oracle",
         "ol",
         &["oraclelinux", "oraclelinuxserver", "oracleenterpriselinux", "oel"],
+    ),
+    (
+        Distribution::PackageHub,
+        "package-hub",
+        "package-hub",
+        &["susepackagehub", "suselinuxenterprisepackagehub", "opensusebackports", "opensusebackportssle"],
     ),
     (
         Distribution::Rhel,
@@ -60,17 +95,59 @@ const NAMES: [(Distribution, &str, &str, &[&str]); 15] = [
             "rhelserver",
         ],
     ),
+    (Distribution::RhelAus, "rhel-aus", "rhel-aus", &["redhatenterpriselinuxaus"]),
+    (Distribution::RhelE4s, "rhel-e4s", "rhel-e4s", &["redhatenterpriselinuxe4s"]),
+    (Distribution::RhelEls, "rhel-els", "rhel-els", &["redhatenterpriselinuxels"]),
     (Distribution::RhelEus, "rhel-eus", "rhel-eus", &["redhatenterpriselinuxeus"]),
+    (Distribution::RhelTus, "rhel-tus", "rhel-tus", &["redhatenterpriselinuxtus"]),
     (Distribution::Rocky, "rocky", "rocky", &["rockylinux"]),
     (
-        Distribution::Sles,
-        "sles",
-        "sles",
-        &["suselinuxenterpriseserver", "slessap", "suselinuxenterpriseserverforsapapplications"],
+        Distribution::SleMicro,
+        "sle-micro",
+        "sle-micro",
+        &["slmicro", "suselinuxenterprisemicro", "suselinuxmicro"],
+    ),
+    (Distribution::Sles, "sles", "sles", &["suselinuxenterpriseserver"]),
+    (
+        Distribution::SlesHpc,
+        "sles-hpc",
+        "sles-hpc",
+        &["slehpc", "suselinuxenterprisehighperformancecomputing"],
+    ),
+    (
+        Distribution::SlesHpcLtss,
+        "sles-hpc-ltss",
+        "sles-hpc-ltss",
+        &["slehpcltss", "suselinuxenterprisehighperformancecomputingltss"],
     ),
     (Distribution::SlesLtss, "sles-ltss", "sles-ltss", &["suselinuxenterpriseserverltss"]),
+    (
+        Distribution::SlesSap,
+        "sles-sap",
+        "sles-sap",
+        &["suselinuxenterpriseserverforsapapplications", "suselinuxenterpriseserverforsap"],
+    ),
     (Distribution::Ubuntu, "ubuntu", "ubuntu", &["ubuntulinux", "ubuntuserver"]),
-    (Distribution::UbuntuPro, "ubuntu-pro", "ubuntu-pro", &[]),
+    (Distribution::UbuntuFips, "ubuntu-fips", "ubuntu-fips", &["ubuntuprofips"]),
+    (
+        Distribution::UbuntuFipsPreview,
+        "ubuntu-fips-preview",
+        "ubuntu-fips-preview",
+        &["ubuntuprofipspreview"],
+    ),
+    (
+        Distribution::UbuntuFipsUpdates,
+        "ubuntu-fips-updates",
+        "ubuntu-fips-updates",
+        &["ubuntuprofipsupdates"],
+    ),
+    (
+        Distribution::UbuntuPro,
+        "ubuntu-pro",
+        "ubuntu-pro",
+        &["ubuntuesm", "esm", "esminfra", "esmapps", "ubuntuesminfra", "ubuntuesmapps"],
+    ),
+    (Distribution::UbuntuRealtime, "ubuntu-realtime", "ubuntu-realtime", &["ubuntuprorealtime"]),
 ];
 
 /// Debian and Ubuntu name their releases, too.
@@ -144,24 +221,32 @@ impl Distribution {
 
     pub fn packaging(self) -> Packaging {
         match self {
-            Self::Debian | Self::Ubuntu | Self::UbuntuPro => Packaging::Dpkg,
+            Self::Debian
+            | Self::Ubuntu
+            | Self::UbuntuFips
+            | Self::UbuntuFipsPreview
+            | Self::UbuntuFipsUpdates
+            | Self::UbuntuPro
+            | Self::UbuntuRealtime => Packaging::Dpkg,
             _ => Packaging::Rpm,
         }
     }
 
     /// Whether a package of this vendor is one of the distribution's own.
     pub fn is_vendor(self, vendor: &str) -> bool {
-        let starts: &[&str] = match self {
+        let starts: &[&str] = match self.base().unwrap_or(self) {
             Self::AlmaLinux => &["almalinux"],
+            Self::Amazon => &["amazon"],
             Self::CentOs | Self::CentOsStream => &["centos"],
             Self::Debian => &["debian"],
-            Self::Fedora => &["fedora"],
-            Self::OpenSuseLeap | Self::OpenSuseTumbleweed => &["opensuse", "suse"],
+            Self::Epel | Self::Fedora => &["fedora"],
+            Self::OpenSuseLeap | Self::OpenSuseTumbleweed | Self::PackageHub => &["opensuse", "suse"],
             Self::Oracle => &["oracle"],
-            Self::Rhel | Self::RhelEus => &["red hat"],
+            Self::Rhel => &["red hat"],
             Self::Rocky => &["rocky"],
-            Self::Sles | Self::SlesLtss => &["suse"],
-            Self::Ubuntu | Self::UbuntuPro => &["ubuntu", "canonical"],
+            Self::Sles | Self::SleMicro => &["suse"],
+            Self::Ubuntu => &["ubuntu", "canonical"],
+            _ => &[],
         };
         let vendor = vendor.trim().to_ascii_lowercase();
         starts.iter().any(|start| vendor.starts_with(start))
@@ -170,10 +255,51 @@ impl Distribution {
     /// The channel, where it is one that hosts subscribe to in addition to their release.
     pub fn channel(self) -> Option<&'static str> {
         match self {
+            Self::RhelAus => Some("aus"),
+            Self::RhelE4s => Some("e4s"),
+            Self::RhelEls => Some("els"),
             Self::RhelEus => Some("eus"),
+            Self::RhelTus => Some("tus"),
+            Self::SlesHpc => Some("hpc"),
+            Self::SlesHpcLtss => Some("hpc-ltss"),
             Self::SlesLtss => Some("ltss"),
+            Self::SlesSap => Some("sap"),
+            Self::UbuntuFips => Some("fips"),
+            Self::UbuntuFipsPreview => Some("fips-preview"),
+            Self::UbuntuFipsUpdates => Some("fips-updates"),
             Self::UbuntuPro => Some("pro"),
+            Self::UbuntuRealtime => Some("realtime"),
             _ => None,
+        }
+    }
+
+    /// The distribution whose hosts subscribe to this channel.
+    pub(super) fn base(self) -> Option<Self> {
+        match self {
+            Self::RhelAus | Self::RhelE4s | Self::RhelEls | Self::RhelEus | Self::RhelTus => Some(Self::Rhel),
+            Self::SlesHpc | Self::SlesHpcLtss | Self::SlesLtss | Self::SlesSap => Some(Self::Sles),
+            Self::UbuntuFips
+            | Self::UbuntuFipsPreview
+            | Self::UbuntuFipsUpdates
+            | Self::UbuntuPro
+            | Self::UbuntuRealtime => Some(Self::Ubuntu),
+            _ => None,
+        }
+    }
+
+    /// Whether the channel has fixes after the support of the release has ended for everybody.
+    pub(super) fn extends_support(self) -> bool {
+        matches!(self, Self::RhelEls | Self::SlesHpcLtss | Self::SlesLtss | Self::SlesSap | Self::UbuntuPro)
+    }
+
+    /// The distributions whose hosts a repository serves that belongs to none of them.
+    pub(super) fn served(self) -> &'static [Self] {
+        match self {
+            Self::EnterpriseLinux | Self::Epel => {
+                &[Self::AlmaLinux, Self::CentOs, Self::CentOsStream, Self::Oracle, Self::Rhel, Self::Rocky]
+            }
+            Self::PackageHub => &[Self::OpenSuseLeap, Self::Sles],
+            _ => &[],
         }
     }
 
@@ -185,14 +311,40 @@ impl Distribution {
             (Self::OpenSuseTumbleweed, _) => ROLLING.to_owned(),
             // 3.0 and 3.1 were releases of their own.
             (Self::Debian, Some(minor)) if *major == "3" => format!("3.{minor}"),
+            // The releases of the first generation are named by year and month.
+            (Self::Amazon, Some(_)) if major.len() == 4 && *major < "2020" => "1".to_owned(),
             // The first release of a service line has no service pack.
-            (Self::Sles | Self::SlesLtss, Some(&"0")) => (*major).to_owned(),
-            (Self::Ubuntu | Self::UbuntuPro, Some(month)) => format!("{major}.{month:0>2}"),
-            (Self::Sles | Self::SlesLtss | Self::OpenSuseLeap | Self::RhelEus, Some(minor)) => {
-                format!("{major}.{minor}")
+            (_, Some(&"0")) if self.is_sles() => (*major).to_owned(),
+            (_, Some(month)) if self.is_ubuntu() => {
+                format!("{major}.{month:0>2}")
             }
+            (
+                Self::OpenSuseLeap
+                | Self::PackageHub
+                | Self::RhelAus
+                | Self::RhelE4s
+                | Self::RhelEus
+                | Self::RhelTus
+                | Self::SleMicro,
+                Some(minor),
+            ) => format!("{major}.{minor}"),
+            (_, Some(minor)) if self.is_sles() => format!("{major}.{minor}"),
             _ => (*major).to_owned(),
         }
+    }
+
+    fn is_sles(self) -> bool {
+        self == Self::Sles || self.base() == Some(Self::Sles)
+    }
+
+    /// Ubuntu and its channels.
+    pub(super) fn is_ubuntu(self) -> bool {
+        self == Self::Ubuntu || self.base() == Some(Self::Ubuntu)
+    }
+
+    /// Whether its versions may be written as `15 SP5`.
+    pub(super) fn has_service_packs(self) -> bool {
+        self.is_sles() || self == Self::PackageHub
     }
 
     /// The distribution that a release belongs to: from release 9 on, CentOS is CentOS Stream.

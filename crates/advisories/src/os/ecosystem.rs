@@ -22,16 +22,36 @@ fn resolve(ecosystem: &str) -> Option<OsRelease> {
         "Debian" => release(Distribution::Debian, rest),
         "Rocky Linux" => release(Distribution::Rocky, rest),
         "Oracle Linux" => release(Distribution::Oracle, rest),
-        "Ubuntu" => match rest.strip_prefix("Pro:") {
-            Some(version) => release(Distribution::UbuntuPro, version.trim_end_matches(":LTS")),
-            None => release(Distribution::Ubuntu, rest.trim_end_matches(":LTS")),
-        },
+        "Amazon Linux" => release(Distribution::Amazon, rest),
+        "CentOS" => release(Distribution::CentOs, rest),
+        "CentOS Stream" => release(Distribution::CentOsStream, rest),
+        "Fedora" => release(Distribution::Fedora, rest),
+        "EPEL" | "Fedora EPEL" => release(Distribution::Epel, rest),
+        "Ubuntu" => ubuntu(rest),
         "Red Hat" => red_hat(rest),
         "SUSE" => suse(rest),
         "openSUSE" if rest == "Tumbleweed" => release(Distribution::OpenSuseTumbleweed, "rolling"),
-        "openSUSE" => release(Distribution::OpenSuseLeap, rest.strip_prefix("Leap ")?),
+        "openSUSE" => match rest.strip_prefix("Backports SLE-") {
+            Some(version) => release(Distribution::PackageHub, &version.replace("-SP", ".")),
+            None => release(Distribution::OpenSuseLeap, rest.strip_prefix("Leap ")?),
+        },
         _ => None,
     }
+}
+
+/// `22.04:LTS`, and behind `Pro:` the channel, if it is not ESM: `Pro:FIPS-updates:22.04:LTS`.
+fn ubuntu(rest: &str) -> Option<OsRelease> {
+    let (distribution, version) = match rest.strip_prefix("Pro:") {
+        None => (Distribution::Ubuntu, rest),
+        Some(rest) => match rest.split_once(':') {
+            Some(("FIPS", version)) => (Distribution::UbuntuFips, version),
+            Some(("FIPS-preview", version)) => (Distribution::UbuntuFipsPreview, version),
+            Some(("FIPS-updates", version)) => (Distribution::UbuntuFipsUpdates, version),
+            Some(("Realtime", version)) => (Distribution::UbuntuRealtime, version),
+            _ => (Distribution::UbuntuPro, rest),
+        },
+    };
+    OsRelease::new(distribution, version.trim_end_matches(":LTS")).ok()
 }
 
 /// The text after the vendor is the tail of a CPE: product, version, update, edition (the repository).
@@ -39,29 +59,43 @@ fn red_hat(cpe: &str) -> Option<OsRelease> {
     let mut parts = cpe.split(':');
     let distribution = match parts.next()? {
         "enterprise_linux" => Distribution::Rhel,
-        "rhel_eus" | "rhel_aus" | "rhel_tus" | "rhel_e4s" | "enterprise_linux_eus" => Distribution::RhelEus,
+        "rhel_eus" | "enterprise_linux_eus" => Distribution::RhelEus,
+        "rhel_aus" => Distribution::RhelAus,
+        "rhel_e4s" => Distribution::RhelE4s,
+        "rhel_els" => Distribution::RhelEls,
+        "rhel_tus" => Distribution::RhelTus,
         _ => return None,
     };
     OsRelease::new(distribution, parts.next()?).ok()
 }
 
+/// What follows the name of a product of SUSE: the channel.
+const SUSE_CHANNELS: [&str; 2] = ["-LTSS", "-ESPOS"];
+
 /// The server's packages come in modules of the same service pack (`Module for Basesystem`); a host that has a
 /// package installed has its module, so all of them count as the server itself.
 fn suse(product: &str) -> Option<OsRelease> {
-    let product = product.strip_prefix("Linux Enterprise ")?;
-    let (product, long_term) = match product.strip_suffix("-LTSS") {
-        Some(product) => (product, true),
-        None => (product, false),
+    let (rest, channel) = SUSE_CHANNELS
+        .iter()
+        .find_map(|channel| Some((product.strip_suffix(channel)?, Some(*channel))))
+        .unwrap_or((product, None));
+    let (rest, service_pack) = match rest.rsplit_once(" SP") {
+        Some((rest, number)) => (rest, Some(number)),
+        None => (rest, None),
     };
-    let (product, service_pack) = match product.rsplit_once(" SP") {
-        Some((product, number)) => (product, Some(number)),
-        None => (product, None),
+    let (product, version) = rest.rsplit_once(' ')?;
+    let is_module = product.starts_with("Linux Enterprise Module for ");
+    let distribution = match (product, channel) {
+        ("Package Hub", None) => Distribution::PackageHub,
+        ("Linux Enterprise Micro" | "Linux Micro", None) => Distribution::SleMicro,
+        ("Linux Enterprise Server", None) => Distribution::Sles,
+        ("Linux Enterprise Server", Some("-LTSS")) => Distribution::SlesLtss,
+        ("Linux Enterprise Server for SAP Applications", None) => Distribution::SlesSap,
+        ("Linux Enterprise High Performance Computing", None) => Distribution::SlesHpc,
+        ("Linux Enterprise High Performance Computing", Some(_)) => Distribution::SlesHpcLtss,
+        (_, None) if is_module => Distribution::Sles,
+        _ => return None,
     };
-    let (product, version) = product.rsplit_once(' ')?;
-    if product != "Server" && !product.starts_with("Module for ") {
-        return None;
-    }
-    let distribution = if long_term { Distribution::SlesLtss } else { Distribution::Sles };
     let version = service_pack.map_or_else(|| version.to_owned(), |number| format!("{version}.{number}"));
     OsRelease::new(distribution, &version).ok()
 }
@@ -88,6 +122,21 @@ mod tests {
             ("SUSE:Linux Enterprise Module for Basesystem 15 SP3", "sles:15.3"),
             ("SUSE:Linux Enterprise Server 15 SP3-LTSS", "sles-ltss:15.3"),
             ("openSUSE:Leap 15.5", "opensuse-leap:15.5"),
+            ("SUSE:Package Hub 15 SP6", "package-hub:15.6"),
+            ("SUSE:Package Hub 12", "package-hub:12"),
+            ("openSUSE:Backports SLE-15-SP6", "package-hub:15.6"),
+            ("SUSE:Linux Enterprise Micro 5.5", "sle-micro:5.5"),
+            ("SUSE:Linux Micro 6.0", "sle-micro:6.0"),
+            ("SUSE:Linux Enterprise Server for SAP Applications 15 SP4", "sles-sap:15.4"),
+            ("SUSE:Linux Enterprise High Performance Computing 15 SP4", "sles-hpc:15.4"),
+            ("SUSE:Linux Enterprise High Performance Computing 15 SP4-ESPOS", "sles-hpc-ltss:15.4"),
+            ("Red Hat:rhel_aus:8.4::baseos", "rhel-aus:8.4"),
+            ("Red Hat:rhel_e4s:9.0::appstream", "rhel-e4s:9.0"),
+            ("Red Hat:rhel_tus:8.6::realtime", "rhel-tus:8.6"),
+            ("Red Hat:rhel_els:7", "rhel-els:7"),
+            ("Ubuntu:Pro:FIPS:20.04:LTS", "ubuntu-fips:20.04"),
+            ("Ubuntu:Pro:FIPS-updates:22.04:LTS", "ubuntu-fips-updates:22.04"),
+            ("Ubuntu:Pro:Realtime:22.04:LTS", "ubuntu-realtime:22.04"),
             ("openSUSE:Tumbleweed", "opensuse-tumbleweed:rolling"),
         ] {
             assert_eq!(from_osv_ecosystem(ecosystem).map(|os| os.to_string()), Ok(expected.to_owned()));
@@ -101,7 +150,8 @@ mod tests {
             "npm",
             "PyPI",
             "Red Hat:ocp_tools:4.15::el9",
-            "SUSE:Package Hub 12",
+            "SUSE:Manager Server 4.3",
+            "SUSE:Linux Enterprise Server 15 SP3-BCL",
             "Debian:",
             "AlmaLinux:9:x",
             "Ubuntu:Pro:",

@@ -18,7 +18,7 @@ use distribution::ROLLING;
 pub use distribution::Distribution;
 pub use ecosystem::{UnknownEcosystem, from_osv_ecosystem};
 pub use nearest::nearest_releases;
-pub use product::{from_cpe, from_product_name, version_of_rpm_release};
+pub use product::{from_cpe, from_product_name, release_of_build, version_of_rpm_release};
 
 /// A release for which a vendor publishes fixes: `almalinux:9`, `debian:12`, `ubuntu:22.04`, `sles:15.3`.
 ///
@@ -68,6 +68,39 @@ impl OsRelease {
 
     pub fn packaging(&self) -> Packaging {
         self.distribution.packaging()
+    }
+
+    /// The release whose hosts subscribe to this channel: `ubuntu:20.04` of `ubuntu-pro:20.04`, `rhel:9` of `rhel-eus:9.2`.
+    /// `None` if it is not a channel.
+    pub fn base(&self) -> Option<Self> {
+        Self::new(self.distribution.base()?, &self.version).ok()
+    }
+
+    /// Whether this channel has the fixes of `other` after its support has ended.
+    pub fn extends(&self, other: &Self) -> bool {
+        self.distribution.extends_support() && self.base().as_ref() == Some(other)
+    }
+
+    /// The channels that [extend](Self::extends) this release.
+    pub fn extensions(&self) -> Vec<Self> {
+        let channels = Distribution::all().filter(|one| one.extends_support());
+        let channels = channels.filter(|one| one.base() == Some(self.distribution));
+        channels.filter_map(|one| Self::new(one, &self.version).ok()).collect()
+    }
+
+    /// The repositories that serve the hosts of this release and of others: EPEL, SUSE Package Hub. A host that has one of their
+    /// packages has the repository.
+    pub fn shared_repositories(&self) -> Vec<Self> {
+        let own = self.distribution.base().unwrap_or(self.distribution);
+        let repositories = Distribution::all().filter(|one| one.served().contains(&own));
+        repositories.filter_map(|one| Self::new(one, &self.version).ok()).collect()
+    }
+
+    /// The releases of which hosts can lack a notice for this one.
+    pub fn releases_of_hosts(&self) -> Vec<Self> {
+        let served = self.distribution.served().iter();
+        let served = served.filter_map(|one| Self::new(*one, &self.version).ok());
+        std::iter::once(self.clone()).chain(self.base()).chain(served).collect()
     }
 }
 

@@ -6,8 +6,9 @@ use super::{
 };
 
 /// Releases that are in use, for suggestions only: a release that is not listed is accepted all the same.
-const IN_USE: [(Distribution, &[&str]); 11] = [
+const IN_USE: [(Distribution, &[&str]); 12] = [
     (Distribution::AlmaLinux, &["8", "9", "10"]),
+    (Distribution::Amazon, &["2", "2023"]),
     (Distribution::CentOs, &["6", "7", "8"]),
     (Distribution::CentOsStream, &["8", "9", "10"]),
     (Distribution::Debian, &["9", "10", "11", "12", "13"]),

@@ -23,6 +23,14 @@ pub(super) fn parse(text: &str) -> Option<OsRelease> {
     if text.starts_with("cpe:") {
         return from_cpe(&text);
     }
+    // Names with a number in them (`rhel-e4s:9.2`) have one only in their canonical spelling.
+    if let Some((name, version)) = text.split_once(':')
+        && name.contains(|c: char| c.is_ascii_digit())
+        && let Some(distribution) = Distribution::from_name(name)
+        && let Ok(release) = OsRelease::new(distribution, version)
+    {
+        return Some(release);
+    }
     let words = split_words(without_extras(&text));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.iter().position(|word| is_number(word)) {
@@ -83,13 +91,12 @@ fn with_version(words: &[&str], first: usize) -> Option<OsRelease> {
     let version = dotted(distribution, numbers);
     match (distribution, rest) {
         (_, []) => release(distribution, &version),
-        (Distribution::Ubuntu | Distribution::UbuntuPro, ["lts"]) => release(distribution, &version),
-        (Distribution::Sles, ["ltss"]) => release(Distribution::SlesLtss, &version),
-        (Distribution::Sles | Distribution::SlesLtss, ["sp", pack]) if numbers.len() == 1 => {
-            release(distribution, &format!("{version}.{pack}"))
+        (_, ["lts"]) if distribution.is_ubuntu() => release(distribution, &version),
+        (_, ["sp", pack, channel @ ..]) if distribution.has_service_packs() && numbers.len() == 1 => {
+            release(with_channel(distribution, channel)?, &format!("{version}.{pack}"))
         }
-        (Distribution::Sles, ["sp", pack, "ltss"]) if numbers.len() == 1 => {
-            release(Distribution::SlesLtss, &format!("{version}.{pack}"))
+        (_, channel) if distribution.has_service_packs() => {
+            release(with_channel(distribution, channel)?, &version)
         }
         // `jammy`, `jammy jellyfish`.
         (_, [codename]) | (Distribution::Ubuntu, [codename, _]) => {
@@ -97,6 +104,16 @@ fn with_version(words: &[&str], first: usize) -> Option<OsRelease> {
             let found = release(distribution, &version)?;
             (named == distribution && release(named, of_name)? == found).then_some(found)
         }
+        _ => None,
+    }
+}
+
+/// A product of SUSE with the channel that follows its version.
+fn with_channel(distribution: Distribution, channel: &[&str]) -> Option<Distribution> {
+    match (distribution, channel) {
+        (_, []) => Some(distribution),
+        (Distribution::Sles, ["ltss"]) => Some(Distribution::SlesLtss),
+        (Distribution::SlesHpc, ["ltss" | "espos"]) => Some(Distribution::SlesHpcLtss),
         _ => None,
     }
 }
@@ -113,17 +130,19 @@ fn without_version(words: &[&str]) -> Option<OsRelease> {
     }
     let place = words.iter().position(|word| of_codename(word).is_some())?;
     let (distribution, version) = of_codename(words[place])?;
-    let is_named = place == 0 || distribution_of(&words[..place]) == Some(distribution);
+    // `ubuntu jammy`, `ubuntu-pro:jammy`.
+    let named = if place == 0 { Some(distribution) } else { distribution_of(&words[..place]) };
+    let named = named.filter(|named| *named == distribution || named.base() == Some(distribution))?;
     // `jammy jellyfish`, `jammy lts`.
     let most = if distribution == Distribution::Ubuntu { place + 2 } else { place + 1 };
-    (is_named && words.len() <= most).then(|| OsRelease::new(distribution, version).ok())?
+    (words.len() <= most).then(|| OsRelease::new(named, version).ok())?
 }
 
 /// The numbers of a version in the spelling of the vendor: `2204` and `22 04` are `22.04`.
 fn dotted(distribution: Distribution, numbers: &[&str]) -> String {
     match (distribution, numbers) {
-        (Distribution::Ubuntu | Distribution::UbuntuPro, [year_month])
-            if year_month.len() == 4 && !year_month.contains('.') =>
+        (_, [year_month])
+            if distribution.is_ubuntu() && year_month.len() == 4 && !year_month.contains('.') =>
         {
             format!("{}.{}", &year_month[..2], &year_month[2..])
         }
@@ -169,6 +188,7 @@ mod tests {
                 "ubuntu:22.04",
                 &[
                     "ubuntu:22.04",
+                    "ubuntu:2204",
                     "ubuntu2204",
                     "ubuntu-22-04",
                     "ubuntu_22_04",
@@ -229,12 +249,34 @@ mod tests {
                     "sles15sp5",
                     "SLES 15-SP5",
                     "sles:15.5",
-                    "SLES_SAP-15-SP5",
                     "suse.linux.enterprise.server:15.5",
                     "cpe:/o:suse:sles:15:sp5",
                     "cpe:2.3:o:suse:linux_enterprise_server:15:sp5:*:*:*:*:*:*",
                 ],
             ),
+            (
+                "sles-sap:15.5",
+                &[
+                    "SLES_SAP-15-SP5",
+                    "SUSE Linux Enterprise Server for SAP Applications 15 SP5",
+                    "cpe:/o:suse:sles_sap:15:sp5",
+                ],
+            ),
+            ("sles-hpc-ltss:15.3", &["SUSE Linux Enterprise High Performance Computing 15 SP3-LTSS"]),
+            ("sle-micro:5.5", &["SUSE Linux Enterprise Micro 5.5", "sle-micro:5.5"]),
+            (
+                "amazon:2023",
+                &["Amazon Linux 2023", "Amazon Linux 2023.6.20241010", "amzn2023", "amazonlinux:2023"],
+            ),
+            ("amazon:2", &["Amazon Linux 2 (Karoo)", "amazon:2", "Amazon Linux release 2 (Karoo)"]),
+            ("amazon:1", &["Amazon Linux AMI 2018.03"]),
+            (
+                "ubuntu-pro:20.04",
+                &["ubuntu-pro:focal", "ubuntu-pro:20.04", "esm-infra:20.04", "ubuntu pro 2004"],
+            ),
+            ("ubuntu-fips-updates:22.04", &["ubuntu-fips-updates:22.04"]),
+            ("rhel-tus:8.8", &["rhel-tus:8.8"]),
+            ("rhel-e4s:9.2", &["rhel-e4s:9.2", "RHEL_E4S:9.2"]),
             ("sles:15", &["SUSE Linux Enterprise Server 15", "sles 15.0", "sles15sp0"]),
             (
                 "sles-ltss:15.3",
@@ -309,7 +351,7 @@ mod tests {
             "windows:11",
             "Windows Server 2022",
             "Red Hat Enterprise Linux CoreOS 4.14",
-            "SUSE Linux Enterprise Micro 5.5",
+            "SUSE Manager Server 4.3",
             "Ubuntu Linux (64-bit)",
             "CentOS-7-x86_64-GenericCloud",
             "rocky-release-9.4-1.el9",

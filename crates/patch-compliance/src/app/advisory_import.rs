@@ -14,7 +14,7 @@ use std::{
 };
 
 use advisories::{
-    Advisory,
+    Advisory, OsRelease,
     feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
 };
 use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
@@ -220,6 +220,12 @@ impl Import {
         });
     }
 
+    /// Refuses a record that was counted when it was read.
+    fn refuse_counted(&self, error: RecordError) {
+        self.progress.change(|report| report.read = report.read.saturating_sub(1));
+        self.refuse(error);
+    }
+
     /// Stores one batch. All records of a feed have the same kind.
     async fn store(&mut self, app: &App, batch: Vec<FeedRecord>) -> ApiResult<()> {
         let count = batch.len() as u64;
@@ -275,6 +281,10 @@ impl Import {
     fn merge(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
         match advisories.get_mut(&advisory.id) {
             None => drop(advisories.insert(advisory.id.clone(), advisory)),
+            Some(known) if !known.is_of(&advisory.source) => {
+                let error = of_other_publisher(&advisory, &known.source);
+                self.refuse_counted(error);
+            }
             Some(known) => {
                 self.count_unchanged();
                 if known.is_part && advisory.is_part {
@@ -298,6 +308,16 @@ impl Import {
         conn: &mut PgConnection,
         mut advisories: BTreeMap<String, Advisory>,
     ) -> ApiResult<()> {
+        let ids: Vec<String> = advisories.keys().cloned().collect();
+        let publishers = store::advisories::find_publishers(conn, &ids).await?;
+        for (id, publisher) in publishers {
+            if let Some(advisory) = advisories.get(&id)
+                && !advisory.is_of(&publisher)
+            {
+                self.refuse_counted(of_other_publisher(advisory, &publisher));
+                advisories.remove(&id);
+            }
+        }
         self.add_to_known_parts(conn, &mut advisories).await?;
         let ids: Vec<String> = advisories.keys().cloned().collect();
         let cves: BTreeSet<&String> = advisories.values().flat_map(|advisory| &advisory.cves).collect();
@@ -344,7 +364,10 @@ impl Import {
             .extend(affected.map(|affected| (affected.os.to_string(), affected.package.clone())));
         let mut names_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (release, name) in affected_packages {
-            names_of.entry(release).or_default().push(name);
+            let release: OsRelease = release.parse().map_err(ApiError::internal)?;
+            for of_hosts in release.releases_of_hosts() {
+                names_of.entry(of_hosts.to_string()).or_default().push(name.clone());
+            }
         }
         for (release, names) in names_of {
             store::package_sets::mark_due(conn, &[release], &names).await?;
@@ -372,6 +395,15 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// Ids are unique only for each publisher; the first one keeps it.
+fn of_other_publisher(advisory: &Advisory, publisher: &str) -> RecordError {
+    let reason = format!(
+        "`{publisher}` has published a notice with this id, and this one is of `{}`; ask its publisher for an id of its own",
+        advisory.source
+    );
+    RecordError { name: advisory.id.clone(), reason }
 }
 
 /// Decides whether a version of an advisory differs. Ignores times of feeds without dates, which are the time of reading,

@@ -255,7 +255,7 @@ pub(crate) async fn match_new_sets(
 ) -> ApiResult<Vec<Vec<i32>>> {
     let mut names_of: BTreeMap<String, FxHashSet<String>> = BTreeMap::new();
     for inventory in inventories {
-        for release in inventory.facts.releases() {
+        for release in inventory.facts.matched_releases() {
             let names = names_of.entry(release.to_string()).or_default();
             for name in inventory.packages.iter().flat_map(advisory_names) {
                 if !names.contains(name.as_ref()) {
@@ -271,7 +271,7 @@ pub(crate) async fn match_new_sets(
     let mut matched = Vec::with_capacity(inventories.len());
     for inventory in inventories {
         let mut found = Vec::new();
-        for release in inventory.facts.releases() {
+        for release in inventory.facts.matched_releases() {
             if let Some(fixes) = fixes.get(&release.to_string()) {
                 found.extend(missing_fixes(fixes, inventory));
             }

@@ -250,7 +250,7 @@ impl HostCriteria<'_> {
             cause_release,
             unread: host.unread,
             target_level: self.patch_level.map(str::to_owned),
-            current_level: current_level(revision, host, totals).map(|month| month.to_string()),
+            current_level: current_level(revision, host, totals, now).map(|month| month.to_string()),
             pending: totals.pending,
             excepted: totals.excepted,
             next_due: totals.next_due,
@@ -278,7 +278,11 @@ impl HostCriteria<'_> {
             let cause = match revision.coverage.gap(release, max_feed_age, now) {
                 Some(CoverageGap::FeedTooOld { .. }) => UnknownCause::FeedTooOld,
                 Some(CoverageGap::NotCovered) if is_missing_nothing => UnknownCause::NotCovered,
-                Some(CoverageGap::OutOfSupport(_)) if is_missing_nothing => UnknownCause::OutOfSupport,
+                Some(CoverageGap::OutOfSupport(_))
+                    if is_missing_nothing && !revision.coverage.is_extended(release, &host.releases, now) =>
+                {
+                    UnknownCause::OutOfSupport
+                }
                 _ => continue,
             };
             return Some((cause, Some(release)));
@@ -289,13 +293,23 @@ impl HostCriteria<'_> {
 
 /// The newest month up to which the host has every applicable advisory. A level never passes the last scan or the last feed, and
 /// a host of which nobody knows all packages or all advisories has none.
-fn current_level(revision: &Revision, host: &HostInput, totals: &FindingTotals) -> Option<Month> {
+fn current_level(
+    revision: &Revision,
+    host: &HostInput,
+    totals: &FindingTotals,
+    now: DateTime<Utc>,
+) -> Option<Month> {
     let mut as_of = Month::of(host.last_scanned?);
     if host.unread > 0 || host.releases.is_empty() {
         return None;
     }
     for release in &host.releases {
-        as_of = as_of.min(revision.coverage.last_month(release)?);
+        let last = if revision.coverage.is_extended(release, &host.releases, now) {
+            Month::of(revision.coverage.fetched_at(release)?)
+        } else {
+            revision.coverage.last_month(release)?
+        };
+        as_of = as_of.min(last);
     }
     current_patch_level(totals.earliest, as_of)
 }

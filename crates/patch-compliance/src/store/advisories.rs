@@ -42,6 +42,14 @@ pub async fn find_known(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Ve
     Ok(known)
 }
 
+/// Id and publisher of those of these advisories that are stored.
+pub async fn find_publishers(conn: &mut PgConnection, ids: &[String]) -> ApiResult<Vec<(String, String)>> {
+    let rows = sqlx::query!("SELECT id, source FROM patch.advisories WHERE id = ANY($1)", ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.source)).collect())
+}
+
 /// Stores advisories and replaces known ones. Each id may occur once.
 pub async fn upsert_advisories(conn: &mut PgConnection, new: &[NewAdvisory]) -> ApiResult<()> {
     let text = |field: fn(&Advisory) -> String| -> Vec<String> {

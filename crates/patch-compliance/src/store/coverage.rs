@@ -75,6 +75,8 @@ pub struct Gaps {
     pub too_old: Vec<String>,
     /// Out of support: what is known to be missing stays known.
     pub ended: Vec<String>,
+    /// Channels with the fixes of those that ended: their hosts have them.
+    pub extensions: Vec<String>,
 }
 
 impl Gaps {
@@ -93,11 +95,12 @@ pub async fn list_known_of(
     let hosts = sqlx::query_scalar!(
         "SELECT c.host_id FROM patch.compliance c JOIN patch.host_scans s ON s.host_id = c.host_id
          JOIN patch.set_findings f ON f.set_no = s.set_no
-         WHERE c.policy_no = $1 AND (c.status <> 'unknown' AND f.releases && $2 OR c.status = 'compliant' AND f.releases && $3)
-         LIMIT $4",
+         WHERE c.policy_no = $1 AND (c.status <> 'unknown' AND f.releases && $2 OR c.status = 'compliant' AND f.releases && $3 AND NOT f.releases && $4)
+         LIMIT $5",
         policy_no,
         &gaps.too_old,
         &gaps.ended,
+        &gaps.extensions,
         limit
     )
     .fetch_all(conn)

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use advisories::OsRelease;
+use advisories::{OsRelease, module_stream::ModuleStream};
 use clap::{Args, Subcommand};
 use domain::ids::PolicyId;
 
@@ -93,6 +93,16 @@ pub struct MatchArguments {
     /// several, the one that the rpm packages were built for.
     #[arg(long, value_name = "OS")]
     pub os: Option<OsRelease>,
+
+    /// Channel that the host is subscribed to in addition to its OS, such as `ubuntu-pro:20.04`, `rhel-eus:9.2` or
+    /// `sles-ltss:15.3`; of Ubuntu and SLES also only its name: `esm-infra`, `ltss`. May be repeated. Installed builds such as
+    /// `+esm` show it by themselves.
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+
+    /// Module stream that is enabled on the host, such as `nodejs:20`, as `dnf module list --enabled` prints it. May be repeated.
+    #[arg(long = "module", value_name = "NAME:STREAM")]
+    pub modules: Vec<ModuleStream>,
 
     /// Running kernel as `uname -r` prints it; also reports fixes that wait for a reboot.
     #[arg(long, value_name = "RELEASE")]

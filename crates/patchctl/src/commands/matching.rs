@@ -21,6 +21,8 @@ use crate::output::{Printer, clean, note};
 
 /// Most refused records to print; of the others, only the number is printed.
 const MOST_REFUSALS: usize = 10;
+/// The same for warnings about each feed.
+const MOST_WARNINGS: usize = 10;
 
 pub fn run(arguments: &MatchArguments, printer: Printer) -> CommandResult {
     let mut refused = Refused::default();
@@ -95,7 +97,12 @@ fn read_inventory(
         (Some(os), _) | (None, Some(os)) => os,
         (None, None) => os_of_feed(advisories, &bytes)?,
     };
-    let facts = HostFacts { running_kernel: arguments.running_kernel.clone(), ..HostFacts::new(os) };
+    let mut facts = HostFacts { running_kernel: arguments.running_kernel.clone(), ..HostFacts::new(os) };
+    for channel in &arguments.channels {
+        facts.subscribe(channel).map_err(|error| Failure::usage(format!("--channel: {error}")))?;
+    }
+    facts.enabled_modules.clone_from(&arguments.modules);
+    facts.add_proven_channels(&read.packages);
     Ok(Inventory { facts, packages: read.packages, unread: Vec::new() })
 }
 
@@ -117,7 +124,16 @@ fn read_feed(path: &Path, advisories: &mut Vec<Advisory>, refused: &mut Refused)
         }
         ControlFlow::Continue(())
     });
-    read.map(drop).map_err(|error| unreadable(path, &error))
+    let report = read.map_err(|error| unreadable(path, &error))?;
+    for warning in report.warnings.iter().take(MOST_WARNINGS) {
+        let text = format!("{}: {}: {}", path.display(), warning.name, warning.text);
+        note(&format!("warning: {}", clean(&text)));
+    }
+    let more = report.warning_count.saturating_sub(MOST_WARNINGS as u64);
+    if more > 0 {
+        note(&format!("warning: {}: {more} more", path.display()));
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

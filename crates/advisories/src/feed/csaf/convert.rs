@@ -9,7 +9,7 @@ use crate::advisory::{Advisory, AffectedPackage, NotAffected, PackageKind, Refer
 use crate::feed::osv::Converted;
 use crate::feed::rating::{cvss_vectors, severity_of};
 use crate::feed::text::{check_id, clean, instant, is_package_name, is_url, shown, warn_of_future};
-use crate::feed::vendor::source_and_kind;
+use crate::feed::vendor::{publisher_of_document, source_and_kind};
 use crate::feed::{Limits, is_cve_id};
 use crate::module_stream::{ModuleStream, is_modular, streams_in_title};
 use crate::version::{Packaging, Version};
@@ -103,7 +103,9 @@ fn frame(meta: &Meta, limits: &Limits, warnings: &mut Vec<String>) -> Result<Adv
 
     let title = meta.title.as_deref().unwrap_or_default();
     let id = advisory_id(meta);
-    let (source, kind) = source_and_kind(&id);
+    let (_, kind) = source_and_kind(&id);
+    let source =
+        publisher_of_document(&id, meta.publisher.as_ref().and_then(|publisher| publisher.name.as_deref()));
     Ok(Advisory {
         source,
         kind,

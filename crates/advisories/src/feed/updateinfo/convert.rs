@@ -7,11 +7,11 @@ use crate::feed::Limits;
 use crate::feed::osv::Converted;
 use crate::feed::rating::severity_of;
 use crate::feed::text::{check_id, clean, is_package_name, is_url, loose_instant, shown, warn_of_future};
-use crate::feed::vendor::source_and_kind;
+use crate::feed::vendor;
 use crate::module_stream::{ModuleStream, is_modular, streams_in_title};
-use crate::os::{Distribution, OsRelease, from_product_name, version_of_rpm_release};
 use crate::version::{Packaging, Version};
 
+use super::release::os_of;
 use super::update::{Collection, Update, UpdatePackage};
 
 pub(super) fn convert(mut update: Update, limits: &Limits) -> Result<Converted, String> {
@@ -28,7 +28,8 @@ pub(super) fn convert(mut update: Update, limits: &Limits) -> Result<Converted, 
     };
     warn_of_future(published, modified, limits, &mut warnings);
 
-    let (source, kind) = source_and_kind(&id);
+    let (_, kind) = vendor::source_and_kind(&id);
+    let source = vendor::publisher(&id, update.from.as_deref());
     let kind = match update.kind.as_deref() {
         Some("security") => AdvisoryKind::Security,
         Some("bugfix" | "recommended") => AdvisoryKind::Bugfix,
@@ -103,8 +104,7 @@ fn affected(
     if !is_package_name(&package.name) {
         return Err(format!("{:?} is not a package name, it is not matched", shown(&package.name)));
     }
-    let os = os_of(id, update, collection, package)
-        .ok_or("packages without an OS release are not matched".to_owned())?;
+    let os = os_of(id, update, collection, package)?;
     if !package.arch.is_empty() && !is_package_name(&package.arch) {
         return Err(format!(
             "{:?} is not an architecture, `{}` is not matched",
@@ -140,44 +140,5 @@ fn affected(
         arch: (!package.arch.is_empty()).then(|| package.arch.clone()),
         modules,
         no_fix: None,
-    })
-}
-
-/// The vendor is in the advisory's id; its release in the update, or else in the package's own release.
-fn os_of(id: &str, update: &Update, collection: &Collection, package: &UpdatePackage) -> Option<OsRelease> {
-    if let Some(os) = update.release.as_deref().and_then(from_product_name) {
-        return Some(os);
-    }
-    let distribution = match id.split(['-', ':']).next()? {
-        prefix if prefix.starts_with("AL") => Distribution::AlmaLinux,
-        prefix if prefix.starts_with("RL") || prefix.starts_with("RX") => Distribution::Rocky,
-        prefix if prefix.starts_with("RH") => Distribution::Rhel,
-        prefix if prefix.starts_with("EL") => Distribution::Oracle,
-        "FEDORA" => Distribution::Fedora,
-        "CESA" | "CEBA" | "CEEA" => Distribution::CentOs,
-        "SUSE" | "openSUSE" => return suse(update, collection),
-        _ => return None,
-    };
-    let version = version_of_rpm_release(&package.release)?;
-    OsRelease::new(distribution, version).ok()
-}
-
-/// `SLE-Module-Basesystem-15-SP3`, `SLE-SERVER 12-SP5`, `openSUSE Leap 15.5`, wherever SUSE put it.
-fn suse(update: &Update, collection: &Collection) -> Option<OsRelease> {
-    [update.release.as_deref(), Some(collection.name.as_str())].into_iter().flatten().find_map(|text| {
-        let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').collect();
-        let number = |word: &&&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.len() <= 5;
-        let version = words.iter().find(number)?;
-        if words.contains(&"Leap") {
-            return OsRelease::new(Distribution::OpenSuseLeap, version).ok();
-        }
-        if !words.contains(&"SLE") && !words.contains(&"SLES") {
-            return None;
-        }
-        let long_term = words.contains(&"LTSS");
-        let distribution = if long_term { Distribution::SlesLtss } else { Distribution::Sles };
-        let pack = words.iter().find_map(|word| word.strip_prefix("SP").filter(|rest| !rest.is_empty()));
-        let version = pack.map_or_else(|| (*version).to_owned(), |pack| format!("{version}.{pack}"));
-        OsRelease::new(distribution, &version).ok()
     })
 }

@@ -4,8 +4,11 @@
 //! left as they are written, so that no input can expand or load anything while it is read.
 
 mod convert;
+mod release;
 mod update;
 
+#[cfg(test)]
+mod repository_tests;
 #[cfg(test)]
 mod tests;
 

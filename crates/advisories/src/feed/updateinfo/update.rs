@@ -4,6 +4,8 @@ use crate::feed::is_cve_id;
 
 #[derive(Default)]
 pub(super) struct Update {
+    /// The publisher's address.
+    pub from: Option<String>,
     pub status: Option<String>,
     pub kind: Option<String>,
     pub id: Option<String>,
@@ -52,6 +54,7 @@ impl Update {
     pub(super) fn new(attributes: &[(String, String)]) -> Self {
         let mut attributes = attributes.to_vec();
         Self {
+            from: take(&mut attributes, "from"),
             status: take(&mut attributes, "status"),
             kind: take(&mut attributes, "type"),
             ..Self::default()

@@ -46,13 +46,29 @@ impl KnownReleases {
         self.0.get(release).map(|(_, coverage)| coverage.fetched_at)
     }
 
+    /// Whether the host of these releases has a channel with the fixes of one of them that is out of support for everybody.
+    pub(crate) fn is_extended(&self, release: &str, of_host: &[String], now: DateTime<Utc>) -> bool {
+        if of_host.len() < 2 {
+            return false;
+        }
+        let Ok(release) = release.parse::<OsRelease>() else { return false };
+        let has_ended = end_of_support(&release).is_some_and(|end| end < now.date_naive());
+        let mut channels = of_host.iter().filter_map(|one| one.parse::<OsRelease>().ok());
+        has_ended && channels.any(|channel| channel.extends(&release))
+    }
+
     /// The covered releases of which the feeds say nothing at this time.
     pub(crate) fn list_gaps(&self, max_age: TimeDelta, now: DateTime<Utc>) -> Gaps {
         let mut gaps = Gaps::default();
         for release in self.0.keys() {
             match self.gap(release, max_age, now) {
                 Some(CoverageGap::FeedTooOld { .. }) => gaps.too_old.push(release.clone()),
-                Some(CoverageGap::OutOfSupport(_)) => gaps.ended.push(release.clone()),
+                Some(CoverageGap::OutOfSupport(_)) => {
+                    let parsed = release.parse::<OsRelease>();
+                    let extensions = parsed.map(|release| release.extensions()).unwrap_or_default();
+                    gaps.extensions.extend(extensions.iter().map(ToString::to_string));
+                    gaps.ended.push(release.clone());
+                }
                 Some(CoverageGap::NotCovered) | None => {}
             }
         }
