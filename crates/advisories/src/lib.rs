@@ -10,6 +10,7 @@ pub mod version;
 pub mod module_stream;
 pub mod os;
 pub mod purl;
+pub mod vers;
 
 pub mod advisory;
 pub mod cvss;

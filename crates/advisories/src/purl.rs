@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::os::{Distribution, OsRelease};
+
 /// The parts that are read here, without their percent signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageUrl {
@@ -33,6 +35,29 @@ impl PackageUrl {
             Some(epoch) => Some(format!("{epoch}:{version}")),
             None => Some(version.strip_prefix("0:").unwrap_or(version).to_owned()),
         }
+    }
+}
+
+impl PackageUrl {
+    /// The version with its epoch, which some write as a qualifier.
+    pub fn dpkg_version(&self) -> Option<String> {
+        let version = self.version.as_deref()?;
+        match self.qualifier("epoch") {
+            Some(epoch) if !epoch.trim_start_matches('0').is_empty() && !version.contains(':') => {
+                Some(format!("{epoch}:{version}"))
+            }
+            _ => Some(version.to_owned()),
+        }
+    }
+
+    /// The OS release that the package is of: `distro=debian-12`, `distro=bookworm`, `distro=el9`, which is of the namespace.
+    pub fn os(&self) -> Option<OsRelease> {
+        let distro = self.qualifier("distro")?;
+        if let Ok(os) = distro.parse() {
+            return Some(os);
+        }
+        let version = distro.trim_start_matches(|c: char| !c.is_ascii_digit());
+        OsRelease::new(Distribution::from_name(self.namespace.as_deref()?)?, version).ok()
     }
 }
 
@@ -72,7 +97,8 @@ fn parse(text: &str) -> Option<PackageUrl> {
     })
 }
 
-fn decode(text: &str) -> Option<String> {
+/// Without percent signs; `None` if they are wrong.
+pub(crate) fn decode(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }

@@ -86,6 +86,7 @@ fn read_text(
     let mut advisories = |outcome: Result<Advisory, RecordError>| sink(outcome.map(advisory));
     match kind {
         FeedKind::Archive => Err(FeedError::Malformed("an archive must not be compressed again".to_owned())),
+        FeedKind::Tar => osv::read_tar(source, limits, &mut advisories),
         FeedKind::Osv => osv::read_text(source, name, limits, &mut advisories),
         FeedKind::Csaf => csaf::read(source, name, limits, &mut advisories),
         FeedKind::UpdateInfo => updateinfo::read(source, limits, &mut advisories),

@@ -5,6 +5,8 @@
 pub enum FeedKind {
     /// A zip of many documents: the `all.zip` of an OSV ecosystem, a vendor's folder of CSAF.
     Archive,
+    /// A tar of many documents, mostly compressed: `csaf.tar.bz2`.
+    Tar,
     /// One OSV record, or one a line.
     Osv,
     /// One CSAF document: an advisory, or VEX.
@@ -24,6 +26,7 @@ impl FeedKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Archive => "zip",
+            Self::Tar => "tar",
             Self::Osv => "osv",
             Self::Csaf => "csaf",
             Self::UpdateInfo => "updateinfo",
@@ -54,6 +57,10 @@ pub fn recognise(prefix: &[u8]) -> Option<FeedKind> {
     let prefix = &prefix[..prefix.len().min(PREFIX_BYTES)];
     if prefix.starts_with(b"PK\x03\x04") || prefix.starts_with(b"PK\x05\x06") {
         return Some(FeedKind::Archive);
+    }
+    // The magic of a tar is in the header of its first entry.
+    if prefix.get(257..262) == Some(b"ustar") {
+        return Some(FeedKind::Tar);
     }
     let text = without_byte_order_mark(prefix).trim_ascii_start();
     match text.first()? {

@@ -1,9 +1,10 @@
-//! Compressed feeds: gzip and xz, recognised by their first bytes.
+//! Compressed feeds: gzip, xz and bzip2, recognised by their first bytes.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
@@ -14,6 +15,7 @@ const XZ_MEMORY_KIB: u32 = 72 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
+    Bzip2,
     Gzip,
     Xz,
 }
@@ -21,6 +23,7 @@ pub enum Packing {
 impl Packing {
     pub fn of(prefix: &[u8]) -> Option<Self> {
         match prefix {
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Self::Bzip2),
             [0x1F, 0x8B, ..] => Some(Self::Gzip),
             [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
             _ => None,
@@ -33,6 +36,7 @@ impl Packing {
         let packed_bytes = Rc::new(Cell::new(0));
         let source = Counted { source, bytes: Rc::clone(&packed_bytes) };
         let unpacked: Box<dyn Read + 'a> = match self {
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(source)),
             Self::Gzip => Box::new(MultiGzDecoder::new(source)),
             Self::Xz => Box::new(XzReader::new_mem_limit(source, true, XZ_MEMORY_KIB)),
         };
@@ -123,6 +127,20 @@ mod tests {
     }
 
     #[test]
+    fn bzip2_is_unpacked_in_all_its_streams() {
+        let pack = |text: &[u8]| {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let packed = [pack(b"one "), pack(b"two")].concat();
+        assert_eq!(Packing::of(&packed), Some(Packing::Bzip2));
+        let mut text = String::new();
+        Packing::Bzip2.unpack(&packed[..], &Limits::default()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one two");
+    }
+
+    #[test]
     fn bomb_is_stopped() {
         let limits = Limits { archive_floor_bytes: 1 << 20, ..Limits::default() };
         let packed = gzip(&vec![b'a'; 16 << 20]);
@@ -132,7 +150,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error() {
-        for packed in [&b"\x1f\x8b\x08nonsense"[..], b"\xFD7zXZ\0nonsense", b"\xFD7zXZ\0"] {
+        for packed in [&b"\x1f\x8b\x08nonsense"[..], b"BZh9nonsense", b"\xFD7zXZ\0nonsense", b"\xFD7zXZ\0"] {
             let packing = Packing::of(packed).unwrap();
             let mut unpacked = packing.unpack(packed, &Limits::default());
             assert!(io::copy(&mut unpacked, &mut io::sink()).is_err());

@@ -113,8 +113,8 @@ struct ImportParams {
 }
 
 /// Import a feed. Its format is recognised by its content: OSV, CSAF 2.0 advisories and VEX, as single documents, one per
-/// line, or in a zip; updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS;
-/// pages of the NVD. Each may be compressed with gzip or xz.
+/// line, or in a zip or tar; updateinfo.xml; Debian's tracker, lists of notices and indexes of sources; KEV (JSON, CSV); EPSS;
+/// pages of the NVD. Each may be compressed with gzip, bzip2 or xz.
 ///
 /// Bad records are listed in the report and do not affect others. CIs that have one of the packages are matched again. An
 /// import that takes longer than the wait continues and answers 202; its `Location` reports the progress. The same feed

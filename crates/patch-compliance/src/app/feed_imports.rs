@@ -81,7 +81,7 @@ fn recognise_file(mut file: File) -> ApiResult<(FeedKind, File)> {
     let kind = recognise_feed(BufReader::new(&mut file), &Limits::default()).map_err(ApiError::internal)?;
     let kind = kind.ok_or_else(|| {
         let known = "OSV, CSAF, updateinfo.xml, a feed of Debian, the KEV catalogue, EPSS scores or a page of the NVD";
-        ApiError::invalid("", format!("is not a known feed; send {known}, as it is, in a zip, or compressed with gzip or xz"))
+        ApiError::invalid("", format!("is not a known feed; send {known}, as it is, in a zip or tar, or compressed with gzip, bzip2 or xz"))
     })?;
     Ok((kind, file))
 }

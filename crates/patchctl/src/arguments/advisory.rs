@@ -43,8 +43,8 @@ pub enum AdvisoryCommand {
     Show { id: String },
     /// Import feeds; the format is recognised by the content, and folders are read file by file.
     ///
-    /// OSV and CSAF (a single document or a zip), updateinfo.xml, Debian's tracker, lists of notices and source indexes,
-    /// KEV, EPSS, NVD pages; each may be compressed with gzip or xz. A terminal shows the progress. Exit status 3 when
+    /// OSV and CSAF (one document, a zip or a tar), updateinfo.xml, Debian's tracker, lists of notices and source indexes,
+    /// KEV, EPSS, NVD pages; each may be compressed with gzip, bzip2 or xz. A terminal shows the progress. Exit status 3 when
     /// some records were refused. To continue an import that was interrupted, send the same files again.
     Import {
         #[arg(required = true, value_name = "FILE|DIR|ZIP")]

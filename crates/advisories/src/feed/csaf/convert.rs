@@ -1,24 +1,19 @@
 //! From a CSAF document to the product's own advisory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::compliance::NoFix;
 
-use crate::advisory::{Advisory, AffectedPackage, NotAffected, PackageKind, Reference};
+use crate::advisory::{Advisory, Reference};
 use crate::feed::osv::Converted;
 use crate::feed::rating::{cvss_vectors, severity_of};
-use crate::feed::text::{check_id, clean, instant, is_package_name, is_url, shown, warn_of_future};
+use crate::feed::text::{check_id, clean, instant, is_url, shown, warn_of_future};
 use crate::feed::vendor::{publisher_of_document, source_and_kind};
 use crate::feed::{Limits, is_cve_id};
-use crate::module_stream::{ModuleStream, is_modular, streams_in_title};
-use crate::version::{Packaging, Version};
 
-use super::document::{Document, Link, Meta, Note, ProductStatus, Vulnerability};
-use super::products::{Component, Products};
-
-/// Most warnings of one document; most repeat for each product.
-const MAX_WARNINGS: usize = 100;
+use super::document::{Document, Link, Meta, Note, Vulnerability};
+use super::packages::PackageReader;
+use super::products::Products;
 
 pub(super) fn convert(document: Document, limits: &Limits) -> Result<Converted, String> {
     let Document { document: meta, product_tree, vulnerabilities } = document;
@@ -178,184 +173,4 @@ fn fixing_advisories(vulnerability: &Vulnerability) -> impl Iterator<Item = Stri
         vulnerability.remediations.0.iter().filter(|fix| fix.category.as_deref() == Some("vendor_fix"));
     let ids = fixes.filter_map(|fix| fix.url.as_deref()?.rsplit_once("/errata/").map(|(_, id)| id));
     ids.filter(|id| check_id(id).is_ok() && id.contains(':')).map(str::to_owned)
-}
-
-struct PackageReader {
-    products: Products,
-    /// Streams in the title, for builds whose module is not named elsewhere.
-    streams: Vec<ModuleStream>,
-    affected: BTreeMap<PlaceOfFix, Vec<ModuleStream>>,
-    /// What the vendor says instead of a fix.
-    unfixed: BTreeMap<PlaceOfFix, NoFix>,
-    not_affected: Vec<NotAffected>,
-    seen: BTreeSet<(String, String, Option<String>)>,
-    said: BTreeSet<String>,
-}
-
-/// OS release, package, whether it is a source, fixed version, architecture.
-type PlaceOfFix = (crate::os::OsRelease, String, PackageKind, Option<String>, Option<String>);
-
-impl PackageReader {
-    fn new(products: Products, title: &str) -> Self {
-        Self {
-            products,
-            streams: streams_in_title(title),
-            affected: BTreeMap::new(),
-            unfixed: BTreeMap::new(),
-            not_affected: Vec::new(),
-            seen: BTreeSet::new(),
-            said: BTreeSet::new(),
-        }
-    }
-
-    fn read(&mut self, vulnerability: Vulnerability) {
-        let Some(status) = vulnerability.product_status else { return };
-        let reasons: BTreeMap<&str, &str> = vulnerability
-            .flags
-            .0
-            .iter()
-            .filter_map(|flag| Some((flag.label.as_deref()?, flag)))
-            .flat_map(|(label, flag)| flag.product_ids.0.iter().map(move |id| (id.as_str(), label)))
-            .collect();
-        let plans: BTreeMap<&str, NoFix> = vulnerability
-            .remediations
-            .0
-            .iter()
-            .filter_map(|remediation| Some((plan(remediation.category.as_deref()?)?, remediation)))
-            .flat_map(|(plan, remediation)| {
-                remediation.product_ids.0.iter().map(move |id| (id.as_str(), plan))
-            })
-            .collect();
-        let ProductStatus {
-            first_fixed,
-            fixed,
-            first_affected,
-            known_affected,
-            known_not_affected,
-            under_investigation,
-        } = status;
-        for id in fixed.0.iter().chain(&first_fixed.0) {
-            if let Some(component) = self.component(id) {
-                self.add_fixed(component);
-            }
-        }
-        for id in known_affected.0.iter().chain(&first_affected.0) {
-            if let Some(component) = self.component(id) {
-                self.add_affected(component, plans.get(id.as_str()).copied().unwrap_or(NoFix::Open));
-            }
-        }
-        for id in &under_investigation.0 {
-            if let Some(component) = self.component(id) {
-                self.add_affected(component, NoFix::UnderInvestigation);
-            }
-        }
-        for id in &known_not_affected.0 {
-            if let Some(component) = self.component(id) {
-                self.add_not_affected(component, reasons.get(id.as_str()).copied());
-            }
-        }
-    }
-
-    fn component(&mut self, product_id: &str) -> Option<Component> {
-        let component = self.products.resolve(product_id);
-        if component.is_none() {
-            self.warn(format!("its product tree has no {:?}", shown(product_id)));
-        }
-        // Ids and package URLs may contain anything, and they are stored.
-        let is_fit = |text: &Option<String>| text.as_deref().is_none_or(is_package_name);
-        component.filter(|component| is_fit(&component.arch) && is_fit(&component.version))
-    }
-
-    fn add_fixed(&mut self, component: Component) {
-        let Component { os, package, version, arch, module } = component;
-        let (Some(os), Some(package), Some(version)) = (os, package, version) else {
-            return self
-                .warn("products that are not packages of a known OS release are not matched".to_owned());
-        };
-        if !is_package_name(&package) {
-            return self.warn(format!("{:?} is not a package name, it is not matched", shown(&package)));
-        }
-        if let Err(error) = Version::parse(os.packaging(), &version) {
-            return self.warn(format!("{error}; this fix of `{package}` is not matched"));
-        }
-        let modules = match module {
-            Some(module) => vec![module],
-            None if is_modular(&version) => self.streams.clone(),
-            None => Vec::new(),
-        };
-        let kind = kind_of(os.packaging(), arch.as_deref());
-        let arch = arch.filter(|_| kind == PackageKind::Binary && os.packaging() == Packaging::Rpm);
-        let place = (os, package, kind, Some(version), arch);
-        let streams = self.affected.entry(place).or_default();
-        streams.extend(modules);
-        streams.sort_unstable();
-        streams.dedup();
-    }
-
-    /// Without a fix: kept, but not matched, because nothing can be installed.
-    fn add_affected(&mut self, component: Component, no_fix: NoFix) {
-        let Component { os: Some(os), package: Some(package), arch, .. } = component else { return };
-        if is_package_name(&package) {
-            let arch = arch.filter(|arch| arch != "src" && os.packaging() == Packaging::Rpm);
-            let place = (os, package, PackageKind::Source, None, arch);
-            self.unfixed.entry(place.clone()).or_insert(no_fix);
-            self.affected.entry(place).or_default();
-        }
-    }
-
-    fn add_not_affected(&mut self, component: Component, reason: Option<&str>) {
-        let Component { os: Some(os), package: Some(package), version, .. } = component else { return };
-        if is_package_name(&package) && self.seen.insert((os.to_string(), package.clone(), version.clone())) {
-            self.not_affected.push(NotAffected {
-                os,
-                package,
-                version,
-                reason: reason.filter(|reason| is_package_name(reason)).map(str::to_owned),
-            });
-        }
-    }
-
-    fn warn(&mut self, text: String) {
-        if self.said.len() < MAX_WARNINGS {
-            self.said.insert(text);
-        }
-    }
-
-    fn finish(self, warnings: &mut Vec<String>) -> (Vec<AffectedPackage>, Vec<NotAffected>) {
-        warnings.extend(self.said);
-        let builds: BTreeSet<_> = self
-            .affected
-            .keys()
-            .filter(|(_, _, kind, ..)| *kind == PackageKind::Binary)
-            .map(|(os, _, _, fixed, _)| (os.clone(), fixed.clone()))
-            .collect();
-        // The source repeats its builds, and is needed if they are left out.
-        let told = self.affected.into_iter().filter(|((os, _, kind, fixed, _), _)| {
-            *kind == PackageKind::Binary || fixed.is_none() || !builds.contains(&(os.clone(), fixed.clone()))
-        });
-        let affected = told.map(|(place, modules)| {
-            let no_fix = self.unfixed.get(&place).copied();
-            let (os, package, package_kind, fixed, arch) = place;
-            AffectedPackage { os, package, package_kind, introduced: None, fixed, arch, modules, no_fix }
-        });
-        (affected.collect(), self.not_affected)
-    }
-}
-
-/// What a remediation without a fix says.
-fn plan(category: &str) -> Option<NoFix> {
-    match category {
-        "none_available" => Some(NoFix::Open),
-        "fix_planned" => Some(NoFix::Postponed),
-        "no_fix_planned" => Some(NoFix::NotPlanned),
-        _ => None,
-    }
-}
-
-/// Names without an architecture are also those of sources.
-fn kind_of(packaging: Packaging, arch: Option<&str>) -> PackageKind {
-    match (packaging, arch) {
-        (_, None) | (Packaging::Rpm, Some("src")) | (Packaging::Dpkg, Some("source")) => PackageKind::Source,
-        _ => PackageKind::Binary,
-    }
 }

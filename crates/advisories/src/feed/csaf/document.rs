@@ -1,7 +1,10 @@
 //! The parts of a CSAF document that are read. Real documents break the standard in many places, so nothing is required
 //! except that present fields have the right type.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::feed::list::List;
 
@@ -68,10 +71,22 @@ pub(super) struct ProductTree {
     pub full_product_names: List<Product, 200_000>,
     #[serde(default)]
     pub relationships: List<Relationship, 500_000>,
+    #[serde(default)]
+    pub product_groups: List<ProductGroup, 20_000>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProductGroup {
+    pub group_id: String,
+    #[serde(default)]
+    pub product_ids: ProductIds,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Branch {
+    pub category: Option<String>,
+    #[serde(default)]
+    pub name: String,
     pub product: Option<Product>,
     #[serde(default)]
     pub branches: List<Branch, 200_000>,
@@ -121,22 +136,76 @@ pub(super) struct Vulnerability {
     pub remediations: List<Remediation, 10_000>,
 }
 
-type ProductIds = List<String, 500_000>;
+pub(super) type ProductIds = List<String, 500_000>;
+pub(super) type GroupIds = List<String, 20_000>;
 
-#[derive(Default, Deserialize)]
+/// A list of a vulnerability's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    FirstFixed,
+    Fixed,
+    /// Builds with a fix that the vendor recommends.
+    Recommended,
+    FirstAffected,
+    KnownAffected,
+    LastAffected,
+    KnownNotAffected,
+    UnderInvestigation,
+}
+
+impl Status {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "first_fixed" => Self::FirstFixed,
+            "fixed" => Self::Fixed,
+            "recommended" => Self::Recommended,
+            "first_affected" => Self::FirstAffected,
+            "known_affected" => Self::KnownAffected,
+            "last_affected" => Self::LastAffected,
+            "known_not_affected" => Self::KnownNotAffected,
+            // Version 2.1 has `unknown` for products of which the vendor says nothing.
+            "under_investigation" | "unknown" => Self::UnderInvestigation,
+            _ => return None,
+        })
+    }
+}
+
+/// The lists of a vulnerability, in the order of the document.
+#[derive(Default)]
 pub(super) struct ProductStatus {
-    #[serde(default)]
-    pub first_fixed: ProductIds,
-    #[serde(default)]
-    pub fixed: ProductIds,
-    #[serde(default)]
-    pub first_affected: ProductIds,
-    #[serde(default)]
-    pub known_affected: ProductIds,
-    #[serde(default)]
-    pub known_not_affected: ProductIds,
-    #[serde(default)]
-    pub under_investigation: ProductIds,
+    pub lists: Vec<(Status, ProductIds)>,
+    /// Names of lists that the standard does not have.
+    pub unknown: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for ProductStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(StatusVisitor)
+    }
+}
+
+struct StatusVisitor;
+
+impl<'de> Visitor<'de> for StatusVisitor {
+    type Value = ProductStatus;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("lists of product ids")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ProductStatus, A::Error> {
+        let mut status = ProductStatus::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match Status::named(&name) {
+                Some(list) => status.lists.push((list, map.next_value()?)),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    status.unknown.push(name);
+                }
+            }
+        }
+        Ok(status)
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,6 +231,8 @@ pub(super) struct Flag {
     pub label: Option<String>,
     #[serde(default)]
     pub product_ids: ProductIds,
+    #[serde(default)]
+    pub group_ids: GroupIds,
 }
 
 #[derive(Deserialize)]
@@ -176,4 +247,6 @@ pub(super) struct Remediation {
     pub url: Option<String>,
     #[serde(default)]
     pub product_ids: ProductIds,
+    #[serde(default)]
+    pub group_ids: GroupIds,
 }

@@ -2,8 +2,11 @@
 
 mod convert;
 mod document;
+mod packages;
 mod products;
 
+#[cfg(test)]
+mod standard_tests;
 #[cfg(test)]
 mod tests;
 

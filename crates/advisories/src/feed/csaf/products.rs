@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 
+use crate::feed::text::shown;
 use crate::module_stream::ModuleStream;
 use crate::os::{OsRelease, from_cpe, from_product_name};
 use crate::purl::PackageUrl;
+use crate::vers::VersionRange;
 use crate::version::Nevra;
 
 use super::document::{Branch, Product, ProductTree};
@@ -23,6 +25,8 @@ pub(super) struct Component {
     pub package: Option<String>,
     /// Absent for all builds of the package.
     pub version: Option<String>,
+    /// The builds, where the document names a range of them.
+    pub range: Option<VersionRange>,
     pub arch: Option<String>,
     pub module: Option<ModuleStream>,
 }
@@ -33,6 +37,7 @@ impl Component {
         Self {
             os: self.os.or(other.os),
             version: if named { self.version } else { other.version },
+            range: if named { self.range } else { other.range },
             arch: if named { self.arch } else { other.arch },
             package: self.package.or(other.package),
             module: self.module.or(other.module),
@@ -45,6 +50,9 @@ pub(super) struct Products {
     components: HashMap<String, Component>,
     /// Each product id with its meaning and its parent.
     relationships: HashMap<String, (String, String)>,
+    groups: HashMap<String, Vec<String>>,
+    /// What the tree contains and cannot be read, or what breaks the standard.
+    pub faults: Vec<String>,
 }
 
 impl Products {
@@ -54,28 +62,81 @@ impl Products {
             products.add(product);
         }
         for branch in tree.branches.0 {
-            products.add_branch(branch);
+            products.add_branch(branch, "");
         }
         for relationship in tree.relationships.0 {
             let ends = (relationship.product_reference, relationship.relates_to_product_reference);
-            products.relationships.insert(relationship.full_product_name.product_id, ends);
+            let id = relationship.full_product_name.product_id;
+            if products.components.contains_key(&id)
+                || products.relationships.insert(id.clone(), ends).is_some()
+            {
+                products.repeated(&id);
+            }
+        }
+        for group in tree.product_groups.0 {
+            products.groups.insert(group.group_id, group.product_ids.0);
         }
         products
     }
 
-    /// The JSON parser limits the depth of branches.
-    fn add_branch(&mut self, branch: Branch) {
+    /// `named` is the product that the branches above name. The JSON parser limits the depth of branches.
+    fn add_branch(&mut self, branch: Branch, named: &str) {
+        let category = branch.category.as_deref().unwrap_or_default();
         if let Some(product) = branch.product {
-            self.add(product);
+            if category == "product_version_range" {
+                self.add_range(product, &branch.name, named);
+            } else {
+                self.add(product);
+            }
         }
+        let named = if category == "product_name" { branch.name.as_str() } else { named };
         for inner in branch.branches.0 {
-            self.add_branch(inner);
+            self.add_branch(inner, named);
         }
     }
 
     fn add(&mut self, product: Product) {
         let component = component(&product);
-        self.components.insert(product.product_id, component);
+        self.define(product.product_id, component);
+    }
+
+    /// The branch's name is the range, and the package is that of the package URL, or else the product above.
+    fn add_range(&mut self, product: Product, range: &str, named: &str) {
+        let mut found = component(&product);
+        found.package = found.package.or_else(|| (!named.is_empty()).then(|| named.to_owned()));
+        match range.parse() {
+            Ok(range) => found.range = Some(range),
+            Err(error) => {
+                self.faults.push(format!("{error}; `{}` is not matched", shown(&product.product_id)));
+                // Without the range it would mean all versions.
+                found = Component::default();
+            }
+        }
+        self.define(product.product_id, found);
+    }
+
+    fn define(&mut self, product_id: String, component: Component) {
+        if self.components.get(&product_id).is_some_and(|known| *known != component) {
+            self.repeated(&product_id);
+        }
+        self.components.insert(product_id, component);
+    }
+
+    fn repeated(&mut self, product_id: &str) {
+        self.faults
+            .push(format!("its product tree defines {:?} more than once (CSAF 6.1.2)", shown(product_id)));
+    }
+
+    /// The products of groups; the names of groups that the document does not define.
+    pub(super) fn of_groups<'a>(&'a self, groups: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
+        let (mut products, mut unknown) = (Vec::new(), Vec::new());
+        for group in groups {
+            match self.groups.get(group) {
+                Some(ids) => products.extend(ids.iter().map(String::as_str)),
+                None => unknown.push(group.as_str()),
+            }
+        }
+        (products, unknown)
     }
 
     /// `None` for ids that the document does not define.
@@ -126,8 +187,9 @@ fn of_purl(purl: &PackageUrl, product: &Product) -> Component {
         "deb" => {
             return Component {
                 package: Some(purl.name.clone()),
-                version: purl.version.clone(),
+                version: purl.dpkg_version(),
                 arch: purl.qualifier("arch").map(str::to_owned),
+                os: purl.os(),
                 ..Component::default()
             };
         }
@@ -143,7 +205,8 @@ fn of_purl(purl: &PackageUrl, product: &Product) -> Component {
         package: Some(purl.name.clone()),
         arch: purl.qualifier("arch").map(str::to_owned),
         module: module.or(named.module),
-        os: None,
+        os: purl.os(),
+        range: None,
     }
 }
 
@@ -161,7 +224,7 @@ fn of_full_name(text: &str) -> Component {
             version: Some(without_zero_epoch(parts.evr)),
             arch: Some(arch.to_owned()),
             module,
-            os: None,
+            ..Component::default()
         },
         _ => Component::default(),
     }

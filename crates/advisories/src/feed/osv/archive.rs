@@ -37,7 +37,7 @@ pub fn read_archive(
             Ok(Entry::Record) => {
                 deliver(parse_entry(&buffer, &name, limits), &name, limits, &mut report, sink)
             }
-            Ok(Entry::Folder) => continue,
+            Ok(Entry::Folder | Entry::Companion) => continue,
             Ok(Entry::Other) => {
                 report.warn(limits, &name, "it is not a `.json` file and was skipped".to_owned());
                 continue;
@@ -51,17 +51,31 @@ pub fn read_archive(
     Ok(report)
 }
 
-fn parse_entry(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
+pub(super) fn parse_entry(bytes: &[u8], name: &str, limits: &Limits) -> Result<Converted, RecordError> {
     match recognise(bytes) {
         Some(FeedKind::Csaf) => csaf::parse_document(bytes, name, limits),
         _ => parse_record(bytes, name, limits),
     }
 }
 
-enum Entry {
+pub(super) enum Entry {
     Record,
     Folder,
+    /// What vendors put next to their documents: signatures, checksums, lists of files.
+    Companion,
     Other,
+}
+
+impl Entry {
+    /// What an entry of this name is.
+    pub(super) fn named(name: &str) -> Self {
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        match ending {
+            "json" => Self::Record,
+            "asc" | "sig" | "sha256" | "sha512" | "csv" => Self::Companion,
+            _ => Self::Other,
+        }
+    }
 }
 
 fn read_entry(
@@ -79,8 +93,9 @@ fn read_entry(
     if entry.is_dir() {
         return (name, Ok(Entry::Folder));
     }
-    if !name.ends_with(".json") {
-        return (name, Ok(Entry::Other));
+    match Entry::named(&name) {
+        Entry::Record => {}
+        other => return (name, Ok(other)),
     }
     // The size in the directory may be wrong, so the bytes themselves are counted.
     let outcome = match entry.by_ref().take(limits.record_bytes + 1).read_to_end(buffer) {

@@ -4,6 +4,7 @@ mod affected;
 mod archive;
 mod convert;
 mod record;
+mod tar;
 mod text;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use super::content::without_byte_order_mark;
 use super::{Limits, ReadReport, RecordError};
 
 pub use archive::read_archive;
+pub use tar::read_tar;
 pub use text::read_text;
 
 /// Receives each record, or the reason why it was refused. `Break` ends the reading.
