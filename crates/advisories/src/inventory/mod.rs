@@ -3,6 +3,7 @@
 mod channels;
 mod format;
 mod sbom;
+mod sources;
 mod tsv;
 
 use domain::package::RepositoryAnswer;
@@ -15,6 +16,7 @@ use crate::version::Packaging;
 
 pub use channels::UnknownChannel;
 pub use format::{InventoryFormat, read_inventory};
+pub use sources::missing_sources;
 pub use tsv::read_tsv;
 
 /// Most packages of one host; real ones have a few thousand.
@@ -176,6 +178,11 @@ impl InstalledPackage {
 
     pub fn source_name(&self) -> &str {
         self.source_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Its name, and its source as far as it is named.
+    pub fn name_and_source(&self) -> (&str, Option<&str>) {
+        (&self.name, self.source_name.as_deref())
     }
 
     pub fn source_version(&self) -> &str {

@@ -35,6 +35,7 @@ use installed::Installed;
 
 pub use architecture::shows_architecture;
 pub use index::Index;
+pub use kernel::dpkg_series;
 pub use other_fix::has_other_fix;
 pub use rule::Rule;
 
@@ -109,12 +110,15 @@ pub fn match_running_kernel<'a>(index: &'a Index, inventory: &'a Inventory) -> V
 
 fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Installed<'a>]) -> Vec<Match<'a>> {
     let mut matches: BTreeMap<(&str, &str, &str), (Match<'a>, &Version)> = BTreeMap::new();
+    let packaging = facts.packaging();
     let host = Host { facts, installed, architectures: Architectures::of(installed) };
     for os in facts.matched_releases() {
         let Some(release) = index.release(&os) else { continue };
         for item in installed {
+            let series = kernel::dpkg_series(&item.package.name).filter(|_| packaging == Packaging::Dpkg);
             let sides = [
                 (release.fixes_of_binary(&item.package.name), &item.version),
+                (series.map_or(&[][..], |series| release.fixes_of_binary(&series)), &item.version),
                 (release.fixes_of_source(&item.source_name), &item.source_version),
             ];
             for (fixes, version) in sides {
@@ -165,6 +169,10 @@ fn judge<'a>(
     let packaging = host.facts.packaging();
     let rule = match (packaging, affected.package_kind) {
         (Packaging::Dpkg, PackageKind::Source) => Rule::SourceVersion,
+        // The source decides where it is known: a notice that names it may also name its packages.
+        (Packaging::Dpkg, PackageKind::Binary) if names_source(advisory, affected, &item.source_name) => {
+            return None;
+        }
         (Packaging::Dpkg, PackageKind::Binary) => Rule::Version(Packaging::Dpkg),
         (Packaging::Rpm, _) => {
             modularity::rule(host.facts, host.installed, item.package, advisory, affected)?
@@ -177,6 +185,13 @@ fn judge<'a>(
         rule,
         state: if item.package.held { PatchStateOfPackage::Held } else { PatchStateOfPackage::Missing },
         installable: installable(host.facts, item.package, affected.package_kind, &fix.fixed),
+    })
+}
+
+/// Whether a notice also names the source of a package for the same release.
+fn names_source(advisory: &Advisory, affected: &AffectedPackage, source: &str) -> bool {
+    advisory.affected.iter().any(|other| {
+        other.package_kind == PackageKind::Source && other.os == affected.os && other.package == source
     })
 }
 

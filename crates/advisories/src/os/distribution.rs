@@ -338,8 +338,14 @@ impl Distribution {
     }
 
     /// Ubuntu and its channels.
-    pub(super) fn is_ubuntu(self) -> bool {
+    pub(crate) fn is_ubuntu(self) -> bool {
         self == Self::Ubuntu || self.base() == Some(Self::Ubuntu)
+    }
+
+    /// The products of SUSE, whose records name the packages of each source.
+    pub(crate) fn is_suse(self) -> bool {
+        let others = [Self::OpenSuseLeap, Self::OpenSuseTumbleweed, Self::PackageHub, Self::SleMicro];
+        self.is_sles() || others.contains(&self)
     }
 
     /// Whether its versions may be written as `15 SP5`.

@@ -316,6 +316,16 @@ pub struct Inventory {
     /// update on offer. Absent: it was not asked, and plans from this inventory are unverified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repositories: Option<RepositoryAnswer>,
+    /// Channels that the host is subscribed to in addition to its OS: `ubuntu-pro:20.04`, `rhel-eus:9.2`, `sles-ltss:15.3`; of Ubuntu and
+    /// SLES also by name, such as `esm-infra`. Installed builds such as `+esm` show theirs by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// Addresses of its enabled repositories, which show further channels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repository_urls: Vec<String>,
+    /// Enabled module streams, `nodejs:20`, as `dnf module list --enabled` prints them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enabled_modules: Vec<String>,
     pub packages: Vec<InventoryPackage>,
     /// What the collector found and could not read. It is stored with the packages, and the host is never compliant with it.
     #[serde(default)]

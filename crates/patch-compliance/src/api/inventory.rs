@@ -54,6 +54,10 @@ struct InventoryParams {
     collected_at: Option<DateTime<Utc>>,
     /// As `uname -r` prints it.
     running_kernel: Option<String>,
+    /// Comma-separated channels that the host is subscribed to: `ubuntu-pro:20.04`, `rhel-eus:9.2`, `ltss`.
+    channels: Option<String>,
+    /// Comma-separated enabled module streams: `nodejs:20`.
+    enabled_modules: Option<String>,
 }
 
 /// Push package inventories: one as JSON, or many as `application/x-ndjson`, one per line; gzip is accepted.
@@ -157,6 +161,9 @@ async fn push_foreign(
         running_kernel: params.running_kernel,
         reboot_pending: false,
         repositories: None,
+        channels: comma_separated(params.channels.as_deref()),
+        repository_urls: Vec::new(),
+        enabled_modules: comma_separated(params.enabled_modules.as_deref()),
         packages: read.packages.into_iter().map(package).collect(),
         unread: read
             .refused
@@ -174,6 +181,11 @@ async fn push_foreign(
         inventory::refuse(&mut report, 1, refused.to_string());
     }
     Ok(report)
+}
+
+fn comma_separated(text: Option<&str>) -> Vec<String> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
 }
 
 fn package(package: InstalledPackage) -> InventoryPackage {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use advisories::{
     HostFacts, InstalledPackage, Inventory, OsRelease, UnreadPackage, Version,
-    inventory::SecurityOffer,
+    inventory::{SecurityOffer, missing_sources},
     matching::kernel::{self, KernelState, Running},
     module_stream::ModuleStream,
 };
@@ -17,6 +17,8 @@ use crate::store::dictionary::ContentDigest;
 
 /// Maximum number of packages of a host; real hosts have less than a tenth of it.
 const MAX_PACKAGES: usize = 20_000;
+/// The same for channels, repositories and module streams.
+const MAX_FACTS: usize = 1000;
 
 /// The state of a host at one time.
 #[derive(Debug, Clone)]
@@ -59,6 +61,12 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
             return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
         }
     }
+    let mut facts = HostFacts::new(os.clone());
+    facts.running_kernel = pushed.running_kernel;
+    add_channels(&mut facts, &pushed.channels, &pushed.repository_urls)?;
+    facts.enabled_modules = enabled_modules(&pushed.enabled_modules)?;
+    let sources = pushed.packages.iter().map(|package| (package.name.as_str(), package.source.as_deref()));
+    let missing_sources = missing_sources(&facts.os, sources);
     let mut returnable: Vec<String> = pushed
         .packages
         .iter()
@@ -92,12 +100,12 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
     if let Some(fault) = first_fault.filter(|_| packages.is_empty()) {
         return Err(fault);
     }
+    unread.extend(missing_sources);
     unread.sort();
     unread.dedup();
+    facts.add_proven_channels(&packages);
     packages.sort_by(|a, b| (&a.name, &a.version, &a.arch).cmp(&(&b.name, &b.version, &b.arch)));
     packages.dedup();
-    let mut facts = HostFacts::new(os);
-    facts.running_kernel = pushed.running_kernel;
     facts.security_offers = security_offers;
     facts.repositories = match pushed.repositories.unwrap_or_default() {
         RepositoryAnswer::Failed { reason } => RepositoryAnswer::Failed { reason: plain(&reason) },
@@ -117,6 +125,38 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         inventory: Inventory { facts, packages, unread },
         text: None,
     })
+}
+
+/// Channels by name, and those that the host's enabled repositories show.
+fn add_channels(
+    facts: &mut HostFacts,
+    channels: &[String],
+    repositories: &[String],
+) -> Result<(), (String, String)> {
+    for (pointer, count) in [("/channels", channels.len()), ("/repository_urls", repositories.len())] {
+        if count > MAX_FACTS {
+            return Err((pointer.to_owned(), format!("has {count} entries, more than {MAX_FACTS}")));
+        }
+    }
+    for (position, channel) in channels.iter().enumerate() {
+        facts.subscribe(channel).map_err(|error| (format!("/channels/{position}"), error.to_string()))?;
+    }
+    facts.add_channels_of_repositories(repositories.iter().map(String::as_str));
+    Ok(())
+}
+
+fn enabled_modules(texts: &[String]) -> Result<Vec<ModuleStream>, (String, String)> {
+    if texts.len() > MAX_FACTS {
+        let reason = format!("has {} entries, more than {MAX_FACTS}", texts.len());
+        return Err(("/enabled_modules".to_owned(), reason));
+    }
+    let parse = |(position, text): (usize, &String)| {
+        text.parse().map_err(|error| (format!("/enabled_modules/{position}"), format!("{error}")))
+    };
+    let mut modules = texts.iter().enumerate().map(parse).collect::<Result<Vec<ModuleStream>, _>>()?;
+    modules.sort();
+    modules.dedup();
+    Ok(modules)
 }
 
 fn installed(package: InventoryPackage, os: &OsRelease) -> Result<InstalledPackage, (&'static str, String)> {

@@ -9,7 +9,7 @@ use std::{
 
 use advisories::{
     HostFacts, InstalledPackage, Inventory, Match, match_host,
-    matching::{match_running_kernel, offer, shows_architecture},
+    matching::{dpkg_series, match_running_kernel, offer, shows_architecture},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
@@ -290,6 +290,8 @@ pub(crate) fn advisory_names(package: &InstalledPackage) -> Vec<std::borrow::Cow
     if source != package.name {
         names.push(source.into());
     }
+    // Notices name the newest kernel of a series; its number is part of its name.
+    names.extend(dpkg_series(&package.name).map(Into::into));
     // Signed kernel images are built from their own sources, and advisories name the kernel's source.
     if let Some(flavour) = source.strip_prefix("linux-signed") {
         names.push("linux".into());

@@ -467,6 +467,11 @@ struct ScanOutput {
     /// What the package manager said; a model host has none.
     #[serde(default)]
     repositories: Option<RepositoryAnswer>,
+    /// Only real hosts have them.
+    #[serde(default)]
+    repository_urls: Vec<String>,
+    #[serde(default)]
+    enabled_modules: Vec<String>,
     packages: Vec<InventoryPackage>,
     #[serde(default)]
     unread: Vec<UnreadPackage>,
@@ -504,6 +509,9 @@ async fn read_result(
         running_kernel: found.kernel.filter(|kernel| !kernel.is_empty() && !is_container),
         reboot_pending,
         repositories: found.repositories,
+        channels: Vec::new(),
+        repository_urls: found.repository_urls,
+        enabled_modules: found.enabled_modules,
         packages: found.packages,
         unread: found.unread,
     };

@@ -190,5 +190,11 @@ Examples:
         /// Running kernel as `uname -r` prints it.
         #[arg(long, requires = "ci", value_name = "RELEASE")]
         running_kernel: Option<String>,
+        /// Channel that the host is subscribed to, such as `ubuntu-pro:20.04`, `rhel-eus:9.2` or `ltss`. May be repeated.
+        #[arg(long = "channel", requires = "ci", value_name = "CHANNEL")]
+        channels: Vec<String>,
+        /// Enabled module stream, such as `nodejs:20`. May be repeated.
+        #[arg(long = "module", requires = "ci", value_name = "NAME:STREAM")]
+        modules: Vec<String>,
     },
 }

@@ -9,7 +9,7 @@ use crate::input;
 use crate::output::Printer;
 
 pub async fn run(connection: &Connection, command: InventoryCommand, printer: Printer) -> CommandResult {
-    let InventoryCommand::Push { file, ci, os, scan_id, running_kernel } = command;
+    let InventoryCommand::Push { file, ci, os, scan_id, running_kernel, channels, modules } = command;
     let bytes = input::read(&file)?;
     let client = connection.patch();
     let report = match (ci, InventoryFormat::recognise(&bytes[..bytes.len().min(4096)])) {
@@ -19,6 +19,8 @@ pub async fn run(connection: &Connection, command: InventoryCommand, printer: Pr
                 ("os", os),
                 ("scan_id", scan_id),
                 ("running_kernel", running_kernel),
+                ("channels", comma_separated(&channels)),
+                ("enabled_modules", comma_separated(&modules)),
             ]);
             client.push_foreign_inventory(content_type(format), &query, bytes).await?
         }
@@ -36,6 +38,10 @@ pub async fn run(connection: &Connection, command: InventoryCommand, printer: Pr
     };
     printer.item(&report)?;
     Ok(if report.refused.is_empty() { ExitStatus::Ok } else { ExitStatus::Partial })
+}
+
+fn comma_separated(texts: &[String]) -> Option<String> {
+    (!texts.is_empty()).then(|| texts.join(","))
 }
 
 fn content_type(format: InventoryFormat) -> &'static str {

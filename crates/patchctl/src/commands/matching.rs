@@ -8,10 +8,12 @@ use std::path::Path;
 use advisories::feed::{
     FeedError, FeedRecord, Limits, RecordError, read_feed as read_feed_of, recognise_feed,
 };
-use advisories::inventory::{InventoryFormat, read_inventory as read_inventory_of};
+use advisories::inventory::{InventoryFormat, missing_sources, read_inventory as read_inventory_of};
 use advisories::matching::match_running_kernel;
 use advisories::os::version_of_rpm_release;
-use advisories::{Advisory, HostFacts, Index, Inventory, Match, OsRelease, Packaging, match_host};
+use advisories::{
+    Advisory, HostFacts, Index, InstalledPackage, Inventory, Match, OsRelease, Packaging, match_host,
+};
 use chrono::Utc;
 
 use crate::arguments::MatchArguments;
@@ -103,6 +105,11 @@ fn read_inventory(
     }
     facts.enabled_modules.clone_from(&arguments.modules);
     facts.add_proven_channels(&read.packages);
+    if let Some(missing) =
+        missing_sources(&facts.os, read.packages.iter().map(InstalledPackage::name_and_source))
+    {
+        refused.add(path, &RecordError { name: missing.place, reason: missing.reason });
+    }
     Ok(Inventory { facts, packages: read.packages, unread: Vec::new() })
 }
 

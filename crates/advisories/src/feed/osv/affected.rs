@@ -6,11 +6,12 @@ use domain::compliance::NoFix;
 
 use crate::advisory::{AffectedPackage, PackageKind};
 use crate::feed::text::is_package_name;
+use crate::matching::dpkg_series;
 use crate::module_stream::{ModuleStream, is_modular};
-use crate::os::{Distribution, OsRelease, from_osv_ecosystem};
+use crate::os::{OsRelease, from_osv_ecosystem};
 use crate::version::{Packaging, Version};
 
-use super::record::{Affected, EcosystemSpecific, Event, Range, SuseSpecific, lenient};
+use super::record::{Affected, Binaries, EcosystemSpecific, Event, Range, lenient};
 
 pub(super) struct AffectedReader {
     pub packages: Vec<AffectedPackage>,
@@ -21,7 +22,7 @@ pub(super) struct AffectedReader {
     streams: Vec<ModuleStream>,
     /// Each warning is recorded once per record, however many packages it concerns.
     said: BTreeSet<String>,
-    /// SUSE repeats the binaries of a source under each of its packages.
+    /// Vendors repeat the binaries of a source under each of its packages.
     binaries_seen: BTreeSet<(OsRelease, String, String)>,
 }
 
@@ -49,8 +50,10 @@ impl AffectedReader {
             let shown: String = package.name.chars().take(80).collect();
             return self.warn(format!("{shown:?} is not a package name, it is not matched"));
         }
+        let binaries: Binaries = lenient(entry.ecosystem_specific.as_deref());
+        let binaries = binaries.pairs();
         match os.distribution() {
-            Distribution::Ubuntu | Distribution::UbuntuPro => {
+            distribution if distribution.is_ubuntu() => {
                 let specific: EcosystemSpecific = lenient(entry.ecosystem_specific.as_deref());
                 // Live patches are modules of the running kernel, not versions of a package.
                 if specific.availability.is_some_and(|text| text.starts_with("Livepatch")) {
@@ -58,14 +61,8 @@ impl AffectedReader {
                 }
                 self.vendor_priority = self.vendor_priority.take().or(specific.ubuntu_priority);
             }
-            Distribution::Sles
-            | Distribution::SlesLtss
-            | Distribution::OpenSuseLeap
-            | Distribution::OpenSuseTumbleweed => {
-                let specific: SuseSpecific = lenient(entry.ecosystem_specific.as_deref());
-                if !specific.binaries.is_empty() {
-                    return self.read_suse_binaries(&os, specific);
-                }
+            distribution if distribution.is_suse() && !binaries.is_empty() => {
+                return self.read_suse_binaries(&os, binaries);
             }
             _ => {}
         }
@@ -73,13 +70,36 @@ impl AffectedReader {
             Packaging::Dpkg => PackageKind::Source,
             Packaging::Rpm => PackageKind::Binary,
         };
+        let before = self.packages.len();
         for range in entry.ranges.0 {
             self.read_range(&os, &package.name, package_kind, range);
         }
+        // Without a fix they are the newest builds, which lack it, too.
+        let has_fix = self.packages[before..].iter().any(|one| one.fixed.is_some());
+        if os.distribution().is_ubuntu() && has_fix {
+            self.read_ubuntu_binaries(&os, binaries);
+        }
     }
 
-    fn read_suse_binaries(&mut self, os: &OsRelease, specific: SuseSpecific) {
-        for (name, fixed) in specific.binaries.into_iter().flatten() {
+    /// For hosts whose inventory does not name the source of a package.
+    fn read_ubuntu_binaries(&mut self, os: &OsRelease, binaries: Vec<(String, String)>) {
+        for (name, fixed) in binaries {
+            let name = match dpkg_series(&name) {
+                Some(series) if series.starts_with("linux-image-") => series,
+                // Each kernel has an image, and dozens of other packages.
+                Some(_) => continue,
+                None => name,
+            };
+            let key = (os.clone(), name, fixed);
+            if is_package_name(&key.1) && !self.binaries_seen.contains(&key) {
+                self.push(os, &key.1, PackageKind::Binary, None, Some(key.2.clone()));
+                self.binaries_seen.insert(key);
+            }
+        }
+    }
+
+    fn read_suse_binaries(&mut self, os: &OsRelease, binaries: Vec<(String, String)>) {
+        for (name, fixed) in binaries {
             let key = (os.clone(), name, fixed);
             if !self.binaries_seen.contains(&key) {
                 let (_, name, fixed) = &key;

@@ -92,11 +92,27 @@ pub(super) struct EcosystemSpecific {
     pub ubuntu_priority: Option<String>,
 }
 
-/// SUSE names the binary packages of each source, with their versions.
+/// SUSE and Ubuntu name the binary packages of each source, with their versions.
 #[derive(Default, Deserialize)]
-pub(super) struct SuseSpecific {
+pub(super) struct Binaries {
     #[serde(default)]
-    pub binaries: Vec<BTreeMap<String, String>>,
+    binaries: Vec<BTreeMap<String, serde_json::Value>>,
+}
+
+impl Binaries {
+    /// Name and version: `{"libssl3": "3.0.2"}`, or `{"binary_name": "libssl3", "binary_version": "3.0.2"}`.
+    pub(super) fn pairs(self) -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let pairs = self.binaries.into_iter().flat_map(|entry| {
+            match (entry.get("binary_name").and_then(text), entry.get("binary_version").and_then(text)) {
+                (Some(name), Some(version)) => vec![(name, version)],
+                _ => {
+                    entry.iter().filter_map(|(name, version)| Some((name.clone(), text(version)?))).collect()
+                }
+            }
+        });
+        pairs.collect()
+    }
 }
 
 /// Free-form parts differ by vendor and are not a reason to refuse a record: what does not fit counts as absent.

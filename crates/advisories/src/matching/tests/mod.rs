@@ -1,5 +1,6 @@
 mod architecture;
 mod lines;
+mod sources;
 
 use super::*;
 use crate::feed::Limits;

@@ -48,6 +48,7 @@ from ansible_collections.datacenteros.patch.plugins.module_utils.package_system 
     package_system,
     read,
 )
+from ansible_collections.datacenteros.patch.plugins.module_utils.repositories import enabled_modules, repositories
 
 # How well-known services check their own settings. For all others, systemd must be able to read the unit.
 SETTINGS_CHECKS = {
@@ -101,6 +102,8 @@ class Inspection:
         host["package_database_problem"] = self.system.database_problem()
         host["packages"] = self.system.installed()
         host["reboot_facts"] = self.reboot_facts(host["packages"], booted_at)
+        host["repository_urls"] = repositories()
+        host["enabled_modules"] = enabled_modules()
         if self.module.params["refresh"]:
             self.refresh()
             problem = self.system.describe(host["packages"])
