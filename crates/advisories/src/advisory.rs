@@ -1,5 +1,6 @@
 //! An advisory, independent of its feed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use crate::feed;
 use crate::module_stream::ModuleStream;
 use crate::os::OsRelease;
 use crate::severity::Severity;
+use crate::version::{Packaging, compare};
 
 /// A vendor's notice that packages were fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,6 +177,26 @@ pub struct AffectedPackage {
     /// What the vendor says instead of a fix; `None` if there is a fix, or in a record that was stored without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_fix: Option<NoFix>,
+    /// The last affected version, where the vendor names it instead of a fix: later ones are not affected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_affected: Option<String>,
+}
+
+/// The versions that lack a fix, of a package that has none yet.
+#[derive(Clone, Copy, Debug)]
+pub struct AffectedRange<'a> {
+    pub introduced: Option<&'a str>,
+    pub last_affected: Option<&'a str>,
+}
+
+impl AffectedRange<'_> {
+    /// Whether an installed version is in the range. A version that cannot be compared counts as affected.
+    pub fn includes(&self, packaging: Packaging, installed: &str) -> bool {
+        let order = |other: &str| compare(packaging, installed, other);
+        let is_reached = self.introduced.is_none_or(|first| order(first).map_or(true, Ordering::is_ge));
+        let is_passed = self.last_affected.is_some_and(|last| order(last).is_ok_and(Ordering::is_gt));
+        is_reached && !is_passed
+    }
 }
 
 impl AffectedPackage {

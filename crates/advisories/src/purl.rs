@@ -31,6 +31,10 @@ impl PackageUrl {
     pub fn rpm_version(&self) -> Option<String> {
         let version = self.version.as_deref()?;
         match self.qualifier("epoch") {
+            // Some write the epoch in both places.
+            Some(_) if version.contains(':') => {
+                Some(version.strip_prefix("0:").unwrap_or(version).to_owned())
+            }
             Some(epoch) if epoch.trim_start_matches('0').is_empty() => Some(version.to_owned()),
             Some(epoch) => Some(format!("{epoch}:{version}")),
             None => Some(version.strip_prefix("0:").unwrap_or(version).to_owned()),
@@ -71,10 +75,13 @@ impl FromStr for PackageUrl {
 
 /// From the right, as the specification requires: parts that may contain any character come last.
 fn parse(text: &str) -> Option<PackageUrl> {
+    let text = text.trim();
     let rest = text.get(..MAX_BYTES.min(text.len())).filter(|_| text.len() <= MAX_BYTES)?;
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
     let (rest, qualifiers) = rest.split_once('?').unwrap_or((rest, ""));
-    let (kind, rest) = rest.strip_prefix("pkg:")?.trim_start_matches('/').split_once('/')?;
+    // The scheme has no case, and the slashes after it mean nothing.
+    let scheme = rest.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("pkg:"))?;
+    let (kind, rest) = rest[scheme.len()..].trim_start_matches('/').split_once('/')?;
     let (path, version) = match rest.rsplit_once('@') {
         Some((path, version)) if !version.contains('/') => (path, Some(decode(version)?)),
         _ => (rest, None),
@@ -87,13 +94,19 @@ fn parse(text: &str) -> Option<PackageUrl> {
     let name = decode(name)?;
     let pairs = qualifiers.split('&').filter_map(|pair| pair.split_once('='));
     let qualifiers = pairs.map(|(key, value)| Some((key.to_ascii_lowercase(), decode(value)?)));
+    let qualifiers = qualifiers.collect::<Option<Vec<_>>>()?;
     let is_word = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-    (is_word(&name) && is_word(kind)).then_some(PackageUrl {
-        kind: kind.to_ascii_lowercase(),
-        namespace,
-        name,
+    let kind = kind.to_ascii_lowercase();
+    // Names of Debian's packages have no case, and neither has a vendor.
+    let has_no_case = kind == "deb";
+    let is_distribution = has_no_case || kind == "rpm";
+    let lower = |text: String, is_lower: bool| if is_lower { text.to_ascii_lowercase() } else { text };
+    (is_word(&name) && is_word(&kind)).then(|| PackageUrl {
+        namespace: namespace.map(|namespace| lower(namespace, is_distribution)),
+        name: lower(name, has_no_case),
+        kind,
         version: version.filter(|version| !version.is_empty()),
-        qualifiers: qualifiers.collect::<Option<_>>()?,
+        qualifiers,
     })
 }
 
@@ -134,6 +147,39 @@ mod tests {
         let purl: PackageUrl = "pkg:rpm/redhat/edk2?arch=src".parse().unwrap();
         assert_eq!((purl.version.as_deref(), purl.namespace.as_deref()), (None, Some("redhat")));
         assert_eq!("pkg:npm/%40a/b@1".parse::<PackageUrl>().unwrap().namespace.as_deref(), Some("@a"));
+    }
+
+    #[test]
+    fn every_legal_spelling_means_the_same() {
+        for text in [
+            "pkg:rpm/redhat/openssl@3.0.7-27.el9?arch=x86_64&epoch=1&distro=redhat-9.4",
+            "PKG:RPM/RedHat/openssl@3.0.7-27.el9?ARCH=x86_64&Epoch=1&distro=rhel-9",
+            "pkg://rpm/redhat/openssl@3.0.7-27.el9?epoch=1&distro=redhat-9#usr/lib",
+            "pkg:///rpm/redhat/openssl@1%3A3.0.7-27.el9?distro=rhel9",
+            "pkg:rpm//redhat//openssl@1:3.0.7-27.el9?epoch=1&distro=el9",
+            " pkg:rpm/redhat/openssl@3.0.7%2D27.el9?distro=redhat-9&epoch=1 ",
+        ] {
+            let purl: PackageUrl = text.parse().unwrap();
+            assert_eq!((purl.kind.as_str(), purl.name.as_str()), ("rpm", "openssl"), "{text}");
+            assert_eq!(purl.namespace.as_deref().map(|one| one.trim_matches('/')), Some("redhat"), "{text}");
+            assert_eq!(purl.rpm_version().as_deref(), Some("1:3.0.7-27.el9"), "{text}");
+            assert_eq!(purl.os().map(|os| os.to_string()).as_deref(), Some("rhel:9"), "{text}");
+        }
+        for (text, os) in [
+            ("pkg:deb/Debian/LibSSL3@1%3A3.0-1?distro=bookworm", "debian:12"),
+            ("pkg:deb/debian/libssl3@3.0-1?epoch=1&distro=debian-12", "debian:12"),
+            ("pkg:deb/ubuntu/libssl3@1:3.0-1?distro=jammy", "ubuntu:22.04"),
+            ("pkg:deb/ubuntu/libssl3@3.0-1?distro=ubuntu-22.04&epoch=1", "ubuntu:22.04"),
+            ("pkg:deb/ubuntu/libssl3@3.0-1?distro=22.04&epoch=1", "ubuntu:22.04"),
+        ] {
+            let purl: PackageUrl = text.parse().unwrap();
+            assert_eq!(
+                (purl.name.as_str(), purl.dpkg_version().as_deref()),
+                ("libssl3", Some("1:3.0-1")),
+                "{text}"
+            );
+            assert_eq!(purl.os().map(|found| found.to_string()).as_deref(), Some(os), "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod channels;
 mod format;
 mod sbom;
+mod sbom_xml;
 mod sources;
+mod spdx;
 mod tsv;
 
 use domain::package::RepositoryAnswer;

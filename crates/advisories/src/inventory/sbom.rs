@@ -1,4 +1,4 @@
-//! Inventories as SBOMs: CycloneDX and SPDX in JSON, as scanners write them of hosts and images. Packages are identified
+//! Inventories as SBOMs: CycloneDX and SPDX 2 in JSON, as scanners write them of hosts and images. Packages are identified
 //! by package URLs; those that are not of the distribution (`pkg:npm/...`) are left out.
 
 use std::collections::BTreeMap;
@@ -26,22 +26,28 @@ struct Metadata {
     component: Option<Component>,
 }
 
-#[derive(Deserialize)]
-struct Component {
-    r#type: Option<String>,
+#[derive(Default, Deserialize)]
+pub(super) struct Component {
+    pub r#type: Option<String>,
     #[serde(default)]
-    name: String,
-    version: Option<String>,
-    purl: Option<String>,
+    pub name: String,
+    pub version: Option<String>,
+    pub purl: Option<String>,
     supplier: Option<Supplier>,
-    publisher: Option<String>,
+    pub publisher: Option<String>,
     #[serde(default)]
     properties: List<Property, 1000>,
     #[serde(default)]
     components: List<Component, 500_000>,
 }
 
-#[derive(Deserialize)]
+impl Component {
+    pub(super) fn add_property(&mut self, name: String, value: String) {
+        self.properties.0.push(Property { name, value: Some(value) });
+    }
+}
+
+#[derive(Default, Deserialize)]
 struct Supplier {
     name: Option<String>,
 }
@@ -84,17 +90,18 @@ struct Reference {
     locator: Option<String>,
 }
 
-/// The fields of one part that both formats have.
-struct Part {
-    is_os: bool,
+/// The fields of one part that all formats have.
+#[derive(Default)]
+pub(super) struct Part {
+    pub is_os: bool,
     /// An installed program, not a file or the host itself.
-    is_library: bool,
-    name: String,
-    version: Option<String>,
-    purl: Option<String>,
+    pub is_library: bool,
+    pub name: String,
+    pub version: Option<String>,
+    pub purl: Option<String>,
     /// Source package, with its version if it differs.
-    source: Option<(String, Option<String>)>,
-    vendor: Option<String>,
+    pub source: Option<(String, Option<String>)>,
+    pub vendor: Option<String>,
 }
 
 pub(super) fn read_cyclonedx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
@@ -107,6 +114,7 @@ pub(super) fn read_cyclonedx(bytes: &[u8], os: Option<&OsRelease>) -> Result<Rea
     collect(parts, os)
 }
 
+/// SPDX 2.2 and 2.3.
 pub(super) fn read_spdx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
     let document: Spdx = parse(bytes, "SPDX")?;
     let parts = document.packages.0.into_iter().map(|package| {
@@ -125,14 +133,14 @@ pub(super) fn read_spdx(bytes: &[u8], os: Option<&OsRelease>) -> Result<ReadInve
     collect(parts.collect(), os)
 }
 
-fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: &str) -> Result<T, FeedError> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], format: &str) -> Result<T, FeedError> {
     let bytes = crate::feed::without_byte_order_mark(bytes);
     serde_json::from_slice(bytes)
         .map_err(|error| FeedError::Malformed(format!("the input is not a {format} document: {error}")))
 }
 
 /// The JSON parser limits the depth of components.
-fn add_component(component: Component, parts: &mut Vec<Part>) {
+pub(super) fn add_component(component: Component, parts: &mut Vec<Part>) {
     let property = |ending: &str| {
         let found = component.properties.0.iter().find(|property| property.name.ends_with(ending));
         found.and_then(|property| property.value.clone()).filter(|value| !value.is_empty())
@@ -162,11 +170,11 @@ fn add_component(component: Component, parts: &mut Vec<Part>) {
 }
 
 /// A person may have built a package for the distribution, so only an organization is a vendor.
-fn organization(supplier: &str) -> Option<String> {
+pub(super) fn organization(supplier: &str) -> Option<String> {
     Some(supplier.strip_prefix("Organization:")?.trim().to_owned())
 }
 
-fn built_from(text: &str) -> Option<(String, Option<String>)> {
+pub(super) fn built_from(text: &str) -> Option<(String, Option<String>)> {
     let mut words = text.strip_prefix("built package from: ")?.split_whitespace();
     Some((words.next()?.to_owned(), words.next().map(str::to_owned)))
 }
@@ -180,7 +188,7 @@ fn with_epoch(version: String, epoch: Option<&str>) -> String {
     }
 }
 
-fn collect(parts: Vec<Part>, os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
+pub(super) fn collect(parts: Vec<Part>, os: Option<&OsRelease>) -> Result<ReadInventory, FeedError> {
     let os = os.cloned().or_else(|| os_of(&parts)).ok_or_else(|| {
         FeedError::Malformed(
             "the SBOM does not name a known OS release; state which one the host runs".to_owned(),
@@ -219,11 +227,7 @@ fn os_of(parts: &[Part]) -> Option<OsRelease> {
     let mut counts: BTreeMap<OsRelease, usize> = BTreeMap::new();
     for part in parts {
         let purl = part.purl.as_deref().and_then(|purl| purl.parse::<PackageUrl>().ok());
-        let distro = purl
-            .as_ref()
-            .and_then(|purl| purl.qualifier("distro"))
-            .and_then(|distro| distro.rsplit_once('-'));
-        if let Some(os) = distro.and_then(|(name, version)| release(name, version)) {
+        if let Some(os) = purl.and_then(|purl| purl.os()) {
             *counts.entry(os).or_default() += 1;
         }
     }
@@ -237,22 +241,31 @@ fn installed(part: Part, packaging: Packaging) -> Option<Result<InstalledPackage
         return part.is_library.then(|| Err(format!("`{}` has no package URL", part.name)));
     };
     let kind = match packaging {
-        Packaging::Rpm => "pkg:rpm/",
-        Packaging::Dpkg => "pkg:deb/",
+        Packaging::Rpm => "rpm",
+        Packaging::Dpkg => "deb",
     };
-    if !text.starts_with(kind) {
-        return None;
-    }
     let purl: PackageUrl = match text.parse() {
         Ok(purl) => purl,
+        // Of the languages' packages nothing is read.
+        Err(_) if is_of_other_kind(&text) => return None,
         Err(error) => return Some(Err(format!("{error}"))),
     };
+    if purl.kind != kind {
+        return None;
+    }
     // Sources that were scanned are not installed.
     if matches!(purl.qualifier("arch"), Some("src" | "source")) {
         return None;
     }
     let vendor = part.vendor.filter(|vendor| !vendor.trim().is_empty());
     Some(package(&purl, part.source, packaging).map(|package| InstalledPackage { vendor, ..package }))
+}
+
+/// Whether a package URL that cannot be read is of another packaging system.
+fn is_of_other_kind(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    let kind = text.strip_prefix("pkg:").and_then(|rest| rest.trim_start_matches('/').split('/').next());
+    kind.is_some_and(|kind| kind != "rpm" && kind != "deb")
 }
 
 fn package(
@@ -262,7 +275,7 @@ fn package(
 ) -> Result<InstalledPackage, String> {
     let version = match packaging {
         Packaging::Rpm => purl.rpm_version(),
-        Packaging::Dpkg => purl.version.clone().map(|version| with_epoch(version, purl.qualifier("epoch"))),
+        Packaging::Dpkg => purl.dpkg_version(),
     };
     let version = version.ok_or_else(|| format!("`{}` has no version", purl.name))?;
     Version::parse(packaging, &version).map_err(|error| format!("{}: {error}", purl.name))?;

@@ -74,6 +74,7 @@ mod tests {
             arch: None,
             modules: Vec::new(),
             no_fix: None,
+            last_affected: None,
         }
     }
 

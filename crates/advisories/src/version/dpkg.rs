@@ -25,7 +25,18 @@ pub(super) fn parse(text: &str) -> Result<Version, &'static str> {
     if let Some(revision) = revision {
         check_revision(revision)?;
     }
-    Ok(Version { epoch, upstream_version: upstream.to_owned(), debian_revision: revision.map(str::to_owned) })
+    Ok(Version {
+        epoch,
+        upstream_version: with_last_number(upstream),
+        debian_revision: revision.map(with_last_number),
+    })
+}
+
+/// dpkg compares text and number in turns, and a number that is not there is 0: `5.1.` equals `5.1.0`, and `2a` equals `2a0`. The
+/// crate takes them for different, so the number is written out.
+fn with_last_number(part: &str) -> String {
+    let is_complete = part.ends_with(|c: char| c.is_ascii_digit());
+    if is_complete || part.is_empty() { part.to_owned() } else { format!("{part}0") }
 }
 
 /// dpkg reads the epoch with `strtol`, which accepts a sign, and limits it to `INT_MAX`.

@@ -13,6 +13,33 @@ fn dpkg(a: &str, b: &str) -> Ordering {
 }
 
 #[test]
+fn number_that_is_not_there_is_0_for_dpkg() {
+    for (a, b) in [
+        ("5.1.0-1", "5.1.-1"),
+        ("5.1.-1", "5.1.0-1"),
+        ("2a", "2a0"),
+        ("1.2~rc", "1.2~rc0"),
+        ("1-1ubuntu", "1-1ubuntu0"),
+        ("1-0", "1"),
+        ("1-1~", "1-1~0"),
+    ] {
+        assert_eq!(compare(Packaging::Dpkg, a, b).unwrap(), Ordering::Equal, "{a} {b}");
+    }
+    for (lower, higher) in
+        [("5.1.-1", "5.1.1-1"), ("1~rc", "1"), ("1-1~", "1-1"), ("2a", "2b"), ("2a", "2a.1")]
+    {
+        assert_eq!(compare(Packaging::Dpkg, lower, higher).unwrap(), Ordering::Less, "{lower} {higher}");
+    }
+}
+
+#[test]
+fn release_of_an_rpm_begins_after_the_last_hyphen() {
+    let version = Version::parse(Packaging::Rpm, "1:2.0-rc1-3.el9").unwrap();
+    assert_eq!((version.upstream(), version.release()), ("2.0-rc1", "3.el9"));
+    assert_eq!(compare(Packaging::Rpm, "2.0-rc1-3", "2.0-rc1-10").unwrap(), Ordering::Less);
+}
+
+#[test]
 fn absent_epoch_is_zero() {
     assert_eq!(rpm("0:1.0-1", "1.0-1"), Equal);
     assert_eq!(rpm(":1.0-1", "1.0-1"), Equal);

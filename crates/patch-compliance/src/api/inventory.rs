@@ -63,7 +63,7 @@ struct InventoryParams {
 /// Push package inventories: one as JSON, or many as `application/x-ndjson`, one per line; gzip is accepted.
 ///
 /// The inventory of one host may also be the output of its package manager (`text/tab-separated-values`), or an SBOM
-/// (`application/vnd.cyclonedx+json`, `application/spdx+json`). These formats do not name the host: give it in the query
+/// (`application/vnd.cyclonedx+json` or `+xml`, `application/spdx+json`, `text/spdx` for tags and values). These formats do not name the host: give it in the query
 /// parameters. The lines are the output of
 /// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
@@ -73,7 +73,8 @@ struct InventoryParams {
 /// than the stored one changes nothing.
 #[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
     request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
-        (String = "application/vnd.cyclonedx+json"), (String = "application/spdx+json"))),
+        (String = "application/vnd.cyclonedx+json"), (String = "application/vnd.cyclonedx+xml"), (String = "application/spdx+json"),
+        (String = "text/spdx"))),
     responses((status = 200, body = InventoryReport), (status = "4XX", body = Problem)))]
 async fn push_inventory(
     State(app): State<App>,
@@ -88,7 +89,9 @@ async fn push_inventory(
     let foreign = match content_type.as_str() {
         "text/tab-separated-values" | "text/plain" => InventoryFormat::Tsv,
         "application/vnd.cyclonedx+json" => InventoryFormat::CycloneDx,
+        "application/vnd.cyclonedx+xml" => InventoryFormat::CycloneDxXml,
         "application/spdx+json" => InventoryFormat::Spdx,
+        "text/spdx" => InventoryFormat::SpdxTagValue,
         "application/json" => {
             let whole = receive(body, RECORD_BYTES).await?;
             return push_json(&app, &caller, params, whole).await.map(Json);
@@ -101,11 +104,17 @@ async fn push_inventory(
             return Err(ApiError::new(
                 problem_types::UNSUPPORTED_MEDIA_TYPE,
                 "send `application/json` for one inventory or `application/x-ndjson` for many; `text/tab-separated-values`, \
-                 `application/vnd.cyclonedx+json` and `application/spdx+json` for one host from other tools",
+                 `application/vnd.cyclonedx+json`, `application/vnd.cyclonedx+xml`, `application/spdx+json` and `text/spdx` for one \
+                 host from other tools",
             ));
         }
     };
     let whole = receive(body, FOREIGN_BYTES).await?;
+    // SPDX 3.0 has the media type of version 2.
+    let foreign = match InventoryFormat::recognise(&whole[..whole.len().min(4096)]) {
+        Some(InventoryFormat::Spdx3) if foreign == InventoryFormat::Spdx => InventoryFormat::Spdx3,
+        _ => foreign,
+    };
     push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
 }
 
@@ -117,7 +126,7 @@ async fn push_json(
     whole: Vec<u8>,
 ) -> ApiResult<InventoryReport> {
     match InventoryFormat::recognise(&whole[..whole.len().min(4096)]) {
-        Some(format @ (InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
+        Some(format @ (InventoryFormat::CycloneDx | InventoryFormat::Spdx | InventoryFormat::Spdx3)) => {
             push_foreign(app, caller, format, params, &whole).await
         }
         _ => {

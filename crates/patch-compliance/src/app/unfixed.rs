@@ -1,6 +1,6 @@
 //! Vulnerabilities for which the vendor has no fix.
 
-use advisories::OsRelease;
+use advisories::{OsRelease, advisory::AffectedRange};
 use api_types::{page::Page, patch::UnfixedVulnerability};
 use domain::ids::CiId;
 use service_kit::{ApiResult, page::PageRequest, page::page};
@@ -30,10 +30,12 @@ pub(crate) async fn list_unfixed(
     })
 }
 
-/// Whether the installed version is not older than the first affected one. One that cannot be compared counts.
+/// Whether the installed version is in the affected range. One that cannot be compared counts.
 fn is_vulnerable(row: &UnfixedRow) -> bool {
-    let (Some(introduced), Ok(os)) = (&row.introduced, row.os.parse::<OsRelease>()) else { return true };
-    advisories::compare(os.packaging(), &row.package.version, introduced).map_or(true, |order| order.is_ge())
+    let Ok(os) = row.os.parse::<OsRelease>() else { return true };
+    let range =
+        AffectedRange { introduced: row.introduced.as_deref(), last_affected: row.last_affected.as_deref() };
+    range.includes(os.packaging(), &row.package.version)
 }
 
 fn unfixed(row: UnfixedRow) -> UnfixedVulnerability {

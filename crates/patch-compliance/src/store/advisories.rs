@@ -113,10 +113,11 @@ async fn insert_packages(
     };
     sqlx::query!(
         "INSERT INTO patch.advisory_packages
-             (advisory_no, position, os, package, package_kind, introduced, fixed, arch, modules, no_fix)
-         SELECT advisory_no, position, os, package, kind, introduced, fixed, arch, ARRAY(SELECT jsonb_array_elements_text(modules)), no_fix
-         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::text[])
-             AS t (advisory_no, position, os, package, kind, introduced, fixed, arch, modules, no_fix)",
+             (advisory_no, position, os, package, package_kind, introduced, fixed, arch, modules, no_fix, last_affected)
+         SELECT advisory_no, position, os, package, kind, introduced, fixed, arch, ARRAY(SELECT jsonb_array_elements_text(modules)), no_fix,
+             last_affected
+         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::text[],
+             $11::text[]) AS t (advisory_no, position, os, package, kind, introduced, fixed, arch, modules, no_fix, last_affected)",
         &packages.iter().map(|(no, ..)| *no).collect::<Vec<_>>(),
         &packages.iter().map(|(_, position, _)| *position).collect::<Vec<_>>(),
         &packages.iter().map(|(.., package)| package.os.to_string()).collect::<Vec<_>>(),
@@ -128,6 +129,7 @@ async fn insert_packages(
         &modules.collect::<Result<Vec<_>, _>>()?,
         &packages.iter().map(|(.., package)| package.no_fix.map(|state| state.name().to_owned())).collect::<Vec<_>>()
             as &[Option<String>],
+        &optional(|package| &package.last_affected) as &[Option<String>],
     )
     .execute(conn)
     .await?;
@@ -220,6 +222,7 @@ fn fixes_of(rows: Vec<FixRow>) -> ApiResult<(Vec<Advisory>, HashMap<String, i32>
             arch: row.arch,
             modules,
             no_fix: None,
+            last_affected: None,
         });
     }
     Ok((found.into_values().collect(), numbers))

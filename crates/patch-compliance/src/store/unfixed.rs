@@ -18,6 +18,7 @@ pub struct UnfixedRow {
     pub os: String,
     /// First affected version; `None` means from the beginning.
     pub introduced: Option<String>,
+    pub last_affected: Option<String>,
     pub no_fix: TextColumn<NoFix>,
     pub package_no: i32,
     pub package: Json<InstalledPackage>,
@@ -33,7 +34,7 @@ pub async fn list_unfixed(
     let rows = sqlx::query_as!(
         UnfixedRow,
         r#"SELECT a.no AS advisory_no, a.id AS advisory_id, a.cves, a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, p.os,
-               p.introduced, coalesce(p.no_fix, 'open') AS "no_fix!: TextColumn<NoFix>", i.no AS package_no, i.body AS "package: Json<InstalledPackage>"
+               p.introduced, p.last_affected, coalesce(p.no_fix, 'open') AS "no_fix!: TextColumn<NoFix>", i.no AS package_no, i.body AS "package: Json<InstalledPackage>"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id JOIN patch.package_sets k ON k.no = s.set_no
            JOIN patch.set_findings f ON f.set_no = s.set_no CROSS JOIN LATERAL unnest(k.package_nos) AS n (no)
            JOIN patch.packages i ON i.no = n.no

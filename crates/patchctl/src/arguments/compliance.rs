@@ -161,7 +161,7 @@ pub enum ExportFormat {
 pub enum InventoryCommand {
     /// Send the packages of one host, or of many (NDJSON, one object per line). The format is recognised by the content.
     ///
-    /// The platform's own format (JSON or YAML) names the host. For an SBOM (CycloneDX or SPDX in JSON) and for the output
+    /// The platform's own format (JSON or YAML) names the host. For an SBOM (CycloneDX in JSON or XML, SPDX) and for the output
     /// of a package manager, --ci names the host.
     #[command(after_help = "\
 Examples:

@@ -30,7 +30,16 @@ pub async fn run(connection: &Connection, command: InventoryCommand, printer: Pr
                 file.display()
             )));
         }
-        (None, Some(InventoryFormat::CycloneDx | InventoryFormat::Spdx)) => {
+        (
+            None,
+            Some(
+                InventoryFormat::CycloneDx
+                | InventoryFormat::CycloneDxXml
+                | InventoryFormat::Spdx
+                | InventoryFormat::SpdxTagValue
+                | InventoryFormat::Spdx3,
+            ),
+        ) => {
             return Err(Failure::usage(format!("`{}` is an SBOM; name its host with --ci", file.display())));
         }
         (None, _) if is_ndjson(&bytes) => client.push_inventories(bytes).await?,
@@ -48,7 +57,9 @@ fn content_type(format: InventoryFormat) -> &'static str {
     match format {
         InventoryFormat::Tsv => "text/tab-separated-values",
         InventoryFormat::CycloneDx => "application/vnd.cyclonedx+json",
-        InventoryFormat::Spdx => "application/spdx+json",
+        InventoryFormat::CycloneDxXml => "application/vnd.cyclonedx+xml",
+        InventoryFormat::Spdx | InventoryFormat::Spdx3 => "application/spdx+json",
+        InventoryFormat::SpdxTagValue => "text/spdx",
     }
 }
 

@@ -81,7 +81,7 @@ fn read_inventory(
     let bytes = input::read(path)?;
     let format = InventoryFormat::recognise(&bytes[..bytes.len().min(4096)]).ok_or_else(|| {
         Failure::usage(format!(
-            "`{}` is not a list of packages or an SBOM (CycloneDX or SPDX in JSON)",
+            "`{}` is not a list of packages or an SBOM (CycloneDX or SPDX)",
             path.display()
         ))
     })?;

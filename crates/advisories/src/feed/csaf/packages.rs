@@ -325,7 +325,17 @@ impl PackageReader {
         let affected = told.map(|(place, modules)| {
             let no_fix = self.unfixed.get(&place).copied();
             let PlaceOfFix { os, package, kind: package_kind, introduced, fixed, arch } = place;
-            AffectedPackage { os, package, package_kind, introduced, fixed, arch, modules, no_fix }
+            AffectedPackage {
+                os,
+                package,
+                package_kind,
+                introduced,
+                fixed,
+                arch,
+                modules,
+                no_fix,
+                last_affected: None,
+            }
         });
         (affected.collect(), self.not_affected)
     }

@@ -71,6 +71,7 @@ fn source_fix(os: OsRelease, source: &str, fixed: Result<&str, NoFix>) -> Affect
         arch: None,
         modules: Vec::new(),
         no_fix: fixed.err(),
+        last_affected: None,
     }
 }
 

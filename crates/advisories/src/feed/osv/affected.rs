@@ -77,12 +77,12 @@ impl AffectedReader {
         // Without a fix they are the newest builds, which lack it, too.
         let has_fix = self.packages[before..].iter().any(|one| one.fixed.is_some());
         if os.distribution().is_ubuntu() && has_fix {
-            self.read_ubuntu_binaries(&os, binaries);
+            self.read_ubuntu_binaries(&os, &package.name, binaries);
         }
     }
 
     /// For hosts whose inventory does not name the source of a package.
-    fn read_ubuntu_binaries(&mut self, os: &OsRelease, binaries: Vec<(String, String)>) {
+    fn read_ubuntu_binaries(&mut self, os: &OsRelease, source: &str, binaries: Vec<(String, String)>) {
         for (name, fixed) in binaries {
             let name = match dpkg_series(&name) {
                 Some(series) if series.starts_with("linux-image-") => series,
@@ -91,7 +91,8 @@ impl AffectedReader {
                 None => name,
             };
             let key = (os.clone(), name, fixed);
-            if is_package_name(&key.1) && !self.binaries_seen.contains(&key) {
+            // A package without a known source counts as its own.
+            if key.1 != source && is_package_name(&key.1) && !self.binaries_seen.contains(&key) {
                 self.push(os, &key.1, PackageKind::Binary, None, Some(key.2.clone()));
                 self.binaries_seen.insert(key);
             }
@@ -130,7 +131,11 @@ impl AffectedReader {
                     open = false;
                 }
                 // The vendor knows the end of the range, but offers nothing to install.
-                Event::LastAffected(_) | Event::Limit(_) => {
+                Event::LastAffected(version) => {
+                    self.push_until(os, package, kind, introduced.take(), version);
+                    open = false;
+                }
+                Event::Limit(_) => {
                     self.push(os, package, kind, introduced.take(), None);
                     open = false;
                 }
@@ -138,6 +143,25 @@ impl AffectedReader {
         }
         if open {
             self.push(os, package, kind, introduced, None);
+        }
+    }
+
+    /// A range whose last version is known, without a fix.
+    fn push_until(
+        &mut self,
+        os: &OsRelease,
+        package: &str,
+        kind: PackageKind,
+        introduced: Option<String>,
+        last_affected: String,
+    ) {
+        if let Err(error) = Version::parse(os.packaging(), &last_affected) {
+            return self.warn(format!("{error}; this range of `{package}` is not matched"));
+        }
+        let before = self.packages.len();
+        self.push(os, package, kind, introduced, None);
+        for added in &mut self.packages[before..] {
+            added.last_affected = Some(last_affected.clone());
         }
     }
 
@@ -165,6 +189,7 @@ impl AffectedReader {
             arch: None,
             modules: if modular { self.streams.clone() } else { Vec::new() },
             no_fix,
+            last_affected: None,
         });
     }
 

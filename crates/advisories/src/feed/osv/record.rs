@@ -72,9 +72,8 @@ pub(super) struct Range {
 pub(super) enum Event {
     Introduced(String),
     Fixed(String),
-    #[expect(dead_code, reason = "an end without a fix only has to differ from one with a fix")]
     LastAffected(String),
-    #[expect(dead_code, reason = "as for `LastAffected`")]
+    #[expect(dead_code, reason = "an end without a fix only has to differ from one with a fix")]
     Limit(String),
 }
 

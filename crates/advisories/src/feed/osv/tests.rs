@@ -201,3 +201,42 @@ proptest! {
         let _ = read_text(&bytes[..], "x", &Limits::default(), &mut |_| ControlFlow::Continue(()));
     }
 }
+
+#[test]
+fn last_affected_version_ends_a_range_without_a_fix() {
+    let text = r#"{"id":"CVE-2026-90001","modified":"2026-01-06T09:00:00Z","upstream":["CVE-2026-90002"],"affected":[
+        {"package":{"ecosystem":"Debian:12","name":"tool"},"ranges":[{"type":"ECOSYSTEM","events":[
+            {"introduced":"1.0"},{"last_affected":"1.4-2"},{"introduced":"2.0"},{"fixed":"2.1-1"}]}]},
+        {"package":{"ecosystem":"AlmaLinux:9","name":"tool"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.1-1.el9"}]}]},
+        {"package":{"ecosystem":"npm","name":"tool"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"2"}]}]}]}"#;
+    let read = parse_record(text.as_bytes(), "x", &Limits::default()).unwrap();
+    let told: Vec<_> = read
+        .advisory
+        .affected
+        .iter()
+        .map(|one| {
+            (
+                one.os.to_string(),
+                one.introduced.as_deref(),
+                one.last_affected.as_deref(),
+                one.fixed.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("debian:12".to_owned(), Some("1.0"), Some("1.4-2"), None),
+            ("debian:12".to_owned(), Some("2.0"), None, Some("2.1-1")),
+            ("almalinux:9".to_owned(), None, None, Some("2.1-1.el9")),
+        ]
+    );
+    assert_eq!(read.advisory.cves, ["CVE-2026-90001", "CVE-2026-90002"]);
+    assert_eq!(read.warnings, ["ecosystem `npm` is not known, its packages are not matched"]);
+    let range = crate::advisory::AffectedRange { introduced: Some("1.0"), last_affected: Some("1.4-2") };
+    for (version, expected) in
+        [("0.9-1", false), ("1.0-1", true), ("1.4-2", true), ("1.4-3", false), ("-", true)]
+    {
+        assert_eq!(range.includes(crate::Packaging::Dpkg, version), expected, "{version}");
+    }
+}

@@ -140,5 +140,6 @@ fn affected(
         arch: (!package.arch.is_empty()).then(|| package.arch.clone()),
         modules,
         no_fix: None,
+        last_affected: None,
     })
 }

@@ -169,7 +169,7 @@ fn append(texts: &mut [String], text: &str) {
 }
 
 /// XML's own entities and characters by number; any other reference stays as it is written.
-fn resolve(reference: &BytesRef<'_>) -> String {
+pub(crate) fn resolve(reference: &BytesRef<'_>) -> String {
     if let Ok(Some(character)) = reference.resolve_char_ref() {
         return character.to_string();
     }

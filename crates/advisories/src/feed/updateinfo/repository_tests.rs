@@ -77,3 +77,35 @@ fn update_that_does_not_state_an_os_release_is_warned_of() {
         assert!(warnings[0].contains("states an OS release, it is not matched"), "{warnings:?}");
     }
 }
+
+#[test]
+fn reissued_update_replaces_builds_and_may_withdraw_them() {
+    let update = |status: &str, updated: &str, version: &str| {
+        format!(
+            r#"<update from="a@vendor.example" status="{status}" type="security" version="2"><id>ALSA-2026:1</id><title>t</title>
+            <issued date="2026-01-06"/><updated date="{updated}"/><pkglist><collection>
+            <package name="tool" version="{version}" release="1.el9" epoch="0" arch="x86_64"/></collection></pkglist></update>"#
+        )
+    };
+    let read_all = |updates: &[String]| {
+        let mut met = Vec::new();
+        let text = format!("<updates>{}</updates>", updates.concat());
+        read(text.as_bytes(), &Limits::default(), &mut |outcome| {
+            met.push(outcome.unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        crate::Index::new(met)
+    };
+    let (first, second) = (update("final", "2026-01-06", "2.0"), update("final", "2026-02-06", "2.1"));
+    let withdrawn = update("retracted", "2026-03-06", "2.1");
+    for updates in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
+        let index = read_all(&updates);
+        assert_eq!(index.advisories().len(), 1);
+        assert_eq!(index.advisories()[0].affected[0].fixed.as_deref(), Some("2.1-1.el9"));
+        assert!(index.advisories()[0].is_in_force());
+    }
+    assert!(!read_all(&[first.clone(), withdrawn.clone()]).advisories()[0].is_in_force());
+    let again = update("final", "2026-04-06", "2.2");
+    assert!(read_all(&[withdrawn, again]).advisories()[0].is_in_force());
+}
