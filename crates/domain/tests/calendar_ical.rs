@@ -133,7 +133,11 @@ fn refusals_name_the_line() {
         (vec![start, end, "EXDATE:20260301T000000Z"], 2, "`except` leaves out"),
         (vec![start, end, "RRULE:FREQ=DAILY", "EXDATE:someday"], 7, "not a valid `EXDATE`"),
         (vec![start, end, "RRULE:FREQ=DAILY", "RDATE:20260303T000000Z"], 7, "`RDATE` is not supported"),
-        (vec![start, end, "RECURRENCE-ID:20260301T000000Z"], 6, "`RECURRENCE-ID` is not supported"),
+        (
+            vec![start, end, "RECURRENCE-ID;RANGE=THISANDFUTURE:20260301T000000Z"],
+            6,
+            "`RECURRENCE-ID;RANGE` is not supported",
+        ),
         (vec![start, end, "X-PATCH-RECURRENCE:{}"], 6, "JSON of a recurrence"),
         (vec![start, end, "X-PATCH-KEEP-OPEN-DAYS:22"], 6, "use 0 to 21"),
         (vec![start, end, "X-PATCH-KEEP-OPEN-DAYS:2", "X-PATCH-EFFECT:ALLOW"], 2, "`keep_open_days`"),

@@ -214,6 +214,16 @@ fn zip(entries: &[&[u8]]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
+fn tar(entries: &[&[u8]]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast()));
+    for (number, entry) in entries.iter().enumerate() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(entry.len() as u64);
+        archive.append_data(&mut header, format!("{number}.json"), *entry).unwrap();
+    }
+    archive.into_inner().unwrap().finish().unwrap()
+}
+
 #[test]
 fn samples_of_every_format_are_read_whole() {
     let mut kinds = std::collections::BTreeSet::new();
@@ -227,7 +237,7 @@ fn samples_of_every_format_are_read_whole() {
         let (packed, _) = read(&gzip(&content)).unwrap();
         assert_eq!(packed, records, "{} reads the same when it is packed", file.display());
     }
-    assert_eq!(kinds.len(), 11, "every format but the zip has a sample: {kinds:?}");
+    assert_eq!(kinds.len(), 11, "every format but the archives has a sample: {kinds:?}");
 }
 
 #[test]
@@ -253,7 +263,8 @@ fn changed_packings_break_no_reader() {
     let feeds = feeds();
     let jsons: Vec<&[u8]> =
         feeds.iter().filter(|(_, text)| text.starts_with(b"{")).map(|(_, text)| &text[..]).collect();
-    let packed: Vec<Vec<u8>> = feeds.iter().map(|(_, text)| gzip(text)).chain([zip(&jsons)]).collect();
+    let packed: Vec<Vec<u8>> =
+        feeds.iter().map(|(_, text)| gzip(text)).chain([zip(&jsons), tar(&jsons)]).collect();
     let mut random = Random(0x70_61_63_6B);
     for content in &packed {
         for _ in 0..rounds() / 2 {
@@ -264,11 +275,20 @@ fn changed_packings_break_no_reader() {
     }
 }
 
+const FORMATS: [InventoryFormat; 6] = [
+    InventoryFormat::Tsv,
+    InventoryFormat::CycloneDx,
+    InventoryFormat::CycloneDxXml,
+    InventoryFormat::Spdx,
+    InventoryFormat::SpdxTagValue,
+    InventoryFormat::Spdx3,
+];
+
 #[test]
 fn changed_inventories_break_no_reader() {
     let contents: Vec<Vec<u8>> =
         files(&samples().join("inventories")).into_iter().map(|file| fs::read(file).unwrap()).collect();
-    assert_eq!(contents.len(), 4);
+    assert_eq!(contents.len(), 7);
     let advisories = feeds().into_iter().filter_map(|(_, text)| read(&text)).flat_map(|(records, _)| records);
     let advisories = advisories.filter_map(|record| match record {
         FeedRecord::Advisory(advisory) => Some(*advisory),
@@ -280,7 +300,7 @@ fn changed_inventories_break_no_reader() {
     for content in &contents {
         for _ in 0..rounds() {
             let changed = change(content, &contents, &mut random);
-            for format in [InventoryFormat::Tsv, InventoryFormat::CycloneDx, InventoryFormat::Spdx] {
+            for format in FORMATS {
                 for os in &releases {
                     let Ok(read) = read_inventory(&changed, format, Some(os)) else { continue };
                     let facts = advisories::HostFacts::new(os.clone());

@@ -7,6 +7,7 @@ mod package_questions;
 mod patching;
 mod playbooks;
 mod reboots;
+mod repositories;
 mod stopping;
 mod stub;
 mod versions;

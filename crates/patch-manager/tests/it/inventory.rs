@@ -285,6 +285,11 @@ async fn output_of_package_managers_and_scanners_is_accepted() {
         ("cyclonedx.json", "application/vnd.cyclonedx+json", ""),
         ("cyclonedx.json", "application/json", ""),
         ("spdx.json", "application/spdx+json", "&scan_id=s-1"),
+        ("cyclonedx.xml", "application/vnd.cyclonedx+xml", ""),
+        ("host.spdx", "text/spdx", ""),
+        ("spdx-3.json", "application/spdx+json", ""),
+        ("spdx-3.json", "application/json", ""),
+        ("dpkg-query.tsv", "text/plain", "&os=ubuntu:20.04&channels=esm-infra,fips-updates"),
     ];
     for (number, (file, content_type, query)) in cases.into_iter().enumerate() {
         let host = format!("host-{number}");

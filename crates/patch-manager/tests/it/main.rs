@@ -4,6 +4,7 @@
 mod advisories;
 mod bad_input;
 mod calendars;
+mod channels;
 mod compliance;
 mod coverage;
 mod exceptions;

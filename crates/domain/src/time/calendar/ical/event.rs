@@ -21,8 +21,9 @@ pub(super) struct Event {
 }
 
 /// What an event may have once.
-const SINGLE: [&str; 11] = [
+const SINGLE: [&str; 12] = [
     "UID",
+    "RECURRENCE-ID",
     "SUMMARY",
     "DESCRIPTION",
     "STATUS",
@@ -36,7 +37,7 @@ const SINGLE: [&str; 11] = [
 ];
 
 /// What changes when an event happens and is not understood.
-const UNSUPPORTED: [&str; 2] = ["EXRULE", "RECURRENCE-ID"];
+const UNSUPPORTED: [&str; 1] = ["EXRULE"];
 
 impl Event {
     pub(super) fn new(begin_line: usize) -> Self {
@@ -81,6 +82,40 @@ impl Event {
         Ok(())
     }
 
+    /// The occurrence of another event that this one replaces: the other's identity and the line with the original start.
+    pub(super) fn replaces(&self) -> Option<(String, &Line)> {
+        Some((self.uid()?, self.single.get("RECURRENCE-ID")?))
+    }
+
+    /// The identity of an event that recurs and may have occurrences that others replace.
+    pub(super) fn recurring_uid(&self) -> Option<String> {
+        let recurs = ["RRULE", "X-PATCH-RECURRENCE"].iter().any(|name| self.single.contains_key(name));
+        self.uid().filter(|_| recurs && !self.single.contains_key("RECURRENCE-ID"))
+    }
+
+    fn uid(&self) -> Option<String> {
+        self.single.get("UID").map(|line| unescape(&line.value))
+    }
+
+    /// Leaves out the occurrence that another event replaces.
+    pub(super) fn leave_out(&mut self, original: Line) {
+        self.except.push(original);
+    }
+
+    /// A replaced occurrence concerns the same hosts with the same effect, unless it says otherwise.
+    pub(super) fn inherit(&mut self, scope: &BTreeMap<String, String>, effect: Option<&Line>) {
+        if self.scope.is_empty() {
+            self.scope.clone_from(scope);
+        }
+        if let Some(effect) = effect {
+            self.single.entry("X-PATCH-EFFECT").or_insert_with(|| effect.clone());
+        }
+    }
+
+    pub(super) fn scope_and_effect(&self) -> (BTreeMap<String, String>, Option<Line>) {
+        (self.scope.clone(), self.single.get("X-PATCH-EFFECT").cloned())
+    }
+
     /// `None` for a cancelled event.
     pub(super) fn into_freeze(self, zones: &Zones) -> Result<Option<Freeze>, IcalError> {
         let cancelled =
@@ -89,7 +124,11 @@ impl Event {
             return Ok(None);
         }
         let uid = self.required("UID")?;
-        let uid = unescape(&uid.value);
+        let uid = match self.single.get("RECURRENCE-ID") {
+            // Each entry of a calendar has an identity of its own.
+            Some(original) => format!("{}/{}", unescape(&uid.value), original.value.trim()),
+            None => unescape(&uid.value),
+        };
         let start = self.required("DTSTART")?;
         let (begins, starts) = at(start, || {
             let begins = moment("DTSTART", start, zones)?;

@@ -6,6 +6,7 @@ use super::{IcalError, IcalProblem};
 const MAX_LINE_BYTES: usize = 16 << 10;
 
 /// A property as it was written, its name and parameter names in upper case.
+#[derive(Clone)]
 pub(super) struct Line {
     /// Of its first physical line, counted from 1.
     pub(super) number: usize,

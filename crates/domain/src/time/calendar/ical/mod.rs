@@ -1,6 +1,6 @@
 //! iCalendar (RFC 5545) in and out, for the part of it that a freeze calendar needs.
 //!
-//! What would change the meaning and is not understood (`RDATE`, `RECURRENCE-ID`, `BYWEEKNO`, ...) is refused with its line
+//! What would change the meaning and is not understood (`RDATE`, `EXRULE`, `BYWEEKNO`, ...) is refused with its line
 //! number, never skipped: a freeze silently read wrong is worse than none.
 //!
 //! Properties of our own: `X-PATCH-SCOPE:env=prod`, one per tag, `X-PATCH-EFFECT:DENY` or `ALLOW`, `X-PATCH-KEEP-OPEN-DAYS`,
@@ -12,6 +12,8 @@ mod rule;
 mod time;
 mod write;
 mod zone;
+
+use std::collections::BTreeMap;
 
 use super::{CalendarError, FreezeCalendar, MAX_ENTRIES};
 use chrono::{DateTime, Utc};
@@ -217,10 +219,34 @@ impl Reader {
                 IcalProblem::UnknownTimeZone { name: zone::shown(&line.value) }.at(line.number)
             })?;
         }
+        replace_occurrences(&mut self.events)?;
         let mut entries = Vec::with_capacity(self.events.len());
         for event in self.events {
             entries.extend(event.into_freeze(&self.zones)?);
         }
         FreezeCalendar::new(entries).map_err(|error| IcalProblem::Entry(error).at(last_line))
     }
+}
+
+/// Occurrences that were moved or cancelled are events of their own (`RECURRENCE-ID`): the recurring event leaves them out.
+fn replace_occurrences(events: &mut [Event]) -> Result<(), IcalError> {
+    let mut recurring: BTreeMap<String, usize> = BTreeMap::new();
+    for (position, event) in events.iter().enumerate() {
+        recurring.extend(event.recurring_uid().map(|uid| (uid, position)));
+    }
+    for position in 0..events.len() {
+        let Some((uid, original)) = events[position].replaces() else { continue };
+        let original = original.clone();
+        if original.parameter("RANGE").is_some() {
+            // It would replace all later occurrences, too.
+            let property = "RECURRENCE-ID;RANGE".to_owned();
+            return Err(IcalProblem::Unsupported { property }.at(original.number));
+        }
+        // The file may have only the occurrence.
+        let Some(&of) = recurring.get(&uid) else { continue };
+        events[of].leave_out(original);
+        let (scope, effect) = events[of].scope_and_effect();
+        events[position].inherit(&scope, effect.as_ref());
+    }
+    Ok(())
 }
