@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use domain::compliance::NoFix;
 
 use crate::cvss::CvssVector;
-use crate::feed;
 use crate::module_stream::ModuleStream;
 use crate::os::OsRelease;
 use crate::severity::Severity;
@@ -83,11 +82,6 @@ impl Advisory {
             is_part: false,
             is_undated: false,
         }
-    }
-
-    /// Whether it is of this publisher. Earlier versions took the publisher of an unknown id from the id itself.
-    pub fn is_of(&self, publisher: &str) -> bool {
-        self.source == publisher || feed::publisher_in_unknown_id(&self.id).as_deref() == Some(publisher)
     }
 
     /// Merges another part of the same notice; see [`Advisory::is_part`]. If both name a package, the part modified last

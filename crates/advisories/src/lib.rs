@@ -7,6 +7,7 @@
 
 pub mod version;
 
+pub mod kernel_name;
 pub mod module_stream;
 pub mod os;
 pub mod purl;

@@ -27,7 +27,7 @@ pub(crate) use content::without_byte_order_mark;
 pub use content::{FeedKind, PREFIX_BYTES, recognise};
 pub use limits::Limits;
 pub use packed::Packing;
-pub(crate) use vendor::publisher_in_unknown_id;
+pub use vendor::is_of;
 
 /// A record that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! The publisher and the kind of an advisory, from its id.
 
+use crate::advisory::Advisory;
 use crate::advisory::AdvisoryKind::{self, Bugfix, Enhancement, Security};
 
 /// Prefixes of ids, the longer of two similar ones first.
@@ -55,9 +56,14 @@ pub(super) fn source_and_kind(id: &str) -> (String, AdvisoryKind) {
 }
 
 /// What stands for the publisher where nothing else names it: the beginning of the id. `None` if its publisher is known.
-pub(crate) fn publisher_in_unknown_id(id: &str) -> Option<String> {
+fn publisher_in_unknown_id(id: &str) -> Option<String> {
     let prefix = || id.split_once('-').map_or("other", |(prefix, _)| prefix);
     known(id).is_none().then(|| prefix().to_ascii_lowercase())
+}
+
+/// Whether a notice is of this publisher. Earlier versions took the publisher of an unknown id from the id itself.
+pub fn is_of(advisory: &Advisory, publisher: &str) -> bool {
+    advisory.source == publisher || publisher_in_unknown_id(&advisory.id).as_deref() == Some(publisher)
 }
 
 /// The publisher of an id that may be in the style of none: as the feed names it (`errata@repo.example`, `Example Team`).

@@ -27,6 +27,7 @@ use domain::package::RepositoryAnswer;
 
 use crate::advisory::{Advisory, AffectedPackage, PackageKind};
 use crate::inventory::{HostFacts, InstalledPackage, Inventory};
+use crate::kernel_name::series_of_image;
 use crate::version::{Packaging, Version};
 
 use architecture::Architectures;
@@ -35,7 +36,6 @@ use installed::Installed;
 
 pub use architecture::shows_architecture;
 pub use index::Index;
-pub use kernel::dpkg_series;
 pub use other_fix::has_other_fix;
 pub use rule::Rule;
 
@@ -115,7 +115,7 @@ fn match_packages<'a>(index: &'a Index, facts: &'a HostFacts, installed: &[Insta
     for os in facts.matched_releases() {
         let Some(release) = index.release(&os) else { continue };
         for item in installed {
-            let series = kernel::dpkg_series(&item.package.name).filter(|_| packaging == Packaging::Dpkg);
+            let series = series_of_image(&item.package.name).filter(|_| packaging == Packaging::Dpkg);
             let sides = [
                 (release.fixes_of_binary(&item.package.name), &item.version),
                 (series.map_or(&[][..], |series| release.fixes_of_binary(&series)), &item.version),

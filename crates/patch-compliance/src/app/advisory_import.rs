@@ -15,7 +15,7 @@ use std::{
 
 use advisories::{
     Advisory, OsRelease,
-    feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, read_feed},
+    feed::{FeedError, FeedKind, FeedRecord, Limits, ReadReport, RecordError, is_of, read_feed},
 };
 use api_types::patch::{AdvisoryImportReport, RefusedAdvisory};
 use chrono::{DateTime, Utc};
@@ -281,7 +281,7 @@ impl Import {
     fn merge(&self, advisories: &mut BTreeMap<String, Advisory>, advisory: Advisory) {
         match advisories.get_mut(&advisory.id) {
             None => drop(advisories.insert(advisory.id.clone(), advisory)),
-            Some(known) if !known.is_of(&advisory.source) => {
+            Some(known) if !is_of(known, &advisory.source) => {
                 let error = of_other_publisher(&advisory, &known.source);
                 self.refuse_counted(error);
             }
@@ -312,7 +312,7 @@ impl Import {
         let publishers = store::advisories::find_publishers(conn, &ids).await?;
         for (id, publisher) in publishers {
             if let Some(advisory) = advisories.get(&id)
-                && !advisory.is_of(&publisher)
+                && !is_of(advisory, &publisher)
             {
                 self.refuse_counted(of_other_publisher(advisory, &publisher));
                 advisories.remove(&id);

@@ -8,8 +8,10 @@ use std::{
 };
 
 use advisories::{
-    HostFacts, InstalledPackage, Inventory, Match, match_host,
-    matching::{dpkg_series, match_running_kernel, offer, shows_architecture},
+    HostFacts, InstalledPackage, Inventory, Match,
+    kernel_name::series_of_image,
+    match_host,
+    matching::{match_running_kernel, offer, shows_architecture},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use service_kit::{ApiError, ApiResult};
@@ -291,7 +293,7 @@ pub(crate) fn advisory_names(package: &InstalledPackage) -> Vec<std::borrow::Cow
         names.push(source.into());
     }
     // Notices name the newest kernel of a series; its number is part of its name.
-    names.extend(dpkg_series(&package.name).map(Into::into));
+    names.extend(series_of_image(&package.name).map(Into::into));
     // Signed kernel images are built from their own sources, and advisories name the kernel's source.
     if let Some(flavour) = source.strip_prefix("linux-signed") {
         names.push("linux".into());

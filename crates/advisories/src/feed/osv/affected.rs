@@ -6,7 +6,7 @@ use domain::compliance::NoFix;
 
 use crate::advisory::{AffectedPackage, PackageKind};
 use crate::feed::text::is_package_name;
-use crate::matching::dpkg_series;
+use crate::kernel_name::{is_of_one_kernel, series_of_image};
 use crate::module_stream::{ModuleStream, is_modular};
 use crate::os::{OsRelease, from_osv_ecosystem};
 use crate::version::{Packaging, Version};
@@ -84,12 +84,12 @@ impl AffectedReader {
     /// For hosts whose inventory does not name the source of a package.
     fn read_ubuntu_binaries(&mut self, os: &OsRelease, source: &str, binaries: Vec<(String, String)>) {
         for (name, fixed) in binaries {
-            let name = match dpkg_series(&name) {
-                Some(series) if series.starts_with("linux-image-") => series,
-                // Each kernel has an image, and dozens of other packages.
-                Some(_) => continue,
-                None => name,
-            };
+            let series = series_of_image(&name);
+            // Each kernel has an image, and dozens of other packages.
+            if series.is_none() && is_of_one_kernel(&name) {
+                continue;
+            }
+            let name = series.unwrap_or(name);
             let key = (os.clone(), name, fixed);
             // A package without a known source counts as its own.
             if key.1 != source && is_package_name(&key.1) && !self.binaries_seen.contains(&key) {

@@ -99,16 +99,6 @@ pub(in crate::matching) fn group(name: &str) -> String {
     found.unwrap_or_else(|| name.to_owned())
 }
 
-/// The kernels of one series and flavour under one name, as their notices name only the newest: `linux-image-5.15.0-*-generic` for
-/// `linux-image-5.15.0-91-generic` and `linux-image-unsigned-5.15.0-94-generic`. `None` for other packages.
-pub fn series(name: &str) -> Option<String> {
-    IMAGE_PREFIXES.iter().chain(&OTHER_PREFIXES).find_map(|prefix| {
-        let (version, flavour) = split_version(name.strip_prefix(prefix)?)?;
-        let series = version.split('-').next()?;
-        Some(format!("{}{series}-*-{flavour}", prefix.replace("unsigned-", "")))
-    })
-}
-
 /// Kernel images are signed in a separate source that repacks the kernel's, at the version of the image; advisories name
 /// the kernel's: `linux-signed-amd64` of Debian is `linux`, `linux-signed-aws` of Ubuntu is `linux-aws`.
 pub(in crate::matching) fn signed_source(source: &str) -> Option<String> {

@@ -13,7 +13,6 @@ use crate::version::Packaging;
 
 use super::installed::Installed;
 
-pub use dpkg::series as dpkg_series;
 pub(super) use dpkg::{group as dpkg_group, has_version_in_name, signed_source};
 
 /// What is known of the kernel that runs.
