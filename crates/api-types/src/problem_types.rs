@@ -132,6 +132,8 @@ problem_types! {
         "The disk of the VM is gone. Restore a snapshot or create the VM again.";
     TRANSACTION_IN_PROGRESS = 409, "transaction-in-progress", "transaction in progress",
         "A package transaction is running in the guest. Wait until it ends.";
+    RUN_SUPERSEDED = 409, "run-superseded", "run has a later owner",
+        "The guest has worked for a later owner of this run. The earlier owner must stop.";
     TOO_MANY_SNAPSHOTS = 409, "too-many-snapshots", "too many snapshots",
         "The VM has as many snapshots as it may have. Delete one first.";
     TOO_MANY_FAULTS = 409, "too-many-faults", "too many faults",

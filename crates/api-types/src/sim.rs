@@ -246,6 +246,26 @@ pub struct StartTransaction {
     pub transaction_id: String,
     /// Version by package. A package that has this version or a newer one does not change.
     pub packages: BTreeMap<String, String>,
+    /// The owner of the run. The guest refuses an owner with a lower epoch than it has seen. Null: a transaction without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<RunOwner>,
+}
+
+/// One of the processes that own a run, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunOwner {
+    pub run_id: String,
+    /// How often the run has been claimed, from 1. The larger of two epochs belongs to the later owner.
+    pub epoch: u32,
+}
+
+/// Registers the present owner of a run at a guest.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutRunOwner {
+    /// How often the run has been claimed, from 1.
+    pub epoch: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

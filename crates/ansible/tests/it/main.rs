@@ -4,6 +4,7 @@ mod fixture;
 mod inertness;
 mod orphans;
 mod package_questions;
+mod owners;
 mod patching;
 mod playbooks;
 mod reboots;

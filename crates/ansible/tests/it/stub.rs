@@ -38,6 +38,8 @@ pub struct Guest {
     pub silent_until: Option<Instant>,
     pub drained_at: Option<Instant>,
     pub transactions: BTreeMap<String, (Instant, Value)>,
+    /// The highest epoch that it has seen, of any run.
+    pub epoch: u64,
 }
 
 impl Default for Guest {
@@ -65,6 +67,7 @@ impl Default for Guest {
             silent_until: None,
             drained_at: None,
             transactions: BTreeMap::new(),
+            epoch: 0,
         }
     }
 }
@@ -264,7 +267,16 @@ fn guest_answer(guest: &mut Guest, id: &str, method: &str, rest: &[&str], body: 
     if guest.is_silent() {
         return problem(503, "guest-unreachable", "the guest does not answer");
     }
+    let epoch = body.pointer("/owner/epoch").or(body.get("epoch")).and_then(Value::as_u64);
+    if let Some(epoch) = epoch {
+        if epoch < guest.epoch {
+            let detail = format!("epoch {epoch} has ended: the guest has worked for epoch {}", guest.epoch);
+            return problem(409, "run-superseded", &detail);
+        }
+        guest.epoch = epoch;
+    }
     match (method, rest) {
+        ("PUT", ["guest", "runs", _]) => (200, json!({})),
         ("GET", ["guest"]) => (200, guest.json(id)),
         ("POST", ["guest", "transactions"]) => {
             let key = body["transaction_id"].as_str().unwrap_or_default().to_owned();

@@ -56,6 +56,7 @@ pub async fn vm(connection: &Connection, command: VmCommand, printer: Printer) -
             let request = StartTransaction {
                 transaction_id: format!("patchctl:{}", Uuid::now_v7()),
                 packages: packages.into_iter().collect(),
+                owner: None,
             };
             let transaction = client.start_transaction(&id, &request, WAIT_SECONDS).await?;
             let printed = printer.item(&transaction)?;

@@ -55,6 +55,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(guest::get_guest))
         .routes(routes!(transactions::list_transactions, transactions::start_transaction))
         .routes(routes!(transactions::get_transaction))
+        .routes(routes!(transactions::put_run_owner))
         .routes(routes!(guest::control_service))
         .routes(routes!(guest::reboot_guest))
         .routes(routes!(state::list_hosts))

@@ -3,7 +3,7 @@ use std::time::Duration;
 use api_types::{
     page::Page,
     problem::Problem,
-    sim::{StartTransaction, Transaction, TransactionState},
+    sim::{PutRunOwner, RunOwner, StartTransaction, Transaction, TransactionState},
 };
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use domain::ids::CiId;
@@ -74,6 +74,20 @@ pub async fn get_transaction(
     Path((id, transaction_id)): Path<(CiId, String)>,
 ) -> ApiResult<Json<Transaction>> {
     app::transactions::get_transaction(&app, &id, &transaction_id).await.map(Json)
+}
+
+/// Register the owner of a run, so that the guest refuses package transactions of its earlier owners: 409 `run-superseded`.
+#[utoipa::path(put, path = "/sim/vms/{id}/guest/runs/{run_id}", tag = "guest", request_body = PutRunOwner,
+    params(("id" = CiId, Path, description = "VM"), ("run_id" = String, Path, description = "run")),
+    responses((status = 200, body = RunOwner), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+pub async fn put_run_owner(
+    State(app): State<App>,
+    caller: Operator,
+    Path((id, run_id)): Path<(CiId, String)>,
+    Json(request): Json<PutRunOwner>,
+) -> ApiResult<Json<RunOwner>> {
+    let owner = RunOwner { run_id, epoch: request.epoch };
+    app::run_owners::put_run_owner(&app, &caller, &id, owner).await.map(Json)
 }
 
 /// Percent-encodes a text as one segment of a path.

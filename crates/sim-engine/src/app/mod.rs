@@ -8,6 +8,7 @@ pub mod housekeeping;
 mod locked_machine;
 pub mod reconcile;
 pub mod repositories;
+pub mod run_owners;
 mod schedule;
 pub mod snapshots;
 pub mod state;

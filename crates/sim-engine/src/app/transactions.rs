@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     checks::{check_name, check_packages},
     locked_machine::{LockedMachine, read_reachable},
+    run_owners::{admit, check_run_owner},
 };
 use crate::{machine::PackageTransaction, state::App, store};
 
@@ -32,6 +33,9 @@ pub async fn start_transaction(
 ) -> ApiResult<Transaction> {
     check(request)?;
     let mut locked = LockedMachine::lock_reachable(app, id).await?;
+    if let Some(owner) = &request.owner {
+        admit(&mut locked.tx, id, owner).await?;
+    }
     let known = store::transactions::find_transaction(&mut locked.tx, id, &request.transaction_id).await?;
     if let Some(known) = known {
         // Faults do not strike: the guest does nothing for a known id.
@@ -61,6 +65,9 @@ fn check(request: &StartTransaction) -> ApiResult<()> {
     let mut errors = FieldErrors::default();
     check_name(&mut errors, &request.transaction_id, 200, "/transaction_id");
     check_packages(&mut errors, &request.packages, 1, "/packages");
+    if let Some(owner) = &request.owner {
+        check_run_owner(&mut errors, owner, "/owner");
+    }
     errors.finish()
 }
 

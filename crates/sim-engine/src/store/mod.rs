@@ -4,6 +4,7 @@ pub mod customers;
 pub mod faults;
 pub mod machines;
 pub mod repositories;
+pub mod run_owners;
 pub mod snapshots;
 pub mod state;
 pub mod transactions;

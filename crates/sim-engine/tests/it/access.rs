@@ -71,6 +71,7 @@ async fn typed_client_speaks_the_whole_contract() {
     let request = StartTransaction {
         transaction_id: "run/1:1 ?".replace(' ', ""),
         packages: [("openssl".to_owned(), "3.0.15-1".to_owned())].into(),
+        owner: None,
     };
     let ended = client.start_transaction(&id, &request, 5).await.unwrap();
     assert_eq!(ended.state, TransactionState::Completed);

@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod guest;
 mod repositories;
+mod run_owners;
 mod snapshots;
 mod state;
 mod transactions;

@@ -61,7 +61,7 @@ class Detached:
             if known is None or known["state"] == "running":
                 record = {"state": "running", **self.first_record(known or {})}
                 self.store(record)
-                self._remove_oldest()
+                remove_oldest(self.folder, MOST_KEPT, (".json", ".log", ".lock"))
                 if os.fork() == 0:
                     self._work_apart(order, record)
         finally:
@@ -90,15 +90,6 @@ class Detached:
         except OSError:
             return False
 
-    def _remove_oldest(self):
-        records = [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.endswith(".json")]
-        for path in sorted(records, key=os.path.getmtime)[:-MOST_KEPT]:
-            for ending in (".json", ".log", ".lock"):
-                try:
-                    os.remove(path[: -len(".json")] + ending)
-                except OSError:
-                    pass
-
 
 def is_taken(file):
     """Whether another process holds the lock of a file; if not, takes the lock until the file is closed."""
@@ -126,3 +117,14 @@ def write(path, record):
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def remove_oldest(folder, kept, endings):
+    """Removes all but the newest records of a folder, with the files that belong to them."""
+    records = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")]
+    for path in sorted(records, key=os.path.getmtime)[:-kept]:
+        for ending in endings:
+            try:
+                os.remove(path[: -len(".json")] + ending)
+            except OSError:
+                pass

@@ -41,6 +41,16 @@ options:
     type: list
     elements: str
     default: []
+  run:
+    description: Id of the run whose owner asks.
+    type: str
+    default: ""
+  epoch:
+    description:
+      - Epoch of this owner. The host refuses an epoch that is lower than one that it has seen for the run.
+      - 0 for work without owners.
+    type: int
+    default: 0
   wait_seconds:
     description: How long to wait for the end before returning.
     type: float
@@ -61,11 +71,16 @@ transaction:
   description: State, phase, changed packages and failure; null when it never began.
   type: dict
   returned: always
+superseded:
+  description: True when the module refused because a later owner of the run has worked on this host.
+  type: bool
+  returned: on this failure
 """
 
 import re
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.datacenteros.patch.plugins.module_utils.owners import Superseded, owned
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import ENVIRONMENT, package_system
 from ansible_collections.datacenteros.patch.plugins.module_utils.transactions import Transaction
 
@@ -85,15 +100,20 @@ def main():
             "undo": {"type": "list", "elements": "str", "default": []},
             "selection": {"type": "str", "choices": ["planned", "security", "advisories", "all"], "default": "planned"},
             "advisories": {"type": "list", "elements": "str", "default": []},
+            "run": {"type": "str", "default": ""},
+            "epoch": {"type": "int", "default": 0},
             "wait_seconds": {"type": "float", "default": 0.0},
         },
     )
     parameters = module.params
     try:
         transaction = Transaction(parameters["name"])
-        if parameters["begin"]:
-            begin(module, transaction, parameters)
+        with owned(parameters["run"], parameters["epoch"]):
+            if parameters["begin"]:
+                begin(module, transaction, parameters)
         record = transaction.wait(parameters["wait_seconds"])
+    except Superseded as error:
+        module.fail_json(msg=str(error), superseded=True)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     if record is not None:

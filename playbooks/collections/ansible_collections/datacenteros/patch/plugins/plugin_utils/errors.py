@@ -18,3 +18,7 @@ class HostUnreachable(Exception):
 
 class StopRequested(Exception):
     """The run was asked to stop before this step began."""
+
+
+class Superseded(Exception):
+    """The host refuses this owner of the run, because it has worked for a later one."""

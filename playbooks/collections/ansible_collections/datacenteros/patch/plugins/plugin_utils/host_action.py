@@ -11,6 +11,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import (
     HostUnreachable,
     StepFailed,
     StopRequested,
+    Superseded,
 )
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.model_host import ModelHost
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.settings import Settings
@@ -40,6 +41,8 @@ class HostAction(ActionBase):
             result.update(self._try_until_done())
         except StopRequested:
             result.update(failed=True, pm_stopped=True, msg="the run was asked to stop before this step")
+        except Superseded as error:
+            result.update(failed=True, pm_stopped=True, pm_superseded=True, msg=str(error))
         except AnsibleConnectionFailure as error:
             result.update(unreachable=True, msg=explain(str(error), self.task_vars))
         except HostUnreachable as error:

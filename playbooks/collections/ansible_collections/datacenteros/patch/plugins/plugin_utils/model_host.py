@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import expect, segment
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, Superseded
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
 
@@ -33,12 +33,13 @@ class ModelHost(Host):
     def start_transaction(self, packages, number=1):
         """The transaction, or `None` while another one holds the package lock."""
         body = {"transaction_id": self.transaction_name(number), "packages": packages}
+        if self.settings.epoch:
+            body["owner"] = {"run_id": self.settings.run_id, "epoch": self.settings.epoch}
         path = self.vm + "/guest/transactions"
 
         def start():
             answer = self.api.call("POST", path, body)
-            locked = answer.status == 409 and "transaction-in-progress" in str((answer.body or {}).get("type"))
-            return None if locked else expect(answer, "the package transaction was refused")
+            return None if is_problem(answer, "transaction-in-progress") else self._accepted(answer)
 
         return self._patient(start)
 
@@ -70,8 +71,18 @@ class ModelHost(Host):
             expect(answer, "the reboot was refused")
 
     def finish_packages(self):
+        # An earlier owner may be about to begin a transaction; from here on the guest refuses it.
+        if self.settings.epoch:
+            path = f"{self.vm}/guest/runs/{segment(self.settings.run_id)}"
+            self._patient(lambda: self._accepted(self.api.call("PUT", path, {"epoch": self.settings.epoch})))
         transaction, number = self.last_transaction()
         return self.finish_transaction(transaction, number)
+
+    @staticmethod
+    def _accepted(answer):
+        if is_problem(answer, "run-superseded"):
+            raise Superseded(answer.detail)
+        return expect(answer, "the package transaction was refused")
 
     def _patient(self, call):
         """Repeats a call while the guest is silent; a guest that stays silent is unreachable."""
@@ -83,3 +94,8 @@ class ModelHost(Host):
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
+
+
+def is_problem(answer, kind):
+    """Whether the service refused with a problem of this type."""
+    return answer.status == 409 and str((answer.body or {}).get("type")).endswith("/" + kind)

@@ -16,6 +16,8 @@ VARIABLES = {
     "pm_vm_id": (str, ""),
     "pm_run_id": (str, "manual"),
     "pm_attempt": (int, 1),
+    # Epoch of the run's owner, which a host compares with the highest that it has seen. 0: the run has no owners.
+    "pm_epoch": (int, 0),
     # Package to the exact version the plan approved.
     "pm_updates": (dict, {}),
     # Services that are stopped for the work and must be healthy afterwards.

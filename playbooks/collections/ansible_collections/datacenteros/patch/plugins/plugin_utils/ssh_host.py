@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed, Superseded
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
 # A query about a transaction waits this long on the host, so that a long transaction needs few connections.
@@ -124,7 +124,8 @@ class SshHost(Host):
         return self.until_ended(transaction, lambda: self._packages({"name": name, "wait_seconds": QUERY_SECONDS}))
 
     def _packages(self, arguments):
-        return self._module("datacenteros.patch.packages", arguments)["transaction"]
+        owner = {"run": str(self.settings.run_id), "epoch": self.settings.epoch}
+        return self._module("datacenteros.patch.packages", {**owner, **arguments})["transaction"]
 
     def _module(self, name, arguments):
         """Retries for a moment, because a host that starts refuses connections. A silent host was waited for already."""
@@ -152,6 +153,8 @@ class SshHost(Host):
             raise StepFailed(_reason(name, {"msg": str(error)}, self.task_vars)) from error
         if result.get("unreachable"):
             raise HostUnreachable(str(result.get("msg", "no answer over SSH")))
+        if result.get("superseded"):
+            raise Superseded(str(result.get("msg")))
         if result.get("failed"):
             raise StepFailed(_reason(name, result, self.task_vars), pm_code=result.get("rc"))
         return result
