@@ -135,6 +135,7 @@ impl AnsibleRunner {
             inventory: run.inventory,
             folder,
             timeout: run.timeout,
+            silent_after: run.silent_after,
             graces: run.stop_graces,
             stop: stopped,
             exited,

@@ -177,7 +177,7 @@ pub enum End {
     /// Was asked to stop, did not react to SIGTERM, and was killed.
     Killed,
     TimedOut,
-    /// It wrote nothing for a minute, not even a heartbeat.
+    /// It wrote nothing for too long, not even a heartbeat.
     Silent,
     /// Ansible could not run the playbook at all.
     Refused,

@@ -28,6 +28,8 @@ pub struct PlaybookRun {
     /// Folder of only this run. The inventory and the log stay in it, secrets do not.
     pub run_dir: PathBuf,
     pub timeout: Duration,
+    /// How long it may write nothing, not even a heartbeat, until it is ended. Heartbeats are five seconds apart.
+    pub silent_after: Duration,
     /// How long it may begin steps unless [`LeaseFile::extend`] gives it more time; absent: until its timeout.
     pub lease: Option<Duration>,
     pub stop_graces: StopGraces,
@@ -46,6 +48,7 @@ impl PlaybookRun {
             forks: 24,
             run_dir: run_dir.into(),
             timeout: Duration::from_secs(3600),
+            silent_after: Duration::from_secs(60),
             lease: None,
             stop_graces: StopGraces::default(),
             api_token: None,

@@ -27,8 +27,6 @@ use crate::{
 };
 
 const SSH_EXIT_GRACE: Duration = Duration::from_secs(2);
-/// Twelve heartbeats.
-const SILENT_AFTER: Duration = Duration::from_secs(60);
 
 pub(crate) struct Supervisor {
     pub child: Child,
@@ -36,6 +34,7 @@ pub(crate) struct Supervisor {
     pub inventory: Inventory,
     pub folder: RunFolder,
     pub timeout: Duration,
+    pub silent_after: Duration,
     pub graces: StopGraces,
     pub stop: watch::Receiver<StopLevel>,
     pub exited: watch::Sender<bool>,
@@ -100,13 +99,13 @@ impl Supervisor {
             status = self.child.wait() => return (status.ok(), Cause::None, Means::StopFile),
             () = reached(self.stop.clone(), StopLevel::AtTaskBoundary) => Cause::Requested,
             () = sleep(self.timeout) => Cause::TimedOut,
-            () = silence(self.lines.clone()) => Cause::Silent,
+            () = silence(self.lines.clone(), self.silent_after) => Cause::Silent,
         };
         if cause == Cause::Silent {
             tracing::warn!(
                 pid = self.pid,
                 "a playbook has been silent for {} s and is ended",
-                SILENT_AFTER.as_secs()
+                self.silent_after.as_secs()
             );
         }
         if let Err(error) = fs::File::create(self.folder.stop_file()) {
@@ -130,11 +129,11 @@ impl Supervisor {
 }
 
 /// Waits until the playbook has written nothing for too long, not even a heartbeat.
-async fn silence(mut lines: watch::Receiver<LastLine>) {
+async fn silence(mut lines: watch::Receiver<LastLine>, allowed: Duration) {
     loop {
         let last = *lines.borrow_and_update();
         let too_long = async {
-            match last.silent_at(SILENT_AFTER) {
+            match last.silent_at(allowed) {
                 Some(at) => sleep_until(at).await,
                 None => pending().await,
             }

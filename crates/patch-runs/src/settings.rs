@@ -41,6 +41,10 @@ pub struct Settings {
     #[arg(long, env = "PATCH_FORKS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub forks: u16,
 
+    /// Seconds after which a playbook that gives no sign of life is ended. It gives one every five seconds.
+    #[arg(long, env = "PATCH_PLAYBOOK_SILENCE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(15..=3600))]
+    pub playbook_silence_seconds: u32,
+
     /// Hours to keep the files of playbooks after the end of their run.
     #[arg(long, env = "PATCH_KEEP_RUN_FILES_HOURS", default_value_t = 168, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub keep_run_files_hours: u32,
@@ -64,6 +68,7 @@ impl Default for Settings {
             ssh_user: "root".to_owned(),
             ssh_learn_host_keys: true,
             forks: 24,
+            playbook_silence_seconds: 60,
             keep_run_files_hours: 168,
             vault: VaultSettings::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),

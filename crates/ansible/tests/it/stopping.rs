@@ -152,3 +152,36 @@ async fn no_step_begins_after_the_lease_of_the_owner() {
     let world = fixture.stub.world();
     assert!(world.writes.last().unwrap().ends_with("/guest/transactions"), "{:?}", world.writes);
 }
+
+#[tokio::test]
+async fn playbook_is_ended_when_its_heartbeats_stop_and_not_while_its_hosts_are_slow() {
+    let Some(runner) = runner() else { return };
+    let fixture = slow_guest(Duration::from_secs(20));
+    let with_limit = || {
+        let mut run = fixture.run(Playbook::PatchRhel, |_| {});
+        run.silent_after = Duration::from_secs(12);
+        run.stop_graces.terminate = Duration::from_secs(1);
+        run
+    };
+    let report = play(&runner, with_limit()).await;
+    assert_eq!(report.ended.end, End::Succeeded, "{}", fixture.log());
+
+    fixture
+        .stub
+        .world()
+        .guests
+        .insert("h1".into(), Guest { patch: Duration::from_secs(60), ..Guest::default() });
+    fixture.stub.world().writes.clear();
+    let mut running = runner.start(with_limit()).await.unwrap();
+    until_patching(&fixture, &mut running).await;
+    let process = running.process();
+    let paused =
+        std::process::Command::new("kill").args(["-STOP", &process.pid.to_string()]).status().unwrap();
+    assert!(paused.success());
+    let began = std::time::Instant::now();
+    let report = listen(running).await;
+    assert_eq!(report.ended.end, End::Silent);
+    assert!(began.elapsed() >= Duration::from_secs(6), "it had a heartbeat at most 5 s ago");
+    assert!(report.ended.unfinished.contains(&id("h1")));
+    assert!(!process.is_alive());
+}

@@ -51,6 +51,7 @@ pub fn playbook_run<'a>(
     let mut run = PlaybookRun::new(playbook, inventory, run_dir);
     run.forks = app.settings.forks;
     run.timeout = timeout;
+    run.silent_after = Duration::from_secs(app.settings.playbook_silence_seconds.into());
     run.api_token = Some(Secret::new(app.service_token.expose_secret()));
     run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
     run.extra_vars.set("pm_cmdb_url", app.compliance.settings.cmdb_url.as_str());

@@ -128,7 +128,7 @@ pub fn end_reason(ended: Option<&Ended>) -> String {
             End::Succeeded | End::HostsFailed => "the playbook ended without a result".to_owned(),
             End::Stopped | End::Terminated | End::Killed => "the playbook was stopped".to_owned(),
             End::TimedOut => "the playbook exceeded its time limit".to_owned(),
-            End::Silent => "the playbook was silent for a minute and was ended".to_owned(),
+            End::Silent => "the playbook gave no sign of life for too long and was ended".to_owned(),
             other => format!("the playbook failed ({other:?}, {:?})", ended.exit),
         },
         None => "the playbook ended without a result".to_owned(),
