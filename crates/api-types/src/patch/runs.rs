@@ -69,6 +69,8 @@ pub enum RunTrigger {
     Rollback,
     /// Of a product release.
     Release,
+    /// Plans again what a run was about whose approval had become void.
+    Replan,
 }
 
 /// A run in a list.
@@ -321,5 +323,6 @@ pub struct Actual {
 pub struct RunSnapshot {
     pub ci_id: CiId,
     pub snapshot_id: Uuid,
-    pub expires_at: DateTime<Utc>,
+    /// Until when the driver keeps it, as the driver said. Null: not known, because it was taken before this was stored.
+    pub expires_at: Option<DateTime<Utc>>,
 }

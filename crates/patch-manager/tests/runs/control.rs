@@ -116,6 +116,10 @@ async fn open_run_rolls_back_its_own_hosts() {
         let guest = platform.sim.get(&format!("/sim/vms/{host}/guest")).await.expect(200);
         assert_eq!(guest["packages"][0]["version"], OLD, "{host}: {guest:#}");
     }
+    // The hosts are as they were ordered to be.
+    let refused =
+        platform.patch.post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect_problem(409);
+    assert_eq!(refused["type"], "/problems/run-state", "{refused:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -146,12 +146,69 @@ async fn other_versions_at_the_slot_void_the_approval() {
         json!([]),
         "nothing was harmed"
     );
-    // What was voided can be planned and approved again.
-    let again = platform.patch.post(&format!("/patch/runs/{run}/retry-failed"), &json!({})).await.expect(202);
-    let again = again["id"].as_str().unwrap().to_owned();
-    platform.approve(&again).await;
+    // What was voided is planned again without an order, and approved again.
+    let again = follower(&platform, &run).await;
+    let change = platform.approve(&again).await;
+    let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+    let description = change["description"].as_str().unwrap();
+    assert!(description.contains(&format!("Replaces run {run}")), "{description}");
+    assert!(description.contains("4 hosts with changed versions (0 tolerated)"), "{description}");
+    assert!(description.contains(newer), "{description}");
+    assert!(!description.contains("CONFLICTS"), "the change of the voided run is closed: {description}");
     clock.advance(TimeDelta::milliseconds(2500));
     assert_eq!(platform.until_ended(&again).await["state"], "succeeded");
+    let mails = platform.itsm.get("/itsm/notifications").await.expect(200);
+    assert!(mails.to_string().contains(&format!("Run {again} plans it again")), "{mails:#}");
+    assert_eq!(runs_of(&platform).await.len(), 2);
+}
+
+async fn runs_of(platform: &Platform) -> Vec<Value> {
+    platform.patch.get("/patch/runs").await.expect(200)["items"].as_array().unwrap().clone()
+}
+
+/// The run that follows a voided one.
+async fn follower(platform: &Platform, voided: &str) -> String {
+    for _ in 0..300 {
+        let runs = runs_of(platform).await;
+        if let Some(run) = runs.iter().find(|run| run["of_run"] == voided) {
+            assert_eq!(run["trigger"], "replan", "{run:#}");
+            return run["id"].as_str().unwrap().to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing follows run {voided}");
+}
+
+/// A template approves what is done every month, not a difference from what was planned.
+#[tokio::test(flavor = "multi_thread")]
+async fn template_does_not_approve_the_plan_that_follows_a_voided_one() {
+    let more = json!({ "change": { "standard_template": "monthly-baseline" } });
+    let Some((platform, clock)) = afternoon(more).await else { return };
+    let run = scheduled_run(&platform).await;
+    let approved = |run: &Value| run["change_id"].is_string();
+    platform.until(&run, "under its change", approved).await;
+    clock.advance(TimeDelta::milliseconds(2500));
+    platform.until_state(&run, "awaiting_window").await;
+    for host in ["h-1", "h-2", "h-3"] {
+        let transaction = json!({ "transaction_id": "by-hand", "packages": { "openssl": NEW } });
+        let path = format!("/sim/vms/{host}/guest/transactions?wait=10");
+        platform.sim.post(&path, &transaction).await.expect(200);
+    }
+    clock.advance(slot() - clock.now());
+    assert_eq!(platform.until_ended(&run).await["state"], "voided");
+    let again = follower(&platform, &run).await;
+    let waiting = platform.until(&again, "under its change", approved).await;
+    let change = waiting["change_id"].as_str().unwrap();
+    let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+    assert_eq!(
+        (&change["kind"], &change["state"]),
+        (&json!("normal"), &json!("pending_approval")),
+        "{change:#}"
+    );
+    platform.approve(&again).await;
+    clock.advance(TimeDelta::milliseconds(2500));
+    let ended = platform.until_ended(&again).await;
+    assert_eq!((&ended["state"], &ended["hosts"]["total"]), (&json!("succeeded"), &json!(1)), "{ended:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

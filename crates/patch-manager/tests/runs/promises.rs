@@ -1,6 +1,6 @@
 //! What a plan promises, broken from outside while the run works: its window, its services, its change, its scans.
 
-use chrono::{TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use serde_json::{Value, json};
 use service_kit::Clock;
 use test_support::{OLD, TestDatabase};
@@ -64,6 +64,33 @@ async fn no_host_starts_after_the_window_has_closed_and_the_run_goes_on_in_the_n
         "{ended:#}"
     );
     platform.assert_settled(&run).await;
+
+    // The report says until when the driver keeps the snapshots, and a rollback works until then.
+    let report = platform.patch.get(&format!("/patch/runs/{run}/report")).await.expect(200);
+    let reported = report["snapshots"].as_array().unwrap();
+    let of_host = |id: &str| reported.iter().find(|snapshot| snapshot["ci_id"] == id).unwrap();
+    let renewed = of_host("h-3");
+    assert_eq!(
+        (&renewed["snapshot_id"], &renewed["expires_at"]),
+        (&taken[0]["id"], &taken[0]["expires_at"]),
+        "{report:#}"
+    );
+    let rollback = format!("/patch/runs/{run}/rollback");
+    let first = expiry(of_host("h-1")).max(expiry(of_host("h-2")));
+    let last = expiry(renewed).min(expiry(of_host("h-4")));
+    assert!(first < last, "{report:#}");
+    clock.advance(last - TimeDelta::milliseconds(1) - clock.now());
+    let back = platform.patch.post(&rollback, &json!({})).await.expect(202);
+    let planned =
+        platform.until(back["id"].as_str().unwrap(), "planned", |run| run["change_id"].is_string()).await;
+    assert_eq!(planned["hosts"]["total"], 2, "the snapshots of the first opening have expired: {planned:#}");
+    clock.advance(TimeDelta::minutes(1));
+    let refused = platform.patch.post(&rollback, &json!({})).await.expect_problem(409);
+    assert_eq!(refused["type"], "/problems/rollback-unavailable");
+}
+
+fn expiry(snapshot: &Value) -> DateTime<Utc> {
+    snapshot["expires_at"].as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,4 +279,37 @@ async fn host_that_cannot_resolve_is_skipped_with_its_reason() {
     let shown = platform.patch.get("/patch/compliance/h-1").await.expect(200);
     assert_eq!(shown["repositories"]["state"], "failed");
     assert!(shown["reason"].as_str().unwrap().contains("E: Unmet dependencies"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_names_what_else_touches_its_hosts_in_its_time() {
+    let platform = platform!();
+    platform.fleet(3, 0).await;
+    let now = Utc::now();
+    let others = json!({
+        "kind": "normal", "short_description": "new disks", "ci_ids": ["h-2", "h-3", "shelf-1"],
+        "start_at": now + TimeDelta::hours(1), "end_at": now + TimeDelta::hours(3),
+    });
+    let other = platform.itsm.post("/itsm/changes", &others).await.expect(201);
+    let later = json!({
+        "kind": "normal", "short_description": "next year", "ci_ids": ["h-1"],
+        "start_at": now + TimeDelta::days(300), "end_at": now + TimeDelta::days(301),
+    });
+    let later = platform.itsm.post("/itsm/changes", &later).await.expect(201);
+    let freeze = json!({ "name": "quarter end", "starts": now + TimeDelta::days(2), "ends": now + TimeDelta::days(3) });
+    platform.patch.post("/patch/calendars", &freeze).await.expect(201);
+    let run = platform.run().await;
+    let change = platform.approve(&run).await;
+    let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+    let description = change["description"].as_str().unwrap();
+    let lines: Vec<&str> = description.lines().collect();
+    assert_eq!(lines[0], "!! CONFLICTS in the time of this change: 2", "{description}");
+    let expected = format!("!!   change {} (draft), ", other["id"].as_str().unwrap());
+    assert!(lines[1].starts_with(&expected) && lines[1].ends_with("2 hosts: h-2, h-3"), "{description}");
+    assert!(
+        lines[2].starts_with("!!   freeze quarter end, ") && lines[2].contains("3 hosts"),
+        "{description}"
+    );
+    assert!(!description.contains(later["id"].as_str().unwrap()), "{description}");
+    assert!(description.contains("installs    openssl"), "{description}");
 }

@@ -28,7 +28,7 @@ use super::run_text;
 use crate::{
     App,
     app::{
-        run_stream,
+        following_runs, run_stream,
         runs::{self, Order, RunFilter},
     },
 };
@@ -275,7 +275,7 @@ async fn retry_failed(
     Path(id): Path<RunId>,
     Json(steer): Json<Steer>,
 ) -> ApiResult<impl IntoResponse> {
-    runs::retry_failed(&app, &caller, id, &steer.reason, &key).await.map(accepted)
+    following_runs::retry_failed(&app, &caller, id, &steer.reason, &key).await.map(accepted)
 }
 
 /// Roll every changed host back to its snapshot: within an open run, or in a new run if the run has ended.
@@ -289,5 +289,5 @@ async fn roll_back_run(
     Path(id): Path<RunId>,
     Json(steer): Json<Steer>,
 ) -> ApiResult<impl IntoResponse> {
-    runs::roll_back_run(&app, &caller, id, &steer.reason, &key).await.map(accepted)
+    following_runs::roll_back_run(&app, &caller, id, &steer.reason, &key).await.map(accepted)
 }

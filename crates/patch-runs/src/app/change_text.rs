@@ -1,11 +1,15 @@
 //! What an approver reads about a plan of hosts: everything that will run, per group of hosts that are treated alike.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
 };
 
-use api_types::patch::Forecast;
+use api_types::{
+    itsm::{ChangeState, Conflict},
+    patch::Forecast,
+};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
     ids::CiId,
     package::PackageUpdate,
@@ -17,6 +21,10 @@ use domain::{
 const MOST_CHARACTERS: usize = 18_000;
 /// Hosts that a group names.
 const MOST_NAMED: usize = 40;
+/// Conflicts that are listed, and hosts that each of them names. With the names of CIs at their longest, they fit as well.
+const MOST_CONFLICTS: usize = 8;
+const MOST_SHARED: usize = 4;
+const CONFLICT_CHARACTERS: usize = 150;
 
 /// The description of the change. What does not fit is counted, and `address` names where all of it is.
 pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> String {
@@ -25,8 +33,61 @@ pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> St
     let _ = expectation(&mut text, prediction);
     let _ = commands(&mut text, plan);
     let _ = skipped(&mut text, plan);
+    add_groups(&mut text, plan, plan.targets.iter(), address);
+    text
+}
+
+/// What the plan does to these hosts only.
+pub fn describe_hosts(plan: &Plan, hosts: &BTreeSet<&CiId>, address: &str) -> String {
+    let mut text = String::new();
+    let _ = commands(&mut text, plan);
+    add_groups(&mut text, plan, hosts.iter().filter_map(|host| plan.targets.get_key_value(*host)), address);
+    text
+}
+
+/// The other changes and the freezes that touch the same hosts in the same time; empty if there are none.
+pub fn conflicts(conflicts: &[Conflict]) -> String {
+    if conflicts.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("!! CONFLICTS in the time of this change: {}\n", conflicts.len());
+    for conflict in conflicts.iter().take(MOST_CONFLICTS) {
+        let state = conflict.state.and_then(state_name).map(|name| format!(" ({name})")).unwrap_or_default();
+        let line = format!(
+            "!!   {} {}{state}, {} to {}, {} hosts: {}",
+            conflict.kind,
+            conflict.with,
+            time(conflict.start_at),
+            time(conflict.end_at),
+            conflict.ci_ids.len(),
+            named(&conflict.ci_ids.iter().collect::<Vec<_>>(), MOST_SHARED),
+        );
+        text.extend(line.chars().take(CONFLICT_CHARACTERS).chain(['\n']));
+    }
+    match conflicts.len().saturating_sub(MOST_CONFLICTS) {
+        0 => {}
+        more => text += &format!("!!   and {more} more\n"),
+    }
+    text
+}
+
+fn state_name(state: ChangeState) -> Option<String> {
+    service_kit::text_enum::to_text(&state).ok()
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Adds the hosts in groups of those that are treated alike.
+fn add_groups<'a>(
+    text: &mut String,
+    plan: &Plan,
+    hosts: impl Iterator<Item = (&'a CiId, &'a Target)>,
+    address: &str,
+) {
     let mut groups: BTreeMap<String, Vec<&CiId>> = BTreeMap::new();
-    for (host, target) in &plan.targets {
+    for (host, target) in hosts {
         groups.entry(of_host(plan, target)).or_default().push(host);
     }
     let mut groups: Vec<(Vec<&CiId>, String)> =
@@ -34,7 +95,7 @@ pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> St
     groups.sort();
     let total = groups.len();
     for (number, (hosts, body)) in groups.into_iter().enumerate() {
-        let group = format!("\n{} hosts: {}\n{body}", hosts.len(), named(&hosts));
+        let group = format!("\n{} hosts: {}\n{body}", hosts.len(), named(&hosts, MOST_NAMED));
         if text.chars().count() + group.chars().count() > MOST_CHARACTERS {
             let _ = write!(
                 text,
@@ -43,9 +104,8 @@ pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> St
             );
             break;
         }
-        text += &group;
+        *text += &group;
     }
-    text
 }
 
 /// How the hosts of the plan return to where they were.
@@ -210,9 +270,9 @@ fn through(jump: &JumpHost) -> String {
     format!(", through jump host {}{user}{port}", jump.address)
 }
 
-fn named(hosts: &[&CiId]) -> String {
-    let names: Vec<&str> = hosts.iter().take(MOST_NAMED).map(|host| host.as_str()).collect();
-    match hosts.len().saturating_sub(MOST_NAMED) {
+fn named(hosts: &[&CiId], most: usize) -> String {
+    let names: Vec<&str> = hosts.iter().take(most).map(|host| host.as_str()).collect();
+    match hosts.len().saturating_sub(most) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }

@@ -110,7 +110,7 @@ fn digests(app: &App, row: &RunRow, plan: &Plan, notice: OwnerNotice) -> Vec<Not
     let address = format!("{}/dashboard/runs/{}", app.settings.public_url, row.id);
     let digest = |(recipient, hosts): (&str, BTreeSet<&CiId>)| {
         let (key, subject, first) = words(row, notice, hosts.len());
-        let what = change_text::describe(&only(plan, &hosts), None, &address);
+        let what = change_text::describe_hosts(plan, &hosts, &address);
         let change = row.machine.change_id.as_ref().map_or_else(String::new, |id| format!("Change: {id}\n"));
         Notice {
             key: format!("run:{}:owner:{key}:{recipient}", row.id).chars().take(200).collect(),
@@ -163,12 +163,4 @@ fn address<'a>(notices: &'a Notices, target: &'a Target) -> Option<&'a str> {
     let by_policy = owner.and_then(|owner| notices.owner_addresses.get(owner));
     let is_address = |owner: &&String| owner.contains('@') || owner.contains("://");
     target.owner_email.as_ref().or(by_policy).or(owner.filter(is_address)).map(String::as_str)
-}
-
-/// The part of a plan that is about these hosts.
-fn only(plan: &Plan, hosts: &BTreeSet<&CiId>) -> Plan {
-    let mut part = plan.clone();
-    part.targets.retain(|host, _| hosts.contains(host));
-    part.unscanned.clear();
-    part
 }

@@ -30,7 +30,10 @@ use uuid::Uuid;
 use super::{calendars, host_states, scans, targets};
 use crate::{
     App,
-    store::runs::{self, RunRow},
+    store::{
+        runs::{self, RunRow},
+        snapshots,
+    },
     upstream_error,
 };
 use advisories::os_key;
@@ -220,18 +223,18 @@ pub(crate) struct WaysBack {
 }
 
 /// A host that was changed returns to its snapshot while that is kept, or downgrades its packages if the plan says so.
-pub(crate) fn ways_back(
+/// A snapshot without a known expiry is not a way back.
+fn ways_back(
     plan: &Plan,
-    started_at: Option<DateTime<Utc>>,
     hosts: BTreeMap<CiId, HostRun>,
+    expiries: &BTreeMap<Uuid, DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> WaysBack {
-    let retention = plan.snapshot_retention_hours.map(|hours| TimeDelta::hours(i64::from(hours)));
-    let is_kept = started_at.zip(retention).is_some_and(|(started, retention)| now < started + retention);
+    let is_kept = |snapshot: &Uuid| expiries.get(snapshot).is_some_and(|expires_at| now < *expires_at);
     let mut ways = WaysBack { hosts: BTreeSet::new(), snapshots: BTreeMap::new() };
     for (id, host) in hosts.into_iter().filter(|(_, host)| host.update_begun) {
         let mode = plan.targets.get(&id).map(|target| target.rollback_mode);
-        match host.snapshot.filter(|_| is_kept) {
+        match host.snapshot.filter(is_kept) {
             Some(snapshot) => drop(ways.snapshots.insert(id.clone(), snapshot)),
             None if mode == Some(RollbackMode::Downgrade) => {}
             None => continue,
@@ -241,16 +244,22 @@ pub(crate) fn ways_back(
     ways
 }
 
+/// The plan of an ended run, and which of its hosts can be rolled back now. `None` if nothing was planned.
+pub(crate) async fn find_ways_back(app: &App, of_run: RunId) -> ApiResult<Option<(Plan, WaysBack)>> {
+    let mut conn = app.pool.acquire().await?;
+    let Some(plan) = runs::find_plan(&mut conn, of_run).await? else { return Ok(None) };
+    let hosts = runs::list_machine_hosts(&mut conn, of_run).await?;
+    let taken = hosts.values().filter_map(|host| host.snapshot);
+    let expiries = snapshots::list_expiries(&mut conn, taken).await?;
+    let ways = ways_back(&plan, hosts, &expiries, app.clock.now());
+    Ok(Some((plan, ways)))
+}
+
 /// The hosts of an earlier run that can be rolled back.
 async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
-    let mut conn = app.pool.acquire().await?;
-    let plan = runs::find_plan(&mut conn, of_run)
+    let (plan, WaysBack { hosts, snapshots }) = find_ways_back(app, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
-    let hosts = runs::list_machine_hosts(&mut conn, of_run).await?;
-    let started_at = runs::get_run(&mut conn, of_run).await?.started_at;
-    drop(conn);
-    let WaysBack { hosts, snapshots } = ways_back(&plan, started_at, hosts, app.clock.now());
     let targets: BTreeMap<CiId, Target> =
         plan.targets.into_iter().filter(|(id, _)| hosts.contains(id)).collect();
     let intent = Intent::Rollback { of_run, snapshots };

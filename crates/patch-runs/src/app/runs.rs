@@ -6,12 +6,12 @@ use api_types::patch::{
     Actual, HostCounts, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, RunWait, StageReport,
     StartRun,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::{
-    ids::{CiId, RunId},
+    ids::RunId,
     plan::Subject,
     policy::Policy,
-    run::{Event, HostState, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
+    run::{Event, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
 };
 use service_kit::{
@@ -34,6 +34,7 @@ use crate::{
         run_hosts,
         run_records::{self, RUN_STATE_CHANGED, RunEvent},
         runs::{self, RunRow},
+        snapshots,
     },
     vault::token_file,
 };
@@ -61,7 +62,8 @@ pub(crate) async fn start_run(
     start(app, caller, request, key, trigger, Origin::default()).await
 }
 
-async fn start(
+/// Starts a run, once for each idempotency key of a caller.
+pub(super) async fn start(
     app: &App,
     caller: &Caller,
     request: &StartRun,
@@ -310,92 +312,6 @@ fn refuse(refused: Refused) -> ApiError {
     ApiError::new(problem_types::RUN_STATE, refused.to_string())
 }
 
-/// A new run would select hosts by the ids of customers.
-fn refuse_customers(row: &RunRow) -> ApiResult<()> {
-    match row.subject {
-        Subject::Host => Ok(()),
-        Subject::Customer => Err(ApiError::new(
-            problem_types::RUN_STATE,
-            "this run has ended and its subjects are customers; deploy or roll back the release instead",
-        )),
-    }
-}
-
-/// Retries the failed hosts: within the run while it is paused, otherwise in a new run that selects only them.
-pub(crate) async fn retry_failed(
-    app: &App,
-    caller: &Caller,
-    id: RunId,
-    reason: &str,
-    key: &IdempotencyKey,
-) -> ApiResult<RunSummary> {
-    let mut conn = app.pool.acquire().await?;
-    let row = runs::get_run(&mut conn, id).await?;
-    if !row.state.is_final() {
-        drop(conn);
-        return steer_run(app, caller, id, Order::RetryFailed, reason).await;
-    }
-    refuse_customers(&row)?;
-    let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
-    drop(conn);
-    let failed = hosts.into_iter().filter(|host| host.state.is_failure() || host.state == HostState::Skipped);
-    let ids: std::collections::BTreeSet<CiId> = failed.map(|host| host.ci_id).collect();
-    if ids.is_empty() {
-        return Err(ApiError::new(
-            problem_types::RUN_STATE,
-            "no host of this run failed or was skipped; there is nothing to retry",
-        ));
-    }
-    let policy = row.policy_id.is_none().then(|| row.policy.clone());
-    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
-    let request = StartRun {
-        policy_id: row.policy_id,
-        advisory: row.advisory,
-        selector: Some(Selector { ids, ..Selector::default() }),
-        strategy: row.strategy,
-        emergency: row.emergency,
-        ..StartRun::default()
-    };
-    start(app, caller, &request, key, RunTrigger::Retry, origin).await
-}
-
-/// Rolls hosts back: within an open run, otherwise in a new run, which needs an emergency change of its own. It uses what was
-/// stored with the run, whatever has become of its policy.
-pub(crate) async fn roll_back_run(
-    app: &App,
-    caller: &Caller,
-    id: RunId,
-    reason: &str,
-    key: &IdempotencyKey,
-) -> ApiResult<RunSummary> {
-    let mut conn = app.pool.acquire().await?;
-    let row = runs::get_run(&mut conn, id).await?;
-    if !row.state.is_final() {
-        drop(conn);
-        return steer_run(app, caller, id, Order::RollBack, reason).await;
-    }
-    refuse_customers(&row)?;
-    let plan = runs::find_plan(&mut conn, id).await?;
-    let hosts = runs::list_machine_hosts(&mut conn, id).await?;
-    drop(conn);
-    let ways = plan.map(|plan| plans::ways_back(&plan, row.started_at, hosts, app.clock.now()));
-    let ids = ways.map(|ways| ways.hosts).unwrap_or_default();
-    if ids.is_empty() {
-        return Err(ApiError::new(
-            problem_types::ROLLBACK_UNAVAILABLE,
-            "no host of this run has a snapshot left to roll back to, or packages that can be downgraded",
-        ));
-    }
-    let origin = Origin { of_run: Some(id), policy: Some(row.policy.clone()), ..Origin::default() };
-    let request = StartRun {
-        policy_id: row.policy_id,
-        selector: Some(Selector { ids, ..Selector::default() }),
-        emergency: row.emergency,
-        ..StartRun::default()
-    };
-    start(app, caller, &request, key, RunTrigger::Rollback, origin).await
-}
-
 pub(crate) async fn list_runs(
     app: &App,
     filter: &RunFilter,
@@ -465,20 +381,17 @@ fn wait_of(machine: &Run) -> Option<RunWait> {
 pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport> {
     let mut conn = app.pool.acquire().await?;
     let row = runs::get_run(&mut conn, id).await?;
-    let plan = runs::find_plan(&mut conn, id).await?;
     let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
     let changes = run_records::list_state_changes(&mut conn, id).await?;
     let tests = run_records::get_test_totals(&mut conn, id).await?;
     let waves = run_parts::list_waves(&mut conn, id, &row.machine, None, i64::MAX).await?;
-    let retention = plan
-        .as_ref()
-        .and_then(|plan| plan.snapshot_retention_hours)
-        .map(|hours| TimeDelta::hours(i64::from(hours)));
+    let taken = hosts.iter().filter_map(|host| host.snapshot_id);
+    let expiries = snapshots::list_expiries(&mut conn, taken).await?;
     let snapshots = hosts.iter().filter_map(|host| {
         Some(RunSnapshot {
             ci_id: host.ci_id.clone(),
             snapshot_id: host.snapshot_id?,
-            expires_at: row.created_at + retention?,
+            expires_at: expiries.get(&host.snapshot_id?).copied(),
         })
     });
     let stages = stages(&changes, row.ended_at);

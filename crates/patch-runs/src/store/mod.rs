@@ -13,3 +13,4 @@ pub mod run_records;
 pub mod runs;
 pub mod scans;
 pub mod schedules;
+pub mod snapshots;

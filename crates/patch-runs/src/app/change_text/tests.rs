@@ -192,3 +192,39 @@ fn what_does_not_fit_is_counted_and_can_be_found() {
     );
     assert!(text.contains("!! RUNS AS ROOT"), "commands come first");
 }
+
+#[test]
+fn conflicts_are_counted_and_leave_room_for_the_plan() {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let conflict = |number: u32, hosts: u32| Conflict {
+        kind: "change".to_owned(),
+        with: format!("CHG{number:07}"),
+        state: Some(ChangeState::PendingApproval),
+        ci_ids: (0..hosts).map(|host| id(&format!("a-host-with-a-rather-long-name-{host}"))).collect(),
+        start_at: at("2026-03-08T02:00:00Z"),
+        end_at: at("2026-03-08T06:00:00Z"),
+    };
+    assert_eq!(conflicts(&[]), "");
+    let mut one = conflict(1, 0);
+    one.ci_ids = vec![id("web-1"), id("web-2")];
+    assert_eq!(
+        conflicts(&[one]),
+        "!! CONFLICTS in the time of this change: 1\n!!   change CHG0000001 (pending_approval), 2026-03-08T02:00:00Z to \
+         2026-03-08T06:00:00Z, 2 hosts: web-1, web-2\n"
+    );
+    let many: Vec<Conflict> = (0..500).map(|number| conflict(number, 500)).collect();
+    let text = conflicts(&many);
+    assert!(text.starts_with("!! CONFLICTS in the time of this change: 500\n"), "{text}");
+    assert!(text.ends_with("!!   and 492 more\n") && text.contains("500 hosts: a-host"), "{text}");
+    assert!(text.chars().count() <= 1_400, "{}", text.chars().count());
+}
+
+#[test]
+fn owner_reads_about_his_own_hosts_only() {
+    let plan = plan();
+    let (host, unknown) = (id("db-1"), id("elsewhere"));
+    let text = describe_hosts(&plan, &BTreeSet::from([&host, &unknown]), "http://platform/1");
+    assert!(text.contains("1 hosts: db-1") && text.contains("libxml2"), "{text}");
+    assert!(!text.contains("web-1") && !text.contains("old-1") && !text.contains("elsewhere"), "{text}");
+    assert!(text.contains("!! RUNS AS ROOT"), "{text}");
+}

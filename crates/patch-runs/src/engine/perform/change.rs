@@ -1,6 +1,6 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
-use api_types::itsm::{Change, ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk};
+use api_types::itsm::{Change, ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk, UpdateChange};
 use api_types::patch::RunTrigger;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -13,7 +13,10 @@ use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{admit, subjects};
 use crate::engine::Task;
-use crate::{app::transition::Evidence, store::run_records};
+use crate::{
+    app::{change_text, transition::Evidence},
+    store::{run_records, runs},
+};
 use patch_compliance::upstream_error;
 
 /// Opens the change for the run's plan and submits it. Repeated after a crash, it finds the change that it opened.
@@ -36,7 +39,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let request = CreateChange {
         kind,
         short_description: text.short_description.chars().take(160).collect(),
-        description: text.description,
+        description: format!("{}{}", origin_text(task).await?, text.description),
         risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
             Risk::High
         } else {
@@ -71,7 +74,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         ChangeState::Draft => {
             let now = app.itsm.get_change(&change.id).await.map_err(upstream_error)?;
             match now.state {
-                ChangeState::Draft => app.itsm.submit_change(&change.id).await.map_err(upstream_error)?,
+                ChangeState::Draft => submit_with_conflicts(task, &now).await?,
                 _ => now,
             }
         }
@@ -79,6 +82,33 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     };
     let text = format!("opened change {} for plan {}", change.id, &plan.hash().as_str()[..12]);
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
+}
+
+/// Adds what else touches the hosts in the time of the change to its description, and submits it.
+async fn submit_with_conflicts(task: &Task<'_>, draft: &Change) -> ApiResult<Change> {
+    let itsm = &task.app.itsm;
+    let found = itsm.list_conflicts(&draft.id).await.map_err(upstream_error)?;
+    let conflicts = change_text::conflicts(&found.conflicts);
+    // Not again after a crash.
+    if !conflicts.is_empty() && !draft.description.starts_with(&conflicts) {
+        let description = Some(format!("{conflicts}\n{}", draft.description));
+        let update = UpdateChange { description, ..UpdateChange::default() };
+        itsm.update_change(&draft.id, &update, None).await.map_err(upstream_error)?;
+    }
+    itsm.submit_change(&draft.id).await.map_err(upstream_error)
+}
+
+/// Why a run exists that plans an earlier one again, for the people who approved that one.
+async fn origin_text(task: &Task<'_>) -> ApiResult<String> {
+    let row = &task.loaded.row;
+    let Some(voided) = row.of_run.filter(|_| row.trigger == RunTrigger::Replan) else {
+        return Ok(String::new());
+    };
+    let mut conn = task.app.pool.acquire().await?;
+    let voided = runs::get_run(&mut conn, voided).await?;
+    let change = voided.machine.change_id.map(|id| format!(", whose change was {id}")).unwrap_or_default();
+    let reason: String = voided.reason.unwrap_or_default().chars().take(300).collect();
+    Ok(format!("Replaces run {}{change}: {reason}\n", voided.id))
 }
 
 /// A quarter: the longest that ITSM plans a change for.

@@ -16,7 +16,10 @@ use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
 use crate::engine::Task;
-use crate::{app::transition::Evidence, upstream_error};
+use crate::{
+    app::{following_runs, transition::Evidence},
+    upstream_error,
+};
 
 /// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -123,6 +126,8 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         evidence.log.push((None, format!("opened incident {}: {}", incident.id, request.short_description)));
         evidence.incident_id = Some(incident.id);
     }
+    let follows = plan_again(task).await?;
+    evidence.log.extend(follows.iter().map(|text| (None, text.clone())));
     let is_complete = failed.is_empty() && unscanned.is_empty();
     let outcome = outcome_text(machine, is_complete);
     let has_succeeded = machine.stop.is_none() && is_complete;
@@ -134,10 +139,11 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             recipient: recipient.clone(),
             subject: format!("Patch run {outcome}: {}", row.policy.name),
             body: format!(
-                "Run {} has ended: {outcome}.\n{} hosts, {} failed.\n{}/dashboard/runs/{}\n",
+                "Run {} has ended: {outcome}.\n{} hosts, {} failed.\n{}{}/dashboard/runs/{}\n",
                 row.id,
                 machine.hosts.len(),
                 failed.len(),
+                follows.as_ref().map_or_else(String::new, |text| format!("{text}\n")),
                 app.settings.public_url,
                 row.id
             ),
@@ -151,6 +157,27 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     }
     evidence.log.extend(subjects(task).alert(task).await?);
     Ok((Answer::Alerted, evidence))
+}
+
+/// Starts the run that follows one whose approval had become void, so that nobody has to order it at the hour of the slot. The
+/// answer says what follows.
+async fn plan_again(task: &Task<'_>) -> ApiResult<Option<String>> {
+    let row = &task.loaded.row;
+    if !matches!(row.machine.stop, Some(Stop::Voided { .. })) {
+        return Ok(None);
+    }
+    if row.holds_vault_token {
+        return Ok(Some(
+            "Nothing follows, because the run had a Vault token of its own; start it again with a new token."
+                .to_owned(),
+        ));
+    }
+    let again = following_runs::start_again(task.app, row).await?;
+    let address = format!("{}/dashboard/runs/{}", task.app.settings.public_url, again.id);
+    Ok(Some(format!(
+        "Run {} plans it again and opens a new change, which needs an approval: {address}",
+        again.id
+    )))
 }
 
 fn outcome_text(machine: &Run, is_complete: bool) -> &'static str {

@@ -14,8 +14,9 @@ use service_kit::ApiResult;
 use uuid::Uuid;
 
 use super::hosts::play_outcomes;
-use crate::app::transition::Evidence;
+use crate::app::transition::{self, Evidence};
 use crate::engine::Task;
+use crate::store::snapshots::{self, SnapshotRow};
 use patch_compliance::upstream_error;
 
 /// Snapshots taken at the same time, or as many as hosts in work if these are more.
@@ -45,12 +46,18 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
         .collect::<Vec<_>>()
         .await;
     let mut results: BTreeMap<CiId, Result<Uuid, String>> = BTreeMap::new();
+    let mut rows = Vec::new();
     for (host, taken) in taken {
         match taken {
             Ok(snapshot) => {
                 if is_renewed {
                     remove_replaced(task, &host, &snapshot).await?;
                 }
+                rows.push(SnapshotRow {
+                    id: snapshot.id,
+                    host: host.clone(),
+                    expires_at: snapshot.expires_at,
+                });
                 results.insert(host, Ok(snapshot.id))
             }
             // The sim-engine is unavailable, which is not a failure of the host: the whole action is retried.
@@ -58,6 +65,9 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             Err(error) => results.insert(host, Err(error.to_string())),
         };
     }
+    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    snapshots::upsert_snapshots(&mut transaction, task.loaded.row.id, &rows).await?;
+    transaction.commit().await?;
     let mut log = Vec::new();
     if let Some((host, snapshot)) = first_of_production(plan, &results) {
         match task.app.sim.rehearse_revert(&host, snapshot).await {
