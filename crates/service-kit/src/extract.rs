@@ -9,7 +9,10 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    wrong_field,
+};
 
 /// Initial capacity of an answer, about one page of a list.
 const INITIAL_ANSWER_BYTES: usize = 8 << 10;
@@ -81,7 +84,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     // Parses again, slower, to find the wrong field.
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer_of(error.path());
+        let pointer = wrong_field::pointer_in::<T>(error.path(), body);
         let inner = error.into_inner();
         match inner.classify() {
             serde_json::error::Category::Data => {
@@ -103,8 +106,9 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
 
 /// Reads a JSON value that was put together from a request. A wrong field is named by its JSON pointer, below `at`.
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value, at: &str) -> ApiResult<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = format!("{at}{}", pointer_of(error.path()));
+    // The value is read from a copy only if it is wrong, to find the wrong field.
+    serde_path_to_error::deserialize(&value).map_err(|error| {
+        let pointer = format!("{at}{}", wrong_field::pointer_of::<T>(error.path(), &value));
         ApiError::invalid(pointer, error.into_inner().to_string())
     })
 }
@@ -129,16 +133,6 @@ fn refuse_nul(body: &[u8]) -> ApiResult<()> {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     find(&value, "").map_or(Ok(()), |pointer| {
         Err(ApiError::invalid(pointer, "contains the character U+0000, which cannot be stored"))
-    })
-}
-
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter().fold(String::new(), |pointer, segment| match segment {
-        Segment::Seq { index } => format!("{pointer}/{index}"),
-        Segment::Map { key } => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { variant } => format!("{pointer}/{variant}"),
-        Segment::Unknown => pointer,
     })
 }
 

@@ -25,6 +25,7 @@ pub mod read_pool;
 pub mod server;
 pub mod telemetry;
 pub mod text_enum;
+mod wrong_field;
 
 pub use api_types::problem_types;
 pub use auth::{Admin, Approver, Caller, Operator, Viewer};

@@ -112,7 +112,10 @@ async fn configuration_keeps_what_the_file_does_not_name() {
     assert_eq!(stored["types"]["security"]["monitoring_hours"], 48);
     for (config, pointer) in [
         (json!({ "policies": { "max_paralel": 4 } }), "/policies"),
-        (json!({ "policies": { "types": { "security": { "urgency": "soon" } } } }), "/policies/types"),
+        (
+            json!({ "policies": { "types": { "security": { "urgency": "soon" } } } }),
+            "/policies/types/security/urgency",
+        ),
         (json!({ "customers": [{ "name": "acme" }] }), "/customers/0/slug"),
         (json!({ "policies": { "max_parallel": 4 }, "customers": [{ "slug": "new-one" }] }), "/customers/0"),
     ] {
