@@ -29,7 +29,7 @@ pub struct CiParams {
     /// Only CIs with this tag, as `key:value`; may be repeated; all must match.
     #[serde(default)]
     tag: Vec<String>,
-    /// Short for `tag=os:<value>`.
+    /// Short for `tag=os:<value>`. Every spelling of the same release matches.
     os: Option<String>,
     /// Short for `tag=env:<value>`.
     env: Option<String>,

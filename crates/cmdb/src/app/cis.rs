@@ -18,7 +18,7 @@ use service_kit::{
 use sqlx::PgConnection;
 
 use super::{
-    maintenance,
+    maintenance, os_tag,
     record::{Change, decided, record_change},
     rules,
 };
@@ -62,7 +62,8 @@ pub async fn get_ci(app: &App, id: &CiId) -> ApiResult<Ci> {
 pub async fn list_cis(app: &App, filter: CiFilter, request: PageRequest) -> ApiResult<Page<Ci>> {
     let (limit, after) = (request.limit()?, request.after::<String>()?);
     let mut conn = app.pool.acquire().await?;
-    let cis = store::cis::list_cis(&mut conn, &filter, after.as_deref(), limit + 1).await?;
+    let having = os_tag::by_release(&mut conn, &filter.tags).await?;
+    let cis = store::cis::list_cis(&mut conn, &filter, &having, after.as_deref(), limit + 1).await?;
     let now = app.clock.now();
     let cis = cis.into_iter().map(|ci| maintenance::as_of(ci, now)).collect();
     Ok(page(cis, limit, |ci: &Ci| ci.id.clone()))

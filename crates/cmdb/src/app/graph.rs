@@ -6,6 +6,7 @@ use api_types::cmdb::{Compatibility, Graph, GraphEdge, GraphNode};
 use domain::{ids::CiId, selector::Selector};
 use service_kit::{ApiError, ApiResult};
 
+use super::os_tag;
 use crate::{
     state::App,
     store::graph::{Node, list_dependencies, list_hosts, list_service_hosts, list_services},
@@ -30,7 +31,8 @@ pub async fn get_graph(app: &App, selector: &Selector) -> ApiResult<Graph> {
     let limit = MAX_NODES as i64 + 1;
     // One snapshot of all tables: a node must not disappear between two queries.
     let mut snapshot = app.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let hosts = list_hosts(&mut snapshot, &selector.tags, ids.as_deref(), limit).await?;
+    let having = os_tag::by_release(&mut snapshot, &selector.tags).await?;
+    let hosts = list_hosts(&mut snapshot, &having, ids.as_deref(), limit).await?;
     let host_ids = texts(&hosts);
     let services = list_services(&mut snapshot, &host_ids, limit).await?;
     if hosts.len() + services.len() > MAX_NODES {

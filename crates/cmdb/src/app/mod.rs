@@ -8,6 +8,7 @@ pub mod impact;
 pub mod import;
 pub mod inventory;
 pub mod maintenance;
+mod os_tag;
 pub mod patch_state;
 mod record;
 pub mod relationships;

@@ -14,6 +14,15 @@ use super::to_json;
 /// Rows per statement.
 const BATCH: usize = 1000;
 
+/// Tags that a CI must have.
+#[derive(Debug, Clone, Default)]
+pub struct TagFilter {
+    /// All but `os`.
+    pub tags: Tags,
+    /// One of these values of the tag `os`. `None`: any, or none.
+    pub os: Option<Vec<String>>,
+}
+
 /// Which CIs to list; every condition given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct CiFilter {
@@ -115,16 +124,32 @@ pub async fn lock_expired_maintenance(
     rows.into_iter().map(Ci::try_from).collect()
 }
 
+/// The values of the tag `os`, each once.
+pub async fn list_os_tags(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"WITH RECURSIVE found (os) AS (
+               (SELECT tags ->> 'os' FROM cmdb.cis WHERE tags ->> 'os' IS NOT NULL ORDER BY tags ->> 'os' LIMIT 1)
+               UNION ALL
+               SELECT (SELECT ci.tags ->> 'os' FROM cmdb.cis ci
+                       WHERE ci.tags ->> 'os' > found.os AND ci.tags ->> 'os' IS NOT NULL ORDER BY ci.tags ->> 'os' LIMIT 1)
+               FROM found WHERE found.os IS NOT NULL)
+           SELECT os AS "os!" FROM found WHERE os IS NOT NULL LIMIT 10000"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
 pub async fn list_cis(
     conn: &mut PgConnection,
     filter: &CiFilter,
+    having: &TagFilter,
     after: Option<&str>,
     limit: i64,
 ) -> sqlx::Result<Vec<Ci>> {
     let ci_type = filter.ci_type.as_ref().map(to_text).transpose()?;
     let status = filter.status.as_ref().map(to_text).transpose()?;
-    let tags = to_json(&filter.tags)?;
-    // Two queries: without tags, the index on tags must not be scanned.
+    let tags = to_json(&having.tags)?;
+    // Several queries: without tags, the index on tags must not be scanned.
     macro_rules! list {
         ($tags:tt) => {
             select_cis!(
@@ -140,13 +165,19 @@ pub async fn list_cis(
                 filter.text,
                 after,
                 limit,
-                filter.in_maintenance_at
+                filter.in_maintenance_at,
+                having.os.as_deref()
             )
             .fetch_all(conn)
             .await?
         };
     }
-    let rows = if filter.tags.is_empty() { list!("$3::jsonb IS NOT NULL") } else { list!("tags @> $3") };
+    let rows = match (having.tags.is_empty(), having.os.is_some()) {
+        (true, false) => list!("$3::jsonb IS NOT NULL AND $8::text[] IS NULL"),
+        (false, false) => list!("tags @> $3 AND $8::text[] IS NULL"),
+        (true, true) => list!("$3::jsonb IS NOT NULL AND tags ->> 'os' = ANY($8)"),
+        (false, true) => list!("tags @> $3 AND tags ->> 'os' = ANY($8)"),
+    };
     rows.into_iter().map(Ci::try_from).collect()
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use service_kit::text_enum::from_text;
 use sqlx::{PgConnection, types::Json};
 
-use super::to_json;
+use super::{cis::TagFilter, to_json};
 
 /// The part of a CI that the graph and the inventory use.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl TryFrom<Row> for Node {
 /// Active hosts and VMs with `tags` and, if given, `ids`.
 pub async fn list_hosts(
     conn: &mut PgConnection,
-    tags: &Tags,
+    having: &TagFilter,
     ids: Option<&[String]>,
     limit: i64,
 ) -> sqlx::Result<Vec<Node>> {
@@ -54,11 +54,12 @@ pub async fn list_hosts(
         r#"SELECT id, ci_type, name, tags AS "tags: Json<Tags>", attributes AS "attributes: Json<BTreeMap<String, Value>>"
            FROM cmdb.cis
            WHERE status = 'active' AND ci_type IN ('host', 'vm') AND tags @> $1
-             AND ($2::text[] IS NULL OR id = ANY($2))
+             AND ($2::text[] IS NULL OR id = ANY($2)) AND ($4::text[] IS NULL OR tags ->> 'os' = ANY($4))
            ORDER BY id LIMIT $3"#,
-        to_json(tags)?,
+        to_json(&having.tags)?,
         ids,
-        limit
+        limit,
+        having.os.as_deref()
     )
     .fetch_all(conn)
     .await?;

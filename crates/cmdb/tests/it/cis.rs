@@ -109,6 +109,43 @@ async fn lists_are_filtered_and_paged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_spelling_of_a_release_is_found() {
+    let platform = Platform::start().await;
+    for (id, os) in [
+        ("a-1", "rocky9"),
+        ("a-2", "Rocky Linux 9.4"),
+        ("a-3", "rocky:9"),
+        ("b-1", "rhel9"),
+        ("b-2", "TempleOS 5"),
+        ("b-3", "debian12"),
+    ] {
+        let env = if id == "a-3" { "dev" } else { "prod" };
+        platform.ci(id, "host", json!({"env": env, "os": os})).await;
+    }
+    platform.ci("c-1", "host", json!({"env": "prod"})).await;
+    for (query, ids) in [
+        ("tag=os:rocky-9", vec!["a-1", "a-2", "a-3"]),
+        ("os=Rocky%20Linux%209", vec!["a-1", "a-2", "a-3"]),
+        ("os=cpe:/o:rocky:rocky:9&env=prod", vec!["a-1", "a-2"]),
+        ("os=TempleOS%205", vec!["b-2"]),
+        ("os=TempleOS", vec![]),
+        ("os=rocky8", vec![]),
+        ("env=dev", vec!["a-3"]),
+    ] {
+        let page = platform.operator.get(&format!("/cmdb/cis?{query}")).await.expect(200);
+        assert_eq!(column(&page, "id"), ids, "{query}");
+    }
+    let first = platform.operator.get("/cmdb/cis?os=rocky9&limit=2").await.expect(200);
+    let token = first["next_page_token"].as_str().unwrap();
+    let rest =
+        platform.operator.get(&format!("/cmdb/cis?os=rocky9&limit=2&page_token={token}")).await.expect(200);
+    assert_eq!(column(&first, "id"), ["a-1", "a-2"]);
+    assert_eq!(column(&rest, "id"), ["a-3"]);
+    let graph = platform.operator.get("/cmdb/graph?tag=os:Rocky-9").await.expect(200);
+    assert_eq!(graph["nodes"].as_array().map(Vec::len), Some(3), "{graph}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idempotency_key_replays_the_answer() {
     let platform = Platform::start().await;
     let post = async |path: &str, body: serde_json::Value| {

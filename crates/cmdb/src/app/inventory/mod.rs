@@ -14,9 +14,11 @@ use uuid::Uuid;
 use groups::groups_of;
 use variables::variables_of;
 
+use super::os_tag;
 use crate::{
     state::App,
     store::{
+        cis::TagFilter,
         graph::{Node, list_hosts},
         inventory::{Groups, Membership, find_membership, insert_membership},
     },
@@ -72,11 +74,12 @@ pub async fn get_ansible_inventory(
     let limit = MAX_HOSTS as i64 + 1;
     let inventory = match (frozen, run_id) {
         (Some(membership), _) => {
-            let hosts = list_hosts(&mut tx, &Tags::new(), Some(&membership.hosts), limit).await?;
+            let hosts = list_hosts(&mut tx, &TagFilter::default(), Some(&membership.hosts), limit).await?;
             render(hosts, membership.groups)
         }
         (None, run_id) => {
-            let hosts = list_hosts(&mut tx, tags, None, limit).await?;
+            let having = os_tag::by_release(&mut tx, tags).await?;
+            let hosts = list_hosts(&mut tx, &having, None, limit).await?;
             if hosts.len() > MAX_HOSTS {
                 return Err(ApiError::invalid(
                     "tag",
@@ -97,7 +100,7 @@ pub async fn get_ansible_inventory(
                     insert_membership(&mut tx, run_id, &membership, app.clock.now()).await?;
                     // Another request for the same run may have been first: its answer counts.
                     let kept = find_membership(&mut tx, run_id).await?.unwrap_or(membership);
-                    let hosts = list_hosts(&mut tx, &Tags::new(), Some(&kept.hosts), limit).await?;
+                    let hosts = list_hosts(&mut tx, &TagFilter::default(), Some(&kept.hosts), limit).await?;
                     render(hosts, kept.groups)
                 }
             }
