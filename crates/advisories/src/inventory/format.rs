@@ -3,7 +3,8 @@
 use crate::feed::FeedError;
 use crate::os::OsRelease;
 
-use super::{ReadInventory, read_tsv, sbom, sbom_xml, spdx};
+use super::{ReadInventory, listed, read_tsv, sbom, sbom_xml, spdx};
+use crate::version::Packaging;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InventoryFormat {
@@ -17,9 +18,18 @@ pub enum InventoryFormat {
     SpdxTagValue,
     /// SPDX 3.0 in JSON-LD.
     Spdx3,
+    /// Rows of osquery's `deb_packages` or `rpm_packages`.
+    Osquery,
+    /// Wazuh's answer about the packages of an agent.
+    Wazuh,
 }
 
 impl InventoryFormat {
+    /// Whether the content says which release the host runs.
+    pub fn names_release(self) -> bool {
+        matches!(self, Self::CycloneDx | Self::Spdx)
+    }
+
     /// `None` for other JSON, which may be the platform's own form. `beginning` may be only a part of it.
     pub fn recognise(beginning: &[u8]) -> Option<Self> {
         let text = crate::feed::without_byte_order_mark(beginning).trim_ascii_start();
@@ -31,6 +41,9 @@ impl InventoryFormat {
             b'<' if has(b"cyclonedx.org/schema/bom") => Some(Self::CycloneDxXml),
             b'S' if text.starts_with(b"SPDXVersion:") => Some(Self::SpdxTagValue),
             b'#' if has(b"\nSPDXVersion:") => Some(Self::SpdxTagValue),
+            b'{' if has(b"\"affected_items\"") => Some(Self::Wazuh),
+            b'{' if has(b"\"snapshot\"") && has(b"\"version\"") => Some(Self::Osquery),
+            b'[' if has(b"\"name\"") && has(b"\"version\"") => Some(Self::Osquery),
             b'{' | b'[' | b'<' => None,
             _ => Some(Self::Tsv),
         }
@@ -43,18 +56,23 @@ pub fn read_inventory(
     format: InventoryFormat,
     os: Option<&OsRelease>,
 ) -> Result<ReadInventory, FeedError> {
-    match (format, os) {
-        (InventoryFormat::Tsv, Some(os)) => {
-            read_tsv(bytes, os.packaging()).map(|read| ReadInventory { os: Some(os.clone()), ..read })
-        }
-        (InventoryFormat::Tsv, None) => Err(FeedError::Malformed(
-            "the lines do not contain the OS release; state which one the host runs".to_owned(),
-        )),
-        (InventoryFormat::CycloneDx, os) => sbom::read_cyclonedx(bytes, os),
-        (InventoryFormat::CycloneDxXml, os) => sbom_xml::read_cyclonedx_xml(bytes, os),
-        (InventoryFormat::Spdx, os) => sbom::read_spdx(bytes, os),
-        (InventoryFormat::SpdxTagValue, os) => spdx::read_tag_value(bytes, os),
-        (InventoryFormat::Spdx3, os) => spdx::read_spdx_3(bytes, os),
+    let of_release = |read: fn(&[u8], Packaging) -> Result<ReadInventory, FeedError>| {
+        let os = os.ok_or_else(|| {
+            FeedError::Malformed(
+                "it does not contain the OS release; state which one the host runs".to_owned(),
+            )
+        })?;
+        read(bytes, os.packaging()).map(|read| ReadInventory { os: Some(os.clone()), ..read })
+    };
+    match format {
+        InventoryFormat::Tsv => of_release(|bytes, packaging| read_tsv(bytes, packaging)),
+        InventoryFormat::Osquery => of_release(listed::read_osquery),
+        InventoryFormat::Wazuh => of_release(listed::read_wazuh),
+        InventoryFormat::CycloneDx => sbom::read_cyclonedx(bytes, os),
+        InventoryFormat::Spdx => sbom::read_spdx(bytes, os),
+        InventoryFormat::CycloneDxXml => sbom_xml::read_cyclonedx_xml(bytes, os),
+        InventoryFormat::SpdxTagValue => spdx::read_tag_value(bytes, os),
+        InventoryFormat::Spdx3 => spdx::read_spdx_3(bytes, os),
     }
 }
 
@@ -77,6 +95,10 @@ mod tests {
                 b"<?xml version=\"1.0\"?>\n<bom xmlns=\"http://cyclonedx.org/schema/bom/1.6\">",
                 Some(InventoryFormat::CycloneDxXml),
             ),
+            (b"[{\"arch\":\"x86_64\",\"name\":\"bash\",\"version\":\"5\"", Some(InventoryFormat::Osquery)),
+            (b"{\"snapshot\":[{\"name\":\"bash\",\"version\":\"5\"", Some(InventoryFormat::Osquery)),
+            (b"{\"data\":{\"affected_items\":[", Some(InventoryFormat::Wazuh)),
+            (b"[{\"ci_id\":\"web-1\"}]", None),
             (b"{\"ci_id\":\"web-1\"}", None),
             (b"adduser\t3.134\tall\n", Some(InventoryFormat::Tsv)),
             (b"#name\tinstalled\n", Some(InventoryFormat::Tsv)),

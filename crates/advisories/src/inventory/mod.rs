@@ -2,6 +2,7 @@
 
 mod channels;
 mod format;
+mod listed;
 mod sbom;
 mod sbom_xml;
 mod sources;

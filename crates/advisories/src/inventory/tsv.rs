@@ -9,6 +9,7 @@ use crate::version::{Nevra, Packaging, Version};
 use crate::feed::lines::{Line, read_line};
 
 const LINE_BYTES: u64 = 16 * 1024;
+
 /// Reads an inventory. A first line that starts with `#` names the columns: `name`, `installed` (or `version`), and
 /// where known `candidate_from_package_manager` (or `candidate`), `arch`, `modularity`, `source`, `source_version`,
 /// `status` and `vendor`; other columns are skipped. Without it the columns are those of
@@ -126,52 +127,87 @@ impl Columns {
             let text = at.and_then(|at| fields.get(at)).map(|text| text.trim());
             text.filter(|text| !text.is_empty() && *text != "(none)")
         };
-        let owned = |at: Option<usize>| field(at).map(str::to_owned);
-
-        // `ii`: wanted and installed; `hi`: held; `rc`: removed, configuration kept.
-        let status = field(self.status).unwrap_or("ii");
-        if matches!(status.as_bytes().get(1), Some(b'c' | b'n')) {
-            return Ok(None);
-        }
-        let name = field(Some(self.name)).ok_or("it has no package name")?;
-        if packaging == Packaging::Rpm && fields.len() == 1 && Nevra::parse(name).arch.is_some() {
+        let found = Fields {
+            name: field(Some(self.name)).unwrap_or_default(),
+            version: field(Some(self.version)).unwrap_or_default(),
+            candidate: field(self.candidate),
+            arch: field(self.arch),
+            modularity: field(self.modularity),
+            source: field(self.source),
+            source_version: field(self.source_version),
+            source_rpm: field(self.source_rpm),
+            status: field(self.status),
+            vendor: field(self.vendor),
+        };
+        if packaging == Packaging::Rpm && fields.len() == 1 && Nevra::parse(found.name).arch.is_some() {
             // Without its epoch a package would look older than it is.
             return Err(format!(
-                "`{name}` has no epoch; print `%{{NAME}}\\t%{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\\t%{{ARCH}}`"
+                "`{}` has no epoch; print `%{{NAME}}\t%{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\t%{{ARCH}}`",
+                found.name
             ));
         }
-        let version = field(Some(self.version)).ok_or_else(|| format!("`{name}` has no version"))?;
-        let version = match packaging {
-            // An absent epoch is 0; it is stored in only one spelling.
-            Packaging::Rpm => {
-                version.strip_prefix("0:").or(version.strip_prefix("(none):")).unwrap_or(version)
-            }
-            Packaging::Dpkg => version,
-        };
-        // dpkg qualifies names that are installed for several architectures: `libc6:amd64`.
-        let name = if packaging == Packaging::Dpkg { name.split(':').next().unwrap_or(name) } else { name };
-        let versions = [Some(version), field(self.source_version)];
-        for version in versions.into_iter().flatten() {
-            Version::parse(packaging, version).map_err(|error| format!("{name}: {error}"))?;
-        }
-        let module =
-            field(self.modularity).map(str::parse).transpose().map_err(|error| format!("{name}: {error}"))?;
-        let mut package = InstalledPackage::new(name, version);
-        package.arch = owned(self.arch);
-        let of_rpm = field(self.source_rpm).and_then(|file| source_rpm(file, version));
-        let (source, source_version) = match of_rpm {
-            Some((source, source_version)) => (Some(source), source_version),
-            None => (owned(self.source), owned(self.source_version)),
-        };
-        package.source_name = source.filter(|source| source != name);
-        package.source_version = source_version.filter(|source| source != version);
-        package.module = module;
-        package.vendor = owned(self.vendor);
-        package.held = status.starts_with('h');
-        package.candidate =
-            owned(self.candidate).filter(|candidate| Version::parse(packaging, candidate).is_ok());
-        Ok(Some(package))
+        installed_package(&found, packaging)
     }
+}
+
+/// What a list says about one package. Absent fields are not known.
+#[derive(Default)]
+pub(super) struct Fields<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    pub candidate: Option<&'a str>,
+    pub arch: Option<&'a str>,
+    pub modularity: Option<&'a str>,
+    pub source: Option<&'a str>,
+    pub source_version: Option<&'a str>,
+    pub source_rpm: Option<&'a str>,
+    /// Two letters of dpkg. `ii`: wanted and installed; `hi`: held; `rc`: removed, configuration kept.
+    pub status: Option<&'a str>,
+    pub vendor: Option<&'a str>,
+}
+
+/// `None` for packages that dpkg remembers but that are not installed.
+pub(super) fn installed_package(
+    fields: &Fields<'_>,
+    packaging: Packaging,
+) -> Result<Option<InstalledPackage>, String> {
+    let status = fields.status.unwrap_or("ii");
+    if matches!(status.as_bytes().get(1), Some(b'c' | b'n')) {
+        return Ok(None);
+    }
+    let name = Some(fields.name).filter(|name| !name.is_empty()).ok_or("it has no package name")?;
+    let version = Some(fields.version).filter(|version| !version.is_empty());
+    let version = version.ok_or_else(|| format!("`{name}` has no version"))?;
+    if [name, version].into_iter().any(|text| text.contains(char::is_control)) {
+        return Err("its name or version contains a control character".to_owned());
+    }
+    let version = match packaging {
+        // An absent epoch is 0; it is stored in only one spelling.
+        Packaging::Rpm => version.strip_prefix("0:").or(version.strip_prefix("(none):")).unwrap_or(version),
+        Packaging::Dpkg => version,
+    };
+    // dpkg qualifies names that are installed for several architectures: `libc6:amd64`.
+    let name = if packaging == Packaging::Dpkg { name.split(':').next().unwrap_or(name) } else { name };
+    for version in [Some(version), fields.source_version].into_iter().flatten() {
+        Version::parse(packaging, version).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let module = fields.modularity.map(str::parse).transpose().map_err(|error| format!("{name}: {error}"))?;
+    let owned = |field: Option<&str>| field.map(str::to_owned);
+    let mut package = InstalledPackage::new(name, version);
+    package.arch = owned(fields.arch);
+    let of_rpm = fields.source_rpm.and_then(|file| source_rpm(file, version));
+    let (source, source_version) = match of_rpm {
+        Some((source, source_version)) => (Some(source), source_version),
+        None => (owned(fields.source), owned(fields.source_version)),
+    };
+    package.source_name = source.filter(|source| source != name);
+    package.source_version = source_version.filter(|source| source != version);
+    package.module = module;
+    package.vendor = owned(fields.vendor);
+    package.held = status.starts_with('h');
+    package.candidate =
+        owned(fields.candidate).filter(|candidate| Version::parse(packaging, candidate).is_ok());
+    Ok(Some(package))
 }
 
 /// Name and version of a source in the name of its file, `bash-5.1.8-9.el9.src.rpm`, which leaves out the epoch. Almost

@@ -68,6 +68,9 @@ struct InventoryParams {
 /// `rpm -qa --qf '%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\t%{MODULARITYLABEL}\n'` or
 /// `dpkg-query -W -f='${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${db:Status-Abbrev}\n'`.
 ///
+/// JSON may also be the rows of osquery's tables `deb_packages` or `rpm_packages`, or Wazuh's answer to
+/// `GET /syscollector/{agent}/packages`; a list that is only a part of a host's packages is refused.
+///
 /// A single invalid inventory is refused (422). Of many, each refused one is listed in the report and the others are
 /// recorded; the same holds for lines and components. The same host and scan id are recorded once, and an inventory older
 /// than the stored one changes nothing.
@@ -118,7 +121,7 @@ async fn push_inventory(
     push_foreign(&app, &caller, foreign, params, &whole).await.map(Json)
 }
 
-/// An SBOM may be sent as `application/json`.
+/// An SBOM may be sent as `application/json`; the lists of osquery and Wazuh have no type of their own.
 async fn push_json(
     app: &App,
     caller: &Caller,
@@ -126,9 +129,13 @@ async fn push_json(
     whole: Vec<u8>,
 ) -> ApiResult<InventoryReport> {
     match InventoryFormat::recognise(&whole[..whole.len().min(4096)]) {
-        Some(format @ (InventoryFormat::CycloneDx | InventoryFormat::Spdx | InventoryFormat::Spdx3)) => {
-            push_foreign(app, caller, format, params, &whole).await
-        }
+        Some(
+            format @ (InventoryFormat::CycloneDx
+            | InventoryFormat::Spdx
+            | InventoryFormat::Spdx3
+            | InventoryFormat::Osquery
+            | InventoryFormat::Wazuh),
+        ) => push_foreign(app, caller, format, params, &whole).await,
         _ => {
             refuse_params(&params)?;
             inventory::push_inventory(app, caller, parse_json::<Inventory>(&whole)?).await
@@ -149,7 +156,7 @@ async fn push_foreign(
         .ok_or_else(|| ApiError::invalid("ci_id", "must name the host: this format does not contain it"))?;
     let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
     let mut os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
-    if format == InventoryFormat::Tsv && os.is_none() {
+    if !format.names_release() && os.is_none() {
         os = Some(host_os::get_release(app, &ci_id).await?);
     }
     let mut read = read_inventory(whole, format, os.as_ref());

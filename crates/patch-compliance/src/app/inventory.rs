@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::{
     criteria_cache::{CriteriaCache, Revision},
-    hosts,
+    host_os, hosts,
     observation::{Observation, observe},
     package_set_matching::AdvisoryIndex,
     package_sets::{digest, store_sets},
@@ -273,6 +273,14 @@ pub(crate) async fn push_inventories(
         // They may be new in the CMDB since the last synchronisation.
         hosts::try_synchronise(app).await;
         observations.retain(|one| ingested.unknown.contains(&one.ci_id));
+        ingested = record_observations(app, Some(caller), &observations).await?;
+        count(report, &ingested);
+    }
+    observations.retain(|one| ingested.unknown.contains(&one.ci_id));
+    let releases = observations.iter().map(|one| (one.ci_id.clone(), one.inventory.facts.os.clone()));
+    let releases: Vec<_> = releases.collect();
+    if host_os::learn_releases(app, &releases).await? {
+        hosts::try_synchronise(app).await;
         ingested = record_observations(app, Some(caller), &observations).await?;
         count(report, &ingested);
     }

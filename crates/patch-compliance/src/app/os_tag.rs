@@ -12,7 +12,7 @@ pub(crate) fn has_tag(tags: &Tags, key: &str, value: &str) -> bool {
 }
 
 /// [`Selector::selects`], for every spelling of the tag `os`.
-pub(crate) fn selects(selector: &Selector, id: &CiId, tags: &Tags) -> bool {
+pub fn selects(selector: &Selector, id: &CiId, tags: &Tags) -> bool {
     (selector.all || !selector.tags.is_empty() || !selector.ids.is_empty())
         && (selector.ids.is_empty() || selector.ids.contains(id))
         && selector.tags.iter().all(|(key, value)| has_tag(tags, key, value))

@@ -335,3 +335,61 @@ async fn foreign_inventories_need_a_host_and_only_bad_lines_are_refused() {
         assert_eq!(answer.status.as_u16(), status, "{query} {content_type} {body}: {}", answer.text);
     }
 }
+
+const OSQUERY: &str = r#"[{"name":"bash","version":"5.1.8","release":"9.el9","epoch":"","source":"bash-5.1.8-9.el9.src.rpm","arch":"x86_64"},
+    {"name":"openssl-libs","version":"3.0.7","release":"24.el9","epoch":"1","source":"openssl-3.0.7-24.el9.src.rpm","arch":"x86_64"}]"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn package_lists_of_other_agents_are_accepted() {
+    let platform = Platform::start().await;
+    for host in ["web-1", "web-2"] {
+        platform.add_host(host, json!({ "env": "prod", "os": "alma9" })).await;
+    }
+    let push = async |host: &str, body: &str| {
+        let path = format!("/patch/inventory?ci_id={host}");
+        let headers = [("content-type", "application/json")];
+        platform.operator.send(Method::POST, &path, &headers, Some(body.as_bytes().to_vec())).await
+    };
+    let report = push("web-1", OSQUERY).await.expect(200);
+    assert_eq!((&report["changed"], &report["refused"]), (&json!(1), &json!([])), "{report}");
+    let wazuh = r#"{"data":{"affected_items":[
+        {"name":"bash","version":"5.1.8-9.el9","format":"rpm","architecture":"x86_64","agent_id":"001"},
+        {"name":"openssl-libs","version":"1:3.0.7-24.el9","format":"rpm","architecture":"x86_64","agent_id":"001"}],
+        "total_affected_items":TOTAL},"error":0}"#;
+    let report = push("web-2", &wazuh.replace("TOTAL", "2")).await.expect(200);
+    assert_eq!(report["changed"], 1, "{report}");
+    let found = platform.operator.get("/patch/packages/openssl-libs").await.expect(200);
+    let hosts: Vec<(&Value, &Value)> =
+        found["items"].as_array().unwrap().iter().map(|one| (&one["ci_id"], &one["versions"][0])).collect();
+    let version = json!("1:3.0.7-24.el9");
+    assert_eq!(hosts, [(&json!("web-1"), &version), (&json!("web-2"), &version)], "{found}");
+
+    let part = push("web-2", &wazuh.replace("TOTAL", "700")).await.expect_problem(422);
+    assert!(part.to_string().contains("2 of 700 packages"), "{part}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_inventory_of_a_host_names_its_release() {
+    let platform = Platform::start().await;
+    let ci = json!({ "id": "new-1", "type": "host", "tags": { "env": "prod" } });
+    platform.librarian.post("/cmdb/cis", &ci).await.expect(201);
+    let push = async |query: &str| {
+        let path = format!("/patch/inventory?ci_id={query}");
+        let headers = [("content-type", "application/json")];
+        platform.operator.send(Method::POST, &path, &headers, Some(OSQUERY.as_bytes().to_vec())).await
+    };
+    let without = push("new-1").await.expect_problem(422);
+    assert_eq!(without["errors"][0]["pointer"], "os", "{without}");
+    assert!(without.to_string().contains("has no tag `os`"), "{without}");
+    push("nobody&os=rocky9").await.expect_problem(422);
+    let report = push("new-1&os=Rocky%20Linux%209.4").await.expect(200);
+    assert_eq!((&report["changed"], &report["refused"]), (&json!(1), &json!([])), "{report}");
+    let ci = platform.librarian.get("/cmdb/cis/new-1").await.expect(200);
+    assert!(ci["tags"]["os"].as_str().unwrap().starts_with("rocky:9"), "{ci}");
+    assert!(platform.compliance_of("new-1").await["last_scanned"].is_string());
+    // Later ones need no release, and a CI that is not a host does not become one.
+    push("new-1").await.expect(200);
+    let service = json!({ "id": "shop", "type": "service" });
+    platform.librarian.post("/cmdb/cis", &service).await.expect(201);
+    push("shop&os=rocky9").await.expect_problem(422);
+}

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::cmdb::{Ci, UpdateCi};
+use api_types::cmdb::Ci;
 use domain::{ids::CiId, package::Packaging, plan::Target, selector::Selector};
-use patch_compliance::upstream_error;
+use patch_compliance::{app::os_tag, upstream_error};
 use service_kit::ApiResult;
 
 use super::targets::{split_targets, target};
@@ -14,7 +14,6 @@ use crate::App;
 const MAX_HOSTS: usize = 1_000_000;
 /// Up to this many CIs are read one by one.
 const MAX_SINGLE_READS: usize = 200;
-const OS: &str = "os";
 
 /// Targets, and the selected CIs that cannot be scanned, with the reason. A host without the tag `os` is a target without
 /// an operating system.
@@ -27,7 +26,7 @@ pub(crate) async fn scan_targets(
     let missing: Vec<CiId> = selector.ids.iter().filter(|id| !found.contains(id)).cloned().collect();
     let (managed, others): (Vec<Ci>, Vec<Ci>) = cis
         .into_iter()
-        .filter(|ci| selector.selects(&ci.id, &ci.tags))
+        .filter(|ci| os_tag::selects(selector, &ci.id, &ci.tags))
         .partition(|ci| ci.is_managed() == Some(true));
     let (mut targets, mut refused) = split_targets(managed);
     for ci in others {
@@ -62,32 +61,4 @@ async fn list_selected(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
 /// Whether the scan learns the operating system of this target.
 pub(crate) fn learns_os(target: &Target) -> bool {
     target.os.is_empty()
-}
-
-/// Sets the tag `os` of a host that has none, so that patching manages it from now on.
-pub(crate) async fn record_os(app: &App, host: &CiId, os: &str) -> Result<(), String> {
-    let failed = |error: api_client::ClientError| {
-        format!("its operating system is `{os}`, but the CMDB cannot record it now: {error}")
-    };
-    // Another change of the CI, such as its host key, may come between.
-    for _attempt in 0..3 {
-        let ci = app.cmdb.get_ci(host).await.map_err(failed)?;
-        if ci.is_managed() != Some(false) {
-            return Ok(());
-        }
-        let request = UpdateCi {
-            tags: [(OS.to_owned(), Some(os.to_owned()))].into(),
-            reason: Some("the operating system that the first scan found".to_owned()),
-            ..UpdateCi::default()
-        };
-        match app.cmdb.update_ci(host, &request, Some(&format!("\"{}\"", ci.version))).await {
-            Ok(_) => {
-                tracing::info!("learned that `{host}` runs `{os}`; patching manages it from now on");
-                return Ok(());
-            }
-            Err(error) if error.status() == Some(412) => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Err(format!("its operating system is `{os}`, but the CI changes too often to record it; scan it again"))
 }

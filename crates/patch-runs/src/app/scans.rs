@@ -38,14 +38,14 @@ use uuid::Uuid;
 use super::{
     keys::{self, Keys},
     playbooks,
-    scan_targets::{learns_os, record_os, scan_targets},
+    scan_targets::{learns_os, scan_targets},
 };
 use crate::{
     App,
     store::{self, runs::RunRow, scans::HostResult},
 };
 use patch_compliance::app::{
-    hosts, inventory,
+    host_os, hosts, inventory,
     observation::{self, Observation},
 };
 
@@ -369,7 +369,9 @@ async fn scan_chunk(
             Ok((observation, os)) if reason.is_none() => {
                 let recorded = match chunk.get(&id) {
                     Some(target) if learns_os(target) => {
-                        record_os(app, &id, &os).await.map_err(Unscanned::because)
+                        host_os::record_os(&app.compliance, &id, &os, "the first scan found")
+                            .await
+                            .map_err(Unscanned::because)
                     }
                     _ => Ok(()),
                 };

@@ -161,8 +161,9 @@ pub enum ExportFormat {
 pub enum InventoryCommand {
     /// Send the packages of one host, or of many (NDJSON, one object per line). The format is recognised by the content.
     ///
-    /// The platform's own format (JSON or YAML) names the host. For an SBOM (CycloneDX in JSON or XML, SPDX) and for the output
-    /// of a package manager, --ci names the host.
+    /// The platform's own format (JSON or YAML) names the host. For an SBOM (CycloneDX in JSON or XML, SPDX), for the output of a
+    /// package manager, and for the package lists of osquery and Wazuh, --ci names the host. A host whose CI has no tag `os`
+    /// gets it from its first inventory.
     #[command(after_help = "\
 Examples:
   patchctl inventory push fleet.ndjson
@@ -174,7 +175,12 @@ Examples:
   ssh db-01 dpkg-query -W -f=\"'\\${Package}\\t\\${Version}\\t\\${Architecture}\\t\\${source:Package}\\t\\${source:Version}\\t\\${db:Status-Abbrev}\\n'\" |
     patchctl inventory push --ci db-01 --os debian:12 -
 
-  patchctl inventory push --ci web-07 sbom.cdx.json")]
+  patchctl inventory push --ci web-07 sbom.cdx.json
+
+  ssh db-01 osqueryi --json \"'SELECT * FROM deb_packages'\" | patchctl inventory push --ci db-01 --os debian:12 -
+
+  curl -H \"Authorization: Bearer $TOKEN\" 'https://wazuh:55000/syscollector/001/packages?limit=100000' |
+    patchctl inventory push --ci web-07 -")]
     Push {
         /// `-` reads standard input.
         file: PathBuf,

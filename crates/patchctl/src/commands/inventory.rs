@@ -26,21 +26,16 @@ pub async fn run(connection: &Connection, command: InventoryCommand, printer: Pr
         }
         (Some(_), None) => {
             return Err(Failure::usage(format!(
-                "`{}` is not an SBOM or a list of packages; it names its host itself, so omit --ci",
+                "`{}` is not an SBOM or a list of packages; an inventory names its host itself, so omit --ci",
                 file.display()
             )));
         }
-        (
-            None,
-            Some(
-                InventoryFormat::CycloneDx
-                | InventoryFormat::CycloneDxXml
-                | InventoryFormat::Spdx
-                | InventoryFormat::SpdxTagValue
-                | InventoryFormat::Spdx3,
-            ),
-        ) => {
-            return Err(Failure::usage(format!("`{}` is an SBOM; name its host with --ci", file.display())));
+        (None, Some(format)) if format != InventoryFormat::Tsv => {
+            return Err(Failure::usage(format!(
+                "`{}` is {}; name its host with --ci",
+                file.display(),
+                name_of(format)
+            )));
         }
         (None, _) if is_ndjson(&bytes) => client.push_inventories(bytes).await?,
         (None, _) => client.push_inventory(&input::parse_request::<Inventory>(&file, bytes)?).await?,
@@ -60,6 +55,21 @@ fn content_type(format: InventoryFormat) -> &'static str {
         InventoryFormat::CycloneDxXml => "application/vnd.cyclonedx+xml",
         InventoryFormat::Spdx | InventoryFormat::Spdx3 => "application/spdx+json",
         InventoryFormat::SpdxTagValue => "text/spdx",
+        // The server recognises them by their content.
+        InventoryFormat::Osquery | InventoryFormat::Wazuh => "application/json",
+    }
+}
+
+fn name_of(format: InventoryFormat) -> &'static str {
+    match format {
+        InventoryFormat::Tsv => "a list of packages",
+        InventoryFormat::CycloneDx
+        | InventoryFormat::CycloneDxXml
+        | InventoryFormat::Spdx
+        | InventoryFormat::SpdxTagValue
+        | InventoryFormat::Spdx3 => "an SBOM",
+        InventoryFormat::Osquery => "a package list of osquery",
+        InventoryFormat::Wazuh => "a package list of Wazuh",
     }
 }
 
