@@ -21,6 +21,7 @@ mod release_faults;
 mod release_weeks;
 mod releases;
 mod schedule;
+mod silence;
 mod subjects;
 mod system_patch;
 mod workflow;

@@ -29,6 +29,8 @@ pub struct Platform {
     pub patch_service: Option<TestService>,
     pub addresses: Addresses,
     pub clock: Clock,
+    /// The setting of the next patch-manager.
+    pub playbook_silence_seconds: u32,
     others: OtherClocks,
     work_dir: tempfile::TempDir,
     ansible: PathBuf,
@@ -90,6 +92,7 @@ impl Platform {
             patch_service: None,
             addresses,
             clock,
+            playbook_silence_seconds: 60,
             others,
             work_dir: tempfile::tempdir().unwrap(),
             ansible,
@@ -158,6 +161,7 @@ impl Platform {
                 ansible_playbook: Some(self.ansible.clone()),
                 playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
                 forks: 8,
+                playbook_silence_seconds: self.playbook_silence_seconds,
                 public_url: url(self.addresses.patch),
                 ..patch_runs::Settings::default()
             },
