@@ -4,6 +4,7 @@ mod answers;
 mod commands;
 mod imports;
 mod program;
+mod run_parts;
 mod simulate;
 mod up;
 mod usage;

@@ -13,7 +13,7 @@ const INVENTORY: &str =
     "ci_id: web-01\nos: 'rocky:9'\npackages:\n  - { name: kernel, version: 5.14.0-100.el9 }\n";
 
 /// A platform with one host that lacks a fix.
-fn with_a_host_to_patch(up: &Up) {
+pub fn with_a_host_to_patch(up: &Up) {
     let ci = ["ci", "create", "web-01", "--type", "vm", "--tag", "env=prod", "--tag", "os=rocky9"];
     up.run(&[&ci[..], &["--attribute", "driver=model"]].concat()).expect(0);
     up.run(&["vm", "create", "web-01", "--os", "rocky9"]).expect(0);
@@ -27,7 +27,7 @@ fn with_a_host_to_patch(up: &Up) {
     );
 }
 
-fn start_run(up: &Up) -> String {
+pub fn start_run(up: &Up) -> String {
     let started = up.run(&["run", "start", "--ci", "web-01", "-o", "json"]).expect(0).stdout;
     let started: Value = serde_json::from_str(&started).unwrap();
     started["id"].as_str().unwrap().to_owned()
@@ -84,7 +84,7 @@ fn paused_run_shows_its_reason_and_resumes() {
     assert_eq!(up.run(&["run", "cancel", id]).status, 1);
 }
 
-fn until_state(up: &Up, id: &str, wanted: &str) {
+pub fn until_state(up: &Up, id: &str, wanted: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let run: Value =
