@@ -1,4 +1,4 @@
-//! A playbook that gives no sign of life.
+//! Playbooks whose owner is not in control: one that gives no sign of life, and one of an earlier owner.
 
 use std::{
     process::Command,
@@ -46,6 +46,39 @@ async fn pause_playbook(platform: &Platform, run: &str) {
     .unwrap();
     let paused = Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap();
     assert!(paused.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_know_the_epoch_of_the_owner_that_worked_on_them() {
+    let platform = platform!();
+    platform.fleet(2, 0).await;
+    let run = platform.run().await;
+    platform.approve(&run).await;
+    assert_eq!(platform.until_ended(&run).await["state"], "succeeded");
+    let mut conn = PgConnection::connect(&platform.database_url).await.unwrap();
+    let owners: Vec<(String, i64)> =
+        sqlx::query_as("SELECT vm_id, epoch FROM sim.run_owners WHERE run_id = $1 ORDER BY vm_id")
+            .bind(&run)
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    let hosts: Vec<&str> = owners.iter().map(|(host, _)| host.as_str()).collect();
+    assert_eq!(hosts, ["h-1", "h-2"]);
+    let last: i64 = sqlx::query_scalar("SELECT lease_epoch FROM patch.runs WHERE id::text = $1")
+        .bind(&run)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert!(owners.iter().all(|(_, epoch)| (1..=last).contains(epoch)), "{owners:?}, {last}");
+    // An owner of before wakes up.
+    let late = json!({
+        "transaction_id": format!("{run}:1:late"), "packages": { "openssl": NEW },
+        "owner": { "run_id": run, "epoch": owners[0].1 },
+    });
+    let claimed = json!({ "epoch": owners[0].1 + 1 });
+    platform.sim.put(&format!("/sim/vms/h-1/guest/runs/{run}"), &claimed).await.expect(200);
+    let refused = platform.sim.post("/sim/vms/h-1/guest/transactions", &late).await.expect_problem(409);
+    assert_eq!(refused["type"], "/problems/run-superseded", "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
