@@ -3,8 +3,8 @@
 mod fixture;
 mod inertness;
 mod orphans;
-mod package_questions;
 mod owners;
+mod package_questions;
 mod patching;
 mod playbooks;
 mod reboots;

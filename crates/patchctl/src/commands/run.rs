@@ -1,7 +1,8 @@
 use api_client::patch::PatchClient;
-use api_types::patch::{Forecast, HostStatus, HostStep, RunSummary, StartRun, Steer};
+use api_types::patch::{Forecast, HostStatus, HostStep, RunDetail, RunSummary, StartRun, Steer};
 use clap::ValueEnum;
 use domain::ids::{CiId, RunId};
+use domain::plan::Plan;
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
@@ -115,9 +116,24 @@ pub async fn show_started(
 /// Log lines shown with a run.
 const LOG_TAIL: u32 = 50;
 
-/// Prints a run with its parts for people. Programs get the run, whose parts have commands of their own.
+/// A run as JSON shows it: with its plan, once it is planned.
+#[derive(Serialize)]
+struct RunWithPlan {
+    #[serde(flatten)]
+    run: RunDetail,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Plan>,
+}
+
+/// Prints a run with its parts for people. Programs get the run, as JSON with its plan; the other parts have commands of
+/// their own.
 async fn show(client: &PatchClient, id: RunId, printer: Printer) -> CommandResult {
     let run = client.get_run(id).await?;
+    if printer.is_json() {
+        let is_planned = run.summary.plan_hash.is_some();
+        let plan = if is_planned { Some(client.get_run_plan(id).await?) } else { None };
+        return printer.item(&RunWithPlan { run, plan });
+    }
     if !printer.is_for_people() {
         return printer.item(&run);
     }

@@ -120,6 +120,10 @@ impl Printer {
         OK
     }
 
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
     pub fn is_for_people(self) -> bool {
         self.format == Format::Table
     }

@@ -60,7 +60,7 @@ pub(super) fn run_over(
         playbook_run(task.app, playbook, targets_of(plan, hosts), keys, own, run_dir, timeout)?;
     let workflow = &plan.workflow;
     let extra = &mut playbook_run.extra_vars;
-    extra.set("pm_epoch", task.lease.epoch().0);
+    extra.set("pm_epoch", task.owned.lease.epoch().0);
     extra.set("pm_min_disk_free_percent", workflow.min_disk_free_percent);
     extra.set("pm_drain_timeout_seconds", workflow.drain_timeout_seconds);
     extra.set("pm_health_timeout_seconds", workflow.health_timeout_seconds);

@@ -14,7 +14,7 @@ use service_kit::ApiResult;
 use uuid::Uuid;
 
 use super::hosts::play_outcomes;
-use crate::app::transition::{self, Evidence};
+use crate::app::transition::Evidence;
 use crate::engine::Task;
 use crate::store::snapshots::{self, SnapshotRow};
 use patch_compliance::upstream_error;
@@ -65,7 +65,7 @@ pub(super) async fn snapshot(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResu
             Err(error) => results.insert(host, Err(error.to_string())),
         };
     }
-    let mut transaction = transition::begin_as_owner(task.lease).await?;
+    let mut transaction = task.owned.begin().await?;
     snapshots::upsert_snapshots(&mut transaction, task.loaded.row.id, &rows).await?;
     transaction.commit().await?;
     let mut log = Vec::new();
