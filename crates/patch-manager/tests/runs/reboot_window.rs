@@ -29,7 +29,9 @@ async fn host_is_patched_in_its_window_and_rebooted_by_a_later_run_in_the_reboot
     platform.policy(windows).await;
     let approved = async || {
         let run = platform.run().await;
-        platform.approve(&run).await;
+        let change = platform.approve(&run).await;
+        let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+        assert!(change["description"].as_str().unwrap().contains("only in the reboot window"), "{change:#}");
         clock.advance(TimeDelta::milliseconds(2500));
         run
     };

@@ -7,6 +7,7 @@ use domain::{
     ids::CiId,
     plan::{Intent, Plan},
     run::{Action, Answer, HostState},
+    workflow::Reboot,
 };
 use futures::{FutureExt, future::BoxFuture};
 use patch_compliance::app::compliance;
@@ -68,9 +69,15 @@ impl SubjectWork for HostWork {
         };
         let address = format!("{}/dashboard/runs/{}", task.app.settings.public_url, row.id);
         let details = change_text::describe(plan, row.prediction.as_ref(), &address);
+        let reboots = match &row.policy.reboot_window {
+            Some(_) if row.waits_for_openings() && plan.reboot != Reboot::Never => {
+                "Hosts are rebooted only in the reboot window of the policy, if necessary by a later run.\n"
+            }
+            _ => "",
+        };
         Ok(ChangeText {
             short_description,
-            description: format!("{work}\n{details}"),
+            description: format!("{work}\n{reboots}{details}"),
             backout_plan: change_text::backout(plan),
         })
     }
