@@ -35,5 +35,6 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Starts the background work: housekeeping and the watched folder of feeds.
 pub fn start(app: &App) {
     app::housekeeping::start(app);
+    app::installed::start(app);
     app::feed_folder::start(app);
 }

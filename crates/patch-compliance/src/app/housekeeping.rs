@@ -6,14 +6,14 @@ use service_kit::{ApiResult, error::chain};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
-    coverage, exceptions, feed_imports, history, host_list_entries, hosts, installed, package_set_matching,
+    coverage, exceptions, feed_imports, history, host_list_entries, hosts, package_set_matching,
     policy_results::{self, DEFAULT_SCAN_AGE_HOURS},
 };
 use crate::{App, store};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 const SYNCHRONISE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the roll-ups of the current day are recorded, and new package sets are sorted into the index.
+/// How often the roll-ups of the current day are recorded.
 const RECORD_INTERVAL: Duration = Duration::from_secs(20);
 /// The search for old scans takes at most this part of the time.
 const EXPIRE_SHARE: u32 = 50;
@@ -53,7 +53,6 @@ async fn run(app: App) {
         }
         if Instant::now() >= record_at {
             history::try_record(&app).await;
-            installed::try_sort_new_sets(&app).await;
             record_at = Instant::now() + RECORD_INTERVAL;
         }
         if let Err(error) = tick(&app).await {

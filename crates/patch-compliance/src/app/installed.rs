@@ -3,17 +3,20 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeSet, HashMap},
+    time::Duration,
 };
 
 use advisories::{OsRelease, Packaging, Version};
 use api_types::{page::Page, patch::InstalledOn};
 use domain::ids::CiId;
+use rustc_hash::FxHashMap;
 use service_kit::{
     ApiError, ApiResult,
     error::chain,
     page::{PageRequest, page},
 };
 use sqlx::PgConnection;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     App,
@@ -63,41 +66,55 @@ async fn read_page(
     }
     let mut numbers: Vec<i32> = matching.keys().copied().collect();
     numbers.sort_unstable();
-    let places = store::installed::list_hosts_with(conn, &numbers, after, limit + 1).await?;
-    let places = page(places, limit, |place| *place);
-    let sets: BTreeSet<i32> = places.items.iter().map(|(set, _)| *set).collect();
+    let hosts = store::installed::list_hosts_with(conn, &numbers, after, limit + 1).await?;
+    let hosts = page(hosts, limit, |host| (host.set_no, host.host_id));
+    let sets: BTreeSet<i32> = hosts.items.iter().map(|host| host.set_no).collect();
     let sets: Vec<i32> = sets.into_iter().collect();
-    let hosts: Vec<i32> = places.items.iter().map(|(_, host)| *host).collect();
-    let sets: HashMap<_, _> = store::installed::list_sets(conn, &sets)
+    let sets: FxHashMap<i32, SetVersions> = store::installed::list_sets(conn, &sets)
         .await?
         .into_iter()
-        .map(|(no, os, packages)| (no, (os, packages)))
-        .collect();
-    let hosts: HashMap<_, _> =
-        store::installed::list_hosts(conn, &hosts).await?.into_iter().map(|host| (host.id, host)).collect();
-    let mut items = Vec::with_capacity(places.items.len());
-    for (set, host) in &places.items {
-        // A set or a host that is gone since.
-        let (Some((os, packages)), Some(host)) = (sets.get(set), hosts.get(host)) else { continue };
-        let os: OsRelease = os.parse().map_err(ApiError::internal)?;
-        let found: Vec<&PackageRow> = packages.iter().filter_map(|no| matching.get(no)).collect();
+        .map(|(no, os, packages)| Ok((no, SetVersions::of(&os, &packages, &matching)?)))
+        .collect::<ApiResult<_>>()?;
+    let mut items = Vec::with_capacity(hosts.items.len());
+    for host in hosts.items {
+        // A set that is gone since.
+        let Some(set) = sets.get(&host.set_no) else { continue };
         items.push(InstalledOn {
             ci_id: CiId::new(&host.ci_id).map_err(ApiError::internal)?,
-            env: host.env.clone(),
-            os: os.to_string(),
+            env: host.env,
+            os: set.os.clone(),
             package: filter.name.clone(),
-            versions: versions(&found, os.packaging()),
-            candidate: newest_candidate(&found, os.packaging()),
+            versions: set.versions.clone(),
+            candidate: set.candidate.clone(),
             last_scanned: host.last_scanned,
         });
     }
-    Ok(Page { items, next_page_token: places.next_page_token })
+    Ok(Page { items, next_page_token: hosts.next_page_token })
+}
+
+/// What all hosts of a package set have of the package.
+struct SetVersions {
+    os: String,
+    versions: Vec<String>,
+    candidate: Option<String>,
+}
+
+impl SetVersions {
+    fn of(os: &str, packages: &[i32], matching: &FxHashMap<i32, PackageRow>) -> ApiResult<Self> {
+        let os: OsRelease = os.parse().map_err(ApiError::internal)?;
+        let found: Vec<&PackageRow> = packages.iter().filter_map(|no| matching.get(no)).collect();
+        Ok(Self {
+            versions: versions(&found, os.packaging()),
+            candidate: newest_candidate(&found, os.packaging()),
+            os: os.to_string(),
+        })
+    }
 }
 
 /// The packages that the filter means, by number.
-fn matching(rows: Vec<PackageRow>, filter: &PackageFilter) -> ApiResult<HashMap<i32, PackageRow>> {
+fn matching(rows: Vec<PackageRow>, filter: &PackageFilter) -> ApiResult<FxHashMap<i32, PackageRow>> {
     let mut below: HashMap<Packaging, Version> = HashMap::new();
-    let mut found = HashMap::new();
+    let mut found = FxHashMap::default();
     for row in rows {
         let os: OsRelease = row.os.parse().map_err(ApiError::internal)?;
         if filter.os.as_ref().is_some_and(|wanted| *wanted != os.to_string()) {
@@ -148,8 +165,27 @@ fn newest_candidate(found: &[&PackageRow], packaging: Packaging) -> Option<Strin
     candidates.max_by(|a, b| in_order(packaging, a, b))
 }
 
-/// Keeps searches fast after many new package sets.
-pub(crate) async fn try_sort_new_sets(app: &App) {
+/// How often new package sets are sorted into the index. A search reads those that are not sorted one by one.
+const SORT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Sorts new package sets into the index until the service stops. A task of its own: other housekeeping may take minutes.
+pub(crate) fn start(app: &App) {
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let stop = app.shutdown.clone();
+        stop.run_until_cancelled(async {
+            let mut ticks = interval(SORT_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                try_sort_new_sets(&app).await;
+            }
+        })
+        .await;
+    });
+}
+
+async fn try_sort_new_sets(app: &App) {
     let sorted = async { store::installed::sort_new_sets(&mut *app.pool.acquire().await?).await };
     if let Err(error) = sorted.await {
         tracing::warn!(

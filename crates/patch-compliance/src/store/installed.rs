@@ -28,15 +28,27 @@ pub async fn list_packages(conn: &mut PgConnection, name: &str, limit: i64) -> A
 /// Set and number of a host.
 pub type InstalledPlace = (i32, i32);
 
+/// A host that has a package.
+#[derive(Debug, Clone)]
+pub struct HostWithPackage {
+    pub set_no: i32,
+    pub host_id: i32,
+    pub ci_id: String,
+    pub env: String,
+    pub last_scanned: Option<DateTime<Utc>>,
+}
+
 /// The next active hosts that have one of these packages, in the order of their sets and numbers.
 pub async fn list_hosts_with(
     conn: &mut PgConnection,
     packages: &[i32],
     after: InstalledPlace,
     limit: i64,
-) -> ApiResult<Vec<InstalledPlace>> {
-    let rows = sqlx::query!(
-        r#"SELECT in_set AS "in_set!", host AS "host!" FROM patch.list_installed($1, $2, $3, $4)"#,
+) -> ApiResult<Vec<HostWithPackage>> {
+    let rows = sqlx::query_as!(
+        HostWithPackage,
+        r#"SELECT in_set AS "set_no!", host AS "host_id!", name AS "ci_id!", host_env AS "env!", scanned AS last_scanned
+           FROM patch.list_hosts_with($1, $2, $3, $4)"#,
         packages,
         after.0,
         after.1,
@@ -44,7 +56,7 @@ pub async fn list_hosts_with(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.in_set, row.host)).collect())
+    Ok(rows)
 }
 
 /// The release and the package numbers of these sets.
@@ -53,27 +65,6 @@ pub async fn list_sets(conn: &mut PgConnection, sets: &[i32]) -> ApiResult<Vec<(
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(|row| (row.no, row.os, row.package_nos)).collect())
-}
-
-/// A host that has a package.
-#[derive(Debug, Clone)]
-pub struct HostWithPackage {
-    pub id: i32,
-    pub ci_id: String,
-    pub env: String,
-    pub last_scanned: Option<DateTime<Utc>>,
-}
-
-pub async fn list_hosts(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<HostWithPackage>> {
-    let rows = sqlx::query_as!(
-        HostWithPackage,
-        "SELECT h.id, h.ci_id, h.env, s.last_scanned FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
-         WHERE h.id = ANY($1)",
-        hosts
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows)
 }
 
 /// Sorts new sets into the index on packages; until then each search reads them one by one. Returns how many pages of them
