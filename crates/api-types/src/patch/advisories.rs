@@ -108,7 +108,8 @@ pub struct AffectedCi {
     pub installed: String,
     pub fixed: String,
     pub state: PatchStateOfPackage,
-    pub due: DateTime<Utc>,
+    /// Null if it is unknown, because the feed gives no date.
+    pub due: Option<DateTime<Utc>>,
 }
 
 /// The result of an import. A bad record does not affect others.

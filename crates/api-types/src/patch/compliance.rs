@@ -172,9 +172,10 @@ pub struct PendingPatch {
     pub severity: Severity,
     /// Known to be exploited (CISA KEV).
     pub exploited: bool,
+    /// When it was first imported, if the feed gives no date.
     pub published: DateTime<Utc>,
-    /// When it must be fixed under the service-level agreement.
-    pub due: DateTime<Utc>,
+    /// When it must be fixed under the service-level agreement; null if it is unknown, because the feed gives no date.
+    pub due: Option<DateTime<Utc>>,
     pub state: PatchStateOfPackage,
     /// The rule that matched it.
     pub rule: String,
@@ -212,13 +213,14 @@ pub struct Timeliness {
     pub hosts: i64,
     /// Hosts that are missing an overdue fix without an exception.
     pub hosts_in_breach: i64,
-    /// Fixes that were missing before and that a scan found installed.
+    /// Fixes that were missing before and that a scan found installed, without those whose feed gives no date.
     pub fixes_installed: i64,
     /// Of these, installed after their due date.
     pub fixes_installed_late: i64,
     /// From publication to the scan that found the fix; absent if no fix was installed.
     pub mean_days_to_patch: Option<f64>,
-    /// Open exposure in host-CVE-days, counted from publication: a host with two open CVEs adds two per day.
+    /// Open exposure in host-CVE-days, counted from publication: a host with two open CVEs adds two per day. CVEs
+    /// whose feed gives no date are not counted; nor are CVEs without a fix.
     pub open_cve_days: f64,
     /// Host-CVE-days of installed fixes.
     pub closed_cve_days: f64,

@@ -40,7 +40,7 @@ pub struct HostCompliance {
     pub worst_severity: Option<Severity>,
     /// Number of pending fixes of CVEs that are known to be exploited.
     pub exploited: i64,
-    /// Earliest due date of a pending fix.
+    /// Earliest due date of a pending fix; absent if nothing is pending, or if the feed gives no date.
     pub next_due: Option<DateTime<Utc>>,
     pub last_scanned: Option<DateTime<Utc>>,
 }
@@ -63,8 +63,8 @@ pub struct PendingPackage {
     pub severity: Severity,
     /// One of the CVEs is known to be exploited.
     pub exploited: bool,
-    /// Earliest due date.
-    pub due: DateTime<Utc>,
+    /// Earliest due date; null if it is unknown, because the feed gives no date.
+    pub due: Option<DateTime<Utc>>,
     pub state: PatchStateOfPackage,
 }
 

@@ -159,7 +159,10 @@ pub(super) async fn ci_compliance(
     let findings = revision.findings(conn, numbers).await?;
     let mut findings: Vec<Arc<CachedFinding>> = findings.into_values().collect();
     findings.sort_unstable_by(|a, b| {
-        (a.due, &a.advisory_id, &a.package, &a.fixed).cmp(&(b.due, &b.advisory_id, &b.package, &b.fixed))
+        let place = |one: &Finding| (one.due.is_none(), one.due);
+        place(a)
+            .cmp(&place(b))
+            .then_with(|| (&a.advisory_id, &a.package, &a.fixed).cmp(&(&b.advisory_id, &b.package, &b.fixed)))
     });
     let rows = result_rows(&revision, ci_id, &records);
     let worst = rows.iter().max_by_key(|row| live_status(row, now));

@@ -17,8 +17,8 @@ use service_kit::{
 use super::compliance::{self, PatchJson};
 use crate::App;
 
-/// The place of a package in the list: exploited and severe ones first, then by due date.
-type Place = (bool, i32, DateTime<Utc>, String, String);
+/// The place of a package in the list: exploited and severe ones first, then by due date, those without one last.
+type Place = (bool, i32, bool, Option<DateTime<Utc>>, String, String);
 
 pub(crate) async fn list_pending_packages(
     app: &App,
@@ -41,6 +41,7 @@ fn place(package: &PendingPackage) -> Place {
     (
         !package.exploited,
         -(package.severity as i32),
+        package.due.is_none(),
         package.due,
         package.package.clone(),
         package.installed.clone(),
@@ -78,7 +79,7 @@ fn group(patches: &[&PendingPatch], packaging: Packaging) -> Option<PendingPacka
         excepted: excepted.len() as i64,
         severity: patches.iter().map(|patch| patch.severity).max()?,
         exploited: patches.iter().any(|patch| patch.exploited),
-        due: patches.iter().map(|patch| patch.due).min()?,
+        due: patches.iter().filter_map(|patch| patch.due).min(),
         state: patches.iter().map(|patch| patch.state).max_by_key(|state| urgency(*state))?,
     })
 }

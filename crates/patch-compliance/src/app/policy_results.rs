@@ -184,6 +184,7 @@ struct FindingTotals {
     earliest: Option<DateTime<Utc>>,
     next_due: Option<DateTime<Utc>>,
     open_cves: i32,
+    undated_cves: i32,
     published_sum: i64,
     /// The worst of the pending fixes.
     severity: Option<Severity>,
@@ -200,27 +201,30 @@ impl FindingTotals {
         now: DateTime<Utc>,
     ) -> Self {
         let mut sum = Self::default();
-        let mut cves: Vec<(&str, DateTime<Utc>)> = Vec::with_capacity(missing.len());
+        let mut cves: Vec<(&str, bool, DateTime<Utc>)> = Vec::with_capacity(missing.len());
         for finding in missing {
             sum.earliest = Some(sum.earliest.map_or(finding.published, |at| at.min(finding.published)));
             if level_ends.is_some_and(|ends| finding.published >= ends) {
                 continue;
             }
-            cves.extend(finding.cves.iter().map(|cve| (cve.as_str(), finding.published)));
+            let is_undated = finding.due.is_none();
+            cves.extend(finding.cves.iter().map(|cve| (cve.as_str(), is_undated, finding.published)));
             if revision.is_excepted(&host.ci_id, finding, now) {
                 sum.excepted += 1;
             } else {
                 sum.pending += 1;
                 sum.severity = sum.severity.max(Some(finding.severity));
                 sum.exploited += i32::from(finding.exploited);
-                sum.next_due = Some(sum.next_due.map_or(finding.due, |at| at.min(finding.due)));
+                sum.next_due = sum.next_due.into_iter().chain(finding.due).min();
             }
         }
-        // The first publication of each CVE counts.
+        // The first known publication of each CVE counts.
         cves.sort_unstable();
-        cves.dedup_by_key(|(cve, _)| *cve);
+        cves.dedup_by_key(|(cve, ..)| *cve);
         sum.open_cves = cves.len() as i32;
-        sum.published_sum = cves.iter().map(|(_, published)| published.timestamp()).sum();
+        let dated = cves.iter().filter(|(_, is_undated, _)| !is_undated);
+        sum.published_sum = dated.clone().map(|(.., published)| published.timestamp()).sum();
+        sum.undated_cves = sum.open_cves - dated.count() as i32;
         sum
     }
 }
@@ -255,6 +259,7 @@ impl HostCriteria<'_> {
             excepted: totals.excepted,
             next_due: totals.next_due,
             open_cves: totals.open_cves,
+            undated_cves: totals.undated_cves,
             published_sum: totals.published_sum,
         }
     }

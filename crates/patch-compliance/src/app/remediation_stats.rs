@@ -44,7 +44,10 @@ pub(crate) async fn count(
             }
         }
         let mut sum = RemediationStats::default();
-        by_advisory.values().for_each(|finding| sum.add(remediation(finding, one.at)));
+        by_advisory
+            .values()
+            .filter_map(|finding| remediation(finding, one.at))
+            .for_each(|stats| sum.add(stats));
         let policies =
             revision.policies_of(&host.tags.0, &host.os_key).map(|policy| ("policy", policy.no.to_string()));
         for key in policies.chain(dimensions(&host.tags.0)) {
@@ -55,12 +58,14 @@ pub(crate) async fn count(
     store::rollups::add_remediations(conn, month, &sums).await
 }
 
-fn remediation(finding: &Finding, at: DateTime<Utc>) -> RemediationStats {
+/// `None` if the feed gives no date: nobody knows how long the fix took.
+fn remediation(finding: &Finding, at: DateTime<Utc>) -> Option<RemediationStats> {
+    let due = finding.due?;
     let seconds = (at - finding.published).num_seconds().max(0);
-    RemediationStats {
+    Some(RemediationStats {
         fixes: 1,
-        late: i64::from(at > finding.due),
+        late: i64::from(at > due),
         seconds,
         cve_seconds: seconds * finding.cves.len() as i64,
-    }
+    })
 }

@@ -218,7 +218,7 @@ pub async fn list_pending(
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            JOIN patch.set_findings sf ON sf.set_no = s.set_no CROSS JOIN LATERAL unnest(sf.findings) AS n (finding_no)
            JOIN patch.findings f ON f.no = n.finding_no JOIN patch.advisories a ON a.no = f.advisory_no
-           WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id, a.due, a.id, f.package, f.fixed"#,
+           WHERE h.active AND h.ci_id = ANY($1) ORDER BY h.ci_id, a.undated, a.due, a.id, f.package, f.fixed"#,
         ci_ids,
         now
     )

@@ -163,8 +163,10 @@ pub struct Finding {
     pub cves: Vec<String>,
     pub severity: Severity,
     pub exploited: bool,
+    /// When it was first imported, if its feed gives no date.
     pub published: DateTime<Utc>,
-    pub due: DateTime<Utc>,
+    /// `None` if the feed gives no date.
+    pub due: Option<DateTime<Utc>>,
 }
 
 pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
@@ -172,7 +174,8 @@ pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResul
         Finding,
         r#"SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target,
                f.state AS "state: TextColumn<PatchStateOfPackage>", f.rule AS "rule: TextColumn<MatchRule>", a.cves,
-               a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.published, a.due
+               a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.published,
+               CASE WHEN NOT a.undated THEN a.due END AS due
            FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)"#,
         numbers
     )

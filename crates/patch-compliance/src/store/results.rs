@@ -77,7 +77,9 @@ pub struct StoredResult {
     pub next_due: Option<DateTime<Utc>>,
     /// CVEs of the required fixes.
     pub open_cves: i32,
-    /// Sum of their publication times, in seconds since 1970.
+    /// Of these, those of which no advisory has a date.
+    pub undated_cves: i32,
+    /// Sum of the publication times of the others, in seconds since 1970.
     pub published_sum: i64,
 }
 
@@ -85,7 +87,7 @@ pub async fn list_stored(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Ve
     let results = sqlx::query_as!(
         StoredResult,
         r#"SELECT host_id, policy_no, status AS "status: TextColumn<ComplianceStatus>", cause AS "cause: TextColumn<UnknownCause>",
-               cause_release, unread, target_level, current_level, pending, excepted, next_due, open_cves, published_sum
+               cause_release, unread, target_level, current_level, pending, excepted, next_due, open_cves, undated_cves, published_sum
            FROM patch.compliance WHERE host_id = ANY($1)"#,
         hosts
     )
@@ -120,13 +122,14 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
     sqlx::query!(
         "INSERT INTO patch.compliance
              (host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum,
-              cause, cause_release, unread)
+              cause, cause_release, unread, undated_cves)
          SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[],
-             $8::timestamptz[], $9::integer[], $10::bigint[], $11::text[], $12::text[], $13::integer[])
+             $8::timestamptz[], $9::integer[], $10::bigint[], $11::text[], $12::text[], $13::integer[], $14::integer[])
          ON CONFLICT (host_id, policy_no) DO UPDATE SET status = excluded.status, target_level = excluded.target_level,
              cause = excluded.cause, cause_release = excluded.cause_release, unread = excluded.unread,
              current_level = excluded.current_level, pending = excluded.pending, excepted = excluded.excepted,
-             next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum",
+             next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum,
+             undated_cves = excluded.undated_cves",
         &results.iter().map(|one| one.host_id).collect::<Vec<_>>(),
         &results.iter().map(|one| one.policy_no).collect::<Vec<_>>(),
         &results.iter().map(|one| one.status.name().to_owned()).collect::<Vec<_>>(),
@@ -141,6 +144,7 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
             as &[Option<String>],
         &optional(|one| &one.cause_release) as &[Option<String>],
         &results.iter().map(|one| one.unread).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.undated_cves).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

@@ -65,7 +65,7 @@ pub async fn list_open(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult
     let rows = sqlx::query_as!(
         Open,
         r#"WITH worst AS (
-               SELECT host_id, bool_or(coalesce(next_due < $1, false)) AS in_breach, max(open_cves * $2::bigint - published_sum) AS seconds
+               SELECT host_id, bool_or(coalesce(next_due < $1, false)) AS in_breach, max((open_cves - undated_cves) * $2::bigint - published_sum) AS seconds
                FROM patch.compliance GROUP BY host_id)
            SELECT d.dimension AS "dimension!", d.value AS "value!", count(*) AS "hosts!",
                count(*) FILTER (WHERE w.in_breach) AS "hosts_in_breach!", sum(w.seconds)::bigint AS "cve_seconds!"
@@ -74,7 +74,7 @@ pub async fn list_open(conn: &mut PgConnection, now: DateTime<Utc>) -> ApiResult
                ('cluster', h.cluster)) AS d (dimension, value)
            GROUP BY 1, 2
            UNION ALL
-           SELECT 'policy', p.id, count(*), count(*) FILTER (WHERE c.next_due < $1), sum(c.open_cves * $2::bigint - c.published_sum)::bigint
+           SELECT 'policy', p.id, count(*), count(*) FILTER (WHERE c.next_due < $1), sum((c.open_cves - c.undated_cves) * $2::bigint - c.published_sum)::bigint
            FROM patch.compliance c JOIN patch.policies p ON p.no = c.policy_no GROUP BY p.id"#,
         now,
         now.timestamp()

@@ -20,4 +20,5 @@ mod roles;
 mod runs;
 mod scale;
 mod scans;
+mod undated;
 mod what_if;

@@ -7,6 +7,7 @@ use api_types::patch::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::compliance::note_unknown_due;
 use super::run::show_started;
 use super::{filter, matching, wire_name};
 use crate::arguments::{AdvisoryCommand, Format};
@@ -111,7 +112,12 @@ fn show(detail: &AdvisoryDetail, printer: Printer) -> CommandResult {
             detail.not_affected_total
         ))?;
     }
-    if detail.affected.is_empty() { OK } else { printer.list(&detail.affected, AFFECTED) }
+    if detail.affected.is_empty() {
+        return OK;
+    }
+    printer.list(&detail.affected, AFFECTED)?;
+    note_unknown_due(detail.affected.iter().filter(|ci| ci.due.is_none()).count());
+    OK
 }
 
 /// Imports each file on its own, so that a refused file does not prevent the others.

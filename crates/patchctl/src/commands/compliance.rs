@@ -220,7 +220,16 @@ fn show(compliance: &CiCompliance, printer: Printer) -> CommandResult {
     let bare = CiCompliance { pending_patches: Vec::new(), policies: Vec::new(), ..compliance.clone() };
     printer.item(&bare)?;
     printer.section(&compliance.policies, POLICIES)?;
-    printer.section(&compliance.pending_patches, PENDING)
+    printer.section(&compliance.pending_patches, PENDING)?;
+    note_unknown_due(compliance.pending_patches.iter().filter(|patch| patch.due.is_none()).count());
+    OK
+}
+
+/// An empty cell does not say why.
+pub(super) fn note_unknown_due(fixes: usize) {
+    if fixes > 0 {
+        note(&format!("due dates of {fixes} fixes are unknown, because the feed gives no date"));
+    }
 }
 
 /// The packages of a host instead of its advisories.
@@ -236,6 +245,7 @@ fn show_packages(compliance: &CiCompliance, packages: &[PendingPackage], printer
     if advisories > packages.len() {
         note(&format!("{advisories} fixes of {} packages; --all shows each", packages.len()));
     }
+    note_unknown_due(compliance.pending_patches.iter().filter(|patch| patch.due.is_none()).count());
     OK
 }
 

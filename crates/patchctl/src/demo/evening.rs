@@ -139,7 +139,10 @@ async fn advisory(cast: &Cast, screen: &mut Screen) -> Result<i64, Failure> {
         detail.affected_total
     ));
     let rows = detail.affected.iter().step_by((detail.affected.len() / 4).max(1)).take(4);
-    let rows = rows.map(|ci| row![ci.ci_id, ci.package, ci.installed, ci.fixed, ci.due.format("%Y-%m-%d")]);
+    let rows = rows.map(|ci| {
+        let due = ci.due.map_or_else(|| "unknown".to_owned(), |due| due.format("%Y-%m-%d").to_string());
+        row![ci.ci_id, ci.package, ci.installed, ci.fixed, due]
+    });
     screen.table(&["for example", "package", "installed", "fixed", "due"], rows);
     compliance(cast, screen).await?;
     Ok(detail.affected_total)
