@@ -85,7 +85,7 @@ impl Advisory {
     }
 
     /// Merges another part of the same notice; see [`Advisory::is_part`]. If both name a package, the part modified last
-    /// counts; of two modified at the same time, `other`.
+    /// counts; of two modified at the same time, `other`. The times are those of the part that has some.
     pub fn absorb(&mut self, other: Self) {
         let (mut newer, older) =
             if self.modified > other.modified { (self.clone(), other) } else { (other, self.clone()) };
@@ -96,7 +96,17 @@ impl Advisory {
         newer.affected.sort_by(|a, b| (a.place(), &a.fixed).cmp(&(b.place(), &b.fixed)));
         let cves: BTreeSet<String> = newer.cves.drain(..).chain(older.cves).collect();
         newer.cves = cves.into_iter().collect();
-        newer.published = newer.published.min(older.published);
+        if newer.is_undated == older.is_undated {
+            newer.published = newer.published.min(older.published);
+        } else {
+            let dated = if newer.is_undated {
+                (older.published, older.modified)
+            } else {
+                (newer.published, newer.modified)
+            };
+            (newer.published, newer.modified) = dated;
+            newer.is_undated = false;
+        }
         newer.severity = newer.severity.max(older.severity);
         for package in older.not_affected {
             if !newer.not_affected.contains(&package) {

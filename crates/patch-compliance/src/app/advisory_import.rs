@@ -339,8 +339,9 @@ impl Import {
                     self.count_unchanged();
                     continue;
                 }
-                // An older version never replaces a newer one. A version dated in the future counts as of today.
-                Some(known) if known.modified.min(self.now) > advisory.modified => {
+                // An older version never replaces a newer one. A version dated in the future counts as of today. A part is
+                // merged with what is known, and replaces nothing.
+                Some(known) if !advisory.is_part && known.modified.min(self.now) > advisory.modified => {
                     self.count_unchanged();
                     continue;
                 }

@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{fleet::import, platform::Platform};
 
-/// The index of sources has no dates.
+/// The first is only in the index of sources, which has no dates; the changelog says when the second was published.
 const SOURCES: &str = "Package: liby\nVersion: 2.0-4+deb12u1\nDirectory: pool/liby\n\n\
     Package: libz\nVersion: 1.2-3+deb12u1\nDirectory: pool/libz\n";
+const CHANGELOG: &str = "#source\tversion\tdistribution\turgency\tdate\tcves\n\
+    libz\t1.2-3+deb12u1\tbookworm-security\tmedium\tSun, 01 Feb 2026 00:00:00 +0000\tCVE-2026-90801\n";
 
 fn tracker() -> String {
     let state =
@@ -66,9 +68,24 @@ async fn fix_without_a_date_has_no_due_date_and_is_never_late() {
     let rest = platform.operator.get(&format!("/patch/compliance/db-1/packages?page_token={token}")).await;
     assert_eq!(rest.expect(200)["items"].as_array().unwrap().len(), 2);
 
-    // Its installation is neither late nor in time.
+    // The changelog has the date of one of them. It is the same notice, in whatever order the parts are read.
+    import(&platform.operator, CHANGELOG.into()).await;
+    let due = json!("2026-02-02T00:00:00Z");
+    assert_eq!(pending(&platform).await[0], ("libz".to_owned(), due.clone()), "what has a due date is first");
+    let again = import(&platform.operator, SOURCES.into()).await;
+    assert_eq!((&again["new"], &again["changed"]), (&json!(0), &json!(0)), "{again}");
+    let list = platform.operator.get("/patch/compliance/hosts?os=debian:12").await.expect(200);
+    assert_eq!(list["items"][0]["next_due"], due);
+    let timeliness = platform.operator.get("/patch/compliance/timeliness").await.expect(200);
+    let total = &timeliness["total"];
+    assert_eq!(total["hosts_in_breach"], 1);
+    // 400 days after 1 April noon; the CVE of `libx` has no date.
+    assert_eq!(total["open_cve_days"], json!(459.5));
+
+    // Only the fix with a date counts as late.
     platform.push(&inventory(["2.0-4+deb12u1", "1.2-3+deb12u1", "3.0-2"])).await;
     let timeliness = platform.operator.get("/patch/compliance/timeliness").await.expect(200);
     let total = &timeliness["total"];
-    assert_eq!((&total["fixes_installed"], &total["fixes_installed_late"]), (&json!(0), &json!(0)));
+    assert_eq!((&total["fixes_installed"], &total["fixes_installed_late"]), (&json!(1), &json!(1)));
+    assert_eq!(total["mean_days_to_patch"], json!(459.5));
 }

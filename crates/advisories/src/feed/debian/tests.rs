@@ -90,6 +90,16 @@ fn tables_contain_the_same_notice() {
     let mut whole = met[0].clone().unwrap();
     let dated = told[0].clone().unwrap();
     assert_eq!((whole.id.as_str(), dated.cves.len()), (dated.id.as_str(), 2));
+    let (published, modified) = (dated.published, dated.modified);
+    for read_at in [published - chrono::TimeDelta::days(1), published + chrono::TimeDelta::days(1)] {
+        (whole.published, whole.modified) = (read_at, read_at);
+        let (mut first, mut last) = (whole.clone(), dated.clone());
+        first.absorb(dated.clone());
+        last.absorb(whole.clone());
+        for merged in [first, last] {
+            assert_eq!((merged.published, merged.modified, merged.is_undated), (published, modified, false));
+        }
+    }
     whole.absorb(dated);
     assert_eq!((whole.cves.len(), fixes(&whole).len()), (2, 1));
     assert!(read_all!(read_table, "#source\tx\n").0.is_err());
