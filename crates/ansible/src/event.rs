@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ids::CiId, workflow::WorkflowStep};
+use domain::{ids::CiId, restart::StaleServices, workflow::WorkflowStep};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -122,6 +122,9 @@ pub struct HostOutcome {
     /// Steps that failed and were passed over, because the policy says `continue`.
     #[serde(default)]
     pub passed_over: Vec<PassedOver>,
+    /// Services that still run deleted files; `None` when nobody looked.
+    #[serde(default)]
+    pub stale_services: Option<StaleServices>,
     /// What an operator should know of a host that is fine otherwise, such as a reboot that something still asks for.
     #[serde(default)]
     pub warnings: Vec<String>,

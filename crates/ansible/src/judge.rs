@@ -2,6 +2,7 @@
 //! question and one answer, each a line of JSON, per connection.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     os::{fd::AsRawFd, unix::net::UnixListener as StdListener},
@@ -13,6 +14,7 @@ use advisories::{
     Packaging,
     reboot::{AfterBoot, RebootFacts, RebootVerdict, judge},
 };
+use domain::restart::{RestartServices, Restarts, StaleServices};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -29,6 +31,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 enum Question {
     /// Whether a host needs a reboot, or what a reboot achieved.
     Reboot { packaging: Packaging, facts: Box<RebootFacts> },
+    /// Which stale services the policy lets the host restart.
+    Restarts { stale: StaleServices, rule: RestartServices, listed: BTreeSet<String> },
 }
 
 #[derive(Serialize)]
@@ -40,6 +44,7 @@ enum Answer {
         after_boot: AfterBoot,
         text: String,
     },
+    Restarts(Restarts),
     Refused {
         error: String,
     },
@@ -91,6 +96,7 @@ fn answer_to(question: &[u8]) -> Answer {
             let verdict = judge(packaging, &facts);
             Answer::Reboot { after_boot: verdict.after_boot(), text: verdict.to_string(), verdict }
         }
+        Ok(Question::Restarts { stale, rule, listed }) => Answer::Restarts(stale.restarts(rule, &listed)),
         Err(error) => Answer::Refused { error: error.to_string() },
     }
 }

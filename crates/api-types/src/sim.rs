@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ids::CiId, package::Packaging};
+use domain::{ids::CiId, package::Packaging, restart::StaleServices};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -84,6 +84,9 @@ pub struct GuestSpec {
     pub drain_seconds: f64,
     /// Packages whose update requires a reboot.
     pub reboot_packages: Vec<String>,
+    /// Packages with libraries that every service has loaded: after their update, services run the replaced code until they are
+    /// restarted.
+    pub library_packages: Vec<String>,
     /// Packages that the package manager must not touch.
     pub held_packages: Vec<String>,
     /// 0 to 100.
@@ -101,6 +104,7 @@ impl Default for GuestSpec {
             reboot_seconds: 0.0,
             drain_seconds: 0.0,
             reboot_packages: Vec::new(),
+            library_packages: Vec::new(),
             held_packages: Vec::new(),
             disk_free_percent: 60.0,
             clock_offset_ms: 0,
@@ -212,6 +216,9 @@ pub struct Guest {
     pub boot_id: Uuid,
     pub booted_at: DateTime<Utc>,
     pub reboot_pending: bool,
+    /// Services that still run code which an update has replaced.
+    #[serde(default)]
+    pub stale_services: StaleServices,
     pub disk_free_percent: f64,
     pub clock_offset_ms: i64,
     pub packages: Vec<GuestPackage>,

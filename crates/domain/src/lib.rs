@@ -13,6 +13,7 @@ pub mod plan_diff;
 pub mod policy;
 pub mod quantity;
 pub mod release;
+pub mod restart;
 pub mod run;
 pub mod selector;
 pub mod strategy;

@@ -9,6 +9,7 @@ mod patching;
 mod playbooks;
 mod reboots;
 mod repositories;
+mod restarts;
 mod stopping;
 mod stub;
 mod versions;

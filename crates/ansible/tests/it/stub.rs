@@ -1,7 +1,7 @@
 //! A minimal sim-engine and CMDB for the playbooks: the guest API over plain threads, and a record of calls.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard},
@@ -35,6 +35,8 @@ pub struct Guest {
     pub reboot_pending: bool,
     /// What it reports of its kernels at each boot, the last one also after all later boots; empty: nothing.
     pub reboot_facts: Vec<Value>,
+    /// Units that still run deleted files.
+    pub stale: BTreeSet<String>,
     pub silent_until: Option<Instant>,
     pub drained_at: Option<Instant>,
     pub transactions: BTreeMap<String, (Instant, Value)>,
@@ -64,6 +66,7 @@ impl Default for Guest {
             locked_until: None,
             reboot_pending: false,
             reboot_facts: Vec::new(),
+            stale: BTreeSet::new(),
             silent_until: None,
             drained_at: None,
             transactions: BTreeMap::new(),
@@ -122,7 +125,11 @@ impl Guest {
             json!({"name": name, "port": 80, "active": active, "healthy": active & healthy, "config_valid": true,
                    "sessions": if *active { self.sessions_now() } else { 0 }})
         });
+        let stale = self.stale.iter().map(|unit| {
+            json!({"kind": "service", "name": unit, "processes": 1, "files": ["/usr/lib/libssl.so.3"]})
+        });
         json!({
+            "stale_services": {"state": "checked", "services": stale.collect::<Vec<_>>()},
             "id": id, "os": "rocky9", "packaging": "rpm", "boot_id": self.boot_id(), "booted_at": "2026-01-01T00:00:00Z",
             "reboot_pending": self.reboot_pending, "disk_free_percent": self.disk_free_percent, "clock_offset_ms": 3,
             "reboot_facts": self.reboot_facts.iter().take(self.boot as usize).next_back(),
@@ -299,6 +306,10 @@ fn guest_answer(guest: &mut Guest, id: &str, method: &str, rest: &[&str], body: 
                 return problem(404, "not-found", "there is no such service");
             };
             match body["action"].as_str() {
+                Some("restart") => {
+                    (*active, *healthy) = (true, !guest.breaks_on_start);
+                    guest.stale.remove(*name);
+                }
                 Some("start") => (*active, *healthy) = (true, !guest.breaks_on_start),
                 Some("stop") => *active = false,
                 Some("drain") => guest.drained_at = Some(Instant::now()),

@@ -9,10 +9,13 @@ pub use domain::compliance::{
 use domain::{
     ids::{CiId, PolicyId, ScanId},
     package::RepositoryAnswer,
+    restart::StaleServices,
     selector::Selector,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::PendingRestart;
 
 /// Compliance of the whole fleet, by dimension. The counts change in the same transaction as the results.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -97,6 +100,9 @@ pub struct CiCompliance<P = PendingPatch> {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    /// Services that run code which an update has replaced, found by the last scan: what they run may still lack a fix.
+    #[serde(default)]
+    pub pending_restart: PendingRestart,
     /// What the host's package manager said when it was asked what it can install. A host that cannot answer is not planned.
     #[serde(default)]
     pub repositories: RepositoryAnswer,
@@ -314,6 +320,9 @@ pub struct Inventory {
     /// Something on the host asks for a reboot. A newer installed kernel than the running one, of the same flavour, counts without it.
     #[serde(default)]
     pub reboot_pending: bool,
+    /// Services that run deleted files. Absent: nobody looked.
+    #[serde(default, skip_serializing_if = "StaleServices::is_not_checked")]
+    pub stale_services: StaleServices,
     /// Whether the host's package manager was asked what its repositories offer. If it was, a package without a `candidate` has no
     /// update on offer. Absent: it was not asked, and plans from this inventory are unverified.
     #[serde(default, skip_serializing_if = "Option::is_none")]

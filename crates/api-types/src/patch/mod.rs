@@ -3,6 +3,7 @@
 mod advisories;
 mod compliance;
 mod host_list;
+mod pending_restart;
 mod policies;
 mod predictions;
 mod releases;
@@ -15,6 +16,7 @@ mod what_if;
 pub use advisories::*;
 pub use compliance::*;
 pub use host_list::*;
+pub use pending_restart::*;
 pub use policies::*;
 pub use predictions::*;
 pub use releases::*;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::SystemPatch;
+use super::{PendingRestart, SystemPatch};
 
 /// Starts a run for a policy, for the remediation of an advisory, or for selected CIs. Exactly one of `policy_id`, `advisory`
 /// and `selector`; only `advisory` may be combined with a `policy_id`, whose settings then apply to the remediation.
@@ -170,6 +170,9 @@ pub struct HostStatus {
     /// Packages changed by this run.
     pub changed: Vec<ChangedPackage>,
     pub rebooted: bool,
+    /// Services that still ran replaced code when the work on the host ended.
+    #[serde(default)]
+    pub pending_restart: PendingRestart,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     /// The steps of its latest attempt, in order.
@@ -252,6 +255,9 @@ pub struct RunReport {
     pub tests: TestTotals,
     pub packages_changed: i64,
     pub reboots: i64,
+    /// Hosts whose services still ran replaced code when the work on them ended; `pending_restart` of the host names them.
+    #[serde(default)]
+    pub pending_restarts: i64,
     pub compliance_before: Option<ComplianceShare>,
     pub compliance_after: Option<ComplianceShare>,
     pub prediction: Option<Forecast>,

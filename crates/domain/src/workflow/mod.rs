@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::restart::RestartServices;
+
 pub use step::{OnFailure, StepRule, StepSettings, WorkflowStep};
 
 /// Whether and when a host is rebooted after its update.
@@ -90,6 +92,18 @@ pub struct HostWorkflow {
     /// names none. Empty: those the CMDB names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
+    /// Which services are restarted after the update because they still run deleted files. Those that are not stay in the
+    /// report of the host as `pending_restart`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub restart_services: RestartServices,
+    /// Services that `restart_services` lists, in addition to those that the CMDB names for a host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restart_service_names: Vec<String>,
+}
+
+/// Left out if it is the default, so that what was stored before the field existed keeps its hash.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Polled until it confirms or the step times out. `{host}` is replaced by the host's id.
@@ -134,6 +148,8 @@ impl Default for HostWorkflow {
             drain: None,
             maintenance_hooks: MaintenanceHooks::default(),
             services: Vec::new(),
+            restart_services: RestartServices::Never,
+            restart_service_names: Vec::new(),
         }
     }
 }
@@ -176,10 +192,19 @@ impl HostWorkflow {
                 && !url.contains(|c: char| c.is_whitespace() || c.is_control());
             check(!is_plain, "/drain/url", "must be an http or https address of at most 2000 characters");
         }
-        check(self.services.len() > 100, "/services", "must name at most 100 services");
-        for (position, service) in self.services.iter().enumerate() {
-            check(!is_service(service), &format!("/services/{position}"), "is not the name of a service");
+        for (pointer, services) in
+            [("/services", &self.services), ("/restart_service_names", &self.restart_service_names)]
+        {
+            check(services.len() > 100, pointer, "must name at most 100 services");
+            for (position, service) in services.iter().enumerate() {
+                check(!is_service(service), &format!("{pointer}/{position}"), "is not the name of a service");
+            }
         }
+        check(
+            self.restart_services == RestartServices::Never && !self.restart_service_names.is_empty(),
+            "/restart_service_names",
+            "has no effect while `restart_services` is `never`; set that to `listed` or `all`",
+        );
         let drain = match &self.drain {
             Some(Drain::Command(command)) => std::slice::from_ref(command),
             _ => &[],
@@ -219,7 +244,7 @@ impl HostWorkflow {
 }
 
 /// A valid systemd unit name; never an option, a path or a pattern.
-fn is_service(name: &str) -> bool {
+pub(crate) fn is_service(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
     (1..=255).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
 }

@@ -20,6 +20,8 @@ named_enum! {
         Update => "update",
         Reboot => "reboot",
         StartServices => "start_services",
+        /// Those that still run deleted files, as far as the policy allows it.
+        RestartServices => "restart_services",
         PostUpdate => "post_update",
         /// Until every service is healthy and stays so.
         Health => "health",
@@ -81,7 +83,7 @@ impl WorkflowStep {
             Self::PreUpdate => HostState::PreStep,
             Self::Update => HostState::Patching,
             Self::Reboot => HostState::Rebooting,
-            Self::StartServices | Self::PostUpdate => HostState::PostStep,
+            Self::StartServices | Self::RestartServices | Self::PostUpdate => HostState::PostStep,
             Self::Health | Self::MaintenanceOff => HostState::Verifying,
         }
     }
@@ -100,7 +102,7 @@ impl WorkflowStep {
             Self::MaintenanceOn => (60, 2, 5),
             Self::MaintenanceOff => (60, 3, 5),
             Self::StopServices => (300, 0, 5),
-            Self::StartServices => (300, 2, 5),
+            Self::StartServices | Self::RestartServices => (300, 2, 5),
             Self::PreDowntime | Self::PreUpdate | Self::PostUpdate => (600, 0, 10),
             Self::Drain => (300, 0, 10),
             Self::Update => (1800, 0, 30),

@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use chrono::{DateTime, Utc};
-use domain::ids::CiId;
+use domain::{ids::CiId, restart::StaleServices};
 use serde::Deserialize;
 use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json, problem_types};
 use tower_http::decompression::RequestDecompressionLayer;
@@ -176,6 +176,7 @@ async fn push_foreign(
         boot_id: None,
         running_kernel: params.running_kernel,
         reboot_pending: false,
+        stale_services: StaleServices::NotChecked,
         repositories: None,
         channels: comma_separated(params.channels.as_deref()),
         repository_urls: Vec::new(),

@@ -215,6 +215,7 @@ pub(super) async fn ci_compliance(
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
         reboot_pending: record.reboot_pending,
+        pending_restart: record.stale_services.0.clone().into(),
         repositories,
         notice_unknown,
         pending_patches: pending.collect(),
@@ -283,6 +284,7 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
         last_scanned: record.last_scanned,
         last_patched: record.last_patched,
         reboot_pending: record.reboot_pending,
+        stale_services: record.stale_services.clone(),
     })
 }
 
@@ -443,6 +445,9 @@ pub(crate) fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -
     }
     if row.reboot_pending {
         text.push_str("; the host waits for a reboot");
+    }
+    if let Some(pending) = row.stale_services.0.pending_text() {
+        text.push_str(&format!("; {pending}"));
     }
     text
 }

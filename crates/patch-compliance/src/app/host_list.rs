@@ -236,6 +236,7 @@ fn result_row(row: HostRow) -> Option<ResultRow> {
         last_scanned: row.last_scanned,
         last_patched: row.last_patched,
         reboot_pending: row.reboot_pending,
+        stale_services: row.stale_services.clone(),
     })
 }
 

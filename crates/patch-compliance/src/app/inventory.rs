@@ -68,6 +68,7 @@ pub(crate) async fn store_observations(
         let digest = digest(&observation.inventory);
         let is_same = host.digest.as_deref() == Some(digest.as_slice())
             && host.reboot_pending == observation.reboot_pending
+            && host.stale_services.0 == observation.stale_services
             && host.boot_id == observation.boot_id
             && host.returnable.0 == observation.returnable;
         if is_same {
@@ -234,6 +235,7 @@ fn host_scan(one: &ChangedHost<'_>, set_no: i32) -> HostScan {
         scan_id: observation.scan_id.clone(),
         scanned_at: observation.collected_at,
         reboot_pending: observation.reboot_pending,
+        stale_services: observation.stale_services.clone(),
         boot_id: observation.boot_id.clone(),
         returnable: observation.returnable.clone(),
         text_digest: observation.text.map(|text| text.to_vec()),

@@ -10,7 +10,11 @@ use advisories::{
 };
 use api_types::patch::{Inventory as PushedInventory, InventoryPackage};
 use chrono::{DateTime, Utc};
-use domain::{ids::CiId, package::RepositoryAnswer};
+use domain::{
+    ids::CiId,
+    package::RepositoryAnswer,
+    restart::{StaleService, StaleServices},
+};
 use service_kit::clock;
 
 use crate::store::dictionary::ContentDigest;
@@ -19,6 +23,8 @@ use crate::store::dictionary::ContentDigest;
 const MAX_PACKAGES: usize = 20_000;
 /// The same for channels, repositories and module streams.
 const MAX_FACTS: usize = 1000;
+/// Deleted files that are kept of a service.
+const MOST_FILES: usize = 10;
 
 /// The state of a host at one time.
 #[derive(Debug, Clone)]
@@ -27,6 +33,8 @@ pub struct Observation {
     pub scan_id: Option<String>,
     pub collected_at: DateTime<Utc>,
     pub reboot_pending: bool,
+    /// Services that run deleted files.
+    pub stale_services: StaleServices,
     pub boot_id: Option<String>,
     /// Packages that the repositories can return to the installed version.
     pub returnable: Vec<String>,
@@ -61,6 +69,7 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
             return Err(fault(pointer, "must be 1 to 300 characters without control characters".to_owned()));
         }
     }
+    let stale_services = checked_stale_services(pushed.stale_services)?;
     let mut facts = HostFacts::new(os.clone());
     facts.running_kernel = pushed.running_kernel;
     add_channels(&mut facts, &pushed.channels, &pushed.repository_urls)?;
@@ -120,11 +129,34 @@ pub fn observe(pushed: PushedInventory, now: DateTime<Utc>) -> Result<Observatio
         scan_id: pushed.scan_id,
         collected_at: collected_at.min(now),
         reboot_pending: pushed.reboot_pending || runs_old_kernel,
+        stale_services,
         boot_id: pushed.boot_id,
         returnable,
         inventory: Inventory { facts, packages, unread },
         text: None,
     })
+}
+
+/// Names and files are shown to people, so they have no control characters.
+fn checked_stale_services(stale: StaleServices) -> Result<StaleServices, (String, String)> {
+    let services = match stale {
+        StaleServices::Checked { services } => services,
+        StaleServices::Failed { reason } => return Ok(StaleServices::Failed { reason: plain(&reason) }),
+        StaleServices::NotChecked => return Ok(StaleServices::NotChecked),
+    };
+    if services.len() > MAX_FACTS {
+        let reason = format!("has {} entries, more than {MAX_FACTS}", services.len());
+        return Err(("/stale_services/services".to_owned(), reason));
+    }
+    if let Some(position) = services.iter().position(|service| !is_plain_line(&service.name)) {
+        let reason = "must be 1 to 300 characters without control characters".to_owned();
+        return Err((format!("/stale_services/services/{position}/name"), reason));
+    }
+    let shown = |mut service: StaleService| {
+        service.files = service.files.iter().take(MOST_FILES).map(|file| plain(file)).collect();
+        service
+    };
+    Ok(StaleServices::Checked { services: services.into_iter().map(shown).collect() })
 }
 
 /// Channels by name, and those that the host's enabled repositories show.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause},
     package::RepositoryAnswer,
+    restart::StaleServices,
 };
 use service_kit::ApiResult;
 use sqlx::{PgConnection, types::Json};
@@ -72,6 +73,7 @@ pub struct CiRecord {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub stale_services: Json<StaleServices>,
     pub repositories: Option<Json<RepositoryAnswer>>,
     pub security_offers: Option<Json<Vec<SecurityOffer>>>,
     pub findings: Option<Vec<i32>>,
@@ -96,6 +98,7 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
     let records = sqlx::query_as!(
         CiRecord,
         r#"SELECT e.number AS revision, h.os, h.os_key, h.env, f.package_digest AS "package_digest?", s.last_scanned, s.last_patched, s.reboot_pending,
+               s.stale_services AS "stale_services: Json<StaleServices>",
                k.facts -> 'repositories' AS "repositories: Json<RepositoryAnswer>",
                k.facts -> 'security_offers' AS "security_offers: Json<Vec<SecurityOffer>>",
                f.findings AS "findings?", f.releases AS "releases?", f.packages AS "packages?", f.third_party AS "third_party?",
@@ -139,6 +142,7 @@ pub struct ResultRow {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub stale_services: Json<StaleServices>,
 }
 
 /// The filter of an export.
@@ -164,7 +168,8 @@ pub async fn list_results(
         ResultRow,
         r#"SELECT h.ci_id, h.os, h.os_key, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
                c.excepted, c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread,
-               p.max_scan_age_hours AS "max_scan_age_hours?", p.max_feed_age_hours AS "max_feed_age_hours?", s.last_scanned, s.last_patched, s.reboot_pending
+               p.max_scan_age_hours AS "max_scan_age_hours?", p.max_feed_age_hours AS "max_feed_age_hours?", s.last_scanned, s.last_patched, s.reboot_pending,
+               s.stale_services AS "stale_services: Json<StaleServices>"
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.policies p ON p.no = c.policy_no
            WHERE h.active AND h.ci_id >= $1 AND (h.ci_id > $1 OR c.policy_no > $2)

@@ -3,9 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::compliance::{ComplianceStatus, Severity, UnknownCause};
+use domain::{
+    compliance::{ComplianceStatus, Severity, UnknownCause},
+    restart::StaleServices,
+};
 use service_kit::ApiResult;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::text_column::TextColumn;
 
@@ -281,6 +284,7 @@ pub struct HostRow {
     pub last_scanned: Option<DateTime<Utc>>,
     pub last_patched: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub stale_services: Json<StaleServices>,
     pub listed_exploited: i32,
     pub listed_pending_rank: i64,
     pub listed_due: i64,
@@ -304,6 +308,7 @@ pub async fn list_rows(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<
     let rows = sqlx::query_as!(
         HostRow,
         r#"SELECT h.id AS host_id, h.ci_id, h.os, h.os_key, h.env, s.last_scanned, s.last_patched, s.reboot_pending,
+               s.stale_services AS "stale_services: Json<StaleServices>",
                coalesce(l.exploited, 0) AS "listed_exploited!", coalesce(l.pending_rank, 0) AS "listed_pending_rank!",
                coalesce(l.due, 9223372036854775807) AS "listed_due!", lc.severity AS "severity?: TextColumn<Severity>",
                c.policy_no AS "policy_no?", p.id AS "policy_id?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::{compliance::ComplianceStatus, ids::CiId, selector::Tags};
+use domain::{compliance::ComplianceStatus, ids::CiId, restart::StaleServices, selector::Tags};
 use serde_json::Value;
 use service_kit::{ApiError, ApiResult};
 use sqlx::{PgConnection, types::Json};
@@ -34,6 +34,7 @@ pub struct Host {
     pub scan_id: Option<String>,
     pub last_scanned: Option<DateTime<Utc>>,
     pub reboot_pending: bool,
+    pub stale_services: Json<StaleServices>,
     pub boot_id: Option<String>,
     /// Packages whose installed version the host's repositories still offer.
     pub returnable: Json<Vec<String>>,
@@ -68,6 +69,7 @@ pub struct HostScan {
     pub scan_id: Option<String>,
     pub scanned_at: DateTime<Utc>,
     pub reboot_pending: bool,
+    pub stale_services: StaleServices,
     pub boot_id: Option<String>,
     /// Packages whose installed version the host's repositories still offer.
     pub returnable: Vec<String>,
@@ -210,6 +212,7 @@ pub async fn find_hosts(conn: &mut PgConnection, ci_ids: &[String]) -> ApiResult
     let hosts = sqlx::query_as!(
         Host,
         r#"SELECT h.id, h.ci_id, p.digest AS "digest?", s.status AS "status: TextColumn<ComplianceStatus>", s.scan_id, s.last_scanned, s.reboot_pending, s.boot_id,
+               s.stale_services AS "stale_services: Json<StaleServices>",
                s.returnable AS "returnable: Json<Vec<String>>", s.text_digest
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id LEFT JOIN patch.package_sets p ON p.no = s.set_no
            WHERE h.active AND h.ci_id = ANY($1)"#,
@@ -339,12 +342,15 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
     let boots: Vec<Option<String>> = scans.iter().map(|scan| scan.boot_id.clone()).collect();
     let returnable = scans.iter().map(|scan| serde_json::to_value(&scan.returnable));
     let returnable = returnable.collect::<Result<Vec<Value>, _>>()?;
+    let stale = scans.iter().map(|scan| serde_json::to_value(&scan.stale_services));
+    let stale = stale.collect::<Result<Vec<Value>, _>>()?;
     let texts: Vec<Option<Vec<u8>>> = scans.iter().map(|scan| scan.text_digest.clone()).collect();
     sqlx::query!(
         "UPDATE patch.host_scans s SET set_no = n.set_no, scan_id = n.scan_id, last_scanned = n.last_scanned,
-             reboot_pending = n.reboot_pending, boot_id = n.boot_id, returnable = n.returnable, text_digest = n.text_digest
-         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::timestamptz[], $5::boolean[], $6::text[], $7::jsonb[], $8::bytea[])
-             AS n (host_id, set_no, scan_id, last_scanned, reboot_pending, boot_id, returnable, text_digest)
+             reboot_pending = n.reboot_pending, boot_id = n.boot_id, returnable = n.returnable, text_digest = n.text_digest,
+             stale_services = n.stale_services
+         FROM unnest($1::integer[], $2::integer[], $3::text[], $4::timestamptz[], $5::boolean[], $6::text[], $7::jsonb[], $8::bytea[], $9::jsonb[])
+             AS n (host_id, set_no, scan_id, last_scanned, reboot_pending, boot_id, returnable, text_digest, stale_services)
          WHERE s.host_id = n.host_id",
         &hosts,
         &sets,
@@ -354,6 +360,7 @@ pub async fn record_scans(conn: &mut PgConnection, scans: &[HostScan]) -> ApiRes
         &boots as &[Option<String>],
         &returnable,
         &texts as &[Option<Vec<u8>>],
+        &stale,
     )
     .execute(conn)
     .await?;

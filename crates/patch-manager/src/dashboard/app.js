@@ -103,7 +103,8 @@ async function showRun(id) {
   const waveOf = new Map(listedWaves.items.map((wave) => [wave.index, wave.name]));
   const more = listedHosts.next_page_token ? `The first ${MAX_HOSTS} of ${run.hosts.total} hosts; patchctl run hosts lists all.` : "";
   const hosts = listedHosts.items.map((host) => [host.ci_id, waveOf.get(host.wave) ?? "", state(host.state), String(host.attempts),
-    String(host.changed.length), host.rebooted ? "yes" : "no", host.error ?? ""]);
+    String(host.changed.length), host.rebooted ? "yes" : "no",
+    (host.pending_restart?.services ?? []).map((service) => service.name).join(", "), host.error ?? ""]);
   const predicted = run.prediction;
   const prediction = predicted ? `Predicted: ${minutes(predicted.duration_p50_seconds)} at P50 and ${minutes(predicted.duration_p95_seconds)} at P95,` +
     ` halts in ${(predicted.halt_probability * 100).toFixed(1)} % of runs, ${predicted.expected_failed_hosts.toFixed(2)} failed hosts on average,` +
@@ -116,7 +117,7 @@ async function showRun(id) {
       figure(run.hosts.failed, "failed"), figure(`${run.tests.after_passed}/${run.tests.after}`, "tests after"), figure(run.tests.regressions, "regressions")),
     element("p", {}, prediction),
     element("h2", {}, "Waves"), table(["wave", "kind", "state", "patched", "failed"], waves, "No plan yet."),
-    element("h2", {}, "Hosts"), table(["host", "wave", "state", "attempts", "packages", "rebooted", "reason"], hosts, "No host yet."),
+    element("h2", {}, "Hosts"), table(["host", "wave", "state", "attempts", "packages", "rebooted", "pending restart", "reason"], hosts, "No host yet."),
     more ? element("p", {}, more) : null,
     ...sinceApproval(diff),
     element("h2", {}, "Log"), element("pre", {}, log || "Nothing yet."),

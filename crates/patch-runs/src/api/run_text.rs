@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api_types::patch::{LogLine, RunReport};
+use api_types::patch::{HostStatus, LogLine, PendingRestart, RunReport};
 use axum::{
     body::Body,
     http::header,
@@ -113,28 +113,40 @@ pub(super) fn markdown(report: &RunReport) -> String {
     }
     let _ = writeln!(
         text,
-        "\n## Hosts\n\n| host | wave | state | attempts | packages | rebooted | reason |\n| --- | --- | --- | --- | --- | --- | --- |"
+        "\n## Hosts\n\n| host | wave | state | attempts | packages | rebooted | pending restart | reason |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for host in &report.hosts {
         let wave =
             host.wave.and_then(|wave| report.waves.get(wave as usize)).map_or("", |wave| wave.name.as_str());
         let _ = writeln!(
             text,
-            "| {} | {wave} | {} | {} | {} | {} | {} |",
+            "| {} | {wave} | {} | {} | {} | {} | {} | {} |",
             host.ci_id,
             host.state.name(),
             host.attempts,
             host.changed.len(),
             if host.rebooted { "yes" } else { "no" },
+            pending_restart(host, ", "),
             host.error.as_deref().unwrap_or_default().replace('|', "\\|").replace('\n', " "),
         );
     }
     text
 }
 
+/// The services of a host that run replaced code until they are restarted; `unknown` if nobody could look.
+fn pending_restart(host: &HostStatus, between: &str) -> String {
+    match &host.pending_restart {
+        PendingRestart::NotChecked | PendingRestart::Failed { .. } => "unknown".to_owned(),
+        PendingRestart::Checked { services } => {
+            let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+            names.join(between).replace('|', "\\|")
+        }
+    }
+}
+
 /// One line per host.
 pub(super) fn csv(report: &RunReport) -> String {
-    let mut text = "run_id,ci_id,wave,state,attempts,packages_changed,rebooted,snapshot_id,started_at,ended_at,error\r\n".to_owned();
+    let mut text = "run_id,ci_id,wave,state,attempts,packages_changed,rebooted,snapshot_id,started_at,ended_at,error,pending_restart\r\n".to_owned();
     for host in &report.hosts {
         let cells = [
             report.run.id.to_string(),
@@ -148,6 +160,7 @@ pub(super) fn csv(report: &RunReport) -> String {
             host.started_at.map(|at| at.to_rfc3339()).unwrap_or_default(),
             host.ended_at.map(|at| at.to_rfc3339()).unwrap_or_default(),
             host.error.clone().unwrap_or_default(),
+            pending_restart(host, " "),
         ];
         text.push_str(&cells.map(|cell| csv_cell(&cell)).join(","));
         text.push_str("\r\n");

@@ -14,6 +14,7 @@ use domain::{
     ids::CiId,
     package::PackageUpdate,
     plan::{Connection, Intent, JumpHost, Plan, Target},
+    restart::RestartServices,
     workflow::{Command, Drain, Reboot, RollbackMode},
 };
 
@@ -236,6 +237,26 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
             Reboot::Always => "ALWAYS",
         };
         writeln!(text, "  reboots     {reboots}")?;
+        match plan.workflow.restart_services {
+            RestartServices::Never => {}
+            RestartServices::All => {
+                writeln!(text, "  restarts    every service that still runs replaced code")?
+            }
+            RestartServices::Listed => {
+                let listed: BTreeSet<&str> = target
+                    .services
+                    .iter()
+                    .chain(&plan.workflow.restart_service_names)
+                    .map(String::as_str)
+                    .collect();
+                let listed: Vec<&str> = listed.into_iter().collect();
+                writeln!(
+                    text,
+                    "  restarts    of these, those that still run replaced code: {}",
+                    listed.join(", ")
+                )?;
+            }
+        }
     }
     if !target.services.is_empty() {
         writeln!(text, "  stops       {} (started again afterwards)", target.services.join(", "))?;

@@ -54,7 +54,10 @@ pub(super) fn for_transition(app: &App, row: &RunRow, changes: &Changes, evidenc
         let run = after.hosts.get(id)?;
         (before.as_ref().map(|old| old.state) != Some(run.state)).then_some((id, run))
     });
-    notices_due.extend(changed.filter_map(|(id, run)| for_host(wanted, changes, after, id, run)));
+    notices_due
+        .extend(changed.filter_map(|(id, run)| {
+            for_host(wanted, changes, after, pending_restart(evidence, id), id, run)
+        }));
     let link = format!("\n{}/dashboard/runs/{}\n", app.settings.public_url, row.id);
     let to = |recipient: &String| {
         let notice = |(key, subject, body): &(String, String, String)| Notice {
@@ -69,10 +72,17 @@ pub(super) fn for_transition(app: &App, row: &RunRow, changes: &Changes, evidenc
     row.policy.notify.iter().flat_map(to).collect()
 }
 
+/// What is left to restart on a host, whose services run replaced code until then.
+fn pending_restart(evidence: &Evidence, host: &CiId) -> Option<String> {
+    let mut facts = evidence.host_facts.iter().filter(|(id, _)| id == host);
+    facts.next_back()?.1.stale_services.as_ref()?.pending_text()
+}
+
 fn for_host(
     wanted: &Notices,
     changes: &Changes,
     after: &Run,
+    pending_restart: Option<String>,
     id: &CiId,
     run: &HostRun,
 ) -> Option<(String, String, String)> {
@@ -81,7 +91,10 @@ fn for_host(
         HostState::Succeeded if wanted.success == NoticeScope::Host => Some((
             format!("success:{id}:{attempt}"),
             format!("Patched: {id}"),
-            format!("{id} is patched and healthy; its maintenance has ended."),
+            match pending_restart {
+                None => format!("{id} is patched and healthy; its maintenance has ended."),
+                Some(pending) => format!("{id} is patched; {pending}; its maintenance has ended."),
+            },
         )),
         // A host that was rolled back is reported as failed before that.
         HostState::Failed | HostState::Unreachable | HostState::TimedOut | HostState::RollbackFailed

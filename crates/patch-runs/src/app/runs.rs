@@ -411,6 +411,8 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
     Ok(RunReport {
         packages_changed: hosts.iter().map(|host| host.changed.len() as i64).sum(),
         reboots: hosts.iter().filter(|host| host.rebooted).count() as i64,
+        pending_restarts: hosts.iter().filter(|host| !host.pending_restart.services().is_empty()).count()
+            as i64,
         snapshots: snapshots.collect(),
         compliance_before: row.compliance_before,
         compliance_after: row.compliance_after,

@@ -22,6 +22,7 @@ use domain::{
     ids::{CiId, ScanId},
     package::RepositoryAnswer,
     plan::Target,
+    restart::StaleServices,
     selector::Selector,
 };
 use leases::{Lease, LeasedTable, Wakeups};
@@ -466,6 +467,8 @@ struct ScanOutput {
     reboot_pending: bool,
     #[serde(default)]
     reboot_facts: Option<RebootFacts>,
+    #[serde(default)]
+    stale_services: StaleServices,
     /// What the package manager said; a model host has none.
     #[serde(default)]
     repositories: Option<RepositoryAnswer>,
@@ -510,6 +513,7 @@ async fn read_result(
         // The kernel that a container names is that of its host.
         running_kernel: found.kernel.filter(|kernel| !kernel.is_empty() && !is_container),
         reboot_pending,
+        stale_services: found.stale_services,
         repositories: found.repositories,
         channels: Vec::new(),
         repository_urls: found.repository_urls,

@@ -6,6 +6,7 @@ use api_types::patch::{HostCounts, HostStatus};
 use domain::{
     ids::{CiId, RunId},
     plan::WaveKind,
+    restart::StaleServices,
     run::HostState,
 };
 use service_kit::{ApiError, ApiResult, text_enum::from_text};
@@ -41,7 +42,7 @@ pub async fn list_hosts(
 ) -> ApiResult<Vec<HostStatus>> {
     let wave = |index: u32| i32::try_from(index).unwrap_or(NO_WAVE);
     let rows = sqlx::query!(
-        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, started_at, ended_at
+        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, stale_services, started_at, ended_at
          FROM patch.run_hosts
          WHERE run_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::integer IS NULL OR wave = $3)
              AND ($4::integer IS NULL OR (coalesce(wave, 2147483647), ci_id) > ($4, $5::text))
@@ -66,12 +67,30 @@ pub async fn list_hosts(
             error: row.error,
             changed: serde_json::from_value(row.changed)?,
             rebooted: row.rebooted,
+            pending_restart: row
+                .stale_services
+                .map(serde_json::from_value::<StaleServices>)
+                .transpose()?
+                .unwrap_or_default()
+                .into(),
             started_at: row.started_at,
             ended_at: row.ended_at,
             steps: Vec::new(),
         });
     }
     Ok(hosts)
+}
+
+/// Hosts of a run whose services still ran replaced code when the work on them ended.
+pub async fn count_pending_restarts(conn: &mut PgConnection, id: RunId) -> ApiResult<i64> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM patch.run_hosts
+           WHERE run_id = $1 AND jsonb_array_length(stale_services -> 'services') > 0"#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
 }
 
 /// A wave as it was planned.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
     plan::Subject,
+    restart::StaleServices,
     run::{Answer, Pending, RunState, TestPhase},
 };
 use service_kit::{
@@ -377,6 +378,8 @@ pub async fn get_test_totals(conn: &mut PgConnection, id: RunId) -> ApiResult<Te
 pub struct HostFacts {
     pub changed: Vec<ChangedPackage>,
     pub rebooted: bool,
+    /// Services that still ran deleted files at the end; `None` if nobody looked.
+    pub stale_services: Option<StaleServices>,
 }
 
 pub async fn update_host_facts(
@@ -389,20 +392,26 @@ pub async fn update_host_facts(
         let known = of_hosts.entry(host).or_default();
         known.changed.extend(more.changed.iter().cloned());
         known.rebooted |= more.rebooted;
+        known.stale_services = more.stale_services.clone().or(known.stale_services.take());
     }
     let hosts: Vec<String> = of_hosts.keys().map(|host| host.to_string()).collect();
     let changed =
         of_hosts.values().map(|facts| serde_json::to_value(&facts.changed)).collect::<Result<Vec<_>, _>>()?;
+    let stale =
+        of_hosts.values().map(|facts| facts.stale_services.as_ref().map(serde_json::to_value).transpose());
+    let stale = stale.collect::<Result<Vec<Option<serde_json::Value>>, _>>()?;
     let rebooted: Vec<bool> = of_hosts.values().map(|facts| facts.rebooted).collect();
     // The changes of an interrupted attempt count too: the next attempt finds them done and changes nothing.
     sqlx::query!(
-        "UPDATE patch.run_hosts hosts SET changed = hosts.changed || given.changed, rebooted = hosts.rebooted OR given.rebooted
-         FROM unnest($2::text[], $3::jsonb[], $4::boolean[]) AS given (ci_id, changed, rebooted)
+        "UPDATE patch.run_hosts hosts SET changed = hosts.changed || given.changed, rebooted = hosts.rebooted OR given.rebooted,
+             stale_services = coalesce(given.stale_services, hosts.stale_services)
+         FROM unnest($2::text[], $3::jsonb[], $4::boolean[], $5::jsonb[]) AS given (ci_id, changed, rebooted, stale_services)
          WHERE hosts.run_id = $1 AND hosts.ci_id = given.ci_id",
         id.0,
         &hosts,
         &changed,
         &rebooted,
+        &stale as &[Option<serde_json::Value>],
     )
     .execute(conn)
     .await?;

@@ -16,7 +16,7 @@ use crate::watch;
 const RUNS: Columns = "id state policy=policy_id advisory trigger hosts=hosts/total ok=hosts/succeeded \
                        failed=hosts/failed change=change_id by=requested_by created=created_at";
 const WAVES: Columns = "wave=index name kind state hosts=hosts/total ok=hosts/succeeded failed=hosts/failed";
-const HOSTS: Columns = "host=ci_id wave state step attempts rebooted error";
+const HOSTS: Columns = "host=ci_id wave state step attempts rebooted restart=pending_restarts error";
 const STEPS: Columns = "host=ci_id step state tries duration_(s)=seconds detail";
 
 /// A host with its latest step.
@@ -25,6 +25,8 @@ struct ShownHost<'a> {
     #[serde(flatten)]
     host: &'a HostStatus,
     step: Option<WorkflowStep>,
+    /// Services that wait for a restart.
+    pending_restarts: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -160,7 +162,19 @@ async fn show(client: &PatchClient, id: RunId, printer: Printer) -> CommandResul
 }
 
 fn shown(hosts: &[HostStatus]) -> Vec<ShownHost<'_>> {
-    hosts.iter().map(|host| ShownHost { host, step: host.steps.last().map(|step| step.step) }).collect()
+    hosts
+        .iter()
+        .map(|host| ShownHost {
+            host,
+            step: host.steps.last().map(|step| step.step),
+            pending_restarts: host
+                .pending_restart
+                .services()
+                .iter()
+                .map(|service| service.name.as_str())
+                .collect(),
+        })
+        .collect()
 }
 
 /// The prediction in one line, under the units of the table of `simulate`.

@@ -38,7 +38,7 @@ fn parts_of_a_run_are_printed_for_people_and_programs() {
     let hosts = |more: &[&str]| {
         let answer = up.run(&[&["run", "hosts", id, "-o", "csv"], more].concat()).expect(0).stdout;
         let mut lines = answer.lines().map(str::to_owned);
-        assert_eq!(lines.next().as_deref(), Some("host,wave,state,step,attempts,rebooted,error"));
+        assert_eq!(lines.next().as_deref(), Some("host,wave,state,step,attempts,rebooted,restart,error"));
         lines.collect::<Vec<_>>()
     };
     let all = hosts(&[]);

@@ -35,9 +35,11 @@ pub(super) fn check_vm(errors: &mut FieldErrors, request: &CreateVm, at: &str) {
 
 fn check_guest(errors: &mut FieldErrors, guest: &GuestSpec, at: &str) {
     check_packages(errors, &guest.packages, 0, &format!("{at}/packages"));
-    for (field, names) in
-        [("reboot_packages", &guest.reboot_packages), ("held_packages", &guest.held_packages)]
-    {
+    for (field, names) in [
+        ("reboot_packages", &guest.reboot_packages),
+        ("library_packages", &guest.library_packages),
+        ("held_packages", &guest.held_packages),
+    ] {
         errors.require(
             names.len() <= MAX_PACKAGES && names.iter().all(|name| is_name(name, 200)),
             format!("{at}/{field}"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::sim::{FaultKind, Guest, GuestPackage, GuestSpec};
 use chrono::{DateTime, Utc};
+use domain::restart::{ProcessGroup, StaleService, StaleServices};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,6 +27,8 @@ pub struct GuestState {
     pub reboot_seconds: f64,
     pub drain_seconds: f64,
     pub reboot_packages: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub library_packages: BTreeSet<String>,
 }
 
 impl From<&GuestSpec> for GuestState {
@@ -45,6 +48,7 @@ impl From<&GuestSpec> for GuestState {
             reboot_seconds: spec.reboot_seconds,
             drain_seconds: spec.drain_seconds,
             reboot_packages: spec.reboot_packages.iter().cloned().collect(),
+            library_packages: spec.library_packages.iter().cloned().collect(),
         }
     }
 }
@@ -59,6 +63,9 @@ impl Machine {
             candidate: newest_offer(offers, name, version),
             held: guest.held.contains(name),
         });
+        let stale = guest.services.iter().filter(|(_, service)| service.stale).map(|(name, _)| {
+            StaleService { kind: ProcessGroup::Service, name: name.clone(), processes: 1, files: Vec::new() }
+        });
         Guest {
             id: self.id.clone(),
             os: self.os.clone(),
@@ -66,6 +73,7 @@ impl Machine {
             boot_id: self.boot_id,
             booted_at: self.booted_at,
             reboot_pending: guest.reboot_pending,
+            stale_services: StaleServices::Checked { services: stale.collect() },
             disk_free_percent: if self.has_fault(FaultKind::DiskFull) {
                 0.0
             } else {

@@ -104,6 +104,9 @@ impl Machine {
         for change in &changed {
             self.guest.packages.insert(change.package.clone(), change.to.clone());
             self.guest.reboot_pending |= self.guest.reboot_packages.contains(&change.package);
+            if self.guest.library_packages.contains(&change.package) {
+                self.replace_loaded_code();
+            }
         }
         if !changed.is_empty() {
             self.restart_after_update();

@@ -16,6 +16,9 @@ pub struct ServiceState {
     pub broken: bool,
     pub config_valid: bool,
     pub drain: Option<Drain>,
+    /// Runs code that an update has replaced since its last start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,7 @@ impl From<&ServiceSpec> for ServiceState {
             broken: false,
             config_valid: spec.config_valid,
             drain: None,
+            stale: false,
         }
     }
 }
@@ -71,6 +75,7 @@ impl ServiceState {
     fn launch(&mut self, broken: bool) {
         self.active = self.config_valid;
         self.broken = broken;
+        self.stale = false;
         self.drain = None;
     }
 }
@@ -97,6 +102,7 @@ impl Machine {
             ServiceAction::Start | ServiceAction::Restart => service.drain = None,
             ServiceAction::Stop => {
                 service.active = false;
+                service.stale = false;
                 service.drain = None;
             }
             ServiceAction::Drain => service.drain = drain.or(service.drain),
@@ -110,6 +116,13 @@ impl Machine {
         let broken = self.strike_services(&names);
         for (name, service) in &mut self.guest.services {
             service.launch(broken.contains(name));
+        }
+    }
+
+    /// An update has replaced a library that the active services have loaded.
+    pub(super) fn replace_loaded_code(&mut self) {
+        for service in self.guest.services.values_mut() {
+            service.stale |= service.active;
         }
     }
 

@@ -157,3 +157,29 @@ async fn answer_names_the_address_of_the_transaction() {
     let ended = world.post(PATH, body, 200).await;
     assert_eq!(ended["state"], "completed", "the same request returns its end");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_run_the_replaced_library_until_they_are_started_again() {
+    let world = World::start().await;
+    let mut request = vm("web-01");
+    request["guest"]["library_packages"] = json!(["openssl"]);
+    world.operator.post("/sim/vms", &request).await.expect(201);
+    let stale = async || {
+        let guest = world.guest("web-01").await;
+        assert_eq!(guest["stale_services"]["state"], "checked", "{guest}");
+        let services = guest["stale_services"]["services"].as_array().unwrap().iter();
+        services.map(|service| service["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    world.start_transaction("web-01", "t:1", json!({ "nginx": "1.22.1-9+deb12u1" }), 202).await;
+    world.pass(10);
+    assert_eq!(stale().await, [""; 0]);
+    world.start_transaction("web-01", "t:2", json!({ "openssl": "3.0.15-1" }), 202).await;
+    world.pass(10);
+    assert_eq!(stale().await, ["exporter", "nginx"]);
+    let restart = json!({ "action": "restart" });
+    world.operator.post("/sim/vms/web-01/guest/services/nginx", &restart).await.expect(200);
+    assert_eq!(stale().await, ["exporter"]);
+    world.operator.post("/sim/vms/web-01/guest/reboot", &json!({})).await.expect(202);
+    world.pass(20);
+    assert_eq!(stale().await, [""; 0]);
+}

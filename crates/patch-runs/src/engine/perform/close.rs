@@ -18,6 +18,7 @@ use super::{reboots, subjects};
 use crate::engine::Task;
 use crate::{
     app::{following_runs, transition::Evidence},
+    store::run_hosts,
     upstream_error,
 };
 
@@ -44,6 +45,13 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
     let skipped = if unscanned > 0 { format!(", {unscanned} could not be scanned") } else { String::new() };
+    let pending = {
+        let mut conn = app.pool.acquire().await?;
+        match run_hosts::count_pending_restarts(&mut conn, row.id).await? {
+            0 => String::new(),
+            count => format!(", {count} with services that wait for a restart"),
+        }
+    };
     let request = CloseChange {
         close_code: Some(match (bad, &machine.stop) {
             (0, None) if unscanned == 0 => CloseCode::Successful,
@@ -53,7 +61,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             _ => CloseCode::Unsuccessful,
         }),
         close_notes: format!(
-            "{good} of {} {done} and verified, {bad} failed{skipped}{why}",
+            "{good} of {} {done} and verified, {bad} failed{skipped}{pending}{why}",
             machine.hosts.len()
         ),
         evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),

@@ -62,6 +62,8 @@ pub(super) fn run_over(
     let extra = &mut playbook_run.extra_vars;
     extra.set("pm_epoch", task.owned.lease.epoch().0);
     extra.set("pm_min_disk_free_percent", workflow.min_disk_free_percent);
+    extra.set("pm_restart_services", json!(workflow.restart_services));
+    extra.set("pm_restart_service_names", workflow.restart_service_names.clone());
     extra.set("pm_drain_timeout_seconds", workflow.drain_timeout_seconds);
     extra.set("pm_health_timeout_seconds", workflow.health_timeout_seconds);
     extra.set("pm_health_stable_seconds", workflow.health_stable_seconds);

@@ -10,6 +10,7 @@ use domain::{
     ids::CiId,
     package::Packaging,
     plan::{Plan, Target},
+    restart::StaleServices,
     run::{Answer, Event, HostResult, HostState},
     workflow::WorkflowStep,
 };
@@ -180,9 +181,12 @@ fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (Hos
     match outcome.outcome {
         HostOutcomeKind::Succeeded => {
             let rebooted = if outcome.rebooted { ", rebooted" } else { "" };
+            let pending = outcome.stale_services.as_ref().and_then(StaleServices::pending_text);
+            // A host whose services run replaced code does not have what was installed.
+            let state = pending.unwrap_or_else(|| "healthy".to_owned());
             let mut text = match outcome.changed.len() {
-                1 => format!("1 package changed{rebooted}, healthy"),
-                count => format!("{count} packages changed{rebooted}, healthy"),
+                1 => format!("1 package changed{rebooted}, {state}"),
+                count => format!("{count} packages changed{rebooted}, {state}"),
             };
             for warning in &outcome.warnings {
                 text.push_str("; warning: ");
@@ -214,6 +218,7 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
             .map(|c| ChangedPackage { package: c.package.clone(), from: c.from.clone(), to: c.to.clone() })
             .collect(),
         rebooted: outcome.rebooted,
+        stale_services: outcome.stale_services.clone(),
     }
 }
 

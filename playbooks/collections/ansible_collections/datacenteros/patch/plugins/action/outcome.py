@@ -24,6 +24,8 @@ class ActionModule(HostAction):
             # Planned packages that are not installed; `None` when this was not checked.
             "pending": verify.get("pm_pending"),
             "passed_over": self._passed_over(),
+            # Services that still run deleted files; `None` when nobody looked.
+            "stale_services": verify.get("pm_stale_services"),
             "warnings": [reboot["pm_warning"]] if reboot.get("pm_warning") else [],
         }
         if not self.arguments["failed"]:

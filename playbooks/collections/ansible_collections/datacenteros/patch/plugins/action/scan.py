@@ -17,7 +17,7 @@ class ActionModule(HostAction):
             raise StepFailed("pm_results_dir is not set; the scan has no folder for its result")
         if os.sep in self.settings.host:
             raise StepFailed(f"`{self.settings.host}` is not a valid file name")
-        host = self.host.inspect(refresh=True)
+        host = self.host.inspect(refresh=True, stale=True)
         scan = {
             "host": self.settings.host,
             "scanned_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -14,7 +14,7 @@ class ActionModule(HostAction):
     ARGUMENTS = {"versions": True}
 
     def perform(self):
-        host = self.host.inspect()
+        host = self.host.inspect(stale=True)
         facts = self._facts(host)
         pending = facts["pm_pending"]
         if self.arguments["versions"] and pending:
@@ -30,6 +30,7 @@ class ActionModule(HostAction):
         before = self.registered("precheck").get("pm_versions") or {}
         return {
             "pm_boot_id": host["boot_id"],
+            "pm_stale_services": host.get("stale_services"),
             "pm_pending": {
                 name: wanted
                 for name, wanted in updates.items()

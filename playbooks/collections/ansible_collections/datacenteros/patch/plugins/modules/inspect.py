@@ -18,6 +18,10 @@ options:
     description: Whether to read the packages; the rest is quick.
     type: bool
     default: true
+  stale:
+    description: Whether to look for services that still run deleted files.
+    type: bool
+    default: false
   refresh:
     description: Whether to fetch the repositories' lists first; without it C(candidate) may be outdated.
     type: bool
@@ -41,6 +45,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.datacenteros.patch.plugins.module_utils.deleted_files import stale_services
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
     lock_holder,
@@ -97,6 +102,8 @@ class Inspection:
             "listening_ports": listening_ports(),
             "package_lock": lock_holder(self.system.LOCKS),
         }
+        if self.module.params["stale"]:
+            host["stale_services"] = stale_services()
         if not self.module.params["packages"]:
             return host
         host["package_database_problem"] = self.system.database_problem()
@@ -223,6 +230,7 @@ def main():
         argument_spec={
             "services": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "bool", "default": True},
+            "stale": {"type": "bool", "default": False},
             "refresh": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

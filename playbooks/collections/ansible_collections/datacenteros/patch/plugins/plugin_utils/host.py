@@ -45,6 +45,13 @@ class Host:
         question = {"question": "reboot", "packaging": host["packaging"], "facts": facts}
         return judge.ask(self.settings.judge_socket, question)
 
+    def restarts(self, stale):
+        """What the platform lets the host do about its stale services: `services` to restart, and `reexecute`."""
+        settings = self.settings
+        listed = sorted({str(name) for name in [*settings.services, *settings.restart_service_names]})
+        question = {"question": "restarts", "stale": stale, "rule": settings.restart_services, "listed": listed}
+        return judge.ask(settings.judge_socket, question)
+
     def sim_engine(self):
         settings = self.settings
         return Api("sim-engine", settings.sim_url, settings.token_file, settings.api_retry_seconds)

@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 60
 def ask(path, question):
     """The answer to a question; each is one line of JSON."""
     if not path:
-        raise StepFailed("pm_judge_socket is not set: only a playbook that the platform starts can judge whether a host needs a reboot")
+        raise StepFailed("pm_judge_socket is not set: only a playbook that the platform starts can judge the facts of a host")
     folder, name = os.path.split(path)
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

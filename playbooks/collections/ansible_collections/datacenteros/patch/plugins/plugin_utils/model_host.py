@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import expect, segment
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, Superseded
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed, Superseded
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
 
@@ -15,7 +15,7 @@ class ModelHost(Host):
         self.api = self.sim_engine()
         self.vm = "/sim/vms/" + segment(settings.vm_id)
 
-    def inspect(self, packages=True, refresh=False):
+    def inspect(self, packages=True, refresh=False, stale=False):
         """The whole guest, whatever the arguments; see `inspect` of the `ssh` host for the shape."""
         guest = self._patient(lambda: expect(self.api.get(self.vm + "/guest"), "the guest cannot be read"))
         # A model guest has neither package locks nor damage.
@@ -29,6 +29,9 @@ class ModelHost(Host):
     def control_service(self, name, action):
         path = f"{self.vm}/guest/services/{segment(name)}"
         self._patient(lambda: expect(self.api.call("POST", path, {"action": action}), f"cannot {action} service `{name}`"))
+
+    def reexecute_manager(self):
+        raise StepFailed("a model guest has no service manager")
 
     def start_transaction(self, packages, number=1):
         """The transaction, or `None` while another one holds the package lock."""

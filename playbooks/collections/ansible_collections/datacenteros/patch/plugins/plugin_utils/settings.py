@@ -22,6 +22,9 @@ VARIABLES = {
     "pm_updates": (dict, {}),
     # Services that are stopped for the work and must be healthy afterwards.
     "pm_services": (list, []),
+    # `never`, `listed` (pm_services and pm_restart_service_names) or `all`: the services to restart that run deleted files.
+    "pm_restart_services": (str, "never"),
+    "pm_restart_service_names": (list, []),
     # `never`, `if_required` (the host reports it after the update) or `always`.
     "pm_reboot": (str, "if_required"),
     # Boot id when the run first reached the host; a different one means that the reboot is done.
@@ -80,6 +83,8 @@ class Settings:
             raise StepFailed(f"pm_driver is `{self.driver}`; it must be `model` or `ssh`")
         if self.selection not in ("planned", "security", "advisories", "all"):
             raise StepFailed(f"pm_selection is `{self.selection}`; it must be `planned`, `security`, `advisories` or `all`")
+        if self.restart_services not in ("never", "listed", "all"):
+            raise StepFailed(f"pm_restart_services is `{self.restart_services}`; it must be `never`, `listed` or `all`")
         if self.reboot not in ("never", "if_required", "always"):
             raise StepFailed(f"pm_reboot is `{self.reboot}`; it must be `never`, `if_required` or `always`")
 

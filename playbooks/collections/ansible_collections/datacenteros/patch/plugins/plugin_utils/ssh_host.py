@@ -23,17 +23,17 @@ class SshHost(Host):
         self.action = action
         self.task_vars = task_vars
 
-    def inspect(self, packages=True, refresh=False):
+    def inspect(self, packages=True, refresh=False, stale=False):
         """Packages, services, boot, disk, clock and package lock, in the shape of the sim-engine's guest:
 
         `os packaging boot_id booted_at disk_free_percent clock_offset_ms packages services`, and also `package_lock` (its
         holder) and `package_database_problem`, both `None` when all is well, and `reboot_facts`, which the platform judges.
-        Without packages this is quick.
+        Without packages this is quick. With `stale`, also `stale_services`: those that still run deleted files.
         """
         tested = [test["service"] for test in self.settings.tests if isinstance(test, dict) and "service" in test]
         names = sorted({str(name) for name in [*self.settings.services, *tested]})
         asked = time.time()
-        arguments = {"services": names, "packages": packages, "refresh": refresh}
+        arguments = {"services": names, "packages": packages, "refresh": refresh, "stale": stale}
         host = self._module("datacenteros.patch.inspect", arguments)["host"]
         if host["clock_offset_ms"] is None:
             host["clock_offset_ms"] = _offset_ms(host["clock"], asked, time.time())
@@ -49,6 +49,10 @@ class SshHost(Host):
     def control_service(self, name, action):
         state = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
         self._module("ansible.builtin.systemd_service", {"name": name, "state": state})
+
+    def reexecute_manager(self):
+        """The service manager starts itself again and keeps its services."""
+        self.run_command(["systemctl", "daemon-reexec"])
 
     def run_command(self, argv, timeout_seconds=None):
         # `timeout` runs on the host, because without a connection the command would continue there.
