@@ -6,6 +6,7 @@ mod lab;
 mod losses;
 mod packages;
 mod releases;
+mod restarts;
 mod ways_in;
 
 use lab::Lab;
@@ -29,6 +30,11 @@ async fn playbooks_work_on_real_hosts() {
     timed(
         "hosts_are_patched_once_rebooted_and_rolled_back",
         packages::hosts_are_patched_once_rebooted_and_rolled_back(lab),
+    )
+    .await;
+    timed(
+        "services_with_a_replaced_library_are_reported_and_restarted",
+        restarts::services_with_a_replaced_library_are_reported_and_restarted(lab),
     )
     .await;
     timed("hosts_are_accessed_as_the_cmdb_describes", ways_in::hosts_are_accessed_as_the_cmdb_describes(lab))

@@ -20,6 +20,7 @@ mod reboot_window;
 mod release_faults;
 mod release_weeks;
 mod releases;
+mod restarts;
 mod schedule;
 mod silence;
 mod subjects;
