@@ -27,7 +27,10 @@ pub enum InventoryFormat {
 impl InventoryFormat {
     /// Whether the content says which release the host runs.
     pub fn names_release(self) -> bool {
-        matches!(self, Self::CycloneDx | Self::Spdx)
+        match self {
+            Self::CycloneDx | Self::CycloneDxXml | Self::Spdx | Self::SpdxTagValue | Self::Spdx3 => true,
+            Self::Tsv | Self::Osquery | Self::Wazuh => false,
+        }
     }
 
     /// `None` for other JSON, which may be the platform's own form. `beginning` may be only a part of it.

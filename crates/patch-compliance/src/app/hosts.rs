@@ -37,46 +37,18 @@ const FULL_LIST_INTERVAL: TimeDelta = TimeDelta::hours(6);
 
 /// The managed hosts that a selector selects now, from the CMDB.
 pub async fn list_managed(app: &App, selector: &Selector) -> ApiResult<Vec<Ci>> {
-    // The CMDB compares texts, and one release may have several spellings there.
-    let spellings = match selector.tags.get("os") {
-        Some(os) => list_spellings(app, os).await?,
-        None => BTreeSet::new(),
-    };
     let mut cis = if !selector.all && selector.tags.is_empty() && selector.ids.is_empty() {
         Vec::new()
     } else if !selector.ids.is_empty() && selector.ids.len() <= MAX_SINGLE_READS {
         get_each(app, &selector.ids).await?
     } else {
-        let tags: Vec<_> = selector
-            .tags
-            .iter()
-            .filter(|(key, _)| *key != "os")
-            .map(|(key, value)| ("tag", format!("{key}:{value}")))
-            .collect();
-        if spellings.is_empty() {
-            app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?
-        } else {
-            let mut found = Vec::new();
-            for spelling in spellings {
-                let mut tags = tags.clone();
-                tags.push(("tag", format!("os:{spelling}")));
-                found.extend(app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?);
-            }
-            found.sort_by(|a, b| a.id.cmp(&b.id));
-            found
-        }
+        // Of the tag `os`, the CMDB selects every spelling of the release.
+        let tags: Vec<_> =
+            selector.tags.iter().map(|(key, value)| ("tag", format!("{key}:{value}"))).collect();
+        app.cmdb.list_cis(&tags, MAX_HOSTS).await.map_err(upstream_error)?
     };
     cis.retain(|ci| is_managed(ci) && os_tag::selects(selector, &ci.id, &ci.tags));
     Ok(cis)
-}
-
-/// The spellings of a release that hosts have, and the given one.
-async fn list_spellings(app: &App, os: &str) -> ApiResult<BTreeSet<String>> {
-    let wanted = os_key(os);
-    let tags = store::host_list::list_os_tags(&mut *app.pool.acquire().await?).await?;
-    let mut spellings: BTreeSet<String> = tags.into_iter().filter(|tag| os_key(tag) == wanted).collect();
-    spellings.insert(os.to_owned());
-    Ok(spellings)
 }
 
 async fn get_each(app: &App, ids: &BTreeSet<CiId>) -> ApiResult<Vec<Ci>> {

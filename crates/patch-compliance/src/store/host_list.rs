@@ -325,12 +325,3 @@ pub async fn list_rows(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<
     .await?;
     Ok(rows)
 }
-
-/// The spellings of the tag `os` that hosts have, or once had.
-pub async fn list_os_tags(conn: &mut PgConnection) -> ApiResult<Vec<String>> {
-    let tags =
-        sqlx::query_scalar!("SELECT DISTINCT value FROM patch.compliance_rollup WHERE dimension = 'os'")
-            .fetch_all(conn)
-            .await?;
-    Ok(tags)
-}

@@ -89,7 +89,7 @@ async fn repositories_of_a_host_show_its_channel() {
     let mut pushed = host("web-1", "rhel:9", &[("tool", "1-1.el9_2")]);
     platform.push(&pushed).await;
     assert_eq!(status(&platform, "web-1").await.0, "compliant");
-    pushed["repositories"] = json!(["https://cdn.redhat.com/content/eus/rhel9/9.2/x86_64/baseos/os"]);
+    pushed["repository_urls"] = json!(["https://cdn.redhat.com/content/eus/rhel9/9.2/x86_64/baseos/os"]);
     platform.push(&pushed).await;
     assert_eq!(status(&platform, "web-1").await.0, "non_compliant");
 }

@@ -297,7 +297,9 @@ async fn output_of_package_managers_and_scanners_is_accepted() {
         let content = fs::read(samples.join(file)).unwrap();
         let path = format!("/patch/inventory?ci_id={host}{query}");
         let headers = [("content-type", content_type)];
-        let report = platform.operator.send(Method::POST, &path, &headers, Some(content)).await.expect(200);
+        let answer = platform.operator.send(Method::POST, &path, &headers, Some(content)).await;
+        assert_eq!(answer.status, 200, "{file} as {content_type}: {}", answer.text);
+        let report = answer.json;
         assert_eq!((&report["changed"], &report["refused"]), (&json!(1), &json!([])), "{file}: {report}");
         let compliance = platform.compliance_of(&host).await;
         assert!(compliance["last_scanned"].is_string(), "{file}: {compliance}");
