@@ -33,7 +33,9 @@ impl Desk {
                 "patch_seconds": 0.6, "reboot_seconds": 0.5, "drain_seconds": 0.2 } })
         };
         let vms: Vec<Value> = names.iter().map(vm).collect();
-        self.sim.post("/sim/vms/bulk", &json!({ "vms": vms })).await.expect(201);
+        for some in vms.chunks(1000) {
+            self.sim.post("/sim/vms/bulk", &json!({ "vms": some })).await.expect(201);
+        }
         let service = json!({ "id": "svc-web", "type": "service", "attributes": { "min_up": min_up } });
         self.cmdb.post("/cmdb/cis", &service).await.expect(201);
         for name in &names {

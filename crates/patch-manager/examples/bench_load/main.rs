@@ -92,7 +92,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Starts the run and the clients together.
 async fn measure(platform: &Platform, clients: Clients, lasting: Duration) -> anyhow::Result<Measured> {
-    let approved = platform.approved_run().await;
+    let approved = platform.approved_run().await?;
     let load = clients.start(platform, &approved).await?;
     let (began, mut megabytes) = (tokio::time::Instant::now(), 0.0_f64);
     let executing = platform.service_run(&approved).await?;

@@ -122,7 +122,7 @@ async fn measure(
     let work_dir = folder.join(name);
     std::fs::create_dir_all(&work_dir)?;
     std::fs::write(work_dir.join(script::PATCHED), "")?;
-    let run = platform.approved_run().await;
+    let run = platform.approved_run().await?;
     let before = Costs::read(server, &platform).await?;
     let began = tokio::time::Instant::now();
     let ended = loop {

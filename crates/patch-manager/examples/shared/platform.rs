@@ -1,6 +1,7 @@
 //! The four services with a fleet of model hosts, on a database of their own.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use api_types::access::Role;
@@ -33,6 +34,9 @@ pub fn real_ansible() -> anyhow::Result<PathBuf> {
         .context("PATCH_ANSIBLE_PLAYBOOK is not set; start this with `cargo xtask bench`")?;
     Ok(PathBuf::from(program))
 }
+
+/// How long the plan of a run may take.
+const PLAN_LIMIT: Duration = Duration::from_secs(1800);
 
 pub struct Platform {
     pub patch: TestService,
@@ -76,10 +80,16 @@ impl Platform {
     }
 
     /// A run that was approved just now.
-    pub async fn approved_run(&self) -> String {
+    pub async fn approved_run(&self) -> anyhow::Result<String> {
         let run = self.desk.run().await;
+        let began = tokio::time::Instant::now();
+        // The plan of thousands of hosts takes longer than tests wait.
+        while self.service_run(&run).await?["state"] == "planning" {
+            anyhow::ensure!(began.elapsed() < PLAN_LIMIT, "the run is not planned");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         self.desk.approve(&run).await;
-        run
+        Ok(run)
     }
 
     /// The run, read as a service reads it: beside the clients.
