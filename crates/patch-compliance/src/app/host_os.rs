@@ -24,7 +24,7 @@ pub(crate) async fn get_release(app: &App, ci_id: &CiId) -> ApiResult<OsRelease>
                 ApiError::invalid("os", format!("must be given, because `{ci_id}` has no tag `os`"))
             }
             Err(error) if !error.is_not_found() => upstream_error(error),
-            _ => ApiError::invalid("ci_id", format!("there is no managed host `{ci_id}` in the CMDB")),
+            _ => ApiError::invalid("ci_id", format!("the CMDB does not manage a host `{ci_id}`")),
         });
     };
     os.parse().map_err(|error| {

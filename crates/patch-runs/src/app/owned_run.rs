@@ -1,4 +1,4 @@
-//! A run in the hands of the process that owns it. What the run has for each host stays in memory between two events, and is
+//! A run as its owner has it. What the run has for each host stays in memory between two events, and is
 //! read again only after another process has changed the run.
 
 use domain::{
