@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::time::{FreezeCalendar, MaintenanceWindow, Overrun, Span, Verdict};
+use domain::workflow::Reboot;
 use serde::{Deserialize, Serialize};
 
 /// How far ahead openings are searched.
@@ -203,8 +204,12 @@ impl Openings {
         begins.into_iter().find(|(begins, closes)| begins.saturating_add(needed) <= *closes).map(|(b, _)| b)
     }
 
-    /// Whether work of this duration that starts now may reboot its host.
-    pub fn may_reboot(&self, now_ms: u64, needed_ms: u64) -> bool {
+    /// The rule of the engine and of every forecast: how work of this duration that starts now may reboot its host.
+    pub fn reboot_now(&self, wanted: Reboot, now_ms: u64, needed_ms: u64) -> Reboot {
+        if self.may_reboot(now_ms, needed_ms) { wanted } else { Reboot::Never }
+    }
+
+    fn may_reboot(&self, now_ms: u64, needed_ms: u64) -> bool {
         self.reboots.as_ref().is_none_or(|spans| {
             let mut open = spans.iter().filter(|span| span.opens_ms <= now_ms);
             open.any(|span| now_ms.saturating_add(needed_ms) <= span.closes_ms)
@@ -349,8 +354,8 @@ mod tests {
         let hour = 3_600_000;
         assert_eq!(reboots.next_fit(0, hour, false), Some(2 * hour));
         assert_eq!(reboots.next_fit(0, hour + 1, false), None, "no reboot window is long enough");
-        let may: Vec<bool> = [0, 4, 5, 6].map(|half| stays.may_reboot(half * hour / 2, hour / 2)).to_vec();
-        assert_eq!(may, [false, true, true, false]);
-        assert!(Openings::always().may_reboot(0, u64::MAX));
+        let modes = [0, 4, 5, 6].map(|half| stays.reboot_now(Reboot::Always, half * hour / 2, hour / 2));
+        assert_eq!(modes, [Reboot::Never, Reboot::Always, Reboot::Always, Reboot::Never]);
+        assert_eq!(Openings::always().reboot_now(Reboot::IfRequired, 0, u64::MAX), Reboot::IfRequired);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs that follow an ended run: its failed hosts again, what it could not begin, or its way back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use api_types::patch::{RunSummary, RunTrigger, StartRun};
 use domain::{
@@ -34,6 +34,22 @@ fn refuse_customers(row: &RunRow) -> ApiResult<()> {
     }
 }
 
+/// The run, if it has ended. An open one is given the order instead.
+async fn ended_or_steered(
+    app: &App,
+    caller: &Caller,
+    id: RunId,
+    order: Order,
+    reason: &str,
+) -> ApiResult<ControlFlow<RunSummary, RunRow>> {
+    let row = runs::get_run(&mut *app.pool.acquire().await?, id).await?;
+    if !row.state.is_final() {
+        return steer_run(app, caller, id, order, reason).await.map(ControlFlow::Break);
+    }
+    refuse_customers(&row)?;
+    Ok(ControlFlow::Continue(row))
+}
+
 /// Retries the failed hosts: within the run while it is paused, otherwise in a new run that selects only them.
 pub(crate) async fn retry_failed(
     app: &App,
@@ -42,15 +58,11 @@ pub(crate) async fn retry_failed(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut conn = app.pool.acquire().await?;
-    let row = runs::get_run(&mut conn, id).await?;
-    if !row.state.is_final() {
-        drop(conn);
-        return steer_run(app, caller, id, Order::RetryFailed, reason).await;
-    }
-    refuse_customers(&row)?;
-    let hosts = run_hosts::list_host_statuses(&mut conn, id).await?;
-    drop(conn);
+    let row = match ended_or_steered(app, caller, id, Order::RetryFailed, reason).await? {
+        ControlFlow::Continue(row) => row,
+        ControlFlow::Break(steered) => return Ok(steered),
+    };
+    let hosts = run_hosts::list_host_statuses(&mut *app.pool.acquire().await?, id).await?;
     let failed = hosts
         .into_iter()
         .filter(|host| host.state.has_failed(host.error.as_deref()) || host.state == HostState::Skipped);
@@ -103,14 +115,10 @@ pub(crate) async fn roll_back_run(
     reason: &str,
     key: &IdempotencyKey,
 ) -> ApiResult<RunSummary> {
-    let mut conn = app.pool.acquire().await?;
-    let row = runs::get_run(&mut conn, id).await?;
-    if !row.state.is_final() {
-        drop(conn);
-        return steer_run(app, caller, id, Order::RollBack, reason).await;
-    }
-    refuse_customers(&row)?;
-    drop(conn);
+    let row = match ended_or_steered(app, caller, id, Order::RollBack, reason).await? {
+        ControlFlow::Continue(row) => row,
+        ControlFlow::Break(steered) => return Ok(steered),
+    };
     let ids = plans::find_ways_back(app, id).await?.map(|(_, ways)| ways.hosts).unwrap_or_default();
     if ids.is_empty() {
         return Err(ApiError::new(

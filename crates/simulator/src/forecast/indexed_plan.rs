@@ -166,17 +166,11 @@ impl<'a> IndexedPlan<'a> {
         Self { plan, model, hosts, waves, services, openings, window_ms, max_parallel, batch_size }
     }
 
-    /// Whether and when the host is rebooted if its work starts now.
+    /// How the host is rebooted if its work starts now.
     pub fn reboot_at(&self, host: usize, now_ms: u64) -> Reboot {
         let own = &self.hosts[host];
-        match self.plan.reboot {
-            // The need of a reboot is certain, and the work started when it may be done.
-            Reboot::IfRequired if own.reboots => Reboot::Always,
-            Reboot::IfRequired if !self.openings[own.openings].may_reboot(now_ms, own.expected_ms) => {
-                Reboot::Never
-            }
-            mode => mode,
-        }
+        let wanted = if own.reboots { Reboot::Always } else { self.plan.reboot };
+        self.openings[own.openings].reboot_now(wanted, now_ms, own.expected_ms)
     }
 
     pub fn services(&self) -> impl Iterator<Item = &'a CiId> {

@@ -30,14 +30,11 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     let mut chosen = BTreeMap::new();
     let mut log = Vec::new();
     for host in hosts {
-        let own = strongest(plan.reboot, left_here.get(host).copied());
-        if own != Reboot::Never && !may_reboot_now(task, host)? {
-            log.push((
-                Some(host.clone()),
-                "if it needs a reboot, that waits for the reboot window".to_owned(),
-            ));
-            chosen.insert(host.clone(), Reboot::Never);
-            continue;
+        let wanted = strongest(plan.reboot, left_here.get(host).copied());
+        let own = reboot_now(task, host, wanted)?;
+        if own != wanted {
+            let text = "if it needs a reboot, that waits for the reboot window".to_owned();
+            log.push((Some(host.clone()), text));
         }
         let next = match own {
             Reboot::Never => None,
@@ -60,15 +57,15 @@ pub(super) async fn choose(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     Ok(chosen)
 }
 
-/// Whether the reboot window is open for as long as the work on a host is expected to take.
-fn may_reboot_now(task: &Task<'_>, host: &CiId) -> ApiResult<bool> {
+/// What the reboot window allows of a wanted reboot, for as long as the work on the host is expected to take.
+fn reboot_now(task: &Task<'_>, host: &CiId, wanted: Reboot) -> ApiResult<Reboot> {
     let (plan, row) = (task.plan()?, &task.loaded.row);
     let reboot_window = row.policy.reboot_window.clone().filter(|_| row.waits_for_openings());
-    let (Some(target), true) = (plan.targets.get(host), reboot_window.is_some()) else { return Ok(true) };
+    let (Some(target), true) = (plan.targets.get(host), reboot_window.is_some()) else { return Ok(wanted) };
     let begins = task.app.clock.now();
     let schedule = Schedule { begins, window: None, reboot_window, freezes: FreezeCalendar::default() };
     let openings = schedule.openings(&target.tags, false);
-    Ok(openings.may_reboot(0, u64::from(target.expected_seconds) * 1000))
+    Ok(openings.reboot_now(wanted, 0, u64::from(target.expected_seconds) * 1000))
 }
 
 /// The next run on a host that could start now if this run were not in progress.
