@@ -11,6 +11,18 @@ use crate::page::Versioned;
 
 pub use domain::change::{ChangeKind, ChangeState};
 
+/// The longest texts and the largest sets that ITSM accepts.
+pub mod limits {
+    /// Characters of a line: subjects, titles, names.
+    pub const LINE: usize = 160;
+    /// Characters of prose.
+    pub const TEXT: usize = 20_000;
+    /// Bytes of JSON.
+    pub const EVIDENCE: usize = 256 * 1024;
+    /// CIs of a change or an incident.
+    pub const CIS: usize = 20_000;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {

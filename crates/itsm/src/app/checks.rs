@@ -1,19 +1,14 @@
 //! Checks of single fields. A request is checked whole, so that the answer names everything that is wrong.
 
+use api_types::itsm::limits::{CIS, EVIDENCE};
+pub use api_types::itsm::limits::{LINE, TEXT};
 use chrono::{DateTime, Datelike, Utc};
 use domain::ids::CiId;
 use serde_json::Value;
 use service_kit::FieldErrors;
 
-/// One line: subjects, titles, names.
-pub const LINE: usize = 160;
 pub const NAME: usize = 200;
-/// Prose.
-pub const TEXT: usize = 20_000;
 pub const COMMENT: usize = 4_000;
-/// Serialised JSON, in bytes.
-const EVIDENCE: usize = 256 * 1024;
-const CIS: usize = 20_000;
 
 pub fn optional_line(errors: &mut FieldErrors, pointer: &str, text: Option<&str>, most: usize) {
     if let Some(text) = text {

@@ -5,6 +5,7 @@ pub(crate) mod change_text;
 pub(crate) mod following_runs;
 mod freeze_prices;
 pub(crate) mod host_states;
+pub(crate) mod itsm_records;
 pub mod keys;
 pub(crate) mod notices;
 pub mod owned_run;

@@ -20,7 +20,11 @@ pub fn of(evidence: &Value) -> String {
     }
     if let Some(services) = evidence.get("services").and_then(Value::as_object) {
         for (service, budget) in services.iter().take(NAMED) {
-            let members = budget.get("members").and_then(Value::as_array).map_or(0, Vec::len);
+            let members = budget.get("members");
+            // Changes that were opened earlier name the hosts.
+            let members = members
+                .and_then(Value::as_u64)
+                .unwrap_or_else(|| members.and_then(Value::as_array).map_or(0, |hosts| hosts.len() as u64));
             let min_up = budget.get("min_up").and_then(Value::as_u64).unwrap_or_default();
             let _ = writeln!(text, "service {service} keeps at least {min_up} of {members} hosts up");
         }
@@ -84,14 +88,16 @@ mod tests {
             "strategy": "canary",
             "prediction": { "duration_p50_seconds": 600.0, "duration_p95_seconds": 7200.0, "expected_failed_hosts": 0.25,
                 "halt_probability": 0.031, "max_hosts_down": 2, "waves": 4, "simulations": 1000 },
-            "services": { "svc-web": { "min_up": 2, "members": ["a", "b", "c"] } },
+            "services": { "svc-db": { "min_up": 1, "members": 40 },
+                "svc-web": { "min_up": 2, "members": ["a", "b", "c"] } },
             "notes": [{ "severity": "warning", "code": "x", "text": "one host has no way back" }],
         }));
         assert_eq!(
             text,
             "strategy canary\ntakes 10 min, with 95 % certainty at most 2.0 h\n\
              0.2 hosts expected to fail, halts in 3.1 % of the cases\n4 waves, at most 2 hosts down at once\n\
-             from 1000 simulations of this plan\nservice svc-web keeps at least 2 of 3 hosts up\n\
+             from 1000 simulations of this plan\nservice svc-db keeps at least 1 of 40 hosts up\n\
+             service svc-web keeps at least 2 of 3 hosts up\n\
              warning: one host has no way back"
         );
     }

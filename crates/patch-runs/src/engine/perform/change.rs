@@ -8,13 +8,12 @@ use domain::{
     plan::Plan,
     run::{Answer, Approval, WaitCause},
 };
-use serde_json::json;
 use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{admit, subjects};
 use crate::engine::Task;
 use crate::{
-    app::{change_text, transition::Evidence},
+    app::{change_text, itsm_records, transition::Evidence},
     store::{run_records, runs},
 };
 use patch_compliance::upstream_error;
@@ -38,7 +37,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
     let request = CreateChange {
         kind,
-        short_description: text.short_description.chars().take(160).collect(),
+        short_description: itsm_records::line(&text.short_description),
         description: format!("{}{}", origin_text(task).await?, text.description),
         risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
             Risk::High
@@ -51,7 +50,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         plan_hash: Some(plan.hash().to_string()),
         start_at,
         end_at,
-        implementation_plan: waves.collect::<Vec<_>>().join("; "),
+        implementation_plan: itsm_records::prose(waves, "; "),
         backout_plan: text.backout_plan,
         test_plan: format!(
             "{} tests on each staging host before and after; verification of every host.",
@@ -59,13 +58,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         ),
         template: rule.standard_template.clone().filter(|_| kind == ChangeKind::Standard),
         approver_emails: rule.approver_emails.clone(),
-        evidence: json!({
-            "run_id": row.id,
-            "strategy": plan.strategy,
-            "prediction": row.prediction,
-            "services": plan.services,
-            "notes": plan.notes,
-        }),
+        evidence: itsm_records::plan_evidence(row, plan),
     };
     let key = format!("run-{}-change", row.id);
     let change = app.itsm.create_change_once(&request, &key).await.map_err(upstream_error)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api_types::itsm::{
-    ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity,
+    ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity, limits,
 };
 use api_types::patch::RunTrigger;
 use domain::{
@@ -11,13 +11,12 @@ use domain::{
     policy::NoticeScope,
     run::{Answer, HostState, Run, Stop},
 };
-use serde_json::json;
 use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
 use crate::engine::Task;
 use crate::{
-    app::{following_runs, transition::Evidence},
+    app::{following_runs, itsm_records, transition::Evidence},
     store::run_hosts,
     upstream_error,
 };
@@ -64,7 +63,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             "{good} of {} {done} and verified, {bad} failed{skipped}{pending}{why}",
             machine.hosts.len()
         ),
-        evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
+        evidence: itsm_records::work_evidence(row),
     };
     let closed = match change.state {
         ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
@@ -109,24 +108,20 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
             count => format!(", {count} could not be scanned"),
         };
         let request = CreateIncident {
-            short_description: format!(
+            short_description: itsm_records::line(&format!(
                 "Patch run of {}: {} of {} hosts failed{skipped}{why}",
                 row.policy.name,
                 failed.len(),
                 machine.hosts.len()
-            )
-            .chars()
-            .take(160)
-            .collect(),
-            description: lines
-                .chain(not_rebooted.iter().map(|host| {
+            )),
+            description: itsm_records::prose(
+                lines.chain(not_rebooted.iter().map(|host| {
                     format!("{host}: an earlier run left its reboot to this run, which did not do it")
-                }))
-                .take(1000)
-                .collect::<Vec<_>>()
-                .join("\n"),
+                })),
+                "\n",
+            ),
             severity: if by_fault { Severity::High } else { Severity::Medium },
-            ci_ids: failed.iter().chain(&unscanned).cloned().collect(),
+            ci_ids: failed.iter().chain(&unscanned).take(limits::CIS).cloned().collect(),
             change_id: machine.change_id.clone(),
             correlation_id: Some(format!("run:{}", row.id)),
         };
