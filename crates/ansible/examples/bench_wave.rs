@@ -4,11 +4,11 @@
 //! as busy for the one as for the other. Prints medians of the wall time and their ratio.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use ansible::{AnsibleRunner, Connection, End, Inventory, Playbook, PlaybookRun, Playbooks, Variables};
+use ansible::{AnsibleRunner, Connection, End, Inventory, Playbook, PlaybookRun, Variables};
 use domain::ids::CiId;
 use serde_json::json;
 use tempfile::TempDir;
@@ -96,25 +96,9 @@ async fn run_platform(runner: &AnsibleRunner, run: PlaybookRun) -> Result<Durati
 
 /// As an operator would type it: the same files, Ansible's own settings but for the number of forks.
 async fn run_bare(runner: &AnsibleRunner, run: PlaybookRun) -> Result<Duration, Failure> {
-    let (folder, forks) = (run.run_dir.clone(), run.forks);
-    // A run that is terminated as soon as it has begun has written the files that both ways read.
-    let mut prepared = runner.start(run).await?;
-    prepared.stop_handle().terminate();
-    prepared.wait().await;
-    std::fs::remove_file(folder.join("stop"))?;
-    let playbooks = Playbooks::locate()?;
-    let mut command = Command::new(runner.program());
-    command
-        .arg("-i")
-        .arg(folder.join("inventory.json"))
-        .arg("-e")
-        .arg(format!("@{}", folder.join("variables.json").display()))
-        .args(["--forks", &forks.to_string()])
-        .arg(playbooks.folder().join("patch-mixed.yml"))
-        .env("ANSIBLE_COLLECTIONS_PATH", playbooks.folder().join("collections"))
-        .env("LC_ALL", "C.UTF-8")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let prepared = runner.prepare_by_hand(&run)?;
+    let mut command = prepared.command();
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
     if status.success() {

@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    by_hand::ByHand,
     environment::ChildSettings,
     error::StartError,
     event_reader::{LastLine, read_events},
@@ -66,12 +67,7 @@ impl AnsibleRunner {
     }
 
     async fn start_run(self, run: PlaybookRun) -> Result<RunningPlaybook, StartError> {
-        let playbook = self.playbooks.path(run.playbook)?;
-        if run.inventory.hosts().len() == 0 {
-            return Err(StartError::NoHosts);
-        }
-        let folder_error = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
-        let folder = RunFolder::prepare(run.run_dir.clone()).map_err(folder_error)?;
+        let (playbook, folder) = self.prepare_folder(&run)?;
         let path = folder.path().to_owned();
         let started = self.start_in(folder, playbook, run).await;
         if started.is_err()
@@ -80,6 +76,32 @@ impl AnsibleRunner {
             tracing::error!(%error, folder = %path.display(), "cannot remove the secrets of a run");
         }
         started
+    }
+
+    /// Writes the files of a run without starting it.
+    pub fn prepare_by_hand(&self, run: &PlaybookRun) -> Result<ByHand, StartError> {
+        let (playbook, folder) = self.prepare_folder(run)?;
+        let failed = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
+        let questions = judge::listen(&folder.judge()).map_err(failed)?;
+        let by_hand = ByHand {
+            program: self.program.clone(),
+            playbooks: self.playbooks.clone(),
+            playbook,
+            forks: run.forks.max(1),
+            judge: tokio::spawn(judge::answer_questions(questions)),
+            folder,
+        };
+        write_files(&by_hand.folder, run)?;
+        Ok(by_hand)
+    }
+
+    fn prepare_folder(&self, run: &PlaybookRun) -> Result<(PathBuf, RunFolder), StartError> {
+        let playbook = self.playbooks.path(run.playbook)?;
+        if run.inventory.hosts().len() == 0 {
+            return Err(StartError::NoHosts);
+        }
+        let failed = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
+        Ok((playbook, RunFolder::prepare(run.run_dir.clone()).map_err(failed)?))
     }
 
     /// If this fails, the caller removes the secrets; otherwise the supervisor does.
@@ -189,7 +211,7 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
 }
 
 /// `@path`: a file of variables.
-fn at(path: &Path) -> OsString {
+pub(crate) fn at(path: &Path) -> OsString {
     let mut argument = OsString::from("@");
     argument.push(path);
     argument

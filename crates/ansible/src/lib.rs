@@ -28,9 +28,11 @@ mod ssh_files;
 mod supervisor;
 
 mod ansible_runner;
+mod by_hand;
 mod run;
 
 pub use ansible_runner::{AnsibleRunner, locate_ansible_inventory};
+pub use by_hand::ByHand;
 pub use error::StartError;
 pub use event::{
     End, Ended, Event, ExitKind, HostOutcome, HostOutcomeKind, HostResult, HostStatus, PackageChange,

@@ -13,8 +13,8 @@ use std::{
 };
 
 use ansible::{
-    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, Playbooks, SshConnection,
-    SshKey, Variables,
+    AnsibleRunner, Connection, End, HostKeyRule, Inventory, Playbook, PlaybookRun, SshConnection, SshKey,
+    Variables,
 };
 use anyhow::{Context, bail, ensure};
 use domain::ids::CiId;
@@ -207,37 +207,24 @@ async fn platform(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<To
 
 /// As an operator would type it, with the inventory, the variables and the known hosts that the platform wrote.
 async fn bare(runner: &AnsibleRunner, run: PlaybookRun) -> anyhow::Result<Took> {
-    let (folder, forks) = (run.run_dir.clone(), run.forks);
-    // A run that is terminated right after its start has written the files that both ways read.
-    let mut prepared = runner.start(run).await?;
-    prepared.stop_handle().terminate();
-    prepared.wait().await;
-    std::fs::remove_file(folder.join("stop"))?;
-    let playbooks = Playbooks::locate()?;
+    let prepared = runner.prepare_by_hand(&run)?;
+    let log = prepared.folder().join("bare.log");
     // Ansible's own default for ssh, and the file of known hosts.
-    let known = format!("-o UserKnownHostsFile={}", folder.join("known_hosts").display());
+    let known = format!("-o UserKnownHostsFile={}", prepared.known_hosts().display());
     let sockets = TempDir::new()?;
-    let mut command = Command::new(runner.program());
+    let mut command = prepared.command();
     command
-        .arg("-i")
-        .arg(folder.join("inventory.json"))
-        .arg("-e")
-        .arg(format!("@{}", folder.join("variables.json").display()))
-        .args(["--forks", &forks.to_string()])
-        .arg(playbooks.folder().join("patch-mixed.yml"))
-        .env("ANSIBLE_COLLECTIONS_PATH", playbooks.folder().join("collections"))
         .env("ANSIBLE_PIPELINING", "True")
         .env("ANSIBLE_SSH_ARGS", format!("-C -o ControlMaster=auto -o ControlPersist=60s {known}"))
         // A new folder, so that the connections of the previous round are not used.
         .env("ANSIBLE_SSH_CONTROL_PATH_DIR", sockets.path())
-        .env("LC_ALL", "C.UTF-8")
-        .stdout(std::fs::File::create(folder.join("bare.log"))?)
+        .stdout(std::fs::File::create(&log)?)
         .stderr(Stdio::null());
     let (began, [own, children]) = (Instant::now(), cpu_seconds()?);
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
     let wall = began.elapsed().as_secs_f64();
-    let log = || std::fs::read_to_string(folder.join("bare.log")).unwrap_or_default();
-    ensure!(status.success(), "the bare command ended with {status}: {}", log());
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    ensure!(status.success(), "the bare command ended with {status}: {}", said());
     let [own_after, children_after] = cpu_seconds()?;
     Ok(Took { wall, own: own_after - own, children: children_after - children })
 }

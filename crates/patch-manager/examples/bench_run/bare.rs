@@ -1,10 +1,6 @@
 //! The bare `ansible-playbook` command on the hosts of a platform that runs nothing.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{path::Path, process::Stdio, time::Instant};
 
 use ansible::{AnsibleRunner, Connection, Inventory, Playbook, PlaybookRun, Playbooks, Variables};
 use anyhow::ensure;
@@ -38,31 +34,14 @@ pub async fn patch(platform: &Platform, folder: &Path, hosts: usize, forks: u16)
         .set("pm_cmdb_url", platform.cmdb.base.as_str())
         .set("pm_token_file", token.to_string_lossy().into_owned())
         .set("pm_run_id", "bare");
-    // A run that is terminated as soon as it has begun has written the files that both ways read.
-    let folder = run.run_dir.clone();
-    let runner = AnsibleRunner::new(real_ansible()?, Playbooks::locate()?);
-    let mut prepared = runner.start(run).await?;
-    prepared.stop_handle().terminate();
-    prepared.wait().await;
-    std::fs::remove_file(folder.join("stop"))?;
-    let playbooks = Playbooks::locate()?;
-    let log = std::fs::File::create(folder.join("bare.log"))?;
-    let mut command = Command::new(runner.program());
-    command
-        .arg("-i")
-        .arg(folder.join("inventory.json"))
-        .arg("-e")
-        .arg(format!("@{}", folder.join("variables.json").display()))
-        .args(["--forks", &forks.to_string()])
-        .arg(playbooks.folder().join("patch-ubuntu.yml"))
-        .env("ANSIBLE_COLLECTIONS_PATH", playbooks.folder().join("collections"))
-        .env("LC_ALL", "C.UTF-8")
-        .stdout(log)
-        .stderr(Stdio::null());
+    let prepared = AnsibleRunner::new(real_ansible()?, Playbooks::locate()?).prepare_by_hand(&run)?;
+    let log = prepared.folder().join("bare.log");
+    let mut command = prepared.command();
+    command.stdout(std::fs::File::create(&log)?).stderr(Stdio::null());
     let began = Instant::now();
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
     let seconds = began.elapsed().as_secs_f64();
-    let said = || std::fs::read_to_string(folder.join("bare.log")).unwrap_or_default();
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
     ensure!(status.success(), "the bare command ended with {status}: {}", said());
     Ok(seconds)
 }
