@@ -275,6 +275,16 @@ impl PatchClient {
         self.steer(id, "rollback", request).await
     }
 
+    /// Leaves out a host on which the work has not begun, or does not try a failed one again.
+    pub async fn skip_host(
+        &self,
+        id: RunId,
+        host: &CiId,
+        request: &Steer,
+    ) -> Result<RunSummary, ClientError> {
+        self.steer(id, &format!("hosts/{host}/skip"), request).await
+    }
+
     pub async fn simulate_plans(&self, request: &SimulatePlans) -> Result<PlanComparison, ClientError> {
         self.0.post("/patch/plans/simulate", request).await
     }

@@ -1,6 +1,6 @@
 //! Patch policies: the baseline for a group of CIs, and how its runs proceed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,13 @@ pub struct Policy {
     /// Hosts of each cluster that are patched first; one failure among them stops the run.
     #[serde(default)]
     pub pilot_host_count: u32,
+    /// One cluster (tag `cluster`) after the other: its pilots, then the rest of it, then the next. Hosts without the tag come
+    /// last. Otherwise the pilots of all clusters come first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cluster_by_cluster: bool,
+    /// The order of clusters, with `cluster_by_cluster`; those that it does not name follow by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_order: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staging: Option<Staging>,
     /// Seconds to wait after each wave before the next.
@@ -237,6 +244,11 @@ impl Policy {
         self.reboot.unwrap_or(if self.reboot_required { Reboot::Always } else { Reboot::IfRequired })
     }
 
+    /// The clusters that go first, if clusters are patched one after the other.
+    pub fn clusters_in_turn(&self) -> Option<Vec<String>> {
+        self.cluster_by_cluster.then(|| self.cluster_order.clone())
+    }
+
     pub fn targets(&self) -> Selector {
         Selector::by_tags(self.target_ci_tags.clone())
     }
@@ -298,6 +310,22 @@ impl Policy {
         );
         let refusal = self.strategy.refusal_for_hosts();
         check(refusal.is_some(), "/strategy", refusal.unwrap_or_default());
+        check(
+            !self.cluster_order.is_empty() && !self.cluster_by_cluster,
+            "/cluster_order",
+            "needs `cluster_by_cluster`",
+        );
+        let clusters: BTreeSet<&String> = self.cluster_order.iter().collect();
+        check(
+            clusters.len() > 100 || clusters.len() < self.cluster_order.len(),
+            "/cluster_order",
+            "must name at most 100 clusters, each of them once",
+        );
+        check(
+            clusters.iter().any(|name| name.trim().is_empty() || name.len() > 200),
+            "/cluster_order",
+            "must have names of 1 to 200 bytes",
+        );
         check(self.retries > 10, "/retries", "must be at most 10");
         check(self.soak_seconds > 7 * 86_400, "/soak_seconds", "must be at most a week (604800)");
         check(

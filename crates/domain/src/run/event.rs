@@ -53,6 +53,11 @@ pub enum Event {
     Resume,
     /// Retry the failed hosts of the waves so far.
     RetryFailed,
+    /// Leave out a host on which the work has not begun, or do not try a failed one again.
+    SkipHost {
+        host: CiId,
+        reason: String,
+    },
     /// Roll every changed host back to its snapshot, and end.
     RollBack {
         reason: String,
@@ -177,4 +182,6 @@ pub enum Refused {
     NotDone(CiId),
     #[error("host `{0}` is not among those being patched")]
     NotInBatch(CiId),
+    #[error("host `{host}` cannot be skipped: {reason}")]
+    NotSkipped { host: CiId, reason: &'static str },
 }

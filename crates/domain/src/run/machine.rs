@@ -312,6 +312,7 @@ impl Run {
             Event::Pause { reason } => self.pause_by_hand(stage, reason, now)?,
             Event::Resume => self.resume(stage, plan, now)?,
             Event::RetryFailed => self.retry_failed(stage, plan, now)?,
+            Event::SkipHost { host, reason } => self.skip_host(stage, plan, &host, reason)?,
             Event::DeadlinePassed => self.deadline_passed(stage, plan, now)?,
         }
         self.advance(plan, now);

@@ -3,11 +3,15 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    action::Action,
     event::Refused,
     machine::{Pause, Phase, Run, Stop, seconds},
     state::{HostState, RunState, Stage},
 };
-use crate::{ids::CiId, plan::Plan};
+use crate::{
+    ids::CiId,
+    plan::{Plan, Subject, Wave, WaveKind},
+};
 
 impl Run {
     pub(super) fn stop_by_hand(&mut self, stage: Stage, stop: Stop) -> Result<(), Refused> {
@@ -82,6 +86,53 @@ impl Run {
         self.wave = self.wave.min(first);
         self.phase = Phase::Patch;
         self.resume(stage, Some(plan), now)
+    }
+
+    pub(super) fn skip_host(
+        &mut self,
+        stage: Stage,
+        plan: Option<&Plan>,
+        id: &CiId,
+        reason: String,
+    ) -> Result<(), Refused> {
+        let refused = |reason| Err(Refused::NotSkipped { host: id.clone(), reason });
+        if stage >= Stage::Verifying || self.stop.is_some() {
+            return Err(self.not_now("no further host is started"));
+        }
+        let Some(plan) = plan else { return Err(self.not_now("its hosts are not known yet")) };
+        if plan.subject() != Subject::Host {
+            return refused("only hosts can be skipped, not customers");
+        }
+        let Some(host) = self.hosts.get(id) else { return refused("it is not part of the run") };
+        let waits = host.state == HostState::Pending;
+        if !waits && !(host.state.is_failure() && self.is_due(plan, id)) {
+            return refused("its work has begun, or it has ended");
+        }
+        if self.is_last_to_prove(plan, id) {
+            return refused(
+                "it is the last staging or pilot host of its wave, which shows that the others may follow",
+            );
+        }
+        if waits {
+            if let Some(host) = self.hosts.get_mut(id) {
+                host.end(HostState::Skipped, reason);
+            }
+        } else {
+            self.not_retried.insert(id.clone());
+        }
+        // It may be all that is waited for.
+        self.pending.take_if(|pending| matches!(pending.action, Action::Admit { .. }));
+        Ok(())
+    }
+
+    /// Whether no other host of its staging or pilot wave is patched.
+    fn is_last_to_prove(&self, plan: &Plan, id: &CiId) -> bool {
+        let is_first = |wave: &&Wave| wave.kind != WaveKind::Batch && wave.hosts.contains(id);
+        plan.waves.iter().find(is_first).is_some_and(|wave| {
+            self.in_state(&wave.hosts, |host| host.state != HostState::Skipped)
+                .iter()
+                .all(|other| other == id)
+        })
     }
 
     pub(super) fn deadline_passed(

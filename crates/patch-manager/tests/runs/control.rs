@@ -123,6 +123,35 @@ async fn open_run_rolls_back_its_own_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn skipped_host_is_left_as_it_is_and_the_change_says_so() {
+    let platform = platform!();
+    platform.fleet(4, 0).await;
+    let run = platform.run().await;
+    platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
+    let skip = async |host: &str| {
+        let reason = json!({ "reason": "its disk is being replaced" });
+        platform.patch.post(&format!("/patch/runs/{run}/hosts/{host}/skip"), &reason).await
+    };
+    skip("h-9").await.expect_problem(409);
+    skip("h-4").await.expect(202);
+    platform.approve(&run).await;
+    let ended = platform.until_ended(&run).await;
+    assert_eq!(ended["state"], "completed_with_errors", "{ended:#}");
+    assert_eq!((&ended["hosts"]["succeeded"], &ended["hosts"]["skipped"]), (&json!(3), &json!(1)));
+    let skipped =
+        ended["host_states"].as_array().unwrap().iter().find(|host| host["ci_id"] == "h-4").unwrap();
+    let why = "skipped: its disk is being replaced (by olivia)";
+    assert_eq!((&skipped["state"], &skipped["error"]), (&json!("skipped"), &json!(why)), "{skipped:#}");
+    let guest = platform.sim.get("/sim/vms/h-4/guest").await.expect(200);
+    assert_eq!(guest["packages"][0]["version"], OLD, "{guest:#}");
+    let change = ended["change_id"].as_str().unwrap();
+    let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+    assert_eq!(change["close_code"], "successful_issues", "{change:#}");
+    assert!(change["close_notes"].as_str().unwrap().contains(", 1 skipped"), "{change:#}");
+    skip("h-4").await.expect_problem(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn same_idempotency_key_starts_one_run() {
     let platform = platform!();
     platform.fleet(1, 0).await;

@@ -15,7 +15,7 @@ use axum::{
         sse::{self, KeepAlive, Sse},
     },
 };
-use domain::ids::RunId;
+use domain::ids::{CiId, RunId};
 use futures::Stream;
 use serde::Deserialize;
 use service_kit::{
@@ -45,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(resume_run))
         .routes(routes!(retry_failed))
         .routes(routes!(roll_back_run))
+        .routes(routes!(skip_host))
         .routes(routes!(remediate_advisory))
 }
 
@@ -262,6 +263,20 @@ async fn resume_run(
     Json(steer): Json<Steer>,
 ) -> ApiResult<impl IntoResponse> {
     runs::steer_run(&app, &caller, id, Order::Resume, &steer.reason).await.map(accepted)
+}
+
+/// Skip a host of an open run: it is not started, or not tried again after it failed. Its update must not have begun, and it must
+/// not be the last host of a staging or pilot wave.
+#[utoipa::path(post, path = "/patch/runs/{id}/hosts/{ci_id}/skip", tag = "runs", request_body = Steer,
+    params(("id" = Uuid, Path, description = "run"), ("ci_id" = String, Path, description = "host")),
+    responses((status = 202, body = RunSummary), (status = "4XX", body = Problem)))]
+async fn skip_host(
+    State(app): State<App>,
+    caller: Operator,
+    Path((id, host)): Path<(RunId, CiId)>,
+    Json(steer): Json<Steer>,
+) -> ApiResult<impl IntoResponse> {
+    runs::steer_run(&app, &caller, id, Order::SkipHost(host), &steer.reason).await.map(accepted)
 }
 
 /// Retry failed hosts: within a paused run, or in a new run if the run has ended.

@@ -343,6 +343,7 @@ async fn request(
         graph: host_graph(&graph, severities, &down),
         strategy: strategy(input, rollback),
         pilot_host_count: if rollback { 0 } else { policy.pilot_host_count },
+        clusters_in_turn: policy.clusters_in_turn().filter(|_| !rollback),
         max_parallel: policy.max_parallel,
         max_unavailable: policy.max_unavailable,
         error_threshold: policy.error_threshold,

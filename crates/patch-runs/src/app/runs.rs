@@ -1,5 +1,7 @@
 //! Starts runs, applies the orders of operators, and reports what runs did.
 
+use std::fmt;
+
 use ansible::Secret;
 use api_types::page::Page;
 use api_types::patch::{
@@ -8,7 +10,7 @@ use api_types::patch::{
 };
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::RunId,
+    ids::{CiId, RunId},
     plan::Subject,
     policy::Policy,
     run::{Event, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
@@ -245,23 +247,25 @@ async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiRe
 }
 
 /// What an operator orders a run to do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Order {
     Cancel,
     Pause,
     Resume,
     RetryFailed,
     RollBack,
+    SkipHost(CiId),
 }
 
-impl Order {
-    fn name(self) -> &'static str {
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cancel => "cancel",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::RetryFailed => "retry failed hosts",
-            Self::RollBack => "roll back",
+            Self::Cancel => f.write_str("cancel"),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::RetryFailed => f.write_str("retry failed hosts"),
+            Self::RollBack => f.write_str("roll back"),
+            Self::SkipHost(host) => write!(f, "skip `{host}`"),
         }
     }
 }
@@ -281,16 +285,18 @@ pub(crate) async fn steer_run(
         "" => format!("by {}", caller.subject),
         reason => format!("{reason} (by {})", caller.subject),
     };
+    let log = format!("order to {order}: {reason}");
     let event = match order {
-        Order::Cancel => Event::Cancel { reason: reason.clone() },
-        Order::Pause => Event::Pause { reason: reason.clone() },
+        Order::Cancel => Event::Cancel { reason },
+        Order::Pause => Event::Pause { reason },
         Order::Resume => Event::Resume,
         Order::RetryFailed => Event::RetryFailed,
-        Order::RollBack => Event::RollBack { reason: reason.clone() },
+        Order::RollBack => Event::RollBack { reason },
+        Order::SkipHost(host) => Event::SkipHost { host, reason: format!("skipped: {reason}") },
     };
     let mut transaction = app.pool.begin().await?;
     runs::lock_run(&mut transaction, id).await?;
-    let evidence = Evidence::logged(format!("order to {}: {reason}", order.name()));
+    let evidence = Evidence::logged(log);
     match transition::apply(app, &mut transaction, id, event, evidence, caller).await {
         Ok(_) => {}
         Err(TransitionError::Refused(refused)) => return Err(refuse(refused)),

@@ -59,6 +59,8 @@ pub(crate) async fn select(app: &App, input: &SystemPatch) -> ApiResult<Selector
 /// The policy with the input applied to it. Any failure stops the rollout, as the workflow requires.
 pub(crate) fn apply(input: &SystemPatch, mut policy: Policy) -> Policy {
     policy.pilot_host_count = input.pilot_host_count;
+    policy.cluster_by_cluster = true;
+    policy.cluster_order.clone_from(&input.target_clusters);
     policy.error_threshold = HostCount::Number(0);
     if !input.approver_emails.is_empty() {
         policy.change.approver_emails.clone_from(&input.approver_emails);

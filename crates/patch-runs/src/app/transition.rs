@@ -325,9 +325,9 @@ impl HostsBefore {
     fn of(run: &Run, event: &Event) -> Self {
         match event {
             // Thousands of these come for one of the others.
-            Event::HostProgressed { host, .. } | Event::HostFinished { host, .. } => {
-                Self::One(host.clone(), run.hosts.get(host).cloned())
-            }
+            Event::HostProgressed { host, .. }
+            | Event::HostFinished { host, .. }
+            | Event::SkipHost { host, .. } => Self::One(host.clone(), run.hosts.get(host).cloned()),
             _ => Self::All(run.hosts.clone()),
         }
     }

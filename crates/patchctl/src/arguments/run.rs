@@ -69,6 +69,14 @@ pub enum RunCommand {
     Pause(OrderArguments),
     /// Resume a paused run.
     Resume(OrderArguments),
+    /// Skip a host of a run: it is not started, or not tried again after it failed.
+    Skip {
+        id: RunId,
+        host: CiId,
+        /// Reason; stored with the run.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
     /// Start a new run for the hosts that failed.
     RetryFailed(OrderArguments),
     /// Start a run that reverts the hosts to the snapshots of this run.

@@ -62,6 +62,9 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
         RunCommand::Cancel(order) => printer.item(&client.cancel_run(order.id, &order.into()).await?),
         RunCommand::Pause(order) => printer.item(&client.pause_run(order.id, &order.into()).await?),
         RunCommand::Resume(order) => printer.item(&client.resume_run(order.id, &order.into()).await?),
+        RunCommand::Skip { id, host, reason } => {
+            printer.item(&client.skip_host(id, &host, &Steer { reason }).await?)
+        }
         RunCommand::RetryFailed(order) => printer.item(&client.retry_failed(order.id, &order.into()).await?),
         RunCommand::Rollback(order) => printer.item(&client.rollback_run(order.id, &order.into()).await?),
         RunCommand::Logs { id, format } => {

@@ -48,6 +48,8 @@ pub struct PlanRequest {
     pub staging: BTreeSet<CiId>,
     /// Hosts of each cluster (tag `cluster`) that go before the rest of it. Hosts without the tag count as one cluster.
     pub pilot_host_count: u32,
+    /// One cluster after the other, these first; absent: all together.
+    pub clusters_in_turn: Option<Vec<String>>,
     pub graph: HostGraph,
     /// A percentage is relative to the targets.
     pub max_parallel: HostCount,
@@ -118,19 +120,16 @@ fn waves(request: &PlanRequest, max_parallel: usize) -> Vec<Wave> {
 
     builder.add("staging", WaveKind::Staging, order::by_strategy(&fleet, request.strategy, &staging));
 
-    let pilots = order::pilots(&fleet, &production, request.pilot_host_count as usize);
-    builder.add("pilot", WaveKind::Pilot, order::by_strategy(&fleet, request.strategy, &pilots));
-    let mut rest = without(production, &pilots);
-
-    if request.strategy == Strategy::Canary {
-        let canaries = order::canaries(&fleet, &rest, &pilots);
-        builder.add("canary", WaveKind::Pilot, order::by_strategy(&fleet, request.strategy, &canaries));
-        if let Some(last) = builder.waves.last_mut().filter(|_| !canaries.is_empty()) {
-            last.gate.soak_seconds = last.gate.soak_seconds.max(CANARY_PAUSE_SECONDS);
+    match &request.clusters_in_turn {
+        None => builder.add_production("", production),
+        Some(first) => {
+            for (cluster, hosts) in order::clusters_in_turn(&fleet, &production, first) {
+                let prefix =
+                    if cluster.is_empty() { "no-cluster-".to_owned() } else { format!("{cluster}-") };
+                builder.add_production(&prefix, hosts);
+            }
         }
-        rest = without(rest, &canaries);
     }
-    builder.add("batch", WaveKind::Batch, order::by_strategy(&fleet, request.strategy, &rest));
     builder.finish()
 }
 
@@ -141,6 +140,24 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Pilots, then the others. `prefix` begins the names of the waves.
+    fn add_production(&mut self, prefix: &str, hosts: Vec<usize>) {
+        let (request, fleet) = (self.request, self.fleet);
+        let pilots = order::pilots(fleet, &hosts, request.pilot_host_count as usize);
+        let waves = |hosts: &[usize]| order::by_strategy(fleet, request.strategy, hosts);
+        self.add(&format!("{prefix}pilot"), WaveKind::Pilot, waves(&pilots));
+        let mut rest = without(hosts, &pilots);
+        if request.strategy == Strategy::Canary {
+            let canaries = order::canaries(fleet, &rest, &pilots);
+            self.add(&format!("{prefix}canary"), WaveKind::Pilot, waves(&canaries));
+            if let Some(last) = self.waves.last_mut().filter(|_| !canaries.is_empty()) {
+                last.gate.soak_seconds = last.gate.soak_seconds.max(CANARY_PAUSE_SECONDS);
+            }
+            rest = without(rest, &canaries);
+        }
+        self.add(&format!("{prefix}batch"), WaveKind::Batch, waves(&rest));
+    }
+
     fn add(&mut self, name: &str, kind: WaveKind, waves: Vec<Vec<usize>>) {
         let soak_seconds = match self.request.strategy {
             Strategy::Hybrid => self.request.soak_seconds.max(GUARDRAIL_PAUSE_SECONDS),

@@ -70,6 +70,25 @@ pub fn pilots(fleet: &Fleet, hosts: &[usize], count: usize) -> Vec<usize> {
     hosts_of(pilots)
 }
 
+/// The hosts of each cluster: `first` in its order, then the other clusters by name, then the hosts without a cluster.
+pub fn clusters_in_turn<'a>(
+    fleet: &Fleet<'a>,
+    hosts: &[usize],
+    first: &[String],
+) -> Vec<(&'a str, Vec<usize>)> {
+    let place = |cluster: &str| {
+        let named = first.iter().position(|name| name == cluster).unwrap_or(first.len());
+        (cluster.is_empty(), named, cluster.to_owned())
+    };
+    let mut by_cluster: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for host in hosts {
+        by_cluster.entry(fleet.cluster[*host]).or_default().push(*host);
+    }
+    let mut ordered: Vec<_> = by_cluster.into_iter().collect();
+    ordered.sort_by_key(|(cluster, _)| place(cluster));
+    ordered
+}
+
 /// The least important host of each service that can spare one, unless a pilot of that service has gone before.
 pub fn canaries(fleet: &Fleet, hosts: &[usize], pilots: &[usize]) -> Vec<usize> {
     let mut units = fleet.units(hosts);

@@ -23,6 +23,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         targets: BTreeMap::new(),
         staging: BTreeSet::new(),
         pilot_host_count: 0,
+        clusters_in_turn: None,
         graph: HostGraph::default(),
         max_parallel: HostCount::Number(10),
         max_unavailable: None,

@@ -77,6 +77,30 @@ fn bigbang_keeps_the_staging_and_pilots_of_the_policy() {
 }
 
 #[test]
+fn clusters_in_turn_have_pilots_of_their_own_before_the_next_cluster_begins() {
+    let mut request = shop(Strategy::Rolling);
+    request.graph.services.values_mut().for_each(|service| service.min_up = 0);
+    request.max_parallel = HostCount::Number(8);
+    request.pilot_host_count = 1;
+    request.targets.values_mut().for_each(|target| target.tags.clear());
+    for (host, cluster) in [("api-1", "east"), ("api-2", "east"), ("db-1", "west"), ("db-2", "west")] {
+        let tags = &mut request.targets.get_mut(&id(host)).unwrap().tags;
+        tags.insert("cluster".to_owned(), cluster.to_owned());
+    }
+    let names = |first: &[&str]| {
+        let first = first.iter().map(|name| (*name).to_owned()).collect();
+        let plan = host_plan(&PlanRequest { clusters_in_turn: Some(first), ..request.clone() });
+        shape(&plan).into_iter().filter(|wave| !wave.starts_with("no-cluster")).collect::<Vec<_>>()
+    };
+    let east = ["east-pilot-1: api-1", "east-batch-1: api-2"];
+    let west = ["west-pilot-1: db-1", "west-batch-1: db-2"];
+    assert_eq!(names(&[]), [east, west].concat());
+    assert_eq!(names(&["west", "unused"]), [west, east].concat());
+    let last = host_plan(&PlanRequest { clusters_in_turn: Some(Vec::new()), ..request }).waves.pop().unwrap();
+    assert!(last.name.starts_with("no-cluster-batch"), "{}", last.name);
+}
+
+#[test]
 fn batch_rolling_goes_service_by_service_in_batches_of_max_unavailable() {
     let mut request = shop(Strategy::BatchRolling);
     add_service(&mut request, "cache", 5, 1, 1);

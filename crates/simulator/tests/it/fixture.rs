@@ -38,6 +38,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         targets,
         staging: BTreeSet::new(),
         pilot_host_count: 0,
+        clusters_in_turn: None,
         graph,
         max_parallel: HostCount::Number(10),
         max_unavailable: None,

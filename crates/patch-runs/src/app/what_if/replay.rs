@@ -81,6 +81,7 @@ fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiI
         strategy: plan.strategy,
         staging: staging.flat_map(|wave| wave.hosts.iter().cloned()).collect(),
         pilot_host_count: row.policy.pilot_host_count,
+        clusters_in_turn: row.policy.clusters_in_turn(),
         graph: host_graph(graph, &severities, &BTreeMap::new()),
         max_parallel: HostCount::Number(plan.limits.max_parallel),
         max_unavailable: row.policy.max_unavailable,

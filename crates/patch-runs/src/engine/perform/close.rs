@@ -43,7 +43,12 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
-    let skipped = if unscanned > 0 { format!(", {unscanned} could not be scanned") } else { String::new() };
+    let skipped = hosts().filter(|host| host.state == HostState::Skipped).count();
+    let left_out: String = [(skipped, "skipped"), (unscanned, "could not be scanned")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {count} {what}"))
+        .collect();
     let pending = {
         let mut conn = app.pool.acquire().await?;
         match run_hosts::count_pending_restarts(&mut conn, row.id).await? {
@@ -53,14 +58,14 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     };
     let request = CloseChange {
         close_code: Some(match (bad, &machine.stop) {
-            (0, None) if unscanned == 0 => CloseCode::Successful,
+            (0, None) if left_out.is_empty() => CloseCode::Successful,
             // A rollback that was ordered, and did its work.
             (0, Some(Stop::RollBack { .. })) => CloseCode::SuccessfulIssues,
             (_, None) if good > 0 => CloseCode::SuccessfulIssues,
             _ => CloseCode::Unsuccessful,
         }),
         close_notes: format!(
-            "{good} of {} {done} and verified, {bad} failed{skipped}{pending}{why}",
+            "{good} of {} {done} and verified, {bad} failed{left_out}{pending}{why}",
             machine.hosts.len()
         ),
         evidence: itsm_records::work_evidence(row),
