@@ -1,17 +1,18 @@
 //! REPORT and ALERT: closes the change, opens an incident, and notifies recipients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::itsm::{
     ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity,
 };
-use api_types::patch::RunTrigger;
+use api_types::patch::{ChangedPackage, RunTrigger};
 use domain::{
     ids::CiId,
+    package::OmittedUpdate,
     policy::NoticeScope,
     run::{Answer, HostState, Run, Stop},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
@@ -21,6 +22,9 @@ use crate::{
     store::run_hosts,
     upstream_error,
 };
+
+/// Bytes of evidence, below the limit of ITSM.
+const MOST_EVIDENCE: usize = 200 * 1024;
 
 /// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -42,9 +46,14 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let unscanned = task.loaded.plan.as_deref().map_or(0, |plan| plan.unscanned.len());
     let is_rollback =
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
+    let incomplete = if is_rollback { 0 } else { count_incomplete(task) };
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
     let skipped = if unscanned > 0 { format!(", {unscanned} could not be scanned") } else { String::new() };
+    let left_out = match incomplete {
+        0 => String::new(),
+        count => format!(", {count} with updates that were left out"),
+    };
     let pending = {
         let mut conn = app.pool.acquire().await?;
         match run_hosts::count_pending_restarts(&mut conn, row.id).await? {
@@ -54,17 +63,17 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     };
     let request = CloseChange {
         close_code: Some(match (bad, &machine.stop) {
-            (0, None) if unscanned == 0 => CloseCode::Successful,
+            (0, None) if unscanned == 0 && incomplete == 0 => CloseCode::Successful,
             // A rollback that was ordered, and did its work.
             (0, Some(Stop::RollBack { .. })) => CloseCode::SuccessfulIssues,
             (_, None) if good > 0 => CloseCode::SuccessfulIssues,
             _ => CloseCode::Unsuccessful,
         }),
         close_notes: format!(
-            "{good} of {} {done} and verified, {bad} failed{skipped}{pending}{why}",
+            "{good} of {} {done} and verified, {bad} failed{skipped}{left_out}{pending}{why}",
             machine.hosts.len()
         ),
-        evidence: json!({ "run_id": row.id, "plan_hash": row.plan_hash, "hosts": machine.hosts, "report": format!("/patch/runs/{}/report", row.id) }),
+        evidence: evidence(task).await?,
     };
     let closed = match change.state {
         ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
@@ -82,6 +91,40 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     };
     let closed = closed.map_err(upstream_error)?;
     Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
+}
+
+/// What the run did, with the packages of each host as far as they fit. The report has all of them.
+async fn evidence(task: &Task<'_>) -> ApiResult<Value> {
+    let row = &task.loaded.row;
+    let report = format!("/patch/runs/{}/report", row.id);
+    let mut evidence = json!({
+        "run_id": row.id, "plan_hash": row.plan_hash, "hosts": row.machine.hosts, "report": report,
+    });
+    let changed = {
+        let mut conn = task.app.pool.acquire().await?;
+        run_hosts::list_host_statuses(&mut conn, row.id).await?
+    };
+    let changed: BTreeMap<&CiId, &Vec<ChangedPackage>> = changed
+        .iter()
+        .filter(|host| !host.changed.is_empty())
+        .map(|host| (&host.ci_id, &host.changed))
+        .collect();
+    let targets = task.loaded.plan.as_deref().into_iter().flat_map(|plan| &plan.targets);
+    let left_out: BTreeMap<&CiId, &Vec<OmittedUpdate>> = targets
+        .filter(|(_, target)| !target.omitted.is_empty())
+        .map(|(host, target)| (host, &target.omitted))
+        .collect();
+    let packages = json!({ "changed": changed, "left_out": left_out });
+    if evidence.to_string().len() + packages.to_string().len() <= MOST_EVIDENCE {
+        evidence["packages"] = packages;
+    }
+    Ok(evidence)
+}
+
+/// The hosts on which the plan leaves a selected fix missing.
+fn count_incomplete(task: &Task<'_>) -> usize {
+    let targets = task.loaded.plan.as_deref().into_iter().flat_map(|plan| plan.targets.values());
+    targets.filter(|target| target.omitted.iter().any(OmittedUpdate::stays_missing)).count()
 }
 
 /// Opens an incident if a host failed or a fault stopped the run, and notifies the recipients of the policy.
