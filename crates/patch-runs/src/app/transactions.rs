@@ -38,7 +38,8 @@ pub(super) struct Question<'a> {
 }
 
 /// Puts the transaction of each target into it and moves what its package manager does not install to the left-out updates.
-/// Returns the hosts on which nothing can be installed, or that could not be asked, and why.
+/// Returns the hosts on which nothing can be installed, and why. The transaction of a host that does not answer is unknown, and
+/// the plan says so: its updates may come from a pushed inventory. If its transaction is approved already, nothing is done on it.
 pub(super) async fn foresee(
     app: &App,
     question: &Question<'_>,
@@ -54,11 +55,12 @@ pub(super) async fn foresee(
     }
     asked.retain(|_, target| !target.updates.is_empty());
     let mut impossible = BTreeMap::new();
+    let mut silent = BTreeMap::new();
     let keys = Keys::load(app, Some(question.run), keys::ssh_hosts(app, &asked)).await;
     asked.retain(|id, target| match playbooks::connection_to(app, id, target, &keys) {
         Ok(_) => true,
         Err(error) => {
-            impossible.insert(id.clone(), cannot_ask(&error.to_string()));
+            silent.insert(id.clone(), error.to_string());
             false
         }
     });
@@ -72,9 +74,19 @@ pub(super) async fn foresee(
                 .flat_map(|(_, asked)| asked.updates.iter().map(|update| update.package.clone()))
                 .collect();
             let reboots = target.reboot_pending && question.policy.reboots_later();
-            if let Err(reason) = answer.and_then(|found| apply(target, &about, found, reboots)) {
-                impossible.insert(id, reason);
+            match answer.map(|found| apply(target, &about, found, reboots)) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => drop(impossible.insert(id, reason)),
+                Err(reason) => drop(silent.insert(id, reason)),
             }
+        }
+    }
+    for (id, reason) in silent {
+        let reason = format!("its package manager could not be asked: {reason}");
+        let approved = question.approved.and_then(|approved| approved.targets.get(&id));
+        match (approved.and_then(|approved| approved.transaction.resolved()), targets.get_mut(&id)) {
+            (None, Some(target)) => target.transaction = Foreseen::Unknown { reason },
+            _ => drop(impossible.insert(id, reason)),
         }
     }
     Ok(impossible)
@@ -134,12 +146,19 @@ async fn ask(
     run.stop_graces = scans::quick_stop();
     run.extra_vars.set("pm_run_id", question.run.id.to_string());
     run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
-    let failures = scans::run_playbook(app, run).await?;
+    let failures = match scans::run_playbook(app, run).await {
+        Ok(failures) => failures,
+        // Without Ansible, a plan from pushed inventories can be made and approved.
+        Err(error) => {
+            let silent = chunk.iter().map(|(id, _)| ((*id).clone(), Err(error.to_string())));
+            return Ok(silent.collect());
+        }
+    };
     let mut found = BTreeMap::new();
     for (id, target) in chunk {
         let answer = match failures.get(*id) {
-            Some(failure) => Err(cannot_ask(&failure.reason)),
-            None => read(&results_dir, id, target, allow_removals).await.map_err(|error| cannot_ask(&error)),
+            Some(failure) => Err(failure.reason.clone()),
+            None => read(&results_dir, id, target, allow_removals).await,
         };
         found.insert((*id).clone(), answer);
     }
@@ -201,10 +220,6 @@ fn nothing_left(left_out: &[OmittedUpdate]) -> String {
         more => format!("; and {more} more"),
     };
     format!("none of its updates can be installed: {}{more}", named.join("; "))
-}
-
-fn cannot_ask(reason: &str) -> String {
-    format!("its package manager could not be asked what it would do: {reason}")
 }
 
 #[cfg(test)]
