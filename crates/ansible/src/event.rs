@@ -147,8 +147,10 @@ pub(crate) fn known_step<'de, D: Deserializer<'de>>(
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PackageChange {
     pub package: String,
-    pub from: String,
-    pub to: String,
+    /// `None`: the package is new on the host.
+    pub from: Option<String>,
+    /// `None`: the package was removed.
+    pub to: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -14,7 +14,10 @@ use advisories::{
     Packaging,
     reboot::{AfterBoot, RebootFacts, RebootVerdict, judge},
 };
-use domain::restart::{RestartServices, Restarts, StaleServices};
+use domain::{
+    restart::{RestartServices, Restarts, StaleServices},
+    transaction,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -33,6 +36,8 @@ enum Question {
     Reboot { packaging: Packaging, facts: Box<RebootFacts> },
     /// Which stale services the policy lets the host restart.
     Restarts { stale: StaleServices, rule: RestartServices, listed: BTreeSet<String> },
+    /// What to ask the package manager of a host next, or which of its updates are planned.
+    Transaction { groups: Vec<BTreeSet<String>>, allow_removals: bool, answers: Vec<transaction::Answer> },
 }
 
 #[derive(Serialize)]
@@ -45,6 +50,7 @@ enum Answer {
         text: String,
     },
     Restarts(Restarts),
+    Transaction(transaction::Next),
     Refused {
         error: String,
     },
@@ -97,6 +103,9 @@ fn answer_to(question: &[u8]) -> Answer {
             Answer::Reboot { after_boot: verdict.after_boot(), text: verdict.to_string(), verdict }
         }
         Ok(Question::Restarts { stale, rule, listed }) => Answer::Restarts(stale.restarts(rule, &listed)),
+        Ok(Question::Transaction { groups, allow_removals, answers }) => {
+            Answer::Transaction(transaction::next(&groups, allow_removals, &answers))
+        }
         Err(error) => Answer::Refused { error: error.to_string() },
     }
 }

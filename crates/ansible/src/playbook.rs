@@ -11,6 +11,8 @@ use crate::error::StartError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Playbook {
     ScanCompliance,
+    /// Asks package managers what they would do for the planned packages.
+    PlanTransaction,
     PatchRhel,
     PatchUbuntu,
     /// For a batch with hosts of both families.
@@ -28,6 +30,7 @@ impl fmt::Display for Playbook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ScanCompliance => "scan-compliance",
+            Self::PlanTransaction => "plan-transaction",
             Self::PatchRhel => "patch-rhel",
             Self::PatchUbuntu => "patch-ubuntu",
             Self::PatchMixed => "patch-mixed",
@@ -94,6 +97,7 @@ mod tests {
         let playbooks = Playbooks::locate().unwrap();
         for playbook in [
             ScanCompliance,
+            PlanTransaction,
             PatchRhel,
             PatchUbuntu,
             PatchMixed,

@@ -18,6 +18,7 @@ pub mod run;
 pub mod selector;
 pub mod strategy;
 pub mod time;
+pub mod transaction;
 pub mod workflow;
 
 mod named;

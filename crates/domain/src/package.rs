@@ -127,19 +127,37 @@ pub struct OmittedUpdate {
     /// The planned package that brings the fix instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought_by: Option<String>,
+    /// The packages that would be removed with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removes: Vec<String>,
+    /// The first words of the package manager that refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl OmittedUpdate {
     pub fn new(package: impl Into<String>, cause: OmitCause) -> Self {
-        Self { package: package.into(), cause, brought_by: None }
+        Self { package: package.into(), cause, brought_by: None, removes: Vec::new(), reason: None }
     }
 
-    /// The cause in words, with the package that brings the fix.
+    /// The cause in words, with what it names.
     pub fn explanation(&self) -> String {
-        match &self.brought_by {
-            Some(package) => format!("{}; `{package}` brings it", self.cause.explanation()),
-            None => self.cause.explanation().to_owned(),
+        let mut text = self.cause.explanation().to_owned();
+        if !self.removes.is_empty() {
+            text = format!("would remove {}, which the policy does not allow", self.removes.join(", "));
         }
+        if let Some(reason) = &self.reason {
+            text = format!("{text}: {reason}");
+        }
+        if let Some(package) = &self.brought_by {
+            text = format!("{text}; `{package}` brings it");
+        }
+        text
+    }
+
+    /// Whether a fix that was selected stays missing. An excepted one was not selected.
+    pub fn stays_missing(&self) -> bool {
+        self.cause != OmitCause::Excepted && self.brought_by.is_none()
     }
 }
 
@@ -158,6 +176,12 @@ pub enum OmitCause {
     NotAsked,
     /// The version is part of the package's name, so the fix comes as a package with another name.
     NewName,
+    /// Its installation would remove other packages, which the policy does not allow.
+    WouldRemove,
+    /// The package manager of the host refuses to install it.
+    Refused,
+    /// Too many packages of the host cannot be installed, and this one was not asked about.
+    NotResolved,
 }
 
 impl OmitCause {
@@ -168,6 +192,9 @@ impl OmitCause {
             Self::NotOffered => "its fix is not offered by the repositories of the host",
             Self::NotAsked => "its fixed version is unknown: nobody asked the repositories of the host",
             Self::NewName => "its fix comes under another name, as a new package",
+            Self::WouldRemove => "would remove other packages, which the policy does not allow",
+            Self::Refused => "refused by the package manager of the host",
+            Self::NotResolved => "not decided: too many packages of the host cannot be installed",
         }
     }
 }

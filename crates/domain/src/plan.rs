@@ -16,6 +16,7 @@ use crate::{
     release::{Check, Deployment, WaveStart},
     selector::Tags,
     strategy::Strategy,
+    transaction::Foreseen,
     workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackMode},
 };
 
@@ -93,6 +94,9 @@ pub struct Target {
     /// Why the versions of its updates are not verified; absent: its repositories offer them, or it is a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<Unverified>,
+    /// What its package manager would do for exactly these updates. It was asked when the plan was made.
+    #[serde(default, skip_serializing_if = "Foreseen::is_not_asked")]
+    pub transaction: Foreseen,
     /// Where its owner is notified: an e-mail address or a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,
@@ -276,6 +280,13 @@ impl Plan {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+impl Target {
+    /// The planned packages: name to version.
+    pub fn versions(&self) -> BTreeMap<&str, &str> {
+        self.updates.iter().map(|update| (update.package.as_str(), update.to.as_str())).collect()
+    }
 }
 
 impl Plan {

@@ -2,8 +2,10 @@
 //! approval still holds.
 
 mod lines;
+mod packages;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -12,12 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::CiId,
+    package::Packaging,
     plan::{Connection, Plan, PlanHash, ServiceBudget, Target, WaveKind},
     quantity::HostCount,
     workflow::{Reboot, RollbackMode},
 };
 
 pub use lines::DiffLine;
+
+/// The order of versions of a package system; `None` if one of them is not a version.
+pub type VersionOrder = fn(Packaging, &str, &str) -> Option<Ordering>;
 
 /// How far the plan made at the start may differ from the approved one. A percentage is relative to the hosts of the
 /// approved plan. What is approved is what is done: hosts and packages that are new are left for the next run.
@@ -29,8 +35,13 @@ pub struct DriftTolerance {
     pub hosts_gone: HostCount,
     /// Hosts that the approved plan does not know. The run leaves them alone. Default: 10 %.
     pub hosts_new: HostCount,
-    /// Hosts on which an approved update is no longer due, or is due in another version. Default: 0.
+    /// Hosts on which an approved update is no longer due, or is due in another version, or on which the package manager
+    /// changes other packages along with the approved ones. Default: 0.
     pub changed_versions: HostCount,
+    /// Whether a newer version from the origin of the approved one is accepted: it does not count as changed, and the run
+    /// installs it. An archive that keeps only the newest version does not offer the approved one any more. Default: `false`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub newer_versions: bool,
     /// Hosts that will be rebooted although the approved plan does not say so. Default: 0.
     pub more_reboots: HostCount,
     /// Hosts that roll back in another way than approved. Default: 0.
@@ -43,6 +54,7 @@ impl Default for DriftTolerance {
             hosts_gone: HostCount::Percent(10),
             hosts_new: HostCount::Percent(10),
             changed_versions: HostCount::Number(0),
+            newer_versions: false,
             more_reboots: HostCount::Number(0),
             changed_ways_back: HostCount::Number(0),
         }
@@ -61,6 +73,15 @@ pub struct PlanDiff {
     /// Packages of hosts in both plans.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub packages: BTreeMap<CiId, Vec<PackageDiff>>,
+    /// Packages that the package manager changes along with the updates of the approved plan.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub along: BTreeMap<CiId, Vec<PackageDiff>>,
+    /// Packages that the updates would remove now, and whose removal the approved plan does not contain.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_removals: BTreeMap<CiId, BTreeSet<String>>,
+    /// Hosts whose package manager cannot say any more what it would do.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown_transactions: BTreeSet<CiId>,
     /// Hosts that wait for a reboot now and did not when the approved plan was made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub more_reboots: BTreeSet<CiId>,
@@ -103,6 +124,9 @@ pub struct PackageDiff {
     /// Version due now; absent: no update is due any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<String>,
+    /// The version due now is newer than the approved one and comes from its origin. `false` if an origin is unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub newer_of_same_origin: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +154,10 @@ pub enum DriftKind {
     ChangedVersions,
     MoreReboots,
     ChangedWaysBack,
+    /// Never tolerated: nobody has approved the loss.
+    MoreRemovals,
+    /// Never tolerated: the host may do what nobody has approved.
+    UnknownTransactions,
     /// Never tolerated: the approved plan would reach another machine.
     ChangedWaysIn,
     /// Never tolerated: the approved plan would take down more members than the service can spare.
@@ -148,6 +176,8 @@ impl DriftKind {
             Self::ChangedVersions => "hosts with changed versions",
             Self::MoreReboots => "hosts with a reboot that was not planned",
             Self::ChangedWaysBack => "hosts with another way back",
+            Self::MoreRemovals => "hosts that would lose packages which the approved plan keeps",
+            Self::UnknownTransactions => "hosts whose package manager cannot say any more what it would do",
             Self::ChangedWaysIn => "hosts with another address, user or jump host",
             Self::TighterServices => "services that can spare fewer members",
             Self::EmptyGates => "staging or pilot waves without a host",
@@ -199,8 +229,8 @@ pub struct PlanDrift {
 }
 
 impl PlanDrift {
-    pub fn new(approved: &Plan, now: &Plan, tolerance: DriftTolerance) -> Self {
-        let diff = PlanDiff::between(approved, now);
+    pub fn new(approved: &Plan, now: &Plan, tolerance: DriftTolerance, order: VersionOrder) -> Self {
+        let diff = PlanDiff::between(approved, now, order);
         let excess = diff.beyond(&tolerance, approved.targets.len());
         Self { approved: approved.hash(), now: now.hash(), tolerance, diff, excess }
     }
@@ -211,6 +241,14 @@ impl PlanDrift {
             (true, false) => DriftVerdict::Tolerated,
             (true, true) => DriftVerdict::Unchanged,
         }
+    }
+
+    /// The newer versions that a run installs on a host instead of the approved ones, by package.
+    pub fn accepted_versions(&self, host: &CiId) -> BTreeMap<&str, &str> {
+        let is_accepted = self.tolerance.newer_versions && self.verdict() != DriftVerdict::Voided;
+        let packages = self.diff.packages.get(host).filter(|_| is_accepted);
+        let newer = packages.into_iter().flatten().filter(|package| package.newer_of_same_origin);
+        newer.filter_map(|one| Some((one.package.as_str(), one.now.as_deref()?))).collect()
     }
 
     /// The differences beyond the tolerance in one line, each with what is tolerated.
@@ -229,7 +267,7 @@ impl fmt::Display for HostGone {
 }
 
 impl PlanDiff {
-    pub fn between(approved: &Plan, now: &Plan) -> Self {
+    pub fn between(approved: &Plan, now: &Plan, order: VersionOrder) -> Self {
         let new = now.targets.keys().filter(|id| !approved.targets.contains_key(*id));
         let mut diff = Self { hosts_new: new.cloned().collect(), ..Self::default() };
         let waves = (waves_of(approved), waves_of(now));
@@ -238,6 +276,7 @@ impl PlanDiff {
                 diff.hosts_gone.insert(id.clone(), gone(now, id));
                 continue;
             };
+            diff.compare_packages(id, before, after, order);
             diff.compare_target(id, before, after);
             let will_reboot =
                 now.reboot == Reboot::Always || now.reboot == Reboot::IfRequired && after.reboot_pending;
@@ -261,10 +300,6 @@ impl PlanDiff {
     }
 
     fn compare_target(&mut self, id: &CiId, before: &Target, after: &Target) {
-        let packages = packages(before, after);
-        if !packages.is_empty() {
-            self.packages.insert(id.clone(), packages);
-        }
         if before.rollback_mode != after.rollback_mode {
             let change = WayBackDiff { approved: before.rollback_mode, now: after.rollback_mode };
             self.ways_back.insert(id.clone(), change);
@@ -276,9 +311,7 @@ impl PlanDiff {
 
     /// The differences beyond a tolerance, of an approved plan with `total` hosts.
     pub fn beyond(&self, tolerance: &DriftTolerance, total: usize) -> Vec<Excess> {
-        let is_changed =
-            |packages: &&Vec<PackageDiff>| packages.iter().any(|package| package.approved.is_some());
-        let changed_versions = self.packages.values().filter(is_changed).count();
+        let changed_versions = self.hosts_with_changed_versions(tolerance.newer_versions).len();
         let none_left = if self.hosts_gone.len() == total { total } else { 0 };
         let none = HostCount::Number(0);
         let found = [
@@ -287,6 +320,8 @@ impl PlanDiff {
             (DriftKind::ChangedVersions, changed_versions, tolerance.changed_versions),
             (DriftKind::MoreReboots, self.more_reboots.len(), tolerance.more_reboots),
             (DriftKind::ChangedWaysBack, self.ways_back.len(), tolerance.changed_ways_back),
+            (DriftKind::MoreRemovals, self.more_removals.len(), none),
+            (DriftKind::UnknownTransactions, self.unknown_transactions.len(), none),
             (DriftKind::ChangedWaysIn, self.ways_in.len(), none),
             (DriftKind::TighterServices, self.tighter_services.len(), none),
             (DriftKind::EmptyGates, self.empty_gates.len(), none),
@@ -301,15 +336,17 @@ impl PlanDiff {
 
     /// The differences in one line: `2 hosts gone, 1 hosts with changed versions`; `none`.
     pub fn summary(&self) -> String {
-        let added = |packages: &&Vec<PackageDiff>| packages.iter().all(|package| package.approved.is_none());
-        let only_added = self.packages.values().filter(added).count();
+        let changed = self.hosts_with_changed_versions(false);
+        let only_added = self.packages.keys().filter(|host| !changed.contains(host)).count();
         let parts = [
             (self.hosts_gone.len(), "hosts gone"),
             (self.hosts_new.len(), "new hosts"),
-            (self.packages.len() - only_added, "hosts with changed versions"),
+            (changed.len(), DriftKind::ChangedVersions.text()),
             (only_added, "hosts with further updates, which are left for the next run"),
             (self.more_reboots.len(), DriftKind::MoreReboots.text()),
             (self.ways_back.len(), DriftKind::ChangedWaysBack.text()),
+            (self.more_removals.len(), DriftKind::MoreRemovals.text()),
+            (self.unknown_transactions.len(), DriftKind::UnknownTransactions.text()),
             (self.ways_in.len(), DriftKind::ChangedWaysIn.text()),
             (self.later_waves.len(), "hosts that would be patched later"),
             (self.tighter_services.len(), DriftKind::TighterServices.text()),
@@ -326,26 +363,6 @@ fn gone(now: &Plan, id: &CiId) -> HostGone {
         Some(reason) => HostGone::NotScanned { reason: reason.clone() },
         None => HostGone::NotDue,
     }
-}
-
-fn packages(before: &Target, after: &Target) -> Vec<PackageDiff> {
-    let versions = |target: &Target| -> BTreeMap<String, String> {
-        target.updates.iter().map(|update| (update.package.clone(), update.to.clone())).collect()
-    };
-    let (before, mut after) = (versions(before), versions(after));
-    let mut found = Vec::new();
-    for (package, approved) in before {
-        let now = after.remove(&package);
-        if now.as_ref() != Some(&approved) {
-            found.push(PackageDiff { package, approved: Some(approved), now });
-        }
-    }
-    found.extend(after.into_iter().map(|(package, now)| PackageDiff {
-        package,
-        approved: None,
-        now: Some(now),
-    }));
-    found
 }
 
 /// Where a host is reached, and as whom. Keys and interpreters that were found out since do not count.
@@ -388,3 +405,5 @@ fn count(count: usize) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;

@@ -104,6 +104,10 @@ pub struct Policy {
     /// Where packages can be downgraded, the downgrade may replace the snapshot as the means of rollback.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollback_preference: RollbackPreference,
+    /// Whether an update may remove other packages of a host. The plan names them. By default, the updates that need it are
+    /// left out, and everything else is installed. A package that rpm replaces by its declared successor is not removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_removals: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
     pub window: Option<MaintenanceWindow>,
@@ -247,6 +251,11 @@ impl Policy {
     /// The clusters that go first, if clusters are patched one after the other.
     pub fn clusters_in_turn(&self) -> Option<Vec<String>> {
         self.cluster_by_cluster.then(|| self.cluster_order.clone())
+    }
+
+    /// Whether its runs reboot hosts that only wait for a reboot: one that waits for its window is work of its own.
+    pub fn reboots_later(&self) -> bool {
+        self.reboot_window.is_some() && self.reboot_mode() != Reboot::Never
     }
 
     pub fn targets(&self) -> Selector {

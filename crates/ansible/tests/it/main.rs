@@ -1,6 +1,7 @@
 //! The crate against the real `ansible-playbook` and a small stand-in for the platform's services.
 
 mod fixture;
+mod foreseen;
 mod inertness;
 mod orphans;
 mod owners;

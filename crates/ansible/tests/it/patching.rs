@@ -26,8 +26,8 @@ async fn hosts_are_patched_rebooted_and_put_back_into_service() {
         assert_eq!(outcome.boot_id.as_deref(), Some("00000000-0000-0000-0000-000000000002"));
         let change = PackageChange {
             package: "openssl".into(),
-            from: "3.0.7-16.el9".into(),
-            to: "3.0.7-18.el9".into(),
+            from: Some("3.0.7-16.el9".into()),
+            to: Some("3.0.7-18.el9".into()),
         };
         assert_eq!(outcome.changed, [change]);
         assert_eq!(outcome.pending, Some(Default::default()));

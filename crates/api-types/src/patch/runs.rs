@@ -1,8 +1,11 @@
 //! Runs: start, state, report.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
+    package::OmittedUpdate,
     plan::{PlanHash, WaveKind},
     run::{HostState, RunState, Stage, WaitCause},
     selector::Selector,
@@ -167,7 +170,7 @@ pub struct HostStatus {
     pub attempts: u32,
     pub snapshot_id: Option<Uuid>,
     pub error: Option<String>,
-    /// Packages changed by this run.
+    /// Packages that this run has changed, installed or removed.
     pub changed: Vec<ChangedPackage>,
     pub rebooted: bool,
     /// Services that still ran replaced code when the work on the host ended.
@@ -207,8 +210,12 @@ pub enum HostStepState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangedPackage {
     pub package: String,
-    pub from: String,
-    pub to: String,
+    /// Absent: the package is new on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Absent: the package was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -253,7 +260,17 @@ pub struct RunReport {
     pub waves: Vec<WaveStatus>,
     pub hosts: Vec<HostStatus>,
     pub tests: TestTotals,
+    /// Packages with another version, new ones and removed ones.
     pub packages_changed: i64,
+    /// Of those, packages that are new on their host.
+    #[serde(default)]
+    pub packages_installed: i64,
+    /// Of those, packages that were removed.
+    #[serde(default)]
+    pub packages_removed: i64,
+    /// Missing updates of each host that its plan leaves out, and why. Hosts without one are absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<CiId, Vec<OmittedUpdate>>,
     pub reboots: i64,
     /// Hosts whose services still ran replaced code when the work on them ended; `pending_restart` of the host names them.
     #[serde(default)]

@@ -36,9 +36,27 @@ impl PlanDiff {
             add(host.as_str(), "new host", None, text("left for the next run"));
         }
         for (host, packages) in &self.packages {
-            for PackageDiff { package, approved, now } in packages {
+            for PackageDiff { package, approved, now, .. } in packages {
                 add(host.as_str(), &format!("package {package}"), approved.clone(), now.clone());
             }
+        }
+        for (host, packages) in &self.along {
+            for PackageDiff { package, approved, now, .. } in packages {
+                add(
+                    host.as_str(),
+                    &format!("package {package}, changed along"),
+                    approved.clone(),
+                    now.clone(),
+                );
+            }
+        }
+        for (host, packages) in &self.more_removals {
+            for package in packages {
+                add(host.as_str(), &format!("package {package}"), text("kept"), text("removed"));
+            }
+        }
+        for host in &self.unknown_transactions {
+            add(host.as_str(), "transaction", text("known"), text("unknown"));
         }
         for host in &self.more_reboots {
             add(host.as_str(), "reboot", None, text("waits for a reboot"));

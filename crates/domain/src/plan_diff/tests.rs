@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    package::{PackageUpdate, Packaging},
+    package::PackageUpdate,
     plan::{Gate, Intent, Limits, Wave},
     strategy::Strategy,
     workflow::{HostWorkflow, Rollback},
 };
 
-fn id(name: &str) -> CiId {
+pub(super) fn id(name: &str) -> CiId {
     CiId::new(name).unwrap()
 }
 
@@ -23,7 +23,7 @@ fn update(package: &str, to: &str) -> PackageUpdate {
 }
 
 /// Twenty hosts, the first one as pilot.
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     let hosts: Vec<CiId> = (1..=20).map(|number| id(&format!("h-{number}"))).collect();
     let connection = Connection::Ssh {
         address: "192.0.2.1".to_owned(),
@@ -45,6 +45,7 @@ fn plan() -> Plan {
         expected_seconds: 60,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[CiId]| Wave {
@@ -89,13 +90,18 @@ fn without(plan: &mut Plan, host: &str) {
     plan.waves.iter_mut().for_each(|wave| wave.hosts.retain(|id| id.as_str() != host));
 }
 
+/// Enough for the versions here.
+pub(super) fn by_text(_: Packaging, one: &str, other: &str) -> Option<Ordering> {
+    Some(one.cmp(other))
+}
+
 fn compare(change: impl FnOnce(&mut Plan)) -> PlanDrift {
     let (approved, mut now) = (plan(), plan());
     change(&mut now);
-    PlanDrift::new(&approved, &now, DriftTolerance::default())
+    PlanDrift::new(&approved, &now, DriftTolerance::default(), by_text)
 }
 
-fn kinds(comparison: &PlanDrift) -> Vec<DriftKind> {
+pub(super) fn kinds(comparison: &PlanDrift) -> Vec<DriftKind> {
     comparison.excess.iter().map(|excess| excess.kind).collect()
 }
 
@@ -146,7 +152,7 @@ fn reboot_counts_only_where_the_approved_plan_has_none() {
     pending(&mut now);
     for reboot in [Reboot::Always, Reboot::Never] {
         (approved.reboot, now.reboot) = (reboot, reboot);
-        let same = PlanDrift::new(&approved, &now, DriftTolerance::default());
+        let same = PlanDrift::new(&approved, &now, DriftTolerance::default(), by_text);
         assert_eq!(same.verdict(), DriftVerdict::Unchanged, "{reboot:?}");
     }
 }
@@ -217,7 +223,7 @@ fn nothing_left_to_do_voids_even_if_every_host_may_be_gone() {
     now.waves.clear();
     now.services.clear();
     let tolerance = DriftTolerance { hosts_gone: HostCount::Percent(100), ..DriftTolerance::default() };
-    let none = PlanDrift::new(&approved, &now, tolerance);
+    let none = PlanDrift::new(&approved, &now, tolerance, by_text);
     assert_eq!(kinds(&none), [DriftKind::EmptyGates, DriftKind::NoHostLeft]);
 }
 

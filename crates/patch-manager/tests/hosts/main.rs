@@ -7,6 +7,7 @@ mod losses;
 mod packages;
 mod releases;
 mod restarts;
+mod transactions;
 mod ways_in;
 
 use lab::Lab;
@@ -32,6 +33,13 @@ async fn playbooks_work_on_real_hosts() {
         packages::hosts_are_patched_once_rebooted_and_rolled_back(lab),
     )
     .await;
+    tokio::join!(apt_transactions(lab), async {
+        timed(
+            "dnf_is_asked_with_the_options_of_the_update",
+            transactions::dnf_is_asked_with_the_options_of_the_update(lab),
+        )
+        .await;
+    });
     timed(
         "services_with_a_replaced_library_are_reported_and_restarted",
         restarts::services_with_a_replaced_library_are_reported_and_restarted(lab),
@@ -53,6 +61,15 @@ async fn playbooks_work_on_real_hosts() {
         timed("partition_ends_as_unreachable", losses::partition_ends_as_unreachable(lab)),
     );
     lab.close().await;
+}
+
+async fn apt_transactions(lab: &Lab) {
+    timed("apt_does_exactly_what_was_foreseen", transactions::apt_does_exactly_what_was_foreseen(lab)).await;
+    timed(
+        "held_package_and_version_that_is_gone_are_left_out_with_apts_words",
+        transactions::held_package_and_version_that_is_gone_are_left_out_with_apts_words(lab),
+    )
+    .await;
 }
 
 async fn on_the_first_of_each_family(lab: &Lab) {

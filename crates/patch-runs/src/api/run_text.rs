@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api_types::patch::{HostStatus, LogLine, PendingRestart, RunReport};
+use api_types::patch::{ChangedPackage, HostStatus, LogLine, PendingRestart, RunReport};
 use axum::{
     body::Body,
     http::header,
@@ -130,7 +130,31 @@ pub(super) fn markdown(report: &RunReport) -> String {
             host.error.as_deref().unwrap_or_default().replace('|', "\\|").replace('\n', " "),
         );
     }
+    packages(&mut text, report);
     text
+}
+
+/// What was changed on each host, and what was left out.
+fn packages(text: &mut String, report: &RunReport) {
+    if report.hosts.iter().any(|host| !host.changed.is_empty()) {
+        let _ = writeln!(text, "\n## Packages\n\n| host | package | from | to |\n| --- | --- | --- | --- |");
+    }
+    for host in &report.hosts {
+        for ChangedPackage { package, from, to } in &host.changed {
+            let from = from.as_deref().unwrap_or("newly installed");
+            let to = to.as_deref().unwrap_or("removed");
+            let _ = writeln!(text, "| {} | {package} | {from} | {to} |", host.ci_id);
+        }
+    }
+    if !report.left_out.is_empty() {
+        let _ = writeln!(text, "\n## Left out\n\n| host | package | why |\n| --- | --- | --- |");
+    }
+    for (host, left_out) in &report.left_out {
+        for one in left_out {
+            let why = one.explanation().replace('|', "\\|").replace('\n', " ");
+            let _ = writeln!(text, "| {host} | {} | {why} |", one.package);
+        }
+    }
 }
 
 /// The services of a host that run replaced code until they are restarted; `unknown` if nobody could look.
@@ -146,7 +170,7 @@ fn pending_restart(host: &HostStatus, between: &str) -> String {
 
 /// One line per host.
 pub(super) fn csv(report: &RunReport) -> String {
-    let mut text = "run_id,ci_id,wave,state,attempts,packages_changed,rebooted,snapshot_id,started_at,ended_at,error,pending_restart\r\n".to_owned();
+    let mut text = "run_id,ci_id,wave,state,attempts,packages_changed,rebooted,snapshot_id,started_at,ended_at,error,pending_restart,packages_installed,packages_removed,left_out\r\n".to_owned();
     for host in &report.hosts {
         let cells = [
             report.run.id.to_string(),
@@ -161,11 +185,19 @@ pub(super) fn csv(report: &RunReport) -> String {
             host.ended_at.map(|at| at.to_rfc3339()).unwrap_or_default(),
             host.error.clone().unwrap_or_default(),
             pending_restart(host, " "),
+            host.changed.iter().filter(|package| package.from.is_none()).count().to_string(),
+            host.changed.iter().filter(|package| package.to.is_none()).count().to_string(),
+            left_out(report, host),
         ];
         text.push_str(&cells.map(|cell| csv_cell(&cell)).join(","));
         text.push_str("\r\n");
     }
     text
+}
+
+fn left_out(report: &RunReport, host: &HostStatus) -> String {
+    let names = report.left_out.get(&host.ci_id).into_iter().flatten().map(|one| one.package.as_str());
+    names.collect::<Vec<_>>().join(" ")
 }
 
 /// Quotes a cell so that no spreadsheet reads it as a formula.

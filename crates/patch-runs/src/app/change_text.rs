@@ -15,6 +15,7 @@ use domain::{
     package::PackageUpdate,
     plan::{Connection, Intent, JumpHost, Plan, Target},
     restart::RestartServices,
+    transaction::{NewPackage, Removal, VersionChange, bytes_text},
     workflow::{Command, Drain, Reboot, RollbackMode},
 };
 
@@ -224,6 +225,7 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
         if !cves.is_empty() {
             writeln!(text, "  closes      {}", cves.join(", "))?;
         }
+        transaction(text, target)?;
         if let Some(unverified) = target.unverified {
             writeln!(text, "  UNVERIFIED  {}", unverified.explanation())?;
         }
@@ -270,6 +272,39 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
         _ => "this change returns it to its snapshot: what was written since is lost".to_owned(),
     };
     writeln!(text, "  way back    {way_back}")
+}
+
+/// What the package manager does in addition to the planned updates, and how much it downloads.
+fn transaction(text: &mut String, target: &Target) -> fmt::Result {
+    if target.updates.is_empty() {
+        return Ok(());
+    }
+    let is_real = target.connection != Connection::Model;
+    if let (true, Some(why)) = (is_real, target.transaction.why_unknown()) {
+        return writeln!(text, "  NOT KNOWN   what is installed and removed along with these: {why}");
+    }
+    let Some(transaction) = target.transaction.resolved() else { return Ok(()) };
+    let planned = target.versions();
+    for VersionChange { package, from, to, .. } in &transaction.updates {
+        if !planned.contains_key(package.as_str()) {
+            writeln!(text, "  with it     {package} {from} -> {to}")?;
+        }
+    }
+    for NewPackage { package, version, .. } in &transaction.installs {
+        writeln!(text, "  new         {package} {version}")?;
+    }
+    for Removal { package, version, replaced_by } in &transaction.removals {
+        match replaced_by {
+            Some(successor) => writeln!(text, "  REMOVES     {package} {version}, replaced by {successor}")?,
+            None => writeln!(text, "  REMOVES     {package} {version}")?,
+        }
+    }
+    match (transaction.download_bytes, transaction.disk_bytes) {
+        (Some(download), Some(disk)) => {
+            writeln!(text, "  downloads   {}, and needs {} of disk", bytes_text(download), bytes_text(disk))
+        }
+        _ => writeln!(text, "  downloads   an unknown size"),
+    }
 }
 
 /// Without the address, which differs from host to host.

@@ -2,11 +2,10 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use api_types::itsm::limits;
+use api_types::{itsm::limits, patch::HostStatus};
 use domain::{
     ids::CiId,
     plan::Plan,
-    run::{HostRun, HostState},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,37 +60,57 @@ pub fn plan_evidence(row: &RunRow, plan: &Plan) -> Value {
     })
 }
 
-/// What the change keeps of the work.
-pub fn work_evidence(row: &RunRow) -> Value {
+/// What the change keeps of the work: hosts, those that failed first, what was installed on them and what was left out.
+pub fn work_evidence(row: &RunRow, plan: Option<&Plan>, statuses: &[HostStatus]) -> Value {
     let hosts = &row.machine.hosts;
-    let mut by_state: BTreeMap<HostState, usize> = BTreeMap::new();
+    let mut by_state: BTreeMap<&str, usize> = BTreeMap::new();
     for host in hosts.values() {
-        *by_state.entry(host.state).or_default() += 1;
+        *by_state.entry(host.state.name()).or_default() += 1;
     }
-    let by_state: BTreeMap<_, _> = by_state.into_iter().map(|(state, count)| (state.name(), count)).collect();
-    let kept = hosts_within(hosts, limits::EVIDENCE - REST_BYTES);
+    let mut ordered: Vec<_> = hosts.iter().collect();
+    ordered.sort_by_key(|(_, host)| Reverse(host.has_failed()));
+    let changed: Vec<_> = statuses
+        .iter()
+        .filter(|host| !host.changed.is_empty())
+        .map(|host| (&host.ci_id, &host.changed))
+        .collect();
+    let left_out: Vec<_> = plan
+        .into_iter()
+        .flat_map(|plan| &plan.targets)
+        .filter(|(_, target)| !target.omitted.is_empty())
+        .map(|(host, target)| (host, &target.omitted))
+        .collect();
+    let share = (limits::EVIDENCE - REST_BYTES) / 3;
     json!({
         "run_id": row.id,
         "plan_hash": row.plan_hash,
         "host_states": by_state,
-        "hosts": kept,
-        "hosts_omitted": hosts.len() - kept.len(),
+        "hosts": within(&ordered, share),
+        "hosts_omitted": omitted(&ordered, share),
+        "packages": {
+            "changed": within(&changed, share),
+            "changed_omitted": omitted(&changed, share),
+            "left_out": within(&left_out, share),
+            "left_out_omitted": omitted(&left_out, share),
+        },
         "report": format!("/patch/runs/{}/report", row.id),
     })
 }
 
-/// As many hosts as fit into so many bytes of JSON, those that failed first.
-fn hosts_within(hosts: &BTreeMap<CiId, HostRun>, bytes: usize) -> BTreeMap<&CiId, &HostRun> {
-    let mut ordered: Vec<_> = hosts.iter().collect();
-    ordered.sort_by_key(|(_, host)| Reverse(host.has_failed()));
+/// The first of these that fit into so many bytes of JSON.
+fn within<'a, T: Serialize>(items: &[(&'a CiId, &'a T)], bytes: usize) -> BTreeMap<&'a CiId, &'a T> {
     let mut left = bytes;
-    let fits = |(id, host): &(&CiId, &HostRun)| {
-        let size = json_bytes(id) + json_bytes(host) + 2;
+    let fits = |(id, item): &(&CiId, &T)| {
+        let size = json_bytes(id) + json_bytes(item) + 2;
         let fits = size <= left;
         left = left.saturating_sub(size);
         fits
     };
-    ordered.into_iter().take_while(fits).collect()
+    items.iter().copied().take_while(fits).collect()
+}
+
+fn omitted<T: Serialize>(items: &[(&CiId, &T)], bytes: usize) -> usize {
+    items.len() - within(items, bytes).len()
 }
 
 fn json_bytes(value: &impl Serialize) -> usize {
@@ -101,31 +120,27 @@ fn json_bytes(value: &impl Serialize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use domain::run::{HostRun, HostState};
+
     use super::*;
 
-    fn hosts(count: usize, failed: &[usize]) -> BTreeMap<CiId, HostRun> {
+    fn hosts(count: usize) -> BTreeMap<CiId, HostRun> {
         let host = |number: usize| {
-            let state = if failed.contains(&number) { HostState::Failed } else { HostState::Succeeded };
+            let state = HostState::Succeeded;
             (CiId::new(format!("host-{number:05}")).unwrap(), HostRun { state, ..HostRun::default() })
         };
         (0..count).map(host).collect()
     }
 
     #[test]
-    fn hosts_that_fit_are_all_kept() {
-        let hosts = hosts(20, &[3]);
-        assert_eq!(hosts_within(&hosts, limits::EVIDENCE).len(), 20);
-    }
-
-    #[test]
-    fn failed_hosts_are_kept_before_others() {
-        let hosts = hosts(30_000, &[29_000, 29_999]);
-        let kept = hosts_within(&hosts, 100_000);
+    fn evidence_keeps_what_fits_and_counts_the_rest() {
+        let hosts = hosts(30_000);
+        let items: Vec<_> = hosts.iter().collect();
+        let kept = within(&items, 100_000);
         assert!(serde_json::to_vec(&kept).unwrap().len() <= 100_000);
         assert!(kept.len() > 100, "{}", kept.len());
-        for host in ["host-29000", "host-29999", "host-00000"] {
-            assert!(kept.contains_key(&CiId::new(host).unwrap()), "{host}");
-        }
+        assert_eq!(kept.len() + omitted(&items, 100_000), 30_000);
+        assert_eq!(omitted(&items[..20], 100_000), 0);
     }
 
     #[test]

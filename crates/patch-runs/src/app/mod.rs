@@ -25,5 +25,6 @@ pub(crate) mod scan_targets;
 pub(crate) mod scans;
 pub(crate) mod system_patch;
 pub(crate) mod targets;
+mod transactions;
 pub mod transition;
 pub(crate) mod what_if;

@@ -18,7 +18,8 @@ use domain::{
     policy::Policy,
     selector::Selector,
     strategy::Strategy,
-    workflow::{Reboot, RollbackMode, RollbackPreference},
+    transaction::Foreseen,
+    workflow::{RollbackMode, RollbackPreference},
 };
 use futures::future::BoxFuture;
 use planner::{HostEdge, HostGraph, HostNode, PlanRequest, Schedule, ServiceNode};
@@ -27,7 +28,7 @@ use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{calendars, host_states, scans, targets};
+use super::{calendars, host_states, scans, targets, transactions};
 use crate::{
     App,
     store::{
@@ -77,7 +78,14 @@ impl PlanInput {
 
 /// Whether hosts are scanned before the plan is made.
 pub enum Freshness<'a> {
-    Rescan { run: &'a RunRow, run_dir: &'a Path, demand: Demand, announce: &'a Announce<'a> },
+    /// Package managers are asked what they would do, too: with an approved plan, only about its packages.
+    Rescan {
+        run: &'a RunRow,
+        run_dir: &'a Path,
+        demand: Demand,
+        approved: Option<&'a Plan>,
+        announce: &'a Announce<'a>,
+    },
     AsKnown,
 }
 
@@ -105,12 +113,12 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     }
     let (mut targets, staging) = select(app, input).await?;
     let by_policy = TimeDelta::hours(i64::from(input.policy.max_scan_age_hours));
-    let oldest = match freshness {
+    let oldest = match &freshness {
         Freshness::Rescan { demand: Demand::Now, .. } => FRESH_FOR.min(by_policy),
         _ => by_policy,
     };
     let since = app.clock.now() - oldest;
-    let failures = match freshness {
+    let failures = match &freshness {
         Freshness::Rescan { run, run_dir, announce, .. } => {
             rescan(app, run, &targets, run_dir, announce).await?
         }
@@ -142,14 +150,19 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     targets.retain(|id, target| {
         target.updates = pending.updates.remove(id).unwrap_or_default();
         target.omitted = pending.omitted.remove(id).unwrap_or_default();
-        // A reboot that waits for its window is work of its own.
-        let reboots = target.reboot_pending
-            && input.policy.reboot_window.is_some()
-            && input.policy.reboot_mode() != Reboot::Never;
-        !target.updates.is_empty() || reboots
+        !target.updates.is_empty() || target.reboot_pending && input.policy.reboots_later()
     });
-    choose_rollback_modes(app, &input.policy, &mut targets).await?;
     let up_to_date = u32::try_from(selected - targets.len()).unwrap_or(u32::MAX);
+    if let Freshness::Rescan { run, run_dir, approved, announce, .. } = freshness {
+        let question = transactions::Question { run, run_dir, approved, policy: &input.policy };
+        let real = targets.values().filter(|target| target.connection != Connection::Model).count();
+        if real > 0 {
+            announce(scans::longest_scan_seconds(real)).await?;
+        }
+        unscanned.extend(transactions::foresee(app, &question, &mut targets).await?);
+        targets.retain(|id, _| !unscanned.contains_key(id));
+    }
+    choose_rollback_modes(app, &input.policy, &mut targets).await?;
     let request = request(app, input, Intent::Patch, targets, staging, &severities).await?;
     Ok(PlanRequest { unscanned, up_to_date, ..request })
 }
@@ -197,7 +210,9 @@ async fn choose_rollback_modes(
         let offered = hosts::list_returnable(&mut conn, &ids).await?;
         for (id, target) in &mut *targets {
             let can_return = |package: &str| offered.get(id).is_some_and(|names| names.contains(package));
-            if target.updates.iter().all(|update| can_return(&update.package)) {
+            // A downgrade does not bring back what is removed.
+            let removes = !target.transaction.removed_names().is_empty();
+            if !removes && target.updates.iter().all(|update| can_return(&update.package)) {
                 target.rollback_mode = RollbackMode::Downgrade;
             }
         }
@@ -260,8 +275,10 @@ async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResu
     let (plan, WaysBack { hosts, snapshots }) = find_ways_back(app, of_run)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
+    let targets = plan.targets.into_iter().filter(|(id, _)| hosts.contains(id));
+    // What was foreseen is done already.
     let targets: BTreeMap<CiId, Target> =
-        plan.targets.into_iter().filter(|(id, _)| hosts.contains(id)).collect();
+        targets.map(|(id, target)| (id, Target { transaction: Foreseen::NotAsked, ..target })).collect();
     let intent = Intent::Rollback { of_run, snapshots };
     request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }

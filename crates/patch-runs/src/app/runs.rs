@@ -5,8 +5,8 @@ use std::fmt;
 use ansible::Secret;
 use api_types::page::Page;
 use api_types::patch::{
-    Actual, HostCounts, RunDetail, RunReport, RunSnapshot, RunSummary, RunTrigger, RunWait, StageReport,
-    StartRun,
+    Actual, ChangedPackage, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary,
+    RunTrigger, RunWait, StageReport, StartRun,
 };
 use chrono::{DateTime, Utc};
 use domain::{
@@ -400,6 +400,10 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
             expires_at: expiries.get(&host.snapshot_id?).copied(),
         })
     });
+    let plan = runs::find_plan(&mut conn, id).await?;
+    let targets = plan.into_iter().flat_map(|plan| plan.targets);
+    let left_out = targets.filter(|(_, target)| !target.omitted.is_empty());
+    let left_out = left_out.map(|(host, target)| (host, target.omitted)).collect();
     let stages = stages(&changes, row.ended_at);
     let works = [RunState::Snapshotting, RunState::Executing, RunState::Verifying].map(RunState::name);
     let actual = Actual {
@@ -415,7 +419,10 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         max_hosts_down: i64::from(row.max_hosts_down),
     };
     Ok(RunReport {
-        packages_changed: hosts.iter().map(|host| host.changed.len() as i64).sum(),
+        packages_changed: count_packages(&hosts, |_| true),
+        packages_installed: count_packages(&hosts, |package| package.from.is_none()),
+        packages_removed: count_packages(&hosts, |package| package.to.is_none()),
+        left_out,
         reboots: hosts.iter().filter(|host| host.rebooted).count() as i64,
         pending_restarts: hosts.iter().filter(|host| !host.pending_restart.services().is_empty()).count()
             as i64,
@@ -431,6 +438,10 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         tests,
         actual,
     })
+}
+
+fn count_packages(hosts: &[HostStatus], counts: impl Fn(&ChangedPackage) -> bool) -> i64 {
+    hosts.iter().flat_map(|host| &host.changed).filter(|package| counts(package)).count() as i64
 }
 
 /// What happened, to score the run's prediction, once its hosts are verified. `None` for a run that changed nothing, and for

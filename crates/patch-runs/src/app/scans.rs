@@ -58,7 +58,7 @@ const MAX_CONCURRENT_SCANS: u32 = 2;
 /// A scan that takes longer ends with the results it has.
 const SCAN_TIMEOUT: TimeDelta = TimeDelta::hours(6);
 /// Hosts of one playbook; also how much is repeated after a crash.
-const CHUNK: usize = 200;
+pub(super) const CHUNK: usize = 200;
 /// Time limit of the playbook over one chunk.
 pub(crate) const CHUNK_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Wait after the CMDB or the database failed to answer.
@@ -356,8 +356,7 @@ async fn scan_chunk(
     let targets = chunk.iter().map(|(id, target)| (*id, *target));
     let mut run =
         playbooks::playbook_run(app, Playbook::ScanCompliance, targets, keys, variables, run_dir, timeout)?;
-    // A scan changes nothing, so there is nothing to finish before a stop.
-    run.stop_graces = StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) };
+    run.stop_graces = quick_stop();
     run.extra_vars.set("pm_run_id", scan_id.as_str());
     run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
     let failures = run_playbook(app, run).await?;
@@ -392,6 +391,11 @@ async fn scan_chunk(
     Ok(results)
 }
 
+/// For a playbook that changes nothing, so that there is nothing to finish before a stop.
+pub(super) fn quick_stop() -> StopGraces {
+    StopGraces { finish: Duration::from_secs(5), terminate: Duration::from_secs(5) }
+}
+
 async fn record_observations(
     app: &App,
     observations: &[Observation],
@@ -416,7 +420,10 @@ async fn try_record(app: &App, observations: &[Observation]) -> ApiResult<std::c
 }
 
 /// Runs a playbook to its end. Returns the reasons of hosts that failed.
-async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMap<CiId, Unscanned>> {
+pub(super) async fn run_playbook(
+    app: &App,
+    run: ansible::PlaybookRun,
+) -> ApiResult<BTreeMap<CiId, Unscanned>> {
     let mut running: RunningPlaybook = app.runner.start(run).await.map_err(|error| {
         ApiError::new(problem_types::ANSIBLE, format!("cannot start the scan: {}", chain(&error)))
     })?;
@@ -447,7 +454,7 @@ async fn run_playbook(app: &App, run: ansible::PlaybookRun) -> ApiResult<BTreeMa
     Ok(failures)
 }
 
-async fn create_folder(path: &PathBuf) -> ApiResult<()> {
+pub(super) async fn create_folder(path: &PathBuf) -> ApiResult<()> {
     let failed = |error: std::io::Error| {
         ApiError::internal(format!("cannot create the folder `{}`: {error}", path.display()))
     };

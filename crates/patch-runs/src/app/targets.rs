@@ -66,6 +66,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         expected_seconds: 0,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email,
     }
 }

@@ -54,6 +54,7 @@ pub fn target(cluster: &str) -> Target {
         expected_seconds: 0,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     }
 }

@@ -295,6 +295,7 @@ prop_compose! {
                 expected_seconds: host.expected_seconds,
                 reboot_pending: host.reboot_pending,
                 unverified: None,
+                transaction: Default::default(),
                 owner_email: None,
             })
         }).collect();

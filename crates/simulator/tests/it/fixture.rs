@@ -69,6 +69,7 @@ fn target() -> Target {
         expected_seconds: 0,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     }
 }

@@ -39,6 +39,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         expected_seconds: 60,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {

@@ -181,6 +181,7 @@ fn host(deployer: &Deployer) -> Option<Target> {
         expected_seconds: 0,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     })
 }

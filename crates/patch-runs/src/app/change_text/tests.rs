@@ -4,6 +4,7 @@ use domain::{
     package::{OmitCause, OmittedUpdate, Packaging},
     plan::{Gate, Limits, Wave, WaveKind},
     strategy::Strategy,
+    transaction::{Foreseen, Transaction},
     workflow::{HostCheck, HostTest, HostWorkflow, MaintenanceHooks, Rollback},
 };
 use serde_json::Value;
@@ -28,6 +29,31 @@ fn words(text: &str) -> Command {
     text.split(' ').map(str::to_owned).collect()
 }
 
+fn transaction() -> Foreseen {
+    let change = |package: &str, from: &str, to: &str| VersionChange {
+        package: package.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        origins: Vec::new(),
+    };
+    let removal = |package: &str, replaced_by: Option<&str>| Removal {
+        package: package.to_owned(),
+        version: "0.9-4".to_owned(),
+        replaced_by: replaced_by.map(str::to_owned),
+    };
+    Foreseen::Resolved(Transaction {
+        updates: vec![change("curl", "8.5-1", "8.5-2"), change("libcurl4", "8.5-1b", "8.5-2b")],
+        installs: vec![NewPackage {
+            package: "libnghttp".to_owned(),
+            version: "1.52-1".to_owned(),
+            origins: vec![],
+        }],
+        removals: vec![removal("old-plugin", None), removal("old-name", Some("new-name"))],
+        download_bytes: Some(12_345_678),
+        disk_bytes: Some(45_000),
+    })
+}
+
 /// Two web hosts that are alike, and a database behind a jump host.
 fn plan() -> Plan {
     let web = Target {
@@ -42,6 +68,7 @@ fn plan() -> Plan {
         expected_seconds: 60,
         reboot_pending: false,
         unverified: None,
+        transaction: Default::default(),
         owner_email: None,
     };
     let jump = JumpHost {
@@ -64,6 +91,7 @@ fn plan() -> Plan {
         updates: vec![update("libxml2", "2.9-9", "CVE-2026-2002"), update("curl", "8.5-2", "CVE-2026-3003")],
         rollback_mode: RollbackMode::None,
         omitted: vec![OmittedUpdate::new("glibc", OmitCause::NotOffered)],
+        transaction: transaction(),
         ..web.clone()
     };
     let targets = BTreeMap::from([(id("web-1"), web.clone()), (id("web-2"), web), (id("db-1"), db)]);
@@ -138,6 +166,9 @@ fn everything_that_will_run_is_in_the_text() {
         for part in ["updates", "services"] {
             leaves(&target[part], &mut wanted);
         }
+        for part in ["updates", "installs", "removals"] {
+            leaves(&target["transaction"][part], &mut wanted);
+        }
         for omitted in target["omitted"].as_array().unwrap() {
             leaves(&omitted["package"], &mut wanted);
         }
@@ -156,12 +187,32 @@ fn everything_that_will_run_is_in_the_text() {
     for part in wanted {
         assert!(text.contains(&part), "`{part}` is missing:\n{text}");
     }
-    for consequence in
-        ["!! RUNS AS ROOT", "reboots     ALWAYS", "CANNOT be rolled back", "kept for 72 h", "port 2222"]
-    {
+    for consequence in [
+        "!! RUNS AS ROOT",
+        "reboots     ALWAYS",
+        "CANNOT be rolled back",
+        "kept for 72 h",
+        "port 2222",
+        "new         libnghttp 1.52-1",
+        "REMOVES     old-plugin 0.9-4\n",
+        "REMOVES     old-name 0.9-4, replaced by new-name",
+        "downloads   12.3 MB, and needs 45.0 kB of disk",
+    ] {
         assert!(text.contains(consequence), "`{consequence}` is missing:\n{text}");
     }
     assert!(text.contains("2 hosts: web-1, web-2"), "hosts that are treated alike are one group:\n{text}");
+}
+
+#[test]
+fn real_host_that_was_not_asked_is_said_to_be_unknown() {
+    let mut plan = plan();
+    let text = |plan: &Plan| describe(plan, None, "http://platform/patch/runs/1/plan");
+    assert!(!text(&plan).contains("NOT KNOWN"), "a model installs exactly its updates");
+    plan.targets.get_mut(&id("db-1")).unwrap().transaction = Foreseen::NotAsked;
+    assert!(text(&plan).contains("NOT KNOWN   what is installed and removed along with these: nobody asked"));
+    plan.targets.get_mut(&id("db-1")).unwrap().transaction =
+        Foreseen::Unknown { reason: "no dnf 4".to_owned() };
+    assert!(text(&plan).contains("along with these: no dnf 4"));
 }
 
 #[test]

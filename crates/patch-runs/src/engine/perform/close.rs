@@ -8,9 +8,11 @@ use api_types::itsm::{
 use api_types::patch::RunTrigger;
 use domain::{
     ids::CiId,
+    package::OmittedUpdate,
     policy::NoticeScope,
     run::{Answer, HostState, Run, Stop},
 };
+use serde_json::Value;
 use service_kit::{ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
@@ -20,6 +22,7 @@ use crate::{
     store::run_hosts,
     upstream_error,
 };
+
 
 /// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -41,10 +44,16 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let unscanned = task.loaded.plan.as_deref().map_or(0, |plan| plan.unscanned.len());
     let is_rollback =
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
+    let incomplete = if is_rollback { 0 } else { count_incomplete(task) };
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
     let skipped = hosts().filter(|host| host.state == HostState::Skipped).count();
-    let left_out: String = [(skipped, "skipped"), (unscanned, "could not be scanned")]
+    let counts = [
+        (skipped, "skipped"),
+        (unscanned, "could not be scanned"),
+        (incomplete, "with updates that were left out"),
+    ];
+    let left_out: String = counts
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!(", {count} {what}"))
@@ -68,7 +77,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             "{good} of {} {done} and verified, {bad} failed{left_out}{pending}{why}",
             machine.hosts.len()
         ),
-        evidence: itsm_records::work_evidence(row),
+        evidence: evidence(task).await?,
     };
     let closed = match change.state {
         ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
@@ -86,6 +95,21 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     };
     let closed = closed.map_err(upstream_error)?;
     Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
+}
+
+async fn evidence(task: &Task<'_>) -> ApiResult<Value> {
+    let row = &task.loaded.row;
+    let hosts = {
+        let mut conn = task.app.pool.acquire().await?;
+        run_hosts::list_host_statuses(&mut conn, row.id).await?
+    };
+    Ok(itsm_records::work_evidence(row, task.loaded.plan.as_deref(), &hosts))
+}
+
+/// The hosts on which the plan leaves a selected fix missing.
+fn count_incomplete(task: &Task<'_>) -> usize {
+    let targets = task.loaded.plan.as_deref().into_iter().flat_map(|plan| plan.targets.values());
+    targets.filter(|target| target.omitted.iter().any(OmittedUpdate::stays_missing)).count()
 }
 
 /// Opens an incident if a host failed or a fault stopped the run, and notifies the recipients of the policy.

@@ -62,8 +62,9 @@ impl SubjectWork for HostWork {
             Intent::Patch | Intent::Deploy(_) => (
                 format!("Patch {hosts} hosts: {what}"),
                 format!(
-                    "Run {} installs {packages} package updates on {hosts} hosts in {waves} waves.",
-                    row.id
+                    "Run {} installs {packages} package updates on {hosts} hosts in {waves} waves.{}",
+                    row.id,
+                    in_total(plan),
                 ),
             ),
         };
@@ -127,6 +128,18 @@ impl SubjectWork for HostWork {
 
     fn alert<'a>(&'a self, _: &'a Task<'a>) -> BoxFuture<'a, ApiResult<LogLines>> {
         std::future::ready(Ok(Vec::new())).boxed()
+    }
+}
+
+/// What package managers install and remove in addition; empty if no host has such a package.
+fn in_total(plan: &Plan) -> String {
+    let transactions = || plan.targets.values().filter_map(|target| target.transaction.resolved());
+    let new: usize = transactions().map(|transaction| transaction.installs.len()).sum();
+    let removed: usize = transactions().map(|transaction| transaction.removals.len()).sum();
+    match (new, removed) {
+        (0, 0) => String::new(),
+        (new, 0) => format!(" With them come {new} new packages."),
+        (new, removed) => format!(" With them come {new} new packages, and {removed} packages are REMOVED."),
     }
 }
 

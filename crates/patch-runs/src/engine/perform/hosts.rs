@@ -174,7 +174,7 @@ pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResul
     // A stop requires this recovery, so it must not be stopped itself.
     let results =
         play_outcomes(&task.without_stop(), Playbook::RecoverHost, hosts, |_, target, variables| {
-            variables.set("pm_updates", updates(target));
+            variables.set("pm_updates", json!(target.versions()));
         })
         .await?;
     let text = format!(
@@ -183,9 +183,4 @@ pub(super) async fn recover(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResul
         hosts.len()
     );
     Ok((Answer::Recovered(results), Evidence::logged(text)))
-}
-
-/// The planned packages of a target: name to version.
-pub(super) fn updates(target: &Target) -> serde_json::Map<String, serde_json::Value> {
-    target.updates.iter().map(|update| (update.package.clone(), update.to.clone().into())).collect()
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::{
-    Event as PlaybookEvent, HostOutcome, HostOutcomeKind, HostResult as TaskResult, HostStatus, Playbook,
+    Event as PlaybookEvent, HostOutcome, HostOutcomeKind, HostResult as TaskResult, HostStatus,
+    PackageChange, Playbook,
 };
 use api_types::patch::{ChangedPackage, HostStepState};
 use domain::{
@@ -18,7 +19,7 @@ use serde_json::json;
 use service_kit::ApiResult;
 
 use super::{
-    hosts::{load_keys, playbook_timeout, run_over, targets_of, updates},
+    hosts::{load_keys, playbook_timeout, run_over, targets_of},
     reboots,
     step_tracker::StepTracker,
 };
@@ -28,6 +29,7 @@ use crate::{
     engine::playbook::{self, end_reason},
     store::{
         host_steps::StepRecord,
+        run_diffs,
         run_records::{self, HostFacts},
     },
 };
@@ -47,9 +49,10 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
     }
     let reboot_of = reboots::choose(task, &unfinished).await?;
-    let boot_ids = {
+    let (boot_ids, drift) = {
         let mut conn = task.app.pool.acquire().await?;
-        run_records::list_boot_ids(&mut conn, task.loaded.row.id).await?
+        let boot_ids = run_records::list_boot_ids(&mut conn, task.loaded.row.id).await?;
+        (boot_ids, run_diffs::find_run_diff(&mut conn, task.loaded.row.id).await?)
     };
     let run = run_over(
         task,
@@ -58,7 +61,12 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
         &keys,
         playbook_timeout(task.app, plan, unfinished.len()),
         |id, target, variables| {
-            variables.set("pm_updates", updates(target));
+            let mut versions = target.versions();
+            if let Some((drift, _)) = &drift {
+                versions.extend(drift.accepted_versions(id));
+            }
+            variables.set("pm_updates", json!(versions));
+            variables.set("pm_removals", json!(target.transaction.removed_names()));
             variables.set("pm_reboot", json!(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
             if let Some(boot_id) = boot_ids.get(id) {
                 variables.set("pm_boot_id_before", boot_id.as_str());
@@ -184,10 +192,7 @@ fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (Hos
             let pending = outcome.stale_services.as_ref().and_then(StaleServices::pending_text);
             // A host whose services run replaced code does not have what was installed.
             let state = pending.unwrap_or_else(|| "healthy".to_owned());
-            let mut text = match outcome.changed.len() {
-                1 => format!("1 package changed{rebooted}, {state}"),
-                count => format!("{count} packages changed{rebooted}, {state}"),
-            };
+            let mut text = format!("{}{rebooted}, {state}", changed_text(&outcome.changed));
             for warning in &outcome.warnings {
                 text.push_str("; warning: ");
                 text.push_str(warning);
@@ -209,6 +214,23 @@ fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (Hos
             (HostResult::Interrupted, format!("stopped before {step}"))
         }
     }
+}
+
+/// How many packages changed, and how many of them are new or gone.
+fn changed_text(changed: &[PackageChange]) -> String {
+    let installed = changed.iter().filter(|change| change.from.is_none()).count();
+    let removed = changed.iter().filter(|change| change.to.is_none()).count();
+    let mut text = match changed.len() {
+        1 => "1 package changed".to_owned(),
+        count => format!("{count} packages changed"),
+    };
+    let parts = [(installed, "newly installed"), (removed, "removed")];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    if !parts.is_empty() {
+        text = format!("{text} ({})", parts.join(", "));
+    }
+    text
 }
 
 fn facts_of(outcome: &HostOutcome) -> HostFacts {

@@ -2,6 +2,8 @@
 
 use api_types::patch::RunTrigger;
 use domain::{
+    package::OmittedUpdate,
+    plan::Plan,
     policy::Policy,
     run::{Answer, Event},
     workflow::RollbackPreference,
@@ -21,9 +23,12 @@ use crate::{
 };
 use patch_compliance::app::compliance;
 
+/// Left-out updates of a host that the log names.
+const MOST_LEFT_OUT: usize = 10;
+
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let request = match gather(task, plans::Demand::AsPolicy).await? {
+    let request = match gather(task, plans::Demand::AsPolicy, None).await? {
         Ok(request) => request,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
@@ -59,6 +64,9 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let mut log: Vec<_> = skipped
         .map(|(host, reason)| (Some(host.clone()), format!("skipped: could not be scanned: {reason}")))
         .collect();
+    log.extend(plan.targets.iter().filter_map(|(host, target)| {
+        Some((Some(host.clone()), format!("left out: {}", left_out_text(&target.omitted)?)))
+    }));
     log.push((None, text));
     // A forecast of nothing is no prediction.
     let forecast = (!plan.targets.is_empty()).then_some((forecast, shown));
@@ -70,8 +78,25 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     Ok((Answer::Planned, evidence))
 }
 
+/// The fixes that a plan leaves missing on a host, and why; `None` if there are none.
+fn left_out_text(omitted: &[OmittedUpdate]) -> Option<String> {
+    let missing: Vec<&OmittedUpdate> = omitted.iter().filter(|one| one.stays_missing()).collect();
+    let named = missing.iter().take(MOST_LEFT_OUT);
+    let mut text: Vec<String> =
+        named.map(|one| format!("`{}` ({})", one.package, one.explanation())).collect();
+    if let more @ 1.. = missing.len().saturating_sub(MOST_LEFT_OUT) {
+        text.push(format!("{more} more"));
+    }
+    (!text.is_empty()).then(|| text.join(", "))
+}
+
 /// What is planned, after a scan of the hosts whose last scan is too old; or why nothing can be planned.
-pub(super) async fn gather(task: &Task<'_>, demand: plans::Demand) -> ApiResult<Result<PlanRequest, String>> {
+/// If a plan is approved already, package managers are asked only about its packages: no other is installed.
+pub(super) async fn gather(
+    task: &Task<'_>,
+    demand: plans::Demand,
+    approved: Option<&Plan>,
+) -> ApiResult<Result<PlanRequest, String>> {
     let (row, app) = (&task.loaded.row, task.app);
     let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
@@ -79,7 +104,8 @@ pub(super) async fn gather(task: &Task<'_>, demand: plans::Demand) -> ApiResult<
         let event = Event::TakesLonger { step: task.pending.step, seconds };
         task.report_event(event, Evidence::default()).boxed()
     };
-    let freshness = plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand, announce: &announce };
+    let freshness =
+        plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand, approved, announce: &announce };
     match plans::gather(app, &input, freshness).await {
         Ok(request) => Ok(Ok(request)),
         Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => Err(error),

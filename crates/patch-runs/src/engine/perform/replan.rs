@@ -17,12 +17,13 @@ use crate::{
 
 pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let approved = task.plan()?;
-    let request = match plan::gather(task, Demand::Now).await? {
+    let request = match plan::gather(task, Demand::Now, Some(approved)).await? {
         Ok(request) => request,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
     let made = plan::make(task, request).await?;
-    let drift = PlanDrift::new(approved, &made.plan, task.loaded.row.policy.drift_tolerance);
+    let order = |packaging, one: &str, other: &str| advisories::compare(packaging, one, other).ok();
+    let drift = PlanDrift::new(approved, &made.plan, task.loaded.row.policy.drift_tolerance, order);
     let (answer, log) = conclude(&drift);
     Ok((answer, Evidence { drift: Some(drift), log, ..Evidence::default() }))
 }

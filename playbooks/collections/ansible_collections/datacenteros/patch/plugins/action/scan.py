@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import datetime, timezone
 
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.results import write_result
 
 
 class ActionModule(HostAction):
     def perform(self):
-        folder = self.settings.results_dir
-        if not folder:
-            raise StepFailed("pm_results_dir is not set; the scan has no folder for its result")
-        if os.sep in self.settings.host:
-            raise StepFailed(f"`{self.settings.host}` is not a valid file name")
         host = self.host.inspect(refresh=True, stale=True)
         scan = {
             "host": self.settings.host,
@@ -24,15 +17,7 @@ class ActionModule(HostAction):
             **host,
             "packages": [_package(package) for package in host["packages"]],
         }
-        path = os.path.join(folder, self.settings.host + ".json")
-        # Renamed into place, so that a reader never sees half a file.
-        partial = f"{path}.{os.getpid()}.partial"
-        try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(scan, file)
-            os.replace(partial, path)
-        except OSError as error:
-            raise StepFailed(f"the scan cannot be written to `{path}`: {error.strerror}") from None
+        write_result(self.settings.results_dir, self.settings.host, scan)
         return {"msg": f"{len(scan['packages'])} packages", "pm_scan": {"packages": len(scan["packages"])}}
 
 

@@ -49,7 +49,10 @@ class ActionModule(HostAction):
             due = self._due()
         if is_planned and not due:
             return self._nothing_due(known)
-        order = {"packages": due, "selection": settings.selection, "advisories": settings.advisories}
+        order = {
+            "packages": due, "removals": settings.removals, "selection": settings.selection,
+            "advisories": settings.advisories,
+        }
         transaction = self.host.begin_transaction(self.tries, order)
         result = _result(transaction)
         missing = self._due() if is_planned else {}

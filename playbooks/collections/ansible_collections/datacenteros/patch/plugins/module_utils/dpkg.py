@@ -6,6 +6,11 @@ import os
 import re
 import shutil
 
+from ansible_collections.datacenteros.patch.plugins.module_utils.apt_simulation import (
+    add_sizes,
+    read_simulation,
+    read_sizes,
+)
 from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
 
 FIELDS = (
@@ -113,8 +118,48 @@ class Dpkg:
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Abbrev}\n"])
         return [line.split()[0] for line in out.splitlines() if line.rstrip("\n").endswith("R")]
 
-    def exact(self, wanted, tag, downgrade=False):
-        """The command that brings installed packages to these versions, for every architecture."""
+    def exact(self, wanted, tag, downgrade=False, removals=()):
+        """The command that brings installed packages to these versions, for every architecture. Without removals, apt itself
+        refuses to remove anything."""
+        more = [] if removals else ["--no-remove"]
+        more += ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
+        return [*APT, *self._tagged(tag), *more, "install", *self._specifications(wanted)]
+
+    def refusal(self, wanted, removals):
+        """Why the update would remove more than these packages; `None` if it does not."""
+        if not removals:
+            return None
+        found = self.foresee(wanted)
+        if found["state"] != "resolved":
+            return found["reason"]
+        more = sorted({one["package"] for one in found["removals"]} - set(removals))
+        return "the transaction would remove {0}, which the plan does not contain".format(", ".join(more)) if more else None
+
+    def foresee(self, wanted):
+        """What apt would do to bring installed packages to these versions, or the first words by which it refuses. With the
+        options of the update, but it may remove packages, so that they are seen."""
+        specifications = self._specifications(wanted)
+        absent = set(wanted) - {specification.partition("=")[0].split(":")[0] for specification in specifications}
+        if absent:
+            return {"state": "refused", "reason": "`{0}` is not installed any more".format(sorted(absent)[0])}
+        command = [*APT, "-s", "-o", "Debug::NoLocking=1", "--only-upgrade", "install", *specifications]
+        code, out, err = self.run(command)
+        if code != 0:
+            return {"state": "refused", "reason": first_words("apt-get -s install", code, out + err)}
+        facts = read_simulation(out)
+        new = [(one["package"], one["to"]) for one in facts["updates"]]
+        new += [(one["package"], one["version"]) for one in facts["installs"]]
+        if new:
+            code, out, _err = self.run(["apt-cache", "show", *sorted({"{0}={1}".format(*pair) for pair in new})])
+            add_sizes(facts, read_sizes(out) if code == 0 else {}, self._installed_sizes())
+        return {"state": "resolved", **facts}
+
+    def _installed_sizes(self):
+        _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${Package} ${Installed-Size}\n"])
+        rows = (line.split() for line in out.splitlines())
+        return {row[0]: int(row[1]) * 1024 for row in rows if len(row) == 2 and row[1].isdigit()}
+
+    def _specifications(self, wanted):
         specifications = []
         for package in self.installed():
             if package["name"] in wanted:
@@ -122,8 +167,7 @@ class Dpkg:
                 # apt does not accept `all` as an architecture here.
                 name = package["name"] if package["arch"] == "all" else name
                 specifications.append("{0}={1}".format(name, wanted[package["name"]]))
-        more = ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
-        return [*APT, *self._tagged(tag), "--no-remove", *more, "install", *sorted(set(specifications))]
+        return sorted(set(specifications))
 
     def selected(self, selection, advisories, tag):
         """The command for a level instead of exact versions; or `None` and the reason."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 
 from ansible_collections.datacenteros.patch.plugins.module_utils.dpkg import Dpkg
@@ -19,6 +20,20 @@ ENVIRONMENT = {
     # The workflow restarts services and the host.
     "NEEDRESTART_MODE": "l",
 }
+
+
+# No text that a package manager reads as an option, a path, a pattern or a list.
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~:^_-]*\Z")
+
+
+def checked_packages(packages):
+    """Names and versions that a package manager reads as nothing else."""
+    packages = {str(name): str(version) for name, version in packages.items()}
+    for name, version in packages.items():
+        if not PACKAGE.match(name) or not VERSION.match(version):
+            raise ValueError("`{0}` at `{1}` is not a valid package and version".format(name, version))
+    return packages
 
 
 def package_system(run):
@@ -57,13 +72,16 @@ def lock_holder(paths):
 
 
 def differences(before, after):
-    """Packages that changed their version between two maps of name to versions."""
+    """What changed between two maps of package name to versions: another version, a new package (`from` is `None`), or one
+    that is gone (`to` is `None`)."""
     changed = []
-    for name in sorted(before):
-        added = sorted(set(after.get(name, ())) - set(before[name]))
-        gone = sorted(set(before[name]) - set(after.get(name, ())))
-        if added:
-            changed.append({"package": name, "from": (gone or sorted(before[name]))[-1], "to": added[-1]})
+    for name in sorted({*before, *after}):
+        old, new = set(before.get(name, ())), set(after.get(name, ()))
+        added, gone = sorted(new - old), sorted(old - new)
+        if added and old:
+            changed.append({"package": name, "from": (gone or sorted(old))[-1], "to": added[-1]})
+        elif added or not new:
+            changed.append({"package": name, "from": gone[-1] if gone else None, "to": added[-1] if added else None})
     return changed
 
 

@@ -13,6 +13,7 @@ try:
 except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
+from ansible_collections.datacenteros.patch.plugins.module_utils import dnf_transaction
 from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
 
 FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}|%{VENDOR}"
@@ -142,14 +143,51 @@ class Rpm:
             self.run([self.dnf, "-y", "-q", "remove", "--duplicates"])
         return "completed what an interrupted rpm had left", self.database_problem()
 
-    def exact(self, wanted, tag, downgrade=False):
-        """The command that brings installed packages to these versions, for every architecture."""
+    def exact(self, wanted, tag, downgrade=False, removals=()):
+        """The command that brings installed packages to these versions, for every architecture. It removes, or replaces by
+        their successors, only these packages."""
+        arguments = ["-y", "-q", self._tagged(tag), "downgrade" if downgrade else "install", *self._specifications(wanted)]
+        python = None if downgrade else self._python()
+        return [self.dnf, *arguments] if python is None else dnf_transaction.command(python, arguments, removals)
+
+    def refusal(self, _wanted, _removals):
+        """The command of `exact` refuses by itself."""
+        return None
+
+    def foresee(self, wanted):
+        """What dnf would do to bring installed packages to these versions, or the first words by which it refuses."""
+        specifications = self._specifications(wanted)
+        installed = {package["name"] for package in self.installed()}
+        absent = sorted(set(wanted) - installed)
+        if absent:
+            return {"state": "refused", "reason": "`{0}` is not installed any more".format(absent[0])}
+        python = self._python()
+        if python is None:
+            return {"state": "unknown", "reason": "`{0}` is not dnf 4, which can be asked for its transaction".format(self.dnf)}
+        command = dnf_transaction.command(python, ["-y", "-q", "install", *specifications], foresee=True)
+        code, out, err = self.run(command)
+        if code == dnf_transaction.NO_DNF:
+            return {"state": "unknown", "reason": err.strip()[:250]}
+        if code != 0:
+            return {"state": "refused", "reason": first_words("{0} install".format(self.dnf), code, err or out)}
+        # dnf says nothing when there is nothing to do.
+        facts = dnf_transaction.printed(out) or {"updates": [], "installs": [], "removals": []}
+        return {"state": "resolved", **facts}
+
+    def _python(self):
+        """The Python of dnf 4; `None` for another tool."""
+        path = shutil.which(self.dnf) if self.dnf else None
+        # Both `dnf` and `yum` are names of the program of dnf 4.
+        if path is None or os.path.basename(os.path.realpath(path)) != "dnf-3":
+            return None
+        return dnf_transaction.python_of(path)
+
+    def _specifications(self, wanted):
         specifications = {
             "{0}-{1}.{2}".format(package["name"], wanted[package["name"]], package["arch"])
             for package in self.installed() if package["name"] in wanted
         }
-        verb = "downgrade" if downgrade else "install"
-        return [self.dnf, "-y", "-q", self._tagged(tag), verb, *sorted(specifications)]
+        return sorted(specifications)
 
     def selected(self, selection, advisories, tag):
         """The command for a level instead of exact versions; or `None` and the reason."""

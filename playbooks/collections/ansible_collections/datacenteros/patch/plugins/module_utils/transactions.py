@@ -79,6 +79,8 @@ class Work:
             return "the package lists cannot be refreshed: {0}".format(self._failure_output(code))
         self._phase("installing")
         command, reason = self._command()
+        if command is not None and self._is_planned():
+            reason = self.system.refusal(self.order["packages"], self.order["removals"])
         if reason or command is None:
             return reason
         # What the package manager's history says about an interrupted attempt; only for operators.
@@ -93,8 +95,11 @@ class Work:
         if order["selection"] == "planned":
             if not order["packages"]:
                 return None, None
-            return self.system.exact(order["packages"], self.transaction.name), None
+            return self.system.exact(order["packages"], self.transaction.name, removals=order["removals"]), None
         return self.system.selected(order["selection"], order["advisories"], self.transaction.name)
+
+    def _is_planned(self):
+        return self.order["mode"] == "upgrade" and self.order["selection"] == "planned"
 
     def _wait_for_lock(self):
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS

@@ -26,6 +26,11 @@ options:
     description: Names of installed packages and the versions to bring them to.
     type: dict
     default: {}
+  removals:
+    description: Names of packages that an upgrade to I(packages) may remove. The host refuses to remove any other.
+    type: list
+    elements: str
+    default: []
   undo:
     description: Names of earlier transactions, oldest first, whose changes a downgrade reverts.
     type: list
@@ -81,12 +86,13 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.datacenteros.patch.plugins.module_utils.owners import Superseded, owned
-from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import ENVIRONMENT, package_system
+from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
+    ENVIRONMENT,
+    checked_packages,
+    package_system,
+)
 from ansible_collections.datacenteros.patch.plugins.module_utils.transactions import Transaction
 
-# No text that a package manager reads as an option, a path, a pattern or a list.
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~:^_-]*\Z")
 ADVISORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*\Z")
 
 
@@ -97,6 +103,7 @@ def main():
             "begin": {"type": "bool", "default": False},
             "mode": {"type": "str", "choices": ["upgrade", "downgrade", "repair"], "default": "upgrade"},
             "packages": {"type": "dict", "default": {}},
+            "removals": {"type": "list", "elements": "str", "default": []},
             "undo": {"type": "list", "elements": "str", "default": []},
             "selection": {"type": "str", "choices": ["planned", "security", "advisories", "all"], "default": "planned"},
             "advisories": {"type": "list", "elements": "str", "default": []},
@@ -131,16 +138,16 @@ def begin(module, transaction, parameters):
     # Last to first, so that the oldest transaction decides which version to return to.
     for name in reversed(parameters["undo"]):
         undone = Transaction(name).read() or {}
-        packages.update({change["package"]: change["from"] for change in undone.get("changed", [])})
-    for name, version in packages.items():
-        if not PACKAGE.match(name) or not VERSION.match(version):
-            raise ValueError("`{0}` at `{1}` is not a valid package and version".format(name, version))
+        # A package that was new before has no version to return to; it stays, and so does the loss of one that was removed.
+        changed = [change for change in undone.get("changed", []) if change["from"] and change["to"]]
+        packages.update({change["package"]: change["from"] for change in changed})
+    packages = checked_packages(packages)
     for advisory in parameters["advisories"]:
         if not ADVISORY.match(advisory):
             raise ValueError("`{0}` is not a valid advisory id".format(advisory))
     transaction.begin({
         "mode": parameters["mode"], "packages": packages, "selection": parameters["selection"],
-        "advisories": parameters["advisories"],
+        "advisories": parameters["advisories"], "removals": parameters["removals"],
     })
 
 

@@ -20,6 +20,11 @@ VARIABLES = {
     "pm_epoch": (int, 0),
     # Package to the exact version the plan approved.
     "pm_updates": (dict, {}),
+    # Packages that the update may remove, because the approved plan contains their removal.
+    "pm_removals": (list, []),
+    # The names of pm_updates in lists of those that belong together, and whether the policy allows to remove other packages.
+    "pm_update_groups": (list, []),
+    "pm_allow_removals": (bool, False),
     # Services that are stopped for the work and must be healthy afterwards.
     "pm_services": (list, []),
     # `never`, `listed` (pm_services and pm_restart_service_names) or `all`: the services to restart that run deleted files.

@@ -83,6 +83,10 @@ class SshHost(Host):
                 return transaction
         raise StepFailed("the package transaction was interrupted three times; check the host")
 
+    def foresee(self, packages):
+        """What the package manager would do to bring these packages to these versions; changes nothing."""
+        return self._module("datacenteros.patch.foresee", {"packages": packages})["foreseen"]
+
     def reboot(self, boot_id):
         """Returns when the host is back: Ansible's own action sends the reboot and waits."""
         task = self.action._task.copy()

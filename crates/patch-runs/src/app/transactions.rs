@@ -1,0 +1,226 @@
+//! Foresees the exact package transactions of real hosts: their package managers say what they would do for the planned
+//! packages, and the rule of `domain::transaction` decides what is left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use ansible::{Playbook, Variables};
+use domain::{
+    ids::CiId,
+    package::OmittedUpdate,
+    plan::{Connection, Plan, Target},
+    policy::Policy,
+    transaction::{self, Answer, Foreseen, Next, Selection, Transaction},
+};
+use serde::Deserialize;
+use serde_json::json;
+use service_kit::ApiResult;
+use uuid::Uuid;
+
+use super::{
+    keys::{self, Keys},
+    playbooks, scans,
+};
+use crate::{App, store::runs::RunRow};
+
+/// Left-out updates that the reason of a host names.
+const MOST_NAMED: usize = 3;
+
+/// For which run, and about what, hosts are asked.
+pub(super) struct Question<'a> {
+    pub run: &'a RunRow,
+    pub run_dir: &'a Path,
+    /// The plan to which the packages are limited.
+    pub approved: Option<&'a Plan>,
+    pub policy: &'a Policy,
+}
+
+/// Puts the transaction of each target into it and moves what its package manager does not install to the left-out updates.
+/// Returns the hosts on which nothing can be installed, and why. The transaction of a host that does not answer is unknown, and
+/// the plan says so: its updates may come from a pushed inventory. If its transaction is approved already, nothing is done on it.
+pub(super) async fn foresee(
+    app: &App,
+    question: &Question<'_>,
+    targets: &mut BTreeMap<CiId, Target>,
+) -> ApiResult<BTreeMap<CiId, String>> {
+    let mut asked: BTreeMap<CiId, Target> = BTreeMap::new();
+    for (id, target) in &mut *targets {
+        match target.connection {
+            _ if target.updates.is_empty() => {}
+            Connection::Model => target.transaction = Foreseen::Model,
+            Connection::Ssh { .. } => drop(asked.insert(id.clone(), limited(question.approved, id, target))),
+        }
+    }
+    asked.retain(|_, target| !target.updates.is_empty());
+    let mut impossible = BTreeMap::new();
+    let mut silent = BTreeMap::new();
+    let keys = Keys::load(app, Some(question.run), keys::ssh_hosts(app, &asked)).await;
+    asked.retain(|id, target| match playbooks::connection_to(app, id, target, &keys) {
+        Ok(_) => true,
+        Err(error) => {
+            silent.insert(id.clone(), error.to_string());
+            false
+        }
+    });
+    let asked: Vec<(&CiId, &Target)> = asked.iter().collect();
+    for chunk in asked.chunks(scans::CHUNK) {
+        for (id, answer) in ask(app, question, chunk, &keys).await? {
+            let Some(target) = targets.get_mut(&id) else { continue };
+            let about: BTreeSet<String> = chunk
+                .iter()
+                .filter(|(asked, _)| **asked == id)
+                .flat_map(|(_, asked)| asked.updates.iter().map(|update| update.package.clone()))
+                .collect();
+            let reboots = target.reboot_pending && question.policy.reboots_later();
+            match answer.map(|found| apply(target, &about, found, reboots)) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => drop(impossible.insert(id, reason)),
+                Err(reason) => drop(silent.insert(id, reason)),
+            }
+        }
+    }
+    for (id, reason) in silent {
+        let reason = format!("its package manager could not be asked: {reason}");
+        let approved = question.approved.and_then(|approved| approved.targets.get(&id));
+        match (approved.and_then(|approved| approved.transaction.resolved()), targets.get_mut(&id)) {
+            (None, Some(target)) => target.transaction = Foreseen::Unknown { reason },
+            _ => drop(impossible.insert(id, reason)),
+        }
+    }
+    Ok(impossible)
+}
+
+/// The target with those of its updates that the approved plan contains.
+fn limited(approved: Option<&Plan>, id: &CiId, target: &Target) -> Target {
+    let mut limited = target.clone();
+    if let Some(approved) = approved {
+        let known = approved.targets.get(id).map(|approved| &approved.updates[..]).unwrap_or_default();
+        limited.updates.retain(|update| known.iter().any(|known| known.package == update.package));
+    }
+    limited
+}
+
+/// What is found out about one host.
+struct Found {
+    selection: Selection,
+    transaction: Option<Transaction>,
+}
+
+/// What the playbook writes about one host.
+#[derive(Deserialize)]
+struct Output {
+    answers: Vec<Answer>,
+    packages: BTreeSet<String>,
+    transaction: Option<Foreseen>,
+}
+
+async fn ask(
+    app: &App,
+    question: &Question<'_>,
+    chunk: &[(&CiId, &Target)],
+    keys: &Keys,
+) -> ApiResult<BTreeMap<CiId, Result<Found, String>>> {
+    let folder = question.run_dir.join(format!("transactions-{}", Uuid::now_v7()));
+    let results_dir = folder.join("results");
+    scans::create_folder(&results_dir).await?;
+    let allow_removals = question.policy.allow_removals;
+    let variables = |_: &CiId, target: &Target| {
+        let mut variables = Variables::new();
+        variables.set("pm_updates", json!(target.versions()));
+        variables.set("pm_update_groups", json!(transaction::groups(&target.updates)));
+        variables.set("pm_allow_removals", allow_removals);
+        variables
+    };
+    let mut run = playbooks::playbook_run(
+        app,
+        Playbook::PlanTransaction,
+        chunk.iter().copied(),
+        keys,
+        variables,
+        folder.join("run"),
+        scans::CHUNK_TIMEOUT,
+    )?;
+    // It changes nothing, so there is nothing to finish before a stop.
+    run.stop_graces = scans::quick_stop();
+    run.extra_vars.set("pm_run_id", question.run.id.to_string());
+    run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
+    let failures = match scans::run_playbook(app, run).await {
+        Ok(failures) => failures,
+        // Without Ansible, a plan from pushed inventories can be made and approved.
+        Err(error) => {
+            let silent = chunk.iter().map(|(id, _)| ((*id).clone(), Err(error.to_string())));
+            return Ok(silent.collect());
+        }
+    };
+    let mut found = BTreeMap::new();
+    for (id, target) in chunk {
+        let answer = match failures.get(*id) {
+            Some(failure) => Err(failure.reason.clone()),
+            None => read(&results_dir, id, target, allow_removals).await,
+        };
+        found.insert((*id).clone(), answer);
+    }
+    if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+        tracing::debug!("cannot delete the files of a question in `{}`: {error}", folder.display());
+    }
+    Ok(found)
+}
+
+async fn read(folder: &Path, id: &CiId, target: &Target, allow_removals: bool) -> Result<Found, String> {
+    let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
+        .await
+        .map_err(|_| "there is no result for this host".to_owned())?;
+    let output: Output =
+        serde_json::from_slice(&bytes).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    found(output, target, allow_removals)
+}
+
+/// The decision about a host's answers is made here again: a playbook only carries them.
+fn found(output: Output, target: &Target, allow_removals: bool) -> Result<Found, String> {
+    match transaction::next(&transaction::groups(&target.updates), allow_removals, &output.answers) {
+        Next::Done(selection) if selection.packages == output.packages => {
+            let transaction = match output.transaction {
+                Some(Foreseen::Resolved(transaction)) => Some(transaction.in_order()),
+                _ => None,
+            };
+            let needs_one = !selection.packages.is_empty() && selection.unknown.is_none();
+            if needs_one && transaction.is_none() {
+                return Err("its answer has no transaction".to_owned());
+            }
+            Ok(Found { selection, transaction })
+        }
+        Next::Done(_) | Next::Ask { .. } => Err("its answers are not complete".to_owned()),
+    }
+}
+
+/// Puts what is found out about the packages `about` into the target; or returns why nothing can be done on it. A host that
+/// only `reboots` has something left to do.
+fn apply(target: &mut Target, about: &BTreeSet<String>, found: Found, reboots: bool) -> Result<(), String> {
+    let Found { selection, transaction } = found;
+    target.transaction = match (selection.unknown, transaction) {
+        (Some(reason), _) => Foreseen::Unknown { reason },
+        (None, Some(transaction)) => Foreseen::Resolved(transaction),
+        (None, None) => Foreseen::NotAsked,
+    };
+    let is_kept = |package: &String| !about.contains(package) || selection.packages.contains(package);
+    target.updates.retain(|update| is_kept(&update.package));
+    let reason = nothing_left(&selection.left_out);
+    target.omitted.extend(selection.left_out);
+    target.omitted.sort();
+    if target.updates.is_empty() && !reboots { Err(reason) } else { Ok(()) }
+}
+
+fn nothing_left(left_out: &[OmittedUpdate]) -> String {
+    let named = left_out.iter().take(MOST_NAMED);
+    let named: Vec<String> = named.map(|one| format!("`{}` {}", one.package, one.explanation())).collect();
+    let more = match left_out.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("none of its updates can be installed: {}{more}", named.join("; "))
+}
+
+#[cfg(test)]
+mod tests;
