@@ -26,3 +26,4 @@ pub(crate) mod system_patch;
 pub(crate) mod targets;
 pub mod transition;
 pub(crate) mod what_if;
+pub mod work;
