@@ -1,6 +1,9 @@
-//! Tokens and the audit log, the same at every service.
+//! Tokens, people, proposals and the audit log, the same at every service.
 
-use api_types::access::{AuditRecord, CreateToken, IssuedToken, Token};
+use api_types::access::{
+    ApproverInfo, AuditRecord, Confirmed, CreateToken, IssuedToken, Person, Proposal, PutPerson, Token,
+};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::client::{ClientError, service_client};
@@ -9,9 +12,17 @@ service_client! {
     AccessClient, "patch-manager"
 }
 
+/// What became of a write that a second person may have to confirm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome<T> {
+    Done(T),
+    Proposed(Proposal),
+}
+
 impl AccessClient {
     /// Issues a token; its secret is in this answer only.
-    pub async fn create_token(&self, request: &CreateToken) -> Result<IssuedToken, ClientError> {
+    pub async fn create_token(&self, request: &CreateToken) -> Result<Outcome<IssuedToken>, ClientError> {
         self.0.post("/access/tokens", request).await
     }
 
@@ -22,6 +33,45 @@ impl AccessClient {
 
     pub async fn revoke_token(&self, id: Uuid) -> Result<(), ClientError> {
         self.0.delete(&format!("/access/tokens/{id}")).await
+    }
+
+    pub async fn put_person(
+        &self,
+        subject: &str,
+        request: &PutPerson,
+    ) -> Result<Outcome<Person>, ClientError> {
+        self.0.put(&format!("/access/people/{subject}"), request).await
+    }
+
+    /// In the order of their subjects, up to `most`.
+    pub async fn list_people(&self, most: usize) -> Result<Vec<Person>, ClientError> {
+        self.0.get_all("/access/people", &[], most).await
+    }
+
+    pub async fn delete_person(&self, subject: &str) -> Result<(), ClientError> {
+        self.0.delete(&format!("/access/people/{subject}")).await
+    }
+
+    pub async fn list_approvers(&self) -> Result<Vec<ApproverInfo>, ClientError> {
+        self.0.get("/access/approvers", &[]).await
+    }
+
+    /// Newest first, up to `most`; `filter` takes `state`.
+    pub async fn list_proposals(
+        &self,
+        filter: &[(&str, String)],
+        most: usize,
+    ) -> Result<Vec<Proposal>, ClientError> {
+        self.0.get_all("/access/proposals", filter, most).await
+    }
+
+    /// Confirms what somebody else proposed; the secret of a token is in this answer only.
+    pub async fn confirm_proposal(&self, id: Uuid) -> Result<Confirmed, ClientError> {
+        self.0.post(&format!("/access/proposals/{id}/confirm"), &()).await
+    }
+
+    pub async fn reject_proposal(&self, id: Uuid) -> Result<Proposal, ClientError> {
+        self.0.post(&format!("/access/proposals/{id}/reject"), &()).await
     }
 
     /// Newest first, up to `most`; `filter` takes `object`.

@@ -2,8 +2,8 @@
 
 use api_types::itsm::{
     Change, CloseChange, Conflicts, CreateChange, CreateIncident, CreateNotification, CreateProblem, Decide,
-    ExecuteChange, Incident, Notification, Problem, ResolveIncident, ReviewChange, Template, UpdateChange,
-    UpdateIncident, UpdateProblem,
+    ExecuteChange, Incident, Notification, Problem, PutTemplate, ResolveIncident, ReviewChange, Template,
+    UpdateChange, UpdateIncident, UpdateProblem,
 };
 use domain::ids::ChangeId;
 use serde::Serialize;
@@ -91,6 +91,14 @@ impl ItsmClient {
 
     pub async fn list_templates(&self) -> Result<Vec<Template>, ClientError> {
         self.0.get("/itsm/templates", &[]).await
+    }
+
+    pub async fn put_template(&self, name: &str, request: &PutTemplate) -> Result<Template, ClientError> {
+        self.0.put(&format!("/itsm/templates/{name}"), request).await
+    }
+
+    pub async fn approve_template(&self, name: &str) -> Result<Template, ClientError> {
+        self.0.post(&format!("/itsm/templates/{name}/approve"), &()).await
     }
 
     /// Opens an incident, or returns the one that has the same `correlation_id`.

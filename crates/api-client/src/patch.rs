@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api_types::patch::{
-    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, AskFreezes, Calendar,
-    CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
+    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy, AskFreezes,
+    Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
     FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory, InventoryReport, LogLine,
     PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
     RunDiff, RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer,
@@ -170,6 +170,14 @@ impl PatchClient {
         etag: Option<&str>,
     ) -> Result<StoredPolicy, ClientError> {
         self.0.patch(&format!("/patch/policies/{id}"), patch, etag).await
+    }
+
+    pub async fn approve_policy(
+        &self,
+        id: &PolicyId,
+        request: &ApprovePolicy,
+    ) -> Result<StoredPolicy, ClientError> {
+        self.0.post(&format!("/patch/policies/{id}/approve"), request).await
     }
 
     pub async fn delete_policy(&self, id: &PolicyId) -> Result<(), ClientError> {

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use domain::ids::Subject;
+
 /// What a token may do. `admin` includes `operator` and `viewer`; only `approver` may approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -17,12 +19,15 @@ pub enum Role {
     Service,
 }
 
-/// A token to issue.
+/// A token to issue. A token with the role `approver` or `admin` is issued when a second administrator or an approver
+/// confirms it; only the first approver needs nobody else.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    /// The person or program that uses the token. Separation of duties compares subjects, not tokens.
-    pub subject: String,
+    /// The person or program that uses the token, 1 to 100 of `a-z 0-9 . _ @ -`. Separation of duties compares subjects,
+    /// not tokens.
+    pub subject: Subject,
+    /// Not `service`: the tokens of services come only from files.
     pub roles: Vec<Role>,
     /// Days until it expires, 1 to 365.
     #[serde(default = "ninety")]
@@ -53,6 +58,118 @@ pub struct Token {
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
+    /// The administrator who asked for it; `null` for a token from a file.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// Who confirmed it; `null` if that was not necessary.
+    #[serde(default)]
+    pub confirmed_by: Option<String>,
+}
+
+/// What the platform knows of a person: the addresses that are verified to be theirs, and what they may do. A link in an
+/// e-mail to one of the addresses decides as this person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Person {
+    /// The subject of the person's tokens.
+    pub subject: String,
+    /// In lower case. An address belongs to one person.
+    pub emails: Vec<String>,
+    /// What the person may do by a link. A token has roles of its own.
+    pub roles: Vec<Role>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// The administrator who wrote the record last.
+    pub updated_by: String,
+    /// Who confirmed the roles and addresses; `null` if that was not necessary.
+    pub confirmed_by: Option<String>,
+}
+
+/// The record of a person to write. A new approver or administrator, and a new address of one, wait until a second
+/// administrator or an approver confirms them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutPerson {
+    /// 0 to 10 addresses that you have verified to be this person's.
+    #[serde(default)]
+    pub emails: Vec<String>,
+    /// Not `service`.
+    pub roles: Vec<Role>,
+}
+
+/// A write that one person alone must not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Proposed {
+    CreateToken { subject: Subject, roles: Vec<Role>, expires_in_days: u32 },
+    PutPerson { subject: Subject, emails: Vec<String>, roles: Vec<Role> },
+}
+
+impl Proposed {
+    /// Who gets what is proposed.
+    pub fn subject(&self) -> &Subject {
+        match self {
+            Self::CreateToken { subject, .. } | Self::PutPerson { subject, .. } => subject,
+        }
+    }
+
+    pub fn roles(&self) -> &[Role] {
+        match self {
+            Self::CreateToken { roles, .. } | Self::PutPerson { roles, .. } => roles,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalState {
+    /// Waits for a second person until it expires.
+    Pending,
+    Confirmed,
+    Rejected,
+}
+
+/// A write that waits for a second person, or did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Proposal {
+    pub id: Uuid,
+    pub proposed: Proposed,
+    pub proposed_by: String,
+    pub proposed_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub state: ProposalState,
+    pub decided_by: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// A confirmed proposal, and what it made.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Confirmed {
+    pub proposal: Proposal,
+    /// The token, if one was proposed: the only time its secret is shown. Hand it to its subject.
+    #[serde(default)]
+    pub token: Option<IssuedToken>,
+    #[serde(default)]
+    pub person: Option<Person>,
+}
+
+/// Somebody who can approve changes now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApproverInfo {
+    pub subject: String,
+    pub since: DateTime<Utc>,
+    /// By a token, or by links to the addresses of the person.
+    pub by: ApproverBy,
+    /// The administrator who asked for it; `null` if that is not known, or for a token from a file.
+    pub created_by: Option<String>,
+    /// Who confirmed it; `null` for the first approver, whom one administrator created alone.
+    pub confirmed_by: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApproverBy {
+    Token,
+    Link,
 }
 
 /// One write: who did what to which object, and its state before and after.
@@ -68,4 +185,14 @@ pub struct AuditRecord {
     pub after: Option<serde_json::Value>,
     pub reason: Option<String>,
     pub request_id: Option<String>,
+}
+
+/// Whether the text is a plain e-mail address, without a name or comment.
+pub fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
+    };
+    text.len() <= 254 && is_plain(local) && is_plain(domain)
 }

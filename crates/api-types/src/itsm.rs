@@ -46,6 +46,9 @@ pub struct CreateChange {
     /// On whose behalf a service opens it; other callers omit it.
     #[serde(default)]
     pub requested_by: Option<String>,
+    /// Who wrote what is to be done, from a service; other callers omit it. They count as editors and cannot approve it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub editors: Vec<String>,
     #[serde(default)]
     pub assignment_group: Option<String>,
     pub ci_ids: Vec<CiId>,
@@ -64,7 +67,12 @@ pub struct CreateChange {
     /// Name of the template that pre-approves a standard change.
     #[serde(default)]
     pub template: Option<String>,
-    /// Addresses that get the approval request by e-mail.
+    /// Who agreed that the template approves this plan, from a service; other callers omit it. A template approves no plan
+    /// without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preapproved_by: Option<String>,
+    /// Addresses that get the approval request by e-mail: those of people who may approve this change. Others are refused; of
+    /// a change from a service they are left out.
     #[serde(default)]
     pub approver_emails: Vec<String>,
     /// Evidence for the approver: strategy, prediction, affected services, rollback coverage.
@@ -105,6 +113,35 @@ pub struct Template {
     pub max_risk: Risk,
     /// The longest span a change under this template may have, in hours.
     pub max_span_hours: u32,
+    /// Who answers for it.
+    pub owner: String,
+    /// It approves nothing after this.
+    pub expires_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub updated_by: String,
+    /// The approver who agreed to it; `null`: nobody has yet, and it approves nothing.
+    pub approved_by: Option<String>,
+}
+
+impl Template {
+    /// Whether it approves changes.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.approved_by.is_some() && now < self.expires_at
+    }
+}
+
+/// A template to write. It approves nothing until an approver who did not write it approves it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutTemplate {
+    pub description: String,
+    pub max_risk: Risk,
+    /// 1 to 2400.
+    pub max_span_hours: u32,
+    /// Who answers for it.
+    pub owner: String,
+    /// At most 366 days ahead.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// A change request. Only verbs move its state; earlier versions are in the audit log.
@@ -126,6 +163,9 @@ pub struct Change {
     pub backout_plan: String,
     pub test_plan: String,
     pub template: Option<String>,
+    /// Who agreed that the template approves the plan of this change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preapproved_by: Option<String>,
     pub approver_emails: Vec<String>,
     /// `null` if none was given.
     #[schema(value_type = Option<Object>, required)]
@@ -137,7 +177,8 @@ pub struct Change {
     /// The subject that sent the request: the requester, or a service on the requester's behalf.
     #[serde(default)]
     pub opened_by: String,
-    /// Every subject that edited it; like the requester, none of them may approve it.
+    /// Every subject that edited it, or wrote what is to be done: the policy of a run, the release configuration. Like the
+    /// requester, none of them may approve it.
     #[serde(default)]
     pub edited_by: Vec<String>,
     pub approvals: Vec<Approval>,
@@ -160,7 +201,7 @@ pub struct Change {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
-    /// Subject of the approver, or `template:<name>` for a standard change.
+    /// Subject of the approver, also if a link decided, or `template:<name>` for a standard change.
     pub approver: String,
     pub decision: Decision,
     pub comment: String,
@@ -238,7 +279,7 @@ pub struct DecideByLink {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkedChange {
     pub change: Change,
-    /// The approver for whom the link decides.
+    /// The subject of the person as whom the link decides.
     pub approver: String,
     pub expires_at: DateTime<Utc>,
 }

@@ -80,6 +80,8 @@ problem_types! {
         "The change was edited after the approval link was sent. Use the link in the newer e-mail.";
     LINK_EXPIRED = 409, "link-expired", "link has expired",
         "The approval link has expired. Decide with a token, or have the change submitted again.";
+    PROPOSAL_CLOSED = 409, "proposal-closed", "proposal is closed",
+        "The proposal was confirmed or rejected, or has expired. An administrator can propose it again.";
     ALREADY_LINKED = 409, "already-linked", "already linked",
         "The incident already belongs to another problem. Change its `problem_id` instead.";
     RUN_STATE = 409, "run-state", "state of the run",

@@ -122,6 +122,12 @@ text_id!(
     AdvisoryId,
     check_advisory_id
 );
+text_id!(
+    /// The person or program that a token belongs to: 1 to 100 of `a-z 0-9 . _ @ -`, a letter or digit first. There is one
+    /// spelling of each, because separation of duties compares subjects.
+    Subject,
+    check_subject
+);
 uuid_id!(
     /// One run.
     RunId
@@ -177,6 +183,23 @@ fn check_policy_id(text: &str) -> Result<String, InvalidId> {
     }
 }
 
+fn check_subject(text: &str) -> Result<String, InvalidId> {
+    let fail = |reason| Err(InvalidId::new("subject", text, reason));
+    if text.contains(':') {
+        return fail(
+            "has a prefix such as `service:` or `schedule:`, which are reserved for the platform itself; leave it out",
+        );
+    }
+    let is_valid = (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@-".contains(&b))
+        && text.as_bytes()[0].is_ascii_alphanumeric();
+    if is_valid {
+        Ok(text.to_owned())
+    } else {
+        fail("must be 1 to 100 of `a-z 0-9 . _ @ -` in lower case, a letter or digit first")
+    }
+}
+
 fn check_change_id(text: &str) -> Result<String, InvalidId> {
     let digits = text.strip_prefix("CHG").unwrap_or_default();
     if (7..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -206,6 +229,34 @@ mod tests {
         assert_eq!(CiId::new("WEB-01.").unwrap().as_str(), "web-01");
         assert_eq!(CiId::new("2001:DB8::1").unwrap().as_str(), "2001:db8::1");
         assert_eq!(CiId::new("Web_Legacy.example").unwrap().as_str(), "web_legacy.example");
+    }
+
+    #[test]
+    fn subject_has_one_spelling_and_no_prefix_of_the_platform() {
+        for text in ["olivia", "arjun@example.org", "ci-pipeline_2", "7of9"] {
+            assert_eq!(Subject::new(text).unwrap().as_str(), text);
+        }
+        let long = "a".repeat(101);
+        // The last ones look like `olivia` and are not.
+        for text in [
+            "",
+            "Olivia",
+            " olivia",
+            "olivia ",
+            "oli via",
+            "service:platform",
+            "schedule:p",
+            "email:a@b.c",
+            "template:monthly-baseline",
+            "-o",
+            ".",
+            long.as_str(),
+            "olivi\u{430}",
+            "\u{43e}livia",
+            "olivia\u{200b}",
+        ] {
+            assert!(Subject::new(text).is_err(), "{text:?} was accepted");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod package;
 pub mod plan;
 pub mod plan_diff;
 pub mod policy;
+pub mod pre_approval;
 pub mod quantity;
 pub mod release;
 pub mod restart;

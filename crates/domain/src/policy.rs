@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::PolicyId,
     plan_diff::DriftTolerance,
+    pre_approval::NoPreApproval,
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
@@ -229,9 +230,12 @@ pub struct VaultSource {
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ChangeRule {
-    /// Template that pre-approves the change (a standard change); absent: a normal change that needs an approver.
+    /// Template that pre-approves the change (a standard change) of versions of the policy that somebody who did not edit
+    /// them has approved (`POST /patch/policies/{id}/approve`). Refused with commands and maintenance hooks, which are never
+    /// pre-approved. Absent, or not approved: a normal change that needs an approver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_template: Option<String>,
+    /// Addresses of people who may approve: they get the request by e-mail.
     pub approver_emails: Vec<String>,
     /// Hours a run waits for approval before it expires.
     pub approval_timeout_hours: u32,
@@ -387,6 +391,11 @@ impl Policy {
             "/reboot_window",
             "has no effect while `reboot` is `never`; leave one of them out",
         );
+        let never = NoPreApproval::of_policy(self).filter(|_| self.change.standard_template.is_some());
+        if let Some(cause) = never {
+            let reason = format!("must be absent: {cause}; a person approves each run");
+            faults.push(("/change/standard_template".to_owned(), reason));
+        }
         let of_workflow = self.workflow.faults().into_iter();
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));
         faults

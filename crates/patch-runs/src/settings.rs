@@ -36,6 +36,11 @@ pub struct Settings {
     #[arg(long, env = "PATCH_SSH_LEARN_HOST_KEYS", default_value_t = true, action = clap::ArgAction::Set)]
     pub ssh_learn_host_keys: bool,
 
+    /// Environments in which no template approves a change: values of the tag `env` of hosts, comma-separated. A run with such a
+    /// host needs a person's approval, whatever its policy says.
+    #[arg(long, env = "PATCH_NEVER_PRE_APPROVED", value_delimiter = ',')]
+    pub never_pre_approved: Vec<String>,
+
     /// Number of hosts that one playbook works on at once. More than the cores of this machine can serve only helps while hosts
     /// wait.
     #[arg(long, env = "PATCH_FORKS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -67,6 +72,7 @@ impl Default for Settings {
             ssh_key_file: None,
             ssh_user: "root".to_owned(),
             ssh_learn_host_keys: true,
+            never_pre_approved: Vec::new(),
             forks: 24,
             playbook_silence_seconds: 60,
             keep_run_files_hours: 168,

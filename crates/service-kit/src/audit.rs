@@ -57,3 +57,19 @@ pub async fn record(conn: &mut PgConnection, caller: &Caller, record: Record<'_>
     .await?;
     Ok(())
 }
+
+/// Who did one of these actions to one of these objects, in the order of their names.
+pub async fn list_subjects(
+    conn: &mut PgConnection,
+    objects: &[String],
+    actions: &[&str],
+) -> sqlx::Result<Vec<String>> {
+    let actions: Vec<String> = actions.iter().map(|&action| action.to_owned()).collect();
+    sqlx::query_scalar!(
+        "SELECT DISTINCT subject FROM platform.audit_log WHERE object = ANY($1) AND action = ANY($2) ORDER BY subject",
+        objects,
+        &actions
+    )
+    .fetch_all(conn)
+    .await
+}

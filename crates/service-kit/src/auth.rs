@@ -180,7 +180,7 @@ impl Authenticator {
         }
         let caller = Caller {
             subject: row.subject,
-            roles: row.roles.iter().filter_map(|role| role_of(role)).collect(),
+            roles: roles_of(&row.roles),
             token_id: Some(row.id),
             service: self.service,
             request_id: None,
@@ -232,7 +232,7 @@ pub fn hash(token: &str) -> [u8; 32] {
 }
 
 /// The name of a role as it is stored and sent.
-pub(crate) fn role_name(role: Role) -> &'static str {
+fn role_name(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Operator => "operator",
@@ -242,7 +242,17 @@ pub(crate) fn role_name(role: Role) -> &'static str {
     }
 }
 
-pub(crate) fn role_of(name: &str) -> Option<Role> {
+/// The names of roles as they are stored.
+pub(crate) fn role_names(roles: &[Role]) -> Vec<String> {
+    roles.iter().map(|role| role_name(*role).to_owned()).collect()
+}
+
+/// Stored roles.
+pub(crate) fn roles_of(names: &[String]) -> Vec<Role> {
+    names.iter().filter_map(|name| role_of(name)).collect()
+}
+
+fn role_of(name: &str) -> Option<Role> {
     [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Service]
         .into_iter()
         .find(|r| role_name(*r) == name)

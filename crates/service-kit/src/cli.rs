@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use api_types::access::Role;
 use chrono::{TimeDelta, Utc};
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
@@ -49,6 +50,10 @@ enum Command<A: clap::Args> {
         /// File with a token for the first administrator.
         #[arg(long, env = "ADMIN_TOKEN_FILE")]
         admin_token_file: Option<PathBuf>,
+        /// File with a token for the approver `approver`, for a platform that has no approver any more who could confirm a new
+        /// one.
+        #[arg(long, env = "APPROVER_TOKEN_FILE")]
+        approver_token_file: Option<PathBuf>,
     },
     /// Print the OpenAPI document.
     Openapi,
@@ -81,8 +86,13 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn run<S: Service>(command: Command<S::Settings>) -> anyhow::Result<()> {
     match command {
         Command::Serve { config, settings } => serve::<S>(config, settings).await,
-        Command::Migrate { database, service_token_file, admin_token_file } => {
-            migrate::<S>(database, service_token_file, admin_token_file).await
+        Command::Migrate { database, service_token_file, admin_token_file, approver_token_file } => {
+            let tokens = [
+                (service_token_file, access::service_subject("platform"), Role::Service),
+                (admin_token_file, "admin".to_owned(), Role::Admin),
+                (approver_token_file, "approver".to_owned(), Role::Approver),
+            ];
+            migrate::<S>(database, tokens).await
         }
         Command::Openapi => {
             println!("{}", server::openapi::<S>().to_pretty_json()?);
@@ -125,20 +135,14 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
 
 async fn migrate<S: Service>(
     config: DatabaseConfig,
-    service_token_file: Option<PathBuf>,
-    admin_token_file: Option<PathBuf>,
+    tokens: [(Option<PathBuf>, String, Role); 3],
 ) -> anyhow::Result<()> {
     telemetry::start_logging(LogFormat::Text, "info,sqlx=warn");
     let pool = pools::<S>(&config)?.work;
     database::migrate(&pool, S::SCHEMA, S::migrator())
         .await
         .map_err(|error| anyhow::anyhow!(database::explain(&error)))?;
-    use api_types::access::Role;
-    let tokens = [
-        (service_token_file, access::service_subject("platform"), vec![Role::Service]),
-        (admin_token_file, "admin".to_owned(), vec![Role::Admin]),
-    ];
-    for (file, subject, roles) in tokens {
+    for (file, subject, role) in tokens {
         let Some(file) = file else { continue };
         let token = read_token(&file)?;
         let now = Utc::now();
@@ -147,7 +151,7 @@ async fn migrate<S: Service>(
             &mut conn,
             token.expose_secret(),
             &subject,
-            &roles,
+            &[role],
             now,
             now + TimeDelta::days(365),
         )

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use api_types::access::Role;
+use api_types::access::{PutPerson, Role};
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
 use service_kit::{
     Clock, access,
     database::{self, Pools},
+    people::{self, Written},
     server::{self, Context, Service},
 };
 use sqlx::PgPool;
@@ -94,6 +95,14 @@ impl TestService {
     /// A client for `subject` with these roles.
     pub async fn as_role(&self, subject: &str, roles: &[Role]) -> Http {
         Http::new(&self.base, Some(token(&self.pool, subject, roles).await))
+    }
+
+    /// Writes the record of a person, as two administrators would.
+    pub async fn add_person(&self, subject: &str, email: &str, roles: &[Role]) {
+        let mut connection = self.pool.acquire().await.expect("a connection");
+        let person = PutPerson { emails: vec![email.to_owned()], roles: roles.to_vec() };
+        let written = Written { by: "ada", confirmed_by: Some("alan"), at: self.clock.now() };
+        people::put_person(&mut connection, subject, &person, written).await.expect("a person");
     }
 
     pub async fn viewer(&self) -> Http {

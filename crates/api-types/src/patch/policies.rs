@@ -21,9 +21,36 @@ pub struct StoredPolicy {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub updated_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Who wrote it: its creator, its last editor, and everybody who changed it after its last approved version. None of them
+    /// can approve the change of its runs.
+    #[serde(default)]
+    pub editors: Vec<String>,
+    /// The last version that somebody who did not edit it has approved for its template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<PolicyApproval>,
     /// Patterns that are valid and probably mean something else; empty: none. The policy is stored as it was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<ScheduleHint>,
+}
+
+/// Somebody has agreed that the template of a policy approves the runs of one version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyApproval {
+    pub version: i64,
+    pub by: String,
+    pub at: DateTime<Utc>,
+}
+
+/// Approves a version of a policy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovePolicy {
+    /// The version that was read; 412 if the policy is newer.
+    pub version: i64,
+    #[serde(default)]
+    pub comment: String,
 }
 
 /// A pattern of a policy that probably means something else.

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::is_address;
+
 /// Patches the hosts of clusters: pilots first, approval by e-mail, keys from a Vault.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -165,15 +167,6 @@ fn updates_all_packages(command: &str) -> bool {
             }
     };
     command.len() <= 1000 && parts.iter().all(is_known)
-}
-
-fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
-    };
-    text.len() <= 254 && is_plain(local) && is_plain(domain)
 }
 
 fn is_path(text: &str) -> bool {

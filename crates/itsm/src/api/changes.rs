@@ -1,14 +1,14 @@
 //! `/itsm/changes`: opened, listed, read, edited.
 
 use api_types::{
-    itsm::{Change, Conflicts, CreateChange, Template, UpdateChange},
+    itsm::{Change, Conflicts, CreateChange, PutTemplate, Template, UpdateChange},
     page::Page,
     problem::Problem,
 };
 use axum::extract::State;
 use domain::ids::ChangeId;
 use service_kit::{
-    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
+    Admin, ApiResult, Approver, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
     extract::{Created, Tagged},
     page::PageRequest,
 };
@@ -84,9 +84,34 @@ pub async fn list_conflicts(
     changes::list_conflicts(&app, &id).await.map(Json)
 }
 
-/// List the templates that approve standard changes.
+/// List the templates that approve standard changes, in the order of their names.
 #[utoipa::path(get, path = "/itsm/templates", tag = "changes",
     responses((status = 200, body = Vec<Template>), (status = "4XX", body = Problem)))]
-pub async fn list_templates(_: Viewer) -> Json<Vec<Template>> {
-    Json(templates::list_templates())
+pub async fn list_templates(State(app): State<App>, _: Viewer) -> ApiResult<Json<Vec<Template>>> {
+    templates::list_templates(&app).await.map(Json)
+}
+
+/// Write a template. It approves nothing until an approver who did not write it approves it.
+#[utoipa::path(put, path = "/itsm/templates/{name}", tag = "changes", request_body = PutTemplate,
+    params(("name" = String, Path, description = "template")),
+    responses((status = 200, body = Template), (status = "4XX", body = Problem)))]
+pub async fn put_template(
+    State(app): State<App>,
+    caller: Admin,
+    Path(name): Path<String>,
+    Json(request): Json<PutTemplate>,
+) -> ApiResult<Json<Template>> {
+    templates::put_template(&app, &caller, &name, &request).await.map(Json)
+}
+
+/// Approve a template that somebody else wrote.
+#[utoipa::path(post, path = "/itsm/templates/{name}/approve", tag = "changes",
+    params(("name" = String, Path, description = "template")),
+    responses((status = 200, body = Template), (status = "4XX", body = Problem)))]
+pub async fn approve_template(
+    State(app): State<App>,
+    caller: Approver,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Template>> {
+    templates::approve_template(&app, &caller, &name).await.map(Json)
 }

@@ -19,6 +19,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(changes::get_change, changes::update_change))
         .routes(routes!(changes::list_conflicts))
         .routes(routes!(changes::list_templates))
+        .routes(routes!(changes::put_template))
+        .routes(routes!(changes::approve_template))
         .routes(routes!(verbs::submit_change))
         .routes(routes!(verbs::approve_change))
         .routes(routes!(verbs::reject_change))

@@ -1,56 +1,122 @@
-//! Templates of standard changes: work that was assessed once and is approved when it is submitted.
+//! Templates of standard changes: work that was assessed once and is approved when it is submitted. An administrator writes
+//! them, and an approver who did not write them agrees.
 
-use api_types::itsm::{Change, Risk, Template};
+use api_types::itsm::{Change, PutTemplate, Template};
 use chrono::TimeDelta;
-use service_kit::{ApiError, ApiResult, problem_types};
+use service_kit::{
+    ApiError, ApiResult, Caller, FieldErrors, audit,
+    duties::{self, Decider, Part},
+    problem_types,
+};
+use sqlx::PgConnection;
 
-/// The catalogue. It is part of the program, because a template that an operator could add would let them approve.
-pub fn list_templates() -> Vec<Template> {
-    vec![
-        Template {
-            name: "monthly-baseline".to_owned(),
-            description: "scheduled installation of the month's published updates by a policy, in its window"
-                .to_owned(),
-            max_risk: Risk::Moderate,
-            max_span_hours: 7 * 24,
-        },
-        Template {
-            name: "product-release".to_owned(),
-            description:
-                "rollout of a product's patch release to customers, tier by tier, by its type's rules"
-                    .to_owned(),
-            max_risk: Risk::Moderate,
-            max_span_hours: 100 * 24,
-        },
-    ]
+use super::checks;
+use crate::{state::App, store::templates as store};
+
+/// Everybody looks at a template again within this time.
+const LONGEST_LIFE: TimeDelta = TimeDelta::days(366);
+/// The longest span of a change.
+const MAX_SPAN_HOURS: u32 = 100 * 24;
+
+pub async fn list_templates(app: &App) -> ApiResult<Vec<Template>> {
+    Ok(store::list_templates(&mut *app.pool.acquire().await?).await?)
 }
 
-pub fn find_template(name: &str) -> Option<Template> {
-    list_templates().into_iter().find(|template| template.name == name)
+pub async fn find_template(conn: &mut PgConnection, name: &str) -> ApiResult<Option<Template>> {
+    Ok(store::list_templates(conn).await?.into_iter().find(|template| template.name == name))
+}
+
+pub async fn put_template(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    request: &PutTemplate,
+) -> ApiResult<Template> {
+    let now = app.clock.now();
+    let mut errors = FieldErrors::default();
+    let is_name = (1..=60).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    errors.require(is_name, "name", "must be 1 to 60 of `a-z 0-9 -`");
+    errors.require_line("/description", &request.description, checks::NAME);
+    errors.require_line("/owner", &request.owner, checks::NAME);
+    errors.require(
+        (1..=MAX_SPAN_HOURS).contains(&request.max_span_hours),
+        "/max_span_hours",
+        format!("must be 1 to {MAX_SPAN_HOURS}"),
+    );
+    errors.require(
+        request.expires_at > now && request.expires_at <= now + LONGEST_LIFE,
+        "/expires_at",
+        format!("must be in the future and at most {} days ahead", LONGEST_LIFE.num_days()),
+    );
+    errors.finish()?;
+    let mut tx = app.pool.begin().await?;
+    let before = store::lock_template(&mut tx, name).await?;
+    store::put_template(&mut tx, name, request, &caller.subject, now).await?;
+    let template = store::lock_template(&mut tx, name).await?.ok_or_else(|| no_template(name))?;
+    let record = audit::Record::new("put_template", object(name)).before(&before).after(&template);
+    audit::record(&mut tx, caller, record).await?;
+    tx.commit().await?;
+    Ok(template)
+}
+
+pub async fn approve_template(app: &App, caller: &Caller, name: &str) -> ApiResult<Template> {
+    let mut tx = app.pool.begin().await?;
+    let before = store::lock_template(&mut tx, name).await?.ok_or_else(|| no_template(name))?;
+    let decider = Decider::of_caller(&mut tx, caller).await?;
+    let parts = [Part::new("edited", &before.updated_by)];
+    if let Err(refused) = duties::may_decide(&decider, &format!("template `{name}`"), parts) {
+        tx.rollback().await?;
+        duties::record_refusal(&app.pool, caller, "approve_template", object(name), &refused).await?;
+        return Err(refused);
+    }
+    store::approve_template(&mut tx, name, &caller.subject, app.clock.now()).await?;
+    let template = store::lock_template(&mut tx, name).await?.ok_or_else(|| no_template(name))?;
+    let record = audit::Record::new("approve_template", object(name)).before(&before).after(&template);
+    audit::record(&mut tx, caller, record).await?;
+    tx.commit().await?;
+    Ok(template)
 }
 
 /// The template that approves this standard change, or why none does.
-pub fn approving_template(change: &Change) -> ApiResult<Template> {
-    let template = change.template.as_deref().and_then(find_template).ok_or_else(|| {
+pub async fn approving_template(app: &App, conn: &mut PgConnection, change: &Change) -> ApiResult<Template> {
+    let name = change.template.as_deref().unwrap_or_default();
+    let template = find_template(conn, name).await?.ok_or_else(|| {
         ApiError::new(
             problem_types::TEMPLATE_MISSING,
             "this standard change has no template of the catalogue; /itsm/templates lists them",
         )
     })?;
+    let does_not_fit = |reason: String| Err(ApiError::new(problem_types::TEMPLATE_DOES_NOT_FIT, reason));
+    if !template.is_in_force(app.clock.now()) {
+        return does_not_fit(format!(
+            "template `{name}` has expired or is not approved; ask its owner `{}`, or open a normal change",
+            template.owner
+        ));
+    }
+    if change.plan_hash.is_some() && change.preapproved_by.is_none() {
+        return does_not_fit(format!(
+            "template `{name}` approves only the plans of policies that somebody else has approved; open a normal change"
+        ));
+    }
     if change.risk > template.max_risk {
-        return Err(ApiError::new(
-            problem_types::TEMPLATE_DOES_NOT_FIT,
-            format!("its risk is higher than template `{}` approves; open a normal change", template.name),
+        return does_not_fit(format!(
+            "its risk is higher than template `{name}` approves; open a normal change"
         ));
     }
     if change.end_at - change.start_at > TimeDelta::hours(i64::from(template.max_span_hours)) {
-        return Err(ApiError::new(
-            problem_types::TEMPLATE_DOES_NOT_FIT,
-            format!(
-                "its span is longer than the {} hours that template `{}` approves; open a normal change",
-                template.max_span_hours, template.name
-            ),
+        return does_not_fit(format!(
+            "its span is longer than the {} hours that template `{name}` approves; open a normal change",
+            template.max_span_hours
         ));
     }
     Ok(template)
+}
+
+fn no_template(name: &str) -> ApiError {
+    ApiError::not_found(format!("template `{name}`"))
+}
+
+fn object(name: &str) -> String {
+    format!("template/{name}")
 }

@@ -34,6 +34,7 @@ struct ChangeRow {
     backout_plan: String,
     test_plan: String,
     template: Option<String>,
+    preapproved_by: Option<String>,
     approver_emails: Vec<String>,
     evidence: Value,
     close_evidence: Option<Value>,
@@ -74,6 +75,7 @@ impl TryFrom<ChangeRow> for Numbered<Change> {
             backout_plan: row.backout_plan,
             test_plan: row.test_plan,
             template: row.template,
+            preapproved_by: row.preapproved_by,
             approver_emails: row.approver_emails,
             evidence: row.evidence,
             close_evidence: row.close_evidence,
@@ -110,9 +112,9 @@ pub async fn insert_change(
     let row = sqlx::query_as!(
         ChangeRow,
         "INSERT INTO itsm.changes (kind, state, short_description, description, risk, requested_by, opened_by,
-             assignment_group, ci_ids, plan_hash, start_at, end_at, implementation_plan, backout_plan, test_plan,
-             template, approver_emails, evidence, created_at, updated_at)
-         VALUES ($1, 'draft', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)
+             edited_by, assignment_group, ci_ids, plan_hash, start_at, end_at, implementation_plan, backout_plan, test_plan,
+             template, approver_emails, evidence, created_at, updated_at, preapproved_by)
+         VALUES ($1, 'draft', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20)
          RETURNING *",
         to_text(&request.kind)?,
         request.short_description,
@@ -120,6 +122,7 @@ pub async fn insert_change(
         to_text(&request.risk)?,
         opening.requested_by,
         opening.opened_by,
+        &request.editors,
         request.assignment_group,
         &ci_names(&request.ci_ids),
         request.plan_hash,
@@ -132,6 +135,7 @@ pub async fn insert_change(
         &request.approver_emails,
         request.evidence,
         opening.now,
+        request.preapproved_by,
     )
     .fetch_one(conn)
     .await?;

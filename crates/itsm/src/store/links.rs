@@ -10,7 +10,10 @@ use uuid::Uuid;
 pub struct ApprovalLink {
     pub id: Uuid,
     pub change_id: String,
+    /// The address that it was sent to.
     pub approver: String,
+    /// The person as whom it decides; `None` for links of earlier versions, which belong to whoever has the address.
+    pub subject: Option<String>,
     pub plan_hash: Option<String>,
     pub expires_at: DateTime<Utc>,
     pub used_at: Option<DateTime<Utc>>,
@@ -23,14 +26,15 @@ pub async fn insert_link(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO itsm.approval_links (id, change_number, approver, plan_hash, created_at, expires_at)
-         SELECT $1, number, $3, $4, $5, $6 FROM itsm.changes WHERE id = $2",
+        "INSERT INTO itsm.approval_links (id, change_number, approver, plan_hash, created_at, expires_at, subject)
+         SELECT $1, number, $3, $4, $5, $6, $7 FROM itsm.changes WHERE id = $2",
         link.id,
         link.change_id,
         link.approver,
         link.plan_hash,
         now,
         link.expires_at,
+        link.subject,
     )
     .execute(conn)
     .await?;
@@ -41,7 +45,7 @@ pub async fn find_link(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option
     sqlx::query_as!(
         ApprovalLink,
         "SELECT links.id, changes.id AS change_id, links.approver, links.plan_hash, links.expires_at, links.used_at,
-             links.voided_at
+             links.voided_at, links.subject
          FROM itsm.approval_links links JOIN itsm.changes changes ON changes.number = links.change_number
          WHERE links.id = $1",
         id

@@ -6,6 +6,7 @@ pub mod incidents;
 pub mod links;
 pub mod notifications;
 pub mod problems;
+pub mod templates;
 
 use domain::ids::CiId;
 use service_kit::text_enum::from_text;

@@ -1,5 +1,6 @@
 //! Changes opened, read, listed.
 
+use api_types::access::Role;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use crate::lab::{HASH, Lab, OTHER_HASH, post_with, with};
 #[tokio::test(flavor = "multi_thread")]
 async fn change_is_opened_as_a_draft_in_the_callers_name() {
     let lab = Lab::start().await;
+    lab.service.add_person("arjun", "arjun@example.org", &[Role::Approver]).await;
     let body = with(
         lab.normal(),
         &[

@@ -64,6 +64,34 @@ async fn change_opened_by_a_service_belongs_to_the_person_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_wrote_what_a_service_does_cannot_approve_it_in_any_spelling() {
+    let lab = Lab::start().await;
+    let service = test_support::Http::new(&lab.service.base, Some(lab.service.service_token().to_owned()));
+    let more = [("requested_by", json!("schedule:p")), ("editors", json!(["Arjun", "anna@example.org"]))];
+    let body = with(lab.normal(), &more);
+    lab.operator.post("/itsm/changes", &with(lab.normal(), &more[1..])).await.expect_problem(403);
+    let change = service.post("/itsm/changes", &body).await.expect(201);
+    assert_eq!(change["edited_by"], json!(["Arjun", "anna@example.org"]));
+    let path = format!("/itsm/changes/{}", change["id"].as_str().unwrap());
+    service.post(&format!("{path}/submit"), &json!({})).await.expect(200);
+    // Anna's subject is another one than her address.
+    lab.service.add_person("anna", "anna@example.org", &[Role::Approver]).await;
+    for http in [&lab.approver, &lab.person("anna", &[Role::Approver]).await] {
+        let refused = http.post(&format!("{path}/approve"), &json!({})).await.expect_problem(403);
+        assert!(refused["detail"].as_str().unwrap().contains("edited"), "{refused}");
+    }
+    let audited = lab.audited(&path.replace("/itsm/changes", "change")).await;
+    let refusals = audited.iter().filter(|record| record["action"] == "refuse_approve_change");
+    let subjects: Vec<&str> = refusals.map(|record| record["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["arjun", "anna"]);
+    lab.person("carol", &[Role::Approver])
+        .await
+        .post(&format!("{path}/approve"), &json!({}))
+        .await
+        .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn second_approval_by_one_person_changes_nothing_and_anothers_is_refused() {
     let lab = Lab::start().await;
     let path = lab.approved(&lab.normal()).await;

@@ -118,7 +118,7 @@ async fn standard_change_is_approved_by_its_template_as_it_is_submitted() {
     let change = lab.operator.post(&format!("{path}/submit"), &json!({})).await.expect(200);
     assert_eq!(change["state"], "approved");
     assert_eq!(change["approvals"][0]["approver"], "template:monthly-baseline");
-    lab.operator.post(&format!("{path}/execute"), &json!({"plan_hash": HASH})).await.expect(200);
+    lab.operator.post(&format!("{path}/execute"), &json!({})).await.expect(200);
 
     for (field, value) in [("template", json!("made-up")), ("template", Value::Null)] {
         let problem = lab
@@ -143,4 +143,74 @@ async fn approver_withdraws_an_approval_until_the_work_begins() {
     assert_eq!(change["state"], "rejected");
     assert_eq!(change["approvals"][1]["decision"], "rejected");
     lab.operator.post(&format!("{path}/execute"), &json!({"plan_hash": HASH})).await.expect_problem(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn template_approves_a_plan_only_if_a_service_says_who_agreed() {
+    let lab = Lab::start().await;
+    let plan = with(lab.standard(), &[("plan_hash", json!(HASH))]);
+    let path = lab.draft(&plan).await;
+    let refused = lab.operator.post(&format!("{path}/submit"), &json!({})).await.expect_problem(409);
+    assert_eq!(kind_of(&refused), "/problems/template-does-not-fit");
+    // The same plan put into a change that was approved without one.
+    let path = lab.submitted(&lab.standard()).await;
+    let edited = lab.operator.patch(&path, &json!({ "plan_hash": HASH })).await.expect(200);
+    assert_eq!(edited["state"], "draft");
+    lab.operator.post(&format!("{path}/submit"), &json!({})).await.expect_problem(409);
+
+    let agreed = with(plan, &[("preapproved_by", json!("carol")), ("requested_by", json!("schedule:p"))]);
+    lab.operator.post("/itsm/changes", &agreed).await.expect_problem(403);
+    let service = test_support::Http::new(&lab.service.base, Some(lab.service.service_token().to_owned()));
+    let change = service.post("/itsm/changes", &agreed).await.expect(201);
+    let path = format!("/itsm/changes/{}", change["id"].as_str().unwrap());
+    let change = service.post(&format!("{path}/submit"), &json!({})).await.expect(200);
+    assert_eq!(change["state"], "approved");
+    assert!(change["approvals"][0]["comment"].as_str().unwrap().ends_with("approved by carol"), "{change:#}");
+    lab.operator.post(&format!("{path}/execute"), &json!({"plan_hash": HASH})).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn template_is_written_by_one_person_approved_by_another_and_expires() {
+    let clock = Clock::fixed(Utc::now());
+    let lab = Lab::at(itsm::Settings::default(), clock.clone()).await;
+    let (ada, path) = (lab.service.admin().await, "/itsm/templates/certificates");
+    let template = json!({ "description": "renewal of certificates", "max_risk": "low", "max_span_hours": 4,
+        "owner": "anna", "expires_at": clock.now() + TimeDelta::days(30) });
+    lab.operator.put(path, &template).await.expect_problem(403);
+    for (field, value) in [
+        ("expires_at", json!(clock.now() + TimeDelta::days(400))),
+        ("max_span_hours", json!(0)),
+        ("owner", json!("")),
+    ] {
+        let problem = ada.put(path, &with(template.clone(), &[(field, value)])).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], format!("/{field}"));
+    }
+    assert_eq!(ada.put(path, &template).await.expect(200)["approved_by"], Value::Null);
+    let short = with(
+        lab.standard(),
+        &[
+            ("template", json!("certificates")),
+            ("risk", json!("low")),
+            ("end_at", json!(lab.now() + TimeDelta::hours(2))),
+        ],
+    );
+    let change = lab.draft(&short).await;
+    let submit = format!("{change}/submit");
+    lab.operator.post(&submit, &json!({})).await.expect_problem(409);
+    let both = lab.person("ada", &[Role::Admin, Role::Approver]).await;
+    let refused = both.post(&format!("{path}/approve"), &json!({})).await.expect_problem(403);
+    assert!(refused["detail"].as_str().unwrap().contains("`ada` edited template"), "{refused:#}");
+    assert_eq!(lab.audited("template/certificates").await[1]["action"], "refuse_approve_template");
+    assert_eq!(
+        lab.approver.post(&format!("{path}/approve"), &json!({})).await.expect(200)["approved_by"],
+        "arjun"
+    );
+    assert_eq!(lab.operator.post(&submit, &json!({})).await.expect(200)["state"], "approved");
+
+    clock.advance(TimeDelta::days(31));
+    let late =
+        with(short, &[("start_at", json!(lab.now())), ("end_at", json!(lab.now() + TimeDelta::hours(2)))]);
+    let change = lab.draft(&late).await;
+    let refused = lab.operator.post(&format!("{change}/submit"), &json!({})).await.expect_problem(409);
+    assert!(refused["detail"].as_str().unwrap().contains("ask its owner `anna`"), "{refused:#}");
 }

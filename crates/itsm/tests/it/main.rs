@@ -6,6 +6,7 @@ mod mailbox;
 mod receiver;
 
 mod approve_page;
+mod approvers;
 mod bad_input;
 mod changes;
 mod conflicts;

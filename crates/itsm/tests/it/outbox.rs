@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use api_types::access::Role;
 use hmac::{Hmac, KeyInit, Mac};
 use itsm::Settings;
 use secrecy::SecretString;
@@ -106,6 +107,9 @@ async fn approvers_are_asked_by_mail_for_every_version_they_must_decide_on() {
     let (settings, _secret) = settings(&mailbox, &receiver);
     let lab = Lab::with(settings).await;
     let approvers = json!(["arjun@example.org", "anna@example.org"]);
+    for subject in ["arjun", "anna"] {
+        lab.service.add_person(subject, &format!("{subject}@example.org"), &[Role::Approver]).await;
+    }
     let path = lab.submitted(&with(lab.normal(), &[("approver_emails", approvers)])).await;
     let delivered = |count: usize| {
         move |page: &Value| {

@@ -6,10 +6,12 @@ use serde_json::json;
 
 use crate::lab::Lab;
 
-const OPERATIONS: [(&str, &str, &[Role]); 24] = {
+const OPERATIONS: [(&str, &str, &[Role]); 32] = {
     const READ: &[Role] = &[Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Service];
     const WORK: &[Role] = &[Role::Operator, Role::Admin, Role::Service];
     const DECIDE: &[Role] = &[Role::Approver];
+    const ADMIN: &[Role] = &[Role::Admin];
+    const CONFIRM: &[Role] = &[Role::Approver, Role::Admin];
     [
         ("GET", "/itsm/changes", READ),
         ("POST", "/itsm/changes", WORK),
@@ -24,6 +26,14 @@ const OPERATIONS: [(&str, &str, &[Role]); 24] = {
         ("POST", "/itsm/changes/CHG0000001/fail", WORK),
         ("POST", "/itsm/changes/CHG0000001/cancel", WORK),
         ("GET", "/itsm/templates", READ),
+        ("PUT", "/itsm/templates/other", ADMIN),
+        ("POST", "/itsm/templates/other/approve", DECIDE),
+        ("GET", "/access/people", READ),
+        ("PUT", "/access/people/vera", ADMIN),
+        ("DELETE", "/access/people/vera", ADMIN),
+        ("GET", "/access/approvers", READ),
+        ("GET", "/access/proposals", READ),
+        ("POST", "/access/proposals/00000000-0000-7000-8000-000000000000/reject", CONFIRM),
         ("GET", "/itsm/incidents", READ),
         ("POST", "/itsm/incidents", WORK),
         ("PATCH", "/itsm/incidents/INC0000001", WORK),

@@ -1,11 +1,15 @@
 //! `/patch/policies`.
 
-use api_types::{page::Page, patch::StoredPolicy, problem::Problem};
+use api_types::{
+    page::Page,
+    patch::{ApprovePolicy, StoredPolicy},
+    problem::Problem,
+};
 use axum::{extract::State, http::StatusCode};
 use domain::{ids::PolicyId, policy::Policy};
 use serde_json::{Map, Value};
 use service_kit::{
-    ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Viewer,
+    ApiResult, Approver, IdempotencyKey, IfMatch, Json, Operator, Path, Viewer,
     extract::{Created, Tagged},
     page::PageRequest,
 };
@@ -14,11 +18,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, app::policies};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_policies, create_policy)).routes(routes!(
-        get_policy,
-        update_policy,
-        delete_policy
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list_policies, create_policy))
+        .routes(routes!(get_policy, update_policy, delete_policy))
+        .routes(routes!(approve_policy))
 }
 
 /// Create a policy.
@@ -71,6 +74,20 @@ async fn update_policy(
     Json(changes): Json<Map<String, Value>>,
 ) -> ApiResult<Tagged<StoredPolicy>> {
     policies::update_policy(&app, &caller, &id, &if_match, changes).await.map(Tagged::of)
+}
+
+/// Approve a version of a policy, so that its template approves its runs. An editor of the policy may not. The next change of
+/// the policy needs another approval.
+#[utoipa::path(post, path = "/patch/policies/{id}/approve", tag = "policies", request_body = ApprovePolicy,
+    params(("id" = String, Path, description = "policy")),
+    responses((status = 200, body = StoredPolicy), (status = "4XX", body = Problem)))]
+async fn approve_policy(
+    State(app): State<App>,
+    caller: Approver,
+    Path(id): Path<PolicyId>,
+    Json(request): Json<ApprovePolicy>,
+) -> ApiResult<Tagged<StoredPolicy>> {
+    policies::approve_policy(&app, &caller, &id, &request).await.map(Tagged::of)
 }
 
 /// Delete a policy and its results; refused while a run of it has not ended.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use advisories::{OsRelease, os_key};
 use api_types::{
+    access::is_address,
     cmdb::Ci,
     page::Page,
-    patch::{EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, ScheduleHint, StoredPolicy},
+    patch::{
+        ApprovePolicy, EffectivePolicy, Occurrence, PolicyConflict, PolicyPreview, ScheduleHint, StoredPolicy,
+    },
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
@@ -17,11 +20,14 @@ use domain::{
 use serde_json::{Map, Value};
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
-    extract::parse_json,
+    duties::{self, Decider, Part},
+    extract::{etag, parse_json},
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
 };
+
+use sqlx::PgConnection;
 
 pub use crate::store::policies::{find_policy, list_scheduled};
 
@@ -34,6 +40,7 @@ const MAX_POLICIES: i64 = 10_000;
 const MAX_TAG_BYTES: usize = 200;
 /// The maximum of ITSM for one approval.
 const MAX_APPROVERS: usize = 20;
+const MAX_COMMENT: usize = 4_000;
 
 /// In the order of their ids.
 pub(crate) async fn list_policies(app: &App, request: &PageRequest) -> ApiResult<Page<StoredPolicy>> {
@@ -62,6 +69,7 @@ pub(crate) async fn create_policy(
         Begun::Replay(stored) => return Ok(stored),
         Begun::New(ticket) => ticket,
     };
+    refuse_wrong_approvers(&mut transaction, &policy, &[], &[caller.subject.clone()]).await?;
     store::lock_results_for_change(&mut transaction).await?;
     let no =
         store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
@@ -96,6 +104,9 @@ pub(crate) async fn update_policy(
         return Err(ApiError::invalid("/id", "cannot be changed: history and results are kept under it"));
     }
     check(app, &policy)?;
+    let editors: Vec<String> = before.editors.iter().chain([&caller.subject]).cloned().collect();
+    let known = &before.policy.change.approver_emails;
+    refuse_wrong_approvers(&mut transaction, &policy, known, &editors).await?;
     store::hosts::mark_hosts_with_results(&mut transaction, no).await?;
     store::policies::update_policy(&mut transaction, no, &policy, &caller.subject, now).await?;
     store::hosts::mark_selected(&mut transaction, no).await?;
@@ -105,6 +116,60 @@ pub(crate) async fn update_policy(
     transaction.commit().await?;
     package_set_matching::try_recompute_due(app).await;
     Ok(stored)
+}
+
+/// Approves the version of a policy that was read, so that its template approves its runs. An editor of the policy cannot.
+pub(crate) async fn approve_policy(
+    app: &App,
+    caller: &Caller,
+    id: &PolicyId,
+    request: &ApprovePolicy,
+) -> ApiResult<StoredPolicy> {
+    if request.comment.chars().count() > MAX_COMMENT {
+        return Err(ApiError::invalid("/comment", format!("must be at most {MAX_COMMENT} characters")));
+    }
+    let mut transaction = app.pool.begin().await?;
+    let (no, before) = store::policies::lock_policy(&mut transaction, id).await?;
+    if request.version != before.version {
+        return Err(ApiError::stale(&etag(before.version)));
+    }
+    if before.policy.change.standard_template.is_none() {
+        let reason = format!(
+            "policy `{id}` names no template that would approve its runs; a person approves each of them"
+        );
+        return Err(ApiError::new(problem_types::NOTHING_TO_DO, reason));
+    }
+    let decider = Decider::of_caller(&mut transaction, caller).await?;
+    let parts = before.editors.iter().map(|editor| Part::new("edited", editor));
+    if let Err(refused) = duties::may_decide(&decider, &format!("policy `{id}`"), parts) {
+        transaction.rollback().await?;
+        duties::record_refusal(&app.pool, caller, "approve_policy", object(id), &refused).await?;
+        return Err(refused);
+    }
+    store::policies::approve_policy(&mut transaction, no, &caller.subject, app.clock.now()).await?;
+    let stored = store::policies::get_policy(&mut transaction, id).await?;
+    let record =
+        audit::Record::new("approve_policy", object(id)).before(&before.approval).after(&stored.approval);
+    let comment = Some(request.comment.as_str()).filter(|comment| !comment.is_empty());
+    audit::record(&mut transaction, caller, record.reason(comment)).await?;
+    transaction.commit().await?;
+    Ok(stored)
+}
+
+/// The request for approval goes only to people who may approve the runs of the policy. Addresses that it has already stay: people
+/// come and go, and a run leaves out those who may not.
+async fn refuse_wrong_approvers(
+    conn: &mut PgConnection,
+    policy: &Policy,
+    known: &[String],
+    editors: &[String],
+) -> ApiResult<()> {
+    let addresses = &policy.change.approver_emails;
+    let parts = editors.iter().map(|editor| Part::new("edited", editor));
+    let wrong = duties::wrong_addresses(conn, addresses, parts).await?;
+    let new = wrong.into_iter().filter(|(index, _)| !known.contains(&addresses[*index]));
+    let errors = new.map(|(index, reason)| (format!("/change/approver_emails/{index}"), reason));
+    errors.collect::<FieldErrors>().finish()
 }
 
 pub(crate) async fn delete_policy(
@@ -203,15 +268,6 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
 
 fn pointer_part(key: &str) -> String {
     key.chars().take(60).collect::<String>().replace('~', "~0").replace('/', "~1")
-}
-
-fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
-    };
-    text.len() <= 254 && is_plain(local) && is_plain(domain)
 }
 
 fn is_webhook(text: &str) -> bool {

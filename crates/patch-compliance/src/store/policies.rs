@@ -1,7 +1,7 @@
 //! Policies.
 
 use advisories::os_key;
-use api_types::patch::{ScheduleHint, StoredPolicy};
+use api_types::patch::{PolicyApproval, ScheduleHint, StoredPolicy};
 use chrono::{DateTime, Utc};
 use domain::{ids::PolicyId, policy::Policy};
 use serde_json::Value;
@@ -14,12 +14,26 @@ struct Row {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     updated_by: String,
+    created_by: Option<String>,
+    editors: Vec<String>,
+    approved_version: Option<i64>,
+    approved_by: Option<String>,
+    approved_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
     fn into_policy(self) -> ApiResult<StoredPolicy> {
         let policy: Policy = serde_json::from_value(self.body)?;
+        let mut editors = self.editors;
+        editors.extend(self.created_by.clone());
+        editors.push(self.updated_by.clone());
+        editors.sort();
+        editors.dedup();
+        let approval = self.approved_version.zip(self.approved_by).zip(self.approved_at);
         Ok(StoredPolicy {
+            created_by: self.created_by,
+            editors,
+            approval: approval.map(|((version, by), at)| PolicyApproval { version, by, at }),
             hints: ScheduleHint::list(&policy),
             policy,
             version: self.version,
@@ -38,7 +52,9 @@ fn selected_os(policy: &Policy) -> Option<String> {
 pub async fn find_policy(conn: &mut PgConnection, id: &PolicyId) -> ApiResult<Option<StoredPolicy>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT body, version, created_at, updated_at, updated_by FROM patch.policies WHERE id = $1",
+        "SELECT body, version, created_at, updated_at, updated_by, created_by, editors, approved_version, approved_by,
+             approved_at
+         FROM patch.policies WHERE id = $1",
         id.as_str()
     )
     .fetch_optional(conn)
@@ -67,8 +83,9 @@ pub async fn list_policies(
 ) -> ApiResult<Vec<StoredPolicy>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT body, version, created_at, updated_at, updated_by FROM patch.policies
-           WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2"#,
+        r#"SELECT body, version, created_at, updated_at, updated_by, created_by, editors, approved_version, approved_by,
+               approved_at
+           FROM patch.policies WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2"#,
         after,
         limit
     )
@@ -78,13 +95,16 @@ pub async fn list_policies(
 }
 
 /// Enabled policies with a schedule.
-pub async fn list_scheduled(conn: &mut PgConnection) -> ApiResult<Vec<Policy>> {
-    let bodies = sqlx::query_scalar!(
-        "SELECT body FROM patch.policies WHERE body ? 'schedule' AND (body -> 'enabled')::boolean ORDER BY id"
+pub async fn list_scheduled(conn: &mut PgConnection) -> ApiResult<Vec<StoredPolicy>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT body, version, created_at, updated_at, updated_by, created_by, editors, approved_version, approved_by,
+             approved_at
+         FROM patch.policies WHERE body ? 'schedule' AND (body -> 'enabled')::boolean ORDER BY id"
     )
     .fetch_all(conn)
     .await?;
-    Ok(bodies.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+    rows.into_iter().map(Row::into_policy).collect()
 }
 
 /// Returns the new policy's number; `None` if the id is taken.
@@ -96,8 +116,8 @@ pub async fn insert_policy(
 ) -> ApiResult<Option<i32>> {
     let no = sqlx::query_scalar!(
         "INSERT INTO patch.policies (id, body, target_tags, os_key, patch_level, level_ends, max_scan_age_hours,
-             created_at, updated_at, updated_by, max_feed_age_hours)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (id) DO NOTHING RETURNING no",
+             created_at, updated_at, updated_by, max_feed_age_hours, created_by, editors)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $9, ARRAY[$9]) ON CONFLICT (id) DO NOTHING RETURNING no",
         policy.id.as_str(),
         serde_json::to_value(policy)?,
         serde_json::to_value(&policy.target_ci_tags)?,
@@ -124,7 +144,8 @@ pub async fn update_policy(
 ) -> ApiResult<i64> {
     let version = sqlx::query_scalar!(
         "UPDATE patch.policies SET body = $2, target_tags = $3, os_key = $4, patch_level = $5, level_ends = $6,
-             max_scan_age_hours = $7, updated_at = $8, updated_by = $9, max_feed_age_hours = $10, version = version + 1
+             max_scan_age_hours = $7, updated_at = $8, updated_by = $9, max_feed_age_hours = $10, version = version + 1,
+             editors = CASE WHEN approved_version = version THEN ARRAY[$9] ELSE array_append(array_remove(editors, $9), $9) END
          WHERE no = $1 RETURNING version",
         no,
         serde_json::to_value(policy)?,
@@ -140,6 +161,19 @@ pub async fn update_policy(
     .fetch_one(conn)
     .await?;
     Ok(version)
+}
+
+/// Records that somebody has approved the present version.
+pub async fn approve_policy(conn: &mut PgConnection, no: i32, by: &str, now: DateTime<Utc>) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.policies SET approved_version = version, approved_by = $2, approved_at = $3 WHERE no = $1",
+        no,
+        by,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 pub async fn delete_policy(conn: &mut PgConnection, no: i32) -> ApiResult<()> {

@@ -1,3 +1,4 @@
+use api_types::access::Role;
 use reqwest::Method;
 use serde_json::json;
 
@@ -208,4 +209,51 @@ async fn preview_needs_the_cmdb() {
     let Platform { cmdb, operator, .. } = platform;
     cmdb.stop().await;
     operator.get("/patch/policies/p/preview").await.expect_problem(503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_for_approval_goes_only_to_people_who_did_not_write_the_policy() {
+    let platform = Platform::start().await;
+    for (subject, roles) in [
+        ("arjun", &[Role::Approver] as &[Role]),
+        ("olivia", &[Role::Operator, Role::Approver]),
+        ("vera", &[Role::Viewer]),
+    ] {
+        platform.patch.add_person(subject, &format!("{subject}@example.org"), roles).await;
+    }
+    let policy = |addresses: serde_json::Value| json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" }, "change": { "approver_emails": addresses } });
+    for (address, reason) in [
+        ("mallory@example.org", "belongs to nobody who may approve"),
+        ("vera@example.org", "does not have the role `approver`"),
+        ("olivia@example.org", "who edited this"),
+    ] {
+        let asked = policy(json!(["arjun@example.org", address]));
+        let problem = platform.operator.post("/patch/policies", &asked).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "/change/approver_emails/1", "{problem:#}");
+        assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(reason), "{problem:#}");
+    }
+    platform.operator.post("/patch/policies", &policy(json!(["Arjun@example.org"]))).await.expect(201);
+    // Who has left since stays in the policy until somebody changes the addresses.
+    platform.patch.add_person("arjun", "arjun@example.org", &[Role::Viewer]).await;
+    let changed = platform.operator.patch("/patch/policies/p", &json!({ "retries": 1 })).await.expect(200);
+    assert_eq!((&changed["created_by"], &changed["editors"]), (&json!("olivia"), &json!(["olivia"])));
+}
+
+/// A policy of an earlier version has no editors of its own: the audit log has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn editors_of_policies_of_an_earlier_version_come_from_the_audit_log() {
+    let platform = Platform::start().await;
+    platform.add_policy("p", json!({ "env": "dev" }), None).await;
+    let amy = platform.patch.as_role("amy", &[Role::Operator]).await;
+    amy.patch("/patch/policies/p", &json!({ "retries": 1 })).await.expect(200);
+    platform.operator.patch("/patch/policies/p", &json!({ "retries": 2 })).await.expect(200);
+    let migration = include_str!("../../../../migrations/patch/20261204200000_policy_editors.sql");
+    let fill = &migration
+        [migration.find("WITH created").unwrap()..migration.find("ALTER TABLE patch.runs").unwrap()];
+    let pool = &platform.patch.pool;
+    sqlx::query("UPDATE patch.policies SET editors = '{}', created_by = NULL").execute(pool).await.unwrap();
+    assert_eq!(platform.operator.get("/patch/policies/p").await.expect(200)["editors"], json!(["olivia"]));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(fill.to_owned())).execute(pool).await.unwrap();
+    let read = platform.operator.get("/patch/policies/p").await.expect(200);
+    assert_eq!((&read["created_by"], &read["editors"]), (&json!("olivia"), &json!(["amy", "olivia"])));
 }

@@ -7,6 +7,7 @@ mod comparison;
 mod contract;
 mod control;
 mod database_proxy;
+mod duties;
 mod execution;
 mod lifecycle;
 mod outages;

@@ -15,7 +15,7 @@ fn slot() -> DateTime<Utc> {
 }
 
 /// A fleet of four on the afternoon before the slot, by a clock that only the test moves.
-async fn afternoon(more: Value) -> Option<(Platform, Clock)> {
+pub async fn afternoon(more: Value) -> Option<(Platform, Clock)> {
     let database = TestDatabase::create().await;
     let clock = Clock::fixed(slot() - TimeDelta::hours(11));
     let mut platform = Platform::start_at(database.url().to_owned(), clock.clone()).await?;
@@ -28,7 +28,7 @@ async fn afternoon(more: Value) -> Option<(Platform, Clock)> {
 }
 
 /// The run that the scheduler starts.
-async fn scheduled_run(platform: &Platform) -> String {
+pub async fn scheduled_run(platform: &Platform) -> String {
     for _ in 0..300 {
         let runs = platform.patch.get("/patch/runs").await.expect(200);
         if let Some(id) = runs["items"][0]["id"].as_str() {
@@ -183,7 +183,17 @@ async fn follower(platform: &Platform, voided: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn template_does_not_approve_the_plan_that_follows_a_voided_one() {
     let more = json!({ "change": { "standard_template": "monthly-baseline" } });
-    let Some((platform, clock)) = afternoon(more).await else { return };
+    let Some((platform, clock)) = afternoon(json!({ "schedule": null, "plan_ahead_hours": null })).await
+    else {
+        return;
+    };
+    platform.policy(more).await;
+    // Somebody else agrees to this version before the schedule runs it.
+    let scheduled = json!({ "schedule": "0 2 * * 0", "plan_ahead_hours": 10 });
+    let policy = platform.patch.patch("/patch/policies/p", &scheduled).await.expect(200);
+    let arjun = platform.patch_service.as_ref().unwrap().approver().await;
+    arjun.post("/patch/policies/p/approve", &json!({ "version": policy["version"] })).await.expect(200);
+    clock.advance(TimeDelta::hours(1));
     let run = scheduled_run(&platform).await;
     let approved = |run: &Value| run["change_id"].is_string();
     platform.until(&run, "under its change", approved).await;

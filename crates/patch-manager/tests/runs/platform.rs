@@ -204,6 +204,7 @@ impl Platform {
         let issuer = self.patch_service.as_ref().unwrap();
         let operator = issuer.as_role("olivia", &[Role::Operator]).await;
         let approver = issuer.as_role("arjun", &[Role::Approver]).await;
+        issuer.add_person("foo", "foo@example.com", &[Role::Approver]).await;
         let at =
             |address: SocketAddr, person: &Http| Http::new(&url(address), person.token().map(str::to_owned));
         Desk {

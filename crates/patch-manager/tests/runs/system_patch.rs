@@ -87,6 +87,7 @@ async fn wrong_input_is_refused_field_by_field_and_starts_no_run() {
         (json!({ "targetClusters": [] }), "/input/targetClusters"),
         (json!({ "targetClusters": ["c-1", "c-9"] }), "/input/targetClusters/1"),
         (json!({ "approverEmails": ["baz@example.com"] }), "/input/approverEmails/0"),
+        (json!({ "approverEmails": ["foo@example.com", "olivia@example.com"] }), "/input/approverEmails/1"),
         (json!({ "updateCommand": "rm -rf /" }), "/input/updateCommand"),
         (json!({ "preUpdateScripts": ["a | b"] }), "/input/preUpdateScripts/0"),
         (json!({ "vaultToken": "x" }), "/input/vaultAddress"),

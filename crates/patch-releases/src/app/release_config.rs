@@ -15,6 +15,9 @@ use super::customer_fields::{add_customer_errors, add_policy_errors};
 use super::customers::{MAX_CUSTOMERS, object};
 use crate::{App, store::customers as store};
 
+/// The name of the table in the audit log.
+pub(super) const RELEASE_POLICIES: &str = "release-policies";
+
 pub(crate) async fn get_release_policies(app: &App) -> ApiResult<StoredReleasePolicies> {
     let mut conn = app.pool.acquire().await?;
     store::get_release_policies(&mut conn).await
@@ -160,13 +163,13 @@ async fn apply_policies(
     diff: &mut ConfigDiff,
 ) -> ApiResult<()> {
     let Merged { before, after } = policies;
-    let changes = changes("release-policies", before, after)?;
+    let changes = changes(RELEASE_POLICIES, before, after)?;
     if changes.is_empty() {
         diff.unchanged += 1;
         return Ok(());
     }
     store::upsert_release_policies(&mut *conn, after, &caller.subject, app.clock.now()).await?;
-    let record = audit::Record::new("update_release_policies", "release-policies");
+    let record = audit::Record::new("update_release_policies", RELEASE_POLICIES);
     audit::record(conn, caller, record.before(before).after(after)).await?;
     diff.changed.extend(changes);
     Ok(())

@@ -240,6 +240,6 @@ pub(crate) async fn sign_off_release(
     Ok(release)
 }
 
-fn object(version: Version) -> String {
+pub(super) fn object(version: Version) -> String {
     format!("release/{version}")
 }

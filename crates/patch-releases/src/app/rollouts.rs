@@ -11,6 +11,7 @@ use domain::{
     ids::{CiId, RunId},
     plan::Plan,
     policy::Policy,
+    pre_approval::PreApproval,
     release::{
         Approval, Customer, Direction, PlanRelease as PlanInput, Planned, ReleaseKind, Tier, Version,
         simulate,
@@ -21,9 +22,10 @@ use domain::{
 use patch_runs::app::{
     calendars, plans, records, runs,
     transition::{self, Evidence, TransitionError},
+    work::Work,
 };
 use service_kit::{
-    ApiError, ApiResult, Caller, IdempotencyKey,
+    ApiError, ApiResult, Caller, IdempotencyKey, audit,
     idempotency::{self, Begun},
     problem_types,
 };
@@ -31,7 +33,8 @@ use sqlx::PgConnection;
 
 use super::customer_events::CustomerEvent;
 use super::customers;
-use super::releases::{change_release, check_reason, load_release};
+use super::release_config::RELEASE_POLICIES;
+use super::releases::{self, change_release, check_reason, load_release};
 use crate::{
     App,
     store::{
@@ -362,13 +365,26 @@ pub(crate) async fn start_run(
     let request =
         StartRun { dry_run, emergency: rollout.mode == ReleaseMode::Emergency, ..StartRun::default() };
     let policy = policy(release, &rollout, approval)?;
-    let run = runs::start_release(&app.runs, &mut transaction, caller, &request, policy, RunTrigger::Release)
-        .await?;
+    let pre_approval = policy.change.standard_template.is_some();
+    let pre_approval = pre_approval.then(|| PreApproval::Granted { by: RELEASE_POLICIES.to_owned() });
+    let editors = editors(&mut transaction, &rollout).await?;
+    let work = Work { policy, editors, pre_approval };
+    let run =
+        runs::start_release(&app.runs, &mut transaction, caller, &request, work, RunTrigger::Release).await?;
     store::insert_release_run(&mut transaction, run.id, &rollout, app.clock.now()).await?;
     let answer = ReleaseRun { version: rollout.version, mode: rollout.mode, run };
     ticket.finish(&mut transaction, &answer).await?;
     transaction.commit().await?;
     Ok(answer)
+}
+
+/// Who wrote the release, its customers and the table of release policies: what the run does.
+async fn editors(conn: &mut PgConnection, rollout: &RolloutRequest) -> ApiResult<Vec<String>> {
+    let mut objects = vec![RELEASE_POLICIES.to_owned(), releases::object(rollout.version)];
+    objects.extend(rollout.customers.iter().map(customers::object));
+    let actions =
+        ["update_release_policies", "create_release", "update_release", "create_customer", "update_customer"];
+    Ok(audit::list_subjects(conn, &objects, &actions).await?)
 }
 
 /// The policy of the run: its name, and its change template.

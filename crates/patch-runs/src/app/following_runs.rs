@@ -14,6 +14,7 @@ use service_kit::{ApiError, ApiResult, Caller, IdempotencyKey, problem_types};
 use super::{
     plans,
     runs::{Order, Origin, start, steer_run},
+    work::Work,
 };
 use crate::{
     App, SERVICE,
@@ -73,8 +74,8 @@ pub(crate) async fn retry_failed(
             "no host of this run failed or was skipped; there is nothing to retry",
         ));
     }
-    let policy = row.policy_id.is_none().then(|| row.policy.clone());
-    let origin = Origin { of_run: Some(id), policy, ..Origin::default() };
+    let work = row.policy_id.is_none().then(|| Work::again(&row));
+    let origin = Origin { of_run: Some(id), work, ..Origin::default() };
     let request = StartRun {
         policy_id: row.policy_id,
         advisory: row.advisory,
@@ -89,10 +90,9 @@ pub(crate) async fn retry_failed(
 /// Plans again what a run was about whose approval had become void: a new run, with a change of its own. Repeated, it returns
 /// the same run.
 pub(crate) async fn start_again(app: &App, voided: &RunRow) -> ApiResult<RunSummary> {
-    let mut policy = voided.policy.clone();
     // A template would approve the very difference that has voided the approval.
-    policy.change.standard_template = None;
-    let origin = Origin { of_run: Some(voided.id), policy: Some(policy), ..Origin::default() };
+    let work = Some(Work::again(voided));
+    let origin = Origin { of_run: Some(voided.id), work, ..Origin::default() };
     let request = StartRun {
         policy_id: voided.policy_id.clone(),
         advisory: voided.advisory.clone(),
@@ -126,7 +126,7 @@ pub(crate) async fn roll_back_run(
             "no host of this run has a snapshot left to roll back to, or packages that can be downgraded",
         ));
     }
-    let origin = Origin { of_run: Some(id), policy: Some(row.policy.clone()), ..Origin::default() };
+    let origin = Origin { of_run: Some(id), work: Some(Work::again(&row)), ..Origin::default() };
     let request = StartRun {
         policy_id: row.policy_id,
         selector: Some(Selector { ids, ..Selector::default() }),

@@ -28,3 +28,4 @@ pub(crate) mod targets;
 mod transactions;
 pub mod transition;
 pub(crate) mod what_if;
+pub mod work;

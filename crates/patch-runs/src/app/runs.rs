@@ -6,13 +6,12 @@ use ansible::Secret;
 use api_types::page::Page;
 use api_types::patch::{
     Actual, ChangedPackage, HostCounts, HostStatus, RunDetail, RunReport, RunSnapshot, RunSummary,
-    RunTrigger, RunWait, StageReport, StartRun,
+    RunTrigger, RunWait, StageReport, StartRun, StoredPolicy,
 };
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
     plan::Subject,
-    policy::Policy,
     run::{Event, Outcome, Pending, Progress, Refused, Rules, Run, RunState, Stop},
     selector::Selector,
 };
@@ -25,7 +24,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{plans, run_parts, system_patch};
+use super::{plans, run_parts, system_patch, work::Work};
 use super::{
     run_changes,
     transition::{self, Evidence, TransitionError},
@@ -49,8 +48,8 @@ pub(crate) use crate::store::runs::RunFilter;
 pub(crate) struct Origin {
     pub of_run: Option<RunId>,
     pub scheduled_for: Option<DateTime<Utc>>,
-    /// The policy of the earlier run, if it is not a stored one.
-    pub policy: Option<Policy>,
+    /// What the earlier run did, if it is not done by a stored policy.
+    pub work: Option<Work>,
 }
 
 /// Stores a new run. A process that claims it performs it.
@@ -87,15 +86,15 @@ pub(super) async fn start(
         Begun::New(ticket) => ticket,
     };
     let request = StartRun { selector, ..request };
-    let policy = match origin.policy.clone() {
-        Some(policy) => policy,
-        None => policy_of(&mut transaction, &request).await?,
+    let mut work = match origin.work.clone() {
+        Some(work) => work,
+        None => work_of(&mut transaction, &request).await?,
     };
-    let policy = match &request.input {
-        Some(input) => system_patch::apply(input, policy),
-        None => policy,
-    };
-    let mut row = new_run(app, caller, &request, policy, trigger, &origin);
+    if let Some(input) = &request.input {
+        system_patch::refuse_wrong_approvers(&mut transaction, caller, input, &work.editors).await?;
+        work.policy = system_patch::apply(input, work.policy);
+    }
+    let mut row = new_run(app, caller, &request, work, trigger, &origin);
     row.holds_vault_token = token.is_some();
     insert(&mut transaction, caller, &row).await?;
     let id = row.id;
@@ -123,12 +122,13 @@ pub(crate) async fn start_scheduled(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
-    policy: Policy,
+    policy: StoredPolicy,
     slot: DateTime<Utc>,
 ) -> ApiResult<bool> {
-    let request = StartRun { policy_id: Some(policy.id.clone()), ..StartRun::default() };
+    let request = StartRun { policy_id: Some(policy.policy.id.clone()), ..StartRun::default() };
     let origin = Origin { scheduled_for: Some(slot), ..Origin::default() };
-    let row = new_run(app, caller, &request, policy, RunTrigger::Schedule, &origin);
+    let work = Work::of_policy(policy, &request);
+    let row = new_run(app, caller, &request, work, RunTrigger::Schedule, &origin);
     insert(conn, caller, &row).await
 }
 
@@ -138,10 +138,10 @@ pub async fn start_release(
     conn: &mut PgConnection,
     caller: &Caller,
     request: &StartRun,
-    policy: Policy,
+    work: Work,
     trigger: RunTrigger,
 ) -> ApiResult<RunSummary> {
-    let row = new_run(app, caller, request, policy, trigger, &Origin::default());
+    let row = new_run(app, caller, request, work, trigger, &Origin::default());
     insert(&mut *conn, caller, &row).await?;
     summary(conn, row).await
 }
@@ -151,7 +151,7 @@ pub async fn get_summary(conn: &mut PgConnection, id: RunId) -> ApiResult<RunSum
     summary(conn, row).await
 }
 
-async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Policy> {
+async fn work_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Work> {
     if let Some(reason) = request.strategy.and_then(domain::strategy::Strategy::refusal_for_hosts) {
         return Err(ApiError::invalid("/strategy", reason));
     }
@@ -163,10 +163,12 @@ async fn policy_of(conn: &mut PgConnection, request: &StartRun) -> ApiResult<Pol
     }
     match &request.policy_id {
         Some(id) => match policies::find_policy(conn, id).await? {
-            Some(stored) => Ok(stored.policy),
+            Some(stored) => Ok(Work::of_policy(stored, request)),
             None => Err(ApiError::invalid("/policy_id", format!("policy `{id}` does not exist"))),
         },
-        None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy(),
+        None if request.advisory.is_some() || request.selector.is_some() => {
+            Ok(Work { policy: plans::ad_hoc_policy()?, editors: Vec::new(), pre_approval: None })
+        }
         None => Err(ApiError::invalid("", "must have a `policy_id`, an `advisory` or a `selector`")),
     }
 }
@@ -175,11 +177,12 @@ fn new_run(
     app: &App,
     caller: &Caller,
     request: &StartRun,
-    policy: Policy,
+    work: Work,
     trigger: RunTrigger,
     origin: &Origin,
 ) -> RunRow {
     let now = app.clock.now();
+    let Work { policy, editors, pre_approval } = work;
     let approval_seconds = policy.change.approval_timeout_hours.saturating_mul(3600);
     let slot = origin.scheduled_for.filter(|slot| *slot > now);
     let replan_after_seconds = match trigger {
@@ -207,7 +210,9 @@ fn new_run(
         of_run: origin.of_run,
         scheduled_for: origin.scheduled_for,
         requested_by: caller.subject.clone(),
+        editors,
         policy,
+        pre_approval,
         state: machine.state(),
         stage: machine.stage(),
         machine,

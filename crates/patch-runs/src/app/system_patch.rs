@@ -9,7 +9,11 @@ use domain::{
     quantity::HostCount,
     selector::{Selector, Tags},
 };
-use service_kit::{ApiError, ApiResult, FieldErrors};
+use service_kit::{
+    ApiError, ApiResult, Caller, FieldErrors,
+    duties::{self, Part},
+};
+use sqlx::PgConnection;
 
 use crate::App;
 use patch_compliance::app::hosts;
@@ -36,6 +40,20 @@ pub(crate) fn check(app: &App, request: &StartRun, input: &SystemPatch) -> ApiRe
         "is required with `vaultToken`, because the service has no Vault of its own",
     );
     errors.finish()
+}
+
+/// The request for approval goes only to people who may approve the run.
+pub(crate) async fn refuse_wrong_approvers(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    input: &SystemPatch,
+    editors: &[String],
+) -> ApiResult<()> {
+    let editors = editors.iter().map(|editor| Part::new("edited", editor));
+    let parts = [Part::new("requested", &caller.subject)].into_iter().chain(editors);
+    let wrong = duties::wrong_addresses(conn, &input.approver_emails, parts).await?;
+    let errors = wrong.into_iter().map(|(index, reason)| (format!("/input/approverEmails/{index}"), reason));
+    errors.collect::<FieldErrors>().finish()
 }
 
 /// The hosts that are in the clusters now. A host that joins a cluster later is not patched by this run.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use api_types::patch::StoredPolicy;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     policy::Policy,
@@ -48,8 +49,9 @@ async fn start_due_runs(app: &App) -> ApiResult<()> {
         );
     }
     for policy in policies {
-        if let Err(error) = start_due_run(app, policy.clone(), now).await {
-            tracing::warn!(policy.id = %policy.id, "cannot start the due run of policy `{}` now: {}", policy.id, service_kit::error::chain(&error));
+        let id = policy.policy.id.clone();
+        if let Err(error) = start_due_run(app, policy, now).await {
+            tracing::warn!(policy.id = %id, "cannot start the due run of policy `{id}` now: {}", service_kit::error::chain(&error));
         }
     }
     Ok(())
@@ -57,7 +59,8 @@ async fn start_due_runs(app: &App) -> ApiResult<()> {
 
 /// Starts the run of the latest due slot and stores up to when slots were considered, in one transaction. Replicas wait for
 /// each other on the row of the schedule.
-async fn start_due_run(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResult<()> {
+async fn start_due_run(app: &App, stored: StoredPolicy, now: DateTime<Utc>) -> ApiResult<()> {
+    let policy = &stored.policy;
     let Some(schedule) = policy.run_schedule() else { return Ok(()) };
     let id = policy.id.clone();
     let mut transaction = app.pool.begin().await?;
@@ -66,10 +69,10 @@ async fn start_due_run(app: &App, policy: Policy, now: DateTime<Utc>) -> ApiResu
     for missed in &slots.skipped {
         tracing::warn!(policy.id = %policy.id, "skipped the slot of {missed} of policy `{}`: it was missed by more than 30 minutes", policy.id);
     }
-    let ahead = slots_ahead(&mut transaction, &policy, &schedule, now).await?;
+    let ahead = slots_ahead(&mut transaction, policy, &schedule, now).await?;
     let caller = Caller::internal(SERVICE, format!("schedule:{}", policy.id));
     for slot in slots.due.into_iter().chain(ahead) {
-        if runs::start_scheduled(app, &mut transaction, &caller, policy.clone(), slot).await? {
+        if runs::start_scheduled(app, &mut transaction, &caller, stored.clone(), slot).await? {
             tracing::info!(policy.id = %id, "started the run of policy `{id}` for its slot of {slot}");
         }
     }

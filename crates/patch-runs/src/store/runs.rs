@@ -8,6 +8,7 @@ use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
     plan::{Plan, PlanHash, Subject},
     policy::Policy,
+    pre_approval::PreApproval,
     run::{HostRun, Run, RunState, Stage},
     selector::Selector,
     strategy::Strategy,
@@ -36,7 +37,11 @@ pub struct RunRow {
     pub of_run: Option<RunId>,
     pub scheduled_for: Option<DateTime<Utc>>,
     pub requested_by: String,
+    /// Who wrote what the run does: the policy, the release configuration. They cannot approve it.
+    pub editors: Vec<String>,
     pub policy: Policy,
+    /// Whether the template of the policy approves it; `None` if the policy names none.
+    pub pre_approval: Option<PreApproval>,
     pub machine: Run,
     pub state: RunState,
     pub stage: Option<Stage>,
@@ -77,7 +82,9 @@ struct RawRun {
     of_run: Option<Uuid>,
     scheduled_for: Option<DateTime<Utc>>,
     requested_by: String,
+    editors: Vec<String>,
     policy: serde_json::Value,
+    pre_approval: Option<serde_json::Value>,
     machine: serde_json::Value,
     state: String,
     stage: Option<String>,
@@ -112,6 +119,8 @@ impl TryFrom<RawRun> for RunRow {
             of_run: raw.of_run.map(RunId),
             scheduled_for: raw.scheduled_for,
             requested_by: raw.requested_by,
+            editors: raw.editors,
+            pre_approval: optional(raw.pre_approval)?,
             policy: serde_json::from_value(raw.policy)?,
             machine: serde_json::from_value(raw.machine)?,
             state: from_text(&raw.state)?,
@@ -141,8 +150,8 @@ pub async fn insert_run(conn: &mut PgConnection, run: &RunRow) -> ApiResult<bool
     let inserted = sqlx::query!(
         "INSERT INTO patch.runs (id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run,
              scheduled_for, requested_by, policy, machine, state, stage, deadline, change_id, created_at,
-             holds_vault_token)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+             holds_vault_token, editors, pre_approval)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
          ON CONFLICT (policy_id, scheduled_for) DO NOTHING",
         run.id.0,
         to_text(&run.trigger)?,
@@ -164,6 +173,8 @@ pub async fn insert_run(conn: &mut PgConnection, run: &RunRow) -> ApiResult<bool
         run.machine.change_id.as_ref().map(ChangeId::as_str),
         run.created_at,
         run.holds_vault_token,
+        &run.editors,
+        run.pre_approval.as_ref().map(serde_json::to_value).transpose()?,
     )
     .execute(conn)
     .await?;
@@ -174,7 +185,7 @@ pub async fn find_run(conn: &mut PgConnection, id: RunId) -> ApiResult<Option<Ru
     let raw = sqlx::query_as!(
         RawRun,
         "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
-             requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
+             requested_by, editors, policy, pre_approval, machine, state, stage, reason, plan_hash, prediction, compliance_before,
              compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at, revision
          FROM patch.runs WHERE id = $1",
         id.0
@@ -226,7 +237,7 @@ pub async fn list_runs(
     let rows = sqlx::query_as!(
         RawRun,
         "SELECT id, trigger, subject, policy_id, advisory, selector, strategy, dry_run, emergency, of_run, scheduled_for,
-             requested_by, policy, machine, state, stage, reason, plan_hash, prediction, compliance_before,
+             requested_by, editors, policy, pre_approval, machine, state, stage, reason, plan_hash, prediction, compliance_before,
              compliance_after, incident_id, max_hosts_down, holds_vault_token, created_at, started_at, ended_at, revision
          FROM patch.runs
          WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR policy_id = $2)

@@ -78,6 +78,16 @@ pub enum ChangeCommand {
     Conflicts { id: ChangeId },
     /// List the templates that pre-approve standard changes.
     Templates,
+    /// Write a template: `description`, `max_risk`, `max_span_hours`, `owner` and `expires_at` in a file. It approves nothing
+    /// until an approver who did not write it approves it.
+    SetTemplate {
+        /// 1 to 60 of `a-z 0-9 -`.
+        name: String,
+        #[command(flatten)]
+        request: RequestFile,
+    },
+    /// Approve a template that somebody else wrote.
+    ApproveTemplate { name: String },
 }
 
 #[derive(Debug, Args)]

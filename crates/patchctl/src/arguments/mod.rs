@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use access::{AuditArguments, TokenCommand};
+pub use access::{AuditArguments, PersonCommand, ProposalCommand, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};
@@ -191,6 +191,12 @@ pub enum Command {
     /// Tokens and their roles.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// People: their verified addresses and roles, and who can approve.
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Proposals: new approvers and administrators, which a second person confirms.
+    #[command(subcommand)]
+    Proposal(ProposalCommand),
     /// Print the audit log: who did what.
     Audit(AuditArguments),
     /// Crontab schedules, without a platform.

@@ -30,6 +30,15 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
+    /// Approve a version of a policy, so that its template approves its runs. None of its editors can.
+    Approve {
+        id: PolicyId,
+        /// The version that you have read; by default the present one.
+        #[arg(long, value_name = "VERSION")]
+        version: Option<i64>,
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
     /// Delete a policy; its runs are kept.
     Delete { id: PolicyId },
     /// Show what a policy means now: its hosts, next occurrences and conflicts.

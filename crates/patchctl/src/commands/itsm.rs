@@ -17,7 +17,8 @@ use crate::output::{Columns, Printer};
 const CHANGES: Columns =
     "id kind state risk requested_by start=start_at end=end_at description=short_description";
 const CONFLICTS: Columns = "kind with state hosts=ci_ids start=start_at end=end_at";
-const TEMPLATES: Columns = "name max_risk max_hours=max_span_hours description";
+const TEMPLATES: Columns =
+    "name max_risk max_hours=max_span_hours owner expires=expires_at approved=approved_by description";
 const INCIDENTS: Columns =
     "id state severity hosts=ci_ids change=change_id opened=created_at description=short_description";
 const PROBLEMS: Columns = "id state incidents=incident_ids root_cause description=short_description";
@@ -34,6 +35,13 @@ pub async fn change(connection: &Connection, command: ChangeCommand, printer: Pr
             return printer.list(&client.list_conflicts(&id).await?.conflicts, CONFLICTS);
         }
         ChangeCommand::Templates => return printer.list(&client.list_templates().await?, TEMPLATES),
+        ChangeCommand::SetTemplate { name, request } => {
+            let template = client.put_template(&name, &input::request(&request.file)?).await?;
+            return printer.item(&template);
+        }
+        ChangeCommand::ApproveTemplate { name } => {
+            return printer.item(&client.approve_template(&name).await?);
+        }
         ChangeCommand::Show { id } => client.get_change(&id).await?,
         ChangeCommand::Create(request) => client.create_change(&input::request(&request.file)?).await?,
         ChangeCommand::Update { id, request, if_version } => {

@@ -71,6 +71,8 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Repository(command) => sim::repository(&connect()?, command, printer).await,
 
         Command::Token(command) => access::token(&connect()?, command, printer).await,
+        Command::Person(command) => access::person(&connect()?, command, printer).await,
+        Command::Proposal(command) => access::proposal(&connect()?, command, printer).await,
         Command::Audit(arguments) => access::audit(&connect()?, arguments, printer).await,
     }
 }

@@ -1,4 +1,6 @@
-use api_types::patch::{BlockingFreeze, Occurrence, PolicyPreview, ScheduleHint, StoredPolicy};
+use api_types::patch::{
+    ApprovePolicy, BlockingFreeze, Occurrence, PolicyPreview, ScheduleHint, StoredPolicy,
+};
 use chrono::SecondsFormat;
 use serde_json::Value;
 
@@ -24,6 +26,13 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
         PolicyCommand::Update { id, request, if_version } => {
             let patch: Value = input::request(&request.file)?;
             stored(&client.update_policy(&id, &patch, etag(if_version).as_deref()).await?, printer)
+        }
+        PolicyCommand::Approve { id, version, comment } => {
+            let version = match version {
+                Some(version) => version,
+                None => client.get_policy(&id).await?.version,
+            };
+            stored(&client.approve_policy(&id, &ApprovePolicy { version, comment }).await?, printer)
         }
         PolicyCommand::Delete { id } => {
             client.delete_policy(&id).await?;

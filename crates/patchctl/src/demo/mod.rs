@@ -13,10 +13,15 @@ use std::{
 };
 
 use api_client::{
-    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, releases::ReleasesClient,
-    sim::SimClient, sim_customers::SimCustomersClient,
+    access::{AccessClient, Outcome},
+    cmdb::CmdbClient,
+    itsm::ItsmClient,
+    patch::PatchClient,
+    releases::ReleasesClient,
+    sim::SimClient,
+    sim_customers::SimCustomersClient,
 };
-use api_types::access::{CreateToken, Role};
+use api_types::access::{CreateToken, PutPerson, Role, Subject};
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use service_kit::{Clock, cli};
@@ -110,6 +115,9 @@ async fn cast(platform: &Platform, hosts: DemoHosts, clock: Clock) -> Result<Cas
     let addresses = &platform.addresses;
     let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose_secret());
     let olivia = token(&admin, "olivia", Role::Operator).await?;
+    // The first approver: nobody else could confirm him.
+    let person = PutPerson { emails: vec!["arjun@example.com".to_owned()], roles: vec![Role::Approver] };
+    confirmed(admin.put_person("arjun", &person).await?)?;
     let arjun = token(&admin, "arjun", Role::Approver).await?;
     Ok(Cast {
         hosts,
@@ -146,8 +154,21 @@ fn write_checks(data_dir: &Path) -> Result<(), Failure> {
 }
 
 async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
-    let request = CreateToken { subject: subject.to_owned(), roles: vec![role], expires_in_days: 60 };
-    Ok(admin.create_token(&request).await?.token)
+    let subject = Subject::new(subject).map_err(|error| Failure::new(error.to_string()))?;
+    let request = CreateToken { subject, roles: vec![role], expires_in_days: 60 };
+    Ok(confirmed(admin.create_token(&request).await?)?.token)
+}
+
+/// What needs no second person on a platform without people.
+fn confirmed<T>(outcome: Outcome<T>) -> Result<T, Failure> {
+    match outcome {
+        Outcome::Done(made) => Ok(made),
+        Outcome::Proposed(proposal) => Err(Failure::new(format!(
+            "a second person must confirm `{}`, because the data folder has an approver already",
+            proposal.proposed.subject()
+        ))
+        .hint("play the demo in a new folder: leave out --data-dir, or name another")),
+    }
 }
 
 fn default_data_dir() -> PathBuf {

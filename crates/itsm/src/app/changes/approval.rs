@@ -6,28 +6,21 @@ use api_types::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::change::ChangeState;
-use service_kit::{ApiError, ApiResult, Caller, clock, problem_types};
+use service_kit::{
+    ApiError, ApiResult, Caller, clock,
+    duties::{self, Decider, Part},
+    problem_types,
+};
 
-/// Prefix of the subject of an approver that decides by a link; the address follows.
-pub const BY_EMAIL: &str = "email:";
+/// What people did to a change. An editor may be the author of the policy that a run follows.
+pub fn parts(change: &Change) -> impl Iterator<Item = Part<'_>> + Clone {
+    let named = [Part::new("requested", &change.requested_by), Part::new("opened", &change.opened_by)];
+    named.into_iter().chain(change.edited_by.iter().map(|editor| Part::new("edited", editor)))
+}
 
-/// Separation of duties, by subject and not by token: a caller that requested, opened or edited a change may not decide on it.
-pub fn may_decide(change: &Change, caller: &Caller) -> ApiResult<()> {
-    // A caller that decides by a link is known only by the address, which may be a subject elsewhere.
-    let address = caller.subject.strip_prefix(BY_EMAIL);
-    let is_same = |other: &String| {
-        *other == caller.subject || address.is_some_and(|address| address.eq_ignore_ascii_case(other))
-    };
-    let part = match change {
-        change if is_same(&change.requested_by) => "requested",
-        change if is_same(&change.opened_by) => "opened",
-        change if change.edited_by.iter().any(is_same) => "edited",
-        _ => return Ok(()),
-    };
-    Err(ApiError::forbidden(format!(
-        "`{}` {part} change {} and cannot decide on it; ask another approver",
-        caller.subject, change.id
-    )))
+/// Whether somebody may decide on a change, with a token or by a link.
+pub fn may_decide(change: &Change, decider: &Decider) -> ApiResult<()> {
+    duties::may_decide(decider, &format!("change {}", change.id), parts(change))
 }
 
 /// The caller's decision on the present change.

@@ -1,6 +1,6 @@
 //! Signed links with which an approver decides from an e-mail, without a token of the platform.
 //!
-//! A link is bound to one change, one plan and one address; it expires and decides once. Opening the page
+//! A link is bound to one change, one plan, one person and one verified address of that person; it expires and decides once. Opening the page
 //! decides nothing, because mail scanners follow links. The secret part is after the `#`, which
 //! browsers do not send, so that it is in no server's log.
 
@@ -71,7 +71,11 @@ impl LinkSigner {
 fn content(link: &ApprovalLink) -> String {
     let plan = link.plan_hash.as_deref().unwrap_or("none");
     let expires = link.expires_at.timestamp_micros();
-    format!("approval/v1\n{}\n{}\n{}\n{plan}\n{expires}", link.id, link.change_id, link.approver)
+    let head = format!("{}\n{}\n{}\n{plan}\n{expires}", link.id, link.change_id, link.approver);
+    match &link.subject {
+        Some(subject) => format!("approval/v2\n{head}\n{subject}"),
+        None => format!("approval/v1\n{head}"),
+    }
 }
 
 /// Whether the link may still decide on the present change.
@@ -106,6 +110,7 @@ mod tests {
             id: Uuid::from_u128(7),
             change_id: "CHG0000001".to_owned(),
             approver: "arjun@example.org".to_owned(),
+            subject: Some("arjun".to_owned()),
             plan_hash: Some("a".repeat(64)),
             expires_at: DateTime::from_timestamp(1_770_000_000, 0).unwrap(),
             used_at: None,
@@ -122,6 +127,8 @@ mod tests {
         let others = [
             ApprovalLink { change_id: "CHG0000002".to_owned(), ..link() },
             ApprovalLink { approver: "mallory@example.org".to_owned(), ..link() },
+            ApprovalLink { subject: Some("mallory".to_owned()), ..link() },
+            ApprovalLink { subject: None, ..link() },
             ApprovalLink { plan_hash: None, ..link() },
             ApprovalLink { expires_at: link().expires_at + chrono::TimeDelta::seconds(1), ..link() },
         ];

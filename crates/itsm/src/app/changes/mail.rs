@@ -2,13 +2,17 @@
 
 use std::fmt::Write;
 
-use api_types::itsm::{Change, Channel, CreateNotification};
+use api_types::{
+    access::Person,
+    itsm::{Change, Channel, CreateNotification},
+};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use domain::change::ChangeState;
-use service_kit::ApiResult;
+use service_kit::{ApiResult, Caller, audit, duties, people};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::{approval, object};
 use crate::{
     state::App,
     store::{
@@ -24,42 +28,69 @@ const LINK_PLACE: &str = "[the one-time link, which only the e-mail itself shows
 const NAMED_CIS: usize = 20;
 
 /// Queues a request to each of the change's approvers, once per version of the change, if the change
-/// waits for them.
-pub async fn request_approval(app: &App, conn: &mut PgConnection, change: &Change) -> ApiResult<()> {
-    if change.state != ChangeState::PendingApproval {
+/// waits for them. An address whose person may not decide on this version gets none, which is audited.
+pub async fn request_approval(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    change: &Change,
+) -> ApiResult<()> {
+    if change.state != ChangeState::PendingApproval || change.approver_emails.is_empty() {
         return Ok(());
     }
-    let now = app.clock.now();
+    let people = people::list_by_names(conn, &change.approver_emails).await?;
     let text = text(&app.public_url, change);
     for address in &change.approver_emails {
-        let link = new_link(app, change, address);
-        let mut body = text.clone();
-        if let Some(link) = &link {
-            links::insert_link(conn, link, now).await?;
-            // Writing to a `String` cannot fail.
-            let until = link.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            let _ = write!(body, "\nDecide without a token, once, until {until}:\n  {LINK_PLACE}\n");
+        match duties::approver_at(&people, address, approval::parts(change)) {
+            Ok(person) => queue_request(app, conn, change, address, person, &text).await?,
+            Err(reason) => {
+                let reason = format!("`{address}` {reason}");
+                let record = audit::Record::new("skip_approval_request", object(&change.id));
+                audit::record(conn, caller, record.reason(Some(&reason))).await?;
+                tracing::warn!(change.id = %change.id, "sent no request for change {}: {reason}", change.id);
+            }
         }
-        let request = CreateNotification {
-            channel: Channel::Email,
-            recipient: address.clone(),
-            subject: format!("Approval needed: {} {}", change.id, change.short_description),
-            body,
-            dedupe_key: Some(format!("approval-request/{}/{}/{address}", change.id, change.version)),
-        };
-        let link = link.map(|link| link.id);
-        notifications::insert_notification(conn, &request, link, now).await?;
     }
     Ok(())
 }
 
+async fn queue_request(
+    app: &App,
+    conn: &mut PgConnection,
+    change: &Change,
+    address: &str,
+    person: &Person,
+    text: &str,
+) -> ApiResult<()> {
+    let now = app.clock.now();
+    let link = new_link(app, change, address, person);
+    let mut body = text.to_owned();
+    if let Some(link) = &link {
+        links::insert_link(conn, link, now).await?;
+        // Writing to a `String` cannot fail.
+        let until = link.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let _ = write!(body, "\nDecide without a token, once, until {until}:\n  {LINK_PLACE}\n");
+    }
+    let request = CreateNotification {
+        channel: Channel::Email,
+        recipient: address.to_owned(),
+        subject: format!("Approval needed: {} {}", change.id, change.short_description),
+        body,
+        dedupe_key: Some(format!("approval-request/{}/{}/{address}", change.id, change.version)),
+    };
+    let link = link.map(|link| link.id);
+    notifications::insert_notification(conn, &request, link, now).await?;
+    Ok(())
+}
+
 /// A link for one approver of the present change; `None` if the service has no key.
-fn new_link(app: &App, change: &Change, address: &str) -> Option<ApprovalLink> {
+fn new_link(app: &App, change: &Change, address: &str, person: &Person) -> Option<ApprovalLink> {
     let lives = TimeDelta::hours(i64::from(app.link_hours));
     app.links.is_available().then(|| ApprovalLink {
         id: Uuid::now_v7(),
         change_id: change.id.to_string(),
         approver: address.to_owned(),
+        subject: Some(person.subject.clone()),
         plan_hash: change.plan_hash.clone(),
         expires_at: stored(change.end_at.min(app.clock.now() + lives)),
         used_at: None,

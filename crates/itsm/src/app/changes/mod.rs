@@ -15,10 +15,12 @@ use api_types::{
 use domain::{change::ChangeKind, ids::ChangeId};
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
+    duties::{self, Part},
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
 };
+use sqlx::PgConnection;
 
 use super::{checks, templates};
 use crate::{
@@ -39,6 +41,8 @@ pub use verbs::{
 
 /// Maximum number of addresses of one approval request.
 const APPROVER_EMAILS: usize = 20;
+/// Maximum number of subjects who wrote what a change is for.
+const EDITORS: usize = 10_000;
 
 pub async fn create_change(
     app: &App,
@@ -47,12 +51,25 @@ pub async fn create_change(
     mut request: CreateChange,
 ) -> ApiResult<Change> {
     check_new(&mut request)?;
+    if let (ChangeKind::Standard, Some(name)) = (request.kind, &request.template)
+        && templates::find_template(&mut *app.pool.acquire().await?, name).await?.is_none()
+    {
+        return Err(ApiError::invalid("/template", "is not in the catalogue; see /itsm/templates"));
+    }
     if request.requested_by.is_some() && !caller.is_service() {
         return Err(ApiError::forbidden(
             "`requested_by` is for services that act on somebody's behalf; omit it to open a change in your own name",
         ));
     }
+    if (!request.editors.is_empty() || request.preapproved_by.is_some()) && !caller.is_service() {
+        return Err(ApiError::forbidden(
+            "`editors` and `preapproved_by` are for services that know who wrote and approved a plan; omit them",
+        ));
+    }
     let mut tx = app.pool.begin().await?;
+    if !caller.is_service() {
+        refuse_wrong_approvers(&mut tx, caller, &request.approver_emails).await?;
+    }
     let ticket = match idempotency::begin(&mut tx, caller, "create_change", key, &request).await? {
         Begun::Replay(change) => return Ok(change),
         Begun::New(ticket) => ticket,
@@ -68,6 +85,19 @@ pub async fn create_change(
     Ok(change)
 }
 
+/// An own change is sent only to people who may approve it. A service is not refused: its run must not fail because somebody has left
+/// since the policy was written.
+async fn refuse_wrong_approvers(
+    conn: &mut PgConnection,
+    requester: &Caller,
+    addresses: &[String],
+) -> ApiResult<()> {
+    let parts = [Part::new("requested", &requester.subject)];
+    let wrong = duties::wrong_addresses(conn, addresses, parts).await?;
+    let wrong = wrong.into_iter().map(|(index, reason)| (format!("/approver_emails/{index}"), reason));
+    wrong.collect::<FieldErrors>().finish()
+}
+
 fn check_new(request: &mut CreateChange) -> ApiResult<()> {
     let mut errors = FieldErrors::default();
     errors.require_line("/short_description", &request.short_description, checks::LINE);
@@ -80,6 +110,14 @@ fn check_new(request: &mut CreateChange) -> ApiResult<()> {
         checks::prose(&mut errors, pointer, text, checks::TEXT);
     }
     checks::optional_line(&mut errors, "/requested_by", request.requested_by.as_deref(), checks::NAME);
+    errors.require(
+        request.editors.len() <= EDITORS,
+        "/editors",
+        format!("must have at most {EDITORS} subjects"),
+    );
+    for (index, editor) in request.editors.iter().enumerate().take(EDITORS) {
+        errors.require_line(&format!("/editors/{index}"), editor, checks::NAME);
+    }
     checks::optional_line(
         &mut errors,
         "/assignment_group",
@@ -93,9 +131,6 @@ fn check_new(request: &mut CreateChange) -> ApiResult<()> {
     match (request.kind, request.template.as_deref()) {
         (ChangeKind::Standard, None) => {
             errors.add("/template", "must be the template that approves this standard change");
-        }
-        (ChangeKind::Standard, Some(name)) if templates::find_template(name).is_none() => {
-            errors.add("/template", "is not in the catalogue; see /itsm/templates");
         }
         (ChangeKind::Normal | ChangeKind::Emergency, Some(_)) => {
             errors.add("/template", "is only for standard changes");
@@ -189,7 +224,7 @@ pub async fn update_change(
     change.updated_at = now;
     changes::update_change(&mut tx, &change).await?;
     if is_other_work {
-        mail::request_approval(app, &mut tx, &change).await?;
+        mail::request_approval(app, &mut tx, caller, &change).await?;
     }
     let record = audit::Record::new("update_change", object(id)).before(&before).after(&change);
     audit::record(&mut tx, caller, record).await?;

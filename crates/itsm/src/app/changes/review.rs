@@ -4,6 +4,7 @@ use api_types::itsm::{Change, ReviewChange};
 use domain::change::ChangeKind;
 use service_kit::{
     ApiError, ApiResult, FieldErrors, audit,
+    duties::{self, Decider, Part},
     idempotency::{self, Begun},
     problem_types,
 };
@@ -35,12 +36,13 @@ pub async fn review_change(call: &Call, request: &ReviewChange) -> ApiResult<Cha
     if before.reviewed_at.is_some() {
         return Err(illegal("it was already reviewed"));
     }
-    approval::may_decide(&before, caller)?;
-    if approval::live(&before).any(|approval| approval.approver == caller.subject) {
-        return Err(ApiError::forbidden(format!(
-            "`{}` approved change {id} and cannot review it; ask another approver",
-            caller.subject
-        )));
+    let decider = Decider::of_caller(&mut tx, caller).await?;
+    let approvals = approval::live(&before).map(|approval| Part::new("approved", &approval.approver));
+    let parts = approval::parts(&before).chain(approvals);
+    if let Err(refused) = duties::may_decide(&decider, &format!("change {id}"), parts) {
+        tx.rollback().await?;
+        duties::record_refusal(&app.pool, caller, "review_change", object(id), &refused).await?;
+        return Err(refused);
     }
     let now = app.clock.now();
     let mut change = before.clone();

@@ -1,8 +1,11 @@
 //! The verbs that move a change from state to state. Each locks the change, asks the state machine, and writes an audit
 //! record with the change before and after.
 
-use api_types::itsm::{
-    Approval, Change, CloseChange, CloseCode, Decide, DecideByLink, Decision, ExecuteChange, LinkedChange,
+use api_types::{
+    access::Person,
+    itsm::{
+        Approval, Change, CloseChange, CloseCode, Decide, DecideByLink, Decision, ExecuteChange, LinkedChange,
+    },
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
@@ -12,10 +15,11 @@ use domain::{
 use serde::Serialize;
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit,
+    duties::{self, Decider},
     idempotency::{self, Begun, Ticket},
-    problem_types,
+    people, problem_types,
 };
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{LinkSigner, approval, links, mail, no_change, object};
 use crate::{
@@ -67,6 +71,16 @@ impl Act {
         Ok(Start::New(Box::new(Self { tx, ticket, verb, before, change, now })))
     }
 
+    /// Refuses a caller who may not decide on the change, and records the attempt.
+    async fn decided_by(mut self: Box<Self>, call: &Call) -> ApiResult<Box<Self>> {
+        let decider = Decider::of_caller(&mut self.tx, &call.caller).await?;
+        let Err(refused) = approval::may_decide(&self.change, &decider) else { return Ok(self) };
+        self.tx.rollback().await?;
+        let object = object(&self.change.id);
+        duties::record_refusal(&call.app.pool, &call.caller, operation(self.verb), object, &refused).await?;
+        Err(refused)
+    }
+
     /// Moves the state, or refuses the verb.
     fn advance(&mut self) -> ApiResult<()> {
         self.change.state = self
@@ -91,7 +105,7 @@ impl Act {
         self.change.updated_at = self.now;
         changes::update_change(&mut self.tx, &self.change).await?;
         if verb == ChangeVerb::Submit {
-            mail::request_approval(app, &mut self.tx, &self.change).await?;
+            mail::request_approval(app, &mut self.tx, caller, &self.change).await?;
         }
         let record = audit::Record::new(operation(verb), object(&id))
             .before(&self.before)
@@ -135,10 +149,12 @@ pub async fn submit_change(call: &Call) -> ApiResult<Change> {
         return Err(approval::outside_window(&act.change, "submitted", act.now));
     }
     if act.change.kind == ChangeKind::Standard {
-        let template = templates::approving_template(&act.change)?;
+        let Act { tx, change, .. } = &mut *act;
+        let template = templates::approving_template(&call.app, tx, change).await?;
         let approver = format!("template:{}", template.name);
-        let by_template =
-            approval::decision(&act.change, &approver, Decision::Approved, &template.description, act.now);
+        let by = change.preapproved_by.as_ref().map(|by| format!(", approved by {by}"));
+        let comment = format!("{}{}", template.description, by.unwrap_or_default());
+        let by_template = approval::decision(&act.change, &approver, Decision::Approved, &comment, act.now);
         act.add_approval(by_template).await?;
     }
     act.finish(call, "").await
@@ -147,8 +163,8 @@ pub async fn submit_change(call: &Call) -> ApiResult<Change> {
 /// Approves. A second approval by the same approver changes nothing and returns the change.
 pub async fn approve_change(call: &Call, request: &Decide) -> ApiResult<Change> {
     check_decision(request)?;
-    let mut act = begin!(call, ChangeVerb::Approve, request);
-    approval::may_decide(&act.change, &call.caller)?;
+    let act = begin!(call, ChangeVerb::Approve, request);
+    let mut act = act.decided_by(call).await?;
     names_the_plan(&act.change, request)?;
     let is_repeated = approval::live(&act.change).any(|approval| approval.approver == call.caller.subject);
     if act.change.state == ChangeState::Approved && is_repeated {
@@ -167,8 +183,8 @@ pub async fn approve_change(call: &Call, request: &Decide) -> ApiResult<Change> 
 /// Rejects a change that waits, or withdraws the approval of one whose work has not begun.
 pub async fn reject_change(call: &Call, request: &Decide) -> ApiResult<Change> {
     check_decision(request)?;
-    let mut act = begin!(call, ChangeVerb::Reject, request);
-    approval::may_decide(&act.change, &call.caller)?;
+    let act = begin!(call, ChangeVerb::Reject, request);
+    let mut act = act.decided_by(call).await?;
     names_the_plan(&act.change, request)?;
     act.advance()?;
     let decision =
@@ -183,19 +199,36 @@ pub async fn read_by_link(app: &App, id: &ChangeId, token: &str) -> ApiResult<Li
     let link = proven_link(app, &mut conn, id, token).await?;
     let change = changes::find_change(&mut conn, id).await?.ok_or_else(|| no_change(id))?;
     links::check_usable(&link, &change, app.clock.now())?;
-    Ok(LinkedChange { change, approver: link.approver, expires_at: link.expires_at })
+    let approver = holder(&mut conn, &link).await?.subject;
+    Ok(LinkedChange { change, approver, expires_at: link.expires_at })
 }
 
-/// Approves or rejects in the name of the address a link was sent to, once.
+/// The person for whom a link decides, as the records are now.
+async fn holder(conn: &mut PgConnection, link: &ApprovalLink) -> ApiResult<Person> {
+    let people = people::list_by_names(conn, std::slice::from_ref(&link.approver)).await?;
+    let is_holder = |person: &Person| {
+        person.emails.iter().any(|address| address.eq_ignore_ascii_case(&link.approver))
+            && link.subject.as_ref().is_none_or(|subject| *subject == person.subject)
+    };
+    people.into_iter().find(is_holder).ok_or_else(|| {
+        ApiError::forbidden(format!(
+            "`{}` does not belong to the approver to whom this link was sent; decide with a token, or have the change \
+             submitted again",
+            link.approver
+        ))
+    })
+}
+
+/// Approves or rejects as the person a link was sent to, once.
 pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) -> ApiResult<Change> {
     let mut errors = FieldErrors::default();
     checks::prose(&mut errors, "/comment", &request.comment, checks::COMMENT);
     errors.finish()?;
     let mut conn = app.pool.acquire().await?;
     let link = proven_link(app, &mut conn, id, &request.token).await?;
+    let person = holder(&mut conn, &link).await?;
     drop(conn);
-    let name = crate::NAME;
-    let caller = Caller::internal(name, format!("{}{}", approval::BY_EMAIL, link.approver));
+    let caller = Caller { roles: person.roles, ..Caller::internal(crate::NAME, person.subject) };
     let verb = match request.decision {
         Decision::Approved => ChangeVerb::Approve,
         Decision::Rejected => ChangeVerb::Reject,
@@ -207,11 +240,11 @@ pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) ->
         if_match: IfMatch::default(),
         key: IdempotencyKey::default(),
     };
-    let mut act = begin!(&call, verb, &());
+    let act = begin!(&call, verb, &());
+    let mut act = act.decided_by(&call).await?;
     // Under the lock on the change: of two decisions by one link, the second one finds it used.
     let link = store::links::find_link(&mut act.tx, link.id).await?.ok_or_else(no_link)?;
     links::check_usable(&link, &act.change, act.now)?;
-    approval::may_decide(&act.change, &call.caller)?;
     act.advance()?;
     if verb == ChangeVerb::Approve && act.change.end_at <= act.now {
         return Err(approval::outside_window(&act.change, "approved", act.now));
@@ -220,13 +253,15 @@ pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) ->
         approval::decision(&act.change, &call.caller.subject, request.decision, &request.comment, act.now);
     act.add_approval(decision).await?;
     store::links::use_link(&mut act.tx, link.id, act.now).await?;
-    act.finish(&call, &request.comment).await
+    let way = format!("by the link to {}", link.approver);
+    let reason = if request.comment.is_empty() { way } else { format!("{way}: {}", request.comment) };
+    act.finish(&call, &reason).await
 }
 
 /// The link of a token. Every fault has the same answer.
 async fn proven_link(
     app: &App,
-    conn: &mut sqlx::PgConnection,
+    conn: &mut PgConnection,
     id: &ChangeId,
     token: &str,
 ) -> ApiResult<ApprovalLink> {

@@ -1,14 +1,21 @@
 //! Change control: the request for this very plan, its approval, and the start of the work.
 
-use api_types::itsm::{Change, ChangeKind, ChangeState, CreateChange, ExecuteChange, Risk, UpdateChange};
+use api_types::itsm::{
+    Change, ChangeKind, ChangeState, CreateChange, Decision, ExecuteChange, Risk, UpdateChange,
+};
 use api_types::patch::RunTrigger;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ChangeId,
     plan::Plan,
+    pre_approval::{NoPreApproval, PreApproval},
     run::{Answer, Approval, WaitCause},
 };
-use service_kit::{ApiResult, text_enum::to_text};
+use service_kit::{
+    ApiResult,
+    duties::{self, Decider, Part},
+    text_enum::to_text,
+};
 
 use super::{admit, subjects};
 use crate::engine::Task;
@@ -23,10 +30,17 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let (row, plan, app) = (&task.loaded.row, task.plan()?, task.app);
     let rule = &row.policy.change;
     let is_rollback = row.trigger == RunTrigger::Rollback;
-    let kind = match (row.emergency || is_rollback, &rule.standard_template) {
-        (true, _) => ChangeKind::Emergency,
-        (false, Some(_)) => ChangeKind::Standard,
-        (false, None) => ChangeKind::Normal,
+    let pre_approval = pre_approval(task, plan).await?;
+    let kind = match &pre_approval {
+        _ if row.emergency || is_rollback => ChangeKind::Emergency,
+        Some(PreApproval::Granted { .. }) => ChangeKind::Standard,
+        Some(PreApproval::Refused { .. }) | None => ChangeKind::Normal,
+    };
+    let (template, preapproved_by) = match (kind, &pre_approval) {
+        (ChangeKind::Standard, Some(PreApproval::Granted { by })) => {
+            (rule.standard_template.clone(), Some(by.clone()))
+        }
+        _ => (None, None),
     };
     let (start_at, end_at) = span(task, kind);
     let what = row.advisory.as_deref().map_or_else(
@@ -38,13 +52,20 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     let request = CreateChange {
         kind,
         short_description: itsm_records::line(&text.short_description),
-        description: format!("{}{}", origin_text(task).await?, text.description),
+        description: format!(
+            "{}{}{}",
+            origin_text(task).await?,
+            pre_approval_text(kind, pre_approval.as_ref()),
+            text.description
+        ),
         risk: if row.prediction.as_ref().is_some_and(|p| p.halt_probability > 0.2) {
             Risk::High
         } else {
             Risk::Moderate
         },
         requested_by: Some(row.requested_by.clone()),
+        editors: row.editors.clone(),
+        preapproved_by,
         assignment_group: None,
         ci_ids: plan.subjects().into_iter().cloned().collect(),
         plan_hash: Some(plan.hash().to_string()),
@@ -56,7 +77,7 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
             "{} tests on each staging host before and after; verification of every host.",
             plan.staging_tests.len()
         ),
-        template: rule.standard_template.clone().filter(|_| kind == ChangeKind::Standard),
+        template,
         approver_emails: rule.approver_emails.clone(),
         evidence: itsm_records::plan_evidence(row, plan),
     };
@@ -75,6 +96,36 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
     };
     let text = format!("opened change {} for plan {}", change.id, &plan.hash().as_str()[..12]);
     Ok((Answer::ChangeOpened { change_id: change.id }, Evidence::logged(text)))
+}
+
+/// Whether the template of the policy approves this plan.
+async fn pre_approval(task: &Task<'_>, plan: &Plan) -> ApiResult<Option<PreApproval>> {
+    let row = &task.loaded.row;
+    let (Some(granted @ PreApproval::Granted { .. }), Some(name)) =
+        (&row.pre_approval, &row.policy.change.standard_template)
+    else {
+        return Ok(row.pre_approval.clone());
+    };
+    let refused = |cause| Ok(Some(PreApproval::Refused { cause }));
+    if let Some(cause) = NoPreApproval::of_plan(plan, &task.app.settings.never_pre_approved) {
+        return refused(cause);
+    }
+    let templates = task.app.itsm.list_templates().await.map_err(upstream_error)?;
+    let now = task.app.clock.now();
+    if !templates.iter().any(|template| template.name == *name && template.is_in_force(now)) {
+        return refused(NoPreApproval::NoTemplate { template: name.clone() });
+    }
+    Ok(Some(granted.clone()))
+}
+
+/// For the approver of a run that its template does not approve.
+fn pre_approval_text(kind: ChangeKind, pre_approval: Option<&PreApproval>) -> String {
+    match pre_approval {
+        Some(PreApproval::Refused { cause }) if kind == ChangeKind::Normal => {
+            format!("The template of the policy does not approve this: {cause}.\n")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Adds what else touches the hosts in the time of the change to its description, and submits it.
@@ -147,7 +198,10 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
     let fits = change.plan_hash.as_deref().is_none_or(|of_change| of_change == hash.as_str());
     let approval = match change.state {
         _ if !fits => Approval::Refused { reason: format!("change {id} is for another plan") },
-        ChangeState::Approved | ChangeState::InProgress => Approval::Approved,
+        ChangeState::Approved | ChangeState::InProgress => match approved_by_author(task, &change).await? {
+            Some(reason) => Approval::Refused { reason },
+            None => Approval::Approved,
+        },
         ChangeState::Draft | ChangeState::PendingApproval => Approval::Waiting,
         ChangeState::Rejected => {
             let said = change
@@ -173,6 +227,26 @@ pub(super) async fn check_change(task: &Task<'_>, id: &ChangeId) -> ApiResult<(A
         _ => Evidence::default(),
     };
     Ok((Answer::ChangeIs(approval), evidence))
+}
+
+/// Why an approval does not count: a change that somebody opened by hand does not name who wrote what the run does.
+async fn approved_by_author(task: &Task<'_>, change: &Change) -> ApiResult<Option<String>> {
+    let row = &task.loaded.row;
+    let mut conn = task.app.pool.acquire().await?;
+    for approval in &change.approvals {
+        if approval.voided_at.is_some() || approval.decision != Decision::Approved {
+            continue;
+        }
+        let decider = Decider::of_record(&mut conn, &approval.approver).await?;
+        let editors = row.editors.iter().map(|editor| Part::new("edited", editor));
+        let parts = editors.chain([Part::new("requested", &row.requested_by)]);
+        if let Err(refused) =
+            duties::may_decide(&decider, &format!("the work of change {}", change.id), parts)
+        {
+            return Ok(Some(refused.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// Decides which subjects may start now, if the change is still in force: it may have ended or expired since the last ones
