@@ -17,6 +17,7 @@ pub mod restart;
 pub mod run;
 pub mod selector;
 pub mod strategy;
+pub mod text;
 pub mod time;
 pub mod workflow;
 

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::PolicyId,
+    ids::{GivenService, PolicyId},
     plan_diff::DriftTolerance,
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
+    text::{has_hidden, without_secrets},
     time::{Crontab, CrontabHint, MaintenanceWindow, OffsetDays, PatchLevel, Schedule, Tz},
-    workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
+    workflow::{Drain, HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
 };
+
+const HIDDEN: &str = "must not contain characters that are invisible or change the direction of writing";
 
 /// A patch policy as an operator writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +236,16 @@ impl Default for ChangeRule {
 }
 
 impl Policy {
+    /// Hides what readers without a right to change the policy must not see: parts of addresses that may be secrets.
+    pub fn hide_secrets(&mut self) {
+        for recipient in &mut self.notify {
+            *recipient = without_secrets(recipient).into_owned();
+        }
+        if let Some(Drain::Url(url)) = &mut self.workflow.drain {
+            *url = without_secrets(url).into_owned();
+        }
+    }
+
     pub fn reboot_mode(&self) -> Reboot {
         self.reboot.unwrap_or(if self.reboot_required { Reboot::Always } else { Reboot::IfRequired })
     }
@@ -264,6 +277,7 @@ impl Policy {
             }
         };
         check(self.name.trim().is_empty() || self.name.len() > 200, "/name", "must have 1 to 200 characters");
+        check(has_hidden(&self.name), "/name", HIDDEN);
         check(
             self.target_ci_tags.is_empty(),
             "/target_ci_tags",
@@ -350,6 +364,14 @@ impl Policy {
             "/reboot_window",
             "has no effect while `reboot` is `never`; leave one of them out",
         );
+        for (position, test) in self.staging.iter().flat_map(|staging| &staging.tests).enumerate() {
+            if has_hidden(&test.name) {
+                faults.push((format!("/staging/tests/{position}/name"), HIDDEN.to_owned()));
+            }
+            if let Some(Err(error)) = test.service().map(GivenService::name) {
+                faults.push((format!("/staging/tests/{position}/service"), error.to_string()));
+            }
+        }
         let of_workflow = self.workflow.faults().into_iter();
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));
         faults

@@ -6,6 +6,7 @@ use api_types::{
 };
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::text::has_hidden;
 use rand::RngCore;
 use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
@@ -75,11 +76,11 @@ async fn create_token(
     caller: Admin,
     Json(request): Json<CreateToken>,
 ) -> ApiResult<impl IntoResponse> {
-    if request.subject.is_empty()
-        || request.subject.len() > 200
-        || request.subject.chars().any(char::is_control)
-    {
-        return Err(ApiError::invalid("/subject", "must be 1 to 200 characters without control characters"));
+    if request.subject.is_empty() || request.subject.len() > 200 || has_hidden(&request.subject) {
+        return Err(ApiError::invalid(
+            "/subject",
+            "must be 1 to 200 characters without control or bidirectional characters",
+        ));
     }
     if request.roles.is_empty() {
         return Err(ApiError::invalid("/roles", "must name at least one role"));

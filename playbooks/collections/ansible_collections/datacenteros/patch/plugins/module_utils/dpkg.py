@@ -80,7 +80,7 @@ class Dpkg:
         """`(name, version)` of every version of these packages in the lists, and why they cannot be read."""
         if not names:
             return set(), None
-        code, out, err = self.run(["apt-cache", "madison", *names])
+        code, out, err = self.run(["apt-cache", "madison", "--", *names])
         if code != 0:
             return set(), first_words("apt-cache madison", code, err)
         rows = (line.split(" | ") for line in out.splitlines())
@@ -104,7 +104,7 @@ class Dpkg:
         self.run(["dpkg", *KEEP_SETTINGS, "--configure", "-a"])
         torn = self._torn()
         if torn:
-            self.run([*APT, "install", "--reinstall", *torn])
+            self.run([*APT, "install", "--reinstall", "--", *torn])
         self.run([*APT, "--fix-broken", "install"])
         return "completed what an interrupted dpkg had left", self.database_problem()
 
@@ -123,7 +123,7 @@ class Dpkg:
                 name = package["name"] if package["arch"] == "all" else name
                 specifications.append("{0}={1}".format(name, wanted[package["name"]]))
         more = ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
-        return [*APT, *self._tagged(tag), "--no-remove", *more, "install", *sorted(set(specifications))]
+        return [*APT, *self._tagged(tag), "--no-remove", *more, "install", "--", *sorted(set(specifications))]
 
     def selected(self, selection, advisories, tag):
         """The command for a level instead of exact versions; or `None` and the reason."""

@@ -62,7 +62,7 @@ class Rpm:
         candidates = {(name, arch): version for name, arch, version in offers}
         rows = []
         if offers:
-            rows, problem = self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))
+            rows, problem = self._repoquery("--available", "--showduplicates", *_operands({row[0] for row in offers}))
             if problem:
                 return problem
         kept = set(rows)
@@ -149,7 +149,7 @@ class Rpm:
             for package in self.installed() if package["name"] in wanted
         }
         verb = "downgrade" if downgrade else "install"
-        return [self.dnf, "-y", "-q", self._tagged(tag), verb, *sorted(specifications)]
+        return [self.dnf, "-y", "-q", self._tagged(tag), verb, *_operands(specifications)]
 
     def selected(self, selection, advisories, tag):
         """The command for a level instead of exact versions; or `None` and the reason."""
@@ -184,6 +184,11 @@ class Rpm:
     def updated_since(self, booted_at, packages):
         """Core packages that were installed after the boot."""
         return sorted({package["name"] for package in packages if package["name"] in CORE and package["installed_at"] > booted_at})
+
+
+def _operands(names):
+    """dnf reads its arguments twice and does not accept `--` each time. rpm allows no name that begins like an option."""
+    return sorted(name for name in names if not name.startswith("-"))
 
 
 def _known(text):
