@@ -191,8 +191,7 @@ pub struct AuditRecord {
 pub fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;@".contains(c))
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || is_hidden(c) || "<>,;@".contains(c))
     };
     text.len() <= 254 && is_plain(local) && is_plain(domain)
 }

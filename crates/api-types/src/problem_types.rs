@@ -46,6 +46,8 @@ problem_types! {
         "Nothing has this id, or there is nothing at this path. `/docs` lists the paths.";
     METHOD_NOT_ALLOWED = 405, "method-not-allowed", "method not allowed",
         "The path does not accept this method. The `Allow` header lists the methods that it accepts.";
+    SLOW_REQUEST = 408, "slow-request", "slow request",
+        "The body of the request did not arrive in time. Send it again over a faster connection, or in parts.";
     EXISTS = 409, "exists", "already exists",
         "Something with this id already exists. Change it instead, or choose another id.";
     IN_FLIGHT = 409, "in-flight", "in flight",
@@ -94,6 +96,10 @@ problem_types! {
         "There is no SSH key for this host. Start the service with `--ssh-key-file` or `--vault-address`, or store the key in Vault.";
     BAD_CONNECTION = 409, "bad-connection", "bad connection settings",
         "The connection attributes of the host are not valid. Correct them in the CMDB.";
+    NOT_A_SERVICE = 409, "not-a-service", "not a service",
+        "The plan names a service by a text that cannot be the name of one, so nothing is started or stopped. Correct the policy or the CMDB and make a new plan.";
+    OUTBOUND_REFUSED = 409, "outbound-refused", "address is refused",
+        "An address outside the platform points to this machine or a private network. An administrator can allow it with `--allow-outbound-to`.";
     ANSIBLE = 409, "ansible", "Ansible cannot be started",
         "`ansible-playbook` could not be started on the controller. The detail contains the reason.";
     TOO_MANY_FREEZES = 409, "too-many-freezes", "too many freezes",
@@ -152,6 +158,8 @@ problem_types! {
         "The path does not accept this content encoding.";
     INVALID_REQUEST = 422, "invalid-request", "invalid request",
         "Fields are wrong. `errors` names each of them.";
+    TOO_MANY_REQUESTS = 429, "too-many-requests", "too many requests",
+        "The token or the address sends more requests that change something, or fails to sign in more often, than the service allows. `Retry-After` says when to try again.";
     TOO_MANY_IMPORTS = 429, "too-many-imports", "too many imports",
         "Too many feeds are being imported. Try again when one has ended.";
     REQUEST_FAILED = 500, "request-failed", "request failed",

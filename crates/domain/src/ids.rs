@@ -128,6 +128,12 @@ text_id!(
     Subject,
     check_subject
 );
+text_id!(
+    /// A unit of a host's service manager: `nginx`, `postgresql@15-main`, `php8.2-fpm.service`. Never an option, a path or a
+    /// pattern, so that it can be an argument of `systemctl`.
+    ServiceName,
+    check_service_name
+);
 uuid_id!(
     /// One run.
     RunId
@@ -136,6 +142,44 @@ uuid_id!(
     /// One scan.
     ScanId
 );
+
+/// The name of a service as somebody wrote it. Plans and policies that were stored before names were checked read back
+/// unchanged; whatever acts on a service parses it first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
+pub struct GivenService(String);
+
+impl GivenService {
+    /// The service, or why the text cannot be the name of one.
+    pub fn name(&self) -> Result<ServiceName, InvalidId> {
+        ServiceName::new(&self.0)
+    }
+}
+
+impl From<ServiceName> for GivenService {
+    fn from(name: ServiceName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl fmt::Display for GivenService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check_service_name(text: &str) -> Result<String, InvalidId> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
+    let valid = (1..=255).contains(&text.len()) && text.chars().all(is_part) && !text.starts_with(['-', '.']);
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        let reason =
+            "is not the name of a service: use 1 to 255 of `A-Z a-z 0-9 @ . _ : -`, no `-` or `.` first";
+        Err(InvalidId::new("service", text, reason))
+    }
+}
 
 fn check_ci_id(text: &str) -> Result<String, InvalidId> {
     let fail = |reason| Err(InvalidId::new("CI id", text, reason));
@@ -256,6 +300,37 @@ mod tests {
             "olivia\u{200b}",
         ] {
             assert!(Subject::new(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn service_is_never_an_option_a_path_or_a_pattern() {
+        for text in ["nginx", "postgresql@15-main", "php8.2-fpm.service", "dbus-org.freedesktop.login1"] {
+            assert_eq!(ServiceName::new(text).unwrap().as_str(), text);
+        }
+        let long = "a".repeat(256);
+        for text in [
+            "",
+            "-H",
+            "--host=evil",
+            "--host=evil.service",
+            ".",
+            "../x",
+            "/x",
+            "a b",
+            "a\n",
+            "*",
+            "a;b",
+            "ｎginx",
+            &long,
+        ] {
+            assert!(ServiceName::new(text).is_err(), "{text:?} was accepted");
+            let stored = serde_json::to_string(text).unwrap();
+            assert!(serde_json::from_str::<ServiceName>(&stored).is_err(), "{text:?} was read");
+            // What was stored before is read and keeps its hash, but nothing can act on it.
+            let given: GivenService = serde_json::from_str(&stored).unwrap();
+            assert_eq!(serde_json::to_string(&given).unwrap(), stored);
+            assert!(given.name().is_err(), "{text:?} was parsed");
         }
     }
 

@@ -18,6 +18,7 @@ pub mod restart;
 pub mod run;
 pub mod selector;
 pub mod strategy;
+pub mod text;
 pub mod time;
 pub mod transaction;
 pub mod workflow;

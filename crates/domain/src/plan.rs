@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    ids::{CiId, RunId},
+    ids::{CiId, GivenService, RunId},
     package::{OmittedUpdate, PackageUpdate, Packaging, Unverified},
     release::{Check, Deployment, WaveStart},
     selector::Tags,
@@ -77,7 +77,7 @@ pub struct Target {
     pub packaging: Packaging,
     pub tags: Tags,
     /// Operating-system services that are stopped, started and watched, in start order.
-    pub services: Vec<String>,
+    pub services: Vec<GivenService>,
     /// How the playbooks reach it.
     pub connection: Connection,
     pub updates: Vec<PackageUpdate>,

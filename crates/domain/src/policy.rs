@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::PolicyId,
+    ids::{GivenService, PolicyId},
     plan_diff::DriftTolerance,
     pre_approval::NoPreApproval,
     quantity::HostCount,
     selector::{Selector, Tags},
     strategy::Strategy,
+    text::{has_hidden, without_secrets},
     time::{Crontab, CrontabHint, MaintenanceWindow, OffsetDays, PatchLevel, Schedule, Tz},
-    workflow::{HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
+    workflow::{Drain, HostTest, HostWorkflow, Reboot, Rollback, RollbackPreference},
 };
+
+const HIDDEN: &str = "must not contain characters that are invisible or change the direction of writing";
 
 /// A patch policy as an operator writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -248,6 +251,16 @@ impl Default for ChangeRule {
 }
 
 impl Policy {
+    /// Hides what readers without a right to change the policy must not see: parts of addresses that may be secrets.
+    pub fn hide_secrets(&mut self) {
+        for recipient in &mut self.notify {
+            *recipient = without_secrets(recipient).into_owned();
+        }
+        if let Some(Drain::Url(url)) = &mut self.workflow.drain {
+            *url = without_secrets(url).into_owned();
+        }
+    }
+
     pub fn reboot_mode(&self) -> Reboot {
         self.reboot.unwrap_or(if self.reboot_required { Reboot::Always } else { Reboot::IfRequired })
     }
@@ -289,6 +302,7 @@ impl Policy {
             }
         };
         check(self.name.trim().is_empty() || self.name.len() > 200, "/name", "must have 1 to 200 characters");
+        check(has_hidden(&self.name), "/name", HIDDEN);
         check(
             self.target_ci_tags.is_empty(),
             "/target_ci_tags",
@@ -395,6 +409,14 @@ impl Policy {
         if let Some(cause) = never {
             let reason = format!("must be absent: {cause}; a person approves each run");
             faults.push(("/change/standard_template".to_owned(), reason));
+        }
+        for (position, test) in self.staging.iter().flat_map(|staging| &staging.tests).enumerate() {
+            if has_hidden(&test.name) {
+                faults.push((format!("/staging/tests/{position}/name"), HIDDEN.to_owned()));
+            }
+            if let Some(Err(error)) = test.service().map(GivenService::name) {
+                faults.push((format!("/staging/tests/{position}/service"), error.to_string()));
+            }
         }
         let of_workflow = self.workflow.faults().into_iter();
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));

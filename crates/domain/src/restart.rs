@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::workflow::is_service;
+use crate::ids::ServiceName;
 
 /// Which services of a host still run files that are deleted, as after an update of a library.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl StaleService {
             ProcessGroup::Other => Remedy::ByHand,
             ProcessGroup::Service if is_one_of(&NEED_REBOOT, &self.name) => Remedy::Reboot,
             ProcessGroup::Service if is_one_of(&CARRY_OTHERS, &self.name) => Remedy::RestartIfListed,
-            ProcessGroup::Service if is_service(&self.name) => Remedy::Restart,
+            ProcessGroup::Service if ServiceName::new(&self.name).is_ok() => Remedy::Restart,
             ProcessGroup::Service => Remedy::ByHand,
         }
     }

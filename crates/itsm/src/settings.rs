@@ -10,10 +10,14 @@ pub struct Settings {
     #[arg(long, env = "PUBLIC_URL", default_value = "http://127.0.0.1:8082")]
     pub public_url: String,
 
-    /// Mail server: `smtp://host:port`, with `?tls=required` for STARTTLS, or `smtps://host:port`; name and password as
-    /// `smtps://name:password@host`. Without it, e-mails fail with that reason and can be sent again later.
+    /// Mail server: `smtp://host:port`, with `?tls=required` for STARTTLS, or `smtps://host:port`; the name as
+    /// `smtps://name@host`, its password in `--smtp-password-file`. Without it, e-mails fail with that reason and can be sent again later.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
+
+    /// File with the password of the name in `--smtp-url`.
+    #[arg(long, env = "SMTP_PASSWORD_FILE", requires = "smtp_url")]
+    pub smtp_password_file: Option<PathBuf>,
 
     /// Sender of e-mails.
     #[arg(long, env = "MAIL_FROM", default_value = "Patch Manager <patch-manager@localhost>")]
@@ -57,6 +61,7 @@ impl Default for Settings {
         Self {
             public_url: "http://127.0.0.1:8082".to_owned(),
             smtp_url: None,
+            smtp_password_file: None,
             mail_from: "Patch Manager <patch-manager@localhost>".to_owned(),
             webhook_secret_file: None,
             webhook_secret_id: "primary".to_owned(),

@@ -20,6 +20,15 @@ pub struct Settings {
     #[arg(long, env = "PATCH_HOOKS_DIR")]
     pub hooks_dir: Option<PathBuf>,
 
+    /// Endpoints of customers and deployers, Vaults of runs and addresses of drain checks that are allowed although they are on a
+    /// private network or an unusual port: `host` or `host:port`, comma-separated. `{host}:port` allows the managed hosts.
+    #[arg(long, env = "PATCH_ALLOW_OUTBOUND_TO", value_delimiter = ',')]
+    pub allow_outbound_to: Vec<String>,
+
+    /// The same for webhooks that receive messages. ITSM delivers them and has the same setting.
+    #[arg(long, env = "ALLOW_WEBHOOK_TO", value_delimiter = ',')]
+    pub allow_webhook_to: Vec<String>,
+
     #[command(flatten)]
     pub feeds: FeedSettings,
 }
@@ -56,6 +65,8 @@ impl Default for Settings {
             cmdb_url: "http://127.0.0.1:8081".to_owned(),
             work_dir: "/var/lib/patch-manager/work".into(),
             hooks_dir: None,
+            allow_outbound_to: Vec::new(),
+            allow_webhook_to: Vec::new(),
             feeds: FeedSettings::default(),
         }
     }

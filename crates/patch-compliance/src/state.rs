@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use api_client::cmdb::CmdbClient;
 use secrecy::ExposeSecret;
-use service_kit::{Clock, read_pool::ReadPool, server::Context};
+use service_kit::{Clock, outbound::Receivers, read_pool::ReadPool, server::Context};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -29,6 +29,10 @@ pub struct Parts {
     pub clock: Clock,
     pub settings: Settings,
     pub cmdb: CmdbClient,
+    /// Where requests to the outside may go.
+    pub outbound: Arc<Receivers>,
+    /// Where messages may go.
+    pub webhooks: Receivers,
     /// The criteria of compliance.
     pub(crate) criteria: CriteriaCache,
     /// Recently requested advisories.
@@ -46,6 +50,8 @@ impl App {
             reads: ReadPool::new(&context.request_pool)?,
             clock: context.clock.clone(),
             cmdb: CmdbClient::new(&settings.cmdb_url, context.service_token.expose_secret()),
+            outbound: Arc::new(Receivers::new(&settings.allow_outbound_to)?),
+            webhooks: Receivers::new(&settings.allow_webhook_to)?,
             settings,
             criteria: CriteriaCache::default(),
             advisory_cache: AdvisoryCache::default(),

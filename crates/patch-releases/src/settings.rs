@@ -12,9 +12,4 @@ pub struct Settings {
     /// File with the secret that signs webhooks to deployers and their callbacks; 16 bytes or more.
     #[arg(long, env = "PATCH_WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,
-
-    /// Endpoints of customers and deployers that are allowed although they are on a private network or an unusual port:
-    /// `host` or `host:port`, comma-separated.
-    #[arg(long, env = "PATCH_ALLOW_OUTBOUND_TO", value_delimiter = ',')]
-    pub allow_outbound_to: Vec<String>,
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use service_kit::repeated_key;
 
 use crate::failure::Failure;
 
@@ -46,6 +47,14 @@ pub fn parse_request<T: DeserializeOwned>(path: &Path, bytes: Vec<u8>) -> Result
     let wrong =
         |reason: String| Failure::usage(format!("`{}` is not a valid request: {reason}", path.display()));
     let is_json = text.trim_start().starts_with(['{', '[']);
+    let repeated = match repeated_key::find(&mut serde_json::Deserializer::from_str(&text)) {
+        Ok(found) => found,
+        // Not JSON. A document that is not YAML either has a better error below.
+        Err(_) => repeated_key::find(yaml_serde::Deserializer::from_str(&text)).unwrap_or_default(),
+    };
+    if let Some(pointer) = repeated {
+        return Err(wrong(format!("`{pointer}` is there twice; leave one of them out")));
+    }
     match serde_json::from_str(&text) {
         Ok(request) => Ok(request),
         // YAML in flow style also begins with a bracket.
@@ -98,6 +107,9 @@ mod tests {
         assert_eq!(ask("{\"a\": 1}"), expected);
         assert_eq!(ask("a: 1\n"), expected);
         assert_eq!(ask("{a: 1}"), expected);
+        for twice in ["{\"a\": 1, \"a\": 2}", "a: 1\na: 2\n", "{a: 1, a: 2}"] {
+            assert!(ask(twice).unwrap_err().contains("`/a` is there twice"), "{twice}");
+        }
         assert!(ask("a: x\n").unwrap_err().contains("is not a valid request"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use api_types::access::Role;
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,8 +20,11 @@ use uuid::Uuid;
 
 use crate::{
     clock::Clock,
+    connections::Peer,
     error::{ApiError, ApiResult},
+    limits::Limits,
     problem::RequestId,
+    rate_limit::{RateLimit, limited, network_of},
 };
 
 /// A valid token is not looked up again for this long; a revocation takes effect within it.
@@ -53,6 +57,11 @@ impl Caller {
 
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Whether the subject may neither change nor decide anything.
+    pub fn only_reads(&self) -> bool {
+        self.roles.iter().all(|role| *role == Role::Viewer)
     }
 
     fn may_act_as(&self, wanted: Role) -> bool {
@@ -114,6 +123,8 @@ role_extractor!(
     Admin
 );
 
+const FAILURES: &str = "too many sign-ins from this address have failed";
+
 const MISSING: &str = "send a token as `Authorization: Bearer pm_...`; `patchctl token create` issues one";
 
 /// Callers by the hash of their token, with the time of the look-up.
@@ -129,7 +140,18 @@ pub(crate) struct Authenticator {
     service: &'static str,
     public_paths: &'static [&'static str],
     seen: Arc<Mutex<Seen>>,
+    failures: Arc<RateLimit<IpAddr>>,
+    writes: Arc<WriteLimits>,
 }
+
+/// Writes of a token, and of an address: many tokens may be behind one.
+struct WriteLimits {
+    of_token: RateLimit<Uuid>,
+    of_address: RateLimit<IpAddr>,
+}
+
+/// Times that an address may write as often as one token.
+const TOKENS_BEHIND_AN_ADDRESS: u32 = 4;
 
 impl Authenticator {
     pub(crate) fn new(
@@ -138,8 +160,15 @@ impl Authenticator {
         clock: Clock,
         service: &'static str,
         public_paths: &'static [&'static str],
+        limits: &Limits,
     ) -> Self {
-        Self { pool, work_pool, clock, service, public_paths, seen: Arc::default() }
+        let writes = WriteLimits {
+            of_token: RateLimit::per_second(limits.max_writes_per_second),
+            of_address: RateLimit::per_second(limits.max_writes_per_second * TOKENS_BEHIND_AN_ADDRESS),
+        };
+        let failures = Arc::new(RateLimit::per_second(limits.max_failed_sign_ins_per_second));
+        let seen = Arc::default();
+        Self { pool, work_pool, clock, service, public_paths, seen, failures, writes: Arc::new(writes) }
     }
 
     fn is_public(&self, path: &str) -> bool {
@@ -151,7 +180,33 @@ impl Authenticator {
             })
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> ApiResult<Caller> {
+    /// The caller of a request. A failure counts against the address.
+    async fn sign_in(&self, headers: &HeaderMap, address: Option<IpAddr>) -> ApiResult<Caller> {
+        let signed_in = self.authenticate(headers, address).await;
+        if let (Err(error), Some(address)) = (&signed_in, address)
+            && error.status() == StatusCode::UNAUTHORIZED
+        {
+            limited(self.failures.take(address, Instant::now()), FAILURES)?;
+        }
+        signed_in
+    }
+
+    /// Counts a request that may change something. Services are not limited: runs wait for them.
+    fn count_write(&self, caller: &Caller, request: &Request) -> ApiResult<()> {
+        if request.method().is_safe() || caller.is(Role::Service) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if let Some(token) = caller.token_id {
+            limited(self.writes.of_token.take(token, now), "this token changes too much at once")?;
+        }
+        if let Some(address) = address_of(request) {
+            limited(self.writes.of_address.take(address, now), "this address changes too much at once")?;
+        }
+        Ok(())
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap, address: Option<IpAddr>) -> ApiResult<Caller> {
         let token = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -162,6 +217,10 @@ impl Authenticator {
         let hash = hash(token);
         if let Some(caller) = self.remembered(&hash) {
             return Ok(caller);
+        }
+        if let Some(address) = address.filter(|_| !self.was_seen(&hash)) {
+            // Without a look-up, which would load the database; tokens that were valid before still pass.
+            limited(self.failures.peek(&address, Instant::now()), FAILURES)?;
         }
         let row = sqlx::query!(
             "SELECT id, subject, roles, expires_at, revoked_at FROM platform.tokens WHERE hash = $1",
@@ -194,6 +253,10 @@ impl Authenticator {
         seen.get(hash).filter(|(at, _)| at.elapsed() < CACHE_FOR).map(|(_, caller)| caller.clone())
     }
 
+    fn was_seen(&self, hash: &[u8; 32]) -> bool {
+        self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains_key(hash)
+    }
+
     /// Whether the last look-up, however long ago, found a token of a service.
     fn was_of_service(&self, hash: &[u8; 32]) -> bool {
         let seen = self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -215,7 +278,9 @@ pub(crate) async fn authenticate(
     next: Next,
 ) -> Response {
     if !auth.is_public(request.uri().path()) {
-        match auth.authenticate(request.headers()).await {
+        let signed_in = auth.sign_in(request.headers(), address_of(&request)).await;
+        let signed_in = signed_in.and_then(|caller| auth.count_write(&caller, &request).map(|()| caller));
+        match signed_in {
             Ok(mut caller) => {
                 caller.request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
                 request.extensions_mut().insert(caller);
@@ -224,6 +289,11 @@ pub(crate) async fn authenticate(
         }
     }
     next.run(request).await
+}
+
+/// The network from which a request comes, if it came over one.
+fn address_of(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Peer>().map(|peer| network_of(peer.0))
 }
 
 /// SHA-256 of a token: tokens have 256 random bits, so no salt and no slow hash is needed.

@@ -19,6 +19,7 @@ use crate::{
     access,
     clock::Clock,
     config::{DatabaseConfig, ServeConfig},
+    connections::raise_file_limit,
     database,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
@@ -68,6 +69,7 @@ enum Command<A: clap::Args> {
 /// `main` of a service binary.
 pub fn main<S: Service>() -> ExitCode {
     let cli = Cli::<S::Settings>::parse();
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -127,6 +129,7 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
         request_pool: pools.requests,
         clock: Clock::system(),
         service_token: read_token(&config.service_token_file)?,
+        limits: config.limits,
         shutdown: stop_signal()?,
         tasks: TaskTracker::new(),
     };

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 
-use crate::telemetry::LogFormat;
+use crate::{limits::Limits, telemetry::LogFormat};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
@@ -36,6 +36,9 @@ pub struct ServeConfig {
     /// File with the token for requests to the other services.
     #[arg(long, env = "SERVICE_TOKEN_FILE")]
     pub service_token_file: PathBuf,
+
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// `text` for people, `json` for collectors.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

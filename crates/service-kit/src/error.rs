@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use domain::text::has_hidden;
 
 use crate::database_fault::DatabaseFault;
 
@@ -40,12 +41,13 @@ impl FieldErrors {
 
     /// 1 to `most` characters in one line. Line breaks and control characters would forge headers and log lines.
     pub fn require_line(&mut self, pointer: &str, text: &str, most: usize) {
-        let is_line =
-            !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control);
+        let is_line = !text.trim().is_empty() && text.chars().count() <= most && !has_hidden(text);
         if !is_line {
             self.add(
                 pointer,
-                format!("must be 1 to {most} characters in one line, without control characters"),
+                format!(
+                    "must be 1 to {most} characters in one line, without control or bidirectional characters"
+                ),
             );
         }
     }
@@ -86,13 +88,14 @@ pub struct ApiError {
     problem: &'static ProblemType,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    retry_after_seconds: Option<u64>,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     pub fn new(problem: &'static ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { problem, detail: detail.into(), errors: Vec::new(), source: None }
+        Self { problem, detail: detail.into(), errors: Vec::new(), retry_after_seconds: None, source: None }
     }
 
     /// 400: the request cannot be read.
@@ -146,6 +149,12 @@ impl ApiError {
 
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// When the client may try again.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
         self
     }
 
@@ -208,7 +217,9 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        } else if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

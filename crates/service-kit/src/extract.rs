@@ -1,17 +1,21 @@
 //! Extractors whose refusals name the wrong field.
 
+use std::error::Error;
+
 use api_types::{page::Versioned, problem::FieldError, problem_types};
 use axum::{
+    BoxError,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tower_http::timeout::TimeoutError;
 
 use crate::{
     error::{ApiError, ApiResult},
-    wrong_field,
+    repeated_key, wrong_field,
 };
 
 /// Initial capacity of an answer, about one page of a list.
@@ -54,8 +58,26 @@ pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Byte
         StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::new(problem_types::TOO_LARGE, "the body is larger than this path accepts")
         }
-        _ => ApiError::malformed("the body could not be read completely").with_source(rejection),
+        _ => unread(rejection),
     })
+}
+
+/// Why a body, or a part of one, could not be read: 408 if it did not arrive in time, else 400.
+pub fn unread(error: impl Into<BoxError>) -> ApiError {
+    let error = error.into();
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    while let Some(one) = cause {
+        if one.is::<TimeoutError>() {
+            return ApiError::new(
+                problem_types::SLOW_REQUEST,
+                "the body did not arrive in time; send it again",
+            )
+            .with_source(error);
+        }
+        cause = one.source();
+    }
+    ApiError::malformed("the body could not be read to its end: it broke off, or its compression is damaged")
+        .with_source(error)
 }
 
 fn require_json(headers: &HeaderMap) -> ApiResult<()> {
@@ -78,6 +100,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
         return Err(ApiError::malformed("the body is empty; a JSON object is expected"));
     }
     if let Ok(value) = serde_json::from_slice(body) {
+        refuse_repeated_keys(body)?;
         refuse_nul(body)?;
         return Ok(value);
     }
@@ -100,6 +123,7 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     deserializer
         .end()
         .map_err(|error| ApiError::malformed(format!("text after the end of the JSON document: {error}")))?;
+    refuse_repeated_keys(body)?;
     refuse_nul(body)?;
     Ok(value)
 }
@@ -111,6 +135,15 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value, at: &str) -> Ap
         let pointer = format!("{at}{}", wrong_field::pointer_of::<T>(error.path(), &value));
         ApiError::invalid(pointer, error.into_inner().to_string())
     })
+}
+
+/// Maps would keep the last value of a key that is sent twice, while a proxy or a person may have read the first.
+fn refuse_repeated_keys(body: &[u8]) -> ApiResult<()> {
+    match repeated_key::find(&mut serde_json::Deserializer::from_slice(body)) {
+        Ok(Some(pointer)) => Err(ApiError::invalid(pointer, "is there twice; leave one of them out")),
+        Ok(None) => Ok(()),
+        Err(error) => Err(ApiError::malformed(format!("the body is not JSON: {error}"))),
+    }
 }
 
 /// U+0000 is valid in JSON, but PostgreSQL cannot store it in a text: it is refused here, with its pointer.

@@ -33,10 +33,11 @@ pub enum Refusal {
     NoUrl,
     #[error("must not contain a user name, a password or a fragment")]
     NotPlain,
-    #[error("must not use port {0}; allowed are {PORTS:?} and what --allow-webhook-to lists")]
+    #[error("must not use port {0}; allowed are {PORTS:?} and what an administrator lists")]
     Port(u16),
     #[error(
-        "must not point to this machine or a private network; list the receiver in --allow-webhook-to if it is yours"
+        "must not point to this machine or a private network; an administrator can allow it with --allow-webhook-to (recipients of \
+         messages) or --allow-outbound-to (everything else)"
     )]
     Inner,
 }
@@ -54,6 +55,20 @@ pub enum Unresolved {
 #[derive(Debug)]
 pub struct Receivers {
     allowed: Vec<(String, Option<u16>)>,
+    /// `{host}` or `{host}:port`: the managed hosts themselves.
+    allowed_hosts: Vec<String>,
+}
+
+/// Stands for the id of a managed host in an address.
+pub const HOST: &str = "{host}";
+
+/// What an address with [`HOST`] leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One receiver for all hosts.
+    Receiver,
+    /// Each host itself, as an administrator allows.
+    EachHost,
 }
 
 /// An allowed receiver and its addresses.
@@ -74,14 +89,32 @@ impl Receivers {
             let host = url.as_ref().and_then(Url::host_str);
             let host = host.ok_or_else(|| {
                 anyhow::anyhow!(
-                    "`--allow-webhook-to {entry}` is not a receiver; expected `host` or `host:port`"
+                    "the allowed receiver `{entry}` cannot be read; expected `host` or `host:port`"
                 )
             })?;
             // `Url` drops port 80, the default of the scheme, but here a `host` without a port means every port.
             let port = url.as_ref().and_then(Url::port).or_else(|| entry.ends_with(":80").then_some(80));
             Ok((host.to_owned(), port))
         };
-        Ok(Self { allowed: allowed.iter().map(parse).collect::<anyhow::Result<_>>()? })
+        let (hosts, others): (Vec<&String>, Vec<&String>) =
+            allowed.iter().partition(|entry| entry.contains(HOST));
+        Ok(Self {
+            allowed: others.into_iter().map(parse).collect::<anyhow::Result<_>>()?,
+            allowed_hosts: hosts.into_iter().map(|entry| entry.trim().to_owned()).collect(),
+        })
+    }
+
+    /// Checks the text of an address that may contain [`HOST`].
+    pub fn check_for_hosts(&self, text: &str) -> Result<Target, Refusal> {
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if !authority.contains(HOST) {
+            return self.check(&text.replace(HOST, "host")).map(|_| Target::Receiver);
+        }
+        parse(&text.replace(HOST, "host.example"))?;
+        let name = authority.split_once("}:").map_or(authority, |_| HOST);
+        let is_listed = self.allowed_hosts.iter().any(|listed| listed == authority || listed == name);
+        if is_listed { Ok(Target::EachHost) } else { Err(Refusal::Inner) }
     }
 
     /// Checks the text only.
@@ -268,6 +301,25 @@ mod tests {
         assert!(receivers.check("http://127.0.0.1:9001/x").is_err());
         assert!(receivers.check("http://hooks.lan:1234/x").is_ok());
         assert!(Receivers::new(&["a b".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn managed_hosts_are_receivers_only_if_an_administrator_lists_them() {
+        let none = Receivers::new(&[]).unwrap();
+        assert_eq!(none.check_for_hosts("https://lb.example.org/drained/{host}"), Ok(Target::Receiver));
+        for url in ["http://{host}/", "http://{host}:9000/x", "http://lb.internal/{host}"] {
+            assert_eq!(none.check_for_hosts(url), Err(Refusal::Inner), "{url}");
+        }
+        let listed = Receivers::new(&["{host}:9000".to_owned(), "lb.internal".to_owned()]).unwrap();
+        assert_eq!(listed.check_for_hosts("http://{host}:9000/x"), Ok(Target::EachHost));
+        assert_eq!(listed.check_for_hosts("http://lb.internal/{host}"), Ok(Target::Receiver));
+        for url in ["http://{host}:22/", "http://{host}/", "http://{host}.evil.example:9000/"] {
+            assert_eq!(listed.check_for_hosts(url), Err(Refusal::Inner), "{url}");
+        }
+        assert_eq!(listed.check_for_hosts("http://u:p@{host}:9000/"), Err(Refusal::NotPlain));
+        let every_port = Receivers::new(&["{host}".to_owned()]).unwrap();
+        assert_eq!(every_port.check_for_hosts("http://{host}:22/"), Ok(Target::EachHost));
+        assert_eq!(every_port.check_for_hosts("http://{host}.evil.example/"), Err(Refusal::Inner));
     }
 
     #[tokio::test]

@@ -28,14 +28,15 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
-    access,
+    access, answer_headers,
     auth::{self, Caller},
     clock::Clock,
-    conditional,
+    conditional, connections,
     contract::{self, QueryParameters, refuse_unknown_parameters},
     database,
     error::{ApiError, ApiResult},
     extract::Json,
+    limits::Limits,
     problem, telemetry,
 };
 
@@ -45,8 +46,8 @@ pub use crate::problem::RequestId;
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// If an answer has not begun by then, it is 503; streams that have begun continue.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body that has not arrived by then is refused.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A slow body gets the answer that says so, not this one.
+const AFTER_BODY: Duration = Duration::from_secs(5);
 /// Connections for the look-up of tokens. A flood of unknown tokens delays neither runs nor known callers.
 const TOKEN_CONNECTIONS: u32 = 2;
 /// At a stop, requests and background tasks get this long.
@@ -62,6 +63,8 @@ pub struct Context {
     pub clock: Clock,
     /// For requests to the other services.
     pub service_token: SecretString,
+    /// What one client may take of the service.
+    pub limits: Limits,
     /// Cancelled when the process must stop.
     pub shutdown: CancellationToken,
     /// Background tasks are spawned here, so that a stop waits for them.
@@ -121,6 +124,7 @@ pub fn router<S: Service>(
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
     let contract = contract::complete::<S>(own_contract);
     let parameters = Arc::new(QueryParameters::of(&contract));
+    let answer_timeout = ANSWER_TIMEOUT.max(context.limits.body_timeout() + AFTER_BODY);
     let tokens = database::separate(&context.pool, TOKEN_CONNECTIONS);
     let authenticator = auth::Authenticator::new(
         tokens,
@@ -128,6 +132,7 @@ pub fn router<S: Service>(
         context.clock.clone(),
         S::NAME,
         S::PUBLIC_PATHS,
+        &context.limits,
     );
     let readiness = Readiness {
         pool: context.request_pool.clone(),
@@ -146,14 +151,15 @@ pub fn router<S: Service>(
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", contract))
         .layer(middleware::from_fn_with_state(authenticator, auth::authenticate))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT))
+        .layer(RequestBodyDeadlineLayer::new(context.limits.body_timeout()))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, answer_timeout))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::internal("a handler panicked").into_response()
         }))
         .layer(middleware::from_fn(problem::render_problems))
         .layer(middleware::from_fn(conditional::answer_conditionally))
         .layer(conditional::compression())
+        .layer(middleware::from_fn(answer_headers::add_headers))
         .layer(middleware::from_fn(async move |request: Request, next: Next| {
             observe(S::NAME, request, next).await
         }))
@@ -257,13 +263,13 @@ pub async fn serve<S: Service>(
     let address = listener.local_addr()?;
     tracing::info!(service = S::NAME, %address, "{} is listening", S::NAME);
     let stopping = context.shutdown.clone();
-    let server = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned()).into_future();
+    let server = connections::serve(listener, app, &context.limits, stopping);
     let deadline = async {
         context.shutdown.cancelled().await;
         tokio::time::sleep(STOP_TIMEOUT).await;
     };
     tokio::select! {
-        served = server => served?,
+        () = server => {}
         () = deadline => tracing::warn!(service = S::NAME, "requests were still open at the stop and were aborted"),
     }
     context.tasks.close();

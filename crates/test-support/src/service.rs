@@ -6,7 +6,7 @@ use api_types::access::{PutPerson, Role};
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
 use service_kit::{
-    Clock, access,
+    Clock, Limits, access,
     database::{self, Pools},
     people::{self, Written},
     server::{self, Context, Service},
@@ -36,6 +36,12 @@ impl TestService {
         Self::start_on::<S>(url, settings, listener, Clock::system()).await
     }
 
+    /// Starts `S` on a free port with these limits.
+    pub async fn start_limited<S: Service>(url: &str, settings: S::Settings, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_whole::<S>(url, settings, listener, Clock::system(), limits).await
+    }
+
     /// Starts `S` on this listener and clock.
     pub async fn start_on<S: Service>(
         url: &str,
@@ -43,6 +49,17 @@ impl TestService {
         listener: TcpListener,
         clock: Clock,
     ) -> Self {
+        Self::start_whole::<S>(url, settings, listener, clock, Limits::default()).await
+    }
+
+    async fn start_whole<S: Service>(
+        url: &str,
+        settings: S::Settings,
+        listener: TcpListener,
+        clock: Clock,
+        limits: Limits,
+    ) -> Self {
+        service_kit::raise_file_limit();
         let Pools { work: pool, requests: request_pool } =
             Pools::connect(url, S::NAME, 20).expect("a database URL");
         database::migrate(&pool, S::SCHEMA, S::migrator()).await.expect("the database is migrated");
@@ -52,6 +69,7 @@ impl TestService {
             request_pool: request_pool.clone(),
             clock: clock.clone(),
             service_token: SecretString::from(service_token.clone()),
+            limits,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

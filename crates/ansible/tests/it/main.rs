@@ -3,6 +3,7 @@
 mod fixture;
 mod foreseen;
 mod inertness;
+mod operands;
 mod orphans;
 mod owners;
 mod package_questions;

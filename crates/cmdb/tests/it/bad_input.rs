@@ -72,6 +72,12 @@ async fn wrong_fields_are_named() {
         (json!({"id": "a", "type": "host", "tags": {"env": long}}), "/tags/env"),
         (json!({"id": "a", "type": "host", "attributes": {"a-b": 1}}), "/attributes/a-b"),
         (json!({"id": "a", "type": "host", "attributes": {"criticality": 9}}), "/attributes/criticality"),
+        (
+            json!({"id": "a", "type": "host", "attributes": {"services": ["--host=evil"]}}),
+            "/attributes/services/0",
+        ),
+        (json!({"id": "a", "type": "host", "name": "web\u{202e}10"}), "/name"),
+        (json!({"id": "a", "type": "host", "tags": {"env": "prod\u{200b}"}}), "/tags/env"),
         (json!({"id": "a", "type": "host", "attributes": {"note": "x".repeat(70_000)}}), "/attributes"),
         (json!({"id": "a", "type": "host", "attributes": {"note": "a\u{0}"}}), "/attributes/note"),
         (json!({"id": "a", "type": "host", "reason": "x".repeat(1001)}), "/reason"),

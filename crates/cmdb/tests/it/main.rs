@@ -1,5 +1,6 @@
 //! The CMDB over real HTTP and a real PostgreSQL.
 
+mod attacks;
 mod bad_input;
 mod changes;
 mod cis;

@@ -7,6 +7,7 @@ use super::{health::Baseline, kinds::Tier, version::Version};
 use crate::{
     ids::CiId,
     selector::Tags,
+    text::{has_hidden, without_secrets},
     time::{MaintenanceWindow, MaintenanceWindowFields, Opening, Overrun, Tz, WindowError},
 };
 
@@ -104,6 +105,19 @@ pub enum HealthSource {
 }
 
 impl Customer {
+    /// Hides what readers without a right to change the customer must not see: parts of addresses that may be secrets.
+    pub fn hide_secrets(&mut self) {
+        for contact in &mut self.contacts {
+            *contact = without_secrets(contact).into_owned();
+        }
+        if let HealthSource::Http { url } | HealthSource::Prometheus { url, .. } = &mut self.health {
+            *url = without_secrets(url).into_owned();
+        }
+        if let Deployer::Webhook { url } = &mut self.deployer {
+            *url = without_secrets(url).into_owned();
+        }
+    }
+
     /// The windows in the customer's time zone.
     pub fn maintenance_windows(&self) -> Result<Vec<MaintenanceWindow>, WindowError> {
         let window = |window: &CustomerWindow| {
@@ -131,8 +145,14 @@ impl Customer {
                 faults.push((pointer.to_owned(), reason.to_owned()));
             }
         };
-        let is_text = |text: &str, most: usize| !text.trim().is_empty() && text.chars().count() <= most;
-        check(!is_text(&self.name, 200), "/name", "must have 1 to 200 characters");
+        let is_text = |text: &str, most: usize| {
+            !text.trim().is_empty() && text.chars().count() <= most && !has_hidden(text)
+        };
+        check(
+            !is_text(&self.name, 200),
+            "/name",
+            "must have 1 to 200 characters, none of them invisible or changing the direction of writing",
+        );
         check(
             self.name.contains(','),
             "/name",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::restart::RestartServices;
+use crate::{ids::GivenService, restart::RestartServices};
 
 pub use step::{OnFailure, StepRule, StepSettings, WorkflowStep};
 
@@ -91,14 +91,14 @@ pub struct HostWorkflow {
     /// Services that are stopped, started and watched: those of them that the CMDB names for a host, or all of them if it
     /// names none. Empty: those the CMDB names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<String>,
+    pub services: Vec<GivenService>,
     /// Which services are restarted after the update because they still run deleted files. Those that are not stay in the
     /// report of the host as `pending_restart`.
     #[serde(skip_serializing_if = "is_default")]
     pub restart_services: RestartServices,
     /// Services that `restart_services` lists, in addition to those that the CMDB names for a host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub restart_service_names: Vec<String>,
+    pub restart_service_names: Vec<GivenService>,
 }
 
 /// Left out if it is the default, so that what was stored before the field existed keeps its hash.
@@ -197,7 +197,9 @@ impl HostWorkflow {
         {
             check(services.len() > 100, pointer, "must name at most 100 services");
             for (position, service) in services.iter().enumerate() {
-                check(!is_service(service), &format!("{pointer}/{position}"), "is not the name of a service");
+                if let Err(error) = service.name() {
+                    check(true, &format!("{pointer}/{position}"), &error.to_string());
+                }
             }
         }
         check(
@@ -243,12 +245,6 @@ impl HostWorkflow {
     }
 }
 
-/// A valid systemd unit name; never an option, a path or a pattern.
-pub(crate) fn is_service(name: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
-    (1..=255).contains(&name.len()) && name.chars().all(is_part) && !name.starts_with(['-', '.'])
-}
-
 /// The name of a file in one folder; never a path that leaves it.
 fn is_hook_name(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -270,12 +266,22 @@ pub struct HostTest {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum HostCheck {
     Reachable,
-    ServiceActive { service: String },
+    ServiceActive { service: GivenService },
     PortOpen { port: u16 },
-    ConfigValid { service: String },
+    ConfigValid { service: GivenService },
     PackageInstalled { package: String },
     DiskFree { percent: u8 },
     ClockSynchronised { max_offset_ms: u32 },
     NoRebootPending,
     PackageDatabaseConsistent,
+}
+
+impl HostTest {
+    /// The service that it checks.
+    pub fn service(&self) -> Option<&GivenService> {
+        match &self.check {
+            HostCheck::ServiceActive { service } | HostCheck::ConfigValid { service } => Some(service),
+            _ => None,
+        }
+    }
 }

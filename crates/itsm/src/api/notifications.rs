@@ -9,6 +9,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use domain::text::without_secrets;
 use service_kit::{
     ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, extract::Created, page::PageRequest,
 };
@@ -25,11 +26,13 @@ use crate::{
     responses((status = 200, body = Page<Notification>), (status = "4XX", body = Problem)))]
 pub async fn list_notifications(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     Query(filter): Query<NotificationFilter>,
     page: PageRequest,
 ) -> ApiResult<Json<Page<Notification>>> {
-    notifications::list_notifications(&app, filter, page).await.map(Json)
+    let mut page = notifications::list_notifications(&app, filter, page).await?;
+    page.items.iter_mut().for_each(|notification| hide_secrets(&caller, notification));
+    Ok(Json(page))
 }
 
 /// Queue an e-mail or a webhook; 200 with the existing one if its `dedupe_key` is known. Delivery is at least once:
@@ -57,10 +60,19 @@ pub async fn create_notification(
     responses((status = 200, body = Notification), (status = "4XX", body = Problem)))]
 pub async fn get_notification(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     Path(id): Path<Uuid>,
 ) -> ApiResult<Json<Notification>> {
-    notifications::get_notification(&app, id).await.map(Json)
+    let mut notification = notifications::get_notification(&app, id).await?;
+    hide_secrets(&caller, &mut notification);
+    Ok(Json(notification))
+}
+
+/// The address of a webhook may contain a token, which readers must not see.
+fn hide_secrets(caller: &Viewer, notification: &mut Notification) {
+    if caller.only_reads() {
+        notification.recipient = without_secrets(&notification.recipient).into_owned();
+    }
 }
 
 /// Deliver a notification again, whether it failed, waits for its next attempt or was delivered.

@@ -2,13 +2,9 @@
 
 use axum::body::{BodyDataStream, Bytes};
 use futures::StreamExt;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiResult, extract};
 
 /// The next part of a body; `None` at its end.
 pub(super) async fn next_part(parts: &mut BodyDataStream) -> ApiResult<Option<Bytes>> {
-    let part = parts.next().await.transpose();
-    part.map_err(|error| {
-        ApiError::malformed("the body could not be read to its end: it broke off, came too slowly, or its compression is damaged")
-            .with_source(error)
-    })
+    parts.next().await.transpose().map_err(extract::unread)
 }

@@ -15,7 +15,10 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use domain::ids::{CiId, PolicyId};
+use domain::{
+    ids::{CiId, PolicyId},
+    text::inert_cell,
+};
 use futures::stream;
 use serde::Deserialize;
 use service_kit::{ApiError, ApiResult, Json, Path, Query, Viewer, page::PageRequest};
@@ -218,14 +221,11 @@ fn csv_piece(rows: &[ComplianceRow], with_header: bool) -> ApiResult<Vec<u8>> {
             time(row.feed_fetched),
             row.unread.to_string(),
         ];
-        writer.write_record(cells.map(inert)).map_err(ApiError::internal)?;
+        writer
+            .write_record(cells.iter().map(|cell| inert_cell(cell).into_owned()))
+            .map_err(ApiError::internal)?;
     }
     writer.into_inner().map_err(|error| ApiError::internal(error.to_string()))
-}
-
-/// A text that a spreadsheet would run as a formula is quoted.
-fn inert(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn json_piece(rows: &[ComplianceRow], is_first: bool, is_last: bool) -> ApiResult<Vec<u8>> {

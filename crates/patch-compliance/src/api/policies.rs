@@ -43,10 +43,14 @@ async fn create_policy(
     responses((status = 200, body = Page<StoredPolicy>), (status = "4XX", body = Problem)))]
 async fn list_policies(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     page: PageRequest,
 ) -> ApiResult<Json<Page<StoredPolicy>>> {
-    policies::list_policies(&app, &page).await.map(Json)
+    let mut page = policies::list_policies(&app, &page).await?;
+    if caller.only_reads() {
+        page.items.iter_mut().for_each(|stored| stored.policy.hide_secrets());
+    }
+    Ok(Json(page))
 }
 
 /// Read a policy. Send its ETag as `If-Match` to change it.
@@ -54,10 +58,14 @@ async fn list_policies(
     responses((status = 200, body = StoredPolicy), (status = "4XX", body = Problem)))]
 async fn get_policy(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     Path(id): Path<PolicyId>,
 ) -> ApiResult<Tagged<StoredPolicy>> {
-    policies::get_policy(&app, &id).await.map(Tagged::of)
+    let mut stored = policies::get_policy(&app, &id).await?;
+    if caller.only_reads() {
+        stored.policy.hide_secrets();
+    }
+    Ok(Tagged::of(stored))
 }
 
 /// Change a policy: given fields replace the stored ones, `null` resets a field to its default.

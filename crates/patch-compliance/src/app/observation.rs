@@ -14,6 +14,7 @@ use domain::{
     ids::CiId,
     package::RepositoryAnswer,
     restart::{StaleService, StaleServices},
+    text::{has_hidden, is_hidden},
 };
 use service_kit::clock;
 
@@ -262,9 +263,9 @@ fn newer_versions(os: &OsRelease, installed: &str, offered: Vec<String>) -> Vec<
 
 /// A text of a foreign tool as one line of bounded length.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect::<String>().trim().to_owned()
+    text.chars().filter(|c| !is_hidden(*c)).take(300).collect::<String>().trim().to_owned()
 }
 
 pub(crate) fn is_plain_line(text: &str) -> bool {
-    (1..=300).contains(&text.len()) && !text.chars().any(char::is_control)
+    (1..=300).contains(&text.len()) && !has_hidden(text)
 }

@@ -16,6 +16,7 @@ use domain::{
     ids::{CiId, PolicyId},
     policy::Policy,
     selector::{Selector, Tags},
+    workflow::Drain,
 };
 use serde_json::{Map, Value};
 use service_kit::{
@@ -23,6 +24,7 @@ use service_kit::{
     duties::{self, Decider, Part},
     extract::{etag, parse_json},
     idempotency::{self, Begun},
+    outbound::Refusal,
     page::{PageRequest, page},
     problem_types,
 };
@@ -231,11 +233,16 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
     }
     errors.require(policy.notify.len() <= 50, "/notify", "must have at most 50 addresses");
     for (position, recipient) in policy.notify.iter().enumerate() {
-        errors.require(
-            is_address(recipient) || is_webhook(recipient),
-            format!("/notify/{position}"),
-            "is neither an e-mail address nor an http address",
-        );
+        let pointer = format!("/notify/{position}");
+        if recipient.contains("://") {
+            add_refusal(&mut errors, pointer, app.webhooks.check(recipient));
+        } else {
+            errors.require(
+                is_address(recipient),
+                pointer,
+                "is neither an e-mail address nor an http address",
+            );
+        }
     }
     let approvers = &policy.change.approver_emails;
     errors.require(
@@ -256,7 +263,12 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
         "needs a folder of hooks: start the service with --hooks-dir",
     );
     let address = policy.vault.as_ref().and_then(|vault| vault.address.as_deref());
-    errors.require(address.is_none_or(is_webhook), "/vault/address", "is not an http or https address");
+    if let Some(address) = address {
+        add_refusal(&mut errors, "/vault/address".to_owned(), app.outbound.check(address));
+    }
+    if let Some(Drain::Url(url)) = &policy.workflow.drain {
+        add_refusal(&mut errors, "/workflow/drain/url".to_owned(), app.outbound.check_for_hosts(url));
+    }
     let prefix = policy.vault.as_ref().and_then(|vault| vault.secret_path_prefix.as_deref());
     errors.require(
         prefix.is_none_or(is_secret_path),
@@ -270,12 +282,10 @@ fn pointer_part(key: &str) -> String {
     key.chars().take(60).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
-fn is_webhook(text: &str) -> bool {
-    text.len() <= 2000
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        && reqwest::Url::parse(text).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https") && url.has_host() && url.password().is_none()
-        })
+fn add_refusal<T>(errors: &mut FieldErrors, pointer: String, checked: Result<T, Refusal>) {
+    if let Err(refusal) = checked {
+        errors.add(pointer, refusal.to_string());
+    }
 }
 
 /// A path below a mount that cannot leave it.

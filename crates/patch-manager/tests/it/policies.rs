@@ -1,6 +1,6 @@
 use api_types::access::Role;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::platform::Platform;
 
@@ -35,6 +35,26 @@ async fn policy_of_the_specification_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn viewers_do_not_see_the_secrets_in_addresses() {
+    let platform = Platform::start().await;
+    let secret = "https://hooks.example.org/services/T0/secret";
+    let policy = json!({ "id": "p", "name": "n", "target_ci_tags": { "env": "dev" }, "notify": ["a@example.org", secret],
+        "workflow": { "drain": { "url": "https://lb.example.org/{host}?token=secret" } } });
+    platform.operator.post("/patch/policies", &policy).await.expect(201);
+    assert_eq!(platform.operator.get("/patch/policies/p").await.expect(200)["notify"][1], secret);
+    let viewer = platform.patch.viewer().await;
+    for path in ["/patch/policies", "/patch/policies/p"] {
+        let answer = viewer.get(path).await;
+        assert!(answer.status == 200 && !answer.text.contains("secret"), "{}", answer.text);
+        assert!(answer.text.contains("https://hooks.example.org/[hidden]"), "{}", answer.text);
+    }
+}
+
+fn test_of(test: Value) -> Value {
+    json!({ "target_ci_tags": { "env": "staging" }, "tests": [test] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_fields_are_named_by_their_pointers() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
@@ -46,6 +66,25 @@ async fn wrong_fields_are_named_by_their_pointers() {
         ("target_ci_tags", json!({}), "/target_ci_tags"),
         ("os_type", json!("windows11"), "/os_type"),
         ("notify", json!(["nobody"]), "/notify/0"),
+        ("notify", json!(["a@example.org", "http://169.254.169.254/latest"]), "/notify/1"),
+        ("notify", json!(["https://user:pass@hooks.example.org/x"]), "/notify/0"),
+        ("vault", json!({ "address": "http://10.0.0.1:8200" }), "/vault/address"),
+        ("vault", json!({ "address": "https://user:pass@vault.example.org" }), "/vault/address"),
+        ("workflow", json!({ "drain": { "url": "http://127.0.0.1:6443/{host}" } }), "/workflow/drain/url"),
+        ("workflow", json!({ "drain": { "url": "http://{host}:22/" } }), "/workflow/drain/url"),
+        (
+            "workflow",
+            json!({ "drain": { "url": "http://u:p@lb.example.org/{host}" } }),
+            "/workflow/drain/url",
+        ),
+        ("workflow", json!({ "services": ["--host=evil"] }), "/workflow/services/0"),
+        (
+            "staging",
+            test_of(json!({ "name": "t", "kind": "service_active", "service": "-H" })),
+            "/staging/tests/0/service",
+        ),
+        ("staging", test_of(json!({ "name": "t\u{202e}", "kind": "reachable" })), "/staging/tests/0/name"),
+        ("name", json!("web\u{202e}10"), "/name"),
         ("change", json!({ "approver_emails": ["a b@c"] }), "/change/approver_emails/0"),
         ("retries", json!(11), "/retries"),
         ("retries", json!("1"), "/retries"),

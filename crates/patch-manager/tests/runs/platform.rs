@@ -153,6 +153,7 @@ impl Platform {
             compliance: patch_compliance::Settings {
                 cmdb_url: url(self.addresses.cmdb),
                 work_dir: self.work_dir.path().to_owned(),
+                allow_outbound_to: vec!["127.0.0.1".to_owned()],
                 ..patch_compliance::Settings::default()
             },
             runs: patch_runs::Settings {
@@ -167,7 +168,6 @@ impl Platform {
             },
             releases: patch_releases::Settings {
                 webhook_secret_file: Some(secret),
-                allow_outbound_to: vec!["127.0.0.1".to_owned()],
                 ..patch_releases::Settings::default()
             },
         };

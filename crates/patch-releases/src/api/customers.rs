@@ -52,11 +52,15 @@ struct CustomerParams {
     responses((status = 200, body = Page<StoredCustomer>), (status = "4XX", body = Problem)))]
 async fn list_customers(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     Query(params): Query<CustomerParams>,
     page: PageRequest,
 ) -> ApiResult<Json<Page<StoredCustomer>>> {
-    customers::list_customers(&app, params.tier, &page).await.map(Json)
+    let mut page = customers::list_customers(&app, params.tier, &page).await?;
+    if caller.only_reads() {
+        page.items.iter_mut().for_each(|stored| stored.customer.hide_secrets());
+    }
+    Ok(Json(page))
 }
 
 /// Create a customer.
@@ -79,10 +83,14 @@ async fn create_customer(
     responses((status = 200, body = StoredCustomer), (status = "4XX", body = Problem)))]
 async fn get_customer(
     State(app): State<App>,
-    _: Viewer,
+    caller: Viewer,
     Path(slug): Path<CiId>,
 ) -> ApiResult<Tagged<StoredCustomer>> {
-    customers::get_customer(&app, &slug).await.map(Tagged::of)
+    let mut stored = customers::get_customer(&app, &slug).await?;
+    if caller.only_reads() {
+        stored.customer.hide_secrets();
+    }
+    Ok(Tagged::of(stored))
 }
 
 /// Change a customer: each given field replaces the stored one completely, and `null` removes it. Pin it with `pinned_to`,

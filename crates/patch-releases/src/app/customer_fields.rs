@@ -22,6 +22,13 @@ pub(super) fn add_customer_errors(app: &App, customer: &Customer, at: &str, erro
         Deployer::Webhook { url } => Some(url),
         Deployer::Sim | Deployer::Playbook { .. } => None,
     };
+    for (position, contact) in
+        customer.contacts.iter().enumerate().filter(|(_, contact)| contact.contains("://"))
+    {
+        if let Err(refusal) = app.runs.compliance.webhooks.check(contact) {
+            errors.add(format!("{at}/contacts/{position}"), refusal.to_string());
+        }
+    }
     for (field, url) in [("health", health), ("deployer", deployer)] {
         if let Some(url) = url {
             add_url_error(app, url, format!("{at}/{field}/url"), errors);

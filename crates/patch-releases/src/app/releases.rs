@@ -6,7 +6,10 @@ use api_types::{
     page::Page,
     patch::{CreateRelease, Release, SignOff, TickItem, TickState, UpdateRelease},
 };
-use domain::release::{Checklist, ItemState, Version, check_version};
+use domain::{
+    release::{Checklist, ItemState, Version, check_version},
+    text::has_hidden,
+};
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, IdempotencyKey, IfMatch, audit, clock,
     idempotency::{self, Begun},
@@ -124,8 +127,7 @@ fn check_texts(
         "/notes",
         format!("must be at most {MAX_NOTES_CHARS} characters"),
     );
-    let fits =
-        |text: &str| (1..=MAX_ARTEFACT_BYTES).contains(&text.len()) && text.chars().all(|c| !c.is_control());
+    let fits = |text: &str| (1..=MAX_ARTEFACT_BYTES).contains(&text.len()) && !has_hidden(text);
     for (pointer, text) in [("/artefact", artefact), ("/rollback_artefact", rollback_artefact)] {
         let reason = format!("must have 1 to {MAX_ARTEFACT_BYTES} printable bytes");
         errors.require(text.is_none_or(fits), pointer, reason);

@@ -8,6 +8,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use domain::text::inert_cell;
 use futures::{Stream, StreamExt};
 use service_kit::ApiResult;
 
@@ -200,9 +201,11 @@ fn left_out(report: &RunReport, host: &HostStatus) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// Quotes a cell so that no spreadsheet reads it as a formula.
 fn csv_cell(cell: &str) -> String {
-    let inert =
-        if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
-    if inert.contains([',', '"', '\n', '\r']) { format!("\"{}\"", inert.replace('"', "\"\"")) } else { inert }
+    let inert = inert_cell(cell);
+    if inert.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", inert.replace('"', "\"\""))
+    } else {
+        inert.into_owned()
+    }
 }

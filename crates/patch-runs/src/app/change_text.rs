@@ -245,13 +245,13 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
                 writeln!(text, "  restarts    every service that still runs replaced code")?
             }
             RestartServices::Listed => {
-                let listed: BTreeSet<&str> = target
+                let listed: BTreeSet<String> = target
                     .services
                     .iter()
                     .chain(&plan.workflow.restart_service_names)
-                    .map(String::as_str)
+                    .map(ToString::to_string)
                     .collect();
-                let listed: Vec<&str> = listed.into_iter().collect();
+                let listed: Vec<String> = listed.into_iter().collect();
                 writeln!(
                     text,
                     "  restarts    of these, those that still run replaced code: {}",
@@ -261,7 +261,8 @@ fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
         }
     }
     if !target.services.is_empty() {
-        writeln!(text, "  stops       {} (started again afterwards)", target.services.join(", "))?;
+        let services: Vec<String> = target.services.iter().map(ToString::to_string).collect();
+        writeln!(text, "  stops       {} (started again afterwards)", services.join(", "))?;
     }
     writeln!(text, "  reached     {}", reached(&target.connection))?;
     let way_back = match (&plan.intent, target.rollback_mode) {

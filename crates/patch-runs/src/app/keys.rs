@@ -6,6 +6,7 @@ use ansible::{Secret, SshKey};
 use domain::{
     ids::CiId,
     plan::{Connection, Target},
+    policy::VaultSource,
 };
 use futures::{StreamExt, stream};
 
@@ -106,5 +107,19 @@ async fn open(app: &App, run: Option<&RunRow>) -> Result<VaultSession, String> {
         },
         None => None,
     };
+    open_vault(app, source, token).await
+}
+
+/// Opens a session with the Vault of a run, if its address may still be reached, else with the service's own.
+pub(crate) async fn open_vault(
+    app: &App,
+    source: Option<&VaultSource>,
+    token: Option<Secret>,
+) -> Result<VaultSession, String> {
+    let address = source.and_then(|source| source.address.as_ref());
+    if let Some(address) = address.filter(|address| app.settings.vault.address.as_ref() != Some(*address)) {
+        let checked = app.compliance.outbound.resolve(address).await;
+        checked.map_err(|refused| format!("cannot use the Vault of the run: {refused}"))?;
+    }
     VaultSession::open(&app.settings.vault, source, token).await.map_err(|error| error.to_string())
 }

@@ -12,7 +12,7 @@ use api_types::{
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::run::{DownCause, HostRun};
 use domain::{
-    ids::{CiId, RunId},
+    ids::{CiId, GivenService, RunId},
     package::Unverified,
     plan::{Connection, Intent, Plan, Target},
     policy::Policy,
@@ -189,7 +189,7 @@ async fn without_scan(
 }
 
 /// Of the services that a policy names, those that the host is known to have; all of them if its services are not known.
-fn choose_services(wanted: &[String], target: &mut Target) {
+fn choose_services(wanted: &[GivenService], target: &mut Target) {
     match (wanted.is_empty(), target.services.is_empty()) {
         (true, _) => {}
         (false, true) => target.services = wanted.to_vec(),

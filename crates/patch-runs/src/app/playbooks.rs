@@ -9,7 +9,7 @@ use ansible::{
 use api_client::ClientError;
 use api_types::cmdb::UpdateCi;
 use domain::{
-    ids::CiId,
+    ids::{CiId, GivenService},
     package::Packaging,
     plan::{Connection, JumpHost, Target},
 };
@@ -38,7 +38,7 @@ pub fn playbook_run<'a>(
         let mut variables = variables(id, target);
         variables.set("pm_vm_id", id.as_str());
         variables.set("pm_driver", if target.connection == Connection::Model { "model" } else { "ssh" });
-        variables.set("pm_services", target.services.clone());
+        variables.set("pm_services", names_of(&target.services)?);
         inventory
             .add_host(id.clone(), connection_to(app, id, target, keys)?, variables)
             .map_err(ApiError::internal)?;
@@ -56,6 +56,17 @@ pub fn playbook_run<'a>(
     run.extra_vars.set("pm_sim_url", app.settings.sim_engine_url.as_str());
     run.extra_vars.set("pm_cmdb_url", app.compliance.settings.cmdb_url.as_str());
     Ok(run)
+}
+
+/// The names of services as they are passed to a playbook. A plan that was stored before names were checked may have some that
+/// are none.
+pub fn names_of<'a>(services: impl IntoIterator<Item = &'a GivenService>) -> ApiResult<Vec<String>> {
+    let name = |service: &GivenService| {
+        service.name().map(String::from).map_err(|error| {
+            ApiError::new(problem_types::NOT_A_SERVICE, format!("{error}; correct it and make a new plan"))
+        })
+    };
+    services.into_iter().map(name).collect()
 }
 
 /// How to connect to a target.

@@ -6,11 +6,7 @@ use chrono::TimeDelta;
 use domain::ids::RunId;
 use service_kit::{ApiResult, error::chain};
 
-use crate::{
-    App,
-    store::runs,
-    vault::{VaultSession, token_file},
-};
+use crate::{App, app::keys::open_vault, store::runs, vault::token_file};
 
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(300);
 /// The run of a younger token may not be committed yet.
@@ -74,7 +70,7 @@ async fn clean_up_tokens(app: &App) -> ApiResult<()> {
             Some(row) => {
                 let token = token_file::read(work_dir, run).unwrap_or_default();
                 // Opening a session renews a token that expires soon.
-                let opened = VaultSession::open(&app.settings.vault, row.policy.vault.as_ref(), token).await;
+                let opened = open_vault(app, row.policy.vault.as_ref(), token).await;
                 if let Err(error) = opened {
                     tracing::warn!(run.id = %run, "cannot renew the Vault token of run {run}: {error}");
                 }

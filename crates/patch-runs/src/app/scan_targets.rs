@@ -32,7 +32,11 @@ pub(crate) async fn scan_targets(
     for ci in others {
         if ci.is_managed() == Some(false) {
             // The packaging only names a group of Ansible's inventory, which a scan does not use.
-            targets.insert(ci.id.clone(), target(ci, String::new(), Packaging::Rpm));
+            let id = ci.id.clone();
+            match target(ci, String::new(), Packaging::Rpm) {
+                Ok(target) => drop(targets.insert(id, target)),
+                Err(reason) => drop(refused.insert(id, reason)),
+            }
         } else if selector.ids.contains(&ci.id) {
             refused.insert(ci.id, "is not an active host or VM, so it is never scanned".to_owned());
         }

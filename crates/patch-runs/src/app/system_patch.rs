@@ -29,6 +29,11 @@ pub(crate) fn check(app: &App, request: &StartRun, input: &SystemPatch) -> ApiRe
         "selects hosts and updates itself; leave out `selector` and `advisory`",
     );
     let is_own = input.vault_address.is_none() || input.vault_address == app.settings.vault.address;
+    if let Some(address) = input.vault_address.as_deref().filter(|_| !is_own)
+        && let Err(refusal) = app.compliance.outbound.check(address)
+    {
+        errors.add("/input/vaultAddress", refusal.to_string());
+    }
     errors.require(
         is_own || has_token,
         "/input/vaultToken",

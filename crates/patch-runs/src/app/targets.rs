@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use advisories::OsRelease;
 use api_types::cmdb::Ci;
 use domain::{
-    ids::CiId,
+    ids::{CiId, GivenService, ServiceName},
     package::Packaging,
     plan::{Connection, Target},
     selector::Selector,
     workflow::RollbackMode,
 };
 use patch_compliance::app::hosts::{driver, list_managed};
+use serde::Deserialize;
 use serde_json::Value;
 use service_kit::ApiResult;
 
@@ -36,7 +37,11 @@ pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<C
         let os = ci.tags.get("os").cloned().unwrap_or_default();
         match os.parse::<OsRelease>().map(|os| os.packaging()).ok().or_else(|| Packaging::of_os(&os)) {
             Some(packaging) => {
-                targets.insert(ci.id.clone(), target(ci, os, packaging));
+                let id = ci.id.clone();
+                match target(ci, os, packaging) {
+                    Ok(target) => drop(targets.insert(id, target)),
+                    Err(reason) => drop(refused.insert(id, reason)),
+                }
             }
             None => {
                 refused.insert(
@@ -49,12 +54,11 @@ pub(crate) fn split_targets(cis: Vec<Ci>) -> (BTreeMap<CiId, Target>, BTreeMap<C
     (targets, refused)
 }
 
-pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
-    let services = ci.attributes.get("services").and_then(Value::as_array);
-    let services =
-        services.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+/// The CI as a target, or why it cannot be one.
+pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Result<Target, String> {
+    let services = services(&ci)?;
     let owner_email = ci.attributes.get("owner_email").and_then(Value::as_str).map(str::to_owned);
-    Target {
+    Ok(Target {
         os,
         packaging,
         services,
@@ -68,7 +72,16 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Target {
         unverified: None,
         transaction: Default::default(),
         owner_email,
-    }
+    })
+}
+
+/// The services that the CMDB names for a host. The CMDB checks them, but may have stored them before it did.
+fn services(ci: &Ci) -> Result<Vec<GivenService>, String> {
+    let Some(services) = ci.attributes.get("services") else { return Ok(Vec::new()) };
+    let names: Vec<ServiceName> = Vec::deserialize(services).map_err(|error| {
+        format!("its attribute `services` cannot be used: {error}; correct it in the CMDB")
+    })?;
+    Ok(names.into_iter().map(GivenService::from).collect())
 }
 
 /// Decided by the attribute `driver`. By default a host is reached over SSH, at its `address` or its id.

@@ -1,5 +1,6 @@
 //! One value of an answer as a short text.
 
+use domain::text::is_hidden;
 use serde_json::Value;
 
 /// A value on one line: a list comma-separated, a flat object as `key=value`, anything deeper as JSON.
@@ -24,7 +25,7 @@ pub fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
+            c if is_hidden(c) => '\u{fffd}',
             c => c,
         })
         .collect()
@@ -55,5 +56,6 @@ mod tests {
     #[test]
     fn foreign_text_cannot_control_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mred\nline"), "a\u{fffd}[31mred line");
+        assert_eq!(clean("a\u{202e}b"), "a\u{fffd}b");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use domain::text::inert_cell;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -205,7 +206,7 @@ fn separated(headings: &[&str], rows: Vec<Vec<String>>, delimiter: u8) -> Result
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
     writer.write_record(headings).map_err(unprintable)?;
     for row in rows {
-        writer.write_record(row).map_err(unprintable)?;
+        writer.write_record(row.iter().map(|cell| inert_cell(cell).into_owned())).map_err(unprintable)?;
     }
     let bytes = writer.into_inner().map_err(unprintable)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -236,5 +237,16 @@ mod tests {
     fn separators_inside_values_are_quoted() {
         let text = separated(&["a", "b"], vec![vec!["1,5".into(), "x\"y".into()]], b',').unwrap();
         assert_eq!(text, "a,b\n\"1,5\",\"x\"\"y\"\n");
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_in_a_spreadsheet() {
+        for delimiter in [b',', b'\t'] {
+            let row = ["=HYPERLINK(\"x\")", "@a", "-5"].map(str::to_owned).to_vec();
+            let text = separated(&["a", "b", "c"], vec![row], delimiter).unwrap();
+            let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+            let cells = reader.records().next().unwrap().unwrap();
+            assert_eq!(cells, vec!["'=HYPERLINK(\"x\")", "'@a", "-5"]);
+        }
     }
 }

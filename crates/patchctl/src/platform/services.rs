@@ -108,6 +108,7 @@ impl Services {
             request_pool: pools.requests.clone(),
             clock,
             service_token: service_token.clone(),
+            limits: settings::limits()?,
             shutdown,
             tasks: TaskTracker::new(),
         };

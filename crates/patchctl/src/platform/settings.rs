@@ -4,6 +4,8 @@
 use std::env;
 use std::path::Path;
 
+use service_kit::Limits;
+
 use super::PlatformConfig;
 use super::addresses::Addresses;
 use super::tokens;
@@ -60,6 +62,11 @@ pub fn patch_manager(
 }
 
 /// The settings that the service's own program would use when started without arguments.
+/// What one client may take of a service.
+pub fn limits() -> Result<Limits, Failure> {
+    from_environment()
+}
+
 fn from_environment<A: clap::Args>() -> Result<A, Failure> {
     let command = A::augment_args(clap::Command::new("settings").no_binary_name(true));
     let found = command.try_get_matches_from([""; 0]).and_then(|matches| A::from_arg_matches(&matches));

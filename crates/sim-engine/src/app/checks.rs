@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::sim::{CreateVm, GuestSpec};
-use domain::package::Packaging;
+use domain::{
+    ids::ServiceName,
+    package::Packaging,
+    text::{has_hidden, is_hidden},
+};
 use service_kit::FieldErrors;
 
 const MAX_PACKAGES: usize = 5_000;
@@ -62,9 +66,9 @@ fn check_guest(errors: &mut FieldErrors, guest: &GuestSpec, at: &str) {
     for (index, service) in guest.services.iter().enumerate() {
         let at = format!("{at}/services/{index}");
         errors.require(
-            is_name(&service.name, 200) && !service.name.contains('/'),
+            ServiceName::new(&service.name).is_ok(),
             format!("{at}/name"),
-            "must be 1 to 200 characters without spaces and `/`",
+            "must be the name of a service: 1 to 255 of `A-Z a-z 0-9 @ . _ : -`, no `-` or `.` first",
         );
         let is_new = names.insert(&service.name);
         errors.require(is_new, format!("{at}/name"), "is already the name of another service");
@@ -110,12 +114,12 @@ pub(super) fn check_name(errors: &mut FieldErrors, name: &str, max: usize, at: i
 
 /// A name without spaces and control characters, 1 to `max` bytes.
 pub(super) fn is_name(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
+    (1..=max).contains(&text.len()) && !text.chars().any(|c| is_hidden(c) || c.is_whitespace())
 }
 
 /// A text for people, at most `max` bytes.
 pub(super) fn is_text(text: &str, max: usize) -> bool {
-    text.len() <= max && !text.chars().any(char::is_control)
+    text.len() <= max && !has_hidden(text)
 }
 
 /// One segment of a JSON pointer, not longer than an answer should be.

@@ -2,6 +2,7 @@
 
 use api_types::cmdb::CreateCi;
 use serde_json::Value;
+use service_kit::repeated_key;
 
 use super::record::{List, Record, Refusal, Wanted, shown};
 
@@ -19,7 +20,13 @@ pub fn read_lines(text: &str) -> List {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let records: Vec<Record> = lines
         .map(|(number, line)| match serde_json::from_str(line) {
-            Ok(item) => record(number, item).at_line(),
+            Ok(item) => match repeated_key::find(&mut serde_json::Deserializer::from_str(line)) {
+                Ok(Some(pointer)) => {
+                    let refusal = Refusal::from(format!("`{pointer}` is there twice"));
+                    Record::new(number, None, Err(refusal.remedy("leave one of them out"))).at_line()
+                }
+                _ => record(number, item).at_line(),
+            },
             Err(error) => {
                 let refusal =
                     Refusal::from(format!("is not JSON: {error}")).remedy("write one object a line");

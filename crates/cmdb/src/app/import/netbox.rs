@@ -7,6 +7,8 @@ use api_types::cmdb::CiType;
 use domain::{ids::CiId, package::Packaging, selector::Tags};
 use serde_json::{Map, Value};
 
+use crate::app::rules::{check_attribute_name, services_fault};
+
 use super::record::{self, Distinct, KNOWN_TAGS, List, Outcome, Record, Refusal, Wanted, shown};
 
 /// Statuses of what is not in use: NetBox's own ones.
@@ -270,7 +272,10 @@ fn take_custom_field(wanted: &mut Wanted, name: &str, value: &Value, left_out: &
         Value::Object(_) if KNOWN_TAGS.contains(&tag) && slug(value).is_some() => {
             wanted.tags.extend(slug(value).map(|text| (tag.to_owned(), text)));
         }
-        value => match crate::app::rules::check_attribute_name(&name) {
+        value => match check_attribute_name(&name) {
+            Ok(()) if let Some((below, why)) = services_fault(&name, value) => {
+                left_out.push(format!("custom field `{}{below}` {why}", shown(&name)));
+            }
             Ok(()) => {
                 wanted.attributes.insert(name, value.clone());
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use service_kit::{ApiError, ApiResult};
+use service_kit::{ApiError, ApiResult, repeated_key};
 use utoipa::ToSchema;
 
 use super::{
@@ -110,6 +110,10 @@ pub fn read(text: &str, format: Option<Format>) -> ApiResult<(Format, List)> {
 }
 
 fn parse(text: &str) -> Result<Value, String> {
+    let repeated = repeated_key::find(&mut serde_json::Deserializer::from_str(text));
+    if let Some(pointer) = repeated.map_err(|error| error.to_string())? {
+        return Err(format!("`{pointer}` is there twice; leave one of them out"));
+    }
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 

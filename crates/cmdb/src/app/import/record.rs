@@ -243,8 +243,12 @@ pub fn label(text: &str) -> Option<String> {
     (!label.is_empty()).then(|| label.to_owned())
 }
 
-/// The value of an attribute: a number where the attribute is one.
+/// The value of an attribute: a number where the attribute is one, and a list of the services that a cell names.
 pub fn attribute_value(name: &str, text: &str) -> Value {
+    if name == "services" {
+        let names = text.split([',', ';', ' ']).map(str::trim).filter(|name| !name.is_empty());
+        return names.collect();
+    }
     match text.parse::<u64>() {
         Ok(number) if NUMBERS.contains(&name) => number.into(),
         _ => text.into(),

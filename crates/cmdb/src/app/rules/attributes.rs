@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use domain::{ids::CiId, quantity::HostCount};
+use domain::{
+    ids::{CiId, ServiceName},
+    quantity::HostCount,
+};
 use serde_json::Value;
 
 use service_kit::FieldErrors;
@@ -11,6 +14,7 @@ use super::segment;
 
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_ATTRIBUTES_BYTES: usize = 64 * 1024;
+const MAX_SERVICES: usize = 100;
 /// Not every client could parse deeper values inside a page.
 const MAX_DEPTH: usize = 32;
 
@@ -53,7 +57,11 @@ pub fn check_attributes(errors: &mut FieldErrors, attributes: &BTreeMap<String, 
         match check_attribute_name(name) {
             Err(why) => errors.add(pointer(), why),
             Ok(()) => {
-                if let Err(why) = check_known_attribute(name, value).and_then(|()| check_value(value, 1)) {
+                if let Some((below, why)) = services_fault(name, value) {
+                    errors.add(format!("{}{below}", pointer()), why);
+                } else if let Err(why) =
+                    check_known_attribute(name, value).and_then(|()| check_value(value, 1))
+                {
                     errors.add(pointer(), why);
                 }
             }
@@ -75,6 +83,31 @@ pub fn check_attribute_name(name: &str) -> Result<(), &'static str> {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.as_bytes()[0].is_ascii_digit();
     if valid { Ok(()) } else { Err("is not a valid name: use 1 to 64 of `A-Z a-z 0-9 _`, no digit first") }
+}
+
+/// Why a value cannot be that of the attribute `services`, and where below it. Names of services become arguments of
+/// `systemctl` on the host.
+pub fn services_fault(name: &str, value: &Value) -> Option<(String, String)> {
+    if name != "services" {
+        return None;
+    }
+    let Some(services) = value.as_array() else {
+        return Some((
+            String::new(),
+            "must be a list of names of services, such as `[\"nginx\"]`".to_owned(),
+        ));
+    };
+    if services.len() > MAX_SERVICES {
+        return Some((String::new(), format!("must name at most {MAX_SERVICES} services")));
+    }
+    services.iter().enumerate().find_map(|(position, service)| {
+        let why = match service.as_str().map(ServiceName::new) {
+            Some(Ok(_)) => return None,
+            Some(Err(error)) => error.to_string(),
+            None => "must be the name of a service".to_owned(),
+        };
+        Some((format!("/{position}"), why))
+    })
 }
 
 /// Attributes that the platform acts upon must have a value of the right kind.
@@ -209,6 +242,25 @@ mod tests {
         }
         assert!(faults_of(json!({"a": [{"__ansible_vault": "x"}]})).is_some());
         assert!(faults_of(json!({"a": {"b": ["{{ 7*7 }}", null, 1.5]}, "_b": "x"})).is_none());
+    }
+
+    #[test]
+    fn services_are_names_and_never_options_of_systemctl() {
+        assert_eq!(faults_of(json!({ "services": ["nginx", "postgresql@15-main.service"] })), None);
+        assert_eq!(faults_of(json!({ "services": [] })), None);
+        for (services, place) in [
+            (json!(["nginx", "--host=evil"]), "/attributes/services/1"),
+            (json!(["-H"]), "/attributes/services/0"),
+            (json!(["a b"]), "/attributes/services/0"),
+            (json!([7]), "/attributes/services/0"),
+            (json!([["nginx"]]), "/attributes/services/0"),
+            (json!("nginx"), "/attributes/services"),
+            (json!({ "nginx": true }), "/attributes/services"),
+            (json!(vec!["nginx"; 101]), "/attributes/services"),
+        ] {
+            let fault = faults_of(json!({ "services": services })).expect("it is refused");
+            assert!(fault.contains(place), "{services}: {fault}");
+        }
     }
 
     #[test]

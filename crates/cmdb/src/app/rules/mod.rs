@@ -2,10 +2,10 @@
 
 mod attributes;
 
-use domain::selector::Tags;
+use domain::{selector::Tags, text::has_hidden};
 use service_kit::FieldErrors;
 
-pub use attributes::{check_attribute_name, check_attributes, is_address, is_program};
+pub use attributes::{check_attribute_name, check_attributes, is_address, is_program, services_fault};
 
 pub const MAX_NAME: usize = 200;
 pub const MAX_REASON: usize = 1000;
@@ -32,10 +32,12 @@ pub fn check_tags(errors: &mut FieldErrors, tags: &Tags) {
                 pointer(),
                 "is not a valid name for a tag: use 1 to 63 of `A-Z a-z 0-9 _ . - /`, a letter, digit or `_` first",
             );
-        } else if value.chars().count() > MAX_TAG_VALUE || value.chars().any(char::is_control) {
+        } else if value.chars().count() > MAX_TAG_VALUE || has_hidden(value) {
             errors.add(
                 pointer(),
-                format!("must be at most {MAX_TAG_VALUE} characters without control characters"),
+                format!(
+                    "must be at most {MAX_TAG_VALUE} characters without control or bidirectional characters"
+                ),
             );
         }
     }

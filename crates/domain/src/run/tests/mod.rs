@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    ids::{ChangeId, CiId},
+    ids::{ChangeId, CiId, ServiceName},
     package::Packaging,
     plan::{Connection, Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
     strategy::Strategy as RolloutStrategy,
@@ -31,7 +31,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         os: "debian12".to_owned(),
         packaging: Packaging::Dpkg,
         tags: BTreeMap::new(),
-        services: vec!["nginx".to_owned()],
+        services: vec![ServiceName::new("nginx").unwrap().into()],
         connection: Connection::Model,
         updates: Vec::new(),
         rollback_mode: RollbackMode::Snapshot,

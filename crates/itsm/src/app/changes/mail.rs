@@ -21,7 +21,8 @@ use crate::{
     },
 };
 
-/// In the stored e-mail, the place of the link that decides; the link is inserted when the e-mail is sent.
+/// In the stored e-mail, the place of the link that decides; the link is inserted when the e-mail is sent. The text before it
+/// is written by people and may contain the same words, so only the last place counts, which nothing but the service writes.
 const LINK_PLACE: &str = "[the one-time link, which only the e-mail itself shows]";
 
 /// Maximum number of CIs that are named.
@@ -105,7 +106,8 @@ fn stored(at: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The e-mail with the link inserted.
 pub fn with_link(body: &str, public_url: &str, change_id: &str, token: &str) -> String {
-    body.replace(LINK_PLACE, &format!("{public_url}/approve/{change_id}#link={token}"))
+    let Some((before, after)) = body.rsplit_once(LINK_PLACE) else { return body.to_owned() };
+    format!("{before}{public_url}/approve/{change_id}#link={token}{after}")
 }
 
 fn text(public_url: &str, change: &Change) -> String {
@@ -160,4 +162,20 @@ fn text(public_url: &str, change: &Change) -> String {
 fn word(variant: &impl serde::Serialize) -> String {
     let name = serde_json::to_value(variant).ok();
     name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_is_inserted_once_and_never_where_a_person_wrote_its_place() {
+        let body = format!(
+            "please click {LINK_PLACE}\nor http://evil.example/{LINK_PLACE}\n\nDecide:\n  {LINK_PLACE}\n"
+        );
+        let sent = with_link(&body, "https://desk", "CHG0000001", "secret");
+        assert_eq!(sent.matches("secret").count(), 1, "{sent}");
+        assert!(sent.ends_with("Decide:\n  https://desk/approve/CHG0000001#link=secret\n"), "{sent}");
+        assert!(sent.contains(&format!("http://evil.example/{LINK_PLACE}")), "{sent}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -13,14 +14,18 @@ use domain::{
     workflow::{Command, Drain, HostWorkflow, WorkflowStep},
 };
 use serde_json::{Value, json};
-use service_kit::ApiResult;
+use service_kit::{
+    ApiError, ApiResult,
+    outbound::{HOST, Target as Outbound, Unresolved},
+    problem_types,
+};
 
 use crate::engine::Task;
 use crate::{
     App,
     app::{
         keys::{self, Keys},
-        playbooks::connection_to,
+        playbooks::{connection_to, names_of},
         transition::Evidence,
     },
     engine::playbook::{self, MARGIN, end_reason, playbook_run},
@@ -35,7 +40,7 @@ pub(super) fn targets_of<'a>(
 }
 
 /// A playbook run over hosts of the plan, with the variables that every playbook of a run gets.
-pub(super) fn run_over(
+pub(super) async fn run_over(
     task: &Task<'_>,
     playbook: Playbook,
     hosts: &BTreeSet<CiId>,
@@ -45,12 +50,13 @@ pub(super) fn run_over(
 ) -> ApiResult<PlaybookRun> {
     let plan = task.plan()?;
     let run = &task.loaded.row;
+    let drain_addresses = drain_addresses(task.app, &plan.workflow).await?;
     let own = |id: &CiId, target: &Target| {
         let mut own = Variables::new();
         let attempt = run.machine.hosts.get(id).map_or(1, |host| host.attempts.max(1));
         own.set("pm_run_id", run.id.to_string());
         own.set("pm_attempt", attempt);
-        own.set("pm_drain", drain_of(&plan.workflow, id));
+        own.set("pm_drain", drain_of(&plan.workflow, id, &drain_addresses));
         own.set("pm_maintenance_hooks", hooks_of(task.app, &plan.workflow, id));
         variables(id, target, &mut own);
         own
@@ -63,7 +69,7 @@ pub(super) fn run_over(
     extra.set("pm_epoch", task.owned.lease.epoch().0);
     extra.set("pm_min_disk_free_percent", workflow.min_disk_free_percent);
     extra.set("pm_restart_services", json!(workflow.restart_services));
-    extra.set("pm_restart_service_names", workflow.restart_service_names.clone());
+    extra.set("pm_restart_service_names", names_of(&workflow.restart_service_names)?);
     extra.set("pm_drain_timeout_seconds", workflow.drain_timeout_seconds);
     extra.set("pm_health_timeout_seconds", workflow.health_timeout_seconds);
     extra.set("pm_health_stable_seconds", workflow.health_stable_seconds);
@@ -76,11 +82,29 @@ pub(super) fn run_over(
 }
 
 /// How to check that this host is drained.
-fn drain_of(workflow: &HostWorkflow, host: &CiId) -> Value {
+fn drain_of(workflow: &HostWorkflow, host: &CiId, addresses: &[IpAddr]) -> Value {
     match &workflow.drain {
         None => Value::Null,
         Some(Drain::Command(command)) => json!({ "command": for_host(command, host) }),
-        Some(Drain::Url(url)) => json!({ "url": url.replace(HOST, host.as_str()) }),
+        Some(Drain::Url(url)) => json!({ "url": url.replace(HOST, host.as_str()), "addresses": addresses }),
+    }
+}
+
+/// The addresses to which the drain check connects: those that are checked now, so that its name cannot lead elsewhere later.
+/// Empty if there is no such check, or if it goes to each host itself.
+async fn drain_addresses(app: &App, workflow: &HostWorkflow) -> ApiResult<Vec<IpAddr>> {
+    let Some(Drain::Url(url)) = &workflow.drain else { return Ok(Vec::new()) };
+    let outbound = &app.compliance.outbound;
+    let refused = |why: String| ApiError::new(problem_types::OUTBOUND_REFUSED, format!("drain check: {why}"));
+    match outbound.check_for_hosts(url).map_err(|refusal| refused(refusal.to_string()))? {
+        Outbound::EachHost => Ok(Vec::new()),
+        Outbound::Receiver => match outbound.resolve(&url.replace(HOST, "host")).await {
+            Ok(receiver) => Ok(receiver.addresses.iter().map(SocketAddr::ip).collect()),
+            Err(Unresolved::Never(why)) => Err(refused(why)),
+            Err(Unresolved::Later(why)) => {
+                Err(ApiError::new(problem_types::DEPENDENCY_UNAVAILABLE, format!("drain check: {why}")))
+            }
+        },
     }
 }
 
@@ -99,9 +123,6 @@ fn hooks_of(app: &App, workflow: &HostWorkflow, host: &CiId) -> Value {
     };
     json!({ "on": hooks(&workflow.maintenance_hooks.on), "off": hooks(&workflow.maintenance_hooks.off) })
 }
-
-/// Placeholder for the host's id in commands and addresses.
-const HOST: &str = "{host}";
 
 fn for_host(command: &Command, host: &CiId) -> Command {
     command.iter().map(|word| word.replace(HOST, host.as_str())).collect()
@@ -146,7 +167,7 @@ pub(super) async fn play_outcomes(
         return Ok(results);
     }
     let timeout = playbook_timeout(task.app, task.plan()?, reachable.len());
-    let run = run_over(task, playbook, &reachable, &keys, timeout, variables)?;
+    let run = run_over(task, playbook, &reachable, &keys, timeout, variables).await?;
     let mut playing = playbook::start(task, run).await?;
     let mut ended = None;
     while let Some(event) = playing.next().await {

@@ -76,7 +76,8 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
             variables.set("pm_pre_update_commands", workflow.pre_update_commands.clone());
             variables.set("pm_post_update_commands", workflow.post_update_commands.clone());
         },
-    )?;
+    )
+    .await?;
     let machine = &task.loaded.row.machine;
     let attempts = machine.hosts.iter().map(|(host, run)| (host.clone(), run.attempts)).collect();
     let mut reporter = Reporter {

@@ -6,13 +6,14 @@ use ansible::{Event, Playbook};
 use domain::{
     ids::CiId,
     run::{Answer, TestPhase, TestRun},
+    workflow::HostTest,
 };
 use service_kit::ApiResult;
 
 use super::hosts::{load_keys, playbook_timeout, run_over};
 use crate::engine::Task;
 use crate::{
-    app::transition::Evidence,
+    app::{playbooks::names_of, transition::Evidence},
     engine::playbook::{self, end_reason},
     store::run_records::TestRecord,
 };
@@ -24,6 +25,7 @@ pub(super) async fn test(
     hosts: &BTreeSet<CiId>,
 ) -> ApiResult<(Answer, Evidence)> {
     let plan = task.plan()?;
+    names_of(plan.staging_tests.iter().filter_map(HostTest::service))?;
     let tests = serde_json::to_value(&plan.staging_tests)?;
     let (keys, _, unreachable) = load_keys(task, hosts).await?;
     if let Some((host, reason)) = unreachable.into_iter().next() {
@@ -33,7 +35,8 @@ pub(super) async fn test(
     let timeout = playbook_timeout(task.app, plan, hosts.len());
     let run = run_over(task, Playbook::StagingTests, hosts, &keys, timeout, |_, _, variables| {
         variables.set("pm_tests", tests.clone());
-    })?;
+    })
+    .await?;
     let mut playing = playbook::start(task, run).await?;
     let mut runs: BTreeMap<CiId, TestRun> = BTreeMap::new();
     let mut results = Vec::new();

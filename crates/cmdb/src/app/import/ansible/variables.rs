@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::app::{
     import::record::{self, KNOWN_TAGS, Wanted, shown},
-    rules::{check_attribute_name, is_program},
+    rules::{check_attribute_name, is_program, services_fault},
 };
 
 /// Settings of Ansible that say nothing about the host, and are omitted without a word.
@@ -66,6 +66,10 @@ pub fn take_variable(
 fn attribute_or_note(wanted: &mut Wanted, name: &str, value: Value, left_out: &mut Vec<String>) {
     let own = name.strip_prefix("cmdb_").unwrap_or(name);
     match check_attribute_name(own) {
+        // A role's variable of that name may be anything.
+        Ok(()) if let Some((below, why)) = services_fault(own, &value) => {
+            left_out.push(format!("`{}{below}` {why}", shown(name)));
+        }
         Ok(()) => drop(wanted.attributes.insert(own.to_owned(), value)),
         Err(why) => left_out.push(format!("`{}` {why}", shown(name))),
     }

@@ -85,7 +85,7 @@ class Dpkg:
         """`(name, version)` of every version of these packages in the lists, and why they cannot be read."""
         if not names:
             return set(), None
-        code, out, err = self.run(["apt-cache", "madison", *names])
+        code, out, err = self.run(["apt-cache", "madison", "--", *names])
         if code != 0:
             return set(), first_words("apt-cache madison", code, err)
         rows = (line.split(" | ") for line in out.splitlines())
@@ -109,7 +109,7 @@ class Dpkg:
         self.run(["dpkg", *KEEP_SETTINGS, "--configure", "-a"])
         torn = self._torn()
         if torn:
-            self.run([*APT, "install", "--reinstall", *torn])
+            self.run([*APT, "install", "--reinstall", "--", *torn])
         self.run([*APT, "--fix-broken", "install"])
         return "completed what an interrupted dpkg had left", self.database_problem()
 
@@ -123,7 +123,7 @@ class Dpkg:
         refuses to remove anything."""
         more = [] if removals else ["--no-remove"]
         more += ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
-        return [*APT, *self._tagged(tag), *more, "install", *self._specifications(wanted)]
+        return [*APT, *self._tagged(tag), *more, "install", "--", *self._specifications(wanted)]
 
     def refusal(self, wanted, removals):
         """Why the update would remove more than these packages; `None` if it does not."""
@@ -142,7 +142,7 @@ class Dpkg:
         absent = set(wanted) - {specification.partition("=")[0].split(":")[0] for specification in specifications}
         if absent:
             return {"state": "refused", "reason": "`{0}` is not installed any more".format(sorted(absent)[0])}
-        command = [*APT, "-s", "-o", "Debug::NoLocking=1", "--only-upgrade", "install", *specifications]
+        command = [*APT, "-s", "-o", "Debug::NoLocking=1", "--only-upgrade", "install", "--", *specifications]
         code, out, err = self.run(command)
         if code != 0:
             return {"state": "refused", "reason": first_words("apt-get -s install", code, out + err)}

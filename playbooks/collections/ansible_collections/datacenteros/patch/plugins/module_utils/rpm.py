@@ -63,7 +63,7 @@ class Rpm:
         candidates = {(name, arch): version for name, arch, version in offers}
         rows = []
         if offers:
-            rows, problem = self._repoquery("--available", "--showduplicates", *sorted({row[0] for row in offers}))
+            rows, problem = self._repoquery("--available", "--showduplicates", *_operands({row[0] for row in offers}))
             if problem:
                 return problem
         kept = set(rows)
@@ -146,7 +146,7 @@ class Rpm:
     def exact(self, wanted, tag, downgrade=False, removals=()):
         """The command that brings installed packages to these versions, for every architecture. It removes, or replaces by
         their successors, only these packages."""
-        arguments = ["-y", "-q", self._tagged(tag), "downgrade" if downgrade else "install", *self._specifications(wanted)]
+        arguments = ["-y", "-q", self._tagged(tag), "downgrade" if downgrade else "install", *_operands(self._specifications(wanted))]
         python = None if downgrade else self._python()
         return [self.dnf, *arguments] if python is None else dnf_transaction.command(python, arguments, removals)
 
@@ -164,7 +164,7 @@ class Rpm:
         python = self._python()
         if python is None:
             return {"state": "unknown", "reason": "`{0}` is not dnf 4, which can be asked for its transaction".format(self.dnf)}
-        command = dnf_transaction.command(python, ["-y", "-q", "install", *specifications], foresee=True)
+        command = dnf_transaction.command(python, ["-y", "-q", "install", *_operands(specifications)], foresee=True)
         code, out, err = self.run(command)
         if code == dnf_transaction.NO_DNF:
             return {"state": "unknown", "reason": err.strip()[:250]}
@@ -222,6 +222,11 @@ class Rpm:
     def updated_since(self, booted_at, packages):
         """Core packages that were installed after the boot."""
         return sorted({package["name"] for package in packages if package["name"] in CORE and package["installed_at"] > booted_at})
+
+
+def _operands(names):
+    """dnf reads its arguments twice and does not accept `--` each time. rpm allows no name that begins like an option."""
+    return sorted(name for name in names if not name.startswith("-"))
 
 
 def _known(text):

@@ -159,7 +159,7 @@ class Inspection:
         """The service; `None` for a unit that does not exist."""
         unit = name if "." in name else name + ".service"
         fields = "LoadState,ActiveState,SubState,NRestarts,ActiveEnterTimestampMonotonic"
-        _code, out, _err = self.run(["systemctl", "show", "--property=" + fields, unit])
+        _code, out, _err = self.run(["systemctl", "show", "--property=" + fields, "--", unit])
         shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         if shown.get("LoadState", "not-found") == "not-found":
             return None

@@ -84,6 +84,10 @@ class Settings:
             setattr(self, name[len("pm_"):], _read(name, kind, task_vars.get(name, default)))
         self.vm_id = self.vm_id or self.host
         self.owner = f"run:{self.run_id}"
+        for name in [*self.services, *self.restart_service_names]:
+            # Ansible's own module for services puts no `--` before the name.
+            if not isinstance(name, str) or not name or name.startswith("-"):
+                raise StepFailed(f"`{name}` is not the name of a service; systemctl would read it as an option")
         if self.driver not in ("model", "ssh"):
             raise StepFailed(f"pm_driver is `{self.driver}`; it must be `model` or `ssh`")
         if self.selection not in ("planned", "security", "advisories", "all"):

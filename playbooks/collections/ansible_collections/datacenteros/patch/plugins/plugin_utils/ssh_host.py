@@ -56,7 +56,7 @@ class SshHost(Host):
 
     def run_command(self, argv, timeout_seconds=None):
         # `timeout` runs on the host, because without a connection the command would continue there.
-        limit = ["timeout", "--kill-after=10", f"{timeout_seconds:g}"] if timeout_seconds else []
+        limit = ["timeout", "--kill-after=10", "--", f"{timeout_seconds:g}"] if timeout_seconds else []
         try:
             result = self._module("ansible.builtin.command", {"argv": [*limit, *argv]})
         except StepFailed as error:
