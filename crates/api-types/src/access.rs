@@ -1,6 +1,7 @@
 //! Tokens and roles, the same for every service.
 
 use chrono::{DateTime, Utc};
+use domain::text::is_hidden;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
