@@ -8,6 +8,7 @@ use test_support::Http;
 use crate::{
     plan_ahead::{afternoon, scheduled_run},
     platform::{Platform, platform},
+    releases,
 };
 
 /// Clients of a person of the patch-manager and of ITSM.
@@ -161,4 +162,28 @@ async fn template_approves_the_version_that_another_person_approved_and_nothing_
     assert_eq!(edited["editors"], json!(["olivia"]));
     let plan = platform.patch.get("/patch/policies/p").await.expect(200);
     assert_ne!(plan["approval"]["version"], plan["version"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wrote_a_customer_or_the_release_policies_cannot_approve_the_rollout() {
+    let Some(platform) = releases::platform().await else { return };
+    releases::customers(&platform, &[("demo-1", "demo")], json!({})).await;
+    // Amy writes the customer, and Bert that a person must approve: one of them could let the own deployer run.
+    let (amy, amy_approves) = person(&platform, "amy", BOTH).await;
+    let (bert, bert_approves) = person(&platform, "bert", BOTH).await;
+    let contacts = json!({ "contacts": ["amy@demo.example"] });
+    amy.patch("/patch/customers/demo-1", &contacts).await.expect(200);
+    let manual = json!({ "policies": { "types": { "bug_fix": { "approval": "manual" } } } });
+    bert.post("/patch/release-config/apply", &manual).await.expect(200);
+    releases::release(&platform, "v1.0.1", "bug_fix").await;
+    let run = releases::deploy(&platform, "v1.0.1").await;
+    let under_change = |run: &Value| run["change_id"].is_string();
+    let run = releases::until(&platform, "v1.0.1", &run, under_change).await;
+    let path = format!("/itsm/changes/{}", run["change_id"].as_str().unwrap());
+    let change = platform.itsm.get(&path).await.expect(200);
+    assert_eq!(change["edited_by"], json!(["amy", "bert", "olivia"]), "{change:#}");
+    for http in [&amy_approves, &bert_approves] {
+        http.post(&format!("{path}/approve"), &json!({})).await.expect_problem(403);
+    }
+    platform.approver.post(&format!("{path}/approve"), &json!({})).await.expect(200);
 }
