@@ -47,10 +47,13 @@ pub fn parse_request<T: DeserializeOwned>(path: &Path, bytes: Vec<u8>) -> Result
     let wrong =
         |reason: String| Failure::usage(format!("`{}` is not a valid request: {reason}", path.display()));
     let is_json = text.trim_start().starts_with(['{', '[']);
-    let repeated = match repeated_key::find(&mut serde_json::Deserializer::from_str(&text)) {
-        Ok(found) => found,
-        // Not JSON. A document that is not YAML either has a better error below.
-        Err(_) => repeated_key::find(yaml_serde::Deserializer::from_str(&text)).unwrap_or_default(),
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let repeated = match repeated_key::find(&mut json) {
+        Ok(Some(pointer)) => Some(pointer),
+        // YAML may begin with what is JSON by itself, such as a key in quotes.
+        Ok(None) if json.end().is_ok() => None,
+        // A document that is not YAML either has a better error below.
+        _ => repeated_key::find(yaml_serde::Deserializer::from_str(&text)).unwrap_or_default(),
     };
     if let Some(pointer) = repeated {
         return Err(wrong(format!("`{pointer}` is there twice; leave one of them out")));
@@ -107,7 +110,7 @@ mod tests {
         assert_eq!(ask("{\"a\": 1}"), expected);
         assert_eq!(ask("a: 1\n"), expected);
         assert_eq!(ask("{a: 1}"), expected);
-        for twice in ["{\"a\": 1, \"a\": 2}", "a: 1\na: 2\n", "{a: 1, a: 2}"] {
+        for twice in ["{\"a\": 1, \"a\": 2}", "a: 1\na: 2\n", "{a: 1, a: 2}", "\"a\": 1\n\"a\": 2\n"] {
             assert!(ask(twice).unwrap_err().contains("`/a` is there twice"), "{twice}");
         }
         assert!(ask("a: x\n").unwrap_err().contains("is not a valid request"));

@@ -33,7 +33,9 @@ pub enum Refusal {
     NoUrl,
     #[error("must not contain a user name, a password or a fragment")]
     NotPlain,
-    #[error("must not use port {0}; allowed are {PORTS:?} and what an administrator lists")]
+    #[error(
+        "must not use port {0}; allowed are {PORTS:?}, and what an administrator lists in --allow-webhook-to or --allow-outbound-to"
+    )]
     Port(u16),
     #[error(
         "must not point to this machine or a private network; an administrator can allow it with --allow-webhook-to (recipients of \
