@@ -64,10 +64,8 @@ fn packages_that_work_together_need_one_question() {
 fn package_that_would_remove_another_is_left_out_and_everything_else_is_kept() {
     let names: Vec<String> = (0..40).map(|number| format!("p{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let manager = |asked: &BTreeSet<String>| match asked.contains("p17") {
-        true => resolved(&["needed"]),
-        false => resolved(&[]),
-    };
+    let manager =
+        |asked: &BTreeSet<String>| if asked.contains("p17") { resolved(&["needed"]) } else { resolved(&[]) };
     let (selection, asked) = select(&singles(&names), false, manager);
     assert_eq!(selection.packages.len(), 39);
     let left_out = OmittedUpdate {
@@ -84,9 +82,8 @@ fn package_that_would_remove_another_is_left_out_and_everything_else_is_kept() {
 
 #[test]
 fn two_packages_that_only_together_remove_something_are_told_apart() {
-    let manager = |asked: &BTreeSet<String>| match asked.contains("b") && asked.contains("d") {
-        true => resolved(&["x"]),
-        false => resolved(&[]),
+    let manager = |asked: &BTreeSet<String>| {
+        if asked.contains("b") && asked.contains("d") { resolved(&["x"]) } else { resolved(&[]) }
     };
     let (selection, _) = select(&singles(&["a", "b", "c", "d"]), false, manager);
     assert_eq!(selection.packages, set(&["a", "b", "c"]));
@@ -95,9 +92,12 @@ fn two_packages_that_only_together_remove_something_are_told_apart() {
 
 #[test]
 fn refusal_names_the_words_of_the_package_manager() {
-    let manager = |asked: &BTreeSet<String>| match asked.contains("b") {
-        true => Outcome::Refused { reason: "E: Version '9' for 'b' was not found".to_owned() },
-        false => resolved(&[]),
+    let manager = |asked: &BTreeSet<String>| {
+        if asked.contains("b") {
+            Outcome::Refused { reason: "E: Version '9' for 'b' was not found".to_owned() }
+        } else {
+            resolved(&[])
+        }
     };
     let (selection, _) = select(&singles(&["a", "b"]), false, manager);
     assert_eq!(selection.packages, set(&["a"]));
@@ -114,9 +114,10 @@ fn packages_of_one_source_are_asked_about_together_first() {
     // `tool` needs its library in the same version, and `other` cannot be installed.
     let manager = |asked: &BTreeSet<String>| {
         let half = asked.contains("tool") != asked.contains("libtool");
-        match half || asked.contains("other") {
-            true => Outcome::Refused { reason: "unmet".to_owned() },
-            false => resolved(&[]),
+        if half || asked.contains("other") {
+            Outcome::Refused { reason: "unmet".to_owned() }
+        } else {
+            resolved(&[])
         }
     };
     let (selection, _) = select(&groups, false, manager);
@@ -137,11 +138,13 @@ fn questions_end_and_what_is_undecided_is_left_out() {
     let names: Vec<String> = (0..200).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     // Every second package is refused.
-    let manager =
-        |asked: &BTreeSet<String>| match asked.iter().any(|name| name.ends_with(['1', '3', '5', '7', '9'])) {
-            true => Outcome::Refused { reason: "no".to_owned() },
-            false => resolved(&[]),
-        };
+    let manager = |asked: &BTreeSet<String>| {
+        if asked.iter().any(|name| name.ends_with(['1', '3', '5', '7', '9'])) {
+            Outcome::Refused { reason: "no".to_owned() }
+        } else {
+            resolved(&[])
+        }
+    };
     let (selection, asked) = select(&singles(&names), false, manager);
     assert_eq!(asked.len(), MOST_QUESTIONS);
     assert_eq!(selection.packages.len() + selection.left_out.len(), 200, "every package is in the answer");
