@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use domain::{
-    ids::GivenService,
-    text::has_hidden,
-};
+use domain::{ids::GivenService, text::has_hidden};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -3,10 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use api_types::{itsm::limits, patch::HostStatus};
-use domain::{
-    ids::CiId,
-    plan::Plan,
-};
+use domain::{ids::CiId, plan::Plan};
 use serde::Serialize;
 use serde_json::{Value, json};
 

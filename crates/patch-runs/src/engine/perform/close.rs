@@ -23,7 +23,6 @@ use crate::{
     upstream_error,
 };
 
-
 /// Updates the records of the subjects and closes the change with its evidence.
 pub(super) async fn report(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let actual = subjects(task).report(task).await?;
