@@ -71,7 +71,7 @@ pub(crate) async fn create_policy(
         Begun::Replay(stored) => return Ok(stored),
         Begun::New(ticket) => ticket,
     };
-    refuse_wrong_approvers(&mut transaction, &policy, &[], &[caller.subject.clone()]).await?;
+    refuse_wrong_approvers(&mut transaction, &policy, &[], std::slice::from_ref(&caller.subject)).await?;
     store::lock_results_for_change(&mut transaction).await?;
     let no =
         store::policies::insert_policy(&mut transaction, &policy, &caller.subject, now).await?.ok_or_else(
