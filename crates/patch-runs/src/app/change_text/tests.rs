@@ -34,7 +34,7 @@ fn plan() -> Plan {
         os: "debian12".to_owned(),
         packaging: Packaging::Dpkg,
         tags: BTreeMap::new(),
-        services: vec!["nginx".to_owned()],
+        services: vec![domain::ids::ServiceName::new("nginx").unwrap().into()],
         connection: Connection::Model,
         updates: vec![update("openssl", "1.1-7", "CVE-2026-1001")],
         rollback_mode: RollbackMode::Snapshot,
@@ -59,7 +59,7 @@ fn plan() -> Plan {
         python: None,
     };
     let db = Target {
-        services: vec!["postgresql".to_owned()],
+        services: vec![domain::ids::ServiceName::new("postgresql").unwrap().into()],
         connection: ssh,
         updates: vec![update("libxml2", "2.9-9", "CVE-2026-2002"), update("curl", "8.5-2", "CVE-2026-3003")],
         rollback_mode: RollbackMode::None,
