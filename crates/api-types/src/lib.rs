@@ -11,3 +11,6 @@ pub mod problem;
 pub mod problem_types;
 pub mod sim;
 pub mod sim_customers;
+
+/// Rules for text, for crates that know nothing of the product.
+pub use domain::text;

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, error::Error};
 
+use api_types::text::has_hidden;
 use api_types::{
     problem::{FieldError, Problem},
     problem_types::{self, ProblemType},
@@ -10,7 +11,6 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::text::has_hidden;
 
 use crate::database_fault::DatabaseFault;
 

@@ -105,7 +105,7 @@ impl Run {
         }
         let Some(host) = self.hosts.get(id) else { return refused("it is not part of the run") };
         let waits = host.state == HostState::Pending;
-        if !waits && !(host.state.is_failure() && self.is_due(plan, id)) {
+        if !(waits || host.state.is_failure() && self.is_due(plan, id)) {
             return refused("its work has begun, or it has ended");
         }
         if self.is_last_to_prove(plan, id) {
