@@ -138,7 +138,7 @@ fn simulation_of_apt_is_read_with_new_packages_removals_origins_and_sizes() {
 
     let called = programs.called();
     assert!(called.contains("-s ") && !called.contains("--no-remove"), "a removal must be seen: {called}");
-    assert!(called.ends_with("install libtool:amd64=1.0-3 libtool:i386=1.0-3 linux-image-amd64:amd64=6.1.123-1 tool:amd64=1.0-3\n"), "{called}");
+    assert!(called.ends_with("install -- libtool:amd64=1.0-3 libtool:i386=1.0-3 linux-image-amd64:amd64=6.1.123-1 tool:amd64=1.0-3\n"), "{called}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Platform {
         let of_address = |listener: &TcpListener| listener.local_addr().is_ok_and(|own| own == address);
         match self.reserved.iter().position(of_address) {
             Some(index) => self.reserved.swap_remove(index),
-            None => TcpListener::bind(address).await.unwrap(),
+            None => bind_again(address).await,
         }
     }
 
@@ -235,3 +235,15 @@ macro_rules! platform {
     };
 }
 pub(crate) use platform;
+
+/// While the service was stopped, a connection of another test may have taken its port.
+async fn bind_again(address: SocketAddr) -> TcpListener {
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(tokio::time::Instant::now() < until, "cannot listen on {address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
