@@ -114,7 +114,7 @@ impl Receivers {
             return self.check(&text.replace(HOST, "host")).map(|_| Target::Receiver);
         }
         parse(&text.replace(HOST, "host.example"))?;
-        let name = authority.split_once("}:").map_or(authority, |_| HOST);
+        let name = authority.rsplit_once(':').map_or(authority, |(name, _)| name);
         let is_listed = self.allowed_hosts.iter().any(|listed| listed == authority || listed == name);
         if is_listed { Ok(Target::EachHost) } else { Err(Refusal::Inner) }
     }
@@ -321,7 +321,10 @@ mod tests {
         assert_eq!(listed.check_for_hosts("http://u:p@{host}:9000/"), Err(Refusal::NotPlain));
         let every_port = Receivers::new(&["{host}".to_owned()]).unwrap();
         assert_eq!(every_port.check_for_hosts("http://{host}:22/"), Ok(Target::EachHost));
-        assert_eq!(every_port.check_for_hosts("http://{host}.evil.example/"), Err(Refusal::Inner));
+        for url in ["http://{host}.evil.example/", "http://evil-{host}:22/", "http://{host}.evil.example:22/"]
+        {
+            assert_eq!(every_port.check_for_hosts(url), Err(Refusal::Inner), "{url}");
+        }
     }
 
     #[tokio::test]
