@@ -150,7 +150,7 @@ class Dpkg:
         new = [(one["package"], one["to"]) for one in facts["updates"]]
         new += [(one["package"], one["version"]) for one in facts["installs"]]
         if new:
-            code, out, _err = self.run(["apt-cache", "show", *sorted({"{0}={1}".format(*pair) for pair in new})])
+            code, out, _err = self.run(["apt-cache", "show", "--", *sorted({"{0}={1}".format(*pair) for pair in new})])
             add_sizes(facts, read_sizes(out) if code == 0 else {}, self._installed_sizes())
         return {"state": "resolved", **facts}
 
