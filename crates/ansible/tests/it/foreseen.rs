@@ -1,17 +1,12 @@
 //! How the answers of package managers become facts about a transaction: what they print, with programs in their place.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path};
 
-use ansible::Playbooks;
 use domain::transaction::{Foreseen, Transaction};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use test_skip::python_tool;
+
+use crate::programs::Programs;
 
 /// Asks about packages, or prints the command of the update. Only the programs of the folder are found.
 const ASK: &str = "
@@ -71,42 +66,24 @@ Installed-Size: 400000
 Size: 68000000
 END"#;
 
-struct Programs(TempDir);
+/// A host with apt. The file `apt-get.called` has how it was called.
+fn apt(simulation: &str) -> Programs {
+    let query = format!("case \"$*\" in *Installed-Size*) {SIZES};; *) {INSTALLED};; esac");
+    Programs::new()
+        .add("dpkg-query", &query)
+        .add("apt-get", &format!("echo \"$@\" >\"$0.called\"\n{simulation}"))
+        .add("apt-cache", SHOWN)
+}
 
-impl Programs {
-    fn dpkg(simulation: &str) -> Self {
-        let query = format!("case \"$*\" in *Installed-Size*) {SIZES};; *) {INSTALLED};; esac");
-        Self(TempDir::new().unwrap())
-            .add("dpkg-query", &query)
-            .add("apt-get", &format!("echo \"$@\" >\"$0.called\"\n{simulation}"))
-            .add("apt-cache", SHOWN)
-    }
+/// How `apt-get` was called.
+fn called(programs: &Programs) -> String {
+    fs::read_to_string(programs.path("apt-get.called")).unwrap()
+}
 
-    fn add(self, name: &str, script: &str) -> Self {
-        let path = self.0.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        self
-    }
-
-    /// How `apt-get` was called.
-    fn called(&self) -> String {
-        fs::read_to_string(self.0.path().join("apt-get.called")).unwrap()
-    }
-
-    fn ask(&self, packaging: &str, what: &str, wanted: Value, removals: Value) -> Option<Value> {
-        let python = python_tool("python", "PATCH_TEST_PYTHON")?;
-        let collections: PathBuf = Playbooks::locate().unwrap().folder().join("collections");
-        let output = Command::new(Path::new(&python))
-            .args(["-B", "-c", ASK])
-            .args([collections.as_os_str(), packaging.as_ref(), what.as_ref()])
-            .args([wanted.to_string(), removals.to_string()])
-            .env("PATH", self.0.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(serde_json::from_slice(&output.stdout).unwrap())
-    }
+fn ask(programs: &Programs, packaging: &str, what: &str, wanted: Value, removals: Value) -> Option<Value> {
+    let python = python_tool("python", "PATCH_TEST_PYTHON")?;
+    let arguments = [packaging, what, &wanted.to_string(), &removals.to_string()];
+    Some(programs.ask(Path::new(&python), ASK, arguments))
 }
 
 fn wanted() -> Value {
@@ -115,8 +92,8 @@ fn wanted() -> Value {
 
 #[test]
 fn simulation_of_apt_is_read_with_new_packages_removals_origins_and_sizes() {
-    let programs = Programs::dpkg(SIMULATION);
-    let Some(answer) = programs.ask("dpkg", "foresee", wanted(), json!([])) else { return };
+    let programs = apt(SIMULATION);
+    let Some(answer) = ask(&programs, "dpkg", "foresee", wanted(), json!([])) else { return };
     let Foreseen::Resolved(found) = serde_json::from_value(answer).unwrap() else { panic!("not resolved") };
     let Transaction { updates, installs, removals, download_bytes, disk_bytes } = found.in_order();
     let updates: Vec<_> = updates.iter().map(|one| (one.package.as_str(), one.to.as_str())).collect();
@@ -136,47 +113,48 @@ fn simulation_of_apt_is_read_with_new_packages_removals_origins_and_sizes() {
     let grows = (140 + 2 * 50 + 10 + 400_000 - 100 - 2 * 50 - 10 - 30) * 1024;
     assert_eq!((download_bytes, disk_bytes), (Some(download), Some(download + grows)));
 
-    let called = programs.called();
+    let called = called(&programs);
     assert!(called.contains("-s ") && !called.contains("--no-remove"), "a removal must be seen: {called}");
     assert!(called.ends_with("install -- libtool:amd64=1.0-3 libtool:i386=1.0-3 linux-image-amd64:amd64=6.1.123-1 tool:amd64=1.0-3\n"), "{called}");
 }
 
 #[test]
 fn unknown_size_is_not_a_small_one() {
-    let programs = Programs::dpkg(SIMULATION).add("apt-cache", "echo 'E: no packages found' >&2; exit 100");
-    let Some(answer) = programs.ask("dpkg", "foresee", wanted(), json!([])) else { return };
+    let programs = apt(SIMULATION).add("apt-cache", "echo 'E: no packages found' >&2; exit 100");
+    let Some(answer) = ask(&programs, "dpkg", "foresee", wanted(), json!([])) else { return };
     assert_eq!((&answer["state"], &answer["download_bytes"]), (&json!("resolved"), &Value::Null));
 }
 
 #[test]
 fn refusal_of_apt_keeps_its_first_words() {
-    let programs = Programs::dpkg("echo \"E: Version '1.0-3' for 'tool' was not found\" >&2; exit 100");
-    let Some(answer) = programs.ask("dpkg", "foresee", wanted(), json!([])) else { return };
+    let programs = apt("echo \"E: Version '1.0-3' for 'tool' was not found\" >&2; exit 100");
+    let Some(answer) = ask(&programs, "dpkg", "foresee", wanted(), json!([])) else { return };
     assert_eq!(answer["state"], "refused");
     assert_eq!(answer["reason"], "apt-get -s install: E: Version '1.0-3' for 'tool' was not found");
-    let absent =
-        Programs::dpkg(SIMULATION).ask("dpkg", "foresee", json!({ "gone": "2" }), json!([])).unwrap();
+    let absent = ask(&apt(SIMULATION), "dpkg", "foresee", json!({ "gone": "2" }), json!([])).unwrap();
     assert_eq!(absent, json!({ "state": "refused", "reason": "`gone` is not installed any more" }));
 }
 
 #[test]
 fn host_refuses_to_remove_more_than_the_plan_contains() {
-    let programs = Programs::dpkg(SIMULATION);
-    let Some(none) = programs.ask("dpkg", "exact", wanted(), json!([])) else { return };
+    let programs = apt(SIMULATION);
+    let Some(none) = ask(&programs, "dpkg", "exact", wanted(), json!([])) else { return };
     assert!(none[0].as_array().unwrap().contains(&json!("--no-remove")), "apt itself refuses: {none}");
-    let planned = programs.ask("dpkg", "exact", wanted(), json!(["old-plugin"])).unwrap();
+    let planned = ask(&programs, "dpkg", "exact", wanted(), json!(["old-plugin"])).unwrap();
     assert!(!planned[0].as_array().unwrap().contains(&json!("--no-remove")), "{planned}");
     assert_eq!(planned[1], Value::Null);
-    let other = programs.ask("dpkg", "exact", wanted(), json!(["something"])).unwrap();
+    let other = ask(&programs, "dpkg", "exact", wanted(), json!(["something"])).unwrap();
     assert_eq!(other[1], "the transaction would remove old-plugin, which the plan does not contain");
 }
 
 #[test]
 fn tool_that_cannot_be_asked_is_unknown() {
     let rpm = "printf 'tool|1.0-1|x86_64|tool-1.0-1.src.rpm|1|Vendor|(none)\\n'";
-    let programs = Programs(TempDir::new().unwrap()).add("rpm", rpm).add("dnf", "exit 0");
-    let Some(answer) = programs.ask("rpm", "foresee", json!({ "tool": "1.0-2" }), json!([])) else { return };
+    let programs = Programs::new().add("rpm", rpm).add("dnf", "exit 0");
+    let Some(answer) = ask(&programs, "rpm", "foresee", json!({ "tool": "1.0-2" }), json!([])) else {
+        return;
+    };
     assert_eq!(answer["state"], "unknown");
-    let command = programs.ask("rpm", "exact", json!({ "tool": "1.0-2" }), json!([])).unwrap();
+    let command = ask(&programs, "rpm", "exact", json!({ "tool": "1.0-2" }), json!([])).unwrap();
     assert_eq!(command[0].as_array().unwrap().last().unwrap(), "tool-1.0-2.x86_64");
 }
