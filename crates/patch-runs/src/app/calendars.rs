@@ -1,5 +1,6 @@
 //! Freeze calendars: when nothing may be changed, and on which hosts.
 
+use api_types::itsm::limits;
 use api_types::page::Page;
 use api_types::patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflict, FreezeConflicts};
 use chrono::{DateTime, Utc};
@@ -227,12 +228,11 @@ pub fn freeze_names(
 
 /// Limit of the conflicts in one answer.
 const MAX_CONFLICTS: usize = 1000;
-const MAX_CIS: usize = 20_000;
 
 /// The freezes of these CIs in the span, with each of their times in it.
 pub async fn find_freezes(app: &App, request: &AskFreezes) -> ApiResult<FreezeConflicts> {
-    if request.ci_ids.len() > MAX_CIS {
-        return Err(ApiError::invalid("/ci_ids", "must have at most 20000 CIs"));
+    if request.ci_ids.len() > limits::CIS {
+        return Err(ApiError::invalid("/ci_ids", format!("must have at most {} CIs", limits::CIS)));
     }
     if request.ends <= request.starts {
         return Err(ApiError::invalid("/ends", "must be later than `starts`"));

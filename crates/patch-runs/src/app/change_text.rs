@@ -6,7 +6,7 @@ use std::{
 };
 
 use api_types::{
-    itsm::{ChangeState, Conflict},
+    itsm::{ChangeState, Conflict, limits},
     patch::Forecast,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -19,8 +19,9 @@ use domain::{
     workflow::{Command, Drain, Reboot, RollbackMode},
 };
 
-/// Characters of a text, below the limit of ITSM.
-const MOST_CHARACTERS: usize = 18_000;
+/// Characters of the text about a plan. The rest of what ITSM accepts is for conflicts, the run that it replaces, why no template
+/// approves it, and the count of what is not shown.
+const MOST_CHARACTERS: usize = limits::TEXT - 3_000;
 /// Hosts that a group names.
 const MOST_NAMED: usize = 40;
 /// Conflicts that are listed, and hosts that each of them names. With the names of CIs at their longest, they fit as well.

@@ -10,23 +10,16 @@ use std::{
     time::Duration,
 };
 
-use advisories::{
-    OsRelease,
-    reboot::{self, RebootFacts},
-};
 use ansible::{Event, Playbook, RunningPlaybook, StopGraces, Variables};
-use api_types::patch::{Inventory, InventoryPackage, Scan, ScanState, StartScan, UnreadPackage};
+use api_types::patch::{Scan, ScanState, StartScan};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::{
     ids::{CiId, ScanId},
-    package::RepositoryAnswer,
     plan::Target,
-    restart::StaleServices,
     selector::Selector,
 };
 use leases::{Lease, LeasedTable, Wakeups};
-use serde::Deserialize;
 use service_kit::{
     ApiError, ApiResult, Caller, IdempotencyKey, audit,
     error::chain,
@@ -39,16 +32,14 @@ use uuid::Uuid;
 use super::{
     keys::{self, Keys},
     playbooks,
+    scan_output::read_result,
     scan_targets::{learns_os, scan_targets},
 };
 use crate::{
     App,
     store::{self, runs::RunRow, scans::HostResult},
 };
-use patch_compliance::app::{
-    host_os, hosts, inventory,
-    observation::{self, Observation},
-};
+use patch_compliance::app::{host_os, hosts, inventory, observation::Observation};
 
 const CHANNEL: &str = "patch_scans";
 const SCANS: LeasedTable =
@@ -459,76 +450,4 @@ pub(super) async fn create_folder(path: &PathBuf) -> ApiResult<()> {
         ApiError::internal(format!("cannot create the folder `{}`: {error}", path.display()))
     };
     tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).await.map_err(failed)
-}
-
-/// What the playbook writes about one host.
-#[derive(Deserialize)]
-struct ScanOutput {
-    os: String,
-    #[serde(default)]
-    kernel: Option<String>,
-    #[serde(default)]
-    boot_id: Option<String>,
-    /// A model host reports this instead of facts.
-    #[serde(default)]
-    reboot_pending: bool,
-    #[serde(default)]
-    reboot_facts: Option<RebootFacts>,
-    #[serde(default)]
-    stale_services: StaleServices,
-    /// What the package manager said; a model host has none.
-    #[serde(default)]
-    repositories: Option<RepositoryAnswer>,
-    /// Only real hosts have them.
-    #[serde(default)]
-    repository_urls: Vec<String>,
-    #[serde(default)]
-    enabled_modules: Vec<String>,
-    packages: Vec<InventoryPackage>,
-    #[serde(default)]
-    unread: Vec<UnreadPackage>,
-}
-
-/// The observation, and the operating system as the tag `os` names it.
-async fn read_result(
-    app: &App,
-    folder: &Path,
-    id: &CiId,
-    scan_id: &str,
-) -> Result<(Observation, String), String> {
-    let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
-        .await
-        .map_err(|_| "the scan returned no result for this host".to_owned())?;
-    let found: ScanOutput = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("cannot read the result of the scan: {error}"))?;
-    let os = found.os.clone();
-    let is_container = found.reboot_facts.as_ref().is_some_and(|facts| facts.container.is_some());
-    let reboot_pending = match &found.reboot_facts {
-        Some(facts) => {
-            let release: OsRelease = os.parse().map_err(|error| format!("`/os` {error}"))?;
-            reboot::judge(release.packaging(), facts).is_needed()
-        }
-        None => found.reboot_pending,
-    };
-    let inventory = Inventory {
-        ci_id: id.clone(),
-        scan_id: Some(scan_id.to_owned()),
-        os: found.os,
-        // The default is this machine's clock, with which it is compared.
-        collected_at: None,
-        boot_id: found.boot_id,
-        // The kernel that a container names is that of its host.
-        running_kernel: found.kernel.filter(|kernel| !kernel.is_empty() && !is_container),
-        reboot_pending,
-        stale_services: found.stale_services,
-        repositories: found.repositories,
-        channels: Vec::new(),
-        repository_urls: found.repository_urls,
-        enabled_modules: found.enabled_modules,
-        packages: found.packages,
-        unread: found.unread,
-    };
-    observation::observe(inventory, app.clock.now())
-        .map(|observation| (observation, os))
-        .map_err(|(pointer, reason)| format!("`{pointer}` {reason}"))
 }

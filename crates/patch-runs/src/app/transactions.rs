@@ -21,7 +21,9 @@ use uuid::Uuid;
 
 use super::{
     keys::{self, Keys},
-    playbooks, scans,
+    playbooks,
+    scan_output::read_host_file,
+    scans,
 };
 use crate::{App, store::runs::RunRow};
 
@@ -169,12 +171,7 @@ async fn ask(
 }
 
 async fn read(folder: &Path, id: &CiId, target: &Target, allow_removals: bool) -> Result<Found, String> {
-    let bytes = tokio::fs::read(folder.join(format!("{id}.json")))
-        .await
-        .map_err(|_| "there is no result for this host".to_owned())?;
-    let output: Output =
-        serde_json::from_slice(&bytes).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    found(output, target, allow_removals)
+    found(read_host_file(folder, id).await?, target, allow_removals)
 }
 
 /// The decision about a host's answers is made here again: a playbook only carries them.

@@ -20,7 +20,7 @@ use simulator::{Observed, StrategyOutcome};
 use super::{answer, deadline, ensure_usable, runs, strategies, wire_comparison};
 use crate::{
     App,
-    app::{plans::host_graph, predictions},
+    app::{host_graph::host_graph, predictions},
     store::{
         run_hosts,
         runs::{self as stored_runs, RunRow},

@@ -91,7 +91,7 @@ fn drain_of(workflow: &HostWorkflow, host: &CiId, addresses: &[IpAddr]) -> Value
 }
 
 /// The addresses to which the drain check connects: those that are checked now, so that its name cannot lead elsewhere later.
-/// Empty if there is no such check, or if it goes to each host itself.
+/// Empty without such a check, and if it goes to each host itself.
 async fn drain_addresses(app: &App, workflow: &HostWorkflow) -> ApiResult<Vec<IpAddr>> {
     let Some(Drain::Url(url)) = &workflow.drain else { return Ok(Vec::new()) };
     let outbound = &app.compliance.outbound;
