@@ -35,7 +35,7 @@ pub struct DriftTolerance {
     pub hosts_gone: HostCount,
     /// Hosts that the approved plan does not know. The run leaves them alone. Default: 10 %.
     pub hosts_new: HostCount,
-    /// Hosts on which an approved update is no longer due, or is due in another version, or on which the package manager
+    /// Hosts on which an approved update is not due any more, or is due in another version, or on which the package manager
     /// changes other packages along with the approved ones. Default: 0.
     pub changed_versions: HostCount,
     /// Whether a newer version from the origin of the approved one is accepted: it does not count as changed, and the run

@@ -201,7 +201,7 @@ mod tests {
         for (address, parts, reason) in [
             ("mallory@example.org", parts, "belongs to nobody"),
             ("olivia@example.org", parts, "does not have the role"),
-            // A subject is no address.
+            // A subject is not an address.
             ("arjun", parts, "belongs to nobody"),
             ("arjun@example.org", [Part::new("edited", "ARJUN")], "who edited this"),
         ] {

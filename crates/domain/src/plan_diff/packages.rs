@@ -61,7 +61,7 @@ impl PlanDiff {
         }
     }
 
-    /// Hosts on which something else would be installed than approved. An approved change that is no longer due counts only
+    /// Hosts on which something else would be installed than approved. An approved change that is not due any more counts only
     /// if it was planned for itself.
     pub(super) fn hosts_with_changed_versions(&self, newer_are_accepted: bool) -> BTreeSet<&CiId> {
         let is_accepted = |one: &PackageDiff| newer_are_accepted && one.newer_of_same_origin;

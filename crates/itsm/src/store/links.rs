@@ -12,7 +12,7 @@ pub struct ApprovalLink {
     pub change_id: String,
     /// The address that it was sent to.
     pub approver: String,
-    /// The person as whom it decides; `None` for links of earlier versions, which belong to whoever has the address.
+    /// The person as whom it decides; `None` for links of earlier versions, which belong to the person who has the address.
     pub subject: Option<String>,
     pub plan_hash: Option<String>,
     pub expires_at: DateTime<Utc>,

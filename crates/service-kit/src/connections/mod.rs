@@ -33,7 +33,7 @@ pub use file_limit::raise_file_limit;
 
 /// Pause after a connection could not be accepted, for lack of files for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// To a connection for which there is no room.
+/// The answer to a connection beyond the limits.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 

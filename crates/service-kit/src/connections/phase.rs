@@ -78,7 +78,7 @@ impl Phase {
             let at = Instant::now();
             match deadline {
                 Some(deadline) if deadline <= at => return,
-                // What the connection does may change meanwhile.
+                // What the connection does may change before the deadline.
                 Some(deadline) => tokio::time::sleep_until(deadline.min(at + longest_sleep)).await,
                 None => tokio::time::sleep(longest_sleep).await,
             }
