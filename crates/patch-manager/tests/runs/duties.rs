@@ -165,6 +165,25 @@ async fn template_approves_the_version_that_another_person_approved_and_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn person_approves_what_touches_a_guarded_environment() {
+    let platform = platform!();
+    platform.fleet(2, 0).await;
+    // Written otherwise than in the settings, and only one of the hosts.
+    let tags = json!({ "tags": { "env": "GUARDED", "os": "debian12", "cluster": "c-1" } });
+    platform.cmdb.patch("/cmdb/cis/h-2", &tags).await.expect(200);
+    let wide = json!({ "target_ci_tags": { "cluster": "c-1" }, "change": { "standard_template": "monthly-baseline" } });
+    let policy = platform.patch.patch("/patch/policies/p", &wide).await.expect(200);
+    let (arjun, _) = person(&platform, "arjun", &[Role::Approver]).await;
+    let approve = json!({ "version": policy["version"] });
+    arjun.post("/patch/policies/p/approve", &approve).await.expect(200);
+    let run = platform.run().await;
+    let (_, change) = change_of(&platform, &run).await;
+    assert_eq!((&change["kind"], &change["state"]), (&json!("normal"), &json!("pending_approval")));
+    let said = "`h-2` is in the environment `GUARDED`, in which nothing is pre-approved";
+    assert!(change["description"].as_str().unwrap().contains(said), "{change:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_wrote_a_customer_or_the_release_policies_cannot_approve_the_rollout() {
     let Some(platform) = releases::platform().await else { return };
     releases::customers(&platform, &[("demo-1", "demo")], json!({})).await;

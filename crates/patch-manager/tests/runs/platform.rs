@@ -163,6 +163,7 @@ impl Platform {
                 playbooks: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbooks")),
                 forks: 8,
                 playbook_silence_seconds: self.playbook_silence_seconds,
+                never_pre_approved: vec!["guarded".to_owned()],
                 public_url: url(self.addresses.patch),
                 ..patch_runs::Settings::default()
             },
