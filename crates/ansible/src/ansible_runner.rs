@@ -82,7 +82,10 @@ impl AnsibleRunner {
     pub fn prepare_by_hand(&self, run: &PlaybookRun) -> Result<ByHand, StartError> {
         let (playbook, folder) = self.prepare_folder(run)?;
         let failed = |source| StartError::RunFolder { path: run.run_dir.clone(), source };
-        let questions = judge::listen(&folder.judge()).map_err(failed)?;
+        let questions = judge::listen(&folder.judge()).map_err(failed).inspect_err(|_| {
+            // Nothing secret is in it yet, but its private part is in memory.
+            remove_secrets(folder.path()).ok();
+        })?;
         let by_hand = ByHand {
             program: self.program.clone(),
             playbooks: self.playbooks.clone(),
