@@ -38,7 +38,7 @@ impl RetryRule {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("{service} cannot be reached at {url}")]
+    #[error("{service} {} at {url}", unreachable(.source))]
     Unreachable {
         service: &'static str,
         url: String,
@@ -75,6 +75,11 @@ impl ClientError {
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
+}
+
+/// A service that was reached and takes too long is not away.
+fn unreachable(source: &reqwest::Error) -> &'static str {
+    if source.is_timeout() && !source.is_connect() { "did not answer in time" } else { "cannot be reached" }
 }
 
 /// The base URL of a service, and the token to use there. Cheap to clone.

@@ -29,8 +29,9 @@ impl Packaging {
     pub fn of_os(os: &str) -> Option<Self> {
         let family: String = os.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
         match family.to_ascii_lowercase().as_str() {
-            "rhel" | "rocky" | "rockylinux" | "alma" | "almalinux" | "centos" | "oracle" | "ol"
-            | "fedora" | "sles" | "suse" | "opensuse" => Some(Self::Rpm),
+            "rhel" | "redhat" | "rocky" | "rockylinux" | "alma" | "almalinux" | "centos" | "oracle"
+            | "oraclelinux" | "ol" | "amazon" | "amazonlinux" | "amzn" | "fedora" | "sle" | "sles" | "sled"
+            | "suse" | "opensuse" | "leap" | "tumbleweed" => Some(Self::Rpm),
             "debian" | "ubuntu" => Some(Self::Dpkg),
             _ => None,
         }

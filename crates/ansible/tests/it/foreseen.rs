@@ -12,11 +12,11 @@ use crate::programs::Programs;
 const ASK: &str = "
 import json, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.datacenteros.patch.plugins.module_utils import dpkg, rpm
+from ansible_collections.datacenteros.patch.plugins.module_utils import dpkg, rpm, zypper
 def run(argv):
     done = subprocess.run(argv, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
-system = {'dpkg': dpkg.Dpkg, 'rpm': rpm.Rpm}[sys.argv[2]](run)
+system = {'dpkg': dpkg.Dpkg, 'rpm': rpm.Rpm, 'zypper': zypper.Zypper}[sys.argv[2]](run)
 wanted, removals = json.loads(sys.argv[4]), json.loads(sys.argv[5])
 if sys.argv[3] == 'foresee':
     print(json.dumps(system.foresee(wanted)))
@@ -80,7 +80,13 @@ fn called(programs: &Programs) -> String {
     fs::read_to_string(programs.path("apt-get.called")).unwrap()
 }
 
-fn ask(programs: &Programs, packaging: &str, what: &str, wanted: Value, removals: Value) -> Option<Value> {
+pub fn ask(
+    programs: &Programs,
+    packaging: &str,
+    what: &str,
+    wanted: Value,
+    removals: Value,
+) -> Option<Value> {
     let python = python_tool("python", "PATCH_TEST_PYTHON")?;
     let arguments = [packaging, what, &wanted.to_string(), &removals.to_string()];
     Some(programs.ask(Path::new(&python), ASK, arguments))

@@ -16,3 +16,4 @@ mod restarts;
 mod stopping;
 mod stub;
 mod versions;
+mod zypper;

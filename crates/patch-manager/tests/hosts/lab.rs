@@ -1,4 +1,4 @@
-//! Four hosts, and playbook runs on them.
+//! Five hosts, and playbook runs on them.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,8 @@ use test_support::{Http, TestDatabase, TestFleet, TestService};
 
 pub const DEBIAN: [&str; 2] = ["deb-01", "deb-02"];
 pub const ROCKY: [&str; 2] = ["rpm-01", "rpm-02"];
+/// The host with zypper; most scenarios are about the others.
+pub const LEAP: &str = "leap-01";
 pub const ALL: [&str; 4] = ["deb-01", "deb-02", "rpm-01", "rpm-02"];
 /// The first and the second host of each family, for two scenarios at the same time.
 pub const FIRST: [&str; 2] = ["deb-01", "rpm-01"];
@@ -69,10 +71,14 @@ impl Lab {
 
     async fn create_hosts(&mut self) {
         let vm = |id: &str| {
-            let os = if DEBIAN.contains(&id) { "debian12" } else { "rocky9" };
+            let os = match id {
+                LEAP => "leap15.6",
+                _ if DEBIAN.contains(&id) => "debian12",
+                _ => "rocky9",
+            };
             json!({ "id": id, "driver": "linux", "os": os, "guest": { "services": [{ "name": "nginx", "port": 443 }] } })
         };
-        for host in ALL {
+        for host in hosts() {
             let until = Instant::now() + Duration::from_secs(120);
             let created = loop {
                 let answer = self.operator.post("/sim/vms", &vm(host)).await;
@@ -87,7 +93,7 @@ impl Lab {
     }
 
     pub async fn close(&self) {
-        for id in ALL {
+        for id in hosts() {
             self.operator.delete(&format!("/sim/vms/{id}")).await.expect(204);
         }
     }
@@ -205,6 +211,10 @@ impl Lab {
             assert_eq!(recording.outcome(host).outcome, HostOutcomeKind::Succeeded, "{}", recording.output());
         }
     }
+}
+
+fn hosts() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().chain([LEAP])
 }
 
 pub fn id(name: &str) -> CiId {

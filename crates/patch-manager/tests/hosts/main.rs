@@ -1,4 +1,4 @@
-//! The playbooks on real hosts, two of each family, in one fleet that all scenarios share. Skipped with a reason if no fleet
+//! The playbooks on real hosts, two with apt, two with dnf and one with zypper, in one fleet that all scenarios share. Skipped with a reason if no fleet
 //! can run.
 
 mod failures;
@@ -9,6 +9,7 @@ mod releases;
 mod restarts;
 mod transactions;
 mod ways_in;
+mod zypper;
 
 use lab::Lab;
 
@@ -33,13 +34,14 @@ async fn playbooks_work_on_real_hosts() {
         packages::hosts_are_patched_once_rebooted_and_rolled_back(lab),
     )
     .await;
-    tokio::join!(apt_transactions(lab), async {
+    tokio::join!(
+        apt_transactions(lab),
         timed(
             "dnf_is_asked_with_the_options_of_the_update",
             transactions::dnf_is_asked_with_the_options_of_the_update(lab),
-        )
-        .await;
-    });
+        ),
+        timed("zypper_is_scanned_foreseen_and_patched", zypper::zypper_is_scanned_foreseen_and_patched(lab)),
+    );
     timed(
         "services_with_a_replaced_library_are_reported_and_restarted",
         restarts::services_with_a_replaced_library_are_reported_and_restarted(lab),

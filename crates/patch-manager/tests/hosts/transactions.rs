@@ -60,20 +60,20 @@ async fn remove_debs(lab: &Lab) {
 }
 
 #[derive(Deserialize)]
-struct Output {
-    answers: Vec<Answer>,
-    packages: BTreeSet<String>,
+pub struct Output {
+    pub answers: Vec<Answer>,
+    pub packages: BTreeSet<String>,
     transaction: Option<Foreseen>,
 }
 
 impl Output {
-    fn transaction(&self) -> &Transaction {
+    pub fn transaction(&self) -> &Transaction {
         self.transaction.as_ref().and_then(Foreseen::resolved).expect("a transaction")
     }
 }
 
 /// What the host would do for these packages, each of which is a group of its own.
-async fn foresee(lab: &Lab, host: &str, updates: &Value, allow_removals: bool) -> Output {
+pub async fn foresee(lab: &Lab, host: &str, updates: &Value, allow_removals: bool) -> Output {
     let run_id = lab.run_id();
     let results = lab.folder.path().join(format!("foreseen-{run_id}"));
     std::fs::create_dir(&results).unwrap();
@@ -89,7 +89,7 @@ async fn foresee(lab: &Lab, host: &str, updates: &Value, allow_removals: bool) -
     serde_json::from_slice(&text).unwrap()
 }
 
-async fn patch(lab: &Lab, host: &str, updates: &Value, removals: &[&str]) -> (HostOutcome, Recording) {
+pub async fn patch(lab: &Lab, host: &str, updates: &Value, removals: &[&str]) -> (HostOutcome, Recording) {
     let run = lab.run(Playbook::PatchMixed, &[host], &lab.run_id(), |_, variables| {
         variables
             .set("pm_updates", updates.clone())
@@ -101,7 +101,7 @@ async fn patch(lab: &Lab, host: &str, updates: &Value, removals: &[&str]) -> (Ho
 }
 
 /// The changes of a host: package, from, to.
-fn changes(outcome: &HostOutcome) -> Vec<(&str, Option<&str>, Option<&str>)> {
+pub fn changes(outcome: &HostOutcome) -> Vec<(&str, Option<&str>, Option<&str>)> {
     let changed = outcome.changed.iter();
     changed.map(|one| (one.package.as_str(), one.from.as_deref(), one.to.as_deref())).collect()
 }

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
-use api_client::ClientError;
-use api_types::sim::{CreateVms, SshAccess, Vm};
+use api_types::sim::{CreateVm, SshAccess, Vm};
 use domain::ids::CiId;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
@@ -14,7 +13,6 @@ use crate::{arguments::DemoHosts, commands::poll, failure::Failure};
 
 /// Enough to build the images, even from a slow mirror.
 const FLEET_TIMEOUT: Duration = Duration::from_secs(1800);
-/// Hosts that boot well within the timeout of one request.
 const CREATED_AT_ONCE: usize = 6;
 const ASKED_AT_ONCE: usize = 6;
 const SSH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,22 +22,20 @@ const VERSION_SCRIPT: &str = "if command -v dpkg-query >/dev/null; then dpkg-que
 
 pub(super) async fn create(cast: &Cast) -> Result<Vec<Vm>, Failure> {
     let seeds = seeds::vms(DemoHosts::Real)?.vms;
-    for some in seeds.chunks(CREATED_AT_ONCE) {
-        let request = CreateVms { vms: some.to_vec() };
-        let created = poll(FLEET_TIMEOUT, Duration::from_secs(1), async || {
-            match cast.olivia_sim.create_vms(&request).await {
-                Ok(created) => Ok(Some(created)),
-                Err(error) if is_opening(&error) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        });
-        created.await?.ok_or_else(|| Failure::new("the images of the real hosts were not ready in time"))?;
-    }
+    let created = stream::iter(&seeds).map(|vm| create_host(cast, vm)).buffer_unordered(CREATED_AT_ONCE);
+    created.try_collect::<Vec<()>>().await?;
     Ok(cast.olivia_sim.list_vms(&[]).await?)
 }
 
-fn is_opening(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused { problem, .. } if problem.kind.ends_with("fleet-opening"))
+/// Creates a host, or finds that an attempt whose answer was lost has created it.
+async fn create_host(cast: &Cast, vm: &CreateVm) -> Result<(), Failure> {
+    let sim = &cast.olivia_sim;
+    let created = poll(FLEET_TIMEOUT, Duration::from_secs(1), async || match sim.create_vm(vm).await {
+        Ok(_) => Ok(Some(())),
+        Err(error) if error.is_transient() => Ok(sim.get_vm(&vm.id).await.ok().map(drop)),
+        Err(error) => Err(error.into()),
+    });
+    created.await?.ok_or_else(|| Failure::new(format!("the real host `{}` was not ready in time", vm.id)))
 }
 
 /// The CIs of the seed with the SSH access of each host, as an inventory of real servers would have it.

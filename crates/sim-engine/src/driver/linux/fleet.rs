@@ -33,11 +33,13 @@ const REPOSITORY_PORT: u16 = 8077;
 const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The scripts, written into the folder when a fleet is opened.
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 11] = [
     ("images.sh", include_str!("scripts/images.sh")),
     ("packages.sh", include_str!("scripts/packages.sh")),
     ("debian.sh", include_str!("scripts/debian.sh")),
+    ("layers.sh", include_str!("scripts/layers.sh")),
     ("rocky.sh", include_str!("scripts/rocky.sh")),
+    ("leap.sh", include_str!("scripts/leap.sh")),
     ("fault", include_str!("scripts/fault")),
     ("supervise.sh", include_str!("scripts/supervise.sh")),
     ("boot.sh", include_str!("scripts/boot.sh")),

@@ -35,7 +35,8 @@ const COPY_TIMEOUT: Duration = Duration::from_secs(90);
 const DISK: &str = "1G";
 
 /// Systems with images, each with its layers, the upper one first.
-pub const SYSTEMS: [(&str, &[&str]); 2] = [("debian12", &["debian"]), ("rocky9", &["rocky", "debian"])];
+pub const SYSTEMS: [(&str, &[&str]); 3] =
+    [("debian12", &["debian"]), ("rocky9", &["rocky", "debian"]), ("leap15.6", &["leap", "debian"])];
 
 /// The properties of a host that never change.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,14 +1,15 @@
 #!/bin/bash
 # images.sh CACHE: builds once what all fleets of a machine share, and prints its folder as the last line:
-#   repository/          a signed apt repository and an rpm repository with advisories, with our own small packages
+#   repository/          a signed apt repository and rpm repositories with advisories, with our own small packages
 #   debian/              a small Debian with systemd and sshd, the lower layer of every host
 #   rocky/               the upper layer of RHEL-like hosts
+#   leap/                the upper layer of SUSE-like hosts
 # The name of the folder is a hash of the scripts, so that each version of them has its own images.
 set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
-images=$cache/$(cat "$here"/{images,packages,debian,rocky}.sh "$here"/fault | sha256sum | cut -c1-16)
+images=$cache/$(cat "$here"/{images,packages,debian,layers,rocky,leap}.sh "$here"/fault | sha256sum | cut -c1-16)
 
 if [ "${FLEET_IMAGES_LOCKED:-}" != yes ]; then
     [ ! -e "$images/complete" ] || { echo "$images"; exit; }
@@ -42,11 +43,16 @@ inside() {
 . "$here/packages.sh"
 # shellcheck source=debian.sh
 . "$here/debian.sh"
+# shellcheck source=layers.sh
+. "$here/layers.sh"
 # shellcheck source=rocky.sh
 . "$here/rocky.sh"
+# shellcheck source=leap.sh
+. "$here/leap.sh"
 build_packages "$build"
 build_debian "$build"
 build_rocky "$build"
+build_leap "$build"
 rm -rf "$build/packages"
 mv "$build" "$images"
 touch "$images/complete"

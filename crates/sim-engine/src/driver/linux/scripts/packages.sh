@@ -5,22 +5,23 @@
 
 FLEET_SUITES="main security updates slow broken"
 
-# define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [reboot] [slow] [refuses]
+# define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [provides=NAME] [reboot] [slow] [refuses]
 # builds one version of a package with the function `make` of the current family.
 define() {
-    local name=$1 version=$2 suite=$3 port= unit= requires= body=
+    local name=$1 version=$2 suite=$3 port= unit= requires= provides= body=
     shift 3
     for word; do
         case $word in
         port=*) port=${word#port=} ;;
         unit=*) unit=${word#unit=} ;;
         requires=*) requires=${word#requires=} ;;
+        provides=*) provides=${word#provides=} ;;
         reboot) body='echo "*** System restart required ***" > /run/reboot-required; echo '$name' >> /run/reboot-required.pkgs' ;;
         slow) body='i=0; while [ $i -lt 20 ]; do echo "configuring step $i"; sleep 1; i=$((i+1)); done' ;;
         refuses) body='[ -e /etc/'$name'/allow ] || { echo "'$name': refused" >&2; exit 1; }' ;;
         esac
     done
-    make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body"
+    make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body" "$provides"
 }
 
 # Writes the files of a package below FOLDER.
@@ -71,31 +72,40 @@ make_deb() {
     dpkg-deb --root-owner-group -Zgzip -b "$folder" "$repository/apt/pool/$suite/${name}_${version/:/%3a}_all.deb" >/dev/null
 }
 
+# Into the repositories `$rpms`.
 make_rpm() {
-    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7
-    local folder=$work/rpm/$name-$version epoch= plain=$version
+    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7 provides=$8
+    local folder=$work/$rpms/$name-$version epoch= plain=$version owned=$name
     case $version in *:*) epoch=${version%%:*} plain=${version#*:} ;; esac
-    content "$folder" "$name" "$version" "$port" "$unit" usr/lib/systemd/system
+    # Versions that are installed side by side own no common file.
+    [ -z "$provides" ] || owned=$name-$plain
+    content "$folder" "$owned" "$version" "$port" "$unit" usr/lib/systemd/system
     {
         printf 'Name: %s\n%sVersion: %s\nRelease: %s\nSummary: %s of the laboratory\nLicense: Apache-2.0\nBuildArch: noarch\n' \
             "$name" "${epoch:+Epoch: $epoch
 }" "${plain%-*}" "${plain##*-}" "$name"
         [ -z "$requires" ] || printf 'Requires: %s\n' "$requires"
+        [ -z "$provides" ] || printf 'Provides: %s\n' "$provides"
         printf '%%description\nOf the laboratory.\n%%install\ncp -a %s/. %%{buildroot}/\n' "$folder"
         printf '%%pre\n[ ! -x /usr/lib/fleet/fault ] || /usr/lib/fleet/fault package %s\n' "$name"
         case $body in *refused*) echo "$body" ;; esac
         printf '%%post\n'
         case $body in *refused*) echo : ;; *) after_install "$name" "$port" "$unit" "$body" ;; esac
-        printf '%%files\n/usr/share/%s\n%%config(noreplace) /etc/%s/%s.conf\n' "$name" "$name" "$name"
+        printf '%%files\n/usr/share/%s\n%%config(noreplace) /etc/%s/%s.conf\n' "$owned" "$owned" "$owned"
         [ -z "$port" ] || echo "/usr/lib/systemd/system/$unit.service"
     } >"$folder.spec"
-    mkdir -p "$repository/rpm/$suite"
-    rpmbuild --quiet -bb --define "_topdir $work/rpm/top" --define "_rpmdir $repository/rpm/$suite" \
-        --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' --define '_binary_payload w1.gzdio' \
-        "$folder.spec" >/dev/null
+    build_rpm "$folder.spec" "$suite"
 }
 
-# Packages with the same name in both families, but another release suffix.
+build_rpm() {
+    local spec=$1 suite=$2
+    mkdir -p "$repository/$rpms/$suite"
+    rpmbuild --quiet -bb --define "_topdir $work/$rpms/top" --define "_rpmdir $repository/$rpms/$suite" \
+        --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' --define '_binary_payload w1.gzdio' \
+        "$spec" >/dev/null
+}
+
+# Packages with the same name in all families, but another release suffix.
 define_demo_packages() {
     local s=$1
     define demo-tools "2.0-1$s" main
@@ -150,28 +160,42 @@ define_rocky_packages() {
     define kernel "5.14.0-611.24.1.el9_7" security reboot
 }
 
+define_leap_packages() {
+    make() { make_rpm "$@"; }
+    define_demo_packages .150600.1
+    define openssl "3.1.4-150600.5.7.1" main
+    define openssl "3.1.4-150600.5.15.1" security
+    define libopenssl3 "3.1.4-150600.5.7.1" main
+    define libopenssl3 "3.1.4-150600.5.15.1" security
+    define curl "8.6.0-150600.4.3.1" main
+    define nginx "1.21.5-150600.10.3.1" main port=443 requires=libopenssl3
+    define sudo "1.9.15p5-150600.3.6.2" main
+    # Several kernels are installed side by side.
+    define kernel-default "6.4.0-150600.23.17.1" main provides="multiversion(kernel)" reboot
+    define kernel-default "6.4.0-150600.23.25.1" security provides="multiversion(kernel)" reboot
+}
+
 # Tells rpm about the userland that was not installed from rpms.
 make_userland_rpm() {
-    mkdir -p "$work/rpm"
-    cat >"$work/rpm/userland.spec" <<'SPEC'
+    local version=$1
+    mkdir -p "$work/$rpms"
+    cat >"$work/$rpms/userland.spec" <<SPEC
 Name: fleet-userland
-Version: 9.4
-Release: 1.el9
+Version: $version
+Release: 1
 Summary: what the userland below provides
 License: Apache-2.0
 BuildArch: noarch
 Provides: /bin/sh
 Provides: /usr/bin/sh
 Provides: bash
-Provides: system-release = 9.4
-Provides: system-release(releasever) = 9
+Provides: system-release = $version
+Provides: system-release(releasever) = ${version%%.*}
 %description
 Of the laboratory.
 %files
 SPEC
-    mkdir -p "$repository/rpm/main"
-    rpmbuild --quiet -bb --define "_topdir $work/rpm/top" --define "_rpmdir $repository/rpm/main" \
-        --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' "$work/rpm/userland.spec" >/dev/null
+    build_rpm "$work/$rpms/userland.spec" main
 }
 
 advisory() {
@@ -182,9 +206,9 @@ advisory() {
     cat <<XML
   <update from="fleet@example.com" status="final" type="$type" version="1">
     <id>$id</id><title>$name $type update</title><issued date="2026-03-10 09:00:00"/><updated date="2026-03-10 09:00:00"/>
-    <severity>$severity</severity><release>Fleet 9</release><summary>$name $type update</summary><description>$name $type update</description>
+    <severity>$severity</severity><release>Fleet</release><summary>$name $type update</summary><description>$name $type update</description>
     <references>$reference</references>
-    <pkglist><collection short="fleet-9"><name>fleet-9</name>
+    <pkglist><collection short="fleet"><name>fleet</name>
       <package name="$name" version="${plain%-*}" release="${plain##*-}" epoch="$epoch" arch="noarch" src="$name-$plain.src.rpm"><filename>$name-$plain.noarch.rpm</filename>${reboot:+<reboot_suggested>True</reboot_suggested>}</package>
     </collection></pkglist>
   </update>
@@ -194,25 +218,37 @@ XML
 index_rpms() {
     local suite
     for suite in $FLEET_SUITES; do
-        mkdir -p "$repository/rpm/$suite"
-        createrepo_c -q "$repository/rpm/$suite"
+        mkdir -p "$repository/$rpms/$suite"
+        createrepo_c -q "$repository/$rpms/$suite"
     done
+}
+
+# add_advisories SUITE: advisories from the input.
+add_advisories() {
+    { echo '<?xml version="1.0" encoding="UTF-8"?><updates>'; cat; echo '</updates>'; } >"$work/$rpms/updateinfo.xml"
+    modifyrepo_c --mdtype=updateinfo "$work/$rpms/updateinfo.xml" "$repository/$rpms/$1/repodata" >/dev/null
+}
+
+rocky_advisories() {
     {
-        echo '<?xml version="1.0" encoding="UTF-8"?><updates>'
         advisory FLSA-2026:0001 security Critical CVE-2026-90100 openssl "1:3.2.2-7.el9_7"
         advisory FLSA-2026:0002 security Critical CVE-2026-90100 openssl-libs "1:3.2.2-7.el9_7"
         advisory FLSA-2026:0003 security Important CVE-2026-91003 kernel "5.14.0-611.24.1.el9_7" reboot
         advisory FLSA-2026:0004 security Moderate CVE-2026-91004 demo-kernel "6.1.147-1.el9" reboot
-        echo '</updates>'
-    } >"$work/rpm/updateinfo.xml"
-    modifyrepo_c --mdtype=updateinfo "$work/rpm/updateinfo.xml" "$repository/rpm/security/repodata" >/dev/null
+    } | add_advisories security
     {
-        echo '<?xml version="1.0" encoding="UTF-8"?><updates>'
         advisory FLBA-2026:0005 bugfix None "" demo-tools "2.1-1.el9"
         advisory FLBA-2026:0006 bugfix None "" api "1.4.1-1.el9"
-        echo '</updates>'
-    } >"$work/rpm/updateinfo.xml"
-    modifyrepo_c --mdtype=updateinfo "$work/rpm/updateinfo.xml" "$repository/rpm/updates/repodata" >/dev/null
+    } | add_advisories updates
+}
+
+leap_advisories() {
+    {
+        advisory FLEET-SLE-15.6-2026-1 security critical CVE-2026-90100 openssl "3.1.4-150600.5.15.1"
+        advisory FLEET-SLE-15.6-2026-2 security critical CVE-2026-90100 libopenssl3 "3.1.4-150600.5.15.1"
+        advisory FLEET-SLE-15.6-2026-3 security important CVE-2026-91003 kernel-default "6.4.0-150600.23.25.1" reboot
+    } | add_advisories security
+    advisory FLEET-SLE-15.6-2026-4 recommended moderate "" demo-tools "2.1-1.150600.1" | add_advisories updates
 }
 
 index_debs() {
@@ -242,11 +278,18 @@ index_debs() {
 }
 
 build_packages() {
-    local repository=$1/repository work=$1/packages
-    mkdir -p "$work/deb" "$work/rpm"
+    local repository=$1/repository work=$1/packages rpms
+    mkdir -p "$work/deb"
     define_debian_packages
     index_debs
-    make_userland_rpm
+    rpms=rpm
+    make_userland_rpm 9.4
     define_rocky_packages
     index_rpms
+    rocky_advisories
+    rpms=leap
+    make_userland_rpm 15.6
+    define_leap_packages
+    index_rpms
+    leap_advisories
 }

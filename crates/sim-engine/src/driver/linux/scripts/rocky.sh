@@ -1,37 +1,16 @@
-# The layer that turns the Debian below it into a RHEL-like host: dnf and rpm, a package database of our rpms, and the files
-# that identify such a system. The kernel and the userland do not change.
+# The layer that turns the Debian below it into a RHEL-like host: dnf, a package database of our rpms, and the files that
+# identify such a system. The kernel and the userland do not change.
 
 build_rocky() {
-    local build=$1 root=$1/rocky.mounted
-    mkdir -p "$build/rocky" "$build/rocky.work" "$root"
-    mount -t overlay overlay -o "lowerdir=$build/debian,upperdir=$build/rocky,workdir=$build/rocky.work" "$root"
-    mount -t proc proc "$root/proc"
-    install_dnf "$root"
-    install_rocky_packages "$build" "$root"
-    name_rocky "$root"
-    hide_debian "$root"
-    umount "$root/proc" "$root"
-    rm -rf "$root" "$build/rocky.work"
+    local build=$1
+    build_layer "$build" rocky make_rocky
 }
 
-install_dnf() {
-    local root=$1
-    cp "$root/etc/apt/sources.list.d/fleet.list" "$build/fleet.list"
-    cp /etc/resolv.conf "$root/etc/resolv.conf"
-    cp /etc/hosts "$root/etc/hosts"
-    # mmdebstrap checked the mirror's signature with the machine's keys. Here the keys of the root are enough.
-    echo "deb $mirror bookworm main" >"$root/etc/apt/sources.list.d/fleet.list"
-    printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
-    chmod 755 "$root/usr/sbin/policy-rc.d"
-    # Here the laboratory's packages are rpms.
-    # shellcheck disable=SC2046
-    inside "$root" dpkg --purge $(inside "$root" dpkg-query -W -f '${Maintainer}\t${Package}\n' |
-        awk -F '\t' '/^Fleet/ { print $2 }') >/dev/null
-    inside "$root" apt-get -qq update
-    inside "$root" apt-get -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends install dnf python3-dnf rpm dnf-plugins-core >/dev/null
-    inside "$root" apt-get -qq clean
-    rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$root/etc/resolv.conf" "$root/etc/hosts" \
-        "$root/etc/apt/sources.list.d/fleet.list" "$build/fleet.list"
+make_rocky() {
+    local build=$1 root=$2
+    install_tools "$root" dnf python3-dnf rpm dnf-plugins-core
+    install_rocky_packages "$build" "$root"
+    name_rocky "$root"
 }
 
 install_rocky_packages() {
@@ -81,14 +60,4 @@ RELEASE
     ln -sf /usr/bin/python3 "$root/usr/libexec/platform-python"
     printf '#!/bin/sh\nexec dnf needs-restarting "$@"\n' >"$root/usr/bin/needs-restarting"
     chmod 755 "$root/usr/bin/needs-restarting"
-}
-
-# Hides Debian's package manager from tools that look for it.
-hide_debian() {
-    local root=$1 program
-    mkdir -p "$root/usr/lib/fleet/debian"
-    for program in "$root"/usr/bin/{apt,apt-*,dpkg,dpkg-*}; do
-        [ ! -e "$program" ] || mv "$program" "$root/usr/lib/fleet/debian/"
-    done
-    rm -rf "$root/etc/apt/sources.list.d"
 }

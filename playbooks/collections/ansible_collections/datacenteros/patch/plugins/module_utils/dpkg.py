@@ -27,6 +27,9 @@ class Dpkg:
     KIND = "dpkg"
     QUERY = "dpkg-query"
     LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+    # Exit statuses of a transaction that was done, and of one that must be started once more for the rest.
+    DONE = (0,)
+    AGAIN = ()
 
     def __init__(self, run):
         self.run = run

@@ -1,4 +1,4 @@
-"""What both package systems share: which one a host has, its locks, and differences between two inspections."""
+"""What the package systems share: which one a host has, its locks, and differences between two inspections."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 
 from ansible_collections.datacenteros.patch.plugins.module_utils.dpkg import Dpkg
 from ansible_collections.datacenteros.patch.plugins.module_utils.rpm import Rpm
+from ansible_collections.datacenteros.patch.plugins.module_utils.zypper import Zypper
 
 # For commands whose output is parsed and that must not ask questions.
 ENVIRONMENT = {
@@ -37,12 +38,14 @@ def checked_packages(packages):
 
 
 def package_system(run):
-    """The system of this host; `None` when it has neither. `run` takes an argument list and returns code, output, errors."""
+    """The system of this host; `None` when it has none. `run` takes an argument list and returns code, output, errors."""
     fields = os_release()
     family = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
-    # A host may also have the tool of the other family.
+    # A host may also have the tool of another family.
     systems = [Dpkg, Rpm]
-    if family & {"rhel", "fedora", "centos", "suse", "rocky", "almalinux", "ol"}:
+    if family & {"suse", "opensuse", "sles", "sled", "sle_hpc", "sl-micro"}:
+        systems = [Zypper, Dpkg]
+    elif family & {"rhel", "fedora", "centos", "rocky", "almalinux", "ol"}:
         systems = [Rpm, Dpkg]
     return next((system(run) for system in systems if shutil.which(system.QUERY)), None)
 
@@ -63,10 +66,12 @@ def lock_holder(paths):
             return path
         except OSError:
             continue
-    # dnf writes its pid into a file instead of taking a lock.
-    for path in ("/var/cache/dnf/metadata_lock.pid", "/var/lib/dnf/rpmdb_lock.pid"):
+    # dnf and zypper write their pid into a file instead of taking a lock.
+    for path in ("/var/cache/dnf/metadata_lock.pid", "/var/lib/dnf/rpmdb_lock.pid", "/run/zypp.pid"):
         number = read(path).strip()
-        if number.isdigit() and "dnf" in read("/proc/{0}/cmdline".format(number)):
+        program = read("/proc/{0}/cmdline".format(number)) if number.isdigit() else ""
+        # PackageKit and YaST hold the lock of zypper, too.
+        if program and ("zypp" in path or "dnf" in program):
             return path
     return None
 

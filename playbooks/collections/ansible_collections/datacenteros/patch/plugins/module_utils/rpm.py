@@ -29,6 +29,9 @@ class Rpm:
     KIND = "rpm"
     QUERY = "rpm"
     LOCKS = ("/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
+    # Exit statuses of a transaction that was done, and of one that must be started once more for the rest.
+    DONE = (0,)
+    AGAIN = ()
 
     def __init__(self, run):
         self.run = run

@@ -86,7 +86,9 @@ class Work:
         # What the package manager's history says about an interrupted attempt; only for operators.
         self.record["was_done"] = self.system.was_done(self.transaction.name)
         code = self.run_logged(command)[0]
-        return None if code == 0 else self._failure_output(code)
+        if code in self.system.AGAIN:
+            code = self.run_logged(command)[0]
+        return None if code in self.system.DONE else self._failure_output(code)
 
     def _command(self):
         order = self.order
@@ -131,6 +133,6 @@ class Work:
     def _failure_output(self, code):
         """The lines that name the error, or the last lines."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
-        named = [line for line in lines if re.match(r"(E:|Error|dpkg: error|Failed|Unable|No match|nothing provides)", line)]
+        named = [line for line in lines if re.match(r"(E:|Error|dpkg: error|Failed|Unable|No match|nothing provides|Problem|No provider)", line)]
         text = "; ".join((named or lines)[-6:])
         return text[-1500:] or "exit status {0}".format(code)

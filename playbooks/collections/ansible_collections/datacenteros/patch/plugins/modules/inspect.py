@@ -193,7 +193,9 @@ class Inspection:
 def os_name():
     fields = os_release()
     name, version = fields.get("ID", "linux"), fields.get("VERSION_ID", "")
-    # As the CMDB tags them: `ubuntu2204`, but only the major version for all others.
+    # As the CMDB tags them: `ubuntu2204`, but only the major version for most others. Each service pack of SUSE is a release.
+    if name.startswith(("opensuse-leap", "sle", "sl-micro")):
+        return "{0}:{1}".format(name, version)
     return name + (version.replace(".", "") if name == "ubuntu" else version.split(".")[0])
 
 
