@@ -1,7 +1,11 @@
 # One image for the whole platform: `patchctl`, the four services, and the Ansible that works on hosts. The plain syntax
 # is deliberate: the engine of Debian 12 builds it with BuildKit and without.
 
-FROM rust:1.95-bookworm AS manifests
+# A tag may mean another image tomorrow. A release names each by its digest: `--build-arg RUST_IMAGE=rust@sha256:...`.
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+FROM ${RUST_IMAGE} AS manifests
 WORKDIR /source
 COPY . .
 # Every crate as an empty shell. What follows sees a change here when a manifest changes, not with every source file.
@@ -12,7 +16,7 @@ RUN find crates -type f ! -name Cargo.toml -delete \
     done \
     && rm -rf .sqlx migrations playbooks seeds
 
-FROM rust:1.95-bookworm AS build
+FROM ${RUST_IMAGE} AS build
 # `dev` builds in a quarter of the time, for trials: `docker build --build-arg CARGO_PROFILE=dev .`
 ARG CARGO_PROFILE=release
 WORKDIR /source
@@ -32,18 +36,18 @@ RUN find crates -name '*.rs' -exec touch {} + \
         cp target/*/"$program" /programs/ || exit 1; \
     done
 
-FROM debian:bookworm-slim AS ansible
+FROM ${DEBIAN_IMAGE} AS ansible
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3-venv
 COPY playbooks/requirements.txt /tmp/requirements.txt
 # Nothing is ever installed into the finished image, so its installers stay behind.
 RUN python3 -m venv /opt/ansible \
-    && /opt/ansible/bin/pip install --no-cache-dir -r /tmp/requirements.txt \
+    && /opt/ansible/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt \
     && /opt/ansible/bin/pip uninstall --yes setuptools pip
 COPY playbooks /usr/share/patch-manager/playbooks
 # A checkout under a strict umask would be readable to root alone.
 RUN chmod -R go=rX /usr/share/patch-manager
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates openssh-client python3 \
     && rm -rf /var/lib/apt/lists/*

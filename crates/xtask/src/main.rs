@@ -4,6 +4,7 @@
 //! it knows nothing of the product except the names of its crates.
 
 mod architecture;
+mod attack;
 mod bootstrap;
 mod contracts;
 mod docs;
@@ -13,6 +14,7 @@ mod licences;
 mod openapi;
 mod playbooks;
 mod queries;
+mod sbom;
 mod suite;
 mod task;
 mod test_step;
@@ -58,6 +60,10 @@ enum Command {
     Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),
+    /// Attack a private platform: hostile requests and values, secrets that must not leak, slow clients, one person alone
+    Attack(attack::Options),
+    /// Write target/sbom/: CycloneDX documents of the programs and of the Python that patches hosts
+    Sbom,
     /// Measure; arguments after `--` go to the benchmark
     Bench {
         benchmark: handover::Benchmark,
@@ -109,6 +115,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
+        Command::Attack(options) => report(attack::run(&workspace, &options)?),
+        Command::Sbom => report(sbom::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {
             handover::bench(&workspace, benchmark, &passed_on.arguments)
         }

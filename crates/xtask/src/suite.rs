@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, contracts, docs, licences, openapi, playbooks, queries, test_step};
+use crate::{architecture, attack, contracts, docs, licences, openapi, playbooks, queries, test_step};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -37,11 +37,13 @@ pub enum StepName {
     Docs,
     /// All tests, against a PostgreSQL started for them
     Tests,
+    /// A fixed sample of the attacks on a private platform; only when it is named
+    Attack,
 }
 
 impl StepName {
     fn needs_bootstrap(self) -> bool {
-        matches!(self, Self::Bootstrap | Self::Playbooks | Self::Queries | Self::Tests)
+        matches!(self, Self::Bootstrap | Self::Playbooks | Self::Queries | Self::Tests | Self::Attack)
     }
 }
 
@@ -50,7 +52,9 @@ impl StepName {
 /// `selection` is cargo's: which crates are linted and tested.
 pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> anyhow::Result<ExitCode> {
     let mut chosen: Vec<StepName> = StepName::value_variants().to_vec();
-    if !only.is_empty() {
+    if only.is_empty() {
+        chosen.retain(|step| *step != StepName::Attack);
+    } else {
         let bootstrap_needed = only.iter().any(|step| step.needs_bootstrap());
         chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
     }
@@ -116,6 +120,7 @@ fn perform(
             *totals = Some(counted);
             Ok(verdict)
         }
+        StepName::Attack => attack::sample(workspace),
     }
 }
 

@@ -73,3 +73,25 @@ async fn allowed_name_is_reached_at_the_address_behind_it() {
     let path = queue(&lab, &with(webhook(&receiver), &[("recipient", json!(url))])).await;
     eventually(&lab.operator, &path, |one| one["state"] == "delivered").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_no_secret_of_an_address_in_any_field() {
+    let lab = Lab::start().await;
+    let url = "https://hooks.example.org/patching?key=hunter2";
+    let body = json!({"channel": "webhook", "recipient": url, "subject": "x", "body": "x",
+        "dedupe_key": format!("run:1:{url}")});
+    let made = lab.operator.post("/itsm/notifications", &body).await.expect(201);
+    let one = format!("/itsm/notifications/{}", made["id"].as_str().unwrap());
+    let viewer = lab.service.viewer().await;
+    for path in ["/itsm/notifications", &one] {
+        let seen = viewer.get(path).await.expect(200).to_string();
+        assert!(
+            seen.contains("run:1:https://hooks.example.org/[hidden]") && !seen.contains("hunter2"),
+            "{seen}"
+        );
+        assert!(
+            lab.operator.get(path).await.text.contains("hunter2"),
+            "an operator sees what an operator wrote"
+        );
+    }
+}

@@ -150,3 +150,15 @@ async fn figures_that_nothing_was_recorded_for_are_unknown_with_the_reason() {
         assert!(!figure["reason"].as_str().unwrap().is_empty());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contact_that_is_neither_an_address_of_mail_nor_of_http_is_refused() {
+    let platform = Platform::start().await;
+    for contact in ["javascript:alert(1)", "data:text/plain,hi", "//127.0.0.1/", "http:127.0.0.1", "ops"] {
+        let mut body = customer("acme", "standard");
+        body["contacts"] = json!(["ops@acme.example", contact]);
+        let problem = platform.operator.post("/patch/customers", &body).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "/contacts/1", "{contact}: {problem}");
+    }
+    platform.operator.post("/patch/customers", &customer("acme", "standard")).await.expect(201);
+}

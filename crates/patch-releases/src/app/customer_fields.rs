@@ -1,5 +1,6 @@
 //! Errors in the fields of customers and release policies.
 
+use api_types::access::is_address;
 use domain::release::{CheckRun, Customer, Deployer, HealthSource, ReleasePolicies};
 use service_kit::{ApiResult, FieldErrors};
 
@@ -22,11 +23,14 @@ pub(super) fn add_customer_errors(app: &App, customer: &Customer, at: &str, erro
         Deployer::Webhook { url } => Some(url),
         Deployer::Sim | Deployer::Playbook { .. } => None,
     };
-    for (position, contact) in
-        customer.contacts.iter().enumerate().filter(|(_, contact)| contact.contains("://"))
-    {
-        if let Err(refusal) = app.runs.compliance.webhooks.check(contact) {
-            errors.add(format!("{at}/contacts/{position}"), refusal.to_string());
+    for (position, contact) in customer.contacts.iter().enumerate() {
+        let pointer = format!("{at}/contacts/{position}");
+        if contact.contains("://") {
+            if let Err(refusal) = app.runs.compliance.webhooks.check(contact) {
+                errors.add(pointer, refusal.to_string());
+            }
+        } else {
+            errors.require(is_address(contact), pointer, "is neither an e-mail address nor an http address");
         }
     }
     for (field, url) in [("health", health), ("deployer", deployer)] {

@@ -20,7 +20,8 @@ pub(super) fn log_response(
     let content_type = if as_text { "text/plain; charset=utf-8" } else { "application/x-ndjson" };
     let body =
         lines.map(move |line| line.map(|line| if as_text { text_line(&line) } else { json_line(&line) }));
-    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(body)).into_response()
+    // Compression asks a stream again after its end.
+    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(body.fuse())).into_response()
 }
 
 fn text_line(line: &LogLine) -> String {
@@ -207,5 +208,24 @@ fn csv_cell(cell: &str) -> String {
         format!("\"{}\"", inert.replace('"', "\"\""))
     } else {
         inert.into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    /// As the compression of answers does, which would panic and break the answer off.
+    #[tokio::test]
+    async fn log_may_be_asked_again_after_its_end() {
+        let line = LogLine { sequence: 1, at: chrono::Utc::now(), ci_id: None, text: "done".to_owned() };
+        let lines = stream::unfold(Some(line), async |line| line.map(|line| (Ok(line), None)));
+        let mut body = log_response(lines, true).into_body().into_data_stream();
+        let first = body.next().await.unwrap().unwrap();
+        assert!(first.ends_with(b" done\n"), "{first:?}");
+        assert!(body.next().await.is_none());
+        assert!(body.next().await.is_none(), "it is asked again");
     }
 }

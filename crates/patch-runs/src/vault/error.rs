@@ -68,6 +68,9 @@ impl VaultError {
 fn rest(error: &rustify::errors::ClientError) -> VaultErrorKind {
     use rustify::errors::ClientError as E;
     match error {
+        // An answer without reasons: of a deleted secret there is still its metadata.
+        E::ServerResponseError { code: 404, .. } => VaultErrorKind::NotFound,
+        E::ServerResponseError { code: 403, .. } => VaultErrorKind::Forbidden(String::new()),
         E::ServerResponseError { code: 503, .. } => VaultErrorKind::Sealed,
         E::ServerResponseError { code, .. } => VaultErrorKind::Status { code: *code, reasons: String::new() },
         E::RequestError { .. } => VaultErrorKind::Unreachable,

@@ -3,6 +3,8 @@
 //! No secret is stored, logged or shown. Messages name the path of the request.
 
 mod error;
+#[cfg(test)]
+mod openbao_tests;
 mod session;
 mod settings;
 pub(crate) mod signing;

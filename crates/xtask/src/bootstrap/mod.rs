@@ -47,6 +47,12 @@ pub fn bench_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     python::ensure_bench(workspace, &mut Apt::default())
 }
 
+/// A Python with what attacks a platform, apart from the environment that patches hosts.
+pub fn attack_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let _turn = turn(workspace)?;
+    python::ensure_attack(workspace, &mut Apt::default())
+}
+
 /// Waits until no other bootstrap works in the folder of the private tools.
 fn turn(workspace: &Workspace) -> anyhow::Result<File> {
     let tools = workspace.tools();

@@ -17,6 +17,8 @@ const PLATFORM_MARKER: &str = "installed-platform";
 const CHECKS_MARKER: &str = "installed-checks";
 const BENCH_MARKER: &str = "installed-bench";
 const BENCH_REQUIREMENTS: &str = "crates/simulator/examples/simpy/requirements.txt";
+const ATTACK_MARKER: &str = "installed-attack";
+const ATTACK_REQUIREMENTS: &str = "attack/requirements.txt";
 const QUICK: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 
@@ -30,10 +32,24 @@ pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Res
 
 /// The interpreter of an environment of its own for benchmarks.
 pub fn ensure_bench(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<PathBuf> {
-    let environment = workspace.tools().join("bench-venv");
-    let file = workspace.root.join(BENCH_REQUIREMENTS);
+    ensure_apart(workspace, apt, "bench-venv", ("SimPy", BENCH_REQUIREMENTS, BENCH_MARKER))
+}
+
+/// The interpreter of an environment of its own for attacks.
+pub fn ensure_attack(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<PathBuf> {
+    ensure_apart(workspace, apt, "attack-venv", ("Schemathesis", ATTACK_REQUIREMENTS, ATTACK_MARKER))
+}
+
+fn ensure_apart(
+    workspace: &Workspace,
+    apt: &mut Apt,
+    folder: &str,
+    (what, requirements, marker): (&str, &str, &'static str),
+) -> anyhow::Result<PathBuf> {
+    let environment = workspace.tools().join(folder);
+    let file = workspace.root.join(requirements);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let wanted = Wanted { what: "SimPy".to_owned(), file, markers: vec![(BENCH_MARKER, text)] };
+    let wanted = Wanted { what: what.to_owned(), file, markers: vec![(marker, text)] };
     provide(&environment, &wanted, apt)?;
     Ok(environment.join("bin/python"))
 }
@@ -65,8 +81,7 @@ impl Wanted {
             fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
         };
         let base = read("requirements.txt")?;
-        let core = base.lines().find(|line| line.starts_with("ansible-core==")).unwrap_or("ansible-core");
-        let core = core.replace("==", " ");
+        let core = name_and_version(&base, "ansible-core");
         Ok(match needs {
             Needs::Platform | Needs::RealHosts => {
                 let file = playbooks.join("requirements.txt");
@@ -161,13 +176,14 @@ fn version(python: &str) -> Option<(u32, u32)> {
 
 fn install(environment: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     say(&format!("installing {} with pip", wanted.what));
-    for marker in [PLATFORM_MARKER, CHECKS_MARKER, BENCH_MARKER] {
+    for marker in [PLATFORM_MARKER, CHECKS_MARKER, BENCH_MARKER, ATTACK_MARKER] {
         let _ = fs::remove_file(environment.join(marker));
     }
     let mut command = Command::new(environment.join("bin/python"));
     command
         .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
-        .args(["--retries", "5", "--timeout", "60", "--requirement"])
+        // A file whose hash is not in the list, or a package that the list does not name, is not installed.
+        .args(["--retries", "5", "--timeout", "60", "--require-hashes", "--requirement"])
         .arg(&wanted.file);
     let outcome = Task::new("pip install", INSTALL_DEADLINE).run(command)?;
     if !outcome.success {
@@ -180,6 +196,42 @@ fn install(environment: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `ansible-core 2.19.14` of the line `ansible-core==2.19.14 \`, whose hashes are on the lines after it.
+fn name_and_version(requirements: &str, name: &str) -> String {
+    let version = requirements.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
+    let version = version.and_then(|rest| rest.split_whitespace().next());
+    version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
+}
+
 fn succeeds(command: Command) -> bool {
     Task::quiet("python", QUICK).run(command).is_ok_and(|outcome| outcome.success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_is_read_without_its_hashes() {
+        let text = "ansible-core==2.19.14 \\\n    --hash=sha256:00\nansible-core-x==1\n";
+        assert_eq!(name_and_version(text, "ansible-core"), "ansible-core 2.19.14");
+        assert_eq!(name_and_version("ansible-core-x==1\n", "ansible-core"), "ansible-core");
+    }
+
+    /// pip checks hashes only if every package of the file has one.
+    #[test]
+    fn every_pinned_package_has_a_hash() {
+        let workspace = Workspace::find().unwrap();
+        let files = ["playbooks/requirements.txt", "playbooks/requirements-dev.txt"];
+        for file in files.into_iter().chain([BENCH_REQUIREMENTS, ATTACK_REQUIREMENTS]) {
+            let text = fs::read_to_string(workspace.root.join(file)).unwrap();
+            let packages: Vec<&str> = text.split("\n").filter(|line| line.contains("==")).collect();
+            assert!(!packages.is_empty(), "{file}");
+            for package in packages {
+                let (_, after) = text.split_once(package).unwrap();
+                let next = after.lines().nth(1).unwrap_or_default().trim();
+                assert!(package.ends_with('\\') && next.starts_with("--hash=sha256:"), "{file}: {package}");
+            }
+        }
+    }
 }
