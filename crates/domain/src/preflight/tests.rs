@@ -110,11 +110,13 @@ fn holder_of_a_lock_and_a_running_transaction_are_named() {
 #[test]
 fn what_is_unknown_is_said() {
     let mut host = facts();
-    let need = |transaction| PreflightNeed { transaction, min_disk_free_percent: 5 };
-    assert_eq!(host.unknown(&need(Some(&transaction()))), []);
+    let transaction = transaction();
+    let known = PreflightNeed { transaction: Some(&transaction), min_disk_free_percent: 5 };
+    assert_eq!(host.unknown(&known), []);
     host.transactions = None;
     host.most_files = None;
-    let checks: Vec<PreflightCheck> = host.unknown(&need(None)).iter().map(|one| one.check).collect();
+    let need = PreflightNeed { transaction: None, ..known };
+    let checks: Vec<PreflightCheck> = host.unknown(&need).iter().map(|one| one.check).collect();
     assert_eq!(checks, [PreflightCheck::Transaction, PreflightCheck::Disk, PreflightCheck::Inodes]);
 }
 
