@@ -128,13 +128,15 @@ impl AnsibleRunner {
             events_pipe: events_write.as_raw_fd(),
         };
         let mut command = Command::new(&self.program);
-        command.arg("-i").arg(folder.inventory());
+        for inventory in folder.inventories() {
+            command.arg("-i").arg(inventory);
+        }
         command.arg("-e").arg(at(&folder.variables()));
         command.arg(&playbook).current_dir(folder.path());
         command.env_clear().envs(settings.environment()).stdin(Stdio::null());
         command.stdout(output_write.try_clone().map_err(spawn_error)?).stderr(output_write);
 
-        let keys = run.inventory.ssh_hosts().filter_map(|(_, ssh)| ssh.key.secret());
+        let keys = run.inventory.ssh_hosts().flat_map(|(_, ssh)| ssh.secrets());
         let secrets = run.secrets.iter().chain(&run.api_token).chain(keys);
         let redactor = Redactor::new(secrets);
         let log = OutputLog::create(&folder.log(), redactor.clone()).map_err(folder_error)?;
@@ -208,6 +210,9 @@ fn write_files(folder: &RunFolder, run: &PlaybookRun) -> Result<(), StartError> 
     let arguments = |host: &CiId, ssh: &SshConnection| ssh_files.arguments(folder, host, ssh);
     let inventory = run.inventory.to_wire(|host| folder.key(host), arguments)?;
     folder.write_text(&folder.inventory(), &inventory.to_string()).map_err(failed)?;
+    if let Some(passwords) = run.inventory.passwords_to_wire() {
+        folder.write_secret(&folder.passwords(), &passwords).map_err(failed)?;
+    }
     let variables = Value::Object(variables.to_wire()?).to_string();
     folder.write_text(&folder.variables(), &variables).map_err(failed)?;
     fs::write(folder.configuration(), "[defaults]\n").map_err(failed)

@@ -28,9 +28,10 @@ impl ByHand {
     /// `ansible-playbook` with its own settings, except for the number of forks.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        for inventory in self.folder.inventories() {
+            command.arg("-i").arg(inventory);
+        }
         command
-            .arg("-i")
-            .arg(self.folder.inventory())
             .arg("-e")
             .arg(at(&self.folder.variables()))
             .args(["--forks", &self.forks.to_string()])

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::StartError,
+    secret::Secret,
     ssh::{SshConnection, shown},
     variables::{Variables, inert_text},
 };
@@ -146,13 +147,23 @@ impl Inventory {
     }
 }
 
+impl Inventory {
+    /// The passwords with which users become root, as a second inventory; `None` without any. It is a secret.
+    pub(crate) fn passwords_to_wire(&self) -> Option<Secret> {
+        let needed = self.ssh_hosts().filter(|(_, ssh)| ssh.escalates());
+        let hosts = needed.filter_map(|(id, ssh)| {
+            let password = inert_text(ssh.become_password.as_ref()?.expose());
+            Some((id.to_string(), json!({ "ansible_become_password": password })))
+        });
+        let hosts: Map<String, Value> = hosts.collect();
+        (!hosts.is_empty()).then(|| Secret::new(json!({ "all": { "hosts": hosts } }).to_string()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        secret::Secret,
-        ssh::{HostKeyRule, SshKey},
-    };
+    use crate::ssh::{HostKeyRule, SshKey};
 
     #[test]
     fn connection_variables_come_only_from_typed_values() {
@@ -172,7 +183,25 @@ mod tests {
         assert_eq!(host["ansible_ssh_common_args"]["__ansible_unsafe"], "-o HostKeyAlias=web-01");
         assert_eq!(host["ansible_python_interpreter"]["__ansible_unsafe"], "/usr/bin/python3.9");
         assert_eq!(host["ansible_become"], true);
+        assert!(inventory.passwords_to_wire().is_none());
         assert_eq!(wire["all"]["children"]["packaging_dpkg"]["hosts"]["web-01"], json!({}));
+    }
+
+    #[test]
+    fn password_is_only_in_the_secret_inventory() {
+        let id = CiId::new("web-01").unwrap();
+        let mut inventory = Inventory::new();
+        let address = "127.0.0.1".parse().unwrap();
+        let key = SshKey::Secret(Secret::new("key"));
+        let ssh = SshConnection::new(address, 22, "ops", key, HostKeyRule::Learn).unwrap();
+        let ssh = ssh.with_become_password(Some(Secret::new("{{ hunter2 }}")));
+        inventory.add_host(id, Connection::Ssh(Box::new(ssh)), Variables::new()).unwrap();
+        let wire = inventory.to_wire(|_| PathBuf::from("key"), |_, _| String::new()).unwrap();
+        assert!(!wire.to_string().contains("hunter2"), "{wire}");
+        let secret: Value = serde_json::from_str(inventory.passwords_to_wire().unwrap().expose()).unwrap();
+        let password = &secret["all"]["hosts"]["web-01"]["ansible_become_password"];
+        assert_eq!(password, &inert_text("{{ hunter2 }}"), "it is never rendered");
+        assert!(!format!("{inventory:?}").contains("hunter2"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::error::StartError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Playbook {
     ScanCompliance,
+    /// Checks whether hosts are ready for their updates.
+    Preflight,
     /// Asks package managers what they would do for the planned packages.
     PlanTransaction,
     PatchRhel,
@@ -30,6 +32,7 @@ impl fmt::Display for Playbook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ScanCompliance => "scan-compliance",
+            Self::Preflight => "preflight",
             Self::PlanTransaction => "plan-transaction",
             Self::PatchRhel => "patch-rhel",
             Self::PatchUbuntu => "patch-ubuntu",
@@ -97,6 +100,7 @@ mod tests {
         let playbooks = Playbooks::locate().unwrap();
         for playbook in [
             ScanCompliance,
+            Preflight,
             PlanTransaction,
             PatchRhel,
             PatchUbuntu,

@@ -90,6 +90,16 @@ impl RunFolder {
         self.keys().join(format!("{host}-cert.pub"))
     }
 
+    /// The passwords with which users become root, if there are any.
+    pub fn passwords(&self) -> PathBuf {
+        self.private.join("passwords.json")
+    }
+
+    /// What Ansible reads as inventory.
+    pub fn inventories(&self) -> impl Iterator<Item = PathBuf> {
+        [self.inventory()].into_iter().chain(Some(self.passwords()).filter(|path| path.is_file()))
+    }
+
     pub fn known_hosts(&self) -> PathBuf {
         self.path.join("known_hosts")
     }

@@ -88,7 +88,6 @@ pub enum SshKey {
 }
 
 impl SshKey {
-    /// What must stay out of events and logs.
     pub(crate) fn secret(&self) -> Option<&Secret> {
         match self {
             Self::File(_) => None,
@@ -127,6 +126,7 @@ pub struct SshConnection {
     pub(crate) host_key: HostKeyRule,
     pub(crate) jump: Option<Jump>,
     pub(crate) python: Option<String>,
+    pub(crate) become_password: Option<Secret>,
 }
 
 impl SshConnection {
@@ -137,7 +137,14 @@ impl SshConnection {
         key: SshKey,
         host_key: HostKeyRule,
     ) -> Result<Self, InvalidInventory> {
-        Ok(Self { address, port, user: check_user(user)?, key, host_key, jump: None, python: None })
+        let user = check_user(user)?;
+        Ok(Self { address, port, user, key, host_key, jump: None, python: None, become_password: None })
+    }
+
+    /// The password with which a user that is not root becomes root.
+    pub fn with_become_password(mut self, password: Option<Secret>) -> Self {
+        self.become_password = password;
+        self
     }
 
     pub fn through(mut self, jump: Option<Jump>) -> Self {
@@ -159,6 +166,11 @@ impl SshConnection {
                 Ok(self)
             }
         }
+    }
+
+    /// What must stay out of events and logs.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.key.secret().into_iter().chain(&self.become_password)
     }
 
     /// Any user but root becomes root for the work.

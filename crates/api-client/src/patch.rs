@@ -6,9 +6,9 @@ use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy, AskFreezes,
     Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
     FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory, InventoryReport, LogLine,
-    PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, ReleaseCoverage, Remediate, RunDetail,
-    RunDiff, RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer,
-    StoredPolicy, TimelinessReport, UnfixedVulnerability, WaveStatus,
+    PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, PreviewPolicy, ReleaseCoverage,
+    Remediate, RunDetail, RunDiff, RunReport, RunSummary, Scan, ServiceLevels, SimulatePlans, StartRun,
+    StartScan, Steer, StoredPolicy, TimelinessReport, UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -186,6 +186,12 @@ impl PatchClient {
 
     pub async fn preview_policy(&self, id: &PolicyId) -> Result<PolicyPreview, ClientError> {
         self.0.get(&format!("/patch/policies/{id}/preview"), &[]).await
+    }
+
+    /// The preview, and the dry run that checks the hosts.
+    pub async fn preflight_policy(&self, id: &PolicyId) -> Result<PolicyPreview, ClientError> {
+        let request = PreviewPolicy { preflight: true };
+        self.0.post(&format!("/patch/policies/{id}/preview"), &request).await
     }
 
     pub async fn start_run(&self, request: &StartRun) -> Result<RunSummary, ClientError> {

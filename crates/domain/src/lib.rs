@@ -12,6 +12,7 @@ pub mod plan;
 pub mod plan_diff;
 pub mod policy;
 pub mod pre_approval;
+pub mod preflight;
 pub mod quantity;
 pub mod release;
 pub mod restart;

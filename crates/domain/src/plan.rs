@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     ids::{CiId, GivenService, RunId},
     package::{OmittedUpdate, PackageUpdate, Packaging, Unverified},
+    preflight::PreflightFailure,
     release::{Check, Deployment, WaveStart},
     selector::Tags,
     strategy::Strategy,
@@ -42,6 +43,9 @@ pub struct Plan {
     /// Selected hosts that are not patched because they could not be scanned, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unscanned: BTreeMap<CiId, String>,
+    /// Selected hosts that are not patched because they do not pass preflight, and the checks that they fail.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_ready: BTreeMap<CiId, Vec<PreflightFailure>>,
     /// How many selected hosts have nothing to install.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub up_to_date: u32,

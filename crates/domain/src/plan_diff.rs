@@ -16,6 +16,7 @@ use crate::{
     ids::CiId,
     package::Packaging,
     plan::{Connection, Plan, PlanHash, ServiceBudget, Target, WaveKind},
+    preflight::failures_text,
     quantity::HostCount,
     workflow::{Reboot, RollbackMode},
 };
@@ -31,7 +32,7 @@ pub type VersionOrder = fn(Packaging, &str, &str) -> Option<Ordering>;
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DriftTolerance {
-    /// Hosts that cannot be scanned, are no longer selected, or miss nothing any more. The run skips them. Default: 10 %.
+    /// Hosts that cannot be scanned, are not ready, are no longer selected, or miss nothing any more. The run skips them. Default: 10 %.
     pub hosts_gone: HostCount,
     /// Hosts that the approved plan does not know. The run leaves them alone. Default: 10 %.
     pub hosts_new: HostCount,
@@ -107,6 +108,10 @@ pub struct PlanDiff {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum HostGone {
     NotScanned {
+        reason: String,
+    },
+    /// It does not pass preflight.
+    NotReady {
         reason: String,
     },
     /// It is no longer selected, or misses none of the updates.
@@ -261,6 +266,7 @@ impl fmt::Display for HostGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotScanned { reason } => write!(f, "could not be scanned: {reason}"),
+            Self::NotReady { reason } => write!(f, "not ready: {reason}"),
             Self::NotDue => f.write_str("no longer selected, or misses none of the updates"),
         }
     }
@@ -359,9 +365,10 @@ impl PlanDiff {
 }
 
 fn gone(now: &Plan, id: &CiId) -> HostGone {
-    match now.unscanned.get(id) {
-        Some(reason) => HostGone::NotScanned { reason: reason.clone() },
-        None => HostGone::NotDue,
+    match (now.unscanned.get(id), now.not_ready.get(id)) {
+        (Some(reason), _) => HostGone::NotScanned { reason: reason.clone() },
+        (None, Some(failures)) => HostGone::NotReady { reason: failures_text(failures) },
+        (None, None) => HostGone::NotDue,
     }
 }
 

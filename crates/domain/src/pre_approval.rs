@@ -75,8 +75,12 @@ impl NoPreApproval {
     /// What of a policy is never pre-approved.
     pub fn of_policy(policy: &Policy) -> Option<Self> {
         let workflow = &policy.workflow;
-        let commands =
-            [&workflow.pre_downtime_commands, &workflow.pre_update_commands, &workflow.post_update_commands];
+        let commands = [
+            &workflow.pre_downtime_commands,
+            &workflow.pre_update_commands,
+            &workflow.update_commands,
+            &workflow.post_update_commands,
+        ];
         if commands.iter().any(|commands| !commands.is_empty()) {
             return Some(Self::Commands);
         }

@@ -70,6 +70,8 @@ pub enum Foreseen {
     /// A model installs exactly its updates. It has no package manager that could do more.
     Model,
     Resolved(Transaction),
+    /// The policy's own command installs what it does. No package manager was asked.
+    OwnCommand,
     /// Its package manager cannot be asked what it would do.
     Unknown {
         reason: String,
@@ -84,7 +86,7 @@ impl Foreseen {
     pub fn resolved(&self) -> Option<&Transaction> {
         match self {
             Self::Resolved(transaction) => Some(transaction),
-            Self::NotAsked | Self::Model | Self::Unknown { .. } => None,
+            Self::NotAsked | Self::Model | Self::OwnCommand | Self::Unknown { .. } => None,
         }
     }
 
@@ -98,6 +100,10 @@ impl Foreseen {
     pub fn why_unknown(&self) -> Option<String> {
         match self {
             Self::NotAsked => Some("nobody asked its package manager".to_owned()),
+            Self::OwnCommand => Some(
+                "the transaction is not known in advance, because the policy's own command makes it"
+                    .to_owned(),
+            ),
             Self::Unknown { reason } => Some(reason.clone()),
             Self::Model | Self::Resolved(_) => None,
         }

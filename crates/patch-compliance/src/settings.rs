@@ -20,6 +20,11 @@ pub struct Settings {
     #[arg(long, env = "PATCH_HOOKS_DIR")]
     pub hooks_dir: Option<PathBuf>,
 
+    /// Programs that policies may run as root on hosts instead of the platform's own update, comma-separated paths. Without it,
+    /// such policies and `updateCommand` are refused.
+    #[arg(long = "update-program", env = "PATCH_UPDATE_PROGRAMS", value_delimiter = ',')]
+    pub update_programs: Vec<String>,
+
     /// Endpoints of customers and deployers, Vaults of runs and addresses of drain checks that are allowed although they are on a
     /// private network or an unusual port: `host` or `host:port`, comma-separated. `{host}:port` allows the managed hosts.
     #[arg(long, env = "PATCH_ALLOW_OUTBOUND_TO", value_delimiter = ',')]
@@ -65,6 +70,7 @@ impl Default for Settings {
             cmdb_url: "http://127.0.0.1:8081".to_owned(),
             work_dir: "/var/lib/patch-manager/work".into(),
             hooks_dir: None,
+            update_programs: Vec::new(),
             allow_outbound_to: Vec::new(),
             allow_webhook_to: Vec::new(),
             feeds: FeedSettings::default(),

@@ -9,6 +9,7 @@ mod owners;
 mod package_questions;
 mod patching;
 mod playbooks;
+mod preflight;
 mod programs;
 mod reboots;
 mod repositories;

@@ -58,7 +58,7 @@ class System:
     def installed(self): return []
     def repair(self): return None, None
     def refresh(self): return 0, "", ""
-    def exact(self, wanted, name, removals): return ["true"]
+    def exact(self, wanted, name, removals, cached): return ["true"]
     def refusal(self, wanted, removals): return None
     def was_done(self, name): return None
 

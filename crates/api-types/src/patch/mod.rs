@@ -1,6 +1,7 @@
 //! The patch-manager: compliance, policies, runs, advisories, exceptions, calendars.
 
 mod advisories;
+mod command_line;
 mod compliance;
 mod host_list;
 mod pending_restart;
@@ -14,6 +15,7 @@ mod waivers;
 mod what_if;
 
 pub use advisories::*;
+pub use command_line::{CommandLine, NotCommands, split_commands};
 pub use compliance::*;
 pub use host_list::*;
 pub use pending_restart::*;
@@ -22,6 +24,6 @@ pub use predictions::*;
 pub use releases::*;
 pub use run_diffs::*;
 pub use runs::*;
-pub use system_patch::{CommandLine, SystemPatch};
+pub use system_patch::SystemPatch;
 pub use waivers::*;
 pub use what_if::*;

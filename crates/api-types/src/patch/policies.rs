@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{CiId, PolicyId},
+    ids::{CiId, PolicyId, RunId},
     policy::Policy,
     time::CrontabHint,
 };
@@ -81,6 +81,16 @@ impl Versioned for StoredPolicy {
     }
 }
 
+/// What a preview does in addition.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreviewPolicy {
+    /// Whether a dry run of the policy is started, which checks on every real host that misses updates what would stop them:
+    /// key, host key, sudo, Python, package locks, running transactions, disk, inodes and repositories. It changes no host. Its
+    /// plan lists the hosts that fail a check in `not_ready`.
+    pub preflight: bool,
+}
+
 /// The current effect of a policy.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PolicyPreview {
@@ -96,6 +106,9 @@ pub struct PolicyPreview {
     /// Patterns that are valid and probably mean something else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<ScheduleHint>,
+    /// The dry run that checks the hosts, if the preview was asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight_run: Option<RunId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

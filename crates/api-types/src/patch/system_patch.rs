@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use domain::{ids::GivenService, text::has_hidden};
+use domain::{ids::GivenService, text::has_hidden, workflow::Command};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::command_line::{CommandLine, NotCommands, split_commands};
 use crate::access::is_address;
 
 /// Patches the hosts of clusters: pilots first, approval by e-mail, keys from a Vault.
@@ -29,8 +30,10 @@ pub struct SystemPatch {
     /// Path prefix of the keys: the key of a host is at `<prefix>/<host>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_path_prefix: Option<String>,
-    /// The package manager's command for updating all packages. The platform installs the exact versions of the approved plan
-    /// itself and refuses any other command.
+    /// How all packages are updated. For the package manager's own command (`apt-get update && apt-get upgrade -y`,
+    /// `dnf upgrade -y`) the platform installs the exact versions of the approved plan itself. Any other command runs as root
+    /// on each host instead of that; an administrator must have allowed its programs (`PATCH_UPDATE_PROGRAMS`), a person
+    /// approves the run, and what it installs is not known in advance. `a && b` is two commands; no shell reads them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_command: Option<String>,
     /// Services to stop before and start after the update, if a host has them.
@@ -39,32 +42,6 @@ pub struct SystemPatch {
     pub pre_update_scripts: Vec<CommandLine>,
     /// Commands to run on each host after the update.
     pub post_update_scripts: Vec<CommandLine>,
-}
-
-/// A command as a list of arguments, or as one line of arguments separated by blanks. No shell reads it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum CommandLine {
-    Line(String),
-    Words(Vec<String>),
-}
-
-/// Characters that only a shell interprets.
-const SHELL: &[char] = &[
-    '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', '*', '?', '{', '}', '~', '#', '\n', '\r',
-    '\0',
-];
-
-impl CommandLine {
-    /// Program and arguments; `None` if reading it needs a shell.
-    pub fn words(&self) -> Option<Vec<String>> {
-        let words = match self {
-            Self::Words(words) => words.clone(),
-            Self::Line(line) if line.contains(SHELL) => return None,
-            Self::Line(line) => line.split_whitespace().map(str::to_owned).collect(),
-        };
-        words.first().is_some_and(|program| !program.trim().is_empty()).then_some(words)
-    }
 }
 
 impl SystemPatch {
@@ -125,12 +102,10 @@ impl SystemPatch {
             "/secretPathPrefix".to_owned(),
             "must be names of `a-z A-Z 0-9 . _ -`, separated by `/`",
         );
-        check(
-            self.update_command.as_deref().is_some_and(|command| !updates_all_packages(command)),
-            "/updateCommand".to_owned(),
-            "must be an update of all packages, such as `apt-get update && apt-get upgrade -y` or `dnf upgrade -y`: the platform \
-             installs the versions of the approved plan itself; put other work into preUpdateScripts",
-        );
+        if let Err(error) = self.own_update() {
+            let reason = format!("{error}; write a script on the host, and name it here");
+            check(true, "/updateCommand".to_owned(), &reason);
+        }
         check(self.service_list.len() > 100, "/serviceList".to_owned(), "must name at most 100 services");
         for (position, service) in self.service_list.iter().enumerate() {
             if let Err(error) = service.name() {
@@ -150,6 +125,21 @@ impl SystemPatch {
             }
         }
         faults
+    }
+
+    /// The commands of the site's own that run instead of the platform's update; empty if the platform updates the packages
+    /// itself. They run as root anyway, so a leading `sudo` is left out.
+    pub fn own_update(&self) -> Result<Vec<Command>, NotCommands> {
+        let Some(line) = self.update_command.as_deref().filter(|line| !updates_all_packages(line)) else {
+            return Ok(Vec::new());
+        };
+        let mut commands = split_commands(line)?;
+        for words in &mut commands {
+            if words.len() > 1 && words[0] == "sudo" {
+                words.remove(0);
+            }
+        }
+        Ok(commands)
     }
 }
 
@@ -246,6 +236,21 @@ mod tests {
                 "/postUpdateScripts/0",
             ]
         );
+    }
+
+    #[test]
+    fn other_update_is_a_list_of_commands_of_the_site() {
+        let update =
+            |line: &str| SystemPatch { update_command: Some(line.to_owned()), ..example() }.own_update();
+        assert_eq!(update("dnf upgrade -y"), Ok(Vec::new()), "the platform does this itself");
+        assert_eq!(
+            update("sudo /opt/fetch && /opt/apply -y"),
+            Ok(vec![vec!["/opt/fetch".to_owned()], vec!["/opt/apply".to_owned(), "-y".to_owned()]])
+        );
+        let wrong = SystemPatch { update_command: Some("/opt/apply >log".to_owned()), ..example() };
+        let (pointer, reason) = wrong.faults().remove(0);
+        assert_eq!(pointer, "/updateCommand");
+        assert!(reason.starts_with("has `>` at character 12"), "{reason}");
     }
 
     #[test]

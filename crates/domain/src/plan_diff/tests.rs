@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     package::PackageUpdate,
     plan::{Gate, Intent, Limits, Wave},
+    preflight::{PreflightCheck, PreflightFailure},
     strategy::Strategy,
     workflow::{HostWorkflow, Rollback},
 };
@@ -80,6 +81,7 @@ pub(super) fn plan() -> Plan {
         snapshot_retention_hours: Some(72),
         staging_tests: Vec::new(),
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         notes: Vec::new(),
     }
@@ -122,6 +124,12 @@ fn a_tenth_of_the_hosts_may_be_gone_and_one_more_voids() {
     });
     assert_eq!(two.verdict(), DriftVerdict::Tolerated);
     assert_eq!(two.diff.hosts_gone[&id("h-19")], HostGone::NotDue);
+    let locked = compare(|now| {
+        without(now, "h-20");
+        let failure = PreflightFailure { check: PreflightCheck::Lock, reason: "held by apt".to_owned() };
+        now.not_ready.insert(id("h-20"), vec![failure]);
+    });
+    assert_eq!(locked.diff.hosts_gone[&id("h-20")].to_string(), "not ready: lock: held by apt");
     assert_eq!(two.diff.hosts_gone[&id("h-20")].to_string(), "could not be scanned: no route to host");
     let three = compare(|now| ["h-18", "h-19", "h-20"].iter().for_each(|host| without(now, host)));
     assert_eq!(kinds(&three), [DriftKind::HostsGone]);

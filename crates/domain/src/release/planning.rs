@@ -93,6 +93,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         snapshot_retention_hours: None,
         staging_tests: Vec::new(),
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         notes: notes(&left_out),
         intent: Intent::Deploy(Box::new(Deployment {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     ids::CiId,
     plan::{Intent, Plan},
+    preflight::failures_text,
 };
 
 impl Run {
@@ -31,8 +32,7 @@ impl Run {
                 let Some(plan) = plan else { return Err(action) };
                 self.adopt(plan);
                 self.planned_at = Some(now);
-                if plan.subjects().is_empty() && !plan.unscanned.is_empty() && plan.up_to_date == 0 {
-                    let reason = none_scanned(plan);
+                if let Some(reason) = none_left(plan) {
                     self.stop.get_or_insert(Stop::Failed { reason });
                 }
                 let has_work = self.hosts.values().any(|host| host.state == HostState::Pending);
@@ -208,6 +208,11 @@ impl Run {
         for (id, reason) in &plan.unscanned {
             let mut host = HostRun::default();
             host.end(HostState::Skipped, format!("could not be scanned: {reason}"));
+            self.hosts.insert(id.clone(), host);
+        }
+        for (id, failures) in &plan.not_ready {
+            let mut host = HostRun::default();
+            host.end(HostState::Skipped, format!("not ready: {}", failures_text(failures)));
             self.hosts.insert(id.clone(), host);
         }
     }
@@ -395,14 +400,26 @@ impl Run {
     }
 }
 
-fn none_scanned(plan: &Plan) -> String {
-    match plan.unscanned.iter().next() {
-        Some((host, reason)) if plan.unscanned.len() == 1 => {
-            format!("the only host, `{host}`, could not be scanned: {reason}")
-        }
-        Some((host, reason)) => {
-            format!("none of {} hosts could be scanned; first `{host}`: {reason}", plan.unscanned.len())
-        }
-        None => "no host could be scanned".to_owned(),
+/// Why a plan has no host to work on although hosts miss updates, or may miss some; `None` if that is not so.
+fn none_left(plan: &Plan) -> Option<String> {
+    if !plan.subjects().is_empty() {
+        return None;
     }
+    let not_ready = plan.not_ready.iter().map(|(host, failures)| (host, failures_text(failures)));
+    let unscanned = plan.unscanned.iter().map(|(host, reason)| (host, reason.clone()));
+    let (what, mut hosts) = match (plan.not_ready.len(), plan.unscanned.len()) {
+        (0, 0) => return None,
+        // What could be scanned misses nothing.
+        (0, _) if plan.up_to_date > 0 => return None,
+        (0, _) => ("could be scanned", not_ready.chain(unscanned)),
+        (_, 0) => ("is ready", not_ready.chain(unscanned)),
+        _ => ("is ready or could be scanned", not_ready.chain(unscanned)),
+    };
+    let count = plan.not_ready.len() + plan.unscanned.len();
+    let (first, reason) = hosts.next()?;
+    Some(match count {
+        1 if plan.not_ready.is_empty() => format!("the only host, `{first}`, could not be scanned: {reason}"),
+        1 => format!("the only host, `{first}`, is not ready: {reason}"),
+        _ => format!("none of {count} hosts {what}; first `{first}`: {reason}"),
+    })
 }

@@ -445,9 +445,9 @@ impl Run {
             _ => HostState::Succeeded,
         };
         let reached = self.hosts.values().filter(|host| host.state == wanted).count();
-        let unscanned = plan.is_some_and(|plan| !plan.unscanned.is_empty());
+        let left_behind = plan.is_some_and(|plan| !plan.unscanned.is_empty() || !plan.not_ready.is_empty());
         match (reached, self.hosts.len()) {
-            _ if self.rules.dry_run && unscanned => Outcome::CompletedWithErrors,
+            _ if self.rules.dry_run && left_behind => Outcome::CompletedWithErrors,
             _ if self.rules.dry_run => Outcome::Succeeded,
             (reached, all) if reached == all && wanted == HostState::RolledBack => Outcome::RolledBack,
             (reached, all) if reached == all => Outcome::Succeeded,

@@ -74,6 +74,10 @@ pub struct HostWorkflow {
     pub drain_timeout_seconds: u32,
     pub pre_update_commands: Vec<Command>,
     pub post_update_commands: Vec<Command>,
+    /// Run as root on each real host instead of the platform's own update, one after the other. An administrator must have
+    /// allowed their programs (`PATCH_UPDATE_PROGRAMS`). What they install is not known in advance, and never pre-approved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub update_commands: Vec<Command>,
     pub health_timeout_seconds: u32,
     /// All services must be healthy for this long without a break.
     pub health_stable_seconds: u32,
@@ -141,6 +145,7 @@ impl Default for HostWorkflow {
             drain_timeout_seconds: 300,
             pre_update_commands: Vec::new(),
             post_update_commands: Vec::new(),
+            update_commands: Vec::new(),
             health_timeout_seconds: 600,
             health_stable_seconds: 0,
             host_timeout_seconds: 3600,
@@ -169,6 +174,21 @@ impl HostWorkflow {
             _ => None,
         });
         settings.rule(step, self.host_timeout_seconds, rollback)
+    }
+
+    /// The first program of `update_commands` that is not among the allowed ones: its position, and why it is refused.
+    pub fn refused_update(&self, allowed: &[String]) -> Option<(usize, String)> {
+        let program = |command: &Command| command.first().cloned().unwrap_or_default();
+        let mut programs = self.update_commands.iter().map(program).enumerate();
+        let (position, program) = programs.find(|(_, program)| !allowed.contains(program))?;
+        let known = match allowed {
+            [] => "none is".to_owned(),
+            allowed => format!("allowed are `{}`", allowed.join("`, `")),
+        };
+        let reason = format!(
+            "`{program}` is not a program that an administrator allows for updates, in PATCH_UPDATE_PROGRAMS ({known})"
+        );
+        Some((position, reason))
     }
 
     /// Errors beyond the shape of single fields: JSON pointer below the workflow, and reason.
@@ -215,6 +235,7 @@ impl HostWorkflow {
             ("/pre_downtime_commands", self.pre_downtime_commands.as_slice()),
             ("/pre_update_commands", &self.pre_update_commands),
             ("/post_update_commands", &self.post_update_commands),
+            ("/update_commands", &self.update_commands),
             ("/maintenance_hooks/on", &self.maintenance_hooks.on),
             ("/maintenance_hooks/off", &self.maintenance_hooks.off),
             ("/drain/command", drain),

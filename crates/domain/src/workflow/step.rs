@@ -11,6 +11,8 @@ named_enum! {
     WorkflowStep, "a step of the workflow" {
         /// Health, disk, package lock, maintenance.
         Precheck => "precheck",
+        /// The lists of the repositories and the files of the update, while the services still run.
+        Download => "download",
         PreDowntime => "pre_downtime",
         /// In the CMDB, and in monitoring through the policy's hooks.
         MaintenanceOn => "maintenance_on",
@@ -78,7 +80,7 @@ impl WorkflowStep {
     /// The state a host is in during the step.
     pub fn host_state(self) -> HostState {
         match self {
-            Self::Precheck => HostState::Precheck,
+            Self::Precheck | Self::Download => HostState::Precheck,
             Self::PreDowntime | Self::MaintenanceOn | Self::StopServices | Self::Drain => HostState::Draining,
             Self::PreUpdate => HostState::PreStep,
             Self::Update => HostState::Patching,
@@ -99,6 +101,8 @@ impl WorkflowStep {
     fn default_times(self) -> (u32, u32, u32) {
         match self {
             Self::Precheck => (120, 0, 5),
+            // A timer of the host may update its packages first.
+            Self::Download => (1800, 1, 30),
             Self::MaintenanceOn => (60, 2, 5),
             Self::MaintenanceOff => (60, 3, 5),
             Self::StopServices => (300, 0, 5),
@@ -115,7 +119,7 @@ impl WorkflowStep {
     /// host is not rolled back only because its maintenance does not end.
     fn default_on_failure(self, rollback: Rollback) -> OnFailure {
         match (self, rollback) {
-            (Self::Precheck | Self::MaintenanceOff, _) => OnFailure::Abort,
+            (Self::Precheck | Self::Download | Self::MaintenanceOff, _) => OnFailure::Abort,
             (_, Rollback::Auto) => OnFailure::Rollback,
             (_, Rollback::Manual | Rollback::Never) => OnFailure::Abort,
         }

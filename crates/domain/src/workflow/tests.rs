@@ -59,6 +59,22 @@ fn every_error_names_its_field() {
 }
 
 #[test]
+fn only_allowed_programs_replace_the_update() {
+    let own = workflow(r#"{ "update_commands": [["/opt/fetch"], ["/opt/apply", "-y"]] }"#);
+    assert_eq!(own.faults(), []);
+    let allowed = |programs: &[&str]| {
+        let programs: Vec<String> = programs.iter().map(|program| (*program).to_owned()).collect();
+        own.refused_update(&programs).map(|(position, _)| position)
+    };
+    assert_eq!(allowed(&["/opt/fetch", "/opt/apply"]), None);
+    assert_eq!(allowed(&["/opt/fetch"]), Some(1));
+    assert_eq!(allowed(&[]), Some(0), "nothing is allowed by default");
+    assert_eq!(HostWorkflow::default().refused_update(&[]), None);
+    let empty = workflow(r#"{ "update_commands": [[]] }"#);
+    assert_eq!(empty.faults()[0].0, "/update_commands/0");
+}
+
+#[test]
 fn unknown_steps_and_settings_are_refused() {
     for text in [
         r#"{ "steps": { "dance": {} } }"#,

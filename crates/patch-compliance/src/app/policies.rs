@@ -257,6 +257,9 @@ fn check(app: &App, policy: &Policy) -> ApiResult<()> {
             "is not an e-mail address",
         );
     }
+    if let Some((position, reason)) = policy.workflow.refused_update(&app.settings.update_programs) {
+        errors.add(format!("/workflow/update_commands/{position}"), reason);
+    }
     errors.require(
         policy.workflow.maintenance_hooks.is_empty() || app.settings.hooks_dir.is_some(),
         "/workflow/maintenance_hooks",
@@ -330,6 +333,7 @@ pub async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview
         conflicts: conflicts.into_iter().map(|(id, ci_ids)| conflict(id, ci_ids)).collect(),
         effective,
         hints: ScheduleHint::list(&policy),
+        preflight_run: None,
         targets: selected.into_iter().map(|ci| ci.id).collect(),
     })
 }

@@ -5,6 +5,7 @@ mod failures;
 mod lab;
 mod losses;
 mod packages;
+mod preflight;
 mod releases;
 mod restarts;
 mod transactions;
@@ -37,11 +38,26 @@ async fn playbooks_work_on_real_hosts() {
     tokio::join!(
         apt_transactions(lab),
         timed(
+            "own_update_runs_once_and_reports_what_it_changed",
+            transactions::own_update_runs_once_and_reports_what_it_changed(lab),
+        )
+        .await;
+        timed(
             "dnf_is_asked_with_the_options_of_the_update",
             transactions::dnf_is_asked_with_the_options_of_the_update(lab),
         ),
         timed("zypper_is_scanned_foreseen_and_patched", zypper::zypper_is_scanned_foreseen_and_patched(lab)),
     );
+    timed(
+        "preflight_names_what_would_stop_an_update",
+        preflight::preflight_names_what_would_stop_an_update(lab),
+    )
+    .await;
+    timed(
+        "update_needs_no_network_once_services_stop",
+        preflight::update_needs_no_network_once_services_stop(lab),
+    )
+    .await;
     timed(
         "services_with_a_replaced_library_are_reported_and_restarted",
         restarts::services_with_a_replaced_library_are_reported_and_restarted(lab),

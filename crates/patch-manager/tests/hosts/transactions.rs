@@ -177,6 +177,37 @@ pub async fn held_package_and_version_that_is_gone_are_left_out_with_apts_words(
     remove_debs(lab).await;
 }
 
+/// The site's own command instead of the platform's update: once, with what it changed in the outcome.
+pub async fn own_update_runs_once_and_reports_what_it_changed(lab: &Lab) {
+    const HOST: &str = "deb-02";
+    let run_id = lab.run_id();
+    let count = "grep -c '^Commandline:.*SiteUpdate=1' /var/log/apt/history.log || true";
+    let command = ["apt-get", "-y", "-q", "-o", "SiteUpdate=1", "--only-upgrade", "install", "openssl"];
+    for _again in 0..2 {
+        let run = lab.run(Playbook::PatchMixed, &[HOST], &run_id, |_, variables| {
+            variables.set("pm_update_commands", json!([command])).set("pm_reboot", "never");
+        });
+        let recording = lab.play(run).await;
+        let outcome = recording.outcome(HOST);
+        assert_eq!(
+            outcome.outcome,
+            HostOutcomeKind::Succeeded,
+            "{:?} {}",
+            outcome.reason,
+            recording.output()
+        );
+        assert!(outcome.changed.iter().any(|change| change.package == "openssl"), "{outcome:?}");
+        assert_eq!(lab.ssh(HOST, count).await, "1", "the command ran again");
+    }
+    lab.roll_back(&[HOST]).await;
+    let run = lab.run(Playbook::PatchMixed, &[HOST], &lab.run_id(), |_, variables| {
+        variables.set("pm_update_commands", json!([["true"]])).set("pm_reboot", "never");
+    });
+    let outcome = lab.play(run).await.outcome(HOST);
+    assert_eq!(outcome.outcome, HostOutcomeKind::Failed, "the command did not bring what was planned");
+    assert!(outcome.reason.as_ref().unwrap().contains("instead of the planned"), "{:?}", outcome.reason);
+}
+
 pub async fn dnf_is_asked_with_the_options_of_the_update(lab: &Lab) {
     let updates =
         json!({ "openssl": "1:3.2.2-7.el9_7", "demo-kernel": "6.1.147-1.el9", "demo-tools": "9.9-9" });

@@ -154,6 +154,7 @@ impl Platform {
                 cmdb_url: url(self.addresses.cmdb),
                 work_dir: self.work_dir.path().to_owned(),
                 allow_outbound_to: vec!["127.0.0.1".to_owned()],
+                update_programs: vec!["/usr/local/sbin/site-update".to_owned()],
                 ..patch_compliance::Settings::default()
             },
             runs: patch_runs::Settings {

@@ -115,7 +115,7 @@ async fn count_connections() -> (u16, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn host_whose_key_the_vault_refuses_is_not_changed_and_the_token_is_deleted_with_the_run() {
+async fn host_whose_key_the_vault_refuses_is_found_before_a_change_and_the_token_is_deleted_with_the_run() {
     let platform = platform!();
     platform.fleet(1, 0).await;
     let (port, visits) = count_connections().await;
@@ -142,23 +142,20 @@ async fn host_whose_key_the_vault_refuses_is_not_changed_and_the_token_is_delete
     );
     let run = platform.patch.post("/patch/runs", &asked).await.expect(202);
     let run = run["id"].as_str().unwrap().to_owned();
-    platform.until(&run, "awaiting approval", |run| run["change_id"].is_string()).await;
-    assert!(platform.token_files().contains(&run), "a run that waits keeps its token");
+    let ended = platform.until_ended(&run).await;
+    assert_eq!((&ended["state"], &ended["change_id"]), (&json!("failed"), &Value::Null), "{ended:#}");
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the only host, `real-1`, is not ready: access: "), "{reason}");
+    assert!(
+        reason.contains("secret/data/patch-deploy/real-1") && reason.contains("token is not valid"),
+        "{reason}"
+    );
+    assert_eq!(ended["plan"]["not_ready"]["real-1"][0]["check"], "access", "{ended:#}");
+    assert_eq!(ended["host_states"][0]["state"], "skipped", "{ended:#}");
+    assert_eq!(visits.load(Ordering::SeqCst), 0, "the host was contacted");
     let admin = platform.patch_service.as_ref().unwrap().as_role("root", &[Role::Admin]).await;
     let shown = admin.get("/access/audit").await.text + &platform.get(&run).await.to_string();
     assert!(!shown.contains(TOKEN), "the token is visible");
-
-    platform.approve(&run).await;
-    let ended = platform.until_ended(&run).await;
-    let host = &ended["host_states"][0];
-    assert_eq!(host["state"], "failed", "{ended:#}");
-    let error = host["error"].as_str().unwrap();
-    assert!(
-        error.contains("secret/data/patch-deploy/real-1") && error.contains("token is not valid"),
-        "{error}"
-    );
-    assert_eq!(visits.load(Ordering::SeqCst), 0, "the host was contacted");
-    assert_eq!(host["steps"][0]["step"], "precheck");
     for _ in 0..100 {
         if platform.token_files().is_empty() {
             break;
@@ -179,4 +176,55 @@ async fn rollback_window_longer_than_snapshots_are_kept_fails_the_plan() {
         ended["reason"].as_str().unwrap().contains("a rollback window of 96 h but keeps snapshots for 72 h")
     );
     assert!(ended["change_id"].is_null(), "no approval is requested");
+}
+
+/// The platform of these tests allows `/usr/local/sbin/site-update`.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_update_is_refused_unless_its_programs_are_allowed_and_no_shell_is_needed() {
+    let platform = platform!();
+    platform.fleet(1, 0).await;
+    for (line, words) in [
+        (
+            "/usr/local/sbin/other --all",
+            "`/usr/local/sbin/other` is not a program that an administrator allows",
+        ),
+        ("/usr/local/sbin/site-update && /bin/sh", "`/bin/sh` is not a program"),
+        ("/usr/local/sbin/site-update | tee log", "has `|` at character 29, which needs a shell"),
+        ("/usr/local/sbin/site-update &&", "has no command before character 31"),
+    ] {
+        let body = input(json!({ "updateCommand": line }));
+        let problem = platform.patch.post("/patch/runs", &body).await.expect_problem(422);
+        assert_eq!(problem["errors"][0]["pointer"], "/input/updateCommand", "{line}: {problem:#}");
+        assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(words), "{line}: {problem:#}");
+    }
+    let workflow = |program: &str| json!({ "workflow": { "update_commands": [[program, "--all"]] } });
+    let refused = platform.patch.patch("/patch/policies/p", &workflow("/bin/sh")).await.expect_problem(422);
+    assert_eq!(refused["errors"][0]["pointer"], "/workflow/update_commands/0", "{refused:#}");
+    let mut with_template = workflow("/usr/local/sbin/site-update");
+    with_template["change"] = json!({ "standard_template": "monthly-baseline" });
+    let refused = platform.patch.patch("/patch/policies/p", &with_template).await.expect_problem(422);
+    assert_eq!(refused["errors"][0]["pointer"], "/change/standard_template", "{refused:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_update_is_shown_to_the_approver_as_a_command_that_runs_as_root() {
+    let platform = platform!();
+    platform.fleet(2, 0).await;
+    let line = "sudo /usr/local/sbin/site-update --fetch && /usr/local/sbin/site-update --apply";
+    let run = platform.patch.post("/patch/runs", &input(json!({ "updateCommand": line }))).await.expect(202);
+    let run = run["id"].as_str().unwrap().to_owned();
+    let change = platform.approve(&run).await;
+    let change = platform.itsm.get(&format!("/itsm/changes/{change}")).await.expect(200);
+    assert_eq!(change["kind"], "normal", "{change:#}");
+    let description = change["description"].as_str().unwrap();
+    assert!(description.contains("!! RUNS AS ROOT ON EVERY HOST"), "{description}");
+    for argument in ["--fetch", "--apply"] {
+        let shown = format!("INSTEAD of the update by the platform: /usr/local/sbin/site-update {argument}");
+        assert!(description.contains(&shown), "{description}");
+    }
+    let ended = platform.until_ended(&run).await;
+    let commands =
+        json!([["/usr/local/sbin/site-update", "--fetch"], ["/usr/local/sbin/site-update", "--apply"],]);
+    assert_eq!(ended["plan"]["workflow"]["update_commands"], commands, "the plan, and with it its hash");
+    assert_eq!(ended["state"], "succeeded", "a model installs exactly its updates: {ended:#}");
 }

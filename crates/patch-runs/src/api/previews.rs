@@ -1,15 +1,22 @@
 //! `/patch/policies/{id}/preview`.
 
-use api_types::{patch::PolicyPreview, problem::Problem};
-use axum::extract::State;
+use api_types::{
+    patch::{PolicyPreview, PreviewPolicy},
+    problem::Problem,
+};
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use domain::ids::PolicyId;
-use service_kit::{ApiResult, Json, Path, Viewer};
+use service_kit::{ApiResult, IdempotencyKey, Json, Operator, Path, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, app::previews};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(preview_policy))
+    OpenApiRouter::new().routes(routes!(preview_policy, preflight_policy))
 }
 
 /// Preview a policy: current targets, next occurrences and the freezes that block them, conflicts with other policies, and which
@@ -22,4 +29,25 @@ async fn preview_policy(
     Path(id): Path<PolicyId>,
 ) -> ApiResult<Json<PolicyPreview>> {
     previews::preview_policy(&app, &id).await.map(Json)
+}
+
+/// Preview a policy, and check its hosts if `preflight` is set: a dry run starts, which the header Location names. It changes no
+/// host and opens no change.
+#[utoipa::path(post, path = "/patch/policies/{id}/preview", tag = "policies", request_body = PreviewPolicy,
+    params(("id" = String, Path, description = "policy"),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one run")),
+    responses((status = 200, body = PolicyPreview), (status = 202, body = PolicyPreview), (status = "4XX", body = Problem)))]
+async fn preflight_policy(
+    State(app): State<App>,
+    caller: Operator,
+    key: IdempotencyKey,
+    Path(id): Path<PolicyId>,
+    Json(request): Json<PreviewPolicy>,
+) -> ApiResult<Response> {
+    if !request.preflight {
+        return previews::preview_policy(&app, &id).await.map(|preview| Json(preview).into_response());
+    }
+    let preview = previews::preflight_policy(&app, &caller, &key, &id).await?;
+    let location = preview.preflight_run.map(|run| format!("/patch/runs/{run}")).unwrap_or_default();
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(preview)).into_response())
 }

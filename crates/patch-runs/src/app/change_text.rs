@@ -14,6 +14,7 @@ use domain::{
     ids::CiId,
     package::PackageUpdate,
     plan::{Connection, Intent, JumpHost, Plan, Target},
+    preflight::failures_text,
     restart::RestartServices,
     transaction::{NewPackage, Removal, VersionChange, bytes_text},
     workflow::{Command, Drain, Reboot, RollbackMode},
@@ -24,6 +25,8 @@ use domain::{
 const MOST_CHARACTERS: usize = limits::TEXT - 3_000;
 /// Hosts that a group names.
 const MOST_NAMED: usize = 40;
+/// Of the reason why a host is skipped. The plan has the whole.
+const REASON_CHARACTERS: usize = 300;
 /// Conflicts that are listed, and hosts that each of them names. With the names of CIs at their longest, they fit as well.
 const MOST_CONFLICTS: usize = 8;
 const MOST_SHARED: usize = 4;
@@ -159,6 +162,7 @@ fn commands(text: &mut String, plan: &Plan) -> fmt::Result {
         ("before the downtime", workflow.pre_downtime_commands.as_slice()),
         ("until it is drained", drain),
         ("before the update", workflow.pre_update_commands.as_slice()),
+        ("INSTEAD of the update by the platform", workflow.update_commands.as_slice()),
         ("after the update", workflow.post_update_commands.as_slice()),
     ];
     if plan.intent == Intent::Patch && as_root.iter().any(|(_, commands)| !commands.is_empty()) {
@@ -189,18 +193,26 @@ fn commands(text: &mut String, plan: &Plan) -> fmt::Result {
 }
 
 fn skipped(text: &mut String, plan: &Plan) -> fmt::Result {
-    if plan.unscanned.is_empty() {
+    let unscanned = plan.unscanned.iter().map(|(host, reason)| (host, reason.clone()));
+    skipped_for(text, "they could not be scanned or cannot install anything", unscanned)?;
+    let not_ready = plan.not_ready.iter().map(|(host, failures)| (host, failures_text(failures)));
+    skipped_for(text, "they are not ready", not_ready)
+}
+
+fn skipped_for<'a>(
+    text: &mut String,
+    why: &str,
+    mut hosts: impl ExactSizeIterator<Item = (&'a CiId, String)>,
+) -> fmt::Result {
+    if hosts.len() == 0 {
         return Ok(());
     }
-    writeln!(
-        text,
-        "\nSKIPPED, because they could not be scanned or cannot install anything: {} hosts",
-        plan.unscanned.len()
-    )?;
-    for (host, reason) in plan.unscanned.iter().take(MOST_NAMED) {
+    writeln!(text, "\nSKIPPED, because {why}: {} hosts", hosts.len())?;
+    for (host, reason) in hosts.by_ref().take(MOST_NAMED) {
+        let reason: String = reason.chars().take(REASON_CHARACTERS).collect();
         writeln!(text, "  {host}: {reason}")?;
     }
-    match plan.unscanned.len().saturating_sub(MOST_NAMED) {
+    match hosts.len() {
         0 => Ok(()),
         more => writeln!(text, "  and {more} more"),
     }

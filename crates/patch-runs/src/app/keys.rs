@@ -56,6 +56,11 @@ impl Keys {
         self.by_host.get(host).and_then(|key| key.as_ref().err()).map(String::as_str)
     }
 
+    /// The password with which the user of a host becomes root.
+    pub fn become_password(&self, host: &CiId) -> Option<Secret> {
+        self.by_host.get(host)?.as_ref().ok()?.become_password.clone()
+    }
+
     /// The key of a host, and the user stored with it.
     pub fn of(&self, host: &CiId) -> Option<(SshKey, Option<&str>)> {
         match self.by_host.get(host) {

@@ -25,7 +25,9 @@ use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
 use uuid::Uuid;
 
-use super::{calendars, host_graph::host_graph, host_states, scans, targets, transactions};
+use super::{
+    calendars, host_graph::host_graph, host_states, preflight, scans, targets, transition::LogLines,
+};
 use crate::{
     App,
     store::{
@@ -86,6 +88,12 @@ pub enum Freshness<'a> {
     AsKnown,
 }
 
+/// What is planned, and what could not be found out for it.
+pub struct Gathered {
+    pub request: PlanRequest,
+    pub remarks: LogLines,
+}
+
 /// Called before the scan with the seconds that it may take.
 pub type Announce<'a> = dyn Fn(u32) -> BoxFuture<'a, ApiResult<()>> + Sync + 'a;
 
@@ -104,9 +112,10 @@ pub fn ad_hoc_policy() -> ApiResult<Policy> {
 }
 
 /// Gathers hosts, the updates each is missing, and the graph between them. Hosts that miss nothing are not targets.
-pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> ApiResult<PlanRequest> {
+pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> ApiResult<Gathered> {
     if let Some(of_run) = input.rollback_of {
-        return gather_rollback(app, input, of_run).await;
+        let request = gather_rollback(app, input, of_run).await?;
+        return Ok(Gathered { request, remarks: LogLines::new() });
     }
     let (mut targets, staging) = select(app, input).await?;
     let by_policy = TimeDelta::hours(i64::from(input.policy.max_scan_age_hours));
@@ -150,18 +159,27 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         !target.updates.is_empty() || target.reboot_pending && input.policy.reboots_later()
     });
     let up_to_date = u32::try_from(selected - targets.len()).unwrap_or(u32::MAX);
+    let mut excluded = preflight::Excluded::default();
     if let Freshness::Rescan { run, run_dir, approved, announce, .. } = freshness {
-        let question = transactions::Question { run, run_dir, approved, policy: &input.policy };
-        let real = targets.values().filter(|target| target.connection != Connection::Model).count();
-        if real > 0 {
-            announce(scans::longest_scan_seconds(real)).await?;
-        }
-        unscanned.extend(transactions::foresee(app, &question, &mut targets).await?);
-        targets.retain(|id, _| !unscanned.contains_key(id));
+        let mut conn = app.pool.acquire().await?;
+        let fresh = hosts::scanned_since(&mut conn, &ids, app.clock.now() - FRESH_FOR).await?;
+        drop(conn);
+        let proven_repositories = fresh.difference(&not_asked).cloned().collect();
+        let asking = preflight::Asking {
+            run,
+            run_dir,
+            approved,
+            policy: &input.policy,
+            proven_repositories: &proven_repositories,
+            announce,
+        };
+        excluded = preflight::ask_hosts(app, &asking, &mut targets).await?;
+        unscanned.extend(excluded.impossible);
     }
     choose_rollback_modes(app, &input.policy, &mut targets).await?;
     let request = request(app, input, Intent::Patch, targets, staging, &severities).await?;
-    Ok(PlanRequest { unscanned, up_to_date, ..request })
+    let request = PlanRequest { unscanned, not_ready: excluded.not_ready, up_to_date, ..request };
+    Ok(Gathered { request, remarks: excluded.remarks })
 }
 
 /// The hosts that were not scanned since a time, with the reason. Nothing is known about what they miss.
@@ -364,6 +382,7 @@ async fn request(
         retries: policy.retries,
         forks: None,
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         soak_seconds: if rollback { 0 } else { policy.soak_seconds },
         staging_tests: staging_rule.map(|staging| staging.tests.clone()).unwrap_or_default(),

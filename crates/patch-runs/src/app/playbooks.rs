@@ -92,6 +92,7 @@ pub fn connection_to(app: &App, id: &CiId, target: &Target, keys: &Keys) -> ApiR
         };
         let port = port.unwrap_or(SSH_PORT);
         SshConnection::new(address.parse()?, port, user, key.clone(), host_key)?
+            .with_become_password(keys.become_password(id))
             .through(jump.as_ref().map(|jump| through(jump, user)).transpose()?)
             .with_python(python.as_deref())
     };

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_types::patch::{BlockingFreeze, PolicyPreview};
+use api_types::patch::{BlockingFreeze, PolicyPreview, StartRun};
 use chrono::{DateTime, Utc};
 use domain::{ids::PolicyId, selector::Tags, time::FreezeCalendar};
 use patch_compliance::app::{hosts, policies};
-use service_kit::ApiResult;
+use service_kit::{ApiResult, Caller, IdempotencyKey};
 
-use super::calendars;
+use super::{calendars, runs};
 use crate::App;
 
 pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview> {
@@ -25,6 +25,19 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
         occurrence.blocked_by = blocking(&calendar, occurrence.at, &groups);
     }
     Ok(preview)
+}
+
+/// The preview, and a dry run that checks the hosts of the policy. Nothing is stored if the policy does not exist.
+pub(crate) async fn preflight_policy(
+    app: &App,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    id: &PolicyId,
+) -> ApiResult<PolicyPreview> {
+    let preview = preview_policy(app, id).await?;
+    let request = StartRun { policy_id: Some(id.clone()), dry_run: true, ..StartRun::default() };
+    let run = runs::start_run(app, caller, &request, key).await?;
+    Ok(PolicyPreview { preflight_run: Some(run.id), ..preview })
 }
 
 /// Hosts by those of their tags that some freeze asks for: a freeze treats the hosts of a group alike.

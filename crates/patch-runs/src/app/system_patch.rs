@@ -8,6 +8,7 @@ use domain::{
     policy::{NoticeScope, Notices, Policy, VaultSource},
     quantity::HostCount,
     selector::{Selector, Tags},
+    workflow::HostWorkflow,
 };
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors,
@@ -23,6 +24,17 @@ pub(crate) fn check(app: &App, request: &StartRun, input: &SystemPatch) -> ApiRe
     let has_token = input.vault_token.is_some();
     let mut errors = FieldErrors::default();
     errors.extend(input.faults().into_iter().map(|(pointer, detail)| (format!("/input{pointer}"), detail)));
+    let update_commands = input.own_update().unwrap_or_default();
+    let own = HostWorkflow { update_commands, ..HostWorkflow::default() };
+    if let Some((_, reason)) = own.refused_update(&app.compliance.settings.update_programs) {
+        errors.add(
+            "/input/updateCommand",
+            format!(
+                "{reason}; without that it must be an update of all packages, such as `apt-get update && apt-get upgrade -y` or \
+                 `dnf upgrade -y`, which the platform does itself"
+            ),
+        );
+    }
     errors.require(
         request.selector.is_none() && request.advisory.is_none(),
         "/input",
@@ -112,6 +124,13 @@ pub(crate) fn apply(input: &SystemPatch, mut policy: Policy) -> Policy {
     }
     if !input.post_update_scripts.is_empty() {
         policy.workflow.post_update_commands = words(&input.post_update_scripts);
+    }
+    if let Ok(commands) = input.own_update()
+        && !commands.is_empty()
+    {
+        policy.workflow.update_commands = commands;
+        // What nobody knows in advance is approved by a person.
+        policy.change.standard_template = None;
     }
     if input.vault_address.is_some() || input.secret_path_prefix.is_some() {
         policy.vault = Some(VaultSource {

@@ -1,10 +1,7 @@
 //! Foresees the exact package transactions of real hosts: their package managers say what they would do for the planned
 //! packages, and the rule of `domain::transaction` decides what is left out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::{Playbook, Variables};
 use domain::{
@@ -17,23 +14,18 @@ use domain::{
 use serde::Deserialize;
 use serde_json::json;
 use service_kit::ApiResult;
-use uuid::Uuid;
 
 use super::{
-    keys::{self, Keys},
     playbooks,
-    scan_output::read_host_file,
-    scans,
+    questions::{self, Asker, Silence},
 };
-use crate::{App, store::runs::RunRow};
+use crate::App;
 
 /// Left-out updates that the reason of a host names.
 const MOST_NAMED: usize = 3;
 
-/// For which run, and about what, hosts are asked.
+/// About what hosts are asked.
 pub(super) struct Question<'a> {
-    pub run: &'a RunRow,
-    pub run_dir: &'a Path,
     /// The plan to which the packages are limited.
     pub approved: Option<&'a Plan>,
     pub policy: &'a Policy,
@@ -44,6 +36,7 @@ pub(super) struct Question<'a> {
 /// the plan says so: its updates may come from a pushed inventory. If its transaction is approved already, nothing is done on it.
 pub(super) async fn foresee(
     app: &App,
+    asker: &Asker<'_>,
     question: &Question<'_>,
     targets: &mut BTreeMap<CiId, Target>,
 ) -> ApiResult<BTreeMap<CiId, String>> {
@@ -52,35 +45,40 @@ pub(super) async fn foresee(
         match target.connection {
             _ if target.updates.is_empty() => {}
             Connection::Model => target.transaction = Foreseen::Model,
+            Connection::Ssh { .. } if !question.policy.workflow.update_commands.is_empty() => {
+                target.transaction = Foreseen::OwnCommand;
+            }
             Connection::Ssh { .. } => drop(asked.insert(id.clone(), limited(question.approved, id, target))),
         }
     }
     asked.retain(|_, target| !target.updates.is_empty());
     let mut impossible = BTreeMap::new();
     let mut silent = BTreeMap::new();
-    let keys = Keys::load(app, Some(question.run), keys::ssh_hosts(app, &asked)).await;
-    asked.retain(|id, target| match playbooks::connection_to(app, id, target, &keys) {
+    asked.retain(|id, target| match playbooks::connection_to(app, id, target, asker.keys) {
         Ok(_) => true,
         Err(error) => {
             silent.insert(id.clone(), error.to_string());
             false
         }
     });
-    let asked: Vec<(&CiId, &Target)> = asked.iter().collect();
-    for chunk in asked.chunks(scans::CHUNK) {
-        for (id, answer) in ask(app, question, chunk, &keys).await? {
-            let Some(target) = targets.get_mut(&id) else { continue };
-            let about: BTreeSet<String> = chunk
-                .iter()
-                .filter(|(asked, _)| **asked == id)
-                .flat_map(|(_, asked)| asked.updates.iter().map(|update| update.package.clone()))
-                .collect();
-            let reboots = target.reboot_pending && question.policy.reboots_later();
-            match answer.map(|found| apply(target, &about, found, reboots)) {
-                Ok(Ok(())) => {}
-                Ok(Err(reason)) => drop(impossible.insert(id, reason)),
-                Err(reason) => drop(silent.insert(id, reason)),
-            }
+    let allow_removals = question.policy.allow_removals;
+    let variables = |_: &CiId, target: &Target| {
+        let mut variables = Variables::new();
+        variables.set("pm_updates", json!(target.versions()));
+        variables.set("pm_update_groups", json!(transaction::groups(&target.updates)));
+        variables.set("pm_allow_removals", allow_removals);
+        variables
+    };
+    let answers = questions::ask::<Output>(app, asker, Playbook::PlanTransaction, &asked, variables).await?;
+    for (id, answer) in answers {
+        let (Some(target), Some(limited)) = (targets.get_mut(&id), asked.get(&id)) else { continue };
+        let about: BTreeSet<String> = limited.updates.iter().map(|update| update.package.clone()).collect();
+        let reboots = target.reboot_pending && question.policy.reboots_later();
+        let found = answer.map_err(Silence::reason).and_then(|output| found(output, limited, allow_removals));
+        match found.map(|found| apply(target, &about, found, reboots)) {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => drop(impossible.insert(id, reason)),
+            Err(reason) => drop(silent.insert(id, reason)),
         }
     }
     for (id, reason) in silent {
@@ -116,62 +114,6 @@ struct Output {
     answers: Vec<Answer>,
     packages: BTreeSet<String>,
     transaction: Option<Foreseen>,
-}
-
-async fn ask(
-    app: &App,
-    question: &Question<'_>,
-    chunk: &[(&CiId, &Target)],
-    keys: &Keys,
-) -> ApiResult<BTreeMap<CiId, Result<Found, String>>> {
-    let folder = question.run_dir.join(format!("transactions-{}", Uuid::now_v7()));
-    let results_dir = folder.join("results");
-    scans::create_folder(&results_dir).await?;
-    let allow_removals = question.policy.allow_removals;
-    let variables = |_: &CiId, target: &Target| {
-        let mut variables = Variables::new();
-        variables.set("pm_updates", json!(target.versions()));
-        variables.set("pm_update_groups", json!(transaction::groups(&target.updates)));
-        variables.set("pm_allow_removals", allow_removals);
-        variables
-    };
-    let mut run = playbooks::playbook_run(
-        app,
-        Playbook::PlanTransaction,
-        chunk.iter().copied(),
-        keys,
-        variables,
-        folder.join("run"),
-        scans::CHUNK_TIMEOUT,
-    )?;
-    // It changes nothing, so there is nothing to finish before a stop.
-    run.stop_graces = scans::quick_stop();
-    run.extra_vars.set("pm_run_id", question.run.id.to_string());
-    run.extra_vars.set("pm_results_dir", results_dir.to_string_lossy().into_owned());
-    let failures = match scans::run_playbook(app, run).await {
-        Ok(failures) => failures,
-        // Without Ansible, a plan from pushed inventories can be made and approved.
-        Err(error) => {
-            let silent = chunk.iter().map(|(id, _)| ((*id).clone(), Err(error.to_string())));
-            return Ok(silent.collect());
-        }
-    };
-    let mut found = BTreeMap::new();
-    for (id, target) in chunk {
-        let answer = match failures.get(*id) {
-            Some(failure) => Err(failure.reason.clone()),
-            None => read(&results_dir, id, target, allow_removals).await,
-        };
-        found.insert((*id).clone(), answer);
-    }
-    if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
-        tracing::debug!("cannot delete the files of a question in `{}`: {error}", folder.display());
-    }
-    Ok(found)
-}
-
-async fn read(folder: &Path, id: &CiId, target: &Target, allow_removals: bool) -> Result<Found, String> {
-    found(read_host_file(folder, id).await?, target, allow_removals)
 }
 
 /// The decision about a host's answers is made here again: a playbook only carries them.

@@ -51,7 +51,7 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     };
     let strategies = strategies(request);
     ensure_usable(&strategies)?;
-    let gathered = plans::gather(app, &input, Freshness::AsKnown).await?;
+    let gathered = plans::gather(app, &input, Freshness::AsKnown).await?.request;
     let mut conn = app.pool.acquire().await?;
     let (durations, observations) = predictions::duration_model(app, &mut conn, &gathered.targets).await?;
     let schedule = plans::schedule(&mut conn, &input.policy, app.clock.now()).await?;

@@ -31,6 +31,8 @@ pub(crate) struct HostKey {
     /// Signed for this key only; expires after minutes.
     pub certificate: Option<String>,
     pub user: Option<String>,
+    /// With which the user becomes root; `None`: without one.
+    pub become_password: Option<Secret>,
 }
 
 /// A Vault that has accepted a login.
@@ -135,6 +137,8 @@ impl VaultSession {
             private_key: Secret::new(key),
             certificate: text("certificate").map(str::to_owned),
             user: text("user").map(str::to_owned),
+            become_password: text(&self.settings.become_field)
+                .map(|text| Secret::new(text.trim_end_matches('\n'))),
         })
     }
 
@@ -154,7 +158,12 @@ impl VaultSession {
             vaultrs::ssh::ca::sign(&self.client, mount, role, &pair.public_key, Some(&mut request)).await
         })
         .await?;
-        Ok(HostKey { private_key: pair.private_key, certificate: Some(signed.signed_key), user: None })
+        Ok(HostKey {
+            private_key: pair.private_key,
+            certificate: Some(signed.signed_key),
+            user: None,
+            become_password: None,
+        })
     }
 }
 

@@ -47,6 +47,11 @@ pub struct VaultSettings {
     #[arg(long = "vault-key-field", env = "PATCH_VAULT_KEY_FIELD", default_value = "private_key")]
     pub key_field: String,
 
+    /// Field of the secret that contains the password with which the user of the host becomes root. A secret without the field
+    /// means that no password is needed.
+    #[arg(long = "vault-become-field", env = "PATCH_VAULT_BECOME_FIELD", default_value = "become_password")]
+    pub become_field: String,
+
     /// Mount of an SSH engine. If set, hosts are accessed with short-lived certificates that it signs, and no key is read.
     #[arg(long = "vault-ssh-mount", env = "PATCH_VAULT_SSH_MOUNT", requires = "ssh_role")]
     pub ssh_mount: Option<String>,
@@ -74,6 +79,7 @@ impl Default for VaultSettings {
             kv_version: 2,
             prefix: "patch-deploy".to_owned(),
             key_field: "private_key".to_owned(),
+            become_field: "become_password".to_owned(),
             ssh_mount: None,
             ssh_role: None,
             timeout_seconds: 10,

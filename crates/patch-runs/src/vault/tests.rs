@@ -67,7 +67,11 @@ impl Vault {
 }
 
 fn secret() -> BTreeMap<&'static str, &'static str> {
-    BTreeMap::from([("private_key", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n"), ("user", "patching")])
+    BTreeMap::from([
+        ("private_key", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n"),
+        ("user", "patching"),
+        ("become_password", "open sesame\n"),
+    ])
 }
 
 fn answer(data: Value) -> Response {
@@ -193,6 +197,8 @@ async fn key_is_read_below_the_prefix_from_either_version_of_the_store() {
     let key = lab.key("web-01").await.unwrap();
     assert!(key.private_key.expose().contains("BEGIN KEY"));
     assert_eq!(key.user.as_deref(), Some("patching"));
+    assert_eq!(key.become_password.as_ref().map(Secret::expose), Some("open sesame"));
+    assert!(!format!("{key:?}").contains("open sesame"), "it is a secret");
     lab.settings.kv_version = 1;
     lab.settings.mount = "kv".to_owned();
     assert!(lab.key("web-01").await.unwrap().private_key.expose().contains("BEGIN KEY"));

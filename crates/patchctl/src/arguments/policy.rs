@@ -42,5 +42,11 @@ pub enum PolicyCommand {
     /// Delete a policy; its runs are kept.
     Delete { id: PolicyId },
     /// Show what a policy means now: its hosts, next occurrences and conflicts.
-    Preview { id: PolicyId },
+    Preview {
+        id: PolicyId,
+        /// Check the hosts, too: a dry run scans them and looks for what would stop their update (key, host key, sudo, Python,
+        /// package locks, running transactions, disk, inodes, repositories). Exit status 3 if some are not ready, 1 if none is.
+        #[arg(long)]
+        preflight: bool,
+    },
 }

@@ -12,6 +12,7 @@ mod local;
 mod matching;
 mod policy;
 mod predictions;
+mod preflight;
 pub(crate) mod release;
 mod run;
 mod run_diff;

@@ -4,10 +4,10 @@ use api_types::patch::{
 use chrono::SecondsFormat;
 use serde_json::Value;
 
-use super::etag;
+use super::{etag, preflight};
 use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
-use crate::failure::CommandResult;
+use crate::failure::{CommandResult, Failure};
 use crate::input;
 use crate::output::{Columns, Printer, done, hint, print, row};
 
@@ -38,7 +38,17 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
             client.delete_policy(&id).await?;
             done(&format!("policy {id} is deleted"))
         }
-        PolicyCommand::Preview { id } => preview(&client.preview_policy(&id).await?, printer),
+        PolicyCommand::Preview { id, preflight: false } => {
+            preview(&client.preview_policy(&id).await?, printer)
+        }
+        PolicyCommand::Preview { id, preflight: true } => {
+            let shown = client.preflight_policy(&id).await?;
+            if printer.is_for_people() {
+                preview(&shown, printer)?;
+            }
+            let run = shown.preflight_run.ok_or_else(|| Failure::new("the service started no dry run"))?;
+            preflight::run(&client, &shown, run, printer).await
+        }
     }
 }
 

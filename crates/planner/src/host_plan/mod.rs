@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     ids::CiId,
     plan::{Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
+    preflight::PreflightFailure,
     quantity::HostCount,
     strategy::Strategy,
     workflow::{HostTest, HostWorkflow, Reboot, Rollback},
@@ -63,6 +64,8 @@ pub struct PlanRequest {
     pub forks: Option<u32>,
     /// Selected hosts that could not be scanned, and why.
     pub unscanned: BTreeMap<CiId, String>,
+    /// Selected hosts that do not pass preflight, and the checks that they fail.
+    pub not_ready: BTreeMap<CiId, Vec<PreflightFailure>>,
     /// How many selected hosts have nothing to install.
     pub up_to_date: u32,
     pub soak_seconds: u32,
@@ -105,6 +108,7 @@ pub fn host_plan(request: &PlanRequest) -> Plan {
         snapshot_retention_hours: request.snapshot_retention_hours,
         staging_tests: request.staging_tests.clone(),
         unscanned: request.unscanned.clone(),
+        not_ready: request.not_ready.clone(),
         up_to_date: request.up_to_date,
         notes: Vec::new(),
     };

@@ -31,6 +31,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         retries: 0,
         forks: None,
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         soak_seconds: 0,
         staging_tests: vec![HostTest { name: "reachable".into(), check: HostCheck::Reachable }],

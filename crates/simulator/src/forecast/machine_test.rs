@@ -352,6 +352,7 @@ prop_compose! {
                 snapshot_retention_hours: retention,
                 staging_tests: vec![],
                 unscanned: BTreeMap::new(),
+                not_ready: BTreeMap::new(),
                 up_to_date: 0,
                 notes: vec![],
             },

@@ -46,6 +46,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         retries: 0,
         forks: None,
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         soak_seconds: 0,
         staging_tests: vec![],

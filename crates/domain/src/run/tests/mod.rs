@@ -13,6 +13,7 @@ use crate::{
     ids::{ChangeId, CiId, ServiceName},
     package::Packaging,
     plan::{Connection, Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
+    preflight::{PreflightCheck, PreflightFailure},
     strategy::Strategy as RolloutStrategy,
     workflow::{HostWorkflow, Reboot, Rollback, RollbackMode},
 };
@@ -80,6 +81,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         snapshot_retention_hours: Some(72),
         staging_tests: Vec::new(),
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         notes: Vec::new(),
     }

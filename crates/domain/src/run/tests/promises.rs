@@ -172,6 +172,37 @@ fn host_that_could_not_be_scanned_is_no_success() {
 }
 
 #[test]
+fn host_that_is_not_ready_is_skipped_and_if_none_is_the_run_fails_without_a_change() {
+    let reason = "real hosts need a private key";
+    let failure = PreflightFailure { check: PreflightCheck::Access, reason: reason.to_owned() };
+    let end_with = |targets: bool, dry_run: bool| {
+        let mut plan = simple_plan();
+        if !targets {
+            plan.targets.clear();
+            plan.waves.clear();
+        }
+        plan.not_ready = BTreeMap::from([(id("real-1"), vec![failure.clone()])]);
+        // What misses nothing does not make it a success.
+        plan.up_to_date = 3;
+        let mut run = Run::new(Rules { dry_run, ..Rules::default() }, at(0));
+        let actions = play(&mut run, &plan, good_answer);
+        (run, actions)
+    };
+    let (none, actions) = end_with(false, false);
+    assert_eq!(none.state(), RunState::Failed);
+    let stopped = none.stop.as_ref().unwrap().reason();
+    assert_eq!(stopped, format!("the only host, `real-1`, is not ready: access: {reason}"));
+    assert!(!actions.iter().any(|action| matches!(action, Action::OpenChange)), "{actions:?}");
+    assert_eq!(none.hosts[&id("real-1")].state, HostState::Skipped);
+
+    let (some, _) = end_with(true, false);
+    assert_eq!(some.state(), RunState::CompletedWithErrors);
+    let error = some.hosts[&id("real-1")].error.as_deref().unwrap();
+    assert_eq!(error, format!("not ready: access: {reason}"));
+    assert_eq!(end_with(true, true).0.state(), RunState::CompletedWithErrors, "a dry run reports it, too");
+}
+
+#[test]
 fn host_that_was_rolled_back_by_order_has_not_failed() {
     let (plan, mut run) = (simple_plan(), Run::new(Rules::default(), at(0)));
     let mut patched = 0;

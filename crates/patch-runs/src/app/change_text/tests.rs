@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use domain::{
     package::{OmitCause, OmittedUpdate, Packaging},
     plan::{Gate, Limits, Wave, WaveKind},
+    preflight::{PreflightCheck, PreflightFailure},
     strategy::Strategy,
     transaction::{Foreseen, Transaction},
     workflow::{HostCheck, HostTest, HostWorkflow, MaintenanceHooks, Rollback},
@@ -135,6 +136,7 @@ fn plan() -> Plan {
         snapshot_retention_hours: Some(72),
         staging_tests: vec![HostTest { name: "shop answers".to_owned(), check: HostCheck::Reachable }],
         unscanned: BTreeMap::from([(id("old-1"), "connection refused".to_owned())]),
+        not_ready: BTreeMap::new(),
         up_to_date: 4,
         notes: vec![],
     }
@@ -213,6 +215,26 @@ fn real_host_that_was_not_asked_is_said_to_be_unknown() {
     plan.targets.get_mut(&id("db-1")).unwrap().transaction =
         Foreseen::Unknown { reason: "no dnf 4".to_owned() };
     assert!(text(&plan).contains("along with these: no dnf 4"));
+    plan.targets.get_mut(&id("db-1")).unwrap().transaction = Foreseen::OwnCommand;
+    assert!(text(&plan).contains("NOT KNOWN"), "nobody knows what the policy's own command does");
+    assert!(text(&plan).contains("the transaction is not known in advance"));
+}
+
+#[test]
+fn host_that_is_not_ready_is_named_with_the_checks_that_it_fails() {
+    let mut plan = plan();
+    let failure = |check, reason: &str| PreflightFailure { check, reason: reason.to_owned() };
+    let failures = vec![
+        failure(PreflightCheck::Lock, "`apt-get` (process 7) has held the package lock"),
+        failure(PreflightCheck::Disk, &"`/` is full ".repeat(100)),
+    ];
+    plan.not_ready.insert(id("full-1"), failures);
+    let text = describe(&plan, None, "http://platform/patch/runs/1/plan");
+    assert!(
+        text.contains("SKIPPED, because they are not ready: 1 hosts\n  full-1: lock: `apt-get` (process 7)"),
+        "{text}"
+    );
+    assert!(text.len() < 6_000, "a long reason is cut: {}", text.len());
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiI
         retries: plan.limits.retries,
         forks: plan.limits.forks,
         unscanned: BTreeMap::new(),
+        not_ready: BTreeMap::new(),
         up_to_date: 0,
         soak_seconds: row.policy.soak_seconds,
         staging_tests: plan.staging_tests.clone(),

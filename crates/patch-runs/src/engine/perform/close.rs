@@ -40,7 +40,8 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let rolled_back =
         hosts().filter(|host| host.state == HostState::RolledBack && !host.has_failed()).count();
     let good = hosts().filter(|host| host.state == HostState::Succeeded).count() + rolled_back;
-    let unscanned = task.loaded.plan.as_deref().map_or(0, |plan| plan.unscanned.len());
+    let (unscanned, not_ready) =
+        task.loaded.plan.as_deref().map_or((0, 0), |plan| (plan.unscanned.len(), plan.not_ready.len()));
     let is_rollback =
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
     let incomplete = if is_rollback { 0 } else { count_incomplete(task) };
@@ -50,6 +51,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     let counts = [
         (skipped, "skipped"),
         (unscanned, "could not be scanned"),
+        (not_ready, "not ready"),
         (incomplete, "with updates that were left out"),
     ];
     let left_out: String = counts
@@ -105,6 +107,12 @@ async fn evidence(task: &Task<'_>) -> ApiResult<Value> {
     Ok(itsm_records::work_evidence(row, task.loaded.plan.as_deref(), &hosts))
 }
 
+/// The hosts that the run could not take into its plan. A dry run leaves nothing behind.
+fn left_behind(task: &Task<'_>) -> Vec<CiId> {
+    let plan = task.loaded.plan.as_deref().filter(|_| !task.loaded.row.dry_run);
+    plan.into_iter().flat_map(|plan| plan.unscanned.keys().chain(plan.not_ready.keys())).cloned().collect()
+}
+
 /// The hosts on which the plan leaves a selected fix missing.
 fn count_incomplete(task: &Task<'_>) -> usize {
     let targets = task.loaded.plan.as_deref().into_iter().flat_map(|plan| plan.targets.values());
@@ -117,23 +125,22 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let machine = &row.machine;
     let failed: Vec<CiId> =
         machine.hosts.iter().filter(|(_, host)| host.has_failed()).map(|(id, _)| id.clone()).collect();
-    let unscanned = task.loaded.plan.as_deref().map(|plan| &plan.unscanned).filter(|_| !row.dry_run);
-    let unscanned: Vec<CiId> = unscanned.into_iter().flatten().map(|(host, _)| host.clone()).collect();
+    let left_behind = left_behind(task);
     // A run that touches no host harms none.
     let by_fault = matches!(&machine.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }))
         && !row.dry_run
         && !machine.hosts.is_empty();
     let mut evidence = Evidence::default();
     let not_rebooted = reboots::still_due(task).await?;
-    if !failed.is_empty() || !unscanned.is_empty() || by_fault || !not_rebooted.is_empty() {
+    if !failed.is_empty() || !left_behind.is_empty() || by_fault || !not_rebooted.is_empty() {
         let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!(": {}", stop.reason()));
-        let lines = failed.iter().chain(&unscanned).filter_map(|host| {
+        let lines = failed.iter().chain(&left_behind).filter_map(|host| {
             let run = machine.hosts.get(host)?;
             Some(format!("{host}: {} ({})", run.error.as_deref().unwrap_or("failed"), run.state.name()))
         });
-        let skipped = match unscanned.len() {
+        let skipped = match left_behind.len() {
             0 => String::new(),
-            count => format!(", {count} could not be scanned"),
+            count => format!(", {count} could not be scanned or were not ready"),
         };
         let request = CreateIncident {
             short_description: itsm_records::line(&format!(
@@ -149,7 +156,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
                 "\n",
             ),
             severity: if by_fault { Severity::High } else { Severity::Medium },
-            ci_ids: failed.iter().chain(&unscanned).take(limits::CIS).cloned().collect(),
+            ci_ids: failed.iter().chain(&left_behind).take(limits::CIS).cloned().collect(),
             change_id: machine.change_id.clone(),
             correlation_id: Some(format!("run:{}", row.id)),
         };
@@ -159,7 +166,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     }
     let follows = plan_again(task).await?;
     evidence.log.extend(follows.iter().map(|text| (None, text.clone())));
-    let is_complete = failed.is_empty() && unscanned.is_empty();
+    let is_complete = failed.is_empty() && left_behind.is_empty();
     let outcome = outcome_text(machine, is_complete);
     let has_succeeded = machine.stop.is_none() && is_complete;
     let scope = if has_succeeded { row.policy.notices.success } else { row.policy.notices.failure };

@@ -20,6 +20,7 @@ use service_kit::ApiResult;
 
 use super::{
     hosts::{load_keys, playbook_timeout, run_over, targets_of},
+    plan::refused_update,
     reboots,
     step_tracker::StepTracker,
 };
@@ -36,6 +37,9 @@ use crate::{
 
 pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let plan = task.plan()?;
+    if let Some(reason) = refused_update(task.app, &plan.workflow) {
+        return Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)));
+    }
     let unfinished: BTreeSet<CiId> = hosts
         .iter()
         .filter(|host| task.loaded.row.machine.hosts.get(*host).is_some_and(|run| run.state.is_working()))
@@ -75,6 +79,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
             variables.set("pm_pre_downtime_commands", workflow.pre_downtime_commands.clone());
             variables.set("pm_pre_update_commands", workflow.pre_update_commands.clone());
             variables.set("pm_post_update_commands", workflow.post_update_commands.clone());
+            variables.set("pm_update_commands", workflow.update_commands.clone());
         },
     )
     .await?;

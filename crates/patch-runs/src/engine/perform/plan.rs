@@ -5,8 +5,9 @@ use domain::{
     package::OmittedUpdate,
     plan::Plan,
     policy::Policy,
+    preflight::failures_text,
     run::{Answer, Event},
-    workflow::RollbackPreference,
+    workflow::{HostWorkflow, RollbackPreference},
 };
 use futures::FutureExt;
 use planner::PlanRequest;
@@ -14,6 +15,7 @@ use service_kit::{ApiError, ApiResult};
 
 use crate::engine::Task;
 use crate::{
+    App,
     app::{
         plans::{self, PlannedRun},
         predictions,
@@ -28,11 +30,17 @@ const MOST_LEFT_OUT: usize = 10;
 
 pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let (row, app) = (&task.loaded.row, task.app);
-    let request = match gather(task, plans::Demand::AsPolicy, None).await? {
-        Ok(request) => request,
+    // A rollback runs no update.
+    if row.trigger != RunTrigger::Rollback
+        && let Some(reason) = refused_update(app, &row.policy.workflow)
+    {
+        return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason)));
+    }
+    let plans::Gathered { request, remarks } = match gather(task, plans::Demand::AsPolicy, None).await? {
+        Ok(gathered) => gathered,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
-    if request.targets.is_empty() && request.unscanned.is_empty() {
+    if request.targets.is_empty() && request.unscanned.is_empty() && request.not_ready.is_empty() {
         return Ok((
             Answer::NothingToDo,
             Evidence::logged("nothing to do: no selected host is missing a wanted update"),
@@ -64,6 +72,10 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let mut log: Vec<_> = skipped
         .map(|(host, reason)| (Some(host.clone()), format!("skipped: could not be scanned: {reason}")))
         .collect();
+    log.extend(plan.not_ready.iter().map(|(host, failures)| {
+        (Some(host.clone()), format!("skipped: not ready: {}", failures_text(failures)))
+    }));
+    log.extend(remarks);
     log.extend(plan.targets.iter().filter_map(|(host, target)| {
         Some((Some(host.clone()), format!("left out: {}", left_out_text(&target.omitted)?)))
     }));
@@ -76,6 +88,12 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
         ..Evidence::default()
     };
     Ok((Answer::Planned, evidence))
+}
+
+/// Why the policy's own update may not run: an administrator allows its programs no longer.
+pub(super) fn refused_update(app: &App, workflow: &HostWorkflow) -> Option<String> {
+    let (_, reason) = workflow.refused_update(&app.compliance.settings.update_programs)?;
+    Some(format!("the policy's own update is refused: {reason}"))
 }
 
 /// The fixes that a plan leaves missing on a host, and why; `None` if there are none.
@@ -96,7 +114,7 @@ pub(super) async fn gather(
     task: &Task<'_>,
     demand: plans::Demand,
     approved: Option<&Plan>,
-) -> ApiResult<Result<PlanRequest, String>> {
+) -> ApiResult<Result<plans::Gathered, String>> {
     let (row, app) = (&task.loaded.row, task.app);
     let input = plans::PlanInput::of_run(row);
     let run_dir = playbook::run_dir(app, row.id, task.pending.step);
@@ -107,7 +125,7 @@ pub(super) async fn gather(
     let freshness =
         plans::Freshness::Rescan { run: row, run_dir: &run_dir, demand, approved, announce: &announce };
     match plans::gather(app, &input, freshness).await {
-        Ok(request) => Ok(Ok(request)),
+        Ok(gathered) => Ok(Ok(gathered)),
         Err(error) if error.status() == axum::http::StatusCode::SERVICE_UNAVAILABLE => Err(error),
         Err(error) => Ok(Err(error.to_string())),
     }

@@ -9,7 +9,7 @@ use service_kit::ApiResult;
 use super::plan;
 use crate::{
     app::{
-        plans::Demand,
+        plans::{self, Demand},
         transition::{Evidence, LogLines},
     },
     engine::Task,
@@ -17,14 +17,15 @@ use crate::{
 
 pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let approved = task.plan()?;
-    let request = match plan::gather(task, Demand::Now, Some(approved)).await? {
-        Ok(request) => request,
+    let plans::Gathered { request, remarks } = match plan::gather(task, Demand::Now, Some(approved)).await? {
+        Ok(gathered) => gathered,
         Err(reason) => return Ok((Answer::Invalid { reason: reason.clone() }, Evidence::logged(reason))),
     };
     let made = plan::make(task, request).await?;
     let order = |packaging, one: &str, other: &str| advisories::compare(packaging, one, other).ok();
     let drift = PlanDrift::new(approved, &made.plan, task.loaded.row.policy.drift_tolerance, order);
-    let (answer, log) = conclude(&drift);
+    let (answer, mut log) = conclude(&drift);
+    log.splice(..0, remarks);
     Ok((answer, Evidence { drift: Some(drift), log, ..Evidence::default() }))
 }
 

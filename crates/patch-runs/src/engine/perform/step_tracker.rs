@@ -16,8 +16,9 @@ struct CurrentStep {
     tries: u32,
     /// The reason of a failure after which the workflow continues.
     passed_over: Option<String>,
-    /// What an operator should know of a step that succeeded.
+    /// What an operator should know of a step that succeeded, or why there was nothing to do.
     warning: Option<String>,
+    skipped: Option<String>,
     is_closed: bool,
 }
 
@@ -42,7 +43,15 @@ impl StepTracker {
         let mut records: Vec<StepRecord> = self.close(host).into_iter().collect();
         self.at.insert(
             host.clone(),
-            CurrentStep { step, worked: false, tries: 1, passed_over: None, warning: None, is_closed: false },
+            CurrentStep {
+                step,
+                worked: false,
+                tries: 1,
+                passed_over: None,
+                warning: None,
+                skipped: None,
+                is_closed: false,
+            },
         );
         records.push(self.record(host, step, HostStepState::Running, 1, None));
         records
@@ -57,6 +66,9 @@ impl StepTracker {
             member("pm_tries").and_then(|tries| tries.as_u64()).and_then(|tries| u32::try_from(tries).ok());
         at.tries = at.tries.max(tries.unwrap_or(1));
         at.worked |= !matches!(result.status, HostStatus::Skipped);
+        if matches!(result.status, HostStatus::Skipped) {
+            at.skipped.clone_from(&result.message);
+        }
         if let Some(warning) = member("pm_warning").and_then(|text| text.as_str()) {
             at.warning = Some(warning.to_owned());
         }
@@ -78,13 +90,14 @@ impl StepTracker {
     pub fn close(&mut self, host: &CiId) -> Option<StepRecord> {
         let at = self.at.get_mut(host).filter(|at| !at.is_closed)?;
         at.is_closed = true;
-        let (step, tries, detail, warning) = (at.step, at.tries, at.passed_over.take(), at.warning.take());
+        let (step, tries, detail) = (at.step, at.tries, at.passed_over.take());
+        let remark = if at.worked { at.warning.take() } else { at.skipped.take() };
         let state = match (&detail, at.worked) {
             (Some(_), _) => HostStepState::PassedOver,
             (None, true) => HostStepState::Succeeded,
             (None, false) => HostStepState::Skipped,
         };
-        let detail = detail.or(warning);
+        let detail = detail.or(remark);
         Some(self.record(host, step, state, tries, detail))
     }
 
@@ -152,6 +165,7 @@ mod tests {
         tracker.task_ended(&result(Drain, HostStatus::Skipped, json!({})));
         let records = tracker.task_started(&host(), Some(Update));
         assert_eq!(states(&records)[0], ("drain", HostStepState::Skipped));
+        assert_eq!(records[0].detail.as_deref(), Some("disk full"), "a skipped step says why");
         assert!(tracker.task_started(&host(), Some(Update)).is_empty(), "one step, several tasks");
         let failed =
             tracker.task_ended(&result(Update, HostStatus::Failed, json!({ "pm_tries": 3 }))).unwrap();

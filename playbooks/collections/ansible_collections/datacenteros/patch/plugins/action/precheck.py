@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.datacenteros.patch.plugins.module_utils.locks import is_scheduled
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.api import Api, segment
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
@@ -12,6 +13,9 @@ LOCK_TIMEOUT_SECONDS = 60
 
 
 class ActionModule(HostAction):
+    # Whether a package transaction of this run is under way already.
+    own_runs = False
+
     def perform(self):
         host = self._wait_for_lock()
         free = host["disk_free_percent"]
@@ -37,6 +41,10 @@ class ActionModule(HostAction):
         return {
             "pm_manager": "model" if self.settings.driver == "model" else host["packaging"],
             "pm_boot_id": host["boot_id"],
+            "pm_packaging": host["packaging"],
+            "pm_update_runs": self.own_runs,
+            "pm_locked": host["package_lock"] is not None,
+            "pm_database_problem": host["package_database_problem"],
             "pm_versions": {name: installed[name] for name in self.settings.updates},
         }
 
@@ -52,13 +60,14 @@ class ActionModule(HostAction):
 
     def _wait_for_lock(self):
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-        while (host := self.host.inspect())["package_lock"] is not None:
+        while (holder := (host := self.host.inspect())["package_lock"]) is not None:
             self.check_stop()
-            # The update waits for a transaction that this run began before a crash.
+            # The update waits for a transaction that this run began before a crash, and the download for timers of the host.
             own = self.host.last_transaction()[0] if self.settings.driver == "ssh" else None
-            if own is not None and own["state"] == "running":
+            self.own_runs = own is not None and own["state"] == "running"
+            if self.own_runs or is_scheduled(holder):
                 return host
             if time.monotonic() > deadline:
-                raise StepFailed(f"`{host['package_lock']}` holds the package lock")
+                raise StepFailed(f"{holder['text']} holds the package lock `{holder['path']}`")
             time.sleep(2)
         return host

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.datacenteros.patch.plugins.action.commands import check_command
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least
@@ -40,6 +41,8 @@ class ActionModule(HostAction):
 
     def _patch_host(self):
         settings = self.settings
+        if settings.update_commands:
+            return self._run_site_commands()
         is_planned = settings.selection == "planned"
         due = self._due() if is_planned else {}
         known = self.host.find_transaction(self.tries) if is_planned and not due else None
@@ -51,7 +54,7 @@ class ActionModule(HostAction):
             return self._nothing_due(known)
         order = {
             "packages": due, "removals": settings.removals, "selection": settings.selection,
-            "advisories": settings.advisories,
+            "advisories": settings.advisories, "refresh": not self.registered("download").get("pm_downloaded"),
         }
         transaction = self.host.begin_transaction(self.tries, order)
         result = _result(transaction)
@@ -61,6 +64,16 @@ class ActionModule(HostAction):
             found = self.installed.get(name)
             raise StepFailed(f"`{name}` is at {found} after the update; expected {wanted}", pm_changed=transaction["changed"])
         return result
+
+    def _run_site_commands(self):
+        """The site's own update. It may not bear a repetition, so one that was interrupted is not begun again."""
+        for argv in self.settings.update_commands:
+            check_command(argv)
+        order = {"mode": "commands", "commands": self.settings.update_commands}
+        if self.rule and self.rule.timeout_seconds:
+            # A little less than the step's own limit, so that the host ends the commands before the step ends.
+            order["timeout_seconds"] = max(1.0, self.rule.timeout_seconds - 5)
+        return _result(self.host.begin_once(self.tries, order))
 
     def _nothing_due(self, known):
         """Reports the result of a transaction from before a crash, and repairs an interrupted one, whose packages count

@@ -26,7 +26,14 @@ HISTORY = "/var/log/apt/history.log"
 class Dpkg:
     KIND = "dpkg"
     QUERY = "dpkg-query"
-    LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+    TOOL = "apt-get"
+    REFRESH = "apt-get update"
+    # The last two are those of the lists and of the downloaded files, for which apt does not wait.
+    LOCKS = (
+        "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock",
+    )
+    DOWNLOADS = "/var/cache/apt/archives"
+    DATABASE = "/var/lib/dpkg"
     # Exit statuses of a transaction that was done, and of one that must be started once more for the rest.
     DONE = (0,)
     AGAIN = ()
@@ -121,10 +128,11 @@ class Dpkg:
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Abbrev}\n"])
         return [line.split()[0] for line in out.splitlines() if line.rstrip("\n").endswith("R")]
 
-    def exact(self, wanted, tag, downgrade=False, removals=()):
-        """The command that brings installed packages to these versions, for every architecture. Without removals, apt itself
-        refuses to remove anything."""
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+        """The command that brings installed packages to these versions, for every architecture, or only downloads them.
+        Without removals, apt itself refuses to remove anything. It fetches no file that is `cached` anyway."""
         more = [] if removals else ["--no-remove"]
+        more += ["--download-only"] if download else []
         more += ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
         return [*APT, *self._tagged(tag), *more, "install", "--", *self._specifications(wanted)]
 
@@ -199,6 +207,17 @@ class Dpkg:
             return None
         mine = [entry for entry in entries if "PatchManager::Transaction={0} ".format(tag) in entry]
         return None if not mine else "\nEnd-Date:" in mine[-1] and "\nError:" not in mine[-1]
+
+    def most_files(self, names):
+        """The number of files of the largest of these installed packages: so many are written before the old ones go. `None`
+        when it is not known."""
+        wanted = {package["name"]: package["arch"] for package in self.installed() if package["name"] in names}
+        if not wanted:
+            return 0 if not names else None
+        named = [name if arch == "all" else "{0}:{1}".format(name, arch) for name, arch in sorted(wanted.items())]
+        code, out, _err = self.run(["dpkg-query", "-L", "--", *named])
+        counts = [len(part.splitlines()) for part in out.split("\n\n") if part.strip()]
+        return max(counts) if code == 0 and counts else None
 
     def needs_restarting(self):
         """dpkg has no such tool; packages write the distribution's marker."""

@@ -1,13 +1,12 @@
-"""What the package systems share: which one a host has, its locks, and differences between two inspections."""
+"""What the package systems share: which one a host has, its lists, and differences between two inspections."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
 
 from ansible_collections.datacenteros.patch.plugins.module_utils.dpkg import Dpkg
+from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
 from ansible_collections.datacenteros.patch.plugins.module_utils.rpm import Rpm
 from ansible_collections.datacenteros.patch.plugins.module_utils.zypper import Zypper
 
@@ -55,25 +54,10 @@ def os_release():
     return {key: value.strip("\"'") for key, value in pairs}
 
 
-def lock_holder(paths):
-    """Which of these locks another process holds; `None` when all are free."""
-    for path in paths:
-        try:
-            with open(path, "r+") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                fcntl.lockf(file, fcntl.LOCK_UN)
-        except BlockingIOError:
-            return path
-        except OSError:
-            continue
-    # dnf and zypper write their pid into a file instead of taking a lock.
-    for path in ("/var/cache/dnf/metadata_lock.pid", "/var/lib/dnf/rpmdb_lock.pid", "/run/zypp.pid"):
-        number = read(path).strip()
-        program = read("/proc/{0}/cmdline".format(number)) if number.isdigit() else ""
-        # PackageKit and YaST hold the lock of zypper, too.
-        if program and ("zypp" in path or "dnf" in program):
-            return path
-    return None
+def refresh_problem(system):
+    """Fetches the lists of the repositories; why that failed, or `None`."""
+    code, out, err = system.refresh()
+    return None if code == 0 else "the package lists cannot be refreshed: {0}".format(first_words(system.REFRESH, code, out + err, 600))
 
 
 def differences(before, after):

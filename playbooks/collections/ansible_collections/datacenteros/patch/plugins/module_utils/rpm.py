@@ -29,6 +29,8 @@ class Rpm:
     KIND = "rpm"
     QUERY = "rpm"
     LOCKS = ("/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock")
+    DOWNLOADS = "/var/cache/dnf"
+    DATABASE = "/var/lib/rpm"
     # Exit statuses of a transaction that was done, and of one that must be started once more for the rest.
     DONE = (0,)
     AGAIN = ()
@@ -36,6 +38,8 @@ class Rpm:
     def __init__(self, run):
         self.run = run
         self.dnf = next((tool for tool in ("dnf", "yum") if shutil.which(tool)), None)
+        self.TOOL = self.dnf or "dnf"
+        self.REFRESH = "{0} makecache".format(self.TOOL)
 
     def missing_tool(self):
         return None if self.dnf else "dnf"
@@ -146,10 +150,11 @@ class Rpm:
             self.run([self.dnf, "-y", "-q", "remove", "--duplicates"])
         return "completed what an interrupted rpm had left", self.database_problem()
 
-    def exact(self, wanted, tag, downgrade=False, removals=()):
-        """The command that brings installed packages to these versions, for every architecture. It removes, or replaces by
-        their successors, only these packages."""
-        arguments = ["-y", "-q", self._tagged(tag), "downgrade" if downgrade else "install", *_operands(self._specifications(wanted))]
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+        """The command that brings installed packages to these versions, for every architecture, or only downloads them. It
+        removes, or replaces by their successors, only these packages. With `cached` it needs no network."""
+        options = ["-y", "-q", self._tagged(tag), *(["--downloadonly"] if download else []), *(["-C"] if cached else [])]
+        arguments = [*options, "downgrade" if downgrade else "install", *_operands(self._specifications(wanted))]
         python = None if downgrade else self._python()
         return [self.dnf, *arguments] if python is None else dnf_transaction.command(python, arguments, removals)
 
@@ -215,6 +220,19 @@ class Rpm:
             return None
         # 1 is `done`.
         return None if row is None else row[0] == 1
+
+    def most_files(self, names):
+        """The number of files of the largest of these installed packages; `None` when it is not known."""
+        names = _operands(names)
+        if not names:
+            return 0
+        code, out, _err = self.run(["rpm", "-q", "--qf", "[%{NAME}\n]", *names])
+        if code != 0:
+            return None
+        counts = {}
+        for line in out.splitlines():
+            counts[line] = counts.get(line, 0) + 1
+        return max(counts.values()) if counts else 0
 
     def needs_restarting(self):
         """The answer of the package system's own tool: `yes`, `no`, `failed`; `None` without the tool."""

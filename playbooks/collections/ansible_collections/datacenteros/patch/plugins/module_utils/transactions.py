@@ -8,17 +8,20 @@ import subprocess
 import time
 
 from ansible_collections.datacenteros.patch.plugins.module_utils.detached import Detached
+from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
+from ansible_collections.datacenteros.patch.plugins.module_utils.locks import lock_holder, patience
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
     differences,
-    lock_holder,
     package_system,
+    refresh_problem,
     versions,
 )
 
 FOLDER = "/var/lib/patch-manager/transactions"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,199}\Z")
-LOCK_TIMEOUT_SECONDS = 120
+LONGEST_FAILURE = 1000
+VERBS = ("install", "upgrade", "downgrade")
 
 
 class Transaction(Detached):
@@ -39,12 +42,23 @@ class Transaction(Detached):
         Work(self, order, record).perform()
 
 
+def running_transactions(folder=FOLDER):
+    """Names of the platform's transactions that run on this host now; `None` if their records cannot be read."""
+    try:
+        names = sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return None
+    records = ((name, Detached(folder, name).read()) for name in names)
+    return [name for name, record in records if record is not None and record["state"] == "running"]
+
+
 class Work:
-    """Repair, refresh, install; the versions before and after show what changed."""
+    """Repair, refresh, install, or only refresh and download; the versions before and after show what changed."""
 
     def __init__(self, transaction, order, record):
         self.transaction, self.order, self.record = transaction, order, record
-        self.output = ""
         self.system = package_system(self._run)
 
     def perform(self):
@@ -62,21 +76,24 @@ class Work:
         self.transaction.store(self.record)
 
     def _work(self):
-        holder = self._wait_for_lock()
-        if holder:
-            return "another program has held the package lock `{0}` for more than {1} s".format(holder, LOCK_TIMEOUT_SECONDS)
+        occupied = self._wait_for_lock()
+        if occupied:
+            return occupied
         if self.record["before"] is None:
             self.record["before"] = versions(self.system.installed())
+        if self.order["mode"] == "download":
+            return self._refresh() or self._download()
         self._phase("repairing")
         self.record["repaired"], problem = self.system.repair()
         if problem:
             return "the package database is damaged and cannot be repaired: {0}".format(problem)
         if self.order["mode"] == "repair":
             return None
-        self._phase("refreshing")
-        code = self.system.refresh()[0]
-        if code != 0:
-            return "the package lists cannot be refreshed: {0}".format(self._failure_output(code))
+        if self.order["mode"] == "commands":
+            return self._run_commands()
+        failure = self._refresh() if self.order.get("refresh", True) else None
+        if failure:
+            return failure
         self._phase("installing")
         command, reason = self._command()
         if command is not None and self._is_planned():
@@ -85,10 +102,49 @@ class Work:
             return reason
         # What the package manager's history says about an interrupted attempt; only for operators.
         self.record["was_done"] = self.system.was_done(self.transaction.name)
-        code = self.run_logged(command)[0]
+        return self._run_command(command)
+
+    def _refresh(self):
+        self._phase("refreshing")
+        return refresh_problem(self.system)
+
+    def _download(self):
+        """Fetches the files of the update, so that it needs no network while services are stopped."""
+        if not self.order["packages"]:
+            return None
+        self._phase("downloading")
+        order = self.order
+        command = self.system.exact(order["packages"], self.transaction.name, removals=order["removals"], download=True)
+        return self._run_command(command)
+
+    def _run_commands(self):
+        """The site's own update. What it changes shows in the packages before and after it."""
+        self._phase("running")
+        seconds = self.order["timeout_seconds"]
+        deadline = time.monotonic() + seconds
+        for argv in self.order["commands"]:
+            left = deadline - time.monotonic()
+            limit = ["timeout", "--kill-after=10", "--", "{0:.1f}".format(max(left, 0.1))] if seconds else []
+            try:
+                code, out, err = self.run_logged([*limit, *argv])
+            except OSError as error:
+                return "`{0}` cannot be run: {1}".format(argv[0], error.strerror)
+            if code == 124 and limit:
+                return "`{0}` did not end within {1:g} s".format(argv[0], seconds)
+            if code != 0:
+                return first_words("`{0}` ended with exit status {1}".format(" ".join(argv), code), code, err or out, LONGEST_FAILURE)
+        return None
+
+    def _run_command(self, command):
+        code, out, err = self.run_logged(command)
         if code in self.system.AGAIN:
-            code = self.run_logged(command)[0]
-        return None if code in self.system.DONE else self._failure_output(code)
+            code, out, err = self.run_logged(command)
+        return None if code in self.system.DONE else first_words(self._name(command), code, out + err, LONGEST_FAILURE)
+
+    def _name(self, command):
+        """`apt-get install`: dnf may run inside a program of the platform."""
+        verb = next((word for word in command if word in VERBS), "")
+        return "{0} {1}".format(self.system.TOOL, verb).strip()
 
     def _command(self):
         order = self.order
@@ -97,18 +153,24 @@ class Work:
         if order["selection"] == "planned":
             if not order["packages"]:
                 return None, None
-            return self.system.exact(order["packages"], self.transaction.name, removals=order["removals"]), None
+            cached = not order.get("refresh", True)
+            return self.system.exact(order["packages"], self.transaction.name, removals=order["removals"], cached=cached), None
         return self.system.selected(order["selection"], order["advisories"], self.transaction.name)
 
     def _is_planned(self):
         return self.order["mode"] == "upgrade" and self.order["selection"] == "planned"
 
     def _wait_for_lock(self):
-        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        """Why the locks did not become free in time."""
+        began = time.monotonic()
         while True:
             holder = lock_holder(self.system.LOCKS)
-            if holder is None or time.monotonic() > deadline:
-                return holder
+            if holder is None:
+                return None
+            if time.monotonic() - began > patience(holder):
+                return "{0} has held the package lock `{1}` for more than {2} s".format(
+                    holder["text"], holder["path"], patience(holder)
+                )
             time.sleep(1)
 
     def _phase(self, phase):
@@ -121,7 +183,6 @@ class Work:
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **ENVIRONMENT},
         )
         out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
-        self.output = out + err
         return done.returncode, out, err
 
     def run_logged(self, argv):
@@ -129,10 +190,3 @@ class Work:
         code, out, err = self._run(argv)
         print(out + err, flush=True)
         return code, out, err
-
-    def _failure_output(self, code):
-        """The lines that name the error, or the last lines."""
-        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
-        named = [line for line in lines if re.match(r"(E:|Error|dpkg: error|Failed|Unable|No match|nothing provides|Problem|No provider)", line)]
-        text = "; ".join((named or lines)[-6:])
-        return text[-1500:] or "exit status {0}".format(code)

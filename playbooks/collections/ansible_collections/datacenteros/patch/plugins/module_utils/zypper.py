@@ -22,10 +22,16 @@ NO_REPOSITORY = "(System Packages)"
 
 
 class Zypper(Rpm):
+    TOOL = "zypper"
+    REFRESH = "zypper refresh"
+    DOWNLOADS = "/var/cache/zypp"
     # A reboot that zypper asks for is not a failure: the workflow decides about reboots.
     DONE = (0, REBOOT_NEEDED, UPDATED_ITSELF)
     # zypper first updates only itself, and wants to be called again for the rest.
     AGAIN = (UPDATED_ITSELF,)
+
+    def __init__(self, run):
+        self.run = run
 
     def missing_tool(self):
         return None if shutil.which("zypper") else "zypper"
@@ -106,9 +112,10 @@ class Zypper(Rpm):
         """zypper allows several versions only of packages that may have them."""
         return []
 
-    def exact(self, wanted, tag, downgrade=False, removals=()):
-        """The command that brings installed packages to these versions, for every architecture."""
-        more = ["--oldpackage"] if downgrade else []
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+        """The command that brings installed packages to these versions, for every architecture, or only downloads them. What was
+        downloaded is used by itself."""
+        more = [*(["--oldpackage"] if downgrade else []), *(["--download-only"] if download else [])]
         return [*CACHED, *_tagged(tag), *_install(more), "--", *self._specifications(wanted)]
 
     def refusal(self, wanted, removals):
@@ -175,7 +182,7 @@ def _complaints(tree):
     """What zypper says is wrong: its errors, and the conflicts that it asks about."""
     said = [message.text for message in tree.iter("message") if message.get("type") == "error"]
     said += [description.text for description in tree.iter("description") if (description.text or "").startswith("Problem:")]
-    return "\n".join(text for text in said if text)
+    return "\n".join("; ".join(line.strip() for line in text.splitlines()) for text in said if text)
 
 
 def _transaction(summary):

@@ -46,12 +46,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.datacenteros.patch.plugins.module_utils.deleted_files import stale_services
+from ansible_collections.datacenteros.patch.plugins.module_utils.locks import lock_holder
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
-    lock_holder,
     os_release,
     package_system,
     read,
+    refresh_problem,
 )
 from ansible_collections.datacenteros.patch.plugins.module_utils.repositories import enabled_modules, repositories
 
@@ -149,11 +150,9 @@ class Inspection:
         missing = self.system.missing_tool()
         if missing:
             self.module.fail_json(msg="the host has no {0}, so the packages on offer cannot be read".format(missing))
-        code, out, err = self.system.refresh()
-        if code != 0:
-            lines = [line for line in (out + err).splitlines() if line.startswith(("E:", "Error", "W:"))]
-            problem = "; ".join(lines or (out + err).splitlines()[-3:])[-800:]
-            self.module.fail_json(msg="the package lists cannot be refreshed: {0}".format(problem))
+        problem = refresh_problem(self.system)
+        if problem:
+            self.module.fail_json(msg=problem)
 
     def service(self, name):
         """The service; `None` for a unit that does not exist."""

@@ -18,14 +18,28 @@ options:
     type: bool
     default: false
   mode:
-    description: What to do after an interrupted package database is repaired.
+    description: What to do after an interrupted package database is repaired. C(download) repairs and installs nothing,
+      C(commands) runs I(commands) instead of the package manager.
     type: str
-    choices: [upgrade, downgrade, repair]
+    choices: [upgrade, downgrade, repair, download, commands]
     default: upgrade
   packages:
     description: Names of installed packages and the versions to bring them to.
     type: dict
     default: {}
+  commands:
+    description: Argument lists that run one after the other until one fails. No shell reads them.
+    type: list
+    elements: list
+    default: []
+  timeout_seconds:
+    description: How long all I(commands) together may take; 0 for no limit.
+    type: float
+    default: 0
+  refresh:
+    description: Whether to fetch the repositories' lists before an upgrade; not needed after a download.
+    type: bool
+    default: true
   removals:
     description: Names of packages that an upgrade to I(packages) may remove. The host refuses to remove any other.
     type: list
@@ -101,7 +115,10 @@ def main():
         argument_spec={
             "name": {"type": "str", "required": True},
             "begin": {"type": "bool", "default": False},
-            "mode": {"type": "str", "choices": ["upgrade", "downgrade", "repair"], "default": "upgrade"},
+            "mode": {"type": "str", "choices": ["upgrade", "downgrade", "repair", "download", "commands"], "default": "upgrade"},
+            "commands": {"type": "list", "elements": "list", "default": []},
+            "timeout_seconds": {"type": "float", "default": 0.0},
+            "refresh": {"type": "bool", "default": True},
             "packages": {"type": "dict", "default": {}},
             "removals": {"type": "list", "elements": "str", "default": []},
             "undo": {"type": "list", "elements": "str", "default": []},
@@ -147,7 +164,9 @@ def begin(module, transaction, parameters):
             raise ValueError("`{0}` is not a valid advisory id".format(advisory))
     transaction.begin({
         "mode": parameters["mode"], "packages": packages, "selection": parameters["selection"],
-        "advisories": parameters["advisories"], "removals": parameters["removals"],
+        "advisories": parameters["advisories"], "removals": parameters["removals"], "refresh": parameters["refresh"],
+        "commands": [[str(word) for word in argv] for argv in parameters["commands"]],
+        "timeout_seconds": parameters["timeout_seconds"],
     })
 
 

@@ -15,7 +15,7 @@ from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import (
 )
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.model_host import ModelHost
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.settings import Settings
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.ssh_host import SshHost, explain
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.ssh_host import SshHost, unreachable_reason
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.steps import rule_of
 
 
@@ -43,10 +43,8 @@ class HostAction(ActionBase):
             result.update(failed=True, pm_stopped=True, msg="the run was asked to stop before this step")
         except Superseded as error:
             result.update(failed=True, pm_stopped=True, pm_superseded=True, msg=str(error))
-        except AnsibleConnectionFailure as error:
-            result.update(unreachable=True, msg=explain(str(error), self.task_vars))
-        except HostUnreachable as error:
-            result.update(unreachable=True, msg=f"the host does not answer: {error}")
+        except (AnsibleConnectionFailure, HostUnreachable) as error:
+            result.update(unreachable=True, msg=unreachable_reason(error, self.task_vars))
         except StepFailed as error:
             result.update(self._failed(error), **error.facts)
         if step is not None:

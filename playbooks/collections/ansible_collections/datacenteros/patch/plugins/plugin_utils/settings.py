@@ -25,6 +25,8 @@ VARIABLES = {
     # The names of pm_updates in lists of those that belong together, and whether the policy allows to remove other packages.
     "pm_update_groups": (list, []),
     "pm_allow_removals": (bool, False),
+    # Whether preflight fetches the lists of the repositories, which proves that they answer.
+    "pm_refresh": (bool, False),
     # Services that are stopped for the work and must be healthy afterwards.
     "pm_services": (list, []),
     # `never`, `listed` (pm_services and pm_restart_service_names) or `all`: the services to restart that run deleted files.
@@ -66,6 +68,8 @@ VARIABLES = {
     "pm_pre_downtime_commands": (list, []),
     "pm_pre_update_commands": (list, []),
     "pm_post_update_commands": (list, []),
+    # Of the site's own, instead of the update to the versions of pm_updates.
+    "pm_update_commands": (list, []),
     # While this file exists, no further step begins.
     "pm_stop_file": (str, ""),
     # Socket on the controller that answers what the platform's own rules decide, such as whether a host needs a reboot.

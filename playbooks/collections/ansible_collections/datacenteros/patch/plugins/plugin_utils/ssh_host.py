@@ -13,6 +13,9 @@ QUERY_SECONDS = 5
 # A call that failed after this time failed because ssh's keep-alives had no answer for nine seconds.
 SILENCE_SECONDS = 8
 SILENCES = ("not responding", "timed out")
+# Characters of what a command said, and of a command, in a message.
+LONGEST_SAID = 1000
+LONGEST_COMMAND = 200
 # Failures that another try does not change.
 REFUSALS = ("Host key verification failed", "Permission denied", "Too many authentication failures")
 
@@ -60,9 +63,13 @@ class SshHost(Host):
         try:
             result = self._module("ansible.builtin.command", {"argv": [*limit, *argv]})
         except StepFailed as error:
-            if error.facts.get("pm_code") == 124 and limit:
+            code = error.facts.get("pm_code")
+            if code == 124 and limit:
                 raise StepFailed(f"`{argv[0]}` did not end within {timeout_seconds:g} s") from None
-            raise
+            if code is None:
+                raise StepFailed(f"`{shown(argv)}` cannot be run: {error}", **error.facts) from None
+            said = error.facts.get("pm_said")
+            raise StepFailed(f"`{shown(argv)}` ended with exit status {code}{': ' + said if said else ''}", pm_code=code) from None
         return (result.get("stdout") or "")[-2000:]
 
     def find_transaction(self, number=1):
@@ -83,9 +90,24 @@ class SshHost(Host):
                 return transaction
         raise StepFailed("the package transaction was interrupted three times; check the host")
 
+    def begin_once(self, number, order):
+        """Begins work that is never repeated, and follows it to its end."""
+        name = self.transaction_name(number)
+        known = self._packages({"name": name, "wait_seconds": 0})
+        if known is None:
+            known = self._packages({"name": name, "begin": True, "wait_seconds": QUERY_SECONDS, **order})
+        ended = self._until_ended(known, name)
+        if ended is None or ended["state"] == "interrupted":
+            raise StepFailed("the host stopped in the middle of the update; it is not repeated: check the host")
+        return ended
+
     def foresee(self, packages):
         """What the package manager would do to bring these packages to these versions; changes nothing."""
         return self._module("datacenteros.patch.foresee", {"packages": packages})["foreseen"]
+
+    def preflight(self, packages, refresh):
+        """What decides whether the host is ready for an update of these packages."""
+        return self._module("datacenteros.patch.preflight", {"packages": packages, "refresh": refresh})["facts"]
 
     def reboot(self, boot_id):
         """Returns when the host is back: Ansible's own action sends the reboot and waits."""
@@ -124,7 +146,7 @@ class SshHost(Host):
         deadline = time.monotonic() + self.settings.patch_timeout_seconds
         while (holder := self.inspect(packages=False)["package_lock"]) is not None:
             if time.monotonic() > deadline:
-                raise StepFailed(f"`{holder}` still holds the package lock")
+                raise StepFailed(f"{holder['text']} still holds the package lock `{holder['path']}`")
             time.sleep(2)
         return transaction
 
@@ -158,13 +180,13 @@ class SshHost(Host):
             raise
         except AnsibleError as error:
             # The host answers, but the module could not start there.
-            raise StepFailed(_reason(name, {"msg": str(error)}, self.task_vars)) from error
+            raise _failure(name, {"msg": str(error)}, self.task_vars) from error
         if result.get("unreachable"):
             raise HostUnreachable(str(result.get("msg", "no answer over SSH")))
         if result.get("superseded"):
             raise Superseded(str(result.get("msg")))
         if result.get("failed"):
-            raise StepFailed(_reason(name, result, self.task_vars), pm_code=result.get("rc"))
+            raise _failure(name, result, self.task_vars)
         return result
 
 
@@ -184,13 +206,39 @@ def explain(message, task_vars):
     return f"the host does not answer: {'; '.join(lines)[-500:]}"
 
 
-def _reason(name, result, task_vars):
-    parts = [str(result.get("msg") or f"{name} failed")]
-    parts.extend(str(result[key])[-1000:] for key in ("stderr", "module_stderr", "module_stdout") if result.get(key))
-    text = ": ".join(parts)
+def unreachable_reason(error, task_vars):
+    """Why a host does not answer, in words that say what to do."""
+    if isinstance(error, AnsibleConnectionFailure):
+        return explain(str(error), task_vars)
+    return f"the host does not answer: {error}"
+
+
+def shown(argv):
+    """A command as one line, with its first words."""
+    line = " ".join(str(word) for word in argv)
+    return line if len(line) <= LONGEST_COMMAND else line[:LONGEST_COMMAND] + "…"
+
+
+def _failure(name, result, task_vars):
+    """Why a module failed. `pm_check` is the check of preflight that finds it, `pm_said` what a command said first."""
+    said = [str(result[key]).strip() for key in ("stderr", "module_stderr", "module_stdout", "stdout") if result.get(key)]
+    text = ": ".join([str(result.get("msg") or f"{name} failed"), *(part[:LONGEST_SAID] for part in said[:3])])
+    message = str(result.get("msg") or "")
+    first = "; ".join(said[0].splitlines()[:4]) if said else message.replace("non-zero return code", "")
+    facts = {"pm_code": result.get("rc"), "pm_said": first[:LONGEST_SAID]}
+    user = task_vars.get("ansible_user")
+    if "Incorrect sudo password" in text:
+        return StepFailed(f"user `{user}` cannot become root with the password from the Vault", pm_check="sudo", **facts)
     if "Missing sudo password" in text or "a password is required" in text:
-        return f"user `{task_vars.get('ansible_user')}` cannot become root without a password; allow it in sudoers (NOPASSWD)"
-    return text
+        reason = (
+            f"user `{user}` cannot become root without a password; allow it in sudoers (NOPASSWD), or store the password in the Vault"
+        )
+        return StepFailed(reason, pm_check="sudo", **facts)
+    # A module that ran has an answer of its own; a shell that finds no interpreter ends with one of these.
+    if result.get("rc") in (126, 127) and "module_stdout" in result or "interpreter" in text:
+        reason = f"Python cannot be started on the host; install it, or set the attribute `python` of the host: {text}"
+        return StepFailed(reason, pm_check="python", **facts)
+    return StepFailed(text, **facts)
 
 
 def _offset_ms(clock, asked, answered):
