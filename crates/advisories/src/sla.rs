@@ -33,6 +33,18 @@ impl SlaPolicy {
         if exploited { by_severity.min(self.exploited_days) } else { by_severity }
     }
 
+    /// The times that are longer in `after`, one sentence each: whatever is overdue by these levels may not be by those.
+    pub fn weakened_by(&self, after: &Self) -> Vec<String> {
+        let times = [
+            ("exploited_days", self.exploited_days, after.exploited_days),
+            ("critical_days", self.critical_days, after.critical_days),
+            ("high_days", self.high_days, after.high_days),
+            ("other_days", self.other_days, after.other_days),
+        ];
+        let longer = times.into_iter().filter(|(_, old, new)| new > old);
+        longer.map(|(name, old, new)| format!("`{name}` rises from {old} to {new}")).collect()
+    }
+
     /// The instant at which the fix becomes overdue, at most the end of the calendar.
     pub fn due(&self, published: DateTime<Utc>, severity: Severity, exploited: bool) -> DateTime<Utc> {
         let days = TimeDelta::days(i64::from(self.days(severity, exploited)));
@@ -57,6 +69,20 @@ mod tests {
         assert_eq!(policy.due(published, Severity::Low, true), at("2026-03-24T00:00:00Z"));
         assert_eq!(policy.due(published, Severity::High, false), at("2026-04-09T00:00:00Z"));
         assert_eq!(policy.due(published, Severity::Unknown, false), at("2026-06-08T00:00:00Z"));
+    }
+
+    #[test]
+    fn longer_times_weaken_and_shorter_ones_do_not() {
+        let policy = SlaPolicy::default();
+        let shorter = SlaPolicy { exploited_days: 3, other_days: 89, ..policy };
+        assert_eq!(policy.weakened_by(&shorter), Vec::<String>::new());
+        assert_eq!(
+            shorter.weakened_by(&policy),
+            ["`exploited_days` rises from 3 to 14", "`other_days` rises from 89 to 90"]
+        );
+        // One shorter time does not make up for a longer one.
+        let both = SlaPolicy { critical_days: 1, high_days: 31, ..policy };
+        assert_eq!(policy.weakened_by(&both), ["`high_days` rises from 30 to 31"]);
     }
 
     #[test]

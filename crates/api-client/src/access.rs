@@ -1,9 +1,9 @@
 //! Tokens, people, proposals and the audit log, the same at every service.
 
 use api_types::access::{
-    ApproverInfo, AuditRecord, Confirmed, CreateToken, IssuedToken, Person, Proposal, PutPerson, Token,
+    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Outcome, Person, Proposal,
+    PutPerson, Token,
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::client::{ClientError, service_client};
@@ -12,18 +12,15 @@ service_client! {
     AccessClient, "patch-manager"
 }
 
-/// What became of a write that a second person may have to confirm.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Outcome<T> {
-    Done(T),
-    Proposed(Proposal),
-}
-
 impl AccessClient {
     /// Issues a token; its secret is in this answer only.
     pub async fn create_token(&self, request: &CreateToken) -> Result<Outcome<IssuedToken>, ClientError> {
         self.0.post("/access/tokens", request).await
+    }
+
+    /// Replaces the own token of an agent; the new secret is in this answer only.
+    pub async fn rotate_token(&self) -> Result<IssuedToken, ClientError> {
+        self.0.post("/access/tokens/rotate", &()).await
     }
 
     /// Newest first, up to `most`.
@@ -72,6 +69,13 @@ impl AccessClient {
 
     pub async fn reject_proposal(&self, id: Uuid) -> Result<Proposal, ClientError> {
         self.0.post(&format!("/access/proposals/{id}/reject"), &()).await
+    }
+
+    /// Checks the audit log of the service against its chain, from after this position on.
+    pub async fn check_audit(&self, after: i64, limit: Option<u32>) -> Result<AuditCheck, ClientError> {
+        let mut filter = vec![("after", after.to_string())];
+        filter.extend(limit.map(|limit| ("limit", limit.to_string())));
+        self.0.get("/access/audit/check", &filter).await
     }
 
     /// Newest first, up to `most`; `filter` takes `object`.

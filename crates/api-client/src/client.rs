@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api_types::{page::Page, problem::Problem};
+use api_types::{access::Outcome, page::Page, problem::Problem};
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -245,6 +245,15 @@ impl Client {
 
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.send(Method::DELETE, path, |request| request).await.map(drop)
+    }
+
+    /// Deletes what a second person may have to agree on.
+    pub async fn delete_or_propose(&self, path: &str) -> Result<Outcome<()>, ClientError> {
+        let response = self.send(Method::DELETE, path, |request| request).await?;
+        if response.status() == StatusCode::ACCEPTED {
+            return Ok(Outcome::Proposed(self.read(response).await?));
+        }
+        Ok(Outcome::Done(()))
     }
 
     fn url(&self, path: &str) -> String {

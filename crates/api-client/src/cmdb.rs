@@ -1,5 +1,6 @@
 //! The CMDB: configuration items, relationships, maintenance, the graph, the Ansible inventory.
 
+use api_types::access::Outcome;
 use api_types::cmdb::{
     Ci, CiChanges, CreateCi, CreateRelationship, Graph, GraphQuery, HistoryEntry, Impact, ImportReport,
     PatchState, Relationship, SetMaintenance, Sync, UpdateCi,
@@ -95,7 +96,7 @@ impl CmdbClient {
         self.0.put(&format!("/cmdb/cis/{id}/maintenance"), request).await
     }
 
-    pub async fn set_patch_state(&self, id: &CiId, request: &PatchState) -> Result<Ci, ClientError> {
+    pub async fn set_patch_state(&self, id: &CiId, request: &PatchState) -> Result<Outcome<Ci>, ClientError> {
         self.0.put(&format!("/cmdb/cis/{id}/patch-state"), request).await
     }
 

@@ -1,12 +1,15 @@
 //! The ITSM service: changes, incidents, problems, notifications.
 
-use api_types::itsm::{
-    Change, CloseChange, Conflicts, CreateChange, CreateIncident, CreateNotification, CreateProblem, Decide,
-    ExecuteChange, Incident, Notification, Problem, PutTemplate, ResolveIncident, ReviewChange, Template,
-    UpdateChange, UpdateIncident, UpdateProblem,
+use api_types::{
+    access::Outcome,
+    itsm::{
+        Change, CloseChange, Conflicts, CreateChange, CreateIncident, CreateNotification, CreateProblem,
+        Decide, ExecuteChange, Incident, Notification, Problem, PutTemplate, ResolveIncident, ReviewChange,
+        Template, UpdateChange, UpdateIncident, UpdateProblem,
+    },
 };
 use domain::ids::ChangeId;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -69,15 +72,27 @@ impl ItsmClient {
         self.verb(id, "execute", request).await
     }
 
-    pub async fn complete_change(&self, id: &ChangeId, request: &CloseChange) -> Result<Change, ClientError> {
+    pub async fn complete_change(
+        &self,
+        id: &ChangeId,
+        request: &CloseChange,
+    ) -> Result<Outcome<Change>, ClientError> {
         self.verb(id, "complete", request).await
     }
 
-    pub async fn fail_change(&self, id: &ChangeId, request: &CloseChange) -> Result<Change, ClientError> {
+    pub async fn fail_change(
+        &self,
+        id: &ChangeId,
+        request: &CloseChange,
+    ) -> Result<Outcome<Change>, ClientError> {
         self.verb(id, "fail", request).await
     }
 
-    pub async fn cancel_change(&self, id: &ChangeId, request: &CloseChange) -> Result<Change, ClientError> {
+    pub async fn cancel_change(
+        &self,
+        id: &ChangeId,
+        request: &CloseChange,
+    ) -> Result<Outcome<Change>, ClientError> {
         self.verb(id, "cancel", request).await
     }
 
@@ -187,7 +202,12 @@ impl ItsmClient {
         self.0.post(&format!("/itsm/notifications/{id}/resend"), &json!({})).await
     }
 
-    async fn verb(&self, id: &ChangeId, verb: &str, body: &impl Serialize) -> Result<Change, ClientError> {
+    async fn verb<T: DeserializeOwned>(
+        &self,
+        id: &ChangeId,
+        verb: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         self.0.post(&format!("/itsm/changes/{id}/{verb}"), body).await
     }
 }

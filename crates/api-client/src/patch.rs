@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_types::access::Outcome;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy, AskFreezes,
     Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
@@ -45,7 +46,10 @@ impl PatchClient {
         self.0.get("/patch/service-levels", &[]).await
     }
 
-    pub async fn set_service_levels(&self, levels: &ServiceLevels) -> Result<ServiceLevels, ClientError> {
+    pub async fn set_service_levels(
+        &self,
+        levels: &ServiceLevels,
+    ) -> Result<Outcome<ServiceLevels>, ClientError> {
         self.0.put("/patch/service-levels", levels).await
     }
 
@@ -383,7 +387,10 @@ impl PatchClient {
         self.0.post(&format!("/patch/advisories/{}/remediate", segment(id)), request).await
     }
 
-    pub async fn create_exception(&self, request: &CreateException) -> Result<Exception, ClientError> {
+    pub async fn create_exception(
+        &self,
+        request: &CreateException,
+    ) -> Result<Outcome<Exception>, ClientError> {
         self.0.post("/patch/exceptions", request).await
     }
 
@@ -399,7 +406,7 @@ impl PatchClient {
         self.0.delete(&format!("/patch/exceptions/{id}")).await
     }
 
-    pub async fn create_calendar(&self, request: &CreateCalendar) -> Result<Calendar, ClientError> {
+    pub async fn create_calendar(&self, request: &CreateCalendar) -> Result<Outcome<Calendar>, ClientError> {
         self.0.post("/patch/calendars", request).await
     }
 
@@ -421,8 +428,8 @@ impl PatchClient {
         self.0.get_all("/patch/calendars", &[], most).await
     }
 
-    pub async fn delete_calendar(&self, id: Uuid) -> Result<(), ClientError> {
-        self.0.delete(&format!("/patch/calendars/{id}")).await
+    pub async fn delete_calendar(&self, id: Uuid) -> Result<Outcome<()>, ClientError> {
+        self.0.delete_or_propose(&format!("/patch/calendars/{id}")).await
     }
 
     async fn steer(&self, id: RunId, verb: &str, request: &Steer) -> Result<RunSummary, ClientError> {

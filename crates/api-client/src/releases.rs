@@ -1,5 +1,6 @@
 //! Product releases and customers of the patch-manager.
 
+use api_types::access::Outcome;
 use api_types::patch::{
     ApplyConfig, ConfigDiff, CreateRelease, CustomerDeployment, CustomerHealthDetail, CustomerRating,
     DeployRelease, EmergencyRelease, IssueReport, MetricsReport, PlanRelease, RateRelease, RegisterLine,
@@ -45,12 +46,12 @@ impl ReleasesClient {
         slug: &CiId,
         changes: &Value,
         etag: Option<&str>,
-    ) -> Result<StoredCustomer, ClientError> {
+    ) -> Result<Outcome<StoredCustomer>, ClientError> {
         self.0.patch(&format!("/patch/customers/{slug}"), changes, etag).await
     }
 
-    pub async fn delete_customer(&self, slug: &CiId) -> Result<(), ClientError> {
-        self.0.delete(&format!("/patch/customers/{slug}")).await
+    pub async fn delete_customer(&self, slug: &CiId) -> Result<Outcome<()>, ClientError> {
+        self.0.delete_or_propose(&format!("/patch/customers/{slug}")).await
     }
 
     pub async fn get_customer_health(&self, slug: &CiId) -> Result<CustomerHealthDetail, ClientError> {
@@ -74,7 +75,10 @@ impl ReleasesClient {
         self.0.get("/patch/release-policies", &[]).await
     }
 
-    pub async fn apply_release_config(&self, config: &ApplyConfig) -> Result<ConfigDiff, ClientError> {
+    pub async fn apply_release_config(
+        &self,
+        config: &ApplyConfig,
+    ) -> Result<Outcome<ConfigDiff>, ClientError> {
         self.0.post("/patch/release-config/apply", config).await
     }
 

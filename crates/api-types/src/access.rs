@@ -6,18 +6,51 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use domain::ids::Subject;
+pub use domain::ids::{CiId, Subject};
 
-/// What a token may do. `admin` includes `operator` and `viewer`; only `approver` may approve.
+/// What a token may do; `docs/access.md` lists every operation. `admin` includes `operator`; only `approver` may approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
+    /// Reads.
     Viewer,
+    /// Plans, runs and changes.
     Operator,
+    /// Decides on the work of others.
     Approver,
+    /// Reads everything, the audit log included, and changes nothing.
+    Auditor,
+    /// Does what an operator does, and manages tokens and people.
     Admin,
+    /// Pushes the inventory of one host and does nothing else.
+    Agent,
     /// One service speaking to another.
     Service,
+}
+
+impl Role {
+    pub const ALL: [Self; 7] = [
+        Self::Viewer,
+        Self::Operator,
+        Self::Approver,
+        Self::Auditor,
+        Self::Admin,
+        Self::Agent,
+        Self::Service,
+    ];
+
+    /// The name as it is stored and sent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Auditor => "auditor",
+            Self::Admin => "admin",
+            Self::Agent => "agent",
+            Self::Service => "service",
+        }
+    }
 }
 
 /// A token to issue. A token with the role `approver` or `admin` is issued when a second administrator or an approver
@@ -28,8 +61,11 @@ pub struct CreateToken {
     /// The person or program that uses the token, 1 to 100 of `a-z 0-9 . _ @ -`. Separation of duties compares subjects,
     /// not tokens.
     pub subject: Subject,
-    /// Not `service`: the tokens of services come only from files.
+    /// Not `service`: the tokens of services come only from files. `agent` alone, and with `ci`.
     pub roles: Vec<Role>,
+    /// The CI of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<CiId>,
     /// Days until it expires, 1 to 365.
     #[serde(default = "ninety")]
     pub expires_in_days: u32,
@@ -47,6 +83,9 @@ pub struct IssuedToken {
     pub token: String,
     pub subject: String,
     pub roles: Vec<Role>,
+    /// The CI of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<String>,
     pub expires_at: DateTime<Utc>,
 }
 
@@ -56,6 +95,9 @@ pub struct Token {
     pub id: Uuid,
     pub subject: String,
     pub roles: Vec<Role>,
+    /// The CI of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
@@ -101,21 +143,77 @@ pub struct PutPerson {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Proposed {
-    CreateToken { subject: Subject, roles: Vec<Role>, expires_in_days: u32 },
-    PutPerson { subject: Subject, emails: Vec<String>, roles: Vec<Role> },
+    CreateToken {
+        subject: Subject,
+        roles: Vec<Role>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ci: Option<CiId>,
+        expires_in_days: u32,
+    },
+    PutPerson {
+        subject: Subject,
+        emails: Vec<String>,
+        roles: Vec<Role>,
+    },
+    WeakenControl(WeakenControl),
 }
 
 impl Proposed {
-    /// Who gets what is proposed.
-    pub fn subject(&self) -> &Subject {
+    /// Who gets what is proposed, if it is for somebody.
+    pub fn subject(&self) -> Option<&Subject> {
         match self {
-            Self::CreateToken { subject, .. } | Self::PutPerson { subject, .. } => subject,
+            Self::CreateToken { subject, .. } | Self::PutPerson { subject, .. } => Some(subject),
+            Self::WeakenControl(_) => None,
         }
     }
 
+    /// The roles that the subject gets.
     pub fn roles(&self) -> &[Role] {
         match self {
             Self::CreateToken { roles, .. } | Self::PutPerson { roles, .. } => roles,
+            Self::WeakenControl(_) => &[],
+        }
+    }
+}
+
+/// A request that weakens a control. It is carried out, in the name of who sent it, when a second person confirms it at the
+/// service that it was sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WeakenControl {
+    /// The service that carries it out: `patch-manager`, `cmdb`, `itsm`.
+    pub service: String,
+    /// The operation: `delete_calendar`.
+    pub operation: String,
+    /// What it is done to: `calendar/018f4e3a-0000-7000-8000-000000000002`.
+    pub object: String,
+    /// What becomes weaker, one sentence each.
+    pub weakens: Vec<String>,
+    pub method: String,
+    pub path: String,
+    /// The body of the request; `null` if it has none, and for callers who only read.
+    #[schema(value_type = serde_json::Value)]
+    #[serde(default)]
+    pub body: Option<serde_json::Value>,
+    /// SHA-256 of what the request replaces. If that has changed when somebody confirms, the proposal is void.
+    pub replaces: String,
+    /// The roles of the token that sent it.
+    pub roles: Vec<Role>,
+}
+
+/// What became of a write that a second person may have to confirm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome<T> {
+    Proposed(Box<Proposal>),
+    Done(T),
+}
+
+impl<T> Outcome<T> {
+    /// What was done; `None` if it waits for a second person.
+    pub fn done(self) -> Option<T> {
+        match self {
+            Self::Done(done) => Some(done),
+            Self::Proposed(_) => None,
         }
     }
 }
@@ -151,6 +249,10 @@ pub struct Confirmed {
     pub token: Option<IssuedToken>,
     #[serde(default)]
     pub person: Option<Person>,
+    /// The answer of the request that was carried out, if it has one.
+    #[schema(value_type = serde_json::Value)]
+    #[serde(default)]
+    pub answer: Option<serde_json::Value>,
 }
 
 /// Somebody who can approve changes now.
@@ -186,6 +288,33 @@ pub struct AuditRecord {
     pub after: Option<serde_json::Value>,
     pub reason: Option<String>,
     pub request_id: Option<String>,
+}
+
+/// What a check of the audit log of one service against its chain of hashes found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditCheck {
+    pub service: String,
+    /// The last position up to which everything fits.
+    pub position: i64,
+    /// The hash at this position, in hexadecimal. It covers every record before.
+    pub hash: String,
+    /// Whether the end of the chain is reached.
+    pub is_complete: bool,
+    /// At the end: records that wait for their seal, which follows within seconds.
+    pub waiting: i64,
+    /// At the end: records that are neither sealed nor waiting. Somebody wrote them past the service.
+    pub outside: i64,
+    /// The first position that does not fit.
+    pub fault: Option<AuditFault>,
+}
+
+/// A seal that does not fit its record, or has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditFault {
+    pub position: i64,
+    /// The sequence of the record.
+    pub sequence: i64,
+    pub reason: String,
 }
 
 /// Whether the text is a plain e-mail address, without a name or comment.

@@ -9,6 +9,7 @@ pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod problem_types;
+pub mod rights;
 pub mod sim;
 pub mod sim_customers;
 

@@ -42,6 +42,8 @@ problem_types! {
         "The body of a callback is not signed with the webhook secret. Check that both sides use the same secret.";
     FORBIDDEN = 403, "forbidden", "forbidden",
         "The caller is known but may not do this: a role is missing, or the caller requested, opened or edited what is to be approved.";
+    NO_LABORATORY = 403, "no-laboratory", "not a laboratory",
+        "Machines are created, deleted and broken only in a laboratory. Start the sim-engine with `--laboratory`, if it simulates hosts.";
     NOT_FOUND = 404, "not-found", "not found",
         "Nothing has this id, or there is nothing at this path. `/docs` lists the paths.";
     METHOD_NOT_ALLOWED = 405, "method-not-allowed", "method not allowed",
@@ -83,7 +85,11 @@ problem_types! {
     LINK_EXPIRED = 409, "link-expired", "link has expired",
         "The approval link has expired. Decide with a token, or have the change submitted again.";
     PROPOSAL_CLOSED = 409, "proposal-closed", "proposal is closed",
-        "The proposal was confirmed or rejected, or has expired. An administrator can propose it again.";
+        "The proposal was confirmed or rejected, or has expired. Propose it again.";
+    PROPOSAL_VOID = 409, "proposal-void", "proposal is void",
+        "What the proposal would replace has changed since. Reject it and propose it again.";
+    PROPOSAL_ELSEWHERE = 409, "proposal-elsewhere", "proposal of another service",
+        "Another service carries out this proposal. Confirm it there; `service` of the proposal names it.";
     ALREADY_LINKED = 409, "already-linked", "already linked",
         "The incident already belongs to another problem. Change its `problem_id` instead.";
     RUN_STATE = 409, "run-state", "state of the run",

@@ -70,6 +70,7 @@ async fn keep_hosts() -> anyhow::Result<()> {
     let Some(fleet) = TestFleet::new() else { bail!("no real hosts can run here") };
     let database = TestDatabase::create().await;
     let settings = SimSettings {
+        laboratory: true,
         fleet_dir: Some(fleet.folder().to_path_buf()),
         fleet_images: Some(fleet.images().to_path_buf()),
     };

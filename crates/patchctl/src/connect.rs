@@ -56,6 +56,17 @@ impl Connection {
     pub fn access(&self) -> AccessClient {
         AccessClient::new(&self.addresses.patch_manager, &self.token).with_retry(RETRY)
     }
+
+    /// The same at the service of this name.
+    pub fn access_at(&self, service: &str) -> AccessClient {
+        let address = match service {
+            "cmdb" => &self.addresses.cmdb,
+            "itsm" => &self.addresses.itsm,
+            "sim-engine" => &self.addresses.sim_engine,
+            _ => &self.addresses.patch_manager,
+        };
+        AccessClient::new(address, &self.token).with_retry(RETRY)
+    }
 }
 
 /// The addresses of the services: as given, or by default on the three ports after that of the patch-manager.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use api_client::ClientError;
-use api_types::problem::Problem;
+use api_types::{problem::Problem, problem_types};
 use local_postgres::LaunchError;
 
 /// The exit statuses of every command.
@@ -85,7 +85,7 @@ fn refused(service: &str, problem: &Problem) -> Failure {
     failure.details.extend(problem.request_id.as_ref().map(|id| format!("request id: {id}")));
     let hint = match problem.status {
         401 => "pass a valid token with --token-file or the environment variable PATCH_TOKEN",
-        403 => "use a token with that role; `patchctl token create` issues tokens",
+        403 if problem.kind == problem_types::FORBIDDEN.uri() => "use a token with that role; `patchctl token create` issues tokens",
         412 => "it was changed in the meantime: read it again, then repeat your change",
         429 | 502..=504 => "try again in a moment; `patchctl health` shows which service has a problem",
         500 => "the log of the service contains the cause under this request id",

@@ -39,7 +39,16 @@ impl<'a> Record<'a> {
 }
 
 /// Adds a record to the caller's transaction; if it fails, the write fails, too.
+/// The record of a confirmed proposal names the second person.
 pub async fn record(conn: &mut PgConnection, caller: &Caller, record: Record<'_>) -> ApiResult<()> {
+    let confirmed = caller
+        .confirmation
+        .as_ref()
+        .map(|second| format!("confirmed by `{}` (proposal/{})", second.by.subject, second.proposal));
+    let reason = match (record.reason, confirmed) {
+        (Some(reason), Some(confirmed)) => Some(format!("{reason}; {confirmed}")),
+        (reason, confirmed) => confirmed.or_else(|| reason.map(str::to_owned)),
+    };
     sqlx::query!(
         "INSERT INTO platform.audit_log (service, subject, token_id, action, object, before, after, reason, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -50,7 +59,7 @@ pub async fn record(conn: &mut PgConnection, caller: &Caller, record: Record<'_>
         record.object,
         record.before,
         record.after,
-        record.reason,
+        reason,
         caller.request_id,
     )
     .execute(conn)

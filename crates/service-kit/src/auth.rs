@@ -10,7 +10,7 @@ use std::{
 use api_types::access::Role;
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -25,6 +25,7 @@ use crate::{
     limits::Limits,
     problem::RequestId,
     rate_limit::{RateLimit, limited, network_of},
+    refusals::{Attempt, Refusals},
 };
 
 /// A valid token is not looked up again for this long; a revocation takes effect within it.
@@ -38,9 +39,29 @@ pub struct Caller {
     pub subject: String,
     pub roles: Vec<Role>,
     pub token_id: Option<Uuid>,
+    /// The CI of an agent: it may do nothing for another one.
+    pub ci: Option<String>,
     /// The service that received the request.
     pub service: &'static str,
     pub request_id: Option<String>,
+    /// The request, for a proposal to repeat it.
+    pub asked: Option<Asked>,
+    /// The second person, if the request carries out a proposal that was confirmed.
+    pub confirmation: Option<Arc<Confirmation>>,
+}
+
+/// Method and path of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub method: Method,
+    pub path: String,
+}
+
+/// Who confirms which proposal.
+#[derive(Debug, Clone)]
+pub struct Confirmation {
+    pub proposal: Uuid,
+    pub by: Caller,
 }
 
 impl Caller {
@@ -50,8 +71,11 @@ impl Caller {
             subject: subject.into(),
             roles: vec![Role::Service],
             token_id: None,
+            ci: None,
             service,
             request_id: None,
+            asked: None,
+            confirmation: None,
         }
     }
 
@@ -61,13 +85,18 @@ impl Caller {
 
     /// Whether the subject may neither change nor decide anything.
     pub fn only_reads(&self) -> bool {
-        self.roles.iter().all(|role| *role == Role::Viewer)
+        self.roles.iter().all(|role| matches!(role, Role::Viewer | Role::Auditor))
     }
 
+    /// What a handler relies on when it names a role in its signature. Who may call which operation is in [`api_types::rights`].
     fn may_act_as(&self, wanted: Role) -> bool {
         self.roles.iter().any(|held| match wanted {
-            Role::Viewer => true,
+            Role::Viewer => *held != Role::Agent,
             Role::Operator => matches!(held, Role::Operator | Role::Admin | Role::Service),
+            Role::Auditor => matches!(held, Role::Auditor | Role::Admin),
+            Role::Agent => {
+                matches!(held, Role::Agent | Role::Operator | Role::Admin | Role::Service)
+            }
             other => *held == other,
         })
     }
@@ -122,10 +151,19 @@ role_extractor!(
     /// May issue and revoke tokens.
     Admin
 );
+role_extractor!(
+    /// May read the audit log.
+    Auditor
+);
+role_extractor!(
+    /// May do what the agent of a host does. [`Caller::ci`] says for which host.
+    Agent
+);
 
 const FAILURES: &str = "too many sign-ins from this address have failed";
 
-const MISSING: &str = "send a token as `Authorization: Bearer pm_...`; `patchctl token create` issues one";
+pub(crate) const MISSING: &str =
+    "send a token as `Authorization: Bearer pm_...`; `patchctl token create` issues one";
 
 /// Callers by the hash of their token, with the time of the look-up.
 type Seen = HashMap<[u8; 32], (Instant, Caller)>;
@@ -142,6 +180,7 @@ pub(crate) struct Authenticator {
     seen: Arc<Mutex<Seen>>,
     failures: Arc<RateLimit<IpAddr>>,
     writes: Arc<WriteLimits>,
+    refusals: Refusals,
 }
 
 /// Writes of a token, and of an address: many tokens may be behind one.
@@ -167,8 +206,9 @@ impl Authenticator {
             of_address: RateLimit::per_second(limits.max_writes_per_second * TOKENS_BEHIND_AN_ADDRESS),
         };
         let failures = Arc::new(RateLimit::per_second(limits.max_failed_sign_ins_per_second));
-        let seen = Arc::default();
-        Self { pool, work_pool, clock, service, public_paths, seen, failures, writes: Arc::new(writes) }
+        let (seen, writes) = (Arc::default(), Arc::new(writes));
+        let refusals = Refusals::new(pool.clone(), service);
+        Self { pool, work_pool, clock, service, public_paths, seen, failures, writes, refusals }
     }
 
     fn is_public(&self, path: &str) -> bool {
@@ -223,7 +263,7 @@ impl Authenticator {
             limited(self.failures.peek(&address, Instant::now()), FAILURES)?;
         }
         let row = sqlx::query!(
-            "SELECT id, subject, roles, expires_at, revoked_at FROM platform.tokens WHERE hash = $1",
+            "SELECT id, subject, roles, ci_id, expires_at, revoked_at FROM platform.tokens WHERE hash = $1",
             hash.as_slice()
         )
         .fetch_optional(if self.was_of_service(&hash) { &self.work_pool } else { &self.pool })
@@ -241,8 +281,11 @@ impl Authenticator {
             subject: row.subject,
             roles: roles_of(&row.roles),
             token_id: Some(row.id),
+            ci: row.ci_id,
             service: self.service,
             request_id: None,
+            asked: None,
+            confirmation: None,
         };
         self.remember(hash, &caller);
         Ok(caller)
@@ -277,18 +320,28 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let mut attempt = Attempt::of(&request);
     if !auth.is_public(request.uri().path()) {
         let signed_in = auth.sign_in(request.headers(), address_of(&request)).await;
         let signed_in = signed_in.and_then(|caller| auth.count_write(&caller, &request).map(|()| caller));
         match signed_in {
             Ok(mut caller) => {
                 caller.request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string());
+                let path = request.uri().path().to_owned();
+                caller.asked = Some(Asked { method: request.method().clone(), path });
+                attempt.caller = Some(caller.clone());
                 request.extensions_mut().insert(caller);
             }
-            Err(error) => return error.into_response(),
+            Err(error) => {
+                let response = error.into_response();
+                auth.refusals.note(attempt, &response);
+                return response;
+            }
         }
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    auth.refusals.note(attempt, &response);
+    response
 }
 
 /// The network from which a request comes, if it came over one.
@@ -301,20 +354,9 @@ pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// The name of a role as it is stored and sent.
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Operator => "operator",
-        Role::Approver => "approver",
-        Role::Admin => "admin",
-        Role::Service => "service",
-    }
-}
-
 /// The names of roles as they are stored.
 pub(crate) fn role_names(roles: &[Role]) -> Vec<String> {
-    roles.iter().map(|role| role_name(*role).to_owned()).collect()
+    roles.iter().map(|role| role.name().to_owned()).collect()
 }
 
 /// Stored roles.
@@ -323,7 +365,5 @@ pub(crate) fn roles_of(names: &[String]) -> Vec<Role> {
 }
 
 fn role_of(name: &str) -> Option<Role> {
-    [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Service]
-        .into_iter()
-        .find(|r| role_name(*r) == name)
+    Role::ALL.into_iter().find(|role| role.name() == name)
 }

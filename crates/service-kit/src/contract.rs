@@ -14,7 +14,7 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::{access, error::ApiError, merged_schemas::merge_closed_parts, problem, server::Service};
+use crate::{access, error::ApiError, merged_schemas::merge_closed_parts, problem, rights, server::Service};
 
 /// The service's own contract, with what the kit adds.
 pub(crate) fn complete<S: Service>(own: OpenApi) -> OpenApi {
@@ -26,6 +26,7 @@ pub(crate) fn complete<S: Service>(own: OpenApi) -> OpenApi {
     contract.components.get_or_insert_default().add_security_scheme("token", scheme);
     contract.security = Some(vec![utoipa::openapi::security::SecurityRequirement::new("token", [""; 0])]);
     set_content_type_of_problems(&mut contract);
+    rights::describe(S::NAME, &mut contract);
     merge_closed_parts(&mut contract);
     contract
 }

@@ -5,6 +5,7 @@
 pub mod access;
 mod answer_headers;
 pub mod audit;
+mod audit_chain;
 pub mod auth;
 pub mod cli;
 pub mod clock;
@@ -28,14 +29,17 @@ pub mod people;
 mod problem;
 mod rate_limit;
 pub mod read_pool;
+mod refusals;
 pub mod repeated_key;
+mod rights;
+pub mod second_person;
 pub mod server;
 pub mod telemetry;
 pub mod text_enum;
 mod wrong_field;
 
 pub use api_types::problem_types;
-pub use auth::{Admin, Approver, Caller, Operator, Viewer};
+pub use auth::{Admin, Agent, Approver, Auditor, Caller, Operator, Viewer};
 pub use clock::Clock;
 pub use connections::raise_file_limit;
 pub use error::{ApiError, ApiResult, FieldErrors};

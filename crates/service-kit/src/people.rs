@@ -25,6 +25,11 @@ pub(crate) fn check_roles(errors: &mut FieldErrors, roles: &[Role]) {
 pub(crate) fn check_person(errors: &mut FieldErrors, request: &mut PutPerson) {
     check_roles(errors, &request.roles);
     errors.require(
+        !request.roles.contains(&Role::Agent),
+        "/roles",
+        "must not have `agent`, which is for tokens",
+    );
+    errors.require(
         request.emails.len() <= MAX_ADDRESSES,
         "/emails",
         format!("must have at most {MAX_ADDRESSES} addresses"),

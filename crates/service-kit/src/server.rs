@@ -28,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
-    access, answer_headers,
+    access, answer_headers, audit_chain,
     auth::{self, Caller},
     clock::Clock,
     conditional, connections,
@@ -37,7 +37,9 @@ use crate::{
     error::{ApiError, ApiResult},
     extract::Json,
     limits::Limits,
-    problem, telemetry,
+    problem,
+    rights::{self, Rights},
+    telemetry,
 };
 
 pub use crate::problem::RequestId;
@@ -98,6 +100,10 @@ pub trait Service: 'static {
     fn with_pool(state: &Self::State, pool: &PgPool) -> Self::State;
     /// Makes the state, with `context.pool`, and spawns background work on `context.tasks`. The schema is migrated when this is called.
     async fn start(context: &Context, settings: Self::Settings) -> anyhow::Result<Self::State>;
+    /// Whether the service simulates a laboratory, in which machines are created, deleted and broken.
+    fn is_laboratory(_: &Self::State) -> bool {
+        false
+    }
     /// Names and base URLs of the services this one needs; `/readyz` checks them.
     fn dependencies(settings: &Self::Settings) -> Vec<(&'static str, String)>;
 }
@@ -115,14 +121,19 @@ pub fn router<S: Service>(
     state: S::State,
     dependencies: Vec<(&'static str, String)>,
 ) -> Router {
+    let is_laboratory = S::is_laboratory(&state);
     let for_requests = S::with_pool(&state, &context.request_pool);
     let (own, own_contract) = S::routes(for_requests).split_for_parts();
     let (work, _) = S::routes(state).split_for_parts();
     let work_routes = WorkRoutes { routes: work, orders: S::ORDERS };
-    let access_state =
-        access::AccessState { pool: context.request_pool.clone(), clock: context.clock.clone() };
+    let access_state = access::AccessState {
+        pool: context.request_pool.clone(),
+        clock: context.clock.clone(),
+        routes: own.clone(),
+    };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
-    let contract = contract::complete::<S>(own_contract);
+    let mut contract = contract::complete::<S>(own_contract);
+    let rights = Rights::of(S::NAME, &mut contract, is_laboratory);
     let parameters = Arc::new(QueryParameters::of(&contract));
     let answer_timeout = ANSWER_TIMEOUT.max(context.limits.body_timeout() + AFTER_BODY);
     let tokens = database::separate(&context.pool, TOKEN_CONNECTIONS);
@@ -142,6 +153,7 @@ pub fn router<S: Service>(
     own.route_layer(middleware::from_fn_with_state(work_routes, separate_work))
         .merge(access)
         .route_layer(middleware::from_fn_with_state(parameters, refuse_unknown_parameters))
+        .route_layer(middleware::from_fn_with_state(rights, rights::enforce))
         .merge(Router::new().route("/readyz", get(readyz)).with_state(readiness))
         .route("/healthz", get(async || "ok"))
         .route(
@@ -259,6 +271,7 @@ pub async fn serve<S: Service>(
         .map_err(|error| anyhow::anyhow!(crate::database::explain(&error)))?;
     let dependencies = S::dependencies(&settings);
     let state = S::start(&context, settings).await?;
+    context.tasks.spawn(audit_chain::run(context.pool.clone(), S::NAME, context.shutdown.clone()));
     let app = router::<S>(&context, state, dependencies);
     let address = listener.local_addr()?;
     tracing::info!(service = S::NAME, %address, "{} is listening", S::NAME);

@@ -43,10 +43,15 @@ impl Service for SimEngine {
             pool: context.pool.clone(),
             clock: context.clock.clone(),
             drivers: Drivers::available(linux),
+            laboratory: settings.laboratory,
         };
         context.tasks.spawn(app::housekeeping::run(app.clone(), context.shutdown.clone()));
         context.tasks.spawn(app::reconcile::run(app.clone(), context.shutdown.clone()));
         Ok(app)
+    }
+
+    fn is_laboratory(app: &App) -> bool {
+        app.laboratory
     }
 
     fn dependencies(_: &SimSettings) -> Vec<(&'static str, String)> {

@@ -9,4 +9,6 @@ pub struct App {
     pub pool: PgPool,
     pub clock: Clock,
     pub drivers: Drivers,
+    /// Whether people may create, delete and break machines.
+    pub laboratory: bool,
 }

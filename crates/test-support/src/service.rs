@@ -5,6 +5,7 @@ use std::time::Duration;
 use api_types::access::{PutPerson, Role};
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
+use serde_json::Value;
 use service_kit::{
     Clock, Limits, access,
     database::{self, Pools},
@@ -15,7 +16,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::http::Http;
+use crate::http::{Answer, Http};
 
 /// A running service with tokens for every role. Stops when dropped.
 pub struct TestService {
@@ -137,6 +138,17 @@ impl TestService {
 
     pub async fn admin(&self) -> Http {
         self.as_role("ada", &[Role::Admin]).await
+    }
+
+    /// The result of a write, confirmed by an approver if it weakens a control.
+    pub async fn agreed(&self, answer: Answer) -> Value {
+        if answer.status.as_u16() != 202 {
+            assert!(answer.status.is_success(), "answered: {}", answer.text);
+            return answer.json;
+        }
+        let confirm =
+            format!("/access/proposals/{}/confirm", answer.json["id"].as_str().expect("a proposal"));
+        self.approver().await.post(&confirm, &Value::Null).await.expect(200)["answer"].clone()
     }
 
     /// A client without a token.

@@ -56,7 +56,7 @@ enum Command {
     Lines,
     /// Write openapi/<service>.json from the services
     Openapi(Drift),
-    /// Write docs/problems.md from the registry of problem types, and the diagram of crates in docs/ARCHITECTURE.md
+    /// Write docs/problems.md and docs/access.md from their tables in api-types, and the diagram of crates in docs/ARCHITECTURE.md
     Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),

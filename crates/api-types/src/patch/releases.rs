@@ -91,6 +91,9 @@ pub struct ConfigDiff {
     pub unchanged: usize,
     /// Customers that are stored but not in the files.
     pub not_named: Vec<CiId>,
+    /// What becomes weaker, one sentence each: a second person must confirm it.
+    #[serde(default)]
+    pub weakens: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -169,13 +169,49 @@ async fn patch_state_is_kept_as_reported() {
     let state = json!({"compliance_status": "compliant", "current_patch_level": "2026-02",
         "last_scanned": "2026-03-01T02:00:00Z", "last_patched": null, "run_id": "018f4e3a-0000-7000-8000-000000000001"});
     let path = "/cmdb/cis/web-01/patch-state";
-    let ci = platform.operator.put(path, &state).await.expect(200);
+    // As the patch-manager reports it.
+    let reporter =
+        test_support::Http::new(&platform.service.base, Some(platform.service.service_token().to_owned()));
+    let ci = reporter.put(path, &state).await.expect(200);
     assert_eq!(ci["patch_state"], state);
     assert_eq!(ci["version"], 2);
     let history = platform.operator.get("/cmdb/cis/web-01/history").await.expect(200);
     assert_eq!(history["items"][0]["after"], state);
     platform.operator.put(path, &json!({"compliance_status": "perfect"})).await.expect_problem(422);
     platform.operator.put("/cmdb/cis/none/patch-state", &state).await.expect_problem(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn person_cannot_write_alone_that_a_host_is_compliant() {
+    let platform = Platform::start().await;
+    platform.ci("web-01", "host", json!({})).await;
+    let path = "/cmdb/cis/web-01/patch-state";
+    let state = json!({"compliance_status": "compliant", "current_patch_level": "2026-02",
+        "last_scanned": null, "last_patched": null, "run_id": null});
+    let proposal = platform.operator.put(path, &state).await.expect(202);
+    let proposed = &proposal["proposed"];
+    assert_eq!((&proposed["service"], &proposed["operation"]), (&json!("cmdb"), &json!("set_patch_state")));
+    assert_eq!((&proposed["object"], &proposed["body"]), (&json!("ci/web-01"), &state));
+    let said = json!(["the CI counts as compliant", "the CI counts as patched up to `2026-02`"]);
+    assert_eq!(proposed["weakens"], said);
+    let ci = platform.operator.get("/cmdb/cis/web-01").await.expect(200);
+    assert_eq!((&ci["patch_state"], &ci["version"]), (&json!(null), &json!(1)));
+
+    // To claim less needs nobody, and then the proposal is about something else.
+    let worse = json!({"compliance_status": "unknown", "current_patch_level": null,
+        "last_scanned": null, "last_patched": null, "run_id": null});
+    platform.operator.put(path, &worse).await.expect(200);
+    let confirm = format!("/access/proposals/{}/confirm", proposal["id"].as_str().unwrap());
+    let approver = platform.service.approver().await;
+    let void = approver.post(&confirm, &json!({})).await.expect_problem(409);
+    assert_eq!(void["type"], "/problems/proposal-void");
+    let ci = platform.operator.get("/cmdb/cis/web-01").await.expect(200);
+    assert_eq!(ci["patch_state"], worse);
+
+    let answer = platform.operator.put(path, &state).await;
+    assert_eq!(platform.service.agreed(answer).await["patch_state"], state);
+    let history = platform.operator.get("/cmdb/cis/web-01/history").await.expect(200);
+    assert_eq!(history["items"][0]["who"], "olivia");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,5 +10,4 @@ mod inventory;
 mod maintenance;
 mod platform;
 mod relationships;
-mod roles;
 mod sync;

@@ -21,6 +21,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod version;
+mod weakening;
 
 pub use admission::{Admission, CustomerFacts, Facts, admit};
 pub use checklist::{Checklist, ChecklistError, ChecklistItem, ItemState};

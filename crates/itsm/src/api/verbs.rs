@@ -3,6 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use api_types::{
+    access::Proposal,
     itsm::{
         Change, CloseChange, Decide, DecideByLink, ExecuteChange, LinkedChange, ReadByLink, ReviewChange,
     },
@@ -11,10 +12,12 @@ use api_types::{
 use axum::{
     extract::{FromRequestParts, State},
     http::request::Parts,
+    response::Response,
 };
 use domain::ids::ChangeId;
 use service_kit::{
     ApiError, ApiResult, Approver, Caller, IdempotencyKey, IfMatch, Json, Operator, Path, extract::Tagged,
+    second_person::respond,
 };
 
 use crate::{
@@ -87,40 +90,42 @@ pub async fn execute_change(
     changes::execute_change(&call, &request).await.map(Tagged::of)
 }
 
-/// Close a change whose work succeeded, with notes and evidence.
+/// Close a change whose work succeeded, with notes and evidence. 202 with a proposal for somebody else's change: a second person
+/// must confirm it.
 #[utoipa::path(post, path = "/itsm/changes/{id}/complete", tag = "changes", request_body = CloseChange,
     params(("id" = String, Path, description = "change"),
         ("If-Match" = Option<String>, Header, description = "the ETag that was read; 412 if the change is newer")),
-    responses((status = 200, body = Change), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Change), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 pub async fn complete_change(
     CallBy(call, _): CallBy<Operator>,
     Json(request): Json<CloseChange>,
-) -> ApiResult<Tagged<Change>> {
-    changes::complete_change(&call, &request).await.map(Tagged::of)
+) -> ApiResult<Response> {
+    Ok(respond(changes::complete_change(&call, &request).await?, Tagged::of))
 }
 
-/// Close a change whose work failed, with notes and evidence.
+/// Close a change whose work failed, with notes and evidence. 202 with a proposal for somebody else's change: a second person must
+/// confirm it.
 #[utoipa::path(post, path = "/itsm/changes/{id}/fail", tag = "changes", request_body = CloseChange,
     params(("id" = String, Path, description = "change"),
         ("If-Match" = Option<String>, Header, description = "the ETag that was read; 412 if the change is newer")),
-    responses((status = 200, body = Change), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Change), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 pub async fn fail_change(
     CallBy(call, _): CallBy<Operator>,
     Json(request): Json<CloseChange>,
-) -> ApiResult<Tagged<Change>> {
-    changes::fail_change(&call, &request).await.map(Tagged::of)
+) -> ApiResult<Response> {
+    Ok(respond(changes::fail_change(&call, &request).await?, Tagged::of))
 }
 
-/// Cancel a change whose work has not begun.
+/// Cancel a change whose work has not begun. 202 with a proposal for somebody else's change: a second person must confirm it.
 #[utoipa::path(post, path = "/itsm/changes/{id}/cancel", tag = "changes", request_body = CloseChange,
     params(("id" = String, Path, description = "change"),
         ("If-Match" = Option<String>, Header, description = "the ETag that was read; 412 if the change is newer")),
-    responses((status = 200, body = Change), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Change), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 pub async fn cancel_change(
     CallBy(call, _): CallBy<Operator>,
     Json(request): Json<CloseChange>,
-) -> ApiResult<Tagged<Change>> {
-    changes::cancel_change(&call, &request).await.map(Tagged::of)
+) -> ApiResult<Response> {
+    Ok(respond(changes::cancel_change(&call, &request).await?, Tagged::of))
 }
 
 /// Record the review of an emergency change after its end. A caller that requested, opened, edited or approved it may not.

@@ -177,7 +177,7 @@ async fn typed_client_speaks_every_verb_of_a_change() {
     approver.approve_change(&change.id, &decide).await.unwrap();
     operator.execute_change(&change.id, &ExecuteChange { plan_hash: Some(HASH.to_owned()) }).await.unwrap();
     let close = CloseChange { close_notes: "done".to_owned(), ..CloseChange::default() };
-    let change = operator.complete_change(&change.id, &close).await.unwrap();
+    let change = operator.complete_change(&change.id, &close).await.unwrap().done().unwrap();
     assert_eq!(change.state, ChangeState::Completed);
     assert_eq!(operator.get_change(&change.id).await.unwrap(), change);
     assert_eq!(

@@ -203,3 +203,53 @@ async fn approvals_of_many_at_once_leave_one() {
     assert_eq!(statuses[0], 200);
     assert!(statuses[1..].iter().all(|status| *status == 409), "{statuses:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_the_change_of_somebody_else_takes_two_people() {
+    let lab = Lab::start().await;
+    let mallory = lab.person("mallory", &[Role::Operator, Role::Approver]).await;
+    let notes = json!({"close_notes": "all went well"});
+    let draft = lab.draft(&lab.normal()).await;
+    let running = lab.in_progress(&lab.normal()).await;
+    // An edit does not make the change one's own.
+    mallory.patch(&draft, &json!({"backout_plan": "revert"})).await.expect(200);
+    for (path, verb, body, state, said) in [
+        (&draft, "cancel", json!({}), "draft", "its work cannot begin"),
+        (&running, "complete", notes.clone(), "in_progress", "its record says that the work succeeded"),
+        (&running, "fail", notes.clone(), "in_progress", "its record says that the work failed"),
+    ] {
+        let proposal = mallory.post(&format!("{path}/{verb}"), &body).await.expect(202);
+        let weakens = proposal["proposed"]["weakens"][0].as_str().unwrap();
+        assert!(weakens.contains("of `olivia` is closed") && weakens.ends_with(said), "{weakens}");
+        let confirm = format!("/access/proposals/{}/confirm", proposal["id"].as_str().unwrap());
+        mallory.post(&confirm, &json!({})).await.expect_problem(403);
+        assert_eq!(lab.operator.get(path).await.expect(200)["state"], state);
+    }
+
+    let answer = mallory.post(&format!("{draft}/cancel"), &json!({})).await;
+    let closed = lab.service.agreed(answer).await;
+    assert_eq!(closed["state"], "cancelled");
+    let id = draft.strip_prefix("/itsm/changes/").unwrap();
+    let audited = lab.audited(&format!("change/{id}")).await;
+    let last = audited.last().unwrap();
+    assert_eq!((&last["action"], &last["subject"]), (&json!("cancel_change"), &json!("mallory")));
+    assert!(last["reason"].as_str().unwrap().starts_with("confirmed by `arjun`"), "{last:#}");
+
+    // The own change needs nobody, and neither does the service whose run it is.
+    let completed = lab.operator.post(&format!("{running}/complete"), &notes).await.expect(200);
+    assert_eq!(completed["state"], "completed");
+    let service = test_support::Http::new(&lab.service.base, Some(lab.service.service_token().to_owned()));
+    let other = lab.in_progress(&lab.normal()).await;
+    service.post(&format!("{other}/fail"), &notes).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_under_a_key_answers_the_same_proposal_again() {
+    let lab = Lab::start().await;
+    let mallory = lab.person("mallory", &[Role::Operator]).await;
+    let path = format!("{}/cancel", lab.draft(&lab.normal()).await);
+    let first = post_with(&mallory, &path, ("idempotency-key", "key"), &json!({})).await.expect(202);
+    assert_eq!(post_with(&mallory, &path, ("idempotency-key", "key"), &json!({})).await.expect(202), first);
+    let all = lab.operator.get("/access/proposals").await.expect(200);
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+}

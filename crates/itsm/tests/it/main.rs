@@ -18,6 +18,5 @@ mod outbox_faults;
 mod problems;
 mod receivers_guard;
 mod reviews;
-mod roles;
 mod smtp_server;
 mod transitions;

@@ -1,15 +1,17 @@
 //! `/patch/exceptions`.
 
 use api_types::{
+    access::Proposal,
     page::Page,
     patch::{CreateException, Exception},
     problem::Problem,
 };
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, response::Response};
 use domain::ids::CiId;
 use serde::Deserialize;
 use service_kit::{
     ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, extract::Created, page::PageRequest,
+    second_person::respond,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,18 +25,19 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_exception, delete_exception))
 }
 
-/// Except a fix until a date, at most a year ahead. The SLA clock keeps running.
+/// Except a fix until a date, at most a year ahead. The SLA clock keeps running. 202 with a proposal for an exception without a
+/// CI: a second person must confirm it.
 #[utoipa::path(post, path = "/patch/exceptions", tag = "exceptions", request_body = CreateException,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body make one exception")),
-    responses((status = 201, body = Exception), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = Exception), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 async fn create_exception(
     State(app): State<App>,
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateException>,
-) -> ApiResult<Created<Json<Exception>>> {
-    let exception = exceptions::create_exception(&app, &caller, &key, request).await?;
-    Ok(Created(format!("/patch/exceptions/{}", exception.id), Json(exception)))
+) -> ApiResult<Response> {
+    let outcome = exceptions::create_exception(&app, &caller, &key, request).await?;
+    Ok(respond(outcome, |exception| Created(format!("/patch/exceptions/{}", exception.id), Json(exception))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

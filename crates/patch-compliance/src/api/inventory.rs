@@ -18,7 +18,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::{ids::CiId, restart::StaleServices};
 use serde::Deserialize;
-use service_kit::{ApiError, ApiResult, Caller, Json, Operator, Query, extract::parse_json, problem_types};
+use service_kit::{Agent, ApiError, ApiResult, Caller, Json, Query, extract::parse_json, problem_types};
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -74,6 +74,8 @@ struct InventoryParams {
 /// A single invalid inventory is refused (422). Of many, each refused one is listed in the report and the others are
 /// recorded; the same holds for lines and components. The same host and scan id are recorded once, and an inventory older
 /// than the stored one changes nothing.
+///
+/// The token of an agent pushes one inventory, of its own host.
 #[utoipa::path(post, path = "/patch/inventory", tag = "inventory", params(InventoryParams),
     request_body(content((Inventory = "application/json"), (String = "application/x-ndjson"), (String = "text/tab-separated-values"),
         (String = "application/vnd.cyclonedx+json"), (String = "application/vnd.cyclonedx+xml"), (String = "application/spdx+json"),
@@ -81,7 +83,7 @@ struct InventoryParams {
     responses((status = 200, body = InventoryReport), (status = "4XX", body = Problem)))]
 async fn push_inventory(
     State(app): State<App>,
-    caller: Operator,
+    caller: Agent,
     Query(params): Query<InventoryParams>,
     headers: HeaderMap,
     body: Body,
@@ -101,6 +103,7 @@ async fn push_inventory(
         }
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
             refuse_params(&params)?;
+            inventory::refuse_many(&caller)?;
             return push_many(&app, &caller, body).await.map(Json);
         }
         _ => {
@@ -154,6 +157,7 @@ async fn push_foreign(
     let ci_id = params
         .ci_id
         .ok_or_else(|| ApiError::invalid("ci_id", "must name the host: this format does not contain it"))?;
+    inventory::refuse_other_host(caller, &ci_id)?;
     let os = params.os.as_deref().map(str::parse::<OsRelease>).transpose();
     let mut os = os.map_err(|error| ApiError::invalid("os", error.to_string()))?;
     if !format.names_release() && os.is_none() {

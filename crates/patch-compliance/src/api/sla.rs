@@ -1,12 +1,13 @@
 //! `/patch/compliance/timeliness` and `/patch/service-levels`: due dates, and whether they are met.
 
 use api_types::{
+    access::Proposal,
     patch::{ServiceLevels, TimelinessReport},
     problem::Problem,
 };
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
-use service_kit::{Admin, ApiResult, Json, Query, Viewer};
+use service_kit::{Admin, ApiResult, Json, Query, Viewer, second_person::respond};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -43,13 +44,15 @@ async fn get_service_levels(State(app): State<App>, _: Viewer) -> ApiResult<Json
     sla::get_service_levels(&app).await.map(Json)
 }
 
-/// Change the days from publication to due date; every due date changes with them.
+/// Change the days from publication to due date; every due date changes with them. 202 with a proposal if any time becomes longer:
+/// a second person must confirm it.
 #[utoipa::path(put, path = "/patch/service-levels", tag = "compliance", request_body = ServiceLevels,
-    responses((status = 200, body = ServiceLevels), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ServiceLevels), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 async fn set_service_levels(
     State(app): State<App>,
     caller: Admin,
     Json(levels): Json<ServiceLevels>,
-) -> ApiResult<Json<ServiceLevels>> {
-    sla::set_service_levels(&app, &caller, levels).await.map(Json)
+) -> ApiResult<Response> {
+    let outcome = sla::set_service_levels(&app, &caller, levels).await?;
+    Ok(respond(outcome, Json))
 }

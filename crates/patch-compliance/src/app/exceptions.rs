@@ -1,6 +1,7 @@
 //! Exceptions: a fix that is not required until a date. The SLA clock keeps running.
 
 use api_types::{
+    access::Outcome,
     page::Page,
     patch::{CreateException, Exception},
 };
@@ -10,6 +11,7 @@ use service_kit::{
     ApiResult, Caller, FieldErrors, IdempotencyKey, audit,
     idempotency::{self, Begun},
     page::{PageRequest, page},
+    second_person::{self, Weakening},
 };
 use uuid::Uuid;
 
@@ -21,20 +23,34 @@ const MAX_DURATION: TimeDelta = TimeDelta::days(366);
 /// Maximum exceptions that one round of housekeeping ends.
 const BATCH: i64 = 100;
 
+/// An exception for every host waits for a second person.
 pub(crate) async fn create_exception(
     app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
     request: CreateException,
-) -> ApiResult<Exception> {
+) -> ApiResult<Outcome<Exception>> {
     let now = app.clock.now();
     check(&request, now)?;
     let mut transaction = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut transaction, caller, "create_exception", key, &request).await?
     {
-        Begun::Replay(exception) => return Ok(exception),
+        Begun::Replay(outcome) => return Ok(outcome),
         Begun::New(ticket) => ticket,
     };
+    let write = Weakening {
+        operation: "create_exception",
+        object: "exceptions".to_owned(),
+        weakens: weakens(&request),
+        body: Some(serde_json::to_value(&request)?),
+        replaces: serde_json::Value::Null,
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, now, write).await? {
+        let outcome = Outcome::Proposed(Box::new(proposal));
+        ticket.finish(&mut transaction, &outcome).await?;
+        transaction.commit().await?;
+        return Ok(outcome);
+    }
     let exception = Exception {
         id: Uuid::now_v7(),
         owner: request.owner,
@@ -53,10 +69,25 @@ pub(crate) async fn create_exception(
     store::exceptions::mark_affected_hosts(&mut transaction, exception.id).await?;
     let record = audit::Record::new("create_exception", object(exception.id)).after(&exception);
     audit::record(&mut transaction, caller, record).await?;
-    ticket.finish(&mut transaction, &exception).await?;
+    let outcome = Outcome::Done(exception);
+    ticket.finish(&mut transaction, &outcome).await?;
     transaction.commit().await?;
     package_set_matching::try_recompute_due(app).await;
-    Ok(exception)
+    Ok(outcome)
+}
+
+/// An exception of one host is the decision of who owns it; one without a host hides the fix of the whole fleet.
+fn weakens(request: &CreateException) -> Vec<String> {
+    if request.ci_id.is_some() {
+        return Vec::new();
+    }
+    let what = match (&request.advisory_id, &request.package) {
+        (Some(advisory), Some(package)) => format!("`{advisory}` in `{package}`"),
+        (Some(one), None) | (None, Some(one)) => format!("`{one}`"),
+        (None, None) => "everything".to_owned(),
+    };
+    let until = request.expires_at.format("%Y-%m-%d");
+    vec![format!("no host needs the fixes of {what} until {until}")]
 }
 
 fn check(request: &CreateException, now: DateTime<Utc>) -> ApiResult<()> {

@@ -242,12 +242,35 @@ fn host_scan(one: &ChangedHost<'_>, set_no: i32) -> HostScan {
     }
 }
 
+/// An agent speaks for its own host only. The answer says nothing about the other one.
+pub(crate) fn refuse_other_host(caller: &Caller, ci_id: &CiId) -> ApiResult<()> {
+    match &caller.ci {
+        Some(own) if own != ci_id.as_str() => Err(ApiError::forbidden(format!(
+            "`{}` is the agent of `{own}` and cannot push the inventory of another host",
+            caller.subject
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// An agent has one inventory.
+pub(crate) fn refuse_many(caller: &Caller) -> ApiResult<()> {
+    match &caller.ci {
+        Some(own) => Err(ApiError::forbidden(format!(
+            "`{}` is the agent of `{own}`; it pushes one inventory as `application/json`",
+            caller.subject
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Takes one pushed inventory. An invalid one is refused as a whole.
 pub(crate) async fn push_inventory(
     app: &App,
     caller: &Caller,
     pushed: PushedInventory,
 ) -> ApiResult<InventoryReport> {
+    refuse_other_host(caller, &pushed.ci_id)?;
     let observation =
         observe(pushed, app.clock.now()).map_err(|(pointer, reason)| ApiError::invalid(pointer, reason))?;
     let ci_id = observation.ci_id.clone();

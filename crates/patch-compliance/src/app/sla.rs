@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use advisories::{os_key, sla::SlaPolicy};
-use api_types::patch::{ServiceLevels, Timeliness, TimelinessReport};
+use api_types::{
+    access::Outcome,
+    patch::{ServiceLevels, Timeliness, TimelinessReport},
+};
 use chrono::{Datelike, Months, NaiveDate};
-use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit};
+use service_kit::{
+    ApiError, ApiResult, Caller, FieldErrors, audit,
+    second_person::{self, Weakening},
+};
 
 use super::{compliance::UNTAGGED, package_set_matching};
 use crate::{
@@ -15,6 +21,8 @@ use crate::{
 
 /// Longest time to fix that can be set.
 const MAX_DAYS: u32 = 3650;
+/// The name of the levels in the audit log.
+const SERVICE_LEVELS: &str = "service-levels";
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
 pub(crate) async fn get_service_levels(app: &App) -> ApiResult<ServiceLevels> {
@@ -27,12 +35,12 @@ fn on_the_wire(levels: SlaPolicy) -> ServiceLevels {
     ServiceLevels { exploited_days, critical_days, high_days, other_days }
 }
 
-/// Changes the levels and every due date.
+/// Changes the levels and every due date. Longer times wait for a second person.
 pub(crate) async fn set_service_levels(
     app: &App,
     caller: &Caller,
     wanted: ServiceLevels,
-) -> ApiResult<ServiceLevels> {
+) -> ApiResult<Outcome<ServiceLevels>> {
     let ServiceLevels { exploited_days, critical_days, high_days, other_days } = wanted;
     let mut errors = FieldErrors::default();
     for (pointer, days) in [
@@ -46,14 +54,26 @@ pub(crate) async fn set_service_levels(
     errors.finish()?;
     let mut transaction = app.pool.begin().await?;
     store::lock_results_for_change(&mut transaction).await?;
-    let before = on_the_wire(store::sla::get_service_levels(&mut transaction).await?);
+    let stored = store::sla::get_service_levels(&mut transaction).await?;
     let levels = SlaPolicy { exploited_days, critical_days, high_days, other_days };
+    let write = Weakening {
+        operation: "set_service_levels",
+        object: SERVICE_LEVELS.to_owned(),
+        weakens: stored.weakened_by(&levels),
+        body: Some(serde_json::to_value(wanted)?),
+        replaces: serde_json::to_value(stored)?,
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, app.clock.now(), write).await? {
+        transaction.commit().await?;
+        return Ok(Outcome::Proposed(Box::new(proposal)));
+    }
+    let before = on_the_wire(stored);
     store::sla::set_service_levels(&mut transaction, &levels).await?;
-    let record = audit::Record::new("set_service_levels", "service-levels").before(&before).after(&wanted);
+    let record = audit::Record::new("set_service_levels", SERVICE_LEVELS).before(&before).after(&wanted);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
     package_set_matching::try_recompute_due(app).await;
-    Ok(wanted)
+    Ok(Outcome::Done(wanted))
 }
 
 pub(crate) async fn get_timeliness(app: &App, months: u32) -> ApiResult<TimelinessReport> {

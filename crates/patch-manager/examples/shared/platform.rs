@@ -62,7 +62,9 @@ impl Platform {
         let url = server.url(&format!("bench_{name}"));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let patch_url = format!("http://{}", listener.local_addr()?);
-        let sim = TestService::start::<SimEngine>(&url, SimSettings::default()).await;
+        let sim =
+            TestService::start::<SimEngine>(&url, SimSettings { laboratory: true, ..SimSettings::default() })
+                .await;
         let settings = cmdb::Settings { sim_engine_url: sim.base.clone() };
         let cmdb = TestService::start::<Cmdb>(&url, settings).await;
         let settings = itsm::Settings { patch_manager_url: Some(patch_url.clone()), ..Default::default() };

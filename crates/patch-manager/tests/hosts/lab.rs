@@ -50,6 +50,7 @@ impl Lab {
         };
         let database = TestDatabase::create().await;
         let settings = SimSettings {
+            laboratory: true,
             fleet_dir: Some(fleet.folder().to_path_buf()),
             fleet_images: Some(fleet.images().to_path_buf()),
         };

@@ -62,7 +62,8 @@ async fn freezes_recur_on_days_and_keep_days_of_each_month_open() {
         json!({ "name": "company", "ical": ICAL.replace("20270104T", "20270204T"), "keep_open_days": 2 });
     let company = operator.post("/patch/calendars", &file).await.expect(201);
     assert_eq!(company["freezes"][0]["keep_open_days"], 2);
-    operator.delete(&format!("/patch/calendars/{}", company["id"].as_str().unwrap())).await.expect(204);
+    let deleted = operator.delete(&format!("/patch/calendars/{}", company["id"].as_str().unwrap())).await;
+    platform.patch.agreed(deleted).await;
 
     let conflicts = async |starts: &str, ends: &str| {
         let ask = json!({ "ci_ids": ["web-1"], "starts": starts, "ends": ends });

@@ -157,7 +157,8 @@ async fn each_policy_has_a_result_and_the_host_has_the_worst() {
 async fn freeze_shows_the_exposure_that_it_adds() {
     let platform = measured().await;
     let levels = json!({ "exploited_days": 200, "critical_days": 200, "high_days": 200, "other_days": 200 });
-    platform.patch.admin().await.put("/patch/service-levels", &levels).await.expect(200);
+    let longer = platform.patch.admin().await.put("/patch/service-levels", &levels).await;
+    platform.patch.agreed(longer).await;
     let operator = &platform.operator;
     let open = operator.get("/patch/compliance/web-1").await.expect(200);
     // Only fixes up to the level of the policy, February, are required.
@@ -330,7 +331,8 @@ async fn service_levels_decide_what_is_overdue_and_installed_fixes_are_counted()
     let wrong = json!({ "exploited_days": 0, "critical_days": 1, "high_days": 1, "other_days": 1 });
     let problem = admin.put("/patch/service-levels", &wrong).await.expect_problem(422);
     assert_eq!(problem["errors"][0]["pointer"], "/exploited_days");
-    assert_eq!(admin.put("/patch/service-levels", &levels).await.expect(200), levels);
+    let longer = admin.put("/patch/service-levels", &levels).await;
+    assert_eq!(platform.patch.agreed(longer).await, levels);
     assert_eq!(platform.operator.get("/patch/service-levels").await.expect(200), levels);
     assert_eq!(ask().await["total"]["hosts_in_breach"], 0, "every due date has moved");
 

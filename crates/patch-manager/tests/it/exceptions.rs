@@ -100,17 +100,13 @@ async fn exception_of_one_cve_does_not_hide_another() {
             .unwrap()
             .to_owned()
     };
-    platform
-        .operator
-        .post("/patch/exceptions", &exception(json!({ "advisory_id": "CVE-2025-99004" })))
-        .await
-        .expect(201);
+    let fleet_wide = exception(json!({ "advisory_id": "CVE-2025-99004" }));
+    let answer = platform.operator.post("/patch/exceptions", &fleet_wide).await;
+    assert!(platform.patch.agreed(answer).await["id"].is_string());
     assert_eq!(state().await, "missing");
-    platform
-        .operator
-        .post("/patch/exceptions", &exception(json!({ "advisory_id": "CVE-2025-99005" })))
-        .await
-        .expect(201);
+    let fleet_wide = exception(json!({ "advisory_id": "CVE-2025-99005" }));
+    let answer = platform.operator.post("/patch/exceptions", &fleet_wide).await;
+    assert!(platform.patch.agreed(answer).await["id"].is_string());
     assert_eq!(state().await, "excepted");
     platform.expect_exact_rollups().await;
 }

@@ -1,7 +1,10 @@
 //! Policies, compliance, scans, inventories, advisories, exceptions, calendars and the reading of runs over real HTTP, a real PostgreSQL, the
 //! real CMDB, and, where hosts are scanned, the real sim-engine and Ansible.
 
+mod access_table;
 mod advisories;
+mod agents;
+mod audit;
 mod bad_input;
 mod calendars;
 mod channels;
@@ -16,9 +19,9 @@ mod platform;
 mod policies;
 mod real_feeds;
 mod release_rules;
-mod roles;
 mod runs;
 mod scale;
 mod scans;
 mod undated;
+mod weakening;
 mod what_if;

@@ -101,7 +101,7 @@ impl Platform {
     }
 }
 
-fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work: &TempDir) -> Settings {
+pub fn settings(cmdb_url: &str, sim_engine_url: &str, ansible: Option<PathBuf>, work: &TempDir) -> Settings {
     Settings {
         compliance: patch_compliance::Settings {
             cmdb_url: cmdb_url.to_owned(),

@@ -13,8 +13,10 @@ fn customer(slug: &str, tier: &str) -> Value {
         "deployer": { "kind": "sim" }, "contacts": [format!("ops@{slug}.example")] })
 }
 
-async fn apply(operator: &Http, config: Value) -> Value {
-    operator.post(CONFIG, &config).await.expect(200)
+/// Applies the configuration; an approver confirms it if it weakens a control.
+async fn apply(platform: &Platform, config: Value) -> Value {
+    let answer = platform.operator.post(CONFIG, &config).await;
+    platform.patch.agreed(answer).await
 }
 
 async fn open_items(operator: &Http, version: &str) -> Vec<String> {
@@ -27,7 +29,7 @@ async fn open_items(operator: &Http, version: &str) -> Vec<String> {
 async fn release_that_no_check_tests_has_an_open_item() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
-    apply(operator, json!({ "customers": [customer("acme", "standard")] })).await;
+    apply(&platform, json!({ "customers": [customer("acme", "standard")] })).await;
     let made = json!({ "version": "v1.0.1", "type": "documentation" });
     operator.post("/patch/releases", &made).await.expect(201);
     assert_eq!(open_items(operator, "v1.0.1").await, ["00-tested-by-hand"]);
@@ -39,9 +41,9 @@ async fn release_that_no_check_tests_has_an_open_item() {
     assert!(refused["detail"].as_str().unwrap().contains("no validation check"), "{refused}");
 
     let smoke = json!([{ "name": "healthy", "kind": "smoke_test", "run": { "by": "health" } }]);
-    apply(operator, json!({ "policies": { "smoke_tests": smoke } })).await;
+    apply(&platform, json!({ "policies": { "smoke_tests": smoke } })).await;
     assert_eq!(open_items(operator, "v1.0.1").await, Vec::<String>::new());
-    apply(operator, json!({ "policies": { "smoke_tests": [] } })).await;
+    apply(&platform, json!({ "policies": { "smoke_tests": [] } })).await;
     let item = "/patch/releases/v1.0.1/checklist/0";
     operator.put(item, &json!({ "state": "waived", "reason": "only the manual changes" })).await.expect(200);
     assert_eq!(open_items(operator, "v1.0.1").await, Vec::<String>::new());
@@ -84,12 +86,12 @@ async fn configuration_keeps_what_the_file_does_not_name() {
         "customers": [customer("acme", "standard")],
         "policies": { "max_parallel": 3, "health": { "failures": 7 }, "types": { "security": { "monitoring_hours": 9 } } },
     });
-    apply(operator, first).await;
+    apply(&platform, first).await;
     let second = json!({
         "customers": [{ "slug": "acme", "paused": "they move" }],
         "policies": { "settle_seconds": 60, "types": { "security": { "urgency": "high" }, "bug_fix": { "monitoring_hours": 5 } } },
     });
-    let diff = apply(operator, second.clone()).await;
+    let diff = apply(&platform, second.clone()).await;
     let fields: Vec<&str> =
         diff["changed"].as_array().unwrap().iter().map(|change| change["field"].as_str().unwrap()).collect();
     assert_eq!(
@@ -97,7 +99,7 @@ async fn configuration_keeps_what_the_file_does_not_name() {
         ["/paused", "/settle_seconds", "/types/bug_fix/monitoring_hours", "/types/security/urgency"],
         "{diff:#}"
     );
-    assert_eq!(apply(operator, second).await["changed"], json!([]));
+    assert_eq!(apply(&platform, second).await["changed"], json!([]));
     let stored = operator.get("/patch/release-policies").await.expect(200);
     assert_eq!((&stored["max_parallel"], &stored["health"]["failures"]), (&json!(3), &json!(7)));
     let security = &stored["types"]["security"];
@@ -106,7 +108,7 @@ async fn configuration_keeps_what_the_file_does_not_name() {
     assert_eq!((&acme["tier"], &acme["contacts"]), (&json!("standard"), &json!(["ops@acme.example"])));
 
     // `null` returns to the default, and a file with one wrong field changes nothing.
-    apply(operator, json!({ "policies": { "max_parallel": null, "types": { "security": null } } })).await;
+    apply(&platform, json!({ "policies": { "max_parallel": null, "types": { "security": null } } })).await;
     let stored = operator.get("/patch/release-policies").await.expect(200);
     assert_eq!((&stored["max_parallel"], &stored["settle_seconds"]), (&json!(10), &json!(60)));
     assert_eq!(stored["types"]["security"]["monitoring_hours"], 48);
@@ -130,7 +132,7 @@ async fn configuration_keeps_what_the_file_does_not_name() {
 async fn figures_that_nothing_was_recorded_for_are_unknown_with_the_reason() {
     let platform = Platform::start().await;
     let operator = &platform.operator;
-    apply(operator, json!({ "customers": [customer("acme", "standard")] })).await;
+    apply(&platform, json!({ "customers": [customer("acme", "standard")] })).await;
     let made = json!({ "version": "v1.0.1", "type": "security", "resolves": ["BUG-1", " "] });
     let problem = operator.post("/patch/releases", &made).await.expect_problem(422);
     assert_eq!(problem["errors"][0]["pointer"], "/resolves/1");

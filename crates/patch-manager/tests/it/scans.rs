@@ -17,7 +17,11 @@ struct Laboratory {
 
 async fn laboratory(ansible: PathBuf) -> Laboratory {
     let database = TestDatabase::create().await;
-    let sim = TestService::start::<SimEngine>(database.url(), SimSettings::default()).await;
+    let sim = TestService::start::<SimEngine>(
+        database.url(),
+        SimSettings { laboratory: true, ..SimSettings::default() },
+    )
+    .await;
     let platform = Platform::start_with(&sim.base, Some(ansible), database).await;
     platform.import_seeds().await;
     Laboratory { platform, hypervisor: sim.operator().await, sim }

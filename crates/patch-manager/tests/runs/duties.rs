@@ -191,7 +191,7 @@ async fn who_wrote_a_customer_or_the_release_policies_cannot_approve_the_rollout
     let (amy, amy_approves) = person(&platform, "amy", BOTH).await;
     let (bert, bert_approves) = person(&platform, "bert", BOTH).await;
     let contacts = json!({ "contacts": ["amy@demo.example"] });
-    amy.patch("/patch/customers/demo-1", &contacts).await.expect(200);
+    releases::agreed(&platform, amy.patch("/patch/customers/demo-1", &contacts).await).await;
     let manual = json!({ "policies": { "types": { "bug_fix": { "approval": "manual" } } } });
     bert.post("/patch/release-config/apply", &manual).await.expect(200);
     releases::release(&platform, "v1.0.1", "bug_fix").await;

@@ -135,7 +135,7 @@ impl Platform {
     pub async fn start_sim(&mut self) {
         let listener = self.listener(self.addresses.sim).await;
         let clock = self.others.sim.clone().unwrap_or_default();
-        let settings = sim_engine::SimSettings::default();
+        let settings = sim_engine::SimSettings { laboratory: true, ..sim_engine::SimSettings::default() };
         self.sim_service =
             Some(TestService::start_on::<SimEngine>(&self.database_url, settings, listener, clock).await);
     }

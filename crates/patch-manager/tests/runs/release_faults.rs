@@ -13,7 +13,9 @@ use sha2::Sha256;
 
 use crate::{
     platform::{Platform, WEBHOOK_SECRET},
-    releases::{customers, deploy, deployments_of, platform, release, until, until_ended, version_of},
+    releases::{
+        agreed, customers, deploy, deployments_of, platform, release, until, until_ended, version_of,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +78,7 @@ async fn endpoints_that_hang_lie_or_answer_garbage_are_unhealthy() {
     let outer = serve(Router::new().route("/", routing::get(moved))).await;
     for (url, expected) in [(&outer, "redirects are not followed"), (&inner, "")] {
         let health = json!({ "health": { "kind": "http", "url": url } });
-        platform.patch.patch("/patch/customers/a-lie", &health).await.expect(200);
+        agreed(&platform, platform.patch.patch("/patch/customers/a-lie", &health).await).await;
         let seen = platform.patch.get("/patch/customers/a-lie/health").await.expect(200);
         let failure = seen["now"]["failure"].as_str().unwrap_or_default();
         assert!(failure.contains(expected) && failure.is_empty() == expected.is_empty(), "{seen:#}");

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use service_kit::Clock;
 use sqlx::{Connection, PgConnection};
-use test_support::TestDatabase;
+use test_support::{Answer, TestDatabase};
 
 use crate::platform::Platform;
 
@@ -35,10 +35,16 @@ pub async fn customers(platform: &Platform, customers: &[(&str, &str)], more: Va
     }
     let smoke = json!([{ "name": "demo-is-healthy", "kind": "smoke_test", "run": { "by": "health" } }]);
     let config = json!({ "customers": all, "policies": { "smoke_tests": smoke } });
-    let diff = platform.patch.post("/patch/release-config/apply", &config).await.expect(200);
+    let answer = platform.patch.post("/patch/release-config/apply", &config).await;
+    let diff = agreed(platform, answer).await;
     assert_eq!(diff["created"].as_array().unwrap().len(), customers.len());
     let again = platform.patch.post("/patch/release-config/apply", &config).await.expect(200);
     assert_eq!((again["changed"].as_array().unwrap().len(), &again["created"]), (0, &json!([])));
+}
+
+/// The result of a write, confirmed by an approver if it weakens a control.
+pub async fn agreed(platform: &Platform, answer: Answer) -> Value {
+    platform.patch_service.as_ref().unwrap().agreed(answer).await
 }
 
 /// Registers a release with its checklist ticked.
@@ -130,7 +136,7 @@ async fn tiers_follow_the_demo_and_an_unhealthy_customer_is_rolled_back() {
         .await
         .expect_problem(422);
     let baseline = json!({ "baseline": { "latency_ms": 110.0 } });
-    platform.patch.patch("/patch/customers/acme-corp", &baseline).await.expect(200);
+    agreed(&platform, platform.patch.patch("/patch/customers/acme-corp", &baseline).await).await;
     release(&platform, "v1.0.1", "security").await;
     let began = platform.clock.now();
     let run = deploy(&platform, "v1.0.1").await;

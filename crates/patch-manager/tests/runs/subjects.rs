@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     platform::{Platform, platform},
-    releases::{customers, deploy, release},
+    releases::{agreed, customers, deploy, release},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn a_release_is_deployed_after_hosts_were_patched() {
 async fn customer_with_the_id_of_a_host(platform: &Platform) {
     customers(platform, &[("h-1", "demo")], json!({})).await;
     let config = json!({ "policies": { "settle_seconds": 0 } });
-    platform.patch.post("/patch/release-config/apply", &config).await.expect(200);
+    agreed(platform, platform.patch.post("/patch/release-config/apply", &config).await).await;
 }
 
 /// A new run for the failed subjects, or a rollback, would select the host with the id of the customer.

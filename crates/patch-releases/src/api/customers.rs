@@ -1,6 +1,7 @@
 //! `/patch/customers` and the configuration that goes with releases.
 
 use api_types::{
+    access::Proposal,
     page::Page,
     patch::{
         ApplyConfig, ConfigDiff, CustomerHealthDetail, CustomerRating, IssueReport, RateRelease, ReportIssue,
@@ -8,7 +9,11 @@ use api_types::{
     },
     problem::Problem,
 };
-use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use domain::{
     ids::CiId,
     release::{Customer, Tier, Version},
@@ -19,6 +24,7 @@ use service_kit::{
     ApiResult, IdempotencyKey, IfMatch, Json, Operator, Path, Query, Viewer,
     extract::{Created, Tagged},
     page::PageRequest,
+    second_person::respond,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -94,35 +100,36 @@ async fn get_customer(
 }
 
 /// Change a customer: each given field replaces the stored one completely, and `null` removes it. Pin it with `pinned_to`,
-/// pause it with `paused`.
+/// pause it with `paused`. 202 with a proposal if it weakens a control of the customer: a second person must confirm it.
 #[utoipa::path(patch, path = "/patch/customers/{slug}", tag = "customers",
     params(("slug" = String, Path, description = "customer"),
         ("If-Match" = Option<String>, Header, description = "ETag as read; 412 if the customer has changed since")),
     request_body(content = Object, description = "Fields of a customer", content_type = "application/json"),
-    responses((status = 200, body = StoredCustomer), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = StoredCustomer), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 async fn update_customer(
     State(app): State<App>,
     caller: Operator,
     if_match: IfMatch,
     Path(slug): Path<CiId>,
     Json(changes): Json<Map<String, Value>>,
-) -> ApiResult<Tagged<StoredCustomer>> {
-    customers::update_customer(&app, &caller, &slug, &if_match, changes).await.map(Tagged::of)
+) -> ApiResult<Response> {
+    let updated = customers::update_customer(&app, &caller, &slug, &if_match, changes).await?;
+    Ok(respond(updated, Tagged::of))
 }
 
-/// Delete a customer. Refused while a rollout has locked it.
+/// Delete a customer, when a second person confirms the proposal. Refused while a rollout has locked it.
 #[utoipa::path(delete, path = "/patch/customers/{slug}", tag = "customers",
     params(("slug" = String, Path, description = "customer"),
         ("If-Match" = Option<String>, Header, description = "ETag as read; 412 if the customer has changed since")),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 202, body = Proposal), (status = 204), (status = "4XX", body = Problem)))]
 async fn delete_customer(
     State(app): State<App>,
     caller: Operator,
     if_match: IfMatch,
     Path(slug): Path<CiId>,
-) -> ApiResult<StatusCode> {
-    customers::delete_customer(&app, &caller, &slug, &if_match).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<Response> {
+    let deleted = customers::delete_customer(&app, &caller, &slug, &if_match).await?;
+    Ok(respond(deleted, |()| StatusCode::NO_CONTENT))
 }
 
 /// Check a customer's health now, and read the samples of the health watch.
@@ -177,13 +184,14 @@ async fn get_release_policies(State(app): State<App>, _: Viewer) -> ApiResult<Js
 }
 
 /// Merge customers and release policies from files into what is stored, all or nothing. A field that is not named keeps its value.
-/// With `dry_run`, only return the difference.
+/// With `dry_run`, only return the difference. 202 with a proposal if any of it weakens a control: a second person must confirm it.
 #[utoipa::path(post, path = "/patch/release-config/apply", tag = "releases", request_body = ApplyConfig,
-    responses((status = 200, body = ConfigDiff), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ConfigDiff), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 async fn apply_release_config(
     State(app): State<App>,
     caller: Operator,
     Json(request): Json<ApplyConfig>,
-) -> ApiResult<Json<ConfigDiff>> {
-    release_config::apply_release_config(&app, &caller, &request).await.map(Json)
+) -> ApiResult<Response> {
+    let applied = release_config::apply_release_config(&app, &caller, &request).await?;
+    Ok(respond(applied, Json))
 }

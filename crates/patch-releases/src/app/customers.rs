@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api_types::{page::Page, patch::StoredCustomer};
+use api_types::{access::Outcome, page::Page, patch::StoredCustomer};
 use domain::{
     ids::CiId,
     release::{Customer, Tier},
@@ -13,10 +13,11 @@ use service_kit::{
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
+    second_person::{self, Weakening},
 };
 use sqlx::PgConnection;
 
-use super::customer_fields::check_customer;
+use super::{customer_fields::check_customer, release_config};
 use crate::{
     App,
     store::{
@@ -80,14 +81,15 @@ pub(crate) async fn list_customers(
     Ok(page(found, limit, |stored| stored.customer.slug.to_string()))
 }
 
-/// Each given field replaces the stored one completely; `null` removes an optional field.
+/// Each given field replaces the stored one completely; `null` removes an optional field. What weakens a control waits for a
+/// second person.
 pub(crate) async fn update_customer(
     app: &App,
     caller: &Caller,
     slug: &CiId,
     if_match: &IfMatch,
     changes: Map<String, Value>,
-) -> ApiResult<StoredCustomer> {
+) -> ApiResult<Outcome<StoredCustomer>> {
     let fixed_fields = [
         ("slug", "identifies the customer and cannot change"),
         ("current_version", "is changed only by rollouts: deploy a release, or roll one back"),
@@ -100,6 +102,7 @@ pub(crate) async fn update_customer(
     let mut transaction = app.pool.begin().await?;
     let before = lock_customer(&mut transaction, slug).await?;
     if_match.check(before.revision)?;
+    let body = Value::Object(changes.clone());
     let mut fields = serde_json::to_value(&before.customer)?;
     if let Value::Object(fields) = &mut fields {
         for (field, value) in changes {
@@ -112,21 +115,33 @@ pub(crate) async fn update_customer(
     let customer: Customer = serde_json::from_value(fields)
         .map_err(|error| ApiError::invalid("", format!("is not a customer: {error}")))?;
     check_customer(app, &customer)?;
+    let write = Weakening {
+        operation: "update_customer",
+        object: object(slug),
+        weakens: before.customer.weakened_by(&customer),
+        body: Some(body),
+        replaces: serde_json::to_value(release_config::changes(&object(slug), &before.customer, &customer)?)?,
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, app.clock.now(), write).await? {
+        transaction.commit().await?;
+        return Ok(Outcome::Proposed(Box::new(proposal)));
+    }
     store::update_customer(&mut transaction, &customer, &caller.subject, app.clock.now()).await?;
     let record =
         audit::Record::new("update_customer", object(slug)).before(&before.customer).after(&customer);
     audit::record(&mut transaction, caller, record).await?;
     let stored = store::get_customer(&mut transaction, slug).await?;
     transaction.commit().await?;
-    Ok(stored)
+    Ok(Outcome::Done(stored))
 }
 
+/// Waits for a second person.
 pub(crate) async fn delete_customer(
     app: &App,
     caller: &Caller,
     slug: &CiId,
     if_match: &IfMatch,
-) -> ApiResult<()> {
+) -> ApiResult<Outcome<()>> {
     let mut transaction = app.pool.begin().await?;
     let before = lock_customer(&mut transaction, slug).await?;
     if_match.check(before.revision)?;
@@ -136,12 +151,23 @@ pub(crate) async fn delete_customer(
             format!("customer `{slug}` is locked by run {run}"),
         ));
     }
+    let write = Weakening {
+        operation: "delete_customer",
+        object: object(slug),
+        weakens: before.customer.weakened_by_deletion(),
+        body: None,
+        replaces: serde_json::to_value(&before.customer)?,
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, app.clock.now(), write).await? {
+        transaction.commit().await?;
+        return Ok(Outcome::Proposed(Box::new(proposal)));
+    }
     deployments::end_watch(&mut transaction, slug).await?;
     store::delete_customer(&mut transaction, slug).await?;
     let record = audit::Record::new("delete_customer", object(slug)).before(&before.customer);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Outcome::Done(()))
 }
 
 async fn lock_customer(conn: &mut PgConnection, slug: &CiId) -> ApiResult<StoredCustomer> {

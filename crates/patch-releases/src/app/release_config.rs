@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use api_types::patch::{ApplyConfig, ConfigChange, ConfigDiff, StoredReleasePolicies};
+use api_types::{
+    access::Outcome,
+    patch::{ApplyConfig, ConfigChange, ConfigDiff, StoredReleasePolicies},
+};
 use domain::{
     ids::CiId,
     release::{Customer, ReleasePolicies},
 };
 use serde_json::{Map, Value, json};
-use service_kit::{ApiError, ApiResult, Caller, FieldErrors, audit, extract::from_value};
+use service_kit::{
+    ApiError, ApiResult, Caller, FieldErrors, audit,
+    extract::from_value,
+    second_person::{self, Weakening},
+};
 use sqlx::PgConnection;
 
 use super::customer_fields::{add_customer_errors, add_policy_errors};
@@ -23,12 +30,13 @@ pub(crate) async fn get_release_policies(app: &App) -> ApiResult<StoredReleasePo
     store::get_release_policies(&mut conn).await
 }
 
-/// Merges all of the configuration into what is stored, or nothing. A dry run only returns the difference.
+/// Merges all of the configuration into what is stored, or nothing. A dry run only returns the difference. What weakens a control
+/// waits for a second person, and so does the rest of the same configuration.
 pub(crate) async fn apply_release_config(
     app: &App,
     caller: &Caller,
     request: &ApplyConfig,
-) -> ApiResult<ConfigDiff> {
+) -> ApiResult<Outcome<ConfigDiff>> {
     let customers = request.customers.as_deref().unwrap_or_default();
     if customers.len() > MAX_CUSTOMERS as usize {
         return Err(ApiError::invalid("/customers", format!("must be at most {MAX_CUSTOMERS}")));
@@ -53,6 +61,20 @@ pub(crate) async fn apply_release_config(
         add_policy_errors(app, &policies.after, &mut errors);
     }
     errors.finish()?;
+    diff.weakens = weakens(&merged, policies.as_ref());
+    if !request.dry_run {
+        let write = Weakening {
+            operation: "apply_release_config",
+            object: RELEASE_POLICIES.to_owned(),
+            weakens: diff.weakens.clone(),
+            body: Some(serde_json::to_value(request)?),
+            replaces: serde_json::to_value(planned_changes(&merged, policies.as_ref())?)?,
+        };
+        if let Some(proposal) = second_person::ask(&mut transaction, caller, app.clock.now(), write).await? {
+            transaction.commit().await?;
+            return Ok(Outcome::Proposed(Box::new(proposal)));
+        }
+    }
     for customer in merged {
         apply_customer(app, &mut transaction, caller, customer, &mut diff).await?;
     }
@@ -69,7 +91,39 @@ pub(crate) async fn apply_release_config(
     } else {
         transaction.commit().await?;
     }
-    Ok(diff)
+    Ok(Outcome::Done(diff))
+}
+
+type MergedCustomer = Merged<Option<Customer>, Customer>;
+type MergedPolicies = Merged<ReleasePolicies, ReleasePolicies>;
+
+/// A new customer weakens nothing: nothing was protected before.
+fn weakens(customers: &[MergedCustomer], policies: Option<&MergedPolicies>) -> Vec<String> {
+    let of_customer = |one: &MergedCustomer| match &one.before {
+        Some(before) => before.weakened_by(&one.after),
+        None => Vec::new(),
+    };
+    let of_policies = policies.map(|merged| merged.before.weakened_by(&merged.after));
+    customers.iter().flat_map(of_customer).chain(of_policies.into_iter().flatten()).collect()
+}
+
+/// What the configuration would change, and what is there before.
+fn planned_changes(
+    customers: &[MergedCustomer],
+    policies: Option<&MergedPolicies>,
+) -> ApiResult<Vec<ConfigChange>> {
+    let mut planned = Vec::new();
+    for Merged { before, after } in customers {
+        planned.extend(changes(
+            &object(&after.slug),
+            &serde_json::to_value(before)?,
+            &serde_json::to_value(after)?,
+        )?);
+    }
+    if let Some(Merged { before, after }) = policies {
+        planned.extend(changes(RELEASE_POLICIES, before, after)?);
+    }
+    Ok(planned)
 }
 
 /// An object as it is stored, and with the fields of the file.
@@ -83,7 +137,7 @@ async fn merge_customer(
     conn: &mut PgConnection,
     fields: &Map<String, Value>,
     at: &str,
-) -> ApiResult<Merged<Option<Customer>, Customer>> {
+) -> ApiResult<MergedCustomer> {
     let slug = fields.get("slug").cloned().unwrap_or_default();
     let slug: CiId = from_value(slug, &format!("{at}/slug"))?;
     let before = store::lock_customer(conn, &slug).await?.map(|stored| stored.customer);
@@ -97,10 +151,7 @@ async fn merge_customer(
     Ok(Merged { before, after })
 }
 
-async fn merge_policies(
-    conn: &mut PgConnection,
-    fields: &Map<String, Value>,
-) -> ApiResult<Merged<ReleasePolicies, ReleasePolicies>> {
+async fn merge_policies(conn: &mut PgConnection, fields: &Map<String, Value>) -> ApiResult<MergedPolicies> {
     let before = store::get_release_policies(conn).await?.policies.with_all_rows();
     let mut value = serde_json::to_value(&before)?;
     merge(&mut value, fields);
@@ -131,7 +182,7 @@ async fn apply_customer(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
-    customer: Merged<Option<Customer>, Customer>,
+    customer: MergedCustomer,
     diff: &mut ConfigDiff,
 ) -> ApiResult<()> {
     let (by, now) = (&caller.subject, app.clock.now());
@@ -159,7 +210,7 @@ async fn apply_policies(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
-    policies: &Merged<ReleasePolicies, ReleasePolicies>,
+    policies: &MergedPolicies,
     diff: &mut ConfigDiff,
 ) -> ApiResult<()> {
     let Merged { before, after } = policies;
@@ -184,7 +235,11 @@ fn by_name(value: &Value) -> Option<Value> {
 }
 
 /// Compares field by field, into objects and lists of named items.
-fn changes<T: serde::Serialize>(object: &str, before: &T, after: &T) -> ApiResult<Vec<ConfigChange>> {
+pub(super) fn changes<T: serde::Serialize>(
+    object: &str,
+    before: &T,
+    after: &T,
+) -> ApiResult<Vec<ConfigChange>> {
     let mut found = Vec::new();
     compare(object, "", &serde_json::to_value(before)?, &serde_json::to_value(after)?, &mut found);
     Ok(found)

@@ -1,6 +1,7 @@
 //! `/patch/calendars`: freezes, as fields and as iCalendar.
 
 use api_types::{
+    access::Proposal,
     page::Page,
     patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflicts},
     problem::Problem,
@@ -13,6 +14,7 @@ use axum::{
 use serde::Deserialize;
 use service_kit::{
     ApiResult, IdempotencyKey, Json, Operator, Path, Query, Viewer, extract::Created, page::PageRequest,
+    second_person::respond,
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -45,17 +47,18 @@ fn ical(text: String) -> Response {
 }
 
 /// Add a freeze, as a start and an end or as iCalendar text. While it lasts, no run starts on the CIs in its scope.
+/// 202 with a proposal for an allowance that gives more time to CIs which have another one: a second person must confirm it.
 #[utoipa::path(post, path = "/patch/calendars", tag = "calendars", request_body = CreateCalendar,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key and body create one calendar")),
-    responses((status = 201, body = Calendar), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = Calendar), (status = 202, body = Proposal), (status = "4XX", body = Problem)))]
 async fn create_calendar(
     State(app): State<App>,
     caller: Operator,
     key: IdempotencyKey,
     Json(request): Json<CreateCalendar>,
-) -> ApiResult<Created<Json<Calendar>>> {
-    let calendar = calendars::create_calendar(&app, &caller, &key, request).await?;
-    Ok(Created(format!("/patch/calendars/{}", calendar.id), Json(calendar)))
+) -> ApiResult<Response> {
+    let outcome = calendars::create_calendar(&app, &caller, &key, request).await?;
+    Ok(respond(outcome, |calendar| Created(format!("/patch/calendars/{}", calendar.id), Json(calendar))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -113,16 +116,16 @@ async fn get_calendar(
     }
 }
 
-/// Remove a calendar and its freezes.
+/// Remove a calendar and its freezes. 202 with a proposal unless all of them have ended: a second person must confirm it.
 #[utoipa::path(delete, path = "/patch/calendars/{id}", tag = "calendars", params(("id" = Uuid, Path, description = "calendar")),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 202, body = Proposal), (status = 204), (status = "4XX", body = Problem)))]
 async fn delete_calendar(
     State(app): State<App>,
     caller: Operator,
     Path(id): Path<Uuid>,
-) -> ApiResult<StatusCode> {
-    calendars::delete_calendar(&app, &caller, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> ApiResult<Response> {
+    let outcome = calendars::delete_calendar(&app, &caller, id).await?;
+    Ok(respond(outcome, |()| StatusCode::NO_CONTENT))
 }
 
 /// Find the freezes of CIs in a time span. Changes nothing.

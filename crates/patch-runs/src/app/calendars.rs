@@ -1,5 +1,6 @@
 //! Freeze calendars: when nothing may be changed, and on which hosts.
 
+use api_types::access::Outcome;
 use api_types::itsm::limits;
 use api_types::page::Page;
 use api_types::patch::{AskFreezes, Calendar, CreateCalendar, FreezeConflict, FreezeConflicts};
@@ -14,6 +15,7 @@ use service_kit::{
     idempotency::{self, Begun},
     page::{PageRequest, page},
     problem_types,
+    second_person::{self, Weakening},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,21 +23,36 @@ use uuid::Uuid;
 use super::freeze_prices;
 use crate::{App, store};
 
+/// A freeze is added at once; an allowance that gives more time to hosts which have another one waits for a second person.
 pub async fn create_calendar(
     app: &App,
     caller: &Caller,
     key: &IdempotencyKey,
     request: CreateCalendar,
-) -> ApiResult<Calendar> {
+) -> ApiResult<Outcome<Calendar>> {
     let id = Uuid::now_v7();
     let freezes = freezes(&request, id)?;
     // Before the transaction: on a large fleet this takes seconds.
     let prices = freeze_prices::list_prices(app, &mut *app.pool.acquire().await?, freezes.entries()).await?;
     let mut transaction = app.pool.begin().await?;
     let ticket = match idempotency::begin(&mut transaction, caller, "create_calendar", key, &request).await? {
-        Begun::Replay(calendar) => return Ok(calendar),
+        Begun::Replay(outcome) => return Ok(outcome),
         Begun::New(ticket) => ticket,
     };
+    store::calendars::lock_calendars(&mut transaction).await?;
+    let write = Weakening {
+        operation: "create_calendar",
+        object: "calendars".to_owned(),
+        weakens: load_freezes(&mut transaction).await?.weakened_by_addition(&freezes),
+        body: Some(serde_json::to_value(&request)?),
+        replaces: serde_json::Value::Null,
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, app.clock.now(), write).await? {
+        let outcome = Outcome::Proposed(Box::new(proposal));
+        ticket.finish(&mut transaction, &outcome).await?;
+        transaction.commit().await?;
+        return Ok(outcome);
+    }
     let mut calendar = Calendar {
         id,
         name: request.name,
@@ -46,7 +63,6 @@ pub async fn create_calendar(
         created_at: app.clock.now(),
         prices: Vec::new(),
     };
-    store::calendars::lock_calendars(&mut transaction).await?;
     store::calendars::insert_calendar(&mut transaction, &calendar).await?;
     // The limit of entries applies to all calendars together.
     load_freezes(&mut transaction).await.map_err(|error| {
@@ -59,9 +75,10 @@ pub async fn create_calendar(
     let record = audit::Record::new("create_calendar", object(id)).after(&calendar);
     audit::record(&mut transaction, caller, record).await?;
     calendar.prices = prices;
-    ticket.finish(&mut transaction, &calendar).await?;
+    let outcome = Outcome::Done(calendar);
+    ticket.finish(&mut transaction, &outcome).await?;
     transaction.commit().await?;
-    Ok(calendar)
+    Ok(outcome)
 }
 
 fn freezes(request: &CreateCalendar, id: Uuid) -> ApiResult<FreezeCalendar> {
@@ -176,14 +193,28 @@ async fn add_prices(app: &App, conn: &mut PgConnection, calendars: &mut [Calenda
     Ok(())
 }
 
-pub async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<()> {
+/// Waits for a second person, unless every freeze of the calendar has ended.
+pub async fn delete_calendar(app: &App, caller: &Caller, id: Uuid) -> ApiResult<Outcome<()>> {
+    let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     let before = store::calendars::get_calendar(&mut transaction, id).await?;
+    let freezes: FreezeCalendar = serde_json::from_value(before.freezes.clone())?;
+    let write = Weakening {
+        operation: "delete_calendar",
+        object: object(id),
+        weakens: freezes.weakened_by_removal(now),
+        body: None,
+        replaces: before.freezes.clone(),
+    };
+    if let Some(proposal) = second_person::ask(&mut transaction, caller, now, write).await? {
+        transaction.commit().await?;
+        return Ok(Outcome::Proposed(Box::new(proposal)));
+    }
     store::calendars::delete_calendar(&mut transaction, id).await?;
     let record = audit::Record::new("delete_calendar", object(id)).before(&before);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Outcome::Done(()))
 }
 
 /// One calendar as iCalendar.

@@ -1,4 +1,7 @@
-use api_types::access::{ProposalState, Role, Subject};
+use api_types::{
+    access::{CiId, ProposalState, Role, Subject},
+    rights::SERVICES,
+};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
@@ -8,25 +11,35 @@ use super::{Most, parse_name};
 #[command(after_help = "\
 Examples:
   patchctl token create arjun --role approver --days 30
-  patchctl token create ci-pipeline --role operator > ~/.patch-token && chmod 600 ~/.patch-token")]
+  patchctl token create ci-pipeline --role operator > ~/.patch-token && chmod 600 ~/.patch-token
+  patchctl token create --role agent --ci web-07
+  patchctl --token-file /etc/patch-agent/token token rotate")]
 pub enum TokenCommand {
     /// Issue a token. Its secret is printed only this once; without a terminal, only the secret is printed. A token with the
     /// role approver or admin waits until a second administrator or an approver confirms it, who then gets the secret; the first
     /// approver needs nobody else. Exit status 3 while it waits.
     Create {
-        /// The person or program that uses it: 1 to 100 of `a-z 0-9 . _ @ -`.
-        subject: Subject,
-        /// viewer, operator, approver or admin; repeat it for several roles.
+        /// The person or program that uses it: 1 to 100 of `a-z 0-9 . _ @ -`. Default for an agent: `agent-` and its CI.
+        #[arg(required_unless_present = "ci")]
+        subject: Option<Subject>,
+        /// viewer, operator, approver, auditor, admin or agent; repeat it for several roles.
         #[arg(long = "role", required = true, value_parser = parse_name::<Role>)]
         roles: Vec<Role>,
+        /// The host of an agent, which pushes its inventory and does nothing else.
+        #[arg(long, value_name = "CI")]
+        ci: Option<CiId>,
         /// Days until it expires.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=365))]
         days: u32,
     },
     /// List tokens, without their secrets.
     List(Most),
-    /// Revoke a token; every service refuses it within seconds.
+    /// Revoke a token; every service refuses it within seconds. With the token of an agent, all those of agents of its CI are
+    /// revoked.
     Revoke { id: Uuid },
+    /// Replace the token of an agent, with which this is called, by a new one for the same time. Its secret is printed only this
+    /// once; the old one expires within an hour.
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,7 +57,7 @@ pub enum PersonCommand {
         /// An address of the person; repeat it for several.
         #[arg(long = "email", value_name = "ADDRESS")]
         emails: Vec<String>,
-        /// viewer, operator, approver or admin; repeat it for several roles.
+        /// viewer, operator, approver, auditor or admin; repeat it for several roles.
         #[arg(long = "role", required = true, value_parser = parse_name::<Role>)]
         roles: Vec<Role>,
     },
@@ -78,10 +91,47 @@ pub enum ProposalCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct AuditArguments {
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
     /// Only records of this object, such as `policy/policy-rhel9-baseline`.
     #[arg(long)]
     pub object: Option<String>,
     #[command(flatten)]
     pub most: Most,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check the audit log of each service against its chain of hashes. Note the printed positions and hashes elsewhere: `--head`
+    /// checks later that the chain still contains them. Exit status 1 if anything does not fit.
+    Verify {
+        /// A position and hash that an earlier check printed, as SERVICE:POSITION:HASH; repeat it for several services.
+        #[arg(long = "head", value_name = "HEAD")]
+        heads: Vec<AuditHead>,
+    },
+}
+
+/// An end of a chain, as it was noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditHead {
+    pub service: String,
+    pub position: u32,
+    pub hash: String,
+}
+
+impl std::str::FromStr for AuditHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be SERVICE:POSITION:HASH, as `audit verify` prints it".to_owned();
+        let [service, position, hash] = text.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+        let position = position.parse().ok().filter(|position| *position > 0).ok_or_else(wrong)?;
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !SERVICES.contains(&service) || !is_hash {
+            return Err(wrong());
+        }
+        Ok(Self { service: service.to_owned(), position, hash: hash.to_ascii_lowercase() })
+    }
 }

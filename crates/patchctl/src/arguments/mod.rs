@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use access::{AuditArguments, PersonCommand, ProposalCommand, TokenCommand};
+pub use access::{AuditArguments, AuditCommand, AuditHead, PersonCommand, ProposalCommand, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};

@@ -28,6 +28,10 @@ pub struct UpArguments {
     #[arg(long, env = "PATCH_BIND", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub bind: IpAddr,
 
+    /// Let the sim-engine be a laboratory, in which people create, delete and break machines. By default only runs use it.
+    #[arg(long, env = "PATCH_LABORATORY")]
+    pub laboratory: bool,
+
     /// File to append the log to; default standard error. RUST_LOG selects what is logged.
     #[arg(long, env = "PATCH_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,

@@ -9,7 +9,7 @@ use api_types::cmdb::{
 
 use serde::Serialize;
 
-use super::{Filter, add_tags, etag, filter, import, poll, wire_name};
+use super::{Filter, access::unless_proposed, add_tags, etag, filter, import, poll, wire_name};
 use crate::arguments::{CiCommand, Format, MaintenanceCommand, RelationshipCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure};
@@ -101,7 +101,8 @@ pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -
         CiCommand::Maintenance(command) => maintenance(&client, command, printer).await,
         CiCommand::PatchState { id, request } => {
             let state = input::request(&request.file)?;
-            printer.item(&client.set_patch_state(&id, &state).await?)
+            let outcome = client.set_patch_state(&id, &state).await?;
+            unless_proposed(outcome, printer, |ci| printer.item(&ci))
         }
         CiCommand::Import(arguments) => import::run(&client, arguments, printer).await,
         CiCommand::Graph(selection) => {

@@ -10,7 +10,7 @@ use api_types::patch::{
 };
 use clap::ValueEnum;
 
-use super::{filter, poll};
+use super::{access::unless_proposed, filter, poll};
 use crate::arguments::{ComplianceCommand, Format, PackageCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
@@ -114,8 +114,11 @@ pub async fn run(
                 high_days: high.unwrap_or(before.high_days),
                 other_days: other.unwrap_or(before.other_days),
             };
-            let levels = if wanted == before { before } else { client.set_service_levels(&wanted).await? };
-            printer.item(&levels)
+            if wanted == before {
+                return printer.item(&before);
+            }
+            let outcome = client.set_service_levels(&wanted).await?;
+            unless_proposed(outcome, printer, |levels| printer.item(&levels))
         }
         ComplianceCommand::Export { format, policy, env, os, status } => {
             let policy = policy.map(|id| id.to_string());

@@ -5,7 +5,7 @@ use api_types::itsm::{
     ReviewChange,
 };
 
-use super::{etag, filter, wire_name};
+use super::{access::unless_proposed, etag, filter, wire_name};
 use crate::arguments::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };
@@ -54,9 +54,18 @@ pub async fn change(connection: &Connection, command: ChangeCommand, printer: Pr
         ChangeCommand::Execute { id, plan_hash } => {
             client.execute_change(&id, &ExecuteChange { plan_hash }).await?
         }
-        ChangeCommand::Complete(close) => client.complete_change(&close.id, &closing(&close)?).await?,
-        ChangeCommand::Fail(close) => client.fail_change(&close.id, &closing(&close)?).await?,
-        ChangeCommand::Cancel(close) => client.cancel_change(&close.id, &closing(&close)?).await?,
+        ChangeCommand::Complete(close) => {
+            let outcome = client.complete_change(&close.id, &closing(&close)?).await?;
+            return unless_proposed(outcome, printer, |change| printer.item(&change));
+        }
+        ChangeCommand::Fail(close) => {
+            let outcome = client.fail_change(&close.id, &closing(&close)?).await?;
+            return unless_proposed(outcome, printer, |change| printer.item(&change));
+        }
+        ChangeCommand::Cancel(close) => {
+            let outcome = client.cancel_change(&close.id, &closing(&close)?).await?;
+            return unless_proposed(outcome, printer, |change| printer.item(&change));
+        }
         ChangeCommand::Review { id, notes } => client.review_change(&id, &ReviewChange { notes }).await?,
     };
     printer.item(&change)

@@ -19,6 +19,7 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> CommandResul
         bind: arguments.bind,
         database_url: database_url(&arguments)?,
         fleet_dir: None,
+        laboratory: arguments.laboratory,
         clock: Clock::system(),
         release_checks: None,
     };

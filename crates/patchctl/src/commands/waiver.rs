@@ -3,6 +3,7 @@
 use api_types::patch::{Calendar, CreateCalendar, CreateException, FreezePrice};
 use domain::time::Recurrence;
 
+use super::access::unless_proposed;
 use crate::arguments::{CalendarCommand, ExceptionCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, OK};
@@ -35,7 +36,8 @@ pub async fn exception(
                 package,
                 compensating_control,
             };
-            printer.item(&client.create_exception(&request).await?)
+            let outcome = client.create_exception(&request).await?;
+            unless_proposed(outcome, printer, |exception| printer.item(&exception))
         }
         ExceptionCommand::Delete { id } => {
             client.delete_exception(id).await?;
@@ -81,11 +83,12 @@ pub async fn calendar(connection: &Connection, command: CalendarCommand, printer
                 keep_open_days,
                 ical,
             };
-            show(&client.create_calendar(&request).await?, printer)
+            let outcome = client.create_calendar(&request).await?;
+            unless_proposed(outcome, printer, |calendar| show(&calendar, printer))
         }
         CalendarCommand::Delete { id } => {
-            client.delete_calendar(id).await?;
-            done(&format!("calendar {id} is deleted"))
+            let outcome = client.delete_calendar(id).await?;
+            unless_proposed(outcome, printer, |()| done(&format!("calendar {id} is deleted")))
         }
     }
 }

@@ -13,15 +13,10 @@ use std::{
 };
 
 use api_client::{
-    access::{AccessClient, Outcome},
-    cmdb::CmdbClient,
-    itsm::ItsmClient,
-    patch::PatchClient,
-    releases::ReleasesClient,
-    sim::SimClient,
-    sim_customers::SimCustomersClient,
+    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, releases::ReleasesClient,
+    sim::SimClient, sim_customers::SimCustomersClient,
 };
-use api_types::access::{CreateToken, PutPerson, Role, Subject};
+use api_types::access::{CreateToken, Outcome, Proposed, PutPerson, Role, Subject};
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use service_kit::{Clock, cli};
@@ -59,6 +54,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         database_url: None,
         fleet_dir: (arguments.hosts == DemoHosts::Real).then(|| data_dir.join("fleet")),
+        laboratory: true,
         clock: match arguments.scene {
             Scene::Evening => Clock::system(),
             Scene::Releases => Clock::fixed(next_monday(Utc::now())),
@@ -155,7 +151,7 @@ fn write_checks(data_dir: &Path) -> Result<(), Failure> {
 
 async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
     let subject = Subject::new(subject).map_err(|error| Failure::new(error.to_string()))?;
-    let request = CreateToken { subject, roles: vec![role], expires_in_days: 60 };
+    let request = CreateToken { subject, roles: vec![role], ci: None, expires_in_days: 60 };
     Ok(confirmed(admin.create_token(&request).await?)?.token)
 }
 
@@ -165,7 +161,11 @@ fn confirmed<T>(outcome: Outcome<T>) -> Result<T, Failure> {
         Outcome::Done(made) => Ok(made),
         Outcome::Proposed(proposal) => Err(Failure::new(format!(
             "a second person must confirm `{}`, because the data folder has an approver already",
-            proposal.proposed.subject()
+            match proposal.proposed {
+                Proposed::CreateToken { subject, .. } | Proposed::PutPerson { subject, .. } =>
+                    subject.to_string(),
+                Proposed::WeakenControl(weakening) => weakening.weakens.join("; "),
+            }
         ))
         .hint("play the demo in a new folder: leave out --data-dir, or name another")),
     }

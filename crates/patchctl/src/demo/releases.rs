@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::Cast;
+use super::{Cast, confirmed};
 use crate::{
     commands::{
         poll,
@@ -115,7 +115,7 @@ async fn set_up(cast: &Cast) -> Result<(), Failure> {
     });
     let fields = fields.collect::<Result<Vec<_>, _>>()?;
     let config = ApplyConfig { customers: Some(fields), policies: Some(policies.policies), dry_run: false };
-    let diff = cast.olivia_releases.apply_release_config(&config).await?;
+    let diff = confirmed(cast.olivia_releases.apply_release_config(&config).await?)?;
     cast.say(format!(
         "{} customers created, {} fields of the policies changed",
         diff.created.len(),

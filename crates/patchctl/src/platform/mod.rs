@@ -41,6 +41,8 @@ pub struct PlatformConfig {
     pub database_url: Option<SecretString>,
     /// Folder for a fleet of real hosts; by default that of the environment.
     pub fleet_dir: Option<PathBuf>,
+    /// Whether people may create, delete and break machines of the sim-engine.
+    pub laboratory: bool,
     /// Clock of the services: the system clock, except in a demo.
     pub clock: Clock,
     /// Folder of the checks of release policies, if the environment names none.

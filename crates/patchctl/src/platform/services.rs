@@ -81,7 +81,7 @@ impl Services {
         let common = |shutdown: &CancellationToken| {
             (database_url, service_token, config.clock.clone(), shutdown.child_token())
         };
-        let sim_settings = settings::sim_engine(config.fleet_dir.as_deref())?;
+        let sim_settings = settings::sim_engine(config)?;
         let patch_settings = settings::patch_manager(addresses, config, &sim_settings)?;
         services.serve::<SimEngine>(common(&all), sim_engine, sim_settings)?;
         services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;

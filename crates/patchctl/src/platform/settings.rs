@@ -11,10 +11,11 @@ use super::addresses::Addresses;
 use super::tokens;
 use crate::failure::Failure;
 
-pub fn sim_engine(fleet_dir: Option<&Path>) -> Result<sim_engine::SimSettings, Failure> {
+pub fn sim_engine(config: &PlatformConfig) -> Result<sim_engine::SimSettings, Failure> {
     let mut settings: sim_engine::SimSettings = from_environment()?;
-    if let Some(dir) = fleet_dir {
-        settings.fleet_dir = Some(dir.to_path_buf());
+    settings.laboratory |= config.laboratory;
+    if let Some(dir) = &config.fleet_dir {
+        settings.fleet_dir = Some(dir.clone());
     }
     Ok(settings)
 }

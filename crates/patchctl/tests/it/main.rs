@@ -2,6 +2,7 @@
 
 mod answers;
 mod commands;
+mod duties;
 mod imports;
 mod program;
 mod run_parts;

@@ -127,7 +127,8 @@ impl Up {
         let (data_dir, port_base) = (folder.path().to_str().expect("UTF-8").to_owned(), port_base.to_owned());
         let output = File::create(folder.path().with_extension("out")).expect("a file");
         let errors = File::create(folder.path().with_extension("err")).expect("a file");
-        let mut command = patchctl(&["up", "--data-dir", &data_dir, "--port-base", &port_base]);
+        let mut command =
+            patchctl(&["up", "--laboratory", "--data-dir", &data_dir, "--port-base", &port_base]);
         let child = prepare(&mut command).stdout(output).stderr(errors).spawn().expect("it starts");
         let mut up = Self { child, stdout: String::new(), data_dir, port_base };
         up.wait_until_ready(folder.path());

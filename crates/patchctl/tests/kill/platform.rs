@@ -111,7 +111,7 @@ impl Drop for KillablePlatform {
 
 fn spawn(data_dir: PathBuf, port_base: u16, ansible: &PathBuf) -> Child {
     Command::new(env!("CARGO_BIN_EXE_patchctl"))
-        .args(["up", "--port-base", &port_base.to_string(), "--data-dir"])
+        .args(["up", "--laboratory", "--port-base", &port_base.to_string(), "--data-dir"])
         .arg(data_dir)
         .env("PATCH_ANSIBLE_PLAYBOOK", ansible)
         .env_remove("DATABASE_URL")

@@ -1,48 +1,47 @@
 //! `/access`: tokens, people, what waits for a second person, and the audit log, served by every service over the shared
 //! schema `platform`.
 
+mod agents;
+mod audit;
 mod people;
-mod proposals;
+pub(crate) mod proposals;
 mod store;
 mod tokens;
 
-use api_types::{
-    access::{AuditRecord, Role},
-    page::Page,
-};
-use axum::extract::State;
+use api_types::access::Role;
+use axum::Router;
 use chrono::{DateTime, Utc};
 use rand::RngCore;
-use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    auth::{self, Admin, Caller},
+    auth::{self, Caller},
     clock::Clock,
-    error::ApiResult,
-    extract::{Json, Query},
-    page::{PageRequest, page},
 };
 
 #[derive(Clone)]
 pub(crate) struct AccessState {
     pub pool: PgPool,
     pub clock: Clock,
+    /// The service's own routes, which carry out the requests of confirmed proposals.
+    pub routes: Router,
 }
 
 pub(crate) fn routes() -> OpenApiRouter<AccessState> {
     OpenApiRouter::new()
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token))
+        .routes(routes!(agents::rotate_token))
         .routes(routes!(people::list_people))
         .routes(routes!(people::put_person, people::delete_person))
         .routes(routes!(people::list_approvers))
         .routes(routes!(proposals::list_proposals))
         .routes(routes!(proposals::confirm_proposal))
         .routes(routes!(proposals::reject_proposal))
-        .routes(routes!(list_audit))
+        .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::check_audit))
 }
 
 /// A fresh token: 256 bits of the operating system's randomness.
@@ -77,41 +76,6 @@ pub async fn ensure_token(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-struct AuditParams {
-    /// Only records of this object, such as `policy/policy-rhel9-baseline`.
-    object: Option<String>,
-    /// Maximum number of items on the page, 1 to 1000; 100 by default.
-    limit: Option<u32>,
-    /// `next_page_token` of the previous page.
-    page_token: Option<String>,
-}
-
-/// Read the audit log, newest first.
-#[utoipa::path(get, path = "/access/audit", tag = "access", params(AuditParams),
-    responses((status = 200, body = Page<AuditRecord>), (status = "4XX", body = api_types::problem::Problem)))]
-async fn list_audit(
-    State(state): State<AccessState>,
-    _: Admin,
-    Query(params): Query<AuditParams>,
-) -> ApiResult<Json<Page<AuditRecord>>> {
-    let request = PageRequest::new(params.limit, params.page_token);
-    let (limit, after) = (request.limit()?, request.after::<i64>()?);
-    let records = sqlx::query_as!(
-        AuditRecord,
-        "SELECT sequence, at, service, subject, action, object, before, after, reason, request_id FROM platform.audit_log
-         WHERE ($1::bigint IS NULL OR sequence < $1) AND ($2::text IS NULL OR object = $2)
-         ORDER BY sequence DESC LIMIT $3",
-        after,
-        params.object,
-        limit + 1,
-    )
-    .fetch_all(&state.pool)
-    .await?;
-    Ok(Json(page(records, limit, |record: &AuditRecord| record.sequence)))
 }
 
 /// The subject of a service's own token.

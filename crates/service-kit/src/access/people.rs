@@ -5,17 +5,9 @@ use api_types::{
     page::Page,
     problem::Problem,
 };
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 
-use super::{
-    AccessState,
-    proposals::{self, Made, Outcome},
-    store,
-};
+use super::{AccessState, proposals, store};
 use crate::{
     audit,
     auth::{Admin, Viewer},
@@ -23,6 +15,7 @@ use crate::{
     extract::{Json, Path},
     page::{PageRequest, page},
     people::{self, Written, check_person},
+    second_person,
 };
 
 /// List people with their verified addresses and roles, in the order of their subjects.
@@ -56,10 +49,8 @@ pub(super) async fn put_person(
     let Ok(subject) = parsed else { return Err(ApiError::internal("a wrong subject was accepted")) };
     let PutPerson { emails, roles } = request;
     let proposed = Proposed::PutPerson { subject, emails, roles };
-    Ok(match proposals::perform_or_propose(&state, &caller, proposed).await? {
-        Outcome::Done(Made::Person(person)) => Json(person).into_response(),
-        outcome => outcome.into_response(),
-    })
+    let outcome = proposals::perform_or_propose(&state, &caller, proposed).await?;
+    Ok(second_person::respond(outcome, |made| made))
 }
 
 /// Remove the record of a person: no link decides for them any more. Their tokens stay; revoke them.

@@ -2,7 +2,8 @@
 
 use api_types::{
     access::{
-        Confirmed, CreateToken, IssuedToken, Person, Proposal, ProposalState, Proposed, PutPerson, Role,
+        CiId, Confirmed, CreateToken, IssuedToken, Outcome, Person, Proposal, ProposalState, Proposed,
+        PutPerson, Role, WeakenControl,
     },
     page::Page,
     problem::Problem,
@@ -13,7 +14,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,6 +28,7 @@ use crate::{
     extract::{Json, Path, Query},
     page::{PageRequest, page},
     people::{self, Written},
+    second_person::{self, CarriedOut},
 };
 
 /// A proposal that nobody decides on expires.
@@ -38,18 +40,11 @@ pub(super) enum Made {
     Person(Person),
 }
 
-/// What became of a write.
-pub(super) enum Outcome {
-    Done(Made),
-    Proposed(Proposal),
-}
-
-impl IntoResponse for Outcome {
+impl IntoResponse for Made {
     fn into_response(self) -> Response {
         match self {
-            Self::Done(Made::Token(token)) => Json(token).into_response(),
-            Self::Done(Made::Person(person)) => Json(person).into_response(),
-            Self::Proposed(proposal) => (StatusCode::ACCEPTED, Json(proposal)).into_response(),
+            Self::Token(token) => (StatusCode::CREATED, Json(token)).into_response(),
+            Self::Person(person) => Json(person).into_response(),
         }
     }
 }
@@ -59,7 +54,7 @@ pub(super) async fn perform_or_propose(
     state: &AccessState,
     caller: &Caller,
     proposed: Proposed,
-) -> ApiResult<Outcome> {
+) -> ApiResult<Outcome<Made>> {
     let now = state.clock.now();
     let mut tx = state.pool.begin().await?;
     store::lock_approvers(&mut tx).await?;
@@ -69,25 +64,33 @@ pub(super) async fn perform_or_propose(
             let written = Written { by: &caller.subject, confirmed_by: None, at: now };
             Outcome::Done(perform(&mut tx, caller, &proposed, written, need.reason()).await?)
         }
-        Need::SecondPerson => {
-            let proposal = Proposal {
-                id: Uuid::now_v7(),
-                proposed,
-                proposed_by: caller.subject.clone(),
-                proposed_at: now,
-                expires_at: now + EXPIRES_AFTER,
-                state: ProposalState::Pending,
-                decided_by: None,
-                decided_at: None,
-            };
-            store::insert_proposal(&mut tx, &proposal).await?;
-            let record = audit::Record::new("propose", object(proposal.id)).after(&proposal);
-            audit::record(&mut tx, caller, record).await?;
-            Outcome::Proposed(proposal)
-        }
+        Need::SecondPerson => Outcome::Proposed(Box::new(propose(&mut tx, caller, proposed, now).await?)),
     };
     tx.commit().await?;
     Ok(outcome)
+}
+
+/// Records what waits for a second person.
+pub(crate) async fn propose(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    proposed: Proposed,
+    now: DateTime<Utc>,
+) -> ApiResult<Proposal> {
+    let proposal = Proposal {
+        id: Uuid::now_v7(),
+        proposed,
+        proposed_by: caller.subject.clone(),
+        proposed_at: now,
+        expires_at: now + EXPIRES_AFTER,
+        state: ProposalState::Pending,
+        decided_by: None,
+        decided_at: None,
+    };
+    store::insert_proposal(&mut *conn, &proposal).await?;
+    let record = audit::Record::new("propose", object(proposal.id)).after(&proposal);
+    audit::record(conn, caller, record).await?;
+    Ok(proposal)
 }
 
 /// Who must agree to a write, in addition to the administrator who asks for it.
@@ -121,11 +124,13 @@ async fn need(conn: &mut PgConnection, proposed: &Proposed) -> ApiResult<Need> {
             return Ok(Need::Nobody);
         }
     }
-    let history = store::read_approver_history(conn, proposed.subject().as_str()).await?;
+    let Some(subject) = proposed.subject() else { return Ok(Need::SecondPerson) };
+    let history = store::read_approver_history(conn, subject.as_str()).await?;
     let is_first = match proposed {
         // The record of the first approver comes before the token: the holder of a token confirms what follows.
         Proposed::PutPerson { .. } => !history.tokens && !history.own_record && !history.other_records,
         Proposed::CreateToken { .. } => !history.tokens && !history.other_records,
+        Proposed::WeakenControl(_) => false,
     };
     let makes_admin = proposed.roles().contains(&Role::Admin);
     Ok(if is_first && !makes_admin { Need::NobodyYet } else { Need::SecondPerson })
@@ -154,11 +159,14 @@ async fn perform(
     reason: Option<&str>,
 ) -> ApiResult<Made> {
     match proposed {
-        Proposed::CreateToken { subject, roles, expires_in_days } => {
-            let issued = store::insert_token(conn, subject, roles, *expires_in_days, written).await?;
+        Proposed::CreateToken { subject, roles, ci, expires_in_days } => {
+            let lifetime = TimeDelta::days(i64::from(*expires_in_days));
+            let of_ci = ci.as_ref().map(CiId::as_str);
+            let issued = store::insert_token(conn, subject.as_str(), roles, of_ci, lifetime, written).await?;
             let request = CreateToken {
                 subject: subject.clone(),
                 roles: roles.clone(),
+                ci: ci.clone(),
                 expires_in_days: *expires_in_days,
             };
             let record = audit::Record::new("create_token", format!("token/{}", issued.id)).after(&request);
@@ -176,6 +184,7 @@ async fn perform(
             audit::record(conn, caller, record).await?;
             Ok(Made::Person(person))
         }
+        Proposed::WeakenControl(_) => Err(ApiError::internal("the routes carry out a request, not this")),
     }
 }
 
@@ -186,23 +195,31 @@ pub(super) struct ProposalParams {
     state: Option<ProposalState>,
 }
 
-/// List proposals, newest first.
+/// List proposals, newest first. A caller who only reads does not see the bodies of requests.
 #[utoipa::path(get, path = "/access/proposals", tag = "access", params(ProposalParams, PageRequest),
     responses((status = 200, body = Page<Proposal>), (status = "4XX", body = Problem)))]
 pub(super) async fn list_proposals(
     State(state): State<AccessState>,
-    _: Viewer,
+    caller: Viewer,
     Query(params): Query<ProposalParams>,
     request: PageRequest,
 ) -> ApiResult<Json<Page<Proposal>>> {
     let (limit, before) = (request.limit()?, request.after::<Uuid>()?);
     let mut conn = state.pool.acquire().await?;
-    let found = store::list_proposals(&mut conn, params.state, before, limit + 1).await?;
+    let mut found = store::list_proposals(&mut conn, params.state, before, limit + 1).await?;
+    if caller.only_reads() {
+        for proposal in &mut found {
+            if let Proposed::WeakenControl(WeakenControl { body, .. }) = &mut proposal.proposed {
+                *body = None;
+            }
+        }
+    }
     Ok(Json(page(found, limit, |proposal: &Proposal| proposal.id)))
 }
 
 /// Confirm what somebody else proposed, as an administrator or an approver. It takes effect with this answer, which is the only
-/// one that shows the secret of a token.
+/// one that shows the secret of a token. A request is carried out by the service that it was sent to; its errors leave the
+/// proposal open.
 #[utoipa::path(post, path = "/access/proposals/{id}/confirm", tag = "access",
     params(("id" = Uuid, Path, description = "proposal")),
     responses((status = 200, body = Confirmed), (status = "4XX", body = Problem)))]
@@ -210,30 +227,52 @@ pub(super) async fn confirm_proposal(
     State(state): State<AccessState>,
     Viewer(caller): Viewer,
     Path(id): Path<Uuid>,
-) -> ApiResult<Json<Confirmed>> {
+) -> ApiResult<Response> {
     let mut tx = state.pool.begin().await?;
     store::lock_approvers(&mut tx).await?;
-    let mut proposal = lock_open(&mut tx, &state, id).await?;
+    let now = state.clock.now();
+    let mut proposal = lock_open(&mut tx, id, now).await?;
     let decider = Decider::of_caller(&mut tx, &caller).await?;
     if let Err(refused) = may_confirm(&caller, &decider, &proposal) {
         tx.rollback().await?;
         duties::record_refusal(&state.pool, &caller, "confirm_proposal", object(id), &refused).await?;
         return Err(refused);
     }
+    if let Proposed::WeakenControl(weakening) = &proposal.proposed {
+        // The transaction of the request locks the proposal again.
+        tx.rollback().await?;
+        return match second_person::carry_out(&state.routes, &caller, &proposal, weakening).await? {
+            CarriedOut::Done(answer) => confirmed(&state, id, answer).await.map(IntoResponse::into_response),
+            CarriedOut::Refused(response) => Ok(response),
+        };
+    }
     check_addresses(&mut tx, &proposal.proposed).await?;
-    let now = state.clock.now();
     let written = Written { by: &proposal.proposed_by, confirmed_by: Some(&caller.subject), at: now };
     let made = perform(&mut tx, &caller, &proposal.proposed, written, None).await?;
-    decide(&mut tx, &caller, &mut proposal, ProposalState::Confirmed, &state).await?;
+    decide(&mut tx, &caller, &mut proposal, ProposalState::Confirmed, now).await?;
     tx.commit().await?;
     let (token, person) = match made {
         Made::Token(token) => (Some(token), None),
         Made::Person(person) => (None, Some(person)),
     };
-    Ok(Json(Confirmed { proposal, token, person }))
+    Ok(Json(Confirmed { proposal, token, person, answer: None }).into_response())
 }
 
-/// Reject a proposal, or withdraw an own one, as an administrator or an approver.
+/// The proposal of a request that was carried out.
+async fn confirmed(
+    state: &AccessState,
+    id: Uuid,
+    answer: Option<serde_json::Value>,
+) -> ApiResult<Json<Confirmed>> {
+    let mut conn = state.pool.acquire().await?;
+    let proposal = store::lock_proposal(&mut conn, id).await?;
+    let proposal = proposal
+        .filter(|proposal| proposal.state == ProposalState::Confirmed)
+        .ok_or_else(|| ApiError::internal("a request was carried out and its proposal is still open"))?;
+    Ok(Json(Confirmed { proposal, token: None, person: None, answer }))
+}
+
+/// Reject a proposal as an administrator or an approver, or withdraw an own one.
 #[utoipa::path(post, path = "/access/proposals/{id}/reject", tag = "access",
     params(("id" = Uuid, Path, description = "proposal")),
     responses((status = 200, body = Proposal), (status = "4XX", body = Problem)))]
@@ -242,10 +281,13 @@ pub(super) async fn reject_proposal(
     Viewer(caller): Viewer,
     Path(id): Path<Uuid>,
 ) -> ApiResult<Json<Proposal>> {
-    has_say(&caller)?;
     let mut tx = state.pool.begin().await?;
-    let mut proposal = lock_open(&mut tx, &state, id).await?;
-    decide(&mut tx, &caller, &mut proposal, ProposalState::Rejected, &state).await?;
+    let now = state.clock.now();
+    let mut proposal = lock_open(&mut tx, id, now).await?;
+    if proposal.proposed_by != caller.subject {
+        has_say(&caller)?;
+    }
+    decide(&mut tx, &caller, &mut proposal, ProposalState::Rejected, now).await?;
     tx.commit().await?;
     Ok(Json(proposal))
 }
@@ -270,7 +312,8 @@ fn may_confirm(caller: &Caller, decider: &Decider, proposal: &Proposal) -> ApiRe
         )));
     }
     let gains = proposal.proposed.roles().iter().any(|role| !caller.is(*role));
-    if decider.is(proposal.proposed.subject().as_str()) && gains {
+    let is_for_caller = proposal.proposed.subject().is_some_and(|subject| decider.is(subject.as_str()));
+    if is_for_caller && gains {
         return Err(ApiError::forbidden(format!(
             "`{}` would get a role by this and cannot confirm it; ask another administrator or an approver",
             caller.subject
@@ -279,7 +322,8 @@ fn may_confirm(caller: &Caller, decider: &Decider, proposal: &Proposal) -> ApiRe
     Ok(())
 }
 
-async fn lock_open(conn: &mut PgConnection, state: &AccessState, id: Uuid) -> ApiResult<Proposal> {
+/// A proposal that can be decided on; other decisions wait until the transaction ends.
+pub(crate) async fn lock_open(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> ApiResult<Proposal> {
     let proposal = store::lock_proposal(conn, id)
         .await?
         .ok_or_else(|| ApiError::not_found(format!("proposal `{id}`")))?;
@@ -288,24 +332,22 @@ async fn lock_open(conn: &mut PgConnection, state: &AccessState, id: Uuid) -> Ap
     match proposal.state {
         ProposalState::Confirmed => closed("was already confirmed"),
         ProposalState::Rejected => closed("was rejected"),
-        ProposalState::Pending if proposal.expires_at <= state.clock.now() => {
-            closed("has expired; an administrator can propose it again")
-        }
+        ProposalState::Pending if proposal.expires_at <= now => closed("has expired; propose it again"),
         ProposalState::Pending => Ok(proposal),
     }
 }
 
-async fn decide(
+pub(crate) async fn decide(
     conn: &mut PgConnection,
     caller: &Caller,
     proposal: &mut Proposal,
     to: ProposalState,
-    state: &AccessState,
+    now: DateTime<Utc>,
 ) -> ApiResult<()> {
     let before = proposal.clone();
     proposal.state = to;
     proposal.decided_by = Some(caller.subject.clone());
-    proposal.decided_at = Some(state.clock.now());
+    proposal.decided_at = Some(now);
     store::update_proposal(&mut *conn, proposal).await?;
     let action = if to == ProposalState::Confirmed { "confirm_proposal" } else { "reject_proposal" };
     let record = audit::Record::new(action, object(proposal.id)).before(&before).after(&*proposal);

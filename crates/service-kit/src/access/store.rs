@@ -1,8 +1,6 @@
 //! SQL of tokens, approvers and proposals.
 
-use api_types::access::{
-    ApproverBy, ApproverInfo, IssuedToken, Proposal, ProposalState, Proposed, Role, Subject,
-};
+use api_types::access::{ApproverBy, ApproverInfo, IssuedToken, Proposal, ProposalState, Proposed, Role};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -47,21 +45,23 @@ pub(super) async fn read_approver_history(
 
 pub(super) async fn insert_token(
     conn: &mut PgConnection,
-    subject: &Subject,
+    subject: &str,
     roles: &[Role],
-    expires_in_days: u32,
+    ci: Option<&str>,
+    lifetime: TimeDelta,
     written: Written<'_>,
 ) -> sqlx::Result<IssuedToken> {
     let (secret, id) = (new_secret(), Uuid::now_v7());
-    let expires_at = written.at + TimeDelta::days(i64::from(expires_in_days));
+    let expires_at = written.at + lifetime;
     let hash = auth::hash(&secret);
     sqlx::query!(
-        "INSERT INTO platform.tokens (id, hash, subject, roles, created_at, expires_at, created_by, confirmed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO platform.tokens (id, hash, subject, roles, ci_id, created_at, expires_at, created_by, confirmed_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         id,
         hash.as_slice(),
-        subject.as_str(),
+        subject,
         &auth::role_names(roles),
+        ci,
         written.at,
         expires_at,
         written.by,
@@ -69,8 +69,8 @@ pub(super) async fn insert_token(
     )
     .execute(conn)
     .await?;
-    let subject = subject.to_string();
-    Ok(IssuedToken { id, token: secret, subject, roles: roles.to_vec(), expires_at })
+    let (subject, ci) = (subject.to_owned(), ci.map(str::to_owned));
+    Ok(IssuedToken { id, token: secret, subject, roles: roles.to_vec(), ci, expires_at })
 }
 
 struct ProposalRow {
@@ -194,4 +194,32 @@ pub(super) async fn list_approvers(
             })
         })
         .collect()
+}
+
+/// Lets a valid token expire at `at`, if that is earlier, and returns the time for which it was issued; `None` if it is not valid.
+pub(super) async fn end_token(
+    conn: &mut PgConnection,
+    id: Uuid,
+    now: DateTime<Utc>,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<TimeDelta>> {
+    let row = sqlx::query!(
+        "SELECT created_at, expires_at, lifetime_seconds FROM platform.tokens
+         WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 FOR UPDATE",
+        id,
+        now
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let lifetime = row.lifetime_seconds.map(TimeDelta::seconds).unwrap_or(row.expires_at - row.created_at);
+    sqlx::query!(
+        "UPDATE platform.tokens SET expires_at = least(expires_at, $2), lifetime_seconds = $3 WHERE id = $1",
+        id,
+        at,
+        lifetime.num_seconds()
+    )
+    .execute(conn)
+    .await?;
+    Ok(Some(lifetime))
 }

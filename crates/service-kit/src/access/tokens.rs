@@ -1,28 +1,22 @@
 //! Tokens: issued, listed, revoked.
 
 use api_types::{
-    access::{CreateToken, IssuedToken, Proposal, Proposed, Token},
+    access::{CreateToken, IssuedToken, Proposal, Proposed, Role, Token},
     page::Page,
 };
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{
-    AccessState,
-    proposals::{self, Made, Outcome},
-};
+use super::{AccessState, proposals};
 use crate::{
     audit,
-    auth::{self, Admin},
+    auth::{self, Admin, Auditor},
     error::{ApiError, ApiResult, FieldErrors},
     extract::{Json, Path, Query},
     page::{PageRequest, page},
     people::check_roles,
+    second_person,
 };
 
 /// Issue a token; its secret is shown in this answer only. 202 with a proposal if a second person must confirm it.
@@ -36,16 +30,30 @@ pub(super) async fn create_token(
 ) -> ApiResult<Response> {
     let mut errors = FieldErrors::default();
     check_roles(&mut errors, &request.roles);
+    check_agent(&mut errors, &request);
     errors.require((1..=365).contains(&request.expires_in_days), "/expires_in_days", "must be 1 to 365");
     errors.finish()?;
-    let CreateToken { subject, mut roles, expires_in_days } = request;
+    let CreateToken { subject, mut roles, ci, expires_in_days } = request;
     roles.sort();
     roles.dedup();
-    let proposed = Proposed::CreateToken { subject, roles, expires_in_days };
-    Ok(match proposals::perform_or_propose(&state, &caller, proposed).await? {
-        Outcome::Done(Made::Token(issued)) => (StatusCode::CREATED, Json(issued)).into_response(),
-        outcome => outcome.into_response(),
-    })
+    let proposed = Proposed::CreateToken { subject, roles, ci, expires_in_days };
+    let outcome = proposals::perform_or_propose(&state, &caller, proposed).await?;
+    Ok(second_person::respond(outcome, |made| made))
+}
+
+/// An agent belongs to one CI and has no other role: its token lies on the host.
+fn check_agent(errors: &mut FieldErrors, request: &CreateToken) {
+    let is_agent = request.roles.contains(&Role::Agent);
+    errors.require(
+        !is_agent || request.roles.iter().all(|role| *role == Role::Agent),
+        "/roles",
+        "must have no other role next to `agent`",
+    );
+    errors.require(
+        is_agent == request.ci.is_some(),
+        "/ci",
+        "is required for the role `agent`, and only for it",
+    );
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -62,13 +70,13 @@ pub(super) struct ListParams {
     responses((status = 200, body = Page<Token>), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn list_tokens(
     State(state): State<AccessState>,
-    _: Admin,
+    _: Auditor,
     Query(params): Query<ListParams>,
 ) -> ApiResult<Json<Page<Token>>> {
     let request = PageRequest::new(params.limit, params.page_token);
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let rows = sqlx::query!(
-        "SELECT id, subject, roles, created_at, expires_at, revoked_at, created_by, confirmed_by FROM platform.tokens
+        "SELECT id, subject, roles, ci_id, created_at, expires_at, revoked_at, created_by, confirmed_by FROM platform.tokens
          WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
         after,
         limit + 1,
@@ -81,6 +89,7 @@ pub(super) async fn list_tokens(
             id: row.id,
             subject: row.subject,
             roles: auth::roles_of(&row.roles),
+            ci: row.ci_id,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -91,7 +100,8 @@ pub(super) async fn list_tokens(
     Ok(Json(page(tokens, limit, |token: &Token| token.id)))
 }
 
-/// Revoke a token; it is refused everywhere within seconds.
+/// Revoke a token; it is refused everywhere within seconds. With the token of an agent, all tokens of agents of its CI are revoked,
+/// because a rotated one has the id of its successor.
 #[utoipa::path(delete, path = "/access/tokens/{id}", tag = "access", params(("id" = Uuid, Path, description = "token")),
     responses((status = 204), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn revoke_token(
@@ -101,7 +111,8 @@ pub(super) async fn revoke_token(
 ) -> ApiResult<StatusCode> {
     let mut tx = state.pool.begin().await?;
     let revoked = sqlx::query!(
-        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1",
+        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2)
+         WHERE id = $1 OR ci_id = (SELECT one.ci_id FROM platform.tokens one WHERE one.id = $1)",
         id,
         state.clock.now()
     )

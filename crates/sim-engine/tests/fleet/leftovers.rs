@@ -29,7 +29,7 @@ async fn remains_of_a_fleet_without_a_folder_are_removed_by_the_next() {
 async fn error_names_what_the_machine_lacks() {
     let Some(fleet) = TestFleet::new() else { return };
     let odd = fleet.folder().join("a:b");
-    let settings = sim_engine::SimSettings { fleet_dir: Some(odd), fleet_images: None };
+    let settings = sim_engine::SimSettings { laboratory: true, fleet_dir: Some(odd), fleet_images: None };
     let database = TestDatabase::create().await;
     let service = test_support::TestService::start::<sim_engine::SimEngine>(database.url(), settings).await;
     let operator = service.operator().await;

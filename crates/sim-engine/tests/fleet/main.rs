@@ -34,6 +34,7 @@ impl Lab {
 
     pub async fn over(database: TestDatabase, fleet: TestFleet) -> Self {
         let settings = SimSettings {
+            laboratory: true,
             fleet_dir: Some(fleet.folder().to_path_buf()),
             fleet_images: Some(fleet.images().to_path_buf()),
         };

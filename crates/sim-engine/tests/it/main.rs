@@ -133,7 +133,13 @@ impl World {
 
 async fn serve(database: &TestDatabase, clock: &Clock) -> TestService {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    TestService::start_on::<SimEngine>(database.url(), SimSettings::default(), listener, clock.clone()).await
+    TestService::start_on::<SimEngine>(
+        database.url(),
+        SimSettings { laboratory: true, ..SimSettings::default() },
+        listener,
+        clock.clone(),
+    )
+    .await
 }
 
 /// A Debian web server: 10 s to patch, 20 s to reboot, 30 s to drain.

@@ -5,6 +5,7 @@ mod freeze;
 mod ical;
 mod keep_open;
 mod recurrence;
+mod weakening;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,7 @@ use api_types::{
     itsm::{Approval, Change, Decision},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::change::ChangeState;
+use domain::change::{ChangeState, ChangeVerb};
 use service_kit::{
     ApiError, ApiResult, Caller, clock,
     duties::{self, Decider, Part},
@@ -21,6 +21,21 @@ pub fn parts(change: &Change) -> impl Iterator<Item = Part<'_>> + Clone {
 /// Whether somebody may decide on a change, with a token or by a link.
 pub fn may_decide(change: &Change, decider: &Decider) -> ApiResult<()> {
     duties::may_decide(decider, &format!("change {}", change.id), parts(change))
+}
+
+/// What is weaker if this person closes the change: its work, and what its record says of it, belong to who requested or opened
+/// it. An editor is not an owner, since anybody may edit.
+pub fn weakened_by_closing(change: &Change, closer: &Decider, verb: ChangeVerb) -> Vec<String> {
+    if closer.is(&change.requested_by) || closer.is(&change.opened_by) {
+        return Vec::new();
+    }
+    let (id, owner) = (&change.id, &change.requested_by);
+    let said = match verb {
+        ChangeVerb::Cancel => "its work cannot begin",
+        ChangeVerb::Fail => "its record says that the work failed",
+        _ => "its record says that the work succeeded",
+    };
+    vec![format!("change {id} of `{owner}` is closed: {said}")]
 }
 
 /// The caller's decision on the present change.

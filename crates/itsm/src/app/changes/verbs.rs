@@ -2,7 +2,7 @@
 //! record with the change before and after.
 
 use api_types::{
-    access::Person,
+    access::{Outcome, Person},
     itsm::{
         Approval, Change, CloseChange, CloseCode, Decide, DecideByLink, Decision, ExecuteChange, LinkedChange,
     },
@@ -18,6 +18,7 @@ use service_kit::{
     duties::{self, Decider},
     idempotency::{self, Begun, Ticket},
     people, problem_types,
+    second_person::{self, Weakening},
 };
 use sqlx::{PgConnection, Postgres, Transaction};
 
@@ -43,7 +44,7 @@ pub struct Call {
 /// Whether a verb is new or was done under the same idempotency key.
 enum Start {
     New(Box<Act>),
-    Replay(Box<Change>),
+    Replay(Box<Outcome<Change>>),
 }
 
 /// One verb on one change, in one transaction.
@@ -62,7 +63,7 @@ impl Act {
         let mut tx = app.pool.begin().await?;
         let begun = idempotency::begin(&mut tx, caller, operation(verb), key, &(id, request)).await?;
         let ticket = match begun {
-            Begun::Replay(change) => return Ok(Start::Replay(Box::new(change))),
+            Begun::Replay(outcome) => return Ok(Start::Replay(Box::new(outcome))),
             Begun::New(ticket) => ticket,
         };
         let before = changes::lock_change(&mut tx, id).await?.ok_or_else(|| no_change(id))?;
@@ -136,9 +137,14 @@ macro_rules! begin {
     ($call:expr, $verb:expr, $request:expr) => {
         match Act::begin($call, $verb, $request).await? {
             Start::New(act) => act,
-            Start::Replay(change) => return Ok(*change),
+            Start::Replay(outcome) => return done(*outcome),
         }
     };
+}
+
+/// The change after a verb that is never proposed.
+fn done(outcome: Outcome<Change>) -> ApiResult<Change> {
+    outcome.done().ok_or_else(|| ApiError::internal("a proposal under the key of a verb that has none"))
 }
 
 /// Submits a draft to its approvers, or to its template, which approves at once.
@@ -283,7 +289,7 @@ pub async fn execute_change(call: &Call, request: &ExecuteChange) -> ApiResult<C
     act.finish(call, "").await
 }
 
-pub async fn complete_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
+pub async fn complete_change(call: &Call, request: &CloseChange) -> ApiResult<Outcome<Change>> {
     let code = request.close_code.unwrap_or(CloseCode::Successful);
     let mut errors = closing(request);
     checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
@@ -294,11 +300,10 @@ pub async fn complete_change(call: &Call, request: &CloseChange) -> ApiResult<Ch
         );
     }
     errors.finish()?;
-    let act = begin!(call, ChangeVerb::Complete, request);
-    close(act, call, request, Some(code)).await
+    close(call, ChangeVerb::Complete, request, Some(code)).await
 }
 
-pub async fn fail_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
+pub async fn fail_change(call: &Call, request: &CloseChange) -> ApiResult<Outcome<Change>> {
     let code = request.close_code.unwrap_or(CloseCode::Unsuccessful);
     let mut errors = closing(request);
     checks::required_prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
@@ -306,20 +311,18 @@ pub async fn fail_change(call: &Call, request: &CloseChange) -> ApiResult<Change
         errors.add("/close_code", "must be `unsuccessful`; use `complete` for successful work");
     }
     errors.finish()?;
-    let act = begin!(call, ChangeVerb::Fail, request);
-    close(act, call, request, Some(code)).await
+    close(call, ChangeVerb::Fail, request, Some(code)).await
 }
 
 /// Cancels a change whose work has not begun.
-pub async fn cancel_change(call: &Call, request: &CloseChange) -> ApiResult<Change> {
+pub async fn cancel_change(call: &Call, request: &CloseChange) -> ApiResult<Outcome<Change>> {
     let mut errors = closing(request);
     checks::prose(&mut errors, "/close_notes", &request.close_notes, checks::TEXT);
     if request.close_code.is_some() {
         errors.add("/close_code", "is for work that was done; omit it");
     }
     errors.finish()?;
-    let act = begin!(call, ChangeVerb::Cancel, request);
-    close(act, call, request, None).await
+    close(call, ChangeVerb::Cancel, request, None).await
 }
 
 fn closing(request: &CloseChange) -> FieldErrors {
@@ -328,13 +331,32 @@ fn closing(request: &CloseChange) -> FieldErrors {
     errors
 }
 
+/// Closes an own change; somebody else's waits for a second person.
 async fn close(
-    mut act: Box<Act>,
     call: &Call,
+    verb: ChangeVerb,
     request: &CloseChange,
     code: Option<CloseCode>,
-) -> ApiResult<Change> {
+) -> ApiResult<Outcome<Change>> {
+    let mut act = match Act::begin(call, verb, request).await? {
+        Start::New(act) => act,
+        Start::Replay(outcome) => return Ok(*outcome),
+    };
     act.advance()?;
+    let closer = Decider::of_caller(&mut act.tx, &call.caller).await?;
+    let write = Weakening {
+        operation: operation(verb),
+        object: object(&act.change.id),
+        weakens: approval::weakened_by_closing(&act.before, &closer, verb),
+        body: Some(serde_json::to_value(request)?),
+        replaces: act.before.version.into(),
+    };
+    if let Some(proposal) = second_person::ask(&mut act.tx, &call.caller, act.now, write).await? {
+        let outcome = Outcome::Proposed(Box::new(proposal));
+        act.ticket.finish(&mut act.tx, &outcome).await?;
+        act.tx.commit().await?;
+        return Ok(outcome);
+    }
     act.change.close_code = code;
     act.change.close_notes = Some(request.close_notes.clone()).filter(|notes| !notes.is_empty());
     act.change.close_evidence = Some(request.evidence.clone()).filter(|evidence| !evidence.is_null());
@@ -343,7 +365,7 @@ async fn close(
         act.change.review_due_at =
             (act.change.kind == ChangeKind::Emergency).then_some(act.now + REVIEW_WITHIN);
     }
-    act.finish(call, &request.close_notes).await
+    act.finish(call, &request.close_notes).await.map(Outcome::Done)
 }
 
 fn check_decision(request: &Decide) -> ApiResult<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api_types::access::Outcome;
 use api_types::itsm::{
     ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity, limits,
 };
@@ -13,7 +14,7 @@ use domain::{
     run::{Answer, HostState, Run, Stop},
 };
 use serde_json::Value;
-use service_kit::{ApiResult, text_enum::to_text};
+use service_kit::{ApiError, ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
 use crate::engine::Task;
@@ -91,10 +92,13 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             app.itsm.cancel_change(id, &unused).await
         }
         ChangeState::Completed | ChangeState::Failed | ChangeState::Rejected | ChangeState::Cancelled => {
-            Ok(change)
+            Ok(Outcome::Done(change))
         }
     };
-    let closed = closed.map_err(upstream_error)?;
+    let closed = closed
+        .map_err(upstream_error)?
+        .done()
+        .ok_or_else(|| ApiError::internal("ITSM asks a second person about the change of a run"))?;
     Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
 }
 

@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use api_client::releases::ReleasesClient;
 use api_types::patch::{
-    ApplyConfig, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, RateRelease, RegisterLine,
-    Release, ReleasePlan, ReleaseRun, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff, TickItem,
-    TickState,
+    ApplyConfig, ConfigDiff, CreateRelease, DeployRelease, EmergencyRelease, PlanRelease, RateRelease,
+    RegisterLine, Release, ReleasePlan, ReleaseRun, ReleaseTimeline, ReportIssue, RollBackRelease, SignOff,
+    TickItem, TickState,
 };
 use domain::{
     ids::CiId,
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{filter, poll};
+use super::{access::unless_proposed, filter, poll};
 use crate::arguments::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease, parse_name};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
@@ -352,8 +352,16 @@ async fn apply(
             return Err(Failure::usage("more than one file has `policies`"));
         }
     }
-    let diff = client.apply_release_config(&config).await?;
-    let printed = printer.view(&diff, views::diff);
+    let outcome = client.apply_release_config(&config).await?;
+    unless_proposed(outcome, printer, |diff| applied(&diff, printer))
+}
+
+fn applied(diff: &ConfigDiff, printer: Printer) -> CommandResult {
+    let printed = printer.view(diff, views::diff);
+    if printer.is_for_people() && diff.dry_run && !diff.weakens.is_empty() {
+        note("a second person must confirm this, because it weakens a control:");
+        diff.weakens.iter().for_each(|sentence| note(&format!("  {sentence}")));
+    }
     if printer.is_for_people() && !diff.not_named.is_empty() {
         let names: Vec<&str> = diff.not_named.iter().take(10).map(|slug| slug.as_str()).collect();
         note(&format!("{} stored customers are not in the file: {}", diff.not_named.len(), names.join(", ")));

@@ -1,0 +1,5 @@
+//! Prints `docs/access.md`.
+
+fn main() {
+    print!("{}", api_types::rights::page());
+}

@@ -1,0 +1,83 @@
+//! The audit log: read, and checked against its chain.
+
+use api_types::{
+    access::{AuditCheck, AuditRecord},
+    page::Page,
+    problem::Problem,
+};
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::AccessState;
+use crate::{
+    audit_chain,
+    auth::Auditor,
+    error::{ApiError, ApiResult},
+    extract::{Json, Query},
+    page::{PageRequest, page},
+};
+
+/// Seals that one request checks, unless it asks for fewer.
+const CHECK_LIMIT: u32 = 10_000;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditParams {
+    /// Only records of this object, such as `policy/policy-rhel9-baseline`.
+    object: Option<String>,
+    /// Maximum number of items on the page, 1 to 1000; 100 by default.
+    limit: Option<u32>,
+    /// `next_page_token` of the previous page.
+    page_token: Option<String>,
+}
+
+/// Read the audit log, newest first.
+#[utoipa::path(get, path = "/access/audit", tag = "access", params(AuditParams),
+    responses((status = 200, body = Page<AuditRecord>), (status = "4XX", body = Problem)))]
+pub(super) async fn list_audit(
+    State(state): State<AccessState>,
+    _: Auditor,
+    Query(params): Query<AuditParams>,
+) -> ApiResult<Json<Page<AuditRecord>>> {
+    let request = PageRequest::new(params.limit, params.page_token);
+    let (limit, after) = (request.limit()?, request.after::<i64>()?);
+    let records = sqlx::query_as!(
+        AuditRecord,
+        "SELECT sequence, at, service, subject, action, object, before, after, reason, request_id FROM platform.audit_log
+         WHERE ($1::bigint IS NULL OR sequence < $1) AND ($2::text IS NULL OR object = $2)
+         ORDER BY sequence DESC LIMIT $3",
+        after,
+        params.object,
+        limit + 1,
+    )
+    .fetch_all(&state.pool)
+    .await?;
+    Ok(Json(page(records, limit, |record: &AuditRecord| record.sequence)))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckParams {
+    /// Position after which seals are checked; 0 by default.
+    after: Option<u32>,
+    /// Number of seals to check, 1 to 10000; 10000 by default.
+    limit: Option<u32>,
+}
+
+/// Check the audit records of this service against its chain of hashes, from a position on. Continue with `position` until
+/// `is_complete`. Note position and hash outside of the database: a later check of that position must have the same hash.
+#[utoipa::path(get, path = "/access/audit/check", tag = "access", params(CheckParams),
+    responses((status = 200, body = AuditCheck), (status = "4XX", body = Problem)))]
+pub(super) async fn check_audit(
+    State(state): State<AccessState>,
+    caller: Auditor,
+    Query(params): Query<CheckParams>,
+) -> ApiResult<Json<AuditCheck>> {
+    let limit = params.limit.unwrap_or(CHECK_LIMIT);
+    if !(1..=CHECK_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid("limit", format!("must be 1 to {CHECK_LIMIT}")));
+    }
+    let mut conn = state.pool.acquire().await?;
+    let after = params.after.unwrap_or_default().into();
+    audit_chain::check(&mut conn, caller.service, after, limit.into()).await.map(Json)
+}
