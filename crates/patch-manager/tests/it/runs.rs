@@ -137,17 +137,6 @@ async fn log_and_report_have_their_formats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dashboard_is_served_without_a_token_and_contains_no_data() {
-    let platform = Platform::start().await;
-    let page = platform.patch.nobody().get("/").await;
-    assert_eq!(page.status, 200);
-    assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
-    for file in ["/dashboard/app.js", "/dashboard/app.css", &format!("/dashboard/runs/{ID}")] {
-        assert_eq!(platform.patch.nobody().get(file).await.status, 200, "{file}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn only_files_of_unknown_runs_are_removed() {
     let platform = Platform::start().await;
     let runs = platform.work.path().join("runs");

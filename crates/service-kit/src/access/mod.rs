@@ -3,6 +3,7 @@
 
 mod people;
 mod proposals;
+mod sessions;
 mod store;
 mod tokens;
 
@@ -42,6 +43,8 @@ pub(crate) fn routes() -> OpenApiRouter<AccessState> {
         .routes(routes!(proposals::list_proposals))
         .routes(routes!(proposals::confirm_proposal))
         .routes(routes!(proposals::reject_proposal))
+        .routes(routes!(sessions::get_me))
+        .routes(routes!(sessions::start_session, sessions::end_session))
         .routes(routes!(list_audit))
 }
 

@@ -57,7 +57,7 @@ pub(super) struct ListParams {
     page_token: Option<String>,
 }
 
-/// List tokens, newest first, without their secrets.
+/// List tokens, newest first, without their secrets and without sessions.
 #[utoipa::path(get, path = "/access/tokens", tag = "access", params(ListParams),
     responses((status = 200, body = Page<Token>), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn list_tokens(
@@ -69,7 +69,7 @@ pub(super) async fn list_tokens(
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let rows = sqlx::query!(
         "SELECT id, subject, roles, created_at, expires_at, revoked_at, created_by, confirmed_by FROM platform.tokens
-         WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+         WHERE session_of IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
         after,
         limit + 1,
     )
@@ -91,7 +91,7 @@ pub(super) async fn list_tokens(
     Ok(Json(page(tokens, limit, |token: &Token| token.id)))
 }
 
-/// Revoke a token; it is refused everywhere within seconds.
+/// Revoke a token and its sessions; they are refused everywhere within seconds.
 #[utoipa::path(delete, path = "/access/tokens/{id}", tag = "access", params(("id" = Uuid, Path, description = "token")),
     responses((status = 204), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn revoke_token(
@@ -101,7 +101,7 @@ pub(super) async fn revoke_token(
 ) -> ApiResult<StatusCode> {
     let mut tx = state.pool.begin().await?;
     let revoked = sqlx::query!(
-        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1",
+        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 OR session_of = $1",
         id,
         state.clock.now()
     )
