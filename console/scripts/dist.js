@@ -11,7 +11,7 @@ import { build } from 'vite';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const built = join(root, 'build');
 const dist = join(root, 'dist');
-const TEXT = /\.(html|js|css|svg)$/;
+const TEXT = /\.(html|js|css|svg|txt)$/;
 
 async function list(folder) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

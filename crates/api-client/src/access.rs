@@ -1,7 +1,7 @@
 //! Tokens, people, proposals and the audit log, the same at every service.
 
 use api_types::access::{
-    ApproverInfo, AuditRecord, Confirmed, CreateToken, IssuedToken, Person, Proposal, PutPerson, Token,
+    ApproverInfo, AuditRecord, Confirmed, CreateToken, IssuedToken, Me, Person, Proposal, PutPerson, Token,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,6 +24,11 @@ impl AccessClient {
     /// Issues a token; its secret is in this answer only.
     pub async fn create_token(&self, request: &CreateToken) -> Result<Outcome<IssuedToken>, ClientError> {
         self.0.post("/access/tokens", request).await
+    }
+
+    /// Who the client's own token belongs to.
+    pub async fn get_me(&self) -> Result<Me, ClientError> {
+        self.0.get("/access/me", &[]).await
     }
 
     /// Newest first, up to `most`.

@@ -16,6 +16,7 @@ mod queries;
 mod suite;
 mod task;
 mod test_step;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Command {
     Docs(Drift),
     /// Write .sqlx/, what checked queries were checked against
     Queries(Drift),
+    /// Write console/dist, the built console, from console/
+    Web(Drift),
     /// Measure; arguments after `--` go to the benchmark
     Bench {
         benchmark: handover::Benchmark,
@@ -109,6 +112,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Queries(Drift { check: true }) => report(queries::check(&workspace)?),
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
+        Command::Web(Drift { check: true }) => report(web::check(&workspace)?),
+        Command::Web(Drift { check: false }) => report(web::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {
             handover::bench(&workspace, benchmark, &passed_on.arguments)
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::lab::Lab;
 
-const OPERATIONS: [(&str, &str, &[Role]); 32] = {
+const OPERATIONS: [(&str, &str, &[Role]); 33] = {
     const READ: &[Role] = &[Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Service];
     const WORK: &[Role] = &[Role::Operator, Role::Admin, Role::Service];
     const DECIDE: &[Role] = &[Role::Approver];
@@ -31,6 +31,7 @@ const OPERATIONS: [(&str, &str, &[Role]); 32] = {
         ("GET", "/access/people", READ),
         ("PUT", "/access/people/vera", ADMIN),
         ("DELETE", "/access/people/vera", ADMIN),
+        ("GET", "/access/me", READ),
         ("GET", "/access/approvers", READ),
         ("GET", "/access/proposals", READ),
         ("POST", "/access/proposals/00000000-0000-7000-8000-000000000000/reject", CONFIRM),

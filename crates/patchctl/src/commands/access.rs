@@ -27,6 +27,7 @@ pub async fn token(connection: &Connection, command: TokenCommand, printer: Prin
                 Outcome::Proposed(proposal) => waits(&proposal, printer),
             }
         }
+        TokenCommand::Whoami => printer.item(&client.get_me().await?),
         TokenCommand::List(most) => printer.list(&client.list_tokens(most.limit).await?, TOKENS),
         TokenCommand::Revoke { id } => {
             client.revoke_token(id).await?;

@@ -70,7 +70,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     };
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
-    let dashboard = platform.addresses.patch_manager.clone();
+    let console = platform.addresses.patch_manager.clone();
     let cast = cast(&platform, arguments.hosts, config.clock.clone()).await?;
     write_checks(&data_dir)?;
     let scene = async {
@@ -86,12 +86,12 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     };
     if !arguments.keep && result.is_ok() {
         println!(
-            "\nThe platform stops now; with --keep it keeps running, with its dashboard at {dashboard}/"
+            "\nThe platform stops now; with --keep it keeps running, with its console at {console}/"
         );
     }
     if arguments.keep && result.is_ok() {
         println!(
-            "\nThe dashboard is at {dashboard}/ until ctrl-C; sign in with the admin token in {}",
+            "\nThe console is at {console}/ until ctrl-C; sign in with the admin token in {}",
             platform.admin_token_file().display()
         );
         tokio::select! {
