@@ -8,6 +8,8 @@ class Router {
   query = $state.raw(new URLSearchParams(location.search));
   /** Changes with every navigation of a person, not when a view writes its filters. */
   visit = $state(0);
+  /** The visit whose heading had the focus. */
+  focused = 0;
 
   constructor() {
     addEventListener('popstate', () => {
@@ -55,9 +57,13 @@ export const router = new Router();
 /** Follows links of the console without loading the page again. */
 export function followLinks(event: MouseEvent) {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  // In a drawing, a link is another kind of element, without these as properties.
   const link = (event.target as Element | null)?.closest('a');
-  if (!link || link.target || link.hasAttribute('download') || link.origin !== location.origin) return;
-  if (link.pathname !== ROOT && !link.pathname.startsWith(`${ROOT}/`)) return;
+  const href = link?.getAttribute('href');
+  if (!link || !href || link.hasAttribute('target') || link.hasAttribute('download')) return;
+  const url = new URL(href, location.href);
+  if (url.origin !== location.origin || url.hash) return;
+  if (url.pathname !== ROOT && !url.pathname.startsWith(`${ROOT}/`)) return;
   event.preventDefault();
-  router.go(link.pathname + link.search);
+  router.go(url.pathname + url.search);
 }

@@ -27,6 +27,8 @@ const routes: [string, () => Promise<Module>][] = [
   ['/feeds', view(() => import('../views/Feeds.svelte'))],
   ['/policies', view(() => import('../views/Policies.svelte'))],
   ['/policies/:id', view(() => import('../views/Policy.svelte'))],
+  ['/policies/:id/strategies', view(() => import('../views/Strategies.svelte'))],
+  ['/runs/:run/strategies', view(() => import('../views/Strategies.svelte'))],
   ['/calendar', view(() => import('../views/Calendar.svelte'))],
   ['/predictions', view(() => import('../views/Predictions.svelte'))],
   ['/access', view(() => import('../views/Access.svelte'))],

@@ -37,6 +37,7 @@ export type CloudEvent = P['CloudEvent'];
 export type Plan = P['Plan'];
 export type Forecast = P['Forecast'];
 export type Strategy = P['Strategy'];
+export type StrategyForecast = P['StrategyForecast'];
 export type StartRun = P['StartRun'];
 
 export type Advisory = P['AdvisorySummary'];

@@ -25,6 +25,7 @@ export function viewsOf({ run, change, incident }) {
     ['feeds', '/feeds'],
     ['policies', '/policies'],
     ['policy', '/policies/p'],
+    ['strategies', '/policies/p/strategies?failures=1&deadline=10'],
     ['calendar', '/calendar'],
     ['predictions', '/predictions'],
     ['access', '/access'],

@@ -58,12 +58,12 @@ pub(super) async fn start_session(
     }
     let expires_at = token.expires_at.min(now + LASTS);
     end_oldest(&mut tx, parent, now).await?;
-    let roles = auth::role_names(&caller.roles);
+    let (hash, roles) = (auth::hash(&secret), auth::role_names(&caller.roles));
     sqlx::query!(
         "INSERT INTO platform.tokens (id, hash, subject, roles, created_at, expires_at, created_by, session_of)
          VALUES ($1, $2, $3, $4, $5, $6, $3, $7)",
         id,
-        auth::hash(&secret).as_slice(),
+        hash.as_slice(),
         caller.subject,
         &roles,
         now,
