@@ -22,8 +22,8 @@ export function merged(spans: Span[]): Span[] {
   return joined;
 }
 
-/** An axis from 0 to 1 over everything in `busy`, at least from `from` to `to`. */
-export function foldedAxis(busy: Span[], from: number, to: number): Axis {
+/** An axis from 0 to 1 over everything in `busy`, at least from `from` to `to`. A label needs the share `room` of it. */
+export function foldedAxis(busy: Span[], from: number, to: number, room = 0.08): Axis {
   const end = Math.max(to, from + 1000);
   const edges: Span[] = [
     { from, to: from },
@@ -50,7 +50,7 @@ export function foldedAxis(busy: Span[], from: number, to: number): Axis {
   const folds = folded.map((gap) => ({ ...gap, at: at(gap.from), width: FOLD_WIDTH }));
   const isHidden = (time: number) => folded.some((gap) => time > gap.from && time < gap.to);
   const ticks = ticksBetween(from, end, shown).filter((time) => !isHidden(time)).map((time) => ({ time, at: at(time) }));
-  return { at, folds, ticks: spread(ticks), from, to: end };
+  return { at, folds, ticks: spread(ticks, room), from, to: end };
 }
 
 const STEPS_S = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];
@@ -63,10 +63,10 @@ function ticksBetween(from: number, to: number, shown: number): number[] {
 }
 
 /** Labels need room. */
-function spread<T extends { at: number }>(ticks: T[]): T[] {
+function spread<T extends { at: number }>(ticks: T[], room: number): T[] {
   let last = -1;
   return ticks.filter((tick) => {
-    if (tick.at - last < 0.08) return false;
+    if (tick.at - last < room) return false;
     last = tick.at;
     return true;
   });

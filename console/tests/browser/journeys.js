@@ -105,7 +105,7 @@ export async function runToTheEnd({ browser, page, base, tokens, results }) {
   await page.getByRole('button', { name: 'Resume…' }).click();
   await page.getByRole('button', { name: 'Resume', exact: true }).click();
   await page.getByRole('button', { name: 'Roll back…' }).waitFor({ timeout: 90_000 });
-  const failed = page.getByRole('link', { name: /^h-5: (failed|rolled back)/ });
+  const failed = page.getByRole('link', { name: /^h-5 (failed|rolled back|rollback failed)/ });
   await failed.click();
   await page.waitForURL(/host=h-5/);
   await page.getByRole('region', { name: 'Host h-5' }).waitFor();
