@@ -49,6 +49,7 @@ async fn people_work_in_the_console() {
     platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-5", "times": 9 })).await.expect(201);
     let incident = json!({ "severity": "high", "short_description": "<b>not bold</b>", "description": hostile(), "ci_ids": ["h-1"] });
     let incident = platform.itsm.post("/itsm/incidents", &incident).await.expect(201);
+    scan(&platform).await;
     let input = input(&platform, &chromium, incident["id"].as_str().unwrap()).await;
 
     let mut program = Command::new("node")
@@ -66,6 +67,22 @@ async fn people_work_in_the_console() {
     let ended = tokio::time::timeout(DEADLINE, program.wait_with_output()).await.expect("it ends in time").unwrap();
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(ended.status.success(), "{}\n{}", shown(&ended.stdout), shown(&ended.stderr));
+}
+
+/// Finds out what the hosts lack.
+async fn scan(platform: &Platform) {
+    let selector = json!({ "selector": { "tags": { "env": "prod" } } });
+    let scan = platform.patch.post("/patch/compliance/scan", &selector).await.expect(202);
+    let path = format!("/patch/compliance/scans/{}", scan["id"].as_str().unwrap());
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let state = platform.patch.get(&path).await.expect(200)["state"].clone();
+        if state == "succeeded" {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < until, "the scan is {state}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The address, and a token of a person for each role. By standard input, because others can read arguments.
