@@ -6,7 +6,7 @@ export async function open(executablePath, base) {
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
   const faults = [];
   // Answers that a journey asks for on purpose; the browser writes each of them into its console.
-  const expected = /Failed to load resource: (the server responded with a status of (401|403|404|422|409|412)|net::ERR_INTERNET_DISCONNECTED)/;
+  const expected = /Failed to load resource: (the server responded with a status of (400|401|403|404|422|409|412)|net::ERR_INTERNET_DISCONNECTED)/;
 
   async function context(options = {}) {
     const made = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', timezoneId: 'Europe/Berlin', locale: 'en-GB', ...options });
@@ -33,7 +33,8 @@ export async function signIn(page, base, token, path = '/console') {
   await page.goto(base + path);
   await page.getByLabel('Token').fill(token);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByRole('navigation', { name: 'Views' }).waitFor({ state: 'attached' });
+  // On a phone it is folded away.
+  await page.locator('#places').waitFor({ state: 'attached' });
 }
 
 export function check(holds, what) {

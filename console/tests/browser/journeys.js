@@ -2,7 +2,7 @@
 import { check, signIn } from './browser.js';
 
 /** A wrong token says so; a session is a cookie that the page cannot read; signing out ends it. */
-export async function signInAndOut({ page, context, base, tokens }) {
+async function signInAndOut({ page, context, base, tokens }) {
   await page.goto(`${base}/console/hosts`);
   await page.getByLabel('Token').fill(`pm_${'0'.repeat(64)}`);
   await page.getByRole('button', { name: 'Sign in' }).click();
@@ -21,7 +21,7 @@ export async function signInAndOut({ page, context, base, tokens }) {
 }
 
 /** From the overview to a host that lacks a fix, with the keyboard alone where that is quicker. */
-export async function findAnAffectedHost({ page, base, tokens }) {
+async function findAnAffectedHost({ page, base, tokens }) {
   await signIn(page, base, tokens.operator);
   await page.keyboard.press('Control+k');
   const palette = page.getByRole('combobox', { name: 'Action, host, CVE or policy' });
@@ -44,7 +44,7 @@ export async function findAnAffectedHost({ page, base, tokens }) {
 }
 
 /** Whatever a page can do is in the palette, and so is every view. */
-export async function paletteIsComplete({ page, base, tokens }) {
+async function paletteIsComplete({ page, base, tokens }) {
   await signIn(page, base, tokens.operator, '/console/policies/p');
   await page.getByRole('button', { name: 'Start a run…' }).waitFor();
   await page.keyboard.press('Control+k');
@@ -56,28 +56,28 @@ export async function paletteIsComplete({ page, base, tokens }) {
 }
 
 /** The service names the wrong field, the text stays, and the policy is then made and previewed. */
-export async function createAPolicy({ page, base, tokens }) {
+async function createAPolicy({ page, base, tokens }) {
   await signIn(page, base, tokens.operator, '/console/policies');
   await page.getByRole('button', { name: 'Create a policy…' }).click();
   await page.getByLabel('Id', { exact: true }).fill('made-here');
-  await page.getByLabel('Name').fill('<b>Made</b> here & "there"');
+  await page.getByLabel('Name', { exact: true }).fill('<b>Made</b> here & "there"');
   await page.getByLabel('Hosts with the tags').fill('env=prod, cluster=c-1');
-  await page.getByLabel('Schedule').fill('whenever');
+  await page.getByLabel('Schedule', { exact: true }).fill('whenever');
   await page.getByRole('button', { name: 'Create', exact: true }).click();
   await page.getByRole('alert').waitFor();
-  check((await page.getByLabel('Schedule').getAttribute('aria-invalid')) === 'true', 'the wrong field is not marked');
-  await page.getByLabel('Schedule').fill('0 2 * * TUE#2');
+  check((await page.getByLabel('Schedule', { exact: true }).getAttribute('aria-invalid')) === 'true', 'the wrong field is not marked');
+  await page.getByLabel('Schedule', { exact: true }).fill('0 2 * * TUE#2');
   await page.getByRole('button', { name: 'Create', exact: true }).click();
   await page.getByRole('heading', { level: 1, name: '<b>Made</b> here & "there"' }).waitFor();
   await page.getByRole('heading', { name: '6 hosts' }).waitFor();
   await page.getByRole('button', { name: 'Change…' }).click();
-  await page.getByLabel('At once').fill('50%');
+  await page.getByLabel('At once', { exact: true }).fill('50%');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('version 2', { exact: false }).waitFor();
 }
 
 /** A run from its policy to its end: approved by somebody else on a phone, paused, resumed, with a host that fails; rolled back. */
-export async function runToTheEnd({ browser, page, base, tokens, results }) {
+async function runToTheEnd({ browser, page, base, tokens, results }) {
   await signIn(page, base, tokens.operator, '/console/policies/p');
   await page.getByRole('button', { name: 'Start a run…' }).click();
   await page.getByRole('button', { name: 'Start the run' }).click();
@@ -138,7 +138,7 @@ async function approveOnAPhone({ browser, base, token, path }) {
 }
 
 /** Somebody who may only read sees no actions, and reads why something is not shown. */
-export async function viewerOnlyReads({ page, base, tokens }) {
+async function viewerOnlyReads({ page, base, tokens }) {
   await signIn(page, base, tokens.viewer, '/console/policies/p');
   await page.getByRole('heading', { name: 'What it would do' }).waitFor();
   check((await page.getByRole('button', { name: /Start a run|Change…/ }).count()) === 0, 'a viewer sees actions');
@@ -151,10 +151,10 @@ export async function viewerOnlyReads({ page, base, tokens }) {
 }
 
 /** The session ends while somebody types: they sign in above the form, and the text is still there. */
-export async function sessionEndsWhileTyping({ page, context, base, tokens }) {
+async function sessionEndsWhileTyping({ page, context, base, tokens }) {
   await signIn(page, base, tokens.operator, '/console/policies');
   await page.getByRole('button', { name: 'Create a policy…' }).click();
-  await page.getByLabel('Name').fill('typed before the session ended');
+  await page.getByLabel('Name', { exact: true }).fill('typed before the session ended');
   await context.clearCookies();
   await page.getByLabel('Id', { exact: true }).fill('typed');
   await page.getByRole('button', { name: 'Create', exact: true }).click();
@@ -162,11 +162,11 @@ export async function sessionEndsWhileTyping({ page, context, base, tokens }) {
   await page.getByLabel('Token').fill(tokens.operator);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { name: 'Your session has ended' }).waitFor({ state: 'hidden' });
-  check((await page.getByLabel('Name').inputValue()) === 'typed before the session ended', 'the typed text is lost');
+  check((await page.getByLabel('Name', { exact: true }).inputValue()) === 'typed before the session ended', 'the typed text is lost');
 }
 
 /** A lost connection is shown, what was read stays, and the page recovers by itself. */
-export async function connectionIsLost({ page, context, base, tokens }) {
+async function connectionIsLost({ page, context, base, tokens }) {
   await signIn(page, base, tokens.operator, '/console/runs');
   await page.getByRole('rowheader').first().waitFor();
   await context.setOffline(true);
@@ -177,7 +177,7 @@ export async function connectionIsLost({ page, context, base, tokens }) {
 }
 
 /** Text of others is text: nothing of it becomes part of the page. */
-export async function hostileTextIsText({ page, base, tokens, hostile, known }) {
+async function hostileTextIsText({ page, base, tokens, hostile, known }) {
   await signIn(page, base, tokens.admin, `/console/incidents/${known.incident}`);
   await page.getByText(hostile.slice(0, 40), { exact: false }).first().waitFor();
   check((await page.locator('img[src="x"], script:not([src])').count()) === 0, 'text became markup');
@@ -191,3 +191,6 @@ export async function hostileTextIsText({ page, base, tokens, hostile, known }) 
     check((await page.locator('main').innerText()).length > 20, `${path} shows nothing`);
   }
 }
+
+/** In the order in which they are done: later ones find what earlier ones made. */
+export default [signInAndOut, findAnAffectedHost, paletteIsComplete, createAPolicy, runToTheEnd, viewerOnlyReads, sessionEndsWhileTyping, connectionIsLost, hostileTextIsText];

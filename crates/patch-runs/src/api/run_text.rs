@@ -18,8 +18,10 @@ pub(super) fn log_response(
     as_text: bool,
 ) -> Response {
     let content_type = if as_text { "text/plain; charset=utf-8" } else { "application/x-ndjson" };
-    let body =
-        lines.map(move |line| line.map(|line| if as_text { text_line(&line) } else { json_line(&line) }));
+    // Compression asks once more after the end.
+    let body = lines
+        .map(move |line| line.map(|line| if as_text { text_line(&line) } else { json_line(&line) }))
+        .fuse();
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(body)).into_response()
 }
 
