@@ -30,7 +30,8 @@ impl Service for PatchManager {
     const SCHEMA: &'static str = patch_compliance::SCHEMA;
     const DEFAULT_PORT: u16 = 8080;
     /// The files of the console contain no data: the page reads the API in the session of its user. Callbacks are signed.
-    const PUBLIC_PATHS: &'static [&'static str] = &["/", "/console", "/console/*", "/dashboard/*", "/patch/callbacks/*"];
+    const PUBLIC_PATHS: &'static [&'static str] =
+        &["/", "/console", "/console/*", "/dashboard/*", "/patch/callbacks/*"];
     const ORDERS: &'static [&'static str] =
         &["/patch/runs", "/patch/advisories/{cve_id}/remediate", "/patch/releases", "/patch/callbacks/"];
 

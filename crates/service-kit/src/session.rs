@@ -38,7 +38,9 @@ pub(crate) fn check_origin(method: &Method, headers: &HeaderMap) -> ApiResult<()
     let refused = || ApiError::forbidden("a session is accepted only from the pages of this service");
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     // `none`: a person typed the address.
-    if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && (site != "none" || !method.is_safe())) {
+    if text("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && (site != "none" || !method.is_safe()))
+    {
         return Err(refused());
     }
     if method.is_safe() {
@@ -53,7 +55,9 @@ pub(crate) fn check_origin(method: &Method, headers: &HeaderMap) -> ApiResult<()
         return Err(refused());
     }
     if text(CONSOLE_HEADER).is_none() {
-        return Err(ApiError::forbidden(format!("a change in a session needs the header `{CONSOLE_HEADER}`")));
+        return Err(ApiError::forbidden(format!(
+            "a change in a session needs the header `{CONSOLE_HEADER}`"
+        )));
     }
     Ok(())
 }
@@ -92,7 +96,8 @@ mod tests {
     #[test]
     fn write_of_a_session_comes_from_our_own_page() {
         let own = [("cookie", "pm_session=pm_a"), ("host", "pm:8080"), (CONSOLE_HEADER, "1")];
-        let with = |more: &[(&'static str, &str)]| check_origin(&Method::POST, &headers(&[&own[..], more].concat()));
+        let with =
+            |more: &[(&'static str, &str)]| check_origin(&Method::POST, &headers(&[&own[..], more].concat()));
         assert!(with(&[]).is_ok());
         assert!(with(&[("origin", "http://pm:8080"), ("sec-fetch-site", "same-origin")]).is_ok());
         assert!(with(&[("origin", "https://desk"), ("x-forwarded-host", "desk")]).is_ok());

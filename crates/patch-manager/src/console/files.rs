@@ -75,7 +75,8 @@ fn find(name: &str) -> Option<(EmbeddedFile, bool)> {
 fn accepts_gzip(request: &HeaderMap) -> bool {
     let is_gzip = |coding: &str| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        matches!(name.trim(), "gzip" | "*") && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        matches!(name.trim(), "gzip" | "*")
+            && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     };
     let accepted = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(is_gzip)
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn gzip_is_sent_only_to_a_client_that_accepts_it() {
-        let of = |text: &str| accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, text.parse().unwrap())]));
+        let of = |text: &str| {
+            accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, text.parse().unwrap())]))
+        };
         assert!(of("gzip, deflate, br") && of("br;q=1, gzip;q=0.5") && of("*"));
         assert!(!of("br") && !of("gzip;q=0") && !accepts_gzip(&HeaderMap::new()));
     }
@@ -120,6 +123,9 @@ mod tests {
         for name in named {
             assert!(find(name).is_some(), "{name}");
         }
-        assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains("<script>"), "{html}");
+        assert!(
+            !html.contains("<style") && !html.contains(" style=") && !html.contains("<script>"),
+            "{html}"
+        );
     }
 }

@@ -56,7 +56,8 @@ impl Gateway {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_TIMEOUT)
             .build()?;
-        let behind = |name, prefix, base: &str| Behind { name, prefix, base: base.trim_end_matches('/').to_owned() };
+        let behind =
+            |name, prefix, base: &str| Behind { name, prefix, base: base.trim_end_matches('/').to_owned() };
         let services = [
             behind("cmdb", "/cmdb/", cmdb_url),
             behind("itsm", "/itsm/", itsm_url),
@@ -130,7 +131,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 fn explain(service: &str, error: reqwest::Error) -> ApiError {
     if error.is_body() {
-        return ApiError::new(problem_types::TOO_LARGE, "the body is larger than this path accepts, or broke off");
+        return ApiError::new(
+            problem_types::TOO_LARGE,
+            "the body is larger than this path accepts, or broke off",
+        );
     }
     let what = if error.is_timeout() { "does not answer" } else { "cannot be reached" };
     ApiError::new(
@@ -153,7 +157,10 @@ mod tests {
     #[test]
     fn path_and_query_stay_as_they_are() {
         let at = |path: &str| gateway().target(path).map(|(name, url)| (name, url.to_string()));
-        assert_eq!(at("/cmdb/cis?q=a%20b&tag=x").unwrap(), ("cmdb", "http://c:1/cmdb/cis?q=a%20b&tag=x".into()));
+        assert_eq!(
+            at("/cmdb/cis?q=a%20b&tag=x").unwrap(),
+            ("cmdb", "http://c:1/cmdb/cis?q=a%20b&tag=x".into())
+        );
         assert_eq!(at("/itsm/changes/a%2Fb").unwrap(), ("itsm", "http://i:2/itsm/changes/a%2Fb".into()));
         assert_eq!(at("/sim/vms").unwrap(), ("sim-engine", "http://s:3/base/sim/vms".into()));
     }

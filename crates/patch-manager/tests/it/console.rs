@@ -87,13 +87,19 @@ async fn session_reads_and_writes_as_its_person_until_it_is_ended() {
     let platform = Platform::start().await;
     let browser = Browser::sign_in(&platform, &platform.operator).await;
     let me = browser.get("/access/me").await.expect(200);
-    assert_eq!((&me["subject"], &me["roles"], &me["is_session"]), (&json!("olivia"), &json!(["operator"]), &json!(true)));
+    assert_eq!(
+        (&me["subject"], &me["roles"], &me["is_session"]),
+        (&json!("olivia"), &json!(["operator"]), &json!(true))
+    );
     let policy = json!({ "id": "p-1", "name": "One", "target_ci_tags": { "env": "prod" } });
     let created = browser.write(Method::POST, "/patch/policies", Some(&policy)).await.expect(201);
     assert_eq!(created["updated_by"], "olivia");
     assert_eq!(browser.write(Method::DELETE, "/access/session", None).await.status, 204);
     // Other replicas may remember a session for five seconds.
-    crate::platform::eventually("the session has ended", async || browser.get("/access/me").await.status == 401).await;
+    crate::platform::eventually("the session has ended", async || {
+        browser.get("/access/me").await.status == 401
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,12 +134,18 @@ async fn session_ends_with_its_token_and_starts_no_other() {
     let session = browser.get("/access/me").await.expect(200);
     browser.write(Method::POST, "/access/session", None).await.expect_problem(403);
     let listed = admin.get("/access/tokens").await.expect(200);
-    assert_eq!(listed["items"].as_array().unwrap().iter().filter(|token| token["subject"] == "gast").count(), 1);
+    assert_eq!(
+        listed["items"].as_array().unwrap().iter().filter(|token| token["subject"] == "gast").count(),
+        1
+    );
     let ends: chrono::DateTime<chrono::Utc> = session["expires_at"].as_str().unwrap().parse().unwrap();
     assert_eq!(ends, platform.clock.now() + chrono::TimeDelta::hours(8));
     let path = format!("/access/tokens/{}", issued["id"].as_str().unwrap());
     assert_eq!(admin.delete(&path).await.status, 204);
-    crate::platform::eventually("the session has ended", async || browser.get("/access/me").await.status == 401).await;
+    crate::platform::eventually("the session has ended", async || {
+        browser.get("/access/me").await.status == 401
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +186,10 @@ async fn gateway_passes_on_the_identity_of_the_caller() {
     assert_eq!(through.text, direct.text);
     assert_eq!(through.headers["etag"], direct.headers["etag"]);
     let tag = through.headers["etag"].to_str().unwrap().to_owned();
-    assert_eq!(browser.send(Method::GET, "/cmdb/cis/web-1", &[("if-none-match", &tag)], None).await.status, 304);
+    assert_eq!(
+        browser.send(Method::GET, "/cmdb/cis/web-1", &[("if-none-match", &tag)], None).await.status,
+        304
+    );
     let history = browser.get("/cmdb/cis/web-1/history").await.expect(200);
     assert_eq!(history["items"][0]["who"], "olivia");
     // A token works as well as a session, with its own roles.
@@ -190,7 +205,10 @@ async fn gateway_passes_on_the_identity_of_the_caller() {
 async fn gateway_reports_a_service_that_cannot_be_reached_and_reaches_no_other_path() {
     let platform = Platform::start().await;
     let problem = platform.operator.get("/itsm/changes").await.expect_problem(503);
-    assert!(problem["detail"].as_str().unwrap().contains("the service `itsm` cannot be reached"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("the service `itsm` cannot be reached"),
+        "{problem}"
+    );
     let admin = platform.patch.as_role("ada", &[Role::Admin]).await;
     admin.get("/cmdb/%2e%2e/access/tokens").await.expect_problem(400);
     // The limit of the other service holds.

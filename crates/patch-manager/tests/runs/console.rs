@@ -37,7 +37,10 @@ fn browser() -> Option<PathBuf> {
 
 /// What an attacker would write into a field, as long as the field allows.
 fn hostile() -> String {
-    format!("<img src=x onerror=\"globalThis.wasRun=1\"><script>globalThis.wasRun=1</script>{}", "A".repeat(3800))
+    format!(
+        "<img src=x onerror=\"globalThis.wasRun=1\"><script>globalThis.wasRun=1</script>{}",
+        "A".repeat(3800)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +67,8 @@ async fn people_work_in_the_console() {
     let mut stdin = program.stdin.take().unwrap();
     stdin.write_all(input.to_string().as_bytes()).await.unwrap();
     drop(stdin);
-    let ended = tokio::time::timeout(DEADLINE, program.wait_with_output()).await.expect("it ends in time").unwrap();
+    let ended =
+        tokio::time::timeout(DEADLINE, program.wait_with_output()).await.expect("it ends in time").unwrap();
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(ended.status.success(), "{}\n{}", shown(&ended.stdout), shown(&ended.stderr));
 }

@@ -85,9 +85,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
         () = stop.cancelled() => Err(Failure::new("the demo was stopped before its end")),
     };
     if !arguments.keep && result.is_ok() {
-        println!(
-            "\nThe platform stops now; with --keep it keeps running, with its console at {console}/"
-        );
+        println!("\nThe platform stops now; with --keep it keeps running, with its console at {console}/");
     }
     if arguments.keep && result.is_ok() {
         println!(

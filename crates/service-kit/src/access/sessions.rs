@@ -49,8 +49,7 @@ pub(super) async fn start_session(
     if caller.is(Role::Service) {
         return Err(ApiError::forbidden("a service has no session"));
     }
-    let (secret, id, parent, now) =
-        (new_secret(), Uuid::now_v7(), caller_token(&caller)?, state.clock.now());
+    let (secret, id, parent, now) = (new_secret(), Uuid::now_v7(), caller_token(&caller)?, state.clock.now());
     let mut tx = state.pool.begin().await?;
     let token = find_token(&mut tx, parent).await?;
     if token.session_of.is_some() {
