@@ -1,7 +1,7 @@
 //! Tokens, people, proposals and the audit log, the same at every service.
 
 use api_types::access::{
-    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Outcome, Person, Proposal,
+    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Me, Outcome, Person, Proposal,
     PutPerson, Token,
 };
 use uuid::Uuid;
@@ -21,6 +21,11 @@ impl AccessClient {
     /// Replaces the own token of an agent; the new secret is in this answer only.
     pub async fn rotate_token(&self) -> Result<IssuedToken, ClientError> {
         self.0.post("/access/tokens/rotate", &()).await
+    }
+
+    /// Who the client's own token belongs to.
+    pub async fn get_me(&self) -> Result<Me, ClientError> {
+        self.0.get("/access/me", &[]).await
     }
 
     /// Newest first, up to `most`.

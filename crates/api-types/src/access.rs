@@ -255,6 +255,27 @@ pub struct Confirmed {
     pub answer: Option<serde_json::Value>,
 }
 
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    pub subject: String,
+    pub roles: Vec<Role>,
+    /// When the token or session of the request expires.
+    pub expires_at: DateTime<Utc>,
+    /// Whether the request is signed in by a session of a browser, and not by a token.
+    pub is_session: bool,
+}
+
+/// A session of a browser. Its secret is only in the cookie of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    pub id: Uuid,
+    pub subject: String,
+    /// Those of the token it was started with.
+    pub roles: Vec<Role>,
+    pub expires_at: DateTime<Utc>,
+}
+
 /// Somebody who can approve changes now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApproverInfo {

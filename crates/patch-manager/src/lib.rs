@@ -1,9 +1,9 @@
-//! The patch-manager: composes its capabilities and the page into one service.
+//! The patch-manager: composes its capabilities and the console into one service.
 //!
 //! `patch-compliance`, `patch-runs` and `patch-releases` contain the rules; each depends on those before it. They use CMDB, ITSM
 //! and sim-engine over HTTP only and never read another service's tables.
 
-mod page;
+mod console;
 mod service;
 mod settings;
 

@@ -8,7 +8,10 @@ use sqlx::{PgPool, migrate::Migrator};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{page, settings::Settings};
+use crate::{
+    console::{self, Gateway},
+    settings::Settings,
+};
 
 /// The state of each capability.
 #[derive(Clone)]
@@ -16,6 +19,7 @@ pub struct App {
     compliance: patch_compliance::App,
     runs: patch_runs::App,
     releases: patch_releases::App,
+    gateway: Gateway,
 }
 
 pub struct PatchManager;
@@ -25,8 +29,9 @@ impl Service for PatchManager {
     const TITLE: &'static str = "Patch manager";
     const SCHEMA: &'static str = patch_compliance::SCHEMA;
     const DEFAULT_PORT: u16 = 8080;
-    /// The page contains no data: it asks for a token and reads the API with it. Callbacks are signed.
-    const PUBLIC_PATHS: &'static [&'static str] = &["/", "/dashboard/*", "/patch/callbacks/*"];
+    /// The files of the console contain no data: the page reads the API in the session of its user. Callbacks are signed.
+    const PUBLIC_PATHS: &'static [&'static str] =
+        &["/", "/console", "/console/*", "/dashboard/*", "/patch/callbacks/*"];
     const ORDERS: &'static [&'static str] =
         &["/patch/runs", "/patch/advisories/{cve_id}/remediate", "/patch/releases", "/patch/callbacks/"];
 
@@ -49,15 +54,26 @@ impl Service for PatchManager {
             .merge(patch_compliance::routes().with_state(app.compliance))
             .merge(patch_runs::routes().with_state(app.runs))
             .merge(patch_releases::routes().with_state(app.releases))
-            .merge(page::routes())
+            .merge(console::services(app.gateway))
+            .merge(console::pages())
     }
 
     fn with_pool(app: &App, pool: &PgPool) -> App {
         let runs = app.runs.with_pool(pool);
-        App { compliance: runs.compliance.clone(), releases: app.releases.with_runs(&runs), runs }
+        App {
+            compliance: runs.compliance.clone(),
+            releases: app.releases.with_runs(&runs),
+            runs,
+            gateway: app.gateway.clone(),
+        }
     }
 
     async fn start(context: &Context, settings: Settings) -> anyhow::Result<App> {
+        let gateway = Gateway::new(
+            &settings.compliance.cmdb_url,
+            &settings.runs.itsm_url,
+            &settings.runs.sim_engine_url,
+        )?;
         let compliance = patch_compliance::App::new(context, settings.compliance)?;
         let (sim_engine_url, receivers) = (&settings.runs.sim_engine_url, compliance.outbound.clone());
         let outside = Arc::new(Outside::new(context, sim_engine_url, receivers, settings.releases)?);
@@ -66,7 +82,7 @@ impl Service for PatchManager {
         patch_compliance::start(&compliance);
         patch_runs::start(&runs, Arc::new(CustomerWork(outside)));
         patch_releases::start(&releases);
-        Ok(App { compliance, runs, releases })
+        Ok(App { compliance, runs, releases, gateway })
     }
 
     fn dependencies(settings: &Settings) -> Vec<(&'static str, String)> {

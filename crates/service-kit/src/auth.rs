@@ -1,4 +1,4 @@
-//! Authentication: bearer tokens, stored as SHA-256, and the roles that a handler requires by its argument types.
+//! Authentication: bearer tokens and sessions, stored as SHA-256, and the roles that a handler requires by its argument types.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 use api_types::access::Role;
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -26,6 +26,7 @@ use crate::{
     problem::RequestId,
     rate_limit::{RateLimit, limited, network_of},
     refusals::{Attempt, Refusals},
+    session,
 };
 
 /// A valid token is not looked up again for this long; a revocation takes effect within it.
@@ -247,13 +248,7 @@ impl Authenticator {
     }
 
     async fn authenticate(&self, headers: &HeaderMap, address: Option<IpAddr>) -> ApiResult<Caller> {
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .map(str::trim)
-            .filter(|token| token.starts_with("pm_") && token.len() <= 200)
-            .ok_or_else(|| ApiError::unauthenticated(MISSING))?;
+        let token = session::secret_of(headers).ok_or_else(|| ApiError::unauthenticated(MISSING))?;
         let hash = hash(token);
         if let Some(caller) = self.remembered(&hash) {
             return Ok(caller);
@@ -322,7 +317,10 @@ pub(crate) async fn authenticate(
 ) -> Response {
     let mut attempt = Attempt::of(&request);
     if !auth.is_public(request.uri().path()) {
-        let signed_in = auth.sign_in(request.headers(), address_of(&request)).await;
+        let signed_in = match session::check_origin(request.method(), request.headers()) {
+            Ok(()) => auth.sign_in(request.headers(), address_of(&request)).await,
+            Err(refused) => Err(refused),
+        };
         let signed_in = signed_in.and_then(|caller| auth.count_write(&caller, &request).map(|()| caller));
         match signed_in {
             Ok(mut caller) => {

@@ -71,7 +71,7 @@ async fn tagged(body: Body) -> Result<(HeaderValue, Body), ApiError> {
 }
 
 /// Whether `If-None-Match` names the tag. Compared weakly, as RFC 9110 says for reads.
-fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
+pub fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else { return false };
     known.split(',').any(|known| known.trim() == "*" || opaque(known) == opaque(tag))

@@ -18,6 +18,7 @@ mod sbom;
 mod suite;
 mod task;
 mod test_step;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Command {
     Attack(attack::Options),
     /// Write target/sbom/: CycloneDX documents of the programs and of the Python that patches hosts
     Sbom,
+    /// Write console/dist, the built console, from console/
+    Web(Drift),
     /// Measure; arguments after `--` go to the benchmark
     Bench {
         benchmark: handover::Benchmark,
@@ -117,6 +120,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queries(Drift { check: false }) => report(queries::write(&workspace)?),
         Command::Attack(options) => report(attack::run(&workspace, &options)?),
         Command::Sbom => report(sbom::write(&workspace)?),
+        Command::Web(Drift { check: true }) => report(web::check(&workspace)?),
+        Command::Web(Drift { check: false }) => report(web::write(&workspace)?),
         Command::Bench { benchmark, passed_on } => {
             handover::bench(&workspace, benchmark, &passed_on.arguments)
         }

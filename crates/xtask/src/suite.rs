@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::bootstrap::{self, Needs};
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
-use crate::{architecture, attack, contracts, docs, licences, openapi, playbooks, queries, test_step};
+use crate::{architecture, attack, contracts, docs, licences, openapi, playbooks, queries, test_step, web};
 
 const CLIPPY_DEADLINE: Duration = Duration::from_secs(1200);
 
@@ -35,6 +35,8 @@ pub enum StepName {
     Contracts,
     /// Generated documents against their sources
     Docs,
+    /// console/dist against console/
+    Web,
     /// All tests, against a PostgreSQL started for them
     Tests,
     /// A fixed sample of the attacks on a private platform; only when it is named
@@ -115,6 +117,7 @@ fn perform(
         StepName::Openapi => openapi::check(workspace),
         StepName::Contracts => contracts::check(workspace),
         StepName::Docs => docs::check(workspace),
+        StepName::Web => web::check(workspace),
         StepName::Tests => {
             let (verdict, counted) = test_step::run(workspace, selection)?;
             *totals = Some(counted);

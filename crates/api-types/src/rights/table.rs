@@ -20,6 +20,8 @@ const AUDIT: Who = roles(&[Auditor, Admin]);
 /// An agent only for its own host.
 const PUSH: Who = roles(&[Operator, Admin, Agent, Service]);
 const ROTATE: Who = roles(&[Agent]);
+/// People, in a browser.
+const SIGN_IN: Who = roles(&[Viewer, Operator, Approver, Auditor, Admin]);
 
 /// The rows of a service; empty for a service that does not exist.
 pub(super) fn rows_of(service: &str) -> &'static [Right] {
@@ -51,12 +53,15 @@ pub(super) const ACCESS: &[Right] = &[
     right(Get, "/access/approvers", READ),
     right(Get, "/access/audit", AUDIT),
     right(Get, "/access/audit/check", AUDIT),
+    right(Get, "/access/me", READ),
     right(Get, "/access/people", READ),
     right(Put, "/access/people/{subject}", ADMIN),
     right(Delete, "/access/people/{subject}", ADMIN),
     right(Get, "/access/proposals", READ),
     right(Post, "/access/proposals/{id}/confirm", CONFIRM),
     right(Post, "/access/proposals/{id}/reject", WITHDRAW),
+    right(Post, "/access/session", SIGN_IN),
+    right(Delete, "/access/session", READ),
     right(Get, "/access/tokens", AUDIT),
     right(Post, "/access/tokens/rotate", ROTATE),
     right(Post, "/access/tokens", ADMIN),

@@ -9,6 +9,7 @@ mod bad_input;
 mod calendars;
 mod channels;
 mod compliance;
+mod console;
 mod coverage;
 mod exceptions;
 mod feeds;

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod comparison;
+mod console;
 mod contract;
 mod control;
 mod database_proxy;

@@ -32,6 +32,8 @@ pub enum TokenCommand {
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=365))]
         days: u32,
     },
+    /// Show who the token of this command belongs to, its roles, and when it expires.
+    Whoami,
     /// List tokens, without their secrets.
     List(Most),
     /// Revoke a token; every service refuses it within seconds. With the token of an agent, all those of agents of its CI are

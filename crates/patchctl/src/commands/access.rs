@@ -41,6 +41,7 @@ pub async fn token(connection: &Connection, command: TokenCommand, printer: Prin
             let outcome = client.create_token(&request).await?;
             unless_proposed(outcome, printer, |issued| issued_token(&issued, printer))
         }
+        TokenCommand::Whoami => printer.item(&client.get_me().await?),
         TokenCommand::List(most) => printer.list(&client.list_tokens(most.limit).await?, TOKENS),
         TokenCommand::Revoke { id } => {
             client.revoke_token(id).await?;

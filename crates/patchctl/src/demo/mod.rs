@@ -66,7 +66,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     };
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
-    let dashboard = platform.addresses.patch_manager.clone();
+    let console = platform.addresses.patch_manager.clone();
     let cast = cast(&platform, arguments.hosts, config.clock.clone()).await?;
     write_checks(&data_dir)?;
     let scene = async {
@@ -81,13 +81,11 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
         () = stop.cancelled() => Err(Failure::new("the demo was stopped before its end")),
     };
     if !arguments.keep && result.is_ok() {
-        println!(
-            "\nThe platform stops now; with --keep it keeps running, with its dashboard at {dashboard}/"
-        );
+        println!("\nThe platform stops now; with --keep it keeps running, with its console at {console}/");
     }
     if arguments.keep && result.is_ok() {
         println!(
-            "\nThe dashboard is at {dashboard}/ until ctrl-C; sign in with the admin token in {}",
+            "\nThe console is at {console}/ until ctrl-C; sign in with the admin token in {}",
             platform.admin_token_file().display()
         );
         tokio::select! {

@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod people;
 pub(crate) mod proposals;
+mod sessions;
 mod store;
 mod tokens;
 
@@ -42,6 +43,8 @@ pub(crate) fn routes() -> OpenApiRouter<AccessState> {
         .routes(routes!(proposals::reject_proposal))
         .routes(routes!(audit::list_audit))
         .routes(routes!(audit::check_audit))
+        .routes(routes!(sessions::get_me))
+        .routes(routes!(sessions::start_session, sessions::end_session))
 }
 
 /// A fresh token: 256 bits of the operating system's randomness.

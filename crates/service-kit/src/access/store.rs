@@ -174,6 +174,7 @@ pub(super) async fn list_approvers(
     let rows = sqlx::query!(
         r#"SELECT subject AS "subject!", created_at AS "since!", 'token' AS "by!", created_by, confirmed_by
            FROM platform.tokens WHERE 'approver' = ANY(roles) AND revoked_at IS NULL AND expires_at > $1
+               AND session_of IS NULL
            UNION ALL
            SELECT subject, updated_at, 'link', updated_by, confirmed_by FROM platform.people
            WHERE 'approver' = ANY(roles) AND removed_at IS NULL

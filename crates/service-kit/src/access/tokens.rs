@@ -65,7 +65,7 @@ pub(super) struct ListParams {
     page_token: Option<String>,
 }
 
-/// List tokens, newest first, without their secrets.
+/// List tokens, newest first, without their secrets and without sessions.
 #[utoipa::path(get, path = "/access/tokens", tag = "access", params(ListParams),
     responses((status = 200, body = Page<Token>), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn list_tokens(
@@ -77,7 +77,7 @@ pub(super) async fn list_tokens(
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let rows = sqlx::query!(
         "SELECT id, subject, roles, ci_id, created_at, expires_at, revoked_at, created_by, confirmed_by FROM platform.tokens
-         WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+         WHERE session_of IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
         after,
         limit + 1,
     )
@@ -100,8 +100,8 @@ pub(super) async fn list_tokens(
     Ok(Json(page(tokens, limit, |token: &Token| token.id)))
 }
 
-/// Revoke a token; it is refused everywhere within seconds. With the token of an agent, all tokens of agents of its CI are revoked,
-/// because a rotated one has the id of its successor.
+/// Revoke a token and its sessions; they are refused everywhere within seconds. With the token of an agent, all tokens of agents of its
+/// CI are revoked, because a rotated one has the id of its successor.
 #[utoipa::path(delete, path = "/access/tokens/{id}", tag = "access", params(("id" = Uuid, Path, description = "token")),
     responses((status = 204), (status = "4XX", body = api_types::problem::Problem)))]
 pub(super) async fn revoke_token(
@@ -112,7 +112,7 @@ pub(super) async fn revoke_token(
     let mut tx = state.pool.begin().await?;
     let revoked = sqlx::query!(
         "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2)
-         WHERE id = $1 OR ci_id = (SELECT one.ci_id FROM platform.tokens one WHERE one.id = $1)",
+         WHERE id = $1 OR session_of = $1 OR ci_id = (SELECT one.ci_id FROM platform.tokens one WHERE one.id = $1)",
         id,
         state.clock.now()
     )

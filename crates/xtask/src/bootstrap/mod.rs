@@ -1,6 +1,7 @@
 //! Installs what is missing on a bare machine and reports it; what is already there stays as it is.
 
 mod apt;
+mod browser;
 mod fleet;
 mod lock;
 mod postgres;
@@ -20,7 +21,7 @@ pub enum Needs {
     Platform,
     /// Also the images of real hosts, which must be possible here.
     RealHosts,
-    /// Also the linters, and the images of real hosts where they are possible.
+    /// Also the linters, a browser for the pages, and the images of real hosts where they are possible.
     Checks,
 }
 
@@ -38,7 +39,11 @@ pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
         Needs::Platform => String::new(),
         Needs::RealHosts | Needs::Checks => format!(", {}", fleet::ensure(workspace, needs, &mut apt)?),
     };
-    Ok(Installed { summary: format!("{postgres}, {ansible}{fleet}") })
+    let browser = match needs {
+        Needs::Checks => format!(", {}", browser::ensure(workspace, &mut apt)?),
+        Needs::Platform | Needs::RealHosts => String::new(),
+    };
+    Ok(Installed { summary: format!("{postgres}, {ansible}{fleet}{browser}") })
 }
 
 /// A Python with what our simulator is measured against, apart from the environment that patches hosts.
