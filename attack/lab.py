@@ -248,7 +248,7 @@ def start(tools: Tools, name: str, environment: dict[str, str] | None = None) ->
         "RUST_BACKTRACE": "0",
         **(environment or {}),
     }
-    arguments = ["--data-dir", str(folder / "data"), "--port-base", str(ports)]
+    arguments = ["--laboratory", "--data-dir", str(folder / "data"), "--port-base", str(ports)]
     errors = (folder / "errors").open("w")
     process = subprocess.Popen(
         [str(tools.patchctl), "up", *arguments],

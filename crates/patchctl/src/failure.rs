@@ -85,7 +85,9 @@ fn refused(service: &str, problem: &Problem) -> Failure {
     failure.details.extend(problem.request_id.as_ref().map(|id| format!("request id: {id}")));
     let hint = match problem.status {
         401 => "pass a valid token with --token-file or the environment variable PATCH_TOKEN",
-        403 if problem.kind == problem_types::FORBIDDEN.uri() => "use a token with that role; `patchctl token create` issues tokens",
+        403 if problem.kind == problem_types::FORBIDDEN.uri() => {
+            "use a token with that role; `patchctl token create` issues tokens"
+        }
         412 => "it was changed in the meantime: read it again, then repeat your change",
         429 | 502..=504 => "try again in a moment; `patchctl health` shows which service has a problem",
         500 => "the log of the service contains the cause under this request id",

@@ -27,8 +27,10 @@ use crate::{
     auth::{Asked, Caller, Confirmation},
     error::{ApiError, ApiResult},
     extract::Json,
-    server::BODY_LIMIT,
 };
+
+/// Largest answer of a request that was carried out.
+const LARGEST_ANSWER: usize = 16 << 20;
 
 /// A write that may weaken a control.
 pub struct Weakening {
@@ -137,7 +139,7 @@ pub(crate) async fn carry_out(
     if !response.status().is_success() {
         return Ok(CarriedOut::Refused(response));
     }
-    let body = to_bytes(response.into_body(), BODY_LIMIT).await.map_err(ApiError::internal)?;
+    let body = to_bytes(response.into_body(), LARGEST_ANSWER).await.map_err(ApiError::internal)?;
     if body.is_empty() {
         return Ok(CarriedOut::Done(None));
     }

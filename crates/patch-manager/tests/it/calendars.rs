@@ -42,7 +42,7 @@ async fn freezes_are_read_and_written_as_fields_and_icalendar() {
         operator.post("/patch/calendars", &json!({ "name": "again", "ical": one.text })).await.expect(201);
     assert_eq!(back["freezes"][0]["starts"], "2026-04-10T00:00:00Z");
 
-    operator.delete(&path).await.expect(204);
+    platform.patch.agreed(operator.delete(&path).await).await;
     operator.get(&path).await.expect_problem(404);
     operator.delete(&path).await.expect_problem(404);
     assert_eq!(operator.get("/patch/calendars?limit=1").await.expect(200)["items"][0]["id"], company["id"]);

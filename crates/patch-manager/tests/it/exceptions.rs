@@ -73,7 +73,8 @@ async fn excepted_fix_does_not_count_until_the_exception_expires() {
 async fn exception_of_a_package_covers_all_hosts_and_can_be_deleted() {
     let platform = lacking_sudo().await;
     let request = exception(json!({ "advisory_id": null, "package": "sudo" }));
-    let created = platform.operator.post("/patch/exceptions", &request).await.expect(201);
+    let answer = platform.operator.post("/patch/exceptions", &request).await;
+    let created = platform.patch.agreed(answer).await;
     for host in ["web-1", "web-2"] {
         assert_eq!(platform.compliance_of(host).await["compliance_status"], "compliant");
     }
