@@ -2,7 +2,6 @@ use api_client::sim::SimClient;
 use api_types::sim::{PowerAction, ServiceAction, StartTransaction, TransactionState};
 use domain::ids::CiId;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{World, vm};
 
