@@ -145,8 +145,7 @@ impl PreflightAnswer {
 
 impl PreflightFacts {
     fn failures(&self, need: &PreflightNeed<'_>) -> Vec<PreflightFailure> {
-        let failure =
-            |check: PreflightCheck| move |reason: String| PreflightFailure { check, reason };
+        let failure = |check: PreflightCheck| move |reason: String| PreflightFailure { check, reason };
         let lock = self.lock.problem().into_iter().map(failure(PreflightCheck::Lock));
         let transaction = self.running().into_iter().map(failure(PreflightCheck::Transaction));
         let disk = self.file_systems.iter().filter_map(|one| one.disk_problem(need));
