@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::platform::{Platform, platform};
 
-const DEADLINE: Duration = Duration::from_secs(170);
+const DEADLINE: Duration = Duration::from_secs(300);
 const CHROMIUM: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/chromium-browser"];
 
 fn console() -> PathBuf {
