@@ -37,15 +37,7 @@ async fn playbooks_work_on_real_hosts() {
     .await;
     tokio::join!(
         apt_transactions(lab),
-        timed(
-            "own_update_runs_once_and_reports_what_it_changed",
-            transactions::own_update_runs_once_and_reports_what_it_changed(lab),
-        )
-        .await;
-        timed(
-            "dnf_is_asked_with_the_options_of_the_update",
-            transactions::dnf_is_asked_with_the_options_of_the_update(lab),
-        ),
+        dnf_transactions(lab),
         timed("zypper_is_scanned_foreseen_and_patched", zypper::zypper_is_scanned_foreseen_and_patched(lab)),
     );
     timed(
@@ -86,6 +78,19 @@ async fn apt_transactions(lab: &Lab) {
     timed(
         "held_package_and_version_that_is_gone_are_left_out_with_apts_words",
         transactions::held_package_and_version_that_is_gone_are_left_out_with_apts_words(lab),
+    )
+    .await;
+}
+
+async fn dnf_transactions(lab: &Lab) {
+    timed(
+        "own_update_runs_once_and_reports_what_it_changed",
+        transactions::own_update_runs_once_and_reports_what_it_changed(lab),
+    )
+    .await;
+    timed(
+        "dnf_is_asked_with_the_options_of_the_update",
+        transactions::dnf_is_asked_with_the_options_of_the_update(lab),
     )
     .await;
 }
