@@ -249,16 +249,19 @@ def start(tools: Tools, name: str, environment: dict[str, str] | None = None) ->
         **(environment or {}),
     }
     arguments = ["--laboratory", "--data-dir", str(folder / "data"), "--port-base", str(ports)]
-    errors = (folder / "errors").open("w")
-    process = subprocess.Popen(
-        [str(tools.patchctl), "up", *arguments],
-        env=settings,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-    )
-    errors.close()
+    try:
+        with (folder / "errors").open("w") as errors:
+            process = subprocess.Popen(
+                [str(tools.patchctl), "up", *arguments],
+                env=settings,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                text=True,
+            )
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise Broken(f"cannot start `{tools.patchctl}`: {error}") from error
     addresses = {service: f"http://127.0.0.1:{ports + offset}" for offset, service in enumerate(SERVICES)}
     platform = Platform(tools, folder, process, addresses, url)
     try:

@@ -1,8 +1,8 @@
 //! Tokens, people, proposals and the audit log, the same at every service.
 
 use api_types::access::{
-    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Me, Outcome, Person, Proposal,
-    PutPerson, Token,
+    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Me, Outcome, Person,
+    Proposal, PutPerson, Token,
 };
 use uuid::Uuid;
 

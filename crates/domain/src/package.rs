@@ -30,8 +30,8 @@ impl Packaging {
         let family: String = os.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
         match family.to_ascii_lowercase().as_str() {
             "rhel" | "redhat" | "rocky" | "rockylinux" | "alma" | "almalinux" | "centos" | "oracle"
-            | "oraclelinux" | "ol" | "amazon" | "amazonlinux" | "amzn" | "fedora" | "sle" | "sles" | "sled"
-            | "suse" | "opensuse" | "leap" | "tumbleweed" => Some(Self::Rpm),
+            | "oraclelinux" | "ol" | "amazon" | "amazonlinux" | "amzn" | "fedora" | "sle" | "sles"
+            | "sled" | "suse" | "opensuse" | "leap" | "tumbleweed" => Some(Self::Rpm),
             "debian" | "ubuntu" => Some(Self::Dpkg),
             _ => None,
         }

@@ -61,7 +61,8 @@ async fn transaction_is_foreseen_and_done(lab: &Lab) {
     let said = serde_json::to_string(&output.answers).unwrap();
     assert!(said.contains("zypper install: ") && said.contains("curl-99-1.noarch"), "{said}");
     let transaction = output.transaction();
-    let updated: Vec<_> = transaction.updates.iter().map(|one| (one.package.as_str(), one.to.as_str())).collect();
+    let updated: Vec<_> =
+        transaction.updates.iter().map(|one| (one.package.as_str(), one.to.as_str())).collect();
     assert_eq!(updated, [("libopenssl3", NEW), ("openssl", NEW)]);
     let installed: Vec<_> =
         transaction.installs.iter().map(|one| (one.package.as_str(), one.version.as_str())).collect();
@@ -123,7 +124,8 @@ async fn patches_are_chosen_by_notice_and_by_category(lab: &Lab) {
 }
 
 async fn questions_that_zypper_cannot_answer_fail_with_its_words(lab: &Lab) {
-    let older = format!("zypper -nq install --oldpackage -y openssl={OLD} >/dev/null && zypper -nq addlock openssl");
+    let older =
+        format!("zypper -nq install --oldpackage -y openssl={OLD} >/dev/null && zypper -nq addlock openssl");
     lab.ssh(LEAP, &older).await;
     let (refused, recording) = patch(lab, LEAP, &json!({ "openssl": NEW }), &[]).await;
     assert_eq!(refused.outcome, HostOutcomeKind::Failed, "{}", recording.output());
