@@ -55,7 +55,7 @@ impl Holder {
 }
 
 fn python() -> Option<PathBuf> {
-    python_tool("python", "PATCH_TEST_PYTHON").map(PathBuf::from)
+    python_tool("python", "PATCH_TEST_PYTHON")
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Text is stored compressed. Names of files under `assets/` contain the hash of their content, so a browser keeps them forever.
 
-use std::{borrow::Cow, io::Read};
+use std::io::Read;
 
 use axum::{
     Router,
@@ -82,9 +82,9 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     accepted.flat_map(|value| value.split(',')).any(is_gzip)
 }
 
-fn decompress(stored: &Cow<'static, [u8]>) -> ApiResult<Vec<u8>> {
+fn decompress(stored: &[u8]) -> ApiResult<Vec<u8>> {
     let mut text = Vec::new();
-    GzDecoder::new(stored.as_ref()).read_to_end(&mut text).map_err(ApiError::internal)?;
+    GzDecoder::new(stored).read_to_end(&mut text).map_err(ApiError::internal)?;
     Ok(text)
 }
 

@@ -52,7 +52,7 @@ pub async fn token(connection: &Connection, command: TokenCommand, printer: Prin
 }
 
 fn agent_of(ci: &CiId) -> Result<Subject, Failure> {
-    Subject::new(&format!("agent-{ci}"))
+    Subject::new(format!("agent-{ci}"))
         .map_err(|error| Failure::usage(format!("{error}; name the subject of the token")))
 }
 
