@@ -78,7 +78,7 @@ function approval(change: Change): Need {
 
 function proposal(one: Proposal): Need {
   const what = 'A second person must confirm';
-  const why = `${words(one.proposed.action)} for ${one.proposed.subject}, proposed by ${one.proposed_by}`;
+  const why = `${proposalText(one)}, proposed by ${one.proposed_by}`;
   return { id: `proposal-${one.id}`, tone: 'wait', what, why, href: '/access', at: one.proposed_at };
 }
 
@@ -112,4 +112,9 @@ function maintenance(ci: Ci, nowMs: number): Need[] {
   if (!kept || lasted < LONG_MAINTENANCE_MS) return [];
   const what = `${ci.id} is in maintenance for ${duration(lasted / 1000)}`;
   return [{ id: `maintenance-${ci.id}`, tone: 'wait', what, why: `${kept.reason} · ${kept.owner}`, href: `/hosts/${ci.id}`, at: kept.since }];
+}
+
+/** What a second person would agree to. */
+export function proposalText({ proposed }: Proposal): string {
+  return 'subject' in proposed ? `${words(proposed.action)} for ${proposed.subject}` : proposed.weakens.join('; ');
 }

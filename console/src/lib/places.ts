@@ -17,5 +17,5 @@ export const PLACES: readonly Place[] = [
   { path: '/calendar', title: 'Calendar', section: 'Plan', words: 'freeze window upcoming schedule' },
   { path: '/predictions', title: 'Predictions', section: 'Plan', words: 'calibration simulator forecast' },
   { path: '/access', title: 'Access', section: 'System', words: 'people tokens proposals confirm approvers' },
-  { path: '/audit', title: 'Audit', section: 'System', words: 'log who what history', role: 'admin' },
+  { path: '/audit', title: 'Audit', section: 'System', words: 'log who what history', role: 'auditor' },
 ];

@@ -14,7 +14,7 @@ class CurrentSession {
   may(role: Role): boolean {
     const held = this.me?.roles ?? [];
     if (role === 'viewer') return held.length > 0;
-    if (role === 'operator') return held.includes('operator') || held.includes('admin');
+    if (role === 'operator' || role === 'auditor') return held.includes(role) || held.includes('admin');
     return held.includes(role);
   }
 

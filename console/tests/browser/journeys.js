@@ -133,7 +133,7 @@ async function approveOnAPhone({ browser, base, token, path }) {
   await approve.tap();
   await page.getByLabel('Comment', { exact: false }).fill('seen');
   await page.getByRole('button', { name: 'Approve', exact: true }).tap();
-  await page.getByText(/^arjun/).waitFor();
+  await page.getByText('arjun', { exact: true }).first().waitFor();
   await context.close();
 }
 
@@ -147,7 +147,7 @@ async function viewerOnlyReads({ page, base, tokens }) {
   check((await page.getByRole('checkbox').count()) === 0, 'a viewer can select hosts');
   await page.goto(`${base}/console/audit`);
   await page.getByRole('heading', { name: 'You may not see this' }).waitFor();
-  await page.getByText('this needs the role `admin`', { exact: false }).waitFor();
+  await page.getByText('this needs one of the roles `auditor`, `admin`', { exact: false }).waitFor();
 }
 
 /** The session ends while somebody types: they sign in above the form, and the text is still there. */

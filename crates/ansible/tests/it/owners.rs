@@ -53,7 +53,7 @@ from ansible_collections.datacenteros.patch.plugins.module_utils import owners, 
 from ansible_collections.datacenteros.patch.plugins.modules import packages
 
 class System:
-    LOCKS = ()
+    LOCKS, DONE, AGAIN = (), (0,), ()
     def missing_tool(self): return None
     def installed(self): return []
     def repair(self): return None, None

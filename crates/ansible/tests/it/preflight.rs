@@ -163,7 +163,7 @@ from ansible_collections.datacenteros.patch.plugins.module_utils import transact
 folder, order = sys.argv[2], json.loads(sys.argv[3])
 asked = []
 class System:
-    LOCKS, TOOL, REFRESH = (), 'apt-get', 'apt-get update'
+    LOCKS, TOOL, REFRESH, DONE, AGAIN = (), 'apt-get', 'apt-get update', (0,), ()
     def installed(self): return []
     def repair(self): asked.append('repair'); return None, None
     def refresh(self): asked.append('refresh'); return 0, '', ''

@@ -115,6 +115,7 @@ const PATCH_MANAGER: &[Right] = &[
     right(Patch, "/patch/policies/{id}", WORK),
     right(Post, "/patch/policies/{id}/approve", DECIDE),
     right(Get, "/patch/policies/{id}/preview", READ),
+    right(Post, "/patch/policies/{id}/preview", WORK),
     right(Get, "/patch/predictions", READ),
     right(Post, "/patch/release-config/apply", WORK),
     right(Get, "/patch/release-lines", READ),

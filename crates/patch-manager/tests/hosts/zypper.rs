@@ -90,8 +90,8 @@ async fn transaction_is_foreseen_and_done(lab: &Lab) {
     );
     let kernels = lab.ssh(LEAP, "rpm -q kernel-default | wc -l").await;
     assert_eq!(kernels, "2", "the old kernel stays");
-    let history = lab.ssh(LEAP, "grep -c 'patch-manager run' /var/log/zypp/history").await;
-    assert_eq!(history, "1", "zypper's history names the transaction");
+    let history = lab.ssh(LEAP, "grep -c '|command|.*patch-manager run' /var/log/zypp/history || true").await;
+    assert_ne!(history, "0", "zypper's history names the transaction");
     assert_eq!(lab.ssh(LEAP, "systemctl is-active nginx").await, "active");
 
     let back = lab.run(Playbook::RollbackSnapshot, &[LEAP], &run_id, |_, variables| {
