@@ -45,7 +45,9 @@ async fn ways_in(lab: &Lab) {
     let address = || lab.access(host, "address").parse().unwrap();
     let guest = SshConnection::new(address(), 22, "guest", lab.key(host), known(lab, host)).unwrap();
     expect(&check(lab, host, guest).await, PreflightCheck::Sudo, "user `guest` cannot become root");
-    lab.ssh(host, "id keyed 2>/dev/null || useradd -m -s /bin/bash -p \"$(openssl passwd -6 'open sesame')\" keyed; echo 'keyed ALL=(ALL) ALL' > /etc/sudoers.d/keyed").await;
+    let add = "id keyed 2>/dev/null || useradd -m -s /bin/bash keyed; echo 'keyed:open sesame' | chpasswd; \
+               echo 'keyed ALL=(ALL) ALL' > /etc/sudoers.d/keyed";
+    lab.ssh(host, add).await;
     let keyed = |password: Option<&str>| {
         let connection = SshConnection::new(address(), 22, "keyed", lab.key(host), known(lab, host)).unwrap();
         connection.with_become_password(password.map(Secret::new))
