@@ -98,7 +98,8 @@ pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
 
     let recording = play(lab, ["update, not offered"; 4]).await;
     for host in ALL {
-        let outcome = failed(&recording, host, "update");
+        // Before its services stop.
+        let outcome = failed(&recording, host, "download");
         assert!(outcome.changed.is_empty(), "{host}");
     }
     in_service(lab, &recording).await;

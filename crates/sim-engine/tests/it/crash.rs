@@ -52,7 +52,11 @@ async fn killed_process_loses_nothing() {
     };
     assert!(program(&["migrate"]).status().unwrap().success());
     let port = free_port();
-    let serve = || Running(program(&["serve", "--laboratory", "--listen", &format!("127.0.0.1:{port}")]).spawn().unwrap());
+    let serve = || {
+        Running(
+            program(&["serve", "--laboratory", "--listen", &format!("127.0.0.1:{port}")]).spawn().unwrap(),
+        )
+    };
     let base = format!("http://127.0.0.1:{port}");
     let http = Http::new(&base, Some(token.clone()));
 
