@@ -73,6 +73,35 @@ async fn answers_are_neither_guessed_nor_kept_nor_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn head_that_is_too_large_is_refused_and_a_large_body_is_not() {
+    let platform = Platform::start().await;
+    let status = |head: String| {
+        let address = address(&platform.service.base).to_owned();
+        tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            // The service may close the connection before all of it is sent.
+            let _ = stream.write_all(head.as_bytes());
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            String::from_utf8_lossy(&answer).into_owned()
+        })
+    };
+    let with = |bytes: usize| {
+        format!("GET /healthz HTTP/1.1\r\nhost: cmdb\r\nx-long: {}\r\n\r\n", "a".repeat(bytes))
+    };
+    assert_eq!(status(with(16 << 10)).await.unwrap(), "HTTP/1.1 200");
+    assert_eq!(status(with(64 << 10)).await.unwrap(), "HTTP/1.1 431");
+    let cis: Vec<_> = (0..2_000)
+        .map(|n| json!({ "id": format!("web-{n}"), "type": "host", "tags": { "note": "a".repeat(100) } }))
+        .collect();
+    let body = serde_json::to_vec(&cis).unwrap();
+    assert!(body.len() > 200_000);
+    let answer = platform.operator.send(Method::POST, "/cmdb/import", JSON, Some(body)).await;
+    assert!(answer.status.is_success(), "{}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_body_gets_an_answer_that_says_so() {
     let database = TestDatabase::create().await;
     let service = limited(&database, Limits { body_timeout_seconds: 1, ..Limits::default() }).await;

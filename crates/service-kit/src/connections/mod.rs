@@ -33,6 +33,8 @@ pub use file_limit::raise_file_limit;
 
 /// Pause after a connection could not be accepted, for lack of files for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Largest head of a request: the request line and all headers. A larger one is answered with 431.
+const LARGEST_HEAD: usize = 32 << 10;
 /// The answer to a connection beyond the limits.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -100,6 +102,7 @@ fn connection(
         let mut builder = http1::Builder::new();
         // `phase` distinguishes an idle connection from a head that does not arrive; the server's own timer does not.
         builder.timer(TokioTimer::new()).header_read_timeout(None::<Duration>);
+        builder.max_buf_size(LARGEST_HEAD);
         let mut served = pin!(builder.serve_connection(io, service));
         let mut is_stopping = false;
         loop {
