@@ -27,13 +27,17 @@ pub(super) async fn create(cast: &Cast) -> Result<Vec<Vm>, Failure> {
     Ok(cast.olivia_sim.list_vms(&[]).await?)
 }
 
-/// Creates a host, or finds that an attempt whose answer was lost has created it.
+/// Creates a host, or finds that an attempt whose answer was lost has created it. The platform of a demo is new, so no other
+/// host has this id.
 async fn create_host(cast: &Cast, vm: &CreateVm) -> Result<(), Failure> {
     let sim = &cast.olivia_sim;
     let created = poll(FLEET_TIMEOUT, Duration::from_secs(1), async || match sim.create_vm(vm).await {
         Ok(_) => Ok(Some(())),
-        Err(error) if error.is_transient() => Ok(sim.get_vm(&vm.id).await.ok().map(drop)),
-        Err(error) => Err(error.into()),
+        Err(error) => match sim.get_vm(&vm.id).await {
+            Ok(_) => Ok(Some(())),
+            Err(_) if error.is_transient() => Ok(None),
+            Err(_) => Err(error.into()),
+        },
     });
     created.await?.ok_or_else(|| Failure::new(format!("the real host `{}` was not ready in time", vm.id)))
 }
