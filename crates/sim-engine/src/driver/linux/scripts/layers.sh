@@ -31,6 +31,19 @@ install_tools() {
     rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$root/etc/resolv.conf" "$root/etc/hosts" "$list"
 }
 
+# Gives the system the identity that is the input.
+name_system() {
+    local root=$1
+    rm -f "$root/etc/os-release" "$root/usr/lib/os-release" "$root/etc/debian_version"
+    cat >"$root/usr/lib/os-release"
+    ln -s ../usr/lib/os-release "$root/etc/os-release"
+}
+
+# Whether hosts have the repository of this suite enabled: 1 or 0.
+is_enabled() {
+    case $1 in slow | broken) echo 0 ;; *) echo 1 ;; esac
+}
+
 # Hides Debian's package manager from tools that look for it.
 hide_debian() {
     local root=$1 program

@@ -31,17 +31,14 @@ install_leap_packages() {
     rmdir "$root/srv/repository"
     rm -rf "$root"/var/cache/zypp/* "$root"/var/log/zypp*
     for suite in main security updates slow broken; do
-        local enabled=1
-        case $suite in slow | broken) enabled=0 ;; esac
         printf '[fleet-%s]\nname=Fleet %s\nbaseurl=http://repository.fleet:8077/leap/%s\nenabled=%s\nautorefresh=1\ngpgcheck=0\n' \
-            "$suite" "$suite" "$suite" "$enabled" >"$root/etc/zypp/repos.d/fleet-$suite.repo"
+            "$suite" "$suite" "$suite" "$(is_enabled "$suite")" >"$root/etc/zypp/repos.d/fleet-$suite.repo"
     done
 }
 
 name_leap() {
     local root=$1
-    rm -f "$root/etc/os-release" "$root/usr/lib/os-release" "$root/etc/debian_version"
-    cat >"$root/usr/lib/os-release" <<'RELEASE'
+    name_system "$root" <<'RELEASE'
 NAME="openSUSE Leap"
 VERSION="15.6 (laboratory)"
 ID="opensuse-leap"
@@ -50,5 +47,4 @@ VERSION_ID="15.6"
 PRETTY_NAME="openSUSE Leap 15.6 (laboratory)"
 CPE_NAME="cpe:/o:opensuse:leap:15.6"
 RELEASE
-    ln -s ../usr/lib/os-release "$root/etc/os-release"
 }

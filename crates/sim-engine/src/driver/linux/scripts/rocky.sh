@@ -31,17 +31,14 @@ install_rocky_packages() {
     rmdir "$root/srv/repository"
     rm -rf "$root"/var/cache/dnf/* "$root"/var/log/dnf*
     for suite in main security updates slow broken; do
-        local enabled=1
-        case $suite in slow | broken) enabled=0 ;; esac
         printf '[fleet-%s]\nname=Fleet %s\nbaseurl=http://repository.fleet:8077/rpm/%s\nenabled=%s\ngpgcheck=0\nmetadata_expire=1\n\n' \
-            "$suite" "$suite" "$suite" "$enabled"
+            "$suite" "$suite" "$suite" "$(is_enabled "$suite")"
     done >"$root/etc/yum.repos.d/fleet.repo"
 }
 
 name_rocky() {
     local root=$1
-    rm -f "$root/etc/os-release" "$root/usr/lib/os-release" "$root/etc/debian_version"
-    cat >"$root/usr/lib/os-release" <<'RELEASE'
+    name_system "$root" <<'RELEASE'
 NAME="Rocky Linux"
 VERSION="9.4 (laboratory)"
 ID="rocky"
@@ -52,7 +49,6 @@ PRETTY_NAME="Rocky Linux 9.4 (laboratory)"
 REDHAT_SUPPORT_PRODUCT="Rocky Linux"
 REDHAT_SUPPORT_PRODUCT_VERSION="9.4"
 RELEASE
-    ln -s ../usr/lib/os-release "$root/etc/os-release"
     echo 'Rocky Linux release 9.4 (laboratory)' >"$root/etc/rocky-release"
     ln -sf rocky-release "$root/etc/redhat-release"
     ln -sf rocky-release "$root/etc/system-release"
