@@ -15,6 +15,7 @@ mod outages;
 mod owner_notices;
 mod plan_ahead;
 mod platform;
+mod preflight;
 mod promises;
 mod readers;
 mod reading;
