@@ -150,7 +150,7 @@ class Attempts:
             for method, path, operation in lab.operations(self.platform.tools.document(service)):
                 filled = fill(path)
                 where = f"{method} {service}{path}"
-                # Without a requirement: whoever has a link or signs a callback.
+                # Without a requirement: for a person with a link, or a signed callback.
                 if operation.get("security") == []:
                     continue
                 if not path.startswith("/approve/"):
@@ -160,7 +160,7 @@ class Attempts:
                     self.refuse(f"a revoked token: {where}", stale.send(method, service, filled), 401)
                 if "viewer" not in operation["x-roles"]:
                     answer = vera.send(method, service, filled, body={})
-                    # Everybody reads proposals, so that one does not exist is no secret.
+                    # Everybody reads proposals, so a reader may learn that one does not exist.
                     allowed = (403, 404) if path.startswith("/access/proposals/") else (403,)
                     self.refuse(f"a reader: {where}", answer, *allowed)
 

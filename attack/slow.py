@@ -23,7 +23,7 @@ LIMITS = {
 SLOW_CLIENTS = 400
 #: A client that waits longer than this is delayed, even on a busy machine with two cores.
 PATIENCE = 10.0
-#: After the last timeout; a connection that is open then stays for ever.
+#: After the last timeout; a connection that is open then never ends.
 GRACE = 20
 
 

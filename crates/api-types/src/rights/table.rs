@@ -7,7 +7,7 @@ const fn roles(roles: &'static [Role]) -> Who {
     Who::Roles(roles)
 }
 
-/// Whoever holds a link or signs a callback; the operation checks it.
+/// A person with a link, or a signed callback; the operation checks it.
 const PUBLIC: Who = Who::Public;
 const READ: Who = roles(&[Viewer, Operator, Approver, Auditor, Admin, Service]);
 const WORK: Who = roles(&[Operator, Admin, Service]);

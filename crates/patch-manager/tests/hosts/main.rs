@@ -19,7 +19,7 @@ use lab::Lab;
 #[tokio::test(flavor = "multi_thread")]
 async fn playbooks_work_on_real_hosts() {
     let Some(lab) = &Lab::open().await else { return };
-    // Alone: a scan reports whoever has the package database open.
+    // Alone: a scan reports the process that has the package database open.
     timed(
         "scan_reports_installed_and_offered_packages",
         packages::scan_reports_installed_and_offered_packages(lab),
