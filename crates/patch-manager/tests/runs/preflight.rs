@@ -8,6 +8,7 @@ use crate::platform::platform;
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_of_a_policy_names_what_stops_a_run_and_opens_no_change() {
     let platform = platform!();
+    platform.fleet(1, 0).await;
     let tags = json!({ "env": "real", "os": "debian12" });
     let ci = json!({ "id": "real-1", "type": "host", "tags": tags,
         "attributes": { "driver": "ssh", "address": "127.0.0.1", "port": 9 } });
@@ -33,7 +34,7 @@ async fn preflight_of_a_policy_names_what_stops_a_run_and_opens_no_change() {
     assert_eq!(asked.headers["location"], format!("/patch/runs/{run}"));
     let ended = platform.until_ended(&run).await;
     assert_eq!((&ended["dry_run"], &ended["change_id"]), (&json!(true), &Value::Null), "{ended:#}");
-    let failures = ended["plan"]["not_ready"]["real-1"].as_array().expect("what stops a run").clone();
-    assert!(!failures.is_empty() && ended["reason"].as_str().unwrap().contains("is not ready"), "{ended:#}");
+    assert!(ended["plan"]["not_ready"]["real-1"][0]["check"].is_string(), "{ended:#}");
+    assert!(ended["reason"].as_str().unwrap().contains("`real-1`, is not ready: "), "{ended:#}");
     assert_eq!(platform.itsm.get("/itsm/changes").await.expect(200)["items"], json!([]));
 }
