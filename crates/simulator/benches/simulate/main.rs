@@ -5,6 +5,7 @@
 //! `PATCH_BENCH_PYTHON` names a Python that has SimPy; without one that part is left out.
 
 mod cpu;
+mod host_plans;
 mod layered;
 mod simpy;
 
@@ -49,9 +50,11 @@ fn main() -> Result<(), Failure> {
     let peak = all_strategies(&mut criterion, largest)?;
     let scenario = layered(1_000, SEED);
     monte_carlo(&mut criterion, &scenario);
+    host_plans(&mut criterion, largest)?;
     let table = Table { folder: &folder };
     table.all_strategies(largest, peak)?;
     table.monte_carlo()?;
+    table.host_plans(largest)?;
     simpy::beside(&scenario)
 }
 
@@ -110,6 +113,17 @@ fn monte_carlo(criterion: &mut Criterion<CpuTime>, scenario: &Scenario) {
     group.finish();
 }
 
+/// Forecasts of plans of hosts: the plays of a policy's preview and of every run.
+fn host_plans(criterion: &mut Criterion<CpuTime>, largest: usize) -> Result<(), Failure> {
+    let mut group = criterion.benchmark_group("host-plans");
+    for hosts in host_plans::SIZES.into_iter().filter(|hosts| *hosts <= largest) {
+        let planned = host_plans::Planned::new(hosts)?;
+        group.bench_function(hosts.to_string(), |bencher| bencher.iter(|| black_box(planned.forecast())));
+    }
+    group.finish();
+    Ok(())
+}
+
 /// Criterion's medians next to the targets.
 struct Table<'a> {
     folder: &'a Path,
@@ -161,6 +175,16 @@ impl Table<'_> {
             let rate =
                 f64::from(MONTE_CARLO_RUNS) / self.median("monte-carlo", strategy.name())?.as_secs_f64();
             println!("{:>14} {rate:>10.0}{}", strategy.name(), verdict(rate >= RUNS_TARGET));
+        }
+        println!();
+        Ok(())
+    }
+
+    fn host_plans(&self, largest: usize) -> Result<(), Failure> {
+        println!("Forecast of a rolling update of hosts, plays a CPU second");
+        for hosts in host_plans::SIZES.into_iter().filter(|hosts| *hosts <= largest) {
+            let median = self.median("host-plans", &hosts.to_string())?;
+            println!("{hosts:>8} hosts {:>12.0}", f64::from(host_plans::PLAYS) / median.as_secs_f64());
         }
         println!();
         Ok(())
