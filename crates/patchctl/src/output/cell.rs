@@ -31,6 +31,11 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// Like `clean`, with the lines that the text has.
+pub fn clean_lines(text: &str) -> String {
+    text.trim_end().lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
 /// Whether it is an object of single values, such as tags or counts.
 pub fn is_flat(value: &Value) -> bool {
     value.as_object().is_some_and(|fields| fields.values().all(is_plain))

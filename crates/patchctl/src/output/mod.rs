@@ -16,7 +16,7 @@ use crate::arguments::Format;
 use crate::failure::{CommandResult, Failure, OK};
 
 pub use cell::clean;
-use cell::{is_flat, text_of};
+use cell::{clean_lines, is_flat, text_of};
 pub use table::columns;
 
 /// The columns of a list, separated by spaces: `heading=path/of/the/value`, or a field's name for both. A `_` in a
@@ -188,6 +188,7 @@ fn add_field(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
         Value::Object(inner) if !is_flat(value) => {
             inner.iter().for_each(|(key, value)| add_field(&format!("{name}.{key}"), value, rows));
         }
+        Value::String(text) => rows.push(vec![name.to_owned(), clean_lines(text)]),
         value => rows.push(vec![name.to_owned(), text_of(value)]),
     }
 }
@@ -231,6 +232,17 @@ mod tests {
         let mut rows = Vec::new();
         add_field("policy", &value, &mut rows);
         assert_eq!(rows, [["policy.steps.drain.seconds", "3"], ["policy.tags", "env=prod"]]);
+    }
+
+    #[test]
+    fn lines_of_a_text_stay_beside_its_name() {
+        let mut rows = Vec::new();
+        add_field("description", &json!("Two hosts:\n  web-1\u{1b}\nstate approved\n"), &mut rows);
+        let text = table::fields(rows);
+        assert_eq!(
+            text,
+            "description  Two hosts:\n               web-1\u{fffd}\n             state approved"
+        );
     }
 
     #[test]
