@@ -39,7 +39,7 @@ pub enum StepName {
     Web,
     /// All tests, against a PostgreSQL started for them
     Tests,
-    /// A fixed sample of the attacks on a private platform; only with `--full`, which carries out all of them, or when it is named
+    /// A fixed sample of the attacks on a private platform; all of them with `--full`
     Attack,
 }
 
@@ -68,9 +68,7 @@ pub fn run(
     extent: Extent,
 ) -> anyhow::Result<ExitCode> {
     let mut chosen: Vec<StepName> = StepName::value_variants().to_vec();
-    if only.is_empty() {
-        chosen.retain(|step| extent == Extent::Full || *step != StepName::Attack);
-    } else {
+    if !only.is_empty() {
         let bootstrap_needed = only.iter().any(|step| step.needs_bootstrap());
         chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
     }
