@@ -73,7 +73,7 @@ const COVERAGE: Record<CoverageState, Tone> = {
   out_of_support: 'wait',
   not_covered: 'bad',
 };
-const SEVERITY: Record<Severity, Tone> = { critical: 'bad', high: 'bad', medium: 'wait', low: 'idle', none: 'idle' };
+const SEVERITY: Record<Severity, Tone> = { critical: 'bad', high: 'bad', medium: 'wait', low: 'idle', unknown: 'unknown', none: 'idle' };
 
 const TABLES = {
   run: RUN,

@@ -32,11 +32,11 @@ impl Severity {
     }
 }
 
-/// An unrated severity counts as `none` for the compliance of a host.
 impl From<Severity> for compliance::Severity {
     fn from(severity: Severity) -> Self {
         match severity {
-            Severity::Unknown | Severity::None => Self::None,
+            Severity::Unknown => Self::Unknown,
+            Severity::None => Self::None,
             Severity::Low => Self::Low,
             Severity::Medium => Self::Medium,
             Severity::High => Self::High,

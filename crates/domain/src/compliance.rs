@@ -58,6 +58,8 @@ named_enum! {
     #[cfg_attr(feature = "schema", schema(as = AdvisorySeverity))]
     Severity, "a severity" {
         None => "none",
+        /// The source gives none: it may be any.
+        Unknown => "unknown",
         Low => "low",
         Medium => "medium",
         High => "high",
@@ -104,7 +106,8 @@ mod tests {
         use ComplianceStatus::*;
         assert_eq!([Compliant, NonCompliant, Unknown].into_iter().max(), Some(NonCompliant));
         assert_eq!([Compliant, Unknown, Compliant].into_iter().max(), Some(Unknown));
-        assert!(Severity::Critical > Severity::High && Severity::Low > Severity::None);
+        assert!(Severity::Critical > Severity::High && Severity::Low > Severity::Unknown);
+        assert!(Severity::Unknown > Severity::None);
     }
 
     #[test]
@@ -116,7 +119,7 @@ mod tests {
         assert!(serde_json::from_str::<ComplianceStatus>("\"fine\"").is_err());
         assert_eq!(
             "mauve".parse::<Severity>().unwrap_err(),
-            "is not a severity; known are `none`, `low`, `medium`, `high`, `critical`"
+            "is not a severity; known are `none`, `unknown`, `low`, `medium`, `high`, `critical`"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The severity of an advisory from its feed.
 
+use crate::advisory::AdvisoryKind;
 use crate::cvss::CvssVector;
 use crate::severity::Severity;
 
@@ -21,10 +22,23 @@ pub(super) fn cvss_vectors<'a>(
 
 /// The vendor's rating takes precedence over the title's (`Important: ...`, `... (Important)`), and both over a computed
 /// score.
-pub(super) fn severity_of(vendor_word: Option<&str>, summary: &str, cvss: &[CvssVector]) -> Severity {
+pub(super) fn severity_of(
+    kind: AdvisoryKind,
+    vendor_word: Option<&str>,
+    summary: &str,
+    cvss: &[CvssVector],
+) -> Severity {
     let in_front = || summary.split_once(':').and_then(|(word, _)| word.parse().ok());
     let at_end = || summary.trim_end().strip_suffix(')')?.rsplit_once('(')?.1.parse().ok();
     let computed = || cvss.iter().map(CvssVector::severity).max();
     let from_word = vendor_word.and_then(|word| word.parse().ok());
-    from_word.or_else(in_front).or_else(at_end).or_else(computed).unwrap_or_default()
+    from_word.or_else(in_front).or_else(at_end).or_else(computed).unwrap_or_else(|| unrated(kind))
+}
+
+/// The severity of an advisory without a rating: only what closes a vulnerability can have one.
+pub(super) fn unrated(kind: AdvisoryKind) -> Severity {
+    match kind {
+        AdvisoryKind::Security => Severity::Unknown,
+        _ => Severity::None,
+    }
 }

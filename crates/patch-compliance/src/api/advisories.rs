@@ -85,7 +85,7 @@ fn severities(text: &str) -> ApiResult<Vec<Severity>> {
         name.trim().parse().map_err(|_| {
             ApiError::invalid(
                 "severity",
-                "must be a comma-separated list of critical, high, medium, low and none",
+                "must be a comma-separated list of critical, high, medium, low, unknown and none",
             )
         })
     };

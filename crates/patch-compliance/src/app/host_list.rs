@@ -140,10 +140,11 @@ fn rank(cell: &Cell) -> i32 {
     let severity = match cell.severity {
         None => 0,
         Some(Severity::None) => 1,
-        Some(Severity::Low) => 2,
-        Some(Severity::Medium) => 3,
-        Some(Severity::High) => 4,
-        Some(Severity::Critical) => 5,
+        Some(Severity::Unknown) => 2,
+        Some(Severity::Low) => 3,
+        Some(Severity::Medium) => 4,
+        Some(Severity::High) => 5,
+        Some(Severity::Critical) => 6,
     };
     -(severity + if cell.exploited { 10 } else { 0 })
 }

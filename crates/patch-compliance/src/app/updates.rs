@@ -210,12 +210,12 @@ pub async fn severities_of_plan(conn: &mut PgConnection, plan: &Plan) -> ApiResu
     Ok(of_hosts.iter().filter_map(|(host, ids)| Some(((*host).clone(), worst(ids)?))).collect())
 }
 
-/// Middles of the ranges of CVSS 3.1.
+/// Middles of the ranges of CVSS 3.1. A severity that nobody knows counts as medium: as none, its fix would seem worth nothing.
 fn score(severity: Severity) -> f64 {
     match severity {
         Severity::Critical => 9.5,
         Severity::High => 8.0,
-        Severity::Medium => 5.5,
+        Severity::Medium | Severity::Unknown => 5.5,
         Severity::Low => 2.0,
         Severity::None => 0.0,
     }

@@ -315,10 +315,8 @@ pub async fn list_advisories(
     Ok(rows.into_iter().map(Row::into_summary).collect())
 }
 
-/// Advisories are stored with the vendor's rating; an unrated one counts as `none`.
 fn stored_severities(severities: &[Severity]) -> Vec<String> {
-    let unrated = severities.contains(&Severity::None).then_some(advisories::Severity::Unknown.as_str());
-    severities.iter().map(|severity| severity.name()).chain(unrated).map(str::to_owned).collect()
+    severities.iter().map(|severity| severity.name().to_owned()).collect()
 }
 
 fn like_pattern(text: &str) -> String {

@@ -18,7 +18,7 @@ Examples:
 pub enum AdvisoryCommand {
     /// List advisories, newest first.
     List {
-        /// Only of this severity: none, low, medium, high or critical.
+        /// Only of this severity: none, unknown, low, medium, high or critical.
         #[arg(long, value_parser = super::parse_name::<api_types::patch::Severity>)]
         severity: Option<api_types::patch::Severity>,
         /// Only those that are known to be exploited.

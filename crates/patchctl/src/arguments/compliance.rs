@@ -33,7 +33,8 @@ Examples:
         /// Only hosts with this OS release, in any spelling.
         #[arg(long)]
         os: Option<String>,
-        /// Only hosts whose worst pending fix has one of these severities, comma-separated: critical, high, medium, low, none.
+        /// Only hosts whose worst pending fix has one of these severities, comma-separated: critical, high, medium, low, unknown,
+        /// none.
         #[arg(long, value_name = "SEVERITIES")]
         severity: Option<String>,
         /// Only hosts with a pending fix of a CVE that is known to be exploited.

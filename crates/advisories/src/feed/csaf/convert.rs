@@ -58,7 +58,7 @@ pub(super) fn convert(document: Document, limits: &Limits) -> Result<Converted, 
     let worst = impacts.iter().filter_map(|word| word.parse().ok()).max();
     advisory.severity = match word.and_then(|word| word.parse().ok()).or(worst) {
         Some(severity) => severity,
-        None => severity_of(None, &advisory.summary, &advisory.cvss),
+        None => severity_of(advisory.kind, None, &advisory.summary, &advisory.cvss),
     };
     advisory.cves = cves.into_iter().collect();
     advisory.related.sort_unstable();

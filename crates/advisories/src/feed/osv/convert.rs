@@ -38,7 +38,7 @@ pub(super) fn convert(record: Record, limits: &Limits) -> Result<Converted, Stri
         .severity
         .or_else(|| vendor_severity(&record.severity.0))
         .or_else(|| reader.vendor_priority.take());
-    let severity = severity_of(vendor_word.as_deref(), &summary, &cvss);
+    let severity = severity_of(kind, vendor_word.as_deref(), &summary, &cvss);
     warnings.append(&mut reader.warnings);
 
     let (cves, others) = cves_and_others(&record.id, [record.aliases.0, record.related.0, record.upstream.0]);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::advisory::{Advisory, AdvisoryKind, AffectedPackage, PackageKind, Reference};
 use crate::feed::Limits;
 use crate::feed::osv::Converted;
-use crate::feed::rating::severity_of;
+use crate::feed::rating::{severity_of, unrated};
 use crate::feed::text::{check_id, clean, is_package_name, is_url, loose_instant, shown, warn_of_future};
 use crate::feed::vendor;
 use crate::module_stream::{ModuleStream, is_modular, streams_in_title};
@@ -40,8 +40,8 @@ pub(super) fn convert(mut update: Update, limits: &Limits) -> Result<Converted, 
     let summary = clean(title, "title", &mut warnings);
     let word = update.severity.as_deref();
     let severity = match kind {
-        AdvisoryKind::Security => severity_of(word, &summary, &[]),
-        _ => word.and_then(|word| word.parse().ok()).unwrap_or_default(),
+        AdvisoryKind::Security => severity_of(kind, word, &summary, &[]),
+        _ => word.and_then(|word| word.parse().ok()).unwrap_or_else(|| unrated(kind)),
     };
     let withdrawn = matches!(update.status.as_deref(), Some("retracted" | "obsolete" | "unpushed"));
     let cves = update.cves();
