@@ -18,6 +18,17 @@ pub enum Driver {
     Linux,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostImage {
+    /// Small packages of the laboratory, which can be made to fail.
+    #[default]
+    Laboratory,
+    /// The distribution's own packages of its last point release, with all updates since then pending. Only `debian12`; the first
+    /// host downloads them, which takes minutes.
+    Brownfield,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
@@ -41,6 +52,9 @@ pub struct CreateVm {
     pub driver: Driver,
     /// OS tag as in the CMDB: `rocky9`, `debian12`, `ubuntu2204`.
     pub os: String,
+    /// What a `linux` host is made of.
+    #[serde(default)]
+    pub image: HostImage,
     /// Cluster of hypervisors that it runs on.
     #[serde(default)]
     pub cluster: Option<String>,

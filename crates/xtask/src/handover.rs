@@ -27,7 +27,16 @@ pub enum Benchmark {
 }
 
 pub fn demo(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let needs = if on_real_hosts(arguments) { Needs::RealHosts } else { Needs::Platform };
+    let needs = match () {
+        () if arguments
+            .iter()
+            .any(|argument| argument == "brownfield" || argument == "--hosts=brownfield") =>
+        {
+            Needs::Brownfield
+        }
+        () if on_real_hosts(arguments) => Needs::RealHosts,
+        () => Needs::Platform,
+    };
     let installed = bootstrap::run(workspace, needs)?;
     eprintln!("ready: {}", installed.summary);
     eprintln!("building patchctl; the first time this takes some minutes");

@@ -8,6 +8,7 @@ rollout with one failing host, and the proof. It reads every number that it prin
 Examples:
   patchctl demo
   patchctl demo --hosts real
+  patchctl demo --hosts brownfield
   patchctl demo --scene releases
   patchctl demo --keep --data-dir /srv/demo --port-base 18080")]
 pub struct DemoArguments {
@@ -19,8 +20,8 @@ pub struct DemoArguments {
     #[arg(long)]
     pub keep: bool,
 
-    /// Kind of hosts: models in the sim-engine, or 27 small real systems on this machine. Real systems need root, and a
-    /// minute for their images the first time.
+    /// Kind of hosts: models in the sim-engine, 27 small real systems on this machine, or four hosts as a site has them. Real
+    /// systems need root, and minutes for their images the first time.
     #[arg(long, value_enum, default_value_t)]
     pub hosts: DemoHosts,
 }
@@ -31,6 +32,9 @@ pub enum DemoHosts {
     Model,
     /// 24 production and 3 staging hosts with apt or dnf, reached over SSH.
     Real,
+    /// Three hosts with Debian's own packages and one with dnf, which the sim-engine does not know: a kernel and a library are
+    /// patched and rolled back, command by command.
+    Brownfield,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

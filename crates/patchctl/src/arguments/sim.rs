@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use api_types::sim::{Driver, FaultKind, PowerAction, ServiceAction};
+use api_types::sim::{Driver, FaultKind, HostImage, PowerAction, ServiceAction};
 use clap::Subcommand;
 use domain::ids::CiId;
 use uuid::Uuid;
@@ -41,6 +41,9 @@ pub enum VmCommand {
         /// model or linux.
         #[arg(long, value_parser = parse_name::<Driver>, default_value = "model")]
         driver: Driver,
+        /// What a linux host is made of: laboratory (small packages that can fail) or brownfield (Debian's own packages).
+        #[arg(long, value_parser = parse_name::<HostImage>, default_value = "laboratory")]
+        image: HostImage,
         #[arg(long)]
         cluster: Option<String>,
         #[arg(long)]

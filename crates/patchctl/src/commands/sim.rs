@@ -32,16 +32,26 @@ pub async fn vm(connection: &Connection, command: VmCommand, printer: Printer) -
             printer.list(&client.list_vms(&filter).await?, VMS)
         }
         VmCommand::Show { id } => printer.item(&client.get_vm(&id).await?),
-        VmCommand::Create { id, os, driver, cluster, hypervisor, tags, file } => match (file, id, os) {
-            (Some(file), ..) => create_from(&client, input::request(&file)?, printer).await,
-            (None, Some(id), Some(os)) => {
-                let tags = tags.into_iter().collect();
-                let request =
-                    CreateVm { id, driver, os, cluster, hypervisor, tags, guest: GuestSpec::default() };
-                printer.item(&client.create_vm(&request).await?)
+        VmCommand::Create { id, os, driver, image, cluster, hypervisor, tags, file } => {
+            match (file, id, os) {
+                (Some(file), ..) => create_from(&client, input::request(&file)?, printer).await,
+                (None, Some(id), Some(os)) => {
+                    let tags = tags.into_iter().collect();
+                    let request = CreateVm {
+                        id,
+                        driver,
+                        os,
+                        image,
+                        cluster,
+                        hypervisor,
+                        tags,
+                        guest: GuestSpec::default(),
+                    };
+                    printer.item(&client.create_vm(&request).await?)
+                }
+                _ => Err(Failure::usage("pass the id of the machine and its --os, or a file")),
             }
-            _ => Err(Failure::usage("pass the id of the machine and its --os, or a file")),
-        },
+        }
         VmCommand::Delete { id } => {
             client.delete_vm(&id).await?;
             done(&format!("{id} is deleted"))

@@ -57,7 +57,7 @@ async fn fleet(cast: &Cast, screen: &mut Screen) -> Result<(), Failure> {
             screen.say(format!("{} virtual machines run in the sim-engine", created.created));
             seeds::CIS.to_vec()
         }
-        DemoHosts::Real => {
+        DemoHosts::Real | DemoHosts::Brownfield => {
             screen.say("real hosts are created, after their images if this machine has none yet");
             let made = real::create(cast).await?;
             screen.say(format!("{} real hosts answer over SSH", made.len()));
@@ -340,7 +340,7 @@ async fn prove(
         after.affected_total,
         match cast.hosts {
             DemoHosts::Model => ", and six development hosts, whose policies stop at February",
-            DemoHosts::Real => "",
+            DemoHosts::Real | DemoHosts::Brownfield => "",
         }
     ));
     if lacking > after.affected_total {
@@ -411,7 +411,10 @@ async fn until_state(
     .await
 }
 
-async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+pub(super) async fn until<T>(
+    what: &str,
+    ask: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
     let answer = poll(TIMEOUT, POLL, ask).await?;
     answer.ok_or_else(|| Failure::new(format!("{what} took longer than {} s", TIMEOUT.as_secs())))
 }

@@ -1,5 +1,6 @@
 //! `demo`: a whole evening on a platform of its own. It reads every number that it prints from the APIs.
 
+mod brownfield;
 mod evening;
 mod real;
 mod releases;
@@ -42,6 +43,8 @@ struct Cast {
     sim_customers: SimCustomersClient,
     /// The approver.
     arjun: ItsmClient,
+    olivia_token: String,
+    arjun_token: String,
 }
 
 pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandResult {
@@ -53,7 +56,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
         port_base,
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         database_url: None,
-        fleet_dir: (arguments.hosts == DemoHosts::Real).then(|| data_dir.join("fleet")),
+        fleet_dir: (arguments.hosts != DemoHosts::Model).then(|| data_dir.join("fleet")),
         laboratory: true,
         clock: match arguments.scene {
             Scene::Evening => Clock::system(),
@@ -71,6 +74,9 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     write_checks(&data_dir)?;
     let scene = async {
         match arguments.scene {
+            Scene::Evening if arguments.hosts == DemoHosts::Brownfield => {
+                brownfield::play(&cast, &data_dir, port_base).await
+            }
             Scene::Evening => evening::play(&cast).await,
             Scene::Releases => releases::play(&cast).await,
         }
@@ -93,7 +99,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
             failure = platform.failed() => { platform.stop().await; return Err(failure); }
         }
     }
-    if arguments.hosts == DemoHosts::Real {
+    if arguments.hosts != DemoHosts::Model {
         // Real hosts would survive the platform.
         println!("The real hosts are deleted");
         real::delete_hosts(&cast).await;
@@ -124,6 +130,8 @@ async fn cast(platform: &Platform, hosts: DemoHosts, clock: Clock) -> Result<Cas
         olivia_releases: ReleasesClient::new(&addresses.patch_manager, &olivia),
         sim_customers: SimCustomersClient::new(&addresses.sim_engine, &olivia),
         arjun: ItsmClient::new(&addresses.itsm, &arjun),
+        olivia_token: olivia,
+        arjun_token: arjun,
     })
 }
 

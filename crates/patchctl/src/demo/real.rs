@@ -29,7 +29,7 @@ pub(super) async fn create(cast: &Cast) -> Result<Vec<Vm>, Failure> {
 
 /// Creates a host, or finds that an attempt whose answer was lost has created it. The platform of a demo is new, so no other
 /// host has this id.
-async fn create_host(cast: &Cast, vm: &CreateVm) -> Result<(), Failure> {
+pub(super) async fn create_host(cast: &Cast, vm: &CreateVm) -> Result<(), Failure> {
     let sim = &cast.olivia_sim;
     let created = poll(FLEET_TIMEOUT, Duration::from_secs(1), async || match sim.create_vm(vm).await {
         Ok(_) => Ok(Some(())),
@@ -73,23 +73,20 @@ pub(super) async fn versions(cast: &Cast) -> Result<BTreeMap<CiId, String>, Fail
 }
 
 async fn read_version(id: CiId, ssh: SshAccess) -> Result<(CiId, String), Failure> {
-    let failed = |why: String| Failure::new(format!("cannot read the version on `{id}` over SSH: {why}"));
+    let version = run_command(&id, &ssh, VERSION_SCRIPT).await?;
+    Ok((id, version))
+}
+
+/// Runs a shell command on a host over SSH, and returns its output.
+pub(super) async fn run_command(id: &CiId, ssh: &SshAccess, script: &str) -> Result<String, Failure> {
+    let failed = |why: String| Failure::new(format!("cannot run a command on `{id}` over SSH: {why}"));
     let known = Path::new(&ssh.key_file).with_file_name(format!("known_hosts.{id}"));
     std::fs::write(&known, format!("{} {}\n", ssh.address, ssh.host_key))
         .map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new("ssh");
     command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
     command.args(["-o", "ConnectTimeout=10", "-o", &format!("UserKnownHostsFile={}", known.display())]);
-    command.args([
-        "-i",
-        &ssh.key_file,
-        "-p",
-        &ssh.port.to_string(),
-        "-l",
-        &ssh.user,
-        &ssh.address,
-        VERSION_SCRIPT,
-    ]);
+    command.args(["-i", &ssh.key_file, "-p", &ssh.port.to_string(), "-l", &ssh.user, &ssh.address, script]);
     let answer = timeout(SSH_TIMEOUT, command.stdin(Stdio::null()).kill_on_drop(true).output()).await;
     let output = match answer {
         Ok(Ok(output)) => output,
@@ -99,7 +96,7 @@ async fn read_version(id: CiId, ssh: SshAccess) -> Result<(CiId, String), Failur
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
-    Ok((id, String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Reads the versions on the hosts again: all except the host that failed must have another version than before.

@@ -38,21 +38,23 @@ pub(super) const INCOMING: [&[u8]; 2] = advisories! { "incoming/DCOS-2026-0100" 
 pub(super) fn vms(hosts: DemoHosts) -> Result<CreateVms, Failure> {
     match hosts {
         DemoHosts::Model => read("demo/vms.json", seed!("demo/vms.json")),
-        DemoHosts::Real => read("fleet/vms.json", seed!("fleet/vms.json")),
+        DemoHosts::Real | DemoHosts::Brownfield => read("fleet/vms.json", seed!("fleet/vms.json")),
     }
 }
 
 pub(super) fn relationships(hosts: DemoHosts) -> Result<Vec<CreateRelationship>, Failure> {
     match hosts {
         DemoHosts::Model => read("demo/relationships.json", seed!("demo/relationships.json")),
-        DemoHosts::Real => read("fleet/relationships.json", seed!("fleet/relationships.json")),
+        DemoHosts::Real | DemoHosts::Brownfield => {
+            read("fleet/relationships.json", seed!("fleet/relationships.json"))
+        }
     }
 }
 
 pub(super) fn policies(hosts: DemoHosts) -> Result<Vec<Policy>, Failure> {
     match hosts {
         DemoHosts::Model => read("demo/policies.json", seed!("demo/policies.json")),
-        DemoHosts::Real => read("fleet/policies.json", seed!("fleet/policies.json")),
+        DemoHosts::Real | DemoHosts::Brownfield => read("fleet/policies.json", seed!("fleet/policies.json")),
     }
 }
 

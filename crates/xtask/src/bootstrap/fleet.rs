@@ -16,6 +16,7 @@ use crate::workspace::Workspace;
 /// Half a minute with a near mirror.
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 const SCRIPT: &str = "crates/sim-engine/src/driver/linux/scripts/images.sh";
+const BROWNFIELD_SCRIPT: &str = "crates/sim-engine/src/driver/linux/scripts/brownfield.sh";
 /// Programs that make images or run hosts, with the Debian package of each.
 const PROGRAMS: [(&str, &str); 9] = [
     ("mmdebstrap", "mmdebstrap"),
@@ -33,7 +34,7 @@ const PROGRAMS: [(&str, &str); 9] = [
 /// that needs one.
 pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Result<String> {
     if let Some(obstacle) = obstacle() {
-        if needs == Needs::RealHosts {
+        if needs == Needs::RealHosts || needs == Needs::Brownfield {
             bail!("real hosts cannot run here: {obstacle}");
         }
         return Ok(format!("no real hosts ({obstacle})"));
@@ -54,6 +55,15 @@ pub fn ensure(workspace: &Workspace, needs: Needs, apt: &mut Apt) -> anyhow::Res
     let outcome = Task::new("images of real hosts", BUILD_DEADLINE).run(command)?;
     if !outcome.success {
         bail!("the images of real hosts cannot be made:\n{}", outcome.all());
+    }
+    if needs == Needs::Brownfield {
+        let images = outcome.stdout.lines().last().unwrap_or_default();
+        let mut command = Command::new("bash");
+        command.arg(workspace.root.join(BROWNFIELD_SCRIPT)).arg(&cache).arg(images);
+        let outcome = Task::new("packages of brownfield hosts", BUILD_DEADLINE).run(command)?;
+        if !outcome.success {
+            bail!("the images of brownfield hosts cannot be made:\n{}", outcome.all());
+        }
     }
     Ok(format!("images of real hosts in {}", cache.display()))
 }

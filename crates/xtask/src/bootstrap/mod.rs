@@ -21,6 +21,8 @@ pub enum Needs {
     Platform,
     /// Also the images of real hosts, which must be possible here.
     RealHosts,
+    /// Also real hosts with the distribution's own packages.
+    Brownfield,
     /// Also the linters, a browser for the pages, and the images of real hosts where they are possible.
     Checks,
 }
@@ -37,11 +39,13 @@ pub fn run(workspace: &Workspace, needs: Needs) -> anyhow::Result<Installed> {
     let ansible = python::ensure(workspace, needs, &mut apt)?;
     let fleet = match needs {
         Needs::Platform => String::new(),
-        Needs::RealHosts | Needs::Checks => format!(", {}", fleet::ensure(workspace, needs, &mut apt)?),
+        Needs::RealHosts | Needs::Brownfield | Needs::Checks => {
+            format!(", {}", fleet::ensure(workspace, needs, &mut apt)?)
+        }
     };
     let browser = match needs {
         Needs::Checks => format!(", {}", browser::ensure(workspace, &mut apt)?),
-        Needs::Platform | Needs::RealHosts => String::new(),
+        Needs::Platform | Needs::RealHosts | Needs::Brownfield => String::new(),
     };
     Ok(Installed { summary: format!("{postgres}, {ansible}{fleet}{browser}") })
 }

@@ -83,7 +83,7 @@ impl Wanted {
         let base = read("requirements.txt")?;
         let core = name_and_version(&base, "ansible-core");
         Ok(match needs {
-            Needs::Platform | Needs::RealHosts => {
+            Needs::Platform | Needs::RealHosts | Needs::Brownfield => {
                 let file = playbooks.join("requirements.txt");
                 Self { what: core, file, markers: vec![(PLATFORM_MARKER, base)] }
             }

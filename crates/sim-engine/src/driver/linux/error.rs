@@ -17,6 +17,8 @@ pub enum FleetError {
     Invalid(String),
     #[error("the fleet's folder already has a host `{0}`")]
     HostExists(CiId),
+    #[error("must be a service of the image of `{os}`")]
+    UnknownService { index: usize, os: String },
     #[error("the fleet has 240 hosts, the maximum of one network; delete some")]
     Full,
     #[error("the disk of `{0}` is missing; delete the machine and create it again")]
@@ -44,6 +46,9 @@ impl From<FleetError> for ApiError {
             FleetError::Full => problem_types::FLEET_FULL,
             FleetError::DiskMissing(_) | FleetError::SnapshotMissing { .. } => problem_types::DISK_GONE,
             FleetError::Unreachable { .. } | FleetError::Timeout { .. } => problem_types::GUEST_UNREACHABLE,
+            FleetError::UnknownService { index, .. } => {
+                return Self::invalid(format!("/guest/services/{index}/name"), error.to_string());
+            }
             other => return Self::internal(other),
         };
         Self::new(problem, error.to_string())

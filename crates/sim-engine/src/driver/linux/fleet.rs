@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api_types::sim::HostImage;
 use domain::ids::CiId;
 
 use super::{
@@ -33,13 +34,14 @@ const REPOSITORY_PORT: u16 = 8077;
 const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The scripts, written into the folder when a fleet is opened.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("images.sh", include_str!("scripts/images.sh")),
     ("packages.sh", include_str!("scripts/packages.sh")),
     ("debian.sh", include_str!("scripts/debian.sh")),
     ("layers.sh", include_str!("scripts/layers.sh")),
     ("rocky.sh", include_str!("scripts/rocky.sh")),
     ("leap.sh", include_str!("scripts/leap.sh")),
+    ("brownfield.sh", include_str!("scripts/brownfield.sh")),
     ("fault", include_str!("scripts/fault")),
     ("supervise.sh", include_str!("scripts/supervise.sh")),
     ("boot.sh", include_str!("scripts/boot.sh")),
@@ -50,6 +52,8 @@ const SCRIPTS: [(&str, &str); 11] = [
 #[derive(Debug)]
 pub struct Fleet {
     folder: PathBuf,
+    /// Of all fleets of this machine.
+    cache: PathBuf,
     images: PathBuf,
     cgroups: Cgroup,
 }
@@ -68,11 +72,8 @@ impl Fleet {
         // It contains private keys, and may have existed before with another mode.
         files::set_mode(&folder, 0o700)?;
         write_scripts(&folder.join("scripts"))?;
-        let printed =
-            run(Command::new("bash").arg(folder.join("scripts/images.sh")).arg(cache), IMAGES_TIMEOUT)
-                .map_err(|error| FleetError::Unsupported(format!("the images cannot be built: {error}")))?;
-        let images = PathBuf::from(printed.lines().last().unwrap_or_default());
-        let fleet = Self { folder, images, cgroups };
+        let images = build(Command::new("bash").arg(folder.join("scripts/images.sh")).arg(cache))?;
+        let fleet = Self { folder, cache: cache.to_path_buf(), images, cgroups };
         if !fleet.key_file().exists() {
             make_key(&fleet.key_file(), "patch-fleet")?;
         }
@@ -104,8 +105,15 @@ impl Fleet {
         self.folder.join("scripts")
     }
 
-    pub fn images(&self) -> &Path {
-        &self.images
+    /// The images of a kind. Those of brownfield hosts are built for the first of them.
+    pub fn images(&self, image: HostImage) -> Result<PathBuf, FleetError> {
+        match image {
+            HostImage::Laboratory => Ok(self.images.clone()),
+            HostImage::Brownfield => {
+                let script = self.scripts().join("brownfield.sh");
+                build(Command::new("bash").arg(script).arg(&self.cache).arg(&self.images))
+            }
+        }
     }
 
     /// The private key for all hosts. Only the sim-engine's user can read it.
@@ -214,6 +222,13 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Runs a script that builds images unless they are there, and prints their folder as its last line.
+fn build(script: &mut Command) -> Result<PathBuf, FleetError> {
+    let printed = run(script, IMAGES_TIMEOUT)
+        .map_err(|error| FleetError::Unsupported(format!("the images cannot be built: {error}")))?;
+    Ok(PathBuf::from(printed.lines().last().unwrap_or_default()))
 }
 
 /// Creates a key pair without a passphrase.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api_types::sim::SshAccess;
+use api_types::sim::{HostImage, SshAccess};
 use domain::ids::CiId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,6 +37,9 @@ const DISK: &str = "1G";
 /// Systems with images, each with its layers, the upper one first.
 pub const SYSTEMS: [(&str, &[&str]); 3] =
     [("debian12", &["debian"]), ("rocky9", &["rocky", "debian"]), ("leap15.6", &["leap", "debian"])];
+
+/// The system that has a brownfield image too.
+pub const BROWNFIELD: &str = "debian12";
 
 /// The properties of a host that never change.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,8 +77,12 @@ impl<'a> Host<'a> {
     }
 
     /// Creates the host and starts it. Returns when it answers over SSH.
-    pub fn create(&self, os: &str, services: &[String]) -> Result<HostState, FleetError> {
-        if let Err(error) = self.prepare(os, services).and_then(|()| self.start()) {
+    pub fn create(&self, os: &str, image: HostImage, services: &[String]) -> Result<HostState, FleetError> {
+        let images = self.fleet.images(image)?;
+        if let Some(index) = services.iter().position(|service| find_unit(&images, os, service).is_none()) {
+            return Err(FleetError::UnknownService { index, os: os.to_owned() });
+        }
+        if let Err(error) = self.prepare(os, images, services).and_then(|()| self.start()) {
             // An existing host is not ours to delete.
             if !matches!(error, FleetError::HostExists(_)) {
                 self.delete()?;
@@ -85,7 +92,7 @@ impl<'a> Host<'a> {
         self.state()
     }
 
-    fn prepare(&self, os: &str, services: &[String]) -> Result<(), FleetError> {
+    fn prepare(&self, os: &str, images: PathBuf, services: &[String]) -> Result<(), FleetError> {
         let (record, network) = {
             let _lock = self.fleet.lock()?;
             let network = self.fleet.set_up_network()?;
@@ -99,7 +106,6 @@ impl<'a> Host<'a> {
             make_key(&key, self.id.as_str())?;
             let host_key = files::read(&key.with_extension("pub"))?;
             let host_key = host_key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-            let images = self.fleet.images().to_path_buf();
             let record = Record { id: self.id.clone(), os: os.to_owned(), number, host_key, images };
             self.write("record.json", &serde_json::to_string(&record).unwrap_or_default())?;
             (record, network)
@@ -376,7 +382,7 @@ fn has_ssh_server(address: SocketAddr) -> bool {
 
 /// The folder in the images of `os` that has a unit of this name: that of the system, or that of the administrator, which has
 /// the aliases of enabled services.
-pub fn find_unit(images: &Path, os: &str, service: &str) -> Option<&'static str> {
+fn find_unit(images: &Path, os: &str, service: &str) -> Option<&'static str> {
     let layers = layers(os);
     ["usr/lib/systemd/system", "etc/systemd/system"].into_iter().find(|folder| {
         layers.iter().any(|layer| {

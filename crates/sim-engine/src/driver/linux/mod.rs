@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use api_types::sim::{CreateVm, PowerAction};
+use api_types::sim::{CreateVm, HostImage, PowerAction};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::ids::CiId;
@@ -91,11 +91,11 @@ impl Driver for LinuxDriver {
     }
 
     async fn create(&self, request: &CreateVm, now: DateTime<Utc>) -> ApiResult<Machine> {
-        check(request, &*self.fleet()?)?;
-        let os = request.os.clone();
+        check(request)?;
+        let (os, image) = (request.os.clone(), request.image);
         let services: Vec<String> =
             request.guest.services.iter().map(|service| service.name.clone()).collect();
-        let create = move |host: Host<'_>| Ok((host.create(&os, &services)?, host.access()?));
+        let create = move |host: Host<'_>| Ok((host.create(&os, image, &services)?, host.access()?));
         let (state, access) = self.on_host(&request.id, create).await?;
         let mut machine = Machine::new(request, now);
         machine.ssh = Some(access);
@@ -194,10 +194,13 @@ impl Driver for LinuxDriver {
 }
 
 /// Refuses a request that a real host cannot fulfil.
-fn check(request: &CreateVm, fleet: &Fleet) -> ApiResult<()> {
+fn check(request: &CreateVm) -> ApiResult<()> {
     if !host::SYSTEMS.iter().any(|(os, _)| *os == request.os) {
         let known = host::SYSTEMS.map(|(os, _)| format!("`{os}`")).join(" or ");
         return Err(ApiError::invalid("/os", format!("must be {known} for the driver `linux`")));
+    }
+    if request.image == HostImage::Brownfield && request.os != host::BROWNFIELD {
+        return Err(ApiError::invalid("/image", format!("`brownfield` is only for `{}`", host::BROWNFIELD)));
     }
     if request.id.as_str().len() > 63 || request.id.as_str().contains(':') {
         return Err(ApiError::invalid(
@@ -210,14 +213,6 @@ fn check(request: &CreateVm, fleet: &Fleet) -> ApiResult<()> {
             "/guest/packages",
             "must be empty for the driver `linux`: a host has the packages of its image",
         ));
-    }
-    for (index, service) in request.guest.services.iter().enumerate() {
-        if host::find_unit(fleet.images(), &request.os, &service.name).is_none() {
-            return Err(ApiError::invalid(
-                format!("/guest/services/{index}/name"),
-                format!("must be a service of the image of `{}`", request.os),
-            ));
-        }
     }
     Ok(())
 }
