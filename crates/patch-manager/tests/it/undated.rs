@@ -89,3 +89,28 @@ async fn fix_without_a_date_has_no_due_date_and_is_never_late() {
     assert_eq!((&total["fixes_installed"], &total["fixes_installed_late"]), (&json!(1), &json!(1)));
     assert_eq!(total["mean_days_to_patch"], json!(459.5));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn severity_that_no_source_gives_is_unknown_and_not_none() {
+    let platform = Platform::start().await;
+    platform.add_fleet().await;
+    import(&platform.operator, SOURCES.into()).await;
+    platform.push(&inventory(["2.0-3", "1.2-2", "3.0-1"])).await;
+    let severities = async || -> Vec<Value> {
+        let host = platform.compliance_of("db-1").await;
+        host["pending_patches"].as_array().unwrap().iter().map(|one| one["severity"].clone()).collect()
+    };
+    assert_eq!(severities().await, ["unknown", "unknown"]);
+    let worst = async |severity: &str| -> Vec<Value> {
+        let list =
+            platform.operator.get(&format!("/patch/compliance/hosts?severity={severity}")).await.expect(200);
+        list["items"].as_array().unwrap().iter().map(|one| one["worst_severity"].clone()).collect()
+    };
+    assert_eq!((worst("unknown").await, worst("none").await), (vec![json!("unknown")], vec![]));
+    let rated = platform.operator.get("/patch/advisories?severity=unknown").await.expect(200);
+    assert_eq!(rated["items"].as_array().unwrap().len(), 2);
+
+    // What is known to be harmful is worse than what may be.
+    import(&platform.operator, tracker().into_bytes()).await;
+    assert_eq!(worst("high").await, ["high"]);
+}
