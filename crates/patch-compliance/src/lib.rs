@@ -32,9 +32,10 @@ pub fn routes() -> OpenApiRouter<App> {
     api::routes()
 }
 
-/// Starts the background work: housekeeping and the watched folder of feeds.
+/// Starts the background work: housekeeping, the watched folder of feeds, and feeds that are fetched.
 pub fn start(app: &App) {
     app::housekeeping::start(app);
     app::installed::start(app);
     app::feed_folder::start(app);
+    app::feed_fetcher::start(app);
 }

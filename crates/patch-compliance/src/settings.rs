@@ -25,7 +25,7 @@ pub struct Settings {
     #[arg(long = "update-program", env = "PATCH_UPDATE_PROGRAMS", value_delimiter = ',')]
     pub update_programs: Vec<String>,
 
-    /// Endpoints of customers and deployers, Vaults of runs and addresses of drain checks that are allowed although they are on a
+    /// Fetched feeds, endpoints of customers and deployers, Vaults of runs and addresses of drain checks that are allowed although they are on a
     /// private network or an unusual port: `host` or `host:port`, comma-separated. `{host}:port` allows the managed hosts.
     #[arg(long, env = "PATCH_ALLOW_OUTBOUND_TO", value_delimiter = ',')]
     pub allow_outbound_to: Vec<String>,
@@ -49,6 +49,15 @@ pub struct FeedSettings {
     #[arg(long, env = "PATCH_FEEDS_SCHEDULE")]
     pub feeds_schedule: Option<Crontab>,
 
+    /// Address before which the host and path of every fetched feed is put, for networks without internet:
+    /// `https://mirror.example/feeds` turns `https://vendor.example/all.zip` into `https://mirror.example/feeds/vendor.example/all.zip`.
+    #[arg(long, env = "PATCH_FEED_MIRROR")]
+    pub feed_mirror: Option<String>,
+
+    /// HTTP proxy for fetched feeds, `http://proxy.example:3128`; it resolves their names.
+    #[arg(long, env = "PATCH_FEED_PROXY")]
+    pub feed_proxy: Option<String>,
+
     /// Maximum size of a feed in bytes, as it is sent.
     #[arg(long, env = "PATCH_FEED_MAX_BYTES", default_value_t = FeedSettings::MAX_BYTES)]
     pub feed_max_bytes: u64,
@@ -60,7 +69,13 @@ impl FeedSettings {
 
 impl Default for FeedSettings {
     fn default() -> Self {
-        Self { feeds_dir: None, feeds_schedule: None, feed_max_bytes: Self::MAX_BYTES }
+        Self {
+            feeds_dir: None,
+            feeds_schedule: None,
+            feed_mirror: None,
+            feed_proxy: None,
+            feed_max_bytes: Self::MAX_BYTES,
+        }
     }
 }
 

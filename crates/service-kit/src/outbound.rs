@@ -180,6 +180,16 @@ impl Receiver {
     }
 }
 
+/// A client that reaches a receiver whose text was checked through a proxy, which resolves its name: what it may reach is the
+/// proxy's decision. It follows no redirect.
+pub fn client_through(proxy: &str, connect_timeout: Duration) -> reqwest::Result<Client> {
+    Client::builder()
+        .proxy(reqwest::Proxy::all(proxy)?)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(connect_timeout)
+        .build()
+}
+
 /// Resolves every name to the addresses that were checked: between the check and the connection no name server is
 /// asked again.
 struct Checked(Vec<SocketAddr>);

@@ -3,6 +3,7 @@
 mod advisories;
 mod command_line;
 mod compliance;
+mod feeds;
 mod host_list;
 mod pending_restart;
 mod policies;
@@ -17,6 +18,7 @@ mod what_if;
 pub use advisories::*;
 pub use command_line::{CommandLine, NotCommands, split_commands};
 pub use compliance::*;
+pub use feeds::*;
 pub use host_list::*;
 pub use pending_restart::*;
 pub use policies::*;

@@ -4,6 +4,7 @@ mod advisories;
 mod body_parts;
 mod compliance;
 mod exceptions;
+mod feeds;
 mod host_list;
 mod installed;
 mod inventory;
@@ -24,4 +25,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(policies::routes())
         .merge(advisories::routes())
         .merge(exceptions::routes())
+        .merge(feeds::routes())
 }

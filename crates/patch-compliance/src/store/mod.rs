@@ -9,6 +9,7 @@ pub mod exceptions;
 pub mod exposure;
 pub mod feed_imports;
 pub mod feeds;
+pub mod fetched_feeds;
 pub mod history;
 pub mod host_list;
 pub mod hosts;

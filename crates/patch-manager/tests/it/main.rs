@@ -13,6 +13,7 @@ mod console;
 mod coverage;
 mod exceptions;
 mod feeds;
+mod fetched_feeds;
 mod fleet;
 mod host_list;
 mod inventory;

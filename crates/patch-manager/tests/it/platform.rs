@@ -39,13 +39,18 @@ impl Platform {
 
     /// [`Platform::start`] with settings of feeds.
     pub async fn start_with_feeds(feeds: FeedSettings) -> Self {
-        Self::start_all("http://127.0.0.1:9", Some("/bin/false".into()), TestDatabase::create().await, feeds)
-            .await
+        Self::start_with_outbound(feeds, Vec::new()).await
+    }
+
+    /// [`Platform::start`] with settings of feeds, and what may be reached although it is on this machine.
+    pub async fn start_with_outbound(feeds: FeedSettings, allowed: Vec<String>) -> Self {
+        let database = TestDatabase::create().await;
+        Self::start_all("http://127.0.0.1:9", Some("/bin/false".into()), database, feeds, allowed).await
     }
 
     pub async fn start_with(sim_engine_url: &str, ansible: Option<PathBuf>, database: TestDatabase) -> Self {
         let feeds = FeedSettings { feed_max_bytes: 64 << 20, ..FeedSettings::default() };
-        Self::start_all(sim_engine_url, ansible, database, feeds).await
+        Self::start_all(sim_engine_url, ansible, database, feeds, Vec::new()).await
     }
 
     async fn start_all(
@@ -53,6 +58,7 @@ impl Platform {
         ansible: Option<PathBuf>,
         database: TestDatabase,
         feeds: FeedSettings,
+        allowed: Vec<String>,
     ) -> Self {
         let clock = Clock::fixed(april());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,6 +67,7 @@ impl Platform {
         let work = TempDir::new().unwrap();
         let mut settings = settings(&cmdb.base, sim_engine_url, ansible, &work);
         settings.compliance.feeds = feeds;
+        settings.compliance.allow_outbound_to = allowed;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let patch =
             TestService::start_on::<PatchManager>(database.url(), settings, listener, clock.clone()).await;

@@ -10,6 +10,7 @@ mod control;
 mod database_proxy;
 mod duties;
 mod execution;
+mod feed_alerts;
 mod lifecycle;
 mod outages;
 mod owner_notices;

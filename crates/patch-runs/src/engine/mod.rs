@@ -21,7 +21,7 @@ pub use task::{StopSignal, Task};
 
 use crate::{
     App,
-    app::{notices, owner_notices, run_changes},
+    app::{feed_alerts, notices, owner_notices, run_changes},
 };
 
 /// An open run always has an owner, also while it waits for its approval.
@@ -38,6 +38,7 @@ pub(crate) fn start_worker(app: &App, customers: Arc<dyn SubjectWork>) {
     app.tasks.spawn(scheduler::run(app.clone()));
     app.tasks.spawn(notices::forward_notices(app.clone()));
     app.tasks.spawn(owner_notices::notify_owners(app.clone()));
+    app.tasks.spawn(feed_alerts::watch_feeds(app.clone()));
     app.tasks.spawn(claim_runs(app.clone(), customers));
 }
 

@@ -27,6 +27,7 @@ pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};
 pub use demo::{DemoArguments, DemoHosts, Scene};
+pub use feed::{AddFeed, FeedCommand};
 pub use import::ImportArguments;
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
@@ -155,6 +156,9 @@ pub enum Command {
     /// Advisories of the vendors, and the hosts they affect.
     #[command(subcommand, alias = "advisories")]
     Advisory(AdvisoryCommand),
+    /// Feeds of advisories that the platform fetches itself.
+    #[command(subcommand)]
+    Feed(FeedCommand),
     /// Exceptions: hosts or packages that stay unpatched on purpose, for a limited time.
     #[command(subcommand)]
     Exception(ExceptionCommand),
@@ -255,6 +259,7 @@ pub fn parse_time(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
 
 #[cfg(test)]
 mod documented;
+mod feed;
 
 #[cfg(test)]
 mod tests {

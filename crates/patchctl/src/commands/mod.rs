@@ -4,6 +4,7 @@ mod access;
 mod advisory;
 mod cmdb;
 mod compliance;
+mod feed;
 mod health;
 mod import;
 mod inventory;
@@ -56,6 +57,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Predictions(arguments) => predictions::run(&connect()?, arguments, printer).await,
         Command::Release(command) => release::run(&connect()?, *command, printer).await,
         Command::Advisory(command) => advisory::run(connect, command, printer).await,
+        Command::Feed(command) => feed::run(&connect()?, command, printer).await,
         Command::Exception(command) => waiver::exception(&connect()?, command, printer).await,
         Command::Calendar(command) => waiver::calendar(&connect()?, command, printer).await,
 
