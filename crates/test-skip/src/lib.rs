@@ -17,6 +17,8 @@ pub enum Reason {
     MissingData,
     /// A program of another system, such as `dpkg`, which is not installed for the tests.
     OtherSystem,
+    /// A heavy test, which only `cargo xtask test --full` runs.
+    OnlyFull,
 }
 
 impl Reason {
@@ -26,6 +28,7 @@ impl Reason {
             Self::NoRealHosts => "no-real-hosts",
             Self::MissingData => "missing-data",
             Self::OtherSystem => "other-system",
+            Self::OnlyFull => "only-full",
         }
     }
 }
@@ -38,6 +41,15 @@ pub fn skip(reason: Reason, why: impl Display) {
     let line = format!("skipped: {package}::{test}: {}: {why}\n", reason.name());
     // Past the capture of `println!` and `eprintln!`, which hides what a passing test prints.
     let _ = stderr().write_all(line.as_bytes());
+}
+
+/// Whether heavy tests run: `cargo xtask test --full` sets `PATCH_TEST_FULL`. If not, the calling test is reported as skipped.
+pub fn is_full() -> bool {
+    let is_full = std::env::var_os("PATCH_TEST_FULL").is_some();
+    if !is_full {
+        skip(Reason::OnlyFull, "`cargo xtask test --full` runs it");
+    }
+    is_full
 }
 
 /// A path below the folder of reference data; `None` when it is not on this machine, which is reported. The folder is

@@ -13,7 +13,7 @@ pub use desk::{Desk, NEW, OLD};
 pub use fleet::TestFleet;
 pub use http::{Answer, Http};
 pub use service::TestService;
-pub use test_skip::{Reason, python_tool, shared_data, skip};
+pub use test_skip::{Reason, is_full, python_tool, shared_data, skip};
 
 /// `ansible-playbook`; `None` when it is not installed, which is reported.
 pub fn ansible_playbook() -> Option<std::path::PathBuf> {

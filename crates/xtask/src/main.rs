@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bootstrap::Needs;
-use crate::suite::StepName;
+use crate::suite::{Extent, StepName};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -50,6 +50,9 @@ enum Command {
         /// Lint and test only these crates
         #[arg(long, short, value_delimiter = ',')]
         package: Vec<String>,
+        /// Also run the heavy tests, and all attacks; takes hours
+        #[arg(long)]
+        full: bool,
     },
     /// Check the rules between and inside crates: directions, layers, purity, cycles of imports, sizes, the diagram of crates
     Check,
@@ -106,7 +109,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             report(task::Verdict::Passed(format!("ready: {}", installed.summary)))
         }
         Command::Demo(passed_on) => handover::demo(&workspace, &passed_on.arguments),
-        Command::Test { only, package } => suite::run(&workspace, &only, &workspace.select(&package)?),
+        Command::Test { only, package, full } => {
+            let extent = if full { Extent::Full } else { Extent::Sample };
+            suite::run(&workspace, &only, &workspace.select(&package)?, extent)
+        }
         Command::Check => report(architecture::check(&workspace)?),
         Command::Lines => report(task::Verdict::Passed(architecture::lines(&workspace)?)),
         Command::Openapi(Drift { check: true }) => report(openapi::check(&workspace)?),

@@ -39,7 +39,7 @@ pub enum StepName {
     Web,
     /// All tests, against a PostgreSQL started for them
     Tests,
-    /// A fixed sample of the attacks on a private platform; only when it is named
+    /// A fixed sample of the attacks on a private platform; only with `--full`, which carries out all of them, or when it is named
     Attack,
 }
 
@@ -49,13 +49,27 @@ impl StepName {
     }
 }
 
+/// How much of the heavy tests runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// A fixed sample, which every change must pass.
+    Sample,
+    /// All of them.
+    Full,
+}
+
 /// Runs every step even after a failure, so that one run reports everything that is wrong.
 ///
 /// `selection` is cargo's: which crates are linted and tested.
-pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> anyhow::Result<ExitCode> {
+pub fn run(
+    workspace: &Workspace,
+    only: &[StepName],
+    selection: &[String],
+    extent: Extent,
+) -> anyhow::Result<ExitCode> {
     let mut chosen: Vec<StepName> = StepName::value_variants().to_vec();
     if only.is_empty() {
-        chosen.retain(|step| *step != StepName::Attack);
+        chosen.retain(|step| extent == Extent::Full || *step != StepName::Attack);
     } else {
         let bootstrap_needed = only.iter().any(|step| step.needs_bootstrap());
         chosen.retain(|step| only.contains(step) || (bootstrap_needed && *step == StepName::Bootstrap));
@@ -67,7 +81,7 @@ pub fn run(workspace: &Workspace, only: &[StepName], selection: &[String]) -> an
         let name = step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         announce(&name);
         let started = Instant::now();
-        let verdict = perform(workspace, step, selection, &mut totals);
+        let verdict = perform(workspace, step, selection, extent, &mut totals);
         if let Ok(Verdict::Skipped(why)) = &verdict {
             skipped.push(format!("skipped: the step {name}: {why}"));
         }
@@ -95,6 +109,7 @@ fn perform(
     workspace: &Workspace,
     step: StepName,
     selection: &[String],
+    extent: Extent,
     totals: &mut Option<test_step::Totals>,
 ) -> anyhow::Result<Verdict> {
     match step {
@@ -119,11 +134,11 @@ fn perform(
         StepName::Docs => docs::check(workspace),
         StepName::Web => web::check(workspace),
         StepName::Tests => {
-            let (verdict, counted) = test_step::run(workspace, selection)?;
+            let (verdict, counted) = test_step::run(workspace, selection, extent)?;
             *totals = Some(counted);
             Ok(verdict)
         }
-        StepName::Attack => attack::sample(workspace),
+        StepName::Attack => attack::step(workspace, extent),
     }
 }
 

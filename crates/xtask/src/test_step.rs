@@ -8,10 +8,12 @@ use std::time::Duration;
 use local_postgres::EphemeralPostgres;
 
 use crate::bootstrap;
+use crate::suite::Extent;
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
 
 const DEADLINE: Duration = Duration::from_secs(3300);
+const FULL_DEADLINE: Duration = Duration::from_secs(4 * 3600);
 
 /// What the test programs counted, all together.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl Display for Totals {
 }
 
 /// Runs every test of the selected crates against one throw-away PostgreSQL; each test makes a database of its own in it.
-pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdict, Totals)> {
+pub fn run(workspace: &Workspace, selection: &[String], extent: Extent) -> anyhow::Result<(Verdict, Totals)> {
     let postgres = EphemeralPostgres::start()?;
     let mut command = workspace.cargo();
     command
@@ -61,9 +63,16 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
         .env("PATCH_ANSIBLE_PLAYBOOK", workspace.tool("ansible-playbook"))
         .env("PATCH_TEST_PYTHON", workspace.tool("python"))
         .env("PATCH_FLEET_IMAGES", workspace.fleet_images());
+    let deadline = match extent {
+        Extent::Sample => DEADLINE,
+        Extent::Full => {
+            command.env("PATCH_TEST_FULL", "1");
+            FULL_DEADLINE
+        }
+    };
     let mut totals = Totals::default();
     let mut count = |line: &str| totals.add(line);
-    let outcome = Task::new("tests", DEADLINE).watched_by(&mut count).run(command)?;
+    let outcome = Task::new("tests", deadline).watched_by(&mut count).run(command)?;
     let avoidable = totals.avoidable(bootstrap::can_run_real_hosts());
     let verdict = if !outcome.success {
         Verdict::Failed(outcome.failure_output())
@@ -90,7 +99,7 @@ impl Totals {
     /// Skipped tests that this machine could have run.
     fn avoidable(&self, has_real_hosts: bool) -> Vec<String> {
         let is_avoidable = |skip: &Skip| match skip.reason.as_str() {
-            "missing-data" | "other-system" => false,
+            "missing-data" | "other-system" | "only-full" => false,
             "no-real-hosts" => has_real_hosts,
             // Above all `missing-tool`: bootstrap has installed the tools.
             _ => true,

@@ -18,6 +18,7 @@ use clap::Args;
 use local_postgres::{EphemeralPostgres, Listen};
 
 use crate::bootstrap::{self, Needs};
+use crate::suite::Extent;
 use crate::task::{Task, Verdict};
 use crate::workspace::Workspace;
 
@@ -49,9 +50,9 @@ pub struct Options {
     seed: u64,
 }
 
-/// The sample, as a step of `cargo xtask test`.
-pub fn sample(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    run(workspace, &Options { seed: SEED, ..Options::default() })
+/// As a step of `cargo xtask test`.
+pub fn step(workspace: &Workspace, extent: Extent) -> anyhow::Result<Verdict> {
+    run(workspace, &Options { seed: SEED, full: extent == Extent::Full, ..Options::default() })
 }
 
 pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<Verdict> {
