@@ -13,6 +13,7 @@ mod execution;
 mod lifecycle;
 mod outages;
 mod owner_notices;
+mod pins;
 mod plan_ahead;
 mod platform;
 mod preflight;
