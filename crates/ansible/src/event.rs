@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ids::CiId, restart::StaleServices, workflow::WorkflowStep};
+use domain::{ids::CiId, preflight::PreflightCheck, restart::StaleServices, workflow::WorkflowStep};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -79,6 +79,11 @@ impl HostResult {
         self.member("pm_test")
     }
 
+    /// The check of preflight that finds why the task failed, if there is one.
+    pub fn failed_check(&self) -> Option<PreflightCheck> {
+        self.member("pm_check")
+    }
+
     /// The version of the product that was there before, if the host knows it.
     pub fn previous_release(&self) -> Option<String> {
         self.data.as_ref()?.pointer("/pm_release/previous")?.as_str().map(str::to_owned)
@@ -128,6 +133,16 @@ pub struct HostOutcome {
     /// What an operator should know of a host that is fine otherwise, such as a reboot that something still asks for.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Packages of which the repositories offer a newer version than the pinned one.
+    #[serde(default)]
+    pub newer: Vec<NewerVersion>,
+}
+
+/// A version that came after the pinned one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NewerVersion {
+    pub package: String,
+    pub version: String,
 }
 
 /// A step that failed without failing its host.

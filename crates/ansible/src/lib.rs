@@ -35,8 +35,8 @@ pub use ansible_runner::{AnsibleRunner, locate_ansible_inventory};
 pub use by_hand::ByHand;
 pub use error::StartError;
 pub use event::{
-    End, Ended, Event, ExitKind, HostOutcome, HostOutcomeKind, HostResult, HostStatus, PackageChange,
-    PassedOver, TestResult,
+    End, Ended, Event, ExitKind, HostOutcome, HostOutcomeKind, HostResult, HostStatus, NewerVersion,
+    PackageChange, PassedOver, TestResult,
 };
 pub use inventory::{Connection, InvalidInventory, Inventory};
 pub use lease_file::LeaseFile;

@@ -3,11 +3,13 @@
 //! Pure: nothing here touches the network, a database, the wall clock or a global source of randomness. Time and
 //! randomness come in as arguments, so every decision can be played again.
 
+pub mod bootstrap;
 pub mod change;
 pub mod compliance;
 pub mod ids;
 pub mod owner_notice;
 pub mod package;
+pub mod pin;
 pub mod plan;
 pub mod plan_diff;
 pub mod policy;

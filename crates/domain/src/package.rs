@@ -141,6 +141,11 @@ impl OmittedUpdate {
         Self { package: package.into(), cause, brought_by: None, removes: Vec::new(), reason: None }
     }
 
+    /// A version that came after the pinned one.
+    pub fn newer_than_tested(package: &str, version: &str) -> Self {
+        Self { reason: Some(version.to_owned()), ..Self::new(package, OmitCause::NewerThanTested) }
+    }
+
     /// The cause in words, with what it names.
     pub fn explanation(&self) -> String {
         let mut text = self.cause.explanation().to_owned();
@@ -156,9 +161,9 @@ impl OmittedUpdate {
         text
     }
 
-    /// Whether a fix that was selected stays missing. An excepted one was not selected.
+    /// Whether a fix that was selected stays missing. An excepted one was not selected, and neither was one that came later.
     pub fn stays_missing(&self) -> bool {
-        self.cause != OmitCause::Excepted && self.brought_by.is_none()
+        !matches!(self.cause, OmitCause::Excepted | OmitCause::NewerThanTested) && self.brought_by.is_none()
     }
 }
 
@@ -183,6 +188,10 @@ pub enum OmitCause {
     Refused,
     /// Too many packages of the host cannot be installed, and this one was not asked about.
     NotResolved,
+    /// The policy pins production to what its pilots have tested, and none of them has tested it.
+    NotTested,
+    /// The policy pins production, and its repositories offer a newer version than the pinned one.
+    NewerThanTested,
 }
 
 impl OmitCause {
@@ -196,6 +205,10 @@ impl OmitCause {
             Self::WouldRemove => "would remove other packages, which the policy does not allow",
             Self::Refused => "refused by the package manager of the host",
             Self::NotResolved => "not decided: too many packages of the host cannot be installed",
+            Self::NotTested => "not tested by a pilot",
+            Self::NewerThanTested => {
+                "not tested by a pilot, because it is newer than the pinned version; it waits for a run of its own"
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     ids::{CiId, GivenService, RunId},
     package::{OmittedUpdate, PackageUpdate, Packaging, Unverified},
+    pin::Pin,
     preflight::PreflightFailure,
     release::{Check, Deployment, WaveStart},
     selector::Tags,
@@ -49,6 +50,9 @@ pub struct Plan {
     /// How many selected hosts have nothing to install.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub up_to_date: u32,
+    /// Whether every host installs exactly the versions of this plan, which its pilots test first.
+    #[serde(default, skip_serializing_if = "Pin::is_none")]
+    pub pin: Pin,
     pub notes: Vec<Note>,
 }
 
@@ -104,6 +108,9 @@ pub struct Target {
     /// Where its owner is notified: an e-mail address or a webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,
+    /// It has no Python, and the policy installs it before anything else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bootstrap_python: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -234,7 +234,10 @@ pub struct PlanDrift {
 }
 
 impl PlanDrift {
+    /// A pin overrides the tolerance for newer versions: nothing but the approved ones is installed.
     pub fn new(approved: &Plan, now: &Plan, tolerance: DriftTolerance, order: VersionOrder) -> Self {
+        let newer_versions = tolerance.newer_versions && approved.pin.is_none();
+        let tolerance = DriftTolerance { newer_versions, ..tolerance };
         let diff = PlanDiff::between(approved, now, order);
         let excess = diff.beyond(&tolerance, approved.targets.len());
         Self { approved: approved.hash(), now: now.hash(), tolerance, diff, excess }
@@ -411,6 +414,6 @@ fn count(count: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod transaction_tests;

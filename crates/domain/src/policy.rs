@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::PolicyId,
+    pin::Pin,
     plan_diff::DriftTolerance,
     quantity::HostCount,
     selector::{Selector, Tags},
@@ -111,6 +112,13 @@ pub struct Policy {
     /// left out, and everything else is installed. A package that rpm replaces by its declared successor is not removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_removals: bool,
+    /// `pilot`: production installs exactly the versions that the staging hosts of the same run test, or its pilots if the plan
+    /// has no staging wave, with everything that is installed along with them. What none of them tests is left out, as
+    /// `not_tested`. What is uploaded after the plan was made waits for a run of its own, as `newer_than_tested`, whatever
+    /// `drift_tolerance` says about newer versions. A host whose repositories no longer offer a pinned version fails before its
+    /// services stop. Default: `none`.
+    #[serde(default, skip_serializing_if = "Pin::is_none")]
+    pub pin: Pin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
     pub window: Option<MaintenanceWindow>,

@@ -81,7 +81,7 @@ impl NoPreApproval {
             &workflow.update_commands,
             &workflow.post_update_commands,
         ];
-        if commands.iter().any(|commands| !commands.is_empty()) {
+        if workflow.bootstrap_python || commands.iter().any(|commands| !commands.is_empty()) {
             return Some(Self::Commands);
         }
         (!workflow.maintenance_hooks.is_empty()).then_some(Self::Hooks)

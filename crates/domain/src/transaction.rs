@@ -2,7 +2,7 @@
 
 mod selection;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct Transaction {
     /// Disk space that it needs at most: the package files, and what the host grows by. Absent: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_bytes: Option<u64>,
+    /// The state of its repositories, by their names on the host: the date of an apt archive, the revision of an rpm
+    /// repository. Only for a policy that pins content. A repository without one is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revisions: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -113,7 +113,7 @@ print(json.dumps([
     let words = Programs::new().ask(&python, program, [""; 0]);
     let words: Vec<String> = serde_json::from_value(words).unwrap();
     assert_eq!(words[0], "apt-get install: dpkg: error processing package a (--configure):; E: Sub-process");
-    assert_eq!(words[1], "dnf install: Problem: cannot install both a and b");
+    assert_eq!(words[1], "dnf install: Problem: cannot install both a and b; - package c requires d");
     assert!(
         words[2].starts_with("apt-get update: W: GPG error: http://x InRelease: NO_PUBKEY 1; E: "),
         "{}",
@@ -170,7 +170,7 @@ class System:
     def exact(self, wanted, name, removals, **options):
         asked.append(['exact', sorted(removals), sorted(name for name in options if options[name])])
         return ['sh', '-c', 'echo E: no space left >&2; exit 1', 'install'] if order.get('broken') else ['true']
-    def refusal(self, wanted, removals): return None
+    def refusal(self, wanted, removals, pinned=None): return None
     def was_done(self, name): return None
 transactions.package_system = lambda run: System()
 transaction = transactions.Transaction('r:1', folder)

@@ -37,7 +37,7 @@ fn dry_run_is_read_with_kernels_beside_the_old_one_removals_origins_and_sizes() 
     let programs = host(&format!("<stream>{SUMMARY}</stream>"), 102);
     let Some(answer) = ask(&programs, "zypper", "foresee", wanted(), json!([])) else { return };
     let Foreseen::Resolved(found) = serde_json::from_value(answer).unwrap() else { panic!("not resolved") };
-    let Transaction { updates, installs, removals, download_bytes, disk_bytes } = found.in_order();
+    let Transaction { updates, installs, removals, download_bytes, disk_bytes, .. } = found.in_order();
     assert_eq!(updates.len(), 1);
     assert_eq!(
         (updates[0].package.as_str(), updates[0].from.as_str(), updates[0].to.as_str()),

@@ -176,6 +176,9 @@ pub struct HostStatus {
     /// Services that still ran replaced code when the work on the host ended.
     #[serde(default)]
     pub pending_restart: PendingRestart,
+    /// What the run left out on the host in addition to its plan: what no pilot has tested, because the policy pins content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<OmittedUpdate>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     /// The steps of its latest attempt, in order.

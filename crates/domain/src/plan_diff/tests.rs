@@ -24,7 +24,7 @@ fn update(package: &str, to: &str) -> PackageUpdate {
 }
 
 /// Twenty hosts, the first one as pilot.
-pub(super) fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let hosts: Vec<CiId> = (1..=20).map(|number| id(&format!("h-{number}"))).collect();
     let connection = Connection::Ssh {
         address: "192.0.2.1".to_owned(),
@@ -48,6 +48,7 @@ pub(super) fn plan() -> Plan {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     };
     let wave = |name: &str, kind, hosts: &[CiId]| Wave {
         name: name.to_owned(),
@@ -83,6 +84,7 @@ pub(super) fn plan() -> Plan {
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         notes: Vec::new(),
     }
 }
@@ -93,7 +95,7 @@ fn without(plan: &mut Plan, host: &str) {
 }
 
 /// Enough for the versions here.
-pub(super) fn by_text(_: Packaging, one: &str, other: &str) -> Option<Ordering> {
+pub(crate) fn by_text(_: Packaging, one: &str, other: &str) -> Option<Ordering> {
     Some(one.cmp(other))
 }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::Policy;
 use crate::{
     ids::GivenService,
+    pin::Pin,
     pre_approval::NoPreApproval,
     quantity::HostCount,
+    strategy::Strategy,
     text::has_hidden,
     workflow::{Reboot, Rollback, RollbackPreference},
 };
@@ -73,6 +75,18 @@ impl Policy {
             clusters.iter().any(|name| name.trim().is_empty() || name.len() > 200),
             "/cluster_order",
             "must have names of 1 to 200 bytes",
+        );
+        let has_pilots =
+            self.staging.is_some() || self.pilot_host_count > 0 || self.strategy == Strategy::Canary;
+        check(
+            self.pin == Pin::Pilot && !has_pilots,
+            "/pin",
+            "needs hosts that test first: set `pilot_host_count`, `staging` or the strategy `canary`",
+        );
+        check(
+            self.pin == Pin::Pilot && !self.workflow.update_commands.is_empty(),
+            "/pin",
+            "cannot limit what `workflow.update_commands` install; leave one of them out",
         );
         check(self.retries > 10, "/retries", "must be at most 10");
         check(self.soak_seconds > 7 * 86_400, "/soak_seconds", "must be at most a week (604800)");

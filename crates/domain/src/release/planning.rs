@@ -95,6 +95,7 @@ pub fn plan_release(request: &PlanRelease<'_>) -> Result<Planned, WindowError> {
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         notes: notes(&left_out),
         intent: Intent::Deploy(Box::new(Deployment {
             version: request.version,

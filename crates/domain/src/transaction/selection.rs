@@ -32,6 +32,8 @@ pub enum Outcome {
     Resolved { removals: Vec<Removal> },
     /// It cannot install them, with its own first words.
     Refused { reason: String },
+    /// It can only install them together with these, which no pilot has tested: `demo-image 2.0-1`.
+    Untested { untested: Vec<String> },
     /// It cannot be asked.
     Unknown { reason: String },
 }
@@ -67,7 +69,7 @@ pub fn groups(updates: &[PackageUpdate]) -> Vec<BTreeSet<String>> {
 pub fn next(groups: &[BTreeSet<String>], allow_removals: bool, answers: &[Answer]) -> Next {
     if let Some(reason) = answers.iter().find_map(|answer| match &answer.outcome {
         Outcome::Unknown { reason } => Some(reason.clone()),
-        Outcome::Resolved { .. } | Outcome::Refused { .. } => None,
+        Outcome::Resolved { .. } | Outcome::Refused { .. } | Outcome::Untested { .. } => None,
     }) {
         let packages = groups.iter().flatten().cloned().collect();
         return Next::Done(Selection { packages, left_out: Vec::new(), unknown: Some(reason) });
@@ -138,6 +140,10 @@ impl Search<'_> {
                 reason: Some(reason.clone()),
                 ..OmittedUpdate::new("", OmitCause::Refused)
             }),
+            Outcome::Untested { untested } => Some(OmittedUpdate {
+                reason: Some(named(untested)),
+                ..OmittedUpdate::new("", OmitCause::NotTested)
+            }),
             Outcome::Resolved { removals } => {
                 // What its vendor replaces is not lost.
                 let lost = removals.iter().filter(|removal| removal.replaced_by.is_none());
@@ -149,4 +155,8 @@ impl Search<'_> {
             }
         }
     }
+}
+
+fn named(packages: &[String]) -> String {
+    packages.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ")
 }

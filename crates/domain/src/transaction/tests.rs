@@ -193,3 +193,15 @@ fn plan_without_a_transaction_keeps_its_json() {
     assert_eq!(serde_json::from_value::<Foreseen>(stored).unwrap(), foreseen);
     assert_eq!(foreseen.removed_names(), BTreeSet::from(["gone"]));
 }
+
+#[test]
+fn update_that_brings_what_no_pilot_has_tested_is_left_out() {
+    let manager = |packages: &BTreeSet<String>| match packages.contains("b") {
+        true => Outcome::Untested { untested: vec!["libnew 1.0-1".to_owned()] },
+        false => resolved(&[]),
+    };
+    let (selection, _) = select(&singles(&["a", "b", "c"]), true, manager);
+    assert_eq!(selection.packages, set(&["a", "c"]));
+    assert_eq!(selection.left_out[0].cause, OmitCause::NotTested);
+    assert_eq!(selection.left_out[0].explanation(), "not tested by a pilot: libnew 1.0-1");
+}

@@ -103,6 +103,11 @@ pub struct HostWorkflow {
     /// Services that `restart_services` lists, in addition to those that the CMDB names for a host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restart_service_names: Vec<GivenService>,
+    /// Whether a run installs Python on real hosts that have none, as root and with the package manager of the host, before
+    /// anything else. It is never pre-approved. Nothing is known of the packages of such a host before, so its updates follow with
+    /// a later run. By default, the host is not ready.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bootstrap_python: bool,
 }
 
 /// Left out if it is the default, so that what was stored before the field existed keeps its hash.
@@ -155,6 +160,7 @@ impl Default for HostWorkflow {
             services: Vec::new(),
             restart_services: RestartServices::Never,
             restart_service_names: Vec::new(),
+            bootstrap_python: false,
         }
     }
 }

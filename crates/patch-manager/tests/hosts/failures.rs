@@ -4,7 +4,7 @@ use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
 use domain::workflow::WorkflowStep;
 use serde_json::json;
 
-use crate::lab::{ALL, Lab, Recording, SECOND};
+use crate::lab::{ALL, DEBIAN, Lab, Recording, SECOND};
 
 /// Makes one step of a host fail, by its variables or by a change to the host.
 fn break_step(step: &str, variables: &mut Variables, hooks: &mut serde_json::Value) {
@@ -101,6 +101,12 @@ pub async fn every_step_that_fails_leaves_the_host_in_service(lab: &Lab) {
         // Before its services stop.
         let outcome = failed(&recording, host, "download");
         assert!(outcome.changed.is_empty(), "{host}");
+        let words = if DEBIAN.contains(&host) {
+            "Version '9:9.9-9' for 'openssl' was not found"
+        } else {
+            "openssl-9:9.9-9"
+        };
+        assert!(outcome.reason.as_ref().unwrap().contains(words), "{:?}", outcome.reason);
     }
     in_service(lab, &recording).await;
     lab.roll_back(&ALL).await;

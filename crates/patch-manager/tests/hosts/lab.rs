@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -173,6 +174,19 @@ impl Lab {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "`{line}` on {host}: {error}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Makes a folder of a host a copy of `folder`.
+    pub async fn send(&self, host: &str, folder: &Path, target: &str) {
+        let mut tar = Command::new("tar");
+        let mut packed =
+            tar.arg("-cz").arg("-C").arg(folder).arg(".").stdout(Stdio::piped()).spawn().unwrap();
+        let mut ssh = self.fleet.ssh(&self.access(host, "address"), &self.access(host, "host_key"));
+        ssh.arg(format!("rm -rf {target} && mkdir -p {target} && tar -xz -C {target}"));
+        ssh.stdin(packed.stdout.take().unwrap());
+        let output = tokio::task::spawn_blocking(move || ssh.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{host}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(packed.wait().unwrap().success());
     }
 
     pub async fn version(&self, host: &str, package: &str) -> String {

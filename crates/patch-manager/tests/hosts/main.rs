@@ -2,11 +2,16 @@
 //! can run.
 
 mod failures;
+mod faults;
 mod lab;
 mod losses;
+mod made;
 mod packages;
+mod pins;
 mod preflight;
+mod python;
 mod releases;
+mod renames;
 mod restarts;
 mod transactions;
 mod ways_in;
@@ -14,10 +19,14 @@ mod zypper;
 
 use lab::Lab;
 
+/// Two fleets at once would share the machine's processors, and the times of both would be wrong.
+static ONE_FLEET: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Each scenario leaves its hosts as it found them: in service, at the older versions. Scenarios that share no host or change
 /// nothing run at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn playbooks_work_on_real_hosts() {
+    let _alone = ONE_FLEET.lock().await;
     let Some(lab) = &Lab::open().await else { return };
     // Alone: a scan reports the process that has the package database open.
     timed(
@@ -57,6 +66,26 @@ async fn playbooks_work_on_real_hosts() {
         restarts::services_with_a_replaced_library_are_reported_and_restarted(lab),
     )
     .await;
+    timed(
+        "renamed_and_conflicting_packages_are_planned_and_done",
+        renames::renamed_and_conflicting_packages_are_planned_and_done(lab),
+    )
+    .await;
+    timed(
+        "production_gets_exactly_what_the_pilot_tested",
+        pins::production_gets_exactly_what_the_pilot_tested(lab),
+    )
+    .await;
+    timed(
+        "repository_that_answers_404_stops_only_its_own_hosts",
+        faults::repository_that_answers_404_stops_only_its_own_hosts(lab),
+    )
+    .await;
+    timed(
+        "host_without_python_is_named_and_gets_it_first_if_the_policy_says_so",
+        python::host_without_python_is_named_and_gets_it_first_if_the_policy_says_so(lab),
+    )
+    .await;
     timed("hosts_are_accessed_as_the_cmdb_describes", ways_in::hosts_are_accessed_as_the_cmdb_describes(lab))
         .await;
     timed(
@@ -72,6 +101,38 @@ async fn playbooks_work_on_real_hosts() {
         ),
         timed("partition_ends_as_unreachable", losses::partition_ends_as_unreachable(lab)),
     );
+    lab.close().await;
+}
+
+/// Everything that can be wrong with repositories, packages and hosts.
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_hosts_and_repositories_end_in_named_states() {
+    if !test_support::is_full() {
+        return;
+    }
+    let _alone = ONE_FLEET.lock().await;
+    let Some(lab) = &Lab::open().await else { return };
+    timed(
+        "broken_repositories_are_named_with_the_words_of_the_package_manager",
+        faults::broken_repositories_are_named_with_the_words_of_the_package_manager(lab),
+    )
+    .await;
+    timed("zypper_keeps_to_pinned_versions", pins::zypper_keeps_to_pinned_versions(lab)).await;
+    timed(
+        "lock_that_never_frees_ends_the_host_with_its_holder",
+        faults::lock_that_never_frees_ends_the_host_with_its_holder(lab),
+    )
+    .await;
+    timed(
+        "disk_that_fills_in_mid_transaction_is_named_and_mended",
+        faults::disk_that_fills_in_mid_transaction_is_named_and_mended(lab),
+    )
+    .await;
+    timed(
+        "host_that_dies_between_download_and_install_is_unreachable_and_unchanged",
+        faults::host_that_dies_between_download_and_install_is_unreachable_and_unchanged(lab),
+    )
+    .await;
     lab.close().await;
 }
 
@@ -121,8 +182,13 @@ async fn on_the_second_of_each_family(lab: &Lab) {
     .await;
 }
 
-/// Prints the name of a scenario and how long it took.
+/// Prints the name of a scenario and how long it took. `PATCH_TEST_SCENARIO` limits a run by hand to those whose name contains
+/// one of its comma-separated texts.
 async fn timed(name: &str, scenario: impl Future<Output = ()>) {
+    let only = std::env::var("PATCH_TEST_SCENARIO").unwrap_or_default();
+    if !only.is_empty() && !only.split(',').any(|text| name.contains(text)) {
+        return;
+    }
     println!("{name} ...");
     let began = std::time::Instant::now();
     scenario.await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::lab::{Lab, openssl};
 
 /// What one host answers.
-async fn check(lab: &Lab, host: &str, connection: SshConnection) -> PreflightAnswer {
+pub async fn check(lab: &Lab, host: &str, connection: SshConnection) -> PreflightAnswer {
     let run_id = lab.run_id();
     let results = lab.folder.path().join(format!("preflight-{run_id}"));
     std::fs::create_dir(&results).unwrap();
@@ -21,14 +21,14 @@ async fn check(lab: &Lab, host: &str, connection: SshConnection) -> PreflightAns
     serde_json::from_slice(&text).unwrap()
 }
 
-fn known(lab: &Lab, host: &str) -> HostKeyRule {
+pub fn known(lab: &Lab, host: &str) -> HostKeyRule {
     HostKeyRule::Known(lab.access(host, "host_key").parse().unwrap())
 }
 
 const NEED: PreflightNeed<'static> = PreflightNeed { transaction: None, min_disk_free_percent: 0 };
 
 #[track_caller]
-fn expect(answer: &PreflightAnswer, check: PreflightCheck, words: &str) {
+pub fn expect(answer: &PreflightAnswer, check: PreflightCheck, words: &str) {
     let failures = answer.failures(&NEED);
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert_eq!(failures[0].check, check, "{failures:?}");

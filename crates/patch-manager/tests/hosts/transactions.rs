@@ -5,39 +5,18 @@
 
 use std::collections::BTreeSet;
 
-use ansible::{HostOutcome, HostOutcomeKind, Playbook};
+use ansible::{HostOutcome, HostOutcomeKind, Playbook, Variables};
 use domain::transaction::{Answer, Foreseen, Transaction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, Recording};
+use crate::{
+    lab::{Lab, Recording},
+    made::MAKE_DEBS,
+};
 
 const APT: &str = "deb-01";
 const DNF: &str = "rpm-01";
-
-/// Makes packages in `/srv/scenario` and adds it to the repositories. `deb NAME VERSION [FIELD: VALUE]...`
-const MAKE_DEBS: &str = r#"
-set -e
-rm -rf /srv/scenario; mkdir -p /srv/scenario; cd /srv/scenario
-deb() {
-    name=$1; version=$2; shift 2
-    mkdir -p build/DEBIAN build/usr/share/$name
-    head -c 20000 /dev/urandom >build/usr/share/$name/payload
-    { printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Nobody <nobody@example.com>\nInstalled-Size: 40\n' $name $version
-      for field; do echo "$field"; done; echo 'Description: of a scenario'; } >build/DEBIAN/control
-    dpkg-deb --root-owner-group -Zgzip -b build ${name}_${version}_all.deb >/dev/null
-    rm -r build
-}
-index() {
-    : >Packages
-    for file in *.deb; do
-        dpkg-deb -f $file >>Packages
-        printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' $file $(stat -c %s $file) $(sha256sum $file | cut -d' ' -f1) >>Packages
-    done
-    printf 'Origin: Scenario\nLabel: Scenario\nSuite: scenario\nDate: %s\nSHA256:\n %s %s Packages\n' \
-        "$(date -Ru)" $(sha256sum Packages | cut -d' ' -f1) $(stat -c %s Packages) >Release
-}
-"#;
 
 async fn make_debs(lab: &Lab) {
     let old = "
@@ -74,13 +53,21 @@ impl Output {
 
 /// What the host would do for these packages, each of which is a group of its own.
 pub async fn foresee(lab: &Lab, host: &str, updates: &Value, allow_removals: bool) -> Output {
+    ask(lab, host, updates, |variables| {
+        variables.set("pm_allow_removals", allow_removals);
+    })
+    .await
+}
+
+pub async fn ask(lab: &Lab, host: &str, updates: &Value, adjust: impl Fn(&mut Variables)) -> Output {
     let run_id = lab.run_id();
     let results = lab.folder.path().join(format!("foreseen-{run_id}"));
     std::fs::create_dir(&results).unwrap();
     let groups: Vec<Vec<&String>> = updates.as_object().unwrap().keys().map(|name| vec![name]).collect();
     let mut run = lab.run(Playbook::PlanTransaction, &[host], &run_id, |_, variables| {
         variables.set("pm_updates", updates.clone());
-        variables.set("pm_update_groups", json!(groups)).set("pm_allow_removals", allow_removals);
+        variables.set("pm_update_groups", json!(groups));
+        adjust(variables);
     });
     run.extra_vars.set("pm_results_dir", results.to_str().unwrap());
     let recording = lab.play(run).await;

@@ -14,6 +14,7 @@ mod feed_alerts;
 mod lifecycle;
 mod outages;
 mod owner_notices;
+mod pins;
 mod plan_ahead;
 mod platform;
 mod preflight;

@@ -10,7 +10,7 @@ use test_support::{NEW, OLD, TestDatabase};
 use crate::platform::Platform;
 
 /// Sunday, two o'clock.
-fn slot() -> DateTime<Utc> {
+pub fn slot() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 8, 2, 0, 0).unwrap()
 }
 
@@ -41,7 +41,7 @@ pub async fn scheduled_run(platform: &Platform) -> String {
 }
 
 /// Approves the run in the afternoon; it then waits for its slot. Returns the id of its change.
-async fn approve_ahead(platform: &Platform, clock: &Clock, run: &str) -> String {
+pub async fn approve_ahead(platform: &Platform, clock: &Clock, run: &str) -> String {
     let change = platform.approve(run).await;
     // The next look at the change.
     clock.advance(TimeDelta::milliseconds(2500));
@@ -68,7 +68,7 @@ async fn untouched(platform: &Platform, host: &str) {
     assert_eq!(history["items"], json!([]), "{host} was touched");
 }
 
-async fn diff(platform: &Platform, run: &str) -> Value {
+pub async fn diff(platform: &Platform, run: &str) -> Value {
     platform.patch.get(&format!("/patch/runs/{run}/diff")).await.expect(200)
 }
 
@@ -110,12 +110,8 @@ async fn run_approved_in_daylight_starts_at_its_slot_without_the_host_that_is_go
     platform.assert_settled(&run).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn other_versions_at_the_slot_void_the_approval() {
-    let Some((platform, clock)) = afternoon(json!({ "notify": ["ops@example.test"] })).await else { return };
-    let run = scheduled_run(&platform).await;
-    let change = approve_ahead(&platform, &clock, &run).await;
-    // In the evening another fix is published.
+/// In the evening another fix is published. Returns its version.
+pub async fn publish_another_fix(platform: &Platform) -> &'static str {
     let newer = "3.0.19-1~deb12u1";
     let repository = json!({ "packages": { "openssl": [OLD, NEW, newer] } });
     platform.sim.put("/sim/repositories/debian12", &repository).await.expect(200);
@@ -125,6 +121,15 @@ async fn other_versions_at_the_slot_void_the_approval() {
             "ranges": [{ "type": "ECOSYSTEM", "events": [{ "introduced": "0" }, { "fixed": newer }] }] }],
         "database_specific": { "kind": "security", "severity": "CRITICAL" } });
     platform.patch.post("/patch/advisories/import", &advisory).await.expect(200);
+    newer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_versions_at_the_slot_void_the_approval() {
+    let Some((platform, clock)) = afternoon(json!({ "notify": ["ops@example.test"] })).await else { return };
+    let run = scheduled_run(&platform).await;
+    let change = approve_ahead(&platform, &clock, &run).await;
+    let newer = publish_another_fix(&platform).await;
 
     clock.advance(slot() - clock.now());
     let ended = platform.until_ended(&run).await;

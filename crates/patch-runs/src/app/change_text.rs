@@ -11,8 +11,10 @@ use api_types::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
+    bootstrap::python_command,
     ids::CiId,
     package::PackageUpdate,
+    pin,
     plan::{Connection, Intent, JumpHost, Plan, Target},
     preflight::failures_text,
     restart::RestartServices,
@@ -25,6 +27,8 @@ use domain::{
 const MOST_CHARACTERS: usize = limits::TEXT - 3_000;
 /// Hosts that a group names.
 const MOST_NAMED: usize = 40;
+/// Repositories that a group names with their state.
+const MOST_REVISIONS: usize = 10;
 /// Of the reason why a host is skipped. The plan has the whole.
 const REASON_CHARACTERS: usize = 300;
 /// Conflicts that are listed, and hosts that each of them names. With the names of CIs at their longest, they fit as well.
@@ -38,6 +42,7 @@ pub fn describe(plan: &Plan, prediction: Option<&Forecast>, address: &str) -> St
     // Writing to a `String` cannot fail.
     let _ = expectation(&mut text, prediction);
     let _ = commands(&mut text, plan);
+    let _ = pinned(&mut text, plan);
     let _ = skipped(&mut text, plan);
     add_groups(&mut text, plan, plan.targets.iter(), address);
     text
@@ -192,6 +197,20 @@ fn commands(text: &mut String, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
+fn pinned(text: &mut String, plan: &Plan) -> fmt::Result {
+    if plan.pin.is_none() {
+        return Ok(());
+    }
+    let testers: Vec<&CiId> = pin::testers(plan).into_iter().collect();
+    writeln!(
+        text,
+        "\nPINNED: every host installs exactly the versions below, and nothing that is uploaded later. They are tested first on {} \
+         hosts: {}",
+        testers.len(),
+        named(&testers, MOST_NAMED)
+    )
+}
+
 fn skipped(text: &mut String, plan: &Plan) -> fmt::Result {
     let unscanned = plan.unscanned.iter().map(|(host, reason)| (host, reason.clone()));
     skipped_for(text, "they could not be scanned or cannot install anything", unscanned)?;
@@ -227,6 +246,16 @@ fn of_host(plan: &Plan, target: &Target) -> String {
 
 fn write_host(text: &mut String, plan: &Plan, target: &Target) -> fmt::Result {
     if plan.intent == Intent::Patch {
+        if target.bootstrap_python {
+            let line = python_command(target.packaging, &target.os);
+            writeln!(text, "  !! RUNS AS ROOT before anything else, because it has no Python: {line}")?;
+            if target.updates.is_empty() {
+                writeln!(
+                    text,
+                    "  installs    only Python; its packages are not known yet, and its updates follow later"
+                )?;
+            }
+        }
         for update in &target.updates {
             let PackageUpdate { package, from, to, advisories, .. } = update;
             writeln!(text, "  installs    {package} {from} -> {to} ({})", advisories.join(", "))?;
@@ -312,6 +341,13 @@ fn transaction(text: &mut String, target: &Target) -> fmt::Result {
             Some(successor) => writeln!(text, "  REMOVES     {package} {version}, replaced by {successor}")?,
             None => writeln!(text, "  REMOVES     {package} {version}")?,
         }
+    }
+    for (repository, revision) in transaction.revisions.iter().take(MOST_REVISIONS) {
+        writeln!(text, "  pinned to   {repository} of {revision}")?;
+    }
+    match transaction.revisions.len().saturating_sub(MOST_REVISIONS) {
+        0 => {}
+        more => writeln!(text, "  pinned to   {more} more repositories")?,
     }
     match (transaction.download_bytes, transaction.disk_bytes) {
         (Some(download), Some(disk)) => {

@@ -12,8 +12,8 @@ use domain::{
 use service_kit::{ApiError, ApiResult, Caller, IdempotencyKey, problem_types};
 
 use super::{
-    plans,
     runs::{Order, Origin, start, steer_run},
+    ways_back,
     work::Work,
 };
 use crate::{
@@ -119,7 +119,7 @@ pub(crate) async fn roll_back_run(
         ControlFlow::Continue(row) => row,
         ControlFlow::Break(steered) => return Ok(steered),
     };
-    let ids = plans::find_ways_back(app, id).await?.map(|(_, ways)| ways.hosts).unwrap_or_default();
+    let ids = ways_back::find_ways_back(app, id).await?.map(|(_, ways)| ways.hosts).unwrap_or_default();
     if ids.is_empty() {
         return Err(ApiError::new(
             problem_types::ROLLBACK_UNAVAILABLE,

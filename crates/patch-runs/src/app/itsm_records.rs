@@ -7,6 +7,7 @@ use domain::{ids::CiId, plan::Plan};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::left_out::left_out;
 use crate::store::runs::RunRow;
 
 /// Services and remarks of a plan that its change keeps.
@@ -71,12 +72,8 @@ pub fn work_evidence(row: &RunRow, plan: Option<&Plan>, statuses: &[HostStatus])
         .filter(|host| !host.changed.is_empty())
         .map(|host| (&host.ci_id, &host.changed))
         .collect();
-    let left_out: Vec<_> = plan
-        .into_iter()
-        .flat_map(|plan| &plan.targets)
-        .filter(|(_, target)| !target.omitted.is_empty())
-        .map(|(host, target)| (host, &target.omitted))
-        .collect();
+    let left_out = left_out(plan, statuses);
+    let left_out: Vec<_> = left_out.iter().collect();
     let share = (limits::EVIDENCE - REST_BYTES) / 3;
     json!({
         "run_id": row.id,

@@ -7,10 +7,10 @@ use std::{
 
 use api_types::{cmdb::Graph, patch::Forecast};
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::run::HostRun;
 use domain::{
     ids::{CiId, GivenService, RunId},
     package::Unverified,
+    pin::Pin,
     plan::{Connection, Intent, Plan, Target},
     policy::Policy,
     selector::Selector,
@@ -23,19 +23,15 @@ use planner::{PlanRequest, Schedule};
 use serde_json::json;
 use service_kit::{ApiError, ApiResult};
 use simulator::DurationModel;
-use uuid::Uuid;
 
 use super::{
-    calendars, host_graph::host_graph, host_states, preflight, scans, targets, transition::LogLines,
+    calendars,
+    host_graph::host_graph,
+    host_states, pins, preflight, scans, targets,
+    transition::LogLines,
+    ways_back::{WaysBack, find_ways_back},
 };
-use crate::{
-    App,
-    store::{
-        runs::{self, RunRow},
-        snapshots,
-    },
-    upstream_error,
-};
+use crate::{App, store::runs::RunRow, upstream_error};
 use advisories::os_key;
 use patch_compliance::app::{hosts, updates};
 
@@ -118,6 +114,8 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         return Ok(Gathered { request, remarks: LogLines::new() });
     }
     let (mut targets, staging) = select(app, input).await?;
+    let os_of = |id: &CiId| Some((id.clone(), targets.get(id)?.os.clone()));
+    let staging_systems: BTreeMap<CiId, String> = staging.iter().filter_map(os_of).collect();
     let by_policy = TimeDelta::hours(i64::from(input.policy.max_scan_age_hours));
     let oldest = match &freshness {
         Freshness::Rescan { demand: Demand::Now, .. } => FRESH_FOR.min(by_policy),
@@ -130,9 +128,17 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         }
         Freshness::AsKnown => BTreeMap::new(),
     };
+    let bootstraps = input.policy.workflow.bootstrap_python;
+    let without_python: BTreeSet<CiId> =
+        failures.iter().filter(|(_, why)| bootstraps && why.lacks_python).map(|(id, _)| id.clone()).collect();
     let mut unscanned = without_scan(app, since, oldest, &targets, failures).await?;
     let scanned: Vec<CiId> = targets.keys().filter(|id| !unscanned.contains_key(*id)).cloned().collect();
     unscanned.extend(updates::list_unresolved(&mut *app.pool.acquire().await?, &scanned).await?);
+    // Nothing is known of the packages of these. They get Python, and their updates with a later run.
+    let mut unknown: BTreeMap<CiId, String> = BTreeMap::new();
+    for id in &without_python {
+        unknown.extend(unscanned.remove_entry(id));
+    }
     targets.retain(|id, _| !unscanned.contains_key(id));
     let selected = targets.len();
     let wanted = match &input.advisory {
@@ -154,32 +160,62 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         choose_services(&input.policy.workflow.services, target);
     }
     targets.retain(|id, target| {
-        target.updates = pending.updates.remove(id).unwrap_or_default();
-        target.omitted = pending.omitted.remove(id).unwrap_or_default();
-        !target.updates.is_empty() || target.reboot_pending && input.policy.reboots_later()
+        target.bootstrap_python = without_python.contains(id);
+        if !unknown.contains_key(id) {
+            target.updates = pending.updates.remove(id).unwrap_or_default();
+            target.omitted = pending.omitted.remove(id).unwrap_or_default();
+        }
+        has_work(input, target)
     });
     let up_to_date = u32::try_from(selected - targets.len()).unwrap_or(u32::MAX);
     let mut excluded = preflight::Excluded::default();
+    let proven_repositories: BTreeSet<CiId>;
+    let mut asking = None;
     if let Freshness::Rescan { run, run_dir, approved, announce, .. } = freshness {
+        keep_pinned(approved, &mut targets);
         let mut conn = app.pool.acquire().await?;
         let fresh = hosts::scanned_since(&mut conn, &ids, app.clock.now() - FRESH_FOR).await?;
         drop(conn);
-        let proven_repositories = fresh.difference(&not_asked).cloned().collect();
-        let asking = preflight::Asking {
+        proven_repositories = fresh.difference(&not_asked).cloned().collect();
+        let asked = asking.insert(preflight::Asking {
             run,
             run_dir,
             approved,
             policy: &input.policy,
             proven_repositories: &proven_repositories,
             announce,
-        };
-        excluded = preflight::ask_hosts(app, &asking, &mut targets).await?;
+        });
+        excluded = preflight::ask_hosts(app, asked, &mut targets).await?;
         unscanned.extend(excluded.impossible);
     }
+    // Python was found meanwhile.
+    unknown.retain(|id, _| targets.get(id).is_some_and(|target| !has_work(input, target)));
+    targets.retain(|id, _| !unknown.contains_key(id));
+    unscanned.extend(unknown);
     choose_rollback_modes(app, &input.policy, &mut targets).await?;
-    let request = request(app, input, Intent::Patch, targets, staging, &severities).await?;
+    let mut request = request(app, input, Intent::Patch, targets, staging, &severities).await?;
+    let is_planned = asking.as_ref().is_some_and(|asking| asking.approved.is_some());
+    if !input.policy.pin.is_none() && !is_planned {
+        unscanned.extend(pins::limit_to_tested(app, asking.as_ref(), &staging_systems, &mut request).await?);
+    }
     let request = PlanRequest { unscanned, not_ready: excluded.not_ready, up_to_date, ..request };
     Ok(Gathered { request, remarks: excluded.remarks })
+}
+
+fn has_work(input: &PlanInput, target: &Target) -> bool {
+    !target.updates.is_empty()
+        || target.bootstrap_python
+        || target.reboot_pending && input.policy.reboots_later()
+}
+
+/// If the approved plan pins content, what came after it waits for a run of its own.
+fn keep_pinned(approved: Option<&Plan>, targets: &mut BTreeMap<CiId, Target>) {
+    let Some(approved) = approved.filter(|plan| !plan.pin.is_none()) else { return };
+    for (id, target) in targets {
+        if let Some(approved) = approved.targets.get(id) {
+            target.keep_pinned(approved);
+        }
+    }
 }
 
 /// The hosts that were not scanned since a time, with the reason. Nothing is known about what they miss.
@@ -188,13 +224,14 @@ async fn without_scan(
     since: DateTime<Utc>,
     oldest: TimeDelta,
     targets: &BTreeMap<CiId, Target>,
-    mut failures: BTreeMap<CiId, String>,
+    mut failures: BTreeMap<CiId, scans::Unscanned>,
 ) -> ApiResult<BTreeMap<CiId, String>> {
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut conn = app.pool.acquire().await?;
     let scanned = hosts::scanned_since(&mut conn, &ids, since).await?;
     let unscanned = ids.into_iter().filter(|id| !scanned.contains(id)).map(|id| {
-        let reason = failures.remove(&id).unwrap_or_else(|| match oldest.num_hours() {
+        let failure = failures.remove(&id).map(|failure| failure.reason);
+        let reason = failure.unwrap_or_else(|| match oldest.num_hours() {
             0 => format!("it was not scanned within {} min", oldest.num_minutes()),
             hours => format!("it was not scanned within {hours} h"),
         });
@@ -245,46 +282,6 @@ async fn choose_rollback_modes(
     Ok(())
 }
 
-/// The hosts of an ended run that can be rolled back.
-pub(crate) struct WaysBack {
-    pub hosts: BTreeSet<CiId>,
-    /// Of those that return to a snapshot. The others downgrade their packages.
-    pub snapshots: BTreeMap<CiId, Uuid>,
-}
-
-/// A host that was changed returns to its snapshot while that is kept, or downgrades its packages if the plan says so.
-/// A snapshot without a known expiry is not a way back.
-fn ways_back(
-    plan: &Plan,
-    hosts: BTreeMap<CiId, HostRun>,
-    expiries: &BTreeMap<Uuid, DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> WaysBack {
-    let is_kept = |snapshot: &Uuid| expiries.get(snapshot).is_some_and(|expires_at| now < *expires_at);
-    let mut ways = WaysBack { hosts: BTreeSet::new(), snapshots: BTreeMap::new() };
-    for (id, host) in hosts.into_iter().filter(|(_, host)| host.update_begun) {
-        let mode = plan.targets.get(&id).map(|target| target.rollback_mode);
-        match host.snapshot.filter(is_kept) {
-            Some(snapshot) => drop(ways.snapshots.insert(id.clone(), snapshot)),
-            None if mode == Some(RollbackMode::Downgrade) => {}
-            None => continue,
-        }
-        ways.hosts.insert(id);
-    }
-    ways
-}
-
-/// The plan of an ended run, and which of its hosts can be rolled back now. `None` if nothing was planned.
-pub(crate) async fn find_ways_back(app: &App, of_run: RunId) -> ApiResult<Option<(Plan, WaysBack)>> {
-    let mut conn = app.pool.acquire().await?;
-    let Some(plan) = runs::find_plan(&mut conn, of_run).await? else { return Ok(None) };
-    let hosts = runs::list_machine_hosts(&mut conn, of_run).await?;
-    let taken = hosts.values().filter_map(|host| host.snapshot);
-    let expiries = snapshots::list_expiries(&mut conn, taken).await?;
-    let ways = ways_back(&plan, hosts, &expiries, app.clock.now());
-    Ok(Some((plan, ways)))
-}
-
 /// The hosts of an earlier run that can be rolled back.
 async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResult<PlanRequest> {
     let (plan, WaysBack { hosts, snapshots }) = find_ways_back(app, of_run)
@@ -292,8 +289,11 @@ async fn gather_rollback(app: &App, input: &PlanInput, of_run: RunId) -> ApiResu
         .ok_or_else(|| ApiError::not_found(format!("plan of run `{of_run}`")))?;
     let targets = plan.targets.into_iter().filter(|(id, _)| hosts.contains(id));
     // What was foreseen is done already.
-    let targets: BTreeMap<CiId, Target> =
-        targets.map(|(id, target)| (id, Target { transaction: Foreseen::NotAsked, ..target })).collect();
+    let targets: BTreeMap<CiId, Target> = targets
+        .map(|(id, target)| {
+            (id, Target { transaction: Foreseen::NotAsked, bootstrap_python: false, ..target })
+        })
+        .collect();
     let intent = Intent::Rollback { of_run, snapshots };
     request(app, input, intent, targets, BTreeSet::new(), &BTreeMap::new()).await
 }
@@ -328,7 +328,7 @@ async fn rescan(
     targets: &BTreeMap<CiId, Target>,
     run_dir: &Path,
     announce: &Announce<'_>,
-) -> ApiResult<BTreeMap<CiId, String>> {
+) -> ApiResult<BTreeMap<CiId, scans::Unscanned>> {
     let since = app.clock.now() - FRESH_FOR;
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut conn = app.pool.acquire().await?;
@@ -344,7 +344,7 @@ async fn rescan(
     }
     announce(scans::longest_scan_seconds(stale.len())).await?;
     let results = scans::scan_hosts(app, Some(run), &stale, run_dir, scans::CHUNK_TIMEOUT).await?;
-    Ok(results.into_iter().filter_map(|(host, result)| Some((host, result.err()?.reason))).collect())
+    Ok(results.into_iter().filter_map(|(host, result)| Some((host, result.err()?))).collect())
 }
 
 async fn request(
@@ -384,6 +384,7 @@ async fn request(
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: if rollback { Pin::None } else { policy.pin },
         soak_seconds: if rollback { 0 } else { policy.soak_seconds },
         staging_tests: staging_rule.map(|staging| staging.tests.clone()).unwrap_or_default(),
         workflow: policy.workflow.clone(),

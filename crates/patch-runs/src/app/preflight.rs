@@ -22,7 +22,7 @@ use super::{
     playbooks,
     questions::{self, Asker, Silence},
     scans,
-    transactions::{self, Question},
+    transactions::{self, Pins, Question},
     transition::LogLines,
 };
 use crate::{App, store::runs::RunRow};
@@ -67,7 +67,9 @@ pub(super) async fn ask_hosts(
     let min_disk_free_percent = asking.policy.workflow.min_disk_free_percent;
     // No further question to a host on which nothing can be read.
     for (id, answer) in &answers {
-        if matches!(answer, PreflightAnswer::Refused { .. }) {
+        let Some(target) = targets.get_mut(id) else { continue };
+        target.bootstrap_python = asking.policy.workflow.bootstrap_python && lacks_python(answer);
+        if matches!(answer, PreflightAnswer::Refused { .. }) && !target.bootstrap_python {
             let need = PreflightNeed { transaction: None, min_disk_free_percent };
             excluded.not_ready.insert(id.clone(), answer.failures(&need));
         }
@@ -76,7 +78,8 @@ pub(super) async fn ask_hosts(
     if real > 0 {
         (asking.announce)(scans::longest_scan_seconds(real)).await?;
     }
-    let question = Question { approved: asking.approved, policy: asking.policy };
+    let pins = pins_of(asking.approved);
+    let question = Question { approved: asking.approved, policy: asking.policy, pins: &pins };
     excluded.impossible = transactions::foresee(app, &asker, &question, targets).await?;
     targets.retain(|id, _| !excluded.impossible.contains_key(id));
     for (id, target) in &*targets {
@@ -95,6 +98,34 @@ pub(super) async fn ask_hosts(
     }
     targets.retain(|id, _| !excluded.not_ready.contains_key(id));
     Ok(excluded)
+}
+
+/// Asks hosts again, about what is left of their updates and with only these versions.
+pub(super) async fn ask_pinned(
+    app: &App,
+    asking: &Asking<'_, '_>,
+    pins: &Pins,
+    targets: &mut BTreeMap<CiId, Target>,
+) -> ApiResult<BTreeMap<CiId, String>> {
+    let real = targets.values().filter(|target| target.connection != Connection::Model).count();
+    if real > 0 {
+        (asking.announce)(scans::longest_scan_seconds(real)).await?;
+    }
+    let keys = Keys::load(app, Some(asking.run), keys::ssh_hosts(app, &*targets)).await;
+    let asker = Asker { run: asking.run, run_dir: asking.run_dir, keys: &keys };
+    let question = Question { approved: asking.approved, policy: asking.policy, pins };
+    transactions::foresee(app, &asker, &question, targets).await
+}
+
+/// The versions of an approved plan that pins content.
+fn pins_of(approved: Option<&Plan>) -> Pins {
+    let plan = approved.filter(|plan| !plan.pin.is_none());
+    let targets = plan.into_iter().flat_map(|plan| &plan.targets);
+    targets.map(|(id, target)| (id.clone(), target.owned_pins())).collect()
+}
+
+fn lacks_python(answer: &PreflightAnswer) -> bool {
+    matches!(answer, PreflightAnswer::Refused { check: PreflightCheck::Python, .. })
 }
 
 /// The answers of the real hosts among these targets. If the playbook cannot be started, nothing is known about them.

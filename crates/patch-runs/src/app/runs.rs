@@ -24,7 +24,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{plans, run_parts, system_patch, work::Work};
+use super::{left_out::left_out, plans, run_parts, system_patch, work::Work};
 use super::{
     run_changes,
     transition::{self, Evidence, TransitionError},
@@ -406,9 +406,7 @@ pub(crate) async fn get_run_report(app: &App, id: RunId) -> ApiResult<RunReport>
         })
     });
     let plan = runs::find_plan(&mut conn, id).await?;
-    let targets = plan.into_iter().flat_map(|plan| plan.targets);
-    let left_out = targets.filter(|(_, target)| !target.omitted.is_empty());
-    let left_out = left_out.map(|(host, target)| (host, target.omitted)).collect();
+    let left_out = left_out(plan.as_ref(), &hosts);
     let stages = stages(&changes, row.ended_at);
     let works = [RunState::Snapshotting, RunState::Executing, RunState::Verifying].map(RunState::name);
     let actual = Actual {

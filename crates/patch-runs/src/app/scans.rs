@@ -17,6 +17,7 @@ use chrono::TimeDelta;
 use domain::{
     ids::{CiId, ScanId},
     plan::Target,
+    preflight::PreflightCheck,
     selector::Selector,
 };
 use leases::{Lease, LeasedTable, Wakeups};
@@ -268,11 +269,13 @@ pub(crate) struct Unscanned {
     pub reason: String,
     /// No connection to it could be made.
     pub unreachable: bool,
+    /// Python cannot be started on it.
+    pub lacks_python: bool,
 }
 
 impl Unscanned {
     fn because(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), unreachable: false }
+        Self { reason: reason.into(), unreachable: false, lacks_python: false }
     }
 }
 
@@ -319,7 +322,7 @@ async fn record_contacts(app: &App, scanned: &ScanResults) -> ApiResult<()> {
     let (mut reached, mut unreachable) = (Vec::new(), Vec::new());
     for (host, result) in scanned {
         match result {
-            Err(Unscanned { reason, unreachable: true }) => {
+            Err(Unscanned { reason, unreachable: true, .. }) => {
                 unreachable.push((host.to_string(), reason.clone()))
             }
             Ok(()) | Err(_) => reached.push(host.to_string()),
@@ -425,9 +428,10 @@ pub(super) async fn run_playbook(
             Event::HostResult(result) if !result.ignored => {
                 use ansible::HostStatus::{Failed, Unreachable};
                 if matches!(result.status, Failed | Unreachable) {
+                    let lacks_python = result.failed_check() == Some(PreflightCheck::Python);
                     let reason = result.message.unwrap_or_else(|| format!("`{}` failed", result.task));
                     let unreachable = result.status == Unreachable;
-                    failures.insert(result.host, Unscanned { reason, unreachable });
+                    failures.insert(result.host, Unscanned { reason, unreachable, lacks_python });
                 }
             }
             Event::HostKeyLearned { host, key } => playbooks::pin_host_key(app, &host, &key).await,

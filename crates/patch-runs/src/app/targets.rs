@@ -71,6 +71,7 @@ pub(crate) fn target(ci: Ci, os: String, packaging: Packaging) -> Result<Target,
         reboot_pending: false,
         unverified: None,
         transaction: Default::default(),
+        bootstrap_python: false,
         owner_email,
     })
 }

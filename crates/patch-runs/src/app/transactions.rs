@@ -24,11 +24,16 @@ use crate::App;
 /// Left-out updates that the reason of a host names.
 const MOST_NAMED: usize = 3;
 
+/// The versions to which hosts are limited, by package.
+pub(super) type Pins = BTreeMap<CiId, BTreeMap<String, String>>;
+
 /// About what hosts are asked.
 pub(super) struct Question<'a> {
     /// The plan to which the packages are limited.
     pub approved: Option<&'a Plan>,
     pub policy: &'a Policy,
+    /// The versions to which hosts are limited; a host that is absent is not.
+    pub pins: &'a Pins,
 }
 
 /// Puts the transaction of each target into it and moves what its package manager does not install to the left-out updates.
@@ -45,6 +50,10 @@ pub(super) async fn foresee(
         match target.connection {
             _ if target.updates.is_empty() => {}
             Connection::Model => target.transaction = Foreseen::Model,
+            Connection::Ssh { .. } if target.bootstrap_python => {
+                let reason = "it has no Python yet, so its package manager could not be asked";
+                target.transaction = Foreseen::Unknown { reason: reason.to_owned() };
+            }
             Connection::Ssh { .. } if !question.policy.workflow.update_commands.is_empty() => {
                 target.transaction = Foreseen::OwnCommand;
             }
@@ -62,8 +71,10 @@ pub(super) async fn foresee(
         }
     });
     let allow_removals = question.policy.allow_removals;
-    let variables = |_: &CiId, target: &Target| {
+    let variables = |id: &CiId, target: &Target| {
         let mut variables = Variables::new();
+        variables.set("pm_pinned", json!(question.pins.get(id).cloned().unwrap_or_default()));
+        variables.set("pm_revisions", !question.policy.pin.is_none());
         variables.set("pm_updates", json!(target.versions()));
         variables.set("pm_update_groups", json!(transaction::groups(&target.updates)));
         variables.set("pm_allow_removals", allow_removals);
@@ -151,7 +162,7 @@ fn apply(target: &mut Target, about: &BTreeSet<String>, found: Found, reboots: b
     if target.updates.is_empty() && !reboots { Err(reason) } else { Ok(()) }
 }
 
-fn nothing_left(left_out: &[OmittedUpdate]) -> String {
+pub(super) fn nothing_left(left_out: &[OmittedUpdate]) -> String {
     let named = left_out.iter().take(MOST_NAMED);
     let named: Vec<String> = named.map(|one| format!("`{}` {}", one.package, one.explanation())).collect();
     let more = match left_out.len().saturating_sub(MOST_NAMED) {

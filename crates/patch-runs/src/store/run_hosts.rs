@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api_types::patch::{HostCounts, HostStatus};
 use domain::{
     ids::{CiId, RunId},
+    package::OmittedUpdate,
     plan::WaveKind,
     restart::StaleServices,
     run::HostState,
@@ -42,7 +43,8 @@ pub async fn list_hosts(
 ) -> ApiResult<Vec<HostStatus>> {
     let wave = |index: u32| i32::try_from(index).unwrap_or(NO_WAVE);
     let rows = sqlx::query!(
-        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, stale_services, started_at, ended_at
+        "SELECT ci_id, wave, state, attempts, snapshot_id, error, changed, rebooted, stale_services, left_out,
+             started_at, ended_at
          FROM patch.run_hosts
          WHERE run_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::integer IS NULL OR wave = $3)
              AND ($4::integer IS NULL OR (coalesce(wave, 2147483647), ci_id) > ($4, $5::text))
@@ -73,12 +75,20 @@ pub async fn list_hosts(
                 .transpose()?
                 .unwrap_or_default()
                 .into(),
+            left_out: distinct(serde_json::from_value(row.left_out)?),
             started_at: row.started_at,
             ended_at: row.ended_at,
             steps: Vec::new(),
         });
     }
     Ok(hosts)
+}
+
+/// Each attempt reports them.
+fn distinct(mut left_out: Vec<OmittedUpdate>) -> Vec<OmittedUpdate> {
+    left_out.sort();
+    left_out.dedup();
+    left_out
 }
 
 /// Hosts of a run whose services still ran replaced code when the work on them ended.

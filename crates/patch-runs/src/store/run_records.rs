@@ -6,6 +6,7 @@ use api_types::patch::{ChangedPackage, CloudEvent, LogLine, TestTotals};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{CiId, RunId},
+    package::OmittedUpdate,
     plan::Subject,
     restart::StaleServices,
     run::{Answer, Pending, RunState, TestPhase},
@@ -380,6 +381,8 @@ pub struct HostFacts {
     pub rebooted: bool,
     /// Services that still ran deleted files at the end; `None` if nobody looked.
     pub stale_services: Option<StaleServices>,
+    /// What was left out in addition to the plan.
+    pub left_out: Vec<OmittedUpdate>,
 }
 
 pub async fn update_host_facts(
@@ -392,6 +395,7 @@ pub async fn update_host_facts(
         let known = of_hosts.entry(host).or_default();
         known.changed.extend(more.changed.iter().cloned());
         known.rebooted |= more.rebooted;
+        known.left_out.extend(more.left_out.iter().cloned());
         known.stale_services = more.stale_services.clone().or(known.stale_services.take());
     }
     let hosts: Vec<String> = of_hosts.keys().map(|host| host.to_string()).collect();
@@ -400,18 +404,22 @@ pub async fn update_host_facts(
     let stale =
         of_hosts.values().map(|facts| facts.stale_services.as_ref().map(serde_json::to_value).transpose());
     let stale = stale.collect::<Result<Vec<Option<serde_json::Value>>, _>>()?;
+    let left_out = of_hosts.values().map(|facts| serde_json::to_value(&facts.left_out));
+    let left_out = left_out.collect::<Result<Vec<_>, _>>()?;
     let rebooted: Vec<bool> = of_hosts.values().map(|facts| facts.rebooted).collect();
     // The changes of an interrupted attempt count too: the next attempt finds them done and changes nothing.
     sqlx::query!(
         "UPDATE patch.run_hosts hosts SET changed = hosts.changed || given.changed, rebooted = hosts.rebooted OR given.rebooted,
-             stale_services = coalesce(given.stale_services, hosts.stale_services)
-         FROM unnest($2::text[], $3::jsonb[], $4::boolean[], $5::jsonb[]) AS given (ci_id, changed, rebooted, stale_services)
+             stale_services = coalesce(given.stale_services, hosts.stale_services), left_out = hosts.left_out || given.left_out
+         FROM unnest($2::text[], $3::jsonb[], $4::boolean[], $5::jsonb[], $6::jsonb[])
+             AS given (ci_id, changed, rebooted, stale_services, left_out)
          WHERE hosts.run_id = $1 AND hosts.ci_id = given.ci_id",
         id.0,
         &hosts,
         &changed,
         &rebooted,
         &stale as &[Option<serde_json::Value>],
+        &left_out,
     )
     .execute(conn)
     .await?;

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     ids::CiId,
+    pin::Pin,
     plan::{Gate, Intent, Limits, Plan, ServiceBudget, Target, Wave, WaveKind},
     preflight::PreflightFailure,
     quantity::HostCount,
@@ -68,6 +69,7 @@ pub struct PlanRequest {
     pub not_ready: BTreeMap<CiId, Vec<PreflightFailure>>,
     /// How many selected hosts have nothing to install.
     pub up_to_date: u32,
+    pub pin: Pin,
     pub soak_seconds: u32,
     pub staging_tests: Vec<HostTest>,
     pub workflow: HostWorkflow,
@@ -110,6 +112,7 @@ pub fn host_plan(request: &PlanRequest) -> Plan {
         unscanned: request.unscanned.clone(),
         not_ready: request.not_ready.clone(),
         up_to_date: request.up_to_date,
+        pin: request.pin,
         notes: Vec::new(),
     };
     plan.notes = lint(&plan, &request.graph);

@@ -33,6 +33,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         soak_seconds: 0,
         staging_tests: vec![HostTest { name: "reachable".into(), check: HostCheck::Reachable }],
         workflow: HostWorkflow::default(),
@@ -57,6 +58,7 @@ pub fn target(cluster: &str) -> Target {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     }
 }
 

@@ -297,6 +297,7 @@ prop_compose! {
                 unverified: None,
                 transaction: Default::default(),
                 owner_email: None,
+                bootstrap_python: false,
             })
         }).collect();
         let members = |service: usize| {
@@ -354,6 +355,7 @@ prop_compose! {
                 unscanned: BTreeMap::new(),
                 not_ready: BTreeMap::new(),
                 up_to_date: 0,
+                pin: Default::default(),
                 notes: vec![],
             },
         }

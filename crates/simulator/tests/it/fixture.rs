@@ -48,6 +48,7 @@ pub fn request(strategy: Strategy) -> PlanRequest {
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         soak_seconds: 0,
         staging_tests: vec![],
         workflow: HostWorkflow::default(),
@@ -72,6 +73,7 @@ fn target() -> Target {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     }
 }
 

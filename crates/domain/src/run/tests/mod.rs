@@ -42,6 +42,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     };
     let wave = |name: &str, kind, hosts: &[&str]| Wave {
         name: name.to_owned(),
@@ -83,6 +84,7 @@ fn plan(rollback: Rollback, retries: u32) -> Plan {
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         notes: Vec::new(),
     }
 }

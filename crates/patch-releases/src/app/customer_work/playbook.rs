@@ -183,6 +183,7 @@ fn host(deployer: &Deployer) -> Option<Target> {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     })
 }
 

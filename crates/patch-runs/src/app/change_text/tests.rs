@@ -52,6 +52,7 @@ fn transaction() -> Foreseen {
         removals: vec![removal("old-plugin", None), removal("old-name", Some("new-name"))],
         download_bytes: Some(12_345_678),
         disk_bytes: Some(45_000),
+        ..Transaction::default()
     })
 }
 
@@ -71,6 +72,7 @@ fn plan() -> Plan {
         unverified: None,
         transaction: Default::default(),
         owner_email: None,
+        bootstrap_python: false,
     };
     let jump = JumpHost {
         address: "bastion.example".to_owned(),
@@ -138,6 +140,7 @@ fn plan() -> Plan {
         unscanned: BTreeMap::from([(id("old-1"), "connection refused".to_owned())]),
         not_ready: BTreeMap::new(),
         up_to_date: 4,
+        pin: Default::default(),
         notes: vec![],
     }
 }
@@ -300,4 +303,34 @@ fn owner_reads_about_his_own_hosts_only() {
     assert!(text.contains("1 hosts: db-1") && text.contains("libxml2"), "{text}");
     assert!(!text.contains("web-1") && !text.contains("old-1") && !text.contains("elsewhere"), "{text}");
     assert!(text.contains("!! RUNS AS ROOT"), "{text}");
+}
+
+#[test]
+fn pin_and_the_state_of_repositories_are_stated() {
+    let mut plan = plan();
+    let text = |plan: &Plan| describe(plan, None, "http://platform/patch/runs/1/plan");
+    assert!(!text(&plan).contains("PINNED"));
+    plan.pin = pin::Pin::Pilot;
+    let mut transaction = transaction();
+    if let Foreseen::Resolved(resolved) = &mut transaction {
+        resolved.revisions.insert("fleet-security".to_owned(), "1773129600".to_owned());
+    }
+    plan.targets.get_mut(&id("db-1")).unwrap().transaction = transaction;
+    let text = text(&plan);
+    assert!(text.contains("PINNED: every host installs exactly the versions below"), "{text}");
+    assert!(text.contains("pinned to   fleet-security of 1773129600"), "{text}");
+}
+
+#[test]
+fn installation_of_python_is_stated_as_a_command_that_runs_as_root() {
+    let mut plan = plan();
+    let target = plan.targets.get_mut(&id("db-1")).unwrap();
+    target.bootstrap_python = true;
+    target.updates.clear();
+    let text = describe(&plan, None, "http://platform/patch/runs/1/plan");
+    let line = python_command(Packaging::Dpkg, "debian12");
+    assert!(
+        text.contains(&format!("!! RUNS AS ROOT before anything else, because it has no Python: {line}"))
+    );
+    assert!(text.contains("installs    only Python"), "{text}");
 }

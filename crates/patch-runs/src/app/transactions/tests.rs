@@ -33,6 +33,7 @@ fn target(packages: &[&str]) -> Target {
         unverified: None,
         transaction: Foreseen::NotAsked,
         owner_email: None,
+        bootstrap_python: false,
     }
 }
 

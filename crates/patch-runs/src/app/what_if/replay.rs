@@ -91,6 +91,7 @@ fn request_of(row: &RunRow, plan: &Plan, graph: &Graph, severities: BTreeMap<CiI
         unscanned: BTreeMap::new(),
         not_ready: BTreeMap::new(),
         up_to_date: 0,
+        pin: Default::default(),
         soak_seconds: row.policy.soak_seconds,
         staging_tests: plan.staging_tests.clone(),
         workflow: plan.workflow.clone(),

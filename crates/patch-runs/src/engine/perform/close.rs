@@ -6,20 +6,19 @@ use api_types::access::Outcome;
 use api_types::itsm::{
     ChangeState, Channel, CloseChange, CloseCode, CreateIncident, CreateNotification, Severity, limits,
 };
-use api_types::patch::RunTrigger;
+use api_types::patch::{HostStatus, RunTrigger};
 use domain::{
     ids::CiId,
     package::OmittedUpdate,
     policy::NoticeScope,
     run::{Answer, HostState, Run, Stop},
 };
-use serde_json::Value;
 use service_kit::{ApiError, ApiResult, text_enum::to_text};
 
 use super::{reboots, subjects};
 use crate::engine::Task;
 use crate::{
-    app::{following_runs, itsm_records, transition::Evidence},
+    app::{following_runs, itsm_records, left_out::left_out, transition::Evidence},
     store::run_hosts,
     upstream_error,
 };
@@ -45,7 +44,11 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
         task.loaded.plan.as_deref().map_or((0, 0), |plan| (plan.unscanned.len(), plan.not_ready.len()));
     let is_rollback =
         row.trigger == RunTrigger::Rollback || matches!(machine.stop, Some(Stop::RollBack { .. }));
-    let incomplete = if is_rollback { 0 } else { count_incomplete(task) };
+    let statuses = {
+        let mut conn = app.pool.acquire().await?;
+        run_hosts::list_host_statuses(&mut conn, row.id).await?
+    };
+    let incomplete = if is_rollback { 0 } else { count_incomplete(task, &statuses) };
     let done = if is_rollback { "rolled back" } else { subjects(task).done_text() };
     let why = machine.stop.as_ref().map_or_else(String::new, |stop| format!("; {}", stop.reason()));
     let skipped = hosts().filter(|host| host.state == HostState::Skipped).count();
@@ -79,7 +82,7 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
             "{good} of {} {done} and verified, {bad} failed{left_out}{pending}{why}",
             machine.hosts.len()
         ),
-        evidence: evidence(task).await?,
+        evidence: itsm_records::work_evidence(row, task.loaded.plan.as_deref(), &statuses),
     };
     let closed = match change.state {
         ChangeState::InProgress if request.close_code == Some(CloseCode::Unsuccessful) => {
@@ -102,25 +105,16 @@ async fn close_change(task: &Task<'_>) -> ApiResult<String> {
     Ok(format!("change {id} is {}: {}", to_text(&closed.state)?, request.close_notes))
 }
 
-async fn evidence(task: &Task<'_>) -> ApiResult<Value> {
-    let row = &task.loaded.row;
-    let hosts = {
-        let mut conn = task.app.pool.acquire().await?;
-        run_hosts::list_host_statuses(&mut conn, row.id).await?
-    };
-    Ok(itsm_records::work_evidence(row, task.loaded.plan.as_deref(), &hosts))
-}
-
 /// The hosts that the run could not take into its plan. A dry run leaves nothing behind.
 fn left_behind(task: &Task<'_>) -> Vec<CiId> {
     let plan = task.loaded.plan.as_deref().filter(|_| !task.loaded.row.dry_run);
     plan.into_iter().flat_map(|plan| plan.unscanned.keys().chain(plan.not_ready.keys())).cloned().collect()
 }
 
-/// The hosts on which the plan leaves a selected fix missing.
-fn count_incomplete(task: &Task<'_>) -> usize {
-    let targets = task.loaded.plan.as_deref().into_iter().flat_map(|plan| plan.targets.values());
-    targets.filter(|target| target.omitted.iter().any(OmittedUpdate::stays_missing)).count()
+/// The hosts on which the run leaves a selected fix missing.
+fn count_incomplete(task: &Task<'_>, hosts: &[HostStatus]) -> usize {
+    let left_out = left_out(task.loaded.plan.as_deref(), hosts);
+    left_out.values().filter(|left_out| left_out.iter().any(OmittedUpdate::stays_missing)).count()
 }
 
 /// Opens an incident if a host failed or a fault stopped the run, and notifies the recipients of the policy.

@@ -8,8 +8,10 @@ use ansible::{
 };
 use api_types::patch::{ChangedPackage, HostStepState};
 use domain::{
+    bootstrap::python_command,
     ids::CiId,
-    package::Packaging,
+    package::{OmitCause, OmittedUpdate, Packaging},
+    pin,
     plan::{Plan, Target},
     restart::StaleServices,
     run::{Answer, Event, HostResult, HostState},
@@ -49,6 +51,7 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     for (host, reason) in unreachable {
         fail_untouched(task, host, reason).await?;
     }
+    let (unfinished, untested) = leave_out_failed_tests(task, plan, unfinished).await?;
     if unfinished.is_empty() {
         return Ok((Answer::Patched { unfinished: BTreeMap::new() }, Evidence::default()));
     }
@@ -69,7 +72,16 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
             if let Some((drift, _)) = &drift {
                 versions.extend(drift.accepted_versions(id));
             }
+            let is_left_out =
+                |package: &str| untested.get(id).is_some_and(|left_out| left_out.contains(package));
+            versions.retain(|package, _| !is_left_out(package));
             variables.set("pm_updates", json!(versions));
+            if !plan.pin.is_none() {
+                variables.set("pm_pinned", json!(target.pinned_versions()));
+            }
+            if target.bootstrap_python {
+                variables.set("pm_bootstrap_command", python_command(target.packaging, &target.os));
+            }
             variables.set("pm_removals", json!(target.transaction.removed_names()));
             variables.set("pm_reboot", json!(reboot_of.get(id).copied().unwrap_or(plan.reboot)));
             if let Some(boot_id) = boot_ids.get(id) {
@@ -114,6 +126,42 @@ pub(super) async fn patch(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<
     };
     let rest = unfinished.into_iter().map(|host| (host, result.clone()));
     Ok((Answer::Patched { unfinished: rest.collect() }, Evidence::default()))
+}
+
+/// Leaves out what failed hosts of a pinning plan were to test. Returns the hosts on which something is left to do, and what each
+/// of them leaves out.
+async fn leave_out_failed_tests(
+    task: &Task<'_>,
+    plan: &Plan,
+    mut hosts: BTreeSet<CiId>,
+) -> ApiResult<(BTreeSet<CiId>, BTreeMap<CiId, BTreeSet<String>>)> {
+    let states = &task.loaded.row.machine.hosts;
+    let has_passed = |id: &CiId| states.get(id).is_some_and(|host| host.state == HostState::Succeeded);
+    let failed = |id: &CiId| (id.clone(), pin::test_has_failed(plan, id, has_passed));
+    let untested: BTreeMap<CiId, BTreeSet<String>> =
+        hosts.iter().map(failed).filter(|(_, packages)| !packages.is_empty()).collect();
+    for (id, packages) in &untested {
+        let left_out: Vec<OmittedUpdate> =
+            packages.iter().map(|package| OmittedUpdate::new(package, OmitCause::NotTested)).collect();
+        let text = format!("left out, because no pilot has passed with it: `{}`", named(packages));
+        let facts = HostFacts { left_out, ..HostFacts::default() };
+        let evidence = Evidence {
+            host_facts: vec![(id.clone(), facts)],
+            log: vec![(Some(id.clone()), text)],
+            ..Evidence::default()
+        };
+        task.report(vec![Report { event: None, evidence }]).await?;
+        if plan.targets.get(id).is_some_and(|target| target.updates.len() == packages.len()) {
+            fail_untouched(task, id.clone(), "no pilot has passed with any of its updates".to_owned())
+                .await?;
+            hosts.remove(id);
+        }
+    }
+    Ok((hosts, untested))
+}
+
+fn named(packages: &BTreeSet<String>) -> String {
+    packages.iter().map(String::as_str).collect::<Vec<_>>().join("`, `")
 }
 
 /// Fails a host that was not changed, because it cannot be reached.
@@ -199,6 +247,9 @@ fn host_result(outcome: &HostOutcome, failed_step: Option<WorkflowStep>) -> (Hos
             // A host whose services run replaced code does not have what was installed.
             let state = pending.unwrap_or_else(|| "healthy".to_owned());
             let mut text = format!("{}{rebooted}, {state}", changed_text(&outcome.changed));
+            for newer in left_out_of(outcome) {
+                text.push_str(&format!("; left out: `{}` ({})", newer.package, newer.explanation()));
+            }
             for warning in &outcome.warnings {
                 text.push_str("; warning: ");
                 text.push_str(warning);
@@ -247,7 +298,12 @@ fn facts_of(outcome: &HostOutcome) -> HostFacts {
             .collect(),
         rebooted: outcome.rebooted,
         stale_services: outcome.stale_services.clone(),
+        left_out: left_out_of(outcome).collect(),
     }
+}
+
+fn left_out_of(outcome: &HostOutcome) -> impl Iterator<Item = OmittedUpdate> {
+    outcome.newer.iter().map(|one| OmittedUpdate::newer_than_tested(&one.package, &one.version))
 }
 
 /// One playbook for the whole batch: the mixed one only if the batch has both families.

@@ -1,6 +1,9 @@
 //! Plans again right before the work, and decides whether what was approved still holds.
 
 use domain::{
+    ids::CiId,
+    package::OmitCause,
+    plan::Plan,
     plan_diff::{DriftVerdict, PlanDrift},
     run::Answer,
 };
@@ -13,6 +16,7 @@ use crate::{
         transition::{Evidence, LogLines},
     },
     engine::Task,
+    store::run_records::HostFacts,
 };
 
 pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
@@ -26,7 +30,18 @@ pub(super) async fn replan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let drift = PlanDrift::new(approved, &made.plan, task.loaded.row.policy.drift_tolerance, order);
     let (answer, mut log) = conclude(&drift);
     log.splice(..0, remarks);
-    Ok((answer, Evidence { drift: Some(drift), log, ..Evidence::default() }))
+    let host_facts = newer_uploads(approved, &made.plan);
+    Ok((answer, Evidence { drift: Some(drift), host_facts, log, ..Evidence::default() }))
+}
+
+/// What was uploaded since the approval of a plan that pins content: it waits for a run of its own.
+fn newer_uploads(approved: &Plan, now: &Plan) -> Vec<(CiId, HostFacts)> {
+    let known = now.targets.iter().filter(|(id, _)| approved.targets.contains_key(*id));
+    let newer = known.map(|(id, target)| {
+        let omitted = target.omitted.iter().filter(|one| one.cause == OmitCause::NewerThanTested);
+        (id.clone(), HostFacts { left_out: omitted.cloned().collect(), ..HostFacts::default() })
+    });
+    newer.filter(|(_, facts)| !facts.left_out.is_empty()).collect()
 }
 
 fn conclude(drift: &PlanDrift) -> (Answer, LogLines) {

@@ -7,7 +7,7 @@ import time
 from ansible_collections.datacenteros.patch.plugins.module_utils.locks import patience
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least, newer_than_pinned
 
 PAUSE_SECONDS = 3
 
@@ -32,11 +32,12 @@ class ActionModule(HostAction):
         due = self._due(known.get("pm_packaging"), installed)
         if not due:
             return {"skipped": True, "msg": "every planned version is installed"}
-        order = {"mode": "download", "packages": due, "removals": settings.removals, "suffix": ":download"}
+        order = {"mode": "download", "packages": due, "removals": settings.removals, "pinned": settings.pinned, "suffix": ":download"}
         transaction = self.host.begin_transaction(self.tries, order)
+        newer = newer_than_pinned(transaction, known.get("pm_packaging"), settings.pinned)
         if transaction["state"] != "completed":
-            raise StepFailed(transaction.get("failure") or "the download failed")
-        return {"changed": True, "pm_downloaded": True, "msg": f"the files of {len(due)} packages"}
+            raise StepFailed(transaction.get("failure") or "the download failed", pm_newer=newer)
+        return {"changed": True, "pm_downloaded": True, "pm_newer": newer, "msg": f"the files of {len(due)} packages"}
 
     def _idle_host(self):
         """The host after a timer of its own has ended its work: it may have installed some of the update."""

@@ -30,7 +30,7 @@ class ActionModule(HostAction):
             packages = sorted(verdict["packages"])
             found = self.host.foresee({name: settings.updates[name] for name in packages})
             # The platform decides by what would be removed, or by the refusal; the rest would only make its questions long.
-            kept = {key: found[key] for key in ("state", "reason", "removals") if key in found}
+            kept = {key: found[key] for key in ("state", "reason", "removals", "untested") if key in found}
             answers.append({"packages": packages, **kept})
             transactions.append(found)
         # The transaction of what is kept is the answer to the question about exactly that.

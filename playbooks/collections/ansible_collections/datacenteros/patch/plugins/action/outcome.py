@@ -26,7 +26,11 @@ class ActionModule(HostAction):
             "passed_over": self._passed_over(),
             # Services that still run deleted files; `None` when nobody looked.
             "stale_services": verify.get("pm_stale_services"),
-            "warnings": [reboot["pm_warning"]] if reboot.get("pm_warning") else [],
+            # What the repositories offer in a newer version than the pinned one.
+            "newer": self.registered("download").get("pm_newer") or packages.get("pm_newer") or [],
+            "warnings": [
+                warning for warning in (self.registered("bootstrap").get("pm_warning"), reboot.get("pm_warning")) if warning
+            ],
         }
         if not self.arguments["failed"]:
             return {"pm": outcome}

@@ -19,6 +19,8 @@ class ActionModule(HostAction):
         if state not in ("started", "stopped"):
             raise StepFailed(f"services must be `stopped` or `started`, not `{state}`")
         wanted = state == "started"
+        if not wanted and self._only_installs_python():
+            return {"skipped": True, "msg": "only Python is installed, which needs no downtime"}
         if not wanted and self.settings.driver == "model":
             self._let_sessions_end(names)
         active = self._active()
@@ -28,6 +30,10 @@ class ActionModule(HostAction):
         for name in due:
             self.host.control_service(name, "start" if wanted else "stop")
         return {"changed": bool(due), "msg": f"{state}: {', '.join(due) or 'all already'}"}
+
+    def _only_installs_python(self):
+        settings = self.settings
+        return bool(settings.bootstrap_command) and not settings.updates and settings.reboot != "always"
 
     def _let_sessions_end(self, names):
         """Drains the services of a model guest; a real host has `pm_drain` instead."""

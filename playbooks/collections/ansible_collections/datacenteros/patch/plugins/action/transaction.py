@@ -11,7 +11,7 @@ import time
 from ansible_collections.datacenteros.patch.plugins.action.commands import check_command
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import StepFailed
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host_action import HostAction, installed_versions
-from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least
+from ansible_collections.datacenteros.patch.plugins.plugin_utils.versions import is_at_least, newer_than_pinned
 
 LOCK_TIMEOUT_SECONDS = 120
 
@@ -54,10 +54,13 @@ class ActionModule(HostAction):
             return self._nothing_due(known)
         order = {
             "packages": due, "removals": settings.removals, "selection": settings.selection,
-            "advisories": settings.advisories, "refresh": not self.registered("download").get("pm_downloaded"),
+            "advisories": settings.advisories, "pinned": settings.pinned,
+            "refresh": not self.registered("download").get("pm_downloaded"),
         }
         transaction = self.host.begin_transaction(self.tries, order)
         result = _result(transaction)
+        packaging = self.registered("precheck").get("pm_packaging")
+        result["pm_newer"] = newer_than_pinned(transaction, packaging, settings.pinned)
         missing = self._due() if is_planned else {}
         if missing:
             name, wanted = next(iter(sorted(missing.items())))

@@ -6,12 +6,16 @@ of the controller, a later connection reads the record by its name.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import time
 
 MOST_KEPT = 50
+ENDINGS = (".json", ".log", ".lock", ".reserve")
+# Disk space for the record, so that the end of the work can be recorded on a disk that it has filled.
+RESERVE_BYTES = 256 * 1024
 
 
 class Detached:
@@ -61,14 +65,22 @@ class Detached:
             if known is None or known["state"] == "running":
                 record = {"state": "running", **self.first_record(known or {})}
                 self.store(record)
-                remove_oldest(self.folder, MOST_KEPT, (".json", ".log", ".lock"))
+                reserve(self.base + ".reserve", RESERVE_BYTES)
+                remove_oldest(self.folder, MOST_KEPT, ENDINGS)
                 if os.fork() == 0:
                     self._work_apart(order, record)
         finally:
             os.close(lock)
 
     def store(self, record):
-        write(self.base + ".json", record)
+        try:
+            write(self.base + ".json", record)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not remove(self.base + ".reserve"):
+                raise
+            write(self.base + ".json", record)
+        if record["state"] != "running":
+            remove(self.base + ".reserve")
 
     def _work_apart(self, order, record):
         """Runs in the new process and never returns."""
@@ -119,12 +131,27 @@ def write(path, record):
     os.replace(partial, path)
 
 
+def reserve(path, size):
+    """Takes disk space; without it, the work begins all the same."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        pass
+
+
+def remove(path):
+    """Whether there was a file."""
+    try:
+        os.remove(path)
+        return True
+    except OSError:
+        return False
+
+
 def remove_oldest(folder, kept, endings):
     """Removes all but the newest records of a folder, with the files that belong to them."""
     records = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".json")]
     for path in sorted(records, key=os.path.getmtime)[:-kept]:
         for ending in endings:
-            try:
-                os.remove(path[: -len(".json")] + ending)
-            except OSError:
-                pass
+            remove(path[: -len(".json")] + ending)

@@ -29,7 +29,7 @@ IS_LOST = (kinds.PKG_REMOVE, kinds.PKG_OBSOLETED)
 
 
 def version(package):
-    return re.sub(r"\A0:", "", package.evr)
+    return plain(package.evr)
 
 
 def facts(base):
@@ -80,7 +80,22 @@ def facts(base):
     return found
 
 
+def plain(text):
+    return re.sub(r"\A0:", "", text)
+
+
+def exclude_others(base):
+    # Of a pinned package, the solver sees only the pinned version.
+    pinned = order["pinned"]
+    if pinned:
+        offered = base.sack.query().available().filter(name=sorted(pinned))
+        others = [package for package in offered if version(package) != plain(pinned[package.name])]
+        if others:
+            base.sack.add_excludes(base.sack.query().filter(pkg=others))
+
+
 def checked(base, *arguments, **options):
+    exclude_others(base)
     resolved = resolve(base, *arguments, **options)
     found = facts(base)
     if order["foresee"]:
@@ -93,6 +108,12 @@ def checked(base, *arguments, **options):
     more = sorted(set(lost) - allowed)
     if more:
         raise dnf.exceptions.Error("the transaction would remove {0}, which the plan does not contain".format(", ".join(more)))
+    new = [(one["package"], one["to"]) for one in found["updates"]]
+    new += [(one["package"], one["version"]) for one in found["installs"]]
+    pinned = order["pinned"]
+    others = sorted("{0} {1}".format(*one) for one in new if pinned and plain(pinned.get(one[0], "")) != one[1])
+    if others:
+        raise dnf.exceptions.Error("the transaction would install {0}, which no pilot has tested".format(", ".join(others)))
     return resolved
 
 
@@ -101,9 +122,10 @@ dnf.cli.main.user_main(sys.argv[2:], exit_code=True)
 """
 
 
-def command(python, arguments, removals=(), foresee=False):
-    """`dnf` with these arguments, which may remove these packages, or which only prints its transaction."""
-    order = {"foresee": foresee, "removals": sorted(removals)}
+def command(python, arguments, removals=(), foresee=False, pinned=None):
+    """`dnf` with these arguments, which may remove these packages and install only pinned versions, or which only prints its
+    transaction."""
+    order = {"foresee": foresee, "removals": sorted(removals), "pinned": pinned or {}}
     return [python, "-I", "-c", PROGRAM, json.dumps(order), *arguments]
 
 

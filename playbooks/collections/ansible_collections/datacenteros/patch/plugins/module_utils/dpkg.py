@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
 
+from ansible_collections.datacenteros.patch.plugins.module_utils import pinning
 from ansible_collections.datacenteros.patch.plugins.module_utils.apt_simulation import (
     add_sizes,
     read_simulation,
@@ -21,6 +23,7 @@ KEEP_SETTINGS = ["--force-confdef", "--force-confold"]
 APT = ["apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=60"]
 APT += ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
 HISTORY = "/var/log/apt/history.log"
+LISTS = "/var/lib/apt/lists"
 
 
 class Dpkg:
@@ -128,42 +131,72 @@ class Dpkg:
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Abbrev}\n"])
         return [line.split()[0] for line in out.splitlines() if line.rstrip("\n").endswith("R")]
 
-    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False, pinned=None):
         """The command that brings installed packages to these versions, for every architecture, or only downloads them.
-        Without removals, apt itself refuses to remove anything. It fetches no file that is `cached` anyway."""
+        Without removals, apt itself refuses to remove anything. It fetches no file that is `cached` anyway. With `pinned`, it
+        names the versions of what is changed along with them as well."""
+        along = self._resolve(wanted, pinned)[1] if pinned else {}
         more = [] if removals else ["--no-remove"]
         more += ["--download-only"] if download else []
-        more += ["--allow-downgrades"] if downgrade else ["--only-upgrade"]
-        return [*APT, *self._tagged(tag), *more, "install", "--", *self._specifications(wanted)]
+        more += ["--allow-downgrades"] if downgrade else self._limits(along)
+        return [*APT, *self._tagged(tag), *more, "install", "--", *self._named(wanted, along)]
 
-    def refusal(self, wanted, removals):
-        """Why the update would remove more than these packages; `None` if it does not."""
-        if not removals:
-            return None
-        found = self.foresee(wanted)
-        if found["state"] != "resolved":
-            return found["reason"]
-        more = sorted({one["package"] for one in found["removals"]} - set(removals))
-        return "the transaction would remove {0}, which the plan does not contain".format(", ".join(more)) if more else None
+    def refusal(self, wanted, removals, pinned=None):
+        """Why the update would remove more than these packages, or install other than pinned versions; `None` if it does not."""
+        return pinning.why_not(self.foresee(wanted, pinned), removals) if removals or pinned else None
 
-    def foresee(self, wanted):
+    def foresee(self, wanted, pinned=None):
         """What apt would do to bring installed packages to these versions, or the first words by which it refuses. With the
         options of the update, but it may remove packages, so that they are seen."""
         specifications = self._specifications(wanted)
         absent = set(wanted) - {specification.partition("=")[0].split(":")[0] for specification in specifications}
         if absent:
             return {"state": "refused", "reason": "`{0}` is not installed any more".format(sorted(absent)[0])}
-        command = [*APT, "-s", "-o", "Debug::NoLocking=1", "--only-upgrade", "install", "--", *specifications]
-        code, out, err = self.run(command)
-        if code != 0:
-            return {"state": "refused", "reason": first_words("apt-get -s install", code, out + err)}
-        facts = read_simulation(out)
+        facts = self._resolve(wanted, pinned)[0]
+        if facts["state"] != "resolved":
+            return facts
         new = [(one["package"], one["to"]) for one in facts["updates"]]
         new += [(one["package"], one["version"]) for one in facts["installs"]]
         if new:
             code, out, _err = self.run(["apt-cache", "show", "--", *sorted({"{0}={1}".format(*pair) for pair in new})])
             add_sizes(facts, read_sizes(out) if code == 0 else {}, self._installed_sizes())
-        return {"state": "resolved", **facts}
+        return facts
+
+    def _resolve(self, wanted, pinned):
+        return pinning.resolve(lambda along: self._simulate(wanted, along), pinned)
+
+    def _simulate(self, wanted, along):
+        command = [*APT, "-s", "-o", "Debug::NoLocking=1", *self._limits(along), "install", "--", *self._named(wanted, along)]
+        code, out, err = self.run(command)
+        if code != 0:
+            return {"state": "refused", "reason": first_words("apt-get -s install", code, out + err)}
+        return {"state": "resolved", **read_simulation(out)}
+
+    @staticmethod
+    def _limits(along):
+        # A package that is new and named counts as installed by hand, which would keep it on the host forever.
+        return ["-o", "APT::Get::Mark-Auto=true"] if along else ["--only-upgrade"]
+
+    def _named(self, wanted, along):
+        if not along:
+            return self._specifications(wanted)
+        known = {package["name"] for package in self.installed()}
+        new = ["{0}={1}".format(*one) for one in along.items() if one[0] not in known]
+        return sorted({*self._specifications({**along, **wanted}), *new})
+
+    @staticmethod
+    def revisions():
+        """The date of each archive whose lists the host has, by the name of the list."""
+        found = {}
+        for path in sorted(glob.glob(os.path.join(LISTS, "*Release"))):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    date = re.search(r"(?m)^Date: *(.+)$", file.read(65536))
+            except OSError:
+                continue
+            if date:
+                found[re.sub(r"_(In)?Release\Z", "", os.path.basename(path))] = date.group(1).strip()
+        return found
 
     def _installed_sizes(self):
         _code, out, _err = self.run(["dpkg-query", "-W", "-f", "${Package} ${Installed-Size}\n"])

@@ -36,6 +36,15 @@ def checked_packages(packages):
     return packages
 
 
+def checked_pins(packages):
+    """The same, where a package that is new may be named with its architecture."""
+    checked_packages({str(name).partition(":")[0]: version for name, version in packages.items()})
+    for name in packages:
+        if not PACKAGE.match(str(name).replace(":", "-", 1)):
+            raise ValueError("`{0}` is not a valid package".format(name))
+    return {str(name): str(version) for name, version in packages.items()}
+
+
 def package_system(run):
     """The system of this host; `None` when it has none. `run` takes an argument list and returns code, output, errors."""
     fields = os_release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ try:
 except ImportError:  # Some distributions package it separately.
     sqlite3 = None
 
-from ansible_collections.datacenteros.patch.plugins.module_utils import dnf_transaction
+from ansible_collections.datacenteros.patch.plugins.module_utils import dnf_transaction, pinning
 from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
 
 FIELDS = "%{NAME}|%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}|%{ARCH}|%{SOURCERPM}|%{INSTALLTIME}|%{VENDOR}"
@@ -150,19 +151,23 @@ class Rpm:
             self.run([self.dnf, "-y", "-q", "remove", "--duplicates"])
         return "completed what an interrupted rpm had left", self.database_problem()
 
-    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False, pinned=None):
         """The command that brings installed packages to these versions, for every architecture, or only downloads them. It
-        removes, or replaces by their successors, only these packages. With `cached` it needs no network."""
+        removes, or replaces by their successors, only these packages, and installs no other than pinned versions. With `cached`
+        it needs no network."""
         options = ["-y", "-q", self._tagged(tag), *(["--downloadonly"] if download else []), *(["-C"] if cached else [])]
         arguments = [*options, "downgrade" if downgrade else "install", *_operands(self._specifications(wanted))]
         python = None if downgrade else self._python()
-        return [self.dnf, *arguments] if python is None else dnf_transaction.command(python, arguments, removals)
+        if python is None:
+            return [self.dnf, *arguments]
+        return dnf_transaction.command(python, arguments, removals, pinned=pinned)
 
-    def refusal(self, _wanted, _removals):
-        """The command of `exact` refuses by itself."""
-        return None
+    def refusal(self, _wanted, _removals, pinned=None):
+        """The command of `exact` refuses by itself, if it is dnf 4."""
+        is_limited = not pinned or self._python() is not None
+        return None if is_limited else "`{0}` is not dnf 4, which can be limited to pinned versions".format(self.dnf)
 
-    def foresee(self, wanted):
+    def foresee(self, wanted, pinned=None):
         """What dnf would do to bring installed packages to these versions, or the first words by which it refuses."""
         specifications = self._specifications(wanted)
         installed = {package["name"] for package in self.installed()}
@@ -172,7 +177,7 @@ class Rpm:
         python = self._python()
         if python is None:
             return {"state": "unknown", "reason": "`{0}` is not dnf 4, which can be asked for its transaction".format(self.dnf)}
-        command = dnf_transaction.command(python, ["-y", "-q", "install", *_operands(specifications)], foresee=True)
+        command = dnf_transaction.command(python, ["-y", "-q", "install", *_operands(specifications)], foresee=True, pinned=pinned)
         code, out, err = self.run(command)
         if code == dnf_transaction.NO_DNF:
             return {"state": "unknown", "reason": err.strip()[:250]}
@@ -180,7 +185,11 @@ class Rpm:
             return {"state": "refused", "reason": first_words("{0} install".format(self.dnf), code, err or out)}
         # dnf says nothing when there is nothing to do.
         facts = dnf_transaction.printed(out) or {"updates": [], "installs": [], "removals": []}
-        return {"state": "resolved", **facts}
+        return pinning.checked({"state": "resolved", **facts}, pinned)
+
+    def revisions(self):
+        """The revision of each repository whose lists the host has."""
+        return revisions_of(os.path.join(self.DOWNLOADS, "*", "repodata", "repomd.xml"), r"-[0-9a-f]{16}\Z")
 
     def _python(self):
         """The Python of dnf 4; `None` for another tool."""
@@ -243,6 +252,16 @@ class Rpm:
     def updated_since(self, booted_at, packages):
         """Core packages that were installed after the boot."""
         return sorted({package["name"] for package in packages if package["name"] in CORE and package["installed_at"] > booted_at})
+
+
+def revisions_of(pattern, suffix):
+    """The revision that each of these files names, by the name of the repository's folder without the suffix."""
+    found = {}
+    for path in sorted(glob.glob(pattern)):
+        revision = re.search(r"<revision>\s*([^<\s]+)", "\n".join(_lines(path)))
+        if revision:
+            found[re.sub(suffix, "", os.path.basename(os.path.dirname(os.path.dirname(path))))] = revision.group(1)
+    return found
 
 
 def _operands(names):

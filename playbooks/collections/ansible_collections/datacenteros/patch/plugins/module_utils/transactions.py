@@ -82,7 +82,7 @@ class Work:
         if self.record["before"] is None:
             self.record["before"] = versions(self.system.installed())
         if self.order["mode"] == "download":
-            return self._refresh() or self._download()
+            return self._refresh() or self._note_newer() or self._download()
         self._phase("repairing")
         self.record["repaired"], problem = self.system.repair()
         if problem:
@@ -91,13 +91,13 @@ class Work:
             return None
         if self.order["mode"] == "commands":
             return self._run_commands()
-        failure = self._refresh() if self.order.get("refresh", True) else None
+        failure = (self._refresh() or self._note_newer()) if self.order.get("refresh", True) else None
         if failure:
             return failure
         self._phase("installing")
         command, reason = self._command()
         if command is not None and self._is_planned():
-            reason = self.system.refusal(self.order["packages"], self.order["removals"])
+            reason = self.system.refusal(self.order["packages"], self.order["removals"], self._pinned())
         if reason or command is None:
             return reason
         # What the package manager's history says about an interrupted attempt; only for operators.
@@ -113,9 +113,27 @@ class Work:
         if not self.order["packages"]:
             return None
         self._phase("downloading")
-        order = self.order
-        command = self.system.exact(order["packages"], self.transaction.name, removals=order["removals"], download=True)
+        order, pinned = self.order, self._pinned()
+        reason = self.system.refusal(order["packages"], order["removals"], pinned) if pinned else None
+        if reason:
+            return reason
+        command = self.system.exact(
+            order["packages"], self.transaction.name, removals=order["removals"], download=True, pinned=pinned,
+        )
         return self._run_command(command)
+
+    def _pinned(self):
+        # An order that an earlier version of the platform stored has none.
+        return self.order.get("pinned") or None
+
+    def _note_newer(self):
+        """Notes the versions on offer that are not the pinned ones; never a failure."""
+        pinned = self._pinned()
+        if pinned:
+            packages = [package for package in self.system.installed() if package["name"] in pinned]
+            if self.system.describe(packages) is None:
+                offered = {package["name"]: package["candidate"] for package in packages if package["candidate"]}
+                self.record["newer"] = [{"package": name, "version": offered[name]} for name in sorted(offered)]
 
     def _run_commands(self):
         """The site's own update. What it changes shows in the packages before and after it."""
@@ -154,7 +172,10 @@ class Work:
             if not order["packages"]:
                 return None, None
             cached = not order.get("refresh", True)
-            return self.system.exact(order["packages"], self.transaction.name, removals=order["removals"], cached=cached), None
+            command = self.system.exact(
+                order["packages"], self.transaction.name, removals=order["removals"], cached=cached, pinned=self._pinned(),
+            )
+            return command, None
         return self.system.selected(order["selection"], order["advisories"], self.transaction.name)
 
     def _is_planned(self):
@@ -186,7 +207,15 @@ class Work:
         return done.returncode, out, err
 
     def run_logged(self, argv):
-        print("$", " ".join(argv), flush=True)
+        log("$ " + " ".join(argv))
         code, out, err = self._run(argv)
-        print(out + err, flush=True)
+        log(out + err)
         return code, out, err
+
+
+def log(text):
+    """A full disk costs the log, and not the result."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        pass

@@ -7,10 +7,12 @@ import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 
+from ansible_collections.datacenteros.patch.plugins.module_utils import pinning
 from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
-from ansible_collections.datacenteros.patch.plugins.module_utils.rpm import Rpm
+from ansible_collections.datacenteros.patch.plugins.module_utils.rpm import Rpm, revisions_of
 
 LOCKS = "/etc/zypp/locks"
+RAW_LISTS = "/var/cache/zypp/raw/*/repodata/repomd.xml"
 ZYPPER = ["zypper", "--non-interactive"]
 # The workflow refreshes the lists; a question is answered from the lists as last fetched.
 CACHED = [*ZYPPER, "--no-refresh"]
@@ -112,26 +114,41 @@ class Zypper(Rpm):
         """zypper allows several versions only of packages that may have them."""
         return []
 
-    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False):
+    def exact(self, wanted, tag, downgrade=False, removals=(), download=False, cached=False, pinned=None):
         """The command that brings installed packages to these versions, for every architecture, or only downloads them. What was
-        downloaded is used by itself."""
+        downloaded is used by itself. With `pinned`, it names the versions of what is changed along with them as well."""
+        along = self._resolve(wanted, pinned)[1] if pinned else {}
         more = [*(["--oldpackage"] if downgrade else []), *(["--download-only"] if download else [])]
-        return [*CACHED, *_tagged(tag), *_install(more), "--", *self._specifications(wanted)]
+        return [*CACHED, *_tagged(tag), *_install(more), "--", *self._named(wanted, along)]
 
-    def refusal(self, wanted, removals):
-        """Why the update would remove more than these packages; `None` if it does not."""
-        found = self.foresee(wanted)
-        if found["state"] != "resolved":
-            return found["reason"]
-        more = sorted({one["package"] for one in found["removals"]} - set(removals))
-        return "the transaction would remove {0}, which the plan does not contain".format(", ".join(more)) if more else None
+    def refusal(self, wanted, removals, pinned=None):
+        """Why the update would remove more than these packages, or install other than pinned versions; `None` if it does not."""
+        return pinning.why_not(self.foresee(wanted, pinned), removals)
 
-    def foresee(self, wanted):
+    def foresee(self, wanted, pinned=None):
         """What zypper would do to bring installed packages to these versions, or the first words by which it refuses."""
         absent = sorted(set(wanted) - {package["name"] for package in self.installed()})
         if absent:
             return {"state": "refused", "reason": "`{0}` is not installed any more".format(absent[0])}
-        tree, problem = self._ask(*_install(["--dry-run"]), "--", *self._specifications(wanted), accepted=self.DONE)
+        return self._resolve(wanted, pinned)[0]
+
+    def _resolve(self, wanted, pinned):
+        return pinning.resolve(lambda along: self._simulate(wanted, along), pinned)
+
+    def _named(self, wanted, along):
+        if not along:
+            return self._specifications(wanted)
+        known = {package["name"] for package in self.installed()}
+        new = ["{0}={1}".format(*one) for one in along.items() if one[0] not in known]
+        return sorted({*self._specifications({**along, **wanted}), *new})
+
+    @staticmethod
+    def revisions():
+        """The revision of each repository whose lists the host has."""
+        return revisions_of(RAW_LISTS, r"\Z")
+
+    def _simulate(self, wanted, along):
+        tree, problem = self._ask(*_install(["--dry-run"]), "--", *self._named(wanted, along), accepted=self.DONE)
         if problem:
             return {"state": "refused", "reason": problem}
         summary = tree.find("install-summary")

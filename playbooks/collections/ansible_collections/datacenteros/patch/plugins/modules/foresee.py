@@ -14,6 +14,14 @@ options:
     description: Names of installed packages and the versions to bring them to.
     type: dict
     required: true
+  pinned:
+    description: The only versions that may be installed, by package, with or along with I(packages). Empty for any.
+    type: dict
+    default: {}
+  revisions:
+    description: Whether to report the state of the repositories as well.
+    type: bool
+    default: false
 author:
   - Patch Manager
 """
@@ -26,7 +34,8 @@ RETURN = r"""
 foreseen:
   description:
     - C(state) is C(resolved) with C(updates), C(installs), C(removals), C(download_bytes) and C(disk_bytes);
-      C(refused) or C(unknown) with the first words of the package manager in C(reason).
+      C(refused) or C(unknown) with the first words of the package manager in C(reason); C(untested) with the versions that are not
+      pinned in C(untested).
   type: dict
   returned: success
 """
@@ -35,12 +44,20 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
     checked_packages,
+    checked_pins,
     package_system,
 )
 
 
 def main():
-    module = AnsibleModule(argument_spec={"packages": {"type": "dict", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "dict", "required": True},
+            "pinned": {"type": "dict", "default": {}},
+            "revisions": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
     module.run_command_environ_update = ENVIRONMENT
     system = package_system(module.run_command)
     missing = "dpkg or rpm" if system is None else system.missing_tool()
@@ -48,9 +65,13 @@ def main():
         module.fail_json(msg="the host has no {0}, so nothing can be installed on it".format(missing))
     try:
         packages = checked_packages(module.params["packages"])
+        pinned = checked_pins(module.params["pinned"])
     except ValueError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, foreseen=system.foresee(packages))
+    foreseen = system.foresee(packages, pinned)
+    if module.params["revisions"] and foreseen["state"] == "resolved":
+        foreseen["revisions"] = system.revisions()
+    module.exit_json(changed=False, foreseen=foreseen)
 
 
 if __name__ == "__main__":

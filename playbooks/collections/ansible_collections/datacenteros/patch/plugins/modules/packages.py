@@ -45,6 +45,10 @@ options:
     type: list
     elements: str
     default: []
+  pinned:
+    description: The only versions that an upgrade to I(packages) or its download may install, by package. Empty for any.
+    type: dict
+    default: {}
   undo:
     description: Names of earlier transactions, oldest first, whose changes a downgrade reverts.
     type: list
@@ -103,6 +107,7 @@ from ansible_collections.datacenteros.patch.plugins.module_utils.owners import S
 from ansible_collections.datacenteros.patch.plugins.module_utils.package_system import (
     ENVIRONMENT,
     checked_packages,
+    checked_pins,
     package_system,
 )
 from ansible_collections.datacenteros.patch.plugins.module_utils.transactions import Transaction
@@ -121,6 +126,7 @@ def main():
             "refresh": {"type": "bool", "default": True},
             "packages": {"type": "dict", "default": {}},
             "removals": {"type": "list", "elements": "str", "default": []},
+            "pinned": {"type": "dict", "default": {}},
             "undo": {"type": "list", "elements": "str", "default": []},
             "selection": {"type": "str", "choices": ["planned", "security", "advisories", "all"], "default": "planned"},
             "advisories": {"type": "list", "elements": "str", "default": []},
@@ -165,6 +171,7 @@ def begin(module, transaction, parameters):
     transaction.begin({
         "mode": parameters["mode"], "packages": packages, "selection": parameters["selection"],
         "advisories": parameters["advisories"], "removals": parameters["removals"], "refresh": parameters["refresh"],
+        "pinned": checked_pins(parameters["pinned"]),
         "commands": [[str(word) for word in argv] for argv in parameters["commands"]],
         "timeout_seconds": parameters["timeout_seconds"],
     })

@@ -22,6 +22,12 @@ VARIABLES = {
     "pm_updates": (dict, {}),
     # Packages that the update may remove, because the approved plan contains their removal.
     "pm_removals": (list, []),
+    # The only versions that may be installed with or along with pm_updates, by package; empty for any.
+    "pm_pinned": (dict, {}),
+    # Whether a question about a transaction also asks for the state of the repositories.
+    "pm_revisions": (bool, False),
+    # The line that a shell runs as root before anything else on a host without Python; empty: nothing is installed.
+    "pm_bootstrap_command": (str, ""),
     # The names of pm_updates in lists of those that belong together, and whether the policy allows to remove other packages.
     "pm_update_groups": (list, []),
     "pm_allow_removals": (bool, False),

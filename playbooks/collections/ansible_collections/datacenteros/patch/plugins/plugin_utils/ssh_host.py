@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.datacenteros.patch.plugins.module_utils.first_words import first_words
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.errors import HostUnreachable, StepFailed, Superseded
 from ansible_collections.datacenteros.patch.plugins.plugin_utils.host import Host
 
@@ -103,18 +104,31 @@ class SshHost(Host):
 
     def foresee(self, packages):
         """What the package manager would do to bring these packages to these versions; changes nothing."""
-        return self._module("datacenteros.patch.foresee", {"packages": packages})["foreseen"]
+        arguments = {"packages": packages, "pinned": self.settings.pinned, "revisions": self.settings.revisions}
+        return self._module("datacenteros.patch.foresee", arguments)["foreseen"]
 
     def preflight(self, packages, refresh):
         """What decides whether the host is ready for an update of these packages."""
         return self._module("datacenteros.patch.preflight", {"packages": packages, "refresh": refresh})["facts"]
 
-    def reboot(self, boot_id):
-        """Returns when the host is back: Ansible's own action sends the reboot and waits."""
+    def run_raw(self, line, failure):
+        """Runs a line of the platform's own in the shell of the host, which needs no Python. Never a text of a user."""
+        result = self._action("ansible.builtin.raw", {"_raw_params": line})
+        if result.get("unreachable"):
+            raise HostUnreachable(str(result.get("msg", "no answer over SSH")))
+        code = result.get("rc")
+        if code is None:
+            raise StepFailed(f"{failure}: {result.get('msg')}")
+        if code != 0:
+            output = f"{result.get('stdout') or ''}\n{result.get('stderr') or ''}"
+            raise StepFailed(f"{failure}: {first_words(shown([line]), code, output, LONGEST_SAID)}", pm_code=code)
+
+    def _action(self, name, arguments):
+        """The result of one of Ansible's own actions."""
         task = self.action._task.copy()
-        task.args = {"reboot_timeout": int(self.settings.reboot_timeout_seconds)}
-        result = self.action._shared_loader_obj.action_loader.get(
-            "ansible.builtin.reboot",
+        task.args = arguments
+        return self.action._shared_loader_obj.action_loader.get(
+            name,
             task=task,
             connection=self.action._connection,
             play_context=self.action._play_context,
@@ -122,6 +136,10 @@ class SshHost(Host):
             templar=self.action._templar,
             shared_loader_obj=self.action._shared_loader_obj,
         ).run(task_vars=self.task_vars)
+
+    def reboot(self, boot_id):
+        """Returns when the host is back: Ansible's own action sends the reboot and waits."""
+        result = self._action("ansible.builtin.reboot", {"reboot_timeout": int(self.settings.reboot_timeout_seconds)})
         if result.get("failed") and self.try_inspect() is None:
             raise HostUnreachable(f"{self.settings.reboot_timeout_seconds:g} s after the reboot began")
         if result.get("failed"):
@@ -236,7 +254,10 @@ def _failure(name, result, task_vars):
         return StepFailed(reason, pm_check="sudo", **facts)
     # A module that ran has an answer of its own; a shell that finds no interpreter ends with one of these.
     if result.get("rc") in (126, 127) and "module_stdout" in result or "interpreter" in text:
-        reason = f"Python cannot be started on the host; install it, or set the attribute `python` of the host: {text}"
+        reason = (
+            "missing: Python cannot be started on the host; install it, set the attribute `python` of the host, or let its policy"
+            f" install it with `workflow.bootstrap_python`: {text}"
+        )
         return StepFailed(reason, pm_check="python", **facts)
     return StepFailed(text, **facts)
 

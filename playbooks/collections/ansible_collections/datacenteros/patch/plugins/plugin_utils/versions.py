@@ -17,6 +17,12 @@ def is_at_least(packaging, installed, wanted):
     return installed is not None and compare(packaging, installed, wanted) >= 0
 
 
+def newer_than_pinned(transaction, packaging, pinned):
+    """What the repositories of the host offer in a newer version than the pinned one."""
+    offered = transaction.get("newer") or []
+    return [one for one in offered if one["package"] in pinned and compare(packaging, one["version"], pinned[one["package"]]) > 0]
+
+
 def _sign(left, right):
     return (left > right) - (left < right)
 
