@@ -47,7 +47,7 @@ pub(crate) async fn take_callback(
         .map_err(|error| ApiError::malformed(format!("the callback is not valid: {error}")))?;
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    // Who is not known learns nothing about deployments: the answer is the same without one.
+    // A stranger learns nothing about deployments: the answer is the same without one.
     let expected = store::find_callback(&mut transaction, id).await?.ok_or_else(|| {
         let reason = "no signature fits the message and the secret that is expected";
         ApiError::new(problem_types::BAD_SIGNATURE, reason)

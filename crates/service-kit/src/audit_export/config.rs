@@ -20,7 +20,7 @@ pub struct AuditExportConfig {
     pub audit_key_file: Option<PathBuf>,
 
     /// File to which the end of the audit chain is appended, one line of JSON each time. On a disk of another machine, if it is to
-    /// prove something against who controls this one. With several replicas of a service, whichever is next writes its own file.
+    /// prove something about this one. With several replicas of a service, the one that is next writes to its own file.
     #[arg(long, env = "AUDIT_EXPORT_FILE")]
     pub audit_export_file: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The end of a chain with its signature. Who has the public key checks it without any secret.
+//! The end of a chain with its signature. The public key checks it; no secret is needed.
 
 use std::{fmt, path::Path, str::FromStr, sync::Arc};
 

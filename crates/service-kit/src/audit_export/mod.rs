@@ -1,5 +1,5 @@
-//! The end of each audit chain leaves the platform on a schedule, signed: whoever removes the newest records from the database, or
-//! writes them again, cannot remove what a file, a receiver or a syslog server elsewhere has got.
+//! The end of each audit chain leaves the platform on a schedule, signed: the newest records can be removed from a database, or
+//! written again, but not from a file, a receiver or a syslog server elsewhere.
 //!
 //! An end is recorded before it is sent, with its signature and its id, and sent again until the destination has it. One replica at
 //! a time exports to a destination.
