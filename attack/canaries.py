@@ -83,7 +83,7 @@ class Scene:
     def __init__(self, tools: Tools, report: Report, folder: Path, hooks: Webhooks) -> None:
         self.tools, self.report, self.folder, self.hooks = tools, report, folder, hooks
         self.marker = f"marker{fresh(6)}"
-        self.smtp, self.webhook = fresh(), fresh()
+        self.smtp, self.webhook = fresh(), ""
         self.in_url, self.imported, self.vault_token = fresh(), fresh(), fresh()
         self.vault: Vault | None = None
 
@@ -100,8 +100,6 @@ class Scene:
             "RUST_LOG": "debug",
             "SMTP_URL": f"smtp://desk@127.0.0.1:{mails.port}",
             "SMTP_PASSWORD_FILE": self.file("smtp-password", self.smtp),
-            "WEBHOOK_SECRET_FILE": self.file("webhook-secret", self.webhook),
-            "PATCH_WEBHOOK_SECRET_FILE": self.file("deployer-secret", self.webhook),
             "ALLOW_WEBHOOK_TO": allowed,
             "PATCH_ALLOW_OUTBOUND_TO": ",".join(outbound),
         }
@@ -133,6 +131,8 @@ class Scene:
         olivia.post("cmdb", "/cmdb/cis", ci).expect(201)
         self.import_inventory(platform)
         hook = f"http://127.0.0.1:{self.hooks.port}/hook?key={self.in_url}"
+        issued = platform.admin().post("itsm", "/access/webhooks", {"url": hook}).expect(201)
+        self.webhook = issued["secret"].removeprefix("whsec_")
         policy = {
             "id": "attack",
             "name": self.marker,
@@ -253,6 +253,8 @@ class Scene:
             Secret("token of the administrator", (data / "admin-token").read_text().strip(), ("file data/admin-token",)),
             Secret("token of the services", (data / "service-token").read_text().strip(), ("file data/service-token",)),
             Secret("key of approval links", (data / "approval-key").read_text().strip(), ("file data/approval-key",)),
+            Secret("key of webhooks", (data / "webhook-key").read_text().strip(), ("file data/webhook-key",)),
+            Secret("key of audit chains", (data / "audit-key").read_text().strip(), ("file data/audit-key",)),
             Secret("approval link", link, ("mail to the approver",)),
             Secret("secret of webhooks", self.webhook),
             Secret("password of the mail server", self.smtp),

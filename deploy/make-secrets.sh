@@ -29,3 +29,5 @@ make database-url "postgres://patch:$(cat "$folder/database-password")@postgres:
 make service-token "pm_$(random)"
 make admin-token "pm_$(random)"
 make approval-key "$(random)"
+make webhook-key "$(random)"
+make audit-key "$(random)"

@@ -1,8 +1,11 @@
 //! Tokens, people, proposals and the audit log, the same at every service.
 
-use api_types::access::{
-    ApproverInfo, AuditCheck, AuditRecord, Confirmed, CreateToken, IssuedToken, Me, Outcome, Person,
-    Proposal, PutPerson, Token,
+use api_types::{
+    access::{
+        ApproverInfo, AuditCheck, AuditExport, AuditHash, AuditRecord, Confirmed, CreateToken, IssuedToken,
+        Me, Outcome, Person, Proposal, PutPerson, Token,
+    },
+    webhooks::{CreateWebhookReceiver, IssuedWebhookSecret, RotateWebhookSecret, WebhookReceiver},
 };
 use uuid::Uuid;
 
@@ -76,11 +79,48 @@ impl AccessClient {
         self.0.post(&format!("/access/proposals/{id}/reject"), &()).await
     }
 
+    /// In the order of their registration, up to `most`.
+    pub async fn list_webhooks(&self, most: usize) -> Result<Vec<WebhookReceiver>, ClientError> {
+        self.0.get_all("/access/webhooks", &[], most).await
+    }
+
+    /// Registers a receiver; its secret is in this answer only.
+    pub async fn create_webhook(
+        &self,
+        request: &CreateWebhookReceiver,
+    ) -> Result<IssuedWebhookSecret, ClientError> {
+        self.0.post("/access/webhooks", request).await
+    }
+
+    /// Replaces the secret of a receiver; the new one is in this answer only.
+    pub async fn rotate_webhook(
+        &self,
+        id: Uuid,
+        request: &RotateWebhookSecret,
+    ) -> Result<IssuedWebhookSecret, ClientError> {
+        self.0.post(&format!("/access/webhooks/{id}/rotate"), request).await
+    }
+
+    pub async fn delete_webhook(&self, id: Uuid) -> Result<(), ClientError> {
+        self.0.delete(&format!("/access/webhooks/{id}")).await
+    }
+
     /// Checks the audit log of the service against its chain, from after this position on.
     pub async fn check_audit(&self, after: i64, limit: Option<u32>) -> Result<AuditCheck, ClientError> {
         let mut filter = vec![("after", after.to_string())];
         filter.extend(limit.map(|limit| ("limit", limit.to_string())));
         self.0.get("/access/audit/check", &filter).await
+    }
+
+    /// The hashes at up to 100 positions of the chain; those that the chain does not have are left out.
+    pub async fn list_audit_hashes(&self, positions: &[i64]) -> Result<Vec<AuditHash>, ClientError> {
+        let positions: Vec<String> = positions.iter().map(i64::to_string).collect();
+        self.0.get("/access/audit/hashes", &[("positions", positions.join(","))]).await
+    }
+
+    /// Where the ends of the chain go, and what became of the last one.
+    pub async fn list_audit_exports(&self) -> Result<Vec<AuditExport>, ClientError> {
+        self.0.get("/access/audit/exports", &[]).await
     }
 
     /// Newest first, up to `most`; `filter` takes `object`.

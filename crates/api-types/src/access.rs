@@ -338,6 +338,39 @@ pub struct AuditFault {
     pub reason: String,
 }
 
+/// The hash at a position of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditHash {
+    pub position: i64,
+    /// In hexadecimal.
+    pub hash: String,
+}
+
+/// Where a service exports the end of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditDestination {
+    File,
+    Webhook,
+    Syslog,
+}
+
+/// A destination of the ends of a chain, and what became of the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditExport {
+    pub service: String,
+    pub destination: AuditDestination,
+    /// The Ed25519 key that checks the signatures, in base64. Note it outside of the platform.
+    pub public_key: String,
+    /// When an end was exported last; `null` if none was yet.
+    pub exported_at: Option<DateTime<Utc>>,
+    /// Its position.
+    pub position: Option<i64>,
+    /// Attempts to export the end that is due; 0 if none has failed.
+    pub attempts: i32,
+    pub last_error: Option<String>,
+}
+
 /// Whether the text is a plain e-mail address, without a name or comment.
 pub fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };

@@ -444,6 +444,9 @@ pub struct CreateNotification {
     pub body: String,
     #[serde(default)]
     pub dedupe_key: Option<String>,
+    /// The customer that a webhook is for: a receiver has a secret for each customer. `null` for messages that belong to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CiId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -466,6 +469,9 @@ pub struct Notification {
     pub body: String,
     #[serde(default)]
     pub dedupe_key: Option<String>,
+    /// The customer that a webhook is for.
+    #[serde(default)]
+    pub customer: Option<CiId>,
     pub state: DeliveryState,
     pub attempts: i32,
     pub next_attempt_at: Option<DateTime<Utc>>,

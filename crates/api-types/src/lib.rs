@@ -12,6 +12,7 @@ pub mod problem_types;
 pub mod rights;
 pub mod sim;
 pub mod sim_customers;
+pub mod webhooks;
 
 /// Rules for text, for crates that know nothing of the product.
 pub use domain::text;

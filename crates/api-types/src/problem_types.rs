@@ -39,7 +39,7 @@ problem_types! {
     UNAUTHENTICATED = 401, "unauthenticated", "unauthenticated",
         "The request has no token, or the token is unknown, revoked or expired. Send a valid token as `Authorization: Bearer pm_...`.";
     BAD_SIGNATURE = 401, "bad-signature", "bad signature",
-        "The body of a callback is not signed with the webhook secret. Check that both sides use the same secret.";
+        "A callback is not signed by the receiver that it is expected from, or its timestamp is more than 5 minutes off. Check the secret, the deployment and the clock.";
     FORBIDDEN = 403, "forbidden", "forbidden",
         "The caller is known but may not do this: a role is missing, or the caller requested, opened or edited what is to be approved.";
     NO_LABORATORY = 403, "no-laboratory", "not a laboratory",
@@ -132,6 +132,12 @@ problem_types! {
         "The time in which the release can be rolled back for this customer is over.";
     DEPLOYMENT_ENDED = 409, "deployment-ended", "deployment has ended",
         "The deployment has already ended, and the callback reports something else.";
+    CALLBACK_LATE = 409, "callback-late", "callback is late",
+        "The deadline of the callback has passed, so that the deployment counts as failed. Its request named the deadline.";
+    NO_WEBHOOK_KEY = 409, "no-webhook-key", "no key of webhooks",
+        "The service has no key from which it could derive the secret. Start it with `--webhook-key-file`.";
+    REPLAYED_MESSAGE = 409, "replayed-message", "replayed message",
+        "A message with this `webhook-id` was accepted before. Send it no more; a new report needs a new id.";
     VM_EXISTS = 409, "vm-exists", "VM exists",
         "A VM with this id already exists.";
     DRIVER_MISSING = 409, "driver-missing", "driver is missing",

@@ -23,15 +23,6 @@ pub struct Settings {
     #[arg(long, env = "MAIL_FROM", default_value = "Patch Manager <patch-manager@localhost>")]
     pub mail_from: String,
 
-    /// File with the secret that signs webhooks, 16 bytes or more. Without it, webhooks fail with that reason: none is
-    /// sent unsigned.
-    #[arg(long, env = "WEBHOOK_SECRET_FILE")]
-    pub webhook_secret_file: Option<PathBuf>,
-
-    /// Name of the secret, sent to the receiver, so that the secret can be changed without a gap.
-    #[arg(long, env = "WEBHOOK_SECRET_ID", default_value = "primary")]
-    pub webhook_secret_id: String,
-
     /// Receivers that webhooks may reach although they are on a private network or an unusual port: `host` or
     /// `host:port`, comma-separated.
     #[arg(long, env = "ALLOW_WEBHOOK_TO", value_delimiter = ',')]
@@ -63,8 +54,6 @@ impl Default for Settings {
             smtp_url: None,
             smtp_password_file: None,
             mail_from: "Patch Manager <patch-manager@localhost>".to_owned(),
-            webhook_secret_file: None,
-            webhook_secret_id: "primary".to_owned(),
             allow_webhook_to: Vec::new(),
             approval_key_file: None,
             approval_link_hours: 72,

@@ -76,7 +76,7 @@ impl Service for PatchManager {
         )?;
         let compliance = patch_compliance::App::new(context, settings.compliance)?;
         let (sim_engine_url, receivers) = (&settings.runs.sim_engine_url, compliance.outbound.clone());
-        let outside = Arc::new(Outside::new(context, sim_engine_url, receivers, settings.releases)?);
+        let outside = Arc::new(Outside::new(context, sim_engine_url, receivers, settings.releases));
         let runs = patch_runs::App::new(context, compliance.clone(), settings.runs).await?;
         let releases = patch_releases::App::new(&runs, &outside);
         patch_compliance::start(&compliance);

@@ -8,8 +8,4 @@ pub struct Settings {
     /// Folder of the programs and playbooks that release policies may use as checks; they run as this service.
     #[arg(long, env = "PATCH_RELEASE_CHECKS")]
     pub release_checks: Option<PathBuf>,
-
-    /// File with the secret that signs webhooks to deployers and their callbacks; 16 bytes or more.
-    #[arg(long, env = "PATCH_WEBHOOK_SECRET_FILE")]
-    pub webhook_secret_file: Option<PathBuf>,
 }

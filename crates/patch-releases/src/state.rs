@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use api_client::{RetryRule, sim_customers::SimCustomersClient};
-use secrecy::{ExposeSecret, SecretString};
-use service_kit::{Clock, outbound::Receivers, server::Context};
+use secrecy::ExposeSecret;
+use service_kit::{
+    Clock,
+    outbound::Receivers,
+    server::Context,
+    webhooks::{Sender, WebhookKey},
+};
 use sqlx::PgPool;
 
 use crate::settings::Settings;
@@ -25,7 +29,7 @@ pub struct Outside {
     pub(crate) sim_customers: SimCustomersClient,
     /// The addresses that are allowed.
     pub(crate) receivers: Arc<Receivers>,
-    pub(crate) webhook_secret: Option<SecretString>,
+    pub(crate) webhook_key: WebhookKey,
 }
 
 impl App {
@@ -36,6 +40,12 @@ impl App {
             clock: runs.clock.clone(),
             outside: outside.clone(),
         }
+    }
+
+    /// Sends webhooks to deployers and checks.
+    pub(crate) fn webhooks(&self) -> Sender {
+        let Outside { webhook_key, receivers, .. } = &*self.outside;
+        Sender::new(self.pool.clone(), self.clock.clone(), webhook_key.clone(), receivers.clone())
     }
 
     /// The same with the connections of `runs`.
@@ -50,26 +60,14 @@ impl Outside {
         sim_engine_url: &str,
         receivers: Arc<Receivers>,
         settings: Settings,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let token = context.service_token.expose_secret();
-        Ok(Self {
+        Self {
             // A health check is one request: a hidden retry would hide a failure.
             sim_customers: SimCustomersClient::new(sim_engine_url, token).with_retry(RetryRule::NONE),
             receivers,
-            webhook_secret: webhook_secret(&settings)?,
+            webhook_key: context.webhook_key.clone(),
             settings,
-        })
+        }
     }
-}
-
-fn webhook_secret(settings: &Settings) -> anyhow::Result<Option<SecretString>> {
-    let Some(file) = &settings.webhook_secret_file else { return Ok(None) };
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read the webhook secret file `{}`", file.display()))?;
-    anyhow::ensure!(
-        text.trim().len() >= 16,
-        "the secret in `{}` is too short; it needs 16 bytes or more",
-        file.display()
-    );
-    Ok(Some(SecretString::from(text.trim())))
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api_types::access::{AuditCheck, AuditFault};
+use api_types::access::{AuditCheck, AuditFault, AuditHash};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
@@ -165,6 +165,33 @@ async fn find_end(conn: &mut PgConnection, service: &str) -> sqlx::Result<Option
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| End { position: row.position, hash: hash_of(&row.hash) }))
+}
+
+/// Position and hash of the last seal; `None` without one.
+pub(crate) async fn find_end_of(
+    conn: &mut PgConnection,
+    service: &str,
+) -> sqlx::Result<Option<(i64, [u8; 32])>> {
+    Ok(find_end(conn, service).await?.map(|end| (end.position, end.hash)))
+}
+
+/// The hashes at those of these positions that the chain has, in their order.
+pub(crate) async fn list_hashes(
+    conn: &mut PgConnection,
+    service: &str,
+    positions: &[i64],
+) -> sqlx::Result<Vec<AuditHash>> {
+    let rows = sqlx::query!(
+        "SELECT position, hash FROM platform.audit_seals WHERE service = $1 AND position = ANY($2) ORDER BY position",
+        service,
+        positions
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AuditHash { position: row.position, hash: hex::encode(row.hash) })
+        .collect())
 }
 
 /// Positions from `first` on; the records wait no longer.

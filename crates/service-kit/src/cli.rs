@@ -17,12 +17,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access,
+    audit_export::AuditExports,
     clock::Clock,
     config::{DatabaseConfig, ServeConfig},
     connections::raise_file_limit,
     database,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
+    webhooks::WebhookKey,
 };
 
 #[derive(Debug, Parser)]
@@ -129,6 +131,8 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
         request_pool: pools.requests,
         clock: Clock::system(),
         service_token: read_token(&config.service_token_file)?,
+        webhook_key: WebhookKey::from_file(config.webhooks.webhook_key_file.as_deref())?,
+        audit_exports: AuditExports::new(&config.audit_export)?,
         limits: config.limits,
         shutdown: stop_signal()?,
         tasks: TaskTracker::new(),

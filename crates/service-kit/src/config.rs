@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 
-use crate::{limits::Limits, telemetry::LogFormat};
+use crate::{audit_export::AuditExportConfig, limits::Limits, telemetry::LogFormat, webhooks::WebhookConfig};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
@@ -36,6 +36,12 @@ pub struct ServeConfig {
     /// File with the token for requests to the other services.
     #[arg(long, env = "SERVICE_TOKEN_FILE")]
     pub service_token_file: PathBuf,
+
+    #[command(flatten)]
+    pub webhooks: WebhookConfig,
+
+    #[command(flatten)]
+    pub audit_export: AuditExportConfig,
 
     #[command(flatten)]
     pub limits: Limits,

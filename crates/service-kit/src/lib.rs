@@ -6,6 +6,7 @@ pub mod access;
 mod answer_headers;
 pub mod audit;
 mod audit_chain;
+pub mod audit_export;
 pub mod auth;
 pub mod cli;
 pub mod clock;
@@ -37,6 +38,7 @@ pub mod server;
 pub mod session;
 pub mod telemetry;
 pub mod text_enum;
+pub mod webhooks;
 mod wrong_field;
 
 pub use api_types::problem_types;

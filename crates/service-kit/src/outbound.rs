@@ -54,7 +54,7 @@ pub enum Unresolved {
 }
 
 /// The check, and the receivers that an operator exempted from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Receivers {
     allowed: Vec<(String, Option<u16>)>,
     /// `{host}` or `{host}:port`: the managed hosts themselves.
@@ -202,7 +202,7 @@ impl Resolve for Checked {
 }
 
 /// Stricter than browsers: what must be repaired to be a URL is refused.
-fn parse(text: &str) -> Result<Url, Refusal> {
+pub(crate) fn parse(text: &str) -> Result<Url, Refusal> {
     let lower = text.to_ascii_lowercase();
     let rest =
         lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).ok_or(Refusal::NoUrl)?;

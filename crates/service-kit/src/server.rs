@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     access, answer_headers, audit_chain,
+    audit_export::{self, AuditExports},
     auth::{self, Caller},
     clock::Clock,
     conditional, connections,
@@ -40,6 +41,7 @@ use crate::{
     problem,
     rights::{self, Rights},
     telemetry,
+    webhooks::WebhookKey,
 };
 
 pub use crate::problem::RequestId;
@@ -65,6 +67,10 @@ pub struct Context {
     pub clock: Clock,
     /// For requests to the other services.
     pub service_token: SecretString,
+    /// For secrets of webhooks.
+    pub webhook_key: WebhookKey,
+    /// Where the end of the audit chain goes.
+    pub audit_exports: AuditExports,
     /// What one client may take of the service.
     pub limits: Limits,
     /// Cancelled when the process must stop.
@@ -129,6 +135,8 @@ pub fn router<S: Service>(
     let access_state = access::AccessState {
         pool: context.request_pool.clone(),
         clock: context.clock.clone(),
+        webhook_key: context.webhook_key.clone(),
+        exports: context.audit_exports.clone(),
         routes: own.clone(),
     };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();
@@ -272,6 +280,7 @@ pub async fn serve<S: Service>(
     let dependencies = S::dependencies(&settings);
     let state = S::start(&context, settings).await?;
     context.tasks.spawn(audit_chain::run(context.pool.clone(), S::NAME, context.shutdown.clone()));
+    context.tasks.spawn(audit_export::run(context.clone(), S::NAME, context.shutdown.clone()));
     let app = router::<S>(&context, state, dependencies);
     let address = listener.local_addr()?;
     tracing::info!(service = S::NAME, %address, "{} is listening", S::NAME);

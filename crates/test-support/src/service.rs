@@ -5,12 +5,14 @@ use std::time::Duration;
 use api_types::access::{PutPerson, Role};
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::{
     Clock, Limits, access,
+    audit_export::AuditExports,
     database::{self, Pools},
     people::{self, Written},
     server::{self, Context, Service},
+    webhooks::WebhookKey,
 };
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -40,7 +42,18 @@ impl TestService {
     /// Starts `S` on a free port with these limits.
     pub async fn start_limited<S: Service>(url: &str, settings: S::Settings, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Self::start_whole::<S>(url, settings, listener, Clock::system(), limits).await
+        Self::start_whole::<S>(url, settings, listener, Clock::system(), (limits, AuditExports::default()))
+            .await
+    }
+
+    /// Starts `S` on a free port; it exports the end of its audit chain.
+    pub async fn start_exporting<S: Service>(
+        url: &str,
+        settings: S::Settings,
+        exports: AuditExports,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_whole::<S>(url, settings, listener, Clock::system(), (Limits::default(), exports)).await
     }
 
     /// Starts `S` on this listener and clock.
@@ -50,7 +63,8 @@ impl TestService {
         listener: TcpListener,
         clock: Clock,
     ) -> Self {
-        Self::start_whole::<S>(url, settings, listener, clock, Limits::default()).await
+        Self::start_whole::<S>(url, settings, listener, clock, (Limits::default(), AuditExports::default()))
+            .await
     }
 
     async fn start_whole<S: Service>(
@@ -58,7 +72,7 @@ impl TestService {
         settings: S::Settings,
         listener: TcpListener,
         clock: Clock,
-        limits: Limits,
+        (limits, audit_exports): (Limits, AuditExports),
     ) -> Self {
         service_kit::raise_file_limit();
         let Pools { work: pool, requests: request_pool } =
@@ -70,6 +84,8 @@ impl TestService {
             request_pool: request_pool.clone(),
             clock: clock.clone(),
             service_token: SecretString::from(service_token.clone()),
+            webhook_key: WebhookKey::new(b"a key of webhooks for tests only").expect("a key"),
+            audit_exports,
             limits,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -122,6 +138,13 @@ impl TestService {
         let person = PutPerson { emails: vec![email.to_owned()], roles: roles.to_vec() };
         let written = Written { by: "ada", confirmed_by: Some("alan"), at: self.clock.now() };
         people::put_person(&mut connection, subject, &person, written).await.expect("a person");
+    }
+
+    /// Registers a receiver of webhooks and returns its secret.
+    pub async fn register_webhook(&self, url: &str, customer: Option<&str>) -> String {
+        let request = json!({ "url": url, "customer": customer });
+        let issued = self.admin().await.post("/access/webhooks", &request).await.expect(201);
+        issued["secret"].as_str().expect("a secret").to_owned()
     }
 
     pub async fn viewer(&self) -> Http {

@@ -53,6 +53,8 @@ pub(super) const ACCESS: &[Right] = &[
     right(Get, "/access/approvers", READ),
     right(Get, "/access/audit", AUDIT),
     right(Get, "/access/audit/check", AUDIT),
+    right(Get, "/access/audit/exports", AUDIT),
+    right(Get, "/access/audit/hashes", AUDIT),
     right(Get, "/access/me", READ),
     right(Get, "/access/people", READ),
     right(Put, "/access/people/{subject}", ADMIN),
@@ -66,6 +68,10 @@ pub(super) const ACCESS: &[Right] = &[
     right(Post, "/access/tokens/rotate", ROTATE),
     right(Post, "/access/tokens", ADMIN),
     right(Delete, "/access/tokens/{id}", ADMIN),
+    right(Get, "/access/webhooks", READ),
+    right(Post, "/access/webhooks", ADMIN),
+    right(Delete, "/access/webhooks/{id}", ADMIN),
+    right(Post, "/access/webhooks/{id}/rotate", ADMIN),
 ];
 
 const PATCH_MANAGER: &[Right] = &[

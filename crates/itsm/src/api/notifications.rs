@@ -36,8 +36,8 @@ pub async fn list_notifications(
 }
 
 /// Queue an e-mail or a webhook; 200 with the existing one if its `dedupe_key` is known. Delivery is at least once:
-/// receivers recognise a duplicate by the notification's id. Webhooks are CloudEvents, signed in
-/// `X-Signature: a=sha256&id=<secret id>&s=<HMAC of the body in hexadecimal>`.
+/// receivers recognise a duplicate by the notification's id. Webhooks are CloudEvents, signed as the Standard Webhooks specification
+/// says, with the secret of the receiver that is registered at this address for this customer.
 #[utoipa::path(post, path = "/itsm/notifications", tag = "notifications", request_body = CreateNotification,
     responses((status = 201, body = Notification), (status = 200, body = Notification), (status = "4XX", body = Problem)))]
 pub async fn create_notification(

@@ -31,16 +31,6 @@ pub enum Undelivered {
     Never(String),
 }
 
-impl From<service_kit::outbound::Unresolved> for Undelivered {
-    fn from(unresolved: service_kit::outbound::Unresolved) -> Self {
-        use service_kit::outbound::Unresolved;
-        match unresolved {
-            Unresolved::Never(reason) => Self::Never(reason),
-            Unresolved::Later(reason) => Self::Later(reason),
-        }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error("the lease does not hold")]
@@ -75,7 +65,7 @@ impl DeliveryWorker {
             clock: context.clock.clone(),
             first_retry: settings.first_retry(),
             mailer: Arc::new(Mailer::new(settings)?),
-            webhooks: Arc::new(Webhooks::new(settings, receivers)?),
+            webhooks: Arc::new(Webhooks::new(context, settings, receivers)?),
             links,
             public_url: settings.checked_public_url()?.into(),
         })

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use api_types::itsm::{Channel, CreateNotification, DeliveryState, Notification};
+use api_types::{
+    access::CiId,
+    itsm::{Channel, CreateNotification, DeliveryState, Notification},
+};
 use chrono::{DateTime, Utc};
 use leases::LeasedTable;
 use serde::Deserialize;
@@ -29,6 +32,7 @@ struct NotificationRow {
     subject: String,
     body: String,
     dedupe_key: Option<String>,
+    customer: Option<String>,
     state: String,
     attempts: i32,
     next_attempt_at: Option<DateTime<Utc>>,
@@ -48,6 +52,11 @@ impl TryFrom<NotificationRow> for Notification {
             subject: row.subject,
             body: row.body,
             dedupe_key: row.dedupe_key,
+            customer: row
+                .customer
+                .map(CiId::try_from)
+                .transpose()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             state: from_text(row.state)?,
             attempts: row.attempts,
             next_attempt_at: row.next_attempt_at,
@@ -72,9 +81,9 @@ pub async fn insert_notification(
     let row = sqlx::query_as!(
         NotificationRow,
         "INSERT INTO itsm.notifications (id, channel, recipient, subject, body, dedupe_key, next_attempt_at, created_at,
-             approval_link)
-         VALUES ($1, $2, $3, $4, $5, $6, now(), $7, $8) ON CONFLICT (dedupe_key) DO NOTHING
-         RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+             approval_link, customer)
+         VALUES ($1, $2, $3, $4, $5, $6, now(), $7, $8, $9) ON CONFLICT (dedupe_key) DO NOTHING
+         RETURNING id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         Uuid::now_v7(),
         to_text(&request.channel)?,
@@ -84,6 +93,7 @@ pub async fn insert_notification(
         request.dedupe_key,
         now,
         approval_link,
+        request.customer.as_ref().map(CiId::as_str),
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -96,7 +106,7 @@ pub async fn insert_notification(
 pub async fn find_notification(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
         NotificationRow,
-        "SELECT id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+        "SELECT id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at
          FROM itsm.notifications WHERE id = $1",
         id
@@ -112,7 +122,7 @@ pub async fn find_notification_by_dedupe_key(
 ) -> sqlx::Result<Option<Notification>> {
     let row = sqlx::query_as!(
         NotificationRow,
-        "SELECT id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+        "SELECT id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at
          FROM itsm.notifications WHERE dedupe_key = $1",
         dedupe_key
@@ -145,7 +155,7 @@ pub async fn list_notifications(
 ) -> sqlx::Result<Vec<Notification>> {
     let rows = sqlx::query_as!(
         NotificationRow,
-        "SELECT id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+        "SELECT id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at
          FROM itsm.notifications
          WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR channel = $3)
@@ -169,7 +179,7 @@ pub async fn restart_notification(conn: &mut PgConnection, id: Uuid) -> sqlx::Re
         NotificationRow,
         "UPDATE itsm.notifications SET state = 'pending', attempts = 0, next_attempt_at = now(), delivered_at = NULL
          WHERE id = $1
-         RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+         RETURNING id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         id
     )
@@ -184,7 +194,7 @@ pub async fn begin_attempt(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<No
     sqlx::query_as!(
         NotificationRow,
         "UPDATE itsm.notifications SET attempts = attempts + 1 WHERE id = $1
-         RETURNING id, channel, recipient, subject, body, dedupe_key, state, attempts, next_attempt_at, last_error,
+         RETURNING id, channel, recipient, subject, body, dedupe_key, customer, state, attempts, next_attempt_at, last_error,
              created_at, delivered_at",
         id
     )

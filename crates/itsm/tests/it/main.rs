@@ -7,6 +7,7 @@ mod receiver;
 
 mod approve_page;
 mod approvers;
+mod audit_exports;
 mod bad_input;
 mod changes;
 mod conflicts;
@@ -20,3 +21,4 @@ mod receivers_guard;
 mod reviews;
 mod smtp_server;
 mod transitions;
+mod webhooks;

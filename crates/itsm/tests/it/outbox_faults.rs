@@ -18,8 +18,9 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_deliveries_are_tried_again_until_they_succeed() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (settings, _secret) = settings(&mailbox, &receiver);
+    let settings = settings(&mailbox, &receiver);
     let lab = Lab::with(settings).await;
+    lab.service.register_webhook(&receiver.url(), None).await;
     mailbox.refuse_next(&["451 try later", "421 busy"]);
     receiver.answer_next(&[500, 302, 404].map(Reply::AtOnce));
     let (mail, hook) = (queue(&lab, &email("x")).await, queue(&lab, &webhook(&receiver)).await);
@@ -35,8 +36,9 @@ async fn failed_deliveries_are_tried_again_until_they_succeed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_is_given_up_after_eight_attempts_and_can_be_sent_again() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (settings, _secret) = settings(&mailbox, &receiver);
+    let settings = settings(&mailbox, &receiver);
     let lab = Lab::with(settings).await;
+    lab.service.register_webhook(&receiver.url(), None).await;
     receiver.answer_next(&[503; 8].map(Reply::AtOnce));
     let path = queue(&lab, &webhook(&receiver)).await;
     let failed = eventually(&lab.operator, &path, |one| one["state"] == "failed").await;
@@ -60,8 +62,9 @@ async fn delivery_is_given_up_after_eight_attempts_and_can_be_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_retry_can_mend_fails_at_once() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (with_both, _secret) = settings(&mailbox, &receiver);
+    let with_both = settings(&mailbox, &receiver);
     let lab = Lab::with(with_both).await;
+    lab.service.register_webhook(&receiver.url(), None).await;
     mailbox.refuse_next(&["550 no such person"]);
     receiver.answer_next(&[Reply::AtOnce(410)]);
     for body in [email("x"), webhook(&receiver)] {
@@ -72,10 +75,9 @@ async fn what_no_retry_can_mend_fails_at_once() {
 
     let neither = Settings { allow_webhook_to: vec![receiver.address.clone()], ..Settings::default() };
     let lab = Lab::with(neither).await;
-    for (body, wanted) in [
-        (email("x"), "no mail server is configured"),
-        (webhook(&receiver), "no webhook secret is configured"),
-    ] {
+    for (body, wanted) in
+        [(email("x"), "no mail server is configured"), (webhook(&receiver), "no receiver is registered")]
+    {
         let path = queue(&lab, &body).await;
         let failed = eventually(&lab.operator, &path, |one| one["state"] == "failed").await;
         assert!(failed["last_error"].as_str().unwrap().contains(wanted), "{failed}");
@@ -85,12 +87,13 @@ async fn what_no_retry_can_mend_fails_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unreachable_receiver_leaves_no_address_in_the_error() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (mut settings, _secret) = settings(&mailbox, &receiver);
+    let mut settings = settings(&mailbox, &receiver);
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     settings.allow_webhook_to.push(closed.to_string());
     settings.first_retry_ms = 600_000;
     let lab = Lab::with(settings).await;
     let url = format!("http://{closed}/path-secret?token=query-secret");
+    lab.service.register_webhook(&url, None).await;
     let path = queue(&lab, &crate::lab::with(webhook(&receiver), &[("recipient", json!(url))])).await;
     let waiting = eventually(&lab.operator, &path, |one| one["last_error"].is_string()).await;
     assert_eq!(waiting["state"], "pending");
@@ -108,8 +111,9 @@ async fn hand_over(lab: &Lab, id: Uuid, worker: Uuid) {
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_whose_lease_was_lost_is_made_again_under_the_same_id() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (settings, _secret) = settings(&mailbox, &receiver);
+    let settings = settings(&mailbox, &receiver);
     let lab = Lab::with(settings).await;
+    lab.service.register_webhook(&receiver.url(), None).await;
     let other = Uuid::now_v7();
     let register =
         "INSERT INTO leases.workers (id, name, lease_until) VALUES ($1, 'other', now() + interval '1 hour')";
@@ -139,12 +143,13 @@ async fn delivery_whose_lease_was_lost_is_made_again_under_the_same_id() {
     assert_eq!(delivered["attempts"], 2);
     let received = receiver.wait_for(2).await;
     assert_eq!(received[0].event()["id"], received[1].event()["id"]);
+    assert_eq!(received[0].headers["webhook-id"], received[1].headers["webhook-id"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attempt_that_killed_its_process_counts_and_is_taken_up_by_the_next() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (settings, _secret) = settings(&mailbox, &receiver);
+    let settings = settings(&mailbox, &receiver);
     let database = TestDatabase::create().await;
     // A row as a killed process leaves it: counted, owned by nobody alive.
     TestService::start::<Itsm>(database.url(), Settings::default()).await.stop().await;
@@ -169,7 +174,7 @@ async fn attempt_that_killed_its_process_counts_and_is_taken_up_by_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_the_outbox_and_deliver_each_notification_once() {
     let (mailbox, receiver) = (Mailbox::open().await, Receiver::open().await);
-    let (settings, _secret) = settings(&mailbox, &receiver);
+    let settings = settings(&mailbox, &receiver);
     let database = TestDatabase::create().await;
     let one = TestService::start::<Itsm>(database.url(), settings.clone()).await;
     let two = TestService::start::<Itsm>(database.url(), settings).await;

@@ -2,6 +2,7 @@
 //!
 //! Skipped with a message if `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
+mod callbacks;
 mod clocks;
 mod comparison;
 mod console;

@@ -17,9 +17,6 @@ pub use test_support::ansible_playbook;
 use test_support::{Desk, Http, TestDatabase, TestService};
 use tokio::net::TcpListener;
 
-/// The secret with which deployers and their callbacks sign.
-pub const WEBHOOK_SECRET: &str = "a secret for tests only";
-
 pub struct Platform {
     pub database: Option<TestDatabase>,
     pub database_url: String,
@@ -147,8 +144,6 @@ impl Platform {
 
     /// One more patch-manager on the same database.
     pub async fn another_patch(&self, listener: TcpListener) -> TestService {
-        let secret = self.work_dir.path().join("webhook-secret");
-        std::fs::write(&secret, WEBHOOK_SECRET).unwrap();
         let settings = patch_manager::Settings {
             compliance: patch_compliance::Settings {
                 cmdb_url: url(self.addresses.cmdb),
@@ -168,10 +163,7 @@ impl Platform {
                 public_url: url(self.addresses.patch),
                 ..patch_runs::Settings::default()
             },
-            releases: patch_releases::Settings {
-                webhook_secret_file: Some(secret),
-                ..patch_releases::Settings::default()
-            },
+            releases: patch_releases::Settings::default(),
         };
         TestService::start_on::<PatchManager>(&self.database_url, settings, listener, self.clock.clone())
             .await

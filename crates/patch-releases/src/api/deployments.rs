@@ -41,10 +41,13 @@ async fn list_deployments(
     deployments::list_deployments(&app, params.customer.as_ref(), params.version, &page).await.map(Json)
 }
 
-/// Report the progress or the result of a deployment as its deployer: `{"deployment_id", "state", ...}`, signed in `X-Signature`
-/// like the request it received. A repeated report changes nothing.
+/// Report the progress or the result of a deployment as its deployer: `{"deployment_id", "state", ...}`, signed as the Standard
+/// Webhooks specification says with the secret of the request that it received, until `callback_deadline`. An id is accepted once; a
+/// repeated report changes nothing.
 #[utoipa::path(post, path = "/patch/callbacks/deployments", tag = "releases",
-    params(("X-Signature" = String, Header, description = "a=sha256&s=<HMAC of the body in hexadecimal>")),
+    params(("webhook-id" = String, Header, description = "id of this message, at most 256 visible characters"),
+        ("webhook-timestamp" = i64, Header, description = "seconds since 1970, at most 5 minutes off"),
+        ("webhook-signature" = String, Header, description = "v1,<HMAC-SHA256 over id.timestamp.body in base64>")),
     request_body(content = DeploymentCallback, content_type = "application/json"),
     responses((status = 200, body = CustomerDeployment), (status = "4XX", body = Problem)), security(()))]
 async fn take_callback(
@@ -52,6 +55,5 @@ async fn take_callback(
     headers: HeaderMap,
     body: Bytes,
 ) -> ApiResult<Json<CustomerDeployment>> {
-    let signature = headers.get("x-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    deployments::take_callback(&app, signature, &body).await.map(Json)
+    deployments::take_callback(&app, &headers, &body).await.map(Json)
 }

@@ -4,16 +4,17 @@ use api_types::{
     page::Page,
     patch::{CustomerDeployment, DeploymentCallback, DeploymentState},
 };
+use axum::http::HeaderMap;
 use domain::{ids::CiId, release::Version};
 use serde::Deserialize;
 use service_kit::{
     ApiError, ApiResult, Caller, audit,
     page::{PageRequest, page},
     problem_types,
+    webhooks::accept_callback,
 };
 use uuid::Uuid;
 
-use super::signed_requests::is_signed;
 use crate::{App, SERVICE, store::deployments as store};
 
 pub(crate) async fn list_deployments(
@@ -35,23 +36,34 @@ struct SignedCallback {
     callback: DeploymentCallback,
 }
 
-/// Records what a deployer reports. A repeated report, or one after the end, changes nothing.
-pub(crate) async fn take_callback(app: &App, signature: &str, body: &[u8]) -> ApiResult<CustomerDeployment> {
-    let secret = app.outside.webhook_secret.as_ref();
-    if !secret.is_some_and(|secret| is_signed(secret, body, signature)) {
-        let reason = "the body is not signed with the webhook secret";
-        return Err(ApiError::new(problem_types::BAD_SIGNATURE, reason));
-    }
+/// Records what a deployer reports, if it is the one that was asked, in time. A repeated report, or one after the end, changes
+/// nothing.
+pub(crate) async fn take_callback(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> ApiResult<CustomerDeployment> {
     let SignedCallback { deployment_id: id, callback } = serde_json::from_slice(body)
         .map_err(|error| ApiError::malformed(format!("the callback is not valid: {error}")))?;
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    // A stranger learns nothing about deployments: the answer is the same without one.
+    let expected = store::find_callback(&mut transaction, id).await?.ok_or_else(|| {
+        let reason = "no signature fits the message and the secret that is expected";
+        ApiError::new(problem_types::BAD_SIGNATURE, reason)
+    })?;
+    let key = &app.outside.webhook_key;
+    accept_callback(&mut transaction, key, expected.receiver, (headers, body), now).await?;
+    if now > expected.deadline {
+        let reason = format!("the deadline of deployment `{id}` was {}", expected.deadline);
+        return Err(ApiError::new(problem_types::CALLBACK_LATE, reason));
+    }
     if matches!(callback.state, DeploymentState::Requested | DeploymentState::Unknown) {
         return Err(ApiError::invalid("/state", "must be `running`, `succeeded` or `failed`"));
     }
     if callback.progress_percent.is_some_and(|percent| !(0..=100).contains(&percent)) {
         return Err(ApiError::invalid("/progress_percent", "must be 0 to 100"));
     }
-    let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
     let before = store::find_deployment(&mut transaction, id).await?;
     let before = before.ok_or_else(|| ApiError::not_found(format!("deployment `{id}`")))?;
     let is_recorded = store::update_deployment(

@@ -14,6 +14,6 @@ mod notices;
 pub(crate) mod release_config;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
-mod signed_requests;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod webhooks;

@@ -27,6 +27,7 @@ pub(crate) async fn send(
             subject: subject.chars().take(200).collect(),
             body: body.to_owned(),
             dedupe_key: Some(format!("release:{run}:{kind}:{customer}:{contact}")),
+            customer: Some(customer.clone()),
         };
         match app.runs.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),

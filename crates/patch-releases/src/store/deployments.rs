@@ -157,6 +157,36 @@ pub async fn find_latest_forward(
     .transpose()
 }
 
+/// Who reports the result of a deployment, and until when.
+pub struct Callback {
+    pub receiver: Uuid,
+    pub deadline: DateTime<Utc>,
+}
+
+/// Records who may report the result, before the deployer is called.
+pub async fn expect_callback(conn: &mut PgConnection, id: Uuid, callback: &Callback) -> ApiResult<()> {
+    sqlx::query!(
+        "UPDATE patch.deployments SET callback_receiver = $2, callback_deadline = $3 WHERE id = $1",
+        id,
+        callback.receiver,
+        callback.deadline
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// `None` if there is no such deployment, or nobody was asked to report its result.
+pub async fn find_callback(conn: &mut PgConnection, id: Uuid) -> ApiResult<Option<Callback>> {
+    let row =
+        sqlx::query!("SELECT callback_receiver, callback_deadline FROM patch.deployments WHERE id = $1", id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(row.and_then(|row| {
+        Some(Callback { receiver: row.callback_receiver?, deadline: row.callback_deadline? })
+    }))
+}
+
 /// Records what a deployer reports. `false` if the deployment has already ended: later reports change nothing.
 pub async fn update_deployment(
     conn: &mut PgConnection,

@@ -139,6 +139,7 @@ async fn forward_due(app: &App) -> ApiResult<()> {
             subject: notice.subject.clone(),
             body: notice.body.clone(),
             dedupe_key: Some(notice.key.clone()),
+            customer: None,
         };
         match app.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),

@@ -1,8 +1,11 @@
+use std::path::PathBuf;
+
 use api_types::{
     access::{CiId, ProposalState, Role, Subject},
     rights::SERVICES,
 };
 use clap::{Args, Subcommand};
+use service_kit::audit_export::PublicKey;
 use uuid::Uuid;
 
 use super::{Most, parse_name};
@@ -106,13 +109,23 @@ pub struct AuditArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Check the audit log of each service against its chain of hashes. Note the printed positions and hashes elsewhere: `--head`
+    /// Check the audit log of each service against its chain of hashes, and against ends of it that were exported. Note the printed positions and hashes elsewhere: `--head`
     /// checks later that the chain still contains them. Exit status 1 if anything does not fit.
     Verify {
         /// A position and hash that an earlier check printed, as SERVICE:POSITION:HASH; repeat it for several services.
         #[arg(long = "head", value_name = "HEAD")]
         heads: Vec<AuditHead>,
+        /// A file of ends that the services exported: the file they wrote, or that of a syslog server. The first difference from the
+        /// chains is named. Repeat it for several files.
+        #[arg(long, value_name = "FILE", requires = "public_keys")]
+        exported: Vec<PathBuf>,
+        /// The key that checks the signatures of exported ends, as it was noted from `audit exports`; repeat it after a change of the
+        /// key.
+        #[arg(long = "public-key", value_name = "KEY", requires = "exported")]
+        public_keys: Vec<PublicKey>,
     },
+    /// Show where the ends of the chains go, what became of the last ones, and the key that checks them: note it elsewhere.
+    Exports,
 }
 
 /// An end of a chain, as it was noted.

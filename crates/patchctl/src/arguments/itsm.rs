@@ -211,6 +211,9 @@ pub enum NotificationCommand {
         /// Several notifications with the same key are delivered once.
         #[arg(long, value_name = "KEY")]
         dedupe_key: Option<String>,
+        /// The customer that a webhook is for, if its receiver is registered for one.
+        #[arg(long)]
+        customer: Option<CiId>,
     },
     /// Send a failed notification again.
     Resend { id: Uuid },

@@ -17,6 +17,7 @@ mod sim;
 mod simulate;
 mod up;
 mod waiver;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 pub use simulate::{ScenarioArguments, SimulateArguments};
 pub use up::UpArguments;
 pub use waiver::{CalendarCommand, ExceptionCommand};
+pub use webhooks::WebhookCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -201,6 +203,9 @@ pub enum Command {
     /// Proposals: new approvers and administrators, which a second person confirms.
     #[command(subcommand)]
     Proposal(ProposalCommand),
+    /// Receivers of webhooks and their secrets.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Print the audit log: who did what.
     Audit(AuditArguments),
     /// Crontab schedules, without a platform.

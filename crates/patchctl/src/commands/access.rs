@@ -1,17 +1,11 @@
-//! Tokens, people, proposals and the audit log.
+//! Tokens, people and proposals.
 
-use api_types::{
-    access::{
-        AuditCheck, AuditFault, CiId, CreateToken, IssuedToken, Outcome, Proposal, ProposalState, Proposed,
-        PutPerson, Subject,
-    },
-    rights::SERVICES,
+use api_types::access::{
+    CiId, CreateToken, IssuedToken, Outcome, Proposal, ProposalState, Proposed, PutPerson, Subject,
 };
 
 use super::{filter, wire_name};
-use crate::arguments::{
-    AuditArguments, AuditCommand, AuditHead, PersonCommand, ProposalCommand, TokenCommand,
-};
+use crate::arguments::{PersonCommand, ProposalCommand, TokenCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Columns, Printer, done, is_terminal, note, print};
@@ -25,8 +19,6 @@ const PROPOSALS: Columns = "id state action=proposed/action subject=proposed/sub
                             weakens=proposed/weakens by=proposed_by at=proposed_at expires=expires_at decided_by";
 /// Proposals that are searched for the one to confirm.
 const OPEN_PROPOSALS: usize = 10_000;
-const CHECKS: Columns = "service position hash complete=is_complete waiting outside fault=fault/reason";
-const AUDIT: Columns = "at who=subject service action object reason";
 
 pub async fn token(connection: &Connection, command: TokenCommand, printer: Printer) -> CommandResult {
     let client = connection.access();
@@ -141,53 +133,4 @@ fn service_of(proposal: &Proposal) -> Option<&str> {
         Proposed::WeakenControl(weakening) => Some(&weakening.service),
         Proposed::CreateToken { .. } | Proposed::PutPerson { .. } => None,
     }
-}
-
-pub async fn audit(connection: &Connection, arguments: AuditArguments, printer: Printer) -> CommandResult {
-    if let Some(AuditCommand::Verify { heads }) = arguments.command {
-        return verify(connection, &heads, printer).await;
-    }
-    let filter = filter([("object", arguments.object)]);
-    printer.list(&connection.access().list_audit(&filter, arguments.most.limit).await?, AUDIT)
-}
-
-/// Checks every chain to its end, and that the noted ends are still in them.
-async fn verify(connection: &Connection, heads: &[AuditHead], printer: Printer) -> CommandResult {
-    let mut checks = Vec::new();
-    let mut faults = Vec::new();
-    for service in SERVICES {
-        let client = connection.access_at(service);
-        for head in heads.iter().filter(|head| head.service == service) {
-            let at_head = client.check_audit(i64::from(head.position) - 1, Some(1)).await?;
-            if (at_head.position, &at_head.hash) != (i64::from(head.position), &head.hash) {
-                faults.push(format!(
-                    "the chain of {service} does not contain the noted position {}",
-                    head.position
-                ));
-            }
-        }
-        let mut check = client.check_audit(0, None).await?;
-        while !check.is_complete && check.fault.is_none() {
-            check = client.check_audit(check.position, None).await?;
-        }
-        if let Some(fault) = &check.fault {
-            let AuditFault { position, sequence, reason } = fault;
-            faults.push(format!("{service}, position {position}, record {sequence}: {reason}"));
-        }
-        if check.outside > 0 {
-            faults.push(format!("{service}: {} records are outside of the chain", check.outside));
-        }
-        checks.push(check);
-    }
-    let heads = |check: &AuditCheck| format!("{}:{}:{}", check.service, check.position, check.hash);
-    if printer.is_for_people() {
-        checks.iter().try_for_each(|check| print(&format!("{}\n", heads(check))))?;
-    } else {
-        printer.list(&checks, CHECKS)?;
-    }
-    if faults.is_empty() {
-        return OK;
-    }
-    faults.iter().for_each(|fault| note(fault));
-    Ok(ExitStatus::Failed)
 }

@@ -139,8 +139,8 @@ pub async fn notification(
             return printer.list(&client.list_notifications(&filter, most.limit).await?, NOTIFICATIONS);
         }
         NotificationCommand::Show { id } => client.get_notification(id).await?,
-        NotificationCommand::Create { channel, recipient, subject, body, dedupe_key } => {
-            let request = CreateNotification { channel, recipient, subject, body, dedupe_key };
+        NotificationCommand::Create { channel, recipient, subject, body, dedupe_key, customer } => {
+            let request = CreateNotification { channel, recipient, subject, body, dedupe_key, customer };
             client.create_notification(&request).await?
         }
         NotificationCommand::Resend { id } => client.resend_notification(id).await?,

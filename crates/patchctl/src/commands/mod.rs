@@ -2,6 +2,7 @@
 
 mod access;
 mod advisory;
+mod audit;
 mod cmdb;
 mod compliance;
 mod feed;
@@ -22,6 +23,7 @@ pub mod simulate;
 mod system_patch;
 mod up;
 mod waiver;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -76,7 +78,8 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Token(command) => access::token(&connect()?, command, printer).await,
         Command::Person(command) => access::person(&connect()?, command, printer).await,
         Command::Proposal(command) => access::proposal(&connect()?, command, printer).await,
-        Command::Audit(arguments) => access::audit(&connect()?, arguments, printer).await,
+        Command::Webhook(command) => webhooks::webhook(&connect()?, command, printer).await,
+        Command::Audit(arguments) => audit::audit(&connect()?, arguments, printer).await,
     }
 }
 

@@ -7,6 +7,9 @@
 //!   admin-token      0600
 //!   service-token    0600
 //!   approval-key     0600
+//!   webhook-key      0600
+//!   audit-key        0600
+//!   audit-heads      0600; exported ends of the audit chains
 //!   postgres/        the private PostgreSQL
 //!   work/            input and output of playbooks
 //! ```

@@ -8,8 +8,10 @@ use itsm::Itsm;
 use patch_manager::PatchManager;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::Clock;
+use service_kit::audit_export::AuditExports;
 use service_kit::database::{self, Pools};
 use service_kit::server::{self, Context, Service};
+use service_kit::webhooks::WebhookKey;
 use sim_engine::SimEngine;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -29,6 +31,16 @@ const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Connections per service.
 const POOL: u32 = 20;
+
+/// What all four are started with.
+struct Common<'a> {
+    database_url: &'a SecretString,
+    service_token: &'a SecretString,
+    webhook_key: WebhookKey,
+    audit_exports: AuditExports,
+    clock: Clock,
+    shutdown: CancellationToken,
+}
 
 pub struct Services {
     running: JoinSet<anyhow::Result<()>>,
@@ -78,8 +90,15 @@ impl Services {
             listeners.try_into().map_err(|_| Failure::new("four ports are needed"))?;
         let all = services.shutdown.clone();
         let first = services.first.clone();
-        let common = |shutdown: &CancellationToken| {
-            (database_url, service_token, config.clock.clone(), shutdown.child_token())
+        let webhook_key = settings::webhook_key(&config.data_dir)?;
+        let audit_exports = settings::audit_exports(&config.data_dir)?;
+        let common = |shutdown: &CancellationToken| Common {
+            database_url,
+            service_token,
+            webhook_key: webhook_key.clone(),
+            audit_exports: audit_exports.clone(),
+            clock: config.clock.clone(),
+            shutdown: shutdown.child_token(),
         };
         let sim_settings = settings::sim_engine(config)?;
         let patch_settings = settings::patch_manager(addresses, config, &sim_settings)?;
@@ -92,15 +111,11 @@ impl Services {
 
     fn serve<S: Service>(
         &mut self,
-        (database_url, service_token, clock, shutdown): (
-            &SecretString,
-            &SecretString,
-            Clock,
-            CancellationToken,
-        ),
+        common: Common<'_>,
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
+        let Common { database_url, service_token, webhook_key, audit_exports, clock, shutdown } = common;
         let pools = Pools::connect(database_url.expose_secret(), S::NAME, POOL)
             .map_err(|_| Failure::new("the database URL is not valid"))?;
         let context = Context {
@@ -108,6 +123,8 @@ impl Services {
             request_pool: pools.requests.clone(),
             clock,
             service_token: service_token.clone(),
+            webhook_key,
+            audit_exports,
             limits: settings::limits()?,
             shutdown,
             tasks: TaskTracker::new(),

@@ -4,7 +4,11 @@
 use std::env;
 use std::path::Path;
 
-use service_kit::Limits;
+use service_kit::{
+    Limits,
+    audit_export::{AuditExportConfig, AuditExports},
+    webhooks::{WebhookConfig, WebhookKey},
+};
 
 use super::PlatformConfig;
 use super::addresses::Addresses;
@@ -62,12 +66,35 @@ pub fn patch_manager(
     Ok(settings)
 }
 
-/// The settings that the service's own program would use when started without arguments.
+/// The key of webhooks: that of the environment, or one of the data folder.
+pub fn webhook_key(data_dir: &Path) -> Result<WebhookKey, Failure> {
+    let WebhookConfig { webhook_key_file } = from_environment()?;
+    let file = match webhook_key_file {
+        Some(file) => file,
+        None => tokens::webhook_key_file(data_dir)?,
+    };
+    WebhookKey::from_file(Some(&file)).map_err(|error| Failure::new(format!("{error:#}")))
+}
+
+/// Where the ends of audit chains go: as the environment says, otherwise to a file of the data folder.
+pub fn audit_exports(data_dir: &Path) -> Result<AuditExports, Failure> {
+    let mut config: AuditExportConfig = from_environment()?;
+    if config.audit_key_file.is_none() {
+        config.audit_key_file = Some(tokens::audit_key_file(data_dir)?);
+    }
+    let AuditExportConfig { audit_export_file, audit_export_url, audit_export_syslog, .. } = &config;
+    if audit_export_file.is_none() && audit_export_url.is_none() && audit_export_syslog.is_none() {
+        config.audit_export_file = Some(data_dir.join("audit-heads"));
+    }
+    AuditExports::new(&config).map_err(|error| Failure::new(format!("{error:#}")))
+}
+
 /// What one client may take of a service.
 pub fn limits() -> Result<Limits, Failure> {
     from_environment()
 }
 
+/// The settings that the service's own program would use when started without arguments.
 fn from_environment<A: clap::Args>() -> Result<A, Failure> {
     let command = A::augment_args(clap::Command::new("settings").no_binary_name(true));
     let found = command.try_get_matches_from([""; 0]).and_then(|matches| A::from_arg_matches(&matches));

@@ -41,11 +41,17 @@ pub fn service(data_dir: &Path) -> Result<Token, Failure> {
 
 /// The file with the key that signs approval links. It is created once and kept, so that links stay valid after restarts.
 pub fn approval_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
-    let path = data_dir.join("approval-key");
-    if !path.exists() {
-        create(&path)?;
-    }
-    Ok(path)
+    created_once(data_dir, "approval-key")
+}
+
+/// The file with the key of webhooks. It is created once and kept, because every receiver has a secret that is derived from it.
+pub fn webhook_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
+    created_once(data_dir, "webhook-key")
+}
+
+/// The file with the secret that signs exported ends of audit chains.
+pub fn audit_key_file(data_dir: &Path) -> Result<PathBuf, Failure> {
+    created_once(data_dir, "audit-key")
 }
 
 /// Registers both tokens; a token that is already registered does not change.
@@ -63,6 +69,14 @@ pub async fn register(database_url: &SecretString, admin: &Token, service: &Toke
             .map_err(|error| Failure::new(format!("cannot store the initial tokens: {error}")))?;
     }
     Ok(())
+}
+
+fn created_once(data_dir: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = data_dir.join(name);
+    if !path.exists() {
+        create(&path)?;
+    }
+    Ok(path)
 }
 
 fn read_or_create(path: &Path, renew_after: Duration) -> Result<Token, Failure> {

@@ -82,3 +82,25 @@ fn audit_log_is_verified_against_its_chains_and_noted_ends() {
     let listed = json(&up.run(&["token", "list", "-o", "json"]).expect(0));
     assert_eq!(listed[0]["subject"], "agent-web-01");
 }
+
+#[test]
+fn receiver_of_webhooks_gets_a_secret_that_is_printed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(&folder);
+    let url = "https://deploy.acme.example/start";
+    let secret = up.run(&["webhook", "create", url, "--customer", "acme-corp"]).expect(0).stdout;
+    assert!(secret.starts_with("whsec_") && secret.lines().count() == 1, "{secret}");
+    assert!(
+        up.run(&["webhook", "create", url, "--customer", "acme-corp"]).expect(1).stderr.contains("rotate")
+    );
+    let listed = json(&up.run(&["webhook", "list", "-o", "json"]).expect(0));
+    assert_eq!((&listed[0]["url"], &listed[0]["customer"]), (&url.into(), &"acme-corp".into()));
+    let id = listed[0]["id"].as_str().unwrap();
+    let rotated = up.run(&["webhook", "rotate", id, "--overlap-hours", "2"]).expect(0).stdout;
+    assert!(rotated.starts_with("whsec_") && rotated != secret, "{rotated}");
+    let listed = up.run(&["webhook", "list", "-o", "json"]).expect(0);
+    assert_eq!(json(&listed)[0]["secrets"].as_array().unwrap().len(), 2);
+    assert!(!listed.stdout.contains(secret.trim()) && !listed.stdout.contains(rotated.trim()));
+    up.run(&["webhook", "delete", id]).expect(0);
+    assert_eq!(up.run(&["webhook", "delete", id]).status, 1);
+}

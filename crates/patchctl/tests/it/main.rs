@@ -1,6 +1,7 @@
 //! The program as its users see it: real processes, real output, real exit statuses.
 
 mod answers;
+mod audit_exports;
 mod commands;
 mod duties;
 mod imports;

@@ -1,7 +1,7 @@
 //! The audit log: read, and checked against its chain.
 
 use api_types::{
-    access::{AuditCheck, AuditRecord},
+    access::{AuditCheck, AuditExport, AuditHash, AuditRecord},
     page::Page,
     problem::Problem,
 };
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::AccessState;
 use crate::{
     audit_chain,
+    audit_export::store::list_exports as list_recorded,
     auth::Auditor,
     error::{ApiError, ApiResult},
     extract::{Json, Query},
@@ -19,6 +20,8 @@ use crate::{
 
 /// Seals that one request checks, unless it asks for fewer.
 const CHECK_LIMIT: u32 = 10_000;
+/// Positions of one request for hashes.
+const MOST_POSITIONS: usize = 100;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -80,4 +83,44 @@ pub(super) async fn check_audit(
     let mut conn = state.pool.acquire().await?;
     let after = params.after.unwrap_or_default().into();
     audit_chain::check(&mut conn, caller.service, after, limit.into()).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HashParams {
+    /// 1 to 100 positions, comma-separated.
+    positions: String,
+}
+
+/// Read the hashes at positions of the chain of this service, to compare them with ends that were exported. Positions that the chain
+/// does not have are left out.
+#[utoipa::path(get, path = "/access/audit/hashes", tag = "access", params(HashParams),
+    responses((status = 200, body = Vec<AuditHash>), (status = "4XX", body = Problem)))]
+pub(super) async fn list_audit_hashes(
+    State(state): State<AccessState>,
+    caller: Auditor,
+    Query(params): Query<HashParams>,
+) -> ApiResult<Json<Vec<AuditHash>>> {
+    let positions: Option<Vec<i64>> =
+        params.positions.split(',').map(|one| one.parse().ok().filter(|position| *position > 0)).collect();
+    let positions = positions.filter(|positions| positions.len() <= MOST_POSITIONS).ok_or_else(|| {
+        ApiError::invalid("positions", format!("must be 1 to {MOST_POSITIONS} positions, comma-separated"))
+    })?;
+    let mut conn = state.pool.acquire().await?;
+    Ok(Json(audit_chain::list_hashes(&mut conn, caller.service, &positions).await?))
+}
+
+/// List where this service exports the end of its chain, and what became of the last one; empty if it exports none.
+#[utoipa::path(get, path = "/access/audit/exports", tag = "access",
+    responses((status = 200, body = Vec<AuditExport>), (status = "4XX", body = Problem)))]
+pub(super) async fn list_audit_exports(
+    State(state): State<AccessState>,
+    caller: Auditor,
+) -> ApiResult<Json<Vec<AuditExport>>> {
+    let Some(key) = state.exports.public_key() else { return Ok(Json(Vec::new())) };
+    let mut conn = state.pool.acquire().await?;
+    let mut exports = list_recorded(&mut conn, caller.service, &key).await?;
+    let kinds = state.exports.kinds();
+    exports.retain(|export| kinds.contains(&export.destination));
+    Ok(Json(exports))
 }

@@ -8,6 +8,7 @@ pub(crate) mod proposals;
 mod sessions;
 mod store;
 mod tokens;
+mod webhooks;
 
 use api_types::access::Role;
 use axum::Router;
@@ -18,14 +19,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
+    audit_export::AuditExports,
     auth::{self, Caller},
     clock::Clock,
+    webhooks::WebhookKey,
 };
 
 #[derive(Clone)]
 pub(crate) struct AccessState {
     pub pool: PgPool,
     pub clock: Clock,
+    pub webhook_key: WebhookKey,
+    pub exports: AuditExports,
     /// The service's own routes, which carry out the requests of confirmed proposals.
     pub routes: Router,
 }
@@ -43,6 +48,11 @@ pub(crate) fn routes() -> OpenApiRouter<AccessState> {
         .routes(routes!(proposals::reject_proposal))
         .routes(routes!(audit::list_audit))
         .routes(routes!(audit::check_audit))
+        .routes(routes!(audit::list_audit_hashes))
+        .routes(routes!(audit::list_audit_exports))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(webhooks::delete_webhook))
+        .routes(routes!(webhooks::rotate_webhook))
         .routes(routes!(sessions::get_me))
         .routes(routes!(sessions::start_session, sessions::end_session))
 }

@@ -78,6 +78,7 @@ async fn queue_request(
         subject: format!("Approval needed: {} {}", change.id, change.short_description),
         body,
         dedupe_key: Some(format!("approval-request/{}/{}/{address}", change.id, change.version)),
+        customer: None,
     };
     let link = link.map(|link| link.id);
     notifications::insert_notification(conn, &request, link, now).await?;

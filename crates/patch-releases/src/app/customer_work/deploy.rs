@@ -249,7 +249,7 @@ async fn poll_until_end(
     target: &CustomerTarget,
 ) -> ApiResult<DeploymentResult> {
     let (app, plan) = (&task.app, deployment(task)?);
-    let deadline = known.requested_at + TimeDelta::seconds(i64::from(plan.deployment_timeout_seconds));
+    let deadline = deployer::deadline_of(known, plan);
     let mut polls = 0_u32;
     let mut progress = HostState::Precheck;
     loop {

@@ -1,4 +1,4 @@
-//! Deployers that are polled: the sim-engine, and a signed webhook that calls back.
+//! Deployers that are polled: the sim-engine, and a signed webhook that calls back until the deadline of its deployment.
 //!
 //! Every request contains the deployment's id, which is recorded before the first request. A deployer that receives a request
 //! twice, because the answer was lost or this process died, finds the deployment that it has already started.
@@ -9,13 +9,14 @@ use api_types::{
     patch::{CustomerDeployment, DeploymentState},
     sim_customers::{SimDeploymentState, StartSimDeployment},
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::release::{CustomerTarget, Deployer, Deployment, Direction, Version};
 use service_kit::{ApiError, ApiResult};
 
 use crate::{
     App,
-    app::signed_requests::{PostError, post_signed},
-    store::deployments,
+    app::webhooks::{self, PostError},
+    store::deployments::{self, Callback},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,6 +107,16 @@ async fn poll_webhook(
         Direction::Forward => &plan.artefact,
         Direction::RollBack => &plan.rollback_artefact,
     };
+    let customer = known.customer.as_str();
+    let receiver = match app.webhooks().find_receiver(url, Some(customer)).await.map_err(PostError::from) {
+        Ok(receiver) => receiver,
+        Err(error) => return Ok(not_posted(error)),
+    };
+    // Recorded first: the deployer may call back before its answer arrives.
+    let deadline = deadline_of(known, plan);
+    let mut conn = app.pool.acquire().await?;
+    deployments::expect_callback(&mut conn, known.id, &Callback { receiver, deadline }).await?;
+    drop(conn);
     let body = serde_json::json!({
         "deployment_id": known.id,
         "customer": known.customer,
@@ -114,8 +125,9 @@ async fn poll_webhook(
         "direction": known.direction,
         "artefact": artefact,
         "callback_url": format!("{}/patch/callbacks/deployments", app.runs.settings.public_url.trim_end_matches('/')),
+        "callback_deadline": deadline,
     });
-    match post_signed(app, url, &body, TIMEOUT).await {
+    match webhooks::post(app, (url, Some(customer)), &known.id.to_string(), &body, TIMEOUT).await {
         Ok(_) => {
             let mut conn = app.pool.acquire().await?;
             let state = DeploymentState::Running;
@@ -123,7 +135,18 @@ async fn poll_webhook(
                 .await?;
             Ok(DeployerReport::InProgress { progress_percent: 0 })
         }
-        Err(PostError::Refused(reason)) => Ok(DeployerReport::Failed { reason }),
-        Err(PostError::Later(reason)) => Ok(DeployerReport::NoAnswer { reason }),
+        Err(error) => Ok(not_posted(error)),
     }
+}
+
+fn not_posted(error: PostError) -> DeployerReport {
+    match error {
+        PostError::Refused(reason) => DeployerReport::Failed { reason },
+        PostError::Later(reason) => DeployerReport::NoAnswer { reason },
+    }
+}
+
+/// Until then, a deployer that is polled must have reported its result.
+pub(super) fn deadline_of(known: &CustomerDeployment, plan: &Deployment) -> DateTime<Utc> {
+    known.requested_at + TimeDelta::seconds(i64::from(plan.deployment_timeout_seconds))
 }

@@ -184,6 +184,7 @@ pub(super) async fn alert(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
                 row.id
             ),
             dedupe_key: Some(format!("run:{}:{recipient}", row.id)),
+            customer: None,
         };
         match app.itsm.create_notification(&request).await {
             Err(error) if error.is_transient() => return Err(upstream_error(error)),

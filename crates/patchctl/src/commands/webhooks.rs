@@ -1,0 +1,35 @@
+//! Receivers of webhooks.
+
+use api_types::webhooks::{CreateWebhookReceiver, IssuedWebhookSecret, RotateWebhookSecret};
+
+use crate::arguments::WebhookCommand;
+use crate::connect::Connection;
+use crate::failure::{CommandResult, OK};
+use crate::output::{Columns, Printer, done, is_terminal, print};
+
+const RECEIVERS: Columns = "id url customer created=created_at by=created_by old_until=secrets/1/expires_at";
+
+pub async fn webhook(connection: &Connection, command: WebhookCommand, printer: Printer) -> CommandResult {
+    let client = connection.access();
+    match command {
+        WebhookCommand::Create { url, customer } => {
+            issued(&client.create_webhook(&CreateWebhookReceiver { url, customer }).await?, printer)
+        }
+        WebhookCommand::List(most) => printer.list(&client.list_webhooks(most.limit).await?, RECEIVERS),
+        WebhookCommand::Rotate { id, overlap_hours } => {
+            issued(&client.rotate_webhook(id, &RotateWebhookSecret { overlap_hours }).await?, printer)
+        }
+        WebhookCommand::Delete { id } => {
+            client.delete_webhook(id).await?;
+            done(&format!("receiver {id} is removed"))
+        }
+    }
+}
+
+fn issued(issued: &IssuedWebhookSecret, printer: Printer) -> CommandResult {
+    if is_terminal() || !printer.is_for_people() {
+        return printer.item(issued);
+    }
+    print(&issued.secret)?;
+    OK
+}
