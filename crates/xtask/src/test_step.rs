@@ -9,6 +9,7 @@ use local_postgres::EphemeralPostgres;
 
 use crate::bootstrap;
 use crate::task::{Task, Verdict};
+use crate::web;
 use crate::workspace::Workspace;
 
 const DEADLINE: Duration = Duration::from_secs(3300);
@@ -61,6 +62,9 @@ pub fn run(workspace: &Workspace, selection: &[String]) -> anyhow::Result<(Verdi
         .env("PATCH_ANSIBLE_PLAYBOOK", workspace.tool("ansible-playbook"))
         .env("PATCH_TEST_PYTHON", workspace.tool("python"))
         .env("PATCH_FLEET_IMAGES", workspace.fleet_images());
+    if let Some(node) = web::node_program(workspace) {
+        command.env("PATCH_NODE", node);
+    }
     let mut totals = Totals::default();
     let mut count = |line: &str| totals.add(line);
     let outcome = Task::new("tests", DEADLINE).watched_by(&mut count).run(command)?;
