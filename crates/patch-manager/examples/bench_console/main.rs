@@ -134,7 +134,7 @@ async fn fill(pool: &PgPool, operator: &Http, hosts: usize) -> anyhow::Result<()
 async fn send(operator: &Http, path: &str, kind: &str, body: String) -> anyhow::Result<()> {
     let headers = [("content-type", kind)];
     let answer = operator.send(reqwest::Method::POST, path, &headers, Some(body.into_bytes())).await;
-    ensure!(answer.status < 300, "{path} is answered with {}: {}", answer.status, answer.text);
+    ensure!(answer.status.is_success(), "{path} is answered with {}: {}", answer.status, answer.text);
     Ok(())
 }
 
