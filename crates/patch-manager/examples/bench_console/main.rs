@@ -41,7 +41,7 @@ struct ServiceArguments {
 }
 
 /// Inventories of one request.
-const REQUEST: usize = 5_000;
+const REQUEST: usize = 1_000;
 const MAX_WAIT: Duration = Duration::from_secs(1800);
 const BROWSER_LASTS: Duration = Duration::from_secs(600);
 /// Targets.
